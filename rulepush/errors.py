@@ -1,0 +1,120 @@
+"""Every error that rulepush raises on purpose.
+
+RulepushError
+├── ConfigError          a file that cannot be used: carries every Problem found in it, with file:line
+│   └── RuleFileError    the same for rule files
+├── PromQLError
+│   ├── ParseError       an expression that is not PromQL (or not supported): raised at load
+│   └── EvaluationError  a query that failed while it ran
+│       └── QueryLimitError   too many samples, too deep, or too long
+├── RegexError           a pattern that RE2 refuses
+├── ExpositionError      a body that is not a Prometheus or OpenMetrics text, with its line
+├── TemplateError        a template that does not parse, or failed while it ran
+├── ScrapeError          a scrape that failed: `up` becomes 0
+├── DiscoveryError       a discovery that failed: the last good list of targets stays
+├── NotifyError          an Alertmanager that could not be reached, or refused
+├── RemoteWriteError     a remote write body that is refused, with its HTTP status
+├── PushError            a pushed group that is refused, with its HTTP status
+└── StorageError         the state database cannot be used
+
+A module that needs a finer kind derives it here, so that this drawing stays complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class RulepushError(Exception):
+    """Root of the tree. Its text is one clear sentence for the person who reads the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a file: where, and what to do."""
+
+    file: str
+    line: int  # 1-based; 0 when the whole file is meant
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.message}" if where else self.message
+
+
+class ConfigError(RulepushError):
+    """A file cannot be used. `problems` lists everything found, not only the first."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class RuleFileError(ConfigError):
+    """A rule file cannot be used."""
+
+
+class PromQLError(RulepushError):
+    """Anything wrong with a PromQL expression."""
+
+
+class ParseError(PromQLError):
+    """An expression that does not parse, does not type-check, or uses what is not supported."""
+
+
+class EvaluationError(PromQLError):
+    """A query that failed while it ran; the text is Prometheus' own where it has one."""
+
+
+class QueryLimitError(EvaluationError):
+    """A query that would need too many samples, steps, levels or seconds."""
+
+
+class RegexError(RulepushError):
+    """A pattern that RE2 refuses."""
+
+
+class ExpositionError(RulepushError):
+    """A body that is not a Prometheus or OpenMetrics text. `line` is 1-based."""
+
+    def __init__(self, line: int, message: str):
+        self.line = line
+        self.message = message
+        super().__init__(f"line {line}: {message}")
+
+
+class TemplateError(RulepushError):
+    """A template that does not parse, or that failed while it ran."""
+
+
+class ScrapeError(RulepushError):
+    """A scrape that failed; its text is what the targets API shows as lastError."""
+
+
+class DiscoveryError(RulepushError):
+    """A discovery that failed; the last good list of targets stays."""
+
+
+class NotifyError(RulepushError):
+    """An Alertmanager that could not be reached, or that refused a batch."""
+
+
+class RemoteWriteError(RulepushError):
+    """A remote write request that is refused. `status` is the HTTP status to answer."""
+
+    def __init__(self, status: int, message: str):
+        self.status = status
+        super().__init__(message)
+
+
+class PushError(RulepushError):
+    """A pushed group that is refused. `status` is the HTTP status to answer."""
+
+    def __init__(self, status: int, message: str):
+        self.status = status
+        super().__init__(message)
+
+
+class StorageError(RulepushError):
+    """The state database cannot be read or written."""

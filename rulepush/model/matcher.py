@@ -1,0 +1,67 @@
+"""Matcher: one `name op "value"` of a selector."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from rulepush.model.labels import Labels, quote, quote_name
+from rulepush.model.regex import Pattern, compile_regex
+
+
+class MatchOp(Enum):
+    """The four operators of a selector."""
+
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    REGEX = "=~"
+    NOT_REGEX = "!~"
+
+
+class Matcher:
+    """Immutable. Raises RegexError when its pattern is not RE2."""
+
+    __slots__ = ("_pattern", "_seen", "name", "op", "value")
+
+    def __init__(self, name: str, op: MatchOp, value: str):
+        self.name = name
+        self.op = op
+        self.value = value
+        self._pattern: Pattern | None = None
+        self._seen: dict[str, bool] = {}  # label values repeat; RE2 through Python costs more than a dict
+        if op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
+            self._pattern = compile_regex(value)
+
+    def matches(self, value: str) -> bool:
+        """Whether a label value ("" for an absent label) satisfies this matcher."""
+        if self._pattern is None:
+            return (value == self.value) is (self.op is MatchOp.EQUAL)
+        known = self._seen.get(value)
+        if known is None:
+            known = (self._pattern.fullmatch(value) is not None) is (self.op is MatchOp.REGEX)
+            if len(self._seen) < 4096:
+                self._seen[value] = known
+        return known
+
+    def matches_labels(self, labels: Labels) -> bool:
+        """Whether a label set satisfies this matcher."""
+        return self.matches(labels.get(self.name))
+
+    @property
+    def matches_empty(self) -> bool:
+        """Whether a series without this label satisfies it."""
+        return self.matches("")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Matcher) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, MatchOp, str]:
+        return (self.name, self.op, self.value)
+
+    def __str__(self) -> str:
+        return f"{quote_name(self.name)}{self.op.value}{quote(self.value)}"
+
+    def __repr__(self) -> str:
+        return f"Matcher({self})"

@@ -1,0 +1,25 @@
+"""The stale marker: the NaN with which Prometheus says "this series ended here"."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+# Prometheus model/value/value.go. Signalling NaNs do not survive arithmetic, so compare bits, before any.
+STALE_BITS: Final = 0x7FF0000000000002
+NORMAL_NAN_BITS: Final = 0x7FF8000000000001
+STALE: Final[float] = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
+
+
+def is_stale(value: float) -> bool:
+    """Whether this one float is the stale marker."""
+    return value != value and struct.unpack("<Q", struct.pack("<d", value))[0] == STALE_BITS
+
+
+def stale_mask(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Where an array (any shape) holds the stale marker. `values` must be float64."""
+    mask: npt.NDArray[np.bool_] = values.view(np.int64) == np.int64(STALE_BITS)
+    return mask

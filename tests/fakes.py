@@ -1,0 +1,57 @@
+"""Small typed fakes that the tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+
+
+class FakeClock:
+    """A Clock whose time moves only when a test says so.
+
+    `await clock.advance(seconds)` wakes the sleepers whose time has come, in order, and lets the tasks they
+    belong to run until they all wait again.
+    """
+
+    def __init__(self, now: int = 1_700_000_000_000):
+        self._start = now
+        self._elapsed_ms = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    def now(self) -> int:
+        return self._start + round(self._elapsed_ms)
+
+    def monotonic(self) -> float:
+        return self._elapsed_ms / 1000
+
+    def set_wall(self, now: int) -> None:
+        """Step the wall clock, as NTP or an operator does; monotonic time does not move."""
+        self._start += now - self.now()
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._elapsed_ms + seconds * 1000, next(self._order), future))
+        await future
+
+    async def advance(self, seconds: float) -> None:
+        """Move time forward by `seconds`."""
+        until = self._elapsed_ms + seconds * 1000
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= until:
+            when, _, future = heapq.heappop(self._sleepers)
+            self._elapsed_ms = max(self._elapsed_ms, when)
+            if not future.done():
+                future.set_result(None)
+            await self.settle()
+        self._elapsed_ms = until
+        await self.settle()
+
+    async def settle(self, turns: int = 50) -> None:
+        """Let every runnable task run until it waits again."""
+        for _ in range(turns):
+            await asyncio.sleep(0)
