@@ -1,0 +1,71 @@
+"""One POST to one Alertmanager, and what its answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import httpx
+
+from rulepush.notifier.wire import WireAlert, encode_batch
+
+
+class Outcome(Enum):
+    """What to do with a batch after an attempt."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"  # nothing wrong with the alerts: the network, the server, or our credentials
+    REFUSED = "refused"  # Alertmanager says the content is bad
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`retry_after` in seconds, when the server asked for it; `reason` is for the log."""
+
+    outcome: Outcome
+    reason: str = ""
+    retry_after: float | None = None
+
+
+# The answers that blame the alerts themselves. Other 4xx (401, 403, 404, 429, ...) blame the configuration or the
+# moment: the alerts must wait, not be thrown away for it.
+_REFUSALS = frozenset((400, 413, 422))
+
+
+class Alertmanager:
+    """`url` is the whole URL of the alerts endpoint, `timeout` in seconds."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str, timeout: float):
+        self._client = client
+        self._timeout = timeout
+        self.url = url
+
+    async def post(self, alerts: Sequence[WireAlert]) -> Answer:
+        """Send one batch. Never raises for what the network or the server does."""
+        try:
+            response = await self._client.post(
+                self.url,
+                content=encode_batch(alerts),
+                headers={"Content-Type": "application/json"},
+                timeout=self._timeout,
+            )
+        except httpx.TimeoutException:
+            return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
+        except httpx.HTTPError as e:
+            return Answer(Outcome.RETRY, str(e) or type(e).__name__)
+        if response.is_success:
+            return Answer(Outcome.ACCEPTED)
+        reason = f"HTTP status {response.status_code} {response.reason_phrase}: {response.text[:300].strip()}"
+        if response.status_code in _REFUSALS:
+            return Answer(Outcome.REFUSED, reason)
+        return Answer(Outcome.RETRY, reason, _retry_after(response))
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """The seconds of a Retry-After header, at most five minutes; a date form is ignored."""
+    try:
+        seconds = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), 300.0) if seconds == seconds else None

@@ -1,0 +1,111 @@
+"""Hands every alert to every Alertmanager, each through a loop and an outbox of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rulepush.clock import Clock
+from rulepush.model.labels import Labels
+from rulepush.notifier.sendloop import Poster, SendLoop, UndeliveredStore
+from rulepush.notifier.wire import Relabel, WireAlert, relabelled, wire_alert
+from rulepush.rules.alert import Alert
+
+log = logging.getLogger("rulepush.notifier")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """An Alertmanager to send to, with the relabelling of its section of the configuration."""
+
+    poster: Poster
+    relabel: Relabel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What is done to an alert before any outbox: from the configuration, replaced whole by a reload."""
+
+    external_url: str
+    external_labels: Labels
+    relabel: Relabel | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    loop: SendLoop
+    task: asyncio.Task[None]
+    relabel: Relabel | None
+
+
+class Notifier:
+    """`send` is what the rules call. `run` owns the tasks of the send loops; `sync` may be called while it runs."""
+
+    def __init__(self, clock: Clock, store: UndeliveredStore, sending: Sending):
+        self.sending = sending
+        self._clock = clock
+        self._store = store
+        self._group: asyncio.TaskGroup | None = None
+        self._running: dict[str, _Running] = {}
+        self.dropped_by_relabel = 0
+
+    @property
+    def loops(self) -> list[SendLoop]:
+        """The send loops, one an Alertmanager."""
+        return [running.loop for running in self._running.values()]
+
+    async def run(self) -> None:
+        """Own the send loops until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                await asyncio.get_running_loop().create_future()  # the loops come and go by `sync`
+            finally:
+                self._group = None
+
+    def sync(self, destinations: Sequence[Destination]) -> None:
+        """Send to these from now on. A loop whose URL stays keeps its outbox; one that goes is stopped."""
+        if self._group is None:
+            raise RuntimeError("Notifier.sync before Notifier.run")
+        wanted: Mapping[str, Destination] = {d.poster.url: d for d in destinations}
+        for url in [u for u in self._running if u not in wanted]:
+            running = self._running.pop(url)
+            running.task.cancel()
+            if len(running.loop.outbox):
+                log.warning("Alertmanager removed while %d alerts waited for it: url=%s", len(running.loop.outbox), url)
+        for url, destination in wanted.items():
+            known = self._running.get(url)
+            if known is not None:
+                known.relabel = destination.relabel
+                known.loop.use(destination.poster)
+                continue
+            loop = SendLoop(destination.poster, self._clock, self._store)
+            self._running[url] = _Running(loop, self._group.create_task(loop.run()), destination.relabel)
+
+    def send(self, alerts: Sequence[Alert], expr: str, ts: int) -> None:
+        """Queue the rule's alerts for every Alertmanager; with none configured, log them."""
+        wire = []
+        for alert in alerts:
+            sending = self.sending
+            done = relabelled(wire_alert(alert, expr, sending.external_url, sending.external_labels), sending.relabel)
+            if done is None:
+                self.dropped_by_relabel += 1
+            else:
+                wire.append(done)
+        if not self._running:
+            for one in wire:
+                _log_alert(one)
+        for running in self._running.values():
+            running.loop.offer([a for a in (relabelled(w, running.relabel) for w in wire) if a is not None])
+
+    async def drain(self) -> None:
+        """Return when every outbox is empty."""
+        await asyncio.gather(*(running.loop.drained() for running in self._running.values()))
+
+
+def _log_alert(alert: WireAlert) -> None:
+    state = "RESOLVED" if alert.resolved else "FIRING"
+    text = " ".join(f"{name}={value!r}" for name, value in alert.annotations)
+    log.warning("%s %s %s (no Alertmanager is configured)", state, alert.labels, text)

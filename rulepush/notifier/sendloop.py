@@ -1,0 +1,159 @@
+"""The loop that empties one outbox into one Alertmanager."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from rulepush.clock import Clock
+from rulepush.notifier.alertmanager import Answer, Outcome
+from rulepush.notifier.outbox import Outbox
+from rulepush.notifier.wire import WireAlert
+
+log = logging.getLogger("rulepush.notifier")
+
+BATCH_SIZE: Final = 256  # Prometheus' --alertmanager.notification-batch-size
+BACKOFF_MIN: Final = 0.5  # seconds
+BACKOFF_MAX: Final = 30.0
+
+
+class Poster(Protocol):
+    """Whoever delivers a batch: `Alertmanager`, or a fake."""
+
+    url: str
+
+    async def post(self, alerts: Sequence[WireAlert]) -> Answer: ...
+
+
+class UndeliveredStore(Protocol):
+    """Keeps the resolutions that wait, over a restart. Firing alerts need no keeping: their rule sends them again."""
+
+    def save(self, url: str, alerts: Sequence[WireAlert]) -> None: ...
+    def remove(self, url: str, alerts: Sequence[WireAlert]) -> None: ...
+    def load(self, url: str) -> list[WireAlert]: ...
+
+
+@dataclass(slots=True)
+class SendCounts:
+    """What happened so far, in alerts (`errors` in attempts)."""
+
+    sent: int = 0
+    retried: int = 0
+    rejected: int = 0
+    errors: int = 0
+
+
+def backoff(attempt: int, jitter: float) -> float:
+    """Seconds before attempt number `attempt` + 1: doubling, capped, times 0.5..1 by `jitter` in 0..1."""
+    return float(min(BACKOFF_MAX, BACKOFF_MIN * 2 ** min(attempt, 20)) * (0.5 + 0.5 * jitter))
+
+
+class SendLoop:
+    """Owns an outbox. `offer` is synchronous and never blocks; `run` delivers until it is cancelled."""
+
+    def __init__(
+        self,
+        alertmanager: Poster,
+        clock: Clock,
+        store: UndeliveredStore,
+        jitter: Callable[[], float] = random.random,
+    ):
+        self.url = alertmanager.url
+        self.outbox = Outbox()
+        self.counts = SendCounts()
+        self.last_error = ""
+        self._alertmanager = alertmanager
+        self._clock = clock
+        self._store = store
+        self._jitter = jitter
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        for alert in store.load(self.url):
+            self._queue(alert)
+
+    def offer(self, alerts: Sequence[WireAlert]) -> None:
+        """Queue alerts for delivery."""
+        for alert in alerts:
+            self._queue(alert)
+        resolved = [a for a in alerts if a.resolved]
+        if resolved:
+            self._store.save(self.url, resolved)
+
+    def _queue(self, alert: WireAlert) -> None:
+        self.outbox.put(alert, self._clock.now())
+        self._idle.clear()
+        self._wake.set()
+
+    def use(self, alertmanager: Poster) -> None:
+        """Deliver through this from the next attempt on: same URL, perhaps new credentials."""
+        self._alertmanager = alertmanager
+
+    async def drained(self) -> None:
+        """Return when nothing waits."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Deliver what comes in, for ever."""
+        attempt = 0
+        while True:
+            await self._wake.wait()
+            batch = self.outbox.batch(BATCH_SIZE)
+            if not batch:
+                self._wake.clear()
+                self._idle.set()
+                continue
+            answer = await self._deliver(batch)
+            if answer.outcome is not Outcome.RETRY:
+                if attempt:
+                    log.info("Alertmanager accepts alerts again: url=%s", self.url)
+                attempt, self.last_error = 0, ""
+                continue
+            self.counts.errors += 1
+            self.counts.retried += len(batch)
+            pause = backoff(attempt, self._jitter()) if answer.retry_after is None else answer.retry_after
+            self.last_error = answer.reason
+            log.log(
+                logging.WARNING if attempt < 3 else logging.DEBUG,
+                "Alertmanager not reached, %d alerts wait, next attempt in %.1fs: url=%s err=%s",
+                len(self.outbox),
+                pause,
+                self.url,
+                answer.reason,
+            )
+            attempt += 1
+            await self._clock.sleep(pause)
+
+    async def _deliver(self, batch: Sequence[WireAlert]) -> Answer:
+        """Send a batch; where it is refused, halve it until the alert that is refused stands alone."""
+        answer = await self._alertmanager.post(batch)
+        match answer.outcome:
+            case Outcome.RETRY:
+                return answer
+            case Outcome.ACCEPTED:
+                self.counts.sent += len(batch)
+                self._settle(batch)
+                return answer
+            case Outcome.REFUSED if len(batch) == 1:
+                self.counts.rejected += 1
+                log.error(
+                    "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
+                )
+                self._settle(batch)
+                return Answer(Outcome.ACCEPTED)
+            case Outcome.REFUSED:
+                middle = len(batch) // 2
+                for half in (batch[:middle], batch[middle:]):
+                    answer = await self._deliver(half)
+                    if answer.outcome is Outcome.RETRY:
+                        return answer
+                return answer
+
+    def _settle(self, batch: Sequence[WireAlert]) -> None:
+        removed = [a for a in self.outbox.settle(batch) if a.resolved]
+        if removed:
+            self._store.remove(self.url, removed)

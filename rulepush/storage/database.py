@@ -1,0 +1,129 @@
+"""SQLite files of the state directory: opened, checked, set aside when they are broken. The only way in to sqlite3.
+
+Losing a state file must never stop alerting: what is corrupt is renamed to `<name>.corrupt-<n>` and begun anew; what is
+locked, read-only or full raises StorageError, and the caller tries again later with what it still holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rulepush.errors import StorageError
+
+log = logging.getLogger("rulepush.storage")
+
+IN_MEMORY = None
+
+
+class Database:
+    """One SQLite file, or one in memory when `path` is None. `schema` is idempotent SQL (CREATE ... IF NOT EXISTS).
+
+    Not thread-safe unless made with `any_thread`, and then only one thread at a time.
+    """
+
+    def __init__(self, path: Path | None, schema: str, *, any_thread: bool = False):
+        """Never raises: a file that cannot be opened is reported, and tried again at the next use."""
+        self.path = path
+        self.errors = 0
+        self._schema = schema
+        self._any_thread = any_thread
+        self._connection: sqlite3.Connection | None = None
+        try:
+            self._open()
+        except StorageError as e:
+            log.error("%s", e)
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query. Raises StorageError."""
+        try:
+            return self._open().execute(sql, parameters).fetchall()
+        except sqlite3.Error as e:
+            raise self._failed(e) from e
+
+    def write(self, statements: Iterable[tuple[str, Iterable[Sequence[object]]]]) -> None:
+        """Run `(sql, rows)` pairs, each as executemany, in one transaction: all or nothing. Raises StorageError."""
+        connection = self._open()
+        try:
+            with connection:
+                for sql, rows in statements:
+                    connection.executemany(sql, rows)
+        except sqlite3.Error as e:
+            raise self._failed(e) from e
+
+    def close(self) -> None:
+        """Close the file; a later use opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
+        try:
+            self._connection = self._connect()
+        except sqlite3.DatabaseError as e:
+            if not _is_corrupt(e) or self.path is None:
+                raise self._failed(e) from e
+            self._set_aside(e)
+            try:
+                self._connection = self._connect()
+            except sqlite3.Error as again:
+                raise self._failed(again) from again
+        except OSError as e:
+            self.errors += 1
+            raise StorageError(f"cannot use {self.path}: {e}") from e
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            ":memory:" if self.path is None else self.path, timeout=0.2, check_same_thread=not self._any_thread
+        )
+        try:
+            # WAL with NORMAL survives kill -9 whole; a power cut may lose the last transactions, never the file.
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA cache_size=-512")
+            connection.executescript(self._schema)
+            connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _failed(self, e: sqlite3.Error) -> StorageError:
+        """Count and wrap. A file found corrupt while in use is set aside, so that the next use begins anew."""
+        self.errors += 1
+        if isinstance(e, sqlite3.DatabaseError) and _is_corrupt(e) and self.path is not None:
+            self.close()
+            self._set_aside(e)
+        elif "readonly database" in str(e) or "disk I/O error" in str(e):
+            self.close()  # the file or its disk changed beneath us: open it afresh next time
+        return StorageError(f"cannot use {self.path or 'the in-memory database'}: {e}")
+
+    def _set_aside(self, reason: Exception) -> None:
+        path = self.path
+        if path is None:
+            return
+        for n in range(1, 1000):
+            aside = path.with_name(f"{path.name}.corrupt-{n}")
+            if not aside.exists():
+                break
+        try:
+            path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        except OSError as e:
+            log.error("state file is corrupt and cannot be set aside: path=%s err=%s", path, e)
+            return
+        log.error("state file is corrupt, set aside and begun anew: path=%s aside=%s err=%s", path, aside, reason)
+
+
+def _is_corrupt(e: sqlite3.Error) -> bool:
+    code = getattr(e, "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "malformed" in str(e)
