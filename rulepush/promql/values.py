@@ -1,0 +1,104 @@
+"""What an expression evaluates to. Everything here is immutable; arrays may be shared, so never write into one.
+
+Every value covers the T steps of the evaluation; an instant query is a range query with T = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from rulepush.model.index import EMPTY_INDEX, LabelIndex
+from rulepush.model.labels import METRIC_NAME
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+class ValueType(Enum):
+    """The four types of PromQL; the value is Prometheus' name of it."""
+
+    VECTOR = "vector"
+    SCALAR = "scalar"
+    MATRIX = "matrix"
+    STRING = "string"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vector:
+    """n series at T steps.
+
+    `index`      n label sets. Keep the object itself wherever the rows stay the same: its identity is what makes
+                 the next evaluation cheap. A filter changes only `present`.
+    `values`     float64[n, T]; meaningless (any bits) where not present
+    `present`    bool[n, T]
+    `drop_name`  bool[n] or None: the rows whose metric name goes at the end of the query. Only set when names are
+                 removed late (EngineOptions.delayed_name_removal); None means no row.
+    `order`      int[k] or None: the order in which an instant query lists its rows (sort, topk); None is index order.
+                 It selects nothing: a row that is not in it is not present.
+    """
+
+    index: LabelIndex
+    values: Floats
+    present: Bools
+    drop_name: Bools | None = None
+    order: npt.NDArray[np.intp] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """`values` float64[T]."""
+
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class String:
+    """A string literal."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """n series with their samples, left-aligned; the result of a range selector or a subquery at one time.
+
+    `times` int64[n, k], `values` float64[n, k], `counts` int64[n]; what lies beyond a row's count has no meaning.
+    """
+
+    index: LabelIndex
+    times: Ints
+    values: Floats
+    counts: Ints
+    drop_name: Bools | None = None
+
+
+Value = Vector | Scalar | String | Matrix
+
+
+def empty_vector(steps: int) -> Vector:
+    """A vector with no series at `steps` steps."""
+    return Vector(EMPTY_INDEX, np.empty((0, steps)), np.empty((0, steps), np.bool_))
+
+
+def dropped_index(index: LabelIndex) -> LabelIndex:
+    """The same rows without `__name__`; the same object when no row has one. Memoised. Rows may now be equal:
+    see `distinct.merge_duplicates`, which the engine applies to every result."""
+
+    def compute() -> LabelIndex:
+        if not any(METRIC_NAME in labels for labels in index.labels):
+            return index
+        return LabelIndex([labels.without_name() for labels in index.labels])
+
+    return index.memo("without name", compute)
+
+
+def drop_names(vector: Vector, delayed: bool) -> Vector:
+    """The vector with its metric names removed: now, or marked for the end of the query when `delayed`."""
+    if delayed:
+        return replace(vector, drop_name=np.ones(len(vector.index), np.bool_))
+    return replace(vector, index=dropped_index(vector.index), drop_name=None)
