@@ -1,0 +1,1 @@
+"""`rulepush demo` and the simulated Nacos that it, and the tests, watch."""
