@@ -48,11 +48,24 @@ def format_float_g(value: float) -> str:
         return format_float(value)
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
-    digits = Decimal(repr(value)).normalize()
-    exponent = digits.adjusted()
-    if -4 <= exponent < 21:
+    if -4 <= Decimal(repr(value)).adjusted() < 21:
         return format_float(value)
+    return format_float_e(value)
+
+
+def format_float_e(value: float) -> str:
+    """strconv.FormatFloat(v, 'e', -1, 64) of a finite, non-zero value: `1.5e-07`."""
+    digits = Decimal(repr(value)).normalize()
     sign, numbers, _ = digits.as_tuple()
+    exponent = digits.adjusted()
     mantissa = "".join(map(str, numbers))
     body = mantissa[0] + ("." + mantissa[1:] if len(mantissa) > 1 else "")
     return f"{'-' if sign else ''}{body}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
+def format_float_json(value: float) -> str:
+    """A sample value in the HTTP API, Prometheus util/jsonutil: plain digits, exponent below 1e-6 and from 1e21."""
+    size = abs(value)
+    if size != 0 and math.isfinite(value) and (size < 1e-6 or size >= 1e21):
+        return format_float_e(value)
+    return format_float(value)

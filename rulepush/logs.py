@@ -1,0 +1,54 @@
+"""Log lines as Prometheus writes them: logfmt or JSON, to standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Final
+
+from rulepush.model.timestamps import format_rfc3339
+
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_LEVEL_NAMES: Final = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
+
+
+class LogfmtFormatter(logging.Formatter):
+    """`time=... level=INFO component=rules msg="..."`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return " ".join(f"{key}={_logfmt_value(value)}" for key, value in _fields(self, record).items())
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, with the same keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(_fields(self, record), ensure_ascii=False)
+
+
+def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, str]:
+    fields = {
+        "time": format_rfc3339(int(record.created * 1000)),
+        "level": _LEVEL_NAMES.get(record.levelno, record.levelname),
+        "component": record.name.removeprefix("rulepush."),
+        "msg": record.getMessage(),
+    }
+    if record.exc_info:
+        fields["err"] = formatter.formatException(record.exc_info)
+    return fields
+
+
+def _logfmt_value(value: str) -> str:
+    if value and all(c not in ' ="\\' and c.isprintable() for c in value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def setup_logging(level: str, form: str) -> None:
+    """`level` is a key of LEVELS, `form` is "logfmt" or "json". httpx's line a request is left out."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else LogfmtFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("rulepush").setLevel(LEVELS[level])

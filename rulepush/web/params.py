@@ -1,0 +1,102 @@
+"""Reading the parameters of an API call, from the URL and from a posted form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.datastructures import ImmutableMultiDict
+from starlette.requests import Request
+
+from rulepush.errors import ParseError
+from rulepush.model.durations import parse_duration
+from rulepush.model.matcher import Matcher
+from rulepush.model.timestamps import parse_time
+from rulepush.promql import parse_selector
+from rulepush.web.answers import ApiError, ErrorType
+
+_MAX_TIME = (1 << 62) // 1_000_000
+
+
+class Params:
+    """The parameters of one call. Every getter raises ApiError(bad_data) with Prometheus' text."""
+
+    def __init__(self, query: ImmutableMultiDict[str, str], form: ImmutableMultiDict[str, str] | None = None):
+        # Go's Request.Form: the body's values come before those of the URL.
+        self._values = [*(form.multi_items() if form is not None else ()), *query.multi_items()]
+
+    @classmethod
+    async def of(cls, request: Request) -> Params:
+        """From a GET, or from a POST with a form body."""
+        if request.method != "POST":
+            return cls(request.query_params)
+        form = await request.form()
+        texts = ImmutableMultiDict([(k, v) for k, v in form.multi_items() if isinstance(v, str)])
+        return cls(request.query_params, texts)
+
+    def text(self, name: str, default: str = "") -> str:
+        """The first value, or the default."""
+        return next((v for k, v in self._values if k == name), default)
+
+    def texts(self, name: str) -> list[str]:
+        """All values."""
+        return [v for k, v in self._values if k == name]
+
+    def time(self, name: str, default: int | None = None) -> int:
+        """A time in ms."""
+        text = self.text(name)
+        if not text and default is not None:
+            return default
+        try:
+            return parse_time(text)
+        except ValueError:
+            raise _invalid(name, f'cannot parse "{text}" to a valid timestamp') from None
+
+    def duration(self, name: str, default: int | None = None) -> int:
+        """A duration in ms: seconds as a number, or Prometheus' notation."""
+        text = self.text(name)
+        if not text and default is not None:
+            return default
+        try:
+            ms = float(text) * 1000
+            if not abs(ms) < _MAX_TIME:
+                raise _invalid(name, f'cannot parse "{text}" to a valid duration. It overflows int64')
+            return round(ms)
+        except ValueError:
+            pass
+        try:
+            return parse_duration(text)
+        except ValueError:
+            raise _invalid(name, f'cannot parse "{text}" to a valid duration') from None
+
+    def limit(self, name: str = "limit") -> int | None:
+        """A count; None when absent or 0, which is no limit."""
+        text = self.text(name)
+        if not text:
+            return None
+        try:
+            number = int(text)
+        except ValueError:
+            raise _invalid(name, f'cannot parse "{text}" to a valid limit') from None
+        if number < 0:
+            raise _invalid(name, "limit must be non-negative")
+        return number or None
+
+    def flag(self, name: str) -> bool:
+        """A boolean as Go's strconv.ParseBool takes it; absent is false."""
+        text = self.text(name)
+        if text in ("", "0", "f", "F", "false", "FALSE", "False"):
+            return False
+        if text in ("1", "t", "T", "true", "TRUE", "True"):
+            return True
+        raise _invalid(name, f'strconv.ParseBool: parsing "{text}": invalid syntax')
+
+    def matchers(self, name: str = "match[]") -> list[Sequence[Matcher]]:
+        """Each value as a series selector."""
+        try:
+            return [parse_selector(text) for text in self.texts(name)]
+        except ParseError as e:
+            raise _invalid(name, str(e)) from None
+
+
+def _invalid(name: str, reason: str) -> ApiError:
+    return ApiError(ErrorType.BAD_DATA, f'invalid parameter "{name}": {reason}')
