@@ -1,0 +1,218 @@
+"""From the body of a remote write request to samples. Pure: nothing is stored here.
+
+Sources: the remote write specifications 1.0 and 2.0, and storage/remote/write_handler.go of Prometheus 3, whose
+statuses and texts are kept where it has them. It differs in one point: Prometheus drops a 1.0 series with invalid
+labels and answers 204; here, as the specification asks, that body is refused with 400 and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from typing import Any, Final
+
+from rulepush.errors import RemoteWriteError
+from rulepush.model.labels import METRIC_NAME, Labels, quote, quote_name
+from rulepush.model.sample import Sample
+from rulepush.remote.messages import METRIC_TYPES, RequestV2, WriteRequest, parse
+from rulepush.remote.snappy import decompress
+
+_MEDIA_TYPE: Final = "application/x-protobuf"
+
+
+class Protocol(Enum):
+    """The protobuf message of a request, named as in the `proto` parameter of the content type."""
+
+    V1 = "prometheus.WriteRequest"
+    V2 = "io.prometheus.write.v2.Request"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLimits:
+    """What one request may hold. More is answered with 413, before it is decoded as far as that is possible."""
+
+    max_body_bytes: int = 8 << 20  # as sent, compressed
+    max_decoded_bytes: int = 32 << 20  # as Prometheus 3
+    max_series: int = 100_000
+    max_samples: int = 500_000
+    max_labels: int = 256  # of one series
+
+
+@dataclass(frozen=True, slots=True)
+class MetricMetadata:
+    """What a sender says about a metric family. `type` is the exposition formats' name of it."""
+
+    family: str
+    type: str
+    help: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBatch:
+    """One decoded request.
+
+    `samples`     in the order of the request; values bit for bit, so stale markers stay stale markers
+    `rejected`    2.0 only: why each refused series was refused; the other series are to be written all the same
+    `histograms`  native histogram samples, which are skipped: no rule can read them here
+    `exemplars`   exemplars, which are dropped
+    """
+
+    protocol: Protocol
+    samples: tuple[Sample, ...]
+    rejected: tuple[str, ...]
+    histograms: int
+    exemplars: int
+    metadata: tuple[MetricMetadata, ...]
+
+
+def decode(body: bytes, content_type: str, content_encoding: str, limits: WriteLimits) -> WriteBatch:
+    """Decode a request's body; the headers are "" when absent, which means 1.0 and snappy.
+
+    The version header is not read: Prometheus does not either, the content type decides.
+    Raises RemoteWriteError with 400, 413 or 415.
+    """
+    protocol = protocol_of(content_type)
+    if content_encoding not in ("", "snappy"):
+        raise RemoteWriteError(
+            415, f"{content_encoding} encoding (compression) is not accepted by this server; only snappy is acceptable"
+        )
+    if len(body) > limits.max_body_bytes:
+        raise RemoteWriteError(413, f"the body is larger than the limit of {limits.max_body_bytes} bytes")
+    data = decompress(body, limits.max_decoded_bytes)
+    if protocol is Protocol.V1:
+        return _decode_v1(parse(WriteRequest, data), limits)
+    return _decode_v2(parse(RequestV2, data), limits)
+
+
+def protocol_of(content_type: str) -> Protocol:
+    """The message that a Content-Type announces; "" is 1.0. Raises RemoteWriteError 415."""
+    text = content_type.strip() or _MEDIA_TYPE
+    media_type, *parameters = text.split(";")
+    if media_type.strip() != _MEDIA_TYPE:
+        raise RemoteWriteError(
+            415, f"expected {_MEDIA_TYPE} as the first (media) part, got {content_type} content-type"
+        )
+    for parameter in parameters:
+        name, equals, value = parameter.strip().partition("=")
+        if not equals or "=" in value:
+            raise RemoteWriteError(
+                415,
+                "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, "
+                f"got {parameter} in {content_type} content-type",
+            )
+        if name == "proto":
+            try:
+                return Protocol(value)
+            except ValueError:
+                known = ", ".join(p.value for p in Protocol)
+                raise RemoteWriteError(
+                    415,
+                    f"got {content_type} content type; unknown remote write protobuf message {value}, "
+                    f"supported: {known}",
+                ) from None
+    return Protocol.V1
+
+
+def go_labels(pairs: Iterable[tuple[str, str]]) -> str:
+    """Labels as Go's labels.String prints them in error texts: `{__name__="up", job="nacos"}`."""
+    return "{" + ", ".join(f"{quote_name(n)}={quote(v)}" for n, v in pairs) + "}"
+
+
+def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:
+    _check_series(len(request.timeseries), limits)
+    samples: list[Sample] = []
+    histograms = exemplars = 0
+    for series in request.timeseries:
+        pairs = [(label.name, label.value) for label in series.labels]
+        reason = _problem(pairs, limits)
+        if reason is not None:
+            raise RemoteWriteError(400, reason)
+        _add_samples(samples, pairs, series.samples, limits)
+        histograms += len(series.histograms)
+        exemplars += len(series.exemplars)
+    metadata = tuple(
+        MetricMetadata(m.metric_family_name, _metric_type(m.type), m.help, m.unit) for m in request.metadata
+    )
+    return WriteBatch(Protocol.V1, tuple(samples), (), histograms, exemplars, metadata)
+
+
+def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
+    _check_series(len(request.timeseries), limits)
+    symbols: tuple[str, ...] = tuple(request.symbols)
+    samples: list[Sample] = []
+    rejected: list[str] = []
+    metadata: dict[str, MetricMetadata] = {}
+    histograms = exemplars = 0
+    for series in request.timeseries:
+        refs = tuple(series.labels_refs)
+        try:
+            pairs = _resolve(refs, symbols)
+        except ValueError as e:
+            rejected.append(f"parsing labels for series [{' '.join(map(str, refs))}]: {e}")
+            continue
+        reason = _problem(pairs, limits)
+        if reason is None and not series.samples and not series.histograms:
+            reason = f"TimeSeries must contain at least one sample or histogram for series {go_labels(sorted(pairs))}"
+        if reason is not None:
+            rejected.append(reason)
+            continue
+        _add_samples(samples, pairs, series.samples, limits)
+        histograms += len(series.histograms)
+        exemplars += len(series.exemplars)
+        if series.HasField("metadata"):
+            family = dict(pairs)[METRIC_NAME]
+            meta = series.metadata
+            if family not in metadata and max(meta.help_ref, meta.unit_ref) < max(len(symbols), 1):
+                texts = symbols or ("",)
+                metadata[family] = MetricMetadata(
+                    family, _metric_type(meta.type), texts[meta.help_ref], texts[meta.unit_ref]
+                )
+    return WriteBatch(Protocol.V2, tuple(samples), tuple(rejected), histograms, exemplars, tuple(metadata.values()))
+
+
+def _add_samples(into: list[Sample], pairs: Sequence[tuple[str, str]], samples: Any, limits: WriteLimits) -> None:
+    if len(into) + len(samples) > limits.max_samples:
+        raise RemoteWriteError(413, f"the request holds more than {limits.max_samples} samples")
+    if samples:
+        labels = Labels(pairs)
+        into.extend(Sample(labels, s.timestamp, s.value) for s in samples)
+
+
+def _check_series(count: int, limits: WriteLimits) -> None:
+    if count > limits.max_series:
+        raise RemoteWriteError(413, f"the request holds {count} series, more than the limit of {limits.max_series}")
+
+
+def _problem(pairs: Sequence[tuple[str, str]], limits: WriteLimits) -> str | None:
+    """Why these labels cannot name a series, in the words of Prometheus; None when they can.
+
+    Text that is not UTF-8 does not get here: protobuf refuses it.
+    """
+    if len(pairs) > limits.max_labels:
+        return f"a series has {len(pairs)} labels, more than the limit of {limits.max_labels}"
+    names = {name for name, _ in pairs}
+    if METRIC_NAME not in names or any(not n or (not v and n == METRIC_NAME) for n, v in pairs):
+        return f"invalid metric name or labels, got {go_labels(sorted(pairs))}"
+    if len(names) < len(pairs):
+        ordered = sorted(name for name, _ in pairs)
+        twice = next(a for a, b in pairwise(ordered) if a == b)
+        return f"invalid labels for series, labels {go_labels(sorted(pairs))}, duplicated label {twice}"
+    return None
+
+
+def _resolve(refs: Sequence[int], symbols: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs that references into the symbol table mean. Raises ValueError in Prometheus' words."""
+    if len(refs) % 2:
+        raise ValueError(f"invalid labelRefs length {len(refs)}")
+    for i, ref in enumerate(refs):
+        if ref >= len(symbols):
+            kind = "value" if i % 2 else "name"
+            raise ValueError(f"labelRefs {i // 2 * 2} ({kind}) = {ref} outside of symbols table (size {len(symbols)})")
+    return [(symbols[refs[i]], symbols[refs[i + 1]]) for i in range(0, len(refs), 2)]
+
+
+def _metric_type(number: int) -> str:
+    return METRIC_TYPES[number] if 0 <= number < len(METRIC_TYPES) else METRIC_TYPES[0]
