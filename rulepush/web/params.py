@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+from urllib.parse import parse_qsl
 
-from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 
 from rulepush.errors import ParseError
@@ -14,24 +15,29 @@ from rulepush.model.timestamps import parse_time
 from rulepush.promql import parse_selector
 from rulepush.web.answers import ApiError, ErrorType
 
-_MAX_TIME = (1 << 62) // 1_000_000
+MAX_FORM_BYTES: Final = 1 << 20
+_MAX_TIME: Final = (1 << 62) // 1_000_000
 
 
 class Params:
     """The parameters of one call. Every getter raises ApiError(bad_data) with Prometheus' text."""
 
-    def __init__(self, query: ImmutableMultiDict[str, str], form: ImmutableMultiDict[str, str] | None = None):
-        # Go's Request.Form: the body's values come before those of the URL.
-        self._values = [*(form.multi_items() if form is not None else ()), *query.multi_items()]
+    def __init__(self, values: Sequence[tuple[str, str]]):
+        self._values = values
 
     @classmethod
     async def of(cls, request: Request) -> Params:
-        """From a GET, or from a POST with a form body."""
+        """From a GET, or from a POST with a form body; the body's values come before those of the URL, as in Go's
+        Request.Form."""
+        url = request.query_params.multi_items()
         if request.method != "POST":
-            return cls(request.query_params)
-        form = await request.form()
-        texts = ImmutableMultiDict([(k, v) for k, v in form.multi_items() if isinstance(v, str)])
-        return cls(request.query_params, texts)
+            return cls(url)
+        body = await read_body(request, MAX_FORM_BYTES)
+        try:
+            form = parse_qsl(body.decode(), keep_blank_values=True)
+        except ValueError as e:
+            raise ApiError(ErrorType.BAD_DATA, f"error parsing form values: {e}") from None
+        return cls([*form, *url])
 
     def text(self, name: str, default: str = "") -> str:
         """The first value, or the default."""
@@ -100,3 +106,14 @@ class Params:
 
 def _invalid(name: str, reason: str) -> ApiError:
     return ApiError(ErrorType.BAD_DATA, f'invalid parameter "{name}": {reason}')
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body of a request. Raises ApiError(bad_data) beyond `limit` bytes, without reading on."""
+    parts, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise ApiError(ErrorType.BAD_DATA, f"the body is larger than {limit} bytes")
+        parts.append(chunk)
+    return b"".join(parts)

@@ -1,0 +1,152 @@
+"""The HTTP server: routes in, a listening socket, credentials at the door. The only file that imports uvicorn."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rulepush.errors import RulepushError
+from rulepush.web.answers import ApiError, ErrorType, failure
+
+log = logging.getLogger("rulepush.web")
+
+SHUTDOWN_SECONDS: Final = 3
+
+Verify = Callable[[str, str], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who may come in: from `--web.config.file`. The default lets everybody in that reaches the socket."""
+
+    tls: ssl.SSLContext | None = None
+    verify: Verify | None = None  # (user, password) -> bool
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def build_app(routes: Sequence[BaseRoute], door: Door) -> ASGIApp:
+    """The ASGI application: the routes behind the door, errors in the API's envelope."""
+
+    async def api_error(_: Request, e: Exception) -> Response:
+        assert isinstance(e, ApiError)
+        return failure(e.kind, str(e))
+
+    async def http_error(_: Request, e: Exception) -> Response:
+        assert isinstance(e, HTTPException)
+        return PlainTextResponse(f"{e.detail}\n", e.status_code, headers=e.headers)
+
+    async def crash(request: Request, e: Exception) -> Response:
+        log.error("request failed: path=%s", request.url.path, exc_info=e)
+        return failure(ErrorType.INTERNAL, f"{type(e).__name__}: {e}")
+
+    app: ASGIApp = Starlette(
+        routes=list(routes),
+        exception_handlers={ApiError: api_error, HTTPException: http_error, Exception: crash},
+    )
+    if door.headers:
+        app = _ExtraHeaders(app, door.headers)
+    return app if door.verify is None else _BasicAuth(app, door.verify)
+
+
+def bind(address: str) -> socket.socket:
+    """Listen on `host:port`, `:port` (all addresses) or `[::1]:port`. Raises RulepushError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise RulepushError(f"--web.listen-address: {address!r} is not host:port")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        if not host:
+            return socket.create_server(("", int(port)), reuse_port=False)
+        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, int(port)), family=family)
+    except OSError as e:
+        raise RulepushError(f"cannot listen on {address}: {e.strerror or e}") from None
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals to the application."""
+        yield
+
+
+class WebServer:
+    """Serves an app on a socket until it is stopped."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, door: Door):
+        self._listener = listener
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            ws="none",
+            http="h11",
+            loop="none",
+        )
+        config.load()
+        config.ssl = door.tls
+        self._server = _Server(config)
+
+    async def run(self) -> None:
+        """Serve; returns after `stop`."""
+        await self._server.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """Ask `run` to finish what is under way, at most SHUTDOWN_SECONDS, and return."""
+        self._server.should_exit = True
+
+
+class _BasicAuth:
+    def __init__(self, app: ASGIApp, verify: Verify):
+        self._app = app
+        self._verify = verify
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not await self._allowed(Request(scope)):
+            answer = PlainTextResponse("Unauthorized\n", 401, headers={"WWW-Authenticate": "Basic"})
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _allowed(self, request: Request) -> bool:
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return False
+        try:
+            user, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+        except (binascii.Error, ValueError):
+            return False
+        return bool(colon) and await self._verify(user, password)
+
+
+class _ExtraHeaders:
+    def __init__(self, app: ASGIApp, headers: Sequence[tuple[str, str]]):
+        self._app = app
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start":
+                headers = message.get("headers") or []
+                message = {**message, "headers": [*headers, *self._headers]}  # type: ignore[misc]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)  # type: ignore[arg-type]

@@ -1,0 +1,147 @@
+import asyncio
+from collections.abc import Callable, Sequence
+
+from rulepush.model.labels import Labels
+from rulepush.notifier.alertmanager import Answer, Outcome
+from rulepush.notifier.sendloop import BACKOFF_MAX, SendLoop, backoff
+from rulepush.notifier.wire import WireAlert
+from tests.fakes import FakeClock
+
+ACCEPTED = Answer(Outcome.ACCEPTED)
+RETRY = Answer(Outcome.RETRY, "connection refused")
+REFUSED = Answer(Outcome.REFUSED, "HTTP status 400")
+
+
+def alert(name: str, *, resolved: bool = False) -> WireAlert:
+    return WireAlert(Labels.of(alertname=name), (), 1000, 2000, "http://x", resolved)
+
+
+class FakePoster:
+    """Answers as `decide` says and remembers the batches."""
+
+    url = "http://am/api/v2/alerts"
+
+    def __init__(self, decide: Callable[[Sequence[WireAlert]], Answer]):
+        self.decide = decide
+        self.batches: list[list[str]] = []
+
+    async def post(self, alerts: Sequence[WireAlert]) -> Answer:
+        self.batches.append([a.labels.get("alertname") for a in alerts])
+        return self.decide(alerts)
+
+
+class FakeStore:
+    def __init__(self, waiting: Sequence[WireAlert] = ()):
+        self.kept = {a.labels: a for a in waiting}
+
+    def save(self, url: str, alerts: Sequence[WireAlert]) -> None:
+        self.kept |= {a.labels: a for a in alerts}
+
+    def remove(self, url: str, alerts: Sequence[WireAlert]) -> None:
+        for a in alerts:
+            self.kept.pop(a.labels)
+
+    def load(self, url: str) -> list[WireAlert]:
+        return list(self.kept.values())
+
+
+def play(
+    poster: FakePoster, script: Callable[[SendLoop, FakeClock], "asyncio.Future[None] | object"], store: FakeStore
+) -> SendLoop:
+    """Run a loop with no jitter while `script` drives the clock."""
+
+    async def main() -> SendLoop:
+        clock = FakeClock()
+        loop = SendLoop(poster, clock, store, jitter=lambda: 1.0)
+        task = asyncio.create_task(loop.run())
+        result = script(loop, clock)
+        if asyncio.iscoroutine(result):
+            await result
+        await clock.settle()
+        task.cancel()
+        return loop
+
+    return asyncio.run(main())
+
+
+def test_alerts_are_sent_at_once_and_leave_the_outbox() -> None:
+    poster = FakePoster(lambda _: ACCEPTED)
+    loop = play(poster, lambda loop, _: loop.offer([alert("A"), alert("B")]), FakeStore())
+    assert poster.batches == [["A", "B"]]
+    assert (loop.counts.sent, len(loop.outbox)) == (2, 0)
+
+
+def test_an_outage_keeps_the_newest_state_and_retries_with_growing_pauses() -> None:
+    answers = [RETRY, RETRY, RETRY]
+    poster = FakePoster(lambda _: answers.pop() if answers else ACCEPTED)
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        loop.offer([alert("A")])
+        await clock.settle()
+        loop.offer([alert("A", resolved=True)])
+        await clock.advance(0.4)
+        assert len(poster.batches) == 1
+        await clock.advance(0.1)
+        assert len(poster.batches) == 2
+        await clock.advance(1 + 2)
+        assert len(loop.outbox) == 0
+
+    loop = play(poster, script, FakeStore())
+    assert poster.batches == [["A"]] * 4
+    assert (loop.counts.sent, loop.counts.errors) == (1, 3)
+
+
+def test_the_pause_is_capped_and_never_zero() -> None:
+    assert backoff(0, 1.0) == 0.5
+    assert backoff(1, 1.0) == 1.0
+    assert backoff(50, 1.0) == BACKOFF_MAX
+    assert backoff(0, 0.0) == 0.25
+
+
+def test_retry_after_of_the_server_is_kept() -> None:
+    answers = [Answer(Outcome.RETRY, "HTTP status 429", retry_after=7.0)]
+    poster = FakePoster(lambda _: answers.pop() if answers else ACCEPTED)
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        loop.offer([alert("A")])
+        await clock.advance(6.9)
+        assert len(poster.batches) == 1
+        await clock.advance(0.2)
+        assert len(poster.batches) == 2
+
+    play(poster, script, FakeStore())
+
+
+def test_the_refused_alert_is_found_and_the_rest_goes_through() -> None:
+    def decide(alerts: Sequence[WireAlert]) -> Answer:
+        return REFUSED if any(a.labels.get("alertname") == "BAD" for a in alerts) else ACCEPTED
+
+    poster = FakePoster(decide)
+    names = ["A", "B", "BAD", "C", "D"]
+    loop = play(poster, lambda loop, _: loop.offer([alert(n) for n in names]), FakeStore())
+    assert (loop.counts.sent, loop.counts.rejected, len(loop.outbox)) == (4, 1, 0)
+    accepted = [name for batch in poster.batches if "BAD" not in batch for name in batch]
+    assert sorted(accepted) == ["A", "B", "C", "D"]
+
+
+def test_a_resolution_is_kept_in_the_store_until_it_is_accepted() -> None:
+    answers = [RETRY]
+    poster = FakePoster(lambda _: answers.pop() if answers else ACCEPTED)
+    store = FakeStore()
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        loop.offer([alert("A", resolved=True), alert("B")])
+        await clock.settle()
+        assert [labels.get("alertname") for labels in store.kept] == ["A"]
+        await clock.advance(1)
+        assert not store.kept
+
+    play(poster, script, store)
+
+
+def test_what_waited_before_a_restart_is_delivered() -> None:
+    poster = FakePoster(lambda _: ACCEPTED)
+    store = FakeStore([alert("A", resolved=True)])
+    play(poster, lambda *_: None, store)
+    assert poster.batches == [["A"]]
+    assert not store.kept

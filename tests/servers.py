@@ -1,0 +1,146 @@
+"""Real servers for the end-to-end tests: found on PATH, started on loopback, waited for with a bound."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+T = TypeVar("T")
+
+
+def binary(name: str) -> str:
+    """The path of a server; without it the test skips, or fails where RULEPUSH_REQUIRE_SERVERS is set (CI)."""
+    path = shutil.which(name)
+    if path is not None:
+        return path
+    reason = f"{name} is not installed (Debian package; see .ci/debian-packages)"
+    if os.environ.get("RULEPUSH_REQUIRE_SERVERS"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 20.0) -> T:
+    """The first result of `probe` that is not None or False; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            result = probe()
+            if result is not None and result is not False:
+                return result
+        except (httpx.HTTPError, OSError, KeyError, IndexError, ValueError) as e:
+            last = e
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not come within {seconds}s (last: {last})")
+
+
+def get_json(url: str, **params: str) -> Any:
+    """The JSON of a GET."""
+    answer = httpx.get(url, params=params, timeout=5, trust_env=False)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def answers(url: str) -> bool:
+    """Whether a GET succeeds now."""
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+class Server:
+    """A process of ours on loopback."""
+
+    def __init__(self, command: Sequence[str], log: Path, cwd: Path | None = None):
+        self.command = list(command)
+        self.log = log
+        self._cwd = cwd
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again with the same command."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(self.command, stdout=out, stderr=subprocess.STDOUT, cwd=self._cwd)
+
+    def terminate(self, seconds: float = 15) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def output(self) -> str:
+        """What it printed so far."""
+        return self.log.read_text(errors="replace")
+
+    def close(self) -> None:
+        """Stop it in whatever state it is."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], log: Path, ready_url: str | None = None) -> Iterator[Server]:
+    """A server for the length of a with block, awaited at `ready_url`."""
+    server = Server(command, log)
+    try:
+        if ready_url is not None:
+            wait_for(f"{command[0]} ready", lambda: answers(ready_url) or None)
+        yield server
+    except AssertionError as e:
+        raise AssertionError(f"{e}\n--- {log.name}:\n{server.output()[-4000:]}") from e
+    finally:
+        server.close()
+
+
+ALERTMANAGER_CONFIG = "route: {receiver: none, group_wait: 0s}\nreceivers: [{name: none}]\n"
+
+
+def alertmanager_command(directory: Path, port: int, config: str = ALERTMANAGER_CONFIG) -> list[str]:
+    """A real Alertmanager on `port`, alone, with its data in `directory`."""
+    program = binary("prometheus-alertmanager")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "alertmanager.yml").write_text(config)
+    return [
+        program,
+        f"--config.file={directory / 'alertmanager.yml'}",
+        f"--storage.path={directory / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+
+
+def rulepush_command(*args: str) -> list[str]:
+    """rulepush as this Python runs it."""
+    return [sys.executable, "-m", "rulepush", *args]
