@@ -1,0 +1,207 @@
+"""Head: the samples that the rules need, in memory. Pure: it reads no clock and does no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.sample import Sample
+from rulepush.storage.demand import Demand
+from rulepush.storage.selecting import Joiner, TableSelector
+from rulepush.storage.selection import Querier, Selection
+from rulepush.storage.table import AppendOutcome, Floats, Int64s, Table
+
+_UNWANTED_REMEMBERED: Final = 65_536
+
+
+class Recorder(Protocol):
+    """Is told of every kept sample: the journal."""
+
+    def wrote(self, table: Table, rows: Int64s, ts: int, values: Floats) -> None:
+        """values[k] went into k rows of `table` at `ts`. The arrays will not change afterwards."""
+        ...
+
+
+class Head:
+    """One Table a metric name. Not thread-safe: it lives in the event loop, and no evaluation awaits.
+
+    `version` changes at every append, `epoch` when the demand does: "not wanted" verdicts noted before are void.
+    """
+
+    def __init__(self, demand: Demand):
+        self._demand = demand
+        self._tables: dict[str, Table] = {}
+        self._selectors: dict[str, TableSelector] = {}
+        self._joiner = Joiner()
+        self._unwanted: set[Labels] = set()
+        self._recorder: Recorder | None = None
+        self.version = 0
+        self.epoch = 0
+
+    # --- what is kept
+
+    @property
+    def demand(self) -> Demand:
+        """What is kept at present."""
+        return self._demand
+
+    def set_demand(self, demand: Demand) -> None:
+        """Follow a reload: what is still wanted stays, the rest goes."""
+        self._demand = demand
+        self._unwanted.clear()
+        self.version += 1
+        self.epoch += 1
+        for name in list(self._tables):
+            table = self._tables[name]
+            table.keep = demand.keep(name)
+            unwanted = [row for row, labels in enumerate(table.labels) if not demand.wants(labels)]
+            if len(unwanted) == len(table):
+                self._forget(name)
+            elif unwanted:
+                table.remove(unwanted)
+
+    def record_to(self, recorder: Recorder | None) -> None:
+        """Tell `recorder` of every sample kept from now on."""
+        self._recorder = recorder
+
+    # --- writing
+
+    def append(self, labels: Labels, ts: int, value: float) -> AppendOutcome:
+        """One sample. The outcome is true when it is kept, or was there already."""
+        table = self.table_for(labels)
+        if table is None:
+            return AppendOutcome.NOT_WANTED
+        row = table.row(labels)
+        outcome = table.append(row, ts, value)
+        if outcome is AppendOutcome.KEPT:
+            self.version += 1
+            if self._recorder is not None:
+                self._recorder.wrote(table, np.array([row]), ts, np.array([value]))
+        return outcome
+
+    def append_many(self, samples: Iterable[Sample]) -> Counter[AppendOutcome]:
+        """Many samples, in order. Returns how many had which outcome."""
+        append = self.append
+        return Counter([append(s.labels, s.ts, s.value) for s in samples])
+
+    def append_rows(self, table: Table, rows: Int64s, ts: int, values: Floats) -> tuple[int, int]:
+        """values[k] at one `ts` into k different rows: the way of a scrape. Returns (out of order, duplicate)."""
+        refused = table.append_rows(rows, ts, values)
+        self.version += 1
+        if self._recorder is not None:
+            self._recorder.wrote(table, rows, ts, values)
+        return refused
+
+    def table_for(self, labels: Labels) -> Table | None:
+        """The table that a series belongs to, made when it is wanted and new; None when it is not wanted."""
+        name = labels.name
+        table = self._tables.get(name)
+        if table is not None and table.find(labels) is not None:
+            return table
+        if labels in self._unwanted:
+            return None
+        if not self._demand.wants(labels):
+            if len(self._unwanted) >= _UNWANTED_REMEMBERED:
+                self._unwanted.clear()
+            self._unwanted.add(labels)
+            return None
+        if table is None:
+            table = self._tables[name] = Table(name, self._demand.keep(name))
+            self._selectors[name] = TableSelector(table)
+        return table
+
+    def truncate(self, now: int) -> int:
+        """Remove series without a sample that anyone may still ask for. Returns how many. Call it once a while."""
+        removed = 0
+        for name in list(self._tables):
+            table = self._tables[name]
+            dead = table.dead_rows(now)
+            removed += len(dead)
+            if len(dead) == len(table):
+                self._forget(name)
+            elif len(dead):
+                table.remove(dead)
+        if removed:
+            self.version += 1
+        return removed
+
+    def rewind(self, now: int) -> int:
+        """Forget samples later than `now`: the clock was set back, and they would refuse what comes. How many."""
+        dropped = sum(table.drop_after(now) for table in self._tables.values())
+        self.version += 1
+        return dropped
+
+    def _forget(self, name: str) -> None:
+        self._tables.pop(name).layout += 1  # who still holds the table must ask again
+        del self._selectors[name]
+
+    # --- reading
+
+    def querier(self) -> Querier:
+        """A view for one synchronous evaluation."""
+        return self
+
+    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
+        """See `storage.selection.Querier`."""
+        key = tuple(matchers)
+        name = _exact_name(key)
+        if name is not None and _names_agree(key, name):
+            selector = self._selectors.get(name)
+            if selector is not None:
+                return selector.select(key)
+            return self._joiner.join(key, ())
+        parts = [selector.select(key) for selector in self._matching(key)]
+        return self._joiner.join(key, [p for p in parts if len(p.index)])
+
+    def series(self, matchers: Sequence[Matcher]) -> list[Labels]:
+        """The series that satisfy all matchers, in no special order."""
+        key = tuple(matchers)
+        return [labels for selector in self._matching(key) for labels in selector.labels(key).labels]
+
+    def label_names(self, matchers: Sequence[Matcher] = ()) -> list[str]:
+        """The label names in use (by the series that match), sorted."""
+        return sorted({name for labels in self.series(matchers) for name, _ in labels})
+
+    def label_values(self, name: str, matchers: Sequence[Matcher] = ()) -> list[str]:
+        """The values of one label (among the series that match), sorted."""
+        return sorted({labels.get(name) for labels in self.series(matchers)} - {""})
+
+    def tables(self) -> Iterator[Table]:
+        """All tables, for statistics and the journal."""
+        return iter(self._tables.values())
+
+    def _matching(self, matchers: tuple[Matcher, ...]) -> Iterator[TableSelector]:
+        for name, selector in self._selectors.items():
+            if _names_agree(matchers, name):
+                yield selector
+
+    @property
+    def series_count(self) -> int:
+        """Series held."""
+        return sum(len(t) for t in self._tables.values())
+
+    @property
+    def sample_count(self) -> int:
+        """Samples held."""
+        return sum(t.sample_count for t in self._tables.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of sample arrays held."""
+        return sum(t.nbytes for t in self._tables.values())
+
+
+def _exact_name(matchers: tuple[Matcher, ...]) -> str | None:
+    for m in matchers:
+        if m.name == METRIC_NAME and m.op is MatchOp.EQUAL:
+            return m.value
+    return None
+
+
+def _names_agree(matchers: tuple[Matcher, ...], name: str) -> bool:
+    return all(m.matches(name) for m in matchers if m.name == METRIC_NAME)

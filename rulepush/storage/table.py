@@ -1,0 +1,231 @@
+"""Table: all series of one metric name, as columns of numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rulepush.model.labels import Labels
+from rulepush.storage.demand import Keep
+
+Int64s = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+# An evaluation runs a little after its own timestamp, and the API may ask for a time just past.
+MARGIN_MS: Final = 30_000
+_FIRST_CAPACITY: Final = 8
+_FIRST_ROWS: Final = 4
+
+
+class AppendOutcome(Enum):
+    """What became of a sample, in Prometheus' terms. True when the sample is (or already was) there."""
+
+    KEPT = "kept"
+    SAME = "already there with the same value"
+    NOT_WANTED = "no rule needs this series"
+    OUT_OF_ORDER = "out of order sample"
+    DUPLICATE = "duplicate sample for timestamp"
+
+    def __bool__(self) -> bool:
+        return self in (AppendOutcome.KEPT, AppendOutcome.SAME)
+
+
+class Table:
+    """n series, each with up to `capacity` samples.
+
+    `labels`   n label sets; a row keeps its number until `layout` changes
+    `version`  changes when the set of series does
+    `layout`   changes when rows move or the table leaves the head: row numbers noted before are void
+    """
+
+    def __init__(self, name: str, keep: Keep):
+        self.name = name
+        self.keep = keep
+        self.labels: list[Labels] = []
+        self.version = 0
+        self.layout = 0
+        self._row_of: dict[Labels, int] = {}
+        self._times: Int64s = np.zeros((_FIRST_ROWS, _FIRST_CAPACITY), np.int64)
+        self._values: Floats = np.zeros((_FIRST_ROWS, _FIRST_CAPACITY))
+        self._counts: Int64s = np.zeros(_FIRST_ROWS, np.int64)
+        self._last: Int64s = np.zeros(_FIRST_ROWS, np.int64)  # time of a row's newest sample
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def capacity(self) -> int:
+        """Samples that a row can hold before it is compacted."""
+        return int(self._times.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the arrays."""
+        return self._times.nbytes + self._values.nbytes + self._counts.nbytes + self._last.nbytes
+
+    @property
+    def sample_count(self) -> int:
+        """Samples held."""
+        return int(self._counts[: len(self)].sum())
+
+    def columns(self) -> tuple[Int64s, Floats, Int64s]:
+        """times[n, k], values[n, k], counts[n] as views, k the longest row: valid until the next append."""
+        n = len(self.labels)
+        counts = self._counts[:n]
+        width = int(counts.max()) if n else 0
+        return self._times[:n, :width], self._values[:n, :width], counts
+
+    def newest(self) -> Int64s:
+        """int64[n]: the time of each row's newest sample (0 for a row without any), as a view."""
+        return self._last[: len(self.labels)]
+
+    def find(self, labels: Labels) -> int | None:
+        """The row of a label set."""
+        return self._row_of.get(labels)
+
+    def row(self, labels: Labels) -> int:
+        """The row of a label set, added when it is new."""
+        row = self._row_of.get(labels)
+        if row is None:
+            row = len(self.labels)
+            if row == len(self._counts):
+                self._grow_rows(row + row // 2 + 1)
+            self._row_of[labels] = row
+            self.labels.append(labels)
+            self._counts[row] = 0
+            self._last[row] = 0
+            self.version += 1
+        return row
+
+    def append(self, row: int, ts: int, value: float) -> AppendOutcome:
+        """One sample. Prometheus' rules: later than the newest, or the same again."""
+        count = int(self._counts[row])
+        if count:
+            last = int(self._last[row])
+            if ts < last:
+                return AppendOutcome.OUT_OF_ORDER
+            if ts == last:
+                same = self._values[row, count - 1 : count].tobytes() == np.float64(value).tobytes()
+                return AppendOutcome.SAME if same else AppendOutcome.DUPLICATE
+            if count == self._times.shape[1]:
+                self._make_room()
+                count = int(self._counts[row])
+        self._times[row, count] = ts
+        self._values[row, count] = value
+        self._counts[row] = count + 1
+        self._last[row] = ts
+        return AppendOutcome.KEPT
+
+    def append_rows(self, rows: Int64s, ts: int, values: Floats) -> tuple[int, int]:
+        """values[k] at one `ts` into k different rows. Returns how many were out of order, and how many duplicate."""
+        counts = self._counts[rows]
+        if (self._last[rows] >= ts).any():
+            return self._append_each(rows, ts, values)
+        if counts.max(initial=0) == self._times.shape[1]:
+            self._make_room()
+            counts = self._counts[rows]
+        self._times[rows, counts] = ts
+        self._values[rows, counts] = values
+        self._counts[rows] = counts + 1
+        self._last[rows] = ts
+        return 0, 0
+
+    def _append_each(self, rows: Int64s, ts: int, values: Floats) -> tuple[int, int]:
+        outcomes = [self.append(int(r), ts, float(v)) for r, v in zip(rows, values, strict=True)]
+        return outcomes.count(AppendOutcome.OUT_OF_ORDER), outcomes.count(AppendOutcome.DUPLICATE)
+
+    def fill(self, row: int, times: Int64s, values: Floats) -> None:
+        """Put ascending samples into a row that is empty, or whose newest is earlier: after a restart."""
+        start = int(np.searchsorted(times, self._last[row], side="right")) if self._counts[row] else 0
+        count, more = int(self._counts[row]), len(times) - start
+        if count + more > self._times.shape[1]:
+            self._grow_columns(count + more)
+        self._times[row, count : count + more] = times[start:]
+        self._values[row, count : count + more] = values[start:]
+        self._counts[row] = count + more
+        if more:
+            self._last[row] = times[-1]
+
+    def remove(self, dead: Sequence[int] | Int64s) -> None:
+        """Take rows out; the others keep their order."""
+        n = len(self.labels)
+        alive = np.ones(n, np.bool_)
+        alive[dead] = False
+        rows = np.flatnonzero(alive)
+        self._times, self._values = self._times[rows], self._values[rows]
+        self._counts, self._last = self._counts[rows], self._last[rows]
+        self.labels = [self.labels[i] for i in rows]
+        self._row_of = {labels: i for i, labels in enumerate(self.labels)}
+        self.version += 1
+        self.layout += 1
+
+    def dead_rows(self, now: int) -> Int64s:
+        """The rows that hold no sample anyone can still ask for at `now` or later."""
+        n = len(self.labels)
+        dead = self._last[:n] < now - self.keep.lookback_ms - MARGIN_MS
+        if self.keep.windows and dead.any():
+            times, _, counts = self.columns()
+            dead &= ~(self._in_windows(times) & (np.arange(times.shape[1]) < counts[:, None])).any(axis=1)
+        return np.flatnonzero(dead)
+
+    def drop_after(self, ts: int) -> int:
+        """Forget samples later than `ts` (the clock was set back). Returns how many."""
+        n = len(self.labels)
+        times, _, counts = self.columns()
+        keep = (times <= ts) & (np.arange(times.shape[1]) < counts[:, None])
+        left = keep.sum(axis=1)  # times ascend, so what stays is a prefix
+        dropped = int((counts - left).sum())
+        if dropped:
+            self._counts[:n] = left
+            self._last[:n] = np.where(left > 0, self._times[np.arange(n), np.maximum(left - 1, 0)], 0)
+        return dropped
+
+    def _grow_rows(self, rows: int) -> None:
+        def grown(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+            out = np.zeros((rows, *a.shape[1:]), a.dtype)
+            out[: len(a)] = a
+            return out
+
+        self._times, self._values = grown(self._times), grown(self._values)  # type: ignore[assignment]
+        self._counts, self._last = grown(self._counts), grown(self._last)  # type: ignore[assignment]
+
+    def _grow_columns(self, capacity: int) -> None:
+        more = ((0, 0), (0, capacity - self.capacity))
+        self._times, self._values = np.pad(self._times, more), np.pad(self._values, more)
+
+    def _make_room(self) -> None:
+        """Drop what is beyond the look-back in every row; grow when a row stays nearly full."""
+        self._compact()
+        fullest = int(self._counts.argmax())
+        count, cap = int(self._counts[fullest]), self.capacity
+        if count < cap - cap // 8 and count < cap:
+            return
+        # What the look-back needs at the spacing seen so far, but no more than twice the present capacity at once.
+        span = int(self._last[fullest] - self._times[fullest, 0])
+        spacing = max(1, span // max(1, count - 1))
+        needed = (self.keep.lookback_ms + MARGIN_MS) // spacing + 2
+        self._grow_columns(min(cap * 2, max(needed + needed // 8, cap + cap // 4 + 1)))
+
+    def _compact(self) -> None:
+        n = len(self.labels)
+        times, values, counts = self._times[:n], self._values[:n], self._counts[:n]
+        columns = np.arange(self.capacity)
+        keep = times >= (self._last[:n] - self.keep.lookback_ms - MARGIN_MS)[:, None]
+        if self.keep.windows:
+            keep |= self._in_windows(times)
+        keep &= columns < counts[:, None]
+        left = keep.sum(axis=1)
+        dest = columns < left[:, None]
+        times[dest] = times[keep]  # row-major on both sides, so each row keeps its own, in order
+        values[dest] = values[keep]
+        counts[:] = left
+
+    def _in_windows(self, times: Int64s) -> npt.NDArray[np.bool_]:
+        inside = np.zeros(times.shape, np.bool_)
+        for start, end in self.keep.windows:
+            inside |= (times >= start) & (times <= end)
+        return inside
