@@ -43,7 +43,7 @@ def format_float(value: float) -> str:
 
 
 def format_float_g(value: float) -> str:
-    """strconv.FormatFloat(v, 'g', -1, 64), Go's %v: exponent form below 1e-4 and from 1e21."""
+    """strconv.FormatFloat(v, 'g', -1, 64), Go's %g and %v: exponent form below 1e-4 and from 1e6."""
     if math.isnan(value) or math.isinf(value):
         return format_float(value)
     if value == 0:
