@@ -16,7 +16,6 @@ from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.matcher import Matcher
 from rulepush.promql import Engine, Query, QueryResult, parse_expr
 from rulepush.promql.values import ValueType
-from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.answers import ApiError, ErrorType, seconds, success
 from rulepush.web.params import Params
@@ -27,12 +26,11 @@ _FAR_FUTURE: Final = 1 << 62
 
 
 class QueryApi:
-    """The read side of the API over one Head. `demand` gives what is kept now (it changes with a reload)."""
+    """The read side of the API over one Head. `engine` gives the engine of now (a reload may change it)."""
 
-    def __init__(self, engine: Engine, head: Head, demand: Callable[[], Demand], clock: Clock):
+    def __init__(self, engine: Callable[[], Engine], head: Head, clock: Clock):
         self._engine = engine
         self._head = head
-        self._demand = demand
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -53,7 +51,7 @@ class QueryApi:
         ts = params.time("time", self._clock.now())
         limit = params.limit()
         query = _parse(params)
-        result = self._evaluate(lambda: self._engine.instant(query, ts, self._head.querier()))
+        result = self._evaluate(lambda: self._engine().instant(query, ts, self._head.querier()))
         data, cut = _instant_data(result, ts, limit)
         return self._answer(query, result, data, cut)
 
@@ -81,7 +79,7 @@ class QueryApi:
                 f'invalid parameter "query": invalid expression type "{_type_text(query.value_type)}" '
                 "for range query, must be Scalar or instant Vector",
             )
-        result = self._evaluate(lambda: self._engine.range(query, start, end, step, self._head.querier()))
+        result = self._evaluate(lambda: self._engine().range(query, start, end, step, self._head.querier()))
         series = sorted(result.series(), key=lambda s: s.labels)
         cut = limit is not None and len(series) > limit
         data = {"resultType": "matrix", "result": [_series_json(s) for s in series[:limit]]}
@@ -120,7 +118,7 @@ class QueryApi:
         if end < start:
             raise ApiError(ErrorType.BAD_DATA, 'invalid parameter "end": end timestamp must not be before start time')
         for selector in selectors or [()]:
-            yield from self._head.series(selector, start, end)
+            yield from self._head.series(selector)
 
     def _evaluate(self, evaluate: Callable[[], QueryResult]) -> QueryResult:
         try:
@@ -140,7 +138,7 @@ class QueryApi:
 
     def _unkept(self, selector: Any) -> str:
         name = next((m.value for m in selector.matchers if m.name == METRIC_NAME and m.op.value == "="), "")
-        if not name or self._demand().may_keep(name):
+        if not name or self._head.demand.wants_name(name):
             return ""
         return (
             f"rulepush: no rule needs the metric {name!r}, so its samples are not kept; "

@@ -1,0 +1,103 @@
+"""`/api/v1/status/{config,flags,runtimeinfo,buildinfo}` and `/api/v1/alertmanagers`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rulepush import __version__
+from rulepush.clock import Clock
+from rulepush.model.timestamps import format_rfc3339
+from rulepush.web.answers import success
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the status pages tell. `config_yaml` has its secrets masked; times in ms."""
+
+    config_yaml: str
+    started_at: int
+    reload_successful: bool
+    last_config_at: int
+    corruptions: int
+    retention: str
+    alertmanagers: tuple[str, ...]
+    dropped_alertmanagers: tuple[str, ...] = ()
+
+
+class StatusApi:
+    """`flags` are those of the command line, by name without dashes."""
+
+    def __init__(self, status: Callable[[], Status], flags: Mapping[str, str], clock: Clock):
+        self._status = status
+        self._flags = flags
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        """The routes, below /api/v1."""
+        return [
+            Route("/status/config", self.config, methods=["GET"]),
+            Route("/status/flags", self.flags, methods=["GET"]),
+            Route("/status/runtimeinfo", self.runtime_info, methods=["GET"]),
+            Route("/status/buildinfo", self.build_info, methods=["GET"]),
+            Route("/alertmanagers", self.alertmanagers, methods=["GET"]),
+        ]
+
+    async def config(self, _: Request) -> Response:
+        """The configuration as it was loaded."""
+        return success({"yaml": self._status().config_yaml})
+
+    async def flags(self, _: Request) -> Response:
+        """The flags of the command line."""
+        return success(dict(self._flags))
+
+    async def runtime_info(self, _: Request) -> Response:
+        """Prometheus' keys; those that only a Go program has are empty or count what comes nearest."""
+        status = self._status()
+        return success(
+            {
+                "startTime": format_rfc3339(status.started_at),
+                "CWD": os.getcwd(),
+                "hostname": socket.gethostname(),
+                "serverTime": format_rfc3339(self._clock.now()),
+                "reloadConfigSuccess": status.reload_successful,
+                "lastConfigTime": format_rfc3339(status.last_config_at // 1000 * 1000),
+                "corruptionCount": status.corruptions,
+                "goroutineCount": 0,
+                "GOMAXPROCS": os.cpu_count() or 1,
+                "GOMEMLIMIT": 0,
+                "GOGC": "",
+                "GODEBUG": "",
+                "storageRetention": status.retention,
+            }
+        )
+
+    async def build_info(self, _: Request) -> Response:
+        """Prometheus' keys; `goVersion` names the Python."""
+        return success(
+            {
+                "version": __version__,
+                "revision": "",
+                "branch": "",
+                "buildUser": "",
+                "buildDate": "",
+                "goVersion": f"python{platform.python_version()}",
+            }
+        )
+
+    async def alertmanagers(self, _: Request) -> Response:
+        """The Alertmanagers that alerts go to."""
+        status = self._status()
+        return success(
+            {
+                "activeAlertmanagers": [{"url": url} for url in status.alertmanagers],
+                "droppedAlertmanagers": [{"url": url} for url in status.dropped_alertmanagers],
+            }
+        )
