@@ -1,0 +1,154 @@
+"""Reading `global` and `scrape_configs`, with Prometheus' checks and inheritance (config/config.go)."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from rulepush.config.expand import expand_environment
+from rulepush.config.sections import SCRAPE_PROTOCOLS, GlobalConfig, ScrapeConfig, ScrapeLimits
+from rulepush.config.yaml_nodes import MapReader, did_you_mean
+from rulepush.discovery.registry import read_sd_configs
+from rulepush.discovery.relabel import read_relabel_configs
+from rulepush.http_client.config import read_http_client
+from rulepush.model.durations import format_duration
+from rulepush.model.labels import Labels, is_legacy_label_name
+
+_PROTOBUF: Final = "PrometheusProto"
+_SCHEMES: Final = ("utf8", "legacy")
+_ESCAPING: Final = ("allow-utf-8", "underscores", "dots", "values")
+
+
+def read_global(m: MapReader | None) -> GlobalConfig:
+    """Read `global`."""
+    if m is None:
+        return GlobalConfig()
+    default = GlobalConfig()
+    interval = m.duration("scrape_interval") or default.scrape_interval_ms
+    timeout = m.duration("scrape_timeout")
+    if timeout > interval:
+        m.problem("global scrape timeout greater than scrape interval", "scrape_timeout")
+    legacy = m.one_of("metric_name_validation_scheme", _SCHEMES, "utf8") == "legacy"
+    config = GlobalConfig(
+        scrape_interval_ms=interval,
+        scrape_timeout_ms=timeout or min(default.scrape_timeout_ms, interval),
+        evaluation_interval_ms=m.duration("evaluation_interval") or default.evaluation_interval_ms,
+        rule_query_offset_ms=m.duration("rule_query_offset"),
+        external_labels=_external_labels(m, legacy),
+        scrape_protocols=_protocols(m, SCRAPE_PROTOCOLS),
+        limits=_limits(m, ScrapeLimits()),
+        keep_dropped_targets=m.count("keep_dropped_targets"),
+        extra_scrape_metrics=m.flag("extra_scrape_metrics"),
+        legacy_names=legacy,
+    )
+    _histogram_keys(m)
+    _escaping(m, legacy)
+    m.ignore("query_log_file", "scrape_failure_log_file")
+    m.finish()
+    return config
+
+
+def _external_labels(m: MapReader, legacy: bool) -> Labels:
+    def warn(name: str) -> None:
+        m.source.reading.warnings.append(f"external_labels: the environment variable {name} is empty or not set")
+
+    labels = m.labels("external_labels")
+    for name, _ in labels:
+        if legacy and not is_legacy_label_name(name):
+            m.problem(f'external_labels: "{name}" is not a valid label name', "external_labels")
+    return Labels((name, expand_environment(value, os.environ, warn)) for name, value in labels)
+
+
+def read_scrape_config(m: MapReader, inherited: GlobalConfig) -> ScrapeConfig:
+    """Read one job."""
+    job = m.text("job_name")
+    if not job:
+        m.problem("job_name is empty", "job_name" if "job_name" in m.keys() else None)  # noqa: SIM118
+    interval = m.duration("scrape_interval") or inherited.scrape_interval_ms
+    timeout = m.duration("scrape_timeout")
+    if timeout > interval:
+        text = f'scrape timeout greater than scrape interval for scrape config with job name "{job}"'
+        m.problem(f"{text} ({format_duration(timeout)} > {format_duration(interval)})", "scrape_timeout")
+    legacy_default = "legacy" if inherited.legacy_names else "utf8"
+    legacy = m.one_of("metric_name_validation_scheme", _SCHEMES, legacy_default) == "legacy"
+    fallback = m.one_of("fallback_scrape_protocol", (*SCRAPE_PROTOCOLS, _PROTOBUF), "")
+    if fallback == _PROTOBUF:
+        m.problem(f"fallback_scrape_protocol: {_PROTOBUF} is not supported yet by rulepush", "fallback_scrape_protocol")
+    config = ScrapeConfig(
+        job_name=job,
+        scrape_interval_ms=interval,
+        scrape_timeout_ms=timeout or min(inherited.scrape_timeout_ms, interval),
+        scheme=m.one_of("scheme", ("http", "https"), "http"),
+        metrics_path=m.text("metrics_path") or "/metrics",
+        params=_params(m),
+        honor_labels=m.flag("honor_labels"),
+        honor_timestamps=m.flag("honor_timestamps", True),
+        track_timestamps_staleness=m.flag("track_timestamps_staleness"),
+        enable_compression=m.flag("enable_compression", True),
+        scrape_protocols=_protocols(m, inherited.scrape_protocols),
+        fallback_scrape_protocol="" if fallback == _PROTOBUF else fallback,
+        limits=_limits(m, inherited.limits),
+        keep_dropped_targets=m.count("keep_dropped_targets") or inherited.keep_dropped_targets,
+        extra_scrape_metrics=m.flag("extra_scrape_metrics", inherited.extra_scrape_metrics),
+        legacy_names=legacy,
+        sd_configs=read_sd_configs(m),
+        relabel_configs=read_relabel_configs(m, "relabel_configs", legacy_names=legacy),
+        metric_relabel_configs=read_relabel_configs(m, "metric_relabel_configs", legacy_names=legacy),
+        http_client=read_http_client(m),
+    )
+    _histogram_keys(m)
+    _escaping(m, legacy)
+    m.ignore("scrape_failure_log_file", "native_histogram_bucket_limit", "native_histogram_min_bucket_factor")
+    m.finish()
+    return config
+
+
+def _histogram_keys(m: MapReader) -> None:
+    """Native histograms are not scraped; the classic ones always are, so asking for them is no change."""
+    for key in ("scrape_native_histograms", "convert_classic_histograms_to_nhcb"):
+        m.unsupported(key, "false", "no", "off")
+    m.flag("always_scrape_classic_histograms")
+    m.flag("scrape_classic_histograms")  # the name before Prometheus 3
+
+
+def _escaping(m: MapReader, legacy: bool) -> None:
+    """What the target is asked to do with names that are not legacy names; the scraper asks by `legacy_names`."""
+    default = "underscores" if legacy else "allow-utf-8"
+    scheme = m.one_of("metric_name_escaping_scheme", _ESCAPING, default)
+    if scheme != default:
+        m.unsupported("metric_name_escaping_scheme", default)
+
+
+def _protocols(m: MapReader, default: tuple[str, ...]) -> tuple[str, ...]:
+    """The formats to ask for, best first. Protobuf is left out: a target that has it has a text format too."""
+    names = m.texts("scrape_protocols")
+    if not names:
+        return default
+    known = (*SCRAPE_PROTOCOLS, _PROTOBUF)
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            text = f"scrape_protocols: unknown scrape protocol {name}, supported: {', '.join(known)}{hint}"
+            m.problem(text, "scrape_protocols")
+    if len(set(names)) < len(names):
+        m.problem("scrape_protocols: duplicated protocol", "scrape_protocols")
+    usable = tuple(n for n in names if n in SCRAPE_PROTOCOLS)
+    if not usable and all(n in known for n in names):
+        m.problem(f"scrape_protocols: {_PROTOBUF} alone is not supported yet by rulepush", "scrape_protocols")
+    return usable or default
+
+
+def _limits(m: MapReader, inherited: ScrapeLimits) -> ScrapeLimits:
+    return ScrapeLimits(
+        body_size=m.size("body_size_limit") or inherited.body_size,
+        samples=m.count("sample_limit") or inherited.samples,
+        targets=m.count("target_limit") or inherited.targets,
+        labels=m.count("label_limit") or inherited.labels,
+        label_name_length=m.count("label_name_length_limit") or inherited.label_name_length,
+        label_value_length=m.count("label_value_length_limit") or inherited.label_value_length,
+    )
+
+
+def _params(m: MapReader) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    inner = m.section("params")
+    return tuple((name, inner.texts(name)) for name in inner.keys()) if inner else ()  # noqa: SIM118

@@ -1,0 +1,175 @@
+"""Reading what is sent on and taken in: `remote_write`, `pushgateways`, `push_receiver`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from rulepush.config.sections import (
+    BufferConfig,
+    MetadataConfig,
+    PushgatewayConfig,
+    PushReceiverConfig,
+    QueueConfig,
+    RemoteWriteConfig,
+    RemoteWriteMessage,
+)
+from rulepush.config.yaml_nodes import MapReader
+from rulepush.discovery.relabel import read_relabel_configs
+from rulepush.errors import RegexError
+from rulepush.http_client.config import read_http_client
+from rulepush.model.labels import is_legacy_label_name
+from rulepush.model.regex import compile_regex
+
+_NOT_FOR_HEADERS: Final = frozenset(
+    [
+        "authorization",
+        "host",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "user-agent",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "www-authenticate",
+        "x-prometheus-remote-write-version",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amz-content-sha256",
+    ]
+)
+
+
+def read_remote_writes(m: MapReader) -> tuple[RemoteWriteConfig, ...]:
+    """Read `remote_write`; names must be unique."""
+    seen: set[str] = set()
+    configs = []
+    for entry in m.sections("remote_write"):
+        config = _read_remote_write(entry)
+        if config.name in seen:
+            entry.problem(f'found multiple remote write configs with job name "{config.name}"', "name")
+        seen.add(config.name)
+        configs.append(config)
+    return tuple(configs)
+
+
+def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
+    if not m.has("url"):
+        m.problem("url for remote_write is empty", None)
+    url = m.url("url")
+    headers = m.text_map("headers")
+    for name in headers:
+        if name.lower() in _NOT_FOR_HEADERS:
+            m.problem(f"{name} is a reserved header. It must not be changed", "headers")
+    message = m.one_of("protobuf_message", [v.value for v in RemoteWriteMessage], RemoteWriteMessage.V1.value)
+    config = RemoteWriteConfig(
+        url=url,
+        name=m.text("name") or hashlib.md5(url.reveal().encode(), usedforsecurity=False).hexdigest()[:6],
+        remote_timeout_ms=m.duration("remote_timeout", 30_000) or 30_000,
+        headers=tuple(headers.items()),
+        write_relabel_configs=read_relabel_configs(m, "write_relabel_configs"),
+        send_exemplars=m.flag("send_exemplars"),
+        protobuf_message=RemoteWriteMessage(message),
+        http_client=read_http_client(m),
+        queue=_read_queue(m.section("queue_config")),
+        metadata=_read_metadata(m.section("metadata_config")),
+        buffer=_read_buffer(m.section("buffer")),
+    )
+    m.ignore("round_robin_dns", "send_native_histograms")
+    for key in ("sigv4", "azuread", "google_iam"):
+        m.unsupported(key)
+    m.finish()
+    return config
+
+
+def _read_queue(m: MapReader | None) -> QueueConfig:
+    default = QueueConfig()
+    if m is None:
+        return default
+    config = QueueConfig(
+        capacity=m.count("capacity", default.capacity),
+        max_shards=m.count("max_shards", default.max_shards),
+        min_shards=m.count("min_shards", default.min_shards),
+        max_samples_per_send=m.count("max_samples_per_send", default.max_samples_per_send),
+        batch_send_deadline_ms=m.duration("batch_send_deadline", default.batch_send_deadline_ms),
+        min_backoff_ms=m.duration("min_backoff", default.min_backoff_ms),
+        max_backoff_ms=m.duration("max_backoff", default.max_backoff_ms),
+        retry_on_http_429=m.flag("retry_on_http_429"),
+        sample_age_limit_ms=m.duration("sample_age_limit"),
+    )
+    for key in ("capacity", "max_shards", "min_shards", "max_samples_per_send"):
+        if m.has(key) and getattr(config, key) == 0:
+            m.problem(f"{key}: expected a number above 0", key)
+    if config.min_shards > config.max_shards:
+        m.problem("min_shards is greater than max_shards", "min_shards")
+    m.finish()
+    return config
+
+
+def _read_metadata(m: MapReader | None) -> MetadataConfig:
+    default = MetadataConfig()
+    if m is None:
+        return default
+    config = MetadataConfig(
+        m.flag("send", default.send),
+        m.duration("send_interval", default.send_interval_ms),
+        m.count("max_samples_per_send", default.max_samples_per_send),
+    )
+    m.finish()
+    return config
+
+
+def _read_buffer(m: MapReader | None) -> BufferConfig:
+    default = BufferConfig()
+    if m is None:
+        return default
+    config = BufferConfig(m.size("max_size", default.max_bytes), m.duration("max_age", default.max_age_ms))
+    m.finish()
+    return config
+
+
+def read_pushgateways(m: MapReader) -> tuple[PushgatewayConfig, ...]:
+    """Read `pushgateways`."""
+    return tuple(_read_pushgateway(entry) for entry in m.sections("pushgateways"))
+
+
+def _read_pushgateway(m: MapReader) -> PushgatewayConfig:
+    if not m.has("url"):
+        m.problem("url of a pushgateway is empty")
+    jobs = m.texts("jobs")
+    if not jobs:
+        m.problem("jobs is empty: name the jobs to send on, as regular expressions ('.*' for all)")
+    for job in jobs:
+        try:
+            compile_regex(job)
+        except RegexError as e:
+            m.problem(f"jobs: {e}", "jobs")
+    url = m.url("url")
+    config = PushgatewayConfig(
+        url=url,
+        name=m.text("name") or hashlib.md5(url.reveal().encode(), usedforsecurity=False).hexdigest()[:6],
+        jobs=jobs,
+        grouping_key=m.texts("grouping_key") if m.has("grouping_key") else ("instance",),
+        timeout_ms=m.duration("timeout", 10_000) or 10_000,
+        min_interval_ms=m.duration("min_interval"),
+        delete_when_gone=m.flag("delete_when_gone", True),
+        write_relabel_configs=read_relabel_configs(m, "write_relabel_configs"),
+        http_client=read_http_client(m),
+    )
+    for name in config.grouping_key:
+        if name == "job" or not is_legacy_label_name(name):
+            text = "job is always part of the key" if name == "job" else f"{name!r} is not a valid label name"
+            m.problem(f"grouping_key: {text}", "grouping_key")
+    m.finish()
+    return config
+
+
+def read_push_receiver(m: MapReader | None) -> PushReceiverConfig:
+    """Read `push_receiver`."""
+    if m is None:
+        return PushReceiverConfig()
+    config = PushReceiverConfig(default_ttl_ms=m.duration("default_ttl"))
+    m.finish()
+    return config

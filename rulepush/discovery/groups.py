@@ -1,0 +1,68 @@
+"""What every discovery produces, and the seams between a discovery and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from rulepush.clock import Clock
+from rulepush.model.labels import EMPTY_LABELS, Labels
+
+ADDRESS: Final = "__address__"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetGroup:
+    """Targets that share labels. `source` names the group within its discoverer; each target has `__address__`."""
+
+    source: str
+    targets: tuple[Labels, ...]
+    labels: Labels = EMPTY_LABELS
+
+    def merged(self) -> tuple[Labels, ...]:
+        """The label set of each target; its own labels win over the group's."""
+        if not self.labels:
+            return self.targets
+        shared = self.labels.as_dict()
+        return tuple(Labels({**shared, **dict(target)}) for target in self.targets)
+
+
+Publish = Callable[[Sequence[TargetGroup]], None]
+
+
+class Discoverer(Protocol):
+    """Finds targets until it is cancelled."""
+
+    async def run(self, publish: Publish) -> None:
+        """Call `publish` with the full list of groups, each time it changes. Failures are reported, not raised:
+        the last good list stays."""
+        ...
+
+
+class Report(Protocol):
+    """Told of every failed refresh of a discovery; `detail` is one sentence without secrets."""
+
+    def __call__(self, kind: str, where: str, detail: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What discoverers are built with."""
+
+    clock: Clock
+    report: Report
+    user_agent: str = "rulepush"
+
+
+class SdConfig(Protocol):
+    """The settings of one discovery; frozen, so that an unchanged one keeps its discoverer over a reload."""
+
+    @property
+    def kind(self) -> str:
+        """The key's first part: `static`, `file`, `http`, `dns`, `nacos`."""
+        ...
+
+    def discoverer(self, env: Environment) -> Discoverer:
+        """Build what finds the targets."""
+        ...

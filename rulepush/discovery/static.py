@@ -1,0 +1,58 @@
+"""static_configs: the targets stand in the configuration itself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
+from rulepush.model.labels import Labels
+
+if TYPE_CHECKING:
+    from rulepush.config.yaml_nodes import MapReader
+
+
+@dataclass(frozen=True, slots=True)
+class StaticConfig:
+    """One entry of `static_configs`, numbered by its place in the list."""
+
+    targets: tuple[str, ...]
+    labels: Labels
+    position: int = 0
+    kind: str = "static"
+
+    def group(self) -> TargetGroup:
+        """The entry as a group."""
+        return TargetGroup(str(self.position), tuple(Labels({ADDRESS: t}) for t in self.targets), self.labels)
+
+    def discoverer(self, env: Environment) -> StaticDiscovery:
+        return StaticDiscovery(self)
+
+
+class StaticDiscovery:
+    """Publishes once."""
+
+    def __init__(self, config: StaticConfig):
+        self._config = config
+
+    async def run(self, publish: Publish) -> None:
+        publish((self._config.group(),))
+        await asyncio.Event().wait()
+
+
+def read_static(m: MapReader) -> StaticConfig:
+    """Read one entry of `static_configs`."""
+    targets = m.texts("targets")
+    for target in targets:
+        fault = address_fault(target)
+        if fault:
+            m.problem(fault, "targets")
+    config = StaticConfig(targets, m.labels("labels"), int(m.where.rpartition("[")[2].rstrip("]") or 0))
+    m.finish()
+    return config
+
+
+def address_fault(address: str) -> str:
+    """What is wrong with a target's address, in Prometheus' words; "" when nothing is."""
+    return f'"{address}" is not a valid hostname' if "/" in address or not address else ""

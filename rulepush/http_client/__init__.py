@@ -1,0 +1,1 @@
+"""HTTP clients with the credentials, TLS and proxies of Prometheus' configuration."""
