@@ -48,7 +48,7 @@ def format_float_g(value: float) -> str:
         return format_float(value)
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
-    if -4 <= Decimal(repr(value)).adjusted() < 21:
+    if -4 <= Decimal(repr(value)).adjusted() < 6:
         return format_float(value)
     return format_float_e(value)
 
