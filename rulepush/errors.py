@@ -12,6 +12,7 @@ RulepushError
 ├── TemplateError        a template that does not parse, or failed while it ran
 ├── ScrapeError          a scrape that failed: `up` becomes 0
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
+├── IllegalTransition    an alert was asked for a change of state that there is not; nothing changed
 ├── NotifyError          an Alertmanager that could not be reached, or refused
 ├── RemoteWriteError     a remote write body that is refused, with its HTTP status
 ├── PushError            a pushed group that is refused, with its HTTP status
@@ -94,6 +95,10 @@ class ScrapeError(RulepushError):
 
 class DiscoveryError(RulepushError):
     """A discovery that failed; the last good list of targets stays."""
+
+
+class IllegalTransition(RulepushError):
+    """An alert was asked for a change of state that there is not. A mistake in rulepush; nothing was changed."""
 
 
 class NotifyError(RulepushError):
