@@ -1,0 +1,86 @@
+"""A small stand-in for Alertmanager, for machines that have none, and the webhook that tells the demo what arrived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from rulepush.clock import Clock
+from rulepush.errors import RulepushError
+from rulepush.model.timestamps import parse_rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An alert as it came out at the far end."""
+
+    name: str
+    resolved: bool
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+Arrived = Callable[[Arrival], None]
+
+
+class Webhook:
+    """Takes Alertmanager's webhook notifications (version 4) at /webhook."""
+
+    def __init__(self, arrived: Arrived):
+        self._arrived = arrived
+
+    def routes(self) -> list[Route]:
+        """Its one route."""
+        return [Route("/webhook", self.receive, methods=["POST"])]
+
+    async def receive(self, request: Request) -> Response:
+        """Report each alert of the notification."""
+        body = json.loads(await request.body())
+        for alert in body["alerts"]:
+            self._arrived(_arrival(alert, alert["status"] == "resolved"))
+        return JSONResponse({})
+
+
+class Receiver:
+    """Takes `POST /api/v2/alerts`. Like Alertmanager it notifies once when an alert begins and once when it ends."""
+
+    def __init__(self, clock: Clock, arrived: Arrived):
+        self._clock = clock
+        self._arrived = arrived
+        self._active: set[frozenset[tuple[str, str]]] = set()
+
+    def routes(self) -> list[Route]:
+        """Its one route."""
+        return [Route("/api/v2/alerts", self.receive, methods=["POST"])]
+
+    async def receive(self, request: Request) -> Response:
+        """Report what changed. A malformed batch is 400, as with Alertmanager."""
+        try:
+            self.take(json.loads(await request.body()))
+        except (ValueError, KeyError, TypeError, RulepushError) as e:
+            return JSONResponse(f"bad alerts: {e}", 400)
+        return JSONResponse({})
+
+    def take(self, alerts: Sequence[dict[str, Any]]) -> None:
+        """One batch. Raises KeyError, ValueError or TypeError when it is not what the API takes."""
+        for alert in alerts:
+            key = frozenset(alert["labels"].items())
+            resolved = parse_rfc3339(alert["endsAt"]) <= self._clock.now()
+            if resolved and key in self._active:
+                self._active.discard(key)
+            elif not resolved and key not in self._active:
+                self._active.add(key)
+            else:
+                continue
+            self._arrived(_arrival(alert, resolved))
+
+
+def _arrival(alert: dict[str, Any], resolved: bool) -> Arrival:
+    labels = alert["labels"]
+    return Arrival(labels["alertname"], resolved, dict(labels), dict(alert.get("annotations") or {}))
