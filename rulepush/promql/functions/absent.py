@@ -1,0 +1,70 @@
+"""absent() and absent_over_time(), and timestamp(), which looks at the selector of its argument too."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+from rulepush.model.index import LabelIndex
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.promql import ast
+from rulepush.promql.functions.registry import (
+    MATRIX,
+    VECTOR,
+    CallContext,
+    Function,
+    Signature,
+    VectorFunction,
+)
+from rulepush.promql.values import Vector, drop_names
+
+
+def labels_of_absent(node: Any) -> Labels:
+    """The labels of what is missing: those that the selector fixes with exactly one `=` matcher."""
+    matchers: tuple[Matcher, ...] = ()
+    match node:
+        case ast.VectorSelector():
+            matchers = node.matchers
+        case ast.MatrixSelector():
+            matchers = node.selector.matchers
+    fixed: dict[str, str] = {}
+    seen: set[str] = set()
+    for matcher in matchers:
+        if matcher.name == METRIC_NAME:
+            continue
+        if matcher.op is MatchOp.EQUAL and matcher.name not in seen:
+            fixed[matcher.name] = matcher.value
+            seen.add(matcher.name)
+        else:
+            fixed.pop(matcher.name, None)
+    return Labels(fixed)
+
+
+def _absent(ctx: CallContext, vector: Vector) -> Vector:
+    """One row of 1 at the steps where the argument has no row."""
+    missing = ~np.any(vector.present, axis=0, keepdims=True)
+    return Vector(_index_of(labels_of_absent(ctx.args[0])), np.ones(missing.shape), missing)
+
+
+@lru_cache(maxsize=1024)
+def _index_of(labels: Labels) -> LabelIndex:
+    """The same object each time, so that what is memoised on it is found again."""
+    return LabelIndex((labels,))
+
+
+def _timestamp(ctx: CallContext, vector: Vector) -> Vector:
+    """When each sample was taken, in seconds; of anything but a selector, the evaluation time."""
+    if not isinstance(ctx.args[0], ast.VectorSelector):
+        times = np.broadcast_to(ctx.steps / 1000.0, vector.values.shape)
+        vector = Vector(vector.index, times, vector.present, vector.drop_name, vector.order)
+    return drop_names(vector, ctx.delayed_name_removal)
+
+
+ABSENT: Final[dict[str, Function]] = {
+    "absent": VectorFunction("absent", Signature((VECTOR,)), _absent),
+    "absent_over_time": VectorFunction("absent_over_time", Signature((MATRIX,)), _absent),
+    "timestamp": VectorFunction("timestamp", Signature((VECTOR,)), _timestamp),
+}

@@ -1,0 +1,249 @@
+"""Quantiles and fractions of classic histograms. Source: Prometheus promql/quantile.go.
+
+One histogram at a time in plain Python here (`bucket_quantile`, `bucket_fraction`): the reference, and the way for the
+rare shapes. `quantiles` does all histograms at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_TOLERANCE: Final = 1e-12  # relative: smaller differences between buckets are noise of floating point
+_MIN_NORMAL: Final = 2.2250738585072014e-308
+_MAX: Final = 1.7976931348623157e308
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """Where counts fell from one bucket to the next, and had to be lifted: the bounds that were, and by how much."""
+
+    min_bucket: float
+    max_bucket: float
+    max_diff: float
+
+
+def bucket_quantile(q: float, bounds: list[float], counts: list[float]) -> tuple[float, Forced | None]:
+    """The q-quantile of one histogram: upper bounds, ascending, and cumulative counts. NaN without a +Inf bucket."""
+    if q != q:
+        return math.nan, None
+    if not 0 <= q <= 1:
+        return math.copysign(math.inf, q), None
+    if bounds[-1] != math.inf:
+        return math.nan, None
+    bounds, counts = _coalesce(bounds, counts)
+    forced = _make_monotonic(bounds, counts)
+    observations = counts[-1]
+    if len(bounds) < 2 or observations == 0:
+        return math.nan, None
+    rank = q * observations
+    low, high = 0, len(bounds) - 1  # Go's sort.Search, whose answer matters when a count is NaN
+    while low < high:
+        middle = (low + high) // 2
+        if counts[middle] >= rank:
+            high = middle
+        else:
+            low = middle + 1
+    b = low
+    if b == len(bounds) - 1:
+        return bounds[-2], forced
+    if b == 0 and bounds[0] <= 0:
+        return bounds[0], forced
+    start, count = 0.0, counts[b]
+    if b > 0:
+        start = bounds[b - 1]
+        count -= counts[b - 1]
+        rank -= counts[b - 1]
+    return start + (bounds[b] - start) * _divide(rank, count), forced
+
+
+def bucket_fraction(lower: float, upper: float, bounds: list[float], counts: list[float]) -> float:
+    """The share of observations between `lower` and `upper`; bounds ascending, NaN without a +Inf bucket."""
+    if bounds[-1] != math.inf:
+        return math.nan
+    bounds, counts = _coalesce(bounds, counts)
+    total = counts[-1]
+    if total == 0 or lower != lower or upper != upper:
+        return math.nan
+    if lower >= upper:
+        return 0.0
+    lower_rank = _rank_of(lower, bounds, counts)
+    upper_rank = _rank_of(upper, bounds, counts)
+    if lower_rank is None or lower_rank > total:
+        lower_rank = total
+    if upper_rank is None or upper_rank > total:
+        upper_rank = total
+    return _divide(upper_rank - lower_rank, total)
+
+
+def _rank_of(value: float, bounds: list[float], counts: list[float]) -> float | None:
+    """How many observations are below `value`, linear within its bucket; None when it is above all buckets."""
+    rank = 0.0
+    start = 0.0 if bounds[0] > 0 else -math.inf
+    for bound, count in zip(bounds, counts, strict=True):
+        if start >= value:
+            return rank
+        if start < value < bound:
+            if start == -math.inf:
+                return count  # a bucket of infinite width cannot be interpolated
+            return rank + (count - rank) * (value - start) / (bound - start)
+        rank, start = count, bound
+    return None
+
+
+def _coalesce(bounds: list[float], counts: list[float]) -> tuple[list[float], list[float]]:
+    """Buckets of equal bounds (`le="1"` and `le="1.0"`) added up. New lists."""
+    out_bounds, out_counts = [bounds[0]], [counts[0]]
+    for bound, count in zip(bounds[1:], counts[1:], strict=True):
+        if bound == out_bounds[-1]:
+            out_counts[-1] += count
+        else:
+            out_bounds.append(bound)
+            out_counts.append(count)
+    return out_bounds, out_counts
+
+
+def _make_monotonic(bounds: list[float], counts: list[float]) -> Forced | None:
+    """Lift counts, in place, that are less than one before; silently where the difference is noise."""
+    forced: Forced | None = None
+    previous = counts[0]
+    for i in range(1, len(counts)):
+        count = counts[i]
+        if count == previous:
+            continue
+        if _almost_equal(previous, count):
+            counts[i] = previous
+        elif count < previous:
+            bound, diff = bounds[i], previous - count
+            if forced is None:
+                forced = Forced(bound, bound, diff)
+            else:
+                forced = Forced(
+                    min(forced.min_bucket, bound), max(forced.max_bucket, bound), max(forced.max_diff, diff)
+                )
+            counts[i] = previous
+        else:
+            previous = count
+    return forced
+
+
+def _almost_equal(a: float, b: float) -> bool:
+    """util/almost.Equal, with the tolerance of buckets; a and b differ."""
+    if a != a or b != b:
+        return a != a and b != b
+    total = abs(a) + abs(b)
+    if a == 0 or b == 0 or total < _MIN_NORMAL:
+        return abs(a - b) < _TOLERANCE * _MIN_NORMAL
+    return abs(a - b) / min(total, _MAX) < _TOLERANCE
+
+
+def _divide(a: float, b: float) -> float:
+    if b == 0:
+        return math.nan if a == 0 or a != a else math.copysign(math.inf, a) * math.copysign(1.0, b)
+    return a / b
+
+
+def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[Floats, list[tuple[int, Forced]]]:
+    """The q[r]-quantile of m histograms at once: (result[m], the rows that were forced to be monotonic).
+
+    `bounds`, `counts` float64[m, b] with the first sizes[r] >= 1 columns of each row used, ascending and distinct in
+    `bounds`. A row agrees with `bucket_quantile`, which is asked itself about rows with NaN.
+    """
+    m, width = counts.shape
+    rows = np.arange(m)
+    last = sizes - 1
+    with np.errstate(all="ignore"):
+        counts, odd = _smooth(counts, sizes)
+        observations = counts[rows, last]
+        rank = q * observations
+        below = counts < rank[:, None]
+        if (sizes == width).all():
+            below[:, -1] = False
+        else:
+            below &= np.arange(width) < last[:, None]
+        b = np.count_nonzero(below, axis=1)
+        at_start = b == 0
+        before = np.where(at_start, 0, b - 1)
+        start = np.where(at_start, 0.0, bounds[rows, before])
+        under = np.where(at_start, 0.0, counts[rows, before])
+        bound = bounds[rows, b]
+        result = start + (bound - start) * ((rank - under) / (counts[rows, b] - under))
+        result = np.where(at_start & (bound <= 0), bound, result)
+        result = np.where(b == last, bounds[rows, np.maximum(last - 1, 0)], result)
+        hopeless = (bounds[rows, last] != np.inf) | (sizes < 2) | (observations == 0) | np.isnan(q)
+        result = np.where(hopeless, math.nan, result)
+        result = np.where((q < 0) | (q > 1), np.copysign(math.inf, q), result)
+    forced: list[tuple[int, Forced]] = []
+    for row in odd.tolist():
+        size = int(sizes[row])
+        own = bucket_quantile(float(q[row]), bounds[row, :size].tolist(), counts[row, :size].tolist())
+        result[row] = own[0]
+        if own[1] is not None:
+            forced.append((row, own[1]))
+    return result, forced
+
+
+def _smooth(counts: Floats, sizes: Ints) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """(counts without the noise of floating point, the rows that need `bucket_quantile`: with a true fall, or NaN)."""
+    if counts.shape[1] < 2:
+        return counts, np.flatnonzero(np.isnan(counts).any(axis=1))
+    step = counts[:, 1:] - counts[:, :-1]
+    noisy = ~(np.abs(step) >= _TOLERANCE * (np.abs(counts[:, 1:]) + np.abs(counts[:, :-1]))) & (step != 0)
+    suspect = noisy | (step < 0)
+    if not (sizes == counts.shape[1]).all():
+        suspect &= np.arange(1, counts.shape[1]) < sizes[:, None]
+    if not suspect.any():
+        return counts, np.zeros(0, np.intp)
+    rows = np.flatnonzero(suspect.any(axis=1))
+    fixed = counts[rows]
+    previous = fixed[:, 0].copy()
+    odd = np.isnan(previous)
+    for i in range(1, counts.shape[1]):
+        inside = i < sizes[rows]
+        count = fixed[:, i]
+        noise = np.abs(previous - count) < _TOLERANCE * (np.abs(previous) + np.abs(count))
+        noise |= previous == count
+        odd |= inside & (np.isnan(count) | (~noise & (count < previous)))
+        previous = np.where(inside & ~noise, count, previous)
+        fixed[:, i] = np.where(inside, previous, count)
+    odd_rows = rows[odd]
+    fixed[odd] = counts[odd_rows]
+    counts = counts.copy()
+    counts[rows] = fixed
+    return counts, odd_rows
+
+
+def fractions(lower: Floats, upper: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> Floats:
+    """The share between lower[r] and upper[r] in m histograms at once; arrays as for `quantiles`, result[m]."""
+    rows = np.arange(len(counts))
+    total = counts[rows, sizes - 1]
+    with np.errstate(all="ignore"):
+        ranks = [np.fmin(_ranks(value, bounds, counts, sizes, total), total) for value in (lower, upper)]
+        result = (ranks[1] - ranks[0]) / total
+    result = np.where(lower >= upper, 0.0, result)
+    hopeless = (bounds[rows, sizes - 1] != np.inf) | (total == 0) | np.isnan(lower) | np.isnan(upper)
+    return np.where(hopeless, math.nan, result)
+
+
+def _ranks(value: Floats, bounds: Floats, counts: Floats, sizes: Ints, total: Floats) -> Floats:
+    """`_rank_of` for all rows; `total` where a value is above all buckets."""
+    rows = np.arange(len(counts))
+    under = (bounds <= value[:, None]) & (np.arange(counts.shape[1]) < sizes[:, None])
+    j = np.count_nonzero(under, axis=1)
+    inside = np.minimum(j, sizes - 1)
+    before = np.maximum(inside - 1, 0)
+    first = inside == 0
+    start = np.where(first, np.where(bounds[:, 0] > 0, 0.0, -np.inf), bounds[rows, before])
+    rank = np.where(first, 0.0, counts[rows, before])
+    count = counts[rows, inside]
+    linear = rank + (count - rank) * (value - start) / (bounds[rows, inside] - start)
+    result = np.where(start >= value, rank, np.where(start == -np.inf, count, linear))
+    return np.where(j >= sizes, total, result)

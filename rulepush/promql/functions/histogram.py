@@ -1,0 +1,266 @@
+"""The histogram_*() functions, for classic histograms.
+
+A native histogram never gets this far: it is left out where data comes in. What works on native histograms only
+(histogram_count() and so on) therefore finds nothing, as in Prometheus when it is given floats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rulepush.errors import EvaluationError
+from rulepush.model.floats import format_float_g, parse_float
+from rulepush.model.index import LabelIndex
+from rulepush.model.labels import BUCKET, Labels, quote
+from rulepush.promql.functions.buckets import Forced, fractions, quantiles
+from rulepush.promql.functions.quantile import quantile_warning
+from rulepush.promql.functions.registry import (
+    SCALAR,
+    STRING,
+    VECTOR,
+    Bools,
+    CallContext,
+    Floats,
+    Function,
+    Ints,
+    Signature,
+    VectorFunction,
+)
+from rulepush.promql.values import Scalar, Vector, drop_names, empty_vector
+
+_DOCS: Final = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layout:
+    """Which rows of a vector are the buckets of which histogram; depends on labels alone.
+
+    `index`   g histograms: the labels without `le`
+    `bounds`  float64[g, b] ascending, distinct; padded with +Inf
+    `rows`    int64[g, b]: the row of each bucket; -1 for padding
+    `extras`  (row, histogram, bucket) of rows whose `le` is a bound that is already there: `1` and `1.0`
+    `bad`     (metric name, `le`, rows) where `le` is missing or not a number
+    """
+
+    index: LabelIndex
+    bounds: Floats
+    rows: npt.NDArray[np.int64]
+    extras: tuple[tuple[int, int, int], ...]
+    bad: tuple[tuple[str, str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Histograms:
+    """The histograms of all steps, one under the other: row g * T + t is histogram g at step t.
+
+    `bounds`, `counts` float64[g * T, b], left-aligned; `sizes` int64[g * T] >= 1 (meaningless where not present);
+    `present` bool[g, T]
+    """
+
+    bounds: Floats
+    counts: Floats
+    sizes: Ints
+    present: Bools
+
+
+def _layout(index: LabelIndex) -> _Layout:
+    """The layout of a vector, memoised on its index."""
+    return index.memo("buckets", lambda: _make_layout(index))
+
+
+def _make_layout(index: LabelIndex) -> _Layout:
+    groups: dict[Labels, dict[float, int]] = {}
+    more: list[tuple[int, Labels, float]] = []
+    bad: dict[tuple[str, str], list[int]] = {}
+    for row, labels in enumerate(index.labels):
+        text = labels.get(BUCKET)
+        try:
+            bound = parse_float(text)
+        except ValueError:
+            bad.setdefault((labels.name, text), []).append(row)
+            continue
+        key = labels.without((BUCKET,))
+        own = groups.setdefault(key, {})
+        if bound in own:
+            more.append((row, key, bound))
+        else:
+            own[bound] = row
+    width = max((len(own) for own in groups.values()), default=0)
+    bounds = np.full((len(groups), width), np.inf)
+    rows = np.full((len(groups), width), -1, np.int64)
+    place: dict[tuple[Labels, float], tuple[int, int]] = {}
+    for g, (key, own) in enumerate(groups.items()):
+        for b, bound in enumerate(sorted(own, key=lambda x: (x != x, x))):
+            bounds[g, b], rows[g, b] = bound, own[bound]
+            if more:
+                place[key, bound] = (g, b)
+    extras = tuple((row, *place[key, bound]) for row, key, bound in more)
+    return _Layout(
+        LabelIndex(list(groups)),
+        bounds,
+        rows,
+        extras,
+        tuple((name, text, tuple(at)) for (name, text), at in bad.items()),
+    )
+
+
+def _histograms(vector: Vector, layout: _Layout) -> _Histograms:
+    g, b = layout.rows.shape
+    steps = vector.values.shape[1]
+    real = layout.rows >= 0
+    counts = vector.values[layout.rows]  # [g, b, T]
+    there = vector.present[layout.rows] & real[:, :, None]
+    for row, group, bucket in layout.extras:
+        own, other = there[group, bucket], vector.present[row]
+        both = np.where(own, counts[group, bucket], 0.0) + np.where(other, vector.values[row], 0.0)
+        counts[group, bucket] = both
+        there[group, bucket] = own | other
+    present: Bools = np.logical_or.reduce(there, axis=1)
+    counts = np.ascontiguousarray(counts.transpose(0, 2, 1)).reshape(g * steps, b)
+    there = there.transpose(0, 2, 1).reshape(g * steps, b)
+    bounds = layout.bounds if steps == 1 else np.repeat(layout.bounds, steps, axis=0)
+    sizes = np.count_nonzero(there, axis=1)
+    ragged = np.flatnonzero(there[:, :-1] < there[:, 1:]) if b > 1 else np.zeros(0)
+    if len(ragged):  # a bucket is missing before one that is there: close the gaps
+        order = np.argsort(~there, axis=1, kind="stable")
+        bounds = np.take_along_axis(bounds, order, axis=1)
+        counts = np.take_along_axis(counts, order, axis=1)
+    return _Histograms(bounds, counts, np.maximum(sizes, 1), present)
+
+
+def _note_bad_buckets(ctx: CallContext, vector: Vector, layout: _Layout, node: Any) -> None:
+    for name, text, rows in layout.bad:
+        if vector.present[list(rows)].any():
+            message = f'PromQL warning: bucket label "le" is missing or has a malformed value of {quote(text)}'
+            ctx.notes.warn(message + _for_metric(name), node)
+
+
+def _for_metric(name: str) -> str:
+    return f" for metric name {quote(name)}" if name else ""
+
+
+def _note_forced(ctx: CallContext, layout: _Layout, forced: list[tuple[int, Forced]], node: Any) -> None:
+    steps = len(ctx.steps)
+    for row, fix in forced:
+        labels = layout.index.labels[row // steps]
+        name = _for_metric(labels.name) if ctx.delayed_name_removal else ""
+        ctx.notes.forced_monotonicity(
+            f"PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see {_DOCS}){name}",
+            node,
+            int(ctx.steps[row % steps]),
+            fix.min_bucket,
+            fix.max_bucket,
+            fix.max_diff,
+        )
+
+
+def _quantiles_of(ctx: CallContext, q: Floats, layout: _Layout, histograms: _Histograms, node: Any) -> Floats:
+    """The q[t]-quantile of each histogram: float64[g, T]."""
+    shape = histograms.present.shape
+    flat = np.tile(q, shape[0])
+    rows = np.flatnonzero(histograms.present.reshape(-1))
+    every = len(rows) == len(flat)
+    h = histograms
+    if every:
+        values, forced = quantiles(flat, h.bounds, h.counts, h.sizes)
+    else:
+        values = np.full(len(flat), np.nan)
+        values[rows], found = quantiles(flat[rows], h.bounds[rows], h.counts[rows], h.sizes[rows])
+        forced = [(int(rows[row]), fix) for row, fix in found]
+    if forced:
+        _note_forced(ctx, layout, forced, node)
+    return values.reshape(shape)
+
+
+def _histogram_quantile(ctx: CallContext, q: Scalar, vector: Vector) -> Vector:
+    for value in _distinct(q.values):
+        quantile_warning(value, ctx.notes, ctx.args[0])
+    layout = _layout(vector.index)
+    _note_bad_buckets(ctx, vector, layout, ctx.args[1])
+    if not len(layout.index):
+        return empty_vector(len(ctx.steps))
+    histograms = _histograms(vector, layout)
+    values = _quantiles_of(ctx, q.values, layout, histograms, ctx.args[1])
+    return drop_names(Vector(layout.index, values, histograms.present), ctx.delayed_name_removal)
+
+
+def _histogram_quantiles(ctx: CallContext, vector: Vector, label: str, *qs: Scalar) -> Vector:
+    for node, q in zip(ctx.args[2:], qs, strict=True):
+        for value in _distinct(q.values):
+            quantile_warning(value, ctx.notes, node)
+    layout = _layout(vector.index)
+    _note_bad_buckets(ctx, vector, layout, ctx.args[0])
+    if not len(layout.index):
+        return empty_vector(len(ctx.steps))
+    histograms = _histograms(vector, layout)
+    taken = np.array([label in labels for labels in layout.index.labels])
+    if histograms.present[taken].any():
+        raise EvaluationError(f"label {quote(label)} already exists in the input vector of histogram_quantiles")
+    # One block of rows for each way a quantile is written; a quantile may change from step to step.
+    values: list[Floats] = []
+    present: list[Bools] = []
+    texts: list[str] = []
+    for q in qs:
+        found = _quantiles_of(ctx, q.values, layout, histograms, ctx.args[0])
+        spelled = [_open_metrics_float(v) for v in q.values.tolist()]
+        for text in dict.fromkeys(spelled):
+            values.append(found)
+            present.append(histograms.present & np.array([s == text for s in spelled]))
+            texts.append(text)
+    index = layout.index.memo(
+        ("histogram_quantiles", label, tuple(texts)),
+        lambda: LabelIndex([labels.with_({label: text}) for text in texts for labels in layout.index.labels]),
+    )
+    return drop_names(Vector(index, np.concatenate(values), np.concatenate(present)), ctx.delayed_name_removal)
+
+
+def _histogram_fraction(ctx: CallContext, lower: Scalar, upper: Scalar, vector: Vector) -> Vector:
+    layout = _layout(vector.index)
+    _note_bad_buckets(ctx, vector, layout, ctx.args[2])
+    if not len(layout.index):
+        return empty_vector(len(ctx.steps))
+    h = _histograms(vector, layout)
+    g = len(layout.index)
+    values = fractions(np.tile(lower.values, g), np.tile(upper.values, g), h.bounds, h.counts, h.sizes)
+    return drop_names(Vector(layout.index, values.reshape(h.present.shape), h.present), ctx.delayed_name_removal)
+
+
+def _distinct(values: Floats) -> list[float]:
+    return list(dict.fromkeys(values.tolist())) if len(values) > 1 else values.tolist()
+
+
+def _open_metrics_float(value: float) -> str:
+    """labels.FormatOpenMetricsFloat: always with a point or an exponent."""
+    text = format_float_g(value)
+    return text if any(c in text for c in ".enN") else text + ".0"
+
+
+def _native_only(ctx: CallContext, vector: Vector) -> Vector:
+    """Nothing: floats are ignored."""
+    return empty_vector(len(ctx.steps))
+
+
+def _native(name: str) -> VectorFunction:
+    return VectorFunction(name, Signature((VECTOR,)), _native_only)
+
+
+HISTOGRAM: Final[dict[str, Function]] = {
+    "histogram_avg": _native("histogram_avg"),
+    "histogram_count": _native("histogram_count"),
+    "histogram_fraction": VectorFunction(
+        "histogram_fraction", Signature((SCALAR, SCALAR, VECTOR)), _histogram_fraction
+    ),
+    "histogram_quantile": VectorFunction("histogram_quantile", Signature((SCALAR, VECTOR)), _histogram_quantile),
+    "histogram_quantiles": VectorFunction(
+        "histogram_quantiles",
+        Signature((VECTOR, STRING, SCALAR, SCALAR), variadic=9, experimental=True),
+        _histogram_quantiles,
+    ),
+    "histogram_stddev": _native("histogram_stddev"),
+    "histogram_stdvar": _native("histogram_stdvar"),
+    "histogram_sum": _native("histogram_sum"),
+}

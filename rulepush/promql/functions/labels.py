@@ -1,0 +1,95 @@
+"""label_replace() and label_join(). Source: Prometheus promql/functions.go; Go's regexp.Expand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from rulepush.errors import EvaluationError, RegexError
+from rulepush.model.index import LabelIndex
+from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
+from rulepush.model.regex import Match, Pattern, compile_regex
+from rulepush.promql.functions.registry import STRING, VECTOR, CallContext, Function, Signature, VectorFunction
+from rulepush.promql.values import Vector
+
+_VARIABLE: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))?")
+
+
+def _label_replace(ctx: CallContext, vector: Vector, target: str, replacement: str, source: str, regex: str) -> Vector:
+    try:
+        pattern = compile_regex(regex)
+    except RegexError:
+        raise EvaluationError(f"invalid regular expression in label_replace(): {regex}") from None
+    if not is_valid_utf8_name(target):
+        raise EvaluationError(f"invalid destination label name in label_replace(): {target}")
+
+    def compute() -> tuple[LabelIndex, tuple[int, ...]]:
+        changed: list[int] = []
+        out: list[Labels] = []
+        for row, labels in enumerate(vector.index.labels):
+            match = pattern.fullmatch(labels.get(source))
+            if match is None:
+                out.append(labels)
+                continue
+            changed.append(row)
+            out.append(labels.with_({target: expand(replacement, match, pattern)}))
+        return LabelIndex(out), tuple(changed)
+
+    index, rows = vector.index.memo(("label_replace", target, replacement, source, regex), compute)
+    return _relabelled(vector, index, rows if target == METRIC_NAME else ())
+
+
+def _label_join(ctx: CallContext, vector: Vector, target: str, separator: str, *sources: str) -> Vector:
+    for source in sources:
+        if not is_valid_utf8_name(source):
+            raise EvaluationError(f"invalid source label name in label_join(): {source}")
+    if not is_valid_utf8_name(target):
+        raise EvaluationError(f"invalid destination label name in label_join(): {target}")
+
+    def compute() -> LabelIndex:
+        return LabelIndex(
+            [
+                labels.with_({target: separator.join(labels.get(source) for source in sources)})
+                for labels in vector.index.labels
+            ]
+        )
+
+    index = vector.index.memo(("label_join", target, separator, sources), compute)
+    return _relabelled(vector, index, range(len(index)) if target == METRIC_NAME else ())
+
+
+def _relabelled(vector: Vector, index: LabelIndex, named: Sequence[int]) -> Vector:
+    """The vector under other labels. Rows in `named` got a metric name that a late removal must keep. Rows that became
+    equal are merged, or refused, by the engine."""
+    drop = vector.drop_name
+    if drop is not None and len(named):
+        drop = drop.copy()
+        drop[np.asarray(named, np.intp)] = False
+    return Vector(index, vector.values, vector.present, drop, vector.order)
+
+
+def expand(template: str, match: Match, pattern: Pattern) -> str:
+    """Go's regexp.Expand: `$1`, `${1}`, `$name`, `$$`; the longest name counts, an unknown one is empty, and a `$`
+    that starts none of these stays."""
+
+    def variable(found: re.Match[str]) -> str:
+        name = found.group(1) or found.group(2)
+        if name is None:
+            return "$"
+        if name.isascii() and name.isdigit() and (name == "0" or not name.startswith("0")):
+            number = int(name)
+            return (match.group(number) or "") if number <= pattern.groups else ""
+        return (match.group(name) or "") if name in pattern.groupindex else ""
+
+    return _VARIABLE.sub(variable, template) if "$" in template else template
+
+
+LABELS: Final[dict[str, Function]] = {
+    "label_join": VectorFunction("label_join", Signature((VECTOR, STRING, STRING, STRING), variadic=-1), _label_join),
+    "label_replace": VectorFunction(
+        "label_replace", Signature((VECTOR, STRING, STRING, STRING, STRING)), _label_replace
+    ),
+}

@@ -1,0 +1,163 @@
+"""rate() and its family: differences between the samples of a range. Source: Prometheus promql/functions.go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rulepush.model.index import LabelIndex
+from rulepush.promql.annotations import possible_non_counter
+from rulepush.promql.functions.registry import MATRIX, Bools, Floats, Notes, RangeFunction, Signature
+
+if TYPE_CHECKING:
+    from rulepush.promql.windows import Window
+
+_COUNTER_SUFFIXES: Final = ("_total", "_sum", "_count", "_bucket")
+
+
+def rate(w: Window) -> tuple[Floats, Bools]:
+    """Per-second increase of a counter, extrapolated to the range."""
+    return _extrapolated(w, is_counter=True, is_rate=True)
+
+
+def increase(w: Window) -> tuple[Floats, Bools]:
+    """Increase of a counter, extrapolated to the range."""
+    return _extrapolated(w, is_counter=True, is_rate=False)
+
+
+def delta(w: Window) -> tuple[Floats, Bools]:
+    """Difference of a gauge, extrapolated to the range."""
+    return _extrapolated(w, is_counter=False, is_rate=False)
+
+
+def _extrapolated(w: Window, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bools]:
+    """`extrapolatedRate`. A series needs two samples."""
+    present = w.counts >= 2
+    if not present.any():
+        return np.zeros(len(w.counts)), present
+    first_t, first = w.first()
+    last_t, last = w.last()
+    with np.errstate(all="ignore"):
+        result = last - first
+        if is_counter:
+            result += _lost_in_resets(w)
+        gaps = np.maximum(w.counts - 1, 1)
+        sampled = (last_t - first_t) / 1000.0
+        average = sampled / gaps
+        to_start = (first_t - w.start) / 1000.0
+        to_end = (w.end - last_t) / 1000.0
+        # A sample closer to the boundary than 1.1 average spacings: the series goes on beyond it. Else it is guessed
+        # to begin (or end) half a spacing outside of the samples seen.
+        threshold = average * 1.1
+        half = average / 2
+        to_start = np.where(to_start >= threshold, half, to_start)
+        to_end = np.where(to_end >= threshold, half, to_end)
+        if is_counter:
+            # A counter was never negative: do not extrapolate beyond its zero.
+            to_zero = np.where((result > 0) & (first >= 0), sampled * (first / result), to_start)
+            to_start = np.where(to_zero < to_start, to_zero, to_start)
+        factor = (sampled + to_start + to_end) / sampled
+        if is_rate:
+            factor /= (w.end - w.start) / 1000.0
+        result *= factor
+    return result, present
+
+
+def _lost_in_resets(w: Window) -> Floats | float:
+    """What the counters had counted before each of their resets, float64[n]; 0 when there was none."""
+    values = w.values
+    if values.shape[1] < 2:
+        return 0.0
+    fell = values[:, 1:] < values[:, :-1]
+    if not w.full:
+        fell &= w.mask[:, 1:]
+    if not fell.any():
+        return 0.0
+    rows = np.flatnonzero(fell.any(axis=1))
+    lost = np.zeros(len(values))
+    lost[rows] = np.where(fell[rows], values[rows, :-1], 0.0).sum(axis=1)
+    return lost
+
+
+def irate(w: Window) -> tuple[Floats, Bools]:
+    """Per-second rate between the last two samples; after a reset the last sample itself is the increase."""
+    previous, last, seconds, present = _last_two(w)
+    with np.errstate(all="ignore"):
+        return np.where(last < previous, last, last - previous) / seconds, present
+
+
+def idelta(w: Window) -> tuple[Floats, Bools]:
+    """Difference between the last two samples."""
+    previous, last, _, present = _last_two(w)
+    with np.errstate(all="ignore"):
+        return last - previous, present
+
+
+def _last_two(w: Window) -> tuple[Floats, Floats, Floats, Bools]:
+    """(previous[n], last[n], seconds between[n], present[n])."""
+    n, k = w.times.shape
+    if k < 2:
+        empty = np.zeros(n)
+        return empty, empty, empty, np.zeros(n, np.bool_)
+    if w.full:
+        previous, last = w.values[:, -2], w.values[:, -1]
+        passed = w.times[:, -1] - w.times[:, -2]
+        return previous, last, passed / 1000.0, passed != 0
+    rows = np.arange(n)
+    at = np.maximum(w.counts - 1, 1)
+    passed = w.times[rows, at] - w.times[rows, at - 1]
+    return w.values[rows, at - 1], w.values[rows, at], passed / 1000.0, (w.counts >= 2) & (passed != 0)
+
+
+def changes(w: Window) -> tuple[Floats, Bools]:
+    """How often the value changed; NaN to NaN is no change."""
+    before, after = w.values[:, :-1], w.values[:, 1:]
+    changed = after != before
+    nan = after != after
+    if nan.any():
+        changed &= ~(nan & (before != before))
+    return _count(w, changed)
+
+
+def resets(w: Window) -> tuple[Floats, Bools]:
+    """How often the value fell."""
+    return _count(w, w.values[:, 1:] < w.values[:, :-1])
+
+
+def _count(w: Window, events: Bools) -> tuple[Floats, Bools]:
+    if not w.full:
+        events &= w.mask[:, 1:]
+    return np.count_nonzero(events, axis=1).astype(np.float64), w.counts > 0
+
+
+def _note_counters(
+    w: Window, present: Bools, scalars: tuple[float, ...], notes: Notes, call: Any, args: tuple[Any, ...]
+) -> None:
+    """The info that a metric does not look like a counter, for each such metric with a result."""
+    suspects: tuple[tuple[str, tuple[int, ...]], ...] = w.index.memo("not a counter", lambda: _suspects(w.index))
+    for name, rows in suspects:
+        if present[list(rows)].any():
+            notes.info(possible_non_counter(name), args[0])
+
+
+def _suspects(index: LabelIndex) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    rows: dict[str, list[int]] = {}
+    for i, labels in enumerate(index.labels):
+        name = labels.name
+        if name and not name.endswith(_COUNTER_SUFFIXES):
+            rows.setdefault(name, []).append(i)
+    return tuple((name, tuple(at)) for name, at in rows.items())
+
+
+_ONE_RANGE: Final = Signature((MATRIX,))
+
+RATES: Final = {
+    "changes": RangeFunction("changes", _ONE_RANGE, changes),
+    "delta": RangeFunction("delta", _ONE_RANGE, delta),
+    "idelta": RangeFunction("idelta", _ONE_RANGE, idelta),
+    "increase": RangeFunction("increase", _ONE_RANGE, increase, note=_note_counters),
+    "irate": RangeFunction("irate", _ONE_RANGE, irate),
+    "rate": RangeFunction("rate", _ONE_RANGE, rate, note=_note_counters),
+    "resets": RangeFunction("resets", _ONE_RANGE, resets),
+}

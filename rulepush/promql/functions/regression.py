@@ -1,0 +1,97 @@
+"""Functions that fit the samples of a range: deriv, predict_linear, double_exponential_smoothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from rulepush.errors import EvaluationError
+from rulepush.promql.functions.kahan import kahan_sum
+from rulepush.promql.functions.registry import MATRIX, SCALAR, Bools, Floats, Ints, RangeFunction, Signature
+
+if TYPE_CHECKING:
+    from rulepush.promql.windows import Window
+
+
+def deriv(w: Window) -> tuple[Floats, Bools]:
+    """Slope per second of the least squares line."""
+    # The time of intercept does not matter for the slope; one near the samples keeps the numbers small.
+    slope, _ = _linear_regression(w, w.first()[0])
+    return slope, w.counts >= 2
+
+
+def predict_linear(w: Window, seconds: float) -> tuple[Floats, Bools]:
+    """The least squares line's value `seconds` after the evaluation time."""
+    slope, intercept = _linear_regression(w, np.full(len(w.counts), w.ts))
+    with np.errstate(all="ignore"):
+        return slope * seconds + intercept, w.counts >= 2
+
+
+def _linear_regression(w: Window, intercept_time: Ints) -> tuple[Floats, Floats]:
+    """`linearRegression`: (slope per second[n], value at intercept_time[n]). A constant row is exact."""
+    mask = None if w.full else w.mask
+    y = w.values
+    n = w.counts.astype(np.float64)
+    with np.errstate(all="ignore"):
+        x = (w.times - intercept_time[:, None]) / 1000.0
+        sum_x, sum_y, sum_xy, sum_x2 = (a + b for a, b in (kahan_sum(m, mask) for m in (x, y, x * y, x * x)))
+        cov_xy = sum_xy - sum_x * sum_y / n
+        var_x = sum_x2 - sum_x * sum_x / n
+        slope = cov_xy / var_x
+        intercept = sum_y / n - slope * sum_x / n
+        first = w.first()[1]
+        differs = y != first[:, None]
+        if mask is not None:
+            differs &= mask
+        constant = ~differs[:, 1:].any(axis=1)
+        if constant.any():
+            infinite = np.isinf(first)
+            slope = np.where(constant, np.where(infinite, np.nan, 0.0), slope)
+            intercept = np.where(constant, np.where(infinite, np.nan, first), intercept)
+    return slope, intercept
+
+
+def double_exponential_smoothing(w: Window, smoothing: float, trend: float) -> tuple[Floats, Bools]:
+    """Holt's double exponential smoothing; inherently sequential, so a loop over samples, for all rows at once."""
+    if (w.counts > 0).any():
+        # Prometheus' panic happens only where there is data.
+        if not 0 < smoothing < 1 and smoothing == smoothing:
+            raise EvaluationError(f"invalid smoothing factor. Expected: 0 < sf < 1, got: {_f(smoothing)}")
+        if not 0 < trend < 1 and trend == trend:
+            raise EvaluationError(f"invalid trend factor. Expected: 0 < tf < 1, got: {_f(trend)}")
+    present = w.counts >= 2
+    if not present.any():
+        return np.zeros(len(w.counts)), present
+    columns = np.ascontiguousarray(w.values.T)
+    with np.errstate(all="ignore"):
+        before, now = np.zeros(len(w.counts)), columns[0]
+        slope = columns[1] - columns[0]
+        for i in range(1, len(columns)):
+            if i > 1:
+                slope_next = trend * (now - before) + (1 - trend) * slope
+            else:
+                slope_next = slope
+            after = smoothing * columns[i] + (1 - smoothing) * (now + slope_next)
+            inside = i < w.counts
+            before, now = np.where(inside, now, before), np.where(inside, after, now)
+            slope = np.where(inside, slope_next, slope)
+    return now, present
+
+
+def _f(value: float) -> str:
+    """Go's %f."""
+    if value in (float("inf"), float("-inf")):
+        return "+Inf" if value > 0 else "-Inf"
+    return f"{value:f}"
+
+
+REGRESSION: Final = {
+    "deriv": RangeFunction("deriv", Signature((MATRIX,)), deriv),
+    "double_exponential_smoothing": RangeFunction(
+        "double_exponential_smoothing",
+        Signature((MATRIX, SCALAR, SCALAR), experimental=True),
+        double_exponential_smoothing,
+    ),
+    "predict_linear": RangeFunction("predict_linear", Signature((MATRIX, SCALAR)), predict_linear),
+}
