@@ -1,0 +1,19 @@
+"""The texts that a scraped endpoint answers: bytes to samples. Pure."""
+
+from __future__ import annotations
+
+from rulepush.exposition.entries import Exposition, Format, Metadata, ParsedSample
+from rulepush.exposition.openmetrics import parse_openmetrics, parse_openmetrics_line
+from rulepush.exposition.text import parse_text, parse_text_line
+
+__all__ = ["Exposition", "Format", "Metadata", "ParsedSample", "parse_body", "parse_line"]
+
+
+def parse_body(body: bytes, fmt: Format) -> Exposition:
+    """A whole body. Raises ExpositionError: then nothing of it may be used."""
+    return parse_openmetrics(body) if fmt is Format.OPENMETRICS else parse_text(body)
+
+
+def parse_line(line: bytes, fmt: Format) -> ParsedSample | None:
+    """One line without its newline: None when it holds no sample. Raises ExpositionError (with line 1)."""
+    return parse_openmetrics_line(line) if fmt is Format.OPENMETRICS else parse_text_line(line)

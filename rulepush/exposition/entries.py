@@ -1,0 +1,55 @@
+"""What a body consists of: samples and metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from rulepush.model.labels import METRIC_NAME
+
+
+class Format(Enum):
+    """The two texts. The value is the media type."""
+
+    TEXT = "text/plain"
+    OPENMETRICS = "application/openmetrics-text"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSample:
+    """One line of values.
+
+    `key`    the bytes of the line before the value and the one space that precedes it: equal keys are equal series
+    `pairs`  label names and unescaped values as written, empty values included, the metric name under `__name__`
+    `value`  NaN is Prometheus' normal NaN, never the stale marker
+    `ts`     milliseconds, or None when the line has no timestamp
+    `line`   1-based
+    """
+
+    key: bytes
+    pairs: tuple[tuple[str, str], ...]
+    value: float
+    ts: int | None
+    line: int
+
+    @property
+    def name(self) -> str:
+        """The metric name."""
+        return dict(self.pairs)[METRIC_NAME]
+
+
+@dataclass(slots=True)
+class Metadata:
+    """What `# TYPE`, `# HELP` and `# UNIT` say of a metric family."""
+
+    type: str = ""
+    help: str = ""
+    unit: str = ""
+
+
+@dataclass(slots=True)
+class Exposition:
+    """A whole body, in its order."""
+
+    samples: list[ParsedSample] = field(default_factory=list)
+    metadata: dict[str, Metadata] = field(default_factory=dict)

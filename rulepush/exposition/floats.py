@@ -1,0 +1,39 @@
+"""Values as Prometheus' exposition parsers read them (model/textparse parseFloat)."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from rulepush.exposition.quoting import show
+
+# float() takes more than Go does: underscores, surrounding blanks, other scripts' digits, a signed NaN.
+_PLAIN: Final = frozenset(b"0123456789+-.eE")
+_WORDS: Final = {
+    b"nan": math.nan,
+    b"inf": math.inf,
+    b"+inf": math.inf,
+    b"-inf": -math.inf,
+    b"infinity": math.inf,
+    b"+infinity": math.inf,
+    b"-infinity": -math.inf,
+}
+
+
+def parse_value(text: bytes) -> float:
+    """Raises ValueError with Go's text."""
+    word = _WORDS.get(text.lower())
+    if word is not None:
+        return word
+    if b"_" in text or b"p" in text or b"P" in text:
+        raise ValueError("unsupported character in float")
+    shown = show(text)
+    try:
+        if not _PLAIN.issuperset(text):
+            raise ValueError
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"strconv.ParseFloat: parsing {shown}: invalid syntax") from None
+    if math.isinf(value):
+        raise ValueError(f"strconv.ParseFloat: parsing {shown}: value out of range")
+    return value

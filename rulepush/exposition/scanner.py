@@ -1,0 +1,125 @@
+"""The scanning that both texts share: tokens by regular expression, errors in Prometheus' words."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NoReturn
+
+from rulepush.errors import ExpositionError
+from rulepush.exposition.entries import Exposition, ParsedSample
+from rulepush.exposition.floats import parse_value
+from rulepush.exposition.quoting import show, unescape
+from rulepush.model.labels import METRIC_NAME
+
+METRIC_TOKEN: Final = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*")
+LABEL_TOKEN: Final = re.compile(rb"[a-zA-Z_][a-zA-Z0-9_]*")
+
+# Nearly every line: a bare name, then labels in the usual spelling.
+USUAL_SERIES: Final = (
+    rb'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"(?:,|(?=\})))*)\})? '
+)
+_USUAL_LABEL: Final = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\]*(?:\\.[^"\\]*)*)"')
+
+Pairs = list[tuple[str, str]]
+
+
+class Scanner:
+    """A position in a body. `start` is where the present entry began, `token` where the present token did."""
+
+    def __init__(self, body: bytes):
+        self.body = body
+        self.pos = 0
+        self.start = 0
+        self.token = 0
+        self._counted = (0, 1)  # a position and its line: counting goes on from there
+
+    def line_of(self, pos: int) -> int:
+        """The 1-based line of a position."""
+        at, line = self._counted
+        if pos < at:
+            at, line = 0, 1
+        line += self.body.count(b"\n", at, pos)
+        self._counted = (pos, line)
+        return line
+
+    def usual(self, found: re.Match[bytes], into: Exposition) -> bool:
+        """Read what `USUAL_SERIES + value (+ timestamp)` matched; False when the long way must say what is wrong."""
+        name, inside, value = found.group(1, 2, 3)
+        self.start = found.start()
+        pairs = [(METRIC_NAME, name.decode("ascii"))]
+        if inside:
+            try:
+                pairs += [
+                    (k.decode("ascii"), (unescape(v) if b"\\" in v else v).decode("utf-8"))
+                    for k, v in _USUAL_LABEL.findall(inside)
+                ]
+            except UnicodeDecodeError:
+                return False
+        self.pos = found.end(3)
+        number = self.number(value)
+        self.pos = found.end()
+        key = self.body[self.start : found.start(3) - 1]
+        ts = found[4] if found.re.groups > 3 else None
+        line = self.line_of(self.start)
+        into.samples.append(ParsedSample(key, self.checked(pairs), number, None if ts is None else int(ts), line))
+        return True
+
+    def fail(self, message: str) -> NoReturn:
+        """The entry is wrong."""
+        raise ExpositionError(self.line_of(self.start), message)
+
+    def unexpected(self, expected: str, got: str = "INVALID") -> NoReturn:
+        """Something else stands at the present token."""
+        end = min(len(self.body), max(self.pos, self.token) + 1)
+        seen, whole = show(self.body[self.token : end]), show(self.body[self.start : end])
+        self.fail(f'{expected}, got {seen} ("{got}") while parsing: {whole}')
+
+    def take(self, token: re.Pattern[bytes]) -> bytes | None:
+        """The token at the present position, or None."""
+        self.token = self.pos
+        found = token.match(self.body, self.pos)
+        if found is None:
+            return None
+        self.pos = found.end()
+        return found[0]
+
+    def take_byte(self, byte: bytes) -> bool:
+        """Whether this byte stands here; it is then taken."""
+        self.token = self.pos
+        if self.body.startswith(byte, self.pos):
+            self.pos += 1
+            return True
+        return False
+
+    def quoted(self, text: bytes) -> str:
+        """The content of a label value token; it must be UTF-8."""
+        try:
+            return unescape(text[1:-1]).decode("utf-8")
+        except UnicodeDecodeError:
+            self.fail(f"invalid UTF-8 label value: {show(text)}")
+
+    def name_of(self, token: bytes) -> str:
+        """A name, bare or quoted."""
+        if token[:1] != b'"':
+            return token.decode("ascii")
+        try:
+            return unescape(token[1:-1]).decode("utf-8")
+        except UnicodeDecodeError:
+            self.fail(f"invalid metric name or label names: {show(token)}")
+
+    def number(self, text: bytes) -> float:
+        """A value or a timestamp in floating point."""
+        try:
+            return parse_value(text)
+        except ValueError as e:
+            self.fail(f"{e} while parsing: {show(self.body[self.start : self.pos])}")
+
+    def checked(self, pairs: Pairs) -> tuple[tuple[str, str], ...]:
+        """The pairs of one series: a name must be there, and none may come twice."""
+        names = {name for name, _ in pairs}
+        if METRIC_NAME not in names:
+            self.fail(f"metric name not set while parsing: {show(self.body[self.start : self.pos])}")
+        if len(names) != len(pairs):
+            twice = next(name for i, (name, _) in enumerate(pairs) if name in {n for n, _ in pairs[:i]})
+            self.fail(f'label name "{twice}" is not unique: invalid sample')
+        return tuple(pairs)

@@ -1,0 +1,193 @@
+"""The text format 0.0.4, with exactly the leniencies of Prometheus' own parser.
+
+Source: prometheus model/textparse/promlex.l and promparse.go, version 3. Blanks are free between tokens, commas
+between labels are optional, a quoted string may hold a raw newline, the last newline may be missing, families may
+mix, and a line need not have a blank before its value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from rulepush.exposition.entries import Exposition, Metadata, ParsedSample
+from rulepush.exposition.quoting import show, unescape_help
+from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner
+from rulepush.model.labels import METRIC_NAME
+
+_BLANKS: Final = re.compile(rb"[ \t]*")
+_QUOTED: Final = re.compile(rb'"(?:\\[^\n]|[^\\"])*"')
+_VALUE: Final = re.compile(rb"[^{ \t\n]+")
+_TIMESTAMP: Final = re.compile(rb"[0-9]+")
+_META: Final = re.compile(rb"(HELP|TYPE)[\t ]+")
+_REST: Final = re.compile(rb"[^\n]*")
+_TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary", "untyped"))
+_MAX_INT64: Final = (1 << 63) - 1
+
+_USUAL: Final = re.compile(USUAL_SERIES + rb"([^{ \t\n]+)(?: ([0-9]{1,18}))?\n")
+
+
+def parse_text(body: bytes) -> Exposition:
+    """Parse a whole body. Raises ExpositionError at the first thing wrong."""
+    parser = TextParser(body)
+    found = Exposition()
+    while parser.next(found):
+        pass
+    return found
+
+
+def parse_text_line(line: bytes) -> ParsedSample | None:
+    """One line without its newline: its sample, None for a comment or a blank line. Raises ExpositionError."""
+    parser = TextParser(line)
+    found = Exposition()
+    parser.next(found)
+    return found.samples[0] if found.samples else None
+
+
+class TextParser(Scanner):
+    """Walks over the entries of a body."""
+
+    def __init__(self, body: bytes):
+        super().__init__(body + b"\n")  # Prometheus appends one, too
+
+    def next(self, into: Exposition) -> bool:
+        """Read one entry into `into`; False at the end."""
+        body, pos = self.body, self.pos
+        usual = _USUAL.match(body, pos)
+        if usual is not None and self.usual(usual, into):
+            return True
+        while True:
+            self.start = self.pos
+            self._skip_blanks()
+            if not self.take_byte(b"\n"):
+                break
+        # A NUL where an entry would begin ends the body, for Prometheus' lexer takes it for the end.
+        if self.pos >= len(body) or body[self.pos] == 0:
+            return False
+        if self.take_byte(b"#"):
+            self._comment(into)
+        else:
+            self._sample(into)
+        return True
+
+    def _skip_blanks(self) -> None:
+        found = _BLANKS.match(self.body, self.pos)
+        if found is not None:
+            self.pos = found.end()
+
+    # --- comments and metadata
+
+    def _comment(self, into: Exposition) -> None:
+        self._skip_blanks()
+        if self.body[self.pos - 1] == ord("#"):
+            self._end_of_comment()
+            return
+        found = _META.match(self.body, self.pos)
+        if found is None:
+            self._end_of_comment()
+            return
+        self.token, self.pos = self.pos, found.end()
+        kind = found[1].decode("ascii")
+        token = self.take(METRIC_TOKEN) or self.take(_QUOTED)
+        if token is None:
+            self.unexpected(f"expected metric name after {kind}")
+        text = (self.take(_REST) or b"")[1:]
+        meta = into.metadata.setdefault(self.name_of(token), Metadata())
+        if kind == "TYPE":
+            if text.decode("latin-1") not in _TYPES:
+                self.fail(f"invalid metric type {show(text)}")
+            meta.type = "unknown" if text == b"untyped" else text.decode("ascii")
+        else:
+            try:
+                text.decode("utf-8")
+            except UnicodeDecodeError:
+                self.fail(f"help text {show(text)} is not a valid utf8 string")
+            meta.help = unescape_help(text)
+        self.take_byte(b"\n")
+
+    def _end_of_comment(self) -> None:
+        self.take(_REST)
+        self.take_byte(b"\n")
+
+    # --- samples
+
+    def _sample(self, into: Exposition) -> None:
+        begin = self.token = self.pos
+        pairs: Pairs = []
+        name = self.take(METRIC_TOKEN)
+        if name is not None:
+            pairs.append((METRIC_NAME, name.decode("ascii")))
+            self._skip_blanks()
+            if self.take_byte(b"{"):
+                self._labels(pairs)
+        elif self.take_byte(b"{"):
+            self._labels(pairs)
+        else:
+            self.unexpected("expected a valid start token")
+        series_end = self.pos
+        if not any(n == METRIC_NAME for n, _ in pairs):
+            self.fail(f"metric name not set while parsing: {show(self.body[self.start : series_end])}")
+        self._skip_blanks()
+        value_at = self.pos
+        text = self.take(_VALUE)
+        if text is None:
+            self.unexpected("expected value after metric", self._token_name())
+        value = self.number(text)
+        ts = self._timestamp()
+        space = self.body[value_at - 1 : value_at] == b" "
+        key = self.body[begin : value_at - 1 if space else value_at]
+        into.samples.append(ParsedSample(key, self.checked(pairs), value, ts, self.line_of(self.start)))
+
+    def _timestamp(self) -> int | None:
+        self._skip_blanks()
+        digits = self.take(_TIMESTAMP)
+        if digits is None:
+            if not self.take_byte(b"\n"):
+                self.unexpected("expected timestamp or new record")
+            return None
+        if int(digits) > _MAX_INT64:
+            whole = show(self.body[self.start : self.pos])
+            self.fail(f"strconv.ParseInt: parsing {show(digits)}: value out of range while parsing: {whole}")
+        self._skip_blanks()
+        if not self.take_byte(b"\n"):
+            self.unexpected("expected next entry after timestamp")
+        return int(digits)
+
+    def _labels(self, pairs: Pairs) -> None:
+        """The inside of the braces, up to and with the closing one."""
+        named = bool(pairs)
+        while True:
+            self._skip_blanks()
+            if self.take_byte(b"}"):
+                return
+            token = self.take(LABEL_TOKEN) or self.take(_QUOTED)
+            if token is None:
+                self.unexpected("expected label name", self._token_name())
+            self._skip_blanks()
+            closes = self.take_byte(b"}")
+            if closes or self.take_byte(b","):
+                # A quoted string alone is the metric name. (Prometheus takes a bare word, too, and cuts its ends off.)
+                if token[:1] != b'"':
+                    self.unexpected("expected equal")
+                if named:
+                    self.fail(f"metric name already set while parsing: {show(self.body[self.start : self.pos])}")
+                named = True
+                pairs.insert(0, (METRIC_NAME, self.name_of(token)))
+                if closes:
+                    return
+                continue
+            if not self.take_byte(b"="):
+                self.unexpected("expected equal", self._token_name())
+            self._skip_blanks()
+            value = self.take(_QUOTED)
+            if value is None:
+                self.unexpected("expected label value", self._token_name())
+            pairs.append((self.name_of(token), self.quoted(value)))
+            self._skip_blanks()
+            self.take_byte(b",")  # optional, as in Prometheus
+
+    def _token_name(self) -> str:
+        if self.pos >= len(self.body):
+            return "EOF"
+        names = {"\n": "INVALID", "{": "BOPEN", "}": "BCLOSE", "=": "EQUAL", ",": "COMMA"}
+        return names.get(chr(self.body[self.pos]), "INVALID")
