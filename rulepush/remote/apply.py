@@ -1,0 +1,169 @@
+"""What becomes of a decoded remote write request: samples into the head, and the answer that Prometheus would give.
+
+1.0 knows no partial write: the first sample that the head refuses refuses the request, and nothing is stored. 2.0
+stores what it can, answers 400 with every reason, and counts in headers what was written.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rulepush.errors import RemoteWriteError
+from rulepush.model.sample import Sample
+from rulepush.remote.receiver import MetricMetadata, Protocol, WriteBatch, WriteLimits, decode, go_labels
+from rulepush.storage.head import Head
+from rulepush.storage.table import AppendOutcome
+
+log = logging.getLogger("rulepush.remote")
+
+MAX_AHEAD_MS: Final = 10 * 60_000  # Prometheus: maxAheadTime
+MAX_BEHIND_MS: Final = 3600_000  # Prometheus: half a head block behind the newest sample
+_MAX_REASONS: Final = 20  # of a 2.0 answer; the rest is counted
+
+
+@dataclass(frozen=True, slots=True)
+class WriteAnswer:
+    """What goes back to the sender. `text` is empty when all went well."""
+
+    status: int
+    text: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ReceiverCounts:
+    """What happened so far."""
+
+    requests: int = 0
+    refused_requests: int = 0
+    samples: int = 0  # written, or accepted though no rule wants them
+    unwanted_samples: int = 0
+    refused_samples: int = 0
+    histograms: int = 0
+    exemplars: int = 0
+
+
+class RemoteWriteReceiver:
+    """Takes requests one at a time; everything but `decode` must run on the event loop, where the head lives."""
+
+    def __init__(
+        self,
+        head: Head,
+        limits: WriteLimits = WriteLimits(),  # noqa: B008 - frozen
+        on_metadata: Callable[[Sequence[MetricMetadata]], None] | None = None,
+    ):
+        self.limits = limits
+        self.counts = ReceiverCounts()
+        self._head = head
+        self._newest = 0  # of all samples stored here, ms
+        self._on_metadata = on_metadata
+        self._warned_histograms = False
+
+    def decode(self, body: bytes, content_type: str, content_encoding: str) -> WriteBatch | WriteAnswer:
+        """The samples of a body, or the answer that refuses it. Touches no state, so it may run in a thread."""
+        try:
+            return decode(body, content_type, content_encoding, self.limits)
+        except RemoteWriteError as e:
+            return WriteAnswer(e.status, str(e))
+
+    def apply(self, decoded: WriteBatch | WriteAnswer, now: int) -> WriteAnswer:
+        """Store what was decoded and say how it went. `now` in ms bounds how far ahead a sample may lie."""
+        self.counts.requests += 1
+        if isinstance(decoded, WriteAnswer):
+            answer = decoded
+        else:
+            self._note(decoded)
+            if decoded.protocol is Protocol.V1:
+                answer = self._apply_v1(decoded.samples, now)
+            else:
+                answer = self._apply_v2(decoded, now)
+        if answer.status >= 400:
+            self.counts.refused_requests += 1
+            log.warning("remote write request refused: status=%d err=%s", answer.status, answer.text.partition("\n")[0])
+        return answer
+
+    def _apply_v1(self, samples: Sequence[Sample], now: int) -> WriteAnswer:
+        oldest = self._newest - MAX_BEHIND_MS
+        for sample in samples:
+            reason = _out_of_bounds(sample, oldest, now) or self._foresee(sample)
+            if reason is not None:
+                self.counts.refused_samples += len(samples)
+                return WriteAnswer(400, reason)
+        for sample in samples:
+            # A request that contradicts itself is only found out here; Prometheus drops those samples silently, too.
+            self._store(sample)
+        return WriteAnswer(204)
+
+    def _apply_v2(self, batch: WriteBatch, now: int) -> WriteAnswer:
+        oldest = self._newest - MAX_BEHIND_MS
+        reasons = list(batch.rejected)
+        written = 0
+        for sample in batch.samples:
+            reason = _out_of_bounds(sample, oldest, now) or self._store(sample)
+            if reason is None:
+                written += 1
+            else:
+                reasons.append(f"{reason} for series {go_labels(sample.labels)}")
+        self.counts.refused_samples += len(batch.samples) - written
+        headers = {
+            "X-Prometheus-Remote-Write-Samples-Written": str(written),
+            "X-Prometheus-Remote-Write-Histograms-Written": "0",
+            "X-Prometheus-Remote-Write-Exemplars-Written": "0",
+        }
+        if not reasons:
+            return WriteAnswer(204, "", headers)
+        text = "\n".join(reasons[:_MAX_REASONS])
+        if len(reasons) > _MAX_REASONS:
+            text += f"\n... and {len(reasons) - _MAX_REASONS} more"
+        return WriteAnswer(400, text, headers)
+
+    def _foresee(self, sample: Sample) -> str | None:
+        """Why the head would refuse this sample now, without giving it; None when it would not."""
+        table = self._head.table_for(sample.labels)
+        row = None if table is None else table.find(sample.labels)
+        if table is None or row is None:
+            return None
+        newest = int(table.newest()[row])
+        if sample.ts > newest:
+            return None
+        if sample.ts < newest:
+            return AppendOutcome.OUT_OF_ORDER.value
+        _, values, counts = table.columns()
+        last = int(counts[row]) - 1
+        if last < 0 or values[row, last].tobytes() == struct.pack("=d", sample.value):
+            return None
+        return AppendOutcome.DUPLICATE.value
+
+    def _store(self, sample: Sample) -> str | None:
+        """Give the head a sample; why it was refused, None when it is welcome."""
+        outcome = self._head.append(sample.labels, sample.ts, sample.value)
+        if outcome is AppendOutcome.NOT_WANTED:
+            self.counts.unwanted_samples += 1
+        elif not outcome:
+            return str(outcome.value)
+        self.counts.samples += 1
+        self._newest = max(self._newest, sample.ts)
+        return None
+
+    def _note(self, batch: WriteBatch) -> None:
+        self.counts.histograms += batch.histograms
+        self.counts.exemplars += batch.exemplars
+        self.counts.refused_samples += len(batch.rejected)
+        if batch.histograms and not self._warned_histograms:
+            self._warned_histograms = True
+            log.warning("remote write: native histograms are not supported and are skipped (said once)")
+        if batch.metadata and self._on_metadata is not None:
+            self._on_metadata(batch.metadata)
+
+
+def _out_of_bounds(sample: Sample, oldest: int, now: int) -> str | None:
+    """Prometheus' text for a sample too old or too far ahead."""
+    if sample.ts > now + MAX_AHEAD_MS:
+        return "out of bounds: timestamp is too far in the future"
+    if sample.ts < oldest:
+        return "out of bounds"
+    return None

@@ -1,0 +1,145 @@
+"""What the head makes of remote write requests, and what the sender is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+from starlette.applications import Starlette
+
+from rulepush.model.labels import Labels
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.stale import STALE, is_stale
+from rulepush.remote.apply import RemoteWriteReceiver, WriteAnswer
+from rulepush.remote.http import remote_write_routes
+from rulepush.remote.receiver import MetricMetadata, WriteLimits
+from rulepush.remote.snappy import compress
+from rulepush.storage.demand import Demand
+from rulepush.storage.head import Head
+from tests.fakes import FakeClock
+from tests.remote.test_receiver import V2, v1, v2
+
+NOW = 1_700_000_000_000
+NAMES = ["", "__name__", "m", "n"]
+WRITTEN = "X-Prometheus-Remote-Write-Samples-Written"
+
+
+def everything() -> Head:
+    return Head(Demand.keep_all(3_600_000))
+
+
+def write(receiver: RemoteWriteReceiver, request: object, content_type: str = "", now: int = NOW) -> WriteAnswer:
+    body = compress(request.SerializeToString())  # type: ignore[attr-defined]
+    return receiver.apply(receiver.decode(body, content_type, "snappy"), now)
+
+
+def stored(head: Head, name: str = "m") -> list[tuple[int, float]]:
+    found = head.select([Matcher("__name__", MatchOp.EQUAL, name)], 0, 1 << 62)
+    return [
+        (int(found.times[i, k]), float(found.values[i, k]))
+        for i in range(len(found.index))
+        for k in range(found.counts[i])
+    ]
+
+
+def test_samples_reach_the_head() -> None:
+    head = everything()
+    assert write(RemoteWriteReceiver(head), v1(({"__name__": "m"}, [(NOW, 1.0), (NOW + 1, 2.0)]))) == WriteAnswer(204)
+    assert stored(head) == [(NOW, 1.0), (NOW + 1, 2.0)]
+
+
+def test_the_same_sample_again_is_fine_and_another_value_is_not() -> None:
+    receiver = RemoteWriteReceiver(everything())
+    for _ in range(3):
+        assert write(receiver, v1(({"__name__": "m"}, [(NOW, 1.0)]))).status == 204
+    answer = write(receiver, v1(({"__name__": "m"}, [(NOW, 2.0)])))
+    assert answer == WriteAnswer(400, "duplicate sample for timestamp")
+
+
+def test_v1_out_of_order_refuses_the_whole_request() -> None:
+    head = everything()
+    receiver = RemoteWriteReceiver(head)
+    write(receiver, v1(({"__name__": "m"}, [(NOW, 1.0)])))
+    answer = write(receiver, v1(({"__name__": "n"}, [(NOW, 1.0)]), ({"__name__": "m"}, [(NOW - 1, 2.0)])))
+    assert answer == WriteAnswer(400, "out of order sample")
+    assert stored(head, "n") == []
+
+
+def test_v2_writes_what_it_can_and_counts_it() -> None:
+    head = everything()
+    receiver = RemoteWriteReceiver(head)
+    assert write(receiver, v2(NAMES, ([1, 2], [(NOW, 1.0)])), V2).headers[WRITTEN] == "1"
+    answer = write(receiver, v2(NAMES, ([1, 2], [(NOW - 1, 2.0)]), ([1, 3], [(NOW, 2.0)])), V2)
+    assert answer.status == 400
+    assert answer.text == 'out of order sample for series {__name__="m"}'
+    assert answer.headers[WRITTEN] == "1"
+    assert answer.headers["X-Prometheus-Remote-Write-Histograms-Written"] == "0"
+    assert stored(head, "n") == [(NOW, 2.0)]
+
+
+def test_too_far_ahead_and_too_old_are_out_of_bounds() -> None:
+    receiver = RemoteWriteReceiver(everything())
+    ahead = write(receiver, v1(({"__name__": "m"}, [(NOW + 600_001, 1.0)])))
+    assert ahead == WriteAnswer(400, "out of bounds: timestamp is too far in the future")
+    assert write(receiver, v1(({"__name__": "m"}, [(NOW, 1.0)]))).status == 204
+    behind = write(receiver, v1(({"__name__": "n"}, [(NOW - 3_600_001, 1.0)])))
+    assert behind == WriteAnswer(400, "out of bounds")
+
+
+def test_what_no_rule_wants_is_accepted_and_dropped() -> None:
+    head = Head(Demand.of([]))
+    receiver = RemoteWriteReceiver(head)
+    assert write(receiver, v1(({"__name__": "m"}, [(NOW, 1.0)]))).status == 204
+    assert head.series_count == 0
+    assert receiver.counts.unwanted_samples == 1
+
+
+def test_stale_markers_are_stored_bit_for_bit() -> None:
+    head = everything()
+    receiver = RemoteWriteReceiver(head)
+    for _ in range(2):  # a retry of a stale marker is no contradiction, though NaN != NaN
+        assert write(receiver, v1(({"__name__": "m"}, [(NOW, STALE)]))).status == 204
+    assert is_stale(stored(head)[0][1])
+
+
+def test_metadata_is_handed_on() -> None:
+    seen: list[MetricMetadata] = []
+    request = v1(({"__name__": "m"}, [(NOW, 1.0)]))
+    request.metadata.add(type=2, metric_family_name="m", help="h")
+    write(RemoteWriteReceiver(everything(), on_metadata=seen.extend), request)
+    assert seen == [MetricMetadata("m", "gauge", "h", "")]
+
+
+def test_over_http() -> None:
+    head = everything()
+    receiver = RemoteWriteReceiver(head, WriteLimits(max_body_bytes=200_000))
+    app = Starlette(routes=remote_write_routes(receiver, FakeClock(NOW)))
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://r") as client:
+            body = compress(v1(({"__name__": "m"}, [(NOW, 1.0)])).SerializeToString())
+            answer = await client.post("/api/v1/write", content=body)
+            assert (answer.status_code, answer.content) == (204, b"")
+            assert "content-length" not in answer.headers
+            body = compress(v2(NAMES, ([1, 3], [(NOW, 1.0)])).SerializeToString())
+            answer = await client.post("/api/v1/prom/write", content=body, headers={"Content-Type": V2})
+            assert (answer.status_code, answer.headers[WRITTEN]) == (204, "1")
+            answer = await client.post("/api/v1/write", content=b"rubbish")
+            assert answer.status_code == 400
+            assert answer.text.startswith("snappy")
+            big = v1(*[({"__name__": "m", "n": f"{i}-{i * 7919}"}, [(NOW, 1.0)]) for i in range(5000)])
+            answer = await client.post("/api/v1/write", content=compress(big.SerializeToString()))
+            assert answer.status_code == 204
+            answer = await client.post("/api/v1/write", content=b"x" * 200_001)
+            assert answer.status_code == 413
+
+            async def endless() -> object:
+                while True:
+                    yield b"x" * 50_000
+
+            answer = await client.post("/api/v1/write", content=endless())  # type: ignore[arg-type]
+            assert answer.status_code == 413
+
+    asyncio.run(run())
+    assert head.series_count == 5002
+    assert Labels.of(__name__="n") in head.series([Matcher("__name__", MatchOp.EQUAL, "n")])
