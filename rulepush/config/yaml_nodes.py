@@ -316,27 +316,38 @@ class MapReader:
         self.problem(f"{complaint} {text!r}{did_you_mean(text.lower(), allowed)}", key)
         return default
 
-    def url(self, key: str, *, schemes: Sequence[str] = ("http", "https")) -> Secret:
-        """An absolute URL; a password in it is masked when shown. Empty when absent or wrong."""
+    def url(self, key: str) -> Secret:
+        """An absolute http or https URL; a password in it is masked when shown. Empty when absent or wrong."""
         node = self._scalar(key, "a URL")
-        if node is None or not node.value:
-            return NO_SECRET
+        return NO_SECRET if node is None else self._url(node, key)
+
+    def urls(self, key: str) -> list[Secret]:
+        """A list of URLs."""
+        found = []
+        for i, node in self.items(key):
+            if isinstance(node, yaml.ScalarNode) and not is_null(node):
+                found.append(self._url(node, f"{key}[{i}]"))
+            else:
+                self._wrong(node, f"{key}[{i}]", "a URL")
+        return [url for url in found if url]
+
+    def _url(self, node: yaml.ScalarNode, key: str) -> Secret:
+        text = str(node.value)
         try:
-            parts = urlsplit(node.value)
+            parts = urlsplit(text)
             _ = parts.port
-            good = parts.scheme in schemes and bool(parts.hostname)
-            password = parts.password
+            good, password = parts.scheme in ("http", "https") and bool(parts.hostname), parts.password
         except ValueError:
-            good, password = False, node.value
-        if password:
-            self.source.mask(node, node.value.replace(f":{password}@", f":{MASK}@") if good else MASK)
+            good, password = False, None
         if not good:
-            shown = MASK if password else repr(node.value)
-            self.problem(
-                f"{key}: expected a URL that starts with {' or '.join(s + '://' for s in schemes)}, got {shown}", key
-            )
+            shown = MASK if "@" in text else repr(text)
+            where = f"{self._path(key)}: expected a URL that starts with http:// or https://"
+            self.source.mask(node)
+            self.source.problem(line_of(node), f"{where}, got {shown}")
             return NO_SECRET
-        return Secret(node.value)
+        if password:
+            self.source.mask(node, text.replace(f":{password}@", f":{MASK}@"))
+        return Secret(text)
 
     def items(self, key: str) -> Iterator[tuple[int, yaml.Node]]:
         """The nodes of a list, with their positions."""

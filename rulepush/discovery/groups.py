@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rulepush.clock import Clock
+from rulepush.discovery.tally import Tally
 from rulepush.model.labels import EMPTY_LABELS, Labels
 
 ADDRESS: Final = "__address__"
@@ -40,18 +41,12 @@ class Discoverer(Protocol):
         ...
 
 
-class Report(Protocol):
-    """Told of every failed refresh of a discovery; `detail` is one sentence without secrets."""
-
-    def __call__(self, kind: str, where: str, detail: str) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What discoverers are built with."""
 
     clock: Clock
-    report: Report
+    tally: Tally
     user_agent: str = "rulepush"
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from rulepush.discovery.dns import read_dns_sd
+from rulepush.discovery.file import read_file_sd
 from rulepush.discovery.groups import SdConfig
+from rulepush.discovery.http import read_http_sd
+from rulepush.discovery.nacos import read_nacos_sd
 from rulepush.discovery.static import read_static
 
 if TYPE_CHECKING:
@@ -13,6 +17,10 @@ if TYPE_CHECKING:
 
 SD_CONFIGS: Final[dict[str, Callable[[MapReader], SdConfig]]] = {
     "static_configs": read_static,
+    "file_sd_configs": read_file_sd,
+    "http_sd_configs": read_http_sd,
+    "dns_sd_configs": read_dns_sd,
+    "nacos_sd_configs": read_nacos_sd,
 }
 
 # Prometheus knows these; each would add targets, so leaving one out silently would silence alerts.

@@ -185,9 +185,9 @@ def _apply(config: RelabelConfig, labels: dict[str, str]) -> bool:
         case Action.HASH_MOD:
             _set(labels, config.target_label, config.bucket(config.source_value(labels)))
         case Action.LOWERCASE:
-            _set(labels, config.target_label, config.source_value(labels).lower())
+            _set(labels, config.target_label, _lower(config.source_value(labels)))
         case Action.UPPERCASE:
-            _set(labels, config.target_label, config.source_value(labels).upper())
+            _set(labels, config.target_label, _upper(config.source_value(labels)))
         case Action.LABEL_MAP:
             for name, value in list(labels.items()):
                 new = config.renamed(name)
@@ -209,6 +209,18 @@ def _set(labels: dict[str, str], name: str, value: str) -> None:
     labels.pop(name, None)
     if value:
         labels[name] = value
+
+
+def _lower(text: str) -> str:
+    """Go's strings.ToLower: character by character, and never more characters than before."""
+    return text.lower() if text.isascii() else "".join(c.lower()[0] for c in text)
+
+
+def _upper(text: str) -> str:
+    """Go's strings.ToUpper: a character whose capital is two characters stays as it is."""
+    if text.isascii():
+        return text.upper()
+    return "".join(next((u for u in (c.upper(), c.title()) if len(u) == 1), c) for c in text)
 
 
 class _Template:

@@ -1,0 +1,148 @@
+"""dns_sd_configs: targets from A, AAAA, SRV, MX and NS records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
+from rulepush.discovery.polling import Poller
+from rulepush.errors import DiscoveryError
+from rulepush.model.labels import Labels
+
+if TYPE_CHECKING:
+    from rulepush.config.yaml_nodes import MapReader
+
+_TYPES: Final = ("SRV", "A", "AAAA", "MX", "NS")
+_LOOKUP_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One answer: an address (A, AAAA) or a host name (SRV, MX, NS); the port of an SRV record."""
+
+    target: str
+    port: int = 0
+
+
+# (name, record type) -> the records; empty when the name or the type does not exist. Raises DiscoveryError.
+Lookup = Callable[[str, str], Awaitable[list[Record]]]
+
+
+@dataclass(frozen=True, slots=True)
+class DnsSdConfig:
+    """`type` is one of SRV, A, AAAA, MX, NS; `port` goes with all but SRV."""
+
+    names: tuple[str, ...]
+    type: str = "SRV"
+    port: int = 0
+    refresh_interval_ms: int = 30_000
+    kind: str = "dns"
+
+    def discoverer(self, env: Environment) -> DnsDiscovery:
+        return DnsDiscovery(self, env, system_lookup)
+
+
+def read_dns_sd(m: MapReader) -> DnsSdConfig:
+    """Read one entry of `dns_sd_configs`."""
+    names = m.texts("names")
+    if not names:
+        m.problem("DNS-SD config must contain at least one SRV record name")
+    kind = m.one_of_lower("type", [t.lower() for t in _TYPES], "srv", "invalid DNS-SD records type").upper()
+    port = m.count("port")
+    if kind != "SRV" and port == 0:
+        m.problem("a port is required in DNS-SD configs for all record types except SRV", "type")
+    if port > 65535:
+        m.problem("port: expected a number up to 65535", "port")
+    config = DnsSdConfig(names, kind, port, m.duration("refresh_interval", 30_000) or 30_000)
+    m.finish()
+    return config
+
+
+class DnsDiscovery:
+    """Looks every name up at each refresh interval; a name that fails keeps its last good group."""
+
+    def __init__(self, config: DnsSdConfig, env: Environment, lookup: Lookup):
+        self._config = config
+        self._env = env
+        self._lookup = lookup
+        self._known: dict[str, TargetGroup] = {}
+
+    async def run(self, publish: Publish) -> None:
+        where = f"{self._config.type} {', '.join(self._config.names)}"
+        poller = Poller("dns", where, self._config.refresh_interval_ms / 1000, self._refresh, self._env)
+        await poller.run(publish)
+
+    async def _refresh(self) -> Sequence[TargetGroup]:
+        names = self._config.names
+        answers = await asyncio.gather(*(self._one(name) for name in names))
+        failures = [a for a in answers if isinstance(a, DiscoveryError)]
+        if len(failures) == len(names):
+            raise failures[0]
+        for failure in failures:
+            self._env.tally.failed("dns", f"one name of {len(names)}", str(failure))
+        return [self._known[name] for name in names if name in self._known]
+
+    async def _one(self, name: str) -> DiscoveryError | None:
+        try:
+            records = await self._lookup(name, self._config.type)
+        except DiscoveryError as e:
+            return e
+        targets = sorted({self._target(name, r) for r in records})
+        self._known[name] = TargetGroup(name, tuple(targets))
+        return None
+
+    def _target(self, name: str, record: Record) -> Labels:
+        kind = self._config.type
+        host = record.target.rstrip(".")
+        port = record.port if kind == "SRV" else self._config.port
+        labels = {ADDRESS: f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "__meta_dns_name": name}
+        if kind == "SRV":
+            labels["__meta_dns_srv_record_target"] = record.target
+            labels["__meta_dns_srv_record_port"] = str(record.port)
+        elif kind in ("MX", "NS"):
+            labels[f"__meta_dns_{kind.lower()}_record_target"] = record.target
+        return Labels(labels)
+
+
+async def system_lookup(name: str, kind: str) -> list[Record]:
+    """Ask the servers of /etc/resolv.conf, with its search list; it is read anew each time, as Prometheus does."""
+    import dns.asyncresolver
+    import dns.exception
+    import dns.resolver
+
+    try:
+        resolver = dns.asyncresolver.Resolver()
+    except (dns.resolver.NoResolverConfiguration, OSError) as e:
+        raise DiscoveryError(f"could not load resolv.conf: {e}") from None
+    return await resolve_with(resolver, name, kind)
+
+
+async def resolve_with(resolver: object, name: str, kind: str) -> list[Record]:
+    """Look up with a dns.asyncresolver.Resolver."""
+    import dns.asyncresolver
+    import dns.exception
+    import dns.resolver
+
+    assert isinstance(resolver, dns.asyncresolver.Resolver)
+    try:
+        answer = await resolver.resolve(name, kind, search=True, raise_on_no_answer=False, lifetime=_LOOKUP_SECONDS)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return []
+    except (dns.exception.DNSException, OSError, ValueError) as e:
+        raise DiscoveryError(f"could not resolve {name!r}: {str(e).rstrip('.') or type(e).__name__}") from None
+    return [_record(kind, data) for data in answer.rrset or ()]
+
+
+def _record(kind: str, data: object) -> Record:
+    match kind:
+        case "SRV":
+            return Record(data.target.to_text(), data.port)  # type: ignore[attr-defined]
+        case "MX":
+            return Record(data.exchange.to_text())  # type: ignore[attr-defined]
+        case "NS":
+            return Record(data.target.to_text())  # type: ignore[attr-defined]
+        case _:
+            return Record(data.address)  # type: ignore[attr-defined]

@@ -1,0 +1,89 @@
+"""The list of target groups that files and HTTP services give: `[{"targets": [...], "labels": {...}}]`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import yaml
+
+from rulepush.discovery.groups import ADDRESS, TargetGroup
+from rulepush.errors import DiscoveryError
+from rulepush.model.labels import Labels
+
+MAX_BYTES: Final = 64 << 20
+
+# Every scalar as the text it is written with: `true`, `010` and `1.0` stay what they are.
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+def parse_groups(
+    body: bytes, source: str, extra: dict[str, str], *, form: str, lenient: bool = False
+) -> list[TargetGroup]:
+    """`form` is "json" or "yaml"; `extra` labels go to every group, whose source is `<source>:<position>`.
+
+    `lenient` takes what Nacos and hand-written services answer: numbers and nulls as label values, further keys.
+    Raises DiscoveryError.
+    """
+    if len(body) > MAX_BYTES:
+        raise DiscoveryError(f"larger than {MAX_BYTES >> 20} MiB")
+    try:
+        text = body.decode("utf-8-sig")
+        parsed: Any = json.loads(text) if form == "json" else yaml.load(text, Loader=_LOADER)
+    except UnicodeDecodeError:
+        raise DiscoveryError("not valid UTF-8") from None
+    except RecursionError:
+        raise DiscoveryError("nested too deeply") from None
+    except json.JSONDecodeError as e:
+        raise DiscoveryError(f"line {e.lineno}: not valid JSON: {e.msg}") from None
+    except yaml.MarkedYAMLError as e:
+        mark = e.problem_mark or e.context_mark
+        raise DiscoveryError(f"line {mark.line + 1 if mark else 1}: not valid YAML: {e.problem or e.context}") from None
+    except (yaml.YAMLError, ValueError) as e:
+        raise DiscoveryError(f"not valid {form.upper()}: {str(e).splitlines()[0]}") from None
+    if parsed is None or parsed == "":
+        return []
+    if not isinstance(parsed, list):
+        raise DiscoveryError(f"expected a list of target groups, got {_kind(parsed)}")
+    return [_group(entry, f"{source}:{i}", i, extra, lenient) for i, entry in enumerate(parsed)]
+
+
+def _group(entry: Any, source: str, position: int, extra: dict[str, str], lenient: bool) -> TargetGroup:
+    if not isinstance(entry, dict):
+        raise DiscoveryError(f"group {position}: expected a mapping, got {_kind(entry)}")
+    unknown = sorted(str(k) for k in entry if k not in ("targets", "labels"))
+    if unknown and not lenient:
+        raise DiscoveryError(f"group {position}: unknown key {unknown[0]!r}")
+    targets, labels = entry.get("targets") or [], entry.get("labels") or {}
+    if not isinstance(targets, list) or not all(isinstance(t, str) for t in targets):
+        raise DiscoveryError(f"group {position}: targets must be a list of texts")
+    if not isinstance(labels, dict):
+        raise DiscoveryError(f"group {position}: labels must be a mapping, got {_kind(labels)}")
+    pairs = {}
+    for name, value in labels.items():
+        if lenient and (name == "" or value is None):
+            continue
+        if lenient and isinstance(value, bool | int | float):
+            value = json.dumps(value)
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise DiscoveryError(f"group {position}: label {name!r} must have a text as its value, got {_kind(value)}")
+        if name == "":
+            raise DiscoveryError(f'group {position}: "" is not a valid label name')
+        pairs[name] = value
+    return TargetGroup(source, tuple(Labels({ADDRESS: t}) for t in targets), Labels(pairs | extra))
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case str():
+            return "a text"
+        case bool():
+            return "a boolean"
+        case _:
+            return "a number"

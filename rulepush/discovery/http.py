@@ -1,0 +1,106 @@
+"""http_sd_configs: target groups from an HTTP service, Nacos' own `/nacos/prometheus` among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from rulepush.discovery.group_format import MAX_BYTES, parse_groups
+from rulepush.discovery.groups import Environment, Publish, TargetGroup
+from rulepush.discovery.polling import Poller
+from rulepush.errors import DiscoveryError
+from rulepush.http_client import HTTPClientConfig, build_client, read_http_client
+from rulepush.model.floats import format_float
+from rulepush.model.secret import Secret
+
+if TYPE_CHECKING:
+    from rulepush.config.yaml_nodes import MapReader
+
+_JSON: Final = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSdConfig:
+    """`url` may hold a password."""
+
+    url: Secret
+    refresh_interval_ms: int
+    http_client: HTTPClientConfig
+    kind: str = "http"
+
+    def discoverer(self, env: Environment) -> HttpDiscovery:
+        return HttpDiscovery(self, env)
+
+
+def read_http_sd(m: MapReader) -> HttpSdConfig:
+    """Read one entry of `http_sd_configs`."""
+    if not m.has("url"):
+        m.problem("URL is missing")
+    config = HttpSdConfig(m.url("url"), m.duration("refresh_interval", 60_000) or 60_000, read_http_client(m))
+    m.finish()
+    return config
+
+
+def shown_url(url: str) -> str:
+    """A URL without its user and password, for logs and labels."""
+    parsed = httpx.URL(url)
+    return str(parsed.copy_with(username=None, password=None)) if parsed.userinfo else url
+
+
+class HttpDiscovery:
+    """Asks at every refresh interval."""
+
+    def __init__(self, config: HttpSdConfig, env: Environment, transport: httpx.AsyncBaseTransport | None = None):
+        self._config = config
+        self._env = env
+        self._transport = transport
+        self._shown = shown_url(config.url.reveal())
+
+    async def run(self, publish: Publish) -> None:
+        interval = self._config.refresh_interval_ms / 1000
+        async with build_client(
+            self._config.http_client,
+            self._env.user_agent,
+            timeout=max(1.0, min(interval, 60.0)),
+            clock=self._env.clock,
+            transport=self._transport,
+        ) as client:
+
+            async def refresh() -> Sequence[TargetGroup]:
+                return await self._fetch(client)
+
+            await Poller("http", self._shown, interval, refresh, self._env).run(publish)
+
+    async def _fetch(self, client: httpx.AsyncClient) -> list[TargetGroup]:
+        headers = {
+            "Accept": "application/json",
+            "X-Prometheus-Refresh-Interval-Seconds": format_float(self._config.refresh_interval_ms / 1000),
+        }
+        body = bytearray()
+        try:
+            async with client.stream("GET", self._config.url.reveal(), headers=headers) as response:
+                if response.status_code != 200:
+                    raise DiscoveryError(f"server returned HTTP status {_status(response)}")
+                kind = response.headers.get("Content-Type", "")
+                if not _JSON.fullmatch(kind.strip()):
+                    raise DiscoveryError(f'unsupported content type "{kind}"')
+                async for part in response.aiter_bytes():
+                    body += part
+                    if len(body) > MAX_BYTES:
+                        raise DiscoveryError(f"the answer is larger than {MAX_BYTES >> 20} MiB")
+        except httpx.HTTPError as e:
+            raise DiscoveryError(reason(e)) from None
+        return parse_groups(bytes(body), self._shown, {"__meta_url": self._shown}, form="json", lenient=True)
+
+
+def reason(e: httpx.HTTPError) -> str:
+    """What went wrong with a request, in a sentence; httpx leaves some of its errors without a text."""
+    return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
+
+
+def _status(response: httpx.Response) -> str:
+    return f"{response.status_code} {response.reason_phrase}".strip()

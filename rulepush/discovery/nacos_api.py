@@ -1,0 +1,156 @@
+"""A session with a Nacos cluster: which server answers, who we are, and what it says when it refuses.
+
+Nothing here depends on the version of the API; the paths and shapes are in nacos_dialects.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from rulepush.clock import Clock
+from rulepush.discovery.http import reason, shown_url
+from rulepush.errors import DiscoveryError
+from rulepush.http_client.auth import text_source
+from rulepush.model.secret import NO_SECRET, Secret
+
+_LOGIN_PATHS: Final = ("/v3/auth/user/login", "/v1/auth/login", "/v1/auth/users/login")
+_MAX_BYTES: Final = 64 << 20
+ABSENT: Final = frozenset({404, 405, 410, 501})  # 3.x answers 410 for the APIs it has retired
+
+
+class NacosAbsentError(DiscoveryError):
+    """This server has no such API."""
+
+
+class NacosRefusedError(DiscoveryError):
+    """401 or 403."""
+
+
+@dataclass(frozen=True, slots=True)
+class NacosLogin:
+    """Who we are: a user, or the identity header that Nacos servers show each other, or nobody."""
+
+    username: str = ""
+    password: Secret = NO_SECRET
+    password_file: str = ""
+    identity_key: str = ""
+    identity_value: Secret = NO_SECRET
+
+
+class NacosSession:
+    """Sends requests to the first server that answers, with a login that is renewed before it ends.
+
+    `servers` are base URLs with their context path (`http://nacos-0:8848/nacos`).
+    """
+
+    def __init__(self, client: httpx.AsyncClient, servers: Sequence[str], login: NacosLogin, clock: Clock):
+        self._client = client
+        self._servers = list(servers)
+        self._login = login
+        self._password = text_source(login.password.reveal(), login.password_file)
+        self._clock = clock
+        self._token = ""
+        self._renew_at = 0.0
+        self._login_paths = list(_LOGIN_PATHS)
+
+    @property
+    def server(self) -> str:
+        """The base URL that is asked first: the one that answered last."""
+        return self._servers[0]
+
+    async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
+        """The JSON that a path (behind the context path) answers. Raises DiscoveryError."""
+        try:
+            return await self._get(path, params)
+        except NacosRefusedError:
+            if not self._login.username:
+                raise
+            self._token = ""  # the servers were restarted with another key, or the token was withdrawn
+            return await self._get(path, params)
+
+    async def _get(self, path: str, params: Mapping[str, str | int] | None) -> Any:
+        query = dict(params or {})
+        token = await self._access_token()
+        if token:
+            query["accessToken"] = token
+        response = await self._send("GET", path, params=query)
+        return self._parsed(path, response)
+
+    async def _access_token(self) -> str:
+        if not self._login.username:
+            return ""
+        if self._token and self._clock.monotonic() < self._renew_at:
+            return self._token
+        form = {"username": self._login.username, "password": self._password()}
+        who = f"login as {self._login.username!r}"
+        for path in list(self._login_paths):
+            response = await self._send("POST", path, data=form)
+            if response.status_code in ABSENT:
+                continue
+            try:
+                answer = self._parsed(path, response)
+            except NacosRefusedError:
+                raise DiscoveryError(f"{who} was refused: {_words(response)}") from None
+            inner = answer.get("data", answer) if isinstance(answer, dict) else {}
+            token = inner.get("accessToken") if isinstance(inner, dict) else None
+            if not isinstance(token, str) or not token:
+                raise DiscoveryError(f"{who} gave no accessToken")
+            ttl = inner.get("tokenTtl")
+            lifetime = float(ttl) if isinstance(ttl, int | float) and ttl > 0 else 18_000.0
+            self._token, self._renew_at = token, self._clock.monotonic() + lifetime * 0.9
+            self._login_paths = [path]
+            return token
+        self._login_paths = list(_LOGIN_PATHS)
+        raise DiscoveryError("no login API: tried " + ", ".join(_LOGIN_PATHS))
+
+    async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+        headers = {"Accept": "application/json", "User-Agent": self._client.headers.get("User-Agent", "rulepush")}
+        if self._login.identity_key:
+            headers[self._login.identity_key] = self._login.identity_value.reveal()
+        failures = []
+        for server in list(self._servers):
+            try:
+                response = await self._client.request(method, server + path, headers=headers, **content)
+            except httpx.HTTPError as e:
+                failures.append(f"{shown_url(server)}: {reason(e)}")
+                continue
+            if response.status_code in (502, 503, 504):
+                failures.append(f"{shown_url(server)}: {response.status_code} {response.reason_phrase}")
+                continue
+            self._servers.remove(server)
+            self._servers.insert(0, server)
+            return response
+        raise DiscoveryError("no Nacos server answers: " + "; ".join(failures))
+
+    def _parsed(self, path: str, response: httpx.Response) -> Any:
+        status = response.status_code
+        if status in ABSENT:
+            raise NacosAbsentError(f"{path}: {status} {response.reason_phrase}")
+        if status in (401, 403):
+            raise NacosRefusedError(f"{path}: {status} {response.reason_phrase}: {_words(response)}")
+        if status != 200:
+            raise DiscoveryError(f"{path}: {status} {response.reason_phrase}: {_words(response)}")
+        if len(response.content) > _MAX_BYTES:
+            raise DiscoveryError(f"{path}: the answer is larger than {_MAX_BYTES >> 20} MiB")
+        try:
+            return json.loads(response.content)
+        except (ValueError, RecursionError):
+            kind = response.headers.get("Content-Type", "no content type")
+            hint = "; is this the port of a gateway or of the console?" if "html" in kind else ""
+            raise DiscoveryError(f"{path}: the answer is not JSON ({kind}){hint}") from None
+
+
+def _words(response: httpx.Response) -> str:
+    """The reason in an error's body, shortened; never what we sent."""
+    try:
+        body = response.json()
+        text = body.get("message") or body.get("error") or "" if isinstance(body, dict) else str(body)
+    except (ValueError, RecursionError):
+        text = response.text
+    text = " ".join(str(text).split())
+    return text[:200] or "no reason given"

@@ -1,0 +1,293 @@
+"""What Nacos 1.x, 2.x and 3.x call the same things: paths, parameters and the shapes of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from rulepush.discovery.nacos_api import NacosAbsentError, NacosRefusedError, NacosSession
+from rulepush.errors import DiscoveryError
+
+PUBLIC: Final = "public"
+_PAGE: Final = 500
+_MAX_PAGES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A server of the cluster."""
+
+    ip: str
+    port: int
+    state: str
+    version: str
+    raft_port: int
+    raft_leader: bool  # of at least one raft group
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """`id` is "public" for the default one, in every version."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A registered service."""
+
+    group: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A registered instance of a service."""
+
+    ip: str
+    port: int
+    cluster: str
+    healthy: bool
+    enabled: bool
+    ephemeral: bool
+    weight: float
+    id: str
+    metadata: Mapping[str, str]
+
+
+class Dialect(Protocol):
+    """One version of the open API. All methods raise DiscoveryError; NacosAbsentError when it is not spoken."""
+
+    name: str
+
+    async def members(self, session: NacosSession) -> list[Member]: ...
+    async def namespaces(self, session: NacosSession) -> list[Namespace]: ...
+    async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]: ...
+    async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]: ...
+
+
+class V1:
+    """1.x; 2.x speaks it too."""
+
+    name = "v1"
+
+    async def members(self, session: NacosSession) -> list[Member]:
+        try:
+            return _members(_data(await session.get("/v1/core/cluster/nodes"), 200))
+        except NacosAbsentError:  # before 1.3
+            answer = await session.get("/v1/ns/operator/servers")
+            return _members(_field(answer, "servers"))
+
+    async def namespaces(self, session: NacosSession) -> list[Namespace]:
+        return _namespaces(_data(await session.get("/v1/console/namespaces"), 200))
+
+    async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
+        if not groups:
+            return await _catalog(session, namespace)
+        return [s for g in groups for s in await self._services_of(session, namespace, g)]
+
+    async def _services_of(self, session: NacosSession, namespace: str, group: str) -> list[Service]:
+        found: list[Service] = []
+        for page in _pages():
+            params = _page(namespace, page) | {"groupName": group}
+            answer = await session.get("/v1/ns/service/list", params)
+            names = _field(answer, "doms") or []
+            found += [_service_named(n, group) for n in names]
+            if not names or len(found) >= _count(answer, "count"):
+                break
+        return found
+
+    async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
+        params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
+        return _instances(await session.get("/v1/ns/instance/list", params | {"healthyOnly": "false"}))
+
+
+class V2:
+    """2.x."""
+
+    name = "v2"
+
+    async def members(self, session: NacosSession) -> list[Member]:
+        return _members(_data(await session.get("/v2/core/cluster/node/list"), 0))
+
+    async def namespaces(self, session: NacosSession) -> list[Namespace]:
+        return _namespaces(_data(await session.get("/v2/console/namespace/list"), 0))
+
+    async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
+        if not groups:
+            return await _catalog(session, namespace)  # v2 lists one group at a time; 2.x still has v1's catalog
+        return [s for g in groups for s in await self._services_of(session, namespace, g)]
+
+    async def _services_of(self, session: NacosSession, namespace: str, group: str) -> list[Service]:
+        found: list[Service] = []
+        for page in _pages():
+            params = _page(namespace, page) | {"groupName": group}
+            data = _data(await session.get("/v2/ns/service/list", params), 0)
+            names = _field(data, "services") or []
+            found += [_service_named(n, group) for n in names]
+            if not names or len(found) >= _count(data, "count"):
+                break
+        return found
+
+    async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
+        params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
+        return _instances(_data(await session.get("/v2/ns/instance/list", params | {"healthyOnly": "false"}), 0))
+
+
+class V3:
+    """3.x: the admin API."""
+
+    name = "v3"
+
+    async def members(self, session: NacosSession) -> list[Member]:
+        return _members(_data(await session.get("/v3/admin/core/cluster/node/list"), 0))
+
+    async def namespaces(self, session: NacosSession) -> list[Namespace]:
+        return _namespaces(_data(await session.get("/v3/admin/core/namespace/list"), 0))
+
+    async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
+        found: list[Service] = []
+        for page in _pages():
+            params = _page(namespace, page) | {"withInstances": "false"}
+            data = _data(await session.get("/v3/admin/ns/service/list", params), 0)
+            items = _field(data, "pageItems") or []
+            found += [_service_entry(item) for item in items]
+            if not items or len(found) >= _count(data, "totalCount"):
+                break
+        return [s for s in found if not groups or s.group in groups]
+
+    async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
+        params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
+        return _instances(_data(await session.get("/v3/admin/ns/instance/list", params | {"healthyOnly": "false"}), 0))
+
+
+DIALECTS: Final[dict[str, Dialect]] = {"v3": V3(), "v2": V2(), "v1": V1()}  # in the order of detection
+
+
+async def detect(session: NacosSession) -> Dialect:
+    """The newest API that the cluster speaks. Raises DiscoveryError when it speaks none."""
+    tried = []
+    for dialect in DIALECTS.values():
+        try:
+            await dialect.members(session)
+        except NacosAbsentError as e:
+            tried.append(str(e))
+            continue
+        except NacosRefusedError:  # it is there; whether we may do what we came for shows then
+            pass
+        return dialect
+    raise DiscoveryError("this is no Nacos server, or its context path is another: " + "; ".join(tried))
+
+
+async def _catalog(session: NacosSession, namespace: str) -> list[Service]:
+    """The services of all groups; what the console of 1.x and 2.x lists."""
+    found: list[Service] = []
+    for page in _pages():
+        params = _page(namespace, page) | {"withInstances": "false", "serviceNameParam": "", "groupNameParam": ""}
+        answer = await session.get("/v1/ns/catalog/services", params)
+        items = _field(answer, "serviceList") or []
+        found += [_service_entry(item) for item in items]
+        if not items or len(found) >= _count(answer, "count"):
+            break
+    return found
+
+
+def _pages() -> Iterator[int]:
+    return iter(range(1, _MAX_PAGES + 1))
+
+
+def _page(namespace: str, page: int) -> dict[str, str | int]:
+    return {"namespaceId": namespace, "pageNo": page, "pageSize": _PAGE}
+
+
+def _data(answer: Any, good: int) -> Any:
+    """What `{"code": 0, "message": "success", "data": ...}` carries."""
+    code = _field(answer, "code")
+    if code not in (good, 0, 200):
+        raise DiscoveryError(f"Nacos answers code {code}: {str(answer.get('message'))[:200]}")
+    return answer.get("data")
+
+
+def _field(value: Any, name: str) -> Any:
+    if not isinstance(value, dict) or name not in value:
+        raise DiscoveryError(f"Nacos' answer has no {name!r}")
+    return value[name]
+
+
+def _count(value: Any, name: str) -> int:
+    count = _field(value, name)
+    if not isinstance(count, int):
+        raise DiscoveryError(f"Nacos' answer has a {name!r} that is no number")
+    return count
+
+
+def _members(entries: Any) -> list[Member]:
+    return [_member(entry) for entry in _list(entries)]
+
+
+def _member(entry: Any) -> Member:
+    ip = str(_field(entry, "ip"))
+    port = _port(entry.get("port", entry.get("servePort")))
+    extend = entry.get("extendInfo") if isinstance(entry.get("extendInfo"), dict) else {}
+    raft_port = int(extend["raftPort"]) if str(extend.get("raftPort", "")).isdigit() else port - 1000
+    state = entry.get("state") or ("UP" if entry.get("alive", True) else "DOWN")
+    groups = extend.get("raftMetaData") or {}
+    groups = groups.get("metaDataMap") if isinstance(groups, dict) else {}
+    me = f"{ip}:{raft_port}"
+    leads = isinstance(groups, dict) and any(isinstance(g, dict) and g.get("leader") == me for g in groups.values())
+    return Member(ip, port, str(state), str(extend.get("version", "")), raft_port, leads)
+
+
+def _namespaces(entries: Any) -> list[Namespace]:
+    found = []
+    for entry in _list(entries):
+        name = str(_field(entry, "namespace") or PUBLIC)
+        found.append(Namespace(name, str(entry.get("namespaceShowName") or name)))
+    return found
+
+
+def _service_named(name: Any, group: str) -> Service:
+    text = str(name)
+    return Service(group, text.removeprefix(f"{group}@@"))
+
+
+def _service_entry(entry: Any) -> Service:
+    name, group = str(_field(entry, "name")), str(entry.get("groupName") or "DEFAULT_GROUP")
+    return Service(group, name.removeprefix(f"{group}@@"))
+
+
+def _instances(answer: Any) -> list[Instance]:
+    """1.x and 2.x wrap the instances in a service; 3.x gives the list."""
+    if isinstance(answer, dict):
+        answer = answer["hosts"] if "hosts" in answer else _field(answer, "pageItems")
+    return [_instance(entry) for entry in _list(answer)]
+
+
+def _instance(entry: Any) -> Instance:
+    metadata = entry.get("metadata") if isinstance(entry, dict) else None
+    weight = _field(entry, "weight") if "weight" in entry else 1.0
+    return Instance(
+        ip=str(_field(entry, "ip")),
+        port=_port(_field(entry, "port")),
+        cluster=str(entry.get("clusterName") or ""),
+        healthy=bool(entry.get("healthy", entry.get("valid", True))),
+        enabled=bool(entry.get("enabled", True)),
+        ephemeral=bool(entry.get("ephemeral", True)),
+        weight=float(weight) if isinstance(weight, int | float) else 1.0,
+        id=str(entry.get("instanceId") or ""),
+        metadata={str(k): str(v) for k, v in metadata.items() if v is not None} if isinstance(metadata, dict) else {},
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise DiscoveryError(f"Nacos' answer has {type(value).__name__} where a list is expected")
+    return value
+
+
+def _port(value: Any) -> int:
+    if isinstance(value, bool) or not str(value).isdigit():
+        raise DiscoveryError(f"Nacos' answer has the port {str(value)[:20]!r}")
+    return int(value)

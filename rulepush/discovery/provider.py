@@ -1,0 +1,66 @@
+"""Providers: all discoveries of one job, merged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rulepush.discovery.groups import Discoverer, Environment, SdConfig, TargetGroup
+
+SETTLE_SECONDS: Final = 5.0  # Prometheus' discovery manager
+
+
+class Providers:
+    """Runs the discoveries of one job (or of one `alertmanagers` entry) and tells of changes.
+
+    `changed` gets the full list of groups. The first list of each discovery is passed on at once; later changes are
+    gathered for `settle_s`, so that a service that restarts its instances one by one costs one change.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[SdConfig],
+        env: Environment,
+        changed: Callable[[Sequence[TargetGroup]], None],
+        settle_s: float = SETTLE_SECONDS,
+    ):
+        self._env = env
+        self._changed = changed
+        self._settle_s = settle_s
+        self._discoverers: list[Discoverer] = [config.discoverer(env) for config in configs]
+        self._groups: list[Sequence[TargetGroup] | None] = [None] * len(configs)
+        self._first = asyncio.Event()
+        self._later = asyncio.Event()
+
+    def groups(self) -> list[TargetGroup]:
+        """What is known now, in the order of the configuration."""
+        return [group for groups in self._groups if groups is not None for group in groups]
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for i, discoverer in enumerate(self._discoverers):
+                tasks.create_task(discoverer.run(self._publisher(i)))
+            tasks.create_task(self._pass_on(self._first, 0.0))
+            tasks.create_task(self._pass_on(self._later, self._settle_s))
+
+    async def _pass_on(self, due: asyncio.Event, settle_s: float) -> None:
+        while True:
+            await due.wait()
+            if settle_s:
+                await self._env.clock.sleep(settle_s)
+            if due.is_set():
+                self._first.clear()
+                self._later.clear()
+                self._changed(self.groups())
+
+    def _publisher(self, i: int) -> Callable[[Sequence[TargetGroup]], None]:
+        def publish(groups: Sequence[TargetGroup]) -> None:
+            before = self._groups[i]
+            if before == groups:
+                return
+            self._groups[i] = groups
+            (self._first if before is None else self._later).set()
+
+        return publish

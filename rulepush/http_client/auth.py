@@ -1,0 +1,91 @@
+"""Credentials of requests, as httpx wants them: set on the first request, dropped on a redirect to another host."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Protocol
+
+import httpx
+
+from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader
+from rulepush.http_client.files import WatchedFile
+
+
+def text_source(text: str, path: str) -> Callable[[], str]:
+    """A callable that answers the text, or what is in the file at the time."""
+    return WatchedFile(path).text if path else lambda: text
+
+
+class BasicAuthFlow(httpx.Auth):
+    """HTTP basic authentication."""
+
+    def __init__(self, config: BasicAuth):
+        self._username = text_source(config.username, config.username_file)
+        self._password = text_source(config.password.reveal(), config.password_file)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if "Authorization" not in request.headers:
+            pair = f"{self._username()}:{self._password()}".encode()
+            request.headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
+        yield request
+
+
+class AuthorizationFlow(httpx.Auth):
+    """`Authorization: <type> <credentials>`."""
+
+    def __init__(self, config: Authorization):
+        self._type = config.type
+        self._credentials = text_source(config.credentials.reveal(), config.credentials_file)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if "Authorization" not in request.headers:
+            request.headers["Authorization"] = f"{self._type} {self._credentials()}".rstrip()
+        yield request
+
+
+class TokenSource(Protocol):
+    """Where TokenFlow gets its header; see oauth2.py."""
+
+    async def header(self) -> str:
+        """The value of `Authorization`. Raises CredentialsError."""
+        ...
+
+    def forget(self, header: str) -> None:
+        """The server refused this one."""
+        ...
+
+
+class TokenFlow(httpx.Auth):
+    """A token that is fetched, kept while it is good, and fetched once more when the server answers 401."""
+
+    def __init__(self, source: TokenSource):
+        self._source = source
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        header = await self._source.header()
+        request.headers["Authorization"] = header
+        response = yield request
+        if response.status_code == 401:
+            self._source.forget(header)
+            request.headers["Authorization"] = await self._source.header()
+            yield request
+
+
+class ExtraHeaders:
+    """The headers of `http_headers`."""
+
+    def __init__(self, headers: tuple[HTTPHeader, ...]):
+        self._sources: list[tuple[str, Callable[[], str]]] = []
+        for header in headers:
+            texts = [*header.values, *(s.reveal() for s in header.secrets)]
+            self._sources += [(header.name, text_source(t, "")) for t in texts]
+            self._sources += [(header.name, text_source("", f)) for f in header.files]
+
+    def add_to(self, request: httpx.Request) -> None:
+        """Replace the client's defaults of these names (Accept, ...) by every value configured."""
+        if not self._sources:
+            return
+        mine = {name.lower() for name, _ in self._sources}
+        kept = [(n, v) for n, v in request.headers.multi_items() if n.lower() not in mine]
+        request.headers = httpx.Headers(kept + [(name, source()) for name, source in self._sources])

@@ -1,0 +1,169 @@
+"""Building an httpx client from Prometheus' settings.
+
+What goes below httpx' own handling of redirects and authentication is in `RoutingTransport`: it chooses the proxy,
+speaks TLS with a context that is built when the first https request needs it and again when its files change, and adds
+`http_headers` to requests to the first host only.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import httpx
+
+from rulepush.clock import Clock, SystemClock
+from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow
+from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
+from rulepush.http_client.oauth2 import ClientCredentials
+from rulepush.http_client.proxy import ProxyChooser
+from rulepush.http_client.tls import Stamps, client_context, tls_stamps
+
+MAX_REDIRECTS: Final = 10  # Go's http.Client
+IDLE_SECONDS: Final = 300.0  # above every usual scrape interval, so that connections live from scrape to scrape
+_FIRST_HOST: Final = "rulepush_first_host"
+
+TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None], httpx.AsyncBaseTransport]
+
+
+def build_client(
+    config: HTTPClientConfig = NO_CLIENT_SETTINGS,
+    user_agent: str = "rulepush",
+    *,
+    timeout: float = 10.0,
+    clock: Clock | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
+    """A client with these settings; `timeout` in seconds is a default for its requests. Close it with `aclose`.
+
+    `transport` takes the place of the network in tests. Requests raise httpx.HTTPError; credentials that cannot be read
+    raise CredentialsError, which is one.
+    """
+    routing = RoutingTransport(config, (lambda _context, _proxy: transport) if transport else _network)
+    auth = httpx.Auth()  # none
+    if config.basic_auth:
+        auth = BasicAuthFlow(config.basic_auth)
+    elif config.authorization:
+        auth = AuthorizationFlow(config.authorization)
+    elif config.oauth2:
+        inner = HTTPClientConfig(tls=config.oauth2.tls, proxy=config.oauth2.proxy)
+        token_client = build_client(inner, user_agent, timeout=timeout, clock=clock, transport=transport)
+        tokens = ClientCredentials(config.oauth2, token_client, clock or SystemClock())
+        routing.closers.append(tokens.aclose)
+        auth = TokenFlow(tokens)
+    return httpx.AsyncClient(
+        transport=routing,
+        auth=auth,
+        headers={"User-Agent": user_agent},
+        timeout=timeout,
+        follow_redirects=config.follow_redirects,
+        max_redirects=MAX_REDIRECTS,
+        trust_env=False,  # neither proxies nor .netrc from the environment, unless the settings say so
+    )
+
+
+class _Route:
+    """One way out: plain or TLS, through one proxy or none, with the certificates of one moment."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, stamps: Stamps):
+        self.transport = transport
+        self.stamps = stamps
+        self.busy = 0
+        self.replaced = False
+
+    async def release(self) -> None:
+        self.busy -= 1
+        if self.replaced and self.busy == 0:
+            await self.transport.aclose()
+
+
+class RoutingTransport(httpx.AsyncBaseTransport):
+    """See the top of this file."""
+
+    def __init__(self, config: HTTPClientConfig, factory: TransportFactory):
+        self._config = config
+        self._factory = factory
+        self._proxies = ProxyChooser(config.proxy, os.environ)
+        self._headers = ExtraHeaders(config.headers)
+        self._routes: dict[tuple[bool, str], _Route] = {}
+        self.closers: list[Callable[[], Awaitable[None]]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        first = request.extensions.setdefault(_FIRST_HOST, url.host)  # httpx hands extensions on to redirects
+        if first == url.host:
+            self._headers.add_to(request)
+        if self._config.tls.server_name and url.scheme == "https":
+            request.extensions["sni_hostname"] = self._config.tls.server_name
+        route = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))
+        route.busy += 1
+        try:
+            response = await route.transport.handle_async_request(request)
+        except BaseException:
+            await route.release()
+            raise
+        if isinstance(response.stream, httpx.AsyncByteStream):
+            response.stream = _Releasing(response.stream, route)
+        else:
+            await route.release()
+        return response
+
+    def _route(self, secure: bool, proxy: str) -> _Route:
+        stamps = tls_stamps(self._config.tls) if secure else ()
+        route = self._routes.get((secure, proxy))
+        if route is None or route.stamps != stamps:
+            if route is not None:
+                route.replaced = True  # requests that are under way end on the old connections
+            route = _Route(self._open(secure, proxy), stamps)
+            self._routes[secure, proxy] = route
+        return route
+
+    def _open(self, secure: bool, proxy: str) -> httpx.AsyncBaseTransport:
+        context = client_context(self._config.tls) if secure else _plain_context()
+        if not proxy:
+            return self._factory(context, None)
+        headers = [(n, v.reveal()) for n, values in self._config.proxy.connect_headers for v in values]
+        proxy_context = client_context(self._config.tls) if proxy.startswith("https://") else None
+        return self._factory(context, httpx.Proxy(proxy, headers=headers, ssl_context=proxy_context))
+
+    async def aclose(self) -> None:
+        for route in self._routes.values():
+            await route.transport.aclose()
+        self._routes.clear()
+        for close in self.closers:
+            await close()
+
+
+class _Releasing(httpx.AsyncByteStream):
+    """Tells the route when a response has been read or closed."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, route: _Route):
+        self._inner = inner
+        self._route: _Route | None = route
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._inner:
+            yield part
+
+    async def aclose(self) -> None:
+        route, self._route = self._route, None
+        await self._inner.aclose()
+        if route is not None:
+            await route.release()
+
+
+_NO_TLS: list[ssl.SSLContext] = []
+
+
+def _plain_context() -> ssl.SSLContext:
+    """An empty context for plain connections, which never use it: httpx would load all root certificates."""
+    if not _NO_TLS:
+        _NO_TLS.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    return _NO_TLS[0]
+
+
+def _network(context: ssl.SSLContext, proxy: httpx.Proxy | None) -> httpx.AsyncBaseTransport:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS)
+    return httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=limits)
