@@ -1,0 +1,37 @@
+"""Plan: a configuration file with its rule files, read and checked whole, before anything that runs is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rulepush.config import load_config
+from rulepush.config.sections import Config, Keep
+from rulepush.rules.rulefmt import load_rule_files
+from rulepush.rules.specs import RuleGroup, demanded
+from rulepush.storage.demand import Demand
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run or a reload puts into effect."""
+
+    config: Config
+    groups: tuple[RuleGroup, ...]
+    demand: Demand
+
+    @property
+    def rule_count(self) -> int:
+        """Rules of all groups."""
+        return sum(len(group.rules) for group in self.groups)
+
+
+def load_plan(path: str) -> Plan:
+    """Raises ConfigError (RuleFileError for rule files) with every problem found."""
+    config = load_config(path)
+    groups = load_rule_files(config.rule_files)
+    wants = demanded(groups, config.global_.rule_query_offset_ms)
+    if config.storage.keep is Keep.ALL:
+        demand = Demand.keep_all(config.storage.retention_ms, wants)
+    else:
+        demand = Demand.of(wants)
+    return Plan(config, groups, demand)
