@@ -6,26 +6,32 @@ Every value covers the T steps of the evaluation; an instant query is a range qu
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
 from rulepush.model.index import EMPTY_INDEX, LabelIndex
 from rulepush.model.labels import METRIC_NAME
+from rulepush.promql.valuetype import ValueType
+
+__all__ = [
+    "Bools",
+    "Floats",
+    "Ints",
+    "Matrix",
+    "Scalar",
+    "String",
+    "Value",
+    "ValueType",
+    "Vector",
+    "drop_names",
+    "dropped_index",
+    "empty_vector",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-
-
-class ValueType(Enum):
-    """The four types of PromQL; the value is Prometheus' name of it."""
-
-    VECTOR = "vector"
-    SCALAR = "scalar"
-    MATRIX = "matrix"
-    STRING = "string"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

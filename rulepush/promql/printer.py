@@ -1,0 +1,123 @@
+"""The canonical form of an expression, as Prometheus' promql/parser/printer.go writes it."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from rulepush.model.durations import format_duration
+from rulepush.model.floats import format_float
+from rulepush.model.labels import METRIC_NAME, is_legacy_metric_name, quote, quote_name
+from rulepush.model.matcher import MatchOp
+from rulepush.promql import ast
+
+
+@singledispatch
+def print_expr(node: ast.Node) -> str:
+    """The canonical form. Raises NotImplementedError for a node that is not handled."""
+    raise NotImplementedError(type(node).__name__)
+
+
+@print_expr.register
+def _(node: ast.Number) -> str:
+    if node.duration:
+        return format_duration(round(node.value * 1000))
+    return format_float(node.value)
+
+
+@print_expr.register
+def _(node: ast.Str) -> str:
+    return quote(node.value)
+
+
+@print_expr.register
+def _(node: ast.Paren) -> str:
+    return f"({node.expr.text})"
+
+
+@print_expr.register
+def _(node: ast.Unary) -> str:
+    return node.op + node.expr.text
+
+
+@print_expr.register
+def _(node: ast.Binary) -> str:
+    returning = " bool" if node.return_bool else ""
+    return f"{node.lhs.text} {node.op}{returning}{_matching(node.matching)} {node.rhs.text}"
+
+
+def _matching(matching: ast.Matching | None) -> str:
+    if matching is None:
+        return ""
+    text = ""
+    if matching.labels or matching.on:
+        text += f" {'on' if matching.on else 'ignoring'} ({_names(matching.labels)})"
+    if matching.card in (ast.Card.MANY_TO_ONE, ast.Card.ONE_TO_MANY):
+        side = "left" if matching.card is ast.Card.MANY_TO_ONE else "right"
+        text += f" group_{side} ({_names(matching.include)})"
+    left, right = matching.fill_left, matching.fill_right
+    if left is not None and right is not None and format_float(left) == format_float(right):
+        return f"{text} fill ({format_float(left)})"
+    if left is not None:
+        text += f" fill_left ({format_float(left)})"
+    if right is not None:
+        text += f" fill_right ({format_float(right)})"
+    return text
+
+
+@print_expr.register
+def _(node: ast.Aggregate) -> str:
+    grouping = ""
+    if node.without:
+        grouping = f" without ({_names(node.grouping)}) "
+    elif node.grouping:
+        grouping = f" by ({_names(node.grouping)}) "
+    param = "" if node.param is None else node.param.text + ", "
+    return f"{node.op}{grouping}({param}{node.expr.text})"
+
+
+@print_expr.register
+def _(node: ast.Call) -> str:
+    return f"{node.name}({', '.join(arg.text for arg in node.args)})"
+
+
+@print_expr.register
+def _(node: ast.VectorSelector) -> str:
+    return _selector(node) + _modifiers(node)
+
+
+@print_expr.register
+def _(node: ast.MatrixSelector) -> str:
+    return f"{_selector(node.selector)}[{format_duration(node.range_ms)}]{_modifiers(node.selector)}"
+
+
+@print_expr.register
+def _(node: ast.Subquery) -> str:
+    step = "" if node.step_ms is None else format_duration(node.step_ms)
+    return f"{node.expr.text}[{format_duration(node.range_ms)}:{step}]{_modifiers(node)}"
+
+
+def _selector(node: ast.VectorSelector) -> str:
+    named = [
+        m for m in node.matchers if not (m.name == METRIC_NAME and m.op is MatchOp.EQUAL and m.value == node.name != "")
+    ]
+    texts = sorted(str(m) for m in named)
+    name = node.name
+    if name and not is_legacy_metric_name(name):
+        texts.insert(0, quote(name))
+        name = ""
+    return f"{name}{{{','.join(texts)}}}" if texts or not name else name
+
+
+def _modifiers(node: ast.VectorSelector | ast.Subquery) -> str:
+    text = ""
+    if isinstance(node.at, ast.At):
+        text += f" @ {node.at.value}"
+    elif node.at is not None:
+        text += f" @ {node.at / 1000:.3f}"
+    if node.offset_ms:
+        text += f" offset {format_duration(node.offset_ms)}"
+    return text
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(quote_name(name) for name in names)

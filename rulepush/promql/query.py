@@ -1,0 +1,112 @@
+"""A parsed query, and what it will read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from rulepush.model.matcher import Matcher
+from rulepush.promql import ast
+from rulepush.promql.functions import FUNCTIONS
+from rulepush.promql.parse import parse
+from rulepush.promql.valuetype import ValueType
+
+DEFAULT_LOOKBACK_MS: Final = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class SelectorUse:
+    """One selector of a query and how far back it reads.
+
+    `lookback_ms`  how far before the evaluation time its oldest sample may lie: the ranges, subquery ranges and
+                   offsets around it, and the look-back delta for an instant selector. With `since_ms`, before that.
+    `ranged`       whether it is a range selector
+    `function`     the innermost call that reads it, None when there is none
+    `since_ms`     the fixed time of an @ modifier
+    """
+
+    matchers: tuple[Matcher, ...]
+    lookback_ms: int
+    ranged: bool
+    function: str | None
+    since_ms: int | None
+
+
+class Query:
+    """Immutable. Compile once, evaluate often: what the engine derives from it hangs on its nodes' identity."""
+
+    __slots__ = ("__dict__", "root", "text")
+
+    def __init__(self, text: str, root: ast.Node):
+        self.text = text
+        self.root = root
+
+    @property
+    def value_type(self) -> ValueType:
+        """What it evaluates to."""
+        return self.root.type
+
+    def selectors(self, lookback_delta_ms: int = DEFAULT_LOOKBACK_MS) -> tuple[SelectorUse, ...]:
+        """Everything it reads, in source order."""
+        return tuple(_uses(self.root, 0, None, None, lookback_delta_ms))
+
+    @cached_property
+    def canonical(self) -> str:
+        """Prometheus' canonical form."""
+        return self.root.text
+
+    def __str__(self) -> str:
+        return self.canonical
+
+    def __repr__(self) -> str:
+        return f"Query({self.text!r})"
+
+
+def parse_expr(text: str) -> Query:
+    """A type-checked query, every function of which is known. Raises ParseError."""
+    return Query(text, parse(text, FUNCTIONS))
+
+
+def _uses(node: ast.Node, back: int, since: int | None, function: str | None, delta: int) -> Iterator[SelectorUse]:
+    """`back`: what the surrounding subqueries add; `since`: the @ of the innermost of them that has one."""
+    match node:
+        case ast.VectorSelector():
+            yield _use(node, node.at, back, since, function, delta, node.offset_ms, False)
+        case ast.MatrixSelector(selector, span):
+            yield _use(selector, selector.at, back, since, function, span, selector.offset_ms, True)
+        case ast.Subquery(expr, span, _, offset, at):
+            if isinstance(at, int):
+                back, since = 0, at
+            yield from _uses(expr, back + span + offset, since, function, delta)
+        case ast.Call(name, args):
+            for arg in args:
+                yield from _uses(arg, back, since, name, delta)
+            if name == "info":
+                yield SelectorUse(_info_matchers(args), back + delta, False, name, since)
+        case _:
+            for child in ast.children(node):
+                yield from _uses(child, back, since, function, delta)
+
+
+def _use(
+    selector: ast.VectorSelector,
+    at: int | ast.At | None,
+    back: int,
+    since: int | None,
+    function: str | None,
+    span: int,
+    offset: int,
+    ranged: bool,
+) -> SelectorUse:
+    if isinstance(at, int):
+        back, since = 0, at
+    return SelectorUse(selector.matchers, max(0, back + span + offset), ranged, function, since)
+
+
+def _info_matchers(args: tuple[ast.Node, ...]) -> tuple[Matcher, ...]:
+    from rulepush.promql.info import info_name_matchers
+
+    selector = args[1] if len(args) > 1 else None
+    return info_name_matchers(selector if isinstance(selector, ast.VectorSelector) else None)
