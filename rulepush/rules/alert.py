@@ -181,7 +181,7 @@ def describe_change(before: Alert | None, after: Alert | None, ts: int, timing: 
 class RestorePolicy:
     """What a restart does to `for` clocks, in ms. Written down in docs/restart.md.
 
-    `bridged_ms`            a downtime up to this counts as none: PromQL bridges missing samples as long (look-back delta)
+    `bridged_ms`            a downtime up to this counts as none: PromQL too bridges gaps of this length
     `outage_tolerance_ms`   --rules.alert.for-outage-tolerance: after a longer one, pending alerts start anew
     `grace_period_ms`       --rules.alert.for-grace-period: after a downtime that is not bridged, nothing fires sooner
     """
@@ -194,7 +194,7 @@ class RestorePolicy:
 def restored(alert: Alert, seen_at: int, ts: int, timing: Timing, policy: RestorePolicy) -> Alert | None:
     """A saved alert at the first evaluation `ts` after a restart; `seen_at` is the last evaluation before it.
 
-    FIRING and INACTIVE alerts are what they were. The `for` clock of a PENDING one stands still during the downtime, and
+    FIRING and INACTIVE alerts are what they were. The `for` clock of a PENDING one stands still meanwhile, and
     at least the grace period remains (or `for`, if shorter): Prometheus' `RestoreForState`. None: it starts anew.
     """
     downtime = ts - seen_at

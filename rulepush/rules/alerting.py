@@ -1,0 +1,280 @@
+"""An alerting rule: from the elements of a result to alerts. Source: Prometheus rules/alerting.go.
+
+What an alert's state becomes is decided in `alert.py`; here it is found out which alerts are there.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from rulepush.errors import EvaluationError
+from rulepush.model.labels import ALERT_NAME, INSTANCE, JOB, METRIC_NAME, Labels
+from rulepush.model.matcher import MatchOp
+from rulepush.model.sample import Sample
+from rulepush.promql import Query, parse_expr
+from rulepush.rules.alert import (
+    Alert,
+    AlertState,
+    Annotations,
+    Timing,
+    advance,
+    describe_change,
+    pending,
+    restored,
+    worst,
+)
+from rulepush.rules.context import RuleContext, Tick
+from rulepush.rules.health import RuleHealth
+from rulepush.rules.specs import AlertingSpec
+from rulepush.template import AlertTemplateData, expand_alert_template
+
+log = logging.getLogger("rulepush.rules")
+
+_SAME: Final = "vector contains metrics with the same labelset after applying alert labels"
+_ACTION: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_Element = tuple[Labels, Annotations, float]
+"""What an element of the result says: the alert's labels, its annotations, its value."""
+
+
+class AlertingRule:
+    """Evaluated by its group, which also asks it what to send and what to save.
+
+    `changed` collects what a state store must know: alerts whose state moved, None for those that are gone. Who saves
+    them takes them away. Values and annotations alone do not count: they are computed anew.
+    """
+
+    def __init__(self, spec: AlertingSpec):
+        self.spec = spec
+        self.status = RuleHealth()
+        self.timing = Timing(spec.for_ms, spec.keep_firing_ms)
+        self.changed: dict[Labels, Alert | None] = {}
+        self._alerts: dict[Labels, Alert] = {}
+        self._saved_at: dict[Labels, int] = {}  # restored alerts that no evaluation has looked at yet
+        self._unconfirmed: set[Labels] = set()  # restored alerts that were not in a result since
+        self._elements: dict[Labels, _Element] = {}  # of the last evaluation, by the labels of the series
+        self._sources: dict[Labels, Labels] = {}  # alert's labels -> series' labels, of the last time it was there
+        self._series: dict[Labels, tuple[Labels, Labels, Labels]] = {}
+        actions = [a for _, text in (*spec.labels, *spec.annotations) for a in _ACTION.findall(text)]
+        # A template that asks the storage or the clock can change while labels and value do not.
+        self._steady = not any(word in action for action in actions for word in ("query", "now"))
+        self._context: RuleContext | None = None
+        self._target = _fixed_target(spec.query)
+
+    # --- what the API and the tests look at
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """PENDING and FIRING alerts, the oldest first."""
+        return [a for a in self._alerts.values() if a.state is not AlertState.INACTIVE]
+
+    @property
+    def state(self) -> AlertState:
+        """The worst state of its alerts."""
+        return worst([a.state for a in self._alerts.values()])
+
+    @property
+    def asks_storage(self) -> bool:
+        """Whether a template of it runs queries, or might."""
+        return not self._steady
+
+    @property
+    def remembered(self) -> list[Alert]:
+        """All alerts, with the resolved ones that are still resent."""
+        return list(self._alerts.values())
+
+    # --- evaluating
+
+    def evaluate(self, tick: Tick) -> list[Sample]:
+        """Advance every alert to `tick.ts`; returns the samples of ALERTS and ALERTS_FOR_STATE.
+
+        Raises PromQLError, and then every alert is as it was. Over the limit, Prometheus drops them all.
+        """
+        result = tick.run(self.spec.query)
+        found = self._found(tick, result)
+        self._resume(tick)
+        after: dict[Labels, Alert] = {}
+        for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
+            alert = self._advance(tick, labels, found.get(labels))
+            if alert is not None:
+                after[labels] = alert
+        active = [a for a in after.values() if a.state is not AlertState.INACTIVE]
+        if 0 < tick.limit < len(active):
+            self._replace(tick, {}, "over the limit of the group")
+            raise EvaluationError(f"exceeded limit of {tick.limit} with {len(active)} alerts")
+        self._replace(tick, after)
+        return [sample for alert in active for sample in self._samples(alert, tick.query_ts)]
+
+    def _found(self, tick: Tick, result: Iterable[Sample]) -> dict[Labels, _Element]:
+        """The elements by the labels of their alerts. Raises EvaluationError when two have the same."""
+        known, self._elements = self._elements, {}
+        if not self._steady or self._context is not tick.context:
+            self._context, known = tick.context, {}
+        found: dict[Labels, _Element] = {}
+        for sample in result:
+            element = known.get(sample.labels)
+            if element is None or element[2] != sample.value:
+                element = self._expand(tick, sample)
+            self._elements[sample.labels] = element
+            if element[0] in found:
+                raise EvaluationError(_SAME)
+            found[element[0]] = element
+            if tick.context.hold is not None:
+                self._sources[element[0]] = sample.labels
+        return found
+
+    def _expand(self, tick: Tick, sample: Sample) -> _Element:
+        context = tick.context
+        data = AlertTemplateData(sample.labels, context.external_labels, context.external_url, sample.value)
+
+        def query(text: str) -> list[Sample]:
+            return tick.run(_parsed(text), tick.ts)
+
+        def expand(text: str) -> str:
+            if "{{" not in text:
+                return text
+            return expand_alert_template(text, data, self.spec.name, query, tick.ts, context.external_url)
+
+        changes = {name: expand(text) for name, text in self.spec.labels}
+        labels = sample.labels.with_({METRIC_NAME: "", **changes, ALERT_NAME: self.spec.name})
+        return labels, tuple((name, expand(text)) for name, text in self.spec.annotations), sample.value
+
+    def _advance(self, tick: Tick, labels: Labels, element: _Element | None) -> Alert | None:
+        alert = self._alerts.get(labels)
+        if element is None:
+            assert alert is not None
+            if labels in self._unconfirmed and not tick.context.settled(tick.ts):
+                return alert  # the data of this time is not complete: it may only seem to be gone
+            return advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
+        self._unconfirmed.discard(labels)
+        _, annotations, value = element
+        if alert is None or alert.state is AlertState.INACTIVE:
+            alert = pending(labels, annotations, value, tick.ts)
+        else:
+            alert = alert.seen(annotations, value)
+        return advance(alert, tick.ts, self.timing, present=True)
+
+    def _held(self, tick: Tick, alert: Alert) -> bool:
+        """Whether `alerting.hold_on_scrape_failure` keeps this missing alert."""
+        hold = tick.context.hold
+        if hold is None or alert.state is AlertState.INACTIVE:
+            return False
+        since = alert.held_since if alert.held_since is not None else tick.ts
+        if tick.ts - since >= hold.duration_ms:
+            return False
+        source = self._sources.get(alert.labels, alert.labels)
+        return hold.target_down(source.with_({n: v for n, v in self._target.items() if n not in source}))
+
+    def _replace(self, tick: Tick, after: dict[Labels, Alert], reason: str = "") -> None:
+        """Make `after` the state, note what changed, and log it."""
+        before, self._alerts = self._alerts, after
+        for labels in (*before, *(labels for labels in after if labels not in before)):
+            old, new = before.get(labels), after.get(labels)
+            if old is new:
+                continue
+            if new is None or old is None or _to_save(old) != _to_save(new):
+                self.changed[labels] = new
+            if new is None:
+                self._unconfirmed.discard(labels)
+                self._series.pop(labels, None)
+                self._sources.pop(labels, None)
+            self._log(tick, old, new, reason)
+
+    def _log(self, tick: Tick, old: Alert | None, new: Alert | None, reason: str) -> None:
+        one = new if new is not None else old
+        assert one is not None
+        text = describe_change(old, new, tick.ts, self.timing)
+        if text is not None:
+            log.info("%s: alert=%s%s", text, one.labels, f" reason={reason!r}" if reason else "")
+        if new is not None and new.held_since is not None and (old is None or old.held_since is None):
+            log.info("%s held (its target cannot be scraped): alert=%s", new.state.name, new.labels)
+
+    def _samples(self, alert: Alert, ts: int) -> tuple[Sample, Sample]:
+        series = self._series.get(alert.labels)
+        if series is None:
+            states = (AlertState.PENDING, AlertState.FIRING)
+            of_state = [alert.labels.with_({METRIC_NAME: "ALERTS", "alertstate": s.value}) for s in states]
+            series = (of_state[0], of_state[1], alert.labels.with_({METRIC_NAME: "ALERTS_FOR_STATE"}))
+            self._series[alert.labels] = series
+        labels = series[0] if alert.state is AlertState.PENDING else series[1]
+        return Sample(labels, ts, 1.0), Sample(series[2], ts, float(alert.active_at // 1000))
+
+    # --- sending
+
+    def to_send(self, tick: Tick) -> list[Alert]:
+        """The alerts that are due at `tick.ts`; they count as sent."""
+        delay = tick.context.resend_delay_ms
+        due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay)]
+        validity = 4 * max(tick.interval_ms, delay)  # two evaluations or sendings may fail
+        out = []
+        for alert in due:
+            sent = alert.sent(tick.ts, validity)
+            self._alerts[alert.labels] = self.changed[alert.labels] = sent
+            out.append(sent)
+        return out
+
+    # --- going on after a reload or a restart
+
+    def take_over(self, other: AlertingRule) -> None:
+        """Go on with the alerts of the rule that this one replaces."""
+        self._alerts = dict(other._alerts)
+        self._saved_at, self._unconfirmed = dict(other._saved_at), set(other._unconfirmed)
+        self._sources = dict(other._sources)
+        self.changed = dict(other.changed)
+
+    def resume(self, alerts: Iterable[tuple[Alert, int]]) -> None:
+        """Go on with saved alerts, each with the time of the last evaluation before the restart."""
+        for alert, seen_at in alerts:
+            self._alerts[alert.labels] = alert
+            self._saved_at[alert.labels] = seen_at
+            if alert.state is not AlertState.INACTIVE:
+                self._unconfirmed.add(alert.labels)
+
+    def to_save(self, last_ts: int | None) -> list[tuple[Alert, int]]:
+        """All alerts, each with the last evaluation that looked at it. `last_ts` is the group's last."""
+        return [(a, self._saved_at.get(a.labels, a.active_at if last_ts is None else last_ts)) for a in self.remembered]
+
+    def _resume(self, tick: Tick) -> None:
+        """At the first evaluation after a restart: set the `for` clocks as the restart policy says."""
+        for labels, seen_at in self._saved_at.items():
+            old = self._alerts[labels]
+            new = restored(old, seen_at, tick.ts, self.timing, tick.context.restore)
+            if new is None:
+                del self._alerts[labels]
+                self.changed[labels] = None
+                log.info("PENDING starts anew (down for too long): alert=%s", labels)
+            elif new is not old:
+                self._alerts[labels] = self.changed[labels] = new
+        self._saved_at.clear()
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Query:
+    """A query of a template: the same text for every alert, at every evaluation. Raises ParseError."""
+    return parse_expr(text)
+
+
+def _to_save(alert: Alert) -> tuple[object, ...]:
+    return (
+        alert.state,
+        alert.active_at,
+        alert.fired_at,
+        alert.resolved_at,
+        alert.last_sent_at,
+        alert.keep_firing_since,
+        alert.held_since,
+    )
+
+
+def _fixed_target(query: Query) -> dict[str, str]:
+    """`job` and `instance` where every selector names the same one: for alerts whose labels no longer tell."""
+    fixed: dict[str, str] = {}
+    uses = query.selectors()
+    for name in (JOB, INSTANCE):
+        values = {next((m.value for m in use.matchers if m.name == name and m.op is MatchOp.EQUAL), "") for use in uses}
+        if len(values) == 1 and "" not in values:
+            fixed[name] = values.pop()
+    return fixed

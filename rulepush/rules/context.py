@@ -1,0 +1,100 @@
+"""What the evaluation of rules needs from outside, as small seams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from rulepush.model.labels import EMPTY_LABELS, Labels
+from rulepush.model.sample import Sample
+from rulepush.promql import Query, QueryResult, Shared
+from rulepush.rules.alert import Alert, RestorePolicy
+from rulepush.storage.selection import Querier
+from rulepush.storage.table import AppendOutcome
+
+DEFAULT_RESEND_DELAY_MS: Final = 60_000
+
+Notify = Callable[[Sequence[Alert], str, int], None]
+"""Takes alerts to send, the expression of their rule, and the evaluation time."""
+
+
+class Evaluator(Protocol):
+    """`promql.Engine` is one."""
+
+    def instant(self, query: Query, ts: int, querier: Querier, shared: Shared | None = None) -> QueryResult: ...
+
+
+class Samples(Protocol):
+    """`storage.Head` is one."""
+
+    def querier(self) -> Querier: ...
+    def append_many(self, samples: Iterable[Sample]) -> Mapping[AppendOutcome, int]: ...
+
+
+def _nothing(_alerts: Sequence[Alert], _expr: str, _ts: int) -> None:
+    return None
+
+
+def _always(_ts: int) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPolicy:
+    """`alerting.hold_on_scrape_failure`: an alert whose series are missing because their target cannot be scraped keeps
+    its state for up to `duration_ms`.
+
+    `target_down` is asked with the labels of the series (`job` and `instance` name the target; without `instance`, any
+    target of the job; without both, any target).
+    """
+
+    duration_ms: int
+    target_down: Callable[[Labels], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleContext:
+    """Everything that rules need beside their specification. A reload makes a new one.
+
+    `settled`    whether the data after a restart is complete at a time: until it is, a restored alert that is missing
+                 from the result stays as it is
+    `stopwatch`  seconds of a monotonic clock, for the durations in the API; decides nothing
+    """
+
+    engine: Evaluator
+    samples: Samples
+    notify: Notify = _nothing
+    external_labels: Labels = EMPTY_LABELS
+    external_url: str = ""
+    resend_delay_ms: int = DEFAULT_RESEND_DELAY_MS
+    hold: HoldPolicy | None = None
+    restore: RestorePolicy = field(default_factory=RestorePolicy)
+    settled: Callable[[int], bool] = _always
+    stopwatch: Callable[[], float] = lambda: 0.0
+
+
+@dataclass(slots=True)
+class Tick:
+    """One evaluation of a group: `ts` is its time, `query_ts` the time at which it reads and writes."""
+
+    context: RuleContext
+    ts: int
+    query_ts: int
+    interval_ms: int
+    limit: int
+    shared: Shared
+
+    def run(self, query: Query, ts: int | None = None) -> list[Sample]:
+        """The result as samples; a scalar is one without labels. Raises PromQLError."""
+        at = self.query_ts if ts is None else ts
+        shared = self.shared if at == self.query_ts else None
+        return self.context.engine.instant(query, at, self.context.samples.querier(), shared).samples()
+
+
+def refused(outcomes: Mapping[AppendOutcome, int]) -> str:
+    """Why samples of a rule could not be stored, in Prometheus' words; "" when all could."""
+    for outcome in (AppendOutcome.OUT_OF_ORDER, AppendOutcome.DUPLICATE):
+        if outcomes.get(outcome, 0):
+            return str(outcome.value)
+    return ""

@@ -1,0 +1,218 @@
+"""A group: its rules in order, all at one time, each seeing what the earlier ones wrote.
+
+Source: Prometheus rules/group.go. Synchronous; the clock and the waiting are in `loop.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from rulepush.errors import RulepushError
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.sample import Sample
+from rulepush.model.stale import STALE
+from rulepush.promql import Shared
+from rulepush.rules.alerting import AlertingRule
+from rulepush.rules.context import RuleContext, Tick, refused
+from rulepush.rules.recording import RecordingRule
+from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
+
+log = logging.getLogger("rulepush.rules")
+
+Rule = AlertingRule | RecordingRule
+_ALERT_SERIES: Final = ("ALERTS", "ALERTS_FOR_STATE")
+
+
+@dataclass(slots=True)
+class GroupCounters:
+    """Plain numbers, for `/metrics`."""
+
+    evaluations: int = 0
+    failures: int = 0
+    iterations: int = 0
+    iterations_missed: int = 0
+    samples: int = 0  # of the last evaluation
+    seconds_total: float = 0.0
+
+
+class Group:
+    """`interval_ms` and `query_offset_ms` are resolved: the group's own, or the global ones."""
+
+    def __init__(self, spec: RuleGroup, context: RuleContext, interval_ms: int, query_offset_ms: int):
+        self.spec = spec
+        self.context = context
+        self.interval_ms = spec.interval_ms or interval_ms
+        self.query_offset_ms = query_offset_ms if spec.query_offset_ms is None else spec.query_offset_ms
+        self.rules: list[Rule] = [_build(rule) for rule in spec.rules]
+        self.counters = GroupCounters()
+        self.evaluation_seconds = 0.0
+        self.last_evaluation: int | None = None
+        self.last_ts: int | None = None
+        self._written: list[dict[Labels, None]] = [{} for _ in self.rules]  # by each rule, at its last evaluation
+        self._orphans: dict[Labels, None] = {}  # written by rules that a reload took away
+        self._read_within = _read_within(self.rules)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def file(self) -> str:
+        return self.spec.file
+
+    @property
+    def limit(self) -> int:
+        return self.spec.limit
+
+    @property
+    def alerting_rules(self) -> list[AlertingRule]:
+        """The alerting ones, in order."""
+        return [rule for rule in self.rules if isinstance(rule, AlertingRule)]
+
+    def evaluate(self, ts: int, now: int | None = None) -> None:
+        """Evaluate every rule at `ts`. A rule that fails shows its error and keeps its alerts; the others go on.
+
+        `now` is the wall time shown as last evaluation; `ts` where it is not given.
+        """
+        stopwatch = self.context.stopwatch
+        start = stopwatch()
+        query_ts = ts - self.query_offset_ms
+        tick = Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, Shared())
+        samples = 0
+        for i, rule in enumerate(self.rules):
+            begun = stopwatch()
+            samples += self._evaluate_rule(i, rule, tick)
+            rule.status.evaluation_seconds = stopwatch() - begun
+            rule.status.last_evaluation = ts if now is None else now
+        self._end_orphans(query_ts)
+        self.counters.samples = samples
+        self.counters.iterations += 1
+        self.last_evaluation, self.last_ts = ts if now is None else now, ts
+        self.evaluation_seconds = stopwatch() - start
+        self.counters.seconds_total += self.evaluation_seconds
+
+    def _evaluate_rule(self, i: int, rule: Rule, tick: Tick) -> int:
+        self.counters.evaluations += 1
+        try:
+            samples = rule.evaluate(tick)
+        except RulepushError as e:
+            self._failed(rule, str(e))
+            return 0
+        except Exception as e:  # a mistake of ours in one rule must not stop the others, nor the process
+            log.exception("Evaluating rule crashed: file=%s group=%s rule=%s", self.file, self.name, rule.spec.name)
+            self._failed(rule, f"internal error: {type(e).__name__}: {e}")
+            return 0
+        rule.status.good()
+        if isinstance(rule, AlertingRule):
+            due = rule.to_send(tick)
+            if due:
+                self.context.notify(due, str(rule.spec.query), tick.ts)
+        self._write(i, rule, samples, tick)
+        return len(samples)
+
+    def _failed(self, rule: Rule, error: str) -> None:
+        rule.status.bad(error)
+        self.counters.failures += 1
+        log.warning(
+            "Evaluating rule failed: file=%s group=%s rule=%s err=%s", self.file, self.name, rule.spec.name, error
+        )
+
+    def _write(self, i: int, rule: Rule, samples: list[Sample], tick: Tick) -> None:
+        """Store the samples, and a stale marker for each series that the rule no longer gives."""
+        written = dict.fromkeys(s.labels for s in samples)
+        before = self._written[i]
+        ended = [Sample(labels, tick.query_ts, STALE) for labels in before if labels not in written]
+        self._written[i] = written
+        if not samples and not ended:
+            return
+        store = self.context.samples
+        error = refused(store.append_many(samples)) if samples else ""
+        if ended:
+            store.append_many(ended)  # refused where another rule has written the same series meanwhile
+        if error:
+            self._failed(rule, error)
+        names = _ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
+        tick.shared.forget([name for name in names if name in self._read_within])
+
+    def _end_orphans(self, ts: int) -> None:
+        """Stale markers for the series of rules that are gone, unless another rule gives them now."""
+        if not self._orphans:
+            return
+        alive = {labels for written in self._written for labels in written}
+        self.context.samples.append_many([Sample(labels, ts, STALE) for labels in self._orphans if labels not in alive])
+        self._orphans.clear()
+
+    # --- reload
+
+    def take_over(self, old: Group) -> None:
+        """Go on where `old` stands: the state of every rule that is still there, also when others were inserted.
+
+        A rule is the same by name, labels and expression; what is left over then by name and labels, as in Prometheus.
+        """
+        self.counters = old.counters
+        self.evaluation_seconds, self.last_evaluation, self.last_ts = (
+            old.evaluation_seconds,
+            old.last_evaluation,
+            old.last_ts,
+        )
+        self._orphans = dict(old._orphans)
+        successors = match_rules([r.spec for r in old.rules], [r.spec for r in self.rules])
+        for i, (rule, written) in enumerate(zip(old.rules, old._written, strict=True)):
+            j = successors.get(i)
+            if j is None:
+                self._orphans |= written
+                continue
+            new = self.rules[j]
+            self._written[j] = written
+            new.status = rule.status
+            if isinstance(rule, AlertingRule) and isinstance(new, AlertingRule):
+                new.take_over(rule)
+
+    def leave(self, ts: int) -> None:
+        """The group is gone by a reload: its series end at `ts`."""
+        ended = {labels: None for written in (*self._written, self._orphans) for labels in written}
+        if ended:
+            self.context.samples.append_many([Sample(labels, ts, STALE) for labels in ended])
+
+
+def match_rules(old: Iterable[RuleSpec], new: Iterable[RuleSpec]) -> dict[int, int]:
+    """Position of a rule before -> its position now, for those that are still there."""
+    before, after = list(old), list(new)
+    matched: dict[int, int] = {}
+    for loose in (False, True):
+        free: dict[object, list[int]] = {}
+        for j, spec in enumerate(after):
+            if j not in matched.values():
+                free.setdefault(_identity(spec, loose), []).append(j)
+        for i, spec in enumerate(before):
+            candidates = free.get(_identity(spec, loose)) if i not in matched else None
+            if candidates:
+                matched[i] = candidates.pop(0)
+    return matched
+
+
+def _identity(spec: RuleSpec, loose: bool) -> object:
+    return (type(spec), spec.id.loose if loose else spec.id)
+
+
+def _build(spec: RuleSpec) -> Rule:
+    return AlertingRule(spec) if isinstance(spec, AlertingSpec) else RecordingRule(spec)
+
+
+class _Everything:
+    """Contains every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _read_within(rules: list[Rule]) -> frozenset[str] | _Everything:
+    """Of the metrics that these rules write, those that one of them may read: what is shared must be forgotten then."""
+    if any(isinstance(rule, AlertingRule) and rule.asks_storage for rule in rules):
+        return _Everything()
+    written = {rule.spec.name for rule in rules if isinstance(rule, RecordingRule)} | set(_ALERT_SERIES)
+    uses = [[m for m in use.matchers if m.name == METRIC_NAME] for rule in rules for use in rule.spec.query.selectors()]
+    return frozenset(name for name in written if any(all(m.matches(name) for m in on_name) for on_name in uses))

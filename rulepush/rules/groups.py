@@ -1,0 +1,171 @@
+"""All groups: built from specifications, updated by a reload, saved after each evaluation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rulepush.errors import StorageError
+from rulepush.rules.alert import Alert, AlertState
+from rulepush.rules.alerting import AlertingRule
+from rulepush.rules.context import RuleContext
+from rulepush.rules.group import Group
+from rulepush.rules.specs import RuleGroup
+from rulepush.rules.state import AlertStateStore, Change, RuleKey, SavedAlert
+
+log = logging.getLogger("rulepush.rules")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDefaults:
+    """`global.evaluation_interval` and `global.rule_query_offset`, in ms."""
+
+    interval_ms: int = 60_000
+    query_offset_ms: int = 0
+
+
+class Groups:
+    """The groups in force, sorted by file and name. `store` keeps their alerts over a restart; None: nothing does."""
+
+    def __init__(self, store: AlertStateStore | None = None):
+        self._store = store
+        self._groups: dict[tuple[str, str], Group] = {}
+        self._resumed = store is None
+        self._complete = False  # whether what is saved differs from the truth by `changed` alone
+        self._failing = False
+        self.storage_errors = 0
+
+    def all(self) -> list[Group]:
+        """Sorted by file, then name."""
+        return list(self._groups.values())
+
+    def get(self, key: tuple[str, str]) -> Group | None:
+        """The group of (file, name)."""
+        return self._groups.get(key)
+
+    def alerting_rules(self) -> list[AlertingRule]:
+        """Of all groups, in order."""
+        return [rule for group in self._groups.values() for rule in group.alerting_rules]
+
+    def active_alerts(self) -> list[Alert]:
+        """Pending and firing ones."""
+        return [alert for rule in self.alerting_rules() for alert in rule.alerts]
+
+    def update(self, specs: Iterable[RuleGroup], context: RuleContext, defaults: GroupDefaults, ts: int) -> None:
+        """Put these groups in force at `ts`: at start, where they take up the saved alerts, and at a reload, where
+        every rule that is still there goes on with its alerts."""
+        old = self._groups
+        new: dict[tuple[str, str], Group] = {}
+        for spec in sorted(specs, key=lambda s: s.key):
+            group = Group(spec, context, defaults.interval_ms, defaults.query_offset_ms)
+            before = old.get(spec.key)
+            if before is not None:
+                group.take_over(before)
+            new[spec.key] = group
+        self._groups = new
+        for key, group in old.items():
+            if key not in new:
+                group.leave(ts)
+        self._save_all()
+
+    def evaluate(self, group: Group, ts: int, now: int | None = None) -> None:
+        """Evaluate a group and save what changed. A store that fails is reported and tried again next time."""
+        if not self._resumed:
+            self._resume()
+        group.evaluate(ts, now)
+        if self._store is not None and self._complete:
+            self._save(self._store, group, ts)
+        elif self._store is not None:
+            self._save_all()
+        for rule in group.alerting_rules:
+            rule.changed.clear()
+
+    def _save(self, store: AlertStateStore, group: Group, ts: int) -> None:
+        rules = group.alerting_rules
+        changes = [Change(_key(group, rule), labels, alert) for rule in rules for labels, alert in rule.changed.items()]
+        # Without a pending alert nobody will ask when this group was last evaluated.
+        if not changes and not any(a.state is AlertState.PENDING for rule in rules for a in rule.alerts):
+            return
+        try:
+            store.save(changes, group.file, group.name, ts)
+        except StorageError as e:
+            self._failed(e)
+
+    def _save_all(self) -> None:
+        """After a change of the rules, and after a failure: the file may be a new one now."""
+        if self._store is None or not (self._resumed or self._resume()):
+            return  # what is saved must not be lost to what it was not read for
+        everything = [
+            SavedAlert(_key(group, rule), alert, seen_at)
+            for group in self._groups.values()
+            for rule in group.alerting_rules
+            for alert, seen_at in rule.to_save(group.last_ts)
+        ]
+        try:
+            self._store.replace(everything)
+        except StorageError as e:
+            self._failed(e)
+            return
+        self._complete = True
+        if self._failing:
+            self._failing = False
+            log.info("alert states are saved again")
+
+    def _resume(self) -> bool:
+        """Take up the saved alerts; False when they cannot be read now."""
+        if self._store is None:
+            return True
+        try:
+            saved = self._store.load()
+        except StorageError as e:
+            self._failed(e)
+            return False
+        self._resumed = True
+        taken = _assign(saved, self._groups.values())
+        if saved:
+            active = sum(s.alert.state is not AlertState.INACTIVE for s in saved)
+            text = "alert states restored: active=%d resolved=%d without_rule=%d"
+            log.info(text, active, len(saved) - active, len(saved) - taken)
+        return True
+
+    def _failed(self, error: StorageError) -> None:
+        self.storage_errors += 1
+        self._complete = False
+        if not self._failing:
+            log.error("alert states cannot be saved or read, alerting goes on without: err=%s", error)
+        self._failing = True
+
+
+def _key(group: Group, rule: AlertingRule) -> RuleKey:
+    return RuleKey(group.file, group.name, rule.spec.id)
+
+
+def _assign(saved: Sequence[SavedAlert], groups: Iterable[Group]) -> int:
+    """Give saved alerts to the rules that they belong to. Returns how many found one.
+
+    The best match first: the same file and expression; then another file; then another expression, as in Prometheus.
+    """
+    by_rule: dict[RuleKey, list[SavedAlert]] = {}
+    for one in saved:
+        by_rule.setdefault(one.key, []).append(one)
+    rules = [(group, rule) for group in groups for rule in group.alerting_rules]
+    free, taken = dict(by_rule), 0
+    for same_file, same_expr in ((True, True), (False, True), (True, False), (False, False)):
+        known = {_seek(key, same_file, same_expr): key for key in free}
+        left = []
+        used = set()
+        for group, rule in rules:
+            key = known.get(_seek(_key(group, rule), same_file, same_expr))
+            if key is None:
+                left.append((group, rule))
+                continue
+            rule.resume((s.alert, s.seen_at) for s in by_rule[key])
+            used.add(key)
+        taken += sum(len(free.pop(key)) for key in used)
+        rules = left
+    return taken
+
+
+def _seek(key: RuleKey, same_file: bool, same_expr: bool) -> object:
+    return (key.file if same_file else "", key.group, key.rule if same_expr else key.rule.loose)

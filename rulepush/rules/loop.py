@@ -1,0 +1,99 @@
+"""When groups are evaluated: each on its grid, as soon as the scrapes of that moment are in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from rulepush.clock import Clock
+from rulepush.rules.group import Group
+from rulepush.rules.groups import Groups
+
+log = logging.getLogger("rulepush.rules")
+
+NextTick = Callable[[int, int], int]
+"""(time, interval), both in ms -> the first moment of the grid of this interval that is not before the time."""
+WaveSettled = Callable[[int], Awaitable[object]]
+"""Returns when the scrapes of this moment are done or timed out."""
+
+
+@dataclass(slots=True)
+class _Running:
+    interval_ms: int
+    task: asyncio.Task[None]
+
+
+class RuleLoops:
+    """One task a group. `run` owns them; `sync` follows `Groups.update` while it runs."""
+
+    def __init__(self, groups: Groups, clock: Clock, next_tick: NextTick, wave_settled: WaveSettled):
+        self._groups = groups
+        self._clock = clock
+        self._next_tick = next_tick
+        self._wave_settled = wave_settled
+        self._owner: asyncio.TaskGroup | None = None
+        self._running: dict[tuple[str, str], _Running] = {}
+
+    async def run(self) -> None:
+        """Evaluate until cancelled."""
+        async with asyncio.TaskGroup() as owner:
+            self._owner = owner
+            try:
+                self.sync()
+                await asyncio.get_running_loop().create_future()  # the loops come and go by `sync`
+            finally:
+                self._owner = None
+                self._running.clear()
+
+    def sync(self) -> None:
+        """Start loops for new groups, stop those of groups that are gone or have another interval."""
+        if self._owner is None:
+            return  # `run` does it when it starts
+        wanted = {group.spec.key: group for group in self._groups.all()}
+        for key, running in list(self._running.items()):
+            group = wanted.get(key)
+            if group is None or group.interval_ms != running.interval_ms:
+                running.task.cancel()
+                del self._running[key]
+        for key, group in wanted.items():
+            if key not in self._running:
+                task = self._owner.create_task(self._loop(key, group.interval_ms), name=f"rules {group.name}")
+                self._running[key] = _Running(group.interval_ms, task)
+
+    async def _loop(self, key: tuple[str, str], interval: int) -> None:
+        ts = self._first(key, interval)
+        while (group := self._groups.get(key)) is not None:
+            delay = ts - self._clock.now()
+            if delay > interval:  # the clock was set back
+                log.warning("clock set back, group goes on from now: group=%s by_ms=%d", group.name, delay)
+                ts = self._next_tick(self._clock.now(), interval)
+                continue
+            if delay > 0:
+                await self._clock.sleep(delay / 1000)
+                continue  # look at the clock again: it may have been set meanwhile
+            await self._wave_settled(ts)
+            group = self._groups.get(key)
+            if group is None:
+                return
+            self._groups.evaluate(group, ts, self._clock.now())
+            ts = self._after(group, ts, interval)
+
+    def _first(self, key: tuple[str, str], interval: int) -> int:
+        group = self._groups.get(key)
+        now = self._clock.now()
+        last = group.last_ts if group is not None else None
+        if last is not None and now <= last < now + interval:
+            now = last + 1  # a loop that starts again does not evaluate the same moment twice
+        return self._next_tick(now, interval)
+
+    def _after(self, group: Group, ts: int, interval: int) -> int:
+        """The next moment; what has passed meanwhile is skipped, but for the last."""
+        due = (self._clock.now() - ts) // interval
+        if due <= 1:
+            return ts + interval
+        group.counters.iterations_missed += due - 1
+        group.counters.iterations += due - 1
+        log.warning("group is late, evaluations skipped: group=%s missed=%d", group.name, due - 1)
+        return ts + due * interval

@@ -1,0 +1,41 @@
+"""A recording rule: its expression's result under a name of its own. Source: Prometheus rules/recording.go."""
+
+from __future__ import annotations
+
+from rulepush.errors import EvaluationError
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.sample import Sample
+from rulepush.rules.context import Tick
+from rulepush.rules.health import RuleHealth
+from rulepush.rules.specs import RecordingSpec
+
+_SAME = "vector contains metrics with the same labelset after applying rule labels"
+_REMEMBERED = 100_000
+
+
+class RecordingRule:
+    """Evaluated by its group."""
+
+    def __init__(self, spec: RecordingSpec):
+        self.spec = spec
+        self.status = RuleHealth()
+        self._set = {METRIC_NAME: spec.name, **dict(spec.labels)}
+        self._named: dict[Labels, Labels] = {}
+
+    def evaluate(self, tick: Tick) -> list[Sample]:
+        """The samples to store at `tick.query_ts`. Raises EvaluationError; nothing is stored then."""
+        result = tick.run(self.spec.query)
+        out = [Sample(self._rename(s.labels), tick.query_ts, s.value) for s in result]
+        if len({s.labels for s in out}) != len(out):
+            raise EvaluationError(_SAME)
+        if 0 < tick.limit < len(out):
+            raise EvaluationError(f"exceeded limit of {tick.limit} with {len(out)} series")
+        return out
+
+    def _rename(self, labels: Labels) -> Labels:
+        named = self._named.get(labels)
+        if named is None:
+            if len(self._named) >= _REMEMBERED:
+                self._named.clear()
+            named = self._named[labels] = labels.with_(self._set)
+        return named

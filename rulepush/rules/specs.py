@@ -1,0 +1,128 @@
+"""What a rule file says, checked and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from rulepush.errors import ParseError
+from rulepush.model.labels import METRIC_NAME
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.promql import Query, parse_expr
+from rulepush.promql.query import DEFAULT_LOOKBACK_MS
+from rulepush.storage.demand import Want
+from rulepush.template import literal_queries
+
+# A time up to a few evaluations in the past may be asked of the API.
+_ALERTS_LOOKBACK_MS: Final = 5 * 60 * 1000
+
+Pairs = tuple[tuple[str, str], ...]
+"""Names and texts, sorted by name. Not `Labels`: an empty text is kept, it removes a label of the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleId:
+    """By what a rule is found again, within its group, after a reload or a restart."""
+
+    name: str
+    expr: str
+    labels: Pairs
+
+    @property
+    def loose(self) -> tuple[str, Pairs]:
+        """What Prometheus goes by: the expression may have changed."""
+        return (self.name, self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSpec:
+    """A recording rule. `labels` are those of the group and of the rule, which win."""
+
+    name: str
+    query: Query
+    labels: Pairs = ()
+    line: int = 0
+
+    @property
+    def id(self) -> RuleId:
+        return RuleId(self.name, str(self.query), self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertingSpec:
+    """An alerting rule. `labels` are those of the group and of the rule, which win. Texts are templates."""
+
+    name: str
+    query: Query
+    for_ms: int = 0
+    keep_firing_ms: int = 0
+    labels: Pairs = ()
+    annotations: Pairs = ()
+    line: int = 0
+
+    @property
+    def id(self) -> RuleId:
+        return RuleId(self.name, str(self.query), self.labels)
+
+
+RuleSpec = AlertingSpec | RecordingSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RuleGroup:
+    """Rules that are evaluated in order, at the same times.
+
+    `interval_ms` 0 and `query_offset_ms` None stand for the global settings; `limit` 0 for none. `labels` are already
+    part of the labels of every rule.
+    """
+
+    name: str
+    file: str
+    rules: tuple[RuleSpec, ...] = ()
+    interval_ms: int = 0
+    limit: int = 0
+    query_offset_ms: int | None = None
+    labels: Pairs = ()
+    line: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(file, name): unique, and the order in which groups are shown."""
+        return (self.file, self.name)
+
+
+def demanded(
+    groups: Iterable[RuleGroup], query_offset_ms: int = 0, lookback_delta_ms: int = DEFAULT_LOOKBACK_MS
+) -> list[Want]:
+    """Every selector that the rules and the literal queries of their templates read, and ALERTS for the API.
+
+    Raises nothing: a literal query that does not parse fails when its template is expanded, as in Prometheus.
+    """
+    wants: list[Want] = []
+    alerts = False
+    for group in groups:
+        offset = query_offset_ms if group.query_offset_ms is None else group.query_offset_ms
+        for rule in group.rules:
+            queries = [rule.query]
+            if isinstance(rule, AlertingSpec):
+                alerts = True
+                queries += _template_queries(rule)
+            for query in queries:
+                wants.extend(
+                    Want(u.matchers, u.lookback_ms + offset, u.since_ms) for u in query.selectors(lookback_delta_ms)
+                )
+    if alerts:
+        wants.append(Want((Matcher(METRIC_NAME, MatchOp.EQUAL, "ALERTS"),), _ALERTS_LOOKBACK_MS))
+    return wants
+
+
+def _template_queries(rule: AlertingSpec) -> list[Query]:
+    queries = []
+    for _, text in (*rule.labels, *rule.annotations):
+        for literal in literal_queries(text) if "{{" in text else ():
+            try:
+                queries.append(parse_expr(literal))
+            except ParseError:
+                continue
+    return queries
