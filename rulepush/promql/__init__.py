@@ -2,7 +2,7 @@
 
 from rulepush.promql.engine import Engine
 from rulepush.promql.evaluation import EngineOptions, Shared
-from rulepush.promql.query import Query, SelectorUse, parse_expr
+from rulepush.promql.query import Query, SelectorUse, parse_expr, parse_selector
 from rulepush.promql.result import Annotations, QueryResult, Series
 from rulepush.promql.values import ValueType
 
@@ -17,4 +17,5 @@ __all__ = [
     "Shared",
     "ValueType",
     "parse_expr",
+    "parse_selector",
 ]

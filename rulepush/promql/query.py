@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from rulepush.errors import ParseError
 from rulepush.model.matcher import Matcher
 from rulepush.promql import ast
 from rulepush.promql.functions import FUNCTIONS
@@ -67,6 +68,14 @@ class Query:
 def parse_expr(text: str) -> Query:
     """A type-checked query, every function of which is known. Raises ParseError."""
     return Query(text, parse(text, FUNCTIONS))
+
+
+def parse_selector(text: str) -> tuple[Matcher, ...]:
+    """The matchers of a series selector, as `match[]` takes it. Raises ParseError."""
+    root = parse_expr(text).root
+    if not isinstance(root, ast.VectorSelector) or root.offset_ms or root.at is not None:
+        raise ParseError(f"expected a series selector, got {text!r}")
+    return root.matchers
 
 
 def _uses(node: ast.Node, back: int, since: int | None, function: str | None, delta: int) -> Iterator[SelectorUse]:

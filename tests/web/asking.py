@@ -1,0 +1,24 @@
+"""Asking an ASGI application, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from starlette.routing import BaseRoute, Mount
+
+from rulepush.web.server import Door, build_app
+
+
+def ask(routes: Sequence[BaseRoute], method: str, url: str, door: Door | None = None, **options: Any) -> httpx.Response:
+    """One request to these routes, mounted below /api/v1 as well as at the root."""
+    app = build_app([*routes, Mount("/api/v1", routes=list(routes))], door or Door())
+
+    async def main() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://rulepush") as client:
+            return await client.request(method, url, **options)
+
+    return asyncio.run(main())

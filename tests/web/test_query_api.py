@@ -1,0 +1,125 @@
+"""The query side of the API; expected shapes are those of Prometheus' web/api/v1/api_test.go."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from rulepush.model.labels import Labels
+from rulepush.promql import Engine
+from rulepush.storage.demand import Demand, Want
+from rulepush.storage.head import Head
+from rulepush.web.query import QueryApi
+from tests.fakes import FakeClock
+from tests.web.asking import ask
+
+START = 1_700_000_000_000
+
+
+def api(demand: Demand | None = None) -> QueryApi:
+    head = Head(demand or Demand.keep_all(900_000))
+    for step in range(5):
+        for zone in ("a", "b"):
+            value = step * (1.0 if zone == "a" else 1e-7)
+            head.append(Labels.of(__name__="x", zone=zone), START + step * 15_000, value)
+    engine = Engine()
+    return QueryApi(lambda: engine, head, FakeClock(START + 60_000))
+
+
+def get(path: str, demand: Demand | None = None, **params: Any) -> httpx.Response:
+    return ask(api(demand).routes(), "GET", "/api/v1" + path, params=params)
+
+
+def test_an_instant_vector() -> None:
+    answer = get("/query", query="x", time=str(START / 1000 + 60))
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "success",
+        "data": {
+            "resultType": "vector",
+            "result": [
+                {"metric": {"__name__": "x", "zone": "a"}, "value": [1_700_000_060, "4"]},
+                {"metric": {"__name__": "x", "zone": "b"}, "value": [1_700_000_060, "4e-07"]},
+            ],
+        },
+    }
+
+
+def test_the_time_defaults_to_now_and_keeps_its_milliseconds() -> None:
+    assert get("/query", query="1").json()["data"] == {"resultType": "scalar", "result": [1_700_000_060, "1"]}
+    answer = get("/query", query="vector(1)", time="2023-11-14T22:13:20.5Z")
+    assert answer.json()["data"]["result"] == [{"metric": {}, "value": [1_700_000_000.5, "1"]}]
+
+
+def test_strings_and_range_vectors_have_their_own_types() -> None:
+    assert get("/query", query='"hello"').json()["data"] == {"resultType": "string", "result": [1_700_000_060, "hello"]}
+    data = get("/query", query='x{zone="a"}[31s]').json()["data"]
+    assert data["resultType"] == "matrix"
+    assert data["result"][0]["values"] == [[1_700_000_030, "2"], [1_700_000_045, "3"], [1_700_000_060, "4"]]
+
+
+def test_a_posted_form_is_read_as_well() -> None:
+    answer = ask(api().routes(), "POST", "/api/v1/query", data={"query": "sum(x > 1)"})
+    assert answer.json()["data"]["result"][0]["value"][1] == "4"
+
+
+def test_a_range_query() -> None:
+    params = {"query": "sum(x)", "start": "1700000000", "end": "1700000030", "step": "15s"}
+    data = get("/query_range", **params).json()["data"]
+    assert data == {
+        "resultType": "matrix",
+        "result": [
+            {"metric": {}, "values": [[1_700_000_000, "0"], [1_700_000_015, "1.0000001"], [1_700_000_030, "2.0000002"]]}
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "status", "kind", "text"),
+    [
+        ("/query", {"query": "x +"}, 400, "bad_data", 'invalid parameter "query": '),
+        ("/query", {"query": "x", "time": "soon"}, 400, "bad_data", 'invalid parameter "time": cannot parse "soon"'),
+        ("/query", {"query": "x + on() group_left() x"}, 422, "execution", "found duplicate series"),
+        ("/query_range", {"query": "x", "start": "2", "end": "1", "step": "1"}, 400, "bad_data", "must not be before"),
+        ("/query_range", {"query": "x", "start": "1", "end": "2", "step": "0"}, 400, "bad_data", "zero or negative"),
+        ("/query_range", {"query": "x", "start": "1", "end": "99999", "step": "1"}, 400, "bad_data", "11,000 points"),
+        ("/query_range", {"query": "x[1m]", "start": "1", "end": "2", "step": "1"}, 400, "bad_data", "range vector"),
+        ("/series", {}, 400, "bad_data", "no match[] parameter provided"),
+        ("/labels", {"match[]": "{"}, 400, "bad_data", 'invalid parameter "match[]"'),
+        ("/labels", {"limit": "-1"}, 400, "bad_data", "limit must be non-negative"),
+    ],
+)
+def test_errors_have_the_envelope_and_status_of_prometheus(
+    path: str, params: dict[str, str], status: int, kind: str, text: str
+) -> None:
+    answer = get(path, **params)
+    assert (answer.status_code, answer.json()["status"], answer.json()["errorType"]) == (status, "error", kind)
+    assert text in answer.json()["error"]
+
+
+def test_series_labels_and_values() -> None:
+    found = get("/series", **{"match[]": 'x{zone=~"a|b"}'}).json()["data"]
+    assert found == [{"__name__": "x", "zone": "a"}, {"__name__": "x", "zone": "b"}]
+    assert get("/labels").json()["data"] == ["__name__", "zone"]
+    assert get("/label/zone/values").json()["data"] == ["a", "b"]
+    assert get("/label/U__zone/values").json()["data"] == ["a", "b"]
+    assert get("/label/zone/values", limit=1).json() == {
+        "status": "success",
+        "data": ["a"],
+        "warnings": ["results truncated due to limit"],
+    }
+
+
+def test_format_query() -> None:
+    assert get("/format_query", query="sum   by(zone)(x)").json()["data"] == "sum by (zone) (x)"
+
+
+def test_a_metric_that_no_rule_needs_is_answered_with_a_warning() -> None:
+    demand = Demand.of([Want.metric("y", 300_000)])
+    answer = get("/query", demand, query="x + y").json()
+    assert [w for w in answer["warnings"] if "'x'" in w]
+    assert not [w for w in answer["warnings"] if "'y'" in w]
+
+
+def test_annotations_reach_the_client() -> None:
+    assert get("/query", query="rate(x[1m])").json()["infos"]
