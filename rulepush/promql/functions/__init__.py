@@ -1,7 +1,4 @@
-"""Every PromQL function, by name. A new one is a kernel in its family's file and a row in that file's table.
-
-info() is here for its signature; the engine evaluates it, since it selects series itself.
-"""
+"""Every PromQL function, by name. A new one is a kernel in its family's file and a row in that file's table."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ from typing import Final
 
 from rulepush.promql.functions.absent import ABSENT
 from rulepush.promql.functions.histogram import HISTOGRAM
+from rulepush.promql.functions.info import INFO
 from rulepush.promql.functions.labels import LABELS
 from rulepush.promql.functions.math import MATH
 from rulepush.promql.functions.over_time import OVER_TIME
@@ -24,6 +22,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
     **ABSENT,
     **CALENDAR,
     **HISTOGRAM,
+    **INFO,
     **LABELS,
     **MATH,
     **OVER_TIME,

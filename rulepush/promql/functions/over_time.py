@@ -129,7 +129,8 @@ def _time_of_extreme(w: Window, choose: np.ufunc) -> Floats:
     hit = (w.values == best[:, None]) | np.isnan(best)[:, None]
     hit &= w.mask
     newest = k - 1 - np.argmax(hit[:, ::-1], axis=1)
-    return w.times[np.arange(n), newest] / 1000.0
+    times: Floats = w.times[np.arange(n), newest] / 1000.0
+    return times
 
 
 def ts_of_first_over_time(w: Window) -> tuple[Floats, Bools]:

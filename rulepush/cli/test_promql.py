@@ -1,0 +1,51 @@
+"""`rulepush test promql`: runs PromQL test scripts, the language of Prometheus' own tests."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from rulepush.promql.testscript import CaseResult, Outcome, run_script
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`promql FILE.test...`"""
+    p = subparsers.add_parser("promql", help="run PromQL test scripts (load, eval, expect)", description=__doc__)
+    p.add_argument("files", nargs="+", metavar="FILE.test")
+    p.add_argument("-v", "--verbose", action="store_true", help="print every case that is skipped, not only how many")
+    p.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when nothing failed."""
+    totals: Counter[Outcome] = Counter()
+    reasons: Counter[str] = Counter()
+    for file in args.files:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            print(f"{file}: {e}", file=sys.stderr)
+            totals[Outcome.FAILED] += 1
+            continue
+        for result in run_script(text):
+            totals[result.outcome] += 1
+            if result.outcome is Outcome.FAILED:
+                _print_failure(file, result)
+            elif result.outcome is Outcome.SKIPPED:
+                reasons[result.reason] += 1
+                if args.verbose:
+                    print(f"{file}:{result.line}: skipped: needs {result.reason}: {result.header}")
+    for reason, count in reasons.most_common():
+        print(f"skipped {count}: needs {reason}")
+    print(", ".join(f"{totals[outcome]} {outcome.value}" for outcome in Outcome))
+    return 1 if totals[Outcome.FAILED] else 0
+
+
+def _print_failure(file: str, result: CaseResult) -> None:
+    print(f"{file}:{result.line}: failed: {result.header}")
+    if result.variant:
+        print(f"    asked:    {result.variant}")
+    print(f"    expected: {result.expected}")
+    print(f"    got:      {result.got}")

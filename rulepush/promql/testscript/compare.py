@@ -1,0 +1,152 @@
+"""Whether a result is what a case expects. Source: Prometheus promql/promqltest/test.go, compareResult."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rulepush.model.floats import format_float_g
+from rulepush.model.labels import Labels
+from rulepush.model.sample import Sample
+from rulepush.model.stale import is_stale
+from rulepush.promql.result import QueryResult, Series
+from rulepush.promql.testscript.script import Eval, Expectation, ExpectedSeries, Grid
+from rulepush.promql.valuetype import ValueType
+
+_EPSILON: Final = 1e-6
+_MIN_NORMAL: Final = 2.2250738585072014e-308
+_MAX: Final = 1.7976931348623157e308
+
+
+class Mismatch(Exception):
+    """`expected` and `got`, each a line for the person who reads; `variant` how the query was asked, if not plainly."""
+
+    def __init__(self, expected: str, got: str):
+        self.expected = expected
+        self.got = got
+        self.variant = ""
+        super().__init__(f"expected {expected}, got {got}")
+
+
+def almost_equal(a: float, b: float) -> bool:
+    """util/almost.Equal: relative to the sum, with NaN equal to NaN, but a stale marker only to itself."""
+    if is_stale(a) or is_stale(b):
+        return is_stale(a) and is_stale(b)
+    if a != a or b != b:
+        return a != a and b != b
+    if a == b:
+        return True
+    total = abs(a) + abs(b)
+    if a == 0 or b == 0 or total < _MIN_NORMAL:
+        return abs(a - b) < _EPSILON * _MIN_NORMAL
+    return abs(a - b) / min(total, _MAX) < _EPSILON
+
+
+Relabel = Callable[[Labels], Labels]
+
+
+def compare(case: Eval, result: QueryResult, relabel: Relabel | None = None) -> None:
+    """Raises Mismatch. `relabel` is applied to the labels of the result first."""
+    match result.value_type:
+        case ValueType.STRING:
+            compare_string(case, result.string)
+        case ValueType.SCALAR:
+            compare_scalar(case, result.scalar)
+        case ValueType.VECTOR:
+            compare_vector(case, result.samples(), relabel)
+        case ValueType.MATRIX:
+            compare_matrix(case, result.series(), relabel)
+
+
+def compare_string(case: Eval, text: str) -> None:
+    """Raises Mismatch."""
+    if case.string is None:
+        raise Mismatch(_wanted(case), f"the string {text!r}")
+    if case.string != text:
+        raise Mismatch(f"the string {case.string!r}", repr(text))
+
+
+def compare_scalar(case: Eval, value: float) -> None:
+    """Raises Mismatch."""
+    if case.scalar is None:
+        raise Mismatch(_wanted(case), f"the scalar {format_float_g(value)}")
+    if not almost_equal(case.scalar, value):
+        raise Mismatch(f"the scalar {format_float_g(case.scalar)}", format_float_g(value))
+
+
+def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Relabel | None = None) -> None:
+    """Raises Mismatch."""
+    if case.scalar is not None or case.string is not None:
+        raise Mismatch(_wanted(case), f"a vector of {len(samples)} series")
+    expected = {series.labels: series for series in case.series}
+    ordered = bool(case.expecting(Expectation.ORDERED))
+    seen: set[Labels] = set()
+    for place, sample in enumerate(samples, 1):
+        own = relabel(sample.labels) if relabel else sample.labels
+        wanted = expected.get(own)
+        if wanted is None:
+            raise Mismatch("no such series", f"{own} {format_float_g(sample.value)}")
+        if ordered and wanted.position != place:
+            raise Mismatch(f"{own} at position {wanted.position}", f"it at position {place}")
+        cell = wanted.cells[0]
+        if not isinstance(cell, float) or not almost_equal(cell, sample.value):
+            raise Mismatch(f"{own} {_cell(cell)}", format_float_g(sample.value))
+        seen.add(own)
+    for labels, series in expected.items():
+        if labels not in seen:
+            raise Mismatch(f"{labels} {_cell(series.cells[0])}", "no such series")
+
+
+def compare_matrix(case: Eval, found: Sequence[Series], relabel: Relabel | None = None) -> None:
+    """Raises Mismatch."""
+    if case.scalar is not None or case.string is not None:
+        raise Mismatch(_wanted(case), f"a matrix of {len(found)} series")
+    if case.expecting(Expectation.ORDERED):
+        raise Mismatch("an ordered vector", "a matrix")
+    expected = {series.labels: series for series in case.series}
+    seen: set[Labels] = set()
+    for series in found:
+        points = list(zip(series.times.tolist(), series.values.tolist(), strict=True))
+        own = relabel(series.labels) if relabel else series.labels
+        wanted = expected.get(own)
+        if wanted is None:
+            raise Mismatch("no such series", f"{own} {_points(points)}")
+        _compare_points(wanted, points, case.result)
+        seen.add(own)
+    for labels, wanted in expected.items():
+        if labels not in seen:
+            raise Mismatch(f"{labels} {' '.join(_cell(c) for c in wanted.cells)}", "no such series")
+
+
+def _compare_points(wanted: ExpectedSeries, points: list[tuple[int, float]], grid: Grid) -> None:
+    expected: list[tuple[int, float]] = []
+    for i, cell in enumerate(wanted.cells):
+        ts = grid.start + i * grid.step
+        if ts > grid.end:
+            raise Mismatch(
+                f"{wanted.labels} with {len(wanted.cells)} points",
+                "a query time range that cannot return as many",
+            )
+        if isinstance(cell, float):
+            expected.append((ts, cell))
+    same = len(expected) == len(points) and all(
+        t == ts and almost_equal(value, v) for (t, value), (ts, v) in zip(expected, points, strict=True)
+    )
+    if not same:
+        raise Mismatch(f"{wanted.labels} {_points(expected)}", _points(points))
+
+
+def _points(points: Sequence[tuple[int, float]]) -> str:
+    return " ".join(f"{format_float_g(value)}@{ts / 1000:g}s" for ts, value in points) or "no points"
+
+
+def _cell(cell: object) -> str:
+    return format_float_g(cell) if isinstance(cell, float) else str(getattr(cell, "value", cell))
+
+
+def _wanted(case: Eval) -> str:
+    if case.scalar is not None:
+        return f"the scalar {format_float_g(case.scalar)}"
+    if case.string is not None:
+        return f"the string {case.string!r}"
+    return f"{len(case.series)} series"

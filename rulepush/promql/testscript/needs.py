@@ -1,0 +1,186 @@
+"""What a case needs that rulepush does not have. A case is skipped only when its own query would read such data,
+or says it in its own text."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rulepush.model.labels import BUCKET, METRIC_NAME, Labels
+from rulepush.promql import ast
+from rulepush.promql.testscript.script import Eval, Grid, Load
+from rulepush.promql.testscript.series import Gap
+
+NATIVE: Final = "native histograms"
+EXTENDED: Final = "extended range selectors (anchored, smoothed)"
+DURATIONS: Final = "duration expressions"
+START_TIMES: Final = "start timestamps (@st)"
+TYPE_AND_UNIT: Final = "the feature flag type-and-unit-labels"
+
+_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
+_EXTENDED: Final = re.compile(r"\b(anchored|smoothed)\b")
+_BRACKETS: Final = re.compile(r"\[[^\]]*(?:[-+*/%^(]|step|range|_of)[^\]]*\]")
+_OFFSET: Final = re.compile(r"\boffset\s*[-+]?\s*(?:\(|step\b|range\b|min_of\b|max_of\b)")
+_READS_START_TIMES: Final = frozenset(("rate", "increase", "irate", "resets"))
+_HISTOGRAM_SUFFIXES: Final = ("_bucket", "_count", "_sum")
+_METADATA: Final = ("__type__", "__unit__")
+_LOOKBACK_MS: Final = 300_000
+
+
+def syntax_needed(expr: str) -> str | None:
+    """What the text of an expression that does not parse asks for, None when it is simply wrong."""
+    text = _STRINGS.sub('""', expr)
+    if _EXTENDED.search(text):
+        return EXTENDED
+    if _BRACKETS.search(text) or _OFFSET.search(text):
+        return DURATIONS
+    if "start_timestamp(" in text:
+        return START_TIMES
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One selector and what it reads: the newest sample of (ts - look-back, ts] at the times of `grid`, or, when
+    `ranged`, all samples in (start, end]. `reader` is the call that takes its samples as they are."""
+
+    selector: ast.VectorSelector
+    ranged: bool
+    grid: Grid
+    span: int
+    reader: str | None
+
+
+class Missing:
+    """The data of a script that could not be loaded as it was meant."""
+
+    def __init__(self) -> None:
+        self._native: dict[Labels, set[int]] = {}
+        self._floats: dict[Labels, set[int]] = {}
+        self._started: set[Labels] = set()
+        self._metadata: set[Labels] = set()
+
+    def clear(self) -> None:
+        """Forget, with all data."""
+        self.__init__()  # type: ignore[misc]
+
+    def note(self, load: Load) -> None:
+        """Remember what of `load` is not there, or not as it should be."""
+        for line in load.series:
+            if line.start_times:
+                self._started.add(line.labels)
+                continue
+            if any(name in line.labels for name in _METADATA):
+                self._metadata.add(line.labels)
+            times = [i * load.gap_ms for i, cell in enumerate(line.cells) if cell is Gap.NATIVE]
+            if times:
+                self._native.setdefault(line.labels, set()).update(times)
+            floats = [i * load.gap_ms for i, cell in enumerate(line.cells) if isinstance(cell, float)]
+            self._floats.setdefault(line.labels, set()).update(floats)
+            if load.with_nhcb and line.labels.name.endswith(_HISTOGRAM_SUFFIXES):
+                base = line.labels.name.rpartition("_")[0]
+                own = line.labels.without((BUCKET,)).with_({METRIC_NAME: base})
+                self._native.setdefault(own, set()).update(floats)
+
+    def needed_by(self, case: Eval, root: ast.Node) -> str | None:
+        """What the case would read, or expects, that is not there."""
+        if any(cell is Gap.NATIVE for series in case.series for cell in series.cells):
+            return NATIVE
+        if not self._native and not self._started:
+            return None
+        reads = list(_reads(root, case.grid, case.grid, None))
+        if any(self._reads_native(read) for read in reads):
+            return NATIVE
+        if any(read.reader in _READS_START_TIMES and _selects(read, self._started) for read in reads):
+            return START_TIMES
+        return None
+
+    def needs_metadata_labels(self, case: Eval, root: ast.Node) -> bool:
+        """Whether the answer may depend on `__type__` and `__unit__` being part of a series' name: some selected
+        series has them."""
+        return any(_selects(read, self._metadata) for read in _reads(root, case.grid, case.grid, None))
+
+    def matches_metadata_labels(self, case: Eval, root: ast.Node) -> bool:
+        """Whether they take part in matching two vectors."""
+        return self.needs_metadata_labels(case, root) and _matches_by_metadata(root)
+
+    def _reads_native(self, read: _Read) -> bool:
+        for labels, native in self._native.items():
+            if not all(m.matches_labels(labels) for m in read.selector.matchers):
+                continue
+            if read.ranged:
+                if any(read.grid.start - read.span < t <= read.grid.end for t in native):
+                    return True
+                continue
+            times = sorted(native | self._floats.get(labels, set()))
+            if any(_newest(times, ts, read.span) in native for ts in _steps(read.grid)):
+                return True
+        return False
+
+
+def without_metadata(labels: Labels) -> Labels:
+    """The labels without `__type__` and `__unit__`."""
+    return labels.without(_METADATA)
+
+
+def _newest(times: Sequence[int], ts: int, span: int) -> int | None:
+    at = bisect_right(times, ts)
+    return times[at - 1] if at and times[at - 1] > ts - span else None
+
+
+def _steps(grid: Grid) -> range:
+    return range(grid.start, grid.end + 1, grid.step or 1) if grid.step else range(grid.start, grid.start + 1)
+
+
+def _selects(read: _Read, series: set[Labels]) -> bool:
+    return any(all(m.matches_labels(labels) for m in read.selector.matchers) for labels in series)
+
+
+def _reads(node: ast.Node, grid: Grid, query: Grid, reader: str | None) -> Iterator[_Read]:
+    """Every selector under `node`, which is evaluated at the steps of `grid`."""
+    match node:
+        case ast.VectorSelector():
+            yield _Read(node, False, _moved(grid, query, node.at, node.offset_ms), _LOOKBACK_MS, reader)
+        case ast.MatrixSelector(selector, span):
+            yield _Read(selector, True, _moved(grid, query, selector.at, selector.offset_ms), span, reader)
+        case ast.Subquery(expr, span, step, offset, at):
+            moved = _moved(grid, query, at, offset)
+            every = step or 60_000
+            first = (moved.start - span) // every * every + every
+            if first <= moved.end:
+                yield from _reads(expr, Grid(first, moved.end, every), query, None)
+        case ast.Call(name, args):
+            for arg in args:
+                yield from _reads(ast.unwrap(arg), grid, query, name)
+        case _:
+            for child in ast.children(node):
+                yield from _reads(child, grid, query, None)
+
+
+def _moved(grid: Grid, query: Grid, at: int | ast.At | None, offset: int) -> Grid:
+    if at is not None:
+        fixed = at if isinstance(at, int) else query.start if at is ast.At.START else query.end
+        return Grid(fixed - offset, fixed - offset, 0)
+    return Grid(grid.start - offset, grid.end - offset, grid.step)
+
+
+def _matches_by_metadata(node: ast.Node) -> bool:
+    match node:
+        case ast.Binary(_, lhs, rhs, matching) if matching is not None and not matching.on:
+            if _carries_metadata(lhs) or _carries_metadata(rhs):
+                return True
+    return any(_matches_by_metadata(child) for child in ast.children(node))
+
+
+def _carries_metadata(node: ast.Node) -> bool:
+    """Whether the labels of its series come through to the value of `node`."""
+    match node:
+        case ast.VectorSelector() | ast.MatrixSelector():
+            return True
+        case ast.Aggregate(_, expr, _, _, without):
+            return without and _carries_metadata(expr)
+        case _:
+            return any(_carries_metadata(child) for child in ast.children(node))

@@ -1,0 +1,154 @@
+"""Series descriptions: `up{job="a"} 0+1x5 _ stale`. Source: Prometheus promql/parser, ParseSeriesDesc."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from rulepush.model.floats import parse_float
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.stale import STALE
+from rulepush.promql.strings import unquote
+
+
+class Gap(Enum):
+    """A place in a sequence that holds no float."""
+
+    OMITTED = "_"
+    NATIVE = "a native histogram"
+
+
+Cell = float | Gap
+
+_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.]*")
+_SPACE: Final = re.compile(r"[ \t]*")
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
+_START_TIMES: Final = "@st"
+_NUMBER: Final = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN]"
+_ITEM: Final = re.compile(rf"(?P<value>_|stale|[+-]?(?:{_NUMBER}))(?P<step>[+-](?:{_NUMBER}))?(?:x(?P<times>[0-9]+))?")
+_HISTOGRAM: Final = re.compile(r"\{\{.*?\}\}(?:[+-]\{\{.*?\}\})?(?:x([0-9]+))?")
+_DURATIONS: Final = re.compile(r"_(?:x([0-9]+))?|[+-]?[0-9][0-9a-z]*?(?:[+-][0-9][0-9a-z]*?)?(?:x([0-9]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLine:
+    """One line. `start_times`: whether it gives the start timestamps (`@st`) of the samples of another line."""
+
+    labels: Labels
+    cells: tuple[Cell, ...]
+    start_times: bool = False
+
+
+def parse_series(text: str) -> SeriesLine:
+    """Raises ValueError."""
+    labels, at = _parse_metric(text)
+    start_times = text.startswith(_START_TIMES, at)
+    rest = text[at + len(_START_TIMES) if start_times else at :]
+    if start_times:
+        return SeriesLine(labels, tuple(_start_cells(rest)), True)
+    return SeriesLine(labels, tuple(_cells(rest)))
+
+
+def _parse_metric(text: str) -> tuple[Labels, int]:
+    """(labels, where they end)."""
+    pairs: list[tuple[str, str]] = []
+    name = _NAME.match(text)
+    at = name.end() if name else 0
+    if name:
+        pairs.append((METRIC_NAME, name.group()))
+    at = _skip(text, at)
+    if text.startswith("{", at) and not text.startswith("{{", at):
+        at = _skip(text, at + 1)
+        while not text.startswith("}", at):
+            at = _pair(text, at, pairs)
+            at = _skip(text, at)
+            if text.startswith(",", at):
+                at = _skip(text, at + 1)
+            elif not text.startswith("}", at):
+                raise ValueError(f"unexpected {text[at : at + 10]!r} in label set, expected ',' or '}}'")
+        at += 1
+    elif not name:
+        raise ValueError(f"no series in {text!r}")
+    return Labels(pairs), at
+
+
+def _pair(text: str, at: int, pairs: list[tuple[str, str]]) -> int:
+    """One `name="value"`, or a quoted metric name; returns where it ends."""
+    if quoted := _STRING.match(text, at):
+        label, at = unquote(quoted.group()), _skip(text, quoted.end())
+        if not text.startswith("=", at):
+            pairs.append((METRIC_NAME, label))
+            return at
+    elif bare := _NAME.match(text, at):
+        label, at = bare.group(), _skip(text, bare.end())
+    else:
+        raise ValueError(f"unexpected {text[at : at + 10]!r} in label set")
+    if not text.startswith("=", at):
+        raise ValueError(f"unexpected {text[at : at + 10]!r} in label set, expected '='")
+    at = _skip(text, at + 1)
+    value = _STRING.match(text, at)
+    if not value:
+        raise ValueError(f"unexpected {text[at : at + 10]!r} in label set, expected string")
+    pairs.append((label, unquote(value.group())))
+    return value.end()
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
+def _cells(text: str) -> Iterator[Cell]:
+    at = 0
+    while (at := _skip(text, at)) < len(text):
+        if histogram := _HISTOGRAM.match(text, at):
+            yield from _repeat(Gap.NATIVE, histogram.group(1))
+            at = histogram.end()
+        elif item := _ITEM.match(text, at):
+            yield from _floats(item)
+            at = item.end()
+        else:
+            raise ValueError(f"unexpected {text[at : at + 20]!r} in series values")
+        if at < len(text) and text[at] not in " \t":
+            raise ValueError(f"unexpected {text[at : at + 20]!r} in series values")
+
+
+def _repeat(cell: Cell, times: str | None) -> list[Cell]:
+    """`1x3` is one value and three more."""
+    return [cell] * (int(times) + 1 if times else 1)
+
+
+def _floats(item: re.Match[str]) -> list[Cell]:
+    value, step, times = item.group("value", "step", "times")
+    if value == "_":
+        if step:
+            raise ValueError(f"unexpected {item.group()!r} in series values")
+        return [Gap.OMITTED] * (int(times) if times else 1)
+    if value == "stale":
+        return _repeat(STALE, times)
+    current = parse_float(value)
+    if step is None:
+        return _repeat(current, times)
+    if times is None:
+        raise ValueError(f"unexpected {item.group()!r} in series values, expected 'x'")
+    increment = parse_float(step)
+    cells: list[Cell] = []
+    for _ in range(int(times) + 1):
+        cells.append(current)
+        current += increment
+    return cells
+
+
+def _start_cells(text: str) -> Iterator[Cell]:
+    """Of start timestamps it only matters where they are: what needs them is skipped."""
+    for word in text.split():
+        match = _DURATIONS.fullmatch(word)
+        if match is None:
+            raise ValueError(f"unexpected {word!r} in start timestamps")
+        if word.startswith("_"):
+            yield from [Gap.OMITTED] * int(match.group(1) or 1)
+        else:
+            yield from _repeat(0.0, match.group(2))
