@@ -116,7 +116,7 @@ class Binary(Node):
     matching: Matching | None = None  # set when both sides are vectors
     return_bool: bool = False
 
-    @property
+    @cached_property
     def type(self) -> ValueType:
         both_scalar = self.lhs.type is ValueType.SCALAR and self.rhs.type is ValueType.SCALAR
         return ValueType.SCALAR if both_scalar else ValueType.VECTOR

@@ -87,7 +87,10 @@ class Engine:
             shared,
         )
         with np.errstate(all="ignore"):
-            value = evaluate(query.root, ev)
+            try:
+                value = evaluate(query.root, ev)
+            except RecursionError:
+                raise QueryLimitError("the expression is nested too deeply") from None
             if isinstance(value, Vector):
                 value = apply_drops(value)
             elif isinstance(value, Matrix):

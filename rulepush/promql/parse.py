@@ -36,7 +36,8 @@ _UNARY: Final = 5
 _RESERVED: Final = frozenset(
     ("and", "or", "unless", "atan2", "on", "ignoring", "group_left", "group_right", "bool"),
 )
-_MAX_DEPTH: Final = 200
+_MAX_DEPTH: Final = 200  # of nested expressions and of operators in a row: both become recursion
+_TOO_DEEP: Final = f"the expression is nested deeper than {_MAX_DEPTH} levels"
 _MAX_MS: Final = (1 << 63) - 1
 _NO_EXTENDED: Final = "the modifier %s (extended range selectors) is not supported"
 _NO_EXPRESSIONS: Final = "duration expressions are not supported"
@@ -44,7 +45,10 @@ _NO_EXPRESSIONS: Final = "duration expressions are not supported"
 
 def parse(text: str, functions: Mapping[str, Function]) -> ast.Node:
     """The tree of `text`; every function is in `functions` and every type fits. Raises ParseError."""
-    return _Parser(text, functions).whole()
+    try:
+        return _Parser(text, functions).whole()
+    except RecursionError:
+        raise error(text, 0, _TOO_DEEP) from None
 
 
 class _Parser:
@@ -107,7 +111,8 @@ class _Parser:
     def _expression(self, lowest: int) -> ast.Node:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise self._error(self._token.pos, f"the expression is nested deeper than {_MAX_DEPTH} levels")
+            raise self._error(self._token.pos, _TOO_DEEP)
+        chain = 0
         node = self._unary()
         while True:
             token = self._token
@@ -117,6 +122,9 @@ class _Parser:
                 break
             self._advance()
             node = self._binary(op, token, node, precedence)
+            chain += 1
+            if self._depth + chain > _MAX_DEPTH:
+                raise self._error(token.pos, _TOO_DEEP)
         self._depth -= 1
         return node
 
