@@ -12,6 +12,7 @@ from rulepush.errors import EvaluationError, RegexError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.regex import Match, Pattern, compile_regex
+from rulepush.promql.distinct import merge_duplicates
 from rulepush.promql.functions.registry import STRING, VECTOR, CallContext, Function, Signature, VectorFunction
 from rulepush.promql.values import Vector
 
@@ -63,12 +64,12 @@ def _label_join(ctx: CallContext, vector: Vector, target: str, separator: str, *
 
 def _relabelled(vector: Vector, index: LabelIndex, named: Sequence[int]) -> Vector:
     """The vector under other labels. Rows in `named` got a metric name that a late removal must keep. Rows that became
-    equal are merged, or refused, by the engine."""
+    equal are one series, which is an error where two of them meet."""
     drop = vector.drop_name
     if drop is not None and len(named):
         drop = drop.copy()
         drop[np.asarray(named, np.intp)] = False
-    return Vector(index, vector.values, vector.present, drop, vector.order)
+    return merge_duplicates(Vector(index, vector.values, vector.present, drop, vector.order))
 
 
 def expand(template: str, match: Match, pattern: Pattern) -> str:

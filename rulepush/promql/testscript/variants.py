@@ -6,12 +6,10 @@ from dataclasses import replace
 from typing import Final
 
 from rulepush.promql import ast
+from rulepush.promql.functions.time import CALENDAR
 
 # Calls whose result changes with the evaluation time even when their arguments do not.
-_UNSAFE: Final = frozenset(
-    ("days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year")
-    + ("predict_linear", "time", "timestamp", "start", "end", "step", "range")
-)
+_UNSAFE: Final = frozenset((*CALENDAR, "predict_linear", "time", "timestamp", "start", "end", "step", "range"))
 
 
 def pinned_variants(root: ast.Node, ts: int) -> list[tuple[str, int]]:
