@@ -54,6 +54,7 @@ class AlertTemplateData:
 
 class _Data(GoObject):
     TYPE = _DATA_TYPE
+    INTERFACE_FIELDS = frozenset({"Value"})
 
     def __init__(self, data: AlertTemplateData):
         self._fields: dict[str, object] = {

@@ -41,7 +41,7 @@ def _length(item: object) -> int:
         case Kind.MAP | Kind.SLICE:
             return len(item)  # type: ignore[arg-type]
         case Kind.INVALID:
-            raise CallError("len of nil pointer")
+            raise CallError("reflect: call of reflect.Value.Type on zero Value")
         case _:
             raise CallError(f"len of type {type_of(item)}")
 
@@ -148,7 +148,7 @@ def _joined(*args: object) -> str:
     """What html, js and urlquery escape: a string as it is, anything else as Sprint writes it."""
     if len(args) == 1 and isinstance(args[0], str):
         return str(args[0])
-    return sprint(["<no value>" if a is NO_VALUE else a for a in args])
+    return sprint(["<no value>" if a is NO_VALUE or a is None else a for a in args])
 
 
 _LEFT_RIGHT: Final = (VALUE, VALUE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rulepush.template.gofmt import format_value
-from rulepush.template.values import NO_VALUE, CallError, Kind, kind_of, type_of
+from rulepush.template.values import NO_VALUE, CallError, GoValue, Kind, kind_of, type_of
 
 _INCOMPATIBLE = "incompatible types for comparison"
 _INVALID = "invalid type for comparison"
@@ -19,6 +19,8 @@ _BASIC = {
 
 
 def _basic(value: object) -> str | None:
+    if isinstance(value, GoValue) and value.go_type.kind is Kind.POINTER:
+        return None
     return _BASIC.get(kind_of(value))
 
 

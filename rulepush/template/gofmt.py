@@ -43,6 +43,13 @@ def format_value(value: object) -> str:
     return _Printer(Flags(), "v").value(value, 0)
 
 
+def format_printed(value: object) -> str:
+    """What an action prints: `%v`, of what a pointer points to."""
+    if isinstance(value, GoObject) and value.go_type.kind is Kind.POINTER and value.go_string() is None:
+        return format_value(value).removeprefix("&")
+    return "<no value>" if value is NO_VALUE or value is None else format_value(value)
+
+
 def sprintf(form: str, args: Sequence[object]) -> str:
     """fmt.Sprintf."""
     return _Sprintf(form, args).run()
@@ -210,12 +217,13 @@ class _Printer:
 
     def value(self, value: object, depth: int) -> str:
         if value is None or value is NO_VALUE:
-            return self._nil()
+            return self._nil() if depth == 0 else "<nil>"
         go_type = type_of(value)
         if self.verb == "T":
             return self._text(go_type.name, "s")
         if self.verb == "p":
-            return self.bad_verb(value)
+            has_address = go_type.kind in (Kind.MAP, Kind.SLICE, Kind.POINTER)
+            return pad(_POINTER, self.flags) if has_address else self.bad_verb(value)
         stringer = self._stringer(value)
         if stringer is not None:
             return self._text(stringer, self.verb)

@@ -76,13 +76,11 @@ def format_float(value: float, verb: str, flags: Flags) -> str:
     if flags.sharp and verb not in "b" and not math.isinf(value) and not math.isnan(value):
         body = _sharp(body, verb, precision)
     not_finite = body in ("Inf", "NaN")
-    show_sign = sign == "-" or flags.plus or (body == "Inf" and (flags.plus or flags.plus_v))
-    if flags.plus_v and sign == "+":
-        show_sign = True
+    show_sign = sign == "-" or flags.plus
     prefix = sign if show_sign else " " if flags.space else ""
     if body == "Inf" and not prefix and sign == "+":
         prefix = "+"
-    if body == "NaN" and not (flags.plus or flags.plus_v or flags.space):
+    if body == "NaN" and not (flags.plus or flags.space):
         prefix = ""
     elif body == "NaN" and prefix == "-":
         prefix = "+"

@@ -44,6 +44,9 @@ def _go_reason(error: RegexError, pattern: str) -> str:
             reason = go + reason[len(theirs) :]
             break
     text, colon, fragment = reason.partition(": ")
+    if text.startswith("trailing backslash"):
+        fragment = ""
+        colon = ":"
     return f"{text}: `{fragment.replace('(?-s)', '', 1) if colon else pattern}`"
 
 

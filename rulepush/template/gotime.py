@@ -34,6 +34,12 @@ class Duration(GoValue, int):
         return format_go_duration(int(self))
 
 
+class DurationPointer(Duration):
+    """*time.Duration: what toDuration answers."""
+
+    TYPE = GoType("*time.Duration", Kind.POINTER, DURATION_TYPE)
+
+
 def format_go_duration(nanoseconds: int) -> str:
     """`1h15m30.918s`: Duration.String()."""
     if nanoseconds == 0:

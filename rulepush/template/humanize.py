@@ -12,7 +12,7 @@ from typing import Final
 from rulepush.model.floats import parse_float
 from rulepush.template.gofmt import sprintf
 from rulepush.template.goquote import quote
-from rulepush.template.gotime import Duration, Time
+from rulepush.template.gotime import Duration, DurationPointer, Time
 from rulepush.template.values import CallError, type_of
 
 _LARGE: Final = ("k", "M", "G", "T", "P", "E", "Z", "Y")
@@ -26,7 +26,7 @@ def to_float(value: object) -> float:
     """A number from a number, a text or a duration (its seconds). Raises CallError with Prometheus' text."""
     if isinstance(value, bool) or value is None:
         raise CallError(f"can't convert {'<nil>' if value is None else 'bool'} to float")
-    if isinstance(value, Duration):
+    if type(value) is Duration:
         return value / 1e9
     if type(value) in (int, float):
         return float(value)  # type: ignore[arg-type]
@@ -146,9 +146,9 @@ def to_time(value: object) -> Time:
     return _time_of(number)
 
 
-def to_duration(value: object) -> Duration:
+def to_duration(value: object) -> DurationPointer:
     """Seconds -> a duration with Go's methods."""
     nanoseconds = to_float(value) * 1e9
     if not math.isfinite(nanoseconds) or not _INT64_MIN <= nanoseconds < _INT64_MAX:
-        return Duration(_INT64_MIN)
-    return Duration(int(nanoseconds))
+        return DurationPointer(_INT64_MIN)
+    return DurationPointer(int(nanoseconds))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from rulepush.errors import TemplateError
-from rulepush.template.gofmt import format_value
+from rulepush.template.gofmt import format_printed, format_value
 from rulepush.template.goquote import quote
 from rulepush.template.limits import Budget, Limits, TemplateLimitError
 from rulepush.template.nodes import (
@@ -59,6 +59,9 @@ _MISSING: Final = object()
 """No value comes from the pipeline, as opposed to one that is nothing."""
 
 
+_NILABLE: Final = frozenset({Kind.INTERFACE, Kind.POINTER, Kind.MAP, Kind.SLICE})
+
+
 class TemplateExecError(TemplateError):
     """A template that failed while it ran."""
 
@@ -102,6 +105,13 @@ def _run(
         raise TemplateLimitError(f"template {quote(tree.name)} nests too deep") from None
 
 
+def _holds_interfaces(receiver: object, field: str) -> bool:
+    """Whether a field's or an element's own type is interface {}: Go's errors then name that."""
+    if isinstance(receiver, GoObject):
+        return field in receiver.INTERFACE_FIELDS
+    return isinstance(receiver, Mapping) and type_of(receiver).elem is ANY
+
+
 class _State:
     """One running template: its variables, and the node an error would name."""
 
@@ -137,7 +147,7 @@ class _State:
             value = self._pipeline(dot, node.pipe)
             if not node.pipe.decl:
                 self._node = node
-                self._budget.write(format_value(value) if value is not NO_VALUE else "<no value>")
+                self._budget.write(format_printed(value))
         elif isinstance(node, ListNode):
             self._enter()
             for child in node.nodes:
@@ -312,13 +322,24 @@ class _State:
     def _field_chain(
         self, dot: object, receiver: object, node: Node, idents: Sequence[str], args: Sequence[Node], final: object
     ) -> object:
+        declared: GoType | None = None
         for ident in idents[:-1]:
-            receiver = self._field(dot, ident, node, (), _MISSING, receiver)
-        return self._field(dot, idents[-1], node, args, final, receiver)
+            inner = self._field(dot, ident, node, (), _MISSING, receiver, declared)
+            declared = ANY if _holds_interfaces(receiver, ident) else None
+            receiver = inner
+        return self._field(dot, idents[-1], node, args, final, receiver, declared)
 
     def _field(
-        self, dot: object, name: str, node: Node, args: Sequence[Node], final: object, receiver: object
+        self,
+        dot: object,
+        name: str,
+        node: Node,
+        args: Sequence[Node],
+        final: object,
+        receiver: object,
+        declared: GoType | None,
     ) -> object:
+        """A method, a field, or an element of a map. `declared` is the receiver's type where it is an interface."""
         if receiver is NO_VALUE:
             return NO_VALUE
         if receiver is None:
@@ -340,7 +361,7 @@ class _State:
             if name in receiver:
                 return receiver[name]
             return zero_of(type_of(receiver).elem)
-        raise self._error(f"can't evaluate field {name} in type {type_of(receiver)}")
+        raise self._error(f"can't evaluate field {name} in type {declared or type_of(receiver)}")
 
     # -- calls
 
@@ -425,8 +446,8 @@ class _State:
         if isinstance(node, DotNode):
             return self._validate(dot, param)
         if isinstance(node, NilNode):
-            if param is None or param.kind in (Kind.INTERFACE, Kind.POINTER, Kind.MAP, Kind.SLICE) or param is VALUE:
-                return None
+            if param is None or param.kind in _NILABLE or param is VALUE:
+                return zero_of(param)
             raise self._error(f"cannot assign nil to {param}")
         if isinstance(node, FieldNode):
             return self._validate(self._field_chain(dot, dot, node, node.idents, (node,), _MISSING), param)
@@ -471,8 +492,8 @@ class _State:
         if value is NO_VALUE:
             if param is None or param is VALUE:
                 return value
-            if param.kind in (Kind.INTERFACE, Kind.POINTER, Kind.MAP, Kind.SLICE):
-                return None
+            if param.kind in _NILABLE:
+                return zero_of(param)
             raise self._error(f"invalid value; expected {param}")
         if param is None or assignable(value, param):
             return value

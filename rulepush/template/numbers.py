@@ -26,7 +26,10 @@ def char_constant(pos: int, text: str) -> NumberNode:
     try:
         char = unquote(text)
     except ValueError:
-        raise ValueError(f"malformed character constant: {text}") from None
+        inner = text[1:-1]
+        if inner and not inner.startswith("\\"):  # more than one character
+            raise ValueError(f"malformed character constant: {text}") from None
+        raise
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:
         code -= 0xDC00  # '\xff' is the byte

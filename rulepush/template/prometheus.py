@@ -56,6 +56,12 @@ class QuerySample(GoObject):
         return {"Labels": GoMap(self.labels, STRING_MAP), "Value": self.value}
 
 
+def _not_nil(sample: QuerySample | None) -> QuerySample:
+    if sample is None:
+        raise CallError("runtime error: invalid memory address or nil pointer dereference")
+    return sample
+
+
 def _first(result: GoSlice) -> object:
     if not len(result):
         raise CallError("first() called on vector with no elements")
@@ -89,6 +95,18 @@ def title(text: str) -> str:
         out.append(char.title() if _separates(previous) and len(char.title()) == 1 else char)
         previous = char
     return "".join(out)
+
+
+def to_upper(text: str) -> str:
+    """strings.ToUpper: character by character, so that a character never becomes two (ß stays)."""
+    if text.isascii():
+        return text.upper()
+    return "".join(c.upper() if len(c.upper()) == 1 else c.title() if len(c.title()) == 1 else c for c in text)
+
+
+def to_lower(text: str) -> str:
+    """strings.ToLower: character by character."""
+    return text.lower() if text.isascii() else "".join(c.lower()[0] for c in text)
 
 
 def _separates(char: str) -> bool:
@@ -177,7 +195,7 @@ STATIC_FUNCTIONS: Final[Mapping[str, Function]] = {
     "humanizeDuration": Function(humanize_duration, (ANY,)),
     "humanizePercentage": Function(humanize_percentage, (ANY,)),
     "humanizeTimestamp": Function(humanize_timestamp, (ANY,)),
-    "label": Function(lambda label, sample: sample.labels.get(label, ""), (STRING, SAMPLE_TYPE)),
+    "label": Function(lambda label, sample: _not_nil(sample).labels.get(label, ""), (STRING, SAMPLE_TYPE)),
     "match": Function(_match, (STRING, STRING)),
     "parseDuration": Function(_parse_duration, (STRING,)),
     "reReplaceAll": Function(_replace, (STRING, STRING, STRING)),
@@ -185,16 +203,16 @@ STATIC_FUNCTIONS: Final[Mapping[str, Function]] = {
     "sortByLabel": Function(_sort_by_label, (STRING, RESULT_TYPE)),
     "stripDomain": Function(strip_domain, (STRING,)),
     "stripPort": Function(strip_port, (STRING,)),
-    "strvalue": Function(lambda sample: sample.labels.get("__value__", ""), (SAMPLE_TYPE,)),
+    "strvalue": Function(lambda sample: _not_nil(sample).labels.get("__value__", ""), (SAMPLE_TYPE,)),
     "tableLink": Function(table_link, (STRING,)),
     "tmpl": Function(_no_call, (STRING, ANY), runs_template=True),
     "title": Function(title, (STRING,)),
     "toDuration": Function(to_duration, (ANY,)),
-    "toLower": Function(lambda text: text.lower(), (STRING,)),
+    "toLower": Function(to_lower, (STRING,)),
     "toTime": Function(to_time, (ANY,)),
-    "toUpper": Function(lambda text: text.upper(), (STRING,)),
+    "toUpper": Function(to_upper, (STRING,)),
     "urlQueryEscape": Function(url_escape, (STRING,)),
-    "value": Function(lambda sample: sample.value, (SAMPLE_TYPE,)),
+    "value": Function(lambda sample: _not_nil(sample).value, (SAMPLE_TYPE,)),
 }
 
 

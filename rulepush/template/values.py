@@ -112,6 +112,8 @@ class GoString(GoValue, str):
 class GoObject(GoValue):
     """A struct, or a pointer to one (TYPE.kind POINTER, TYPE.elem the struct). `fields` in the order of declaration."""
 
+    INTERFACE_FIELDS: ClassVar[frozenset[str]] = frozenset()  # those declared as interface {}
+
     def fields(self) -> Mapping[str, object]:
         raise NotImplementedError
 
