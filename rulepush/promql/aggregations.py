@@ -139,11 +139,14 @@ def _max(x: Floats, mask: Bools | None) -> Floats:
 
 
 def _stdvar(x: Floats, mask: Bools | None) -> Floats:
+    # Relative to one of the values, so that equal values have a variance of exactly 0, as in Welford's recurrence.
     sizes = _sizes(x, mask)
-    mean = (x if mask is None else np.where(mask, x, 0.0)).sum(axis=1) / sizes
-    delta = x - mean[:, None]
-    if mask is not None:
-        delta = np.where(mask, delta, 0.0)
+    if mask is None:
+        delta = x - x[:, :1]
+        delta -= (delta.sum(axis=1) / sizes)[:, None]
+    else:
+        delta = np.where(mask, x - np.take_along_axis(x, mask.argmax(axis=1)[:, None], axis=1), 0.0)
+        delta = np.where(mask, delta - (delta.sum(axis=1) / sizes)[:, None], 0.0)
     variance: Floats = np.einsum("ij,ij->i", delta, delta) / sizes
     return variance
 

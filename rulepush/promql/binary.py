@@ -156,6 +156,9 @@ def _combined(
     dropped: Bools | None = None
     if many.drop_name is not None and node.op not in ARITHMETIC:
         dropped = many.drop_name[match.many] & (match.many >= 0)
+    one_to_one = matching.card is Card.ONE_TO_ONE
+    if match.clash is not None and one_to_one:  # an error even if the comparison leaves none of them
+        _reject_clashes(match.clash, present, _EXPLICIT)
     if node.op in ARITHMETIC:
         values = ARITHMETIC[node.op](left, right)
     else:
@@ -164,8 +167,8 @@ def _combined(
             values = holds.astype(np.float64)
         else:
             values, present = left, present & holds
-    if match.clash is not None:
-        _reject_clashes(match.clash, present, matching)
+    if match.clash is not None and not one_to_one:
+        _reject_clashes(match.clash, present, _UNIQUE)
     return Vector(match.index, values, present, dropped)
 
 
@@ -206,12 +209,12 @@ def _filled(
     return left, right, present
 
 
-def _reject_clashes(clash: Rows, present: Bools, matching: Matching) -> None:
+def _reject_clashes(clash: Rows, present: Bools, message: str) -> None:
     """Two results of one match group at one step (one-to-one), or two with the same labels (group_left)."""
     counts = np.zeros((int(clash.max()) + 1, present.shape[1]), np.int64)
     np.add.at(counts, clash, present)
     if (counts > 1).any():
-        raise EvaluationError(_EXPLICIT if matching.card is Card.ONE_TO_ONE else _UNIQUE)
+        raise EvaluationError(message)
 
 
 def _reject_twins(groups: Groups, matching: Matching, one: Vector) -> None:
