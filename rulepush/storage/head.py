@@ -14,7 +14,7 @@ from rulepush.model.sample import Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
 from rulepush.storage.selection import Querier, Selection
-from rulepush.storage.table import AppendOutcome, Floats, Int64s, Table
+from rulepush.storage.table import AppendOutcome, Floats, Rows, Table
 
 _UNWANTED_REMEMBERED: Final = 65_536
 
@@ -22,7 +22,7 @@ _UNWANTED_REMEMBERED: Final = 65_536
 class Recorder(Protocol):
     """Is told of every kept sample: the journal."""
 
-    def wrote(self, table: Table, rows: Int64s, ts: int, values: Floats) -> None:
+    def wrote(self, table: Table, rows: Rows, ts: int, values: Floats) -> None:
         """values[k] went into k rows of `table` at `ts`. The arrays will not change afterwards."""
         ...
 
@@ -89,7 +89,7 @@ class Head:
         append = self.append
         return Counter([append(s.labels, s.ts, s.value) for s in samples])
 
-    def append_rows(self, table: Table, rows: Int64s, ts: int, values: Floats) -> tuple[int, int]:
+    def append_rows(self, table: Table, rows: Rows, ts: int, values: Floats) -> tuple[int, int]:
         """values[k] at one `ts` into k different rows: the way of a scrape. Returns (out of order, duplicate)."""
         refused = table.append_rows(rows, ts, values)
         self.version += 1

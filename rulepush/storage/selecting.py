@@ -12,7 +12,7 @@ from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher
 from rulepush.storage.selection import EMPTY_SELECTION, Selection
-from rulepush.storage.table import Int64s, Table
+from rulepush.storage.table import Rows, Table, as_rows
 
 _REMEMBERED: Final = 4096  # selectors a table, and of the head; the rules' own fit, API queries come and go
 
@@ -28,7 +28,7 @@ class _Rows:
     seen: int  # rows looked at so far
     rows: list[int]
     index: LabelIndex
-    where: slice | Int64s  # a slice when the rows are consecutive, so that the selection is a view
+    where: Rows  # a slice when the rows are consecutive, so that the selection is a view
 
 
 class TableSelector:
@@ -73,14 +73,8 @@ class TableSelector:
         index = known.index if known is not None and known.index.labels == labels else LabelIndex(labels)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        made = self._known[matchers] = _Rows(table.version, table.layout, len(table), rows, index, _where(rows))
+        made = self._known[matchers] = _Rows(table.version, table.layout, len(table), rows, index, as_rows(rows))
         return made
-
-
-def _where(rows: list[int]) -> slice | Int64s:
-    if rows and rows[-1] - rows[0] + 1 == len(rows):
-        return slice(rows[0], rows[-1] + 1)
-    return np.array(rows, np.int64) if rows else slice(0, 0)
 
 
 class Joiner:

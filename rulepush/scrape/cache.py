@@ -1,0 +1,212 @@
+"""SeriesCache: what a target's lines mean, learned once a series.
+
+A dict leads from the raw bytes of a line before its value to its series, or to "not wanted" or "dropped". Over it lies
+the Plan for a body whose series come in the same order as before. Nothing of a body is appended unless all of it
+parses and keeps to the limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import numpy as np
+
+from rulepush.errors import ExpositionError, ScrapeError
+from rulepush.exposition import Format, Metadata, ParsedSample, parse_body
+from rulepush.model.labels import Labels
+from rulepush.model.sample import Sample
+from rulepush.model.stale import STALE
+from rulepush.scrape.interner import Interner
+from rulepush.scrape.plan import Counts, Placement, Plan, Series
+from rulepush.scrape.reading import Body, read_body
+from rulepush.scrape.sample_labels import SampleRules, sample_labels
+from rulepush.storage.head import Head
+from rulepush.storage.table import AppendOutcome
+
+# Prometheus refuses timestamps further ahead than this (scrape.go maxAheadTime).
+MAX_AHEAD_MS: Final = 10 * 60 * 1000
+
+Sink = Callable[[Sequence[Sample]], None]
+
+
+class Verdict(Enum):
+    """Lines whose values go nowhere."""
+
+    NOT_WANTED = "no rule needs it"
+    DROPPED = "metric_relabel_configs dropped it"
+
+
+Entry = Series | Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of a body. With an `error`, nothing of it was appended."""
+
+    counts: Counts
+    added: int = 0  # series that the body before did not have
+    late: int = 0  # out of order, or too far ahead
+    duplicates: int = 0
+    error: str = ""
+
+
+class SeriesCache:
+    """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away."""
+
+    def __init__(
+        self, head: Head, target: Labels, rules: SampleRules, interner: Interner | None = None, sink: Sink | None = None
+    ):
+        """`sink`, when set, gets every sample of every scrape, wanted or not, stale markers included."""
+        self._head = head
+        self._target = target
+        self._rules = rules
+        self._interner = interner or Interner()
+        self._sink = sink
+        self._epoch = head.epoch
+        self._format = Format.TEXT
+        self._entries: dict[bytes, Entry] = {}
+        self._series: dict[Labels, Series] = {}
+        self._silent: dict[bytes, None] = {}
+        self._plan: Plan | None = None
+        self._passing: list[tuple[Series, int]] = []  # for the sink: who takes which value of the plan
+        self._live: dict[Series, None] = {}  # who gets a stale marker when it goes
+        self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
+
+    def ingest(self, body: bytes, fmt: Format, ts: int) -> Ingested:
+        """Take in the body of a scrape at `ts`."""
+        if self._epoch != self._head.epoch or fmt is not self._format:
+            self._forget(fmt)
+        if not body:
+            self.end(ts)
+            return Ingested(Counts())
+        lines = body.split(b"\n")
+        plan = self._plan
+        values = None if plan is None else plan.values(lines)
+        if plan is not None and values is not None:
+            late, duplicates = plan.placement.append(ts, values)
+            self._live = plan.live
+            if self._sink is not None:
+                self._sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
+            return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
+        try:
+            read = read_body(body, lines, fmt, self._entries, self._silent, self._resolve)
+        except ExpositionError as e:
+            before = sum(1 for line in lines[: e.line - 1] if line and not line.startswith(b"#"))
+            return Ingested(Counts(before), error=str(e))
+        except ScrapeError as e:
+            return Ingested(Counts(), error=str(e))
+        return self._take(read, lines, ts)
+
+    def end(self, ts: int) -> int:
+        """Write stale markers for all series of the last good body. Returns how many there were."""
+        live, self._live = self._live, {}
+        return self._mark_stale(live, ts)
+
+    def metadata(self) -> dict[str, Metadata]:
+        """TYPE, HELP and UNIT of the last good body, by metric family."""
+        comments = [line for line in self._silent if line.startswith(b"# ") and line != b"# EOF"]
+        tail = [b"# EOF"] if self._format is Format.OPENMETRICS else []
+        try:
+            return parse_body(b"\n".join([*comments, *tail]) + b"\n", self._format).metadata
+        except ExpositionError:  # a comment that only looks like one, inside a quoted string with newlines
+            return {}
+
+    def _forget(self, fmt: Format) -> None:
+        """The demand or the format is new: every verdict is void. Who is live stays known."""
+        self._format, self._epoch = fmt, self._head.epoch
+        self._seen = frozenset(self._entries)
+        self._entries, self._silent, self._plan, self._passing = {}, {}, None, []
+
+    def _resolve(self, sample: ParsedSample) -> Entry:
+        """What a line that was not seen before means. Raises ScrapeError at a limit."""
+        rules, demand = self._rules, self._head.demand
+        if self._sink is None and rules.only_names_matter and not demand.wants_name(sample.name):
+            return Verdict.NOT_WANTED
+        labels = sample_labels(sample.pairs, self._target, rules)
+        if labels is None:
+            return Verdict.DROPPED
+        if self._sink is None and not demand.wants(labels):
+            return Verdict.NOT_WANTED
+        known = self._series.get(labels)
+        if known is not None:
+            return known
+        labels = Labels(self._interner.pairs(labels))
+        made = self._series[labels] = Series(labels)
+        return made
+
+    def _take(self, read: Body[Entry], lines: list[bytes], ts: int) -> Ingested:
+        """Append a body that was read the long way, and learn from it."""
+        rules = self._rules
+        post = duplicates = 0
+        live: dict[Series, None] = {}
+        placed: dict[Series, int] = {}
+        timed: list[tuple[Series, int, float]] = []
+        times = read.times if rules.honor_timestamps else {}
+        for position, entry in enumerate(read.entries):
+            if isinstance(entry, Verdict):
+                post += entry is Verdict.NOT_WANTED
+                continue
+            post += 1
+            if position in times:
+                timed.append((entry, times[position], float(read.values[position])))
+                if rules.track_timestamps_staleness:
+                    live[entry] = None
+            elif entry in placed:
+                duplicates += 1  # the first one counts
+            else:
+                placed[entry] = position
+                live[entry] = None
+        if rules.sample_limit and post - duplicates > rules.sample_limit:
+            return Ingested(Counts(len(read.keys), post), error="sample limit exceeded")
+        counts = Counts(len(read.keys), post, len(placed) + len(timed), duplicates)
+        placement = Placement(self._head, list(placed.items()))
+        late, same = placement.append(ts, read.values)
+        late += self._append_timed(timed, ts)
+        gone = [series for series in self._live if series not in live]
+        if self._sink is not None:
+            self._sink(
+                [Sample(s.labels, ts, float(read.values[i])) for s, i in placed.items()]
+                + [Sample(s.labels, t, v) for s, t, v in timed]
+            )
+        self._mark_stale(gone, ts)
+        self._live = live
+        added = self._learn(read)
+        if read.regular and read.keys:
+            raw = self._interner.raw
+            self._plan = Plan(lines, read.at, [raw(key) for key in read.keys], placement, live, counts)
+            self._passing = list(placed.items()) if self._sink is not None else []
+        else:
+            self._plan = None
+        return Ingested(counts, added, late, duplicates + same)
+
+    def _learn(self, read: Body[Entry]) -> int:
+        """Remember the lines of this body, and only those. Returns how many series are new."""
+        before, raw = self._entries, self._interner.raw
+        self._entries = dict(zip(map(raw, read.keys), read.entries, strict=True))
+        self._silent = {raw(line): None for line in read.silent}
+        self._series = {e.labels: e for e in read.entries if isinstance(e, Series)}
+        seen, self._seen = self._seen, frozenset()
+        fresh = self._entries.keys() - before.keys() - seen
+        return sum(1 for key in fresh if self._entries[key] is not Verdict.DROPPED)
+
+    def _append_timed(self, timed: Iterable[tuple[Series, int, float]], ts: int) -> int:
+        """Samples with timestamps of their own. Returns how many were refused."""
+        refused = 0
+        for series, time, value in timed:
+            if time > ts + MAX_AHEAD_MS:
+                refused += 1
+                continue
+            outcome = self._head.append(series.labels, time, value)
+            refused += outcome in (AppendOutcome.OUT_OF_ORDER, AppendOutcome.DUPLICATE)
+        return refused
+
+    def _mark_stale(self, gone: Iterable[Series], ts: int) -> int:
+        placed = [(series, 0) for series in gone]
+        if placed:
+            Placement(self._head, placed).append(ts, np.array([STALE]))
+            if self._sink is not None:
+                self._sink([Sample(series.labels, ts, STALE) for series, _ in placed])
+        return len(placed)
