@@ -13,7 +13,7 @@ from rulepush.config.read_alerting import read_alerting
 from rulepush.config.read_scrape import read_global, read_scrape_config
 from rulepush.config.read_sending import read_push_receiver, read_pushgateways, read_remote_writes
 from rulepush.config.sections import Config, GlobalConfig, Keep, ScrapeConfig, StorageConfig
-from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, kind, line_of, read_yaml
+from rulepush.config.yaml_nodes import MapReader, Reading, Refers, SourceFile, kind, line_of, read_yaml
 from rulepush.errors import ConfigError
 
 _RULE_PATH: Final = re.compile(r"[^*]*(\*[^/]*)?")  # Prometheus allows * in the last part of a path only
@@ -72,6 +72,7 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Config:
         push_receiver=push_receiver,
         ignored=tuple(source.reading.ignored),
         warnings=tuple(source.reading.warnings),
+        references=tuple(source.reading.references),
         rendered="\n".join([source.render(root), *rendered_jobs]),
     )
 
@@ -126,7 +127,7 @@ def _globs(m: MapReader, key: str) -> tuple[str, ...]:
         if not _RULE_PATH.fullmatch(pattern):
             what = "rule" if key == "rule_files" else "scrape config"
             m.problem(f'invalid {what} file path "{pattern}"', key)
-    return tuple(m.source.resolve(p) for p in patterns)
+    return m.patterns(key, Refers.RULES if key == "rule_files" else Refers.JOBS)
 
 
 def expand_globs(patterns: tuple[str, ...]) -> tuple[str, ...]:

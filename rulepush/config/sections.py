@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from rulepush.config.yaml_nodes import Reference
 from rulepush.discovery.groups import SdConfig
 from rulepush.discovery.relabel import RelabelConfig
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
@@ -202,6 +203,7 @@ class Config:
     `rule_globs`   the globs themselves, absolute
     `ignored`      keys that are known and have no effect here: to be reported once
     `warnings`     what is allowed, and probably not meant
+    `references`   every path it names, for `check config`
     `rendered`     the file as YAML with its secrets masked; see `render`
     """
 
@@ -217,4 +219,5 @@ class Config:
     push_receiver: PushReceiverConfig = PushReceiverConfig()
     ignored: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
     rendered: str = ""

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -39,6 +40,26 @@ _SIZE_UNITS: Final = {"B": 0} | {p + s: 10 * (i + 1) for i, p in enumerate("KMGT
 _SIZE: Final = re.compile(r"([0-9]*\.?[0-9]*)([A-Za-z]+)")
 
 
+class Refers(Enum):
+    """What a path in a configuration stands for."""
+
+    CREDENTIALS = "credentials"
+    RULES = "rules"
+    JOBS = "jobs"
+    TARGETS = "targets"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A path that a configuration names: where it names it, and the path (or pattern), absolute."""
+
+    file: str
+    line: int
+    key: str
+    path: str
+    refers: Refers
+
+
 @dataclass(slots=True)
 class Reading:
     """What was found while a configuration, with all its files, was read."""
@@ -46,6 +67,7 @@ class Reading:
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -296,8 +318,32 @@ class MapReader:
         return self._converted(key, default, "a size such as 512KB or 10MB", parse_size)
 
     def path(self, key: str) -> str:
-        """A path, relative ones resolved against the file's directory; "" when absent."""
-        return self.source.resolve(self.text(key))
+        """The path of a file with credentials, resolved against the file's directory; "" when absent."""
+        path = self.source.resolve(self.text(key))
+        if path:
+            self._refer(key, self.line_at(key), path, Refers.CREDENTIALS)
+        return path
+
+    def paths(self, key: str) -> tuple[str, ...]:
+        """A list of files with credentials."""
+        return self.patterns(key, Refers.CREDENTIALS)
+
+    def target_files(self, key: str) -> tuple[str, ...]:
+        """A list of patterns of files with targets."""
+        return self.patterns(key, Refers.TARGETS)
+
+    def patterns(self, key: str, refers: Refers) -> tuple[str, ...]:
+        """A list of paths or patterns, resolved against the file's directory."""
+        node = self.value(key)
+        resolved = tuple(self.source.resolve(text) for text in self.texts(key))
+        lines = [line_of(n) for n in node.value] if isinstance(node, yaml.SequenceNode) else []
+        for path, line in zip(resolved, lines, strict=False):
+            self._refer(key, line, path, refers)
+        return resolved
+
+    def _refer(self, key: str, line: int, path: str, refers: Refers) -> None:
+        reference = Reference(self.source.name, line, self._path(key), path, refers)
+        self.source.reading.references.append(reference)
 
     def one_of(self, key: str, allowed: Sequence[str], default: str) -> str:
         """One of the given texts."""

@@ -46,7 +46,7 @@ def read_file_sd(m: MapReader) -> FileSdConfig:
     for name in files:
         if not _PATTERN.fullmatch(name):
             m.problem(f'path name "{name}" is not valid for file discovery', "files")
-    config = FileSdConfig(tuple(m.source.resolve(f) for f in files), m.duration("refresh_interval", 300_000) or 300_000)
+    config = FileSdConfig(m.target_files("files"), m.duration("refresh_interval", 300_000) or 300_000)
     m.finish()
     return config
 

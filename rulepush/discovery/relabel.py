@@ -50,7 +50,7 @@ _NEEDS_TARGET: Final = (
     Action.KEEP_EQUAL,
     Action.DROP_EQUAL,
 )
-_NO_REPLACEMENT: Final = (Action.LOWERCASE, Action.UPPERCASE, Action.KEEP_EQUAL, Action.DROP_EQUAL)
+_ONLY_EQUAL: Final = "{} action requires only 'source_labels' and `target_label`, and no other fields"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class RelabelConfig:
             found.append(f"{_quoted(self.replacement)} is invalid 'replacement' for labelmap action")
         odd = self.modulus or self.separator != DEFAULT_SEPARATOR or self.replacement != DEFAULT_REPLACEMENT
         if action in (Action.KEEP_EQUAL, Action.DROP_EQUAL) and (odd or self.regex != DEFAULT_REGEX):
-            found.append(f"{action.value} action requires only 'source_labels' and `target_label`, and no other fields")
+            found.append(_ONLY_EQUAL.format(action.value))
         if action in (Action.LABEL_DROP, Action.LABEL_KEEP) and (odd or self.source_labels or target):
             found.append(f"{action.value} action requires only 'regex', and no other fields")
         return found
@@ -322,6 +322,9 @@ def _read(m: MapReader, legacy_names: bool) -> RelabelConfig | None:
             m.has(key)
         config = None
     m.finish()
-    for fault in config.faults() if config else ():
+    faults = config.faults() if config else []
+    if config and config.action in (Action.KEEP_EQUAL, Action.DROP_EQUAL) and m.has("regex") and not faults:
+        faults.append(_ONLY_EQUAL.format(config.action.value))
+    for fault in faults:
         m.problem(fault, "action" if m.has("action") else None)
     return config

@@ -293,7 +293,7 @@ def _read_headers(m: MapReader) -> tuple[HTTPHeader, ...]:
             outer.problem(f'setting header "{name}" is not allowed', name)
         inner = outer.section(name)
         if inner is not None:
-            files = tuple(m.source.resolve(f) for f in inner.texts("files"))
+            files = inner.paths("files")
             headers.append(HTTPHeader(name, inner.texts("values"), inner.secrets("secrets"), files))
             inner.finish()
     return tuple(headers)

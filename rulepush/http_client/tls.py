@@ -9,6 +9,7 @@ from typing import Final
 
 from rulepush.http_client.config import TLSConfig
 from rulepush.http_client.files import CredentialsError, Stamp, stamp
+from rulepush.model.secret import Secret
 
 _VERSIONS: Final = {
     "TLS10": ssl.TLSVersion.TLSv1,
@@ -71,14 +72,20 @@ def _load_system_roots(context: ssl.SSLContext) -> None:
 
 
 def _load_client_certificate(context: ssl.SSLContext, config: TLSConfig) -> None:
-    cert, cert_fd = _as_path(config.cert, config.cert_file)
-    key, key_fd = _as_path(config.key.reveal(), config.key_file)
     where = f"{config.cert_file or 'cert'} and {config.key_file or 'key'}"
     try:
-        # A key with a passphrase would make OpenSSL ask on the terminal.
-        context.load_cert_chain(cert, key, password=lambda: "")
+        load_certificate(context, config.cert, config.cert_file, config.key, config.key_file)
     except (OSError, ValueError) as e:
         raise CredentialsError(f"unable to use client certificate {where}: {_reason(e)}") from None
+
+
+def load_certificate(context: ssl.SSLContext, cert: str, cert_file: str, key: Secret, key_file: str) -> None:
+    """Give a context its own certificate, from PEM texts or from files. Raises OSError (ssl.SSLError) or ValueError."""
+    cert_path, cert_fd = _as_path(cert, cert_file)
+    key_path, key_fd = _as_path(key.reveal(), key_file)
+    try:
+        # A key with a passphrase would make OpenSSL ask on the terminal.
+        context.load_cert_chain(cert_path, key_path, password=lambda: "")
     finally:
         for fd in (cert_fd, key_fd):
             if fd is not None:

@@ -1,0 +1,155 @@
+"""`rulepush check config`: every problem of a configuration and of what it names, or what it amounts to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+
+from rulepush.config import Config, load_config
+from rulepush.config.references import check_references
+from rulepush.config.sections import AlertmanagerConfig, Keep, ScrapeConfig
+from rulepush.discovery.groups import ADDRESS, SdConfig
+from rulepush.discovery.relabel import RelabelConfig, relabel
+from rulepush.discovery.static import StaticConfig
+from rulepush.errors import ConfigError, Problem
+from rulepush.model.durations import format_duration
+from rulepush.model.labels import JOB, Labels
+
+_LINT_FATAL_EXIT = 3  # promtool's
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """promtool's flags."""
+    p = subparsers.add_parser("config", help="check a configuration file and what it refers to", description=__doc__)
+    p.add_argument("files", nargs="+", metavar="FILE", help="configuration files")
+    p.add_argument("--syntax-only", action="store_true", help="check the file alone, not the files that it refers to")
+    p.add_argument("--lint", choices=["all", "duplicate-rules", "none"], default="duplicate-rules")
+    p.add_argument("--lint-fatal", action="store_true", help="what the lint finds makes the exit code 3")
+    p.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when every file can be used, 1 when one cannot, 3 when --lint-fatal and a lint finds something."""
+    codes = [_check(path, args) for path in args.files]
+    return next((code for code in (1, _LINT_FATAL_EXIT) if code in codes), 0)
+
+
+def _check(path: str, args: argparse.Namespace) -> int:
+    try:
+        config = load_config(path)
+    except ConfigError as e:
+        return _failed(path, e.problems)
+    if args.syntax_only:
+        print(f"{path}: the syntax is valid")
+        return 0
+    problems, warnings = check_references(config)
+    lines, rule_problems, lint = _rules(config, args.lint)
+    problems += rule_problems
+    for warning in (*warnings, *(Problem(path, 0, w) for w in config.warnings), *lint):
+        print(f"warning: {warning}", file=sys.stderr)
+    if problems:
+        return _failed(path, problems)
+    print(f"{path}: valid")
+    for line in (*_jobs(config), *_alertmanagers(config), *_sending(config), *lines):
+        print(f"  {line}")
+    if config.ignored:
+        print("  ignored, they change no alert: " + ", ".join(config.ignored))
+    return _LINT_FATAL_EXIT if lint and args.lint_fatal else 0
+
+
+def _failed(path: str, problems: Sequence[Problem]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}", file=sys.stderr)
+    return 1
+
+
+def _jobs(config: Config) -> Iterable[str]:
+    jobs = config.scrape_configs
+    yield f"{_number(len(jobs), 'job')}"
+    for job in jobs:
+        every = f"every {format_duration(job.scrape_interval_ms)}"
+        yield f"  {job.job_name}: {_discovered(job.sd_configs, job.relabel_configs, job)}, {every}"
+
+
+def _alertmanagers(config: Config) -> Iterable[str]:
+    managers = config.alerting.alertmanagers
+    yield f"{_number(len(managers), 'Alertmanager entry', 'Alertmanager entries')}" + (
+        "" if managers else ": alerts are only logged"
+    )
+    for manager in managers:
+        yield f"  {_discovered(manager.sd_configs, manager.relabel_configs, manager)}, {manager.scheme}"
+
+
+def _discovered(
+    configs: Sequence[SdConfig], relabelling: Sequence[RelabelConfig], owner: ScrapeConfig | AlertmanagerConfig
+) -> str:
+    """`3 static targets (1 dropped by relabelling), dns discovery`."""
+    found = [t for c in configs if isinstance(c, StaticConfig) for t in c.group().merged()]
+    parts = []
+    if found:
+        kept = [t for t in found if relabel(_with_defaults(t, owner), relabelling) is not None]
+        dropped = f" ({len(found) - len(kept)} dropped by relabelling)" if len(kept) < len(found) else ""
+        parts.append(_number(len(found), "static target") + dropped)
+        if len(found) <= 3 and not dropped:
+            parts[-1] = ", ".join(t.get(ADDRESS) for t in found)
+    kinds = sorted({c.kind for c in configs if not isinstance(c, StaticConfig)})
+    parts += [f"{kind} discovery" for kind in kinds]
+    return ", ".join(parts) or "no targets"
+
+
+def _with_defaults(target: Labels, owner: ScrapeConfig | AlertmanagerConfig) -> Labels:
+    """The labels that relabelling sees, as far as rules look at them."""
+    defaults = {"__scheme__": owner.scheme}
+    if isinstance(owner, ScrapeConfig):
+        defaults |= {JOB: owner.job_name, "__metrics_path__": owner.metrics_path}
+        defaults["__scrape_interval__"] = format_duration(owner.scrape_interval_ms)
+        defaults["__scrape_timeout__"] = format_duration(owner.scrape_timeout_ms)
+        defaults |= {f"__param_{name}": values[0] for name, values in owner.params if values}
+    return Labels(defaults | target.as_dict())
+
+
+def _sending(config: Config) -> Iterable[str]:
+    for write in config.remote_write:
+        yield f"remote write {write.name}: {write.protobuf_message.value}"
+    for gateway in config.pushgateways:
+        yield f"pushgateway {gateway.name}: jobs {', '.join(gateway.jobs)}"
+
+
+def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[str]]:
+    """What to print about the rules, their problems, and what the lint finds."""
+    # Imported here: --syntax-only needs no PromQL.
+    from rulepush.rules.lint import duplicate_rules
+    from rulepush.rules.rulefmt import read_rule_file
+    from rulepush.rules.specs import AlertingSpec, demanded
+    from rulepush.storage.demand import Demand
+
+    files = [read_rule_file(path) for path in config.rule_files]
+    problems = [p for file in files for p in file.problems]
+    if problems:
+        return [], problems, []
+    groups = [group for file in files for group in file.groups]
+    rules = [rule for group in groups for rule in group.rules]
+    alerts = sum(isinstance(rule, AlertingSpec) for rule in rules)
+    lines = [
+        f"{_number(len(files), 'rule file')}: {_number(len(groups), 'group')}, "
+        f"{_number(alerts, 'alert')}, {_number(len(rules) - alerts, 'recording rule')}"
+    ]
+    lines += [f"  {file.name}: {_number(file.rule_count, 'rule')}" for file in files]
+    demands = demanded(groups, config.global_.rule_query_offset_ms)
+    if config.storage.keep is Keep.ALL:
+        demand = Demand.keep_all(config.storage.retention_ms, demands)
+        lines.append(
+            f"kept: every series, for {format_duration(config.storage.retention_ms)}; and for the rules at least:"
+        )
+    else:
+        demand = Demand.of(demands)
+        lines.append("kept for the rules, and nothing else:")
+    lines += [f"  {kept}" for kept in demand.describe() if kept.selector != "everything"]
+    found = duplicate_rules(groups) if lint != "none" else []
+    return lines, [], [f"duplicate rule: {name} {dict(labels)}" for name, labels in found]
+
+
+def _number(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
