@@ -44,7 +44,11 @@ _DATA_TYPE: Final = GoType(
 
 @dataclass(frozen=True, slots=True)
 class AlertTemplateData:
-    """What a template sees of an alert. `value` is that of the alert's expression."""
+    """What a template sees of an alert.
+
+    `labels` are those of the expression's element, its metric name included, as Prometheus gives them; `value` is its
+    value.
+    """
 
     labels: Labels
     external_labels: Labels

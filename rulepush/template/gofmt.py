@@ -12,6 +12,7 @@ from typing import Final
 
 from rulepush.template.gofmt_numbers import Flags, format_float, format_integer, pad
 from rulepush.template.goquote import can_backquote, quote, quote_char
+from rulepush.template.limits import Room
 from rulepush.template.values import NO_VALUE, GoObject, GoType, GoValue, Kind, kind_of, type_of
 
 _TOO_LARGE: Final = 1_000_000
@@ -21,26 +22,28 @@ _POINTER: Final = "0xc000012345"  # an address means nothing here, but its place
 def sprint(values: Sequence[object]) -> str:
     """fmt.Sprint: a space between two operands when neither is a string."""
     out: list[str] = []
+    room = Room()
     previous_string = True
     for i, value in enumerate(values):
         is_string = value is not None and value is not NO_VALUE and kind_of(value) is Kind.STRING
         if i and not is_string and not previous_string:
             out.append(" ")
-        out.append(format_value(value))
+        out.append(room.take(_Printer(Flags(), "v", room).value(value, 0)))
         previous_string = is_string
     return "".join(out)
 
 
 def sprintln(values: Sequence[object]) -> str:
     """fmt.Sprintln: always spaces, and a newline."""
-    return " ".join(map(format_value, values)) + "\n"
+    printer = _Printer(Flags(), "v", Room())
+    return " ".join(printer.value(value, 0) for value in values) + "\n"
 
 
 def format_value(value: object) -> str:
     """`%v`."""
     if type(value) is str:
         return value
-    return _Printer(Flags(), "v").value(value, 0)
+    return _Printer(Flags(), "v", Room()).value(value, 0)
 
 
 def format_printed(value: object) -> str:
@@ -66,6 +69,7 @@ class _Sprintf:
         self._reordered = False
         self._good_index = True
         self._after_index = False
+        self._room = Room()
 
     def run(self) -> str:
         out: list[str] = []
@@ -77,14 +81,16 @@ class _Sprintf:
                 break
             out.append(form[self._pos : percent])
             self._pos = percent + 1
-            out.append(self._directive())
+            out.append(self._room.take(self._directive()))
         if not self._reordered and self._next_arg < len(self._args):
-            rest = [
-                "<nil>" if a is None or a is NO_VALUE else f"{type_of(a)}={format_value(a)}"
-                for a in self._args[self._next_arg :]
-            ]
+            rest = [self._extra(value) for value in self._args[self._next_arg :]]
             out.append("%!(EXTRA " + ", ".join(rest) + ")")
         return "".join(out)
+
+    def _extra(self, value: object) -> str:
+        if value is None or value is NO_VALUE:
+            return "<nil>"
+        return f"{type_of(value)}={_Printer(Flags(), 'v', self._room).value(value, 0)}"
 
     def _peek(self) -> str:
         return self._form[self._pos] if self._pos < len(self._form) else ""
@@ -116,11 +122,10 @@ class _Sprintf:
         value = self._args[self._next_arg]
         self._next_arg += 1
         if verb == "w":
-            verb_flags = flags
-            return _Printer(verb_flags, "w").bad_verb(value)
+            return _Printer(flags, "w", self._room).bad_verb(value)
         if verb == "v":
             flags = replace(flags, sharp_v=flags.sharp, sharp=False, plus_v=flags.plus, plus=False)
-        return _Printer(flags, verb).value(value, 0)
+        return _Printer(flags, verb, self._room).value(value, 0)
 
     def _flags(self) -> Flags:
         minus = plus = sharp = space = zero = False
@@ -214,8 +219,12 @@ class _Printer:
 
     flags: Flags
     verb: str
+    room: Room
 
     def value(self, value: object, depth: int) -> str:
+        return self.room.take(self._value(value, depth))
+
+    def _value(self, value: object, depth: int) -> str:
         if value is None or value is NO_VALUE:
             return self._nil() if depth == 0 else "<nil>"
         go_type = type_of(value)
@@ -260,7 +269,8 @@ class _Printer:
         """`%!d(string=x)`."""
         if value is None or value is NO_VALUE:
             return f"%!{self.verb}(<nil>)"
-        return f"%!{self.verb}({type_of(value)}={_Printer(replace(self.flags, plus_v=False), 'v').value(value, 0)})"
+        plain = _Printer(replace(self.flags, plus_v=False), "v", self.room)
+        return f"%!{self.verb}({type_of(value)}={plain.value(value, 0)})"
 
     # -- basic kinds
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol, cast
 
 from rulepush.errors import RegexError
 from rulepush.model.regex import Match, Pattern, compile_regex
+from rulepush.template.limits import Room
 
 # RE2's C++ library words its errors a little differently from Go's.
 _GO_WORDS: Final = (
@@ -56,6 +57,7 @@ def replace_all(pattern: str, replacement: str, text: str) -> str:
     template = _replacement(replacement)
     searcher = cast(_Searcher, compiled)
     out: list[str] = []
+    room = Room()
     pos = last_end = 0
     while pos <= len(text):
         match = searcher.search(text, pos)
@@ -65,7 +67,7 @@ def replace_all(pattern: str, replacement: str, text: str) -> str:
         out.append(text[last_end:start])
         # An empty match right after another match is not replaced, or "x*" would replace twice.
         if end > last_end or start == 0:
-            out.extend(part if isinstance(part, str) else _group(match, compiled, part[0]) for part in template)
+            out += [room.take(p if isinstance(p, str) else _group(match, compiled, p[0])) for p in template]
         last_end = end
         pos = end if end > pos else pos + 1
     out.append(text[last_end:])

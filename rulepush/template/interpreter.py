@@ -399,6 +399,7 @@ class _State:
             values.append(self._argument(dot, params[min(i, len(params) - 1)], arg))
         if final is not _MISSING:
             values.append(self._validate(final, params[min(len(given), len(params) - 1)]))
+        self._budget.step(function.cost)
         call = self._template_text if function.runs_template else function.call
         return self._safe_call(call, node, name, values)
 

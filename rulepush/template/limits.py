@@ -16,8 +16,28 @@ class Limits:
     max_steps: int = 500_000
 
 
+MAX_TEXT = 1 << 21
+"""The longest text, in characters, that one call of a function may build up; what checks it afterwards is smaller."""
+
+
 class TemplateLimitError(TemplateError):
     """A template that wanted more output, depth or steps than its limits allow."""
+
+
+class Room:
+    """What is left of MAX_TEXT while one text is built."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = MAX_TEXT
+
+    def take(self, text: str) -> str:
+        """Count a piece; an empty one counts too, so that pieces without end come to an end."""
+        self._left -= len(text) + 1
+        if self._left < 0:
+            raise TemplateLimitError(f"template makes a text of more than {MAX_TEXT} characters")
+        return text
 
 
 @dataclass(slots=True)

@@ -239,5 +239,5 @@ def bound_functions(query: QueryFunction, ts: int, external_url: str) -> dict[st
         "externalURL": Function(lambda: external_url),
         "now": Function(lambda: ts / 1000),
         "pathPrefix": Function(lambda: _path_of(external_url)),
-        "query": Function(run_query, (STRING,)),
+        "query": Function(run_query, (STRING,), cost=1000),
     }

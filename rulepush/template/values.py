@@ -77,6 +77,7 @@ class Function:
     params: tuple[GoType, ...] = ()
     variadic: bool = False
     short_circuit: bool | None = None  # `or`: True, `and`: False, all other functions: None
+    cost: int = 1  # steps of the template's budget
     runs_template: bool = False  # `tmpl`: the interpreter runs the named template in place of `call`
 
 

@@ -33,7 +33,12 @@ def _bounded(text: str, limits: Limits | None = None) -> str:
         '{{ define "a" }}{{ template "b" }}{{ template "b" }}{{ end }}{{ define "b" }}{{ template "a" }}{{ end }}'
         '{{ template "a" }}',
         '{{ define "a" }}{{ tmpl "a" 1 }}{{ tmpl "a" 1 }}{{ end }}{{ template "a" }}',
-        '{{ $s := printf "%10000s" "a" }}{{ range 100 }}{{ $s = reReplaceAll "" $s $s }}{{ end }}',
+        '{{ $s := printf "%1000000s" "a" }}{{ range 100 }}{{ $s = reReplaceAll "" $s $s }}{{ end }}',
+        '{{ $s := printf "%1000000s" "a" }}{{ printf "%[1]s%[1]s%[1]s%[1]s%[1]s%[1]s%[1]s%[1]s%[1]s%[1]s" $s }}',
+        "{{ $a := 1 }}{{ range 60 }}{{ $a = args $a $a }}{{ end }}{{ $a }}",
+        "{{ $a := 1 }}{{ range 60 }}{{ $a = args $a $a }}{{ end }}{{ len (print $a) }}",
+        "{{ $a := 1 }}{{ range 5000 }}{{ $a = args $a }}{{ end }}{{ $a }}",
+        '{{ range 1000 }}{{ $x := query "m" }}{{ end }}',
     ],
 )
 def test_a_runaway_template_fails(text: str) -> None:
