@@ -65,12 +65,13 @@ class Notifier:
             finally:
                 self._group = None
 
-    def sync(self, destinations: Sequence[Destination]) -> None:
-        """Send to these from now on. A loop whose URL stays keeps its outbox; one that goes is stopped."""
+    def sync(self, destinations: Sequence[Destination], *, remove: bool = True) -> None:
+        """Send to these from now on. A loop whose URL stays keeps its outbox; one that goes is stopped, unless
+        `remove` is false: then all that run go on."""
         if self._group is None:
             raise RuntimeError("Notifier.sync before Notifier.run")
         wanted: Mapping[str, Destination] = {d.poster.url: d for d in destinations}
-        for url in [u for u in self._running if u not in wanted]:
+        for url in [u for u in self._running if remove and u not in wanted]:
             running = self._running.pop(url)
             running.task.cancel()
             if len(running.loop.outbox):

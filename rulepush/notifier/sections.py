@@ -1,0 +1,107 @@
+"""The `alerting.alertmanagers` sections at work: discoveries in, destinations out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import httpx
+
+from rulepush.config.sections import AlertmanagerConfig
+from rulepush.discovery.groups import Environment, TargetGroup
+from rulepush.discovery.provider import Providers
+from rulepush.discovery.relabel import RelabelConfig, relabel
+from rulepush.http_client.config import HTTPClientConfig
+from rulepush.notifier.alertmanager import Alertmanager
+from rulepush.notifier.endpoints import Endpoints, endpoints
+from rulepush.notifier.notifier import Destination, Notifier
+from rulepush.notifier.wire import Relabel
+
+ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
+
+
+class Sections:
+    """Keeps a Notifier's destinations what the sections and their discoveries say. `run` once, `sync` at a reload."""
+
+    def __init__(self, notifier: Notifier, env: Environment, client_factory: ClientFactory):
+        self._notifier = notifier
+        self._env = env
+        self._client_factory = client_factory
+        self._owner: asyncio.TaskGroup | None = None
+        self._sections: dict[AlertmanagerConfig, _Section] = {}
+
+    async def run(self) -> None:
+        """Own the discoveries until cancelled."""
+        async with asyncio.TaskGroup() as owner:
+            self._owner = owner
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._owner = None
+
+    async def sync(self, configs: Sequence[AlertmanagerConfig]) -> None:
+        """Put these sections into effect; one that did not change goes on undisturbed."""
+        if self._owner is None:
+            raise RuntimeError("Sections.sync before Sections.run")
+        gone = [config for config in self._sections if config not in configs]
+        old = [self._sections.pop(config) for config in gone]
+        for config in dict.fromkeys(configs):
+            if config not in self._sections:
+                section = _Section(config, self._client_factory(config.http_client), self._env, self._changed)
+                self._sections[config] = section
+                section.task = self._owner.create_task(section.providers.run())
+        self._changed()
+        for section in old:
+            if section.task is not None:
+                section.task.cancel()
+            await section.client.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for section in self._sections.values():
+            await section.client.aclose()
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The URLs that alerts go to."""
+        return tuple(dict.fromkeys(url for s in self._sections.values() for url in s.found.active))
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The URLs that relabelling dropped."""
+        return tuple(dict.fromkeys(url for s in self._sections.values() for url in s.found.dropped))
+
+    def _changed(self) -> None:
+        sections = self._sections.values()
+        # As long as a discovery has not answered, a URL may only seem to be gone, and its outbox must not go with it.
+        complete = all(section.answered for section in sections)
+        self._notifier.sync([d for section in sections for d in section.destinations()], remove=complete)
+
+
+class _Section:
+    def __init__(
+        self, config: AlertmanagerConfig, client: httpx.AsyncClient, env: Environment, changed: Callable[[], None]
+    ):
+        self.config = config
+        self.client = client
+        self.found = Endpoints((), ())
+        self.answered = not config.sd_configs
+        self.task: asyncio.Task[None] | None = None
+        self._changed = changed
+        self.providers = Providers(config.sd_configs, env, self._discovered)
+
+    def _discovered(self, groups: Sequence[TargetGroup]) -> None:
+        self.found = endpoints(self.config, groups)
+        self.answered = True
+        self._changed()
+
+    def destinations(self) -> list[Destination]:
+        chain = relabel_chain(self.config.alert_relabel_configs)
+        timeout = self.config.timeout_ms / 1000
+        return [Destination(Alertmanager(self.client, url, timeout), chain) for url in self.found.active]
+
+
+def relabel_chain(configs: tuple[RelabelConfig, ...]) -> Relabel | None:
+    """The relabelling as a function; None when there is nothing to do."""
+    return partial(relabel, configs=configs) if configs else None
