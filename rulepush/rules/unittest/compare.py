@@ -1,0 +1,106 @@
+"""Whether what came is what was expected, and if not, how to say it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rulepush.model.labels import ALERT_NAME, Labels
+from rulepush.model.sample import Sample
+from rulepush.rules.api import format_value
+
+FoundAlert = tuple[Labels, tuple[tuple[str, str], ...]]
+"""Labels and annotations, sorted by name."""
+
+
+def same_value(a: float, b: float, fuzzy: bool) -> bool:
+    """`fuzzy`: neighbouring floats count as the same. NaN is NaN (promtool can never expect one)."""
+    if a == b or (a != a and b != b):
+        return True
+    return fuzzy and b in (math.nextafter(a, math.inf), math.nextafter(a, -math.inf))
+
+
+def compare_samples(expected: Sequence[Sample], got: Sequence[Sample], fuzzy: bool) -> list[str]:
+    """The lines that say what differs; none when nothing does. Order does not count."""
+    want = sorted(expected, key=lambda s: s.labels)
+    have = sorted(got, key=lambda s: s.labels)
+    if len(want) == len(have) and all(
+        a.labels == b.labels and same_value(a.value, b.value, fuzzy) for a, b in zip(want, have, strict=True)
+    ):
+        return []
+    lines = [f"    exp: {_samples(want)}", f"    got: {_samples(have)}"]
+    if len(want) <= 1 and len(have) <= 1:
+        return lines
+    left = list(have)
+    differences = []
+    for sample in want:
+        match = next((s for s in left if s.labels == sample.labels), None)
+        if match is None:
+            differences.append(f"- {_sample(sample)}")
+            continue
+        left.remove(match)
+        if not same_value(sample.value, match.value, fuzzy):
+            differences.append(f"~ {sample.labels} expected {_number(sample.value)}, got {_number(match.value)}")
+    differences += [f"+ {_sample(s)}" for s in left]
+    return [*lines, "    diff (- missing, + unexpected, ~ different):", *(f"      {d}" for d in differences)]
+
+
+def _samples(samples: Sequence[Sample]) -> str:
+    return ", ".join(_sample(s) for s in samples) or "nil"
+
+
+def _sample(sample: Sample) -> str:
+    return f"{sample.labels} {_number(sample.value)}"
+
+
+def _number(value: float) -> str:
+    return format_value(value).upper() if math.isfinite(value) else format_value(value)
+
+
+def compare_alerts(expected: Sequence[FoundAlert], got: Sequence[FoundAlert]) -> list[str]:
+    """The lines that say what differs; none when nothing does. Order does not count."""
+    want, have = sorted(expected), sorted(got)
+    if want == have:
+        return []
+    lines = ["    exp:" + _alerts(want) + ",", "    got:" + _alerts(have)]
+    missing = [a for a in want if a not in have]
+    extra = [a for a in have if a not in want]
+    differences: list[str] = []
+    for alert in missing:
+        twin = min(extra, key=lambda other: _distance(alert, other), default=None)
+        if twin is None or _distance(alert, twin) >= len(alert[0]) + len(alert[1]):
+            differences.append(f"- {alert[0]}")
+            continue
+        extra.remove(twin)
+        differences.append(f"~ {alert[0]}")
+        differences += _pair_differences("label", alert[0].pairs, twin[0].pairs)
+        differences += _pair_differences("annotation", alert[1], twin[1])
+    differences += [f"+ {alert[0]}" for alert in extra]
+    return [*lines, "    diff (- missing, + unexpected, ~ different):", *(f"      {d}" for d in differences)]
+
+
+def _distance(a: FoundAlert, b: FoundAlert) -> int:
+    labels = {p for p in set(a[0].pairs) ^ set(b[0].pairs) if p[0] != ALERT_NAME}
+    return len(labels) * 4 + len(set(a[1]) ^ set(b[1]))
+
+
+def _pair_differences(what: str, expected: Sequence[tuple[str, str]], got: Sequence[tuple[str, str]]) -> list[str]:
+    want, have = dict(expected), dict(got)
+    out = []
+    for name in sorted(want.keys() | have.keys()):
+        a, b = want.get(name), have.get(name)
+        if a != b:
+            shown = ("nothing" if a is None else repr(a), "nothing" if b is None else repr(b))
+            out.append(f"    {what} {name}: expected {shown[0]}")
+            out.append(f"    {' ' * len(f'{what} {name}:')} got      {shown[1]}")
+    return out
+
+
+def _alerts(alerts: Sequence[FoundAlert]) -> str:
+    if not alerts:
+        return "[]"
+    lines = []
+    for i, (labels, notes) in enumerate(alerts):
+        texts = ", ".join(f"{name}={text!r}" for name, text in notes)
+        lines += [f"        {i}:", f"          Labels:{labels}", f"          Annotations:{{{texts}}}"]
+    return "[\n" + "\n".join(lines) + "\n        ]"

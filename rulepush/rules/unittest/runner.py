@@ -1,0 +1,259 @@
+"""Runs the scenarios of a unit test file: input samples in, ticks of all groups, checks on what comes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rulepush.errors import ParseError, PromQLError, RuleFileError
+from rulepush.model.durations import format_duration
+from rulepush.model.labels import ALERT_NAME, EMPTY_LABELS, Labels
+from rulepush.model.sample import Sample
+from rulepush.promql import Engine, EngineOptions, Query, ValueType, parse_expr
+from rulepush.promql.testscript.series import Gap, parse_series
+from rulepush.rules.alert import AlertState
+from rulepush.rules.context import RuleContext
+from rulepush.rules.group import Group
+from rulepush.rules.rulefmt import load_rule_files
+from rulepush.rules.specs import RuleGroup
+from rulepush.rules.unittest.compare import FoundAlert, compare_alerts, compare_samples
+from rulepush.rules.unittest.testfile import AlertCheck, ExprCheck, Scenario, UnitTestFile
+from rulepush.storage.demand import Demand
+from rulepush.storage.head import Head
+
+_FOREVER_MS: Final = 1 << 52
+_NATIVE: Final = "native histograms are not supported by rulepush"
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    """`failures` are texts of one or more lines; empty: it passed."""
+
+    scenario: Scenario
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a file. `problems`: why it could not run at all."""
+
+    file: str
+    results: tuple[ScenarioResult, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def failures(self) -> list[str]:
+        """Everything that is wrong, in the order of the file."""
+        return [*self.problems, *(text for result in self.results for text in result.failures)]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """`debug` is called with lines of the course of events; `wanted` chooses scenarios by name."""
+
+    wanted: Callable[[str], bool] = lambda _name: True
+    debug: Callable[[str], None] | None = None
+    ignore_unknown: bool = False
+    delayed_name_removal: bool = False
+
+
+def run_test_file(file: UnitTestFile, options: RunOptions = RunOptions()) -> Report:
+    """Run every wanted scenario. Never raises for what a file says."""
+    try:
+        groups = load_rule_files(file.rule_files, ignore_unknown=options.ignore_unknown)
+    except RuleFileError as e:
+        return Report(file.name, problems=tuple(str(p) for p in e.problems))
+    order = {name: i for i, name in enumerate(file.group_order)}
+    groups = tuple(sorted(groups, key=lambda g: order.get(g.name, 0)))
+    results = []
+    for scenario in file.scenarios:
+        if options.wanted(scenario.name):
+            failures = _Run(file, scenario, groups, options).run()
+            results.append(ScenarioResult(scenario, tuple(failures)))
+    return Report(file.name, tuple(results))
+
+
+@dataclass(slots=True)
+class _Feed:
+    """The samples of one input series, given out as time goes on. `cells[i]` is due at start + i * step."""
+
+    labels: Labels
+    cells: Sequence[object]
+    at: int = 0
+
+
+class _Run:
+    """One scenario."""
+
+    def __init__(self, file: UnitTestFile, scenario: Scenario, groups: Iterable[RuleGroup], options: RunOptions):
+        self._file = file
+        self._scenario = scenario
+        self._options = options
+        self._head = Head(Demand.keep_all(_FOREVER_MS))
+        self._engine = Engine(
+            EngineOptions(default_step_ms=file.interval_ms, delayed_name_removal=options.delayed_name_removal)
+        )
+        context = RuleContext(
+            self._engine,
+            self._head,
+            external_labels=scenario.external_labels,
+            external_url=scenario.external_url,
+        )
+        self._groups = [Group(spec, context, scenario.interval_ms, 0) for spec in groups]
+        self._feeds: list[_Feed] = []
+        self._native: list[Labels] = []  # series with native histograms, which are not there
+        self._failures: list[str] = []
+
+    def run(self) -> list[str]:
+        """The failures."""
+        scenario = self._scenario
+        self._debug(f"DEBUG: Starting test {scenario.title}")
+        if self._read_input() and self._tick_all():
+            for check in scenario.expr_checks:
+                self._check_expr(check)
+        if self._options.debug is not None:
+            self._dump()
+        self._debug(f"DEBUG: Test {scenario.title} finished")
+        return self._failures
+
+    def _debug(self, text: str) -> None:
+        if self._options.debug is not None:
+            self._options.debug(text)
+
+    def _fail(self, line: int, head: str, *more: str) -> None:
+        name = f"    name: {self._scenario.name},\n" if self._scenario.name else ""
+        rest = "".join(f"\n    {text}" for part in more for text in part.split("\n"))
+        self._failures.append(f"{name}    {self._file.name}:{line}: {head}{rest}")
+
+    def _read_input(self) -> bool:
+        for series in self._scenario.input_series:
+            try:
+                line = parse_series(f"{series.series} {' '.join(series.values.split())}")
+            except ValueError as e:
+                self._fail(series.line, f"input series {series.series!r}: {e}")
+                continue
+            if Gap.NATIVE in line.cells:
+                self._native.append(line.labels)
+            self._feeds.append(_Feed(line.labels, line.cells))
+        for rule in (rule for group in self._groups for rule in group.rules):
+            if self._reads_native(rule.spec.query):
+                self._fail(self._scenario.line, f"rule: {rule.spec.name}, err: {_NATIVE}")
+        return not self._failures
+
+    def _reads_native(self, query: Query) -> bool:
+        return any(
+            all(m.matches_labels(labels) for m in use.matchers) for labels in self._native for use in query.selectors()
+        )
+
+    def _tick_all(self) -> bool:
+        """Evaluate until the last check; false when a rule failed, which ends the scenario."""
+        scenario, step = self._scenario, self._file.interval_ms
+        checks = sorted(scenario.alert_checks, key=lambda c: c.eval_time_ms)
+        last = scenario.last_eval_ms // step * step
+        if not any(group.rules for group in self._groups):
+            self._feed(scenario.start_ms + last)
+            for check in checks:
+                self._check_alerts(check)
+            return True
+        for offset in range(0, last + 1, step):
+            ts = scenario.start_ms + offset
+            self._feed(ts)
+            failed = False
+            for group in self._groups:
+                group.evaluate(ts)
+                for rule in group.rules:
+                    if rule.status.last_error:
+                        failed = True
+                        text = f"rule: {rule.spec.name}, time: {format_duration(offset)}, err: {rule.status.last_error}"
+                        self._fail(scenario.line, text)
+            if failed:
+                return False
+            # A check between two evaluations looks at the earlier one.
+            while checks and checks[0].eval_time_ms < offset + step:
+                self._check_alerts(checks.pop(0))
+        return True
+
+    def _feed(self, ts: int) -> None:
+        """Append what is due up to `ts`."""
+        start, step = self._scenario.start_ms, self._scenario.interval_ms
+        due = (ts - start) // step + 1
+        for feed in self._feeds:
+            for i in range(feed.at, min(due, len(feed.cells))):
+                cell = feed.cells[i]
+                if isinstance(cell, float):
+                    self._head.append(feed.labels, start + i * step, cell)
+            feed.at = max(feed.at, due)
+
+    def _check_alerts(self, check: AlertCheck) -> None:
+        got: list[FoundAlert] = [
+            (alert.labels, tuple(sorted(alert.annotations)))
+            for group in self._groups
+            for rule in group.alerting_rules
+            if rule.spec.name == check.alertname
+            for alert in rule.alerts
+            if alert.state is AlertState.FIRING
+        ]
+        expected = [(a.labels.with_({ALERT_NAME: check.alertname}), a.annotations) for a in check.expected]
+        lines = compare_alerts(expected, got)
+        if lines:
+            self._fail(
+                check.line, f"alertname: {check.alertname}, time: {format_duration(check.eval_time_ms)},", *lines
+            )
+
+    def _check_expr(self, check: ExprCheck) -> None:
+        time = format_duration(check.eval_time_ms)
+        head = f'expr: "{_one_line(check.expr)}", time: {time},'
+        try:
+            query = parse_expr(check.expr)
+            if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
+                raise ParseError("rule result is not a vector or scalar")
+            if any(e.histogram for e in check.expected) or self._reads_native(query):
+                raise PromQLError(_NATIVE)
+            ts = self._scenario.start_ms + check.eval_time_ms
+            got = self._engine.instant(query, ts, self._head.querier()).samples()
+            expected = [Sample(_expected_labels(e.labels), ts, e.value) for e in check.expected]
+        except PromQLError as e:
+            self._fail(check.line, f"{head} err: {e}")
+            return
+        lines = compare_samples(expected, got, self._file.fuzzy)
+        if lines:
+            self._fail(check.line, head, *lines, *self._hint(check))
+
+    def _hint(self, check: ExprCheck) -> list[str]:
+        step = self._file.interval_ms
+        if check.eval_time_ms % step == 0 or self._scenario.interval_ms >= step:
+            return []
+        last = self._scenario.last_eval_ms // step * step
+        if check.eval_time_ms <= last:
+            return []
+        return [f"    (as in promtool, input is loaded up to the last evaluation only, here {format_duration(last)})"]
+
+    def _dump(self) -> None:
+        self._debug(
+            f"DEBUG: Dump of all data (input_series and rules) at {format_duration(self._scenario.last_eval_ms)}:"
+        )
+        selection = parse_expr('{__name__=~".+"}').selectors()[0].matchers
+        found = self._head.select(selection, 0, _FOREVER_MS)
+        for i, labels in enumerate(found.index.labels):
+            n = int(found.counts[i])
+            points = zip(found.times[i, :n].tolist(), found.values[i, :n].tolist(), strict=True)
+            self._debug(f"{labels} => " + " ".join(f"{value:g} @[{ts / 1000:g}]" for ts, value in points))
+
+
+def _expected_labels(text: str) -> Labels:
+    """Raises ParseError."""
+    if not text.strip():
+        return EMPTY_LABELS
+    try:
+        line = parse_series(text.strip())
+    except ValueError as e:
+        raise ParseError(f'labels "{text}": {e}') from None
+    if line.cells or line.start_times:
+        raise ParseError(f'labels "{text}": unexpected text after the labels')
+    return line.labels
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
