@@ -22,6 +22,7 @@ from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows
 from rulepush.promql.grouping import Grouping, gather, group
 from rulepush.promql.series_hash import sample_offsets
+from rulepush.promql.strings import go_quote
 from rulepush.promql.values import Bools, Floats, Scalar, String, Value, Vector, empty_vector
 
 Reduce = Callable[[Floats, Bools | None], Floats]  # (values[g, k], mask[g, k] or None) -> values[g]
@@ -249,7 +250,7 @@ def _limit_ratio(node: ast.Aggregate, ratios: Floats, vector: Vector, notes: Not
 
 def _count_values(node: ast.Aggregate, label: str, vector: Vector) -> Vector:
     if not is_valid_utf8_name(label):
-        raise EvaluationError(f"invalid label name {label!r}")
+        raise EvaluationError(f"invalid label name {go_quote(label)}")
     steps = vector.values.shape[1]
     if not steps:
         return empty_vector(0)

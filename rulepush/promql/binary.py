@@ -24,6 +24,7 @@ from rulepush.promql.matching import (
     pair_rows,
     subset,
 )
+from rulepush.promql.printer import labels_text
 from rulepush.promql.values import Bools, Floats, Scalar, Vector, drop_names
 
 ARITHMETIC: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
@@ -236,10 +237,11 @@ def _reject_twins(groups: Groups, matching: Matching, one: Vector) -> None:
 
 def _twins_message(labels: Labels, twin: Labels, matching: Matching) -> str:
     side = "left" if matching.card is Card.ONE_TO_MANY else "right"
-    group = match_labels(labels, matching.on, matching.labels)
+    group = labels_text(match_labels(labels, matching.on, matching.labels))
     return (
         f"found duplicate series for the match group {group} on the {side} hand-side of the operation: "
-        f"[{labels}, {twin}];many-to-many matching not allowed: matching labels must be unique on one side"
+        f"[{labels_text(labels)}, {labels_text(twin)}];many-to-many matching not allowed: "
+        "matching labels must be unique on one side"
     )
 
 

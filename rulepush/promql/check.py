@@ -11,6 +11,7 @@ from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql import ast
 from rulepush.promql.ast import Card
 from rulepush.promql.lexer import Token, error
+from rulepush.promql.strings import go_quote, printable
 from rulepush.promql.valuetype import ValueType
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 _SCALAR, _VECTOR = ValueType.SCALAR, ValueType.VECTOR
 _MODIFIABLE: Final = "an instant vector selector or range vector selector or a subquery"
+
+
+# The arguments that become (part of) a label value, and so must be valid UTF-8.
+_TEXT_ARGUMENT: Final = {"label_replace": 2, "label_join": 2}
+
+
+def _valid_text(arg: ast.Node) -> ast.Node:
+    return ast.Str(printable(arg.value), pos=arg.pos) if isinstance(arg, ast.Str) else arg
 
 
 class Checker:
@@ -98,7 +107,7 @@ class Checker:
             self._expect(param, expected, "aggregation parameter")
         for name in grouping:
             if not is_valid_utf8_name(name):
-                raise self._error(token.pos, f"invalid label name for grouping: {name!r}")
+                raise self._error(token.pos, f"invalid label name for grouping: {go_quote(name)}")
         return ast.Aggregate(op, expr, param, grouping, without, pos=token.pos)
 
     def call(self, token: Token, args: tuple[ast.Node, ...]) -> ast.Node:
@@ -118,6 +127,8 @@ class Checker:
                 raise self._error(token.pos, f"expected at most {most} argument(s) in {context}, got {given}")
         if name == "info" and given > 1:
             args = (args[0], self._info_selector(args[1]))
+        if name in _TEXT_ARGUMENT:
+            args = tuple(_valid_text(arg) if i == _TEXT_ARGUMENT[name] else arg for i, arg in enumerate(args))
         for i, arg in enumerate(args):
             self._expect(arg, types[min(i, len(types) - 1)], f'call to function "{name}"')
         return ast.Call(name, args, signature.returns, pos=token.pos)

@@ -14,6 +14,7 @@ from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import ast
 from rulepush.promql.binary import stack_steps
 from rulepush.promql.evaluation import Evaluation
+from rulepush.promql.printer import labels_text
 from rulepush.promql.selectors import newest
 from rulepush.promql.values import Vector
 from rulepush.storage.selection import Selection
@@ -87,7 +88,8 @@ def _candidates(selection: Selection, when: int, delta: int) -> dict[tuple[str, 
         known = best[_signature(labels)].get(labels.name)
         if known is not None and known[0] == at:
             raise EvaluationError(
-                f"found duplicate series for info metric: existing {known[1]} @ {at}, new {labels} @ {at}"
+                f"found duplicate series for info metric: existing {labels_text(known[1])} @ {at}, "
+                f"new {labels_text(labels)} @ {at}"
             )
         if known is None or known[0] < at:
             best[_signature(labels)][labels.name] = (at, labels)

@@ -18,6 +18,7 @@ from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import ast
 from rulepush.promql.check import Checker
 from rulepush.promql.lexer import KEYWORDS, Kind, Token, error, string_value, tokenize
+from rulepush.promql.strings import printable
 
 if TYPE_CHECKING:
     from rulepush.promql.functions.registry import Function
@@ -315,7 +316,7 @@ class _Parser:
             raise self._unexpected("label matching", "string")
         self._advance()
         try:
-            matchers.append(Matcher(label, MatchOp(operator.text), string_value(self._text, value)))
+            matchers.append(Matcher(label, MatchOp(operator.text), printable(string_value(self._text, value))))
         except RegexError as e:
             raise self._error(value.pos, str(e)) from None
         return name

@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from rulepush.model.durations import format_duration
 from rulepush.model.floats import format_float
-from rulepush.model.labels import METRIC_NAME, is_legacy_metric_name, quote, quote_name
+from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_metric_name, quote, quote_name
 from rulepush.model.matcher import MatchOp
 from rulepush.promql import ast
 
@@ -117,6 +117,11 @@ def _modifiers(node: ast.VectorSelector | ast.Subquery) -> str:
     if node.offset_ms:
         text += f" offset {format_duration(node.offset_ms)}"
     return text
+
+
+def labels_text(labels: Labels) -> str:
+    """Go's labels.String(), which errors use: `{__name__="up", job="a"}`."""
+    return "{" + ", ".join(f"{quote_name(name)}={quote(value)}" for name, value in labels) + "}"
 
 
 def _names(names: tuple[str, ...]) -> str:

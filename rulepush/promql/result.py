@@ -10,6 +10,7 @@ import numpy.typing as npt
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
 from rulepush.promql.annotations import Notes
+from rulepush.promql.strings import printable
 from rulepush.promql.values import Floats, Ints, Matrix, Scalar, String, Value, ValueType, Vector
 
 
@@ -69,7 +70,7 @@ class QueryResult:
         """The text that a query for a string answers. Raises TypeError for another type."""
         if not isinstance(self.value, String):
             raise TypeError(f"not a string: {self.value_type.value}")
-        return self.value.text
+        return printable(self.value.text)
 
     def samples(self) -> list[Sample]:
         """The samples of an instant query, in the order of the query (sort, topk). A scalar is one sample without

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from rulepush.model.labels import quote
+
 _SIMPLE: Final = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "'": 39, '"': 34}
 _HEX: Final = {"x": 2, "u": 4, "U": 8}
 
 
 def unquote(literal: str) -> str:
-    """`"a\\n"` with its quotes -> the text. Raises ValueError for a bad escape; bytes that are not UTF-8 are kept as
-    U+FFFD, since a label value must be valid UTF-8."""
-    quote, body = literal[0], literal[1:-1]
-    if quote == "`":
+    """`"a\\n"` with its quotes -> the text. Raises ValueError for a bad escape. Bytes that are not UTF-8 are kept as
+    surrogates, so that they are refused as a label name; see `printable`."""
+    mark, body = literal[0], literal[1:-1]
+    if mark == "`":
         return body.replace("\r", "")
     if "\\" not in body:
         return body
@@ -36,12 +38,22 @@ def unquote(literal: str) -> str:
                 raise ValueError("invalid syntax")
             out.append(code)
             at += 4
-        elif letter in _SIMPLE and letter and not (letter in "'\"" and letter != quote):
+        elif letter in _SIMPLE and letter and not (letter in "'\"" and letter != mark):
             out.append(_SIMPLE[letter])
             at += 2
         else:
             raise ValueError(f"unknown escape sequence '\\{letter}'" if letter else "invalid syntax")
-    return out.decode("utf-8", "replace")
+    return out.decode("utf-8", "surrogateescape")
+
+
+def printable(text: str) -> str:
+    """The text with U+FFFD for each byte that is not UTF-8: what may become a label value."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def go_quote(text: str) -> str:
+    """strconv.Quote, bytes that are not UTF-8 as `\\xff`."""
+    return "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in quote(text))
 
 
 def _digits(text: str, size: int, base: int) -> int:
