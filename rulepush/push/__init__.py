@@ -1,0 +1,1 @@
+"""The door for short jobs: a Pushgateway-compatible receiver, and its client."""

@@ -1,0 +1,133 @@
+"""Whether a group fits among the others: Pushgateway's consistency check, against an index instead of everything.
+
+Source: client_golang prometheus/registry.go, Gatherers.Gather and checkMetricConsistency, whose texts are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rulepush.errors import PushError
+from rulepush.model.labels import Labels, is_legacy_label_name, quote
+from rulepush.push.families import Family, FamilyType
+from rulepush.push.group import PushedGroup
+from rulepush.push.url import GroupKey
+
+_PREFIX: Final = "pushed metrics are invalid or inconsistent with existing metrics: "
+_MAX_ERRORS: Final = 20
+_TIMESTAMPS: Final = "pushed metrics must not have timestamps"
+
+
+def refusal(errors: list[str]) -> PushError:
+    """Pushgateway's answer for these reasons (one at least)."""
+    if len(errors) == 1:
+        return PushError(400, _PREFIX + errors[0])
+    lines = "".join(f"\n* {e}" for e in errors[:_MAX_ERRORS])
+    return PushError(400, f"{_PREFIX}{len(errors)} error(s) occurred:{lines}")
+
+
+def timestamps_refused() -> PushError:
+    """The answer to a body with timestamps."""
+    return PushError(400, _PREFIX + _TIMESTAMPS)
+
+
+class Index:
+    """Which group holds which series and which family types, over all groups."""
+
+    def __init__(self) -> None:
+        self._owners: dict[Labels, GroupKey] = {}
+        self._types: dict[str, dict[GroupKey, FamilyType]] = {}
+
+    def __len__(self) -> int:
+        """Series held."""
+        return len(self._owners)
+
+    def add(self, group: PushedGroup) -> None:
+        """Note a group that passed `problems` (and is not noted at present)."""
+        for family in _families(group):
+            self._types.setdefault(family.name, {})[group.key] = family.type
+            for labels, _ in family.series():
+                self._owners[labels] = group.key
+
+    def remove(self, group: PushedGroup) -> None:
+        """Forget a group."""
+        for family in _families(group):
+            types = self._types.get(family.name, {})
+            types.pop(group.key, None)
+            if not types:
+                self._types.pop(family.name, None)
+            for labels, _ in family.series():
+                if self._owners.get(labels) == group.key:
+                    del self._owners[labels]
+
+    def meta_collides(self, group: PushedGroup) -> bool:
+        """Whether even the group's own push times would be the series of another group (`a=""` beside no `a`)."""
+        return any(self._taken(labels, group.key) for f in group.meta_families() for labels, _ in f.series())
+
+    def problems(self, group: PushedGroup) -> list[str]:
+        """Why this group, as it would be, does not fit; empty when it does."""
+        errors: list[str] = []
+        names = {f.name: f.type for f in _families(group)}
+        seen: set[Labels] = set()
+        for family in _families(group):
+            collision = self._collision(family, group.key, names)
+            if collision is not None:
+                errors.append(collision)
+                continue
+            others = {t for key, t in self._types.get(family.name, {}).items() if key != group.key}
+            errors.extend(
+                f"{family.describe(family.metrics[0])} is not a {other.value}" for other in others - {family.type}
+            )
+            errors.extend(self._metric_problems(family, group.key, seen))
+        return errors
+
+    def _metric_problems(self, family: Family, key: GroupKey, seen: set[Labels]) -> Iterator[str]:
+        special = "quantile" if family.type is FamilyType.SUMMARY else ""
+        for metric in family.metrics:
+            bad = next((n for n, _ in metric.pairs if n.startswith("__") or not is_legacy_label_name(n)), None)
+            if bad is not None:
+                yield f"{family.describe(metric)} has a label with an invalid name: {bad}"
+                continue
+            if special and any(n == special for n, _ in metric.pairs):
+                yield f'{family.describe(metric)} must not have an explicit "{special}" label'
+                continue
+            # Like Pushgateway, compare whole metrics; unlike it, an empty label counts as absent, as for any scraper.
+            one = Family(family.name, family.type, "", (metric,))
+            ours = [labels for labels, _ in one.series()]
+            if any(labels in seen or self._taken(labels, key) for labels in ours) or len(set(ours)) < len(ours):
+                yield f"{family.describe(metric)} was collected before with the same name and label values"
+            seen.update(ours)
+
+    def _taken(self, labels: Labels, key: GroupKey) -> bool:
+        return self._owners.get(labels, key) != key
+
+    def _collision(self, family: Family, key: GroupKey, ours: Mapping[str, FamilyType]) -> str | None:
+        """Pushgateway's text when a name runs into the parts of a histogram or summary."""
+
+        def types(name: str) -> set[FamilyType]:
+            found = {t for k, t in self._types.get(name, {}).items() if k != key}
+            return found | ({ours[name]} if name in ours else set())
+
+        name = family.name
+        for suffix in ("_count", "_sum", "_bucket"):
+            base = name.removesuffix(suffix)
+            if base in (name, ""):
+                continue
+            for kind in types(base):
+                if kind is FamilyType.HISTOGRAM or (kind is FamilyType.SUMMARY and suffix != "_bucket"):
+                    text = f"collected metric named {quote(name)} collides with previously collected"
+                    return f"{text} {kind.value.lower()} named {quote(base)}"
+        if not family.type.compound:
+            return None
+        parts = ["_count", "_sum"] + (["_bucket"] if family.type is FamilyType.HISTOGRAM else [])
+        for suffix in parts:
+            if types(name + suffix):
+                what = "histogram" if suffix == "_bucket" else "histogram or summary"
+                text = f"collected {what} named {quote(name)} collides with previously collected"
+                return f"{text} metric named {quote(name + suffix)}"
+        return None
+
+
+def _families(group: PushedGroup) -> list[Family]:
+    return [p.family for p in group.families.values()] + list(group.meta_families())

@@ -1,0 +1,76 @@
+"""One pushed group: what was pushed under one grouping key, and when. Immutable: a push makes a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from rulepush.model.labels import Labels
+from rulepush.push.families import Family, FamilyType, Metric
+from rulepush.push.url import GroupKey
+
+PUSH_TIME: Final = "push_time_seconds"
+PUSH_FAILURE_TIME: Final = "push_failure_time_seconds"
+PUSH_UP: Final = "rulepush_push_up"
+RESERVED: Final = frozenset((PUSH_TIME, PUSH_FAILURE_TIME, PUSH_UP))
+
+HELP: Final = {
+    PUSH_TIME: "Last Unix time when changing this group in the Pushgateway succeeded.",
+    PUSH_FAILURE_TIME: "Last Unix time when changing this group in the Pushgateway failed.",
+    PUSH_UP: "1 while pushes to this group arrive within its lifetime, 0 when they stopped.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PushedFamily:
+    """A family, and the time (ms) of the push that brought it."""
+
+    family: Family
+    pushed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushedGroup:
+    """Times are in ms, 0 for never. `ttl_ms` is None when the push named no lifetime, 0 for ever."""
+
+    key: GroupKey
+    families: Mapping[str, PushedFamily] = field(default_factory=dict)
+    pushed_at: int = 0
+    failed_at: int = 0
+    ttl_ms: int | None = None
+
+    def pushed(self, families: Mapping[str, Family], all_new: bool, ts: int, ttl_ms: int | None) -> PushedGroup:
+        """The group after a push. `all_new` is PUT: what was there goes; else only families of the same name do."""
+        kept = {} if all_new else dict(self.families)
+        new = {f.name: PushedFamily(sanitised(f, self.key), ts) for f in families.values() if f.name not in RESERVED}
+        return replace(self, families={**kept, **new}, pushed_at=ts, ttl_ms=ttl_ms)
+
+    def series(self) -> Iterator[tuple[Labels, float]]:
+        """What was pushed, a series each."""
+        for pushed in self.families.values():
+            yield from pushed.family.series()
+
+    def meta_families(self) -> tuple[Family, Family]:
+        """push_time_seconds and push_failure_time_seconds."""
+        return self._gauge(PUSH_TIME, self.pushed_at / 1000), self._gauge(PUSH_FAILURE_TIME, self.failed_at / 1000)
+
+    def up_family(self, up: bool) -> Family:
+        """rulepush_push_up."""
+        return self._gauge(PUSH_UP, float(up))
+
+    def _gauge(self, name: str, value: float) -> Family:
+        pairs = tuple(sorted({"instance": "", **dict(self.key)}.items()))
+        return Family(name, FamilyType.GAUGE, HELP[name], (Metric(pairs, value),))
+
+
+def sanitised(family: Family, key: GroupKey) -> Family:
+    """The family with the grouping labels on every metric, whatever it said itself, and an `instance` in any case.
+
+    Pushgateway adds `instance=""` so that a scraper with honor_labels does not add its own.
+    """
+    fixed = dict(key)
+    metrics = tuple(
+        replace(m, pairs=tuple(sorted({"instance": "", **dict(m.pairs), **fixed}.items()))) for m in family.metrics
+    )
+    return replace(family, metrics=metrics)

@@ -1,0 +1,184 @@
+"""The pushed groups: Pushgateway's state, with a lifetime. Pure but for the store it tells of every change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from rulepush.errors import PushError, StorageError
+from rulepush.model.labels import Labels
+from rulepush.model.sample import Sample
+from rulepush.model.stale import STALE
+from rulepush.push.consistency import Index, refusal, timestamps_refused
+from rulepush.push.families import Family
+from rulepush.push.group import PUSH_UP, PushedGroup
+from rulepush.push.text_families import ParsedBody
+from rulepush.push.url import GroupKey
+
+log = logging.getLogger("rulepush.push")
+
+FORGET_AFTER_MS: Final = 7 * 24 * 3600 * 1000
+
+
+class GroupStore(Protocol):
+    """Keeps the groups over a restart. Raises StorageError."""
+
+    def load(self) -> list[PushedGroup]: ...
+    def save(self, group: PushedGroup) -> None: ...
+    def delete(self, key: GroupKey) -> None: ...
+
+
+@dataclass(slots=True)
+class PushCounts:
+    """What happened so far."""
+
+    pushes: int = 0
+    refused: int = 0
+    deletes: int = 0
+    expired: int = 0
+
+
+class PushedGroups:
+    """Not thread-safe: it lives in the event loop.
+
+    `default_ttl_ms`  the lifetime of groups that name none; 0 for ever
+    `max_series`      a push that would take the receiver over this many series is refused
+    `forget_after_ms` a group is forgotten this long after its lifetime ended (its `rulepush_push_up` is 0 till then)
+    """
+
+    def __init__(
+        self,
+        store: GroupStore,
+        default_ttl_ms: int = 0,
+        max_series: int = 1_000_000,
+        forget_after_ms: int = FORGET_AFTER_MS,
+    ):
+        self.default_ttl_ms = default_ttl_ms
+        self.counts = PushCounts()
+        self._max_series = max_series
+        self._forget_after_ms = forget_after_ms
+        self._store = store
+        self._groups: dict[GroupKey, PushedGroup] = {}
+        self._expired: set[GroupKey] = set()
+        self._index = Index()
+        self._emitted: set[Labels] = set()
+        for group in self._load():
+            self._groups[group.key] = group
+            self._index.add(group)
+            # What was there before the restart gets its stale marker if it is gone after it.
+            self._emitted.update(labels for labels, _ in group.series())
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __iter__(self) -> Iterator[PushedGroup]:
+        """The groups, in the order in which they were first pushed."""
+        return iter(self._groups.values())
+
+    @property
+    def series_count(self) -> int:
+        """Series held, push times included."""
+        return len(self._index)
+
+    def push(self, key: GroupKey, body: ParsedBody, all_new: bool, ts: int, ttl_ms: int | None) -> None:
+        """PUT (`all_new`) or POST. Raises PushError when the group would be inconsistent; then it stays as it was,
+        but for its failure time."""
+        old = self._groups.get(key, PushedGroup(key))
+        new = old.pushed(body.families, all_new, ts, ttl_ms)
+        try:
+            self._check(new, body)
+        except PushError:
+            self.counts.refused += 1
+            # Unlike Pushgateway, a key that collides by itself leaves nothing behind: it would spoil every later push.
+            if not self._index.meta_collides(new):
+                self._put(replace(old, failed_at=ts))
+            raise
+        self.counts.pushes += 1
+        self._put(new)
+
+    def delete(self, key: GroupKey) -> None:
+        """DELETE. A group that is not there is deleted already."""
+        self.counts.deletes += 1
+        self._drop(key)
+
+    def collect(self, ts: int) -> list[Sample]:
+        """What a scrape of this receiver with honor_labels sees at `ts`, and stale markers for series that are gone.
+
+        Groups whose lifetime is over give only their push times and `rulepush_push_up` 0.
+        """
+        samples: list[Sample] = []
+        for group in list(self._groups.values()):
+            ttl = self.ttl_of(group)
+            if ttl and ts - max(group.pushed_at, group.failed_at) > ttl + self._forget_after_ms:
+                self._drop(group.key)
+                continue
+            alive = not ttl or ts - group.pushed_at <= ttl
+            if alive:
+                self._expired.discard(group.key)
+                samples += [Sample(labels, ts, value) for labels, value in group.series()]
+            elif group.pushed_at:
+                self._expire(group, ttl)
+            extra: tuple[Family, ...] = group.meta_families()
+            if ttl and group.pushed_at:
+                extra += (group.up_family(alive),)
+            samples += [Sample(labels, ts, value) for family in extra for labels, value in family.series()]
+        now = {s.labels for s in samples}
+        samples += [Sample(labels, ts, STALE) for labels in self._emitted - now]
+        self._emitted = now
+        return samples
+
+    def ttl_of(self, group: PushedGroup) -> int:
+        """The lifetime of a group in ms, 0 for ever."""
+        return self.default_ttl_ms if group.ttl_ms is None else group.ttl_ms
+
+    def _check(self, new: PushedGroup, body: ParsedBody) -> None:
+        if body.timestamps:
+            raise timestamps_refused()
+        errors = self._index.problems(new)
+        if errors:
+            raise refusal(errors)
+        old = self._groups.get(new.key)
+        others = len(self._index) - (sum(1 for _ in old.series()) if old is not None else 0)
+        if others + sum(1 for _ in new.series()) > self._max_series:
+            raise PushError(413, f"the push receiver would hold more than its limit of {self._max_series} series")
+
+    def _put(self, group: PushedGroup) -> None:
+        old = self._groups.get(group.key)
+        if old is not None:
+            self._index.remove(old)
+        self._groups[group.key] = group
+        self._index.add(group)
+        try:
+            self._store.save(group)
+        except StorageError as e:
+            log.error("a pushed group is not saved and would be lost by a restart: group=%s err=%s", group.key, e)
+
+    def _drop(self, key: GroupKey) -> None:
+        group = self._groups.pop(key, None)
+        self._expired.discard(key)
+        if group is None:
+            return
+        self._index.remove(group)
+        try:
+            self._store.delete(key)
+        except StorageError as e:
+            log.error("a deleted group would come back after a restart: group=%s err=%s", key, e)
+
+    def _load(self) -> list[PushedGroup]:
+        try:
+            return self._store.load()
+        except StorageError as e:
+            log.error("pushed groups of before the restart are not available: err=%s", e)
+            return []
+
+    def _expire(self, group: PushedGroup, ttl: int) -> None:
+        if group.key in self._expired:
+            return
+        self._expired.add(group.key)
+        self.counts.expired += 1
+        self._put(replace(group, families={}))
+        log.warning(
+            "pushes stopped, the group goes stale and %s is 0: group=%s lifetime=%dms", PUSH_UP, dict(group.key), ttl
+        )

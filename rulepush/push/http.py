@@ -1,0 +1,138 @@
+"""The HTTP side of the push receiver: Pushgateway's routes."""
+
+from __future__ import annotations
+
+import posixpath
+import zlib
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote, unquote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from rulepush.clock import Clock
+from rulepush.errors import PushError
+from rulepush.model.durations import parse_duration
+from rulepush.push.groups import PushedGroups
+from rulepush.push.om_families import parse_openmetrics_families
+from rulepush.push.text_families import ParsedBody, parse_families
+from rulepush.push.url import GroupKey, parse_push_path
+from rulepush.push.view import metrics_view
+
+TTL_HEADER: Final = "X-Rulepush-TTL"
+MAX_BODY_BYTES: Final = 16 << 20  # uncompressed, too
+_METHODS: Final = ("PUT", "POST", "DELETE")
+
+
+def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BODY_BYTES) -> list[Route]:
+    """PUT, POST and DELETE below /metrics/job, and GET /api/v1/metrics."""
+
+    async def change(request: Request) -> Response:
+        raw_path = _raw_path(request)
+        clean = _cleaned(raw_path)
+        if clean != raw_path:
+            return RedirectResponse(clean, 301)  # as Go's router does; curl -L then sends a GET, which is refused
+        if request.method not in _METHODS:
+            return PlainTextResponse("Method Not Allowed\n", 405)
+        try:
+            key = parse_push_path(raw_path)
+            if request.method == "DELETE":
+                groups.delete(key)
+                return Response(status_code=202)
+            await _push(request, key)
+        except PushError as e:
+            return PlainTextResponse(f"{e}\n", e.status)
+        return Response(status_code=200)
+
+    async def _push(request: Request, key: GroupKey) -> None:
+        ttl_ms = _ttl(request.headers.get(TTL_HEADER))
+        parse = _parser(request.headers.get("content-type", ""))
+        encoding = request.headers.get("content-encoding", "")
+        parsed = parse(await _body(request, encoding, max_body_bytes))
+        groups.push(key, parsed, request.method == "PUT", clock.now(), ttl_ms)
+
+    async def metrics(_: Request) -> Response:
+        return JSONResponse({"status": "success", "data": metrics_view(groups)})
+
+    every = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"]
+    return [
+        Route("/metrics/job/{rest:path}", change, methods=every),
+        Route("/metrics/job@base64/{rest:path}", change, methods=every),
+        Route("/api/v1/metrics", metrics, methods=["GET"]),
+    ]
+
+
+def _raw_path(request: Request) -> str:
+    """The path as sent: what is percent-encoded in it must be decoded only once, and strictly."""
+    raw = request.scope.get("raw_path")
+    path = raw.decode("ascii", "replace").partition("?")[0] if raw else quote(request.url.path)
+    root = request.scope.get("root_path", "").rstrip("/")
+    return path.removeprefix(root)
+
+
+def _cleaned(raw_path: str) -> str:
+    """The path without empty, `.` and `..` components, as Go's ServeMux cleans it."""
+    if "//" not in raw_path and "/." not in raw_path:
+        return raw_path
+    path = posixpath.normpath(unquote(raw_path))
+    clean = "/" + path.lstrip("/") + ("/" if raw_path.endswith("/") and path != "/" else "")
+    return raw_path if clean == unquote(raw_path) else quote(clean)
+
+
+def _ttl(text: str | None) -> int | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        return parse_duration(text.strip())
+    except ValueError as e:
+        raise PushError(400, f"{TTL_HEADER}: {e}") from None
+
+
+def _parser(content_type: str) -> Callable[[bytes], ParsedBody]:
+    """What reads a body of this type. Like Pushgateway, take everything unknown for the text format."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "application/openmetrics-text":
+        return parse_openmetrics_families
+    if media_type == "application/vnd.google.protobuf":
+        raise PushError(415, "protobuf bodies are not supported: push the text format or OpenMetrics")
+    return parse_families
+
+
+async def _body(request: Request, encoding: str, limit: int) -> bytes:
+    """The body, decompressed. Raises PushError 413 or 415, or 400 for bad gzip."""
+    too_large = PushError(413, f"the body is larger than the limit of {limit} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise too_large
+    if encoding not in ("", "identity", "gzip"):
+        raise PushError(415, f"content encoding {encoding} is not supported: send gzip, or none")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    if encoding != "gzip":
+        return bytes(body)
+    unpacked = gunzip(bytes(body), limit)
+    if unpacked is None:
+        raise too_large
+    return unpacked
+
+
+def gunzip(data: bytes, limit: int) -> bytes | None:
+    """Unpack gzip, None when it holds more than `limit` bytes. Raises PushError 400."""
+    out = bytearray()
+    try:
+        while data:
+            member = zlib.decompressobj(wbits=31)
+            out += member.decompress(data, limit - len(out) + 1)
+            if len(out) > limit:
+                return None
+            if not member.eof:
+                raise PushError(400, "unexpected EOF")
+            data = member.unused_data
+    except zlib.error as e:
+        raise PushError(400, f"gzip: invalid body: {e}") from None
+    return bytes(out)

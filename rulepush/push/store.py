@@ -1,0 +1,100 @@
+"""The pushed groups on disk: one row a group in `push.db`, so that a restart loses nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from rulepush.push.families import Family, FamilyType, Metric
+from rulepush.push.group import PushedFamily, PushedGroup
+from rulepush.push.url import GroupKey
+from rulepush.storage.database import Database
+
+log = logging.getLogger("rulepush.push")
+
+_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS pushed_groups (key TEXT PRIMARY KEY, content TEXT NOT NULL)"
+
+
+class SqliteGroupStore:
+    """A GroupStore in one SQLite file, in memory when `path` is None. A corrupt file is set aside and reported."""
+
+    def __init__(self, path: Path | None):
+        self._db = Database(path, _SCHEMA)
+
+    def load(self) -> list[PushedGroup]:
+        """All groups, in the order in which they were first saved. Raises StorageError."""
+        groups = []
+        for key, content in self._db.read("SELECT key, content FROM pushed_groups ORDER BY rowid"):
+            try:
+                groups.append(decode_group(content))
+            except (ValueError, KeyError, TypeError) as e:
+                log.error("a saved group cannot be read and is left out: group=%s err=%s", key, e)
+        return groups
+
+    def save(self, group: PushedGroup) -> None:
+        """Write one group. Raises StorageError."""
+        sql = (
+            "INSERT INTO pushed_groups (key, content) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET content = excluded.content"
+        )
+        self._db.write([(sql, [(_key_text(group.key), encode_group(group))])])
+
+    def delete(self, key: GroupKey) -> None:
+        """Remove one group. Raises StorageError."""
+        self._db.write([("DELETE FROM pushed_groups WHERE key = ?", [(_key_text(key),)])])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+def encode_group(group: PushedGroup) -> str:
+    """A group as JSON text (with Python's NaN and Infinity, so only Python reads it back)."""
+    families = [
+        {
+            "name": p.family.name,
+            "type": p.family.type.value,
+            "help": p.family.help,
+            "pushed_at": p.pushed_at,
+            "metrics": [[m.pairs, m.value, m.count, m.parts] for m in p.family.metrics],
+        }
+        for p in group.families.values()
+    ]
+    content = {
+        "key": group.key,
+        "pushed_at": group.pushed_at,
+        "failed_at": group.failed_at,
+        "ttl_ms": group.ttl_ms,
+        "families": families,
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode_group(text: str) -> PushedGroup:
+    """The inverse. Raises ValueError, KeyError or TypeError."""
+    content = json.loads(text)
+    families = {f["name"]: PushedFamily(_family(f), int(f["pushed_at"])) for f in content["families"]}
+    key = tuple((str(n), str(v)) for n, v in content["key"])
+    ttl = content["ttl_ms"]
+    return PushedGroup(
+        key, families, int(content["pushed_at"]), int(content["failed_at"]), None if ttl is None else int(ttl)
+    )
+
+
+def _family(content: dict[str, Any]) -> Family:
+    metrics = tuple(
+        Metric(
+            tuple((str(n), str(v)) for n, v in pairs),
+            float(value),
+            float(count),
+            tuple((float(bound), float(part)) for bound, part in parts),
+        )
+        for pairs, value, count, parts in content["metrics"]
+    )
+    return Family(str(content["name"]), FamilyType(content["type"]), str(content["help"]), metrics)
+
+
+def _key_text(key: GroupKey) -> str:
+    return json.dumps(key, ensure_ascii=False)

@@ -1,0 +1,55 @@
+"""The groups as `GET /api/v1/metrics` of Pushgateway shows them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rulepush.model.floats import format_float_g
+from rulepush.model.timestamps import format_rfc3339
+from rulepush.push.families import Family, FamilyType, Metric
+from rulepush.push.group import PushedGroup
+from rulepush.push.groups import PushedGroups
+
+_NEVER: Final = "0001-01-01T00:00:00Z"  # Go's zero time
+
+
+def metrics_view(groups: PushedGroups) -> list[dict[str, Any]]:
+    """The `data` of the answer. Values are strings, as Prometheus' APIs have them."""
+    return [_group(groups, group) for group in groups]
+
+
+def _group(groups: PushedGroups, group: PushedGroup) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "labels": dict(group.key),
+        "last_push_successful": group.pushed_at > group.failed_at,
+    }
+    ttl = groups.ttl_of(group)
+    if ttl:
+        view["lifetime_seconds"] = ttl / 1000
+    push_time, failure_time = group.meta_families()
+    view[push_time.name] = _family(push_time, group.pushed_at)
+    view[failure_time.name] = _family(failure_time, group.failed_at)
+    for pushed in group.families.values():
+        view[pushed.family.name] = _family(pushed.family, pushed.pushed_at)
+    return view
+
+
+def _family(family: Family, ts: int) -> dict[str, Any]:
+    view: dict[str, Any] = {"time_stamp": format_rfc3339(ts) if ts else _NEVER, "type": family.type.value}
+    if family.help:
+        view["help"] = family.help
+    view["metrics"] = [_metric(family, m) for m in family.metrics]
+    return view
+
+
+def _metric(family: Family, metric: Metric) -> dict[str, Any]:
+    labels = dict(metric.pairs)
+    if not family.type.compound:
+        return {"labels": labels, "value": format_float_g(metric.value)}
+    parts = {format_float_g(bound): format_float_g(value) for bound, value in metric.parts}
+    return {
+        "labels": labels,
+        "count": format_float_g(metric.count),
+        "sum": format_float_g(metric.value),
+        "buckets" if family.type is FamilyType.HISTOGRAM else "quantiles": parts,
+    }
