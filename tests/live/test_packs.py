@@ -1,0 +1,43 @@
+"""The packs that we ship have no problem on the servers that they are for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rulepush.exposition import Format
+from rulepush.live import Level, Report, Seen, analyse, live_rules
+from rulepush.model.labels import Labels
+from rulepush.packs import pack
+from rulepush.rules.rulefmt import load_rule_files
+from tests.live.bodies import answer, shared
+
+
+def _report(packs: tuple[str, ...], *bodies: bytes, fmt: Format = Format.TEXT, target: Labels) -> Report:
+    groups = load_rule_files(str(pack(name)) for name in packs)
+    rules = live_rules(groups, lambda file: Path(file).read_text(encoding="utf-8").splitlines())
+    return analyse(rules, Seen([answer(*bodies, fmt=fmt, target=target)]))
+
+
+def _complaints(report: Report) -> dict[str, list[str]]:
+    return {
+        r.rule.name: [f.message for f in r.findings if f.level is not Level.NOTE]
+        for r in report.rules
+        if r.level in (Level.PROBLEM, Level.FIRES)
+    }
+
+
+@pytest.mark.parametrize("sample", ["nacos-1.4-real.prom", "nacos24-synthetic.prom"])
+def test_all_packs_are_quiet_on_a_nacos_server(sample: str) -> None:
+    body = shared(f"samples/{sample}").read_bytes()
+    packs = ("nacos", "jvm", "spring-boot")
+    report = _report(packs, body, body, body, target=Labels.of(job="nacos", instance="n1:8848"))
+    assert _complaints(report) == {}
+    assert len(report.rules) == 66
+
+
+def test_the_jvm_and_spring_packs_are_quiet_on_a_boot_3_application() -> None:
+    body = shared("samples/boot34om-synthetic.prom").read_bytes()
+    target = Labels.of(job="orders", instance="o1:8080")
+    assert _complaints(_report(("jvm", "spring-boot"), body, fmt=Format.OPENMETRICS, target=target)) == {}
