@@ -42,7 +42,7 @@ def build_client(
     raise CredentialsError, which is one.
     """
     routing = RoutingTransport(config, (lambda _context, _proxy: transport) if transport else _network)
-    auth = httpx.Auth()  # none
+    auth: httpx.Auth | None = None  # then httpx takes a user and password that stand in the URL
     if config.basic_auth:
         auth = BasicAuthFlow(config.basic_auth)
     elif config.authorization:

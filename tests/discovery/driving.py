@@ -1,0 +1,56 @@
+"""Running a discoverer for a while, on a fake clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, compose
+from rulepush.discovery.groups import Discoverer, Environment, SdConfig, TargetGroup
+from rulepush.discovery.registry import SD_CONFIGS
+from rulepush.discovery.tally import Tally
+from tests.fakes import FakeClock
+
+
+class Seen:
+    """What a discoverer published, and the clock it runs on."""
+
+    def __init__(self, clock: FakeClock, tally: Tally) -> None:
+        self.clock = clock
+        self.tally = tally
+        self.lists: list[Sequence[TargetGroup]] = []
+
+    def addresses(self) -> list[str]:
+        """Of the last list."""
+        return [t.get("__address__") for g in self.lists[-1] for t in g.targets]
+
+    def merged(self) -> list[dict[str, str]]:
+        """Every target of the last list with all its labels."""
+        return [t.as_dict() for g in self.lists[-1] for t in g.merged()]
+
+
+def environment() -> Environment:
+    return Environment(FakeClock(), Tally(), "test")
+
+
+@asynccontextmanager
+async def running(discoverer: Discoverer, env: Environment) -> AsyncIterator[Seen]:
+    assert isinstance(env.clock, FakeClock)
+    seen = Seen(env.clock, env.tally)
+    task = asyncio.get_running_loop().create_task(discoverer.run(seen.lists.append))
+    try:
+        await env.clock.settle()
+        yield seen
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def read_sd(key: str, text: str, directory: str = "/") -> tuple[SdConfig, list[str]]:
+    """One entry of a discovery's list, as YAML in flow style, and the problems found."""
+    reading = Reading()
+    source = SourceFile("f.yml", directory, reading)
+    root = compose(text.encode(), source)
+    config = SD_CONFIGS[key](MapReader(source, root, key))  # type: ignore[arg-type]
+    return config, [p.message for p in reading.problems]

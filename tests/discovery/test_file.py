@@ -1,0 +1,112 @@
+"""file_sd_configs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from rulepush.discovery.file import FileSdConfig
+from rulepush.discovery.group_format import parse_groups
+from rulepush.errors import DiscoveryError
+from tests.discovery.driving import environment, read_sd, running
+
+
+def write(path: Path, value: object) -> None:
+    """Replace a file at once, as configuration tools do."""
+    path.with_suffix(".tmp").write_text(value if isinstance(value, str) else json.dumps(value))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def test_json_and_yaml_files_are_read_and_watched(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", [{"targets": ["a:1", "a:2"], "labels": {"env": "x"}}])
+    write(tmp_path / "b.yml", "- targets: ['b:1']\n  labels: {port: 010, on: yes}\n- targets: [b:2]\n")
+    found, problems = read_sd("file_sd_configs", "{files: ['*.json', '*.yml']}", str(tmp_path))
+    assert problems == []
+
+    async def go() -> None:
+        env = environment()
+        async with running(found.discoverer(env), env) as seen:
+            assert seen.addresses() == ["a:1", "a:2", "b:1", "b:2"]
+            first, _, third, _ = seen.merged()
+            assert first == {"__address__": "a:1", "env": "x", "__meta_filepath": str(tmp_path / "a.json")}
+            assert (third["port"], third["on"]) == ("010", "yes")
+            write(tmp_path / "a.json", [{"targets": ["a:3"]}])
+            await seen.clock.advance(3)
+            assert seen.addresses() == ["a:3", "b:1", "b:2"]
+            write(tmp_path / "c.json", [{"targets": ["c:1"]}])
+            (tmp_path / "b.yml").unlink()
+            await seen.clock.advance(3)
+            assert seen.addresses() == ["a:3", "c:1"]
+            lists = len(seen.lists)
+            await seen.clock.advance(600)
+            assert len(seen.lists) == lists
+
+    asyncio.run(go())
+
+
+def test_a_bad_file_keeps_its_last_good_groups(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", [{"targets": ["a:1"]}])
+    write(tmp_path / "b.json", [{"targets": ["b:1"]}])
+    found = FileSdConfig((str(tmp_path / "*.json"),))
+
+    async def go() -> None:
+        env = environment()
+        async with running(found.discoverer(env), env) as seen:
+            write(tmp_path / "a.json", '[{"targets": ["a:9"')
+            write(tmp_path / "b.json", [{"targets": ["b:2"]}])
+            await seen.clock.advance(3)
+            assert seen.addresses() == ["a:1", "b:2"]
+            assert "a.json" in next(iter(env.tally.last_errors))
+            assert env.tally.failures["file"] == 1
+            write(tmp_path / "a.json", [{"targets": ["a:10"]}])
+            await seen.clock.advance(3)
+            assert seen.addresses() == ["a:10", "b:2"]
+            assert env.tally.last_errors == {}
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{}", "must contain at least one path name"),
+        ("{files: [a.txt]}", 'path name "a.txt" is not valid for file discovery'),
+        ("{files: ['*/a.json']}", 'path name "*/a.json" is not valid for file discovery'),
+        ("{files: [a.json], refresh_interval: 5}", "expected a duration"),
+    ],
+)
+def test_configuration_faults(text: str, complaint: str) -> None:
+    _, problems = read_sd("file_sd_configs", text)
+    assert any(complaint in p for p in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("body", "form", "complaint"),
+    [
+        (b'{"targets": []}', "json", "expected a list of target groups, got a mapping"),
+        (b"[1]", "json", "group 0: expected a mapping, got a number"),
+        (b"[null]", "json", "group 0: expected a mapping, got null"),
+        (b'[{"targets": [1]}]', "json", "targets must be a list of texts"),
+        (b'[{"targets": "a"}]', "json", "targets must be a list of texts"),
+        (b'[{"labels": {"a": 1}}]', "json", "label 'a' must have a text as its value, got a number"),
+        (b'[{"lables": {}}]', "json", "unknown key 'lables'"),
+        (b'[\n{"targets"', "json", "line 2: not valid JSON"),
+        (b"- targets: [a\n", "yaml", "not valid YAML"),
+        (b"\xff", "json", "not valid UTF-8"),
+        (b"[" * 100_000, "json", "nested too deeply"),
+    ],
+)
+def test_bad_lists_say_what_is_wrong(body: bytes, form: str, complaint: str) -> None:
+    with pytest.raises(DiscoveryError, match=re.escape(complaint)):
+        parse_groups(body, "f", {}, form=form)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"- targets:\n", b"# nothing\n"])
+def test_empty_lists_have_no_targets(body: bytes) -> None:
+    form = "json" if body == b"[]" else "yaml"
+    assert [t for g in parse_groups(body, "f", {}, form=form) for t in g.targets] == []

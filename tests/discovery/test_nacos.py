@@ -1,0 +1,306 @@
+"""nacos_sd_configs against a fake server of each major version."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rulepush.discovery.groups import Environment
+from rulepush.discovery.nacos import NacosDiscovery, NacosSdConfig
+from tests.discovery.driving import environment, read_sd, running
+from tests.discovery.fake_nacos import FakeNacos
+
+VERSIONS = [(1, True), (1, False), (2, False), (3, False)]
+
+
+def config(text: str) -> NacosSdConfig:
+    found, problems = read_sd("nacos_sd_configs", "{server: 'http://nacos:8848', " + text + "}")
+    assert problems == []
+    assert isinstance(found, NacosSdConfig)
+    return found
+
+
+def discovery(nacos: FakeNacos, text: str, env: Environment) -> NacosDiscovery:
+    return NacosDiscovery(config(text), env, nacos.transport())
+
+
+def once(nacos: FakeNacos, text: str) -> list[dict[str, str]]:
+    """The targets after the first refresh."""
+
+    async def go() -> list[dict[str, str]]:
+        env = environment()
+        async with running(discovery(nacos, text, env), env) as seen:
+            assert env.tally.last_errors == {}
+            return seen.merged()
+
+    return asyncio.run(go())
+
+
+def failure(nacos: FakeNacos, text: str) -> str:
+    """The error of the first refresh."""
+
+    async def go() -> str:
+        env = environment()
+        async with running(discovery(nacos, text, env), env) as seen:
+            assert seen.lists == []
+            return next(iter(env.tally.last_errors.values()))
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(("major", "old"), VERSIONS)
+def test_every_server_of_the_cluster_is_a_target(major: int, old: bool) -> None:
+    members = [("10.0.0.1", 8848, "UP"), ("10.0.0.2", 8848, "DOWN"), ("fe80::3", 8848, "UP")]
+    targets = once(FakeNacos(major, old, members=members, leader="10.0.0.2"), "role: server")
+    assert [t["__address__"] for t in targets] == ["10.0.0.1:8848", "10.0.0.2:8848", "[fe80::3]:8848"]
+    assert {t["__metrics_path__"] for t in targets} == {"/nacos/actuator/prometheus"}
+    assert [t["__meta_nacos_server_state"] for t in targets] == ["UP", "DOWN", "UP"]
+    if not old:
+        assert [t["__meta_nacos_server_raft_leader"] for t in targets] == ["false", "true", "false"]
+        assert targets[0]["__meta_nacos_server_version"].startswith(str(major))
+    assert targets[0]["__meta_nacos_api_version"] == f"v{major}"
+    assert targets[0]["__meta_nacos_role"] == "server"
+
+
+def registry(major: int, **more: object) -> FakeNacos:
+    nacos = FakeNacos(major, **more)  # type: ignore[arg-type]
+    nacos.namespaces = {"public": "public", "dev-id": "Development"}
+    nacos.services = {
+        ("public", "DEFAULT_GROUP", "order"): [
+            {"ip": "10.1.0.1", "port": 9001, "metadata": {"management.port": "9101", "zone": "a", "说明": "x"}},
+            {"ip": "10.1.0.2", "port": 9001, "healthy": False, "weight": 0.5, "ephemeral": False},
+        ],
+        ("public", "PAY", "pay"): [{"ip": "10.1.0.3", "port": 9003, "enabled": False, "clusterName": "HZ"}],
+        ("dev-id", "DEFAULT_GROUP", "order"): [{"ip": "10.1.0.4", "port": 9001}],
+    }
+    return nacos
+
+
+@pytest.mark.parametrize("major", [1, 2, 3])
+def test_instances_carry_what_they_registered(major: int) -> None:
+    targets = {t["__address__"]: t for t in once(registry(major), "role: instance")}
+    assert sorted(targets) == ["10.1.0.1:9001", "10.1.0.2:9001", "10.1.0.3:9003"]
+    first = targets["10.1.0.1:9001"]
+    assert first == {
+        "__address__": "10.1.0.1:9001",
+        "__meta_nacos_role": "instance",
+        "__meta_nacos_namespace": "public",
+        "__meta_nacos_namespace_name": "public",
+        "__meta_nacos_group": "DEFAULT_GROUP",
+        "__meta_nacos_service": "order",
+        "__meta_nacos_cluster": "DEFAULT",
+        "__meta_nacos_ip": "10.1.0.1",
+        "__meta_nacos_port": "9001",
+        "__meta_nacos_healthy": "true",
+        "__meta_nacos_enabled": "true",
+        "__meta_nacos_ephemeral": "true",
+        "__meta_nacos_weight": "1",
+        "__meta_nacos_instance_id": "10.1.0.1#9001#DEFAULT#DEFAULT_GROUP@@order",
+        "__meta_nacos_metadata_management_port": "9101",
+        "__meta_nacos_metadata_zone": "a",
+        "__meta_nacos_metadata___": "x",
+    }
+    second = targets["10.1.0.2:9001"]
+    assert (second["__meta_nacos_healthy"], second["__meta_nacos_ephemeral"]) == ("false", "false")
+    assert second["__meta_nacos_weight"] == "0.5"
+    third = targets["10.1.0.3:9003"]
+    assert (third["__meta_nacos_group"], third["__meta_nacos_enabled"], third["__meta_nacos_cluster"]) == (
+        "PAY",
+        "false",
+        "HZ",
+    )
+
+
+@pytest.mark.parametrize("major", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("namespaces: ['*']", ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4"]),
+        ("namespaces: [dev-id]", ["10.1.0.4"]),
+        ("groups: [PAY]", ["10.1.0.3"]),
+        ("groups: [PAY, DEFAULT_GROUP]", ["10.1.0.1", "10.1.0.2", "10.1.0.3"]),
+        ("services: 'p.*'", ["10.1.0.3"]),
+        ("services: 'or'", []),
+        ("healthy_only: true", ["10.1.0.1", "10.1.0.3"]),
+    ],
+)
+def test_namespaces_groups_and_services_are_chosen(major: int, text: str, expected: list[str]) -> None:
+    targets = once(registry(major), f"role: instance, {text}")
+    assert sorted(t["__meta_nacos_ip"] for t in targets) == expected
+
+
+@pytest.mark.parametrize("major", [1, 2, 3])
+@pytest.mark.parametrize("groups", ["", ", groups: [G]"])
+def test_long_lists_of_services_come_in_pages(major: int, groups: str) -> None:
+    nacos = FakeNacos(major, page_limit=100)
+    nacos.services = {("public", "G", f"s{i}"): [{"ip": f"10.2.{i // 250}.{i % 250}", "port": 1}] for i in range(730)}
+    assert len(once(nacos, "role: instance" + groups)) == 730
+
+
+def test_metrics_path_of_instances_is_theirs_unless_it_is_set() -> None:
+    assert "__metrics_path__" not in once(registry(3), "role: instance")[0]
+    target = once(registry(3), "role: instance, metrics_path: /actuator/prometheus")[0]
+    assert target["__metrics_path__"] == "/actuator/prometheus"
+
+
+def test_another_context_path_is_found_in_the_url_or_in_its_key() -> None:
+    nacos = FakeNacos(2, context="/registry")
+    assert (
+        once(nacos, "role: server, context_path: /registry")[0]["__metrics_path__"] == "/registry/actuator/prometheus"
+    )
+    found, _ = read_sd("nacos_sd_configs", "{server: 'http://nacos:8848/registry/', role: server}")
+    assert isinstance(found, NacosSdConfig)
+    assert found.servers[0].reveal() == "http://nacos:8848/registry"
+    root, _ = read_sd("nacos_sd_configs", "{server: 'http://nacos:8848', context_path: /, role: server}")
+    assert isinstance(root, NacosSdConfig)
+    assert root.servers[0].reveal() == "http://nacos:8848"
+
+
+@pytest.mark.parametrize("major", [1, 2, 3])
+def test_a_login_gets_in_and_is_renewed_before_it_ends(major: int) -> None:
+    nacos = registry(major, users={"nacos": "s3cret"}, token_ttl=100)
+
+    async def go() -> None:
+        env = environment()
+        async with running(discovery(nacos, "role: instance, username: nacos, password: s3cret", env), env) as seen:
+            assert len(seen.addresses()) == 3
+            assert nacos.logins == 1
+            await seen.clock.advance(61)
+            assert nacos.logins == 1
+            await seen.clock.advance(30)
+            assert nacos.logins == 2  # at nine tenths of 100 s
+            nacos.tokens.clear()  # the servers forget every token
+            await seen.clock.advance(30)
+            assert nacos.logins == 3
+            assert env.tally.failures == {}
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("major", [1, 2, 3])
+def test_the_servers_identity_header_gets_in(major: int) -> None:
+    nacos = registry(major, identity=("serverIdentity", "hidden"))
+    assert len(once(nacos, "role: instance, server_identity: {key: serverIdentity, value: hidden}")) == 3
+
+
+@pytest.mark.parametrize("major", [1, 2, 3])
+def test_a_refused_login_says_so_without_the_password(major: int) -> None:
+    nacos = registry(major, users={"nacos": "s3cret"})
+    text = failure(nacos, "role: instance, username: nacos, password: wr0ng")
+    assert text == "login as 'nacos' was refused: unknown user!"
+    assert "403" in failure(nacos, "role: instance")
+
+
+def test_a_password_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("old\n")
+    nacos = FakeNacos(2, users={"nacos": "old"})
+
+    async def go() -> None:
+        env = environment()
+        login = f"role: server, username: nacos, password_file: {file}"
+        async with running(discovery(nacos, login, env), env) as seen:
+            assert len(seen.addresses()) == 1
+            nacos.users = {"nacos": "new password"}
+            nacos.tokens.clear()
+            await seen.clock.advance(30)
+            assert env.tally.failures["nacos"] == 1
+            file.write_text("new password\n")
+            await seen.clock.advance(30)
+            assert env.tally.last_errors == {}
+
+    asyncio.run(go())
+
+
+def test_the_last_good_list_stays_while_the_server_is_down_and_follows_an_upgrade() -> None:
+    nacos = FakeNacos(1)
+
+    async def go() -> None:
+        env = environment()
+        async with running(discovery(nacos, "role: server", env), env) as seen:
+            nacos.down = True
+            await seen.clock.advance(120)
+            assert len(seen.lists) == 1
+            assert "no Nacos server answers: http://nacos:8848/nacos: connection refused" in str(env.tally.last_errors)
+            nacos.down, nacos.major, nacos.members = False, 3, [("10.0.0.9", 8848, "UP")]
+            await seen.clock.advance(60)
+            assert seen.addresses() == ["10.0.0.9:8848"]
+            assert seen.merged()[0]["__meta_nacos_api_version"] == "v3"
+
+    asyncio.run(go())
+
+
+def test_the_next_server_is_asked_when_one_is_down() -> None:
+    nacos = FakeNacos(2)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "first":
+            return httpx.Response(503)
+        return nacos.handle(request)
+
+    found, _ = read_sd("nacos_sd_configs", "{servers: ['http://first:8848', 'http://second:8848'], role: server}")
+    assert isinstance(found, NacosSdConfig)
+
+    async def go() -> None:
+        env = environment()
+        async with running(NacosDiscovery(found, env, httpx.MockTransport(handle)), env) as seen:
+            assert seen.addresses() == ["10.0.0.1:8848"]
+        assert {r.url.host for r in nacos.requests} == {"second"}
+
+    asyncio.run(go())
+
+
+def test_what_is_no_nacos_is_told() -> None:
+    assert "is this the port of a gateway or of the console?" in failure(FakeNacos(2, html=True), "role: server")
+    assert "this is no Nacos server, or its context path is another" in failure(
+        FakeNacos(2, context="/other"), "role: server"
+    )
+    assert "Nacos lists no servers" in failure(FakeNacos(2, members=[]), "role: server")
+    assert "/v1/core/cluster/nodes: 410" not in failure(FakeNacos(3), "role: server, api_version: v2")
+    assert "no namespace with the id 'nope'" in failure(registry(2), "role: instance, namespaces: [nope]")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "{}",
+        "null",
+        '"x"',
+        '{"code": 0}',
+        '{"code": 0, "data": [1]}',
+        '{"code": 500, "message": "x"}',
+        '{"code": 0, "data": [{"ip": "a", "port": "b"}]}',
+        '{"code":0,"data":[{"ip":"a","port":1,"extendInfo":[]}]}',
+    ],
+)
+def test_odd_answers_are_failures_not_crashes(body: str) -> None:
+    async def go() -> None:
+        env = environment()
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body))
+        async with running(NacosDiscovery(config("role: server"), env, transport), env) as seen:
+            assert len(seen.lists) + env.tally.failures["nacos"] == 1
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{role: server}", "server is missing"),
+        ("{server: 'nacos:8848', role: server}", "expected a URL that starts with http:// or https://"),
+        ("{server: 'http://n:8848'}", "role is missing"),
+        ("{server: 'http://n:8848', role: servers}", "role: expected one of server, instance, got 'servers'"),
+        ("{server: 'http://n', role: server, password: x}", "username is missing"),
+        ("{server: 'http://n', role: server, groups: [a]}", "groups goes with role: instance only"),
+        ("{server: 'http://n', role: instance, services: '('}", "invalid regular expression"),
+        ("{server: 'http://n', role: server, server_identity: {value: x}}", "key is missing"),
+        ("{server: 'http://n', role: server, user: x}", "unknown key 'user' (did you mean 'username'?)"),
+    ],
+)
+def test_configuration_faults(text: str, complaint: str) -> None:
+    _, problems = read_sd("nacos_sd_configs", text)
+    assert any(complaint in p for p in problems), problems

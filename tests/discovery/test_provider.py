@@ -1,0 +1,84 @@
+"""Providers: the discoveries of one job, merged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rulepush.discovery.groups import Environment, Publish, SdConfig, TargetGroup
+from rulepush.discovery.provider import Providers
+from rulepush.discovery.static import StaticConfig
+from rulepush.model.labels import EMPTY_LABELS, Labels
+from tests.discovery.driving import environment
+from tests.fakes import FakeClock
+
+
+@dataclass
+class ByHand:
+    """A discovery that the test drives."""
+
+    kind: str = "hand"
+    publish: Publish | None = field(default=None)
+
+    def discoverer(self, env: Environment) -> ByHand:
+        return self
+
+    async def run(self, publish: Publish) -> None:
+        self.publish = publish
+        await asyncio.Event().wait()
+
+    def give(self, *addresses: str) -> None:
+        assert self.publish is not None
+        self.publish([TargetGroup("g", tuple(Labels({"__address__": a}) for a in addresses))])
+
+
+async def drive(configs: Sequence[SdConfig], env: Environment, told: list[list[str]]) -> asyncio.Task[None]:
+    def changed(groups: Sequence[TargetGroup]) -> None:
+        told.append([t.get("__address__") for g in groups for t in g.merged()])
+
+    task = asyncio.get_running_loop().create_task(Providers(configs, env, changed).run())
+    assert isinstance(env.clock, FakeClock)
+    await env.clock.settle()
+    return task
+
+
+def test_static_targets_of_all_entries_come_at_once_and_together() -> None:
+    async def go() -> None:
+        env, told = environment(), list[list[str]]()
+        statics = [StaticConfig((f"a:{i}",), EMPTY_LABELS, i) for i in range(20)]
+        task = await drive(statics, env, told)
+        assert told == [[f"a:{i}" for i in range(20)]]
+        task.cancel()
+
+    asyncio.run(go())
+
+
+def test_a_first_list_passes_at_once_and_later_ones_settle() -> None:
+    async def go() -> None:
+        env, told = environment(), list[list[str]]()
+        assert isinstance(env.clock, FakeClock)
+        one, two = ByHand(), ByHand()
+        task = await drive([one, two], env, told)
+        assert told == []
+        two.give("two:1")
+        await env.clock.settle()
+        assert told == [["two:1"]]
+        one.give("one:1")
+        await env.clock.settle()
+        assert told[-1] == ["one:1", "two:1"]
+        for i in range(5):
+            one.give(*(f"one:{n}" for n in range(i + 1)))
+            await env.clock.advance(0.5)
+        assert len(told) == 2
+        await env.clock.advance(5)
+        assert told[2:] == [["one:0", "one:1", "one:2", "one:3", "one:4", "two:1"]]
+        one.give("one:0", "one:1", "one:2", "one:3", "one:4")
+        await env.clock.advance(10)
+        assert len(told) == 3
+        one.give()
+        await env.clock.advance(5)
+        assert told[-1] == ["two:1"]
+        task.cancel()
+
+    asyncio.run(go())
