@@ -76,7 +76,7 @@ def window_of(rows: list[list[Point]]) -> Window:
     """As the engine cuts it out of what the storage selects; beyond the counts there is rubbish."""
     width = max((len(row) for row in rows), default=0)
     times = np.full((len(rows), width), -1, np.int64)
-    values = np.full((len(rows), width), math.nan)
+    values = np.full((len(rows), width), 7.0)
     for i, row in enumerate(rows):
         times[i, : len(row)] = [t for t, _ in row]
         values[i, : len(row)] = [v for _, v in row]
@@ -92,7 +92,9 @@ def range_of(row: list[Point]) -> Range:
 def close(a: float, b: float, scale: float) -> bool:
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
-    return a == b or abs(a - b) <= 1e-9 * max(abs(a), abs(b)) + 1e-12 * scale
+    if math.isinf(a) or math.isinf(b):
+        return a == b
+    return abs(a - b) <= 1e-9 * max(abs(a), abs(b)) + 1e-12 * scale
 
 
 def scale_of(name: str, r: Range) -> float:

@@ -164,7 +164,7 @@ def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[F
         counts, odd = _smooth(counts, sizes)
         observations = counts[rows, last]
         rank = q * observations
-        below = counts < rank[:, None]
+        below = ~(counts >= rank[:, None])  # also where the rank is NaN
         if (sizes == width).all():
             below[:, -1] = False
         else:
