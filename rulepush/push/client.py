@@ -1,0 +1,70 @@
+"""Pushing a group, to rulepush or to a Pushgateway, with retries."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from rulepush.clock import Clock
+from rulepush.errors import PushError
+from rulepush.push.url import GroupKey, encode_push_path
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_BACKOFF: Final = 0.5  # seconds before the first retry; doubled each time
+_BACKOFF_MAX: Final = 10.0
+_BUSY: Final = frozenset((408, 425, 429))
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """One push. `method` is PUT, POST or DELETE; `url` the base URL of the receiver."""
+
+    url: str
+    key: GroupKey
+    method: str
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+async def push(
+    client: httpx.AsyncClient,
+    request: PushRequest,
+    clock: Clock,
+    retries: int = 0,
+    on_retry: Callable[[str, float], None] = lambda reason, pause: None,
+    jitter: Callable[[], float] = random.random,
+) -> None:
+    """Send until it is accepted. Raises PushError (status 0 when there was no answer) when it is refused, or when
+    the receiver could not be reached `retries` + 1 times. `on_retry` is told the reason and the pause in seconds."""
+    attempt = 0
+    while True:
+        error = await _once(client, request)
+        if error is None:
+            return
+        if attempt >= retries or not (error.status == 0 or error.status >= 500 or error.status in _BUSY):
+            raise error
+        pause = min(_BACKOFF_MAX, _BACKOFF * 2.0**attempt) * (0.5 + 0.5 * jitter())
+        on_retry(str(error), pause)
+        await clock.sleep(pause)
+        attempt += 1
+
+
+async def _once(client: httpx.AsyncClient, request: PushRequest) -> PushError | None:
+    url = request.url.rstrip("/") + encode_push_path(request.key)
+    headers = {"Content-Type": CONTENT_TYPE, **request.headers}
+    try:
+        answer = await client.request(request.method, url, content=request.body, headers=headers)
+    except httpx.InvalidURL as e:
+        return PushError(400, f"{request.url} is not a URL: {e}")
+    except httpx.UnsupportedProtocol as e:
+        return PushError(400, f"{request.url}: {e}")
+    except httpx.HTTPError as e:
+        return PushError(0, f"{request.url} cannot be reached: {str(e) or type(e).__name__}")
+    if answer.is_success:
+        return None
+    reason = answer.text[:2000].strip() or answer.reason_phrase
+    return PushError(answer.status_code, f"{request.url} answered {answer.status_code}: {reason}")
