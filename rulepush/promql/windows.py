@@ -8,7 +8,7 @@ A `Columns` holds the samples of n series, free of stale markers, from a selecti
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from rulepush.promql.values import Bools, Floats, Ints, Vector
 from rulepush.storage.selection import Selection
 
 T = TypeVar("T", bound=np.generic)
+_SMALL: Final = 20_000  # elements: below, one comparison of everything costs less than a search
+_FEW: Final = 6  # first columns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,24 +119,38 @@ class Columns:
 def row_bounds(times: Ints, counts: Ints, limit: int) -> Ints | int:
     """How many leading samples of each row have t <= limit: one int when it is the same for all rows, else int64[n].
 
-    Guesses the answer of the first row, checks it everywhere, and searches only in the rows where it is wrong.
+    Guesses the answer of the first row, checks it everywhere, and looks further only in the rows where it is wrong:
+    one column to the left or right, where the rows of other targets nearly always are, else by binary search.
     """
     n, cap = times.shape
     if n == 0 or cap == 0:
         return 0
     guess = int(times[0, : counts[0]].searchsorted(limit, "right"))
-    low = counts < guess  # the row is shorter than the guess
+    less = counts < guess  # the row is shorter than the guess
     if guess > 0:
-        low |= times[:, guess - 1] > limit
+        less |= times[:, guess - 1] > limit
+    more = None
     if guess < cap:
-        wrong = low | ((times[:, guess] <= limit) & (counts > guess))
-    else:
-        wrong = low
-    if not wrong.any():
+        more = (times[:, guess] <= limit) & (counts > guess)
+    if not less.any() and (more is None or not more.any()):
         return guess
-    rows = np.flatnonzero(wrong)
+    if n * cap <= _SMALL:
+        before = times <= limit
+        before &= np.arange(cap) < counts[:, None]
+        summed: Ints = before.sum(axis=1)
+        return summed
     bounds = np.full(n, guess, np.int64)
-    bounds[rows] = _search(times, rows, counts[rows], limit)
+    if guess > 0:
+        bounds[less] -= 1
+        less &= (counts < guess - 1) if guess < 2 else (counts < guess - 1) | (times[:, guess - 2] > limit)
+    if more is not None:
+        bounds[more] += 1
+        if guess + 1 < cap:
+            more &= (counts > guess + 1) & (times[:, guess + 1] <= limit)
+            less |= more
+    rows = np.flatnonzero(less)
+    if len(rows):
+        bounds[rows] = _search(times, rows, counts[rows], limit)
     return bounds
 
 
@@ -163,18 +179,24 @@ def cut(times: Ints, values: Floats, counts: Ints, start: int, end: int) -> tupl
         return times[:, low:width], values[:, low:width], high - low
     length: Ints = high - low
     k = int(length.max(initial=0))
-    cap = times.shape[1]
-    flat = low[:, None] + np.arange(k)
-    np.minimum(flat, cap - 1, out=flat)
-    flat += (np.arange(n) * cap)[:, None]
-    return _take(times, flat), _take(values, flat), length
+    return _align(times, low, k), _align(values, low, k), length
 
 
-def _take(array: npt.NDArray[T], flat: Ints) -> npt.NDArray[T]:
-    if array.flags.c_contiguous:
-        return array.reshape(-1).take(flat)
+def _align(array: npt.NDArray[T], low: Ints, k: int) -> npt.NDArray[T]:
+    """array[i, low[i] : low[i] + k] of each row; what lies beyond the array is not filled."""
     n, cap = array.shape
-    return np.take_along_axis(array, flat - (np.arange(n) * cap)[:, None], axis=1)
+    starts = np.flatnonzero(np.bincount(low, minlength=1)).tolist()
+    if len(starts) > _FEW:
+        columns = np.minimum(low[:, None] + np.arange(k), cap - 1)
+        return np.take_along_axis(array, columns, axis=1)
+    out = np.empty((n, k), array.dtype)
+    for start in starts:  # rows start in a few columns only: copy the shifted array where it is theirs
+        part = array[:, start : start + k]
+        if start == starts[0]:
+            out[:, : part.shape[1]] = part
+        else:
+            np.copyto(out[:, : part.shape[1]], part, where=(low == start)[:, None])
+    return out
 
 
 def strip_stale(times: Ints, values: Floats, counts: Ints) -> tuple[Ints, Floats, Ints]:
