@@ -39,13 +39,13 @@ def free_port() -> int:
 
 
 def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 20.0) -> T:
-    """The first result of `probe` that is not None or False; fails after `seconds`."""
+    """The first result of `probe` that is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     last: object = None
     while time.monotonic() < deadline:
         try:
             result = probe()
-            if result is not None and result is not False:
+            if result:
                 return result
         except (httpx.HTTPError, OSError, KeyError, IndexError, ValueError) as e:
             last = e
@@ -116,7 +116,7 @@ def running(command: Sequence[str], log: Path, ready_url: str | None = None) -> 
     server = Server(command, log)
     try:
         if ready_url is not None:
-            wait_for(f"{command[0]} ready", lambda: answers(ready_url) or None)
+            wait_for(f"{command[0]} ready", lambda: answers(ready_url))
         yield server
     except AssertionError as e:
         raise AssertionError(f"{e}\n--- {log.name}:\n{server.output()[-4000:]}") from e

@@ -132,6 +132,6 @@ async def _serve(options: RunOptions) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, app.stop, signal.Signals(number).name)
-    loop.add_signal_handler(signal.SIGHUP, app.reload_and_log)
+    loop.add_signal_handler(signal.SIGHUP, app.request_reload)
     log.info("starting rulepush: version=%s", __version__)
     await app.run()

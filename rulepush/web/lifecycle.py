@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -19,7 +19,7 @@ class LifecycleApi:
         self,
         telemetry: Telemetry,
         ready: Callable[[], bool],
-        reload: Callable[[], None],
+        reload: Callable[[], Awaitable[None]],
         quit_: Callable[[], None],
         enabled: bool,
     ):
@@ -54,7 +54,7 @@ class LifecycleApi:
         if not self._enabled:
             return _disabled()
         try:
-            self._reload()
+            await self._reload()
         except RulepushError as e:
             return PlainTextResponse(f"failed to reload config: {e}\n", 500)
         return PlainTextResponse("")

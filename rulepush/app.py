@@ -1,0 +1,317 @@
+"""The composition root: builds the objects of a running rulepush, owns their tasks, puts a reload into effect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from rulepush import __version__, own_metrics
+from rulepush.clock import Clock, SystemClock
+from rulepush.config.sections import Config
+from rulepush.config.web_config import load_web_config
+from rulepush.discovery.groups import Environment
+from rulepush.discovery.tally import Tally
+from rulepush.errors import RulepushError
+from rulepush.grid import Grid
+from rulepush.http_client.build import build_client
+from rulepush.http_client.config import HTTPClientConfig
+from rulepush.jobs import Jobs
+from rulepush.model.durations import format_duration
+from rulepush.model.labels import Labels
+from rulepush.notifier.notifier import Notifier, Sending
+from rulepush.notifier.sections import Sections, relabel_chain
+from rulepush.notifier.store import SCHEMA as UNDELIVERED_SCHEMA
+from rulepush.notifier.store import SqliteUndelivered
+from rulepush.plan import Plan, load_plan
+from rulepush.promql import Engine, EngineOptions
+from rulepush.rules.alert import RestorePolicy
+from rulepush.rules.context import HoldPolicy, RuleContext
+from rulepush.rules.groups import GroupDefaults, Groups
+from rulepush.rules.loop import RuleLoops
+from rulepush.rules.state import SCHEMA as STATES_SCHEMA
+from rulepush.rules.state import SqliteAlertStates
+from rulepush.storage.database import Database
+from rulepush.storage.head import Head
+from rulepush.telemetry import Telemetry
+from rulepush.web.routes import WebParts, web_routes
+from rulepush.web.server import Door, WebServer, bind, build_app
+from rulepush.web.status import Status
+
+log = logging.getLogger("rulepush.main")
+
+DRAIN_SECONDS: Final = 4.0
+HOUSEKEEPING_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The flags of `rulepush run`. Durations in ms."""
+
+    config_file: str
+    storage_path: Path | None = None
+    listen_address: str = "127.0.0.1:0"
+    external_url: str = ""
+    web_config_file: str = ""
+    enable_lifecycle: bool = False
+    enable_remote_write: bool = False
+    enable_push: bool = False
+    resend_delay_ms: int = 60_000
+    outage_tolerance_ms: int = 3_600_000
+    grace_period_ms: int = 600_000
+    lookback_delta_ms: int = 300_000
+    query_timeout_ms: int = 120_000
+    max_samples: int = 50_000_000
+    features: frozenset[str] = frozenset()
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+
+class App:
+    """One running rulepush. `run` serves until `stop`; `reload` may be called meanwhile."""
+
+    def __init__(self, options: RunOptions, clock: Clock | None = None):
+        """Reads the configuration and takes the port. Raises ConfigError or RulepushError; nothing runs then."""
+        self.options = options
+        self.clock = clock or SystemClock()
+        self.started_at = self.clock.now()
+        self.plan: Plan = load_plan(options.config_file)
+        self._door = _door(options.web_config_file)
+        self._listener = bind(options.listen_address)
+        self.last_reload_ok, self.last_reload_at = True, self.started_at
+        self.databases = _Databases(options.storage_path)
+
+        self.tally = Tally()
+        self._env = Environment(self.clock, self.tally, f"rulepush/{__version__}")
+        self.head = Head(self.plan.demand)
+        self.engine = self._engine(self.plan.config)
+        self.grid = Grid(_identity(self.plan.config))
+        self.notifier = Notifier(
+            self.clock, SqliteUndelivered(self.databases.undelivered), self._sending(self.plan.config)
+        )
+        self.sections = Sections(self.notifier, self._env, self._client)
+        self.jobs = Jobs(self.head, self.grid, self._env, self._client)
+        store = SqliteAlertStates(self.databases.states) if options.storage_path else None
+        self.groups = Groups(store)
+        self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self.jobs.settled)
+        self.telemetry = Telemetry()
+        own_metrics.register(self)
+        self._stop = asyncio.Event()
+        self._reload_wanted = asyncio.Event()
+        self._ready = False
+
+    # --- life
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    async def run(self) -> None:
+        """Serve until `stop`; then send and save what is pending, and return."""
+        self._announce()
+        web = WebServer(build_app(web_routes(self._web_parts()), self._door), self._listener, self._door)
+        async with asyncio.TaskGroup() as tasks:
+            notifying = tasks.create_task(self.notifier.run(), name="notifier")
+            owned = [
+                tasks.create_task(self.sections.run(), name="alertmanager discovery"),
+                tasks.create_task(self.jobs.run(), name="scraping"),
+                tasks.create_task(self.loops.run(), name="rules"),
+                tasks.create_task(self._housekeeping(), name="housekeeping"),
+                tasks.create_task(self._reload_on_request(), name="reload"),
+            ]
+            serving = tasks.create_task(web.run(), name="web")
+            await asyncio.sleep(0)  # let the owners begin, so that they can be synced
+            await self._apply(self.plan)
+            self._ready = True
+            log.info("rulepush is ready: port=%d", self.port)
+            await self._stop.wait()
+            self._ready = False
+            for task in owned:
+                task.cancel()
+            web.stop()
+            await self._drain()
+            notifying.cancel()
+            await serving
+        await self.sections.aclose()
+        await self.jobs.aclose()
+        self.databases.close()
+        log.info("rulepush has stopped")
+
+    def stop(self, reason: str = "request") -> None:
+        """Ask `run` to end."""
+        log.info("stopping: reason=%s", reason)
+        self._stop.set()
+
+    async def reload(self) -> None:
+        """Read the configuration again and put it into effect. Raises ConfigError, and then all is as it was."""
+        try:
+            plan = load_plan(self.options.config_file)
+        except RulepushError:
+            self.last_reload_ok = False
+            raise
+        await self._apply(plan)
+        self.last_reload_ok, self.last_reload_at = True, self.clock.now()
+        log.info("configuration loaded: file=%s rules=%d", self.options.config_file, plan.rule_count)
+
+    def request_reload(self) -> None:
+        """Reload soon, as SIGHUP asks; a bad file is logged."""
+        self._reload_wanted.set()
+
+    async def _reload_on_request(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            try:
+                await self.reload()
+            except RulepushError as e:
+                for line in str(e).splitlines():
+                    log.error("configuration not reloaded, the running one stays: %s", line)
+
+    # --- putting a plan into effect
+
+    async def _apply(self, plan: Plan) -> None:
+        config = plan.config
+        self.plan = plan
+        self.engine = self._engine(config)
+        self.notifier.sending = self._sending(config)
+        self.head.set_demand(plan.demand)
+        defaults = GroupDefaults(config.global_.evaluation_interval_ms, config.global_.rule_query_offset_ms)
+        self.groups.update(plan.groups, self._rule_context(config), defaults, self.clock.now())
+        self.loops.sync()
+        await self.sections.sync(config.alerting.alertmanagers)
+        await self.jobs.sync(config.scrape_configs)
+
+    def _engine(self, config: Config) -> Engine:
+        options = EngineOptions(
+            lookback_delta_ms=self.options.lookback_delta_ms,
+            max_samples=self.options.max_samples,
+            timeout_ms=self.options.query_timeout_ms,
+            default_step_ms=config.global_.evaluation_interval_ms,
+            delayed_name_removal="promql-delayed-name-removal" in self.options.features,
+        )
+        return Engine(options, self.clock.monotonic)
+
+    def _sending(self, config: Config) -> Sending:
+        relabel = relabel_chain(config.alerting.alert_relabel_configs)
+        return Sending(self.options.external_url, config.global_.external_labels, relabel)
+
+    def _rule_context(self, config: Config) -> RuleContext:
+        hold_ms = config.alerting.hold_on_scrape_failure_ms
+        return RuleContext(
+            engine=self.engine,
+            samples=self.head,
+            notify=self.notifier.send,
+            external_labels=config.global_.external_labels,
+            external_url=self.options.external_url,
+            resend_delay_ms=self.options.resend_delay_ms,
+            hold=HoldPolicy(hold_ms, self.jobs.target_down) if hold_ms else None,
+            restore=RestorePolicy(
+                bridged_ms=self.options.lookback_delta_ms,
+                outage_tolerance_ms=self.options.outage_tolerance_ms,
+                grace_period_ms=self.options.grace_period_ms,
+            ),
+            settled=self._settled,
+            stopwatch=time.perf_counter,
+        )
+
+    def _client(self, config: HTTPClientConfig) -> httpx.AsyncClient:
+        return build_client(config, self._env.user_agent, clock=self.clock)
+
+    # --- while it runs
+
+    def _settled(self, ts: int) -> bool:
+        """Whether every job has been scraped since the start: until then a missing series proves nothing."""
+        return self.jobs.all_scraped or ts - self.started_at > self.options.lookback_delta_ms
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await self.clock.sleep(HOUSEKEEPING_SECONDS)
+            self.head.truncate(self.clock.now())
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self.notifier.drain()
+        except TimeoutError:
+            waiting = sum(len(loop.outbox) for loop in self.notifier.loops)
+            log.warning("stopped while %d alerts wait; they go out after the next start", waiting)
+
+    def _announce(self) -> None:
+        for key in self.plan.config.ignored:
+            log.info("configuration key has no effect here: %s", key)
+        for warning in self.plan.config.warnings:
+            log.warning("%s", warning)
+        if self.options.storage_path is None:
+            log.warning("no --storage.path: alert states live in memory, and a restart forgets them")
+        if not self.plan.config.alerting.alertmanagers:
+            log.warning("no Alertmanager is configured: alerts are only logged")
+        kept = ", ".join(str(k) for k in self.plan.demand.describe()[:20])
+        log.info("keeping what %d rules need: %s", self.plan.rule_count, kept or "nothing")
+
+    def status(self) -> Status:
+        """For the status pages."""
+        storage = self.plan.config.storage
+        return Status(
+            config_yaml=self.plan.config.rendered,
+            started_at=self.started_at,
+            reload_successful=self.last_reload_ok,
+            last_config_at=self.last_reload_at,
+            corruptions=0,
+            retention=format_duration(storage.retention_ms) if self.plan.demand.keeps_all else "by demand of the rules",
+            alertmanagers=self.sections.active,
+            dropped_alertmanagers=self.sections.dropped,
+        )
+
+    def _web_parts(self) -> WebParts:
+        return WebParts(
+            head=self.head,
+            engine=lambda: self.engine,
+            groups=self.groups,
+            jobs=self.jobs,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            status=self.status,
+            flags=self.options.flags,
+            ready=lambda: self._ready,
+            reload=self.reload,
+            stop=partial(self.stop, "/-/quit"),
+            enable_lifecycle=self.options.enable_lifecycle,
+            prefix="",
+        )
+
+
+class _Databases:
+    """The SQLite files of the state directory; in memory without one."""
+
+    def __init__(self, directory: Path | None):
+        self.states = Database(directory and directory / "alerts.db", STATES_SCHEMA)
+        self.undelivered = Database(directory and directory / "undelivered.db", UNDELIVERED_SCHEMA)
+
+    def all(self) -> Iterable[Database]:
+        return (self.states, self.undelivered)
+
+    def close(self) -> None:
+        for database in self.all():
+            database.close()
+
+
+def _door(path: str) -> Door:
+    if not path:
+        return Door()
+    config = load_web_config(path)
+    passwords = config.passwords()
+    return Door(config.tls_context(), passwords.verify if passwords else None, config.headers)
+
+
+def _identity(config: Config) -> str:
+    """What tells replicas apart: see `grid`."""
+    return f"{socket.gethostname()} {Labels(config.global_.external_labels)}"

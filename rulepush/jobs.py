@@ -1,0 +1,127 @@
+"""Jobs: each scrape configuration at work, its discoveries feeding its pool of targets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+
+from rulepush.config.sections import ScrapeConfig
+from rulepush.discovery.groups import Environment, TargetGroup
+from rulepush.discovery.provider import Providers
+from rulepush.grid import Grid
+from rulepush.http_client.config import HTTPClientConfig
+from rulepush.model.labels import INSTANCE, JOB, Labels
+from rulepush.scrape.job import job_of
+from rulepush.scrape.pool import ScrapePool, ScrapePools
+from rulepush.scrape.scraper import OnScrape, ScrapeContext
+from rulepush.scrape.tally import ScrapeTally
+from rulepush.scrape.target import Health
+from rulepush.storage.head import Head
+
+ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
+
+
+@dataclass(slots=True)
+class _Running:
+    config: ScrapeConfig
+    client: httpx.AsyncClient
+    discovering: asyncio.Task[None]
+    discovered: bool = False
+
+
+class Jobs:
+    """`run` once, `sync` at start and at each reload. An unchanged job goes on undisturbed."""
+
+    def __init__(
+        self,
+        head: Head,
+        grid: Grid,
+        env: Environment,
+        client_factory: ClientFactory,
+        on_scrape: OnScrape | None = None,
+    ):
+        self.tally = ScrapeTally()
+        self._env = env
+        self._client_factory = client_factory
+        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.tally, on_scrape=on_scrape), grid)
+        self._owner: asyncio.TaskGroup | None = None
+        self._jobs: dict[str, _Running] = {}
+
+    async def run(self) -> None:
+        """Discover and scrape until cancelled."""
+        async with asyncio.TaskGroup() as owner:
+            self._owner = owner
+            try:
+                await self._pools.run()
+            finally:
+                self._owner = None
+
+    async def sync(self, configs: Sequence[ScrapeConfig]) -> None:
+        """Put these jobs into effect."""
+        if self._owner is None:
+            raise RuntimeError("Jobs.sync before Jobs.run")
+        wanted = {config.job_name: config for config in configs}
+        closing = []
+        for name in [name for name in self._jobs if name not in wanted]:
+            closing.append(self._jobs.pop(name))
+            self._pools.remove(name)
+        for name, config in wanted.items():
+            known = self._jobs.get(name)
+            if known is not None and known.config == config:
+                continue
+            if known is not None:
+                closing.append(known)
+            client = self._client_factory(config.http_client)
+            self._pools.put(job_of(config), client)
+            providers = Providers(config.sd_configs, self._env, partial(self._found, name))
+            task = self._owner.create_task(providers.run(), name=f"discovery {name}")
+            self._jobs[name] = _Running(config, client, task, discovered=not config.sd_configs)
+        for running in closing:
+            running.discovering.cancel()
+            await running.client.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for running in self._jobs.values():
+            await running.client.aclose()
+
+    async def settled(self, ts: int) -> bool:
+        """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
+        return await self._pools.settled(ts)
+
+    def __iter__(self) -> Iterator[ScrapePool]:
+        """The pools, one a job."""
+        return iter(self._pools)
+
+    @property
+    def target_count(self) -> int:
+        """Targets that are scraped."""
+        return sum(len(pool.running) for pool in self._pools)
+
+    @property
+    def all_scraped(self) -> bool:
+        """Whether every discovery has answered and every target was scraped: what is missing then is really gone."""
+        return all(running.discovered for running in self._jobs.values()) and all(
+            status.health is not Health.UNKNOWN for pool in self._pools for _, status in pool.targets
+        )
+
+    def target_down(self, labels: Labels) -> bool:
+        """Whether a target that series with these labels may come from failed its last scrape: `job` and `instance`
+        name it; what of them is absent restricts nothing."""
+        job, instance = labels.get(JOB), labels.get(INSTANCE)
+        return any(
+            status.health is Health.DOWN
+            for pool in self._pools
+            for target, status in pool.targets
+            if (not job or target.labels.get(JOB) == job) and (not instance or target.labels.get(INSTANCE) == instance)
+        )
+
+    def _found(self, name: str, groups: Sequence[TargetGroup]) -> None:
+        running = self._jobs.get(name)
+        if running is not None:
+            running.discovered = True
+            self._pools.sync(name, [labels for group in groups for labels in group.merged()])

@@ -1,0 +1,122 @@
+"""`/api/v1/targets`, `/api/v1/scrape_pools`, `/api/v1/metadata` and `/api/v1/targets/metadata`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rulepush.exposition import Metadata
+from rulepush.jobs import Jobs
+from rulepush.model.durations import format_duration
+from rulepush.model.timestamps import format_rfc3339
+from rulepush.rules.api import NEVER
+from rulepush.scrape.scraper import Scraper
+from rulepush.web.answers import ApiError, ErrorType, success
+from rulepush.web.params import Params
+
+STATES = ("", "any", "active", "dropped")
+
+
+class TargetsApi:
+    """What is scraped, and what the scrapes said about their metrics."""
+
+    def __init__(self, jobs: Jobs):
+        self._jobs = jobs
+
+    def routes(self) -> list[Route]:
+        """The routes, below /api/v1."""
+        return [
+            Route("/targets", self.targets, methods=["GET"]),
+            Route("/targets/metadata", self.targets_metadata, methods=["GET"]),
+            Route("/scrape_pools", self.scrape_pools, methods=["GET"]),
+            Route("/metadata", self.metadata, methods=["GET"]),
+        ]
+
+    async def targets(self, request: Request) -> Response:
+        """Active and dropped targets; `state` and `scrapePool` restrict them."""
+        params = await Params.of(request)
+        state = params.text("state").lower()
+        # As Prometheus: an unknown state shows nothing of either kind.
+        data = targets_json(self._jobs, params.text("scrapePool"))
+        if state not in ("", "any", "active"):
+            data["activeTargets"] = []
+        if state not in ("", "any", "dropped"):
+            data["droppedTargets"] = []
+            data["droppedTargetCounts"] = {}
+        return success(data)
+
+    async def scrape_pools(self, _: Request) -> Response:
+        """The names of the jobs."""
+        return success({"scrapePools": sorted(pool.job.name for pool in self._jobs)})
+
+    async def metadata(self, request: Request) -> Response:
+        """Type, help and unit of every metric that targets told of."""
+        params = await Params.of(request)
+        metric, limit, per_metric = params.text("metric"), params.limit(), params.limit("limit_per_metric")
+        found: dict[str, dict[Metadata, None]] = {}
+        for scraper in self._scrapers():
+            for name, meta in scraper.cache.metadata().items():
+                if not metric or name == metric:
+                    found.setdefault(name, {})[meta] = None
+        names = list(found)[:limit]
+        return success({name: [_metadata_json(m) for m in list(found[name])[:per_metric]] for name in names})
+
+    async def targets_metadata(self, request: Request) -> Response:
+        """The same by target; `match_target` is a selector on the targets' labels."""
+        params = await Params.of(request)
+        selectors = params.matchers("match_target")
+        metric, limit = params.text("metric"), params.limit()
+        rows: list[dict[str, Any]] = []
+        for scraper in self._scrapers():
+            labels = scraper.target.labels
+            if selectors and not all(m.matches_labels(labels) for m in selectors[0]):
+                continue
+            for name, meta in scraper.cache.metadata().items():
+                if metric and name != metric:
+                    continue
+                named = {} if metric else {"metric": name}
+                rows.append({"target": labels.as_dict(), **named, **_metadata_json(meta)})
+        if not rows:
+            raise ApiError(ErrorType.NOT_FOUND, "specified metadata not found")
+        return success(rows[:limit])
+
+    def _scrapers(self) -> list[Scraper]:
+        return [scraper for pool in self._jobs for scraper in pool.scrapers]
+
+
+def targets_json(jobs: Jobs, only_pool: str = "") -> dict[str, Any]:
+    """The `data` of /api/v1/targets, of one job or of all."""
+    pools = [pool for pool in jobs if not only_pool or pool.job.name == only_pool]
+    return {
+        "activeTargets": [_active(pool.job.name, scraper) for pool in pools for scraper in pool.scrapers],
+        "droppedTargets": [
+            {"discoveredLabels": dropped.discovered.as_dict(), "scrapePool": pool.job.name}
+            for pool in pools
+            for dropped in pool.dropped
+        ],
+        "droppedTargetCounts": {pool.job.name: pool.dropped_count for pool in pools},
+    }
+
+
+def _active(pool: str, scraper: Scraper) -> dict[str, Any]:
+    target, status = scraper.target, scraper.status
+    return {
+        "discoveredLabels": target.discovered.as_dict(),
+        "labels": target.labels.as_dict(),
+        "scrapePool": pool,
+        "scrapeUrl": target.url,
+        "globalUrl": target.url,
+        "lastError": status.last_error,
+        "lastScrape": format_rfc3339(status.last_scrape) if status.last_scrape else NEVER,
+        "lastScrapeDuration": status.last_duration_s,
+        "health": status.health.value,
+        "scrapeInterval": format_duration(target.interval_ms),
+        "scrapeTimeout": format_duration(target.timeout_ms),
+    }
+
+
+def _metadata_json(meta: Metadata) -> dict[str, str]:
+    return {"type": meta.type, "help": meta.help, "unit": meta.unit}
