@@ -25,7 +25,7 @@ from rulepush.promql.matching import (
     subset,
 )
 from rulepush.promql.printer import labels_text
-from rulepush.promql.values import Bools, Floats, Scalar, Vector, drop_names
+from rulepush.promql.values import Bools, Floats, Scalar, Vector, drop_names, with_present, with_values
 
 ARITHMETIC: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
     "+": np.add,
@@ -59,12 +59,12 @@ def vector_scalar(node: ast.Binary, vector: Vector, scalar: Floats, swapped: boo
     """A vector and a scalar[T]; `swapped` when the scalar is on the left. A filter keeps the vector's values."""
     operands = (scalar, vector.values) if swapped else (vector.values, scalar)
     if node.op in ARITHMETIC:
-        result = drop_names(replace(vector, values=ARITHMETIC[node.op](*operands)), delayed)
+        result = drop_names(with_values(vector, ARITHMETIC[node.op](*operands)), delayed)
     else:
         holds = COMPARISON[node.op](*operands)
         if not node.return_bool:
-            return replace(vector, present=vector.present & holds)
-        result = drop_names(replace(vector, values=holds.astype(np.float64)), delayed)
+            return with_present(vector, vector.present & holds)
+        result = drop_names(with_values(vector, holds.astype(np.float64)), delayed)
     return result if delayed else merge_duplicates(result)
 
 
@@ -104,7 +104,7 @@ def _set_operation(op: str, lhs: Vector, rhs: Vector, matching: Matching) -> Vec
         reached = rhs.present[partner] & (partner >= 0)[:, None] if len(rhs.index) else np.zeros_like(lhs.present)
     else:
         reached = _reached(groups.right, groups.count, rhs.present)[groups.left]
-    return replace(lhs, present=lhs.present & (reached if op == "and" else ~reached))
+    return with_present(lhs, lhs.present & (reached if op == "and" else ~reached))
 
 
 def _reached(codes: Rows, count: int, present: Bools) -> Bools:

@@ -74,7 +74,9 @@ def reject_duplicates(vector: Vector) -> Vector:
 def apply_drops(vector: Vector) -> Vector:
     """The names that were marked for removal are removed: the end of a query with delayed name removal."""
     drop = vector.drop_name
-    if drop is None or not drop.any():
+    if drop is None:
+        return vector
+    if not drop.any():
         return replace(vector, drop_name=None)
     if drop.all():
         index = dropped_index(vector.index)

@@ -35,6 +35,7 @@ from rulepush.promql.values import (
     Vector,
     drop_names,
     empty_vector,
+    with_values,
 )
 from rulepush.promql.windows import Columns, Window
 from rulepush.storage.selection import Querier
@@ -192,7 +193,7 @@ def _(node: ast.Unary, ev: Evaluation) -> Value:
     if isinstance(value, Scalar):
         return Scalar(-value.values)
     assert isinstance(value, Vector)
-    return _named(replace(value, values=-value.values), True, ev)
+    return _named(with_values(value, -value.values), True, ev)
 
 
 @_evaluate.register
@@ -255,7 +256,7 @@ def _(node: ast.Call, ev: Evaluation) -> Value:
 def _instant_call(node: ast.Call, function: InstantFunction, ev: Evaluation) -> Vector:
     vector = _vector(node.args[0], ev)
     scalars = [_scalar(arg, ev) for arg in node.args[1:]]
-    return _named(replace(vector, values=function.kernel(vector.values, *scalars)), function.drop_name, ev)
+    return _named(with_values(vector, function.kernel(vector.values, *scalars)), function.drop_name, ev)
 
 
 def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Value:

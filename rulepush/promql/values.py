@@ -5,7 +5,7 @@ Every value covers the T steps of the evaluation; an instant query is a range qu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ __all__ = [
     "drop_names",
     "dropped_index",
     "empty_vector",
+    "with_present",
+    "with_values",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -83,6 +85,16 @@ class Matrix:
     drop_name: Bools | None = None
 
 
+def with_values(vector: Vector, values: Floats) -> Vector:
+    """The same rows with other values."""
+    return Vector(vector.index, values, vector.present, vector.drop_name, vector.order)
+
+
+def with_present(vector: Vector, present: Bools) -> Vector:
+    """The same rows, some of them filtered away."""
+    return Vector(vector.index, vector.values, present, vector.drop_name, vector.order)
+
+
 Value = Vector | Scalar | String | Matrix
 
 
@@ -105,6 +117,8 @@ def dropped_index(index: LabelIndex) -> LabelIndex:
 
 def drop_names(vector: Vector, delayed: bool) -> Vector:
     """The vector with its metric names removed: now, or marked for the end of the query when `delayed`."""
+    # Spelled out: dataclasses.replace costs as much as the arithmetic of a small vector.
     if delayed:
-        return replace(vector, drop_name=np.ones(len(vector.index), np.bool_))
-    return replace(vector, index=dropped_index(vector.index), drop_name=None)
+        drop = np.ones(len(vector.index), np.bool_)
+        return Vector(vector.index, vector.values, vector.present, drop, vector.order)
+    return Vector(dropped_index(vector.index), vector.values, vector.present, None, vector.order)
