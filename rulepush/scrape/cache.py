@@ -105,6 +105,11 @@ class SeriesCache:
         live, self._live = self._live, {}
         return self._mark_stale(live, ts)
 
+    def take_over(self, former: SeriesCache) -> None:
+        """Go on where the cache of a target with the same labels stopped, under a new configuration."""
+        self._series, self._live = former._series, former._live
+        self._seen = frozenset(former._entries)
+
     def metadata(self) -> dict[str, Metadata]:
         """TYPE, HELP and UNIT of the last good body, by metric family."""
         comments = [line for line in self._silent if line.startswith(b"# ") and line != b"# EOF"]

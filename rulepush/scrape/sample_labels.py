@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rulepush.errors import ScrapeError
-from rulepush.model.labels import METRIC_NAME, Labels, quote
+from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name, quote
 
 Relabel = Callable[[Labels], Labels | None]
 
@@ -25,13 +26,16 @@ class SampleRules:
     label_limit: int = 0
     label_name_length_limit: int = 0
     label_value_length_limit: int = 0
+    legacy_names: bool = False  # metric_name_validation_scheme: legacy
 
     @property
     def only_names_matter(self) -> bool:
         """Whether a series can be refused by its metric name alone, without building its labels."""
-        return self.metric_relabel is None and not (
-            self.label_limit or self.label_name_length_limit or self.label_value_length_limit
-        )
+        limits = self.label_limit or self.label_name_length_limit or self.label_value_length_limit
+        return self.metric_relabel is None and not limits and not self.legacy_names
+
+
+DEFAULT_RULES: Final = SampleRules()
 
 
 def sample_labels(pairs: Sequence[tuple[str, str]], target: Labels, rules: SampleRules) -> Labels | None:
@@ -58,6 +62,10 @@ def sample_labels(pairs: Sequence[tuple[str, str]], target: Labels, rules: Sampl
         return None
     if METRIC_NAME not in labels:
         raise ScrapeError("missing metric name (__name__ label)")
+    if rules.legacy_names and not (
+        is_legacy_metric_name(labels.name) and all(is_legacy_label_name(name) for name, _ in labels)
+    ):
+        raise ScrapeError(f"invalid metric name or label names: {labels}")
     _check_limits(labels, rules)
     return labels
 
@@ -83,8 +91,3 @@ def _check_limits(labels: Labels, rules: SampleRules) -> None:
                 f"label_value_length_limit exceeded (metric: {metric}, label name: {name[:50]},"
                 f" value: {quote(value[:50])}, length: {size}, limit: {limit})"
             )
-
-
-def report_labels(metric: str, target: Labels) -> Labels:
-    """The labels of `up` and the other series that a scrape reports of itself."""
-    return target.with_({METRIC_NAME: metric})

@@ -1,0 +1,164 @@
+"""Fetching one body: headers as Prometheus sends them, limits while it streams, errors in Prometheus' words."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import ssl
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from rulepush.errors import ScrapeError
+from rulepush.model.floats import format_float
+
+# Without body_size_limit a target may still not exhaust the memory: far above any real exposition.
+HARD_BODY_LIMIT: Final = 256 << 20
+_MAX_REDIRECTS: Final = 10
+_GZIP: Final = 31  # zlib's wbits for a gzip header
+
+_PROTOCOL_HEADERS: Final = {
+    "OpenMetricsText1.0.0": "application/openmetrics-text;version=1.0.0",
+    "OpenMetricsText0.0.1": "application/openmetrics-text;version=0.0.1",
+    "PrometheusText1.0.0": "text/plain;version=1.0.0",
+    "PrometheusText0.0.4": "text/plain;version=0.0.4",
+}
+
+Deadline = Callable[[float], AbstractAsyncContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A body, decompressed, and how it is labelled."""
+
+    body: bytes
+    content_type: str
+
+
+def accept_header(protocols: tuple[str, ...], legacy_names: bool = False) -> str:
+    """The Accept header for `scrape_protocols`, in order of preference, as Prometheus weighs them."""
+    values = []
+    weight = 6
+    for protocol in protocols:
+        value = _PROTOCOL_HEADERS[protocol]
+        if value.endswith("=1.0.0") and not legacy_names:
+            value += ";escaping=allow-utf-8"
+        values.append(f"{value};q=0.{weight}")
+        weight -= 1
+    return ",".join([*values, f"*/*;q=0.{weight}"])
+
+
+class Fetcher:
+    """Fetches for the targets of one job, through the client of that job."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        accept: str,
+        *,
+        compression: bool = True,
+        body_size_limit: int = 0,
+        deadline: Deadline = asyncio.timeout,
+    ):
+        """`body_size_limit` in decompressed bytes, 0 for none. `deadline` raises TimeoutError in its block."""
+        self._client = client
+        self._headers = {"Accept": accept, "Accept-Encoding": "gzip" if compression else "identity"}
+        self._limit = min(body_size_limit or HARD_BODY_LIMIT, HARD_BODY_LIMIT)
+        self._deadline = deadline
+
+    async def fetch(self, url: str, timeout_ms: int) -> Fetched:
+        """GET `url`, all of it within the timeout. Raises ScrapeError."""
+        seconds = timeout_ms / 1000
+        headers = {**self._headers, "X-Prometheus-Scrape-Timeout-Seconds": format_float(seconds)}
+        try:
+            async with self._deadline(seconds):
+                request = self._client.build_request("GET", url, headers=headers, timeout=None)
+                response = await self._send(request)
+                try:
+                    return await self._read(response)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, ValueError) as e:
+            raise ScrapeError(f'Get "{url}": {_reason(e)}') from e
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        """Follow redirects here, for httpx would read the whole body of each one."""
+        response = await self._client.send(request, stream=True, follow_redirects=False)
+        for _ in range(_MAX_REDIRECTS):
+            following = response.next_request if self._client.follow_redirects else None
+            self._client.cookies.clear()  # Prometheus keeps none, and a job's targets share the client
+            if following is None:
+                return response
+            await response.aclose()
+            # The credentials are in its headers already if it stays on the same host, and must not go elsewhere.
+            response = await self._client.send(following, auth=httpx.Auth(), stream=True, follow_redirects=False)
+        await response.aclose()
+        raise httpx.TooManyRedirects(f"stopped after {_MAX_REDIRECTS} redirects")
+
+    async def _read(self, response: httpx.Response) -> Fetched:
+        if response.status_code != 200:
+            raise ScrapeError(f"server returned HTTP status {response.status_code} {_phrase(response)}".rstrip())
+        content_type = response.headers.get("Content-Type", "")
+        if response.headers.get("Content-Encoding", "").strip().lower() == "gzip":
+            return Fetched(await self._gunzip(response), content_type)
+        parts, size = [], 0
+        async for part in _raw(response):
+            size += len(part)
+            if size > self._limit:
+                raise ScrapeError("body size limit exceeded")
+            parts.append(part)
+        return Fetched(b"".join(parts), content_type)
+
+    async def _gunzip(self, response: httpx.Response) -> bytes:
+        """Decompress as it comes, and stop at the limit: a small body may unpack to an enormous one."""
+        unpacker, parts, size = zlib.decompressobj(_GZIP), [], 0
+        try:
+            async for part in _raw(response):
+                while part:
+                    got = unpacker.decompress(part, self._limit + 1 - size)
+                    size += len(got)
+                    if size > self._limit:
+                        raise ScrapeError("body size limit exceeded")
+                    parts.append(got)
+                    part = unpacker.unconsumed_tail
+                    if unpacker.eof and unpacker.unused_data:  # gzip members may follow each other
+                        part, unpacker = unpacker.unused_data, zlib.decompressobj(_GZIP)
+        except zlib.error as e:
+            raise ScrapeError(f"gzip: {e}") from None
+        if not unpacker.eof:
+            raise ScrapeError("unexpected EOF")
+        return b"".join(parts)
+
+
+def _raw(response: httpx.Response) -> httpx.AsyncByteStream:
+    """The bytes as they come over the wire; httpx' own way would unpack them without a limit."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return response.stream
+
+
+def _phrase(response: httpx.Response) -> str:
+    phrase = response.reason_phrase
+    if not phrase:
+        try:
+            phrase = http.HTTPStatus(response.status_code).phrase
+        except ValueError:
+            return ""
+    return phrase
+
+
+def _reason(e: BaseException) -> str:
+    """What went wrong beneath httpx, for its own texts say less ("All connection attempts failed")."""
+    cause: BaseException | None = e
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"tls: failed to verify certificate: {cause.verify_message}"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower() if cause.errno and cause.errno > 0 else cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(e) or type(e).__name__

@@ -1,0 +1,74 @@
+"""Job: what one scrape configuration asks of its targets, resolved for the scrape loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from rulepush.config.sections import ScrapeConfig
+from rulepush.discovery.relabel import RelabelConfig, relabel
+from rulepush.exposition import Format
+from rulepush.exposition.content_type import PROTOCOL_FORMATS
+from rulepush.scrape.fetch import accept_header
+from rulepush.scrape.sample_labels import DEFAULT_RULES, Relabel, SampleRules
+from rulepush.scrape.target import TargetDefaults
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Made by `job_of`, or by hand in tests."""
+
+    defaults: TargetDefaults
+    rules: SampleRules = DEFAULT_RULES
+    accept: str = field(default_factory=lambda: accept_header(("OpenMetricsText1.0.0", "PrometheusText0.0.4")))
+    compression: bool = True
+    body_size_limit: int = 0
+    target_limit: int = 0
+    fallback: Format | None = None
+    extra_metrics: bool = False
+    keep_dropped: int = 0  # most dropped targets that are remembered; 0 for all
+    relabel: Relabel | None = None
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.defaults.job_name
+
+
+def job_of(config: ScrapeConfig) -> Job:
+    """The job of one scrape configuration."""
+    limits = config.limits
+    return Job(
+        defaults=TargetDefaults(
+            config.job_name,
+            config.scrape_interval_ms,
+            config.scrape_timeout_ms,
+            config.scheme,
+            config.metrics_path,
+            config.params,
+        ),
+        rules=SampleRules(
+            honor_labels=config.honor_labels,
+            honor_timestamps=config.honor_timestamps,
+            track_timestamps_staleness=config.track_timestamps_staleness,
+            metric_relabel=_relabelling(config.metric_relabel_configs),
+            sample_limit=limits.samples,
+            label_limit=limits.labels,
+            label_name_length_limit=limits.label_name_length,
+            label_value_length_limit=limits.label_value_length,
+            legacy_names=config.legacy_names,
+        ),
+        accept=accept_header(config.scrape_protocols, config.legacy_names),
+        compression=config.enable_compression,
+        body_size_limit=limits.body_size,
+        target_limit=limits.targets,
+        fallback=PROTOCOL_FORMATS[config.fallback_scrape_protocol] if config.fallback_scrape_protocol else None,
+        extra_metrics=config.extra_scrape_metrics,
+        keep_dropped=config.keep_dropped_targets,
+        relabel=_relabelling(config.relabel_configs),
+    )
+
+
+def _relabelling(configs: Sequence[RelabelConfig]) -> Relabel | None:
+    return partial(relabel, configs=tuple(configs)) if configs else None

@@ -1,0 +1,203 @@
+"""ScrapePools: one pool a job, one loop a target. Targets come and go without disturbing the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from rulepush.grid import Grid
+from rulepush.model.labels import Labels
+from rulepush.scrape.fetch import Deadline, Fetcher
+from rulepush.scrape.job import Job
+from rulepush.scrape.loop import ScrapeLoop
+from rulepush.scrape.scraper import ScrapeContext, Scraper
+from rulepush.scrape.target import Dropped, Target, TargetStatus, build_targets
+from rulepush.scrape.wave import Wave
+
+log = logging.getLogger("rulepush.scrape")
+
+# Requests of one moment go out this far apart, so that a large fleet does not answer all at once into the memory.
+_SPACING_MS: Final = 3.0
+_SET_BACK_ONCE_MS: Final = 60_000
+
+Key = tuple[Labels, str]
+
+
+@dataclass(slots=True)
+class _Running:
+    loop: ScrapeLoop
+    task: asyncio.Task[None] | None = None
+
+
+class ScrapePool:
+    """The targets of one job. `ScrapePools` makes and drives it."""
+
+    def __init__(self, job: Job, client: httpx.AsyncClient):
+        self.job = job
+        self.client = client
+        self.found: list[Labels] = []
+        self.running: dict[Key, _Running] = {}
+        self.dropped: list[Dropped] = []
+        self.dropped_count = 0
+
+    @property
+    def scrapers(self) -> list[Scraper]:
+        """One a target, in the order they were found."""
+        return [running.loop.scraper for running in self.running.values()]
+
+    @property
+    def targets(self) -> list[tuple[Target, TargetStatus]]:
+        """The active targets and how they stand."""
+        return [(scraper.target, scraper.status) for scraper in self.scrapers]
+
+
+class ScrapePools:
+    """All jobs. `put`, `sync` and `remove` may be called at any time in the event loop; `run` owns every task."""
+
+    def __init__(self, context: ScrapeContext, grid: Grid, *, deadline: Deadline = asyncio.timeout):
+        self._context = context
+        self._grid = grid
+        self._deadline = deadline
+        self._wave = Wave(context.clock)
+        self._pools: dict[str, ScrapePool] = {}
+        self._owner: asyncio.TaskGroup | None = None
+        self._rewound_at = 0
+
+    def __iter__(self) -> Iterator[ScrapePool]:
+        return iter(self._pools.values())
+
+    def __len__(self) -> int:
+        return len(self._pools)
+
+    def get(self, job_name: str) -> ScrapePool | None:
+        """The pool of a job."""
+        return self._pools.get(job_name)
+
+    async def run(self) -> None:
+        """Scrape until cancelled. No stale markers are written at the end: after a restart the series go on."""
+        async with asyncio.TaskGroup() as owner:
+            self._owner = owner
+            try:
+                for pool in self._pools.values():
+                    for running in pool.running.values():
+                        self._start(running)
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._owner = None
+
+    async def settled(self, ts: int) -> bool:
+        """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
+        if not self._wave.pending(ts):
+            return True
+        longest = max((s.target.timeout_ms for pool in self for s in pool.scrapers), default=0)
+        return await self._wave.settled(ts, longest / 1000 + 0.1)
+
+    def put(self, job: Job, client: httpx.AsyncClient) -> None:
+        """A new job, or a job with a new configuration: its targets are built anew, and keep their series.
+
+        The client stays the caller's to close, once no scrape uses it.
+        """
+        pool = ScrapePool(job, client)
+        old = self._pools.get(job.name)
+        self._pools[job.name] = pool
+        if old is None:
+            return
+        before = {running.loop.scraper.target.labels: running.loop.scraper for running in old.running.values()}
+        self._fill(pool, old.found)
+        for running in pool.running.values():
+            former = before.pop(running.loop.scraper.target.labels, None)
+            if former is not None:
+                running.loop.scraper.take_over(former)
+        for running in old.running.values():
+            self._stop(running, farewell=running.loop.scraper.target.labels in before)
+        self._space()
+
+    def sync(self, job_name: str, found: Iterable[Labels]) -> None:
+        """The label sets that discovery knows now, the targets' and their group's labels merged."""
+        pool = self._pools[job_name]
+        self._fill(pool, list(found))
+        self._space()
+
+    def remove(self, job_name: str) -> None:
+        """The job is no longer configured."""
+        pool = self._pools.pop(job_name, None)
+        if pool is not None:
+            for running in pool.running.values():
+                self._stop(running, farewell=True)
+
+    def _fill(self, pool: ScrapePool, found: list[Labels]) -> None:
+        """Make the pool's loops those of `found`."""
+        job, pool.found = pool.job, found
+        targets, dropped = build_targets(found, job.defaults, job.relabel)
+        for bad in dropped:
+            if bad.error and bad not in pool.dropped:
+                log.error("target cannot be scraped: job=%s labels=%s err=%s", job.name, bad.discovered, bad.error)
+        pool.dropped_count = len(dropped)
+        pool.dropped = dropped[: job.keep_dropped] if job.keep_dropped else dropped
+        limit = job.target_limit
+        refused = ""
+        if limit and len(targets) > limit:
+            refused = f"target_limit exceeded (number of targets: {len(targets)}, limit: {limit})"
+        before, pool.running = pool.running, {}
+        for target in targets:
+            running = before.pop(target.key, None)
+            if running is None:
+                running = self._make(pool, target)
+                self._start(running)
+            running.loop.scraper.forced_error = refused
+            pool.running[target.key] = running
+        for running in before.values():
+            self._stop(running, farewell=True)
+
+    def _make(self, pool: ScrapePool, target: Target) -> _Running:
+        job, context = pool.job, self._context
+        fetcher = Fetcher(
+            pool.client,
+            job.accept,
+            compression=job.compression,
+            body_size_limit=job.body_size_limit,
+            deadline=self._deadline,
+        )
+        scraper = Scraper(target, context, fetcher, job.rules, fallback=job.fallback, extra_metrics=job.extra_metrics)
+        return _Running(ScrapeLoop(scraper, context.clock, self._grid, self._wave, context.tally, self._clock_set_back))
+
+    def _start(self, running: _Running) -> None:
+        if self._owner is not None and running.task is None:
+            url = running.loop.scraper.target.url
+            running.task = self._owner.create_task(running.loop.run(), name=f"scrape {url}")
+
+    def _stop(self, running: _Running, farewell: bool) -> None:
+        if running.task is not None:
+            running.task.cancel()
+        if farewell and self._owner is not None:
+            self._owner.create_task(self._farewell(running.loop.scraper))
+
+    async def _farewell(self, scraper: Scraper) -> None:
+        """Mark the series of a target that went away as ended at its next moment, two intervals later.
+
+        If the target has come back by then, under whatever job, its new samples refuse the markers (scrape.go
+        endOfRunStaleness).
+        """
+        clock, interval = self._context.clock, scraper.target.interval_ms
+        ended_at = self._grid.next_tick(clock.now(), interval)
+        await clock.sleep((ended_at - clock.now() + interval + interval / 10) / 1000)
+        scraper.end(ended_at)
+
+    def _clock_set_back(self, now: int) -> None:
+        """Forget what lies in the future now: it would refuse every sample until then. Each loop tells; one acts."""
+        if not self._rewound_at <= now < self._rewound_at + _SET_BACK_ONCE_MS:
+            self._rewound_at = now
+            dropped = self._context.head.rewind(now)
+            log.warning("clock set back, samples of the future are forgotten: samples=%d", dropped)
+
+    def _space(self) -> None:
+        """Spread the requests of one moment a little, in a large fleet."""
+        loops = [running.loop for pool in self for running in pool.running.values()]
+        for i, loop in enumerate(loops):
+            spacing = min(_SPACING_MS, loop.scraper.target.interval_ms / 4 / len(loops))
+            loop.delay_ms = i * spacing

@@ -1,0 +1,150 @@
+"""Scraper: one scrape of one target, from the request to the head."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rulepush.clock import Clock
+from rulepush.errors import ScrapeError
+from rulepush.exposition import Format
+from rulepush.exposition.content_type import choose_format
+from rulepush.model.sample import Sample
+from rulepush.scrape.cache import Ingested, SeriesCache
+from rulepush.scrape.fetch import Fetched, Fetcher
+from rulepush.scrape.interner import Interner
+from rulepush.scrape.plan import Counts
+from rulepush.scrape.report import Report
+from rulepush.scrape.sample_labels import SampleRules
+from rulepush.scrape.tally import ScrapeTally
+from rulepush.scrape.target import Health, Target, TargetStatus
+from rulepush.storage.head import Head
+
+log = logging.getLogger("rulepush.scrape")
+
+OnScrape = Callable[[Target, Sequence[Sample]], None]
+"""Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeContext:
+    """What all scrapers share."""
+
+    head: Head
+    clock: Clock
+    tally: ScrapeTally = field(default_factory=ScrapeTally)
+    interner: Interner = field(default_factory=Interner)
+    on_scrape: OnScrape | None = None
+
+
+class Scraper:
+    """One a target. Its status outlives each scrape."""
+
+    def __init__(
+        self,
+        target: Target,
+        context: ScrapeContext,
+        fetcher: Fetcher,
+        rules: SampleRules,
+        *,
+        fallback: Format | None = None,
+        extra_metrics: bool = False,
+        forced_error: str = "",
+        status: TargetStatus | None = None,
+    ):
+        """`forced_error` fails every scrape without a request (target_limit)."""
+        self.target = target
+        self.status = status or TargetStatus()
+        self.timed_out = False
+        self.forced_error = forced_error
+        self._context = context
+        self._fetcher = fetcher
+        self._rules = rules
+        self._fallback = fallback
+        self._extra = extra_metrics
+        self._sunk: list[Sample] = []
+        sink = self._sunk.extend if context.on_scrape is not None else None
+        self.cache = SeriesCache(context.head, target.labels, rules, context.interner, sink)
+        self._report = Report(context.head, target.labels, extra_metrics)
+
+    async def scrape(self, ts: int) -> None:
+        """Scrape now, for the moment `ts`. Never raises on account of the target."""
+        context, status = self._context, self.status
+        clock = context.clock
+        started_at, start = clock.now(), clock.monotonic()
+        fetched: Fetched | None = None
+        error = self.forced_error
+        self.timed_out = False
+        if not error:
+            try:
+                fetched = await self._fetcher.fetch(self.target.url, self.target.timeout_ms)
+            except ScrapeError as e:
+                error = str(e)
+                self.timed_out = error.endswith("context deadline exceeded")
+        taken = Ingested(Counts(), error=error) if fetched is None else self._ingest(fetched, ts)
+        if taken.error:
+            self.cache.end(ts)
+        status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start
+        self._count(taken, fetched)
+        self._tell(taken.error, ts)
+        counts = taken.counts
+        values = [0.0 if taken.error else 1.0, status.last_duration_s, counts.scraped, counts.post_relabel, taken.added]
+        if self._extra:
+            size = len(fetched.body) if fetched is not None else -1 if error == "body size limit exceeded" else 0
+            values += [self.target.timeout_ms / 1000, self._rules.sample_limit, size]
+        self._pass_on(self._report.write(ts, [float(v) for v in values]))
+
+    def take_over(self, former: Scraper) -> None:
+        """Go on for a target with the same labels whose job has a new configuration."""
+        self.status = former.status
+        self.cache.take_over(former.cache)
+
+    def end(self, ts: int) -> None:
+        """The target is gone: stale markers for all its series."""
+        if self.status.last_scrape:
+            self.cache.end(ts)
+            self._pass_on(self._report.end(ts))
+
+    def _ingest(self, fetched: Fetched, ts: int) -> Ingested:
+        if not fetched.body:
+            return self.cache.ingest(b"", Format.TEXT, ts)
+        try:
+            fmt = choose_format(fetched.content_type, self._fallback)
+        except ScrapeError as e:
+            return Ingested(Counts(), error=str(e))
+        return self.cache.ingest(fetched.body, fmt, ts)
+
+    def _count(self, taken: Ingested, fetched: Fetched | None) -> None:
+        tally, counts = self._context.tally, taken.counts
+        tally.scrapes += 1
+        tally.seconds += self.status.last_duration_s
+        tally.body_bytes += len(fetched.body) if fetched is not None else 0
+        tally.samples_scraped += counts.scraped
+        if taken.error:
+            tally.failed += 1
+            return
+        tally.samples_kept += counts.wanted - taken.late
+        tally.samples_not_wanted += counts.post_relabel - counts.wanted - counts.duplicates
+        tally.out_of_order += taken.late
+        tally.duplicates += taken.duplicates
+
+    def _tell(self, error: str, ts: int) -> None:
+        """Set the health, and log when it changes."""
+        status = self.status
+        if error:
+            if error != status.last_error:
+                log.warning("scrape failed: target=%s job=%s err=%s", self.target.url, self.target.job, error)
+            status.health, status.last_error = Health.DOWN, error
+            status.failing_since = status.failing_since or ts
+            return
+        if status.failing_since:
+            since = (ts - status.failing_since) / 1000
+            log.info("scrape works again: target=%s job=%s after=%ds", self.target.url, self.target.job, since)
+        status.health, status.last_error, status.failing_since = Health.UP, "", 0
+
+    def _pass_on(self, report: list[Sample]) -> None:
+        if self._context.on_scrape is not None:
+            samples = [*self._sunk, *report]
+            self._sunk.clear()
+            self._context.on_scrape(self.target, samples)

@@ -1,0 +1,174 @@
+"""Target: what is scraped, and how it stands. From discovered labels to a target: prometheus scrape/target.go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+from rulepush.errors import ScrapeError
+from rulepush.model.durations import format_duration, parse_duration
+from rulepush.model.labels import INSTANCE, JOB, Labels
+
+ADDRESS: Final = "__address__"
+SCHEME: Final = "__scheme__"
+METRICS_PATH: Final = "__metrics_path__"
+INTERVAL: Final = "__scrape_interval__"
+TIMEOUT: Final = "__scrape_timeout__"
+_PARAM: Final = "__param_"
+_META: Final = "__meta_"
+_RESERVED: Final = "__"
+
+Params = tuple[tuple[str, tuple[str, ...]], ...]
+Relabel = Callable[[Labels], Labels | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDefaults:
+    """What a job says about targets that do not say it themselves."""
+
+    job_name: str
+    interval_ms: int
+    timeout_ms: int
+    scheme: str = "http"
+    metrics_path: str = "/metrics"
+    params: Params = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """`discovered` are the labels before relabelling, `all_labels` those after it, but for `__meta_*`."""
+
+    discovered: Labels
+    all_labels: Labels
+    params: Params
+    interval_ms: int
+    timeout_ms: int
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The labels that its samples get."""
+        return Labels(p for p in self.all_labels if not p[0].startswith(_RESERVED))
+
+    @cached_property
+    def url(self) -> str:
+        """What is fetched."""
+        params = {name: list(values) for name, values in self.params if values}
+        for name, value in self.all_labels:
+            if name.startswith(_PARAM):
+                params.setdefault(name.removeprefix(_PARAM), [""])[0] = value
+        query = "&".join(f"{quote_plus(n)}={quote_plus(v)}" for n in sorted(params) for v in params[n])
+        path = self.all_labels.get(METRICS_PATH)
+        path = quote(path if path.startswith("/") else "/" + path, safe="/:@!$&'()*+,;=~-._%")
+        base = f"{self.all_labels.get(SCHEME)}://{self.all_labels.get(ADDRESS)}{path}"
+        return f"{base}?{query}" if query else base
+
+    @property
+    def job(self) -> str:
+        """The job label that its samples get."""
+        return self.labels.get(JOB)
+
+    @property
+    def key(self) -> tuple[Labels, str]:
+        """Two targets with the same key are one."""
+        return self.all_labels, self.url
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class Health(Enum):
+    """How the last scrape went."""
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(slots=True)
+class TargetStatus:
+    """How a target stands; times in ms since the epoch, 0 for never.
+
+    `failing_since`  the moment of the first of the failed scrapes in a row, 0 when the last one was good
+    """
+
+    health: Health = Health.UNKNOWN
+    last_error: str = ""
+    last_scrape: int = 0
+    last_duration_s: float = 0.0
+    failing_since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A discovered label set that relabelling dropped, or that is no target: then `error` says why."""
+
+    discovered: Labels
+    error: str = ""
+
+
+def build_targets(
+    found: Iterable[Labels], defaults: TargetDefaults, relabel: Relabel | None
+) -> tuple[list[Target], list[Dropped]]:
+    """All targets of a job, each once, in the order found; and what was dropped."""
+    targets: dict[tuple[Labels, str], Target] = {}
+    dropped: list[Dropped] = []
+    for labels in found:
+        discovered = with_defaults(labels, defaults)
+        try:
+            target = build_target(discovered, defaults, relabel)
+        except ScrapeError as e:
+            dropped.append(Dropped(discovered, str(e)))
+            continue
+        if target is None:
+            dropped.append(Dropped(discovered))
+        else:
+            targets.setdefault(target.key, target)
+    return list(targets.values()), dropped
+
+
+def with_defaults(labels: Labels, defaults: TargetDefaults) -> Labels:
+    """Discovered labels with the job's settings as labels, where they are not set already."""
+    pairs = {
+        JOB: defaults.job_name,
+        INTERVAL: format_duration(defaults.interval_ms),
+        TIMEOUT: format_duration(defaults.timeout_ms),
+        METRICS_PATH: defaults.metrics_path,
+        SCHEME: defaults.scheme,
+    }
+    pairs |= {_PARAM + name: values[0] for name, values in defaults.params if values}
+    return Labels({**pairs, **dict(labels)})
+
+
+def build_target(discovered: Labels, defaults: TargetDefaults, relabel: Relabel | None) -> Target | None:
+    """The target of a label set (see `with_defaults`), None when relabelling drops it. Raises ScrapeError."""
+    labels = relabel(discovered) if relabel is not None else discovered
+    if not labels:
+        return None
+    address = labels.get(ADDRESS)
+    if not address:
+        raise ScrapeError("no address")
+    if "/" in address:
+        raise ScrapeError(f'"{address}" is not a valid hostname')
+    interval, timeout = _duration(labels, INTERVAL, "interval"), _duration(labels, TIMEOUT, "timeout")
+    if timeout > interval:
+        raise ScrapeError(
+            f'scrape timeout cannot be greater than scrape interval ("{labels.get(TIMEOUT)}" >'
+            f' "{labels.get(INTERVAL)}")'
+        )
+    pairs = {n: v for n, v in labels if not n.startswith(_META)}
+    pairs.setdefault(INSTANCE, address)
+    return Target(discovered, Labels(pairs), defaults.params, interval, timeout)
+
+
+def _duration(labels: Labels, name: str, what: str) -> int:
+    try:
+        ms = parse_duration(labels.get(name))
+    except ValueError as e:
+        raise ScrapeError(f"error parsing scrape {what}: {e}") from None
+    if ms == 0:
+        raise ScrapeError(f"scrape {what} cannot be 0")
+    return ms
