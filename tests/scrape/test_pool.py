@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+import httpx
+
+from rulepush.grid import Grid
+from rulepush.model.labels import Labels
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.sample import Sample
+from rulepush.model.stale import is_stale
+from rulepush.scrape.job import Job
+from rulepush.scrape.pool import ScrapePools
+from rulepush.scrape.sample_labels import SampleRules
+from rulepush.scrape.scraper import OnScrape, ScrapeContext
+from rulepush.scrape.tally import ScrapeTally
+from rulepush.scrape.target import Health, Target, TargetDefaults
+from rulepush.storage.demand import Demand
+from rulepush.storage.head import Head
+from tests.fakes import FakeClock
+
+GRID = Grid("test")
+INTERVAL = 10_000
+JOB = Job(TargetDefaults("j", INTERVAL, 5_000))
+START = GRID.next_tick(1_700_000_000_000, INTERVAL) - 4_000  # the first moment comes in 4 s
+
+
+class World:
+    """Pools over fake targets: `bodies` by host, a string or an exception to raise."""
+
+    def __init__(self, on_scrape: OnScrape | None = None, demand: Demand | None = None) -> None:
+        self.clock = FakeClock(START)
+        self.head = Head(demand or Demand.keep_all(3_600_000))
+        self.tally = ScrapeTally()
+        self.bodies: dict[str, str | Exception] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+        self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
+        self.pools = ScrapePools(ScrapeContext(self.head, self.clock, self.tally, on_scrape=on_scrape), GRID)
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        if host in self.gates:
+            await self.gates[host].wait()
+        body = self.bodies.get(host, "")
+        if isinstance(body, Exception):
+            raise body
+        return httpx.Response(200, text=body, headers={"Content-Type": "text/plain"})
+
+    def values(self, metric: str, **labels: str) -> list[float | str]:
+        """The values of the one series that matches."""
+        matchers = [Matcher(n, MatchOp.EQUAL, v) for n, v in {"__name__": metric, **labels}.items()]
+        s = self.head.select(matchers, 0, 2**62)
+        if not len(s.index):
+            return []
+        assert len(s.index) == 1
+        return ["stale" if is_stale(v) else v for v in s.values[0, : s.counts[0]].tolist()]
+
+    def times(self, metric: str) -> list[int]:
+        """The times of the one series of a metric, in seconds after the first moment."""
+        s = self.head.select([Matcher("__name__", MatchOp.EQUAL, metric)], 0, 2**62)
+        return [(t - START - 4_000) // 1000 for t in s.times[0, : s.counts[0]].tolist()]
+
+
+def hosts(*names: str) -> list[Labels]:
+    return [Labels.of(__address__=name, instance=name) for name in names]
+
+
+def play(world: World, act: Callable[[], Awaitable[None]]) -> None:
+    """Run the pools while `act` goes on."""
+
+    async def run() -> None:
+        task = asyncio.ensure_future(world.pools.run())
+        try:
+            await act()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await world.client.aclose()
+
+    asyncio.run(run())
+
+
+def test_targets_are_scraped_at_the_moments_of_the_grid() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(3)
+        assert w.tally.scrapes == 0
+        await w.clock.advance(22)
+        assert w.times("x") == [0, 10, 20]
+        assert w.values("up") == [1.0, 1.0, 1.0]
+        assert w.values("scrape_samples_scraped") == [1.0, 1.0, 1.0]
+        assert w.values("scrape_series_added") == [1.0, 0.0, 0.0]
+        assert w.values("scrape_samples_post_metric_relabeling") == [1.0, 1.0, 1.0]
+        assert len(w.values("scrape_duration_seconds")) == 3
+
+    play(w, act)
+
+
+def test_a_failed_scrape_sets_up_to_zero_and_ends_its_series() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(5)
+        w.bodies["a"] = "x 1\nbroken\n"
+        await w.clock.advance(10)
+        pool = w.pools.get("j")
+        assert pool is not None
+        ((_, status),) = pool.targets
+        assert status.health is Health.DOWN
+        assert status.last_error.startswith("line 2: expected value after metric")
+        assert status.failing_since == START + 14_000
+        w.bodies["a"] = httpx.ConnectError("refused")
+        await w.clock.advance(10)
+        assert status.failing_since == START + 14_000
+        w.bodies["a"] = "x 2\n"
+        await w.clock.advance(10)
+        assert (status.health, status.last_error, status.failing_since) == (Health.UP, "", 0)
+        assert w.values("x") == [1.0, "stale", 2.0]
+        assert w.values("up") == [1.0, 0.0, 0.0, 1.0]
+        assert (w.tally.scrapes, w.tally.failed) == (4, 2)
+
+    play(w, act)
+
+
+def test_targets_come_and_go_without_disturbing_the_others() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n", "b": "y 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a", "b"))
+        await w.clock.advance(5)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(40)
+        w.pools.sync("j", hosts("a", "b"))
+        await w.clock.advance(10)
+        assert w.times("x") == [0, 10, 20, 30, 40, 50]
+        assert w.values("y") == [1.0, "stale", 1.0]
+        assert w.times("y") == [0, 10, 50]
+        assert w.values("up", instance="b") == [1.0, "stale", 1.0]
+
+    play(w, act)
+
+
+def test_a_target_that_comes_back_soon_gets_no_stale_marker() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(5)
+        w.pools.sync("j", [])
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(50)
+        assert w.values("x") == [1.0] * 6
+
+    play(w, act)
+
+
+def test_a_new_configuration_of_a_job_keeps_its_series() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\ny 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a", "b"))
+        await w.clock.advance(5)
+        drop_y = SampleRules(metric_relabel=lambda labels: None if labels.name == "y" else labels)
+        w.pools.put(replace(JOB, rules=drop_y, relabel=lambda x: x if x.get("__address__") == "a" else None), w.client)
+        await w.clock.advance(50)
+        assert w.values("x") == [1.0] * 6
+        assert w.values("y") == [1.0, "stale"]
+        assert w.values("scrape_series_added", instance="a") == [2.0] + [0.0] * 5
+        assert w.values("up", instance="b") == [1.0, "stale"]
+
+    play(w, act)
+
+
+def test_a_removed_job_ends_its_series() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(5)
+        w.pools.remove("j")
+        assert list(w.pools) == []
+        await w.clock.advance(50)
+        assert w.values("x") == [1.0, "stale"]
+
+    play(w, act)
+
+
+def test_a_tick_waits_for_the_scrapes_of_its_moment_and_no_longer() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n", "b": "y 1\n"}
+
+    async def act() -> None:
+        w.gates["b"] = asyncio.Event()
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a", "b"))
+        await w.clock.settle()
+        tick = asyncio.ensure_future(w.pools.settled(START + 4_000))
+        assert await w.pools.settled(START + 3_999)
+        await w.clock.advance(4.5)
+        assert w.values("x") == [1.0]
+        assert not tick.done()
+        w.gates["b"].set()
+        await w.clock.settle()
+        assert tick.done()
+        assert await tick is True
+        assert w.times("y") == [0]
+
+    play(w, act)
+
+
+def test_a_tick_waits_at_most_the_scrape_timeout() -> None:
+    w = World()
+
+    async def act() -> None:
+        w.gates["a"] = asyncio.Event()
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(4)
+        tick = asyncio.ensure_future(w.pools.settled(START + 4_000))
+        await w.clock.advance(5)
+        assert not tick.done()
+        await w.clock.advance(0.2)
+        assert await tick is False
+
+    play(w, act)
+
+
+def test_nobody_waits_for_a_target_that_hung_the_last_time() -> None:
+    w = World()
+
+    async def act() -> None:
+        w.bodies["a"] = TimeoutError()
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(5)
+        w.gates["a"] = asyncio.Event()
+        await w.clock.advance(10)
+        assert await w.pools.settled(START + 14_000)
+        w.gates["a"].set()
+
+    play(w, act)
+
+
+def test_more_targets_than_the_limit_fail_all() -> None:
+    w = World()
+
+    async def act() -> None:
+        w.pools.put(replace(JOB, target_limit=1), w.client)
+        w.pools.sync("j", hosts("a", "b"))
+        await w.clock.advance(5)
+        pool = w.pools.get("j")
+        assert pool is not None
+        errors = {status.last_error for _, status in pool.targets}
+        assert errors == {"target_limit exceeded (number of targets: 2, limit: 1)"}
+        assert w.values("up", instance="a") == [0.0]
+        w.pools.sync("j", hosts("b"))
+        await w.clock.advance(10)
+        assert w.values("up", instance="b") == [0.0, 1.0]
+
+    play(w, act)
+
+
+def test_after_the_clock_is_set_back_scraping_goes_on_at_once() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(25)
+        w.clock.set_wall(w.clock.now() - 3_600_000)
+        await w.clock.advance(25)
+        assert w.times("x") == [-3570, -3560]
+        pool = w.pools.get("j")
+        assert pool is not None
+        assert pool.targets[0][1].health is Health.UP
+
+    play(w, act)
+
+
+def test_after_the_clock_is_set_forward_the_missed_moments_are_skipped() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(5)
+        w.clock.set_wall(w.clock.now() + 3_600_000)
+        await w.clock.advance(20)
+        assert w.times("x")[-1] in (3610, 3620)
+        assert w.tally.scrapes <= 4
+        assert w.tally.skipped >= 359
+
+    play(w, act)
+
+
+def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
+    heard: list[tuple[str, list[tuple[str, float | str]]]] = []
+
+    def on_scrape(target: Target, samples: Sequence[Sample]) -> None:
+        got = [(s.labels.name, "stale" if is_stale(s.value) else s.value) for s in samples]
+        heard.append((target.labels.get("instance"), [g for g in got if not g[0].startswith("scrape_")]))
+
+    w = World(on_scrape, Demand.of([]))
+    w.bodies = {"a": "x 1\ny 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(5)
+        w.bodies["a"] = "x 2\n"
+        await w.clock.advance(10)
+        w.pools.sync("j", [])
+        await w.clock.advance(30)
+
+    play(w, act)
+    assert heard == [
+        ("a", [("x", 1.0), ("y", 1.0), ("up", 1.0)]),
+        ("a", [("x", 2.0), ("y", "stale"), ("up", 1.0)]),
+        ("a", [("x", "stale"), ("up", "stale")]),
+    ]
+    assert w.head.series_count == 0
