@@ -68,7 +68,7 @@ def compare_alerts(expected: Sequence[FoundAlert], got: Sequence[FoundAlert]) ->
     differences: list[str] = []
     for alert in missing:
         twin = min(extra, key=lambda other: _distance(alert, other), default=None)
-        if twin is None or _distance(alert, twin) >= len(alert[0]) + len(alert[1]):
+        if twin is None:
             differences.append(f"- {alert[0]}")
             continue
         extra.remove(twin)

@@ -9,8 +9,10 @@ from typing import Final
 
 from rulepush.errors import ParseError, PromQLError, RuleFileError
 from rulepush.model.durations import format_duration
+from rulepush.model.floats import format_float
 from rulepush.model.labels import ALERT_NAME, EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
+from rulepush.model.stale import is_stale
 from rulepush.promql import Engine, EngineOptions, Query, ValueType, parse_expr
 from rulepush.promql.testscript.series import Gap, parse_series
 from rulepush.rules.alert import AlertState
@@ -239,7 +241,9 @@ class _Run:
         for i, labels in enumerate(found.index.labels):
             n = int(found.counts[i])
             points = zip(found.times[i, :n].tolist(), found.values[i, :n].tolist(), strict=True)
-            self._debug(f"{labels} => " + " ".join(f"{value:g} @[{ts / 1000:g}]" for ts, value in points))
+            self._debug(
+                f"{labels} => " + " ".join(f"{_shown(value)} @[{format_float(ts / 1000)}]" for ts, value in points)
+            )
 
 
 def _expected_labels(text: str) -> Labels:
@@ -253,6 +257,10 @@ def _expected_labels(text: str) -> Labels:
     if line.cells or line.start_times:
         raise ParseError(f'labels "{text}": unexpected text after the labels')
     return line.labels
+
+
+def _shown(value: float) -> str:
+    return "stale" if is_stale(value) else format_float(value)
 
 
 def _one_line(text: str) -> str:

@@ -1,0 +1,155 @@
+"""When groups are evaluated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import pairwise
+
+from rulepush.rules.groups import GroupDefaults, Groups
+from rulepush.rules.loop import RuleLoops
+from tests.fakes import FakeClock
+from tests.rules.world import World, specs
+
+PHASE = 7_000
+
+
+def next_tick(now: int, interval: int) -> int:
+    return now + (PHASE - now) % interval
+
+
+class Recorded(Groups):
+    """Notes every evaluation; takes as long as it is told."""
+
+    def __init__(self, clock: FakeClock):
+        super().__init__()
+        self.clock = clock
+        self.ticks: list[tuple[str, int, int]] = []
+
+    def evaluate(self, group, ts, now=None):  # type: ignore[no-untyped-def]
+        self.ticks.append((group.name, ts, self.clock.now()))
+        super().evaluate(group, ts, now)
+
+
+class Scene:
+    def __init__(self, text: str, wave: Callable[[int], Awaitable[object]] | None = None):
+        self.clock = FakeClock(1_700_000_000_000)
+        self.groups = Recorded(self.clock)
+        self.context = World("groups: []").context
+        self.wave = wave or self.no_wave
+        self.update(text)
+        self.loops = RuleLoops(self.groups, self.clock, next_tick, lambda ts: self.wave(ts))
+
+    async def no_wave(self, ts: int) -> None:
+        return None
+
+    def update(self, text: str) -> None:
+        self.groups.update(specs(text), self.context, GroupDefaults(30_000), self.clock.now())
+
+    def run(self, story: Callable[[Scene], Awaitable[None]]) -> Scene:
+        async def play() -> None:
+            task = asyncio.ensure_future(self.loops.run())
+            await self.clock.settle()
+            try:
+                await story(self)
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+        asyncio.run(play())
+        return self
+
+    def times(self, name: str = "g") -> list[int]:
+        return [ts for n, ts, _ in self.groups.ticks if n == name]
+
+
+ONE = "groups: [{name: g, interval: 30s, rules: []}]"
+
+
+def test_ticks_are_on_the_grid() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.clock.advance(95)
+
+    scene = Scene(ONE).run(story)
+    assert len(scene.times()) == 3
+    assert all((ts - PHASE) % 30_000 == 0 for ts in scene.times())
+    assert all(ts == at for _, ts, at in scene.groups.ticks)
+
+
+def test_a_tick_waits_for_the_scrapes_of_its_moment_and_goes_on_at_once() -> None:
+    async def story(scene: Scene) -> None:
+        async def wave(ts: int) -> None:
+            await scene.clock.sleep(4)
+
+        scene.wave = wave
+        await scene.clock.advance(95)
+
+    scene = Scene(ONE).run(story)
+    assert [at - ts for _, ts, at in scene.groups.ticks] == [4000, 4000, 4000][: len(scene.groups.ticks)]
+    assert [b - a for a, b in pairwise(scene.times())] == [30_000, 30_000]
+
+
+def test_missed_ticks_are_skipped_and_counted_but_for_the_last() -> None:
+    async def story(scene: Scene) -> None:
+        slow = [100]
+
+        async def wave(ts: int) -> None:
+            await scene.clock.sleep(slow.pop() if slow else 0)
+
+        scene.wave = wave
+        await scene.clock.advance(200)
+
+    scene = Scene(ONE).run(story)
+    first, *rest = scene.times()
+    assert rest[:2] == [first + 90_000, first + 120_000]
+    counters = scene.groups.all()[0].counters
+    assert (counters.iterations_missed, counters.iterations) == (2, len(scene.times()) + 2)
+
+
+def test_groups_have_their_own_intervals() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.clock.advance(120)
+
+    scene = Scene("groups: [{name: a, interval: 10s, rules: []}, {name: b, rules: []}]").run(story)
+    assert (len(scene.times("a")), len(scene.times("b"))) == (12, 4)
+
+
+def test_a_reload_starts_and_stops_loops_and_leaves_the_others_alone() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.clock.advance(61)
+        scene.update("groups: [{name: g, interval: 30s, rules: []}, {name: new, interval: 10s, rules: []}]")
+        scene.loops.sync()
+        await scene.clock.advance(60)
+        scene.update("groups: [{name: new, interval: 20s, rules: []}]")
+        scene.loops.sync()
+        await scene.clock.advance(60)
+
+    scene = Scene(ONE).run(story)
+    assert [b - a for a, b in pairwise(scene.times())] == [30_000] * 3
+    gaps = [b - a for a, b in pairwise(scene.times("new"))]
+    assert gaps[:5] == [10_000] * 5
+    assert gaps[-2:] == [20_000] * 2
+    assert min(gaps) > 0
+
+
+def test_a_clock_set_back_does_not_stop_the_evaluations() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.clock.advance(61)
+        scene.clock.set_wall(scene.clock.now() - 3_600_000)
+        await scene.clock.advance(120)
+
+    scene = Scene(ONE).run(story)
+    assert len(scene.times()) >= 5
+
+
+def test_a_clock_set_forward_skips_what_lies_between() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.clock.advance(61)
+        scene.clock.set_wall(scene.clock.now() + 3_600_000)
+        await scene.clock.advance(120)
+
+    scene = Scene(ONE).run(story)
+    assert 5 <= len(scene.times()) <= 7
+    assert scene.groups.all()[0].counters.iterations_missed in (119, 120)

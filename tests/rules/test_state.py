@@ -1,0 +1,223 @@
+"""Alert states over a restart."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rulepush.errors import StorageError
+from rulepush.rules.alert import AlertState
+from rulepush.rules.state import SCHEMA, Change, SavedAlert, SqliteAlertStates
+from rulepush.storage.database import Database
+from tests.rules.world import T0, M, S, World, one_rule
+
+RULE = one_rule("{alert: A, expr: m > 1}")
+SLOW = one_rule("{alert: A, expr: m > 1, for: 10m}")
+
+
+def store(path: Path) -> SqliteAlertStates:
+    return SqliteAlertStates(Database(path / "alerts.db", SCHEMA))
+
+
+def killed(path: Path, text: str, until: int, *values: float, start: int = 0) -> World:
+    """A world that ran every 30 s until it was killed: nothing is closed, nothing is flushed."""
+    world = World(text, store=store(path), start=start)
+    for i, at in enumerate(range(start, until + 1, 30 * S)):
+        world.step(at, values[min(i, len(values) - 1)])
+    return world
+
+
+def test_a_firing_alert_is_the_same_alert_after_a_kill(tmp_path: Path) -> None:
+    before = killed(tmp_path, RULE, 60 * S, 5.0)
+    world = World(RULE, store=store(tmp_path), start=70 * S)
+    assert world.alert == before.alert
+    assert world.step(90 * S, 5.0)[0].alert.fired_at == T0  # and on its rhythm: last sent at 0, due after 90 s
+    assert world.alert.active_at == T0
+
+
+def test_a_pending_alert_goes_on_with_its_clock(tmp_path: Path) -> None:
+    killed(tmp_path, SLOW, 5 * M, 5.0)
+    world = World(SLOW, store=store(tmp_path), start=6 * M)
+    assert world.alert.state is AlertState.PENDING
+    assert world.step(9 * M + 30 * S, 5.0) == []
+    (sent,) = world.step(10 * M, 5.0)
+    assert (sent.alert.active_at, sent.alert.fired_at) == (T0, T0 + 10 * M)
+
+
+def test_the_clock_of_a_pending_alert_counts_from_the_last_evaluation_before(tmp_path: Path) -> None:
+    killed(tmp_path, SLOW, 5 * M, 5.0)
+    world = World(SLOW, store=store(tmp_path), start=25 * M)
+    world.step(25 * M, 5.0)
+    assert world.alert.active_at == T0 + 25 * M  # for < grace period: the whole `for` again
+    assert world.alert.state is AlertState.PENDING
+
+
+def test_a_pending_alert_starts_anew_after_a_long_downtime(tmp_path: Path) -> None:
+    killed(tmp_path, SLOW, 5 * M, 5.0)
+    world = World(SLOW, store=store(tmp_path), start=70 * M)
+    world.step(70 * M, 5.0)
+    assert world.alert.active_at == T0 + 70 * M
+
+
+def test_a_resolution_is_sent_on_after_a_kill(tmp_path: Path) -> None:
+    killed(tmp_path, RULE, 60 * S, 5.0, 5.0, 0.0)
+    world = World(RULE, store=store(tmp_path), start=70 * S)
+    assert world.step(90 * S, 0.0) == []
+    (sent,) = world.step(150 * S, 0.0)
+    assert (sent.alert.state, sent.alert.resolved_at) == (AlertState.INACTIVE, T0 + 60 * S)
+    assert [s for i in range(6, 50) for s in world.step(i * 30 * S, 0.0)][-1].ts <= 16 * M
+
+
+def test_a_restored_alert_is_not_resolved_before_the_data_is_complete(tmp_path: Path) -> None:
+    killed(tmp_path, RULE, 60 * S, 5.0)
+    context = {"settled": lambda ts: ts >= T0 + 120 * S}
+    world = World(RULE, store=store(tmp_path), start=70 * S, context=context)
+    assert world.tick(90 * S) != []  # nothing is in the storage yet, but it is due to be sent again: firing
+    assert world.alert.state is AlertState.FIRING
+    (sent,) = world.tick(120 * S)
+    assert sent.alert.resolved_at == T0 + 120 * S
+
+
+def test_once_seen_again_it_resolves_as_usual(tmp_path: Path) -> None:
+    killed(tmp_path, RULE, 60 * S, 5.0)
+    world = World(RULE, store=store(tmp_path), start=70 * S, context={"settled": lambda ts: False})
+    world.step(90 * S, 5.0)
+    world.step(120 * S, 0.0)
+    assert world.alert.state is AlertState.INACTIVE
+
+
+def test_a_rule_is_found_again_in_another_file_and_with_another_expression(tmp_path: Path) -> None:
+    killed(tmp_path, RULE, 60 * S, 5.0)
+    world = World(one_rule("{alert: New, expr: m > 1}, {alert: A, expr: m > 2}"), store=store(tmp_path), start=70 * S)
+    assert [len(rule.alerts) for rule in world.groups.alerting_rules()] == [0, 1]
+
+
+def test_alerts_whose_rule_is_gone_are_forgotten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rulepush.rules")
+    killed(tmp_path, RULE, 60 * S, 5.0)
+    world = World(one_rule("{alert: B, expr: m > 1}"), store=store(tmp_path), start=70 * S)
+    assert world.states() == []
+    assert "alert states restored: active=1 resolved=0 without_rule=1" in caplog.text
+    assert store(tmp_path).load() == []
+
+
+def test_two_restarts_in_a_row_without_an_evaluation_lose_nothing(tmp_path: Path) -> None:
+    killed(tmp_path, SLOW, 5 * M, 5.0)
+    World(SLOW, store=store(tmp_path), start=6 * M)
+    world = World(SLOW, store=store(tmp_path), start=7 * M)
+    world.step(25 * M, 5.0)
+    assert world.alert.active_at == T0 + 25 * M  # the downtime began at 5 m, not at the first restart
+
+
+def test_values_that_json_does_not_know_survive(tmp_path: Path) -> None:
+    killed(tmp_path, one_rule('{alert: A, expr: m > 1, annotations: {t: "é\\n{{ $value }}"}}'), 0, float("inf"))
+    (saved,) = store(tmp_path).load()
+    assert (saved.alert.value, saved.alert.annotations) == (float("inf"), (("t", "é\n+Inf"),))
+
+
+def test_nothing_is_written_while_nothing_changes(tmp_path: Path) -> None:
+    class Counting(SqliteAlertStates):
+        saves = 0
+
+        def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
+            self.saves += 1
+            super().save(changes, file, group, ts)
+
+    counting = Counting(Database(tmp_path / "alerts.db", SCHEMA))
+    world = World(RULE, store=counting)
+    for i in range(10):
+        world.step(i * 30 * S, 0.0)
+    assert counting.saves == 0
+    world.step(300 * S, 5.0)
+    world.step(330 * S, 6.0)  # only the value moves
+    assert counting.saves == 1
+
+
+class FailingStore:
+    """Fails while told to."""
+
+    def __init__(self, inner: SqliteAlertStates):
+        self.inner = inner
+        self.failing = True
+
+    def _check(self) -> None:
+        if self.failing:
+            raise StorageError("disk full")
+
+    def load(self) -> list[SavedAlert]:
+        self._check()
+        return self.inner.load()
+
+    def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
+        self._check()
+        self.inner.save(changes, file, group, ts)
+
+    def replace(self, alerts: Sequence[SavedAlert]) -> None:
+        self._check()
+        self.inner.replace(alerts)
+
+
+def test_a_store_that_fails_is_reported_once_and_caught_up_with_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rulepush.rules")
+    failing = FailingStore(store(tmp_path))
+    failing.failing = False
+    world = World(one_rule("{alert: A, expr: m > 1}, {alert: B, expr: m > 7}"), store=failing)
+    world.step(0, 9.0)
+    failing.failing = True
+    assert len(world.step(30 * S, 5.0)) == 1  # B resolves: alerting goes on
+    world.step(60 * S, 0.0)
+    failing.failing = False
+    world.step(90 * S, 0.0)
+    states = {s.key.rule.name: s.alert.state for s in store(tmp_path).load()}
+    assert states == {"A": AlertState.INACTIVE, "B": AlertState.INACTIVE}
+    assert caplog.text.count("cannot be saved") == 1
+    assert "alert states are saved again" in caplog.text
+    assert world.groups.storage_errors == 2
+
+
+def test_what_could_not_be_read_at_start_is_not_overwritten_but_read_later(tmp_path: Path) -> None:
+    killed(tmp_path, RULE, 60 * S, 5.0)
+    failing = FailingStore(store(tmp_path))
+    world = World(RULE, store=failing, start=70 * S)
+    assert world.states() == []
+    world.step(90 * S, 5.0)
+    assert world.alert.fired_at == T0 + 90 * S
+    failing.failing = False
+    world.step(120 * S, 5.0)
+    assert world.alert.fired_at == T0
+
+
+def test_a_corrupt_database_is_set_aside_and_alerting_starts(tmp_path: Path) -> None:
+    (tmp_path / "alerts.db").write_bytes(b"not a database at all" * 500)
+    world = killed(tmp_path, RULE, 30 * S, 5.0)
+    assert world.states() == [AlertState.FIRING]
+    assert (tmp_path / "alerts.db.corrupt-1").exists()
+    assert len(store(tmp_path).load()) == 1
+
+
+def test_a_locked_database_does_not_stop_alerting(tmp_path: Path) -> None:
+    world = killed(tmp_path, RULE, 0, 0.0)
+    other = sqlite3.connect(tmp_path / "alerts.db")
+    other.execute("BEGIN EXCLUSIVE")
+    assert len(world.step(30 * S, 5.0)) == 1
+    other.rollback()
+    other.close()
+    world.step(60 * S, 5.0)
+    assert len(store(tmp_path).load()) == 1
+
+
+def test_a_row_that_cannot_be_read_is_reported_and_the_others_are_restored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed(tmp_path, RULE, 30 * S, 5.0)
+    with sqlite3.connect(tmp_path / "alerts.db") as db:
+        db.execute("INSERT INTO alerts VALUES ('[1]', 'x', '{}')")
+    world = World(RULE, store=store(tmp_path), start=70 * S)
+    assert world.states() == [AlertState.FIRING]
+    assert "a saved alert cannot be read" in caplog.text

@@ -1,0 +1,118 @@
+"""A small world for rules: samples in, ticks, alerts out."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.sample import Sample
+from rulepush.model.stale import STALE
+from rulepush.promql import Engine, parse_expr
+from rulepush.rules.alert import Alert, AlertState
+from rulepush.rules.alerting import AlertingRule
+from rulepush.rules.context import HoldPolicy, RuleContext
+from rulepush.rules.group import Group
+from rulepush.rules.groups import GroupDefaults, Groups
+from rulepush.rules.rulefmt import parse_rule_file
+from rulepush.rules.specs import RuleGroup
+from rulepush.rules.state import AlertStateStore
+from rulepush.storage.demand import Demand
+from rulepush.storage.head import Head
+
+T0 = 1_700_000_000_000
+S = 1000
+M = 60 * S
+
+
+def specs(text: str, file: str = "r.yml") -> tuple[RuleGroup, ...]:
+    """The groups of a rule file."""
+    parsed = parse_rule_file(file, textwrap.dedent(text).encode())
+    assert not parsed.problems, parsed.problems
+    return parsed.groups
+
+
+def one_rule(rule: str, group: str = "") -> str:
+    """A file with one group `g` of one rule, given as a flow mapping."""
+    return f"groups: [{{name: g, interval: 30s, {group} rules: [{rule}]}}]"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One alert as the notifier got it."""
+
+    ts: int
+    expr: str
+    alert: Alert
+
+
+class World:
+    """Everything around rules. Times of `tick` and `put` are in ms after T0."""
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        store: AlertStateStore | None = None,
+        hold: HoldPolicy | None = None,
+        context: Mapping[str, object] | None = None,
+        start: int = 0,
+        head: Head | None = None,
+    ):
+        self.head = head or Head(Demand.keep_all(3600 * S * 24))
+        self.engine = Engine()
+        self.sent: list[Sent] = []
+        base = RuleContext(self.engine, self.head, self._notify, external_url="http://x", hold=hold)
+        self.context = replace(base, **dict(context or {}))  # type: ignore[arg-type]
+        self.groups = Groups(store)
+        self.groups.update(specs(text), self.context, GroupDefaults(30 * S), T0 + start)
+
+    def _notify(self, alerts: Sequence[Alert], expr: str, ts: int) -> None:
+        self.sent += [Sent(ts - T0, expr, a) for a in alerts]
+
+    def reload(self, text: str, at: int) -> None:
+        """Put another file in force."""
+        self.groups.update(specs(text), self.context, GroupDefaults(30 * S), T0 + at)
+
+    @property
+    def group(self) -> Group:
+        return self.groups.all()[0]
+
+    @property
+    def rule(self) -> AlertingRule:
+        return self.groups.alerting_rules()[0]
+
+    @property
+    def alert(self) -> Alert:
+        """The only alert that the only rule remembers."""
+        (alert,) = self.rule.remembered
+        return alert
+
+    def put(self, at: int, value: float | None, name: str = "m", **labels: str) -> None:
+        """Append a sample; None ends the series."""
+        sample = Sample(Labels({METRIC_NAME: name, **labels}), T0 + at, STALE if value is None else value)
+        assert self.head.append(sample.labels, sample.ts, sample.value)
+
+    def tick(self, at: int) -> list[Sent]:
+        """Evaluate all groups; returns what was sent."""
+        before = len(self.sent)
+        for group in self.groups.all():
+            self.groups.evaluate(group, T0 + at)
+        return self.sent[before:]
+
+    def step(self, at: int, *values: float | None) -> list[Sent]:
+        """Series m{i="0"}, m{i="1"}, ... get these values (None: gone), then a tick."""
+        for i, value in enumerate(values):
+            if value is not None or self.query(f'm{{i="{i}"}}', at - 1):
+                self.put(at, value, i=str(i))
+        return self.tick(at)
+
+    def query(self, expr: str, at: int) -> dict[str, float]:
+        """The result of an instant query, by the text of the labels."""
+        samples = self.engine.instant(parse_expr(expr), T0 + at, self.head.querier()).samples()
+        return {str(s.labels): s.value for s in samples}
+
+    def states(self) -> list[AlertState]:
+        """Of all alerts that are remembered."""
+        return [a.state for r in self.groups.alerting_rules() for a in r.remembered]
