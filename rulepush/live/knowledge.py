@@ -199,3 +199,16 @@ def find(rows: tuple[Named, ...], metric: str, label: str = "", value: str = "")
 def is_nacos(metric_names: tuple[str, ...]) -> bool:
     """Whether a Nacos server is among what was scraped."""
     return "nacos_monitor" in metric_names
+
+
+def looks_like(metric_names: frozenset[str], monitor_names: frozenset[str]) -> str:
+    """What kind of application exposes these metrics, "" when nothing is known. `monitor_names`: of nacos_monitor."""
+    if "nacos_monitor" not in metric_names:
+        return "a JVM with Micrometer" if "jvm_threads_live_threads" in metric_names else ""
+    if "nacos_monitor_summary_count" in metric_names:
+        return "Nacos 3.x"
+    if "grpc_server_executor" in metric_names:
+        return "Nacos 2.3.1 to 2.5"
+    if "nacos_config_subscriber" in metric_names:
+        return "Nacos 2.2 or 2.3.0"
+    return "Nacos 2.0 or 2.1" if "longConnection" in monitor_names else "Nacos 1.x"

@@ -1,0 +1,115 @@
+"""`rulepush check live`: scrape the targets, and tell for each rule what it would see tonight."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rulepush import __version__
+from rulepush.clock import Clock, SystemClock
+from rulepush.config import load_config
+from rulepush.config.sections import ScrapeConfig
+from rulepush.discovery.static import StaticConfig
+from rulepush.errors import ConfigError, Problem
+from rulepush.live import Answer, LiveRule, Seen, analyse, live_rules
+from rulepush.live.diagnose import NACOS_PATH
+from rulepush.live.fetch import Visit, environment, visit_jobs
+from rulepush.live.report import as_json, as_text
+from rulepush.model.durations import parse_duration
+from rulepush.model.labels import EMPTY_LABELS
+from rulepush.packs import pack
+from rulepush.rules.rulefmt import load_rule_files
+
+_STEP_S = 15.0
+_PACKS = ("nacos", "jvm", "spring-boot")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """One of --config.file and --target."""
+    p = subparsers.add_parser(
+        "live",
+        help="tell what each rule would see on the real targets",
+        description=__doc__,
+        epilog="exit code 0: every target answered and no rule has a problem; 1: one did not, or one has. "
+        "A rule that is true now is no problem.",
+    )
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config.file", dest="config", metavar="FILE", help="scrape the targets of this configuration")
+    what.add_argument(
+        "--target", metavar="URL", help="scrape this one; without a path, Nacos' is taken. Labels that a configuration "
+        "would add (job and the like) are not judged then",
+    )  # fmt: skip
+    p.add_argument(
+        "--rules", nargs="+", default=[], metavar="FILE", help="rule files; default: those of the configuration, "
+        "with --target the packs nacos, jvm and spring-boot",
+    )  # fmt: skip
+    p.add_argument("--for", dest="span", default="0s", metavar="DURATION", help="go on scraping for so long, for rates")
+    p.add_argument("--format", choices=["text", "json"], default="text")
+    p.add_argument("-v", "--verbose", action="store_true", help="show notes, too")
+    p.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when all is well, 1 when something is not, or cannot be read."""
+    try:
+        span_s = parse_duration(args.span) / 1000
+        jobs, files = _what(args)
+        rules = _rules(files)
+    except ConfigError as e:
+        print(e, file=sys.stderr)
+        return 1
+    except ValueError as e:
+        print(f"rulepush: {e}", file=sys.stderr)
+        return 1
+    if args.format == "text" and span_s:
+        print(f"scraping for {args.span} ...", file=sys.stderr)
+    answers = asyncio.run(scrape(jobs, span_s, SystemClock()))
+    if not answers:
+        print("rulepush: no targets: the discovery of every job is empty", file=sys.stderr)
+        return 1
+    report = analyse(rules, Seen(answers, labels_known=args.target is None))
+    print(as_json(report) if args.format == "json" else as_text(report, verbose=args.verbose), end="")
+    return 0 if report.ok else 1
+
+
+async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> list[Answer]:
+    """The targets of the jobs: once, or with a span twice and more, at most 15 s apart."""
+    times = 1 + max(1, round(span_s / _STEP_S)) if span_s else 1
+    visit = Visit(times, span_s / (times - 1) if times > 1 else 0.0)
+    return await visit_jobs(jobs, environment(clock, f"rulepush/{__version__}"), visit)
+
+
+def _what(args: argparse.Namespace) -> tuple[list[ScrapeConfig], list[str]]:
+    """The jobs and the rule files. Raises ConfigError and ValueError."""
+    if args.config:
+        config = load_config(args.config)
+        return list(config.scrape_configs), args.rules or list(config.rule_files)
+    return [target_job(args.target)], args.rules or [str(pack(name)) for name in _PACKS]
+
+
+def target_job(url: str) -> ScrapeConfig:
+    """A job with this one target. Raises ValueError when it is no URL."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"--target: {url!r} is not a URL such as http://127.0.0.1:8848{NACOS_PATH}")
+    query = tuple((name, (value,)) for name, _, value in (p.partition("=") for p in parts.query.split("&") if p))
+    return ScrapeConfig(
+        job_name="nacos",
+        scrape_interval_ms=15_000,
+        scrape_timeout_ms=10_000,
+        scheme=parts.scheme,
+        metrics_path=parts.path if parts.path not in ("", "/") else NACOS_PATH,
+        params=query,
+        sd_configs=(StaticConfig((parts.netloc,), EMPTY_LABELS),),
+    )
+
+
+def _rules(files: list[str]) -> list[LiveRule]:
+    missing = [Problem(file, 0, "does not exist") for file in files if not Path(file).exists()]
+    if missing:
+        raise ConfigError(missing)
+    groups = load_rule_files(files)
+    return live_rules(groups, lambda file: Path(file).read_text(encoding="utf-8").splitlines())
