@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -141,8 +142,9 @@ def _reason(e: BaseException) -> str:
     """What went wrong beneath httpx, whose own text says less ("All connection attempts failed")."""
     cause: BaseException | None = e
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
+        if isinstance(cause, OSError) and cause.errno:
+            # asyncio puts its own text in strerror; a failed look-up has a negative number and a good text.
+            return os.strerror(cause.errno).lower() if cause.errno > 0 else str(cause.strerror).lower()
         cause = cause.__cause__ or cause.__context__
     return str(e) or type(e).__name__
 
