@@ -126,29 +126,41 @@ def row_bounds(times: Ints, counts: Ints, limit: int) -> Ints | int:
     if n == 0 or cap == 0:
         return 0
     guess = int(times[0, : counts[0]].searchsorted(limit, "right"))
-    less = counts < guess  # the row is shorter than the guess
-    if guess > 0:
-        less |= times[:, guess - 1] > limit
-    more = None
-    if guess < cap:
-        more = (times[:, guess] <= limit) & (counts > guess)
-    if not less.any() and (more is None or not more.any()):
+    if not _wrong(times, counts, limit, guess).any():
         return guess
     if n * cap <= _SMALL:
         before = times <= limit
         before &= np.arange(cap) < counts[:, None]
-        summed: Ints = before.sum(axis=1)
-        return summed
-    bounds = np.full(n, guess, np.int64)
+        bounds: Ints = before.sum(axis=1)
+        return bounds
+    return search_bounds(times, counts, limit, guess)
+
+
+def _wrong(times: Ints, counts: Ints, limit: int, guess: int) -> Bools:
+    """bool[n]: the rows of which `guess` is not the bound."""
+    wrong = counts < guess  # the row is shorter than the guess
     if guess > 0:
+        wrong |= times[:, guess - 1] > limit
+    if guess < times.shape[1]:
+        wrong |= (times[:, guess] <= limit) & (counts > guess)
+    return wrong
+
+
+def search_bounds(times: Ints, counts: Ints, limit: int, guess: int) -> Ints:
+    """int64[n]: as `row_bounds`, for many rows whose bounds are nearly all within one of `guess`."""
+    cap = times.shape[1]
+    bounds = np.full(len(counts), guess, np.int64)
+    lost = np.zeros(len(counts), np.bool_)
+    if guess > 0:
+        less = (counts < guess) | (times[:, guess - 1] > limit)
         bounds[less] -= 1
-        less &= (counts < guess - 1) if guess < 2 else (counts < guess - 1) | (times[:, guess - 2] > limit)
-    if more is not None:
+        lost = less & _wrong(times, counts, limit, guess - 1)
+    if guess < cap:
+        more = (counts > guess) & (times[:, guess] <= limit)
         bounds[more] += 1
         if guess + 1 < cap:
-            more &= (counts > guess + 1) & (times[:, guess + 1] <= limit)
-            less |= more
-    rows = np.flatnonzero(less)
+            lost |= more & (counts > guess + 1) & (times[:, guess + 1] <= limit)
+    rows = np.flatnonzero(lost)
     if len(rows):
         bounds[rows] = _search(times, rows, counts[rows], limit)
     return bounds
