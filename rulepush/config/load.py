@@ -122,12 +122,8 @@ def _read_storage(m: MapReader | None) -> StorageConfig:
 
 
 def _globs(m: MapReader, key: str) -> tuple[str, ...]:
-    patterns = m.texts(key)
-    for pattern in patterns:
-        if not _RULE_PATH.fullmatch(pattern):
-            what = "rule" if key == "rule_files" else "scrape config"
-            m.problem(f'invalid {what} file path "{pattern}"', key)
-    return m.patterns(key, Refers.RULES if key == "rule_files" else Refers.JOBS)
+    refers, what = (Refers.RULES, "rule") if key == "rule_files" else (Refers.JOBS, "scrape config")
+    return m.globs(key, refers, _RULE_PATH, f'invalid {what} file path "{{}}"')
 
 
 def expand_globs(patterns: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,12 +23,12 @@ from rulepush.model.durations import parse_duration
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import EMPTY_LABELS, Labels, is_valid_utf8_name
 from rulepush.model.secret import MASK, NO_SECRET, Secret
+from rulepush.model.yaml_depth import MAX_DEPTH, too_deep
 
 T = TypeVar("T")
 
 MAX_FILE_BYTES: Final = 16 << 20
 MAX_NODES: Final = 1_000_000  # counted with aliases expanded: a bomb of aliases stops here
-MAX_DEPTH: Final = 100
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL: Final = "tag:yaml.org,2002:null"
@@ -37,6 +37,7 @@ _TRUE: Final = frozenset({"true", "yes", "on", "y"})
 _FALSE: Final = frozenset({"false", "no", "off", "n"})
 _SENSITIVE: Final = re.compile(r"password|secret|token$|credentials|key$|bearer_token|headers?$|url$", re.IGNORECASE)
 _SIZE_UNITS: Final = {"B": 0} | {p + s: 10 * (i + 1) for i, p in enumerate("KMGTPE") for s in ("iB", "B")}
+_ANY: Final = re.compile("(?s:.*)")
 _SIZE: Final = re.compile(r"([0-9]*\.?[0-9]*)([A-Za-z]+)")
 
 
@@ -117,7 +118,11 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
         source.problem(0, f"is larger than {MAX_FILE_BYTES >> 20} MiB")
         return None
     try:
-        root = yaml.compose(body.decode("utf-8-sig"), Loader=_LOADER)
+        text = body.decode("utf-8-sig")
+        deep = too_deep(text)
+        if deep is not None:
+            raise _TooHeavy(deep, f"nested more than {MAX_DEPTH} levels deep")
+        root = yaml.compose(text, Loader=_LOADER)
         if root is not None:
             _weigh(root, 0, {})
     except UnicodeDecodeError as e:
@@ -326,20 +331,27 @@ class MapReader:
 
     def paths(self, key: str) -> tuple[str, ...]:
         """A list of files with credentials."""
-        return self.patterns(key, Refers.CREDENTIALS)
+        return self._patterns(key, Refers.CREDENTIALS, _ANY, "")
 
-    def target_files(self, key: str) -> tuple[str, ...]:
-        """A list of patterns of files with targets."""
-        return self.patterns(key, Refers.TARGETS)
+    def target_files(self, key: str, form: re.Pattern[str], complaint: str) -> tuple[str, ...]:
+        """A list of patterns of files with targets; those that are not of the form get the complaint."""
+        return self._patterns(key, Refers.TARGETS, form, complaint)
 
-    def patterns(self, key: str, refers: Refers) -> tuple[str, ...]:
-        """A list of paths or patterns, resolved against the file's directory."""
-        node = self.value(key)
-        resolved = tuple(self.source.resolve(text) for text in self.texts(key))
-        lines = [line_of(n) for n in node.value] if isinstance(node, yaml.SequenceNode) else []
-        for path, line in zip(resolved, lines, strict=False):
-            self._refer(key, line, path, refers)
-        return resolved
+    def globs(self, key: str, refers: Refers, form: re.Pattern[str], complaint: str) -> tuple[str, ...]:
+        """A list of patterns of files; those that are not of the form get the complaint."""
+        return self._patterns(key, refers, form, complaint)
+
+    def _patterns(self, key: str, refers: Refers, form: re.Pattern[str], complaint: str) -> tuple[str, ...]:
+        resolved = []
+        for i, node in self.items(key):
+            if not isinstance(node, yaml.ScalarNode) or is_null(node):
+                self._wrong(node, f"{key}[{i}]", "a path")
+            elif not form.fullmatch(node.value):
+                self.source.problem(line_of(node), self._named(complaint.format(node.value)))
+            else:
+                resolved.append(self.source.resolve(node.value))
+                self._refer(key, line_of(node), resolved[-1], refers)
+        return tuple(resolved)
 
     def _refer(self, key: str, line: int, path: str, refers: Refers) -> None:
         reference = Reference(self.source.name, line, self._path(key), path, refers)

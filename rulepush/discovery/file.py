@@ -40,13 +40,10 @@ class FileSdConfig:
 
 def read_file_sd(m: MapReader) -> FileSdConfig:
     """Read one entry of `file_sd_configs`."""
-    files = m.texts("files")
-    if not files:
+    files = m.target_files("files", _PATTERN, 'path name "{}" is not valid for file discovery')
+    if not files and not m.has("files"):
         m.problem("file service discovery config must contain at least one path name")
-    for name in files:
-        if not _PATTERN.fullmatch(name):
-            m.problem(f'path name "{name}" is not valid for file discovery', "files")
-    config = FileSdConfig(m.target_files("files"), m.duration("refresh_interval", 300_000) or 300_000)
+    config = FileSdConfig(files, m.duration("refresh_interval", 300_000) or 300_000)
     m.finish()
     return config
 

@@ -10,6 +10,7 @@ import yaml
 from rulepush.discovery.groups import ADDRESS, TargetGroup
 from rulepush.errors import DiscoveryError
 from rulepush.model.labels import Labels
+from rulepush.model.yaml_depth import too_deep
 
 MAX_BYTES: Final = 64 << 20
 
@@ -29,6 +30,8 @@ def parse_groups(
         raise DiscoveryError(f"larger than {MAX_BYTES >> 20} MiB")
     try:
         text = body.decode("utf-8-sig")
+        if form == "yaml" and too_deep(text) is not None:
+            raise DiscoveryError("nested too deeply")
         parsed: Any = json.loads(text) if form == "json" else yaml.load(text, Loader=_LOADER)
     except UnicodeDecodeError:
         raise DiscoveryError("not valid UTF-8") from None

@@ -99,6 +99,8 @@ def test_configuration_faults(text: str, complaint: str) -> None:
         (b"- targets: [a\n", "yaml", "not valid YAML"),
         (b"\xff", "json", "not valid UTF-8"),
         (b"[" * 100_000, "json", "nested too deeply"),
+        (b"[" * 100_000, "yaml", "nested too deeply"),
+        (b"- " * 100_000, "yaml", "nested too deeply"),
     ],
 )
 def test_bad_lists_say_what_is_wrong(body: bytes, form: str, complaint: str) -> None:

@@ -1,0 +1,36 @@
+"""A bound on the nesting of YAML, to be checked before it is composed.
+
+libyaml's composer recurses in C without a bound: some 20,000 brackets in a row end the process. Its event parser does
+not recurse.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import yaml
+
+MAX_DEPTH: Final = 100
+_HARMLESS: Final = 500  # no composer has trouble with this depth
+_PREFIX: Final = re.compile(r"^[\s?:-]*", re.MULTILINE)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def too_deep(text: str) -> int | None:
+    """The 1-based line at which `text` nests more than MAX_DEPTH levels deep; None when it does not.
+
+    Files that cannot nest that deep, by their brackets and indentation, cost no parsing. Raises yaml.YAMLError.
+    """
+    brackets = text.count("[") + text.count("{")
+    if brackets + max(m.end() - m.start() for m in _PREFIX.finditer(text)) <= _HARMLESS:
+        return None
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return event.start_mark.line + 1 if event.start_mark else 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None

@@ -1,0 +1,90 @@
+"""`rulepush check config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rulepush.__main__ import main
+
+RULES = (
+    "groups:\n- name: g\n  rules:\n  - {alert: A, expr: 'rate(x_total[5m]) > 1'}\n  - {record: 'a:b', expr: sum(up)}\n"
+)
+
+
+def check(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(["check", "config", *words])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_a_good_file_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.yml").write_text(RULES)
+    (tmp_path / "c.yml").write_text(
+        "rule_files: [r.yml]\ntracing: {endpoint: x}\nscrape_configs:\n- job_name: nacos\n"
+        "  static_configs: [{targets: [a:1, b:1]}]\n  dns_sd_configs: [{names: [x]}]\n"
+        "  relabel_configs: [{source_labels: [__address__], regex: 'a:1', action: drop}]\n"
+        "alerting: {alertmanagers: [{static_configs: [{targets: [am:9093]}]}]}\n"
+    )
+    code, out, err = check(capsys, str(tmp_path / "c.yml"))
+    assert (code, err) == (0, "")
+    assert out == (
+        f"{tmp_path}/c.yml: valid\n"
+        "  1 job\n"
+        "    nacos: 2 static targets (1 dropped by relabelling), dns discovery, every 1m\n"
+        "  1 Alertmanager entry\n"
+        "    am:9093, http\n"
+        "  1 rule file: 1 group, 1 alert, 1 recording rule\n"
+        f"    {tmp_path}/r.yml: 2 rules\n"
+        "  kept for the rules, and nothing else:\n"
+        "    ALERTS for 5m\n"
+        "    up for 5m\n"
+        "    x_total for 5m\n"
+        "  ignored, they change no alert: tracing\n"
+    )
+
+
+def test_problems_of_the_files_it_names_are_found_with_their_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.yml").write_text("groups:\n- name: g\n  rules:\n  - {alert: A, expr: 'sum('}\n")
+    (tmp_path / "t.json").write_text('[{"targets": 1}]')
+    (tmp_path / "ca.pem").write_text("no certificate")
+    (tmp_path / "c.yml").write_text(
+        "rule_files:\n- bad.yml\n- none.yml\n- none*.yml\nscrape_configs:\n- job_name: a\n"
+        "  file_sd_configs:\n  - files: [t.json]\n  - files: [u.json]\n"
+        "  basic_auth:\n    username: x\n    password_file: pw\n"
+        "  tls_config:\n    ca_file: ca.pem\n"
+    )
+    name = str(tmp_path / "c.yml")
+    code, out, err = check(capsys, name)
+    assert (code, out) == (1, "")
+    lines = err.replace(f"{tmp_path}/", "").splitlines()
+    assert "warning: c.yml:9: scrape_configs[0].file_sd_configs[1].files: 'u.json' does not exist yet" in lines
+    assert "c.yml:3: rule_files: 'none.yml' does not point to an existing file" in lines
+    assert (
+        "c.yml:8: scrape_configs[0].file_sd_configs[0].files: t.json: group 0: targets must be a list of texts" in lines
+    )
+    assert (
+        "c.yml:12: scrape_configs[0].basic_auth.password_file: 'pw' cannot be read: No such file or directory" in lines
+    )
+    assert any(
+        x.startswith("c.yml:14: scrape_configs[0].tls_config.ca_file: unable to use CA cert ca.pem") for x in lines
+    )
+    assert any(x.startswith("bad.yml:4: ") for x in lines)
+    assert lines[-1] == "c.yml: 5 problems"
+    assert check(capsys, "--syntax-only", name) == (0, f"{name}: the syntax is valid\n", "")
+
+
+def test_duplicate_rules_are_a_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.yml").write_text(
+        "groups:\n- name: g\n  rules:\n  - {record: 'a:b', expr: up}\n  - {record: 'a:b', expr: 'up > 1'}\n"
+    )
+    (tmp_path / "c.yml").write_text("rule_files: [r.yml]\n")
+    name = str(tmp_path / "c.yml")
+    code, _, err = check(capsys, name)
+    assert code == 0
+    assert "duplicate rule: a:b" in err
+    assert check(capsys, "--lint-fatal", name)[0] == 3
+    assert check(capsys, "--lint-fatal", "--lint", "none", name)[0] == 0

@@ -1,0 +1,372 @@
+"""Loading a configuration: what it resolves to, and what is reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rulepush.config.sections import Keep, RemoteWriteMessage
+from rulepush.discovery.static import StaticConfig
+from rulepush.model.labels import Labels
+from tests.config.loading import load, problems
+
+FULL = """\
+global:
+  scrape_interval: 15s
+  evaluation_interval: 20s
+  rule_query_offset: 5s
+  external_labels: {cluster: a, replica: 1}
+  sample_limit: 1500
+  body_size_limit: 15MB
+  scrape_failure_log_file: fail.log
+  query_log_file: query.log
+runtime: {gogc: 42}
+rule_files: [rules/*.yml, first.yml]
+scrape_config_files: [jobs/*.yml]
+storage:
+  keep: all
+  retention: 30m
+  tsdb: {out_of_order_time_window: 30m}
+  exemplars: {max_exemplars: 100}
+tracing: {endpoint: localhost:4317, client_type: grpc}
+remote_read: [{url: http://remote/read, basic_auth: {username: a, password: hunter1}}]
+otlp: {promote_resource_attributes: [a]}
+scrape_configs:
+  - job_name: nacos
+    honor_labels: true
+    honor_timestamps: false
+    track_timestamps_staleness: true
+    enable_compression: false
+    fallback_scrape_protocol: PrometheusText0.0.4
+    scrape_protocols: [PrometheusProto, PrometheusText0.0.4]
+    scrape_timeout: 5s
+    scheme: https
+    metrics_path: /nacos/actuator/prometheus
+    params: {includedNames: [a, b], x: ["1"]}
+    sample_limit: 10
+    label_limit: 30
+    label_name_length_limit: 200
+    label_value_length_limit: 201
+    target_limit: 35
+    scrape_native_histograms: false
+    always_scrape_classic_histograms: true
+    native_histogram_bucket_limit: 100
+    metric_name_validation_scheme: legacy
+    static_configs:
+      - targets: [a:1, b:2]
+        labels: {env: x, n: 1}
+      - targets: []
+    file_sd_configs: [{files: [targets/*.json], refresh_interval: 10m}]
+    dns_sd_configs: [{names: [a], refresh_interval: 15s}]
+    http_sd_configs: [{url: "http://sd/x"}]
+    nacos_sd_configs: [{server: "http://nacos:8848", role: server}]
+    kubernetes_sd_configs: []
+    relabel_configs: [{source_labels: [__address__], target_label: instance}]
+    metric_relabel_configs: [{action: labeldrop, regex: tmp}]
+    basic_auth: {username: u, password_file: secrets/pw}
+    tls_config: {ca_file: ca.pem, server_name: x, insecure_skip_verify: true, min_version: TLS12}
+    proxy_url: http://proxy:3128
+    no_proxy: a,b
+    follow_redirects: false
+    enable_http2: false
+    http_headers: {X-A: {values: [v], secrets: [s], files: [f]}}
+alerting:
+  hold_on_scrape_failure: 5m
+  alert_relabel_configs: [{action: labeldrop, regex: replica}]
+  alertmanagers:
+    - scheme: https
+      path_prefix: /am
+      timeout: 5s
+      api_version: v2
+      authorization: {type: Token, credentials: abc}
+      static_configs: [{targets: [am:9093]}]
+      relabel_configs: [{target_label: x}]
+      alert_relabel_configs: [{target_label: y}]
+remote_write:
+  - url: http://rw:9090/api/v1/write
+    name: central
+    protobuf_message: io.prometheus.write.v2.Request
+    send_native_histograms: true
+    headers: {X-Scope-OrgID: t}
+    queue_config: {capacity: 1, max_shards: 2, min_shards: 1, max_samples_per_send: 3, batch_send_deadline: 1s,
+                   min_backoff: 1ms, max_backoff: 1s, retry_on_http_429: true, sample_age_limit: 1h}
+    metadata_config: {send: false}
+    buffer: {max_size: 1GB, max_age: 6h}
+    oauth2: {client_id: i, client_secret: hunter2, token_url: "http://t/x", scopes: [a], endpoint_params: {k: v}}
+pushgateways:
+  - {url: "http://pg:9091", jobs: [nacos], grouping_key: [instance, zone], min_interval: 30s, delete_when_gone: false}
+push_receiver: {default_ttl: 1h}
+"""
+
+
+def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None:
+    for name in ("rules/b.yml", "rules/a.yml", "first.yml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/more.yml").write_text(
+        "scrape_configs:\n- {job_name: more, bearer_token: hunter3, file_sd_configs: [{files: [t.json]}]}\n"
+    )
+    c = load(tmp_path, FULL)
+    assert c.global_.scrape_interval_ms == 15_000
+    assert c.global_.scrape_timeout_ms == 10_000
+    assert c.global_.evaluation_interval_ms == 20_000
+    assert c.global_.rule_query_offset_ms == 5_000
+    assert c.global_.external_labels == Labels.of(cluster="a", replica="1")
+    assert c.rule_files == tuple(str(tmp_path / n) for n in ("rules/a.yml", "rules/b.yml", "first.yml"))
+    assert (c.storage.keep, c.storage.retention_ms) == (Keep.ALL, 1_800_000)
+    assert c.ignored == (
+        "global.query_log_file",
+        "global.scrape_failure_log_file",
+        "scrape_configs[0].native_histogram_bucket_limit",
+        "storage.tsdb",
+        "storage.exemplars",
+        "remote_write[0].send_native_histograms",
+        "runtime",
+        "tracing",
+        "remote_read",
+        "otlp",
+    )
+
+    nacos, more = c.scrape_configs
+    assert (nacos.job_name, nacos.scrape_interval_ms, nacos.scrape_timeout_ms) == ("nacos", 15_000, 5_000)
+    assert (nacos.honor_labels, nacos.honor_timestamps, nacos.track_timestamps_staleness) == (True, False, True)
+    assert nacos.params == (("includedNames", ("a", "b")), ("x", ("1",)))
+    assert nacos.scrape_protocols == ("PrometheusText0.0.4",)
+    assert nacos.legacy_names
+    assert (nacos.limits.samples, nacos.limits.body_size, nacos.limits.targets) == (10, 15 << 20, 35)
+    assert [sd.kind for sd in nacos.sd_configs] == ["static", "static", "file", "http", "dns", "nacos"]
+    first = nacos.sd_configs[0]
+    assert isinstance(first, StaticConfig)
+    assert [dict(t) for t in first.group().merged()] == [
+        {"__address__": "a:1", "env": "x", "n": "1"},
+        {"__address__": "b:2", "env": "x", "n": "1"},
+    ]
+    client = nacos.http_client
+    assert client.basic_auth is not None
+    assert client.basic_auth.password_file == str(tmp_path / "secrets/pw")
+    assert client.tls.ca_file == str(tmp_path / "ca.pem")
+    assert client.headers[0].files == (str(tmp_path / "f"),)
+    assert not client.follow_redirects
+
+    assert (more.limits.samples, more.scrape_timeout_ms, more.scheme) == (1500, 10_000, "http")
+    assert more.http_client.authorization is not None
+    assert more.http_client.authorization.credentials.reveal() == "hunter3"
+    assert getattr(more.sd_configs[0], "files") == (str(tmp_path / "jobs/t.json"),)  # noqa: B009
+
+    manager = c.alerting.alertmanagers[0]
+    assert (manager.scheme, manager.path_prefix, manager.timeout_ms) == ("https", "/am", 5_000)
+    assert c.alerting.hold_on_scrape_failure_ms == 300_000
+    write = c.remote_write[0]
+    assert (write.name, write.protobuf_message) == ("central", RemoteWriteMessage.V2)
+    assert write.queue.sample_age_limit_ms == 3_600_000
+    assert (write.buffer.max_bytes, write.buffer.max_age_ms) == (1 << 30, 21_600_000)
+    assert c.pushgateways[0].grouping_key == ("instance", "zone")
+    assert c.push_receiver.default_ttl_ms == 3_600_000
+
+    for hidden in ("hunter1", "hunter2", "hunter3", "abc"):
+        assert hidden not in c.rendered
+        assert hidden not in repr(c)
+    assert "password: <secret>" in c.rendered
+    assert "client_secret: <secret>" in c.rendered
+    assert "job_name: more" in c.rendered
+
+
+def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
+    c = load(tmp_path, "")
+    assert (c.global_.scrape_interval_ms, c.global_.scrape_timeout_ms) == (60_000, 10_000)
+    assert c.scrape_configs == ()
+    assert load(tmp_path, "global:\nscrape_configs:\nalerting:\nrule_files:\n").scrape_configs == ()
+
+
+def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
+    c = load(
+        tmp_path, "global: {scrape_interval: 5s}\nscrape_configs: [{job_name: a}, {job_name: b, scrape_interval: 2s}]"
+    )
+    assert [s.scrape_timeout_ms for s in c.scrape_configs] == [5_000, 2_000]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("globall: {}", ["1: unknown key 'globall' (did you mean 'global'?)"]),
+        (
+            "global:\n  scrape_interval: 15",
+            ["2: global.scrape_interval: expected a duration such as 30s or 1h30m, got '15'"],
+        ),
+        ("global: []", ["1: global: expected a mapping, got a list"]),
+        (
+            "global: {scrape_interval: 5s, scrape_timeout: 6s}",
+            ["1: global: global scrape timeout greater than scrape interval"],
+        ),
+        ("rule_files: a.yml", ["1: rule_files: expected a list, got 'a.yml'"]),
+        ("rule_files: ['a/*/b.yml']", ['1: invalid rule file path "a/*/b.yml"']),
+        ("scrape_configs:\n- {}", ["2: scrape_configs[0]: job_name is empty"]),
+        ("scrape_configs:\n- job_name:", ["2: scrape_configs[0]: job_name is empty"]),
+        (
+            "scrape_configs:\n- job_name: a\n- job_name: a",
+            ['3: scrape_configs[1]: found multiple scrape configs with job name "a", the first in prometheus.yml:2'],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  job_name: b",
+            ["3: scrape_configs[0]: key 'job_name' is already set in line 2"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  static_configs:\n  - targets: [http://a]",
+            ['4: scrape_configs[0].static_configs[0]: "http://a" is not a valid hostname'],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  static_configs:\n  - target: [a]",
+            ["4: scrape_configs[0].static_configs[0]: unknown key 'target' (did you mean 'targets'?)"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  consul_sd_configs: [{server: x}]",
+            ["3: scrape_configs[0]: consul_sd_configs is not supported yet by rulepush (Prometheus knows it)"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_native_histograms: true",
+            ["3: scrape_configs[0]: scrape_native_histograms is not supported yet by rulepush (Prometheus knows it)"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_protocols: [PrometheusProto]",
+            ["3: scrape_configs[0]: scrape_protocols: PrometheusProto alone is not supported yet by rulepush"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  sample_limit: -1",
+            ["3: scrape_configs[0].sample_limit: expected a whole number, zero or more, got '-1'"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  body_size_limit: 10",
+            ["3: scrape_configs[0].body_size_limit: expected a size such as 512KB or 10MB, got '10'"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scheme: htps",
+            ["3: scrape_configs[0]: scheme: expected one of http, https, got 'htps' (did you mean 'https'?)"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  honor_labels: maybe",
+            ["3: scrape_configs[0].honor_labels: expected true or false, got 'maybe'"],
+        ),
+        (
+            "alerting:\n  alertmanagers:\n  - api_version: v1",
+            ["3: alerting.alertmanagers[0]: expected Alertmanager api version to be one of [v2] but got v1"],
+        ),
+        (
+            "alerting:\n  alertmanagers:\n  - sigv4: {region: x}",
+            ["3: alerting.alertmanagers[0]: sigv4 is not supported yet by rulepush (Prometheus knows it)"],
+        ),
+        ("remote_write:\n- name: a", ["2: remote_write[0]: url for remote_write is empty"]),
+        (
+            "remote_write:\n- {url: http://a, name: a}\n- {url: http://b, name: a}",
+            ['3: remote_write[1]: found multiple remote write configs with job name "a"'],
+        ),
+        ("storage: {retention: 0s}", ["1: storage: retention: expected a duration above 0"]),
+        (
+            "pushgateways: [{url: http://a}]",
+            ["1: pushgateways[0]: jobs is empty: name the jobs to send on, as regular expressions ('.*' for all)"],
+        ),
+        ("[1, 2]", ["1: expected a mapping, got a list"]),
+        ("a: [1", ["2: not valid YAML: while parsing a flow sequence, did not find expected ',' or ']'"]),
+        (
+            "a: 1\n---\nb: 2",
+            ["2: not valid YAML: expected a single document in the stream, but found another document"],
+        ),
+    ],
+)
+def test_problems_have_their_line_and_say_what_is_wrong(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert [p.replace(str(tmp_path) + "/", "") for p in problems(tmp_path, text)] == expected
+
+
+def test_all_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
+    (tmp_path / "more.yml").write_text("scrape_configs:\n- job_name: a\n- job_name: b\n  schema: http\nglobal: {}\n")
+    text = (
+        "global: {evaluation_interval: x}\nscrape_config_files: [more.yml]\n"
+        "scrape_configs: [{job_name: a, sceme: http}]\n"
+    )
+    assert problems(tmp_path, text) == [
+        "1: global.evaluation_interval: expected a duration such as 30s or 1h30m, got 'x'",
+        "3: scrape_configs[0]: unknown key 'sceme' (did you mean 'scheme'?)",
+        'more.yml:2: scrape_configs[0]: found multiple scrape configs with job name "a", '
+        f"the first in {tmp_path}/prometheus.yml:3",
+        "more.yml:4: scrape_configs[1]: unknown key 'schema' (did you mean 'scheme'?)",
+        "more.yml:5: unknown key 'global'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (
+            "basic_auth: {username: a}, bearer_token: b",
+            "at most one of basic_auth, oauth2, bearer_token & bearer_token_file",
+        ),
+        ("bearer_token: a, bearer_token_file: b", "at most one of bearer_token & bearer_token_file must be configured"),
+        ("authorization: {credentials: a}, bearer_token: b", "authorization is not compatible with bearer_token"),
+        ("authorization: {}, basic_auth: {}", "at most one of basic_auth, oauth2 & authorization must be configured"),
+        ("authorization: {type: Basic}", 'authorization type cannot be set to "basic", use "basic_auth" instead'),
+        (
+            "authorization: {credentials: a, credentials_file: b}",
+            "at most one of authorization credentials & credentials_file",
+        ),
+        ("basic_auth: {password: a, password_file: b}", "at most one of basic_auth password & password_file"),
+        ("oauth2: {client_id: a}", "oauth2 token_url must be configured"),
+        ("oauth2: {token_url: 'http://a'}", "oauth2 client_id must be configured"),
+        ("oauth2: {token_url: 'http://a', client_id: a, grant_type: jwt}", "grant_type is not supported yet"),
+        ("tls_config: {cert_file: a}", "exactly one of key or key_file must be configured when a client certificate"),
+        ("tls_config: {key: a}", "exactly one of cert or cert_file must be configured when a client key"),
+        ("tls_config: {ca: a, ca_file: b}", "at most one of ca and ca_file must be configured"),
+        ("tls_config: {min_version: TLS9}", "min_version: expected one of TLS10, TLS11, TLS12, TLS13, got 'TLS9'"),
+        ("no_proxy: a", "if no_proxy is configured, proxy_url must also be configured"),
+        (
+            "proxy_url: 'http://a', proxy_from_environment: true",
+            "if proxy_from_environment is configured, proxy_url must not",
+        ),
+        (
+            "proxy_connect_header: {a: [b]}",
+            "if proxy_connect_header is configured, proxy_url or proxy_from_environment",
+        ),
+        ("http_headers: {authorization: {values: [a]}}", 'setting header "authorization" is not allowed'),
+        ("http_headers: {a: {value: [a]}}", "unknown key 'value' (did you mean 'values'?)"),
+    ],
+)
+def test_client_settings_are_checked_as_prometheus_does(tmp_path: Path, settings: str, complaint: str) -> None:
+    found = problems(tmp_path, "scrape_configs: [{job_name: a, " + settings + "}]")
+    assert any(complaint in p for p in found), found
+
+
+def test_secrets_are_in_no_problem(tmp_path: Path) -> None:
+    text = (
+        "scrape_configs:\n- job_name: a\n  basic_auth: {password: [hunter2]}\n  http_sd_configs:\n"
+        "  - url: 'ftp://u:hunter2@x'\n  - url: 'http://u:hunter2@x:port'\n"
+        "  authorization: {credentials: {x: hunter2}}\n"
+    )
+    found = problems(tmp_path, text)
+    assert len(found) >= 4
+    assert "hunter2" not in str(found)
+
+
+def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
+    text = "scrape_configs:\n- &a\n  job_name: a\n  scheme: https\n- <<: *a\n  job_name: b\n"
+    c = load(tmp_path, text)
+    assert [(s.job_name, s.scheme) for s in c.scrape_configs] == [("a", "https"), ("b", "https")]
+
+
+def test_external_labels_take_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZONE", "east")
+    monkeypatch.delenv("NOTHING", raising=False)
+    c = load(tmp_path, "global: {external_labels: {a: 'x-${ZONE}-$ZONE', b: '$$5', c: '${NOTHING}'}}")
+    assert c.global_.external_labels == Labels.of(a="x-east-east", b="$5")
+    assert c.warnings == ("external_labels: the environment variable NOTHING is empty or not set",)
+
+
+def test_retention_without_keep_all_is_warned_of(tmp_path: Path) -> None:
+    assert "storage.retention has no effect" in load(tmp_path, "storage: {retention: 5m}").warnings[0]
+
+
+def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
+    from rulepush.config import load_config
+    from rulepush.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        load_config(str(tmp_path / "none.yml"))
