@@ -82,10 +82,18 @@ class ExtraHeaders:
             self._sources += [(header.name, text_source(t, "")) for t in texts]
             self._sources += [(header.name, text_source("", f)) for f in header.files]
 
+        self._names = {name.lower() for name, _ in self._sources}
+
     def add_to(self, request: httpx.Request) -> None:
         """Replace the client's defaults of these names (Accept, ...) by every value configured."""
-        if not self._sources:
-            return
-        mine = {name.lower() for name, _ in self._sources}
-        kept = [(n, v) for n, v in request.headers.multi_items() if n.lower() not in mine]
-        request.headers = httpx.Headers(kept + [(name, source()) for name, source in self._sources])
+        if self._sources:
+            values = [(name, source()) for name, source in self._sources]
+            request.headers = httpx.Headers(self._others(request) + values)
+
+    def remove_from(self, request: httpx.Request) -> None:
+        """Take them away again."""
+        if self._sources:
+            request.headers = httpx.Headers(self._others(request))
+
+    def _others(self, request: httpx.Request) -> list[tuple[str, str]]:
+        return [(n, v) for n, v in request.headers.multi_items() if n.lower() not in self._names]

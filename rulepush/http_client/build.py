@@ -92,9 +92,10 @@ class RoutingTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
-        first = request.extensions.setdefault(_FIRST_HOST, url.host)  # httpx hands extensions on to redirects
-        if first == url.host:
+        if request.extensions.setdefault(_FIRST_HOST, url.netloc) == url.netloc:
             self._headers.add_to(request)
+        else:  # a redirect to elsewhere: httpx hands on the extensions, and the headers with them
+            self._headers.remove_from(request)
         if self._config.tls.server_name and url.scheme == "https":
             request.extensions["sni_hostname"] = self._config.tls.server_name
         route = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))

@@ -1,0 +1,197 @@
+"""TLS and proxies against real servers on loopback, with certificates made by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client
+from rulepush.http_client.build import RoutingTransport
+from rulepush.http_client.config import ProxyConfig, TLSConfig
+from rulepush.http_client.tls import client_context
+from rulepush.model.secret import Secret
+from tests.http_client.certificates import Authority
+
+
+class Web:
+    """Answers every request with 200; remembers request lines, and the common name of the client's certificate."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.headers: list[str] = []
+        self.connections = 0
+        self.port = 0
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while line := await reader.readline():
+                self.lines.append(line.decode().strip())
+                while (header := await reader.readline()).strip():
+                    self.headers.append(header.decode().strip())
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                await writer.drain()
+        except (ConnectionError, ssl.SSLError):
+            pass
+        finally:
+            writer.close()
+
+    @asynccontextmanager
+    async def serving(self, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self.handle, "127.0.0.1", 0, ssl=context)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield f"{'https' if context else 'http'}://127.0.0.1:{self.port}/"
+        finally:
+            server.close()
+
+
+class Pki:
+    """An authority, a server's certificate and a client's."""
+
+    def __init__(self, directory: Path, name: str = ""):
+        self.directory = directory
+        self.authority = Authority()
+        self.ca = str(self.authority.write(directory / "ca.pem"))
+        self.authority.issue(directory / "s.pem", directory / "s.key", name)
+        self.authority.issue(directory / "c.pem", directory / "c.key", "client")
+
+    def server_context(self, *, client_certificate: bool = False) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.directory / "s.pem", self.directory / "s.key")
+        if client_certificate:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.ca)
+        return context
+
+    def path(self, name: str) -> str:
+        return str(self.directory / name)
+
+
+async def get(url: str, config: HTTPClientConfig) -> int:
+    async with build_client(config) as client:
+        return (await client.get(url)).status_code
+
+
+def test_a_private_authority_is_trusted_from_a_file_or_a_text(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+
+    async def go() -> None:
+        async with Web().serving(pki.server_context()) as url:
+            assert await get(url, HTTPClientConfig(tls=TLSConfig(ca_file=pki.ca))) == 200
+            assert await get(url, HTTPClientConfig(tls=TLSConfig(ca=pki.authority.pem))) == 200
+            assert await get(url, HTTPClientConfig(tls=TLSConfig(insecure_skip_verify=True))) == 200
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await get(url, HTTPClientConfig())
+
+    asyncio.run(go())
+
+
+def test_the_server_name_is_the_one_configured(tmp_path: Path) -> None:
+    pki = Pki(tmp_path, "nacos.internal")
+
+    async def go() -> None:
+        async with Web().serving(pki.server_context()) as url:
+            tls = TLSConfig(ca_file=pki.ca, server_name="nacos.internal")
+            assert await get(url, HTTPClientConfig(tls=tls)) == 200
+            with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+                await get(url, HTTPClientConfig(tls=TLSConfig(ca_file=pki.ca)))
+
+    asyncio.run(go())
+
+
+def test_a_client_certificate_is_shown_from_files_or_texts(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    files = TLSConfig(ca_file=pki.ca, cert_file=pki.path("c.pem"), key_file=pki.path("c.key"))
+    texts = TLSConfig(
+        ca_file=pki.ca,
+        cert=(tmp_path / "c.pem").read_text(),
+        key=Secret((tmp_path / "c.key").read_text()),
+    )
+
+    async def go() -> None:
+        async with Web().serving(pki.server_context(client_certificate=True)) as url:
+            assert await get(url, HTTPClientConfig(tls=files)) == 200
+            assert await get(url, HTTPClientConfig(tls=texts)) == 200
+            with pytest.raises(httpx.HTTPError):
+                await get(url, HTTPClientConfig(tls=TLSConfig(ca_file=pki.ca)))
+
+    asyncio.run(go())
+
+
+def test_files_that_change_are_read_again(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+
+    async def go() -> None:
+        web = Web()
+        async with web.serving(pki.server_context()) as url:
+            wrong = Authority("another").write(tmp_path / "used.pem")
+            config = HTTPClientConfig(tls=TLSConfig(ca_file=str(wrong)))
+            async with build_client(config) as client:
+                with pytest.raises(httpx.ConnectError):
+                    await client.get(url)
+                pki.authority.write(tmp_path / "new.pem")
+                os.replace(tmp_path / "new.pem", wrong)
+                for _ in range(3):
+                    assert (await client.get(url)).status_code == 200
+                assert web.connections == 1  # kept alive
+
+    asyncio.run(go())
+
+
+def test_one_context_a_setting_and_none_for_plain_requests(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    tls = TLSConfig(ca_file=pki.ca)
+    assert client_context(tls) is client_context(TLSConfig(ca_file=pki.ca))
+
+    async def go() -> None:
+        async with Web().serving() as url, build_client(HTTPClientConfig(tls=TLSConfig(ca_file="/none"))) as client:
+            assert (await client.get(url)).status_code == 200
+
+    asyncio.run(go())
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.pem"
+    bad.write_text("hunter2")
+    for path in (str(bad), str(tmp_path / "none.pem")):
+        for tls in (TLSConfig(ca_file=path), TLSConfig(cert_file=path, key_file=path)):
+            with pytest.raises(CredentialsError) as e:
+                client_context(tls)
+            assert path in str(e.value)
+            assert "hunter2" not in str(e.value)
+
+
+def test_a_proxy_is_used_but_not_for_what_no_proxy_names() -> None:
+    async def go() -> None:
+        proxy, web = Web(), Web()
+        async with proxy.serving() as proxy_url, web.serving() as url:
+            settings = ProxyConfig(Secret(proxy_url.replace("http://", "http://u:p@")))
+            assert await get("http://target.example/metrics", HTTPClientConfig(proxy=settings)) == 200
+            assert proxy.lines == ["GET http://target.example/metrics HTTP/1.1"]
+            assert "Proxy-Authorization: Basic dTpw" in proxy.headers
+            direct = ProxyConfig(Secret(proxy_url), no_proxy="x")
+            assert await get(url, HTTPClientConfig(proxy=direct)) == 200
+            assert (len(proxy.lines), len(web.lines)) == (1, 1)
+
+    asyncio.run(go())
+
+
+def test_closing_a_client_closes_its_connections() -> None:
+    async def go() -> None:
+        async with Web().serving() as url:
+            client = build_client()
+            await client.get(url)
+            transport = client._transport
+            assert isinstance(transport, RoutingTransport)
+            await client.aclose()
+            assert transport._routes == {}
+
+    asyncio.run(go())
