@@ -77,7 +77,7 @@ def _blocks(codes: Rows, count: int) -> tuple[Block, ...]:
         columns = np.arange(int(size.max()))
         real = columns < size[:, None]
         rows = order[starts[groups][:, None] + np.where(real, columns, 0)]
-        whole = bool(len(groups) == 1 and (rows[0] == np.arange(len(codes))).all())
+        whole = count == 1  # then the sort was stable: rows are 0..n-1
         blocks.append(Block(groups, rows, None if real.all() else real, whole))
     return tuple(blocks)
 

@@ -90,10 +90,14 @@ def _uses(node: ast.Node, back: int, since: int | None, function: str | None, de
                 back, since = 0, at
             yield from _uses(expr, back + span + offset, since, function, delta)
         case ast.Call(name, args):
-            for arg in args:
-                yield from _uses(arg, back, since, name, delta)
-            if name == "info":
-                yield SelectorUse(_info_matchers(args), back + delta, False, name, since)
+            inner = [use for arg in args for use in _uses(arg, back, since, name, delta)]
+            if name == "info":  # it reads the info series by itself, at the time of its argument's first selector
+                inner = list(_uses(args[0], back, since, name, delta))
+                longest = max((use.lookback_ms for use in inner), default=back + delta)
+                inner.append(
+                    SelectorUse(_info_matchers(args), longest, False, name, inner[0].since_ms if inner else since)
+                )
+            yield from inner
         case _:
             for child in ast.children(node):
                 yield from _uses(child, back, since, function, delta)

@@ -1,0 +1,127 @@
+"""Queries as a whole: what they will read, what is shared between rules, names, annotations, info()."""
+
+from __future__ import annotations
+
+import pytest
+
+from rulepush.errors import EvaluationError
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.promql import Engine, EngineOptions, Shared, parse_expr
+from tests.promql.fake_querier import FakeQuerier, instant, labels, load, steps, values
+
+MINUTE = 60_000
+DELAYED = EngineOptions(delayed_name_removal=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("x > 5", [(300_000, False, None, None)]),
+        ("rate(x[5m])", [(300_000, True, "rate", None)]),
+        ("rate(x[5m] offset 1h)", [(3_900_000, True, "rate", None)]),
+        ("x offset -10m", [(0, False, None, None)]),
+        ("x @ 100", [(300_000, False, None, 100_000)]),
+        ("rate(x[1m] @ 100 offset 1m)", [(120_000, True, "rate", 100_000)]),
+        ("max_over_time(rate(x[1m])[10m:])", [(660_000, True, "rate", None)]),
+        ("max_over_time(x[10m:] offset 5m)", [(1_200_000, False, "max_over_time", None)]),
+        ("max_over_time(x[10m:] @ 100)", [(900_000, False, "max_over_time", 100_000)]),
+        ("sum(abs(x)) / x", [(300_000, False, "abs", None), (300_000, False, None, None)]),
+        ("1 + time()", []),
+    ],
+)
+def test_what_a_query_reads(text: str, reads: list[tuple[int, bool, str | None, int | None]]) -> None:
+    uses = parse_expr(text).selectors()
+    assert [(u.lookback_ms, u.ranged, u.function, u.since_ms) for u in uses] == reads
+    assert all(u.matchers == (Matcher(METRIC_NAME, MatchOp.EQUAL, "x"),) for u in uses)
+
+
+def test_info_reads_info_metrics_too() -> None:
+    first, second = parse_expr('info(x, {__name__=~"a.*", k="v"})').selectors()
+    assert first.matchers == (Matcher(METRIC_NAME, MatchOp.EQUAL, "x"),)
+    assert second.matchers == (Matcher(METRIC_NAME, MatchOp.REGEX, "a.*"),)
+    assert parse_expr("info(x)").selectors()[1].matchers == (Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info"),)
+
+
+def test_rules_share_what_they_have_in_common() -> None:
+    querier, shared, engine = load((labels("x", i="a"), "1 2 3")), Shared(), Engine()
+    first = engine.instant(parse_expr("sum(rate(x[5m])) > 0"), 2 * MINUTE, querier, shared)
+    asked = querier.selects
+    second = engine.instant(parse_expr("1 + sum(rate(x[5m]))"), 2 * MINUTE, querier, shared)
+    assert querier.selects == asked
+    assert shared.hits == 1
+    assert second.samples()[0].value == 1 + first.samples()[0].value
+    # An annotation goes with the shared value, and says where it stands in the other query.
+    note = 'PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "x"'
+    assert first.annotations.infos == (f"{note} (1:10)",)
+    assert second.annotations.infos == (f"{note} (1:14)",)
+
+
+def test_what_was_written_meanwhile_is_read_again() -> None:
+    querier, shared, engine = load((labels("x"), "1"), (labels("y"), "1")), Shared(), Engine()
+    for text in ("x + 1", "y + 1"):
+        engine.instant(parse_expr(text), 0, querier, shared)
+    shared.forget(["x"])
+    asked = querier.selects
+    engine.instant(parse_expr("y + 1"), 0, querier, shared)
+    assert querier.selects == asked
+    engine.instant(parse_expr("x + 1"), 0, querier, shared)
+    assert querier.selects == asked + 1
+
+
+def test_subqueries_are_not_confused_with_the_same_text_outside() -> None:
+    querier, shared, engine = load((labels("x"), "1 2 3")), Shared(), Engine()
+    query = parse_expr("sum_over_time((x + 0)[3m:1m]) + (x + 0)")
+    assert engine.instant(query, 2 * MINUTE, querier, shared).samples()[0].value == 9.0
+
+
+def test_names_go_at_once_or_at_the_end() -> None:
+    querier = load((labels("a_total", i="1"), "0 60 120"), (labels("b_total", i="1"), "0 60 120"))
+    text = 'sum by (__name__) (rate({i="1"}[2m]))'
+    with pytest.raises(EvaluationError, match="same labelset"):
+        values(text, 2 * MINUTE, querier)
+    with pytest.raises(EvaluationError, match="same labelset"):  # two groups, whose names go in the end
+        values(text, 2 * MINUTE, querier, DELAYED)
+    kept = 'label_replace(rate({i="1"}[2m]), "__name__", "rate:$1", "__name__", "(.+)")'
+    assert values(kept, 2 * MINUTE, querier, DELAYED) == {'rate:a_total{i="1"}': 1.0, 'rate:b_total{i="1"}': 1.0}
+
+
+def test_a_scalar_is_one_sample_without_labels() -> None:
+    result = instant("1 + 2", 5_000, load())
+    assert result.scalar == 3.0
+    assert [(s.labels, s.ts, s.value) for s in result.samples()] == [(Labels(), 5_000, 3.0)]
+    assert instant('"a\\nb"', 0, load()).string == "a\nb"
+    with pytest.raises(TypeError):
+        instant('"a"', 0, load()).samples()
+
+
+def test_scalars_of_a_range_query_are_a_series() -> None:
+    assert steps("time() > bool 1", 0, 2_000, 1_000, load()) == {"{}": [(0, 0.0), (1_000, 0.0), (2_000, 1.0)]}
+
+
+def test_utf8_names() -> None:
+    querier = FakeQuerier({Labels({METRIC_NAME: "nacos.zähler", "a.b": "1"}): [(0, 1.0)]})
+    assert values('{"nacos.zähler", "a.b"="1"} + 1', 0, querier) == {'{"a.b"="1"}': 2.0}
+    assert values('sum by ("a.b") ({"nacos.zähler"})', 0, querier) == {'{"a.b"="1"}': 1.0}
+
+
+def test_info_joins_labels_by_instance_and_job() -> None:
+    querier = load(
+        (labels("x", instance="a", job="j"), "1 1 1"),
+        (labels("x", instance="b", job="j"), "2 2 2"),
+        (labels("target_info", instance="a", job="j", version="1"), "1 _ _"),
+        (labels("target_info", instance="a", job="j", version="2"), "_ _ 1"),
+    )
+    assert values("info(x)", 0, querier) == {
+        'x{instance="a", job="j", version="1"}': 1.0,
+        'x{instance="b", job="j"}': 2.0,
+    }
+    # Of two info series, the one with the newest sample.
+    assert values('info(x, {version=~".+"})', 2 * MINUTE, querier) == {'x{instance="a", job="j", version="2"}': 1.0}
+    twice = load(
+        (labels("x", instance="a", job="j"), "1"),
+        (labels("target_info", instance="a", job="j", version="1"), "1"),
+        (labels("target_info", instance="a", job="j", version="2"), "1"),
+    )
+    with pytest.raises(EvaluationError, match="found duplicate series for info metric"):
+        values("info(x)", 0, twice)
