@@ -184,7 +184,13 @@ class FakeNacos:
 
     def _nodes(self) -> list[dict[str, object]]:
         return [
-            {"ip": host, "port": int(port), "state": "UP", "address": f"{host}:{port}"}
+            {
+                "ip": host,
+                "port": int(port),
+                "state": "UP",
+                "address": f"{host}:{port}",
+                "extendInfo": {"version": self._full_version(), "raftPort": str(int(port) - 1000)},
+            }
             for host, _, port in (member.rpartition(":") for member in self.members)
         ]
 

@@ -1,0 +1,89 @@
+"""`rulepush init nacos`: write a working directory for a Nacos server and an Alertmanager."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from rulepush.clock import SystemClock
+from rulepush.errors import RulepushError
+from rulepush.init.addresses import Address, alertmanager_address, nacos_address
+from rulepush.init.files import CONFIG, PACKS, working_directory
+from rulepush.init.look import Looked, look_at_alertmanager, look_at_nacos
+from rulepush.init.write import write_files
+from rulepush.live.seen import Trouble
+from rulepush.packs import pack
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`init` has one kind so far."""
+    p = subparsers.add_parser("init", help="write a working directory for an app", description=__doc__)
+    kinds = p.add_subparsers(metavar="APP", required=True)
+    nacos = kinds.add_parser(
+        "nacos",
+        help="for a Nacos server",
+        description="Looks at what the servers answer, and writes a configuration, the rules and a compose file.",
+        epilog="exit code 0: written, even if a server does not answer yet (it says so); 1: nothing was written",
+    )
+    nacos.add_argument("--server", required=True, metavar="URL", help="such as http://nacos:8848")
+    nacos.add_argument("--alertmanager", required=True, metavar="URL", help="such as http://alertmanager:9093")
+    nacos.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
+    nacos.add_argument("--force", action="store_true", help="overwrite files that are there with another content")
+    nacos.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look, write, and say what to do next."""
+    try:
+        server, alertmanager = nacos_address(args.server), alertmanager_address(args.alertmanager)
+        packs = {name: pack(name).read_text(encoding="utf-8") for name in PACKS}
+        looked, unready = asyncio.run(_look(server, alertmanager))
+        files = working_directory(server, looked.members, alertmanager, packs)
+        _say_what_was_seen(server, looked, alertmanager, unready)
+        write_files(args.dir, files, force=args.force)
+    except (RulepushError, OSError) as e:
+        print(f"rulepush: {e}", file=sys.stderr)
+        return 1
+    print(f"\nwritten to {args.dir.resolve()}: {', '.join(f.path for f in files)}")
+    config = shlex.quote(os.path.join(args.dir, CONFIG))
+    print(
+        f"""
+next:
+  rulepush check live --config.file {config}
+  rulepush run --config.file {config} --storage.path {shlex.quote(os.path.join(args.dir, "data"))}
+
+The alert Watchdog of rules/self.yml fires all the time, to show that alerts get through: route it to a dead man's
+switch, or delete it."""
+    )
+    return 0
+
+
+async def _look(server: Address, alertmanager: Address) -> tuple[Looked, Trouble | None]:
+    async with asyncio.TaskGroup() as tasks:
+        looked = tasks.create_task(look_at_nacos(server, SystemClock()))
+        unready = tasks.create_task(look_at_alertmanager(alertmanager))
+    return looked.result(), unready.result()
+
+
+def _say_what_was_seen(server: Address, looked: Looked, alertmanager: Address, unready: Trouble | None) -> None:
+    version = f"Nacos {looked.version}" if looked.version else "Nacos"
+    if looked.trouble is None:
+        print(f"{version} at {server.base}: {looked.samples} samples")
+    else:
+        _warn(f"Nacos at {server.base} gives no metrics yet", looked.trouble)
+    if len(looked.members) > 1:
+        print(f"  the cluster has {len(looked.members)} servers: {', '.join(looked.members)}")
+    if unready is None:
+        print(f"Alertmanager at {alertmanager.base}: ready")
+    else:
+        _warn(f"Alertmanager at {alertmanager.base} does not answer yet", unready)
+
+
+def _warn(what: str, trouble: Trouble) -> None:
+    print(f"warning: {what}: {trouble.message}", file=sys.stderr)
+    if trouble.suggestion:
+        print(f"  {trouble.suggestion}", file=sys.stderr)

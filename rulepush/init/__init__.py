@@ -1,0 +1,1 @@
+"""`rulepush init`: looks at a server, and writes a working directory for it."""

@@ -1,0 +1,179 @@
+"""`rulepush init nacos`: looks first, writes files that work, and never overwrites unasked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from rulepush.__main__ import main
+from rulepush.clock import SystemClock
+from rulepush.config import load_config
+from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
+from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
+from rulepush.init.files import working_directory
+from rulepush.init.look import Looked, look_at_alertmanager, look_at_nacos
+from rulepush.rules.rulefmt import load_rule_files
+from tests.fakes import FakeClock
+from tests.live.servers import Reply, serving
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("nacos", "http://nacos:8848/nacos"),
+        ("nacos:8849", "http://nacos:8849/nacos"),
+        ("http://nacos:8848/", "http://nacos:8848/nacos"),
+        ("https://n.example/registry", "https://n.example:443/registry"),
+        ("http://nacos:8848/nacos/actuator/prometheus", "http://nacos:8848/nacos"),
+        ("http://[::1]:8848", "http://[::1]:8848/nacos"),
+        ("http://user:p%40ss@nacos:8848", "http://nacos:8848/nacos"),
+    ],
+)
+def test_the_server_as_people_type_it(url: str, base: str) -> None:
+    assert nacos_address(url).base == base
+
+
+def test_credentials_and_loopback() -> None:
+    address = nacos_address("http://user:p%40ss@nacos:8848")
+    assert (address.username, address.password) == ("user", "p@ss")
+    assert nacos_address("localhost:8848").is_loopback
+    assert nacos_address("http://[::1]:8848").is_loopback
+    assert not nacos_address("http://10.0.0.1").is_loopback
+
+
+def test_the_alertmanager_as_people_type_it() -> None:
+    assert alertmanager_address("am").base == "http://am:9093"
+    assert alertmanager_address("http://am/prefix/api/v2/alerts").base == "http://am:9093/prefix"
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://x:y", "http://x:99999"])
+def test_what_is_no_url(url: str) -> None:
+    with pytest.raises(AddressError):
+        nacos_address(url)
+
+
+def _look(fake: FakeNacos) -> Looked:
+    transport = httpx.ASGITransport(fake.app)
+    return asyncio.run(look_at_nacos(nacos_address("http://nacos:8848"), FakeClock(), transport))
+
+
+@pytest.mark.parametrize("version", ["1.4.6", "2.0.4", "2.4.3", "3.0.1"])
+def test_looking_finds_the_version_and_the_members(version: str) -> None:
+    members = ("10.0.0.1:8848", "10.0.0.2:8848", "10.0.0.3:8848")
+    looked = _look(FakeNacos(version, clock=FakeClock(), members=members))
+    assert looked.trouble is None
+    assert looked.version == version
+    assert looked.members == members
+    assert looked.samples > 60
+
+
+def test_a_lone_server_is_reached_as_it_was_named() -> None:
+    assert _look(FakeNacos("2.4.3", clock=FakeClock())).members == ("nacos:8848",)
+
+
+def test_looking_says_what_is_wrong() -> None:
+    fake = FakeNacos("2.4.3", clock=FakeClock())
+    fake.metrics_exposed = False
+    looked = _look(fake)
+    assert looked.trouble is not None
+    assert "management.endpoints.web.exposure.include=prometheus" in looked.trouble.suggestion
+    assert looked.version == "2.4.3"
+
+
+def test_looking_at_an_alertmanager() -> None:
+    def look(status: int) -> object:
+        transport = httpx.MockTransport(lambda _request: httpx.Response(status))
+        return asyncio.run(look_at_alertmanager(alertmanager_address("http://am:9093"), transport))
+
+    assert look(200) is None
+    assert look(404) is not None
+
+
+def test_what_is_written_loads(tmp_path: Path) -> None:
+    server = Address("https", "n1:8848", "/registry", "reader", 'p"w: {x}')
+    alertmanager = Address("http", "am:9093", "/prefix", "pusher", "s")
+    packs = {"nacos": "groups: []\n"}
+    for file in working_directory(server, ("n1:8848", "n2:8848"), alertmanager, packs):
+        (tmp_path / file.path).parent.mkdir(exist_ok=True)
+        (tmp_path / file.path).write_text(file.text)
+        assert file.secret == (file.path == "prometheus.yml")
+    config = load_config(str(tmp_path / "prometheus.yml"))
+    job = config.scrape_configs[0]
+    assert (job.scheme, job.metrics_path) == ("https", "/registry/actuator/prometheus")
+    assert job.http_client.basic_auth is not None
+    manager = config.alerting.alertmanagers[0]
+    assert manager.path_prefix == "/prefix"
+    assert manager.http_client.basic_auth is not None
+    assert config.rule_files == (str(tmp_path / "rules/nacos.yml"),)
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(("host", "shared"), [("127.0.0.1:8848", True), ("nacos:8848", False)])
+def test_the_container_reaches_what_listens_on_loopback(host: str, shared: bool) -> None:
+    files = working_directory(Address("http", host, "/nacos"), (host,), Address("http", "am:9093"), {})
+    service = yaml.safe_load(next(f.text for f in files if f.path == "compose.yaml"))["services"]["rulepush"]
+    assert (service.get("network_mode") == "host") is shared
+    assert ("ports" in service) is not shared
+    listen = next(word for word in service["command"] if "listen-address" in word)
+    assert listen.endswith("127.0.0.1:9095" if shared else "0.0.0.0:9095")
+
+
+def _reply(path: str) -> Reply:
+    fake = FakeNacos("2.4.3")
+    if path == METRICS_PATH:
+        return 200, "text/plain;version=0.0.4", fake.body(SystemClock().now())
+    if path == "/api/v2/status":
+        return 200, "application/json", b"{}"
+    return 404, "application/json", json.dumps({"status": 404}).encode()
+
+
+def test_the_command_writes_a_directory_that_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "new" / "watch"
+    with serving(_reply) as address:
+        words = ["init", "nacos", "--server", address, "--alertmanager", f"http://{address}", "--dir", str(directory)]
+        assert main(words) == 0
+        said = capsys.readouterr()
+        assert main(["check", "config", str(directory / "prometheus.yml")]) == 0
+    assert "samples" in said.out
+    assert "ready" in said.out
+    assert "check live --config.file" in said.out
+    assert said.err == ""
+    assert len(load_rule_files(map(str, (directory / "rules").glob("*.yml")))) == 16
+    assert sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()) == [
+        "compose.yaml",
+        "prometheus.yml",
+        "rules/jvm.yml",
+        "rules/nacos.yml",
+        "rules/self.yml",
+        "rules/spring-boot.yml",
+    ]
+
+
+def test_nothing_is_overwritten_without_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(_reply) as address:
+        words = ["init", "nacos", "--server", address, "--alertmanager", address, "--dir", str(tmp_path)]
+        (tmp_path / "prometheus.yml").write_text("mine")
+        assert main(words) == 1
+        assert [p.name for p in tmp_path.iterdir()] == ["prometheus.yml"]
+        assert (tmp_path / "prometheus.yml").read_text() == "mine"
+        assert "--force" in capsys.readouterr().err
+        assert main([*words, "--force"]) == 0
+        assert (tmp_path / "prometheus.yml").read_text() != "mine"
+        assert main(words) == 0, "the same files again are no conflict"
+
+
+def test_servers_that_do_not_answer_yet_are_no_obstacle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert main(["init", "nacos", "--server", url, "--alertmanager", url, "--dir", str(tmp_path)]) == 0
+    err = capsys.readouterr().err
+    assert "gives no metrics yet" in err
+    assert "does not answer yet" in err
+    assert (tmp_path / "prometheus.yml").exists()
