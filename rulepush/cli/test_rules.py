@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     except RegexError as e:
         print(f"rulepush: --run: {e}", file=sys.stderr)
         return 1
+    # A rule that fails is told by the report; the log of the service would only say it again.
+    logging.getLogger("rulepush").addHandler(logging.NullHandler())
     features = {name for value in args.enable_feature for name in value.split(",")}
     options = RunOptions(
         wanted,

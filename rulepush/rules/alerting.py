@@ -233,6 +233,10 @@ class AlertingRule:
             if alert.state is not AlertState.INACTIVE:
                 self._unconfirmed.add(alert.labels)
 
+    def written(self) -> list[Labels]:
+        """The series of ALERTS and ALERTS_FOR_STATE that stand for its alerts as they are."""
+        return [sample.labels for alert in self.alerts for sample in self._samples(alert, 0)]
+
     def to_save(self, last_ts: int | None) -> list[tuple[Alert, int]]:
         """All alerts, each with the last evaluation that looked at it. `last_ts` is the group's last."""
         return [(a, self._saved_at.get(a.labels, a.active_at if last_ts is None else last_ts)) for a in self.remembered]

@@ -145,7 +145,13 @@ class Group:
         self.context.samples.append_many([Sample(labels, ts, STALE) for labels in self._orphans if labels not in alive])
         self._orphans.clear()
 
-    # --- reload
+    # --- restart and reload
+
+    def resumed(self) -> None:
+        """Rules have taken up saved alerts: their series were written before the restart, and must end if they do."""
+        for i, rule in enumerate(self.rules):
+            if isinstance(rule, AlertingRule):
+                self._written[i] |= dict.fromkeys(rule.written())
 
     def take_over(self, old: Group) -> None:
         """Go on where `old` stands: the state of every rule that is still there, also when others were inserted.

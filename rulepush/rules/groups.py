@@ -123,6 +123,8 @@ class Groups:
             return False
         self._resumed = True
         taken = _assign(saved, self._groups.values())
+        for group in self._groups.values():
+            group.resumed()
         if saved:
             active = sum(s.alert.state is not AlertState.INACTIVE for s in saved)
             text = "alert states restored: active=%d resolved=%d without_rule=%d"

@@ -82,6 +82,13 @@ def test_a_restored_alert_is_not_resolved_before_the_data_is_complete(tmp_path: 
     assert sent.alert.resolved_at == T0 + 120 * S
 
 
+def test_the_series_of_a_restored_alert_end_when_it_does(tmp_path: Path) -> None:
+    before = killed(tmp_path, RULE, 60 * S, 5.0)
+    world = World(RULE, store=store(tmp_path), start=70 * S, head=before.head)  # as the sample journal brings it back
+    world.step(90 * S, 0.0)
+    assert world.query('{__name__=~"ALERTS.*"}', 90 * S) == {}
+
+
 def test_once_seen_again_it_resolves_as_usual(tmp_path: Path) -> None:
     killed(tmp_path, RULE, 60 * S, 5.0)
     world = World(RULE, store=store(tmp_path), start=70 * S, context={"settled": lambda ts: False})
