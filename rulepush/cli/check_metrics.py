@@ -1,0 +1,124 @@
+"""`rulepush check metrics`: whether a body can be scraped, and what could be named better."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Final
+
+from rulepush.errors import ExpositionError, ScrapeError
+from rulepush.exposition import Exposition, Format, parse_body, parse_line
+from rulepush.exposition.content_type import choose_format
+from rulepush.exposition.lint import lint
+from rulepush.http_client.build import build_client
+from rulepush.scrape.fetch import Fetcher, accept_header
+
+EXIT_OK: Final = 0
+EXIT_BAD: Final = 1
+EXIT_LINT: Final = 3
+_MOST_PROBLEMS: Final = 50
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`rulepush check metrics < body`, or with `--url`."""
+    p = subparsers.add_parser(
+        "metrics",
+        help="check a metrics body",
+        description="Check a body on standard input, or the answer of a URL, as the scraper reads it.",
+        epilog="exit code 0: it can be scraped; 1: it cannot; 3: advice on names, with --lint-fatal",
+    )
+    p.add_argument("--url", help="fetch the body from here instead of standard input")
+    p.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="for --url (default: 10)")
+    p.add_argument(
+        "--format",
+        choices=["auto", "text", "openmetrics"],
+        default="auto",
+        help="auto: by Content-Type or a final # EOF, with the scraper's tolerance; text: text format 0.0.4; "
+        "openmetrics: every rule of the OpenMetrics specification",
+    )
+    p.add_argument("--lint", choices=["all", "none"], default="all", help="advice on metric names (default: all)")
+    p.add_argument("--lint-fatal", action="store_true", help="exit with code 3 when there is advice")
+    p.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Problems and advice go to standard error, as promtool's."""
+    try:
+        body, fmt = _read(args)
+    except ScrapeError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return EXIT_BAD
+    if args.format == "openmetrics":
+        return _check_strictly(body, args)
+    found, problems = examine(body, fmt)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if found is None:
+        return EXIT_BAD
+    code = _advise(found, fmt, args)
+    print(f"SUCCESS: {len(found.samples)} samples, {len(found.metadata)} families with metadata, read as {fmt.value}")
+    return code
+
+
+def examine(body: bytes, fmt: Format) -> tuple[Exposition | None, list[ExpositionError]]:
+    """The parsed body, or None and everything wrong with it, line by line."""
+    try:
+        return parse_body(body, fmt), []
+    except ExpositionError as e:
+        first = e
+    problems = [first]
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if number <= first.line or not line:
+            continue
+        try:
+            parse_line(line, fmt)
+        except ExpositionError as e:
+            problems.append(ExpositionError(number, e.message))
+    return None, problems[:_MOST_PROBLEMS]
+
+
+def _check_strictly(body: bytes, args: argparse.Namespace) -> int:
+    from rulepush.exposition.strict import check_openmetrics  # the reference parser is slow to import
+
+    try:
+        samples, families = check_openmetrics(body)
+    except ExpositionError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return EXIT_BAD
+    code = EXIT_OK
+    found, _ = examine(body, Format.OPENMETRICS)
+    if found is not None:
+        code = _advise(found, Format.OPENMETRICS, args)
+    print(f"SUCCESS: {samples} samples in {families} families, valid OpenMetrics")
+    return code
+
+
+def _advise(found: Exposition, fmt: Format, args: argparse.Namespace) -> int:
+    advice = lint(found, fmt) if args.lint == "all" else []
+    for a in advice:
+        print(a, file=sys.stderr)
+    return EXIT_LINT if advice and args.lint_fatal else EXIT_OK
+
+
+def _read(args: argparse.Namespace) -> tuple[bytes, Format]:
+    """The body and how the scraper would read it. Raises ScrapeError."""
+    content_type = ""
+    if args.url:
+        body, content_type = asyncio.run(_fetch(args.url, args.timeout))
+    else:
+        body = sys.stdin.buffer.read()
+    if args.format == "text":
+        return body, Format.TEXT
+    if content_type and args.format == "auto":
+        return body, choose_format(content_type, None)
+    return body, Format.OPENMETRICS if body.rstrip(b"\n").endswith(b"# EOF") else Format.TEXT
+
+
+async def _fetch(url: str, timeout: float) -> tuple[bytes, str]:
+    protocols = ("OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4")
+    async with build_client() as client:
+        fetched = await Fetcher(client, accept_header(protocols)).fetch(url, round(timeout * 1000))
+    if not fetched.content_type:
+        choose_format("", None)
+    return fetched.body, fetched.content_type
