@@ -117,11 +117,11 @@ class Context:
 
     @property
     def start(self) -> int:
-        return self.ev.start
+        return self.ev.first
 
     @property
     def end(self) -> int:
-        return self.ev.end
+        return self.ev.last
 
     @property
     def interval(self) -> int:

@@ -30,6 +30,7 @@ from rulepush.promql.functions.registry import (
     Signature,
     VectorFunction,
 )
+from rulepush.promql.matching import recent
 from rulepush.promql.values import Scalar, Vector, drop_names, empty_vector
 
 _DOCS: Final = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
@@ -211,8 +212,10 @@ def _histogram_quantiles(ctx: CallContext, vector: Vector, label: str, *qs: Scal
             values.append(found)
             present.append(histograms.present & np.array([s == text for s in spelled]))
             texts.append(text)
-    index = layout.index.memo(
-        ("histogram_quantiles", label, tuple(texts)),
+    index = recent(
+        layout.index,
+        "histogram_quantiles",
+        (label, tuple(texts)),
         lambda: LabelIndex([labels.with_({label: text}) for text in texts for labels in layout.index.labels]),
     )
     return drop_names(Vector(index, np.concatenate(values), np.concatenate(present)), ctx.delayed_name_removal)

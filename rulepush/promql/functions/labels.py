@@ -14,6 +14,7 @@ from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.regex import Match, Pattern, compile_regex
 from rulepush.promql.distinct import merge_duplicates
 from rulepush.promql.functions.registry import STRING, VECTOR, CallContext, Function, Signature, VectorFunction
+from rulepush.promql.matching import recent
 from rulepush.promql.values import Vector
 
 _VARIABLE: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))?")
@@ -39,7 +40,7 @@ def _label_replace(ctx: CallContext, vector: Vector, target: str, replacement: s
             out.append(labels.with_({target: expand(replacement, match, pattern)}))
         return LabelIndex(out), tuple(changed)
 
-    index, rows = vector.index.memo(("label_replace", target, replacement, source, regex), compute)
+    index, rows = recent(vector.index, "label_replace", (target, replacement, source, regex), compute)
     return _relabelled(vector, index, rows if target == METRIC_NAME else ())
 
 
@@ -58,7 +59,7 @@ def _label_join(ctx: CallContext, vector: Vector, target: str, separator: str, *
             ]
         )
 
-    index = vector.index.memo(("label_join", target, separator, sources), compute)
+    index = recent(vector.index, "label_join", (target, separator, sources), compute)
     return _relabelled(vector, index, range(len(index)) if target == METRIC_NAME else ())
 
 

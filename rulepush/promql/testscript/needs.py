@@ -156,7 +156,7 @@ def _reads(node: ast.Node, grid: Grid, query: Grid, reader: str | None) -> Itera
             if first <= moved.end:
                 yield from _reads(expr, Grid(first, moved.end, every), query, None)
         case ast.Call(name, args):
-            for arg in args:
+            for arg in args[:1] if name == "info" else args:  # the second argument of info() selects labels, not data
                 yield from _reads(ast.unwrap(arg), grid, query, name)
         case _:
             for child in ast.children(node):
