@@ -37,6 +37,10 @@ class Template:
                 trees[key] = tree
         return Template(self.name, trees, self.functions)
 
+    def named(self, name: str) -> Template:
+        """The same templates, with another one to execute unless told."""
+        return Template(name, self.trees, self.functions)
+
     def execute(
         self,
         data: object,

@@ -1,0 +1,129 @@
+"""The relay as a process: HTTP server and client, reload, orderly end. The only file here that imports httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from dataclasses import dataclass
+
+import httpx
+
+from rulepush.clock import Clock, SystemClock
+from rulepush.dingtalk.load import load_settings
+from rulepush.dingtalk.relay import Relay
+from rulepush.dingtalk.robot import PostError
+from rulepush.dingtalk.senders import Request
+from rulepush.errors import RulepushError
+from rulepush.telemetry import Telemetry, single
+from rulepush.web.lifecycle import LifecycleApi
+from rulepush.web.server import Door, WebServer, bind, build_app
+
+log = logging.getLogger("rulepush.dingtalk")
+
+_FINAL_FLUSH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOptions:
+    """What the command line says."""
+
+    config_file: str
+    listen_address: str
+    enable_lifecycle: bool
+
+
+class HttpPost:
+    """Posts JSON. A robot never redirects; an answer is read up to what a robot could say."""
+
+    def __init__(self, client: httpx.AsyncClient, timeout_ms: int):
+        self._client = client
+        self.timeout_ms = timeout_ms
+
+    async def __call__(self, request: Request, /) -> tuple[int, bytes]:
+        try:
+            answer = await self._client.post(
+                request.url,
+                content=request.content,
+                headers={"Content-Type": "application/json; charset=utf-8"},
+                timeout=self.timeout_ms / 1000,
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as e:
+            # The text of an error may hold the URL, and with it the token: name the kind only.
+            raise PostError(f"the robot cannot be reached: {type(e).__name__}") from None
+        return answer.status_code, answer.content[: 1 << 20]
+
+
+class RelayApp:
+    """The composition root of `rulepush dingtalk`. Raises RulepushError when it cannot start."""
+
+    def __init__(self, options: RelayOptions, clock: Clock | None = None, client: httpx.AsyncClient | None = None):
+        self._options = options
+        settings = load_settings(options.config_file)
+        self._client = client or httpx.AsyncClient(follow_redirects=False, headers={"User-Agent": "rulepush"})
+        self._post = HttpPost(self._client, settings.timeout_ms)
+        self.relay = Relay(self._post, clock or SystemClock())
+        self.relay.configure(settings)
+        self._reload_ok = True
+        self._stopped = asyncio.Event()
+        self.telemetry = Telemetry()
+        self.relay.expose(self.telemetry)
+        self.telemetry.gauge(
+            "rulepush_config_last_reload_successful",
+            "Whether the configuration could be loaded the last time.",
+            single(lambda: float(self._reload_ok)),
+        )
+        lifecycle = LifecycleApi(
+            self.telemetry, lambda: True, self._reload_request, self.stop, options.enable_lifecycle
+        )
+        door = Door()
+        self.asgi = build_app([*self.relay.routes(), *lifecycle.routes()], door)
+        self._listener = bind(options.listen_address)
+        self._server = WebServer(self.asgi, self._listener, door)
+        log.info("listening: address=%s:%d targets=%d", *self._listener.getsockname()[:2], len(settings.targets))
+
+    @property
+    def address(self) -> str:
+        """`host:port`, for when the port was left to the system."""
+        host, port = self._listener.getsockname()[:2]
+        return f"[{host}]:{port}" if self._listener.family == socket.AF_INET6 else f"{host}:{port}"
+
+    def reload(self) -> None:
+        """Load the configuration again. Raises RulepushError, and keeps all as it was, when it is bad."""
+        self._reload_ok = False
+        settings = load_settings(self._options.config_file)
+        self._post.timeout_ms = settings.timeout_ms
+        self.relay.configure(settings)
+        self._reload_ok = True
+        log.info("configuration loaded: targets=%d", len(settings.targets))
+
+    async def _reload_request(self) -> None:
+        self.reload()
+
+    def reload_and_log(self) -> None:
+        """For SIGHUP."""
+        try:
+            self.reload()
+        except RulepushError as e:
+            for line in str(e).splitlines():
+                log.error("%s", line)
+
+    def stop(self, reason: str = "") -> None:
+        """Make `run` end."""
+        if reason:
+            log.info("stopping: signal=%s", reason)
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`; then send what waits, as far as the robots let it."""
+        async with self._client, asyncio.TaskGroup() as group:
+            server = group.create_task(self._server.run())
+            flusher = group.create_task(self.relay.flush_loop())
+            await self._stopped.wait()
+            self._server.stop()
+            await server
+            flusher.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FINAL_FLUSH_SECONDS):
+                    await self.relay.flush(final=True)
