@@ -1,0 +1,138 @@
+"""What waits to be sent: blocks in memory while all goes well, on disk as soon as it does not."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from pathlib import Path
+
+from rulepush.remote.block import Block
+from rulepush.remote.disk_queue import DiskQueue
+
+log = logging.getLogger("rulepush.remote")
+
+
+class Backlog:
+    """First in, first out. Either all blocks are in memory or all are on disk, so their order is never in doubt.
+
+    Without a directory all stays in memory, and the oldest blocks go when there are more than `max_memory_samples`.
+    """
+
+    def __init__(self, directory: Path | None, max_bytes: int, max_memory_samples: int):
+        self.lost_samples = 0
+        self._max_bytes = max_bytes
+        self._max_memory_samples = max_memory_samples
+        self._memory: deque[Block] = deque()
+        self._memory_samples = 0
+        self._peeked: Block | None = None
+        self._disk: DiskQueue | None = None
+        self._on_disk = False
+        if directory is not None:
+            try:
+                self._disk = DiskQueue(directory, max_bytes)
+                self._on_disk = self._disk.peek() is not None
+            except OSError as e:
+                self._disk = None
+                log.error("the buffer is not usable, samples wait in memory only: path=%s err=%s", directory, e)
+
+    @property
+    def memory_samples(self) -> int:
+        """Samples that wait in memory."""
+        return self._memory_samples
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of the files in which samples wait."""
+        return self._disk.nbytes if self._disk is not None else 0
+
+    @property
+    def dropped_samples(self) -> int:
+        """Samples lost because there was no room for them."""
+        return self.lost_samples + (self._disk.dropped_samples if self._disk is not None else 0)
+
+    @property
+    def damaged_files(self) -> int:
+        """Buffer files that could not be read to their end."""
+        return self._disk.damaged_files if self._disk is not None else 0
+
+    def append(self, block: Block) -> None:
+        """Add a block at the end."""
+        if self._on_disk and self._write(block):
+            return
+        self._memory.append(block)
+        self._memory_samples += block.samples
+        if self._memory_samples > self._max_memory_samples and not self.spill():
+            self._drop_until_it_fits()
+
+    def peek(self) -> Block | None:
+        """The oldest block, None when there is none."""
+        if self._on_disk and self._disk is not None:
+            try:
+                block = self._disk.peek()
+            except OSError as e:
+                self._give_up(e)
+                block = None
+            if block is not None:
+                return block
+            self._on_disk = False
+        self._peeked = self._memory[0] if self._memory else None
+        return self._peeked
+
+    def pop(self) -> None:
+        """The block that `peek` gave is done with. It may have moved to disk since, or be dropped already."""
+        if self._on_disk and self._disk is not None:
+            try:
+                self._disk.pop()
+            except OSError as e:
+                self._give_up(e)
+        elif self._memory and self._memory[0] is self._peeked:
+            self._memory_samples -= self._memory.popleft().samples
+
+    def spill(self) -> bool:
+        """Bring all to disk, where it survives. Whether that worked."""
+        if self._disk is None:
+            return False
+        if self._on_disk or not self._memory:
+            return True
+        while self._memory:
+            if not self._write(self._memory[0]):
+                return False
+            self._memory_samples -= self._memory.popleft().samples
+            self._on_disk = True
+        self.peek()  # so that `pop` takes the block that is being sent now, and no other
+        return self._on_disk
+
+    def close(self) -> None:
+        """Save what waits, and close the files."""
+        self.spill()
+        if self._disk is not None:
+            self._disk.close()
+
+    def _write(self, block: Block) -> bool:
+        if self._disk is None:
+            return False
+        try:
+            self._disk.append(block)
+        except OSError as e:
+            self._give_up(e)
+            return False
+        return True
+
+    def _give_up(self, e: OSError) -> None:
+        """The disk is full or broken: go on in memory. What is on it is sent after the next start."""
+        log.error("the buffer fails, samples wait in memory only: err=%s", e)
+        if self._disk is not None:
+            try:
+                self._disk.close()
+            except OSError:
+                pass
+        self._disk, self._on_disk = None, False
+
+    def _drop_until_it_fits(self) -> None:
+        lost = 0
+        while self._memory_samples > self._max_memory_samples and len(self._memory) > 1:
+            samples = self._memory.popleft().samples
+            self._memory_samples -= samples
+            lost += samples
+        self.lost_samples += lost
+        log.error("samples are lost: reason=no room in memory, and no disk to wait on: samples=%d", lost)

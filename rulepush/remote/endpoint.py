@@ -1,0 +1,100 @@
+"""One POST to one remote write receiver, and what its answer means."""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import httpx
+
+from rulepush import __version__
+from rulepush.config.sections import RemoteWriteConfig, RemoteWriteMessage
+
+log = logging.getLogger("rulepush.remote")
+
+_RETRY_AFTER_MAX: Final = 300.0  # seconds
+_HEADERS: Final = {
+    RemoteWriteMessage.V1: {
+        "Content-Type": "application/x-protobuf",
+        "X-Prometheus-Remote-Write-Version": "0.1.0",
+    },
+    RemoteWriteMessage.V2: {
+        "Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        "X-Prometheus-Remote-Write-Version": "2.0.0",
+    },
+}
+_WRITTEN: Final = "X-Prometheus-Remote-Write-Samples-Written"
+
+
+class Outcome(Enum):
+    """What to do with a request after an attempt."""
+
+    SENT = "sent"
+    RETRY = "retry"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`retry_after` in seconds, when the receiver asked for it; `reason` is for the log."""
+
+    outcome: Outcome
+    reason: str = ""
+    retry_after: float | None = None
+
+
+class Endpoint:
+    """`client` carries credentials, TLS and proxy."""
+
+    def __init__(self, config: RemoteWriteConfig, client: httpx.AsyncClient):
+        self.name = config.name
+        self._url = config.url.reveal()
+        self._timeout = config.remote_timeout_ms / 1000
+        self._client = client
+        self._extra = dict(config.headers)
+        self._warned = False
+
+    async def post(self, body: bytes, protocol: RemoteWriteMessage, attempt: int, now: int) -> Answer:
+        """Send one body. `attempt` counts from 0, `now` in ms. Never raises for what network or receiver do."""
+        headers = {
+            **self._extra,
+            **_HEADERS[protocol],
+            "Content-Encoding": "snappy",
+            "User-Agent": f"rulepush/{__version__}",
+        }
+        if attempt:
+            headers["Retry-Attempt"] = str(attempt)
+        try:
+            response = await self._client.post(self._url, content=body, headers=headers, timeout=self._timeout)
+        except httpx.TimeoutException:
+            return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
+        except httpx.HTTPError as e:
+            return Answer(Outcome.RETRY, str(e) or type(e).__name__)
+        if response.is_success:
+            if protocol is RemoteWriteMessage.V2 and _WRITTEN not in response.headers and not self._warned:
+                self._warned = True
+                log.warning(
+                    "the receiver does not say what it wrote; does it speak remote write 2.0? remote=%s", self.name
+                )
+            return Answer(Outcome.SENT)
+        reason = f"HTTP status {response.status_code} {response.reason_phrase}: {response.text[:300].strip()}"
+        if response.status_code >= 500 or response.status_code == 429:
+            return Answer(Outcome.RETRY, reason, retry_after(response.headers.get("Retry-After", ""), now))
+        return Answer(Outcome.REFUSED, reason)
+
+
+def retry_after(text: str, now: int) -> float | None:
+    """The seconds that a Retry-After header asks for, five minutes at most; None when it does not. `now` in ms."""
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now / 1000
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), _RETRY_AFTER_MAX) if seconds == seconds else None
