@@ -37,6 +37,11 @@ class Providers:
         """What is known now, in the order of the configuration."""
         return [group for groups in self._groups if groups is not None for group in groups]
 
+    @property
+    def answered(self) -> bool:
+        """Whether every discovery has given its first list: until then, targets may be missing that exist."""
+        return all(groups is not None for groups in self._groups)
+
     async def run(self) -> None:
         """Until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:

@@ -33,6 +33,22 @@ class ByHand:
         self.publish([TargetGroup("g", tuple(Labels({"__address__": a}) for a in addresses))])
 
 
+def test_it_knows_whether_every_discovery_has_answered() -> None:
+    async def go() -> None:
+        env = environment()
+        assert isinstance(env.clock, FakeClock)
+        hand = ByHand()
+        providers = Providers([StaticConfig(("a:1",), EMPTY_LABELS), hand], env, lambda _: None)
+        task = asyncio.get_running_loop().create_task(providers.run())
+        await env.clock.settle()
+        assert not providers.answered
+        hand.give()
+        assert providers.answered
+        task.cancel()
+
+    asyncio.run(go())
+
+
 async def drive(configs: Sequence[SdConfig], env: Environment, told: list[list[str]]) -> asyncio.Task[None]:
     def changed(groups: Sequence[TargetGroup]) -> None:
         told.append([t.get("__address__") for g in groups for t in g.merged()])
