@@ -51,7 +51,7 @@ class _Layout:
     bounds: Floats
     rows: npt.NDArray[np.int64]
     extras: tuple[tuple[int, int, int], ...]
-    bad: tuple[tuple[str, str, tuple[int, ...]], ...]
+    bad: tuple[tuple[str, str, npt.NDArray[np.intp]], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +105,7 @@ def _make_layout(index: LabelIndex) -> _Layout:
         bounds,
         rows,
         extras,
-        tuple((name, text, tuple(at)) for (name, text), at in bad.items()),
+        tuple((name, text, np.array(at, np.intp)) for (name, text), at in bad.items()),
     )
 
 
@@ -135,7 +135,7 @@ def _histograms(vector: Vector, layout: _Layout) -> _Histograms:
 
 def _note_bad_buckets(ctx: CallContext, vector: Vector, layout: _Layout, node: Any) -> None:
     for name, text, rows in layout.bad:
-        if vector.present[list(rows)].any():
+        if vector.present[rows].any():
             message = f'PromQL warning: bucket label "le" is missing or has a malformed value of {quote(text)}'
             ctx.notes.warn(message + _for_metric(name), node)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
 from rulepush.promql.annotations import possible_non_counter
@@ -135,19 +136,19 @@ def _note_counters(
     w: Window, present: Bools, scalars: tuple[float, ...], notes: Notes, call: Any, args: tuple[Any, ...]
 ) -> None:
     """The info that a metric does not look like a counter, for each such metric with a result."""
-    suspects: tuple[tuple[str, tuple[int, ...]], ...] = w.index.memo("not a counter", lambda: _suspects(w.index))
-    for name, rows in suspects:
-        if present[list(rows)].any():
+    for name, rows in w.index.memo("not a counter", lambda: _suspects(w.index)):
+        if present[rows].any():
             notes.info(possible_non_counter(name), args[0])
 
 
-def _suspects(index: LabelIndex) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _suspects(index: LabelIndex) -> tuple[tuple[str, npt.NDArray[np.intp]], ...]:
+    """(metric name, its rows) of each metric that is not called like a counter."""
     rows: dict[str, list[int]] = {}
     for i, labels in enumerate(index.labels):
         name = labels.name
         if name and not name.endswith(_COUNTER_SUFFIXES):
             rows.setdefault(name, []).append(i)
-    return tuple((name, tuple(at)) for name, at in rows.items())
+    return tuple((name, np.array(at, np.intp)) for name, at in rows.items())
 
 
 _ONE_RANGE: Final = Signature((MATRIX,))
