@@ -1,4 +1,4 @@
-"""absent() and absent_over_time(), and timestamp(), which looks at the selector of its argument too."""
+"""absent() and absent_over_time(), and timestamp()."""
 
 from __future__ import annotations
 
@@ -56,11 +56,10 @@ def _index_of(labels: Labels) -> LabelIndex:
 
 
 def _timestamp(ctx: CallContext, vector: Vector) -> Vector:
-    """When each sample was taken, in seconds; of anything but a selector, the evaluation time."""
-    if not isinstance(ctx.args[0], ast.VectorSelector):
-        times = np.broadcast_to(ctx.steps / 1000.0, vector.values.shape)
-        vector = Vector(vector.index, times, vector.present, vector.drop_name, vector.order)
-    return drop_names(vector, ctx.delayed_name_removal)
+    """The evaluation time, in seconds. Of a plain selector the engine itself answers when each sample was taken."""
+    times = np.broadcast_to(ctx.steps / 1000.0, vector.values.shape)
+    timed = Vector(vector.index, times, vector.present, vector.drop_name, vector.order)
+    return drop_names(timed, ctx.delayed_name_removal)
 
 
 ABSENT: Final[dict[str, Function]] = {
