@@ -20,7 +20,7 @@ from rulepush.promql.annotations import Notes, invalid_quantile, invalid_ratio
 from rulepush.promql.binary import stack_steps
 from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows
-from rulepush.promql.grouping import Grouping, gather, group
+from rulepush.promql.grouping import Block, Grouping, Rows, gather, group, sorted_rank
 from rulepush.promql.series_hash import sample_offsets
 from rulepush.promql.strings import go_quote
 from rulepush.promql.values import Bools, Floats, Scalar, String, Value, Vector, empty_vector
@@ -204,7 +204,7 @@ def _selected(node: ast.Aggregate, limits: Floats, vector: Vector) -> Vector:
         for block in grouping.blocks:
             x, mask = gather(block, column, here)
             k = max(0, min(int(limit), x.shape[1]))
-            order = _ranking(node.op, x, mask)[:, :k]
+            order = _ranking(node.op, x, mask, k, partial(_label_ranks, vector.index, block))
             rows = np.take_along_axis(block.rows, order, axis=1)
             rows = rows[np.take_along_axis(mask, order, axis=1)] if mask is not None else rows.reshape(-1)
             present[rows, step] = True
@@ -216,16 +216,60 @@ def _selected(node: ast.Aggregate, limits: Floats, vector: Vector) -> Vector:
     return replace(vector, present=present, order=order_out)
 
 
-def _ranking(op: str, x: Floats, mask: Bools | None) -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
-    """The columns of each row in the order of selection: NaN after all numbers, the absent after everything."""
+def _ranking(op: str, x: Floats, mask: Bools | None, k: int, labels: Callable[[], Rows]) -> Rows:
+    """intp[g, k]: the columns of each group that are selected, in the order of listing: NaN after all numbers, the
+    absent after everything. `labels()` ranks the entries by their labels, which settles ties."""
     if op == "limitk":
-        if mask is None:
-            return np.broadcast_to(np.arange(x.shape[1]), x.shape)
-        return np.argsort(~mask, axis=1, kind="stable")
+        return (np.argsort(labels(), axis=1) if mask is None else np.lexsort((labels(), ~mask), axis=1))[:, :k]
     key = -x if op == "topk" else x
-    if mask is None:
-        return np.argsort(key, axis=1, kind="stable")
-    return np.lexsort((key, ~mask), axis=1)
+    order = np.argsort(key, axis=1, kind="stable") if mask is None else np.lexsort((key, ~mask), axis=1)
+    if 0 < k < x.shape[1]:
+        inside, outside = order[:, k - 1 : k], order[:, k : k + 1]
+        last, next_ = np.take_along_axis(key, inside, axis=1), np.take_along_axis(key, outside, axis=1)
+        tied = (last == next_) | (np.isnan(last) & np.isnan(next_))
+        if mask is not None:
+            tied &= np.take_along_axis(mask, outside, axis=1)
+        for row in np.flatnonzero(tied).tolist():
+            here = np.arange(x.shape[1]) if mask is None else np.flatnonzero(mask[row])
+            here = here[np.argsort(labels()[row, here])]
+            chosen = here[heap_selection(key[row, here].tolist(), k)]
+            order[row, :k] = chosen[np.argsort(key[row, chosen], kind="stable")]
+    return order[:, :k]
+
+
+def _label_ranks(index: LabelIndex, block: Block) -> Rows:
+    return sorted_rank(index)[block.rows]
+
+
+def heap_selection(keys: list[float], k: int) -> list[int]:
+    """Which k of `keys` Prometheus selects, the smaller the better, NaN last: of equal ones, those that its heap
+    (Go's container/heap) happens to keep."""
+    heap: list[int] = []
+
+    def worse(a: int, b: int) -> bool:
+        return keys[a] != keys[a] or keys[a] > keys[b]
+
+    def down(at: int) -> None:
+        while (child := 2 * at + 1) < len(heap):
+            if child + 1 < len(heap) and worse(heap[child + 1], heap[child]):
+                child += 1
+            if not worse(heap[child], heap[at]):
+                return
+            heap[at], heap[child] = heap[child], heap[at]
+            at = child
+
+    for i, key in enumerate(keys):
+        if len(heap) < k:
+            heap.append(i)
+            at = len(heap) - 1
+            while at > 0 and worse(heap[at], heap[(at - 1) // 2]):
+                parent = (at - 1) // 2
+                heap[at], heap[parent] = heap[parent], heap[at]
+                at = parent
+        elif keys[heap[0]] > key or (keys[heap[0]] != keys[heap[0]] and key == key):
+            heap[0] = i
+            down(0)
+    return heap
 
 
 def _limit_ratio(node: ast.Aggregate, ratios: Floats, vector: Vector, notes: Notes) -> Vector:

@@ -91,3 +91,14 @@ def gather(block: Block, values: Floats, present: Bools) -> tuple[Floats, Bools 
     if block.real is not None:
         here &= block.real
     return values[block.rows], None if here.all() else here
+
+
+def sorted_rank(index: LabelIndex) -> Rows:
+    """intp[n]: the place of each row in the order of labels, which is the order of Prometheus' storage. Memoised."""
+
+    def compute() -> Rows:
+        rank = np.empty(len(index), np.intp)
+        rank[sorted(range(len(index)), key=index.labels.__getitem__)] = np.arange(len(index))
+        return rank
+
+    return index.memo("sorted rank", compute)

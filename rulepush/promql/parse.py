@@ -268,8 +268,8 @@ class _Parser:
             else:
                 self._at -= token.kind is not Kind.END
                 raise self._unexpected(context, "label")
-            if not self._is(")"):
-                self._expect(",", context)
+            if not self._is(")") and not self._accept(","):
+                raise self._unexpected(context, '"," or ")"')
         return tuple(names)
 
     # Selectors and what follows them.
