@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -82,9 +83,10 @@ class App:
         self.options = options
         self.clock = clock or SystemClock()
         self.started_at = self.clock.now()
-        self.plan: Plan = load_plan(options.config_file)
+        self.plan: Plan = load_plan(options.config_file, options.lookback_delta_ms)
         self._door = _door(options.web_config_file)
         self._listener = bind(options.listen_address)
+        self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
         self.last_reload_ok, self.last_reload_at = True, self.started_at
         self.databases = _Databases(options.storage_path)
 
@@ -154,7 +156,7 @@ class App:
     async def reload(self) -> None:
         """Read the configuration again and put it into effect. Raises ConfigError, and then all is as it was."""
         try:
-            plan = load_plan(self.options.config_file)
+            plan = load_plan(self.options.config_file, self.options.lookback_delta_ms)
         except RulepushError:
             self.last_reload_ok = False
             raise
@@ -202,7 +204,7 @@ class App:
 
     def _sending(self, config: Config) -> Sending:
         relabel = relabel_chain(config.alerting.alert_relabel_configs)
-        return Sending(self.options.external_url, config.global_.external_labels, relabel)
+        return Sending(self.external_url, config.global_.external_labels, relabel)
 
     def _rule_context(self, config: Config) -> RuleContext:
         hold_ms = config.alerting.hold_on_scrape_failure_ms
@@ -211,7 +213,7 @@ class App:
             samples=self.head,
             notify=self.notifier.send,
             external_labels=config.global_.external_labels,
-            external_url=self.options.external_url,
+            external_url=self.external_url,
             resend_delay_ms=self.options.resend_delay_ms,
             hold=HoldPolicy(hold_ms, self.jobs.target_down) if hold_ms else None,
             restore=RestorePolicy(
@@ -285,7 +287,7 @@ class App:
             reload=self.reload,
             stop=partial(self.stop, "/-/quit"),
             enable_lifecycle=self.options.enable_lifecycle,
-            prefix="",
+            prefix=urlsplit(self.external_url).path.rstrip("/"),
         )
 
 

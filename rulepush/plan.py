@@ -25,11 +25,11 @@ class Plan:
         return sum(len(group.rules) for group in self.groups)
 
 
-def load_plan(path: str) -> Plan:
+def load_plan(path: str, lookback_delta_ms: int = 300_000) -> Plan:
     """Raises ConfigError (RuleFileError for rule files) with every problem found."""
     config = load_config(path)
     groups = load_rule_files(config.rule_files)
-    wants = demanded(groups, config.global_.rule_query_offset_ms)
+    wants = demanded(groups, config.global_.rule_query_offset_ms, lookback_delta_ms)
     if config.storage.keep is Keep.ALL:
         demand = Demand.keep_all(config.storage.retention_ms, wants)
     else:

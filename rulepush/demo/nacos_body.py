@@ -171,8 +171,8 @@ def _nacos(now: NacosReadings, age: float) -> Iterable[Family]:
     yield Family("nacos_monitor", "gauge", tuple(rows))
     if modern:
         timers: list[tuple[Labels, float, float]] = [
-            ({"module": "core", "name": "raft_apply_log_timer"}, math.floor(age / 10), age * 1e-5),
-            ({"module": "core", "name": "raft_apply_read_timer"}, math.floor(age / 90), age * 3e-4),
+            ({"module": "core", "name": "raft_apply_log_timer"}, math.floor(age / 10), math.floor(age / 10) * 1e-4),
+            ({"module": "core", "name": "raft_apply_read_timer"}, math.floor(age / 90), math.floor(age / 90) * 3e-2),
         ]
         yield from _timer("nacos_monitor_seconds" if mixed else "nacos_monitor_summary_seconds", timers)
         if mixed:

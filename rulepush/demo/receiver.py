@@ -24,6 +24,9 @@ class Arrival:
     resolved: bool
     labels: dict[str, str]
     annotations: dict[str, str]
+    starts_at: str = ""
+    ends_at: str = ""
+    generator_url: str = ""
 
 
 Arrived = Callable[[Arrival], None]
@@ -83,4 +86,38 @@ class Receiver:
 
 def _arrival(alert: dict[str, Any], resolved: bool) -> Arrival:
     labels = alert["labels"]
-    return Arrival(labels["alertname"], resolved, dict(labels), dict(alert.get("annotations") or {}))
+    return Arrival(
+        name=labels["alertname"],
+        resolved=resolved,
+        labels=dict(labels),
+        annotations=dict(alert.get("annotations") or {}),
+        starts_at=alert.get("startsAt", ""),
+        ends_at=alert.get("endsAt", ""),
+        generator_url=alert.get("generatorURL", ""),
+    )
+
+
+def webhook_body(arrival: Arrival, receiver: str = "dingtalk") -> dict[str, Any]:
+    """One alert as Alertmanager's webhook (version 4) tells of it, for the stand-in to pass on."""
+    status = "resolved" if arrival.resolved else "firing"
+    alert = {
+        "status": status,
+        "labels": arrival.labels,
+        "annotations": arrival.annotations,
+        "startsAt": arrival.starts_at,
+        "endsAt": arrival.ends_at if arrival.resolved else "0001-01-01T00:00:00Z",
+        "generatorURL": arrival.generator_url,
+        "fingerprint": "",
+    }
+    return {
+        "version": "4",
+        "groupKey": "{}",
+        "truncatedAlerts": 0,
+        "receiver": receiver,
+        "status": status,
+        "alerts": [alert],
+        "groupLabels": {"alertname": arrival.name},
+        "commonLabels": arrival.labels,
+        "commonAnnotations": arrival.annotations,
+        "externalURL": "http://alertmanager.demo",
+    }

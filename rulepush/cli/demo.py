@@ -1,0 +1,71 @@
+"""`rulepush demo`: watch the life of an alert on embedded parts."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from rulepush.demo.stage import open_stage
+from rulepush.demo.story import INTRODUCTION, Heard, Narrator, tell_one_life
+from rulepush.logs import setup_logging
+
+PAUSE_SECONDS: Final = 20.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """--once and --log.level."""
+    p = subparsers.add_parser("demo", help="watch the life of an alert on embedded parts", description=__doc__)
+    p.add_argument("--once", action="store_true", help="end after one life: exit code 0, or 1 when a step did not come")
+    p.add_argument("--log.level", dest="log_level", choices=["debug", "info", "warn", "error"], default="error")
+    p.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 after Ctrl-C or a full life with --once; 1 when a step did not come in time."""
+    setup_logging(args.log_level, "logfmt")
+    with tempfile.TemporaryDirectory(prefix="rulepush-demo-") as directory:
+        return asyncio.run(_demo(Path(directory), args.once))
+
+
+async def _demo(directory: Path, once: bool) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    narrator, heard = Narrator(), Heard()
+    narrator.plain(INTRODUCTION)
+    try:
+        return await _tell(directory, once, narrator, heard)
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        narrator.plain("\nstopped")
+        return 0
+
+
+async def _tell(directory: Path, once: bool, narrator: Narrator, heard: Heard) -> int:
+    async with open_stage(directory, heard.arrivals.append, heard.messages.append) as stage:
+        page = f"http://127.0.0.1:{stage.app.port}/alerts"
+        narrator.say("demo", f"everything runs; alerts go to {stage.alertmanager}")
+        narrator.say("demo", f"files in {directory}, pages at {page}")
+        while True:
+            if not await tell_one_life(stage, heard, narrator):
+                return 1
+            if once:
+                narrator.say("demo", "that was its whole life")
+                return 0
+            narrator.say(
+                "demo", f"that was its whole life; the next begins in {PAUSE_SECONDS:.0f}s, Ctrl-C ends the demo"
+            )
+            await asyncio.sleep(PAUSE_SECONDS)
