@@ -1,0 +1,92 @@
+"""The files of examples/nacos load, fit each other, and keep what the container promises."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rulepush.config import load_config
+from rulepush.packs import pack_directory
+
+ROOT = Path(__file__).parents[2]
+NACOS = ROOT / "examples" / "nacos"
+IN_IMAGE = "/usr/share/rulepush/rules"
+
+
+def _documents(name: str) -> list[dict[str, Any]]:
+    return [d for d in yaml.safe_load_all((NACOS / name).read_text(encoding="utf-8")) if d]
+
+
+def _config_map(name: str) -> str:
+    text: str = next(d["data"]["prometheus.yml"] for d in _documents(name) if d["kind"] == "ConfigMap")
+    return text
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "kubernetes/standalone.yaml", "kubernetes/sidecar.yaml"])
+def test_the_configuration_loads_and_finds_its_rules(name: str, tmp_path: Path) -> None:
+    text = _config_map(name) if "kubernetes" in name else (NACOS / name).read_text(encoding="utf-8")
+    file = tmp_path / "prometheus.yml"
+    file.write_text(text.replace(IN_IMAGE, str(pack_directory())))
+    config = load_config(str(file))
+    assert all(Path(rules).is_file() for rules in config.rule_files)
+    assert len(config.rule_files) >= 2
+    assert config.scrape_configs[0].metrics_path == "/nacos/actuator/prometheus"
+    assert config.alerting.alertmanagers
+    assert config.ignored == ()
+
+
+@pytest.mark.parametrize("name", ["kubernetes/standalone.yaml", "kubernetes/sidecar.yaml"])
+def test_the_container_is_locked_down_and_probed(name: str) -> None:
+    (workload,) = (d for d in _documents(name) if d["kind"] in ("Deployment", "StatefulSet"))
+    pod = workload["spec"]["template"]["spec"]
+    (container,) = (c for c in pod["containers"] if c["name"] == "rulepush")
+    security = {**pod.get("securityContext", {}), **container["securityContext"]}
+    assert security["runAsNonRoot"] is True
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["allowPrivilegeEscalation"] is False
+    assert container["livenessProbe"]["httpGet"]["path"] == "/-/healthy"
+    mounts = {m["mountPath"]: m for m in container["volumeMounts"]}
+    assert {"/etc/rulepush", "/var/lib/rulepush"} <= set(mounts)
+    volumes = {v["name"] for v in pod["volumes"]}
+    assert {m["name"] for m in mounts.values()} <= volumes
+    assert "memory" in container["resources"]["limits"]
+
+
+def test_what_the_compose_file_mounts_is_there() -> None:
+    services = _documents("compose.yaml")[0]["services"]
+    for service in services.values():
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            assert not source.startswith(".") or (NACOS / source).is_file(), volume
+    assert services["rulepush"]["read_only"] is True
+    assert services["nacos"]["environment"]["MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE"] == "prometheus"
+    webhook = _documents("alertmanager.yml")[0]["receivers"][0]["webhook_configs"][0]["url"]
+    target = re.fullmatch(r"http://dingtalk:8060/dingtalk/(\w+)/send", webhook)
+    assert target is not None
+    assert target[1] in _documents("dingtalk.yml")[0]["targets"]
+
+
+def test_alertmanager_accepts_its_configuration() -> None:
+    amtool = shutil.which("amtool")
+    if amtool is None:
+        pytest.skip("amtool is not installed (Debian's package prometheus-alertmanager)")
+    done = subprocess.run([amtool, "check-config", str(NACOS / "alertmanager.yml")], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_image_copies_what_is_there_and_runs_as_nobody() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
+        *sources, _ = line.split()
+        for source in sources:
+            assert (ROOT / source).exists(), source
+    stages = text.split("\nFROM ")
+    assert "USER 10001:10001" in stages[-1]
+    assert "HEALTHCHECK" in stages[-1]
+    assert "tini" in stages[-1]
