@@ -6,24 +6,30 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
-import numpy as np
-
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
 from rulepush.storage.selection import Querier, Selection
-from rulepush.storage.table import AppendOutcome, Floats, Rows, Table
+from rulepush.storage.table import AppendOutcome, Floats, Int64s, Rows, Table
 
 _UNWANTED_REMEMBERED: Final = 65_536
 
 
 class Recorder(Protocol):
-    """Is told of every kept sample: the journal."""
+    """Is told of every series and every kept sample: the journal."""
+
+    def created(self, series_id: int, labels: Labels) -> None:
+        """There is a new series."""
+        ...
 
     def wrote(self, table: Table, rows: Rows, ts: int, values: Floats) -> None:
-        """values[k] went into k rows of `table` at `ts`. The arrays will not change afterwards."""
+        """values[k] went into k rows of `table` at `ts`. The values will not change afterwards; the rows may move."""
+        ...
+
+    def wrote_one(self, table: Table, row: int, ts: int, value: float) -> None:
+        """One sample."""
         ...
 
 
@@ -40,6 +46,7 @@ class Head:
         self._joiner = Joiner()
         self._unwanted: set[Labels] = set()
         self._recorder: Recorder | None = None
+        self._last_id = 0
         self.version = 0
         self.epoch = 0
 
@@ -81,7 +88,7 @@ class Head:
         if outcome is AppendOutcome.KEPT:
             self.version += 1
             if self._recorder is not None:
-                self._recorder.wrote(table, np.array([row]), ts, np.array([value]))
+                self._recorder.wrote_one(table, row, ts, value)
         return outcome
 
     def append_many(self, samples: Iterable[Sample]) -> Counter[AppendOutcome]:
@@ -111,9 +118,29 @@ class Head:
             self._unwanted.add(labels)
             return None
         if table is None:
-            table = self._tables[name] = Table(name, self._demand.keep(name))
+            table = self._tables[name] = Table(name, self._demand.keep(name), self._new_id)
             self._selectors[name] = TableSelector(table)
         return table
+
+    def restore(self, series_id: int, labels: Labels, times: Int64s, values: Floats) -> bool:
+        """Put back what the journal kept of a series: ascending times. Whether it is still wanted."""
+        table = self.table_for(labels)
+        if table is None:
+            return False
+        table.fill(table.row(labels, series_id), times, values)
+        self._last_id = max(self._last_id, series_id)
+        self.version += 1
+        return True
+
+    def skip_ids(self, up_to: int) -> None:
+        """Number new series above `up_to`."""
+        self._last_id = max(self._last_id, up_to)
+
+    def _new_id(self, labels: Labels) -> int:
+        self._last_id += 1
+        if self._recorder is not None:
+            self._recorder.created(self._last_id, labels)
+        return self._last_id
 
     def truncate(self, now: int) -> int:
         """Remove series without a sample that anyone may still ask for. Returns how many. Call it once a while."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -51,9 +51,11 @@ class Table:
     `layout`   changes when rows move or the table leaves the head: row numbers noted before are void
     """
 
-    def __init__(self, name: str, keep: Keep):
+    def __init__(self, name: str, keep: Keep, new_id: Callable[[Labels], int]):
+        """`new_id` numbers a new series, for the journal: unlike its row, the number never changes."""
         self.name = name
         self.keep = keep
+        self._new_id = new_id
         self.labels: list[Labels] = []
         self.version = 0
         self.layout = 0
@@ -62,6 +64,7 @@ class Table:
         self._values: Floats = np.zeros((_FIRST_ROWS, _FIRST_CAPACITY))
         self._counts: Int64s = np.zeros(_FIRST_ROWS, np.int64)
         self._last: Int64s = np.zeros(_FIRST_ROWS, np.int64)  # time of a row's newest sample
+        self._ids: Int64s = np.zeros(_FIRST_ROWS, np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,12 +95,16 @@ class Table:
         """int64[n]: the time of each row's newest sample (0 for a row without any), as a view."""
         return self._last[: len(self.labels)]
 
+    def ids(self, rows: Rows) -> Int64s:
+        """The numbers of some rows' series, as a copy."""
+        return self._ids[rows].copy()
+
     def find(self, labels: Labels) -> int | None:
         """The row of a label set."""
         return self._row_of.get(labels)
 
-    def row(self, labels: Labels) -> int:
-        """The row of a label set, added when it is new."""
+    def row(self, labels: Labels, series_id: int | None = None) -> int:
+        """The row of a label set, added when it is new (with the number it had before a restart)."""
         row = self._row_of.get(labels)
         if row is None:
             row = len(self.labels)
@@ -107,6 +114,7 @@ class Table:
             self.labels.append(labels)
             self._counts[row] = 0
             self._last[row] = 0
+            self._ids[row] = self._new_id(labels) if series_id is None else series_id
             self.version += 1
         return row
 
@@ -181,7 +189,7 @@ class Table:
         alive[dead] = False
         rows = np.flatnonzero(alive)
         self._times, self._values = self._times[rows], self._values[rows]
-        self._counts, self._last = self._counts[rows], self._last[rows]
+        self._counts, self._last, self._ids = self._counts[rows], self._last[rows], self._ids[rows]
         self.labels = [self.labels[i] for i in rows]
         self._row_of = {labels: i for i, labels in enumerate(self.labels)}
         self.version += 1
@@ -216,6 +224,7 @@ class Table:
 
         self._times, self._values = grown(self._times), grown(self._values)  # type: ignore[assignment]
         self._counts, self._last = grown(self._counts), grown(self._last)  # type: ignore[assignment]
+        self._ids = grown(self._ids)  # type: ignore[assignment]
 
     def _grow_columns(self, capacity: int) -> None:
         more = ((0, 0), (0, capacity - self.capacity))

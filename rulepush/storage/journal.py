@@ -1,0 +1,262 @@
+"""SampleJournal: the kept samples on disk, so that after a crash `rate()` has its window.
+
+The event loop only hands references over. Once a second, while there is something new, a thread writes one
+transaction: a `kill -9` loses at most what came since, about the last second. Nothing that happens to the file stops
+alerting: what cannot be written is kept (up to a bound) and tried again, and a file that was set aside begins anew with
+all that is in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from rulepush.clock import Clock
+from rulepush.errors import StorageError
+from rulepush.model.labels import Labels
+from rulepush.storage.database import Database
+from rulepush.storage.head import Head
+from rulepush.storage.journal_batch import Batch, Columns, Pending, decode_labels, encode_labels, snapshot
+from rulepush.storage.table import Floats, Int64s
+
+log = logging.getLogger("rulepush.storage")
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, labels TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS batches (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, until INTEGER NOT NULL, samples BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS batches_until ON batches (until);
+CREATE TABLE IF NOT EXISTS writer (session TEXT NOT NULL);
+"""
+
+WRITE_SECONDS: Final = 1.0
+PRUNE_SECONDS: Final = 60.0
+SERIES_PRUNE_SECONDS: Final = 600.0
+MOST_UNWRITTEN: Final = 1_000_000  # samples that are held while the file cannot be written
+_LONGEST_RETRY_S: Final = 60.0
+
+Statement = tuple[str, Sequence[Sequence[object]]]
+Offload = Callable[..., Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came back after a restart."""
+
+    series: int = 0
+    samples: int = 0
+
+
+@dataclass(slots=True)
+class JournalTally:
+    """What the journal counts of itself."""
+
+    written: int = 0
+    failures: int = 0
+    lost: int = 0  # samples given up because the file could not be written for too long
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one transaction does. With `whole`, that is written instead of the batches."""
+
+    batches: tuple[Batch, ...]
+    whole: Batch | None
+    prune_before: int | None
+    living: Int64s | None
+
+
+class SampleJournal:
+    """`restore` once, then `run` until cancelled, then `close`."""
+
+    def __init__(self, head: Head, database: Database, clock: Clock, offload: Offload = asyncio.to_thread):
+        """`database` is made with SCHEMA and `any_thread`; nobody else uses it. `offload` runs a call in a thread."""
+        self._offload = offload
+        self.tally = JournalTally()
+        self._head = head
+        self._database = database
+        self._clock = clock
+        self._pending = Pending()
+        self._unwritten: deque[Batch] = deque()
+        self._session = secrets.token_hex(8)
+        self._known_file = False  # whether the file is the one that this session has written to
+        self._prune_at = self._prune_series_at = 0.0
+
+    def restore(self, now: int) -> Restored:
+        """Fill the head with what is wanted and not beyond its look-back; then begin to note what it keeps."""
+        try:
+            found = self._load(now)
+        except StorageError as e:
+            log.error("samples of before the restart are not restored: %s", e)
+            found = Restored()
+        self._head.record_to(self._pending)
+        if found.samples:
+            log.info("samples restored: series=%d samples=%d", found.series, found.samples)
+        return found
+
+    async def run(self) -> None:
+        """Write once a second while there is something to write."""
+        wait = WRITE_SECONDS
+        while True:
+            await self._clock.sleep(wait)
+            if not self._collect():
+                continue
+            count = len(self._unwritten)
+            writing = asyncio.ensure_future(self._offload(self._try_write, self._work()))
+            try:
+                ok = await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                self._settle(count, await writing)  # the database belongs to the thread until it is done
+                raise
+            self._settle(count, ok)
+            wait = WRITE_SECONDS if ok else min(wait * 2, _LONGEST_RETRY_S)
+
+    def close(self) -> None:
+        """Write what is left. `run` must be over."""
+        if self._collect():
+            count = len(self._unwritten)
+            self._settle(count, self._try_write(self._work()))
+        self._head.record_to(None)
+
+    # --- in the event loop
+
+    def _collect(self) -> bool:
+        """Take over what is pending. Whether there is anything to write."""
+        batch = self._pending.take(self._clock.now())
+        if not batch.is_empty:
+            self._unwritten.append(batch)
+            while len(self._unwritten) > 1 and sum(b.size for b in self._unwritten) > MOST_UNWRITTEN:
+                self._give_up()
+        return bool(self._unwritten)
+
+    def _give_up(self) -> None:
+        """Drop the oldest samples that could not be written; their series stay to be written."""
+        oldest, following = self._unwritten.popleft(), self._unwritten.popleft()
+        self._unwritten.appendleft(Batch({**oldest.series, **following.series}, following.samples))
+        self.tally.lost += oldest.size
+
+    def _work(self) -> _Work:
+        """What the writing thread needs."""
+        clock = self._clock
+        whole = None if self._known_file else snapshot(self._head.tables(), clock.now())
+        prune_before = living = None
+        if clock.monotonic() >= self._prune_at:
+            self._prune_at = clock.monotonic() + PRUNE_SECONDS
+            prune_before = clock.now()
+        if clock.monotonic() >= self._prune_series_at:
+            self._prune_series_at = clock.monotonic() + SERIES_PRUNE_SECONDS
+            living = np.concatenate([t.ids(slice(0, len(t))) for t in self._head.tables()] or [np.zeros(0, np.int64)])
+        return _Work(tuple(self._unwritten), whole, prune_before, living)
+
+    def _settle(self, count: int, ok: bool) -> None:
+        """After an attempt to write `count` batches."""
+        if not ok:
+            self.tally.failures += 1
+            return
+        for _ in range(count):
+            self.tally.written += self._unwritten.popleft().size
+
+    # --- in the writing thread
+
+    def _try_write(self, work: _Work) -> bool:
+        try:
+            if self._known_file and self._database.read("SELECT session FROM writer") != [(self._session,)]:
+                self._known_file = False  # the file was set aside meanwhile: the next attempt writes everything
+                return False
+            statements = _begin_anew(self._session) if work.whole is not None else []
+            for batch in work.batches if work.whole is None else (work.whole,):
+                statements += _insert(batch)
+            if work.prune_before is not None:
+                statements.append(("DELETE FROM batches WHERE until < ?", [(work.prune_before,)]))
+            if work.living is not None:
+                stored = np.array([row[0] for row in self._database.read("SELECT id FROM series")], np.int64)
+                gone = np.setdiff1d(stored, work.living).tolist() if work.whole is None else []
+                statements.append(("DELETE FROM series WHERE id = ?", [(i,) for i in gone]))
+            self._database.write(statements)
+        except StorageError as e:
+            log.error("samples cannot be journaled, alerting goes on: %s", e)
+            return False
+        self._known_file = True
+        return True
+
+    # --- at the start
+
+    def _load(self, now: int) -> Restored:
+        labels = dict(self._labels())
+        self._head.skip_ids(max(labels, default=0))
+        parts = list(self._batches(now))
+        columns = Columns.concat(parts)
+        series = samples = 0
+        for series_id, times, values in _by_series(columns, labels, now):
+            if self._head.restore(series_id, labels[series_id], times, values):
+                series, samples = series + 1, samples + len(times)
+        self._head.truncate(now)
+        return Restored(series, samples)
+
+    def _labels(self) -> Iterator[tuple[int, Labels]]:
+        for series_id, text in self._database.read("SELECT id, labels FROM series"):
+            try:
+                yield series_id, decode_labels(text)
+            except ValueError as e:
+                log.error("a series of the journal is unreadable: id=%s err=%s", series_id, e)
+
+    def _batches(self, now: int) -> Iterator[Columns]:
+        for batch_id, blob in self._database.read(
+            "SELECT id, samples FROM batches WHERE until >= ? ORDER BY id", (now,)
+        ):
+            try:
+                yield Columns.decode(blob)
+            except (ValueError, TypeError) as e:
+                log.error("a batch of the journal is unreadable: id=%s err=%s", batch_id, e)
+
+
+def _by_series(columns: Columns, labels: dict[int, Labels], now: int) -> Iterator[tuple[int, Int64s, Floats]]:
+    """(number, ascending times, values) of each series; one that went and came back has two numbers, and is one.
+
+    Samples later than `now` are left out: the clock was set back, and they would refuse what comes.
+    """
+    number_of: dict[Labels, int] = {}
+    one = {i: number_of.setdefault(label_set, i) for i, label_set in labels.items()}
+    numbers, where = np.unique(columns.ids, return_inverse=True)
+    ids = np.array([one.get(i, -1) for i in numbers.tolist()], np.int64)[where]
+    order = np.lexsort((columns.times, ids))
+    ids, times, values = ids[order], columns.times[order], columns.values[order]
+    repeated = np.zeros(len(ids), np.bool_)
+    repeated[1:] = (ids[1:] == ids[:-1]) & (times[1:] == times[:-1])
+    good = (ids >= 0) & ~repeated & (times <= now)
+    ids, times, values = ids[good], times[good], values[good]
+    bounds = np.flatnonzero(np.diff(ids, prepend=-1, append=-1)).tolist()
+    for start, end in pairwise(bounds):
+        yield int(ids[start]), times[start:end], values[start:end]
+
+
+def _begin_anew(session: str) -> list[Statement]:
+    """This session writes the file from here on, and all that is in memory first: numbers then agree for certain."""
+    return [
+        ("DELETE FROM batches", [()]),
+        ("DELETE FROM series", [()]),
+        ("DELETE FROM writer", [()]),
+        ("INSERT INTO writer (session) VALUES (?)", [(session,)]),
+    ]
+
+
+def _insert(batch: Batch) -> list[Statement]:
+    return [
+        (
+            "INSERT OR REPLACE INTO series (id, labels) VALUES (?, ?)",
+            [(i, encode_labels(labels)) for i, labels in batch.series.items()],
+        ),
+        (
+            "INSERT INTO batches (until, samples) VALUES (?, ?)",
+            [(until, columns.encode()) for until, columns in batch.samples],
+        ),
+    ]

@@ -1,0 +1,198 @@
+"""What the journal has not written yet, and how it is written. Pure: no file, no clock.
+
+A batch is one blob of three columns: series numbers (uint32), times (int64, ms) and values (float64), compressed.
+Samples are sorted into classes by how long they are needed, so that a metric with a look-back of a day does not keep
+all others on the disk for a day.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from rulepush.model.labels import Labels
+from rulepush.storage.demand import Keep
+from rulepush.storage.table import MARGIN_MS, Floats, Int64s, Rows, Table
+
+FOREVER: Final = 1 << 62
+_SHORTEST_MS: Final = 300_000
+_LEVEL: Final = 1  # repeated times and numbers shrink well at any level
+
+Chunk = tuple[Int64s, int, Floats]  # numbers[n] of the series, one time, values[n]
+
+
+def shelf_life(keep: Keep) -> int:
+    """For how long, in ms, samples with this look-back stay on disk: 5 minutes times a power of two."""
+    needed, life = keep.lookback_ms + MARGIN_MS, _SHORTEST_MS
+    while life < needed:
+        life *= 2
+    return life
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """n samples, in any order."""
+
+    ids: Int64s
+    times: Int64s
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def encode(self) -> bytes:
+        """As a blob."""
+        parts = (self.ids.astype("<u4"), self.times.astype("<i8"), self.values.astype("<f8"))
+        return zlib.compress(b"".join(part.tobytes() for part in parts), _LEVEL)
+
+    @classmethod
+    def decode(cls, blob: bytes) -> Columns:
+        """The inverse. Raises ValueError for what is not such a blob."""
+        try:
+            raw = zlib.decompress(blob)
+        except zlib.error as e:
+            raise ValueError(f"not a batch of samples: {e}") from None
+        n, rest = divmod(len(raw), 20)
+        if rest:
+            raise ValueError(f"not a batch of samples: {len(raw)} bytes")
+        ids = np.frombuffer(raw, "<u4", n).astype(np.int64)
+        times = np.frombuffer(raw, "<i8", n, 4 * n).astype(np.int64)
+        return cls(ids, times, np.frombuffer(raw, "<f8", n, 12 * n).astype(np.float64))
+
+    @classmethod
+    def concat(cls, parts: Iterable[Columns]) -> Columns:
+        """All of them."""
+        found = [*parts, _NOTHING]
+        return cls(
+            np.concatenate([p.ids for p in found]),
+            np.concatenate([p.times for p in found]),
+            np.concatenate([p.values for p in found]),
+        )
+
+
+_NOTHING: Final = Columns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What goes into one transaction: new series, and samples by the time until which they are needed."""
+
+    series: dict[int, Labels] = field(default_factory=dict)
+    samples: tuple[tuple[int, Columns], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Samples in it."""
+        return sum(len(columns) for _, columns in self.samples)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self.series and not self.samples
+
+
+class Pending:
+    """A `head.Recorder` that gathers until `take`."""
+
+    def __init__(self) -> None:
+        self._series: dict[int, Labels] = {}
+        self._chunks: dict[int, list[Chunk]] = {}
+        self._single: dict[int, tuple[list[int], list[int], list[float]]] = {}
+        self._windowed: list[Columns] = []
+        self._life: dict[Keep, int] = {}
+        self.size = 0
+
+    def created(self, series_id: int, labels: Labels) -> None:
+        """See `head.Recorder`."""
+        self._series[series_id] = labels
+
+    def wrote(self, table: Table, rows: Rows, ts: int, values: Floats) -> None:
+        """See `head.Recorder`."""
+        keep = table.keep
+        life = self._life.get(keep) or self._life.setdefault(keep, shelf_life(keep))
+        ids = table.ids(rows)
+        self._chunks.setdefault(life, []).append((ids, ts, values))
+        self.size += len(values)
+        if keep.windows and _fixed(keep, ts):
+            self._windowed.append(Columns(ids, np.full(len(ids), ts), values))
+
+    def wrote_one(self, table: Table, row: int, ts: int, value: float) -> None:
+        """See `head.Recorder`."""
+        keep = table.keep
+        if keep.windows:
+            self.wrote(table, np.array([row]), ts, np.array([value]))
+            return
+        life = self._life.get(keep) or self._life.setdefault(keep, shelf_life(keep))
+        ids, times, values = self._single.setdefault(life, ([], [], []))
+        ids.append(int(table.ids(slice(row, row + 1))[0]))
+        times.append(ts)
+        values.append(value)
+        self.size += 1
+
+    def take(self, now: int) -> Batch:
+        """All that was gathered; it is then forgotten here. A sample of the future is needed no longer for that."""
+        samples = []
+        for life in sorted({*self._chunks, *self._single}):
+            columns = Columns.concat((*self._of_chunks(life), *self._of_singles(life)))
+            samples.append((min(now, int(columns.times.max())) + life, columns))
+        if self._windowed:
+            samples.append((FOREVER, Columns.concat(self._windowed)))
+        batch = Batch(self._series, tuple(samples))
+        self._series, self._chunks, self._single, self._windowed, self.size = {}, {}, {}, [], 0
+        return batch
+
+    def _of_chunks(self, life: int) -> Iterable[Columns]:
+        chunks = self._chunks.get(life)
+        if chunks:
+            ids = np.concatenate([ids for ids, _, _ in chunks])
+            times = np.repeat([ts for _, ts, _ in chunks], [len(ids) for ids, _, _ in chunks])
+            yield Columns(ids, times, np.concatenate([values for _, _, values in chunks]))
+
+    def _of_singles(self, life: int) -> Iterable[Columns]:
+        single = self._single.get(life)
+        if single:
+            yield Columns(np.array(single[0]), np.array(single[1]), np.array(single[2]))
+
+
+def _fixed(keep: Keep, ts: int) -> bool:
+    return any(start <= ts <= end for start, end in keep.windows)
+
+
+def snapshot(tables: Iterable[Table], now: int) -> Batch:
+    """Everything that the tables hold, for a file that begins anew."""
+    series: dict[int, Labels] = {}
+    by_life: dict[int, list[Columns]] = {}
+    for table in tables:
+        n = len(table)
+        times, values, counts = table.columns()
+        if not n:
+            continue
+        ids = table.ids(slice(0, n))
+        series.update(zip(ids.tolist(), table.labels, strict=True))
+        there = np.arange(times.shape[1]) < counts[:, None]
+        life = FOREVER if table.keep.windows else shelf_life(table.keep)
+        by_life.setdefault(life, []).append(Columns(np.repeat(ids, counts), times[there], values[there]))
+    samples = []
+    for life, parts in sorted(by_life.items()):
+        columns = Columns.concat(parts)
+        if len(columns):
+            samples.append((min(FOREVER, min(now, int(columns.times.max())) + life), columns))
+    return Batch(series, tuple(samples))
+
+
+def encode_labels(labels: Labels) -> str:
+    """A label set as JSON."""
+    return json.dumps(labels.as_dict(), ensure_ascii=False, separators=(",", ":"))
+
+
+def decode_labels(text: str) -> Labels:
+    """The inverse. Raises ValueError."""
+    pairs = json.loads(text)
+    if not isinstance(pairs, dict):
+        raise ValueError("not a label set")
+    return Labels({str(n): str(v) for n, v in pairs.items()})

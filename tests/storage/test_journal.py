@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rulepush.model.labels import Labels
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.stale import STALE, is_stale
+from rulepush.storage.database import Database
+from rulepush.storage.demand import Demand, Keep, Want
+from rulepush.storage.head import Head
+from rulepush.storage.journal import MOST_UNWRITTEN, SCHEMA, SampleJournal
+from rulepush.storage.journal_batch import Columns, decode_labels, encode_labels, shelf_life
+from tests.fakes import FakeClock
+
+MINUTE = 60_000
+ANY = Matcher("__name__", MatchOp.REGEX, ".+")
+
+
+async def inline(call: Callable[..., bool], *args: object) -> bool:
+    """An Offload without a thread."""
+    return call(*args)
+
+
+class Life:
+    """One life of a process on a state file."""
+
+    def __init__(self, path: Path, clock: FakeClock, demand: Demand | None = None):
+        self.clock = clock
+        self.head = Head(demand or Demand.keep_all(5 * MINUTE))
+        self.database = Database(path, SCHEMA, any_thread=True)
+        self.journal = SampleJournal(self.head, self.database, clock, inline)
+        self.restored = self.journal.restore(clock.now())
+
+    def append(self, name: str, value: float, **labels: str) -> bool:
+        return bool(self.head.append(Labels({"__name__": name, **labels}), self.clock.now(), value))
+
+    def run(self, seconds: float, each_second: Callable[[], object] = lambda: None) -> None:
+        """Let the journal write for a while; then the process is killed."""
+
+        async def act() -> None:
+            task = asyncio.ensure_future(self.journal.run())
+            for _ in range(int(seconds)):
+                each_second()
+                await self.clock.advance(1)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        asyncio.run(act())
+
+    def values(self) -> dict[str, list[float | str]]:
+        s = self.head.select([ANY], 0, 2**62)
+        return {
+            str(labels): ["stale" if is_stale(v) else v for v in s.values[i, : s.counts[i]].tolist()]
+            for i, labels in enumerate(s.index.labels)
+        }
+
+
+def test_after_a_kill_the_samples_are_there_again(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first = Life(tmp_path / "s.db", clock)
+    counter = iter(range(100))
+
+    def scrape() -> None:
+        n = next(counter)
+        first.append("a", n, x="ü")
+        table = first.head.table_for(Labels({"__name__": "m", "i": "0"}))
+        assert table is not None
+        rows = np.array([table.row(Labels({"__name__": "m", "i": str(i)})) for i in range(3)])
+        first.head.append_rows(table, rows, clock.now(), np.array([n, STALE, -n]))
+
+    first.run(5, scrape)
+    second = Life(tmp_path / "s.db", clock)
+    assert second.values() == first.values()
+    assert (second.restored.series, second.restored.samples) == (4, 20)
+    assert first.journal.tally.written == 20
+
+
+def test_series_go_on_over_several_lives(tmp_path: Path) -> None:
+    clock = FakeClock()
+    for life in range(4):
+        process = Life(tmp_path / "s.db", clock)
+        assert process.restored.samples == life * 2
+        process.run(2, lambda process=process: process.append("a", process.clock.now()))  # type: ignore[misc]
+        process.append(f"only_{life}", 1.0)
+        process.head.append(Labels.of(__name__="unwritten"), clock.now(), 1.0)
+    assert len(Life(tmp_path / "s.db", clock).values()["a"]) == 8
+
+
+def test_a_clean_stop_loses_nothing(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first = Life(tmp_path / "s.db", clock)
+    first.append("a", 1.0)
+    first.journal.close()
+    assert Life(tmp_path / "s.db", clock).values() == {"a": [1.0]}
+
+
+def test_what_is_beyond_the_look_back_or_no_longer_wanted_does_not_come_back(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first = Life(tmp_path / "s.db", clock)
+    first.append("a", 1.0)
+    first.append("b", 1.0)
+    first.run(2)
+    assert list(Life(tmp_path / "s.db", clock, Demand.of([Want.metric("b", MINUTE)])).values()) == ["b"]
+    clock.set_wall(clock.now() + 10 * MINUTE)
+    assert Life(tmp_path / "s.db", clock).values() == {}
+
+
+def test_samples_of_the_future_do_not_come_back(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first = Life(tmp_path / "s.db", clock)
+    first.append("a", 1.0)
+    first.run(2)
+    clock.set_wall(clock.now() - 60 * MINUTE)
+    second = Life(tmp_path / "s.db", clock)
+    assert second.values() == {}
+    assert second.append("a", 2.0)
+
+
+def test_the_file_does_not_grow_with_time(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path / "s.db", clock, Demand.of([Want.metric("a", MINUTE), Want.metric("long", 60 * MINUTE)]))
+
+    def scrape() -> None:
+        life.append("a", 1.0)
+        life.append("a", 1.0, generation=str(clock.now() // MINUTE))
+        life.append("long", 1.0)
+        if clock.now() % MINUTE < 1000:
+            life.head.truncate(clock.now())
+
+    life.run(1800, scrape)
+    rows = life.database.read("SELECT count(*), sum(length(samples)) FROM batches")[0]
+    assert rows[0] < 1800 + 7 * 60  # all of `long`, and five minutes and a little of `a`
+    (series,) = life.database.read("SELECT count(*) FROM series")[0]
+    assert series < 25  # 2 that live, and the generations of less than the last twelve minutes
+    again = Life(tmp_path / "s.db", clock, Demand.of([Want.metric("long", 60 * MINUTE)]))
+    assert len(again.values()["long"]) == 1800
+
+
+def test_fixed_times_are_kept(tmp_path: Path) -> None:
+    clock = FakeClock()
+    start = clock.now()
+    demand = Demand.of([Want(Want.metric("a", 0).matchers, 5000, since_ms=start + 10_000)])
+    life = Life(tmp_path / "s.db", clock, demand)
+    life.run(1500, lambda: life.append("a", (clock.now() - start) / 1000))
+    kept = Life(tmp_path / "s.db", clock, demand).values()["a"]
+    assert {float(i) for i in range(5, 16)} <= set(kept)
+    assert len(kept) < 400
+
+
+def test_a_file_that_is_broken_while_in_use_begins_anew_with_all_that_is_in_memory(tmp_path: Path) -> None:
+    clock = FakeClock()
+    path = tmp_path / "s.db"
+    life = Life(path, clock)
+    life.append("a", 1.0)
+    life.run(2)
+    for suffix in ("", "-wal", "-shm"):
+        name = Path(f"{path}{suffix}")
+        if name.exists():
+            with open(name, "r+b") as f:
+                f.write(os.urandom(max(4096, name.stat().st_size)))
+    life.run(30, lambda: life.append("b", 1.0))
+    life.journal.close()
+    life.database.close()
+    assert list(tmp_path.glob("s.db.corrupt-*"))
+    again = Life(path, clock).values()
+    assert again["a"] == [1.0]
+    assert len(again["b"]) == 30
+
+
+def test_a_file_that_was_broken_before_the_start_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_bytes(b"this is no database at all" * 1000)
+    clock = FakeClock()
+    life = Life(path, clock)
+    life.append("a", 1.0)
+    life.run(2)
+    assert Life(path, clock).values() == {"a": [1.0]}
+    assert list(tmp_path.glob("s.db.corrupt-*"))
+
+
+def test_while_the_file_is_locked_samples_wait_and_are_written_later(tmp_path: Path) -> None:
+    clock = FakeClock()
+    path = tmp_path / "s.db"
+    life = Life(path, clock)
+    life.append("a", 1.0)
+    life.run(2)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    life.run(4, lambda: life.append("a", 2.0))
+    assert life.journal.tally.failures >= 1
+    assert len(life.head.select([ANY], 0, 2**62).index) == 1  # alerting goes on
+    other.execute("ROLLBACK")
+    other.close()
+    life.run(10)
+    assert Life(path, clock).values() == {"a": [1.0, 2.0, 2.0, 2.0, 2.0]}
+
+
+def test_samples_are_given_up_when_the_file_cannot_be_written_for_too_long(tmp_path: Path) -> None:
+    clock = FakeClock()
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    life = Life(blocked / "s.db", clock)
+    n = MOST_UNWRITTEN // 4
+    names = [Labels({"__name__": "m", "i": str(i)}) for i in range(1000)]
+    table = life.head.table_for(names[0])
+    assert table is not None
+    rows = np.array([table.row(name) for name in names])
+
+    def burst() -> None:
+        for k in range(n // 1000):
+            life.head.append_rows(table, rows, clock.now() + k, np.zeros(1000))
+
+    life.run(8, burst)
+    assert life.journal.tally.lost >= n
+    assert life.journal.tally.written == 0
+
+
+def test_blobs_and_labels_survive_the_round_trip() -> None:
+    columns = Columns(np.array([1, 4_000_000_000]), np.array([1 << 50, -5]), np.array([STALE, -0.0]))
+    again = Columns.decode(columns.encode())
+    assert again.ids.tolist() == columns.ids.tolist()
+    assert again.times.tolist() == columns.times.tolist()
+    assert again.values.tobytes() == columns.values.tobytes()
+    labels = Labels({"__name__": "a", "ü": 'q"\n'})
+    assert decode_labels(encode_labels(labels)) == labels
+
+
+@pytest.mark.parametrize("blob", [b"", b"x", Columns(np.array([1]), np.array([1]), np.array([1.0])).encode()[:-3]])
+def test_a_broken_blob_is_a_value_error(blob: bytes) -> None:
+    with pytest.raises(ValueError, match="not a batch of samples"):
+        Columns.decode(blob)
+
+
+def test_a_broken_batch_costs_only_itself(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path / "s.db", clock)
+    life.run(3, lambda: life.append("a", 1.0))
+    life.database.write([("UPDATE batches SET samples = 'x' WHERE id = (SELECT max(id) FROM batches)", [()])])
+    life.database.write([("INSERT INTO series VALUES (99, '[1]')", [()])])
+    assert Life(tmp_path / "s.db", clock).values() == {"a": [1.0, 1.0]}
+
+
+def test_shelf_lives_are_few() -> None:
+    assert shelf_life(Keep(0)) == 5 * MINUTE
+    assert shelf_life(Keep(5 * MINUTE)) == 10 * MINUTE
+    assert shelf_life(Keep(24 * 60 * MINUTE)) == 5 * 512 * MINUTE
