@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
+from starlette.routing import BaseRoute
 
 from rulepush import __version__, own_metrics
 from rulepush.clock import Clock, SystemClock
@@ -21,6 +22,7 @@ from rulepush.config.sections import Config
 from rulepush.config.web_config import load_web_config
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.tally import Tally
+from rulepush.doors import PushDoor, remote_write_door
 from rulepush.errors import RulepushError
 from rulepush.grid import Grid
 from rulepush.http_client.build import build_client
@@ -102,9 +104,10 @@ class App:
         self.jobs = Jobs(self.head, self.grid, self._env, self._client)
         store = SqliteAlertStates(self.databases.states) if options.storage_path else None
         self.groups = Groups(store)
-        self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self.jobs.settled)
+        self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self._data_is_in)
         self.telemetry = Telemetry()
         own_metrics.register(self)
+        self._push = self._open_push_door()
         self._stop = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._ready = False
@@ -130,6 +133,9 @@ class App:
                 tasks.create_task(self._housekeeping(), name="housekeeping"),
                 tasks.create_task(self._reload_on_request(), name="reload"),
             ]
+            if self._push is not None:
+                pushes = self._push.run(self.grid, self._scrape_interval_ms, lambda: self.head)
+                owned.append(tasks.create_task(pushes, name="pushes"))
             serving = tasks.create_task(web.run(), name="web")
             await asyncio.sleep(0)  # let the owners begin, so that they can be synced
             await self._apply(self.plan)
@@ -146,6 +152,8 @@ class App:
         await self.sections.aclose()
         await self.jobs.aclose()
         self.databases.close()
+        if self._push is not None:
+            self._push.close()
         log.info("rulepush has stopped")
 
     def stop(self, reason: str = "request") -> None:
@@ -185,6 +193,8 @@ class App:
         self.plan = plan
         self.engine = self._engine(config)
         self.notifier.sending = self._sending(config)
+        if self._push is not None:
+            self._push.groups.default_ttl_ms = config.push_receiver.default_ttl_ms
         self.head.set_demand(plan.demand)
         defaults = GroupDefaults(config.global_.evaluation_interval_ms, config.global_.rule_query_offset_ms)
         self.groups.update(plan.groups, self._rule_context(config), defaults, self.clock.now())
@@ -230,6 +240,15 @@ class App:
 
     # --- while it runs
 
+    async def _data_is_in(self, ts: int) -> None:
+        """What a group's tick waits for: the scrapes of its moment. Pushes wait in memory and are read now."""
+        if self._push is not None:
+            self._push.collect(ts, self.head)
+        await self.jobs.settled(ts)
+
+    def _scrape_interval_ms(self) -> int:
+        return self.plan.config.global_.scrape_interval_ms
+
     def _settled(self, ts: int) -> bool:
         """Whether every job has been scraped since the start: until then a missing series proves nothing."""
         return self.jobs.all_scraped or ts - self.started_at > self.options.lookback_delta_ms
@@ -246,6 +265,19 @@ class App:
         except TimeoutError:
             waiting = sum(len(loop.outbox) for loop in self.notifier.loops)
             log.warning("stopped while %d alerts wait; they go out after the next start", waiting)
+
+    def _open_push_door(self) -> PushDoor | None:
+        if not self.options.enable_push:
+            return None
+        directory = self.options.storage_path
+        ttl_ms = self.plan.config.push_receiver.default_ttl_ms
+        return PushDoor(directory and directory / "push.db", ttl_ms, self.clock, self.telemetry)
+
+    def _doors(self) -> list[BaseRoute]:
+        routes = self._push.routes() if self._push is not None else []
+        if self.options.enable_remote_write:
+            routes += remote_write_door(self.head, self.clock, self.telemetry)
+        return routes
 
     def _announce(self) -> None:
         for key in self.plan.config.ignored:
@@ -287,6 +319,7 @@ class App:
             reload=self.reload,
             stop=partial(self.stop, "/-/quit"),
             enable_lifecycle=self.options.enable_lifecycle,
+            more=self._doors(),
             prefix=urlsplit(self.external_url).path.rstrip("/"),
         )
 
