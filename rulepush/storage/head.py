@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
+import numpy as np
+
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
 from rulepush.storage.selection import Querier, Selection
-from rulepush.storage.table import AppendOutcome, Floats, Int64s, Rows, Table
+from rulepush.storage.table import MARGIN_MS, AppendOutcome, Floats, Int64s, Rows, Table
 
 _UNWANTED_REMEMBERED: Final = 65_536
 
@@ -127,6 +129,9 @@ class Head:
         table = self.table_for(labels)
         if table is None:
             return False
+        if len(times) and not table.keep.windows:
+            start = int(np.searchsorted(times, times[-1] - table.keep.lookback_ms - MARGIN_MS))
+            times, values = times[start:], values[start:]
         table.fill(table.row(labels, series_id), times, values)
         self._last_id = max(self._last_id, series_id)
         self.version += 1
