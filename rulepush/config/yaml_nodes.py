@@ -253,6 +253,11 @@ class MapReader:
         entry = self._entries.get(key)
         return entry is not None and not is_null(entry[1])
 
+    def empty(self, key: str) -> bool:
+        """Whether a key is absent, null, or an empty list."""
+        node = self.value(key)
+        return node is None or (isinstance(node, yaml.SequenceNode) and not node.value)
+
     def value(self, key: str) -> yaml.Node | None:
         """The node under a key; None when it is absent or null, which Prometheus takes as absent."""
         return self._entries[key][1] if self.has(key) else None
@@ -276,9 +281,14 @@ class MapReader:
         self._wrong(node, key, expected)
         return None
 
-    def _converted(self, key: str, default: T, expected: str, convert: Callable[[str], T]) -> T:
+    def _converted(
+        self, key: str, default: T, expected: str, convert: Callable[[str], T], *, quoted: bool = False
+    ) -> T:
         node = self._scalar(key, expected)
         if node is None:
+            return default
+        if not quoted and node.style in ("'", '"', "|", ">"):
+            self.source.problem(line_of(node), f"{self._path(key)}: expected {expected}, got the text {node.value!r}")
             return default
         try:
             return convert(node.value)
@@ -316,11 +326,11 @@ class MapReader:
 
     def duration(self, key: str, default: int = 0) -> int:
         """A Prometheus duration, as milliseconds."""
-        return self._converted(key, default, "a duration such as 30s or 1h30m", parse_duration)
+        return self._converted(key, default, "a duration such as 30s or 1h30m", parse_duration, quoted=True)
 
     def size(self, key: str, default: int = 0) -> int:
         """A size such as 10MB, as bytes."""
-        return self._converted(key, default, "a size such as 512KB or 10MB", parse_size)
+        return self._converted(key, default, "a size such as 512KB or 10MB", parse_size, quoted=True)
 
     def path(self, key: str) -> str:
         """The path of a file with credentials, resolved against the file's directory; "" when absent."""

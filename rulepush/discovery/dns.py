@@ -48,7 +48,7 @@ class DnsSdConfig:
 def read_dns_sd(m: MapReader) -> DnsSdConfig:
     """Read one entry of `dns_sd_configs`."""
     names = m.texts("names")
-    if not names:
+    if m.empty("names"):
         m.problem("DNS-SD config must contain at least one SRV record name")
     kind = m.one_of_lower("type", [t.lower() for t in _TYPES], "srv", "invalid DNS-SD records type").upper()
     port = m.count("port")

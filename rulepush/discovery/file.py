@@ -41,7 +41,7 @@ class FileSdConfig:
 def read_file_sd(m: MapReader) -> FileSdConfig:
     """Read one entry of `file_sd_configs`."""
     files = m.target_files("files", _PATTERN, 'path name "{}" is not valid for file discovery')
-    if not files and not m.has("files"):
+    if m.empty("files"):
         m.problem("file service discovery config must contain at least one path name")
     config = FileSdConfig(files, m.duration("refresh_interval", 300_000) or 300_000)
     m.finish()
