@@ -194,9 +194,12 @@ class RestorePolicy:
 def restored(alert: Alert, seen_at: int, ts: int, timing: Timing, policy: RestorePolicy) -> Alert | None:
     """A saved alert at the first evaluation `ts` after a restart; `seen_at` is the last evaluation before it.
 
-    FIRING and INACTIVE alerts are what they were. The `for` clock of a PENDING one stands still meanwhile, and
+    FIRING and INACTIVE alerts are what they were; a FIRING one is sent at once, for nobody knows whether the sending
+    before the crash arrived. The `for` clock of a PENDING one stands still meanwhile, and
     at least the grace period remains (or `for`, if shorter): Prometheus' `RestoreForState`. None: it starts anew.
     """
+    if alert.state is AlertState.FIRING:
+        return replace(alert, last_sent_at=None)
     downtime = ts - seen_at
     if alert.state is not AlertState.PENDING or downtime <= policy.bridged_ms:
         return alert

@@ -171,7 +171,13 @@ class TestRestart:
 
     def test_firing_stays_firing_however_long_it_took(self) -> None:
         alert = firing(3)
-        assert restored(alert, 10, 100 * 60 * M, Timing(30 * M), self.policy) is alert
+        assert restored(alert, 10, 100 * 60 * M, Timing(30 * M), self.policy) == alert
+
+    def test_firing_is_sent_again_at_once_for_the_last_sending_may_have_been_lost(self) -> None:
+        alert = firing(3).sent(5, 4 * M)
+        again = restored(alert, 10, 20, Timing(30 * M), self.policy)
+        assert again is not None
+        assert (again.state, again.fired_at, again.needs_sending(20, M)) == (alert.state, alert.fired_at, True)
 
     def test_a_short_downtime_leaves_the_clock_alone(self) -> None:
         alert = fresh()
