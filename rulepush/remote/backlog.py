@@ -25,6 +25,7 @@ class Backlog:
         self._memory: deque[Block] = deque()
         self._memory_samples = 0
         self._peeked: Block | None = None
+        self._done: tuple[int, ...] = ()
         self._disk: DiskQueue | None = None
         self._on_disk = False
         if directory is not None:
@@ -78,8 +79,22 @@ class Backlog:
         self._peeked = self._memory[0] if self._memory else None
         return self._peeked
 
+    def done(self) -> tuple[int, ...]:
+        """How many requests of each lane of the block that `peek` gave are through; () for none."""
+        return self._disk.done if self._on_disk and self._disk is not None else self._done
+
+    def note(self, done: tuple[int, ...]) -> None:
+        """Remember progress with the block that `peek` gave: a restart goes on from there."""
+        self._done = done
+        if self._on_disk and self._disk is not None:
+            try:
+                self._disk.note(done)
+            except OSError as e:
+                self._give_up(e)
+
     def pop(self) -> None:
         """The block that `peek` gave is done with. It may have moved to disk since, or be dropped already."""
+        self._done = ()
         if self._on_disk and self._disk is not None:
             try:
                 self._disk.pop()
@@ -100,6 +115,7 @@ class Backlog:
             self._memory_samples -= self._memory.popleft().samples
             self._on_disk = True
         self.peek()  # so that `pop` takes the block that is being sent now, and no other
+        self.note(self._done)
         return self._on_disk
 
     def close(self) -> None:

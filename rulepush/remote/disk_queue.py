@@ -1,8 +1,9 @@
 """A first-in-first-out queue of blocks in files, bounded in size. It survives a kill at any moment.
 
 Files `<number>.seg` hold records (see `block`), each process begins a new one, and `cursor` says how far the oldest was
-read. What is torn or damaged is skipped with the rest of its file and reported; a lost cursor means that some blocks
-are sent twice, which receivers recognise. Nothing is synced: a power cut may cost the last seconds, a crash nothing.
+read, and how many requests of each lane of the next block are through. What is torn or damaged is skipped with the rest
+of its file and reported; a lost cursor means that some blocks are sent twice, which receivers recognise. Nothing is
+synced: a power cut may cost the last seconds, a crash nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from rulepush.remote.block import (
 log = logging.getLogger("rulepush.remote")
 
 _CURSOR: Final = struct.Struct("<QQ")
+_DONE: Final = struct.Struct("<H")
 _SEGMENTS: Final = 32  # the bound is kept by dropping whole files: about 3 percent at a time
 _MAX_SEGMENT: Final = 8 << 20
 
@@ -54,7 +56,7 @@ class DiskQueue:
             for path in sorted(directory.glob("*.seg"), key=lambda p: p.stem.zfill(20))
             if path.stem.isdecimal()
         )
-        self._offset = self._load_cursor()
+        self._offset, self.done = self._load_cursor()
         self._front: tuple[Block, int] | None = None  # the next block, and where the one after it begins
         self._writing: BinaryIO | None = None
 
@@ -100,10 +102,16 @@ class DiskQueue:
         if self._front is None:
             return
         self._offset = self._front[1]
-        self._front = None
+        self._front, self.done = None, ()
         if self._offset >= self._segments[0].size:
             self._remove_oldest()
         else:
+            self._save_cursor()
+
+    def note(self, done: tuple[int, ...]) -> None:
+        """Remember how many requests of each lane of the oldest block are through. Call `peek` before."""
+        if self._front is not None:
+            self.done = done
             self._save_cursor()
 
     def close(self) -> None:
@@ -137,7 +145,7 @@ class DiskQueue:
 
     def _remove_oldest(self) -> None:
         segment = self._segments.popleft()
-        self._offset, self._front = 0, None
+        self._offset, self._front, self.done = 0, None, ()
         if not self._segments:
             self.close()
             (self._directory / "cursor").unlink(missing_ok=True)
@@ -157,17 +165,20 @@ class DiskQueue:
         self._remove_oldest()
 
     def _save_cursor(self) -> None:
-        content = _CURSOR.pack(self._segments[0].number, self._offset)
-        (self._directory / "cursor").write_bytes(content + zlib.crc32(content).to_bytes(4, "little"))
+        content = _CURSOR.pack(self._segments[0].number, self._offset) + b"".join(map(_DONE.pack, self.done))
+        (self._directory / "cursor").write_bytes(zlib.crc32(content).to_bytes(4, "little") + content)
 
-    def _load_cursor(self) -> int:
-        """The offset in the oldest file at which reading goes on, 0 when that is not known."""
+    def _load_cursor(self) -> tuple[int, tuple[int, ...]]:
+        """Where in the oldest file reading goes on, and the requests that are through; (0, ()) when not known."""
         try:
             saved = (self._directory / "cursor").read_bytes()
         except OSError:
-            return 0
-        content, check = saved[: _CURSOR.size], saved[_CURSOR.size :]
-        if len(saved) != _CURSOR.size + 4 or zlib.crc32(content).to_bytes(4, "little") != check:
-            return 0
-        number, offset = _CURSOR.unpack(content)
-        return offset if self._segments and self._segments[0].number == number else 0
+            return 0, ()
+        check, content = saved[:4], saved[4:]
+        rest = len(content) - _CURSOR.size
+        if rest < 0 or rest % _DONE.size or zlib.crc32(content).to_bytes(4, "little") != check:
+            return 0, ()
+        number, offset = _CURSOR.unpack_from(content)
+        if not self._segments or self._segments[0].number != number:
+            return 0, ()
+        return offset, tuple(n for (n,) in _DONE.iter_unpack(content[_CURSOR.size :]))

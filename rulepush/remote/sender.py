@@ -192,15 +192,20 @@ class RemoteWriteSender:
                 await self._send_wanted.wait()
                 continue
             self._idle.clear()
+            done = list(self._backlog.done())
+            if len(done) != len(block.lanes):
+                done = [0] * len(block.lanes)
             async with asyncio.TaskGroup() as lanes:
-                for lane in block.lanes:
-                    lanes.create_task(self._send_lane(block, lane))
+                for lane in range(len(block.lanes)):
+                    lanes.create_task(self._send_lane(block, lane, done))
             self._backlog.pop()
             self._adapt(behind=self._backlog.peek() is not None)
 
-    async def _send_lane(self, block: Block, lane: Sequence[Request]) -> None:
-        for request in lane:
+    async def _send_lane(self, block: Block, lane: int, done: list[int]) -> None:
+        for request in block.lanes[lane][done[lane] :]:
             await self._send(block, request)
+            done[lane] += 1
+            self._backlog.note(tuple(done))
 
     async def _send(self, block: Block, request: Request) -> None:
         """Try until the request is taken, refused for good, or too old."""

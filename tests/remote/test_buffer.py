@@ -200,3 +200,17 @@ def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
     backlog = Backlog(tmp_path / "file", 1 << 20, 3)
     append(backlog, [1])
     assert drain(backlog) == [1]
+
+
+def test_progress_with_a_block_survives_the_move_to_disk_and_a_restart(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path, 1 << 20, 10)
+    append(backlog, range(2))
+    backlog.peek()
+    backlog.note((1, 0))
+    backlog.spill()
+    assert backlog.done() == (1, 0)
+    backlog.note((1, 3))
+    again = Backlog(tmp_path, 1 << 20, 10)
+    assert (again.peek(), again.done()) == (block(0), (1, 3))
+    again.pop()
+    assert (again.peek(), again.done()) == (block(1), ())

@@ -376,3 +376,22 @@ def test_shards_follow_the_load_and_keep_the_order_of_each_series() -> None:
         assert sender.shards == 1
 
     run(test, receiver, config)
+
+
+def test_a_restart_does_not_repeat_what_went_through(tmp_path: Path) -> None:
+    receiver = FakeReceiver([204, 204, 500] + [503] * 100)
+    config = replace(CONFIG, queue=QUEUE)
+
+    async def before(sender: RemoteWriteSender, clock: FakeClock) -> None:
+        sender.offer([sample("a", n, T + n) for n in range(40)])
+        await clock.advance(1)
+
+    run(before, receiver, config, tmp_path)
+    assert receiver.values("a") == list(range(20))
+    receiver.statuses.clear()
+
+    async def after(sender: RemoteWriteSender, clock: FakeClock) -> None:
+        assert await sender.flush(5)
+        assert receiver.values("a") == list(range(40))
+
+    run(after, receiver, config, tmp_path)
