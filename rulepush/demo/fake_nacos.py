@@ -5,12 +5,15 @@
     fake.push_failures += 20   # break something, and later put it back
     uvicorn.run(fake.app)      # or httpx.ASGITransport(fake.app)
 
+    python3 -m rulepush.demo.fake_nacos --port 8848     # to try things without a Nacos
+
 The ordinary values move by themselves (waves and steady counts over the time since `started_at`), so a rule sees
 something alive. Only what the attributes below say goes wrong.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable, Coroutine
 from typing import Final
@@ -230,3 +233,20 @@ def _not_found(path: str) -> JSONResponse:
     """Spring Boot's own 404, which is also what Nacos answers while its metrics endpoint is not exposed."""
     body = {"timestamp": "2024-10-11T03:12:44.530+00:00", "status": 404, "error": "Not Found", "path": path}
     return JSONResponse({**body, "message": "No message available"}, status_code=404)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve one on loopback until interrupted."""
+    import uvicorn
+
+    parser = argparse.ArgumentParser(prog="python3 -m rulepush.demo.fake_nacos", description="a simulated Nacos server")
+    parser.add_argument("--port", type=int, default=8848)
+    parser.add_argument("--release", default="2.4.3", help="which Nacos to look like: 1.4, 2.0, 2.2, 2.4.3, 3.0.1 ...")
+    args = parser.parse_args(argv)
+    fake = FakeNacos(args.release, members=(f"127.0.0.1:{args.port}",))
+    print(f"a simulated Nacos {args.release} serves http://127.0.0.1:{args.port}{METRICS_PATH}", flush=True)
+    uvicorn.run(fake.app, host="127.0.0.1", port=args.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
