@@ -6,8 +6,9 @@ import os
 from typing import Final
 
 from rulepush.config.expand import expand_environment
+from rulepush.config.scalars import did_you_mean
 from rulepush.config.sections import SCRAPE_PROTOCOLS, GlobalConfig, ScrapeConfig, ScrapeLimits
-from rulepush.config.yaml_nodes import MapReader, did_you_mean
+from rulepush.config.yaml_nodes import MapReader
 from rulepush.discovery.registry import read_sd_configs
 from rulepush.discovery.relabel import read_relabel_configs
 from rulepush.http_client.config import read_http_client

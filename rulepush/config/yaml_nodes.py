@@ -7,197 +7,49 @@ one pass finds everything. `finish` reports the keys that nobody asked for.
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
 
-from rulepush.errors import Problem
+from rulepush.config.scalars import did_you_mean, parse_bool, parse_count, parse_size
+from rulepush.config.yaml_source import (
+    Reading,
+    Reference,
+    Refers,
+    SourceFile,
+    compose,
+    is_null,
+    kind,
+    line_of,
+    read_yaml,
+)
 from rulepush.model.durations import parse_duration
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import EMPTY_LABELS, Labels, is_valid_utf8_name
 from rulepush.model.secret import MASK, NO_SECRET, Secret
-from rulepush.model.yaml_depth import MAX_DEPTH, too_deep
+
+__all__ = [
+    "MapReader",
+    "Reading",
+    "Reference",
+    "Refers",
+    "SourceFile",
+    "compose",
+    "is_null",
+    "kind",
+    "line_of",
+    "read_yaml",
+]
 
 T = TypeVar("T")
 
-MAX_FILE_BYTES: Final = 16 << 20
-MAX_NODES: Final = 1_000_000  # counted with aliases expanded: a bomb of aliases stops here
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NULL: Final = "tag:yaml.org,2002:null"
 _MERGE: Final = "tag:yaml.org,2002:merge"
-_TRUE: Final = frozenset({"true", "yes", "on", "y"})
-_FALSE: Final = frozenset({"false", "no", "off", "n"})
 _SENSITIVE: Final = re.compile(r"password|secret|token$|credentials|key$|bearer_token|headers?$|url$", re.IGNORECASE)
-_SIZE_UNITS: Final = {"B": 0} | {p + s: 10 * (i + 1) for i, p in enumerate("KMGTPE") for s in ("iB", "B")}
 _ANY: Final = re.compile("(?s:.*)")
-_SIZE: Final = re.compile(r"([0-9]*\.?[0-9]*)([A-Za-z]+)")
-
-
-class Refers(Enum):
-    """What a path in a configuration stands for."""
-
-    CREDENTIALS = "credentials"
-    RULES = "rules"
-    JOBS = "jobs"
-    TARGETS = "targets"
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A path that a configuration names: where it names it, and the path (or pattern), absolute."""
-
-    file: str
-    line: int
-    key: str
-    path: str
-    refers: Refers
-
-
-@dataclass(slots=True)
-class Reading:
-    """What was found while a configuration, with all its files, was read."""
-
-    problems: list[Problem] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    references: list[Reference] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class SourceFile:
-    """One file that is read. Relative paths in it start at `directory`."""
-
-    name: str
-    directory: str
-    reading: Reading
-    masks: dict[int, tuple[yaml.ScalarNode, str]] = field(default_factory=dict)
-
-    def problem(self, line: int, message: str) -> None:
-        """Note a problem; `line` is 1-based."""
-        self.reading.problems.append(Problem(self.name, line, message))
-
-    def mask(self, node: yaml.ScalarNode, text: str = MASK) -> None:
-        """Show `text` in place of this scalar when the file is rendered."""
-        self.masks[id(node)] = (node, text)
-
-    def resolve(self, path: str) -> str:
-        """A path as the file means it; "" stays ""."""
-        return os.path.join(self.directory, path) if path else ""
-
-    def render(self, root: yaml.Node) -> str:
-        """The file as YAML, without comments, with its secrets masked. Changes the nodes: call it last."""
-        for node, text in self.masks.values():
-            if node.value:
-                node.value, node.style, node.tag = text, None, "tag:yaml.org,2002:str"
-        return str(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True, width=10_000))
-
-
-def read_yaml(path: str, reading: Reading) -> tuple[SourceFile, yaml.Node | None]:
-    """Read and compose a file. The node is None when it is empty or a problem was noted."""
-    source = SourceFile(path, os.path.dirname(os.path.abspath(path)), reading)
-    try:
-        with open(path, "rb") as f:
-            body = f.read(MAX_FILE_BYTES + 1)
-    except OSError as e:
-        source.problem(0, f"cannot be read: {e.strerror or e}")
-        return source, None
-    return source, compose(body, source)
-
-
-def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
-    """YAML bytes -> the root node; None when it is empty or a problem was noted."""
-    if len(body) > MAX_FILE_BYTES:
-        source.problem(0, f"is larger than {MAX_FILE_BYTES >> 20} MiB")
-        return None
-    try:
-        text = body.decode("utf-8-sig")
-        deep = too_deep(text)
-        if deep is not None:
-            raise _TooHeavy(deep, f"nested more than {MAX_DEPTH} levels deep")
-        root = yaml.compose(text, Loader=_LOADER)
-        if root is not None:
-            _weigh(root, 0, {})
-    except UnicodeDecodeError as e:
-        source.problem(body.count(b"\n", 0, e.start) + 1, "is not valid UTF-8")
-    except yaml.MarkedYAMLError as e:
-        mark = e.problem_mark or e.context_mark
-        reason = ", ".join(t for t in (e.context, e.problem) if t)
-        source.problem(mark.line + 1 if mark is not None else 0, f"not valid YAML: {reason}")
-    except (yaml.YAMLError, RecursionError, ValueError) as e:
-        text = "nested too deeply" if isinstance(e, RecursionError) else str(e).splitlines()[0]
-        source.problem(0, f"not valid YAML: {text}")
-    except _TooHeavy as e:
-        source.problem(e.line, str(e))
-    else:
-        return root
-    return None
-
-
-class _TooHeavy(Exception):
-    def __init__(self, line: int, message: str):
-        self.line = line
-        super().__init__(message)
-
-
-def _weigh(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
-    """The number of nodes below, aliases counted as often as they are used."""
-    if id(node) in known:
-        return known[id(node)]
-    line = node.start_mark.line + 1
-    if depth > MAX_DEPTH:
-        raise _TooHeavy(line, f"nested more than {MAX_DEPTH} levels deep, or an alias inside its own anchor")
-    weight = 1
-    if isinstance(node, yaml.MappingNode):
-        weight += sum(_weigh(k, depth + 1, known) + _weigh(v, depth + 1, known) for k, v in node.value)
-    elif isinstance(node, yaml.SequenceNode):
-        weight += sum(_weigh(v, depth + 1, known) for v in node.value)
-    if weight > MAX_NODES:
-        raise _TooHeavy(line, f"holds more than {MAX_NODES} values once its aliases are expanded")
-    known[id(node)] = weight
-    return weight
-
-
-def is_null(node: yaml.Node) -> bool:
-    """Whether a node says nothing (`key:`, `key: null`, `key: ~`)."""
-    return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
-
-
-def kind(node: yaml.Node) -> str:
-    """How a message names what was found."""
-    if isinstance(node, yaml.MappingNode):
-        return "a mapping"
-    if isinstance(node, yaml.SequenceNode):
-        return "a list"
-    return "nothing" if is_null(node) else f"{node.value!r}"
-
-
-def line_of(node: yaml.Node) -> int:
-    """The 1-based line on which a node starts."""
-    return int(node.start_mark.line) + 1
-
-
-def parse_size(text: str) -> int:
-    """`"10MB"` -> 10_485_760, as Prometheus' Base2Bytes: KB and KiB are both 1024. Raises ValueError."""
-    if text == "0":
-        return 0
-    total, end = 0.0, 0
-    for match in _SIZE.finditer(text):
-        number, unit = match.groups()
-        if match.start() != end or number in ("", ".") or unit not in _SIZE_UNITS:
-            break
-        total += float(number) * (1 << _SIZE_UNITS[unit])
-        end = match.end()
-    if end != len(text) or not text:
-        raise ValueError(f"not a valid size: {text!r}")
-    return int(total)
+_QUOTED: Final = ("'", '"', "|", ">")
 
 
 class MapReader:
@@ -287,7 +139,7 @@ class MapReader:
         node = self._scalar(key, expected)
         if node is None:
             return default
-        if not quoted and node.style in ("'", '"', "|", ">"):
+        if not quoted and node.style in _QUOTED:
             self.source.problem(line_of(node), f"{self._path(key)}: expected {expected}, got the text {node.value!r}")
             return default
         try:
@@ -314,11 +166,11 @@ class MapReader:
 
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean."""
-        return self._converted(key, default, "true or false", _parse_bool)
+        return self._converted(key, default, "true or false", parse_bool)
 
     def count(self, key: str, default: int = 0) -> int:
         """A whole number, zero or more."""
-        return self._converted(key, default, "a whole number, zero or more", _parse_count)
+        return self._converted(key, default, "a whole number, zero or more", parse_count)
 
     def number(self, key: str, default: float = 0.0) -> float:
         """A floating point number."""
@@ -513,24 +365,3 @@ class MapReader:
             if name not in self._asked:
                 hint = did_you_mean(name, tuple(self._asked))
                 self.source.problem(line_of(key), self._named(f"unknown key {name!r}{hint}"))
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """`" (did you mean 'scrape_interval'?)"`, or ""."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _parse_bool(text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ValueError(text)
-
-
-def _parse_count(text: str) -> int:
-    number = int(text, 0) if text[:2].lower() in ("0x", "0o", "0b") else int(text)
-    if number < 0 or number >= 1 << 64:
-        raise ValueError(text)
-    return number

@@ -28,6 +28,7 @@ class Providers:
         self._env = env
         self._changed = changed
         self._settle_s = settle_s
+        self._configs = tuple(configs)
         self._discoverers: list[Discoverer] = [config.discoverer(env) for config in configs]
         self._groups: list[Sequence[TargetGroup] | None] = [None] * len(configs)
         self._first = asyncio.Event()
@@ -36,6 +37,15 @@ class Providers:
     def groups(self) -> list[TargetGroup]:
         """What is known now, in the order of the configuration."""
         return [group for groups in self._groups if groups is not None for group in groups]
+
+    def take_over(self, previous: Providers) -> None:
+        """Start from what `previous` knew, where a discovery is the same: while its server is down, a reload of the
+        configuration must not lose its targets."""
+        for i, config in enumerate(self._configs):
+            for old, groups in zip(previous._configs, previous._groups, strict=True):
+                if old == config and groups is not None:
+                    self._groups[i] = groups
+                    self._first.set()
 
     @property
     def answered(self) -> bool:

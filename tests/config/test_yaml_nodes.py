@@ -7,9 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rulepush.config import yaml_nodes
 from rulepush.config.load import _read
-from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, compose, parse_size
+from rulepush.config.scalars import parse_size
+from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, compose
+from rulepush.config.yaml_source import MAX_FILE_BYTES
 
 
 def source() -> SourceFile:
@@ -53,7 +54,7 @@ def test_what_is_not_utf8_is_refused_with_its_line() -> None:
 
 
 def test_a_huge_file_is_refused() -> None:
-    assert messages(b" " * (yaml_nodes.MAX_FILE_BYTES + 1)) == ["f.yml: is larger than 16 MiB"]
+    assert messages(b" " * (MAX_FILE_BYTES + 1)) == ["f.yml: is larger than 16 MiB"]
 
 
 @pytest.mark.parametrize(

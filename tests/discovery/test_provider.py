@@ -49,6 +49,32 @@ def test_it_knows_whether_every_discovery_has_answered() -> None:
     asyncio.run(go())
 
 
+def test_a_reload_keeps_what_an_unchanged_discovery_knew() -> None:
+    async def go() -> None:
+        env, told = environment(), list[list[str]]()
+        assert isinstance(env.clock, FakeClock)
+        same, gone, new = ByHand("same"), ByHand("gone"), ByHand("new")
+        before = Providers([same, gone], env, lambda _: None)
+        task = asyncio.get_running_loop().create_task(before.run())
+        await env.clock.settle()
+        same.give("same:1")
+        gone.give("gone:1")
+        task.cancel()
+
+        def changed(groups: Sequence[TargetGroup]) -> None:
+            told.append([t.get("__address__") for g in groups for t in g.merged()])
+
+        after = Providers([new, same], env, changed)
+        after.take_over(before)
+        task = asyncio.get_running_loop().create_task(after.run())
+        await env.clock.settle()
+        assert told == [["same:1"]]
+        assert not after.answered
+        task.cancel()
+
+    asyncio.run(go())
+
+
 async def drive(configs: Sequence[SdConfig], env: Environment, told: list[list[str]]) -> asyncio.Task[None]:
     def changed(groups: Sequence[TargetGroup]) -> None:
         told.append([t.get("__address__") for g in groups for t in g.merged()])
