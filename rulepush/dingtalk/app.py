@@ -117,13 +117,16 @@ class RelayApp:
 
     async def run(self) -> None:
         """Serve until `stop`; then send what waits, as far as the robots let it."""
-        async with self._client, asyncio.TaskGroup() as group:
-            server = group.create_task(self._server.run())
-            flusher = group.create_task(self.relay.flush_loop())
-            await self._stopped.wait()
-            self._server.stop()
-            await server
-            flusher.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                server = group.create_task(self._server.run())
+                flusher = group.create_task(self.relay.flush_loop())
+                await self._stopped.wait()
+                self._server.stop()
+                await server
+                flusher.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FINAL_FLUSH_SECONDS):
                     await self.relay.flush(final=True)
+        finally:
+            await self._client.aclose()

@@ -11,7 +11,7 @@ from rulepush.dingtalk.notification import Notification, WireAlert
 from rulepush.dingtalk.senders.base import Message, Sender, shorten
 from rulepush.dingtalk.settings import NO_MENTION, Language, Mention, Target
 from rulepush.dingtalk.sprig import bound_functions
-from rulepush.dingtalk.template_data import Data, zone
+from rulepush.dingtalk.template_data import Alert, Data, zone
 from rulepush.errors import TemplateError
 from rulepush.template import Limits, Template
 
@@ -21,6 +21,7 @@ MAX_PARTS: Final = 10
 """More parts than this are no help: the last one then lists its alerts by a line each."""
 _LIMITS: Final = Limits(max_output=4 << 20, max_steps=5_000_000)
 _MAX_TITLE: Final = 200
+_FIRST_GUESS: Final = 64  # alerts in a message, before any was measured
 _ROOM: Final = " (10/10) (10/10)\n\n"
 _MORE: Final = {Language.EN: "… and {} more", Language.ZH: "……另有 {} 条"}
 
@@ -30,31 +31,84 @@ def render(target: Target, sender: Sender, notification: Notification, now: int)
 
     A template that fails is replaced by the built-in one, and the log says so: an alert must not be lost to a typo.
     """
-    title = _title(target, notification, now)
-    parts: list[Message] = []
-    rest = (*notification.firing, *notification.resolved)
-    while True:
-        whole = _message(target, notification.only(rest), title, now)
-        if sender.fits(whole) or len(rest) <= 1:
-            parts.append(shorten(whole, sender))
-            break
-        if len(parts) == MAX_PARTS - 1:
-            text = lines(rest, target.language, sender, replace(whole, title=title))
-            parts.append(shorten(whole.with_text(text), sender))
-            break
-        count = _fitting(target, sender, notification, rest, title, now)
-        part = _message(target, notification.only(rest[:count]), title, now)
-        parts.append(shorten(part, sender))
-        rest = rest[count:]
+    rendering = _Rendering(target, sender, notification, now)
+    parts = rendering.parts()
     total = len(parts)
     finished = []
     for number, part in enumerate(parts, 1):
         mark = f"({number}/{total})" if total > 1 else ""
         text = part.text if sender.shows_title or not mark else f"{mark}\n\n{part.text}"
         mention = target.mention if number == total else NO_MENTION
-        message = replace(part, title=f"{title} {mark}".strip(), text=text, mention=mention)
+        message = replace(part, title=f"{rendering.title} {mark}".strip(), text=text, mention=mention)
         finished.append(_with_keyword(message, target, sender))
     return finished
+
+
+class _Rendering:
+    """One notification on its way to messages: what is computed once for all its parts."""
+
+    def __init__(self, target: Target, sender: Sender, notification: Notification, now: int):
+        self._target = target
+        self._sender = sender
+        self._notification = notification
+        self._functions = bound_functions(now)
+        self._failed = False
+        where = zone(target.time_zone)
+        self._alerts = [*notification.firing, *notification.resolved]
+        self._shown = [Alert(a, now, target.language, where) for a in self._alerts]
+        title = self._execute(target.title, target.fallback_title, notification, self._shown)
+        self.title = " ".join(title.split())[:_MAX_TITLE] or notification.status
+
+    def parts(self) -> list[Message]:
+        """The messages, still with room for what render adds to them."""
+        parts: list[Message] = []
+        start, count = 0, _FIRST_GUESS
+        while True:
+            count, message = self._largest(start, count)
+            end = start + count
+            if len(parts) == MAX_PARTS - 1 and end < len(self._alerts):
+                text = lines(self._alerts[start:], self._target.language, self._sender, message)
+                return [*parts, shorten(message.with_text(text), self._sender)]
+            parts.append(shorten(message, self._sender))
+            start = end
+            if start >= len(self._alerts):
+                return parts
+
+    def _largest(self, start: int, guess: int) -> tuple[int, Message]:
+        """How many alerts from `start` on fit into one message, at least one, and that message."""
+        left = len(self._alerts) - start
+        low, best = 1, self._message(start, 1)
+        high = left  # the most that may fit
+        step = min(max(guess, 2), left)
+        while low < high:
+            message = self._message(start, step)
+            if self._sender.fits(message):
+                low, best = step, message
+            else:
+                high = step - 1
+            # Parts of a notification are alike: look near the guess first.
+            step = (
+                min(low + max(low // 8, 1), (low + high + 1) // 2) if low > 1 or high == left else (low + high + 1) // 2
+            )
+        return low, best
+
+    def _message(self, start: int, count: int) -> Message:
+        part = self._notification.only(self._alerts[start : start + count])
+        text = self._execute(self._target.text, self._target.fallback_text, part, self._shown[start : start + count])
+        # The mention and the number of the part are counted in, so that adding them later leaves it to fit.
+        return Message(f"{self.title}{_ROOM}", text.strip(), part.status == "firing", self._target.mention)
+
+    def _execute(
+        self, template: Template, fallback: Template, notification: Notification, shown: Sequence[Alert]
+    ) -> str:
+        data = Data(notification, shown, self._target.mention)
+        if not self._failed:
+            try:
+                return template.execute(data, _LIMITS, self._functions)
+            except TemplateError as e:
+                self._failed = True
+                log.error("the template of target %s failed, the built-in one is used: %s", self._target.name, e)
+        return fallback.execute(data, _LIMITS, self._functions)
 
 
 def _with_keyword(message: Message, target: Target, sender: Sender) -> Message:
@@ -66,42 +120,6 @@ def _with_keyword(message: Message, target: Target, sender: Sender) -> Message:
     if sender.fits(message.with_text(message.text + ending)):
         return message.with_text(message.text + ending)
     return shorten(message.with_text(message.text + " " * len(ending)), sender, "…" + ending)
-
-
-def _fitting(
-    target: Target, sender: Sender, notification: Notification, alerts: Sequence[WireAlert], title: str, now: int
-) -> int:
-    """How many of the alerts, from the first, fit into one message; at least one."""
-    low, high = 1, len(alerts) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sender.fits(_message(target, notification.only(alerts[:middle]), title, now)):
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _title(target: Target, notification: Notification, now: int) -> str:
-    text = _execute(target, target.title, target.fallback_title, notification, now)
-    title = " ".join(text.split())[:_MAX_TITLE]
-    return title or notification.status
-
-
-def _message(target: Target, notification: Notification, title: str, now: int) -> Message:
-    text = _execute(target, target.text, target.fallback_text, notification, now)
-    # The mention and, twice, the widest number of the part are counted in, so that adding them later leaves it to fit.
-    return Message(f"{title}{_ROOM}", text.strip(), notification.status == "firing", target.mention)
-
-
-def _execute(target: Target, template: Template, fallback: Template, notification: Notification, now: int) -> str:
-    data = Data(notification, target.mention, now, target.language, zone(target.time_zone))
-    functions = bound_functions(now)
-    try:
-        return template.execute(data, _LIMITS, functions)
-    except TemplateError as e:
-        log.error("the template of target %s failed, the built-in one is used: %s", target.name, e)
-        return fallback.execute(data, _LIMITS, functions)
 
 
 def lines(alerts: Sequence[WireAlert], language: Language, sender: Sender, frame: Message) -> str:

@@ -87,7 +87,7 @@ def _strings(items: list[str]) -> GoSlice:
 
 
 class Alert(GoObject):
-    """One alert."""
+    """One alert. An open one has lasted until `now`, in milliseconds."""
 
     TYPE = _ALERT
 
@@ -144,16 +144,16 @@ class Alerts(GoSlice):
 
 
 class Data(GoObject):
-    """A notification. `now` in milliseconds is what open alerts have lasted until."""
+    """A notification, with the alerts of it that are to be shown."""
 
     TYPE = GoType("*template.Data", Kind.POINTER, GoType("template.Data", Kind.STRUCT))
 
-    def __init__(self, notification: Notification, mention: Mention, now: int, language: Language, where: tzinfo):
+    def __init__(self, notification: Notification, alerts: Sequence[Alert], mention: Mention):
         n = notification
         self._fields: dict[str, object] = {
             "Receiver": n.receiver,
             "Status": n.status,
-            "Alerts": Alerts([Alert(a, now, language, where) for a in n.alerts]),
+            "Alerts": Alerts(alerts),
             "GroupLabels": KV(dict(n.group_labels)),
             "CommonLabels": KV(dict(n.common_labels)),
             "CommonAnnotations": KV(dict(n.common_annotations)),

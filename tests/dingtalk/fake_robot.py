@@ -21,9 +21,10 @@ URL = "http://robot.test/robot/send?access_token=token"
 NOW = 1_700_000_000_000
 
 
-def robot_transport(
-    robot: FakeDingTalk, failures: list[Exception | httpx.Response] | None = None
-) -> httpx.MockTransport:
+Failure = Exception | httpx.Response
+
+
+def robot_transport(robot: FakeDingTalk, failures: list[Failure] | None = None) -> httpx.MockTransport:
     """The way to the robot; `failures` are raised or answered first."""
 
     def handle(request: httpx.Request) -> httpx.Response:

@@ -13,14 +13,17 @@ class Case:
     fails: bool  # `expected` is the error
 
 
-def read_cases(name: str) -> list[Case]:
-    """The cases of tests/template/<name>."""
-    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+HERE = Path(__file__).parent
+
+
+def read_cases(path: Path) -> list[Case]:
+    """The cases of a file."""
+    text = path.read_text(encoding="utf-8")
     lines = [line for line in text.split("\n") if line and not line.startswith("#")]
     cases = []
     for template, expected in zip(lines[::2], lines[1::2], strict=True):
         mark, body = expected[:3], expected[3:]
-        assert mark in ("=> ", "!! "), f"{name}: no expectation after {template!r}"
+        assert mark in ("=> ", "!! "), f"{path}: no expectation after {template!r}"
         body = body.replace("\\\\", "\x00").replace("\\n", "\n").replace("\x00", "\\")
         cases.append(Case(template, body, mark == "!! "))
     return cases

@@ -10,7 +10,7 @@ from rulepush.model.sample import Sample
 from rulepush.template import Template
 from rulepush.template.prometheus import STATIC_FUNCTIONS, bound_functions
 from rulepush.template.values import ANY_MAP, GoMap, GoObject, GoType, Kind
-from tests.template.cases import Case, read_cases
+from tests.template.cases import HERE, Case, read_cases
 
 
 class _Data(GoObject):
@@ -49,7 +49,7 @@ def _execute(text: str) -> str:
     return Template.parse(text, FUNCTIONS, "t").execute(_Data())
 
 
-@pytest.mark.parametrize("case", read_cases("language.cases"), ids=lambda case: case.template)
+@pytest.mark.parametrize("case", read_cases(HERE / "language.cases"), ids=lambda case: case.template)
 def test_a_template_means_what_it_means_in_go(case: Case) -> None:
     if case.fails:
         with pytest.raises(TemplateError) as caught:

@@ -7,10 +7,10 @@ import pytest
 from rulepush.errors import TemplateError
 from rulepush.template import check_alert_template
 from tests.template.alerts import expand
-from tests.template.cases import Case, read_cases
+from tests.template.cases import HERE, Case, read_cases
 
 
-@pytest.mark.parametrize("case", read_cases("prometheus.cases"), ids=lambda case: case.template)
+@pytest.mark.parametrize("case", read_cases(HERE / "prometheus.cases"), ids=lambda case: case.template)
 def test_an_annotation_reads_as_under_prometheus(case: Case) -> None:
     if case.fails:
         with pytest.raises(TemplateError) as caught:
