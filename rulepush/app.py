@@ -44,6 +44,8 @@ from rulepush.rules.state import SCHEMA as STATES_SCHEMA
 from rulepush.rules.state import SqliteAlertStates
 from rulepush.storage.database import Database
 from rulepush.storage.head import Head
+from rulepush.storage.journal import SCHEMA as JOURNAL_SCHEMA
+from rulepush.storage.journal import SampleJournal
 from rulepush.telemetry import Telemetry
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.server import Door, WebServer, bind, build_app
@@ -95,6 +97,7 @@ class App:
         self.tally = Tally()
         self._env = Environment(self.clock, self.tally, f"rulepush/{__version__}")
         self.head = Head(self.plan.demand)
+        self.journal = self._open_journal()
         self.engine = self._engine(self.plan.config)
         self.grid = Grid(_identity(self.plan.config))
         self.notifier = Notifier(
@@ -133,6 +136,9 @@ class App:
                 tasks.create_task(self._housekeeping(), name="housekeeping"),
                 tasks.create_task(self._reload_on_request(), name="reload"),
             ]
+            if self.journal is not None:
+                self.journal.restore(self.clock.now())
+                owned.append(tasks.create_task(self.journal.run(), name="journal"))
             if self._push is not None:
                 pushes = self._push.run(self.grid, self._scrape_interval_ms, lambda: self.head)
                 owned.append(tasks.create_task(pushes, name="pushes"))
@@ -151,6 +157,8 @@ class App:
             await serving
         await self.sections.aclose()
         await self.jobs.aclose()
+        if self.journal is not None:
+            self.journal.close()
         self.databases.close()
         if self._push is not None:
             self._push.close()
@@ -266,6 +274,10 @@ class App:
             waiting = sum(len(loop.outbox) for loop in self.notifier.loops)
             log.warning("stopped while %d alerts wait; they go out after the next start", waiting)
 
+    def _open_journal(self) -> SampleJournal | None:
+        database = self.databases.samples
+        return SampleJournal(self.head, database, self.clock) if database is not None else None
+
     def _open_push_door(self) -> PushDoor | None:
         if not self.options.enable_push:
             return None
@@ -330,9 +342,11 @@ class _Databases:
     def __init__(self, directory: Path | None):
         self.states = Database(directory and directory / "alerts.db", STATES_SCHEMA)
         self.undelivered = Database(directory and directory / "undelivered.db", UNDELIVERED_SCHEMA)
+        self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True) if directory else None
 
     def all(self) -> Iterable[Database]:
-        return (self.states, self.undelivered)
+        """Those that are open."""
+        return [database for database in (self.states, self.undelivered, self.samples) if database is not None]
 
     def close(self) -> None:
         for database in self.all():

@@ -68,6 +68,13 @@ def _storage(t: Telemetry, app: App) -> None:
         "Failed reads and writes of the state databases.",
         single(lambda: sum(database.errors for database in app.databases.all())),
     )
+    journal = app.journal
+    if journal is not None:
+        t.counter("rulepush_journal_samples", "Samples written to the journal.", single(lambda: journal.tally.written))
+        t.counter(
+            "rulepush_journal_errors", "Writes of the journal that failed.", single(lambda: journal.tally.failures)
+        )
+        t.counter("rulepush_journal_lost_samples", "Samples the journal gave up.", single(lambda: journal.tally.lost))
 
 
 def _rules(t: Telemetry, app: App) -> None:
