@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
+from rulepush.promql.matching import recent
 from rulepush.promql.values import Bools, Vector, dropped_index
 
 SAME_LABELSET: Final = "vector cannot contain metrics with the same labelset"
@@ -90,7 +91,7 @@ def _partly_dropped(index: LabelIndex, drop: Bools) -> LabelIndex:
         pairs = zip(index.labels, drop, strict=True)
         return LabelIndex([labels.without_name() if dropped else labels for labels, dropped in pairs])
 
-    return index.memo(("partly dropped", drop.tobytes()), compute)
+    return recent(index, "partly dropped", drop.tobytes(), compute)
 
 
 def distinct_matrix(index: LabelIndex, alive: Bools) -> None:

@@ -279,6 +279,7 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     scalars = [_scalar(arg, ev) for i, arg in enumerate(node.args) if i != function.range_arg]
     columns, windows = _windows(ast.unwrap(node.args[function.range_arg]), ev)
     n, steps = len(columns.index), len(ev.steps)
+    ev.limits.take(n * steps)
     values, present = np.empty((steps, n)), np.empty((steps, n), np.bool_)
     for i, window in enumerate(windows):
         arguments = tuple(float(s[i]) for s in scalars)

@@ -126,7 +126,9 @@ class Evaluation:
         return int(self.steps[-1])
 
     def within(self, start: int, end: int, interval: int) -> Evaluation:
-        """The evaluation of a subquery; it may have no step."""
+        """The evaluation of a subquery; it may have no step. Raises QueryLimitError when it has too many."""
+        if (end - start) // interval >= self.options.max_samples:
+            raise QueryLimitError(TOO_MANY_SAMPLES)
         steps = np.arange(start, end + 1, interval, dtype=np.int64)
         return Evaluation(
             steps,

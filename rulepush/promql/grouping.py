@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.promql.matching import recent
 from rulepush.promql.values import Bools, Floats
 
 Rows = npt.NDArray[np.intp]
@@ -55,7 +56,7 @@ def group(index: LabelIndex, names: tuple[str, ...], without: bool) -> Grouping:
         out = [Labels(zip(wanted, key, strict=True)) for key in found]
         return Grouping(LabelIndex(out), codes, _blocks(codes, len(found)))
 
-    return index.memo(("group", names, without), compute)
+    return recent(index, "group", (names, without), compute)
 
 
 def _blocks(codes: Rows, count: int) -> tuple[Block, ...]:

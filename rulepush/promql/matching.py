@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,27 +20,27 @@ from rulepush.promql.values import Bools
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.intp]
-_KEPT = 8
+_KEPT: Final = 32
 
 
 @dataclass(slots=True, eq=False)
 class Recent:
-    """A memo of a few entries, the oldest leaves first: for what depends on more than one index."""
+    """A memo of a few entries, the one not asked for longest leaves first."""
 
     entries: dict[Hashable, object] = field(default_factory=dict)
 
 
 def recent(index: LabelIndex, name: Hashable, key: Hashable, compute: Callable[[], T]) -> T:
-    """As `index.memo`, but keeps only the last few keys under `name`: an index that is new at every evaluation must
-    not pile up on one that stays."""
-    cell = index.memo(name, Recent)
-    if key in cell.entries:
-        return cell.entries[key]  # type: ignore[return-value]
-    value = compute()
-    if len(cell.entries) >= _KEPT:
-        del cell.entries[next(iter(cell.entries))]
-    cell.entries[key] = value
-    return value
+    """As `index.memo`, but keeps only the last few keys under `name`: for what depends on a second index or on a query.
+    An index that is new at every evaluation, and queries from outside, must not pile up on an index that stays."""
+    entries = index.memo(name, Recent).entries
+    value = entries.pop(key, None)
+    if value is None:
+        value = compute()
+        if len(entries) >= _KEPT:
+            del entries[next(iter(entries))]
+    entries[key] = value
+    return value  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +85,7 @@ def signatures(index: LabelIndex, on: bool, labels: tuple[str, ...]) -> list[tup
         drop = frozenset((*labels, METRIC_NAME))
         return [Labels(p for p in ls if p[0] not in drop) for ls in index.labels]
 
-    return index.memo(("signatures", on, labels), compute)
+    return recent(index, "signatures", (on, labels), compute)
 
 
 def match_labels(labels: Labels, on: bool, names: tuple[str, ...]) -> Labels:

@@ -8,6 +8,8 @@ from rulepush.errors import EvaluationError
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import Engine, EngineOptions, Shared, parse_expr
+from rulepush.promql.matching import Recent
+from rulepush.promql.values import Vector
 from tests.promql.fake_querier import FakeQuerier, instant, labels, load, steps, values
 
 MINUTE = 60_000
@@ -125,3 +127,14 @@ def test_info_joins_labels_by_instance_and_job() -> None:
     )
     with pytest.raises(EvaluationError, match="found duplicate series for info metric"):
         values("info(x)", 0, twice)
+
+
+def test_queries_that_differ_do_not_pile_up_on_an_index_that_stays() -> None:
+    querier = load((labels("x", i="a"), "1"), (labels("y", i="a"), "1"))
+    vector = instant("x", 0, querier).value
+    assert isinstance(vector, Vector)
+    for i in range(200):
+        values(f"sum by (l{i}) (x)", 0, querier)
+        values(f"x + on (l{i}) label_replace(y, 'l', 'v{i}', '', '')", 0, querier)
+    for name in ("group", "groups", "pairs", "signatures"):
+        assert 0 < len(vector.index.memo(name, Recent).entries) <= 32, name

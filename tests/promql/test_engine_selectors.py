@@ -102,6 +102,8 @@ def test_limits() -> None:
     querier = counter()
     with pytest.raises(QueryLimitError, match="too many samples"):
         values("sum_over_time(x[10m])", 10 * MINUTE, querier, EngineOptions(max_samples=5))
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        values("max_over_time(x[10y:1ms])", 10 * MINUTE, querier)
     with pytest.raises(QueryLimitError, match="exceeded maximum resolution of 11,000 points"):
         Engine().range(parse_expr("x"), 0, 11_000_000, 1000, querier)
     ticks = iter(range(100))
