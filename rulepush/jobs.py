@@ -12,6 +12,7 @@ import httpx
 from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment, TargetGroup
 from rulepush.discovery.provider import Providers
+from rulepush.exposition import Metadata
 from rulepush.grid import Grid
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.labels import INSTANCE, JOB, Labels
@@ -29,8 +30,8 @@ ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 class _Running:
     config: ScrapeConfig
     client: httpx.AsyncClient
+    providers: Providers
     discovering: asyncio.Task[None]
-    discovered: bool = False
 
 
 class Jobs:
@@ -42,14 +43,14 @@ class Jobs:
         grid: Grid,
         env: Environment,
         client_factory: ClientFactory,
-        on_scrape: OnScrape | None = None,
     ):
         self.tally = ScrapeTally()
         self._env = env
         self._client_factory = client_factory
-        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.tally, on_scrape=on_scrape), grid)
+        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.tally), grid)
         self._owner: asyncio.TaskGroup | None = None
         self._jobs: dict[str, _Running] = {}
+        self._on_scrape: OnScrape | None = None
 
     async def run(self) -> None:
         """Discover and scrape until cancelled."""
@@ -60,8 +61,8 @@ class Jobs:
             finally:
                 self._owner = None
 
-    async def sync(self, configs: Sequence[ScrapeConfig]) -> None:
-        """Put these jobs into effect."""
+    async def sync(self, configs: Sequence[ScrapeConfig], on_scrape: OnScrape | None = None) -> None:
+        """Put these jobs into effect. `on_scrape`, when set, gets every sample of every scrape."""
         if self._owner is None:
             raise RuntimeError("Jobs.sync before Jobs.run")
         wanted = {config.job_name: config for config in configs}
@@ -69,17 +70,22 @@ class Jobs:
         for name in [name for name in self._jobs if name not in wanted]:
             closing.append(self._jobs.pop(name))
             self._pools.remove(name)
+        same_sink = on_scrape == self._on_scrape
+        self._on_scrape = on_scrape
+        self._pools.pass_on(on_scrape)
         for name, config in wanted.items():
             known = self._jobs.get(name)
-            if known is not None and known.config == config:
+            if known is not None and known.config == config and same_sink:
                 continue
             if known is not None:
                 closing.append(known)
             client = self._client_factory(config.http_client)
             self._pools.put(job_of(config), client)
             providers = Providers(config.sd_configs, self._env, partial(self._found, name))
+            if known is not None:
+                providers.take_over(known.providers)
             task = self._owner.create_task(providers.run(), name=f"discovery {name}")
-            self._jobs[name] = _Running(config, client, task, discovered=not config.sd_configs)
+            self._jobs[name] = _Running(config, client, providers, task)
         for running in closing:
             running.discovering.cancel()
             await running.client.aclose()
@@ -97,6 +103,10 @@ class Jobs:
         """The pools, one a job."""
         return iter(self._pools)
 
+    def metadata(self) -> dict[str, Metadata]:
+        """TYPE, HELP and UNIT by metric family, as the targets told of them last."""
+        return {name: meta for pool in self._pools for s in pool.scrapers for name, meta in s.cache.metadata().items()}
+
     @property
     def target_count(self) -> int:
         """Targets that are scraped."""
@@ -105,7 +115,7 @@ class Jobs:
     @property
     def all_scraped(self) -> bool:
         """Whether every discovery has answered and every target was scraped: what is missing then is really gone."""
-        return all(running.discovered for running in self._jobs.values()) and all(
+        return all(running.providers.answered for running in self._jobs.values()) and all(
             status.health is not Health.UNKNOWN for pool in self._pools for _, status in pool.targets
         )
 
@@ -121,7 +131,5 @@ class Jobs:
         )
 
     def _found(self, name: str, groups: Sequence[TargetGroup]) -> None:
-        running = self._jobs.get(name)
-        if running is not None:
-            running.discovered = True
+        if name in self._jobs:
             self._pools.sync(name, [labels for group in groups for labels in group.merged()])
