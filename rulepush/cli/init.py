@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"""
 next:
-  rulepush check live --config.file {config}
   rulepush run --config.file {config} --storage.path {shlex.quote(os.path.join(args.dir, "data"))}
+  rulepush check live --config.file {config}     # beside it: what each rule would see tonight
 
 The alert Watchdog of rules/self.yml fires all the time, to show that alerts get through: route it to a dead man's
 switch, or delete it."""

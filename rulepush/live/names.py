@@ -67,8 +67,6 @@ def unknown_metric(selector: ast.VectorSelector, metric: str, seen: Seen) -> Fin
         return problem(
             Kind.UNKNOWN_METRIC, f"{missing}: {never}", "Remove the rule, or keep it for other applications."
         )
-    if seen.any_trouble:
-        return note(Kind.NOT_THERE_YET, f"{missing}, but some target could not be scraped")
     base = metric.removesuffix("_bucket")
     if base != metric and (seen.series(f"{base}_count") or seen.series(f"{base}_sum")):
         fix = knowledge.find(knowledge.SETTINGS, metric) or (
@@ -81,6 +79,8 @@ def unknown_metric(selector: ast.VectorSelector, metric: str, seen: Seen) -> Fin
             return note(Kind.OTHER_RELEASE, f"{missing}: it exists in {releases}, and this one is another")
     elif (lazy := knowledge.find(knowledge.LAZY, metric)) and (not about_nacos or nacos):
         return note(Kind.NOT_THERE_YET, f"{metric} is not there yet: {lazy}", _first_event(selector, metric))
+    if seen.any_trouble and not (about_nacos and nacos):  # a Nacos that answers shows what a Nacos has
+        return note(Kind.NOT_THERE_YET, f"{missing}, but some target could not be scraped")
     suggestion = _instead_of(metric, seen, nacos)
     if about_nacos and not nacos:
         missing += ", and none of them looks like a Nacos server"

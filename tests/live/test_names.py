@@ -163,3 +163,8 @@ def test_nothing_is_said_of_rules_when_no_target_answered() -> None:
     report = analyse([LiveRule("Test", parse_expr("up == 0"))], Seen([broken()]))
     assert report.rules == ()
     assert not report.ok
+
+
+def test_a_nacos_that_answers_shows_what_nacos_has_even_when_another_target_failed() -> None:
+    (found,) = findings("nacos_raft_leader > 2", NACOS, more=(broken(),))
+    assert (found.kind, found.level) == (Kind.UNKNOWN_METRIC, Level.PROBLEM)
