@@ -231,7 +231,7 @@ def _member(entry: Any) -> Member:
     ip = str(_field(entry, "ip"))
     port = _port(entry.get("port", entry.get("servePort")))
     extend = entry.get("extendInfo") if isinstance(entry.get("extendInfo"), dict) else {}
-    raft_port = int(extend["raftPort"]) if str(extend.get("raftPort", "")).isdigit() else port - 1000
+    raft_port = int(extend["raftPort"]) if str(extend.get("raftPort", "")).isdecimal() else port - 1000
     state = entry.get("state") or ("UP" if entry.get("alive", True) else "DOWN")
     groups = extend.get("raftMetaData") or {}
     groups = groups.get("metaDataMap") if isinstance(groups, dict) else {}
@@ -288,6 +288,6 @@ def _list(value: Any) -> list[Any]:
 
 
 def _port(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).isdigit():
+    if isinstance(value, bool) or not str(value).isdecimal():
         raise DiscoveryError(f"Nacos' answer has the port {str(value)[:20]!r}")
     return int(value)

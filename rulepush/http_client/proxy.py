@@ -98,6 +98,6 @@ def _first(environment: Mapping[str, str], *names: str) -> str:
 def split_port(text: str) -> tuple[str, int | None]:
     """`host:8080` -> ("host", 8080); `[::1]:80` too; without a port (text, None)."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or (":" in host and not host.startswith("[")):
+    if not colon or not port.isdecimal() or (":" in host and not host.startswith("[")):
         return text.strip("[]"), None
     return host.strip("[]"), int(port)

@@ -1,0 +1,87 @@
+"""Whatever stands in a list of targets, in an answer of Nacos, or in a relabelling rule: documented errors only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import httpx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rulepush.discovery.group_format import parse_groups
+from rulepush.discovery.groups import TargetGroup
+from rulepush.discovery.nacos import NacosDiscovery, NacosSdConfig
+from rulepush.discovery.relabel import Action, RelabelConfig, relabel
+from rulepush.errors import DiscoveryError, RegexError
+from rulepush.model.labels import Labels
+from tests.discovery.driving import environment, read_sd, running
+
+_KEYS = """targets labels data code hosts ip port metadata weight pageItems totalCount name serviceList count doms services
+extendInfo raftMetaData metaDataMap leader groupName"""
+KEYS = st.sampled_from(_KEYS.split())
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([0, 200, "1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.booleans(), st.sampled_from(["json", "yaml"]))
+def test_any_json_is_a_list_of_groups_or_an_error(value: object, lenient: bool, form: str) -> None:
+    with contextlib.suppress(DiscoveryError):
+        for group in parse_groups(json.dumps(value).encode(), "f", {"__meta_url": "u"}, form=form, lenient=lenient):
+            assert isinstance(group, TargetGroup)
+            group.merged()
+
+
+@given(st.binary(max_size=80), st.sampled_from(["json", "yaml"]))
+def test_any_bytes_are_a_list_of_groups_or_an_error(body: bytes, form: str) -> None:
+    with contextlib.suppress(DiscoveryError):
+        parse_groups(body, "f", {}, form=form)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(JSON, min_size=1, max_size=6), st.sampled_from(["server", "instance"]))
+def test_any_answers_of_nacos_are_targets_or_a_failure(answers: list[object], role: str) -> None:
+    config, _ = read_sd("nacos_sd_configs", "{server: 'http://n', role: " + role + "}")
+    assert isinstance(config, NacosSdConfig)
+    given_answers = iter(answers)
+
+    def handle(_: httpx.Request) -> httpx.Response:
+        body = json.dumps(next(given_answers, answers[-1]))
+        return httpx.Response(200, content=body, headers={"Content-Type": "application/json"})
+
+    async def go() -> None:
+        env = environment()
+        async with running(NacosDiscovery(config, env, httpx.MockTransport(handle)), env) as seen:
+            await seen.clock.settle(2000)
+            assert len(seen.lists) + env.tally.failures["nacos"] >= 1
+
+    asyncio.run(go())
+
+
+NAMES = st.sampled_from(["a", "b", "__name__", "x.y", ""])
+TEXTS = st.text("ab$1{}()|.*;_0 ", max_size=12)
+
+
+@given(
+    st.builds(dict, a=TEXTS, b=TEXTS),
+    st.sampled_from(Action),
+    st.lists(NAMES, max_size=3),
+    TEXTS,
+    TEXTS,
+    TEXTS,
+    st.integers(1, 10),
+)
+def test_any_rule_relabels_or_is_refused(
+    labels: dict[str, str], action: Action, sources: list[str], regex: str, target: str, replacement: str, modulus: int
+) -> None:
+    try:
+        config = RelabelConfig(action, tuple(sources), ";", regex, modulus, target, replacement)
+    except RegexError:
+        return
+    config.faults()
+    first = relabel(Labels(labels), [config])
+    assert first == relabel(Labels(labels), [config])
