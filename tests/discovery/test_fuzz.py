@@ -18,8 +18,8 @@ from rulepush.errors import DiscoveryError, RegexError
 from rulepush.model.labels import Labels
 from tests.discovery.driving import environment, read_sd, running
 
-_KEYS = """targets labels data code hosts ip port metadata weight pageItems totalCount name serviceList count doms services
-extendInfo raftMetaData metaDataMap leader groupName"""
+_KEYS = """targets labels data code hosts ip port metadata weight pageItems totalCount name serviceList count doms
+services extendInfo raftMetaData metaDataMap leader groupName"""
 KEYS = st.sampled_from(_KEYS.split())
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([0, 200, "1"]),
