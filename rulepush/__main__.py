@@ -79,7 +79,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _add(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, module: str, text: str, chosen: bool
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, module: str, text: str, chosen: bool
 ) -> None:
     if chosen:
         importlib.import_module(module).add_parser(subparsers)

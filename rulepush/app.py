@@ -34,6 +34,7 @@ from rulepush.notifier.notifier import Notifier, Sending
 from rulepush.notifier.sections import Sections, relabel_chain
 from rulepush.notifier.store import SCHEMA as UNDELIVERED_SCHEMA
 from rulepush.notifier.store import SqliteUndelivered
+from rulepush.outputs import Outputs, Tap
 from rulepush.plan import Plan, load_plan
 from rulepush.promql import Engine, EngineOptions
 from rulepush.rules.alert import RestorePolicy
@@ -105,6 +106,8 @@ class App:
         )
         self.sections = Sections(self.notifier, self._env, self._client)
         self.jobs = Jobs(self.head, self.grid, self._env, self._client)
+        self.outputs = Outputs(self.clock, self._client, options.storage_path, self.jobs.metadata)
+        self.samples = Tap(self.head, self.outputs)
         store = SqliteAlertStates(self.databases.states) if options.storage_path else None
         self.groups = Groups(store)
         self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self._data_is_in)
@@ -129,6 +132,7 @@ class App:
         web = WebServer(build_app(web_routes(self._web_parts()), self._door), self._listener, self._door)
         async with asyncio.TaskGroup() as tasks:
             notifying = tasks.create_task(self.notifier.run(), name="notifier")
+            sending_on = tasks.create_task(self.outputs.run(), name="outputs")
             owned = [
                 tasks.create_task(self.sections.run(), name="alertmanager discovery"),
                 tasks.create_task(self.jobs.run(), name="scraping"),
@@ -140,7 +144,7 @@ class App:
                 self.journal.restore(self.clock.now())
                 owned.append(tasks.create_task(self.journal.run(), name="journal"))
             if self._push is not None:
-                pushes = self._push.run(self.grid, self._scrape_interval_ms, lambda: self.head)
+                pushes = self._push.run(self.grid, self._scrape_interval_ms, lambda: self.samples)
                 owned.append(tasks.create_task(pushes, name="pushes"))
             serving = tasks.create_task(web.run(), name="web")
             await asyncio.sleep(0)  # let the owners begin, so that they can be synced
@@ -152,8 +156,9 @@ class App:
             for task in owned:
                 task.cancel()
             web.stop()
-            await self._drain()
+            await asyncio.gather(self._drain(), self.outputs.aclose())
             notifying.cancel()
+            sending_on.cancel()
             await serving
         await self.sections.aclose()
         await self.jobs.aclose()
@@ -208,7 +213,8 @@ class App:
         self.groups.update(plan.groups, self._rule_context(config), defaults, self.clock.now())
         self.loops.sync()
         await self.sections.sync(config.alerting.alertmanagers)
-        await self.jobs.sync(config.scrape_configs)
+        await self.outputs.sync(config)
+        await self.jobs.sync(config.scrape_configs, self.outputs.scraped if self.outputs.active else None)
 
     def _engine(self, config: Config) -> Engine:
         options = EngineOptions(
@@ -228,7 +234,7 @@ class App:
         hold_ms = config.alerting.hold_on_scrape_failure_ms
         return RuleContext(
             engine=self.engine,
-            samples=self.head,
+            samples=self.samples,
             notify=self.notifier.send,
             external_labels=config.global_.external_labels,
             external_url=self.external_url,
@@ -251,7 +257,7 @@ class App:
     async def _data_is_in(self, ts: int) -> None:
         """What a group's tick waits for: the scrapes of its moment. Pushes wait in memory and are read now."""
         if self._push is not None:
-            self._push.collect(ts, self.head)
+            self._push.collect(ts, self.samples)
         await self.jobs.settled(ts)
 
     def _scrape_interval_ms(self) -> int:

@@ -11,6 +11,7 @@ from rulepush.telemetry import Reading, Telemetry, single
 
 if TYPE_CHECKING:
     from rulepush.app import App
+    from rulepush.remote.sender import RemoteWriteSender
 
 Read = Callable[[], Iterable[Reading]]
 
@@ -22,6 +23,7 @@ def register(app: App) -> None:
     _storage(telemetry, app)
     _rules(telemetry, app)
     _notifications(telemetry, app)
+    _outputs(telemetry, app)
     _configuration(telemetry, app)
 
 
@@ -152,6 +154,37 @@ def _notifications(t: Telemetry, app: App) -> None:
         "rulepush_notifications_dropped",
         "Alerts dropped by alert_relabel_configs.",
         single(lambda: app.notifier.dropped_by_relabel),
+    )
+
+
+def _outputs(t: Telemetry, app: App) -> None:
+    def each(number: Callable[[RemoteWriteSender], float]) -> Read:
+        return lambda: [Reading((sender.name,), number(sender)) for sender in app.outputs.senders]
+
+    remote = ("remote_name",)
+    t.counter(
+        "rulepush_remote_storage_samples", "Samples that a remote write took.", each(lambda s: s.counts.sent), remote
+    )
+    t.counter("rulepush_remote_storage_retries", "Requests sent again.", each(lambda s: s.counts.retries), remote)
+    t.counter(
+        "rulepush_remote_storage_refused_samples", "Samples it refused.", each(lambda s: s.counts.refused), remote
+    )
+    t.counter(
+        "rulepush_remote_storage_lost_samples", "Lost: the buffer was full.", each(lambda s: s.lost_samples), remote
+    )
+    t.counter("rulepush_remote_storage_expired_samples", "Given up: too old.", each(lambda s: s.counts.expired), remote)
+    t.gauge(
+        "rulepush_remote_storage_samples_pending",
+        "Samples waiting in memory.",
+        each(lambda s: s.pending_samples),
+        remote,
+    )
+    t.gauge("rulepush_remote_storage_buffer_bytes", "Bytes waiting on disk.", each(lambda s: s.buffer_bytes), remote)
+    t.gauge(
+        "rulepush_remote_storage_highest_timestamp_seconds",
+        "Time of the newest sample it took.",
+        each(lambda s: s.newest_sent / 1000),
+        remote,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import httpx
@@ -15,7 +15,7 @@ from rulepush.model.labels import Labels
 from rulepush.scrape.fetch import Deadline, Fetcher
 from rulepush.scrape.job import Job
 from rulepush.scrape.loop import ScrapeLoop
-from rulepush.scrape.scraper import ScrapeContext, Scraper
+from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.target import Dropped, Target, TargetStatus, build_targets
 from rulepush.scrape.wave import Wave
 
@@ -96,6 +96,10 @@ class ScrapePools:
             return True
         longest = max((s.target.timeout_ms for pool in self for s in pool.scrapers), default=0)
         return await self._wave.settled(ts, longest / 1000 + 0.1)
+
+    def pass_on(self, on_scrape: OnScrape | None) -> None:
+        """Hand the samples of scrapes to this from now on. Jobs that run already must be `put` again."""
+        self._context = replace(self._context, on_scrape=on_scrape)
 
     def put(self, job: Job, client: httpx.AsyncClient) -> None:
         """A new job, or a job with a new configuration: its targets are built anew, and keep their series.
