@@ -41,13 +41,15 @@ class Metadata:
 
 
 class SentSeries:
-    """A series as it is sent: its labels, serialised for 1.0, and the lane that it always goes by."""
+    """A series as it is sent: its labels, serialised for 1.0, the lane that it always goes by, and the time (ms) of
+    the newest sample that went in."""
 
-    __slots__ = ("labels", "lane", "wire")
+    __slots__ = ("labels", "lane", "newest", "wire")
 
     def __init__(self, labels: Labels):
         self.labels = labels
         self.wire = b"".join(_field(_F1, _field(_F1, n.encode()) + _field(_F2, v.encode())) for n, v in labels.pairs)
+        self.newest = -(1 << 63)
         # Not Python's hash: it differs from run to run, and a block on disk outlives the run.
         self.lane = zlib.crc32(self.wire)
 

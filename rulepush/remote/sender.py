@@ -36,6 +36,7 @@ class SenderCounts:
 
     offered: int = 0
     unwanted: int = 0  # dropped by write_relabel_configs
+    out_of_order: int = 0  # not newer than what went in before
     sent: int = 0
     refused: int = 0  # the receiver answered 4xx
     expired: int = 0  # older than the buffer or sample_age_limit allows
@@ -113,7 +114,12 @@ class RemoteWriteSender:
                 self.counts.unwanted += 1
             elif s.ts < oldest:
                 self.counts.expired += 1
+            elif s.ts <= series.newest:
+                # A receiver would refuse the whole request for it. The head refused it as well: the stale marker of a
+                # target that came back, for one.
+                self.counts.out_of_order += 1
             else:
+                series.newest = s.ts
                 pending.append(SentSample(series, s.ts, s.value))
         self.counts.offered += len(samples)
         if len(pending) >= self._queue.max_samples_per_send * self.shards:

@@ -212,7 +212,7 @@ def test_other_refusals_drop_and_go_on() -> None:
     async def test(sender: RemoteWriteSender, clock: FakeClock) -> None:
         sender.offer([sample("a", 1)])
         await clock.advance(6)
-        sender.offer([sample("a", 2)])
+        sender.offer([sample("a", 2, clock.now())])
         await clock.advance(6)
         assert receiver.values("a") == [2]
         assert (sender.counts.refused, sender.counts.sent) == (1, 1)
@@ -300,6 +300,18 @@ def test_flush_sends_what_waits() -> None:
     run(test, receiver)
 
 
+def test_what_a_receiver_would_refuse_does_not_spoil_the_rest() -> None:
+    receiver = FakeReceiver()
+
+    async def test(sender: RemoteWriteSender, clock: FakeClock) -> None:
+        sender.offer([sample("a", 1), sample("b", 1), sample("a", 2, T - 1), sample("a", 3, T), sample("a", 4, T + 1)])
+        assert await sender.flush(5)
+        assert receiver.values("a") == [1, 4]
+        assert sender.counts.out_of_order == 2
+
+    run(test, receiver)
+
+
 def test_the_age_of_what_waits_is_bounded(tmp_path: Path) -> None:
     receiver = FakeReceiver()
     receiver.away = True
@@ -307,7 +319,7 @@ def test_the_age_of_what_waits_is_bounded(tmp_path: Path) -> None:
 
     async def test(sender: RemoteWriteSender, clock: FakeClock) -> None:
         for n in range(20):
-            sender.offer([sample("a", n)])
+            sender.offer([sample("a", n, clock.now())])
             await clock.advance(10)
         receiver.away = False
         await clock.advance(10)
@@ -371,7 +383,7 @@ def test_shards_follow_the_load_and_keep_the_order_of_each_series() -> None:
             got = [x.value for x in receiver.samples if x.labels.get("s") == str(s)]
             assert got == list(range(240))
         for _ in range(100):
-            sender.offer([sample("b", 1)])
+            sender.offer([sample("b", 1, clock.now())])
             await clock.advance(6)
         assert sender.shards == 1
 

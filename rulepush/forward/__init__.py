@@ -1,0 +1,1 @@
+"""Outputs beside alerts: samples sent on to a Pushgateway."""

@@ -1,0 +1,76 @@
+"""Samples as the text that a Pushgateway takes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from rulepush.discovery.relabel import RelabelConfig, relabel
+from rulepush.exposition import Metadata
+from rulepush.model.floats import format_float_g
+from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name
+from rulepush.model.sample import Sample
+from rulepush.model.stale import is_stale
+
+_TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary"))
+_PARTS: Final = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count"), "counter": ("_total",)}
+_ESCAPE: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_ESCAPE_HELP: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
+
+Line = tuple[str, str]
+"""The metric name, and the whole line up to the value."""
+
+
+class Lines:
+    """From a sample's labels to the start of its line, or None when it is not pushed: relabelled and written once."""
+
+    def __init__(self, relabel_configs: Sequence[RelabelConfig]):
+        self._configs = tuple(relabel_configs)
+        self._known: dict[Labels, Line | None] = {}
+
+    def render(self, samples: Iterable[Sample], metadata: Mapping[str, Metadata]) -> bytes:
+        """A body of these samples without the stale ones. Forgets every series that is not among them."""
+        known: dict[Labels, Line | None] = {}
+        families: dict[str, list[str]] = {}
+        written: set[str] = set()
+        for s in samples:
+            line = known[s.labels] = self._known[s.labels] if s.labels in self._known else self._make(s.labels)
+            if line is None or is_stale(s.value) or line[1] in written:
+                continue
+            written.add(line[1])
+            families.setdefault(_family(line[0], metadata), []).append(f"{line[1]} {format_float_g(s.value)}\n")
+        self._known = known
+        parts = []
+        for family, lines in families.items():
+            parts.append(_comments(family, metadata.get(family) or metadata.get(family.removesuffix("_total"))))
+            parts += lines
+        return "".join(parts).encode()
+
+    def _make(self, labels: Labels) -> Line | None:
+        sent = relabel(labels, self._configs)
+        if sent is None or not is_legacy_metric_name(sent.name):
+            return None
+        pairs = [(n, v) for n, v in sent if n != METRIC_NAME]
+        if any(n.startswith("__") or not is_legacy_label_name(n) for n, _ in pairs):
+            return None  # a Pushgateway would refuse the whole body for it
+        inner = ",".join(f'{n}="{v.translate(_ESCAPE)}"' for n, v in pairs)
+        return sent.name, f"{sent.name}{{{inner}}}"
+
+
+def _family(name: str, metadata: Mapping[str, Metadata]) -> str:
+    """The family under whose TYPE a sample stands in the text format."""
+    if name not in metadata:
+        for kind, suffixes in _PARTS.items():
+            for suffix in suffixes:
+                base = name.removesuffix(suffix)
+                # A counter of OpenMetrics is named without its `_total`; in the text format the sample names it.
+                if base != name and base in metadata and metadata[base].type == kind:
+                    return name if kind == "counter" else base
+    return name
+
+
+def _comments(family: str, known: Metadata | None) -> str:
+    if known is None:
+        return ""
+    text = f"# HELP {family} {known.help.translate(_ESCAPE_HELP)}\n" if known.help else ""
+    return text + (f"# TYPE {family} {known.type}\n" if known.type in _TYPES else "")
