@@ -63,12 +63,12 @@ class PushedGroups:
         self._groups: dict[GroupKey, PushedGroup] = {}
         self._expired: set[GroupKey] = set()
         self._index = Index()
+        self._series: dict[GroupKey, tuple[tuple[Labels, float], ...]] = {}  # made once a push, not once a tick
         self._emitted: set[Labels] = set()
         for group in self._load():
-            self._groups[group.key] = group
-            self._index.add(group)
+            self._hold(group)
             # What was there before the restart gets its stale marker if it is gone after it.
-            self._emitted.update(labels for labels, _ in group.series())
+            self._emitted.update(labels for labels, _ in self._series[group.key])
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -117,7 +117,7 @@ class PushedGroups:
             alive = not ttl or ts - group.pushed_at <= ttl
             if alive:
                 self._expired.discard(group.key)
-                samples += [Sample(labels, ts, value) for labels, value in group.series()]
+                samples += [Sample(labels, ts, value) for labels, value in self._series[group.key]]
             elif group.pushed_at:
                 self._expire(group, ttl)
             extra: tuple[Family, ...] = group.meta_families()
@@ -139,8 +139,7 @@ class PushedGroups:
         errors = self._index.problems(new)
         if errors:
             raise refusal(errors)
-        old = self._groups.get(new.key)
-        others = len(self._index) - (sum(1 for _ in old.series()) if old is not None else 0)
+        others = len(self._index) - len(self._series.get(new.key, ()))
         if others + sum(1 for _ in new.series()) > self._max_series:
             raise PushError(413, f"the push receiver would hold more than its limit of {self._max_series} series")
 
@@ -148,15 +147,20 @@ class PushedGroups:
         old = self._groups.get(group.key)
         if old is not None:
             self._index.remove(old)
-        self._groups[group.key] = group
-        self._index.add(group)
+        self._hold(group)
         try:
             self._store.save(group)
         except StorageError as e:
             log.error("a pushed group is not saved and would be lost by a restart: group=%s err=%s", group.key, e)
 
+    def _hold(self, group: PushedGroup) -> None:
+        self._groups[group.key] = group
+        self._series[group.key] = tuple(group.series())
+        self._index.add(group)
+
     def _drop(self, key: GroupKey) -> None:
         group = self._groups.pop(key, None)
+        self._series.pop(key, None)
         self._expired.discard(key)
         if group is None:
             return
