@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import signal
+from pathlib import Path
 from typing import Final
 
 from rulepush import __version__
@@ -28,10 +29,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog="Alertmanager's webhook_configs url is http://HOST:PORT/dingtalk/<target>/send",
     )
     p.add_argument("--config.file", dest="config_file", default="config.yml", metavar="FILE")
+    p.add_argument(
+        "--storage.path",
+        dest="storage_path",
+        type=Path,
+        metavar="DIR",
+        help="where messages that wait for a robot's limit survive a crash; without it they do not",
+    )
     p.add_argument("--web.listen-address", dest="listen_address", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
     p.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="POST /-/reload, /-/quit"
     )
+    p.add_argument("--web.enable-ui", action="store_true", help=argparse.SUPPRESS)  # the original's playground
     p.add_argument("--check", action="store_true", help="check the configuration file and end")
     p.add_argument("--log.level", dest="log_level", choices=sorted(LEVELS), default="info")
     p.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt")
@@ -46,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
             settings = load_settings(args.config_file)
             print(f"{args.config_file}: {len(settings.targets)} targets, all good")
             return 0
-        asyncio.run(_serve(RelayOptions(args.config_file, args.listen_address, args.enable_lifecycle)))
+        options = RelayOptions(args.config_file, args.listen_address, args.enable_lifecycle, args.storage_path)
+        asyncio.run(_serve(options))
     except RulepushError as e:
         for line in str(e).splitlines():
             log.error("%s", line)

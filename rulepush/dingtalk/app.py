@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -15,6 +16,7 @@ from rulepush.dingtalk.load import load_settings
 from rulepush.dingtalk.relay import Relay
 from rulepush.dingtalk.robot import PostError
 from rulepush.dingtalk.senders import Request
+from rulepush.dingtalk.waiting import FileStore
 from rulepush.errors import RulepushError
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.lifecycle import LifecycleApi
@@ -32,6 +34,7 @@ class RelayOptions:
     config_file: str
     listen_address: str
     enable_lifecycle: bool
+    storage_path: Path | None = None  # where what waits for a robot's limit survives a crash
 
 
 class HttpPost:
@@ -63,8 +66,11 @@ class RelayApp:
         settings = load_settings(options.config_file)
         self._client = client or httpx.AsyncClient(follow_redirects=False, headers={"User-Agent": "rulepush"})
         self._post = HttpPost(self._client, settings.timeout_ms)
-        self.relay = Relay(self._post, clock or SystemClock())
+        self._store = FileStore(options.storage_path) if options.storage_path is not None else None
+        self.relay = Relay(self._post, clock or SystemClock(), self._store)
         self.relay.configure(settings)
+        if self._store is not None:
+            self.relay.restore(self._store.load())
         self._reload_ok = True
         self._stopped = asyncio.Event()
         self.telemetry = Telemetry()
@@ -130,3 +136,5 @@ class RelayApp:
                     await self.relay.flush(final=True)
         finally:
             await self._client.aclose()
+            if self._store is not None:
+                self._store.close()

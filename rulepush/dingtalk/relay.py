@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,10 +13,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rulepush.clock import Clock
-from rulepush.dingtalk.notification import NotificationError, parse_notification
+from rulepush.dingtalk.notification import Notification, NotificationError, parse_notification
 from rulepush.dingtalk.robot import Delivery, Fate, Post, Robot
 from rulepush.dingtalk.senders import SENDERS
 from rulepush.dingtalk.settings import RobotType, Settings, Target
+from rulepush.dingtalk.waiting import Key, NoStore, WaitingStore
 from rulepush.model.secret import Secret
 from rulepush.telemetry import Reading, Telemetry
 
@@ -30,8 +31,9 @@ _TICK_SECONDS: Final = 1.0
 class Relay:
     """Routes, robots and counts. `configure` may be called again at any time: robots that stay keep their limits."""
 
-    def __init__(self, post: Post, clock: Clock):
+    def __init__(self, post: Post, clock: Clock, store: WaitingStore | None = None):
         self._post = post
+        self._store = store or NoStore()
         self._clock = clock
         self._targets: Mapping[str, Target] = {}
         self._robots: dict[tuple[RobotType, Secret, Secret], Robot] = {}
@@ -43,9 +45,19 @@ class Relay:
         wanted = {_address(t) for t in self._targets.values()}
         for address in wanted - self._robots.keys():
             sender = SENDERS[address[0]](address[1], address[2])
-            self._robots[address] = Robot(sender, self._post, self._clock, sender.rate_limit())
+            self._robots[address] = Robot(sender, self._post, self._clock, sender.rate_limit(), self._store)
         for address in [a for a, r in self._robots.items() if a not in wanted and not r.waiting]:
             del self._robots[address]
+
+    def restore(self, waiting: Iterable[tuple[Key, int, Notification]]) -> None:
+        """Take back what waited when the last process ended. What is for a target that is no more is dropped."""
+        for key, since, notification in waiting:
+            target = self._targets.get(key[0])
+            if target is None:
+                log.warning("a notification that waited for target %s is dropped: there is no such target", key[0])
+                self._store.remove([key])
+            else:
+                self._robots[_address(target)].restore(target, key, since, notification)
 
     # -- HTTP
 
@@ -68,7 +80,7 @@ class Relay:
             return PlainTextResponse(f"{e}\n", 400)
         if not notification.alerts:
             return PlainTextResponse("OK\n")
-        delivery = await self._robots[_address(target)].deliver(target, notification)
+        delivery = await self._robots[_address(target)].deliver(target, notification, request.is_disconnected)
         self._notifications[target.name, delivery.fate.value] += 1
         log.debug("target=%s alerts=%d fate=%s", target.name, len(notification.alerts), delivery.fate.value)
         return _answer(delivery)

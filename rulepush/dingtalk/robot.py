@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
@@ -21,13 +21,16 @@ from rulepush.dingtalk.ratelimit import RateLimit
 from rulepush.dingtalk.render import render, render_digest
 from rulepush.dingtalk.senders import Body, Message, Request, Sender, Verdict, VerdictKind
 from rulepush.dingtalk.settings import NO_MENTION, Target
+from rulepush.dingtalk.waiting import Key, NoStore, WaitingStore
 
 log = logging.getLogger("rulepush.dingtalk")
 
 BUSY_TRIES: Final = 3
 _BUSY_SECONDS: Final = (0.5, 1.0, 2.0)
 MAX_WAITING: Final = 1000
+MAX_WAITING_ALERTS: Final = 20_000
 _PROGRESS_KEPT: Final = 1000
+_ORPHAN_MS: Final = 600_000
 _RETRY_MS: Final = (5_000, 15_000, 60_000)
 
 
@@ -39,6 +42,13 @@ class Post(Protocol):
     """Does one HTTP request: (status, body). Raises PostError."""
 
     async def __call__(self, request: Request, /) -> tuple[int, bytes]: ...
+
+
+Gone = Callable[[], Awaitable[bool]]
+
+
+async def _nobody_goes() -> bool:
+    return False
 
 
 class Fate(Enum):
@@ -83,10 +93,11 @@ class Robot:
     post: Post
     clock: Clock
     limit: RateLimit
-    changed: Callable[[], None] = lambda: None  # what waits has changed
+    store: WaitingStore = field(default_factory=NoStore)
     counts: RobotCounts = field(default_factory=RobotCounts)
     _waiting: dict[tuple[str, str], _Waiting] = field(default_factory=dict)
     _progress: dict[str, int] = field(default_factory=dict)  # notifications sent in part -> bodies that arrived
+    _orphans: dict[str, int] = field(default_factory=dict)  # sent, but who asked had gone -> when
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _not_before: int = 0  # a digest failed: the next try
     _failures: int = 0
@@ -96,15 +107,25 @@ class Robot:
         """How many notifications wait."""
         return len(self._waiting)
 
-    async def deliver(self, target: Target, notification: Notification) -> Delivery:
-        """Send a notification, or keep it when the limit is reached."""
+    async def deliver(self, target: Target, notification: Notification, gone: Gone = _nobody_goes) -> Delivery:
+        """Send a notification, or keep it when the limit is reached.
+
+        `gone` tells whether the asker has hung up. Alertmanager does so after a while, and asks again: then this must
+        neither be sent for the old request after the new one, nor for the new one after the old.
+        """
         async with self._lock:
             now = self.clock.now()
+            key = _content_key(target, notification)
+            if now - self._orphans.pop(key, 0) < _ORPHAN_MS:
+                return Delivery(Fate.SENT)
+            if await gone():
+                return Delivery(Fate.LATER, "who asked has gone")
+            if self._waiting or not self.limit.may_send(now):
+                return self._keep(target, notification, now)
             messages = render(target, self.sender, notification, now)
             bodies = [body for message in messages for body in self.sender.bodies(message)]
-            if self._waiting or not self.limit.may_send(now, len(bodies)):
+            if not self.limit.may_send(now, len(bodies)):
                 return self._keep(target, notification, now)
-            key = _content_key(target, notification)
             for number, body in enumerate(bodies):
                 if number < self._progress.get(key, 0):
                     continue  # arrived at an earlier try
@@ -113,6 +134,8 @@ class Robot:
                     return self._not_sent(target, notification, verdict)
                 self._progress[key] = number + 1
             self._progress.pop(key, None)
+            if await gone():
+                self._orphans = {k: t for k, t in self._orphans.items() if now - t < _ORPHAN_MS} | {key: now}
             return Delivery(Fate.SENT)
 
     def _not_sent(self, target: Target, notification: Notification, verdict: Verdict) -> Delivery:
@@ -132,17 +155,25 @@ class Robot:
     def _keep(self, target: Target, notification: Notification, now: int) -> Delivery:
         key = (target.name, notification.group_key or repr(notification.group_labels))
         known = self._waiting.get(key)
+        since = now
         if known is not None:
-            known.target, known.notification = target, known.notification.updated_by(notification)
-        elif len(self._waiting) >= MAX_WAITING:
-            self.counts.dropped += 1
-            return Delivery(Fate.LATER, f"{MAX_WAITING} notifications wait already")
-        else:
-            self._waiting[key] = _Waiting(target, notification, now)
-        self.changed()
+            notification, since = known.notification.updated_by(notification), known.since
+        alerts = len(notification.alerts) + sum(len(w.notification.alerts) for w in self._waiting.values())
+        if alerts > MAX_WAITING_ALERTS or (known is None and len(self._waiting) >= MAX_WAITING):
+            return Delivery(Fate.LATER, "too much waits for this robot already")
+        self._waiting[key] = _Waiting(target, notification, since)
+        self.store.put(key, since, notification)
         return Delivery(Fate.WAITS, "the robot's limit is reached: it will be part of a digest")
 
     # -- what waits
+
+    def restore(self, target: Target, key: Key, since: int, notification: Notification) -> None:
+        """Take back what waited when the last process ended."""
+        self._waiting[key] = _Waiting(target, notification, since)
+
+    def _clear(self) -> None:
+        self.store.remove(self._waiting)
+        self._waiting.clear()
 
     def due(self, now: int) -> int | None:
         """When to call `flush`; None when nothing waits."""
@@ -162,10 +193,9 @@ class Robot:
                     self._flush_failed(entries, verdict)
                     return
             self._failures = 0
-            self._waiting.clear()
+            self._clear()
             self.counts.digests += 1
             self.limit.took_digest(self.clock.now())
-            self.changed()
 
     def _combined(self, entries: list[_Waiting], now: int) -> list[Body]:
         """The bodies for all that waits: a single notification as it is where that takes one message, else a digest."""
@@ -189,8 +219,7 @@ class Robot:
         if verdict.kind is VerdictKind.REFUSED:
             log.error("the robot of target %s refused a digest, which is lost: %s", names, reason)
             self.counts.dropped += len(entries)
-            self._waiting.clear()
-            self.changed()
+            self._clear()
             return
         wait = _RETRY_MS[min(self._failures, len(_RETRY_MS) - 1)]
         self._failures += 1

@@ -24,14 +24,14 @@ targets:
 class _Process:
     """A relay as it runs, but for its sockets: requests go to the application, messages to a fake robot."""
 
-    def __init__(self, tmp_path: Path, lifecycle: bool = True):
+    def __init__(self, tmp_path: Path, lifecycle: bool = True, storage: bool = False):
         self.config = tmp_path / "config.yml"
         self.config.write_text(CONFIG, encoding="utf-8")
         self.clock = FakeClock()
         self.robot = FakeDingTalk(self.clock)
         self.failures: list[Failure] = []
         client = httpx.AsyncClient(transport=robot_transport(self.robot, self.failures))
-        options = RelayOptions(str(self.config), "127.0.0.1:0", lifecycle)
+        options = RelayOptions(str(self.config), "127.0.0.1:0", lifecycle, tmp_path / "state" if storage else None)
         self.app = RelayApp(options, self.clock, client)
         transport = httpx.ASGITransport(self.app.asgi)
         self.http = httpx.AsyncClient(transport=transport, base_url=f"http://{self.app.address}")
@@ -121,6 +121,25 @@ def test_what_waits_is_sent_when_the_relay_stops(tmp_path: Path) -> None:
 
     _run(tmp_path, scenario)
     assert len(seen[0].robot.messages) == 16
+
+
+def test_what_waits_survives_a_crash(tmp_path: Path) -> None:
+    async def main() -> None:
+        first = _Process(tmp_path, storage=True)
+        for i in range(17):
+            await first.send("ops", body([alert(f"Alert{i}"), alert("Old", resolved=True)], f"Alert{i}"))
+        assert len(first.robot.messages) == 15
+        # No orderly end: the process is gone. The next one begins with what the file holds.
+        second = _Process(tmp_path, storage=True)
+        await second.app.relay.flush()
+        (digest,) = second.robot.messages
+        assert digest.title == "[DIGEST] 2 notifications: 2 firing, 2 resolved"
+        assert "🔥 Alert15: " in digest.text
+        third = _Process(tmp_path, storage=True)
+        await third.app.relay.flush()
+        assert third.robot.messages == []
+
+    asyncio.run(main())
 
 
 def test_a_reload_changes_targets_and_keeps_the_limits(tmp_path: Path) -> None:

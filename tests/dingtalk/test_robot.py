@@ -255,6 +255,45 @@ def test_a_retry_after_half_a_notification_goes_on_where_it_was(tmp_path: Path) 
     _run(_Bench(tmp_path), scenario)
 
 
+def test_a_request_whose_asker_has_gone_is_not_sent(tmp_path: Path) -> None:
+    async def gone() -> bool:
+        return True
+
+    async def scenario(bench: _Bench) -> None:
+        delivery = await bench.robot.deliver(bench.target, notification([alert()]), gone)
+        assert delivery.fate is Fate.LATER
+        assert bench.fake.requests == 0
+
+    _run(_Bench(tmp_path), scenario)
+
+
+def test_what_was_sent_for_an_asker_that_left_meanwhile_is_not_sent_again(tmp_path: Path) -> None:
+    answers = [False, True]
+
+    async def gone() -> bool:
+        return answers.pop(0)
+
+    async def scenario(bench: _Bench) -> None:
+        n = notification([alert()])
+        await bench.robot.deliver(bench.target, n, gone)
+        assert (await bench.deliver()).fate is Fate.SENT
+        assert bench.fake.requests == 1
+        assert (await bench.deliver()).fate is Fate.SENT  # Alertmanager repeats it hours later
+        assert bench.fake.requests == 2
+
+    _run(_Bench(tmp_path), scenario)
+
+
+def test_too_much_that_waits_is_left_to_alertmanager(tmp_path: Path) -> None:
+    async def scenario(bench: _Bench) -> None:
+        bench.robot.limit.blocked(bench.clock.now() + 600_000)
+        many = [alert(instance=f"host-{i}") for i in range(9_000)]
+        fates = [(await bench.deliver(f"Group{i}", *many)).fate for i in range(3)]
+        assert fates == [Fate.WAITS, Fate.WAITS, Fate.LATER]
+
+    _run(_Bench(tmp_path), scenario)
+
+
 def test_the_last_flush_does_not_wait_for_its_turn(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
         for i in range(17):
