@@ -61,7 +61,8 @@ def histogram_quantile(rule: LiveRule, seen: Seen) -> Iterator[Finding]:
         if not (isinstance(node, ast.Call) and node.name == "histogram_quantile" and len(node.args) == 2):
             continue
         for inner, _ in walk(node.args[1]):
-            if isinstance(inner, ast.Aggregate) and inner.without == (BUCKET in inner.grouping):
+            loses = isinstance(inner, ast.Aggregate) and inner.without == (BUCKET in inner.grouping)
+            if isinstance(inner, ast.Aggregate) and loses and _reads_buckets(inner):
                 keyword = "without" if inner.without else "by"
                 yield problem(
                     Kind.BUCKETS_LOST,
@@ -78,6 +79,11 @@ def histogram_quantile(rule: LiveRule, seen: Seen) -> Iterator[Finding]:
                         f"histogram_quantile() needs buckets, and {metric} has none",
                         f"Use {metric}_bucket." if seen.series(f"{metric}_bucket") else "",
                     )
+
+
+def _reads_buckets(node: ast.Node) -> bool:
+    """Whether buckets are below: what they are joined with may lose its `le`, for it has none."""
+    return any((metric_of(selector) or "").endswith("_bucket") for selector, _ in selectors(node))
 
 
 def division_by_negative(rule: LiveRule, seen: Seen) -> Iterator[Finding]:

@@ -50,6 +50,11 @@ jvm_memory_max_bytes{area="heap",id="PS Old Gen"} 100
         ("histogram_quantile(0.9, sum by (le) (rate(rpc_seconds_bucket[5m]))) > 5", set()),
         ("histogram_quantile(0.9, sum(rate(rpc_seconds_bucket[5m]))) > 5", {Kind.BUCKETS_LOST}),
         ("histogram_quantile(0.9, sum without (le) (rate(rpc_seconds_bucket[5m]))) > 5", {Kind.BUCKETS_LOST}),
+        (
+            "histogram_quantile(0.9, sum by (le, job) (rate(rpc_seconds_bucket[5m]))"
+            " * on (job) group_left () sum by (job) (queue_length)) > 5",
+            set(),
+        ),
         ("histogram_quantile(0.9, rate(rpc_seconds_sum[5m])) > 5", {Kind.NO_BUCKETS}),
         ("used / limit > 0.9", {Kind.DIVISION_BY_NEGATIVE}),
         ("used / (limit > 0) > 0.9", set()),
