@@ -84,7 +84,7 @@ class Index:
 
     def _metric_problems(self, family: Family, key: GroupKey, seen: set[Labels]) -> Iterator[str]:
         special = "quantile" if family.type is FamilyType.SUMMARY else ""
-        for metric in family.metrics:
+        for metric, expanded in zip(family.metrics, family.by_metric, strict=True):
             bad = next((n for n, _ in metric.pairs if n.startswith("__") or not is_legacy_label_name(n)), None)
             if bad is not None:
                 yield f"{family.describe(metric)} has a label with an invalid name: {bad}"
@@ -93,8 +93,7 @@ class Index:
                 yield f'{family.describe(metric)} must not have an explicit "{special}" label'
                 continue
             # Like Pushgateway, compare whole metrics; unlike it, an empty label counts as absent, as for any scraper.
-            one = Family(family.name, family.type, "", (metric,))
-            ours = [labels for labels, _ in one.series()]
+            ours = [labels for labels, _ in expanded]
             if any(labels in seen or self._taken(labels, key) for labels in ours) or len(set(ours)) < len(ours):
                 yield f"{family.describe(metric)} was collected before with the same name and label values"
             seen.update(ours)

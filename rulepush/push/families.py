@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Final
 
 from rulepush.model.floats import format_float_g
@@ -46,7 +47,7 @@ class Metric:
     parts: tuple[tuple[float, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Family:
     """All metrics of one name that one push brought."""
 
@@ -57,17 +58,25 @@ class Family:
 
     def series(self) -> Iterator[tuple[Labels, float]]:
         """Every series of the family as a scraper sees it, its value with it."""
-        for metric in self.metrics:
-            pairs = dict(metric.pairs)
-            if not self.type.compound:
-                yield Labels({**pairs, METRIC_NAME: self.name}), metric.value
-                continue
-            part_label = _PART_LABEL[self.type.value]
-            part_name = self.name + ("_bucket" if self.type is FamilyType.HISTOGRAM else "")
-            for bound, value in self.all_parts(metric):
-                yield Labels({**pairs, METRIC_NAME: part_name, part_label: format_float_g(bound)}), value
-            yield Labels({**pairs, METRIC_NAME: self.name + "_sum"}), metric.value
-            yield Labels({**pairs, METRIC_NAME: self.name + "_count"}), metric.count
+        for of_metric in self.by_metric:
+            yield from of_metric
+
+    @cached_property
+    def by_metric(self) -> tuple[tuple[tuple[Labels, float], ...], ...]:
+        """The same, apart for each of `metrics`."""
+        return tuple(tuple(self._expand(metric)) for metric in self.metrics)
+
+    def _expand(self, metric: Metric) -> Iterator[tuple[Labels, float]]:
+        pairs = dict(metric.pairs)
+        if not self.type.compound:
+            yield Labels({**pairs, METRIC_NAME: self.name}), metric.value
+            return
+        part_label = _PART_LABEL[self.type.value]
+        part_name = self.name + ("_bucket" if self.type is FamilyType.HISTOGRAM else "")
+        for bound, value in self.all_parts(metric):
+            yield Labels({**pairs, METRIC_NAME: part_name, part_label: format_float_g(bound)}), value
+        yield Labels({**pairs, METRIC_NAME: self.name + "_sum"}), metric.value
+        yield Labels({**pairs, METRIC_NAME: self.name + "_count"}), metric.count
 
     def all_parts(self, metric: Metric) -> tuple[tuple[float, float], ...]:
         """The parts as they are exposed: a histogram always has a last bucket without bound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 import zlib
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from rulepush.push.view import metrics_view
 
 TTL_HEADER: Final = "X-Rulepush-TTL"
 MAX_BODY_BYTES: Final = 16 << 20  # uncompressed, too
+_IN_THREAD_FROM: Final = 64 << 10  # bytes; a large body must not hold up the rules
 _METHODS: Final = ("PUT", "POST", "DELETE")
 
 
@@ -50,7 +52,8 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
         ttl_ms = _ttl(request.headers.get(TTL_HEADER))
         parse = _parser(request.headers.get("content-type", ""))
         encoding = request.headers.get("content-encoding", "")
-        parsed = parse(await _body(request, encoding, max_body_bytes))
+        body = await _body(request, encoding, max_body_bytes)
+        parsed = parse(body) if len(body) < _IN_THREAD_FROM else await asyncio.to_thread(parse, body)
         groups.push(key, parsed, request.method == "PUT", clock.now(), ttl_ms)
 
     async def metrics(_: Request) -> Response:
