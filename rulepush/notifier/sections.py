@@ -49,6 +49,8 @@ class Sections:
         for config in dict.fromkeys(configs):
             if config not in self._sections:
                 section = _Section(config, self._client_factory(config.http_client), self._env, self._changed)
+                for former in old:
+                    section.providers.take_over(former.providers)
                 self._sections[config] = section
                 section.task = self._owner.create_task(section.providers.run())
         self._changed()
@@ -75,7 +77,7 @@ class Sections:
     def _changed(self) -> None:
         sections = self._sections.values()
         # As long as a discovery has not answered, a URL may only seem to be gone, and its outbox must not go with it.
-        complete = all(section.answered for section in sections)
+        complete = all(section.providers.answered for section in sections)
         self._notifier.sync([d for section in sections for d in section.destinations()], remove=complete)
 
 
@@ -86,14 +88,12 @@ class _Section:
         self.config = config
         self.client = client
         self.found = Endpoints((), ())
-        self.answered = not config.sd_configs
         self.task: asyncio.Task[None] | None = None
         self._changed = changed
         self.providers = Providers(config.sd_configs, env, self._discovered)
 
     def _discovered(self, groups: Sequence[TargetGroup]) -> None:
         self.found = endpoints(self.config, groups)
-        self.answered = True
         self._changed()
 
     def destinations(self) -> list[Destination]:
