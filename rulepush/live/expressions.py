@@ -60,9 +60,13 @@ def histogram_quantile(rule: LiveRule, seen: Seen) -> Iterator[Finding]:
     for node, _ in walk(rule.query.root):
         if not (isinstance(node, ast.Call) and node.name == "histogram_quantile" and len(node.args) == 2):
             continue
-        for inner, _ in walk(node.args[1]):
-            loses = isinstance(inner, ast.Aggregate) and inner.without == (BUCKET in inner.grouping)
-            if isinstance(inner, ast.Aggregate) and loses and _reads_buckets(inner):
+        buckets = node.args[1]
+        for inner, _ in walk(buckets):
+            if (
+                isinstance(inner, ast.Aggregate)
+                and _reads_buckets(inner)
+                and inner.without == (BUCKET in inner.grouping)
+            ):
                 keyword = "without" if inner.without else "by"
                 yield problem(
                     Kind.BUCKETS_LOST,
@@ -70,15 +74,16 @@ def histogram_quantile(rule: LiveRule, seen: Seen) -> Iterator[Finding]:
                     "removes it",
                     "Leave le out of the `without` list." if inner.without else "Add le to the `by` list.",
                 )
-            if isinstance(inner, ast.VectorSelector):
-                metric = metric_of(inner) or ""
-                found = seen.matching(inner.matchers)
-                if found and not any(BUCKET in labels for labels in found):
-                    yield problem(
-                        Kind.NO_BUCKETS,
-                        f"histogram_quantile() needs buckets, and {metric} has none",
-                        f"Use {metric}_bucket." if seen.series(f"{metric}_bucket") else "",
-                    )
+        read = [(metric_of(s) or "", seen.matching(s.matchers)) for s, _ in selectors(buckets)]
+        if _reads_buckets(buckets) or any(BUCKET in labels for _, found in read for labels in found):
+            continue
+        for metric, found in read:
+            if found:
+                yield problem(
+                    Kind.NO_BUCKETS,
+                    f"histogram_quantile() needs buckets, and {metric} has none",
+                    f"Use {metric}_bucket." if seen.series(f"{metric}_bucket") else "",
+                )
 
 
 def _reads_buckets(node: ast.Node) -> bool:
