@@ -32,6 +32,14 @@ class Labels:
         """`Labels.of(job="nacos")`: for names that are Python identifiers."""
         return cls(labels)
 
+    @classmethod
+    def of_sorted(cls, pairs: tuple[tuple[str, str], ...]) -> Labels:
+        """Trusts that the pairs are sorted by name, each name once, no value empty; the tuples themselves are kept."""
+        made = cls.__new__(cls)
+        made._pairs = pairs
+        made._hash = hash(pairs)
+        return made
+
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """The pairs, sorted by name."""

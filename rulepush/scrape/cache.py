@@ -138,7 +138,7 @@ class SeriesCache:
         known = self._series.get(labels)
         if known is not None:
             return known
-        labels = Labels(self._interner.pairs(labels))
+        labels = Labels.of_sorted(tuple(self._interner.pairs(labels)))
         made = self._series[labels] = Series(labels)
         return made
 
