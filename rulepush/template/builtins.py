@@ -15,6 +15,7 @@ from rulepush.template.values import (
     VALUE,
     CallError,
     Function,
+    GoType,
     Kind,
     kind_of,
     truth,
@@ -34,6 +35,12 @@ _JS: Final = {
 }
 
 
+def _pointed(value: object) -> GoType:
+    """A value's type, seen through a pointer."""
+    go_type = type_of(value)
+    return go_type.elem if go_type.kind is Kind.POINTER and go_type.elem is not None else go_type
+
+
 def _length(item: object) -> int:
     match kind_of(item):
         case Kind.STRING:
@@ -43,7 +50,7 @@ def _length(item: object) -> int:
         case Kind.INVALID:
             raise CallError("reflect: call of reflect.Value.Type on zero Value")
         case _:
-            raise CallError(f"len of type {type_of(item)}")
+            raise CallError(f"len of type {_pointed(item)}")
 
 
 def _index_number(index: object, size: int) -> int:
@@ -83,7 +90,7 @@ def _index_once(item: object, index: object) -> object:
         return zero_of(type_of(item).elem)
     if kind is Kind.INVALID:
         raise CallError("index of nil pointer")
-    raise CallError(f"can't index item of type {type_of(item)}")
+    raise CallError(f"can't index item of type {_pointed(item)}")
 
 
 def _slice(item: object, *indexes: object) -> object:
@@ -101,7 +108,7 @@ def _slice(item: object, *indexes: object) -> object:
     if kind is Kind.SLICE and isinstance(item, Sequence):
         low, high = _slice_bounds(indexes, len(item))
         return item[low:high]
-    raise CallError(f"can't slice item of type {type_of(item)}")
+    raise CallError(f"can't slice item of type {_pointed(item)}")
 
 
 def _slice_bounds(indexes: Sequence[object], size: int) -> tuple[int, int]:

@@ -197,7 +197,7 @@ class _Sprintf:
         width = self._number()
         if self._after_index and width is not None:  # "%[3]2d"
             self._good_index = False
-        return replace(flags, width=width)
+        return flags if width is None else replace(flags, width=width)
 
     def _precision(self, flags: Flags, problems: list[str]) -> Flags:
         self._pos += 1
@@ -294,7 +294,7 @@ class _Printer:
             text = f"U+{value & 0xFFFFFFFFFFFFFFFF:0{precision}X}"
             if self.flags.sharp and 0 <= value <= 0x10FFFF and chr(value).isprintable():
                 text += f" '{chr(value)}'"
-            return pad(text, replace(self.flags, zero=False))
+            return pad(text, self.flags, zeros=False)
         return self.bad_verb(value)
 
     def _float(self, value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 
@@ -22,13 +22,13 @@ class Flags:
     sharp_v: bool = False
 
 
-def pad(text: str, flags: Flags) -> str:
-    """To the width, on the left unless `-` is given; with zeros when `0` is."""
+def pad(text: str, flags: Flags, *, zeros: bool = True) -> str:
+    """To the width, on the left unless `-` is given; with zeros when `0` is, and `zeros` does not forbid it."""
     if flags.width is None or len(text) >= flags.width:
         return text
     if flags.minus:
         return text.ljust(flags.width)
-    return text.rjust(flags.width, "0" if flags.zero else " ")
+    return text.rjust(flags.width, "0" if flags.zero and zeros else " ")
 
 
 def format_integer(value: int, base: int, flags: Flags, verb: str) -> str:
@@ -38,7 +38,7 @@ def format_integer(value: int, base: int, flags: Flags, verb: str) -> str:
     digits = _digits(magnitude, base)
     if flags.precision is not None:
         if flags.precision == 0 and magnitude == 0:
-            return pad("", replace(flags, zero=False))
+            return pad("", flags, zeros=False)
         digits = digits.rjust(flags.precision, "0")
     elif flags.zero and flags.width is not None and not flags.minus:
         signed = negative or flags.plus or flags.space
@@ -55,7 +55,7 @@ def format_integer(value: int, base: int, flags: Flags, verb: str) -> str:
     if verb == "X":
         digits = digits.upper()
     sign = "-" if negative else "+" if flags.plus else " " if flags.space else ""
-    return pad(sign + digits, replace(flags, zero=False))
+    return pad(sign + digits, flags, zeros=False)
 
 
 def _digits(value: int, base: int) -> str:
@@ -86,7 +86,7 @@ def format_float(value: float, verb: str, flags: Flags) -> str:
         prefix = "+"
     if flags.zero and not flags.minus and not not_finite and flags.width is not None:
         return prefix + body.rjust(flags.width - len(prefix), "0")
-    return pad(prefix + body, replace(flags, zero=False))
+    return pad(prefix + body, flags, zeros=False)
 
 
 def append_float(value: float, verb: str, precision: int | None) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 from rulepush.model.floats import parse_float
 from rulepush.template.gofmt import sprintf
+from rulepush.template.gofmt_numbers import append_float
 from rulepush.template.goquote import quote
 from rulepush.template.gotime import Duration, DurationPointer, Time
 from rulepush.template.values import CallError, type_of
@@ -46,7 +47,7 @@ def _go_float(text: str) -> float:
 
 
 def _four_digits(value: float) -> str:
-    return sprintf("%.4g", (value,))
+    return append_float(value, "g", 4)
 
 
 def humanize(value: object) -> str:
