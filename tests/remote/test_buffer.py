@@ -214,3 +214,14 @@ def test_progress_with_a_block_survives_the_move_to_disk_and_a_restart(tmp_path:
     assert (again.peek(), again.done()) == (block(0), (1, 3))
     again.pop()
     assert (again.peek(), again.done()) == (block(1), ())
+
+
+def test_a_disk_that_fails_is_given_up_and_memory_goes_on(tmp_path: Path) -> None:
+    directory = tmp_path / "buffer"
+    backlog = Backlog(directory, 1 << 20, 3)
+    directory.rmdir()
+    directory.write_text("no directory any more")
+    append(backlog, range(6))
+    assert drain(backlog) == [3, 4, 5]
+    assert backlog.dropped_samples == 3
+    backlog.close()
