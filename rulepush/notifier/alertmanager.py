@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 import httpx
 
@@ -31,6 +33,7 @@ class Answer:
 # The answers that blame the alerts themselves. Other 4xx (401, 403, 404, 429, ...) blame the configuration or the
 # moment: the alerts must wait, not be thrown away for it.
 _REFUSALS = frozenset((400, 413, 422))
+_MOST_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
 
 
 class Alertmanager:
@@ -44,22 +47,30 @@ class Alertmanager:
     async def post(self, alerts: Sequence[WireAlert]) -> Answer:
         """Send one batch. Never raises for what the network or the server does."""
         try:
-            response = await self._client.post(
-                self.url,
-                content=encode_batch(alerts),
-                headers={"Content-Type": "application/json"},
-                timeout=self._timeout,
-            )
-        except httpx.TimeoutException:
+            async with asyncio.timeout(self._timeout):  # httpx' own starts anew at every byte that comes
+                response, text = await self._exchange(encode_batch(alerts))
+        except (TimeoutError, httpx.TimeoutException):
             return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
-        except httpx.HTTPError as e:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
             return Answer(Outcome.RETRY, str(e) or type(e).__name__)
         if response.is_success:
             return Answer(Outcome.ACCEPTED)
-        reason = f"HTTP status {response.status_code} {response.reason_phrase}: {response.text[:300].strip()}"
+        reason = f"HTTP status {response.status_code} {response.reason_phrase}: {text[:300].strip()}"
         if response.status_code in _REFUSALS:
             return Answer(Outcome.REFUSED, reason)
         return Answer(Outcome.RETRY, reason, _retry_after(response))
+
+    async def _exchange(self, body: bytes) -> tuple[httpx.Response, str]:
+        """The answer and the beginning of its text; what comes beyond that is not read."""
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        text = b""
+        async with self._client.stream("POST", self.url, content=body, headers=headers, timeout=self._timeout) as r:
+            assert isinstance(r.stream, httpx.AsyncByteStream)
+            async for part in r.stream:
+                text += part[:_MOST_READ]
+                if len(text) >= _MOST_READ:
+                    break
+        return r, text.decode(errors="replace")
 
 
 def _retry_after(response: httpx.Response) -> float | None:
