@@ -73,16 +73,18 @@ class SendLoop:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        for alert in store.load(self.url):
+        waiting = store.load(self.url)
+        self._stored = {alert.labels for alert in waiting}
+        for alert in waiting:
             self._queue(alert)
 
     def offer(self, alerts: Sequence[WireAlert]) -> None:
         """Queue alerts for delivery."""
         for alert in alerts:
             self._queue(alert)
-        resolved = [a for a in alerts if a.resolved]
-        if resolved:
-            self._store.save(self.url, resolved)
+        self._keep([a for a in alerts if a.resolved])
+        # Fires again before its resolution got through: that must not come out of the store after a restart.
+        self._drop([a for a in alerts if not a.resolved])
 
     def _queue(self, alert: WireAlert) -> None:
         self.outbox.put(alert, self._clock.now())
@@ -115,7 +117,9 @@ class SendLoop:
                 continue
             self.counts.errors += 1
             self.counts.retried += len(batch)
-            pause = backoff(attempt, self._jitter()) if answer.retry_after is None else answer.retry_after
+            pause = backoff(attempt, self._jitter())
+            if answer.retry_after is not None:
+                pause = max(answer.retry_after, backoff(0, 0.0))  # "Retry-After: 0" must not make a storm
             self.last_error = answer.reason
             log.log(
                 logging.WARNING if attempt < 3 else logging.DEBUG,
@@ -154,6 +158,15 @@ class SendLoop:
                 return answer
 
     def _settle(self, batch: Sequence[WireAlert]) -> None:
-        removed = [a for a in self.outbox.settle(batch) if a.resolved]
-        if removed:
-            self._store.remove(self.url, removed)
+        self._drop(self.outbox.settle(batch))
+
+    def _keep(self, resolved: Sequence[WireAlert]) -> None:
+        if resolved:
+            self._stored.update(a.labels for a in resolved)
+            self._store.save(self.url, resolved)
+
+    def _drop(self, alerts: Sequence[WireAlert]) -> None:
+        stored = [a for a in alerts if a.labels in self._stored]
+        if stored:
+            self._stored.difference_update(a.labels for a in stored)
+            self._store.remove(self.url, stored)

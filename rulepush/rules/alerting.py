@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -226,8 +227,13 @@ class AlertingRule:
         self.changed = dict(other.changed)
 
     def resume(self, alerts: Iterable[tuple[Alert, int]]) -> None:
-        """Go on with saved alerts, each with the time of the last evaluation before the restart."""
+        """Go on with saved alerts, each with the time of the last evaluation before the restart.
+
+        FIRING ones are sent at the first evaluation: what was handed to the notifier last may never have left it.
+        """
         for alert, seen_at in alerts:
+            if alert.state is AlertState.FIRING:
+                alert = replace(alert, last_sent_at=None)
             self._alerts[alert.labels] = alert
             self._saved_at[alert.labels] = seen_at
             if alert.state is not AlertState.INACTIVE:
