@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from rulepush.__main__ import _parser, main
 from rulepush.config import load_config
 from rulepush.packs import pack_directory
 
@@ -90,3 +91,21 @@ def test_the_image_copies_what_is_there_and_runs_as_nobody() -> None:
     assert "USER 10001:10001" in stages[-1]
     assert "HEALTHCHECK" in stages[-1]
     assert "tini" in stages[-1]
+
+
+def test_the_relay_accepts_its_configuration() -> None:
+    assert main(["dingtalk", "--check", "--config.file", str(NACOS / "dingtalk.yml")]) == 0
+
+
+def test_the_commands_of_the_containers_are_understood() -> None:
+    for service in _documents("compose.yaml")[0]["services"].values():
+        if service["image"].startswith("rulepush") and "command" in service:
+            assert _parser(service["command"]).parse_args(service["command"]).func
+    for name in ("kubernetes/standalone.yaml", "kubernetes/sidecar.yaml"):
+        (workload,) = (d for d in _documents(name) if d["kind"] in ("Deployment", "StatefulSet"))
+        (container,) = (c for c in workload["spec"]["template"]["spec"]["containers"] if c["name"] == "rulepush")
+        assert _parser(container["args"]).parse_args(container["args"]).func
+    words = re.search(r"^CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert words is not None
+    command = yaml.safe_load(words[1])
+    assert _parser(command).parse_args(command).func
