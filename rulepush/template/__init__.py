@@ -2,7 +2,7 @@
 
 from rulepush.template.alert import AlertTemplateData, check_alert_template, expand_alert_template, literal_queries
 from rulepush.template.limits import Limits, TemplateLimitError
-from rulepush.template.parser import TemplateSyntaxError
+from rulepush.template.pipelines import TemplateSyntaxError
 from rulepush.template.template import Template
 
 __all__ = [

@@ -25,7 +25,7 @@ from rulepush.template.nodes import (
     TemplateNode,
     WithNode,
 )
-from rulepush.template.parser import TemplateSyntaxError
+from rulepush.template.pipelines import TemplateSyntaxError
 from rulepush.template.prometheus import BOUND_NAMES, STATIC_FUNCTIONS, bound_functions
 from rulepush.template.template import Template
 from rulepush.template.values import STRING_MAP, GoMap, GoObject, GoType, Kind
