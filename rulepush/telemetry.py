@@ -1,19 +1,23 @@
-"""rulepush's own metrics, and the `/metrics` text. The only file that imports prometheus_client for serving.
+"""rulepush's own metrics, and the `/metrics` text.
 
-Numbers that other objects hold already are read when `/metrics` is asked for (`watch`), so that the code that does the
-work counts with plain integers and knows nothing of telemetry.
+Numbers that other objects hold already are read when `/metrics` is asked for, so that the code that does the work
+counts with plain integers and knows nothing of telemetry. The text is written here: it is a few lines, and
+prometheus_client would cost a sidecar more than a MiB.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from pathlib import Path
+from typing import Final
 
 from rulepush import __version__
+from rulepush.model.floats import format_float
+
+_PROC: Final = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,14 @@ class Telemetry:
     """The registry of own metrics."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
         self._metrics: list[OwnMetric] = []
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
         self.gauge(
             "rulepush_build_info",
             "Version of rulepush and of the Python that runs it; always 1.",
             lambda: [Reading((__version__, platform.python_version()), 1)],
             ("version", "python_version"),
         )
+        _process(self)
 
     def counter(
         self, name: str, text: str, read: Callable[[], Iterable[Reading]], label_names: tuple[str, ...] = ()
@@ -62,25 +64,80 @@ class Telemetry:
         """Expose a number that goes up and down."""
         self._metrics.append(OwnMetric(name, text, "gauge", label_names, read))
 
-    def describe(self) -> Iterable[Metric]:
-        """Nothing known in advance: names come with the metrics."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Called by the registry when `/metrics` is asked for."""
-        for metric in self._metrics:
-            family_type = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-            family = family_type(metric.name, metric.help, labels=metric.label_names)
-            for reading in metric.read():
-                family.add_metric(reading.labels, reading.value)
-            yield family
-
     def render(self) -> bytes:
         """The text format 0.0.4."""
-        text: bytes = generate_latest(self._registry)
-        return text
+        return "".join(line for metric in self._metrics for line in _lines(metric)).encode()
 
 
 def single(read: Callable[[], float]) -> Callable[[], Iterable[Reading]]:
     """A metric without labels from a function that gives its number."""
     return lambda: (Reading((), read()),)
+
+
+def _lines(metric: OwnMetric) -> Iterator[str]:
+    name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
+    text = metric.help.replace("\\", r"\\").replace("\n", r"\n")
+    yield f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n"
+    for reading in metric.read():
+        pairs = ",".join(f'{n}="{_escaped(v)}"' for n, v in zip(metric.label_names, reading.labels, strict=True))
+        yield (
+            f"{name}{{{pairs}}} {format_float(float(reading.value))}\n"
+            if pairs
+            else (f"{name} {format_float(float(reading.value))}\n")
+        )
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+# --- the process itself, under the names that every Prometheus client library uses
+
+
+def _process(t: Telemetry) -> None:
+    t.counter(
+        "process_cpu_seconds", "User and system CPU time spent.", _from_proc(lambda f: (f[11] + f[12]) / _ticks())
+    )
+    t.gauge("process_resident_memory_bytes", "Resident memory.", _from_proc(lambda f: f[21] * _page_size()))
+    t.gauge("process_virtual_memory_bytes", "Virtual memory.", _from_proc(lambda f: f[20]))
+    t.gauge(
+        "process_start_time_seconds",
+        "Start of the process since the Unix epoch.",
+        _from_proc(lambda f: _boot_time() + f[19] / _ticks()),
+    )
+    t.gauge("process_open_fds", "Open file descriptors.", _open_fds)
+
+
+def _from_proc(number: Callable[[list[int]], float]) -> Callable[[], Iterable[Reading]]:
+    """`number` of the fields of /proc/self/stat after the command's name; proc(5) counts the first of them as 3."""
+
+    def read() -> Iterable[Reading]:
+        try:
+            fields = (_PROC / "self/stat").read_text().rpartition(")")[2].split()
+            return (Reading((), number([int(f) if f.lstrip("-").isdigit() else 0 for f in fields])),)
+        except OSError:  # not Linux
+            return ()
+
+    return read
+
+
+def _open_fds() -> Iterable[Reading]:
+    try:
+        return (Reading((), len(os.listdir(_PROC / "self/fd"))),)
+    except OSError:
+        return ()
+
+
+def _boot_time() -> int:
+    for line in (_PROC / "stat").read_text().splitlines():
+        if line.startswith("btime "):
+            return int(line.split()[1])
+    return 0
+
+
+def _ticks() -> int:
+    return os.sysconf("SC_CLK_TCK")
+
+
+def _page_size() -> int:
+    return os.sysconf("SC_PAGE_SIZE")

@@ -68,8 +68,9 @@ def group_rows(left: LabelIndex, right: LabelIndex, on: bool, labels: tuple[str,
             keys = signatures(index, on, labels)
             sides.append(np.fromiter((codes.setdefault(k, len(codes)) for k in keys), np.intp, len(keys)))
         row = np.full(len(codes), -1, np.intp)
-        row[sides[1]] = np.arange(len(right))
-        twice = len(np.unique(sides[1])) < len(right)
+        at = np.arange(len(right))
+        row[sides[1]] = at
+        twice = bool((row[sides[1]] != at).any())
         return Groups(sides[0], sides[1], len(codes), row, twice)
 
     return recent(left, "groups", (right, on, labels), compute)
