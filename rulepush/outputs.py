@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from rulepush.clock import Clock
-from rulepush.config.sections import Config, RemoteWriteConfig
+from rulepush.config.sections import Config, PushgatewayConfig, RemoteWriteConfig
 from rulepush.exposition import Metadata
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.labels import Labels
@@ -23,14 +23,16 @@ from rulepush.storage.selection import Querier
 from rulepush.storage.table import AppendOutcome
 
 if TYPE_CHECKING:
+    from rulepush.forward.pushgateway import PushgatewayForwarder
     from rulepush.remote.sender import RemoteWriteSender
 
 ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 FLUSH_SECONDS: Final = 2.0
+METADATA_MS: Final = 60_000  # types and helps change with a release of the app: asked for this often
 
 
 @dataclass(slots=True)
-class _Running:
+class _Writing:
     sender: RemoteWriteSender
     client: httpx.AsyncClient
     external_labels: Labels
@@ -42,6 +44,19 @@ class _Running:
         self.task.cancel()
         await asyncio.wait([self.task])
         self.sender.close()
+        await self.client.aclose()
+
+
+@dataclass(slots=True)
+class _Forwarding:
+    forwarder: PushgatewayForwarder
+    client: httpx.AsyncClient
+    task: asyncio.Task[None]
+
+    async def end(self) -> None:
+        """Stop pushing. The groups stay: the next start goes on with them."""
+        self.task.cancel()
+        await asyncio.wait([self.task])
         await self.client.aclose()
 
 
@@ -61,7 +76,10 @@ class Outputs:
         self._directory = directory
         self._metadata = metadata
         self._owner: asyncio.TaskGroup | None = None
-        self._writes: dict[RemoteWriteConfig, _Running] = {}
+        self._writes: dict[RemoteWriteConfig, _Writing] = {}
+        self._forwards: dict[PushgatewayConfig, _Forwarding] = {}
+        self._known_metadata: Mapping[str, Metadata] = {}
+        self._metadata_at = 0
 
     async def run(self) -> None:
         """Own the senders until cancelled."""
@@ -84,9 +102,14 @@ class Outputs:
             await self._writes.pop(gone).end(FLUSH_SECONDS)  # first, for two queues cannot share a directory
         for write in config.remote_write:
             if write not in self._writes:
-                self._writes[write] = self._start(self._owner, write, labels)
+                self._writes[write] = self._write(self._owner, write, labels)
+        for old in [c for c in self._forwards if c not in config.pushgateways]:
+            await self._forwards.pop(old).end()
+        for gateway in config.pushgateways:
+            if gateway not in self._forwards:
+                self._forwards[gateway] = self._forward(self._owner, gateway)
 
-    def _start(self, owner: asyncio.TaskGroup, config: RemoteWriteConfig, labels: Labels) -> _Running:
+    def _write(self, owner: asyncio.TaskGroup, config: RemoteWriteConfig, labels: Labels) -> _Writing:
         from rulepush.remote.encode import Metadata as SentMetadata
         from rulepush.remote.sender import RemoteWriteSender
 
@@ -96,31 +119,55 @@ class Outputs:
         client = self._client_factory(config.http_client)
         directory = self._directory and self._directory / "remote_write" / config.name
         sender = RemoteWriteSender(config, labels, client, self._clock, directory, metadata)
-        return _Running(sender, client, labels, owner.create_task(sender.run(), name=f"remote write {config.name}"))
+        return _Writing(sender, client, labels, owner.create_task(sender.run(), name=f"remote write {config.name}"))
+
+    def _forward(self, owner: asyncio.TaskGroup, config: PushgatewayConfig) -> _Forwarding:
+        from rulepush.forward.pushgateway import PushgatewayForwarder
+
+        client = self._client_factory(config.http_client)
+        known = self._directory and self._directory / "pushgateways" / f"{config.name}.json"
+        forwarder = PushgatewayForwarder(config, client, self._clock, known)
+        return _Forwarding(forwarder, client, owner.create_task(forwarder.run(), name=f"pushgateway {config.name}"))
 
     async def aclose(self) -> None:
         """Send for a moment more and save the rest. Call it while `run` runs."""
-        running, self._writes = list(self._writes.values()), {}
-        await asyncio.gather(*(r.end(FLUSH_SECONDS) for r in running))
+        writes, self._writes = list(self._writes.values()), {}
+        forwards, self._forwards = list(self._forwards.values()), {}
+        await asyncio.gather(*(w.end(FLUSH_SECONDS) for w in writes), *(f.end() for f in forwards))
 
     @property
     def active(self) -> bool:
         """Whether anything wants samples."""
-        return bool(self._writes)
+        return bool(self._writes or self._forwards)
 
     @property
     def senders(self) -> list[RemoteWriteSender]:
         """The remote writes, for telemetry."""
         return [running.sender for running in self._writes.values()]
 
+    @property
+    def forwarders(self) -> list[PushgatewayForwarder]:
+        """The Pushgateways, for telemetry."""
+        return [running.forwarder for running in self._forwards.values()]
+
     def scraped(self, target: Target, samples: Sequence[Sample]) -> None:
         """All samples of one scrape."""
         self.offer(samples)
+        if self._forwards:
+            metadata = self._recent_metadata()
+            for running in self._forwards.values():
+                running.forwarder.offer(target.labels, samples, metadata)
 
     def offer(self, samples: Sequence[Sample]) -> None:
         """Pushed and recorded samples, and those of ALERTS."""
         for running in self._writes.values():
             running.sender.offer(samples)
+
+    def _recent_metadata(self) -> Mapping[str, Metadata]:
+        now = self._clock.now()
+        if not 0 <= now - self._metadata_at < METADATA_MS:
+            self._metadata_at, self._known_metadata = now, self._metadata()
+        return self._known_metadata
 
 
 class Tap:

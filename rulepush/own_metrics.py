@@ -11,6 +11,7 @@ from rulepush.telemetry import Reading, Telemetry, single
 
 if TYPE_CHECKING:
     from rulepush.app import App
+    from rulepush.forward.pushgateway import PushgatewayForwarder
     from rulepush.remote.sender import RemoteWriteSender
 
 Read = Callable[[], Iterable[Reading]]
@@ -186,6 +187,16 @@ def _outputs(t: Telemetry, app: App) -> None:
         each(lambda s: s.newest_sent / 1000),
         remote,
     )
+
+    def gateways(number: Callable[[PushgatewayForwarder], float]) -> Read:
+        return lambda: [Reading((forwarder.name,), number(forwarder)) for forwarder in app.outputs.forwarders]
+
+    name = ("pushgateway",)
+    t.counter("rulepush_pushgateway_pushes", "Groups pushed.", gateways(lambda f: f.counts.pushed), name)
+    t.counter("rulepush_pushgateway_deletes", "Groups deleted.", gateways(lambda f: f.counts.deleted), name)
+    t.counter("rulepush_pushgateway_retries", "Pushes tried again.", gateways(lambda f: f.counts.retried), name)
+    t.counter("rulepush_pushgateway_refused", "Pushes refused for good.", gateways(lambda f: f.counts.refused), name)
+    t.gauge("rulepush_pushgateway_groups_waiting", "Groups not delivered yet.", gateways(lambda f: f.waiting), name)
 
 
 def _configuration(t: Telemetry, app: App) -> None:
