@@ -94,10 +94,9 @@ class SeriesCache:
         try:
             read = read_body(body, lines, fmt, self._entries, self._silent, self._resolve)
         except ExpositionError as e:
-            before = sum(1 for line in lines[: e.line - 1] if line and not line.startswith(b"#"))
-            return Ingested(Counts(before), error=str(e))
+            return Ingested(self._count_failed(b"\n".join(lines[: e.line - 1]), fmt), error=str(e))
         except ScrapeError as e:
-            return Ingested(Counts(), error=str(e))
+            return Ingested(self._count_failed(body, fmt), error=str(e))
         return self._take(read, lines, ts)
 
     def end(self, ts: int) -> int:
@@ -124,6 +123,20 @@ class SeriesCache:
         self._format, self._epoch = fmt, self._head.epoch
         self._seen = frozenset(self._entries)
         self._entries, self._silent, self._plan, self._passing = {}, {}, None, []
+
+    def _count_failed(self, good: bytes, fmt: Format) -> Counts:
+        """What Prometheus reports of a body that it gave up: the lines before, and the one that broke a limit."""
+        if fmt is Format.OPENMETRICS:
+            good = good.rstrip(b"\n").removesuffix(b"# EOF").rstrip(b"\n")
+            good = (good + b"\n" if good else good) + b"# EOF\n"
+        scraped = post = 0
+        try:
+            for sample in parse_body(good, fmt).samples:
+                scraped += 1
+                post += self._resolve(sample) is not Verdict.DROPPED
+        except (ExpositionError, ScrapeError):
+            pass
+        return Counts(scraped, post)
 
     def _resolve(self, sample: ParsedSample) -> Entry:
         """What a line that was not seen before means. Raises ScrapeError at a limit."""

@@ -100,7 +100,7 @@ def test_nothing_of_a_body_that_does_not_parse_is_kept(first: bytes) -> None:
     before = s.rows()
     done = s.take(b"good 1\nb x\n")
     assert done.error.startswith("line 2: strconv.ParseFloat")
-    assert done.counts == Counts(scraped=1)
+    assert done.counts == Counts(scraped=1, post_relabel=1)
     assert s.rows() == before
 
 
@@ -195,7 +195,9 @@ def test_relabelling_the_name_away_fails_the_scrape() -> None:
 def test_a_limit_fails_the_whole_scrape(rules: SampleRules, error: str) -> None:
     s = Scraped(rules)
     for _ in range(2):
-        assert s.take(b'a{long_name="1234"} 1\nb 1\n').error == error
+        done = s.take(b'b 1\na{long_name="1234"} 1\n')
+        assert done.error == error
+        assert done.counts == Counts(2, 2 if rules.sample_limit else 1)
     assert s.rows() == {}
 
 
@@ -234,6 +236,8 @@ def test_openmetrics_with_exemplars_and_timestamps() -> None:
         assert not s.take(body % (i, i)).error
     assert s.rows() == {'a_total{x="1"}': [0.0, 1.0, 2.0], "b": [1.0], "c": [0.0, 1.0, 2.0]}
     assert s.take(b'a_total{x="1"} 1 # {t="x"} x 2.5\n# EOF\n').error
+    broken = s.take(b"b 1\nc x\n# EOF\n")
+    assert (broken.error[:7], broken.counts) == ("line 2:", Counts(1, 1))
     assert s.take(b'a_total{x="1"} 1\n').error == "line 2: data does not end with # EOF"
     assert s.take(b"c 1\n# EOF\nc 1\n# EOF\n").error == "line 2: unexpected data after # EOF"
     assert s.take(b"c 1\n\n# EOF\n").error
