@@ -10,29 +10,17 @@ import numpy as np
 from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import INSTANCE, JOB, METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.matcher import Matcher
 from rulepush.promql import ast
 from rulepush.promql.binary import stack_steps
 from rulepush.promql.evaluation import Evaluation
 from rulepush.promql.printer import labels_text
+from rulepush.promql.query import info_name_matchers
 from rulepush.promql.selectors import newest
 from rulepush.promql.values import Vector
 from rulepush.storage.selection import Selection
 
 _IDENTIFYING: Final = (INSTANCE, JOB)
-_TARGET_INFO: Final = Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info")
-_ANY_INFO: Final = Matcher(METRIC_NAME, MatchOp.REGEX, ".+_info")
-_POSITIVE: Final = (MatchOp.EQUAL, MatchOp.REGEX)
-
-
-def info_name_matchers(selector: ast.VectorSelector | None) -> tuple[Matcher, ...]:
-    """Which metrics are info metrics: target_info, or what the second argument says of `__name__`."""
-    given = [] if selector is None else [m for m in selector.matchers if m.name == METRIC_NAME]
-    if not given:
-        return (_TARGET_INFO,)
-    if not any(m.op in _POSITIVE for m in given):
-        return (*given, _ANY_INFO)
-    return tuple(given)
 
 
 def enrich(node: ast.Call, base: Vector, ev: Evaluation) -> Vector:

@@ -8,13 +8,16 @@ from functools import cached_property
 from typing import Final
 
 from rulepush.errors import ParseError
-from rulepush.model.matcher import Matcher
+from rulepush.model.labels import METRIC_NAME
+from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import ast
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.parse import parse
 from rulepush.promql.valuetype import ValueType
 
 DEFAULT_LOOKBACK_MS: Final = 300_000
+_TARGET_INFO: Final = Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info")
+_ANY_INFO: Final = Matcher(METRIC_NAME, MatchOp.REGEX, ".+_info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,15 @@ def _use(
 
 
 def _info_matchers(args: tuple[ast.Node, ...]) -> tuple[Matcher, ...]:
-    from rulepush.promql.info import info_name_matchers
-
     selector = args[1] if len(args) > 1 else None
     return info_name_matchers(selector if isinstance(selector, ast.VectorSelector) else None)
+
+
+def info_name_matchers(selector: ast.VectorSelector | None) -> tuple[Matcher, ...]:
+    """Which metrics are info metrics to info(): target_info, or what its second argument says of `__name__`."""
+    given = [] if selector is None else [m for m in selector.matchers if m.name == METRIC_NAME]
+    if not given:
+        return (_TARGET_INFO,)
+    if not any(m.op in (MatchOp.EQUAL, MatchOp.REGEX) for m in given):
+        return (*given, _ANY_INFO)
+    return tuple(given)
