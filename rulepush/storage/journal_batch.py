@@ -67,7 +67,10 @@ class Columns:
     @classmethod
     def concat(cls, parts: Iterable[Columns]) -> Columns:
         """All of them."""
-        found = [*parts, _NOTHING]
+        found = list(parts)
+        if len(found) == 1:
+            return found[0]
+        found.append(_NOTHING)
         return cls(
             np.concatenate([p.ids for p in found]),
             np.concatenate([p.times for p in found]),
@@ -150,8 +153,13 @@ class Pending:
         chunks = self._chunks.get(life)
         if chunks:
             ids = np.concatenate([ids for ids, _, _ in chunks])
-            times = np.repeat([ts for _, ts, _ in chunks], [len(ids) for ids, _, _ in chunks])
-            yield Columns(ids, times, np.concatenate([values for _, _, values in chunks]))
+            values = np.concatenate([values for _, _, values in chunks])
+            first = chunks[0][1]
+            if all(ts == first for _, ts, _ in chunks):
+                yield Columns(ids, np.full(len(ids), first), values)
+            else:
+                times = np.repeat([ts for _, ts, _ in chunks], [len(ids) for ids, _, _ in chunks])
+                yield Columns(ids, times, values)
 
     def _of_singles(self, life: int) -> Iterable[Columns]:
         single = self._single.get(life)
