@@ -1,18 +1,16 @@
-"""The HTTP server: routes in, a listening socket, credentials at the door. The only file that imports uvicorn."""
+"""The HTTP server: routes in, a listening socket, credentials at the door."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rulepush.errors import RulepushError
 from rulepush.web.answers import ApiError, ErrorType, failure
+from rulepush.web.http11 import HttpServer
 
 log = logging.getLogger("rulepush.web")
 
@@ -78,40 +77,11 @@ def bind(address: str) -> socket.socket:
         raise RulepushError(f"cannot listen on {address}: {e.strerror or e}") from None
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave the signals to the application."""
-        yield
-
-
-class WebServer:
+class WebServer(HttpServer):
     """Serves an app on a socket until it is stopped."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket, door: Door):
-        self._listener = listener
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            ws="none",
-            http="h11",
-            loop="none",
-        )
-        config.load()
-        config.ssl = door.tls
-        self._server = _Server(config)
-
-    async def run(self) -> None:
-        """Serve; returns after `stop`."""
-        await self._server.serve(sockets=[self._listener])
-
-    def stop(self) -> None:
-        """Ask `run` to finish what is under way, at most SHUTDOWN_SECONDS, and return."""
-        self._server.should_exit = True
+        super().__init__(app, listener, door.tls, SHUTDOWN_SECONDS)
 
 
 class _BasicAuth:
