@@ -3,7 +3,7 @@
     fake = FakeNacos(version="2.4")
     fake.body(ts)              # bytes, a pure function of the attributes and the time
     fake.push_failures += 20   # break something, and later put it back
-    httpx.ASGITransport(fake.app)  # or WebServer, as in `main`
+    uvicorn.run(fake.app)      # or httpx.ASGITransport(fake.app)
 
     python3 -m rulepush.demo.fake_nacos --port 8848     # to try things without a Nacos
 
@@ -14,8 +14,6 @@ something alive. Only what the attributes below say goes wrong.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import math
 from collections.abc import Callable, Coroutine
 from typing import Final
@@ -27,7 +25,6 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock, SystemClock
 from rulepush.demo.nacos_body import NacosReadings, render
-from rulepush.web.server import Door, WebServer, bind
 
 METRICS_PATH: Final = "/nacos/actuator/prometheus"
 CONTENT_TYPE: Final = "text/plain;version=0.0.4;charset=utf-8"
@@ -240,14 +237,15 @@ def _not_found(path: str) -> JSONResponse:
 
 def main(argv: list[str] | None = None) -> None:
     """Serve one on loopback until interrupted."""
+    import uvicorn
+
     parser = argparse.ArgumentParser(prog="python3 -m rulepush.demo.fake_nacos", description="a simulated Nacos server")
     parser.add_argument("--port", type=int, default=8848)
     parser.add_argument("--release", default="2.4.3", help="which Nacos to look like: 1.4, 2.0, 2.2, 2.4.3, 3.0.1 ...")
     args = parser.parse_args(argv)
     fake = FakeNacos(args.release, members=(f"127.0.0.1:{args.port}",))
     print(f"a simulated Nacos {args.release} serves http://127.0.0.1:{args.port}{METRICS_PATH}", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(WebServer(fake.app, bind(f"127.0.0.1:{args.port}"), Door()).run())
+    uvicorn.run(fake.app, host="127.0.0.1", port=args.port, log_level="warning")
 
 
 if __name__ == "__main__":

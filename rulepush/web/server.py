@@ -1,16 +1,18 @@
-"""The HTTP server: routes in, a listening socket, credentials at the door."""
+"""The HTTP server: routes in, a listening socket, credentials at the door. The only file that imports uvicorn."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +22,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rulepush.errors import RulepushError
 from rulepush.web.answers import ApiError, ErrorType, failure
-from rulepush.web.http11 import HttpServer
 
 log = logging.getLogger("rulepush.web")
 
@@ -77,11 +78,40 @@ def bind(address: str) -> socket.socket:
         raise RulepushError(f"cannot listen on {address}: {e.strerror or e}") from None
 
 
-class WebServer(HttpServer):
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals to the application."""
+        yield
+
+
+class WebServer:
     """Serves an app on a socket until it is stopped."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket, door: Door):
-        super().__init__(app, listener, door.tls, SHUTDOWN_SECONDS)
+        self._listener = listener
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            ws="none",
+            http="h11",
+            loop="none",
+        )
+        config.load()
+        config.ssl = door.tls
+        self._server = _Server(config)
+
+    async def run(self) -> None:
+        """Serve; returns after `stop`."""
+        await self._server.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """Ask `run` to finish what is under way, at most SHUTDOWN_SECONDS, and return."""
+        self._server.should_exit = True
 
 
 class _BasicAuth:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import uvicorn
 from starlette.applications import Starlette
 
 from rulepush.clock import SystemClock
@@ -18,7 +18,7 @@ from rulepush.push.group import PushedGroup
 from rulepush.push.groups import PushedGroups
 from rulepush.push.http import push_routes
 from rulepush.push.url import GroupKey
-from rulepush.web.server import Door, WebServer, bind
+from tests.servers import wait_for
 
 
 class MemoryStore:
@@ -53,14 +53,13 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     groups = PushedGroups(MemoryStore())
     app = Starlette(routes=push_routes(groups, SystemClock()))
-    listener = bind("127.0.0.1:0")
-    server = WebServer(app, listener, Door())
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(server.run()), daemon=True)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        yield Receiver(f"http://127.0.0.1:{listener.getsockname()[1]}", groups)
+        wait_for("uvicorn", lambda: server.started or None)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield Receiver(f"http://127.0.0.1:{port}", groups)
     finally:
-        loop.call_soon_threadsafe(server.stop)
+        server.should_exit = True
         thread.join(10)
-        loop.close()
