@@ -16,8 +16,13 @@ import httpx
 from rulepush.errors import ScrapeError
 from rulepush.model.floats import format_float
 
-# Without body_size_limit a target may still not exhaust the memory: far above any real exposition.
-HARD_BODY_LIMIT: Final = 256 << 20
+# Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size, and
+# more for each line than for its bytes; what has lines without an end is no exposition.
+DEFAULT_BODY_LIMIT: Final = 64 << 20
+_BYTES_A_LINE: Final = 128
+_LINES_ALWAYS: Final = 100_000
+_LONGEST_LINE: Final = 1 << 20
+_UNPACKED_AT_ONCE: Final = 1 << 18
 _MAX_REDIRECTS: Final = 10
 _GZIP: Final = 31  # zlib's wbits for a gzip header
 
@@ -64,10 +69,10 @@ class Fetcher:
         body_size_limit: int = 0,
         deadline: Deadline = asyncio.timeout,
     ):
-        """`body_size_limit` in decompressed bytes, 0 for none. `deadline` raises TimeoutError in its block."""
+        """`body_size_limit` in decompressed bytes, 0 for the default. `deadline` raises TimeoutError in its block."""
         self._client = client
         self._headers = {"Accept": accept, "Accept-Encoding": "gzip" if compression else "identity"}
-        self._limit = min(body_size_limit or HARD_BODY_LIMIT, HARD_BODY_LIMIT)
+        self._limit = body_size_limit or DEFAULT_BODY_LIMIT
         self._deadline = deadline
 
     async def fetch(self, url: str, timeout_ms: int) -> Fetched:
@@ -107,25 +112,18 @@ class Fetcher:
         content_type = response.headers.get("Content-Type", "")
         if response.headers.get("Content-Encoding", "").strip().lower() == "gzip":
             return Fetched(await self._gunzip(response), content_type)
-        parts, size = [], 0
+        received = _Received(self._limit)
         async for part in _raw(response):
-            size += len(part)
-            if size > self._limit:
-                raise ScrapeError("body size limit exceeded")
-            parts.append(part)
-        return Fetched(b"".join(parts), content_type)
+            received.add(part)
+        return Fetched(received.body(), content_type)
 
     async def _gunzip(self, response: httpx.Response) -> bytes:
         """Decompress as it comes, and stop at the limit: a small body may unpack to an enormous one."""
-        unpacker, parts, size = zlib.decompressobj(_GZIP), [], 0
+        unpacker, received = zlib.decompressobj(_GZIP), _Received(self._limit)
         try:
             async for part in _raw(response):
                 while part:
-                    got = unpacker.decompress(part, self._limit + 1 - size)
-                    size += len(got)
-                    if size > self._limit:
-                        raise ScrapeError("body size limit exceeded")
-                    parts.append(got)
+                    received.add(unpacker.decompress(part, _UNPACKED_AT_ONCE))
                     part = unpacker.unconsumed_tail
                     if unpacker.eof and unpacker.unused_data:  # gzip members may follow each other
                         part, unpacker = unpacker.unused_data, zlib.decompressobj(_GZIP)
@@ -133,7 +131,36 @@ class Fetcher:
             raise ScrapeError(f"gzip: {e}") from None
         if not unpacker.eof:
             raise ScrapeError("unexpected EOF")
-        return b"".join(parts)
+        return received.body()
+
+
+class _Received:
+    """What has come of a body, held to its limits."""
+
+    def __init__(self, limit: int):
+        """`limit` in bytes."""
+        self._limit = limit
+        self._most_lines = max(_LINES_ALWAYS, limit // _BYTES_A_LINE)
+        self._parts: list[bytes] = []
+        self._size = self._lines = self._since_newline = 0
+
+    def add(self, part: bytes) -> None:
+        """Raises ScrapeError at a limit."""
+        self._size += len(part)
+        if self._size > self._limit:
+            raise ScrapeError("body size limit exceeded")
+        newlines = part.count(b"\n")
+        self._lines += newlines
+        if self._lines > self._most_lines:
+            raise ScrapeError(f"body size limit exceeded: more than {self._most_lines} lines")
+        self._since_newline = len(part) - part.rfind(b"\n") - 1 if newlines else self._since_newline + len(part)
+        if self._since_newline > _LONGEST_LINE:
+            raise ScrapeError(f"body size limit exceeded: a line of more than {_LONGEST_LINE >> 20} MiB")
+        self._parts.append(part)
+
+    def body(self) -> bytes:
+        """All of it."""
+        return b"".join(self._parts)
 
 
 def _raw(response: httpx.Response) -> httpx.AsyncByteStream:

@@ -88,6 +88,17 @@ def test_the_body_limit_counts_decompressed_bytes_and_stops_early() -> None:
     assert fetch(lambda _: httpx.Response(200, content=b"x" * 1000), limit=1000).body == b"x" * 1000
 
 
+def test_lines_are_limited_too_for_each_costs_more_than_its_bytes() -> None:
+    for what, part, times in (("524288 lines", b"\n" * 1000, 600), ("1 MiB", b'a{b="' + b"x" * 1000, 1100)):
+        for encoding in ({}, {"Content-Encoding": "gzip"}):
+            body = part * times
+            stream = Stream(gzip.compress(body) if encoding else part, 1 if encoding else times)
+            with pytest.raises(ScrapeError, match=f"^body size limit exceeded: .*more than {what}"):
+                fetch(lambda _, s=stream, e=encoding: httpx.Response(200, stream=s, headers=e))  # type: ignore[misc]
+    large = b"a 1\n" * 600_000
+    assert fetch(lambda _: httpx.Response(200, stream=Stream(large, 1)), limit=100 << 20).body == large
+
+
 def test_anything_but_200_is_an_error() -> None:
     with pytest.raises(ScrapeError, match=r"^server returned HTTP status 404 Not Found$"):
         fetch(lambda _: httpx.Response(404))
