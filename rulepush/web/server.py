@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import contextlib
@@ -79,10 +80,20 @@ def bind(address: str) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
+    """uvicorn without its rule over the process: it takes no signals, and an idle sidecar sleeps."""
+
+    def __init__(self, config: uvicorn.Config):
+        super().__init__(config)
+        self.stopped = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Leave the signals to the application."""
         yield
+
+    async def main_loop(self) -> None:
+        # uvicorn would look ten times a second whether to stop, and renew a Date header.
+        await self.on_tick(0)
+        await self.stopped.wait()
 
 
 class WebServer:
@@ -96,6 +107,7 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             ws="none",
             http="h11",
@@ -112,6 +124,7 @@ class WebServer:
     def stop(self) -> None:
         """Ask `run` to finish what is under way, at most SHUTDOWN_SECONDS, and return."""
         self._server.should_exit = True
+        self._server.stopped.set()
 
 
 class _BasicAuth:
