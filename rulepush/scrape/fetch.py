@@ -16,8 +16,8 @@ import httpx
 from rulepush.errors import ScrapeError
 from rulepush.model.floats import format_float
 
-# Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size, and
-# more for each line than for its bytes; what has lines without an end is no exposition.
+# Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size,
+# and more for each line than for its bytes; a line without an end is no exposition.
 DEFAULT_BODY_LIMIT: Final = 64 << 20
 _BYTES_A_LINE: Final = 128
 _LINES_ALWAYS: Final = 100_000
