@@ -47,6 +47,7 @@ from rulepush.storage.database import Database
 from rulepush.storage.head import Head
 from rulepush.storage.journal import SCHEMA as JOURNAL_SCHEMA
 from rulepush.storage.journal import SampleJournal
+from rulepush.storage.lock import DirectoryLock
 from rulepush.telemetry import Telemetry
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.server import Door, WebServer, bind, build_app
@@ -90,11 +91,10 @@ class App:
         self.started_at = self.clock.now()
         self.plan: Plan = load_plan(options.config_file, options.lookback_delta_ms)
         self._door = _door(options.web_config_file)
+        self.databases = _Databases(options.storage_path)
         self._listener = bind(options.listen_address)
         self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
         self.last_reload_ok, self.last_reload_at = True, self.started_at
-        self.databases = _Databases(options.storage_path)
-
         self.tally = Tally()
         self._env = Environment(self.clock, self.tally, f"rulepush/{__version__}")
         self.head = Head(self.plan.demand)
@@ -346,6 +346,8 @@ class _Databases:
     """The SQLite files of the state directory; in memory without one."""
 
     def __init__(self, directory: Path | None):
+        """Raises StorageError when another process uses the directory."""
+        self._lock = DirectoryLock(directory) if directory else None
         self.states = Database(directory and directory / "alerts.db", STATES_SCHEMA)
         self.undelivered = Database(directory and directory / "undelivered.db", UNDELIVERED_SCHEMA)
         self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True) if directory else None
@@ -357,6 +359,8 @@ class _Databases:
     def close(self) -> None:
         for database in self.all():
             database.close()
+        if self._lock is not None:
+            self._lock.release()
 
 
 def _door(path: str) -> Door:
