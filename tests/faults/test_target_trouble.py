@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving, reply
 from tests.faults.recording import RecordingAlertmanager
-from tests.faults.scene import Scene, job, memory_peak_mb, section
+from tests.faults.scene import RULES, Scene, job, memory_peak_mb, section
 from tests.harness import Target
 from tests.servers import wait_for
 
@@ -122,7 +122,8 @@ def test_a_target_that_fails_is_down_with_a_reason_and_the_healthy_one_alerts_in
     bad = {name: serve(fault) for name, fault in FAULTS.items()}
     app, alertmanager = Target(), RecordingAlertmanager()
     addresses = [app.address, *(b.address for b in bad.values())]
-    scene = Scene(tmp_path, [job("app", addresses)], [section([alertmanager.address])])
+    rules = RULES + "  - {record: keeps, expr: up}\n"
+    scene = Scene(tmp_path, [job("app", addresses)], [section([alertmanager.address])], rules)
     with scene.rulepush() as server:
         wait_for("every scrape", lambda: all(t["health"] != "unknown" for t in scene.targets().values()))
         targets = scene.targets()
