@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, NoReturn
 
 from rulepush import __version__
 from rulepush.errors import RulepushError
@@ -46,7 +48,13 @@ GROUPS: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(words).parse_args(words)
+    parser, chosen = _parsers(words)
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        chosen.refuse(unknown)
     try:
         code: int = args.func(args)
     except RulepushError as e:
@@ -61,8 +69,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """Takes no abbreviated flags, so that one that is added later changes no command line; its errors say what may
+    have been meant."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Exit code 2."""
+        choice = re.match(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if choice is not None:
+            message += _did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+        super().error(message)
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """These words mean nothing here."""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        told = [word + _did_you_mean(word.partition("=")[0], flags) for word in unknown]
+        self.error(f"unrecognized arguments: {' '.join(told)}")
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _parsers(words: Sequence[str]) -> tuple[_Parser, _Parser]:
+    """The parser of all words, and that of the command they begin with."""
+    parser = chosen = _Parser(
         prog="rulepush",
         description="Scrapes pull-only apps, evaluates Prometheus alerting rules in memory, "
         "pushes firing and resolved alerts to Alertmanager.",
@@ -70,21 +105,26 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rulepush, version {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module, text) in COMMANDS.items():
-        _add(commands, name, module, text, chosen=words[:1] == [name])
+        if words[:1] == [name]:
+            chosen = _loaded(commands, name, module)
+        else:
+            commands.add_parser(name, help=text)
     for group, (text, members) in GROUPS.items():
         sub = commands.add_parser(group, help=text, description=text).add_subparsers(metavar="WHAT", required=True)
         for name, (module, member_text) in members.items():
-            _add(sub, name, module, member_text, chosen=words[:2] == [group, name])
-    return parser
+            if words[:2] == [group, name]:
+                chosen = _loaded(sub, name, module)
+            else:
+                sub.add_parser(name, help=member_text)
+    return parser, chosen
 
 
-def _add(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, module: str, text: str, chosen: bool
-) -> None:
-    if chosen:
-        importlib.import_module(module).add_parser(subparsers)
-    else:
-        subparsers.add_parser(name, help=text)
+def _loaded(subparsers: argparse._SubParsersAction[Any], name: str, module: str) -> _Parser:
+    """Import a command and let it add its parser."""
+    importlib.import_module(module).add_parser(subparsers)
+    made = subparsers.choices[name]
+    assert isinstance(made, _Parser)
+    return made
 
 
 if __name__ == "__main__":

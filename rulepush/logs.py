@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import Final
-
-from rulepush.model.timestamps import format_rfc3339
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _LEVEL_NAMES: Final = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
@@ -28,7 +27,7 @@ class JsonFormatter(logging.Formatter):
 
 def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, str]:
     fields = {
-        "time": format_rfc3339(int(record.created * 1000)),
+        "time": _time(record.created),
         "level": _LEVEL_NAMES.get(record.levelno, record.levelname),
         "component": record.name.removeprefix("rulepush."),
         "msg": record.getMessage(),
@@ -36,6 +35,12 @@ def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str
     if record.exc_info:
         fields["err"] = formatter.formatException(record.exc_info)
     return fields
+
+
+def _time(seconds: float) -> str:
+    """RFC 3339 with three decimals always, so that lines are aligned and sort as text."""
+    ms = int(seconds * 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}Z"
 
 
 def _logfmt_value(value: str) -> str:

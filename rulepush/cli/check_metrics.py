@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog="exit code 0: it can be scraped; 1: it cannot; 3: advice on names, with --lint-fatal",
     )
     p.add_argument("--url", help="fetch the body from here instead of standard input")
-    p.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="for --url (default: 10)")
+    p.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for --url (default: 10)")
     p.add_argument(
         "--format",
         choices=["auto", "text", "openmetrics"],
@@ -40,6 +40,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     p.add_argument("--lint", choices=["all", "none"], default="all", help="advice on metric names (default: all)")
     p.add_argument("--lint-fatal", action="store_true", help="exit with code 3 when there is advice")
     p.set_defaults(func=run)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ssl
 import sys
 from pathlib import Path
 
-import httpx
-
 from rulepush import __version__
 from rulepush.clock import SystemClock
-from rulepush.errors import PushError
+from rulepush.errors import PushError, RulepushError
+from rulepush.http_client.build import build_client
+from rulepush.http_client.config import HTTPClientConfig, ProxyConfig, TLSConfig, header_fault
+from rulepush.http_client.tls import client_context
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import JOB, is_legacy_label_name
 from rulepush.push.client import PushRequest, push
@@ -53,25 +53,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Read the metrics, push, say what went wrong."""
+    tls = TLSConfig(ca_file=args.ca_file or "")
     try:
         request = build_request(args)
-        verify = ssl.create_default_context(cafile=args.ca_file) if args.ca_file else None
-    except (PushError, OSError) as e:
+        if args.ca_file:
+            client_context(tls)  # a bad file is no reason to try again
+    except (RulepushError, OSError) as e:
         print(f"rulepush push: {e}", file=sys.stderr)
         return 1
-    return asyncio.run(_push(request, verify, args.timeout, args.retries))
+    # As curl does it: proxies of the environment are taken, redirects are not.
+    config = HTTPClientConfig(tls=tls, proxy=ProxyConfig(from_environment=True), follow_redirects=False)
+    return asyncio.run(_push(request, config, args.retries))
 
 
-async def _push(request: PushRequest, verify: ssl.SSLContext | None, timeout: float, retries: int) -> int:
+async def _push(request: PushRequest, config: HTTPClientConfig, retries: int) -> int:
     def tell(reason: str, pause: float) -> None:
         print(f"rulepush push: {reason}; again in {pause:.1f}s", file=sys.stderr)
 
-    secure = request.url.startswith("https:")
-    async with httpx.AsyncClient(
-        timeout=timeout,
-        headers={"User-Agent": f"rulepush/{__version__}"},
-        verify=(verify or ssl.create_default_context()) if secure else False,  # reading all CAs takes 20 ms and 10 MB
-    ) as client:
+    async with build_client(config, f"rulepush/{__version__}") as client:
         try:
             await push(client, request, SystemClock(), retries, tell)
         except PushError as e:
@@ -85,8 +84,8 @@ def build_request(args: argparse.Namespace) -> PushRequest:
     headers = {}
     for header in args.header:
         name, colon, value = header.partition(":")
-        if not colon or not name.strip():
-            raise PushError(400, f"--header {header!r}: expected NAME: VALUE")
+        if not colon or header_fault(name.strip(), value):
+            raise PushError(400, f"--header: expected NAME: VALUE on one line, the name was {name!r}")
         headers[name.strip()] = value.strip()
     if args.ttl is not None:
         try:
@@ -99,7 +98,7 @@ def build_request(args: argparse.Namespace) -> PushRequest:
     body = b""
     if args.method != "delete":
         body = sys.stdin.buffer.read() if args.file == "-" else Path(args.file).read_bytes()
-    return PushRequest(args.url, grouping_key(args.job, args.label), args.method.upper(), body, headers)
+    return PushRequest(args.url, grouping_key(args.job, args.label), args.method.upper(), body, headers, args.timeout)
 
 
 def grouping_key(job: str, labels: list[str]) -> GroupKey:

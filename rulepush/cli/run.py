@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from rulepush import __version__
 from rulepush.app import App, RunOptions
 from rulepush.errors import RulepushError
 from rulepush.logs import LEVELS, setup_logging
-from rulepush.model.durations import parse_duration
+from rulepush.model.durations import format_duration, parse_duration
+from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 
 log = logging.getLogger("rulepush.main")
 
@@ -29,8 +31,19 @@ _WITHOUT_EFFECT: Final = frozenset(
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Prometheus' flag names."""
-    p = subparsers.add_parser("run", help="scrape, evaluate rules, push alerts", description=__doc__)
-    p.add_argument("--config.file", dest="config_file", default="prometheus.yml", metavar="FILE")
+    p = subparsers.add_parser(
+        "run",
+        help="scrape, evaluate rules, push alerts",
+        description=__doc__,
+        usage="rulepush run [--config.file FILE] [--storage.path DIR] [FLAG ...]",
+    )
+    p.add_argument(
+        "--config.file",
+        dest="config_file",
+        default="prometheus.yml",
+        metavar="FILE",
+        help="the configuration, in Prometheus' format (%(default)s)",
+    )
     p.add_argument(
         "--storage.path",
         dest="storage_path",
@@ -38,7 +51,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DIR",
         help="where alert states, undelivered resolutions and samples survive a restart; without it they do not",
     )
-    p.add_argument("--web.listen-address", dest="listen_address", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
+    p.add_argument(
+        "--web.listen-address",
+        dest="listen_address",
+        default=DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help="where to serve the API and the pages; without a host on all addresses (%(default)s)",
+    )
     p.add_argument(
         "--web.external-url", dest="external_url", default="", metavar="URL", help="as others reach this one"
     )
@@ -46,7 +65,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     p.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="POST /-/reload, /-/quit"
     )
-    p.add_argument("--web.enable-remote-write-receiver", dest="enable_remote_write", action="store_true")
+    p.add_argument(
+        "--web.enable-remote-write-receiver", dest="enable_remote_write", action="store_true", help="POST /api/v1/write"
+    )
     p.add_argument("--web.enable-push-receiver", dest="enable_push", action="store_true", help="as a Pushgateway")
     _duration(p, "--rules.alert.resend-delay", "resend_delay", "1m", "least time between sending an alert again")
     _duration(
@@ -55,11 +76,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _duration(p, "--rules.alert.for-grace-period", "grace_period", "10m", "least time to firing after a restart")
     _duration(p, "--query.lookback-delta", "lookback_delta", "5m", "how far back an instant selector looks")
     _duration(p, "--query.timeout", "query_timeout", "2m", "longest time of one query")
-    p.add_argument("--query.max-samples", dest="max_samples", type=int, default=50_000_000, metavar="N")
-    p.add_argument("--enable-feature", dest="features", action="append", default=[], metavar="NAME[,NAME]")
-    p.add_argument("--log.level", dest="log_level", choices=sorted(LEVELS), default="info")
-    p.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt")
-    p.set_defaults(func=run)
+    p.add_argument(
+        "--query.max-samples",
+        dest="max_samples",
+        type=_count,
+        default=50_000_000,
+        metavar="N",
+        help="most samples that one query may load (%(default)d)",
+    )
+    p.add_argument(
+        "--enable-feature",
+        dest="features",
+        action="append",
+        default=[],
+        metavar="NAME[,NAME]",
+        help=", ".join(sorted(FEATURES)),
+    )
+    p.add_argument("--log.level", dest="log_level", choices=list(LEVELS), default="info", help="default: %(default)s")
+    p.add_argument(
+        "--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt", help="default: %(default)s"
+    )
+    p.set_defaults(func=run, shown_flags=partial(_shown_flags, p))
 
 
 def _duration(p: argparse.ArgumentParser, flag: str, dest: str, default: str, text: str) -> None:
@@ -71,6 +108,32 @@ def _duration_ms(text: str) -> int:
         return parse_duration(text)
     except ValueError as e:
         raise argparse.ArgumentTypeError(str(e)) from None
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _shown_flags(p: argparse.ArgumentParser, args: argparse.Namespace) -> dict[str, str]:
+    """The flags as `/api/v1/status/flags` shows them: by name without dashes, in Prometheus' notation."""
+    shown = {}
+    for action in p._actions:
+        value = getattr(args, action.dest, None)
+        if not action.option_strings or action.dest == "help":
+            continue
+        if isinstance(value, bool):
+            text = "true" if value else "false"
+        elif isinstance(value, list):
+            text = ",".join(value)
+        elif action.type is _duration_ms:
+            text = format_duration(value or 0)
+        else:
+            text = "" if value is None else str(value)
+        shown[action.option_strings[-1].removeprefix("--")] = text
+    return shown
 
 
 def run(args: argparse.Namespace) -> int:
@@ -98,11 +161,11 @@ def _options(args: argparse.Namespace) -> RunOptions:
         resend_delay_ms=args.resend_delay,
         outage_tolerance_ms=args.outage_tolerance,
         grace_period_ms=args.grace_period,
-        lookback_delta_ms=args.lookback_delta,
+        lookback_delta_ms=args.lookback_delta or DEFAULT_LOOKBACK_MS,  # Prometheus takes 0 for the default, too
         query_timeout_ms=args.query_timeout,
         max_samples=args.max_samples,
         features=_features(args.features),
-        flags={name.replace("_", "-"): str(value) for name, value in vars(args).items() if name != "func"},
+        flags=args.shown_flags(args),
     )
 
 
@@ -118,11 +181,12 @@ def _features(values: list[str]) -> frozenset[str]:
 def _external_url(url: str, listen_address: str) -> str:
     """As Prometheus: without one, this host's name and the port that is listened on. No slash at the end."""
     if not url:
-        return f"http://{socket.gethostname()}:{listen_address.rpartition(':')[2]}"
+        port = listen_address.rpartition(":")[2]
+        return "" if port == "0" else f"http://{socket.gethostname()}:{port}"  # "": the app knows which port it got
     if "://" not in url:
         url = f"http://{url}"
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
         raise RulepushError(f"--web.external-url: {url!r} is not a URL such as https://host/path")
     return url.rstrip("/")
 

@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             text = Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as e:
-            print(f"{file}: {e}", file=sys.stderr)
+            reason = f"cannot be read: {e.strerror}" if isinstance(e, OSError) else "is not valid UTF-8"
+            print(f"{file}: {reason}", file=sys.stderr)
             totals[Outcome.FAILED] += 1
             continue
         for result in run_script(text):

@@ -31,4 +31,4 @@ def test_logfmt_quotes_what_needs_it() -> None:
 @freeze_time("2026-11-21T03:04:05Z")
 def test_json_has_the_same_keys() -> None:
     fields = json.loads(JsonFormatter().format(record("坏了")))
-    assert fields == {"time": "2026-11-21T03:04:05Z", "level": "INFO", "component": "rules", "msg": "坏了"}
+    assert fields == {"time": "2026-11-21T03:04:05.000Z", "level": "INFO", "component": "rules", "msg": "坏了"}
