@@ -17,9 +17,10 @@ from rulepush.config.sections import (
 from rulepush.config.yaml_nodes import MapReader
 from rulepush.discovery.relabel import read_relabel_configs
 from rulepush.errors import RegexError
-from rulepush.http_client.config import read_http_client
+from rulepush.http_client.config import check_header, read_http_client
 from rulepush.model.labels import is_legacy_label_name
 from rulepush.model.regex import compile_regex
+from rulepush.model.secret import Secret
 
 _NOT_FOR_HEADERS: Final = frozenset(
     [
@@ -41,6 +42,8 @@ _NOT_FOR_HEADERS: Final = frozenset(
     ]
 )
 
+_LONGEST_NAME: Final = 200  # bytes; file systems take 255
+
 
 def read_remote_writes(m: MapReader) -> tuple[RemoteWriteConfig, ...]:
     """Read `remote_write`; names must be unique."""
@@ -60,13 +63,14 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
         m.problem("url for remote_write is empty", None)
     url = m.url("url")
     headers = m.text_map("headers")
-    for name in headers:
+    for name, value in headers.items():
         if name.lower() in _NOT_FOR_HEADERS:
             m.problem(f"{name} is a reserved header. It must not be changed", "headers")
+        check_header(m, "headers", name, value)
     message = m.one_of("protobuf_message", [v.value for v in RemoteWriteMessage], RemoteWriteMessage.V1.value)
     config = RemoteWriteConfig(
         url=url,
-        name=m.text("name") or hashlib.md5(url.reveal().encode(), usedforsecurity=False).hexdigest()[:6],
+        name=_name(m, url),
         remote_timeout_ms=m.duration("remote_timeout", 30_000) or 30_000,
         headers=tuple(headers.items()),
         write_relabel_configs=read_relabel_configs(m, "write_relabel_configs"),
@@ -84,6 +88,16 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
     return config
 
 
+def _name(m: MapReader, url: Secret) -> str:
+    """`name`, by default from the URL as in Prometheus. It names a directory or a file of `--storage.path`."""
+    name = m.text("name")
+    if name in (".", "..") or "/" in name or not name.isprintable():
+        m.problem(f'name: {name!r} cannot name a file: leave out "/" and control characters', "name")
+    elif len(name.encode()) > _LONGEST_NAME:
+        m.problem(f"name: longer than {_LONGEST_NAME} bytes, so it cannot name a file", "name")
+    return name or hashlib.md5(url.reveal().encode(), usedforsecurity=False).hexdigest()[:6]
+
+
 def _read_queue(m: MapReader | None) -> QueueConfig:
     default = QueueConfig()
     if m is None:
@@ -96,12 +110,13 @@ def _read_queue(m: MapReader | None) -> QueueConfig:
         batch_send_deadline_ms=m.duration("batch_send_deadline", default.batch_send_deadline_ms),
         min_backoff_ms=m.duration("min_backoff", default.min_backoff_ms),
         max_backoff_ms=m.duration("max_backoff", default.max_backoff_ms),
-        retry_on_http_429=m.flag("retry_on_http_429"),
         sample_age_limit_ms=m.duration("sample_age_limit"),
     )
     for key in ("capacity", "max_shards", "min_shards", "max_samples_per_send"):
         if m.has(key) and getattr(config, key) == 0:
             m.problem(f"{key}: expected a number above 0", key)
+    m.flag("retry_on_http_429")
+    m.ignore("retry_on_http_429")  # it always is: the samples can wait on disk
     if config.min_shards > config.max_shards:
         m.problem("min_shards is greater than max_shards", "min_shards")
     m.finish()
@@ -131,8 +146,17 @@ def _read_buffer(m: MapReader | None) -> BufferConfig:
 
 
 def read_pushgateways(m: MapReader) -> tuple[PushgatewayConfig, ...]:
-    """Read `pushgateways`."""
-    return tuple(_read_pushgateway(entry) for entry in m.sections("pushgateways"))
+    """Read `pushgateways`; names must be unique."""
+    seen: set[str] = set()
+    configs = []
+    for entry in m.sections("pushgateways"):
+        config = _read_pushgateway(entry)
+        if config.name in seen:
+            text = "give each entry a name of its own" if not entry.has("name") else ""
+            entry.problem(f'found multiple pushgateways with name "{config.name}"; {text}'.rstrip("; "), "name")
+        seen.add(config.name)
+        configs.append(config)
+    return tuple(configs)
 
 
 def _read_pushgateway(m: MapReader) -> PushgatewayConfig:
@@ -149,7 +173,7 @@ def _read_pushgateway(m: MapReader) -> PushgatewayConfig:
     url = m.url("url")
     config = PushgatewayConfig(
         url=url,
-        name=m.text("name") or hashlib.md5(url.reveal().encode(), usedforsecurity=False).hexdigest()[:6],
+        name=_name(m, url),
         jobs=jobs,
         grouping_key=m.texts("grouping_key") if m.has("grouping_key") else ("instance",),
         timeout_ms=m.duration("timeout", 10_000) or 10_000,

@@ -124,7 +124,6 @@ class QueueConfig:
     batch_send_deadline_ms: int = 5_000
     min_backoff_ms: int = 30
     max_backoff_ms: int = 5_000
-    retry_on_http_429: bool = False
     sample_age_limit_ms: int = 0
 
 

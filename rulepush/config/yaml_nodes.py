@@ -49,6 +49,7 @@ T = TypeVar("T")
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _SENSITIVE: Final = re.compile(r"password|secret|token$|credentials|key$|bearer_token|headers?$|url$", re.IGNORECASE)
 _ANY: Final = re.compile("(?s:.*)")
+_NOT_IN_URLS: Final = re.compile(r"[\x00-\x1f\x7f]|^[^/]*//[^/]* ")  # as Go's url.Parse: no blank in a host
 _QUOTED: Final = ("'", '"', "|", ">")
 
 
@@ -256,7 +257,8 @@ class MapReader:
         try:
             parts = urlsplit(text)
             _ = parts.port
-            good, password = parts.scheme in ("http", "https") and bool(parts.hostname), parts.password
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and not _NOT_IN_URLS.search(text)
+            password = parts.password
         except ValueError:
             good, password = False, None
         if not good:

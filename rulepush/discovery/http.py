@@ -14,6 +14,7 @@ from rulepush.discovery.groups import Environment, Publish, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
 from rulepush.http_client import HTTPClientConfig, build_client, read_http_client
+from rulepush.http_client.client import shown_url
 from rulepush.model.floats import format_float
 from rulepush.model.secret import Secret
 
@@ -43,12 +44,6 @@ def read_http_sd(m: MapReader) -> HttpSdConfig:
     config = HttpSdConfig(m.url("url"), m.duration("refresh_interval", 60_000) or 60_000, read_http_client(m))
     m.finish()
     return config
-
-
-def shown_url(url: str) -> str:
-    """A URL without its user and password, for logs and labels."""
-    parsed = httpx.URL(url)
-    return str(parsed.copy_with(username=None, password=None)) if parsed.userinfo else url
 
 
 class HttpDiscovery:

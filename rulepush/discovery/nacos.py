@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
-from rulepush.discovery.http import shown_url
 from rulepush.discovery.nacos_api import NacosAbsentError, NacosLogin, NacosSession
 from rulepush.discovery.nacos_dialects import (
     DIALECTS,
@@ -27,6 +26,8 @@ from rulepush.discovery.nacos_dialects import (
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError, RegexError
 from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client, read_http_client
+from rulepush.http_client.client import shown_url
+from rulepush.http_client.config import check_header
 from rulepush.model.floats import format_float
 from rulepush.model.labels import Labels
 from rulepush.model.regex import compile_regex
@@ -96,6 +97,8 @@ def read_nacos_sd(m: MapReader) -> NacosSdConfig:
     if identity:
         if not login.identity_key:
             identity.problem("key is missing: the name of the header, nacos.core.auth.server.identity.key")
+        else:
+            check_header(identity, "key", login.identity_key, login.identity_value.reveal())
         identity.finish()
     if login.password and login.password_file:
         m.problem("at most one of password & password_file must be configured", "password_file")

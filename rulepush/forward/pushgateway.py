@@ -167,17 +167,14 @@ class PushgatewayForwarder:
 
     async def _deliver(self, group: _Group) -> None:
         version = group.version
+        timeout = self._config.timeout_ms / 1000
         if group.targets:
             body = b"".join(t.lines.render(t.samples, t.metadata) for t in group.targets.values())
-            request = PushRequest(self._url, group.key, "PUT", body)
+            request = PushRequest(self._url, group.key, "PUT", body, timeout=timeout)
         else:
-            request = PushRequest(self._url, group.key, "DELETE")
+            request = PushRequest(self._url, group.key, "DELETE", timeout=timeout)
         try:
-            async with asyncio.timeout(self._config.timeout_ms / 1000):
-                await push(self._client, request, self._clock)
-        except TimeoutError:
-            self._failed(group, version, PushError(0, f"no answer within {self._config.timeout_ms / 1000:g}s"))
-            return
+            await push(self._client, request, self._clock)
         except PushError as e:
             self._failed(group, version, e)
             return

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Protocol
+from typing import Final, Protocol
 
 import httpx
 
-from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader
-from rulepush.http_client.files import WatchedFile
+from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader, header_fault
+from rulepush.http_client.files import CredentialsError, WatchedFile
+
+_AUTHORIZATION: Final = "Authorization"
 
 
 def text_source(text: str, path: str) -> Callable[[], str]:
     """A callable that answers the text, or what is in the file at the time."""
     return WatchedFile(path).text if path else lambda: text
+
+
+def header_bytes(name: str, value: str) -> tuple[bytes, bytes]:
+    """A header as it is sent, its value in UTF-8. Raises CredentialsError, without the value, when HTTP has none such:
+    the text may come from a file."""
+    fault = header_fault(name, value)
+    if fault:
+        raise CredentialsError(fault)
+    return name.encode(), value.strip(" \t").encode()
+
+
+def _authorize(request: httpx.Request, value: str) -> None:
+    others = [(n, v) for n, v in request.headers.raw if n.lower() != b"authorization"]
+    request.headers = httpx.Headers([*others, header_bytes(_AUTHORIZATION, value)])
 
 
 class BasicAuthFlow(httpx.Auth):
@@ -25,9 +41,9 @@ class BasicAuthFlow(httpx.Auth):
         self._password = text_source(config.password.reveal(), config.password_file)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if "Authorization" not in request.headers:
+        if _AUTHORIZATION not in request.headers:
             pair = f"{self._username()}:{self._password()}".encode()
-            request.headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
+            _authorize(request, "Basic " + base64.b64encode(pair).decode())
         yield request
 
 
@@ -39,8 +55,8 @@ class AuthorizationFlow(httpx.Auth):
         self._credentials = text_source(config.credentials.reveal(), config.credentials_file)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if "Authorization" not in request.headers:
-            request.headers["Authorization"] = f"{self._type} {self._credentials()}".rstrip()
+        if _AUTHORIZATION not in request.headers:
+            _authorize(request, f"{self._type} {self._credentials()}")
         yield request
 
 
@@ -64,11 +80,11 @@ class TokenFlow(httpx.Auth):
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         header = await self._source.header()
-        request.headers["Authorization"] = header
+        _authorize(request, header)
         response = yield request
         if response.status_code == 401:
             self._source.forget(header)
-            request.headers["Authorization"] = await self._source.header()
+            _authorize(request, await self._source.header())
             yield request
 
 
@@ -82,12 +98,12 @@ class ExtraHeaders:
             self._sources += [(header.name, text_source(t, "")) for t in texts]
             self._sources += [(header.name, text_source("", f)) for f in header.files]
 
-        self._names = {name.lower() for name, _ in self._sources}
+        self._names = {name.lower().encode() for name, _ in self._sources}
 
     def add_to(self, request: httpx.Request) -> None:
         """Replace the client's defaults of these names (Accept, ...) by every value configured."""
         if self._sources:
-            values = [(name, source()) for name, source in self._sources]
+            values = [header_bytes(name, source()) for name, source in self._sources]
             request.headers = httpx.Headers(self._others(request) + values)
 
     def remove_from(self, request: httpx.Request) -> None:
@@ -95,5 +111,5 @@ class ExtraHeaders:
         if self._sources:
             request.headers = httpx.Headers(self._others(request))
 
-    def _others(self, request: httpx.Request) -> list[tuple[str, str]]:
-        return [(n, v) for n, v in request.headers.multi_items() if n.lower() not in self._names]
+    def _others(self, request: httpx.Request) -> list[tuple[bytes, bytes]]:
+        return [(n, v) for n, v in request.headers.raw if n.lower() not in self._names]

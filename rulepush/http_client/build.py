@@ -15,7 +15,8 @@ from typing import Final
 import httpx
 
 from rulepush.clock import Clock, SystemClock
-from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow
+from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow, header_bytes
+from rulepush.http_client.client import Client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.http_client.oauth2 import ClientCredentials
 from rulepush.http_client.proxy import ProxyChooser
@@ -35,11 +36,11 @@ def build_client(
     timeout: float = 10.0,
     clock: Clock | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
-) -> httpx.AsyncClient:
+) -> Client:
     """A client with these settings; `timeout` in seconds is a default for its requests. Close it with `aclose`.
 
-    `transport` takes the place of the network in tests. Requests raise httpx.HTTPError; credentials that cannot be read
-    raise CredentialsError, which is one.
+    `transport` takes the place of the network in tests. Requests raise httpx.HTTPError, see `Client`; credentials that
+    cannot be read raise CredentialsError, which is one.
     """
     routing = RoutingTransport(config, (lambda _context, _proxy: transport) if transport else _network)
     auth: httpx.Auth | None = None  # then httpx takes a user and password that stand in the URL
@@ -53,7 +54,7 @@ def build_client(
         tokens = ClientCredentials(config.oauth2, token_client, clock or SystemClock())
         routing.closers.append(tokens.aclose)
         auth = TokenFlow(tokens)
-    return httpx.AsyncClient(
+    return Client(
         transport=routing,
         auth=auth,
         headers={"User-Agent": user_agent},
@@ -125,7 +126,7 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         context = client_context(self._config.tls) if secure else _plain_context()
         if not proxy:
             return self._factory(context, None)
-        headers = [(n, v.reveal()) for n, values in self._config.proxy.connect_headers for v in values]
+        headers = [header_bytes(n, v.reveal()) for n, values in self._config.proxy.connect_headers for v in values]
         proxy_context = client_context(self._config.tls) if proxy.startswith("https://") else None
         return self._factory(context, httpx.Proxy(proxy, headers=headers, ssl_context=proxy_context))
 

@@ -5,6 +5,7 @@ Names and checks follow prometheus/common config/http_config.go.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,8 @@ from rulepush.model.secret import NO_SECRET, Secret
 if TYPE_CHECKING:
     from rulepush.config.yaml_nodes import MapReader
 
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _TLS_VERSIONS: Final = ("TLS10", "TLS11", "TLS12", "TLS13")
 _RESERVED_HEADERS: Final = frozenset(
     [
@@ -150,6 +153,7 @@ def read_http_client(m: MapReader) -> HTTPClientConfig:
         if authorization:
             m.problem("authorization is not compatible with bearer_token & bearer_token_file", key)
         authorization = Authorization("Bearer", token, token_file)  # the old form, as Prometheus 3 still takes it
+        check_header(m, key, "Authorization", token.reveal())
     elif sum(x is not None for x in (basic, authorization, oauth2)) > 1:
         m.problem("at most one of basic_auth, oauth2 & authorization must be configured")
     return HTTPClientConfig(
@@ -162,6 +166,22 @@ def read_http_client(m: MapReader) -> HTTPClientConfig:
         enable_http2=m.flag("enable_http2", True),
         headers=_read_headers(m),
     )
+
+
+def header_fault(name: str, value: str = "") -> str:
+    """Why HTTP has no such header, in a few words without the value; "" when it has."""
+    if not _TOKEN.fullmatch(name):
+        return f"{name!r} is not a valid header name"
+    if _CONTROL.search(value):
+        return f"the value of {name} holds a line break or another control character"
+    return ""
+
+
+def check_header(m: MapReader, key: str, name: str, *values: str) -> None:
+    """Note a problem at `key` when HTTP has no such header; sending it would fail every request."""
+    faults = [header_fault(name, value) for value in values or ("",)]
+    for fault in dict.fromkeys(f for f in faults if f):
+        m.problem(fault, key)
 
 
 def read_tls(m: MapReader) -> TLSConfig:
@@ -229,6 +249,8 @@ def _read_authorization(m: MapReader) -> Authorization | None:
         inner.problem(text, "credentials_file")
     if config.type.lower() == "basic":
         inner.problem('authorization type cannot be set to "basic", use "basic_auth" instead', "type")
+    check_header(inner, "type", "Authorization", config.type)
+    check_header(inner, "credentials", "Authorization", config.credentials.reveal())
     inner.finish()
     return config
 
@@ -271,6 +293,9 @@ def _read_proxy(m: MapReader) -> ProxyConfig:
         from_environment=m.flag("proxy_from_environment"),
         connect_headers=tuple((n, headers.secrets(n)) for n in headers.keys()) if headers else (),  # noqa: SIM118
     )
+    if headers:
+        for name, values in config.connect_headers:
+            check_header(headers, name, name, *(v.reveal() for v in values))
     if config.connect_headers and not (config.from_environment or m.has("proxy_url")):
         text = "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured"
         m.problem(text, "proxy_connect_header")
@@ -294,6 +319,8 @@ def _read_headers(m: MapReader) -> tuple[HTTPHeader, ...]:
         inner = outer.section(name)
         if inner is not None:
             files = inner.paths("files")
-            headers.append(HTTPHeader(name, inner.texts("values"), inner.secrets("secrets"), files))
+            header = HTTPHeader(name, inner.texts("values"), inner.secrets("secrets"), files)
+            headers.append(header)
+            check_header(outer, name, name, *header.values, *(s.reveal() for s in header.secrets))
             inner.finish()
     return tuple(headers)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 import httpx
 
+from rulepush.http_client.exchange import exchange
 from rulepush.notifier.wire import WireAlert, encode_batch
 
 
@@ -33,7 +32,6 @@ class Answer:
 # The answers that blame the alerts themselves. Other 4xx (401, 403, 404, 429, ...) blame the configuration or the
 # moment: the alerts must wait, not be thrown away for it.
 _REFUSALS = frozenset((400, 413, 422))
-_MOST_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
 
 
 class Alertmanager:
@@ -46,37 +44,24 @@ class Alertmanager:
 
     async def post(self, alerts: Sequence[WireAlert]) -> Answer:
         """Send one batch. Never raises for what the network or the server does."""
+        headers = {"Content-Type": "application/json"}
         try:
-            async with asyncio.timeout(self._timeout):  # httpx' own starts anew at every byte that comes
-                response, text = await self._exchange(encode_batch(alerts))
-        except (TimeoutError, httpx.TimeoutException):
+            got = await exchange(self._client, "POST", self.url, encode_batch(alerts), headers, self._timeout)
+        except TimeoutError:
             return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
+        except httpx.HTTPError as e:
             return Answer(Outcome.RETRY, str(e) or type(e).__name__)
-        if response.is_success:
+        if got.is_success:
             return Answer(Outcome.ACCEPTED)
-        reason = f"HTTP status {response.status_code} {response.reason_phrase}: {text[:300].strip()}"
-        if response.status_code in _REFUSALS:
-            return Answer(Outcome.REFUSED, reason)
-        return Answer(Outcome.RETRY, reason, _retry_after(response))
-
-    async def _exchange(self, body: bytes) -> tuple[httpx.Response, str]:
-        """The answer and the beginning of its text; what comes beyond that is not read."""
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        text = b""
-        async with self._client.stream("POST", self.url, content=body, headers=headers, timeout=self._timeout) as r:
-            assert isinstance(r.stream, httpx.AsyncByteStream)
-            async for part in r.stream:
-                text += part[:_MOST_READ]
-                if len(text) >= _MOST_READ:
-                    break
-        return r, text.decode(errors="replace")
+        if got.status in _REFUSALS:
+            return Answer(Outcome.REFUSED, got.described())
+        return Answer(Outcome.RETRY, got.described(), _retry_after(got.headers.get("Retry-After", "")))
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(text: str) -> float | None:
     """The seconds of a Retry-After header, at most five minutes; a date form is ignored."""
     try:
-        seconds = float(response.headers.get("Retry-After", ""))
+        seconds = float(text)
     except ValueError:
         return None
     return min(max(seconds, 0.0), 300.0) if seconds == seconds else None

@@ -11,6 +11,8 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.errors import PushError
+from rulepush.http_client.client import shown_url
+from rulepush.http_client.exchange import exchange
 from rulepush.push.url import GroupKey, encode_push_path
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,13 +23,14 @@ _BUSY: Final = frozenset((408, 425, 429))
 
 @dataclass(frozen=True, slots=True)
 class PushRequest:
-    """One push. `method` is PUT, POST or DELETE; `url` the base URL of the receiver."""
+    """One push. `method` is PUT, POST or DELETE; `url` the base URL of the receiver, `timeout` in seconds."""
 
     url: str
     key: GroupKey
     method: str
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    timeout: float = 10.0
 
 
 async def push(
@@ -56,15 +59,16 @@ async def push(
 async def _once(client: httpx.AsyncClient, request: PushRequest) -> PushError | None:
     url = request.url.rstrip("/") + encode_push_path(request.key)
     headers = {"Content-Type": CONTENT_TYPE, **request.headers}
+    shown = shown_url(request.url)
     try:
-        answer = await client.request(request.method, url, content=request.body, headers=headers)
-    except httpx.InvalidURL as e:
-        return PushError(400, f"{request.url} is not a URL: {e}")
+        answer = await exchange(client, request.method, url, request.body, headers, request.timeout)
+    except TimeoutError:
+        return PushError(0, f"{shown} cannot be reached: no answer within {request.timeout:g}s")
     except httpx.UnsupportedProtocol as e:
-        return PushError(400, f"{request.url}: {e}")
+        return PushError(400, f"{shown}: {e}")
     except httpx.HTTPError as e:
-        return PushError(0, f"{request.url} cannot be reached: {str(e) or type(e).__name__}")
+        return PushError(0, f"{shown} cannot be reached: {str(e) or type(e).__name__}")
     if answer.is_success:
         return None
-    reason = answer.text[:2000].strip() or answer.reason_phrase
-    return PushError(answer.status_code, f"{request.url} answered {answer.status_code}: {reason}")
+    reason = answer.text[:2000].strip() or answer.phrase
+    return PushError(answer.status, f"{shown} answered {answer.status}: {reason}")

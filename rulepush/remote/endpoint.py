@@ -12,6 +12,7 @@ import httpx
 
 from rulepush import __version__
 from rulepush.config.sections import RemoteWriteConfig, RemoteWriteMessage
+from rulepush.http_client.exchange import exchange
 
 log = logging.getLogger("rulepush.remote")
 
@@ -68,22 +69,21 @@ class Endpoint:
         if attempt:
             headers["Retry-Attempt"] = str(attempt)
         try:
-            response = await self._client.post(self._url, content=body, headers=headers, timeout=self._timeout)
-        except httpx.TimeoutException:
+            got = await exchange(self._client, "POST", self._url, body, headers, self._timeout)
+        except TimeoutError:
             return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
         except httpx.HTTPError as e:
             return Answer(Outcome.RETRY, str(e) or type(e).__name__)
-        if response.is_success:
-            if protocol is RemoteWriteMessage.V2 and _WRITTEN not in response.headers and not self._warned:
+        if got.is_success:
+            if protocol is RemoteWriteMessage.V2 and _WRITTEN not in got.headers and not self._warned:
                 self._warned = True
                 log.warning(
                     "the receiver does not say what it wrote; does it speak remote write 2.0? remote=%s", self.name
                 )
             return Answer(Outcome.SENT)
-        reason = f"HTTP status {response.status_code} {response.reason_phrase}: {response.text[:300].strip()}"
-        if response.status_code >= 500 or response.status_code == 429:
-            return Answer(Outcome.RETRY, reason, retry_after(response.headers.get("Retry-After", ""), now))
-        return Answer(Outcome.REFUSED, reason)
+        if got.status >= 500 or got.status == 429:
+            return Answer(Outcome.RETRY, got.described(), retry_after(got.headers.get("Retry-After", ""), now))
+        return Answer(Outcome.REFUSED, got.described())
 
 
 def retry_after(text: str, now: int) -> float | None:

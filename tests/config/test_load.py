@@ -122,6 +122,7 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
         "scrape_configs[0].native_histogram_bucket_limit",
         "storage.tsdb",
         "storage.exemplars",
+        "remote_write[0].queue_config.retry_on_http_429",
         "remote_write[0].send_native_histograms",
         "runtime",
         "tracing",
@@ -261,6 +262,31 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
             "remote_write:\n- {url: http://a, name: a}\n- {url: http://b, name: a}",
             ['3: remote_write[1]: found multiple remote write configs with job name "a"'],
         ),
+        (
+            "remote_write:\n- url: http://a\n  name: ../a",
+            ["3: remote_write[0]: name: '../a' cannot name a file: leave out \"/\" and control characters"],
+        ),
+        (
+            'pushgateways:\n- {url: http://a, jobs: [a], name: ".."}\n- {url: http://a, jobs: [a], name: "a\\n"}',
+            [
+                "2: pushgateways[0]: name: '..' cannot name a file: leave out \"/\" and control characters",
+                "3: pushgateways[1]: name: 'a\\n' cannot name a file: leave out \"/\" and control characters",
+            ],
+        ),
+        (
+            "pushgateways:\n- {url: http://a, jobs: [a]}\n- {url: http://a, jobs: [b]}",
+            [
+                '3: pushgateways[1]: found multiple pushgateways with name "82795f"; give each entry a name of its own',
+            ],
+        ),
+        (
+            "remote_write:\n- url: http://a\n  headers: {X A: b}",
+            ["3: remote_write[0]: 'X A' is not a valid header name"],
+        ),
+        (
+            "remote_write:\n- url: http://a b/c",
+            ["2: remote_write[0].url: expected a URL that starts with http:// or https://, got 'http://a b/c'"],
+        ),
         ("storage: {retention: 0s}", ["1: storage: retention: expected a duration above 0"]),
         (
             "pushgateways: [{url: http://a}]",
@@ -327,6 +353,11 @@ def test_all_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
             "if proxy_connect_header is configured, proxy_url or proxy_from_environment",
         ),
         ("http_headers: {authorization: {values: [a]}}", 'setting header "authorization" is not allowed'),
+        ("http_headers: {a b: {values: [a]}}", "'a b' is not a valid header name"),
+        ('http_headers: {a: {secrets: ["x\\ny"]}}', "the value of a holds a line break or another control character"),
+        ('authorization: {credentials: "x\\ny"}', "the value of Authorization holds a line break or another control"),
+        ('bearer_token: "x\\ny"', "the value of Authorization holds a line break or another control character"),
+        ('proxy_url: "http://p", proxy_connect_header: {a: ["x\\ny"]}', "the value of a holds a line break"),
         ("http_headers: {a: {value: [a]}}", "unknown key 'value' (did you mean 'values'?)"),
     ],
 )
@@ -340,9 +371,10 @@ def test_secrets_are_in_no_problem(tmp_path: Path) -> None:
         "scrape_configs:\n- job_name: a\n  basic_auth: {password: [hunter2]}\n  http_sd_configs:\n"
         "  - url: 'ftp://u:hunter2@x'\n  - url: 'http://u:hunter2@x:port'\n"
         "  authorization: {credentials: {x: hunter2}}\n"
+        '  http_headers: {X-A: {secrets: ["hunter2\\r"]}}\n'
     )
     found = problems(tmp_path, text)
-    assert len(found) >= 4
+    assert len(found) >= 5
     assert "hunter2" not in str(found)
 
 

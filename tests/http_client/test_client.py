@@ -95,6 +95,43 @@ def test_http_headers_add_texts_secrets_and_files(tmp_path: Path) -> None:
     assert server.requests[0].headers["Host"] == "target"
 
 
+def test_headers_that_are_not_ascii_are_sent_as_utf8() -> None:
+    server = Server()
+    server.get(HTTPClientConfig(headers=(HTTPHeader("X-Site", ("杭州",)),)))
+    server.get(HTTPClientConfig(authorization=Authorization("Bearer", Secret("tökén"))))
+    assert server.requests[0].headers.raw[-1] == (b"X-Site", "杭州".encode())
+    assert server.requests[1].headers.raw[-1] == (b"Authorization", "Bearer tökén".encode())
+
+
+def test_a_secret_that_is_no_header_value_fails_the_request_without_being_told(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hunter2\nhunter3\n")
+    path = str(tmp_path / "token")
+    for config in (
+        HTTPClientConfig(authorization=Authorization(credentials_file=path)),
+        HTTPClientConfig(headers=(HTTPHeader("X-Key", files=(path,)),)),
+    ):
+        with pytest.raises(CredentialsError, match="holds a line break or another control character") as caught:
+            Server().get(config)
+        assert "hunter" not in str(caught.value)
+
+
+def test_every_way_to_fail_is_an_http_error() -> None:
+    def redirect(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"Location": "http://xn--/"})
+
+    def crash(_: httpx.Request) -> httpx.Response:
+        raise OSError(24, "Too many open files")
+
+    for server, url in (
+        (Server(redirect), "http://target/"),
+        (Server(crash), "http://target/"),
+        (Server(), "http://target/\x01"),
+        (Server(), "http://[::1"),
+    ):
+        with pytest.raises(httpx.HTTPError):
+            server.get(HTTPClientConfig(), url)
+
+
 def test_credentials_do_not_follow_a_redirect_to_another_host() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.host == "target" and request.url.path == "/metrics":

@@ -114,6 +114,20 @@ def test_the_client_does_not_insist_where_it_is_refused() -> None:
         asyncio.run(run())
 
 
+def test_the_client_tells_no_password() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Authorization"].startswith("Basic ")
+        return httpx.Response(403, text="no\n")
+
+    async def run() -> None:
+        request = PushRequest("http://u:hunter2@gw", grouping_key("j", []), "PUT", b"x")
+        async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
+            await push(client, request, FakeClock())
+
+    with pytest.raises(PushError, match=r"^http://gw answered 403: no$"):
+        asyncio.run(run())
+
+
 @pytest.mark.parametrize("label", ["x", "=y", "a-b=c", "__a=b", "job=k"])
 def test_bad_label_flags(label: str) -> None:
     with pytest.raises(PushError, match="expected NAME=VALUE"):

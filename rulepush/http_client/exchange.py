@@ -1,0 +1,55 @@
+"""One request with a body to a receiver that may be sick: bounded in time as a whole, and in what is read of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+_MOST_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """An answer. `text` is the beginning of its body; `headers` are looked up in any case."""
+
+    status: int
+    phrase: str
+    text: str
+    headers: Mapping[str, str]
+
+    @property
+    def is_success(self) -> bool:
+        """2xx."""
+        return 200 <= self.status < 300
+
+    def described(self) -> str:
+        """`HTTP status 400 Bad Request: out of order sample`, for the log."""
+        return f"HTTP status {self.status} {self.phrase}: {self.text[:300].strip()}"
+
+
+async def exchange(
+    client: httpx.AsyncClient, method: str, url: str, content: bytes, headers: Mapping[str, str], seconds: float
+) -> Exchanged:
+    """Send and read within `seconds`; what comes beyond the beginning of a body is not read.
+
+    Raises TimeoutError or httpx.HTTPError.
+    """
+    asked = {**headers, "Accept-Encoding": "identity"}
+    text = b""
+    try:
+        async with (
+            asyncio.timeout(seconds),  # httpx' own starts anew at every byte that comes
+            client.stream(method, url, content=content, headers=asked, timeout=seconds) as response,
+        ):
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            async for part in response.stream:
+                text += part[:_MOST_READ]
+                if len(text) >= _MOST_READ:
+                    break
+    except httpx.TimeoutException:
+        raise TimeoutError from None
+    return Exchanged(response.status_code, response.reason_phrase, text.decode(errors="replace"), response.headers)

@@ -1,0 +1,65 @@
+"""Receivers that are sick cost their bound of time and memory, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from rulepush.http_client.client import shown_url
+from rulepush.http_client.exchange import Exchanged, exchange
+
+
+class Endless(httpx.AsyncByteStream):
+    """A body without an end; `read` counts what was taken of it."""
+
+    def __init__(self, hang: bool = False):
+        self.read = 0
+        self._hang = hang
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.read += 1000
+            yield b"x" * 1000
+            if self._hang:
+                await asyncio.get_running_loop().create_future()
+
+
+def ask(response: httpx.Response, seconds: float = 5.0) -> Exchanged:
+    async def go() -> Exchanged:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: response)) as client:
+            return await exchange(client, "POST", "http://receiver/", b"body", {"X-A": "b"}, seconds)
+
+    return asyncio.run(go())
+
+
+def test_an_answer_is_told_in_one_line() -> None:
+    got = ask(httpx.Response(503, headers={"Retry-After": "7"}, text="too busy\n"))
+    assert (got.is_success, got.described()) == (False, "HTTP status 503 Service Unavailable: too busy")
+    assert got.headers.get("retry-after") == "7"
+    assert ask(httpx.Response(204)).is_success
+
+
+def test_only_the_beginning_of_an_answer_is_read() -> None:
+    body = Endless()
+    assert len(ask(httpx.Response(200, stream=body)).text) == 5000
+    assert body.read == 5000
+
+
+def test_the_time_is_that_of_the_whole_exchange() -> None:
+    with pytest.raises(TimeoutError):
+        ask(httpx.Response(200, stream=Endless(hang=True)), seconds=0.01)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://u:hunter2@gw:9091/x", "http://gw:9091/x"),
+        ("http://gw", "http://gw"),
+        ("http://u:hunter2@[::1", "[::1"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
