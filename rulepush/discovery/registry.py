@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rulepush.discovery.dns import read_dns_sd
-from rulepush.discovery.file import read_file_sd
 from rulepush.discovery.groups import SdConfig
-from rulepush.discovery.http import read_http_sd
-from rulepush.discovery.nacos import read_nacos_sd
-from rulepush.discovery.static import read_static
 
 if TYPE_CHECKING:
     from rulepush.config.yaml_nodes import MapReader
 
-SD_CONFIGS: Final[dict[str, Callable[[MapReader], SdConfig]]] = {
-    "static_configs": read_static,
-    "file_sd_configs": read_file_sd,
-    "http_sd_configs": read_http_sd,
-    "dns_sd_configs": read_dns_sd,
-    "nacos_sd_configs": read_nacos_sd,
+# key -> (module, its reader). A module is imported when a configuration uses it: a sidecar pays for memory.
+SD_CONFIGS: Final = {
+    "static_configs": ("rulepush.discovery.static", "read_static"),
+    "file_sd_configs": ("rulepush.discovery.file", "read_file_sd"),
+    "http_sd_configs": ("rulepush.discovery.http", "read_http_sd"),
+    "dns_sd_configs": ("rulepush.discovery.dns", "read_dns_sd"),
+    "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
 }
 
 # Prometheus knows these; each would add targets, so leaving one out silently would silence alerts.
@@ -65,7 +62,14 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
 
 def read_sd_configs(m: MapReader) -> tuple[SdConfig, ...]:
     """Read every discovery of a job or of an `alertmanagers` entry."""
-    configs = [read(entry) for key, read in SD_CONFIGS.items() for entry in m.sections(key)]
+    configs = [sd_reader(key)(entry) for key in SD_CONFIGS for entry in m.sections(key)]
     for key in UNSUPPORTED_SD_CONFIGS:
         m.unsupported(key)
     return tuple(configs)
+
+
+def sd_reader(key: str) -> Callable[[MapReader], SdConfig]:
+    """What reads one entry of `key`, a key of SD_CONFIGS."""
+    module, name = SD_CONFIGS[key]
+    reader: Callable[[MapReader], SdConfig] = getattr(importlib.import_module(module), name)
+    return reader

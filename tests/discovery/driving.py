@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, compose
 from rulepush.discovery.groups import Discoverer, Environment, SdConfig, TargetGroup
-from rulepush.discovery.registry import SD_CONFIGS
+from rulepush.discovery.registry import sd_reader
 from rulepush.discovery.tally import Tally
 from tests.fakes import FakeClock
 
@@ -52,5 +52,5 @@ def read_sd(key: str, text: str, directory: str = "/") -> tuple[SdConfig, list[s
     reading = Reading()
     source = SourceFile("f.yml", directory, reading)
     root = compose(text.encode(), source)
-    config = SD_CONFIGS[key](MapReader(source, root, key))  # type: ignore[arg-type]
+    config = sd_reader(key)(MapReader(source, root, key))  # type: ignore[arg-type]
     return config, [p.message for p in reading.problems]
