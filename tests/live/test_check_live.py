@@ -37,7 +37,7 @@ def test_the_packs_on_a_server(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check", "live", "--target", address]) == 0
     out = capsys.readouterr().out
     assert "looks like Nacos 2.3.1 to 2.5" in out
-    assert "66 rules: 0 with problems, 0 true now, 66 fine" in out
+    assert "67 rules: 0 with problems, 0 true now, 67 fine" in out
 
 
 def test_a_configuration_with_a_rule_that_cannot_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def test_all_packs_are_quiet_on_a_nacos_server(sample: str) -> None:
     packs = ("nacos", "jvm", "spring-boot")
     report = _report(packs, body, body, body, target=Labels.of(job="nacos", instance="n1:8848"))
     assert _complaints(report) == {}
-    assert len(report.rules) == 66
+    assert len(report.rules) == 67
 
 
 def test_the_jvm_and_spring_packs_are_quiet_on_a_boot_3_application() -> None:
