@@ -19,11 +19,11 @@ from starlette.routing import BaseRoute
 from rulepush import __version__, own_metrics
 from rulepush.clock import Clock, SystemClock
 from rulepush.config.sections import Config
-from rulepush.config.web_config import load_web_config
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.tally import Tally
-from rulepush.doors import PushDoor, remote_write_door
+from rulepush.doors import PushDoor, ReceivedMetadata, remote_write_door
 from rulepush.errors import RulepushError
+from rulepush.exposition import Metadata
 from rulepush.grid import Grid
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
@@ -49,8 +49,9 @@ from rulepush.storage.journal import SCHEMA as JOURNAL_SCHEMA
 from rulepush.storage.journal import SampleJournal
 from rulepush.storage.lock import DirectoryLock
 from rulepush.telemetry import Telemetry
+from rulepush.web.door import open_door
 from rulepush.web.routes import WebParts, web_routes
-from rulepush.web.server import Door, WebServer, bind, build_app
+from rulepush.web.server import WebServer, bind, build_app
 from rulepush.web.status import Status
 
 log = logging.getLogger("rulepush.main")
@@ -90,7 +91,7 @@ class App:
         self.clock = clock or SystemClock()
         self.started_at = self.clock.now()
         self.plan: Plan = load_plan(options.config_file, options.lookback_delta_ms)
-        self._door = _door(options.web_config_file)
+        self._door = open_door(options.web_config_file)
         self.databases = _Databases(options.storage_path)
         self._listener = bind(options.listen_address)
         self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
@@ -106,7 +107,8 @@ class App:
         )
         self.sections = Sections(self.notifier, self._env, self._client)
         self.jobs = Jobs(self.head, self.grid, self._env, self._client)
-        self.outputs = Outputs(self.clock, self._client, options.storage_path, self.jobs.metadata)
+        self.received = ReceivedMetadata()
+        self.outputs = Outputs(self.clock, self._client, options.storage_path, self._metadata)
         self.samples = Tap(self.head, self.outputs)
         store = SqliteAlertStates(self.databases.states) if options.storage_path else None
         self.groups = Groups(store)
@@ -184,6 +186,7 @@ class App:
         await self._apply(plan)
         self.last_reload_ok, self.last_reload_at = True, self.clock.now()
         log.info("configuration loaded: file=%s rules=%d", self.options.config_file, plan.rule_count)
+        plan.log_warnings()
 
     def request_reload(self) -> None:
         """Reload soon, as SIGHUP asks; a bad file is logged."""
@@ -294,14 +297,18 @@ class App:
     def _doors(self) -> list[BaseRoute]:
         routes = self._push.routes() if self._push is not None else []
         if self.options.enable_remote_write:
-            routes += remote_write_door(self.head, self.clock, self.telemetry)
+            routes += remote_write_door(self.head, self.clock, self.telemetry, self.outputs.offer, self.received.note)
         return routes
+
+    def _metadata(self) -> dict[str, Metadata]:
+        """What is known of metric families; what targets say counts more than what was received."""
+        pushed = self._push.groups.metadata() if self._push is not None else {}
+        return {**self.received.families, **pushed, **self.jobs.metadata()}
 
     def _announce(self) -> None:
         for key in self.plan.config.ignored:
             log.info("configuration key has no effect here: %s", key)
-        for warning in self.plan.config.warnings:
-            log.warning("%s", warning)
+        self.plan.log_warnings()
         if self.options.storage_path is None:
             log.warning("no --storage.path: alert states live in memory, and a restart forgets them")
         if not self.plan.config.alerting.alertmanagers:
@@ -329,6 +336,7 @@ class App:
             engine=lambda: self.engine,
             groups=self.groups,
             jobs=self.jobs,
+            metadata=self._metadata,
             clock=self.clock,
             telemetry=self.telemetry,
             status=self.status,
@@ -361,14 +369,6 @@ class _Databases:
             database.close()
         if self._lock is not None:
             self._lock.release()
-
-
-def _door(path: str) -> Door:
-    if not path:
-        return Door()
-    config = load_web_config(path)
-    passwords = config.passwords()
-    return Door(config.tls_context(), passwords.verify if passwords else None, config.headers)
 
 
 def _identity(config: Config) -> str:

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.routing import BaseRoute
 
 from rulepush.clock import Clock
+from rulepush.exposition import Metadata
 from rulepush.grid import Grid
+from rulepush.model.sample import Sample
 from rulepush.rules.context import Samples
 from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry, single
 
 if TYPE_CHECKING:
     from rulepush.push.groups import PushedGroups
+    from rulepush.remote.receiver import MetricMetadata
+
+_MOST_FAMILIES: Final = 50_000
 
 
-def remote_write_door(head: Head, clock: Clock, telemetry: Telemetry) -> list[BaseRoute]:
-    """`--web.enable-remote-write-receiver`."""
+class ReceivedMetadata:
+    """What remote write senders said about metric families, the newest word on each; bounded."""
+
+    def __init__(self) -> None:
+        self.families: dict[str, Metadata] = {}
+
+    def note(self, told: Iterable[MetricMetadata]) -> None:
+        """Remember it."""
+        for m in told:
+            if m.family in self.families or len(self.families) < _MOST_FAMILIES:
+                self.families[m.family] = Metadata(m.type, m.help, m.unit)
+
+
+def remote_write_door(
+    head: Head,
+    clock: Clock,
+    telemetry: Telemetry,
+    on_samples: Callable[[Sequence[Sample]], None],
+    on_metadata: Callable[[Sequence[MetricMetadata]], None],
+) -> list[BaseRoute]:
+    """`--web.enable-remote-write-receiver`. `on_samples` gets what was accepted, needed by a rule or not."""
     from rulepush.remote.apply import RemoteWriteReceiver
     from rulepush.remote.http import remote_write_routes
 
-    receiver = RemoteWriteReceiver(head)
+    receiver = RemoteWriteReceiver(head, on_metadata=on_metadata, on_samples=on_samples)
     counts = receiver.counts
     telemetry.counter("rulepush_remote_write_requests", "Requests received.", single(lambda: counts.requests))
     telemetry.counter(

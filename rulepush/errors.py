@@ -13,6 +13,7 @@ RulepushError
 ├── ScrapeError          a scrape that failed: `up` becomes 0
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
 ├── IllegalTransition    an alert was asked for a change of state that there is not; nothing changed
+├── CredentialsError     http_client: credentials or certificates cannot be used; also an httpx.RequestError
 ├── NotifyError          an Alertmanager that could not be reached, or refused
 ├── RemoteWriteError     a remote write body that is refused, with its HTTP status
 ├── PushError            a pushed group that is refused, with its HTTP status

@@ -38,11 +38,15 @@ class _Writing:
     external_labels: Labels
     task: asyncio.Task[None]
 
-    async def end(self, flush_s: float) -> None:
-        """Send for a moment more, save the rest, close the connection."""
+    async def stop(self, flush_s: float) -> None:
+        """Send for a moment more. What is offered afterwards is saved by `sender.close`."""
         await self.sender.flush(flush_s)
         self.task.cancel()
         await asyncio.wait([self.task])
+
+    async def end(self, flush_s: float) -> None:
+        """Send for a moment more, save the rest, close the connection."""
+        await self.stop(flush_s)
         self.sender.close()
         await self.client.aclose()
 
@@ -69,12 +73,15 @@ class Outputs:
         client_factory: ClientFactory,
         directory: Path | None,
         metadata: Callable[[], Mapping[str, Metadata]],
+        flush_seconds: float = FLUSH_SECONDS,
     ):
-        """`directory` is where samples wait for a receiver that is away; None: in memory."""
+        """`directory` is where samples wait for a receiver that is away; None: in memory. `flush_seconds` is how long
+        an entry that ends may go on sending."""
         self._clock = clock
         self._client_factory = client_factory
         self._directory = directory
         self._metadata = metadata
+        self._flush_s = flush_seconds
         self._owner: asyncio.TaskGroup | None = None
         self._writes: dict[RemoteWriteConfig, _Writing] = {}
         self._forwards: dict[PushgatewayConfig, _Forwarding] = {}
@@ -95,16 +102,27 @@ class Outputs:
         if self._owner is None:
             raise RuntimeError("Outputs.sync before Outputs.run")
         labels = config.global_.external_labels
-        stays = {
-            c for c, running in self._writes.items() if c in config.remote_write and running.external_labels == labels
-        }
-        for gone in [c for c in self._writes if c not in stays]:
-            await self._writes.pop(gone).end(FLUSH_SECONDS)  # first, for two queues cannot share a directory
+        ending = []
+        for old in list(self._writes):
+            running = self._writes[old]
+            if old in config.remote_write and running.external_labels == labels:
+                continue
+            heir = next((c for c in config.remote_write if c.name == old.name), None)
+            if heir is None or self._directory is None:
+                ending.append(self._writes.pop(old))
+                continue
+            # Two queues cannot share a directory. Samples are taken until the new one is there, so none is missed.
+            await running.stop(0.0)
+            running.sender.close()
+            del self._writes[old]
+            self._writes[heir] = self._write(self._owner, heir, labels)
+            await running.client.aclose()
         for write in config.remote_write:
             if write not in self._writes:
                 self._writes[write] = self._write(self._owner, write, labels)
-        for old in [c for c in self._forwards if c not in config.pushgateways]:
-            await self._forwards.pop(old).end()
+        await asyncio.gather(*(running.end(self._flush_s) for running in ending))
+        for gone in [c for c in self._forwards if c not in config.pushgateways]:
+            await self._forwards.pop(gone).end()
         for gateway in config.pushgateways:
             if gateway not in self._forwards:
                 self._forwards[gateway] = self._forward(self._owner, gateway)
@@ -133,7 +151,7 @@ class Outputs:
         """Send for a moment more and save the rest. Call it while `run` runs."""
         writes, self._writes = list(self._writes.values()), {}
         forwards, self._forwards = list(self._forwards.values()), {}
-        await asyncio.gather(*(w.end(FLUSH_SECONDS) for w in writes), *(f.end() for f in forwards))
+        await asyncio.gather(*(w.end(self._flush_s) for w in writes), *(f.end() for f in forwards))
 
     @property
     def active(self) -> bool:

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from rulepush.config import load_config
 from rulepush.config.sections import Config, Keep
-from rulepush.rules.rulefmt import load_rule_files
+from rulepush.rules.rulefmt import read_rule_files
 from rulepush.rules.specs import RuleGroup, demanded
 from rulepush.storage.demand import Demand
+
+log = logging.getLogger("rulepush.config")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run or a reload puts into effect."""
+    """What a run or a reload puts into effect. `warnings`: what is allowed in its files, and probably not meant."""
 
     config: Config
     groups: tuple[RuleGroup, ...]
     demand: Demand
+    warnings: tuple[str, ...] = ()
 
     @property
     def rule_count(self) -> int:
         """Rules of all groups."""
         return sum(len(group.rules) for group in self.groups)
 
+    def log_warnings(self) -> None:
+        """Say them, once a start or reload."""
+        for warning in self.warnings:
+            log.warning("%s", warning)
+
 
 def load_plan(path: str, lookback_delta_ms: int = 300_000) -> Plan:
     """Raises ConfigError (RuleFileError for rule files) with every problem found."""
     config = load_config(path)
-    groups = load_rule_files(config.rule_files)
+    files = read_rule_files(config.rule_files)
+    groups = tuple(group for file in files for group in file.groups)
     wants = demanded(groups, config.global_.rule_query_offset_ms, lookback_delta_ms)
     if config.storage.keep is Keep.ALL:
         demand = Demand.keep_all(config.storage.retention_ms, wants)
     else:
         demand = Demand.of(wants)
-    return Plan(config, groups, demand)
+    warnings = (*config.warnings, *(f"{file.name}: {warning}" for file in files for warning in file.warnings))
+    return Plan(config, groups, demand, warnings)

@@ -14,6 +14,7 @@ from rulepush.dingtalk.app import RelayApp, RelayOptions
 from rulepush.dingtalk.load import load_settings
 from rulepush.errors import RulepushError
 from rulepush.logs import LEVELS, setup_logging
+from rulepush.web.door import open_door
 
 log = logging.getLogger("rulepush.dingtalk")
 
@@ -37,6 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="where messages that wait for a robot's limit survive a crash; without it they do not",
     )
     p.add_argument("--web.listen-address", dest="listen_address", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
+    p.add_argument("--web.config.file", dest="web_config_file", default="", metavar="FILE", help="TLS and passwords")
     p.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="POST /-/reload, /-/quit"
     )
@@ -53,9 +55,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.check:
             settings = load_settings(args.config_file)
+            open_door(args.web_config_file)
             print(f"{args.config_file}: {len(settings.targets)} targets, all good")
             return 0
-        options = RelayOptions(args.config_file, args.listen_address, args.enable_lifecycle, args.storage_path)
+        options = RelayOptions(
+            args.config_file, args.listen_address, args.enable_lifecycle, args.storage_path, args.web_config_file
+        )
         asyncio.run(_serve(options))
     except RulepushError as e:
         for line in str(e).splitlines():

@@ -19,8 +19,9 @@ from rulepush.dingtalk.senders import Request
 from rulepush.dingtalk.waiting import FileStore
 from rulepush.errors import RulepushError
 from rulepush.telemetry import Telemetry, single
+from rulepush.web.door import open_door
 from rulepush.web.lifecycle import LifecycleApi
-from rulepush.web.server import Door, WebServer, bind, build_app
+from rulepush.web.server import WebServer, bind, build_app
 
 log = logging.getLogger("rulepush.dingtalk")
 
@@ -35,6 +36,7 @@ class RelayOptions:
     listen_address: str
     enable_lifecycle: bool
     storage_path: Path | None = None  # where what waits for a robot's limit survives a crash
+    web_config_file: str = ""
 
 
 class HttpPost:
@@ -83,7 +85,7 @@ class RelayApp:
         lifecycle = LifecycleApi(
             self.telemetry, lambda: True, self._reload_request, self.stop, options.enable_lifecycle
         )
-        door = Door()
+        door = open_door(options.web_config_file)
         self.asgi = build_app([*self.relay.routes(), *lifecycle.routes()], door)
         self._listener = bind(options.listen_address)
         self._server = WebServer(self.asgi, self._listener, door)

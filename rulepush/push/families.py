@@ -8,6 +8,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Final
 
+from rulepush.exposition import Metadata
 from rulepush.model.floats import format_float_g
 from rulepush.model.labels import METRIC_NAME, Labels, quote
 
@@ -65,6 +66,11 @@ class Family:
     def by_metric(self) -> tuple[tuple[tuple[Labels, float], ...], ...]:
         """The same, apart for each of `metrics`."""
         return tuple(tuple(self._expand(metric)) for metric in self.metrics)
+
+    def metadata(self) -> Metadata:
+        """As a scrape would tell of it."""
+        kind = "unknown" if self.type is FamilyType.UNTYPED else self.type.value.lower()
+        return Metadata(kind, self.help)
 
     def _expand(self, metric: Metric) -> Iterator[tuple[Labels, float]]:
         pairs = dict(metric.pairs)

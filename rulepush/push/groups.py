@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from rulepush.errors import PushError, StorageError
+from rulepush.exposition import Metadata
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
 from rulepush.push.consistency import Index, refusal, timestamps_refused
 from rulepush.push.families import Family
-from rulepush.push.group import PUSH_UP, PushedGroup
+from rulepush.push.group import HELP, PUSH_UP, PushedGroup
 from rulepush.push.text_families import ParsedBody
 from rulepush.push.url import GroupKey
 
@@ -128,6 +129,14 @@ class PushedGroups:
         samples += [Sample(labels, ts, STALE) for labels in self._emitted - now]
         self._emitted = now
         return samples
+
+    def metadata(self) -> dict[str, Metadata]:
+        """Type and help of every pushed family, those of the group that was pushed first where groups disagree."""
+        known = {name: Metadata("gauge", text) for name, text in HELP.items()} if self._groups else {}
+        for group in self._groups.values():
+            for name, pushed in group.families.items():
+                known.setdefault(name, pushed.family.metadata())
+        return known
 
     def ttl_of(self, group: PushedGroup) -> int:
         """The lifetime of a group in ms, 0 for ever."""

@@ -55,12 +55,16 @@ class RemoteWriteReceiver:
         head: Head,
         limits: WriteLimits = WriteLimits(),  # noqa: B008 - frozen
         on_metadata: Callable[[Sequence[MetricMetadata]], None] | None = None,
+        on_samples: Callable[[Sequence[Sample]], None] | None = None,
     ):
+        """`on_samples` gets the samples that were accepted, needed by a rule or not: they are sent on by remote write
+        as those of Prometheus' receiver are, which go through its WAL."""
         self.limits = limits
         self.counts = ReceiverCounts()
         self._head = head
         self._newest = 0  # of all samples stored here, ms
         self._on_metadata = on_metadata
+        self._on_samples = on_samples
         self._warned_histograms = False
 
     def decode(self, body: bytes, content_type: str, content_encoding: str) -> WriteBatch | WriteAnswer:
@@ -93,24 +97,24 @@ class RemoteWriteReceiver:
             if reason is not None:
                 self.counts.refused_samples += len(samples)
                 return WriteAnswer(400, reason)
-        for sample in samples:
-            # A request that contradicts itself is only found out here; Prometheus drops those samples silently, too.
-            self._store(sample)
+        # A request that contradicts itself is only found out here; Prometheus drops those samples silently, too.
+        self._pass_on([sample for sample in samples if self._store(sample) is None])
         return WriteAnswer(204)
 
     def _apply_v2(self, batch: WriteBatch, now: int) -> WriteAnswer:
         oldest = self._newest - MAX_BEHIND_MS
         reasons = list(batch.rejected)
-        written = 0
+        written: list[Sample] = []
         for sample in batch.samples:
             reason = _out_of_bounds(sample, oldest, now) or self._store(sample)
             if reason is None:
-                written += 1
+                written.append(sample)
             else:
                 reasons.append(f"{reason} for series {go_labels(sample.labels)}")
-        self.counts.refused_samples += len(batch.samples) - written
+        self._pass_on(written)
+        self.counts.refused_samples += len(batch.samples) - len(written)
         headers = {
-            "X-Prometheus-Remote-Write-Samples-Written": str(written),
+            "X-Prometheus-Remote-Write-Samples-Written": str(len(written)),
             "X-Prometheus-Remote-Write-Histograms-Written": "0",
             "X-Prometheus-Remote-Write-Exemplars-Written": "0",
         }
@@ -148,6 +152,10 @@ class RemoteWriteReceiver:
         self.counts.samples += 1
         self._newest = max(self._newest, sample.ts)
         return None
+
+    def _pass_on(self, written: Sequence[Sample]) -> None:
+        if self._on_samples is not None:
+            self._on_samples(written)
 
     def _note(self, batch: WriteBatch) -> None:
         self.counts.histograms += batch.histograms

@@ -44,13 +44,18 @@ def read_rule_file(path: str, *, ignore_unknown: bool = False) -> RuleFile:
     return parse_rule_file(path, body, ignore_unknown=ignore_unknown)
 
 
-def load_rule_files(paths: Iterable[str], *, ignore_unknown: bool = False) -> tuple[RuleGroup, ...]:
-    """The groups of all files. Raises RuleFileError with the problems of all of them."""
-    files = [read_rule_file(path, ignore_unknown=ignore_unknown) for path in dict.fromkeys(paths)]
+def read_rule_files(paths: Iterable[str], *, ignore_unknown: bool = False) -> tuple[RuleFile, ...]:
+    """All files, each once. Raises RuleFileError with the problems of all of them."""
+    files = tuple(read_rule_file(path, ignore_unknown=ignore_unknown) for path in dict.fromkeys(paths))
     problems = [p for file in files for p in file.problems]
     if problems:
         raise RuleFileError(problems)
-    return tuple(group for file in files for group in file.groups)
+    return files
+
+
+def load_rule_files(paths: Iterable[str], *, ignore_unknown: bool = False) -> tuple[RuleGroup, ...]:
+    """The groups of all files. Raises RuleFileError with the problems of all of them."""
+    return tuple(group for file in read_rule_files(paths, ignore_unknown=ignore_unknown) for group in file.groups)
 
 
 def parse_rule_file(name: str, body: bytes, *, ignore_unknown: bool = False) -> RuleFile:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.routing import BaseRoute, Mount
 
 from rulepush.clock import Clock
+from rulepush.exposition import Metadata
 from rulepush.jobs import Jobs
 from rulepush.model.floats import format_float
 from rulepush.promql import Engine, Series, ValueType, parse_expr
@@ -25,12 +26,14 @@ from rulepush.web.targets import TargetsApi, targets_json
 
 @dataclass(frozen=True, slots=True)
 class WebParts:
-    """What the routes look at. `prefix` is the path of the external URL; `more` are routes of optional doors."""
+    """What the routes look at. `metadata` is all that is known of metric families, pushed and received ones included;
+    `prefix` is the path of the external URL; `more` are routes of optional doors."""
 
     head: Head
     engine: Callable[[], Engine]
     groups: Groups
     jobs: Jobs
+    metadata: Callable[[], Mapping[str, Metadata]]
     clock: Clock
     telemetry: Telemetry
     status: Callable[[], Status]
@@ -48,7 +51,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     api = [
         *QueryApi(parts.engine, parts.head, parts.clock).routes(),
         *RulesApi(parts.groups).routes(),
-        *TargetsApi(parts.jobs).routes(),
+        *TargetsApi(parts.jobs, parts.metadata).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),
     ]
     lifecycle = LifecycleApi(parts.telemetry, parts.ready, parts.reload, parts.stop, parts.enable_lifecycle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -17,14 +18,13 @@ from rulepush.scrape.scraper import Scraper
 from rulepush.web.answers import ApiError, ErrorType, success
 from rulepush.web.params import Params
 
-STATES = ("", "any", "active", "dropped")
-
 
 class TargetsApi:
-    """What is scraped, and what the scrapes said about their metrics."""
+    """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
 
-    def __init__(self, jobs: Jobs):
+    def __init__(self, jobs: Jobs, metadata: Callable[[], Mapping[str, Metadata]]):
         self._jobs = jobs
+        self._metadata = metadata
 
     def routes(self) -> list[Route]:
         """The routes, below /api/v1."""
@@ -53,16 +53,21 @@ class TargetsApi:
         return success({"scrapePools": sorted(pool.job.name for pool in self._jobs)})
 
     async def metadata(self, request: Request) -> Response:
-        """Type, help and unit of every metric that targets told of."""
+        """Type, help and unit of every metric that somebody told of."""
         params = await Params.of(request)
         metric, limit, per_metric = params.text("metric"), params.limit(), params.limit("limit_per_metric")
-        found: dict[str, dict[Metadata, None]] = {}
+        found: dict[str, list[dict[str, str]]] = {}
         for scraper in self._scrapers():
             for name, meta in scraper.cache.metadata().items():
-                if not metric or name == metric:
-                    found.setdefault(name, {})[meta] = None
-        names = list(found)[:limit]
-        return success({name: [_metadata_json(m) for m in list(found[name])[:per_metric]] for name in names})
+                if metric and name != metric:
+                    continue
+                told, known = _metadata_json(meta), found.setdefault(name, [])
+                if told not in known:
+                    known.append(told)
+        for name, meta in self._metadata().items():
+            if name not in found and (not metric or name == metric):
+                found[name] = [_metadata_json(meta)]  # pushed, or received by remote write
+        return success({name: found[name][:per_metric] for name in list(found)[:limit]})
 
     async def targets_metadata(self, request: Request) -> Response:
         """The same by target; `match_target` is a selector on the targets' labels."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import bcrypt
 import httpx
 import pytest
 
@@ -24,14 +25,15 @@ targets:
 class _Process:
     """A relay as it runs, but for its sockets: requests go to the application, messages to a fake robot."""
 
-    def __init__(self, tmp_path: Path, lifecycle: bool = True, storage: bool = False):
+    def __init__(self, tmp_path: Path, lifecycle: bool = True, storage: bool = False, web_config_file: str = ""):
         self.config = tmp_path / "config.yml"
         self.config.write_text(CONFIG, encoding="utf-8")
         self.clock = FakeClock()
         self.robot = FakeDingTalk(self.clock)
         self.failures: list[Failure] = []
         client = httpx.AsyncClient(transport=robot_transport(self.robot, self.failures))
-        options = RelayOptions(str(self.config), "127.0.0.1:0", lifecycle, tmp_path / "state" if storage else None)
+        state = tmp_path / "state" if storage else None
+        options = RelayOptions(str(self.config), "127.0.0.1:0", lifecycle, state, web_config_file)
         self.app = RelayApp(options, self.clock, client)
         transport = httpx.ASGITransport(self.app.asgi)
         self.http = httpx.AsyncClient(transport=transport, base_url=f"http://{self.app.address}")
@@ -162,7 +164,7 @@ def test_a_bad_file_keeps_all_as_it_was_and_says_why(tmp_path: Path) -> None:
         assert answer.status_code == 500
         assert "config.yml:2: targets.ops: needs a url" in answer.text
         assert (await process.send()).status_code == 200
-        assert "rulepush_config_last_reload_successful 0.0" in (await process.http.get("/metrics")).text
+        assert "rulepush_config_last_reload_successful 0\n" in (await process.http.get("/metrics")).text
 
     _run(tmp_path, scenario)
 
@@ -181,10 +183,10 @@ def test_the_metrics_tell_what_became_of_notifications(tmp_path: Path) -> None:
         await process.send()
         await process.send(content=b"x")
         text = (await process.http.get("/metrics")).text
-        assert 'rulepush_dingtalk_notifications_total{fate="sent",target="ops"} 1.0' in text
-        assert 'rulepush_dingtalk_notifications_total{fate="bad",target="ops"} 1.0' in text
-        assert 'rulepush_dingtalk_messages_sent_total{target="ops"} 1.0' in text
-        assert 'rulepush_dingtalk_waiting{target="ops"} 0.0' in text
+        assert 'rulepush_dingtalk_notifications_total{target="ops",fate="sent"} 1\n' in text
+        assert 'rulepush_dingtalk_notifications_total{target="ops",fate="bad"} 1\n' in text
+        assert 'rulepush_dingtalk_messages_sent_total{target="ops"} 1\n' in text
+        assert 'rulepush_dingtalk_waiting{target="ops"} 0\n' in text
         assert "token" not in text.replace("rulepush", "")
 
     _run(tmp_path, scenario)
@@ -194,3 +196,23 @@ def test_it_does_not_start_with_a_bad_file(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text("nothing: here\n", encoding="utf-8")
     with pytest.raises(ConfigError):
         RelayApp(RelayOptions(str(tmp_path / "config.yml"), "127.0.0.1:0", False))
+
+
+def test_the_door_asks_for_a_password(tmp_path: Path) -> None:
+    """`--web.config.file`, as for `rulepush run`."""
+    digest = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{alice: {digest}}}\n")
+
+    async def main() -> None:
+        process = _Process(tmp_path, web_config_file=str(web))
+        runner = asyncio.create_task(process.app.run())
+        assert (await process.send()).status_code == 401
+        assert (await process.http.get("/metrics")).status_code == 401
+        process.http.auth = httpx.BasicAuth("alice", "wonder")
+        assert (await process.send()).status_code == 200
+        assert len(process.robot.messages) == 1
+        process.app.stop()
+        await asyncio.wait_for(runner, 10)
+
+    asyncio.run(main())

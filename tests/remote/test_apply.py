@@ -77,6 +77,17 @@ def test_v2_writes_what_it_can_and_counts_it() -> None:
     assert stored(head, "n") == [(NOW, 2.0)]
 
 
+def test_what_is_accepted_is_passed_on_needed_or_not() -> None:
+    passed: list[tuple[str, float]] = []
+    receiver = RemoteWriteReceiver(
+        Head(Demand.of([])), on_samples=lambda batch: passed.extend((s.labels.name, s.value) for s in batch)
+    )
+    write(receiver, v1(({"__name__": "m"}, [(NOW, 1.0)]), ({"__name__": "n"}, [(NOW, 2.0)])))
+    write(receiver, v1(({"__name__": "m"}, [(NOW + 3_600_000, 3.0)])))
+    write(receiver, v2(NAMES, ([1, 2], [(NOW + 1, 4.0), (NOW + 3_600_000, 5.0)])), V2)
+    assert passed == [("m", 1.0), ("n", 2.0), ("m", 4.0)]
+
+
 def test_too_far_ahead_and_too_old_are_out_of_bounds() -> None:
     receiver = RemoteWriteReceiver(everything())
     ahead = write(receiver, v1(({"__name__": "m"}, [(NOW + 600_001, 1.0)])))
