@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -19,6 +20,7 @@ from starlette.routing import BaseRoute
 from rulepush import __version__, own_metrics
 from rulepush.clock import Clock, SystemClock
 from rulepush.config.sections import Config
+from rulepush.continuity import Continuity
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.tally import Tally
 from rulepush.doors import PushDoor, ReceivedMetadata, remote_write_door
@@ -85,10 +87,16 @@ class RunOptions:
 class App:
     """One running rulepush. `run` serves until `stop`; `reload` may be called meanwhile."""
 
-    def __init__(self, options: RunOptions, clock: Clock | None = None):
-        """Reads the configuration and takes the port. Raises ConfigError or RulepushError; nothing runs then."""
+    def __init__(
+        self, options: RunOptions, clock: Clock | None = None, transport: httpx.AsyncBaseTransport | None = None
+    ):
+        """Reads the configuration and takes the port. Raises ConfigError or RulepushError; nothing runs then.
+
+        `transport` takes the place of the network, for targets and Alertmanagers, in tests.
+        """
         self.options = options
         self.clock = clock or SystemClock()
+        self._transport = transport
         self.started_at = self.clock.now()
         self.plan: Plan = load_plan(options.config_file, options.lookback_delta_ms)
         self._door = open_door(options.web_config_file)
@@ -113,11 +121,13 @@ class App:
         store = SqliteAlertStates(self.databases.states) if options.storage_path else None
         self.groups = Groups(store)
         self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self._data_is_in)
+        self.continuity = Continuity(self.clock, self._interrupted)
         self.telemetry = Telemetry()
         own_metrics.register(self)
         self._push = self._open_push_door()
         self._stop = asyncio.Event()
         self._reload_wanted = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._ready = False
 
     # --- life
@@ -139,6 +149,7 @@ class App:
                 tasks.create_task(self.sections.run(), name="alertmanager discovery"),
                 tasks.create_task(self.jobs.run(), name="scraping"),
                 tasks.create_task(self.loops.run(), name="rules"),
+                tasks.create_task(self.continuity.run(), name="continuity"),
                 tasks.create_task(self._housekeeping(), name="housekeeping"),
                 tasks.create_task(self._reload_on_request(), name="reload"),
             ]
@@ -178,13 +189,16 @@ class App:
 
     async def reload(self) -> None:
         """Read the configuration again and put it into effect. Raises ConfigError, and then all is as it was."""
-        try:
-            plan = load_plan(self.options.config_file, self.options.lookback_delta_ms)
-        except RulepushError:
-            self.last_reload_ok = False
-            raise
-        await self._apply(plan)
-        self.last_reload_ok, self.last_reload_at = True, self.clock.now()
+        async with self._reloading:  # a signal and a request may come together
+            try:
+                plan = load_plan(self.options.config_file, self.options.lookback_delta_ms)
+            except RulepushError as e:
+                self.last_reload_ok = False
+                for line in str(e).splitlines():
+                    log.error("configuration not reloaded, the running one stays: %s", line)
+                raise
+            await self._apply(plan)
+            self.last_reload_ok, self.last_reload_at = True, self.clock.now()
         log.info("configuration loaded: file=%s rules=%d", self.options.config_file, plan.rule_count)
         plan.log_warnings()
 
@@ -196,11 +210,8 @@ class App:
         while True:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
-            try:
+            with contextlib.suppress(RulepushError):  # it is in the log
                 await self.reload()
-            except RulepushError as e:
-                for line in str(e).splitlines():
-                    log.error("configuration not reloaded, the running one stays: %s", line)
 
     # --- putting a plan into effect
 
@@ -253,22 +264,30 @@ class App:
         )
 
     def _client(self, config: HTTPClientConfig) -> httpx.AsyncClient:
-        return build_client(config, self._env.user_agent, clock=self.clock)
+        return build_client(config, self._env.user_agent, clock=self.clock, transport=self._transport)
 
     # --- while it runs
 
-    async def _data_is_in(self, ts: int) -> None:
-        """What a group's tick waits for: the scrapes of its moment. Pushes wait in memory and are read now."""
+    async def _data_is_in(self, ts: int) -> bool:
+        """What a group's tick waits for: the scrapes of its moment. Pushes wait in memory and are read now. False when
+        the time jumped since that moment was planned."""
         if self._push is not None:
             self._push.collect(ts, self.samples)
         await self.jobs.settled(ts)
+        self.continuity.look()
+        return ts >= self.continuity.since
 
     def _scrape_interval_ms(self) -> int:
         return self.plan.config.global_.scrape_interval_ms
 
     def _settled(self, ts: int) -> bool:
-        """Whether every job has been scraped since the start: until then a missing series proves nothing."""
-        return self.jobs.all_scraped or ts - self.started_at > self.options.lookback_delta_ms
+        """Whether the data is complete again, after the start or a jump of the time: until then a missing series proves
+        nothing."""
+        return self.jobs.complete or ts - self.continuity.since > self.options.lookback_delta_ms
+
+    def _interrupted(self) -> None:
+        self.jobs.interrupted()
+        self.groups.interrupted()
 
     async def _housekeeping(self) -> None:
         while True:

@@ -113,6 +113,20 @@ class Jobs:
         return sum(len(pool.running) for pool in self._pools)
 
     @property
+    def complete(self) -> bool:
+        """Whether every discovery has answered and every target was scraped twice since the start or the last
+        interruption: `rate` needs two samples, and what is missing then is really gone."""
+        return all(running.providers.answered for running in self._jobs.values()) and all(
+            scraper.since_interruption >= 2 for pool in self._pools for scraper in pool.scrapers
+        )
+
+    def interrupted(self) -> None:
+        """The time jumped: what was scraped before counts no longer as complete."""
+        for pool in self._pools:
+            for scraper in pool.scrapers:
+                scraper.interrupted()
+
+    @property
     def all_scraped(self) -> bool:
         """Whether every discovery has answered and every target was scraped: what is missing then is really gone."""
         return all(running.providers.answered for running in self._jobs.values()) and all(

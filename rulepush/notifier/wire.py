@@ -49,7 +49,8 @@ def wire_alert(alert: Alert, expr: str, external_url: str, external_labels: Labe
     return WireAlert(
         labels=Labels({**external_labels.as_dict(), **alert.labels.as_dict()}),
         annotations=tuple(alert.annotations),
-        starts_at=starts_at,
+        # Alertmanager refuses what ends before it starts, as an alert may for a moment when the clock is set back.
+        starts_at=starts_at if ends_at is None else min(starts_at, ends_at),
         ends_at=ends_at if ends_at is not None else starts_at,
         generator_url=f"{external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1",
         resolved=resolved,

@@ -112,6 +112,18 @@ class Alert:
             raise IllegalTransition(f"a pending alert cannot be sent: {self.labels}")
         return replace(self, last_sent_at=ts, valid_until=ts + validity_ms)
 
+    def moved(self, by_ms: int) -> Alert:
+        """All its times are other ones; whoever was told the former ones must hear of it."""
+        return replace(
+            self,
+            active_at=self.active_at + by_ms,
+            fired_at=_plus(self.fired_at, by_ms),
+            resolved_at=_plus(self.resolved_at, by_ms),
+            keep_firing_since=_plus(self.keep_firing_since, by_ms),
+            held_since=_plus(self.held_since, by_ms),
+            last_sent_at=None,
+        )
+
     def needs_sending(self, ts: int, resend_delay_ms: int) -> bool:
         """Whether it must be sent at `ts`: never sent, resolved since, or more than the resend delay ago."""
         if self.state is AlertState.PENDING:
@@ -122,6 +134,10 @@ class Alert:
         if self.resolved_at is not None and last < self.resolved_at <= ts:
             return True
         return ts - last > resend_delay_ms
+
+
+def _plus(ts: int | None, by_ms: int) -> int | None:
+    return None if ts is None else ts + by_ms
 
 
 def pending(labels: Labels, annotations: Annotations, value: float, ts: int) -> Alert:
@@ -197,7 +213,10 @@ def restored(alert: Alert, seen_at: int, ts: int, timing: Timing, policy: Restor
     FIRING and INACTIVE alerts are what they were; a FIRING one is sent at once, for nobody knows whether the sending
     before the crash arrived. The `for` clock of a PENDING one stands still meanwhile, and
     at least the grace period remains (or `for`, if shorter): Prometheus' `RestoreForState`. None: it starts anew.
+    When the clock was set back meanwhile, the alert's times go back with it, or it would end before it starts.
     """
+    if ts < seen_at:
+        return alert.moved(ts - seen_at)
     if alert.state is AlertState.FIRING:
         return replace(alert, last_sent_at=None)
     downtime = ts - seen_at

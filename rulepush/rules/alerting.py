@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -227,15 +226,17 @@ class AlertingRule:
         self.changed = dict(other.changed)
 
     def resume(self, alerts: Iterable[tuple[Alert, int]]) -> None:
-        """Go on with saved alerts, each with the time of the last evaluation before the restart.
-
-        FIRING ones are sent at the first evaluation: what was handed to the notifier last may never have left it.
-        """
+        """Go on with saved alerts, each with the time of the last evaluation before the restart."""
         for alert, seen_at in alerts:
-            if alert.state is AlertState.FIRING:
-                alert = replace(alert, last_sent_at=None)
             self._alerts[alert.labels] = alert
             self._saved_at[alert.labels] = seen_at
+            if alert.state is not AlertState.INACTIVE:
+                self._unconfirmed.add(alert.labels)
+
+    def interrupted(self, seen_at: int) -> None:
+        """Go on as after a restart with the alerts as they are; `seen_at` is the last evaluation."""
+        for alert in self._alerts.values():
+            self._saved_at.setdefault(alert.labels, seen_at)
             if alert.state is not AlertState.INACTIVE:
                 self._unconfirmed.add(alert.labels)
 
@@ -248,7 +249,7 @@ class AlertingRule:
         return [(a, self._saved_at.get(a.labels, a.active_at if last_ts is None else last_ts)) for a in self.remembered]
 
     def _resume(self, tick: Tick) -> None:
-        """At the first evaluation after a restart: set the `for` clocks as the restart policy says."""
+        """At the first evaluation after a restart or interruption: set the `for` clocks as the restart policy says."""
         for labels, seen_at in self._saved_at.items():
             old = self._alerts[labels]
             new = restored(old, seen_at, tick.ts, self.timing, tick.context.restore)

@@ -81,6 +81,13 @@ class Groups:
         for rule in group.alerting_rules:
             rule.changed.clear()
 
+    def interrupted(self) -> None:
+        """The time jumped, or stood still for this process: go on with the alerts as after a restart."""
+        for group in self._groups.values():
+            if group.last_ts is not None:
+                for rule in group.alerting_rules:
+                    rule.interrupted(group.last_ts)
+
     def _save(self, store: AlertStateStore, group: Group, ts: int) -> None:
         rules = group.alerting_rules
         changes = [Change(_key(group, rule), labels, alert) for rule in rules for labels, alert in rule.changed.items()]

@@ -16,7 +16,8 @@ log = logging.getLogger("rulepush.rules")
 NextTick = Callable[[int, int], int]
 """(time, interval), both in ms -> the first moment of the grid of this interval that is not before the time."""
 WaveSettled = Callable[[int], Awaitable[object]]
-"""Returns when the scrapes of this moment are done or timed out."""
+"""Returns when the scrapes of this moment are done or timed out; False when the time jumped since it was planned, and
+nothing can be said of it any more."""
 
 
 @dataclass(slots=True)
@@ -73,10 +74,15 @@ class RuleLoops:
             if delay > 0:
                 await self._clock.sleep(delay / 1000)
                 continue  # look at the clock again: it may have been set meanwhile
-            await self._wave_settled(ts)
+            good = await self._wave_settled(ts)
             group = self._groups.get(key)
             if group is None:
                 return
+            if good is False:
+                planned = self._next_tick(self._clock.now(), interval)
+                self._missed(group, max(0, (planned - ts) // interval))
+                ts = planned
+                continue
             self._groups.evaluate(group, ts, self._clock.now())
             ts = self._after(group, ts, interval)
 
@@ -93,7 +99,12 @@ class RuleLoops:
         due = (self._clock.now() - ts) // interval
         if due <= 1:
             return ts + interval
-        group.counters.iterations_missed += due - 1
-        group.counters.iterations += due - 1
-        log.warning("group is late, evaluations skipped: group=%s missed=%d", group.name, due - 1)
+        self._missed(group, due - 1)
         return ts + due * interval
+
+    @staticmethod
+    def _missed(group: Group, count: int) -> None:
+        if count:
+            group.counters.iterations_missed += count
+            group.counters.iterations += count
+            log.warning("group is late, evaluations skipped: group=%s missed=%d", group.name, count)

@@ -58,6 +58,8 @@ class Scraper:
         self.status = status or TargetStatus()
         self.timed_out = False
         self.forced_error = forced_error
+        self.since_interruption = 0  # scrapes begun and ended since the start, or since the time jumped
+        self._interruptions = 0
         self._context = context
         self._fetcher = fetcher
         self._rules = rules
@@ -75,6 +77,7 @@ class Scraper:
         started_at, start = clock.now(), clock.monotonic()
         fetched: Fetched | None = None
         error = self.forced_error
+        interruptions = self._interruptions
         self.timed_out = False
         if not error:
             try:
@@ -86,6 +89,8 @@ class Scraper:
         if taken.error:
             self.cache.end(ts)
         status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start
+        if interruptions == self._interruptions:
+            self.since_interruption += 1
         self._count(taken, fetched)
         self._tell(taken.error, ts)
         counts = taken.counts
@@ -97,8 +102,13 @@ class Scraper:
 
     def take_over(self, former: Scraper) -> None:
         """Go on for a target with the same labels whose job has a new configuration."""
-        self.status = former.status
+        self.status, self.since_interruption = former.status, former.since_interruption
         self.cache.take_over(former.cache)
+
+    def interrupted(self) -> None:
+        """The time jumped: begin to count anew."""
+        self._interruptions += 1
+        self.since_interruption = 0
 
     def end(self, ts: int) -> None:
         """The target is gone: stale markers for all its series."""

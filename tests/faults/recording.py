@@ -35,6 +35,20 @@ class Posted:
         return self.labels.get("alertname")
 
 
+def read_posted(body: bytes, now: int) -> list[Posted]:
+    """The alerts of a POST that comes in `now`."""
+    return [
+        Posted(
+            now,
+            Labels(alert["labels"]),
+            parse_rfc3339(alert["startsAt"]),
+            parse_rfc3339(alert["endsAt"]),
+            alert["annotations"],
+        )
+        for alert in json.loads(body)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer to a POST; an alert counts as received when the status is 200."""
@@ -96,17 +110,7 @@ class RecordingAlertmanager:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def _receive(self, body: bytes) -> Verdict:
-        now = time.time_ns() // 1_000_000
-        posted = [
-            Posted(
-                now,
-                Labels(alert["labels"]),
-                parse_rfc3339(alert["startsAt"]),
-                parse_rfc3339(alert["endsAt"]),
-                alert["annotations"],
-            )
-            for alert in json.loads(body)
-        ]
+        posted = read_posted(body, time.time_ns() // 1_000_000)
         with self._lock:
             self.asked_at.append(time.monotonic())
         if any(p.ends_at < p.starts_at for p in posted):
