@@ -52,6 +52,7 @@ from rulepush.storage.journal import SampleJournal
 from rulepush.storage.lock import DirectoryLock
 from rulepush.telemetry import Telemetry
 from rulepush.web.door import open_door
+from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.server import WebServer, bind, build_app
 from rulepush.web.status import Status
@@ -79,6 +80,7 @@ class RunOptions:
     grace_period_ms: int = 600_000
     lookback_delta_ms: int = 300_000
     query_timeout_ms: int = 120_000
+    query_concurrency: int = 2
     max_samples: int = 50_000_000
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class App:
         self.head = Head(self.plan.demand)
         self.journal = self._open_journal()
         self.engine = self._engine(self.plan.config)
+        self.queries = QueryEvaluator(lambda: self.engine, self.head, self.clock, options.query_concurrency)
         self.grid = Grid(_identity(self.plan.config))
         self.notifier = Notifier(
             self.clock, SqliteUndelivered(self.databases.undelivered), self._sending(self.plan.config)
@@ -169,6 +172,7 @@ class App:
             for task in owned:
                 task.cancel()
             web.stop()
+            self.queries.close()
             await asyncio.gather(self._drain(), self.outputs.aclose())
             notifying.cancel()
             sending_on.cancel()
@@ -352,7 +356,7 @@ class App:
     def _web_parts(self) -> WebParts:
         return WebParts(
             head=self.head,
-            engine=lambda: self.engine,
+            evaluator=self.queries,
             groups=self.groups,
             jobs=self.jobs,
             metadata=self._metadata,

@@ -77,6 +77,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _duration(p, "--query.lookback-delta", "lookback_delta", "5m", "how far back an instant selector looks")
     _duration(p, "--query.timeout", "query_timeout", "2m", "longest time of one query")
     p.add_argument(
+        "--query.max-concurrency",
+        dest="query_concurrency",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="most queries of the API that are evaluated at a time, beside the rules (%(default)d)",
+    )
+    p.add_argument(
         "--query.max-samples",
         dest="max_samples",
         type=_count,
@@ -163,6 +171,7 @@ def _options(args: argparse.Namespace) -> RunOptions:
         grace_period_ms=args.grace_period,
         lookback_delta_ms=args.lookback_delta or DEFAULT_LOOKBACK_MS,  # Prometheus takes 0 for the default, too
         query_timeout_ms=args.query_timeout,
+        query_concurrency=args.query_concurrency,
         max_samples=args.max_samples,
         features=_features(args.features),
         flags=args.shown_flags(args),

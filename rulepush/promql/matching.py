@@ -38,7 +38,7 @@ def recent(index: LabelIndex, name: Hashable, key: Hashable, compute: Callable[[
     if value is None:
         value = compute()
         if len(entries) >= _KEPT:
-            del entries[next(iter(entries))]
+            entries.pop(list(entries)[0], None)  # noqa: RUF015 -- one step: threads share the empty index
     entries[key] = value
     return value  # type: ignore[return-value]
 

@@ -13,7 +13,7 @@ from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
-from rulepush.storage.selection import Querier, Selection
+from rulepush.storage.selection import EMPTY_SELECTION, Querier, Selection
 from rulepush.storage.table import MARGIN_MS, AppendOutcome, Floats, Int64s, Rows, Table
 
 _UNWANTED_REMEMBERED: Final = 65_536
@@ -180,28 +180,24 @@ class Head:
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
         """See `storage.selection.Querier`."""
-        key = tuple(matchers)
-        name = _exact_name(key)
-        if name is not None and _names_agree(key, name):
+        return self._select(tuple(matchers), remember=True)
+
+    def peek(self, matchers: Sequence[Matcher]) -> Selection:
+        """As `select`, for queries from outside: they come and go, so nothing is remembered for the next time."""
+        return self._select(tuple(matchers), remember=False)
+
+    def _select(self, matchers: tuple[Matcher, ...], *, remember: bool) -> Selection:
+        name = _exact_name(matchers)
+        if name is not None and _names_agree(matchers, name):
             selector = self._selectors.get(name)
-            if selector is not None:
-                return selector.select(key)
-            return self._joiner.join(key, ())
-        parts = [selector.select(key) for selector in self._matching(key)]
-        return self._joiner.join(key, [p for p in parts if len(p.index)])
+            return EMPTY_SELECTION if selector is None else selector.select(matchers, remember=remember)
+        parts = [selector.select(matchers, remember=remember) for selector in self._matching(matchers)]
+        return self._joiner.join(matchers, [p for p in parts if len(p.index)], remember=remember)
 
     def series(self, matchers: Sequence[Matcher]) -> list[Labels]:
         """The series that satisfy all matchers, in no special order."""
         key = tuple(matchers)
         return [labels for selector in self._matching(key) for labels in selector.labels(key).labels]
-
-    def label_names(self, matchers: Sequence[Matcher] = ()) -> list[str]:
-        """The label names in use (by the series that match), sorted."""
-        return sorted({name for labels in self.series(matchers) for name, _ in labels})
-
-    def label_values(self, name: str, matchers: Sequence[Matcher] = ()) -> list[str]:
-        """The values of one label (among the series that match), sorted."""
-        return sorted({labels.get(name) for labels in self.series(matchers)} - {""})
 
     def tables(self) -> Iterator[Table]:
         """All tables, for statistics and the journal."""

@@ -14,7 +14,7 @@ from rulepush.model.matcher import Matcher
 from rulepush.storage.selection import EMPTY_SELECTION, Selection
 from rulepush.storage.table import Rows, Table, as_rows
 
-_REMEMBERED: Final = 4096  # selectors a table, and of the head; the rules' own fit, API queries come and go
+_REMEMBERED: Final = 4096  # selectors a table, and of the head; the rules' own fit
 
 Matchers = tuple[Matcher, ...]
 
@@ -39,16 +39,16 @@ class TableSelector:
         self._known: dict[Matchers, _Rows] = {}
 
     def labels(self, matchers: Matchers) -> LabelIndex:
-        """The label sets that satisfy `matchers` (which need not name the metric)."""
-        return self._rows(matchers).index
+        """The label sets that satisfy `matchers` (which need not name the metric). Not remembered."""
+        return self._rows(matchers, remember=False).index
 
-    def select(self, matchers: Matchers) -> Selection:
+    def select(self, matchers: Matchers, *, remember: bool = True) -> Selection:
         """The rows that satisfy `matchers`, as views where they are consecutive."""
-        found = self._rows(matchers)
+        found = self._rows(matchers, remember)
         times, values, counts = self._table.columns()
         return Selection(found.index, times[found.where], values[found.where], counts[found.where])
 
-    def _rows(self, matchers: Matchers) -> _Rows:
+    def _rows(self, matchers: Matchers, remember: bool) -> _Rows:
         table = self._table
         known = self._known.get(matchers)
         if known is not None and known.version == table.version:
@@ -71,9 +71,11 @@ class TableSelector:
         rows = [*(known.rows if known is not None and same_rows else ()), *found]
         labels = tuple(table.labels[row] for row in rows)
         index = known.index if known is not None and known.index.labels == labels else LabelIndex(labels)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        made = self._known[matchers] = _Rows(table.version, table.layout, len(table), rows, index, as_rows(rows))
+        made = _Rows(table.version, table.layout, len(table), rows, index, as_rows(rows))
+        if remember:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[matchers] = made
         return made
 
 
@@ -83,7 +85,7 @@ class Joiner:
     def __init__(self) -> None:
         self._known: dict[Matchers, tuple[tuple[LabelIndex, ...], LabelIndex]] = {}
 
-    def join(self, matchers: Matchers, parts: Sequence[Selection]) -> Selection:
+    def join(self, matchers: Matchers, parts: Sequence[Selection], *, remember: bool = True) -> Selection:
         """One selection of all parts, padded to the widest."""
         if not parts:
             return EMPTY_SELECTION
@@ -98,17 +100,18 @@ class Joiner:
             times[start:end, : part.times.shape[1]] = part.times
             values[start:end, : part.values.shape[1]] = part.values
             start = end
-        index = self._index(matchers, tuple(p.index for p in parts))
+        index = self._index(matchers, tuple(p.index for p in parts), remember)
         return Selection(index, times, values, np.concatenate([p.counts for p in parts]))
 
-    def _index(self, matchers: Matchers, parts: tuple[LabelIndex, ...]) -> LabelIndex:
+    def _index(self, matchers: Matchers, parts: tuple[LabelIndex, ...], remember: bool) -> LabelIndex:
         known = self._known.get(matchers)
         if known is not None and len(known[0]) == len(parts) and all(map(_is, known[0], parts)):
             return known[1]
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
         index = LabelIndex([labels for part in parts for labels in part.labels])
-        self._known[matchers] = (parts, index)
+        if remember:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[matchers] = (parts, index)
         return index
 
 

@@ -48,8 +48,12 @@ def failure(kind: ErrorType, message: str) -> Response:
 
 
 def _json(body: dict[str, Any], status: int) -> Response:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(text, status, media_type="application/json")
+    return Response(as_text(body), status, media_type="application/json")
+
+
+def as_text(data: Any) -> str:
+    """JSON as Prometheus writes it: no spaces, UTF-8."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def seconds(ms: int) -> int | float:

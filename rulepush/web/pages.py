@@ -1,58 +1,58 @@
-"""The pages for people: plain HTML from the API's own data, no script, so that any browser shows them, and curl."""
+"""The pages for people: what the API tells, to be read. `/graph` is where an alert's generatorURL leads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 from urllib.parse import quote_plus
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rulepush import __version__
+from rulepush.clock import Clock
 from rulepush.errors import RulepushError
+from rulepush.model.durations import format_duration
+from rulepush.model.floats import format_float
+from rulepush.model.timestamps import format_rfc3339
+from rulepush.web.html import ago, badge, definitions, error_box, label_chips, narrow, page, row, table, wide
+from rulepush.web.status import Status
 
 Data = Mapping[str, Any]
+_HELD: Final = "<br><small>held: its target is down</small>"
+_ORDER: Final = {"firing": 0, "pending": 1, "inactive": 2}
 
-_STYLE: Final = """
-:root{color-scheme:light dark;--line:#8884;--red:#d1373f;--amber:#b7791f;--green:#2f855a;--soft:#8881}
-body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:72rem;padding:0 1rem 3rem}
-nav{display:flex;gap:1.2rem;padding:.8rem 0;border-bottom:1px solid var(--line);flex-wrap:wrap}nav b{margin-right:1rem}
-table{border-collapse:collapse;width:100%;margin:.6rem 0 1.6rem}
-th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line)}
-th{font-weight:600}code,pre,textarea{font:13px/1.45 ui-monospace,monospace}
-pre{background:var(--soft);padding:.6rem;overflow:auto;white-space:pre-wrap}
-textarea{width:100%;box-sizing:border-box;min-height:4rem}
-.firing,.down,.err{color:var(--red);font-weight:600}.pending,.unknown{color:var(--amber);font-weight:600}
-.inactive,.up,.ok{color:var(--green)}.label{background:var(--soft);border-radius:3px;padding:0 .3rem;margin-right:.3rem}
-small{opacity:.75}
-"""
-_NAV: Final = (
-    ("alerts", "Alerts"),
-    ("rules", "Rules"),
-    ("targets", "Targets"),
-    ("graph", "Query"),
-    ("metrics", "Metrics"),
-)
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The result of an instant query as texts: (labels, value) rows, how many there are in all, what was said."""
+
+    rows: Sequence[tuple[str, str]]
+    count: int
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """What the pages show. `rules` and `targets` give the `data` of /api/v1/rules and /api/v1/targets; `evaluate(expr)`
+    raises RulepushError."""
+
+    rules: Callable[[], Data]
+    targets: Callable[[], Data]
+    status: Callable[[], Status]
+    flags: Mapping[str, str]
+    evaluate: Callable[[str], Awaitable[Shown]]
+    clock: Clock
+    prefix: str = ""
 
 
 class Pages:
-    """`rules`, `targets` give the `data` of /api/v1/rules and /api/v1/targets; `evaluate(expr)` gives the rows of an
-    instant query as (labels, value) texts, and raises RulepushError."""
+    """Alerts, rules, targets, query, status."""
 
-    def __init__(
-        self,
-        rules: Callable[[], Data],
-        targets: Callable[[], Data],
-        evaluate: Callable[[str], Sequence[tuple[str, str]]],
-        prefix: str,
-    ):
-        self._rules = rules
-        self._targets = targets
-        self._evaluate = evaluate
-        self._prefix = prefix
+    def __init__(self, parts: PageParts):
+        self._parts = parts
 
     def routes(self) -> list[Route]:
         """The routes, at the root."""
@@ -63,107 +63,178 @@ class Pages:
             Route("/targets", self.targets, methods=["GET"]),
             Route("/graph", self.graph, methods=["GET"]),
             Route("/query", self.graph, methods=["GET"]),
+            Route("/status", self.status, methods=["GET"]),
         ]
 
     async def index(self, _: Request) -> Response:
         """The alerts are what one comes for."""
-        return RedirectResponse(f"{self._prefix}/alerts")
+        return RedirectResponse(f"{self._parts.prefix}/alerts", 302)
 
     async def alerts(self, _: Request) -> Response:
-        """Every alerting rule, those that fire first."""
-        order = {"firing": 0, "pending": 1, "inactive": 2}
-        rules = [r for g in self._rules()["groups"] for r in g["rules"] if r["type"] == "alerting"]
-        rules.sort(key=lambda r: order.get(r["state"], 3))
-        rows = []
-        for rule in rules:
-            alerts = rule.get("alerts") or []
-            rows.append(
-                f"<tr><td class={rule['state']}>{rule['state']}<td><b>{escape(rule['name'])}</b> {_health(rule)}"
-                f"<br>{self._expr(rule['query'])}<td>{_for(rule)}<td>{len(alerts) or ''}</tr>"
-            )
-            rows += [
-                f"<tr><td><td>{_labels(a['labels'], 'alertname')}{_annotations(a['annotations'])}"
-                f"<td class={a['state']}>{a['state']}<br><small>since {escape(a['activeAt'])}</small>"
-                f"<td>{escape(a['value'])}</tr>"
-                for a in alerts
+        """Every alerting rule, those that fire first, with its alerts."""
+        rules = [r for g in self._parts.rules()["groups"] for r in g["rules"] if r["type"] == "alerting"]
+        if not rules:
+            return self._page("alerts", "Alerts", "<p>No alerting rules.</p>")
+        counts = {state: sum(r["state"] == state for r in rules) for state in _ORDER}
+        told = [badge(state, f"{n} {state}") for state, n in counts.items()]
+        failing = sum(r["health"] == "err" for r in rules)
+        if failing:
+            told.append(badge("err", f"{failing} cannot be evaluated"))
+        active = sorted((r for r in rules if r["alerts"]), key=lambda r: _ORDER[r["state"]])
+        rest = [r for r in rules if not r["alerts"]]
+        body = f'<p class="sum">{" ".join(told)}</p>{"".join(map(self._active, active))}'
+        if rest:
+            rows = [
+                row(narrow(badge(r["state"])), wide(self._what(r) + error_box(r.get("lastError"))), narrow(_for(r)))
+                for r in rest
             ]
-        return self._page(
-            "Alerts", _table(("State", "Alert", "For", "Value"), rows) if rules else "<p>No alerting rules."
+            body += "<h2>Inactive</h2>" + table(("State", "Alert", "For"), rows)
+        return self._page("alerts", "Alerts", body)
+
+    def _active(self, rule: Data) -> str:
+        now = self._parts.clock.now()
+        rows = [
+            row(
+                narrow(badge(a["state"])),
+                wide(label_chips(a["labels"], "alertname") + definitions(a["annotations"])),
+                narrow(
+                    ago(a["activeAt"], now) + ("<br><small>held: target is down</small>" if "heldSince" in a else "")
+                ),
+                narrow(format_float(float(a["value"]))),
+            )
+            for a in rule["alerts"]
+        ]
+        after = f" <small>for {_for(rule)}</small>" if _for(rule) else ""
+        return (
+            f"<h2>{badge(rule['state'])} {escape(rule['name'])}{after}</h2>{self._expr(rule['query'])}"
+            f"{error_box(rule.get('lastError'))}" + table(("State", "Labels and annotations", "Active", "Value"), rows)
         )
 
     async def rules(self, _: Request) -> Response:
         """Every group with its rules and when they were last evaluated."""
+        now = self._parts.clock.now()
         parts = []
-        for group in self._rules()["groups"]:
+        for group in self._parts.rules()["groups"]:
             rows = [
-                f"<tr><td>{escape(r['name'])}<td>{self._expr(r['query'])}{_error(r.get('lastError'))}<td>{_health(r)}"
-                f"<td>{r['evaluationTime'] * 1000:.2f} ms<td><small>{escape(r['lastEvaluation'])}</small></tr>"
+                row(
+                    narrow(badge(r["health"])),
+                    wide(self._what(r) + error_box(r.get("lastError"))),
+                    narrow(_for(r)),
+                    narrow(ago(r["lastEvaluation"], now)),
+                    narrow(_ms(r["evaluationTime"])),
+                )
                 for r in group["rules"]
             ]
+            every = f"{escape(group['file'])}, every {format_duration(round(group['interval'] * 1000))}"
             parts.append(
-                f"<h2>{escape(group['name'])}</h2><small>{escape(group['file'])}, every {group['interval']:g}s</small>"
-                + _table(("Rule", "Expression", "Health", "Took", "Last evaluation"), rows)
+                f"<h2>{escape(group['name'])} <small>{every}</small></h2>"
+                + table(("Health", "Rule", "For", "Evaluated", "Took"), rows)
             )
-        return self._page("Rules", "".join(parts) or "<p>No rule files.")
+        return self._page("rules", "Rules", "".join(parts) or "<p>No rules are configured.</p>")
 
     async def targets(self, _: Request) -> Response:
-        """Every target with what went wrong at its last scrape."""
-        rows = [
-            f"<tr><td class={t['health']}>{t['health']}<td>{escape(t['scrapeUrl'])}{_error(t['lastError'])}"
-            f"<td>{_labels(t['labels'])}<td><small>{escape(t['lastScrape'])}</small>"
-            f"<td>{t['lastScrapeDuration'] * 1000:.1f} ms</tr>"
-            for t in self._targets()["activeTargets"]
-        ]
-        return self._page("Targets", _table(("State", "Endpoint", "Labels", "Last scrape", "Took"), rows))
+        """Every job with its targets, and what went wrong at their last scrape."""
+        data = self._parts.targets()
+        now = self._parts.clock.now()
+        parts = []
+        for pool in sorted(data["droppedTargetCounts"]):
+            active = [t for t in data["activeTargets"] if t["scrapePool"] == pool]
+            up = sum(t["health"] == "up" for t in active)
+            rows = [
+                row(
+                    narrow(badge(t["health"])),
+                    wide(_code(t["scrapeUrl"]) + error_box(t["lastError"])),
+                    wide(label_chips(t["labels"])),
+                    narrow(ago(t["lastScrape"], now)),
+                    narrow(_ms(t["lastScrapeDuration"])),
+                )
+                for t in active
+            ]
+            dropped = [t["discoveredLabels"] for t in data["droppedTargets"] if t["scrapePool"] == pool]
+            told = badge("ok" if up == len(active) else "err", f"{up} of {len(active)} up") if active else "no targets"
+            parts.append(
+                f"<h2>{escape(pool)} <small>{told}</small></h2>"
+                + (table(("State", "Endpoint", "Labels", "Scraped", "Took"), rows) if rows else "")
+                + _dropped(dropped, data["droppedTargetCounts"][pool])
+            )
+        return self._page("targets", "Targets", "".join(parts) or "<p>No jobs are configured.</p>")
 
     async def graph(self, request: Request) -> Response:
-        """Where an alert's generatorURL leads: the expression, and what it gives now."""
+        """The expression, and what it gives now."""
         expr = request.query_params.get("g0.expr") or request.query_params.get("expr", "")
         form = (
-            f'<form action="{self._prefix}/graph"><textarea name="g0.expr" autofocus>{escape(expr)}</textarea>'
+            f'<form action="{escape(self._parts.prefix)}/graph"><textarea name="g0.expr" '
+            f'aria-label="expression" autofocus>\n{escape(expr)}</textarea>'
             '<input type="hidden" name="g0.tab" value="1"><button>Execute</button></form>'
         )
-        if not expr:
-            return self._page("Query", form)
+        if not expr.strip():
+            return self._page("graph", "Query", form)
         try:
-            rows = [f"<tr><td><code>{escape(labels)}</code><td>{escape(v)}</tr>" for labels, v in self._evaluate(expr)]
+            shown = await self._parts.evaluate(expr)
         except RulepushError as e:
-            return self._page("Query", form + _error(str(e)))
-        return self._page("Query", form + (_table(("Series", "Value"), rows) if rows else "<p>Empty result."))
+            return self._page("graph", "Query", form + error_box(str(e)))
+        rows = [
+            row(wide(f"<code>{escape(labels)}</code>"), wide(f"<code>{escape(v)}</code>")) for labels, v in shown.rows
+        ]
+        body = form + "".join(f'<div class="box">{escape(warning)}</div>' for warning in shown.warnings)
+        if not rows:
+            return self._page("graph", "Query", body + "<p>Empty result.</p>")
+        more = f", the first {len(rows):,} shown" if shown.count > len(rows) else ""
+        at = format_rfc3339(self._parts.clock.now())
+        told = f'<p class="muted">{shown.count:,} {"row" if shown.count == 1 else "rows"}{more}, at {at}</p>'
+        return self._page("graph", "Query", body + told + table(("Series", "Value"), rows))
 
-    def _expr(self, expr: str) -> str:
-        return f'<a href="{self._prefix}/graph?g0.expr={quote_plus(expr)}&g0.tab=1"><code>{escape(expr)}</code></a>'
-
-    def _page(self, title: str, body: str) -> Response:
-        links = "".join(f'<a href="{self._prefix}/{path}">{text}</a>' for path, text in _NAV)
-        return HTMLResponse(
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title} - rulepush</title>'
-            f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-            f"<nav><b>rulepush</b>{links}</nav><h1>{title}</h1>{body}<small>rulepush {__version__}</small></html>",
-            headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"},
+    async def status(self, _: Request) -> Response:
+        """What runs, since when, with which configuration."""
+        status, now = self._parts.status(), self._parts.clock.now()
+        good = badge("ok", "good") if status.reload_successful else badge("err", "failed, the one below runs on")
+        loaded = ago(format_rfc3339(status.last_config_at), now)
+        facts = [
+            ("Started", ago(format_rfc3339(status.started_at), now)),
+            ("Configuration", f"loaded {loaded}, last attempt {good}"),
+            ("Samples are kept", escape(status.retention)),
+            *(("Alertmanager", _code(url)) for url in status.alertmanagers),
+            *(("Dropped Alertmanager", _code(url)) for url in status.dropped_alertmanagers),
+        ]
+        flags = [(_code(f"--{n}"), _code(v)) for n, v in self._parts.flags.items()]
+        return self._page(
+            "status",
+            "Status",
+            _pairs(facts)
+            + f"<h2>Configuration</h2><pre>{escape(status.config_yaml)}</pre>"
+            + "<h2>Flags</h2>"
+            + _pairs(flags),
         )
 
+    def _what(self, rule: Data) -> str:
+        return f"<b>{escape(rule['name'])}</b> {label_chips(rule.get('labels', {}))}<br>{self._expr(rule['query'])}"
 
-def _table(heads: Iterable[str], rows: Iterable[str]) -> str:
-    return f"<table><tr>{''.join(f'<th>{h}' for h in heads)}</tr>{''.join(rows)}</table>"
+    def _expr(self, expr: str) -> str:
+        url = f"{escape(self._parts.prefix)}/graph?g0.expr={quote_plus(expr)}&amp;g0.tab=1"
+        return f'<a href="{url}">{_code(expr)}</a>'
 
-
-def _labels(labels: Mapping[str, str], *hidden: str) -> str:
-    shown = ((n, v) for n, v in labels.items() if n not in hidden)
-    return "".join(f'<span class="label">{escape(n)}={escape(chr(34) + v + chr(34))}</span>' for n, v in shown)
-
-
-def _annotations(annotations: Mapping[str, str]) -> str:
-    return "".join(f"<br><small>{escape(n)}: {escape(v)}</small>" for n, v in annotations.items())
+    def _page(self, path: str, title: str, body: str) -> Response:
+        return page(self._parts.prefix, path, title, body)
 
 
-def _error(text: str | None) -> str:
-    return f"<pre class=err>{escape(text)}</pre>" if text else ""
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
 
 
-def _health(rule: Data) -> str:
-    return f"<span class={rule['health']}>{rule['health']}</span>"
+def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    return table((), (row(narrow(name), wide(value)) for name, value in pairs))
+
+
+def _dropped(found: Sequence[Mapping[str, str]], count: int) -> str:
+    if not count:
+        return ""
+    items = "".join(f"<p>{label_chips(labels)}</p>" for labels in found)
+    return f"<details><summary>{count} dropped by relabelling</summary>{items}</details>"
 
 
 def _for(rule: Data) -> str:
-    return f"{rule['duration']:g}s" if rule.get("duration") else ""
+    return format_duration(round(rule["duration"] * 1000)) if rule.get("duration") else ""
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

@@ -1,8 +1,8 @@
-"""`/api/v1/query`, `query_range`, `format_query`, `parse_query`, `series`, `labels`, `label/<name>/values`."""
+"""`/api/v1/query`, `query_range`, `format_query`, `series`, `labels`, `label/<name>/values`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -11,14 +11,16 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, ParseError, QueryLimitError
-from rulepush.model.floats import format_float_json
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
-from rulepush.model.matcher import Matcher
-from rulepush.promql import Engine, Query, QueryResult, parse_expr
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.promql import Query, QueryResult, parse_expr
 from rulepush.promql.values import ValueType
+from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
-from rulepush.web.answers import ApiError, ErrorType, seconds, success
+from rulepush.web.answers import ApiError, ErrorType, success
+from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
+from rulepush.web.results import Answer, success_pieces
 
 MAX_POINTS: Final = 11_000
 _FAR_PAST: Final = -(1 << 62)
@@ -26,10 +28,10 @@ _FAR_FUTURE: Final = 1 << 62
 
 
 class QueryApi:
-    """The read side of the API over one Head. `engine` gives the engine of now (a reload may change it)."""
+    """The read side of the API over one Head."""
 
-    def __init__(self, engine: Callable[[], Engine], head: Head, clock: Clock):
-        self._engine = engine
+    def __init__(self, evaluator: QueryEvaluator, head: Head, clock: Clock):
+        self._evaluator = evaluator
         self._head = head
         self._clock = clock
 
@@ -49,11 +51,10 @@ class QueryApi:
         """An instant query."""
         params = await Params.of(request)
         ts = params.time("time", self._clock.now())
-        limit = params.limit()
+        limit, timeout = params.limit(), params.duration("timeout", 0)
         query = _parse(params)
-        result = self._evaluate(lambda: self._engine().instant(query, ts, self._head.querier()))
-        data, cut = _instant_data(result, ts, limit)
-        return self._answer(query, result, data, cut)
+        answer = self._evaluator.instant(query, ts, self._finish(query, limit), timeout)
+        return (await _evaluated(answer)).response()
 
     async def query_range(self, request: Request) -> Response:
         """A range query, at most 11,000 points a series."""
@@ -71,7 +72,7 @@ class QueryApi:
                 "exceeded maximum resolution of 11,000 points per timeseries. "
                 "Try decreasing the query resolution (?step=XX)",
             )
-        limit = params.limit()
+        limit, timeout = params.limit(), params.duration("timeout", 0)
         query = _parse(params)
         if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
             raise ApiError(
@@ -79,11 +80,8 @@ class QueryApi:
                 f'invalid parameter "query": invalid expression type "{_type_text(query.value_type)}" '
                 "for range query, must be Scalar or instant Vector",
             )
-        result = self._evaluate(lambda: self._engine().range(query, start, end, step, self._head.querier()))
-        series = sorted(result.series(), key=lambda s: s.labels)
-        cut = limit is not None and len(series) > limit
-        data = {"resultType": "matrix", "result": [_series_json(s) for s in series[:limit]]}
-        return self._answer(query, result, data, cut)
+        answer = self._evaluator.range(query, start, end, step, self._finish(query, limit), timeout)
+        return (await _evaluated(answer)).response()
 
     async def format_query(self, request: Request) -> Response:
         """The expression in Prometheus' canonical form."""
@@ -92,14 +90,14 @@ class QueryApi:
     async def series(self, request: Request) -> Response:
         """The label sets that match any of `match[]`."""
         params = await Params.of(request)
-        found = set(self._matching(params, required=True))
-        return _limited([labels.as_dict() for labels in sorted(found)], params.limit())
+        found = self._matching(params, required=True)
+        return await self._listed(lambda: [labels.as_dict() for labels in sorted(set(found))], params.limit())
 
     async def labels(self, request: Request) -> Response:
         """The label names in use."""
         params = await Params.of(request)
-        names = {name for labels in self._matching(params) for name, _ in labels}
-        return _limited(sorted(names), params.limit())
+        found = self._matching(params)
+        return await self._listed(lambda: sorted({name for labels in found for name, _ in labels}), params.limit())
 
     async def label_values(self, request: Request) -> Response:
         """The values of one label."""
@@ -107,43 +105,54 @@ class QueryApi:
         name = _unescape_name(request.path_params["name"])
         if not is_valid_utf8_name(name):
             raise ApiError(ErrorType.BAD_DATA, f'invalid label name: "{name}"')
-        values = {labels.get(name) for labels in self._matching(params)} - {""}
-        return _limited(sorted(values), params.limit())
+        found = self._matching(params)
+        return await self._listed(lambda: sorted({labels.get(name) for labels in found} - {""}), params.limit())
 
-    def _matching(self, params: Params, *, required: bool = False) -> Iterable[Labels]:
+    def _matching(self, params: Params, *, required: bool = False) -> list[Labels]:
         selectors: list[Sequence[Matcher]] = params.matchers()
         if required and not selectors:
             raise ApiError(ErrorType.BAD_DATA, "no match[] parameter provided")
         start, end = params.time("start", _FAR_PAST), params.time("end", _FAR_FUTURE)
         if end < start:
             raise ApiError(ErrorType.BAD_DATA, 'invalid parameter "end": end timestamp must not be before start time')
-        for selector in selectors or [()]:
-            yield from self._head.series(selector)
+        return [labels for selector in selectors or [()] for labels in self._head.series(selector)]
 
-    def _evaluate(self, evaluate: Callable[[], QueryResult]) -> QueryResult:
-        try:
-            return evaluate()
-        except QueryLimitError as e:
-            kind = ErrorType.TIMEOUT if "timed out" in str(e) else ErrorType.EXECUTION
-            raise ApiError(kind, str(e)) from e
-        except EvaluationError as e:
-            raise ApiError(ErrorType.EXECUTION, str(e)) from e
+    async def _listed(self, make: Callable[[], list[Any]], limit: int | None) -> Response:
+        """Sorting and writing many labels takes time, too: not in the event loop."""
 
-    def _answer(self, query: Query, result: QueryResult, data: Any, cut: bool) -> Response:
-        warnings = list(result.annotations.warnings)
-        if cut:
-            warnings.append("results truncated due to limit")
-        warnings += [unkept for unkept in map(self._unkept, query.selectors()) if unkept]
-        return success(data, warnings, result.annotations.infos)
+        def answer() -> Response:
+            data = make()
+            if limit is not None and len(data) > limit:
+                return success(data[:limit], ["results truncated due to limit"])
+            return success(data)
 
-    def _unkept(self, selector: Any) -> str:
-        name = next((m.value for m in selector.matchers if m.name == METRIC_NAME and m.op.value == "="), "")
-        if not name or self._head.demand.wants_name(name):
-            return ""
-        return (
-            f"rulepush: no rule needs the metric {name!r}, so its samples are not kept; "
-            "set `storage: {keep: all}` in the configuration to explore all that is scraped"
-        )
+        return await self._evaluator.elsewhere(answer)
+
+    def _finish(self, query: Query, limit: int | None) -> Callable[[QueryResult], Answer]:
+        unkept = unkept_warnings(query, self._head.demand)
+        return lambda result: Answer.of(success_pieces(result, limit, unkept))
+
+
+def unkept_warnings(query: Query, demand: Demand) -> list[str]:
+    """What to say of metrics that `query` reads and nobody keeps."""
+    matchers = [m for use in query.selectors() for m in use.matchers if m.name == METRIC_NAME]
+    names = dict.fromkeys(m.value for m in matchers if m.op is MatchOp.EQUAL)
+    return [
+        f"rulepush: no rule needs the metric {name!r}, so its samples are not kept; "
+        "set `storage: {keep: all}` in the configuration to explore all that is scraped"
+        for name in names
+        if name and not demand.wants_name(name)
+    ]
+
+
+async def _evaluated(answer: Awaitable[Answer]) -> Answer:
+    try:
+        return await answer
+    except QueryLimitError as e:
+        kind = ErrorType.TIMEOUT if "timed out" in str(e) else ErrorType.EXECUTION
+        raise ApiError(kind, str(e)) from e
+    except EvaluationError as e:
+        raise ApiError(ErrorType.EXECUTION, str(e)) from e
 
 
 def _parse(params: Params) -> Query:
@@ -155,39 +164,6 @@ def _parse(params: Params) -> Query:
 
 def _type_text(value_type: ValueType) -> str:
     return "range vector" if value_type is ValueType.MATRIX else value_type.value
-
-
-def _instant_data(result: QueryResult, ts: int, limit: int | None) -> tuple[dict[str, Any], bool]:
-    kind = result.value_type
-    if kind is ValueType.SCALAR:
-        value = result.samples()[0].value
-        return {"resultType": "scalar", "result": [seconds(ts), format_float_json(value)]}, False
-    if kind is ValueType.STRING:
-        return {"resultType": "string", "result": [seconds(ts), result.string]}, False
-    if kind is ValueType.MATRIX:
-        series = sorted(result.series(), key=lambda s: s.labels)
-        cut = limit is not None and len(series) > limit
-        return {"resultType": "matrix", "result": [_series_json(s) for s in series[:limit]]}, cut
-    samples = result.samples()
-    cut = limit is not None and len(samples) > limit
-    rows = [
-        {"metric": s.labels.as_dict(), "value": [seconds(s.ts), format_float_json(s.value)]} for s in samples[:limit]
-    ]
-    return {"resultType": "vector", "result": rows}, cut
-
-
-def _series_json(series: Any) -> dict[str, Any]:
-    points = zip(series.times, series.values, strict=True)
-    return {
-        "metric": series.labels.as_dict(),
-        "values": [[seconds(int(t)), format_float_json(float(v))] for t, v in points],
-    }
-
-
-def _limited(data: list[Any], limit: int | None) -> Response:
-    if limit is not None and len(data) > limit:
-        return success(data[:limit], ["results truncated due to limit"])
-    return success(data)
 
 
 def _unescape_name(name: str) -> str:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from starlette.routing import BaseRoute, Mount
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 
 from rulepush.clock import Clock
 from rulepush.exposition import Metadata
 from rulepush.jobs import Jobs
 from rulepush.model.floats import format_float
-from rulepush.promql import Engine, Series, ValueType, parse_expr
+from rulepush.promql import QueryResult, Series, ValueType, parse_expr
 from rulepush.rules.api import rules_json
 from rulepush.rules.groups import Groups
 from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
+from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.lifecycle import LifecycleApi
-from rulepush.web.pages import Pages
-from rulepush.web.query import QueryApi
+from rulepush.web.pages import PageParts, Pages, Shown
+from rulepush.web.query import QueryApi, unkept_warnings
 from rulepush.web.rules import RulesApi
 from rulepush.web.status import Status, StatusApi
 from rulepush.web.targets import TargetsApi, targets_json
+
+MOST_ROWS: Final = 1000  # of a result on the query page
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class WebParts:
     `prefix` is the path of the external URL; `more` are routes of optional doors."""
 
     head: Head
-    engine: Callable[[], Engine]
+    evaluator: QueryEvaluator
     groups: Groups
     jobs: Jobs
     metadata: Callable[[], Mapping[str, Metadata]]
@@ -49,14 +55,22 @@ class WebParts:
 def web_routes(parts: WebParts) -> list[BaseRoute]:
     """Optional doors, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
     api = [
-        *QueryApi(parts.engine, parts.head, parts.clock).routes(),
+        *QueryApi(parts.evaluator, parts.head, parts.clock).routes(),
         *RulesApi(parts.groups).routes(),
         *TargetsApi(parts.jobs, parts.metadata).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),
     ]
     lifecycle = LifecycleApi(parts.telemetry, parts.ready, parts.reload, parts.stop, parts.enable_lifecycle)
     pages = Pages(
-        lambda: rules_json(parts.groups.all()), lambda: targets_json(parts.jobs), _evaluator(parts), parts.prefix
+        PageParts(
+            lambda: rules_json(parts.groups.all()),
+            lambda: targets_json(parts.jobs),
+            parts.status,
+            parts.flags,
+            _shower(parts),
+            parts.clock,
+            parts.prefix,
+        )
     )
     routes: list[BaseRoute] = [
         *parts.more,
@@ -64,20 +78,33 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         *lifecycle.routes(),
         *pages.routes(),
     ]
-    return [Mount(parts.prefix, routes=routes)] if parts.prefix else routes
+    if not parts.prefix:
+        return routes
+
+    async def enter(_: Request) -> Response:
+        return RedirectResponse(f"{parts.prefix}/", 302)
+
+    return [Route("/", enter), Route(parts.prefix, enter), Mount(parts.prefix, routes=routes)]
 
 
-def _evaluator(parts: WebParts) -> Callable[[str], list[tuple[str, str]]]:
-    def evaluate(expr: str) -> list[tuple[str, str]]:
+def _shower(parts: WebParts) -> Callable[[str], Awaitable[Shown]]:
+    async def show(expr: str) -> Shown:
         query = parse_expr(expr)
-        result = parts.engine().instant(query, parts.clock.now(), parts.head.querier())
-        if result.value_type is ValueType.STRING:
-            return [("", result.string)]
-        if result.value_type is ValueType.MATRIX:
-            return [(str(s.labels), _points(s)) for s in result.series()]
-        return [(str(s.labels), format_float(s.value)) for s in result.samples()]
+        unkept = unkept_warnings(query, parts.head.demand)
+        return await parts.evaluator.instant(query, parts.clock.now(), lambda result: _shown(result, unkept))
 
-    return evaluate
+    return show
+
+
+def _shown(result: QueryResult, unkept: Sequence[str]) -> Shown:
+    told = [*result.annotations.warnings, *result.annotations.infos, *unkept]
+    if result.value_type is ValueType.STRING:
+        return Shown([("", result.string)], 1, told)
+    if result.value_type is ValueType.MATRIX:
+        series = result.series()
+        return Shown([(str(s.labels), _points(s)) for s in series[:MOST_ROWS]], len(series), told)
+    samples = result.samples()
+    return Shown([(str(s.labels), format_float(s.value)) for s in samples[:MOST_ROWS]], len(samples), told)
 
 
 def _points(series: Series) -> str:

@@ -9,6 +9,7 @@ from rulepush.model.labels import Labels
 from rulepush.promql import Engine
 from rulepush.storage.demand import Demand, Want
 from rulepush.storage.head import Head
+from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.query import QueryApi
 from tests.fakes import FakeClock
 from tests.web.asking import ask
@@ -22,8 +23,8 @@ def api(demand: Demand | None = None) -> QueryApi:
         for zone in ("a", "b"):
             value = step * (1.0 if zone == "a" else 1e-7)
             head.append(Labels.of(__name__="x", zone=zone), START + step * 15_000, value)
-    engine = Engine()
-    return QueryApi(lambda: engine, head, FakeClock(START + 60_000))
+    engine, clock = Engine(), FakeClock(START + 60_000)
+    return QueryApi(QueryEvaluator(lambda: engine, head, clock), head, clock)
 
 
 def get(path: str, params: Mapping[str, str | int] | None = None, demand: Demand | None = None) -> httpx.Response:

@@ -1,0 +1,110 @@
+"""Query results as the JSON of Prometheus' API, in pieces: a large answer is never whole in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from starlette.responses import Response, StreamingResponse
+
+from rulepush.model.floats import format_float_json
+from rulepush.model.labels import Labels
+from rulepush.promql import QueryResult, Series
+from rulepush.promql.values import ValueType
+from rulepush.web.answers import as_text, seconds
+
+_AT_ONCE: Final = 1 << 20  # characters: an answer up to this is sent whole, with its length
+_PIECE: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The first pieces of a body, and those that are still to be made."""
+
+    begun: str
+    rest: Iterator[str] | None
+
+    @classmethod
+    def of(cls, pieces: Iterable[str]) -> Answer:
+        """Make the body as far as it is sent at once."""
+        pieces = _gathered(pieces, _AT_ONCE)
+        begun = next(pieces, "")
+        following = next(pieces, None)
+        return cls(begun, None if following is None else chain((following,), _gathered(pieces, _PIECE)))
+
+    def response(self) -> Response:
+        """With status 200. What is still to be made is made in a thread, as fast as it is read."""
+        if self.rest is None:
+            return Response(self.begun, media_type="application/json")
+        pieces = (piece.encode() for piece in chain((self.begun,), self.rest))
+        return StreamingResponse(pieces, media_type="application/json")
+
+
+def _gathered(pieces: Iterable[str], size: int) -> Iterator[str]:
+    """The same text in pieces of about `size` characters."""
+    parts, length = [], 0
+    for piece in pieces:
+        parts.append(piece)
+        length += len(piece)
+        if length >= size:
+            yield "".join(parts)
+            parts, length = [], 0
+    if parts:
+        yield "".join(parts)
+
+
+def success_pieces(result: QueryResult, limit: int | None, warnings: Sequence[str]) -> Iterator[str]:
+    """The success envelope around at most `limit` series; `warnings` come after those of the evaluation."""
+    kind, ts = result.value_type, seconds(int(result.steps[0]))
+    cut = False
+    yield f'{{"status":"success","data":{{"resultType":"{kind.value}","result":'
+    if kind is ValueType.SCALAR:
+        yield _point(str(ts), format_float_json(result.scalar))
+    elif kind is ValueType.STRING:
+        yield _point(str(ts), result.string)
+    elif kind is ValueType.MATRIX:
+        series = result.series()
+        cut = limit is not None and len(series) > limit
+        times: dict[int, str] = {}
+        yield from _listed(_series(s, times) for s in series[:limit])
+    else:
+        samples = result.samples()
+        cut = limit is not None and len(samples) > limit
+        yield from _listed(
+            f'{{"metric":{_metric(s.labels)},"value":[{ts},"{format_float_json(s.value)}"]}}' for s in samples[:limit]
+        )
+    yield "}"
+    told = [*result.annotations.warnings, *(["results truncated due to limit"] if cut else []), *warnings]
+    if told:
+        yield f',"warnings":{as_text(told)}'
+    if result.annotations.infos:
+        yield f',"infos":{as_text(result.annotations.infos)}'
+    yield "}"
+
+
+def _listed(items: Iterable[str]) -> Iterator[str]:
+    yield "["
+    for i, item in enumerate(items):
+        yield f",{item}" if i else item
+    yield "]"
+
+
+def _series(series: Series, times: dict[int, str]) -> str:
+    """`times` remembers the texts of times, which the series of one result share."""
+    points = []
+    for t, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
+        text = times.get(t)
+        if text is None:
+            text = times[t] = str(seconds(t))
+        points.append(f'[{text},"{format_float_json(value)}"]')
+    return f'{{"metric":{_metric(series.labels)},"values":[{",".join(points)}]}}'
+
+
+def _metric(labels: Labels) -> str:
+    return as_text(labels.as_dict())
+
+
+def _point(time: str, value: str) -> str:
+    return f"[{time},{as_text(value)}]"

@@ -1,0 +1,58 @@
+"""What one query reads, copied, so that it can be evaluated while the storage goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from rulepush.errors import QueryLimitError
+from rulepush.model.index import LabelIndex
+from rulepush.model.matcher import Matcher
+from rulepush.promql import EngineOptions, Query
+from rulepush.promql.evaluation import TOO_MANY_SAMPLES
+from rulepush.promql.windows import cut
+from rulepush.storage.head import Head
+from rulepush.storage.selection import Selection
+
+_FAR_FUTURE: Final = 1 << 62
+
+
+class Snapshot:
+    """A Querier for one query. Made in the event loop, read in any thread."""
+
+    def __init__(self, head: Head, query: Query, first: int, options: EngineOptions):
+        """Copies the samples that `query` may read when it is evaluated at `first` (ms) and later. Raises
+        QueryLimitError when they are too many."""
+        since: dict[tuple[Matcher, ...], int] = {}
+        for use in query.selectors(options.lookback_delta_ms):
+            oldest = (first if use.since_ms is None else min(first, use.since_ms)) - use.lookback_ms
+            since[use.matchers] = min(oldest, since.get(use.matchers, oldest))
+        self._known: dict[tuple[Matcher, ...], tuple[int, Selection]] = {}
+        left = options.max_samples
+        for matchers, oldest in since.items():
+            selection = _cut(head.peek(matchers), oldest)
+            left -= int(selection.counts.sum())
+            if left < 0:
+                raise QueryLimitError(TOO_MANY_SAMPLES)
+            self._known[matchers] = (oldest, _copy(selection))
+
+    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
+        """See `storage.selection.Querier`. Raises LookupError for what the query did not say it would read."""
+        oldest, selection = self._known[tuple(matchers)]
+        if mint <= oldest:
+            raise LookupError(f"samples since {mint} are asked for, those after {oldest} were copied")
+        return selection
+
+
+def _cut(selection: Selection, oldest: int) -> Selection:
+    """The samples later than `oldest`."""
+    times, values, counts = cut(selection.times, selection.values, selection.counts, oldest, _FAR_FUTURE)
+    return Selection(selection.index, times, values, counts)
+
+
+def _copy(selection: Selection) -> Selection:
+    """The same in arrays and with a LabelIndex of its own: no memo is shared with other threads."""
+    index = LabelIndex(selection.index.labels)
+    return Selection(index, np.array(selection.times), np.array(selection.values), np.array(selection.counts))
