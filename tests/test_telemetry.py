@@ -20,7 +20,7 @@ def test_counters_get_total_and_labels_survive_any_text() -> None:
     nasty = 'C:\\x "quoted"\nnext {line}'
     telemetry.counter("rulepush_things", "Things.\nBack\\slash.", lambda: [Reading((nasty, "b"), 3)], ("a", "c"))
     telemetry.gauge("rulepush_level", "Level.", single(lambda: -1.5))
-    telemetry.gauge("rulepush_nothing", "No reading yet.", lambda: [])
+    telemetry.gauge("rulepush_nothing", "No reading yet.", list)
     found = read(telemetry)
     assert found["rulepush_things_total", (("a", nasty), ("c", "b"))] == 3
     assert found["rulepush_level", ()] == -1.5
