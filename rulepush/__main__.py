@@ -47,14 +47,7 @@ GROUPS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    parser, chosen = _parsers(words)
-    if not words:
-        parser.print_help(sys.stderr)
-        return 2
-    args, unknown = parser.parse_known_args(words)
-    if unknown:
-        chosen.refuse(unknown)
+    args = parse_arguments(list(sys.argv[1:] if argv is None else argv))
     try:
         code: int = args.func(args)
     except RulepushError as e:
@@ -67,6 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a command; `func` runs it. Leaves with exit code 2 when they make no sense."""
+    parser, chosen = _parsers(words)
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        chosen.refuse(unknown)
+    return args
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rulepush.__main__ import _parser
+from rulepush.__main__ import parse_arguments
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(p.relative_to(DOCS.parent) for p in [*DOCS.glob("*.md"), *DOCS.parent.glob("examples/**/*.md")])
@@ -41,7 +41,7 @@ def test_commands_are_understood(page: Path) -> None:
         words = shlex.split(command)[1:]
         if words == ["--version"]:
             continue
-        assert _parser(words).parse_args(words).func is not None, command
+        assert parse_arguments(words).func is not None, command
 
 
 def test_the_two_languages_give_the_same_commands() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rulepush.__main__ import _parser, main
+from rulepush.__main__ import main, parse_arguments
 from rulepush.config import load_config
 from rulepush.packs import pack_directory
 
@@ -100,12 +100,12 @@ def test_the_relay_accepts_its_configuration() -> None:
 def test_the_commands_of_the_containers_are_understood() -> None:
     for service in _documents("compose.yaml")[0]["services"].values():
         if service["image"].startswith("rulepush") and "command" in service:
-            assert _parser(service["command"]).parse_args(service["command"]).func
+            assert parse_arguments(service["command"]).func
     for name in ("kubernetes/standalone.yaml", "kubernetes/sidecar.yaml"):
         (workload,) = (d for d in _documents(name) if d["kind"] in ("Deployment", "StatefulSet"))
         (container,) = (c for c in workload["spec"]["template"]["spec"]["containers"] if c["name"] == "rulepush")
-        assert _parser(container["args"]).parse_args(container["args"]).func
+        assert parse_arguments(container["args"]).func
     words = re.search(r"^CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert words is not None
     command = yaml.safe_load(words[1])
-    assert _parser(command).parse_args(command).func
+    assert parse_arguments(command).func
