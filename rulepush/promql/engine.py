@@ -64,7 +64,7 @@ class Engine:
             raise EvaluationError("zero or negative query resolution step widths are not accepted")
         if end < start:
             raise EvaluationError("end timestamp must not be before start time")
-        if (end - start) // step >= self.options.max_steps:
+        if (end - start) // step > self.options.max_steps:
             raise QueryLimitError(
                 f"exceeded maximum resolution of {self.options.max_steps:,} points per timeseries."
                 " Try decreasing the query resolution (?step=XX)"

@@ -41,8 +41,13 @@ def _(node: ast.Unary) -> str:
 
 @print_expr.register
 def _(node: ast.Binary) -> str:
+    return f"{node.lhs.text} {binary_operator(node)} {node.rhs.text}"
+
+
+def binary_operator(node: ast.Binary) -> str:
+    """What stands between the sides: `/ on (job) group_left ()`."""
     returning = " bool" if node.return_bool else ""
-    return f"{node.lhs.text} {node.op}{returning}{_matching(node.matching)} {node.rhs.text}"
+    return f"{node.op}{returning}{_matching(node.matching)}"
 
 
 def _matching(matching: ast.Matching | None) -> str:
@@ -66,13 +71,15 @@ def _matching(matching: ast.Matching | None) -> str:
 
 @print_expr.register
 def _(node: ast.Aggregate) -> str:
-    grouping = ""
-    if node.without:
-        grouping = f" without ({_names(node.grouping)}) "
-    elif node.grouping:
-        grouping = f" by ({_names(node.grouping)}) "
     param = "" if node.param is None else node.param.text + ", "
-    return f"{node.op}{grouping}({param}{node.expr.text})"
+    return f"{aggregation_head(node)}({param}{node.expr.text})"
+
+
+def aggregation_head(node: ast.Aggregate) -> str:
+    """What stands before the parenthesis: `sum by (job) `."""
+    if node.without:
+        return f"{node.op} without ({_names(node.grouping)}) "
+    return f"{node.op} by ({_names(node.grouping)}) " if node.grouping else node.op
 
 
 @print_expr.register
@@ -92,8 +99,13 @@ def _(node: ast.MatrixSelector) -> str:
 
 @print_expr.register
 def _(node: ast.Subquery) -> str:
+    return node.expr.text + subquery_suffix(node)
+
+
+def subquery_suffix(node: ast.Subquery) -> str:
+    """What follows the expression: `[1h:5m] offset 1d`."""
     step = "" if node.step_ms is None else format_duration(node.step_ms)
-    return f"{node.expr.text}[{format_duration(node.range_ms)}:{step}]{_modifiers(node)}"
+    return f"[{format_duration(node.range_ms)}:{step}]{_modifiers(node)}"
 
 
 def _selector(node: ast.VectorSelector) -> str:

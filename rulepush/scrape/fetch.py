@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import os
 import ssl
 import zlib
 from collections.abc import Callable
@@ -186,6 +187,7 @@ def _reason(e: BaseException) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"tls: failed to verify certificate: {cause.verify_message}"
         if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower() if cause.errno and cause.errno > 0 else cause.strerror
+            # asyncio's own text for a refused connection is "Connect call failed (address)", which hides the reason.
+            return os.strerror(cause.errno).lower() if cause.errno and cause.errno > 0 else cause.strerror
         cause = cause.__cause__ or cause.__context__
     return str(e) or type(e).__name__

@@ -47,15 +47,24 @@ class Params:
         """All values."""
         return [v for k, v in self._values if k == name]
 
-    def time(self, name: str, default: int | None = None) -> int:
+    def time(self, name: str) -> int:
         """A time in ms."""
         text = self.text(name)
-        if not text and default is not None:
-            return default
         try:
             return parse_time(text)
         except ValueError:
             raise _invalid(name, f'cannot parse "{text}" to a valid timestamp') from None
+
+    def optional_time(self, name: str, default: int) -> int:
+        """A time in ms that may be left out."""
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            return parse_time(text)
+        except ValueError:
+            reason = f"Invalid time value for '{name}': cannot parse \"{text}\" to a valid timestamp"
+            raise _invalid(name, reason) from None
 
     def duration(self, name: str, default: int | None = None) -> int:
         """A duration in ms: seconds as a number, or Prometheus' notation."""
@@ -86,6 +95,17 @@ class Params:
         if number < 0:
             raise _invalid(name, "limit must be non-negative")
         return number or None
+
+    def most(self, name: str) -> int | None:
+        """The metadata API's limits: 0 is none at all, and what is negative or absent (None) no limit."""
+        text = self.text(name)
+        if not text:
+            return None
+        try:
+            number = int(text)
+        except ValueError:
+            raise ApiError(ErrorType.BAD_DATA, f"{name} must be a number") from None
+        return None if number < 0 else number
 
     def flag(self, name: str) -> bool:
         """A boolean as Go's strconv.ParseBool takes it; absent is false."""

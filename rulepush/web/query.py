@@ -1,4 +1,4 @@
-"""`/api/v1/query`, `query_range`, `format_query`, `series`, `labels`, `label/<name>/values`."""
+"""`/api/v1/query`, `query_range`, `query_exemplars`, `format_query`, `series`, `labels`, `label/<name>/values`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rulepush.errors import EvaluationError, ParseError, QueryLimitError
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import Query, QueryResult, parse_expr
+from rulepush.promql.pretty import pretty
 from rulepush.promql.values import ValueType
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
@@ -41,6 +42,7 @@ class QueryApi:
         return [
             Route("/query", self.query, methods=both),
             Route("/query_range", self.query_range, methods=both),
+            Route("/query_exemplars", self.query_exemplars, methods=both),
             Route("/format_query", self.format_query, methods=both),
             Route("/series", self.series, methods=both),
             Route("/labels", self.labels, methods=both),
@@ -50,7 +52,7 @@ class QueryApi:
     async def query(self, request: Request) -> Response:
         """An instant query."""
         params = await Params.of(request)
-        ts = params.time("time", self._clock.now())
+        ts = params.optional_time("time", self._clock.now())
         limit, timeout = params.limit(), params.duration("timeout", 0)
         query = _parse(params)
         answer = self._evaluator.instant(query, ts, self._finish(query, limit), timeout)
@@ -83,9 +85,16 @@ class QueryApi:
         answer = self._evaluator.range(query, start, end, step, self._finish(query, limit), timeout)
         return (await _evaluated(answer)).response()
 
+    async def query_exemplars(self, request: Request) -> Response:
+        """None: exemplars are not kept. Grafana asks for them beside a query, and an error would be shown."""
+        params = await Params.of(request)
+        params.optional_time("start", _FAR_PAST), params.optional_time("end", _FAR_FUTURE)
+        _parse(params)
+        return success([])
+
     async def format_query(self, request: Request) -> Response:
-        """The expression in Prometheus' canonical form."""
-        return success(str(_parse(await Params.of(request))))
+        """The expression laid out for people."""
+        return success(pretty(_parse(await Params.of(request)).root))
 
     async def series(self, request: Request) -> Response:
         """The label sets that match any of `match[]`."""
@@ -112,9 +121,8 @@ class QueryApi:
         selectors: list[Sequence[Matcher]] = params.matchers()
         if required and not selectors:
             raise ApiError(ErrorType.BAD_DATA, "no match[] parameter provided")
-        start, end = params.time("start", _FAR_PAST), params.time("end", _FAR_FUTURE)
-        if end < start:
-            raise ApiError(ErrorType.BAD_DATA, 'invalid parameter "end": end timestamp must not be before start time')
+        if params.optional_time("end", _FAR_FUTURE) < params.optional_time("start", _FAR_PAST):
+            return []
         return [labels for selector in selectors or [()] for labels in self._head.series(selector)]
 
     async def _listed(self, make: Callable[[], list[Any]], limit: int | None) -> Response:

@@ -15,7 +15,7 @@ from rulepush.model.durations import format_duration
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.rules.api import NEVER
 from rulepush.scrape.scraper import Scraper
-from rulepush.web.answers import ApiError, ErrorType, success
+from rulepush.web.answers import success
 from rulepush.web.params import Params
 
 
@@ -55,7 +55,7 @@ class TargetsApi:
     async def metadata(self, request: Request) -> Response:
         """Type, help and unit of every metric that somebody told of."""
         params = await Params.of(request)
-        metric, limit, per_metric = params.text("metric"), params.limit(), params.limit("limit_per_metric")
+        metric, limit, per_metric = params.text("metric"), params.most("limit"), params.most("limit_per_metric")
         found: dict[str, list[dict[str, str]]] = {}
         for scraper in self._scrapers():
             for name, meta in scraper.cache.metadata().items():
@@ -67,13 +67,13 @@ class TargetsApi:
         for name, meta in self._metadata().items():
             if name not in found and (not metric or name == metric):
                 found[name] = [_metadata_json(meta)]  # pushed, or received by remote write
-        return success({name: found[name][:per_metric] for name in list(found)[:limit]})
+        return success({name: found[name][: per_metric or None] for name in list(found)[:limit]})
 
     async def targets_metadata(self, request: Request) -> Response:
         """The same by target; `match_target` is a selector on the targets' labels."""
         params = await Params.of(request)
         selectors = params.matchers("match_target")
-        metric, limit = params.text("metric"), params.limit()
+        metric, limit = params.text("metric"), params.most("limit")
         rows: list[dict[str, Any]] = []
         for scraper in self._scrapers():
             labels = scraper.target.labels
@@ -84,8 +84,6 @@ class TargetsApi:
                     continue
                 named = {} if metric else {"metric": name}
                 rows.append({"target": labels.as_dict(), **named, **_metadata_json(meta)})
-        if not rows:
-            raise ApiError(ErrorType.NOT_FOUND, "specified metadata not found")
         return success(rows[:limit])
 
     def _scrapers(self) -> list[Scraper]:

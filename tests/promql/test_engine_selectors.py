@@ -105,7 +105,7 @@ def test_limits() -> None:
     with pytest.raises(QueryLimitError, match="too many samples"):
         values("max_over_time(x[10y:1ms])", 10 * MINUTE, querier)
     with pytest.raises(QueryLimitError, match="exceeded maximum resolution of 11,000 points"):
-        Engine().range(parse_expr("x"), 0, 11_000_000, 1000, querier)
+        Engine().range(parse_expr("x"), 0, 11_001_000, 1000, querier)
     ticks = iter(range(100))
     slow = Engine(EngineOptions(timeout_ms=1000), monotonic=lambda: float(next(ticks)))
     with pytest.raises(QueryLimitError, match="query timed out"):
