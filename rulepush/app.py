@@ -82,6 +82,7 @@ class RunOptions:
     query_timeout_ms: int = 120_000
     query_concurrency: int = 2
     max_samples: int = 50_000_000
+    web_max_samples: int = 5_000_000
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,7 +112,9 @@ class App:
         self.head = Head(self.plan.demand)
         self.journal = self._open_journal()
         self.engine = self._engine(self.plan.config)
-        self.queries = QueryEvaluator(lambda: self.engine, self.head, self.clock, options.query_concurrency)
+        self.queries = QueryEvaluator(
+            lambda: self.engine, self.head, self.clock, options.query_concurrency, options.web_max_samples
+        )
         self.grid = Grid(_identity(self.plan.config))
         self.notifier = Notifier(
             self.clock, SqliteUndelivered(self.databases.undelivered), self._sending(self.plan.config)

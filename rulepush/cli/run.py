@@ -90,7 +90,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=_count,
         default=50_000_000,
         metavar="N",
-        help="most samples that one query may load (%(default)d)",
+        help="most samples that one query may load, of rules and of the API (%(default)d)",
+    )
+    p.add_argument(
+        "--web.query-max-samples",
+        dest="web_max_samples",
+        type=_count,
+        default=5_000_000,
+        metavar="N",
+        help="the same for queries of the API alone: at about 30 bytes each, they share the memory with the alerts "
+        "(%(default)d)",
     )
     p.add_argument(
         "--enable-feature",
@@ -173,6 +182,7 @@ def _options(args: argparse.Namespace) -> RunOptions:
         query_timeout_ms=args.query_timeout,
         query_concurrency=args.query_concurrency,
         max_samples=args.max_samples,
+        web_max_samples=args.web_max_samples,
         features=_features(args.features),
         flags=args.shown_flags(args),
     )

@@ -27,12 +27,22 @@ class QueryEvaluator:
     engine's own, and the wait for a thread counts. Raises EvaluationError as the engine does.
     """
 
-    def __init__(self, engine: Callable[[], Engine], head: Head, clock: Clock, concurrency: int = 2):
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        head: Head,
+        clock: Clock,
+        concurrency: int = 2,
+        max_samples: int = 5_000_000,
+    ):
+        """`max_samples` is for one query, where the engine does not allow less."""
+        self._max_samples = max_samples
         self._engine = engine
         self._head = head
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="query")
+        # One more than slots, so that a listing need not wait for queries that take long.
+        self._threads = ThreadPoolExecutor(concurrency + 1, thread_name_prefix="query")
         self._closed = False
 
     async def instant(self, query: Query, ts: int, finish: Callable[[QueryResult], T], timeout_ms: int = 0) -> T:
@@ -74,7 +84,8 @@ class QueryEvaluator:
             raise QueryLimitError(QUEUED_TOO_LONG) from None
         try:
             left = limit - round((self._clock.monotonic() - asked_at) * 1000)
-            engine = Engine(replace(options, timeout_ms=max(1, left)), self._monotonic)
+            options = replace(options, timeout_ms=max(1, left), max_samples=min(options.max_samples, self._max_samples))
+            engine = Engine(options, self._monotonic)
             data = Snapshot(self._head, query, first, options)
             return await self.elsewhere(lambda: evaluate(engine, data))
         finally:
