@@ -47,7 +47,11 @@ GROUPS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
-    args = parse_arguments(list(sys.argv[1:] if argv is None else argv))
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words:
+        _parsers(words)[0].print_help(sys.stderr)
+        return 2
+    args = parse_arguments(words)
     try:
         code: int = args.func(args)
     except RulepushError as e:
