@@ -40,10 +40,24 @@ class Snapshot:
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
         """See `storage.selection.Querier`. Raises LookupError for what the query did not say it would read."""
-        oldest, selection = self._known[tuple(matchers)]
+        key = tuple(matchers)
+        if key not in self._known:  # info() names the metrics that it reads, and asks for some of their series
+            wider = next((known for known in self._known if set(known) <= set(key)), None)
+            if wider is None:
+                raise LookupError(f"{key} is asked for, and was not copied")
+            oldest, selection = self._known[wider]
+            self._known[key] = (oldest, _filtered(selection, [m for m in key if m not in wider]))
+        oldest, selection = self._known[key]
         if mint <= oldest:
             raise LookupError(f"samples since {mint} are asked for, those after {oldest} were copied")
         return selection
+
+
+def _filtered(selection: Selection, matchers: Sequence[Matcher]) -> Selection:
+    labels = selection.index.labels
+    rows = [i for i, of_row in enumerate(labels) if all(m.matches_labels(of_row) for m in matchers)]
+    index = LabelIndex([labels[i] for i in rows])
+    return Selection(index, selection.times[rows], selection.values[rows], selection.counts[rows])
 
 
 def _cut(selection: Selection, oldest: int) -> Selection:

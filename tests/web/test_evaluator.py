@@ -1,0 +1,170 @@
+"""Queries from outside: in threads, on copies, within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from rulepush.errors import QueryLimitError
+from rulepush.model.labels import Labels
+from rulepush.promql import Engine, EngineOptions, QueryResult, parse_expr
+from rulepush.storage.demand import Demand
+from rulepush.storage.head import Head
+from rulepush.web.evaluator import QUEUED_TOO_LONG, QueryEvaluator
+from rulepush.web.snapshot import Snapshot
+from tests.fakes import FakeClock
+
+START = 1_700_000_000_000
+STEP = 15_000
+
+
+def filled(series: int = 2, steps: int = 21) -> Head:
+    """x{i}: a counter that grows by i + 1 a step."""
+    head = Head(Demand.keep_all(3_600_000))
+    for step in range(steps):
+        for i in range(series):
+            head.append(Labels.of(__name__="x", i=str(i)), START + step * STEP, step * (i + 1.0))
+            head.append(Labels.of(__name__="target_info", i=str(i), job="j", v=str(i % 2)), START + step * STEP, 1.0)
+    return head
+
+
+def evaluator(head: Head, clock: FakeClock | None = None, **options: int) -> QueryEvaluator:
+    clock = clock or FakeClock(START)
+    engine = Engine(EngineOptions(timeout_ms=options.pop("timeout_ms", 60_000)), clock.monotonic)
+    return QueryEvaluator(lambda: engine, head, clock, **options)
+
+
+def texts(result: QueryResult) -> list[str]:
+    return [f"{s.labels} {s.value:g}" for s in result.samples()]
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        "x",
+        "rate(x[1m])",
+        "x offset 1m - x",
+        "sum(x @ 1700000015)",
+        "max_over_time(rate(x[1m])[2m:30s] offset 30s)",
+        "x @ start() + x @ end()",
+        "absent(nothing)",
+        '{i="1"}',
+        "x + on(i) group_left(v) target_info",
+        'info(x, {v="1"})',
+        "1 + 1",
+    ],
+)
+def test_a_copy_answers_as_the_storage_does(expr: str) -> None:
+    head, query, engine = filled(), parse_expr(expr), Engine()
+    at = START + 10 * STEP
+    copied = Snapshot(head, query, at, engine.options)
+    expected = texts(engine.instant(query, at, head.querier()))
+    head.append(Labels.of(__name__="x", i="9"), at, 9.0)  # comes too late for the copy
+    assert texts(engine.instant(query, at, copied)) == expected
+    ranged = Snapshot(head, query, at, engine.options)
+    both = [engine.range(query, at, at + 5 * STEP, STEP, q).series() for q in (head.querier(), ranged)]
+    ours, theirs = ([(s.labels, s.times.tolist(), s.values.tolist()) for s in series] for series in both)
+    assert ours == theirs
+
+
+def test_a_copy_holds_no_more_than_the_query_looks_back_on() -> None:
+    head, options = filled(), EngineOptions()
+    query = parse_expr("rate(x[1m])")
+    copied = Snapshot(head, query, START + 20 * STEP, options)
+    selection = copied.select(query.selectors()[0].matchers, START + 16 * STEP + 1, START + 20 * STEP)
+    assert selection.counts.tolist() == [4, 4]
+    with pytest.raises(LookupError):
+        copied.select(query.selectors()[0].matchers, START, START + 20 * STEP)
+    with pytest.raises(LookupError):
+        copied.select(parse_expr("y").selectors()[0].matchers, START + 20 * STEP, START + 20 * STEP)
+
+
+def test_what_is_too_much_is_refused_before_it_is_copied() -> None:
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        Snapshot(filled(), parse_expr("x[1h]"), START + 20 * STEP, EngineOptions(max_samples=40))
+    asked = evaluator(filled(), max_samples=40)
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        asyncio.run(asked.instant(parse_expr("x[1h]"), START + 20 * STEP, texts))
+    assert len(asyncio.run(asked.instant(parse_expr("x"), START + 20 * STEP, texts))) == 2
+
+
+def test_queries_from_outside_leave_nothing_behind_in_the_storage() -> None:
+    head = filled()
+    before = head.select(parse_expr("x").selectors()[0].matchers, 0, START)
+    asked = evaluator(head)
+    for i in range(10):
+        asyncio.run(asked.instant(parse_expr(f'sum by (i) (x{{i!="{i}"}})'), START, texts))
+    selectors = head._selectors["x"]._known
+    assert len(selectors) == 1  # that of `before`
+    assert head.select(parse_expr("x").selectors()[0].matchers, 0, START).index is before.index
+    assert not before.index._memo
+
+
+def test_the_event_loop_goes_on_while_a_query_is_evaluated() -> None:
+    asked = evaluator(filled())
+    release = threading.Event()
+
+    def slow(result: QueryResult) -> str:
+        return "released" if release.wait(10) else "held the event loop"
+
+    async def main() -> str:
+        query = asyncio.ensure_future(asked.instant(parse_expr("x"), START, slow))
+        await asyncio.sleep(0)
+        release.set()
+        return await query
+
+    assert asyncio.run(main()) == "released"
+
+
+def test_a_query_that_waits_too_long_for_its_turn_times_out() -> None:
+    asked = evaluator(filled(), concurrency=1)
+    release = threading.Event()
+
+    async def main() -> None:
+        first = asyncio.ensure_future(asked.instant(parse_expr("x"), START, lambda _: release.wait(10)))
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(QueryLimitError, match=QUEUED_TOO_LONG):
+                await asked.instant(parse_expr("x"), START, texts, timeout_ms=1)
+            assert await asked.elsewhere(lambda: "a listing need not wait") == "a listing need not wait"
+        finally:
+            release.set()
+        assert await first is True
+        assert await asked.instant(parse_expr("x"), START, texts) == ['x{i="0"} 0', 'x{i="1"} 0']
+
+    asyncio.run(main())
+
+
+class TickingClock(FakeClock):
+    """Every look at the monotonic clock takes 20 ms."""
+
+    def monotonic(self) -> float:
+        self._elapsed_ms += 20
+        return super().monotonic()
+
+
+@pytest.mark.parametrize(("engine_ms", "asked_ms"), [(30, 0), (60_000, 30)])
+def test_a_query_that_takes_too_long_times_out(engine_ms: int, asked_ms: int) -> None:
+    asked = evaluator(filled(), TickingClock(START), timeout_ms=engine_ms)
+    with pytest.raises(QueryLimitError, match="query timed out in expression evaluation"):
+        asyncio.run(asked.instant(parse_expr("x + x + x"), START, texts, timeout_ms=asked_ms))
+
+
+def test_closing_gives_up_what_still_runs() -> None:
+    asked = evaluator(filled(), timeout_ms=0)
+    go = threading.Event()
+
+    async def main() -> None:
+        def wait_then_evaluate(_: QueryResult) -> object:
+            go.wait(10)
+            return asked._monotonic()
+
+        running = asyncio.ensure_future(asked.instant(parse_expr("x"), START, wait_then_evaluate))
+        await asyncio.sleep(0)
+        asked.close()
+        go.set()
+        assert await running == float("inf")  # beyond every deadline
+
+    asyncio.run(main())
