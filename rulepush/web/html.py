@@ -134,5 +134,7 @@ def ago(then: str, now: int) -> str:
 
 def _rounded(seconds: int) -> str:
     """The two largest units."""
-    finer = next((finer for unit, finer in ((86_400, 3_600), (3_600, 60)) if seconds >= unit), 1)
-    return format_duration(seconds // finer * finer * 1000)
+    days, rest = divmod(seconds, 86_400)
+    if days:
+        return f"{days}d{rest // 3_600}h"
+    return format_duration((seconds // 60 * 60 if seconds >= 3_600 else seconds) * 1000)

@@ -14,7 +14,14 @@ from rulepush.web.server import Door, build_app
 
 def ask(routes: Sequence[BaseRoute], method: str, url: str, door: Door | None = None, **options: Any) -> httpx.Response:
     """One request to these routes, mounted below /api/v1 as well as at the root."""
-    app = build_app([*routes, Mount("/api/v1", routes=list(routes))], door or Door())
+    return ask_app([*routes, Mount("/api/v1", routes=list(routes))], method, url, door, **options)
+
+
+def ask_app(
+    routes: Sequence[BaseRoute], method: str, url: str, door: Door | None = None, **options: Any
+) -> httpx.Response:
+    """One request to exactly these routes. Redirects are not followed."""
+    app = build_app(routes, door or Door())
 
     async def main() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

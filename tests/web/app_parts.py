@@ -1,0 +1,129 @@
+"""The web side of a rulepush with jobs that were scraped and rules that were evaluated, all of it fake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+from starlette.routing import BaseRoute
+
+from rulepush.config.sections import ScrapeConfig
+from rulepush.discovery.groups import Environment
+from rulepush.discovery.relabel import Action, RelabelConfig
+from rulepush.discovery.static import StaticConfig
+from rulepush.discovery.tally import Tally
+from rulepush.errors import RulepushError
+from rulepush.exposition import Metadata
+from rulepush.grid import Grid
+from rulepush.jobs import Jobs
+from rulepush.model.labels import EMPTY_LABELS
+from rulepush.telemetry import Telemetry, single
+from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.routes import WebParts, web_routes
+from rulepush.web.status import Status
+from tests.fakes import FakeClock
+from tests.rules.world import T0, World
+
+BODY = """# HELP queue_size Jobs that wait.
+# TYPE queue_size gauge
+queue_size{q="a<b>"} 7
+# TYPE other_total counter
+other_total 3
+"""
+RULES = """
+groups:
+- name: queues
+  rules:
+  - {record: queues, expr: sum(queue_size), labels: {team: x}}
+  - alert: QueueLong
+    expr: queue_size > 5
+    for: 30m
+    labels: {severity: page}
+    annotations: {summary: "{{ $labels.q }} is <long>"}
+  - {alert: Down, expr: up == 0}
+  - {alert: Never, expr: queue_size > 1e9}
+  - {alert: Broken, expr: queue_size / on() up}
+"""
+DROP = RelabelConfig(action=Action.DROP, source_labels=("__address__",), regex="gone:1")
+
+
+def job(name: str, *addresses: str, **settings: object) -> ScrapeConfig:
+    found = (StaticConfig(addresses, EMPTY_LABELS),)
+    return ScrapeConfig(name, 10_000, 5_000, sd_configs=found, **settings)  # type: ignore[arg-type]
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    if request.url.host == "down":
+        raise httpx.ConnectError("connection refused", request=request)
+    return httpx.Response(200, text=BODY, headers={"Content-Type": "text/plain"})
+
+
+@dataclass
+class Parts:
+    """A scraped and evaluated world; `routes` are those of a running rulepush."""
+
+    prefix: str = ""
+    lifecycle: bool = False
+    reload_error: str = ""
+    rules: str = RULES
+    jobs_wanted: Sequence[ScrapeConfig] = (
+        job("app", "app:1", "gone:1", relabel_configs=(DROP,)),
+        job("dead", "down:1"),
+    )
+    calls: list[str] = field(default_factory=list)
+    ready: bool = True
+
+    def __post_init__(self) -> None:
+        self.world = World(self.rules)
+        self.clock = FakeClock(T0)
+        self.telemetry = Telemetry()
+        self.telemetry.counter("rulepush_things", "Things.", single(lambda: 3))
+        env = Environment(self.clock, Tally())
+
+        def client(_: object) -> httpx.AsyncClient:
+            return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+        self.jobs = Jobs(self.world.head, Grid("test"), env, client)
+        self.status = Status(
+            "scrape_configs: <secret>\n", T0, True, T0, 0, "by demand", ("http://am:9093/api/v2/alerts",)
+        )
+        asyncio.run(self._scrape())
+        self.world.tick(self.clock.now() - T0)
+        self.evaluator = QueryEvaluator(lambda: self.world.engine, self.world.head, self.clock)
+
+    async def _scrape(self) -> None:
+        running = asyncio.create_task(self.jobs.run())
+        await asyncio.sleep(0)
+        await self.jobs.sync(self.jobs_wanted)
+        await self.clock.advance(15)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await self.jobs.aclose()
+
+    async def _reload(self) -> None:
+        self.calls.append("reload")
+        if self.reload_error:
+            raise RulepushError(self.reload_error)
+
+    def routes(self) -> list[BaseRoute]:
+        reload: Callable[[], Awaitable[None]] = self._reload
+        return web_routes(
+            WebParts(
+                head=self.world.head,
+                evaluator=self.evaluator,
+                groups=self.world.groups,
+                jobs=self.jobs,
+                metadata=lambda: {"pushed_total": Metadata("counter", "Pushed.", "")},
+                clock=self.clock,
+                telemetry=self.telemetry,
+                status=lambda: self.status,
+                flags={"web.enable-lifecycle": "true"},
+                ready=lambda: self.ready,
+                reload=reload,
+                stop=lambda: self.calls.append("stop"),
+                enable_lifecycle=self.lifecycle,
+                prefix=self.prefix,
+            )
+        )

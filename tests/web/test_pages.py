@@ -1,0 +1,134 @@
+"""The pages for people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from rulepush.web.html import ago
+from tests.rules.world import T0
+from tests.web.app_parts import Parts
+from tests.web.asking import ask_app
+
+VOID = {"meta", "br", "input", "!doctype"}
+
+
+class Outline(HTMLParser):
+    """Checks that tags are balanced, and collects the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    return Parts()
+
+
+def read(parts: Parts, path: str, **params: str) -> str:
+    """The text of a page, which must be well-formed."""
+    answer = ask_app(parts.routes(), "GET", path, params=params)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    outline = Outline()
+    outline.feed(answer.text)
+    assert outline.open == []
+    assert "<script" not in answer.text
+    return outline.text
+
+
+def test_alerts_show_what_fires_first_and_count(parts: Parts) -> None:
+    text = read(parts, "/alerts")
+    assert "1 firing 1 pending 2 inactive 1 cannot be evaluated" in text
+    assert text.index("Down") < text.index("QueueLong") < text.index("Never")
+    assert "for 30m" in text
+    assert 'q="a<b>"' in text
+    assert "a<b> is <long>" in text
+    assert "many-to-many" in text or "found duplicate series" in text
+
+
+def test_rules_show_health_errors_and_ages(parts: Parts) -> None:
+    text = read(parts, "/rules")
+    assert "queues r.yml, every 30s" in text
+    assert 'team="x"' in text
+    assert "0 ms ago" in text
+    assert "found duplicate series" in text
+
+
+def test_targets_show_each_job_and_what_was_dropped(parts: Parts) -> None:
+    text = read(parts, "/targets")
+    assert "app 1 of 1 up" in text
+    assert "dead 0 of 1 up" in text
+    assert "connection refused" in text
+    assert "1 dropped by relabelling" in text
+    assert '__address__="gone:1"' in text
+
+
+def test_a_query_shows_its_rows(parts: Parts) -> None:
+    text = read(parts, "/graph", **{"g0.expr": 'queue_size{q="a<b>"}'})
+    assert "1 row, at 2023-11-14T22:13:35Z" in text
+    assert 'queue_size{instance="app:1", job="app", q="a<b>"}7' in text
+    assert "7 @1700000" in read(parts, "/query", expr="queue_size[1m]")
+    assert "hello" in read(parts, "/graph", expr='"hello"')
+    assert "Empty result." in read(parts, "/graph", expr="queue_size > 9")
+    assert "Execute" in read(parts, "/graph")
+
+
+def test_a_query_shows_errors_and_warnings(parts: Parts) -> None:
+    assert "parse error" in read(parts, "/graph", expr="queue_size +")
+    assert "found duplicate series" in read(parts, "/graph", expr="up + on() up")
+    assert "might not be a counter" in read(parts, "/graph", expr="rate(queue_size[1m])")
+
+
+def test_status_shows_the_configuration_and_a_failed_reload(parts: Parts) -> None:
+    text = read(parts, "/status")
+    assert "last attempt good" in text
+    assert "scrape_configs: <secret>" in text
+    assert "--web.enable-lifecycletrue" in text
+    assert "http://am:9093/api/v2/alerts" in text
+    parts.status = replace(parts.status, reload_successful=False, dropped_alertmanagers=("http://x",))
+    text = read(parts, "/status")
+    assert "failed, the one below runs on" in text
+    assert "Dropped Alertmanagerhttp://x" in text
+
+
+def test_without_rules_and_jobs_the_pages_say_so() -> None:
+    empty = Parts(jobs_wanted=(), rules="groups: []")
+    assert "No alerting rules." in read(empty, "/alerts")
+    assert "No rules are configured." in read(empty, "/rules")
+    assert "No jobs are configured." in read(empty, "/targets")
+
+
+@pytest.mark.parametrize(
+    ("then", "text"),
+    [
+        ("2023-11-14T22:13:20Z", "0 ms ago"),
+        ("2023-11-14T22:13:19.25Z", "750 ms ago"),
+        ("2023-11-14T22:12:10Z", "1m10s ago"),
+        ("2023-11-14T20:02:50Z", "2h10m ago"),
+        ("2023-11-11T20:02:50Z", "3d2h ago"),
+        ("2023-11-14T22:13:30Z", "0 ms ago"),
+    ],
+)
+def test_ages_have_two_units(then: str, text: str) -> None:
+    assert text in ago(then, T0)
+
+
+def test_never() -> None:
+    assert ago("0001-01-01T00:00:00Z", T0) == "never"
