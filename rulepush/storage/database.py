@@ -68,6 +68,7 @@ class Database:
         except sqlite3.DatabaseError as e:
             if not _is_corrupt(e) or self.path is None:
                 raise self._failed(e) from e
+            self.errors += 1
             self._set_aside(e)
             try:
                 self._connection = self._connect()
@@ -90,7 +91,9 @@ class Database:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA cache_size=-512")
             connection.executescript(self._schema)
-            connection.execute("PRAGMA quick_check(1)").fetchone()
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != ("ok",):  # told, not raised, when a page beyond the first ones is damaged
+                raise sqlite3.DatabaseError(f"database disk image is malformed: {found and found[0]}")
         except sqlite3.Error:
             connection.close()
             raise
