@@ -29,10 +29,10 @@ class Answer:
     @classmethod
     def of(cls, pieces: Iterable[str]) -> Answer:
         """Make the body as far as it is sent at once."""
-        pieces = _gathered(pieces, _AT_ONCE)
-        begun = next(pieces, "")
+        pieces = iter(pieces)
+        begun = next(_gathered(pieces, _AT_ONCE), "")
         following = next(pieces, None)
-        return cls(begun, None if following is None else chain((following,), _gathered(pieces, _PIECE)))
+        return cls(begun, None if following is None else _gathered(chain((following,), pieces), _PIECE))
 
     def response(self) -> Response:
         """With status 200. What is still to be made is made in a thread, as fast as it is read."""

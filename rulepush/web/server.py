@@ -72,11 +72,14 @@ def bind(address: str) -> socket.socket:
     host = host.removeprefix("[").removesuffix("]")
     try:
         if not host:
-            return socket.create_server(("", int(port)), reuse_port=False)
+            both = socket.has_dualstack_ipv6()
+            family = socket.AF_INET6 if both else socket.AF_INET
+            return socket.create_server(("", int(port)), family=family, dualstack_ipv6=both)
         family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, int(port)), family=family)
     except OSError as e:
-        raise RulepushError(f"cannot listen on {address}: {e.strerror or e}") from None
+        reason = (e.strerror or str(e)).partition(" (while attempting")[0]
+        raise RulepushError(f"cannot listen on {address}: {reason}") from None
 
 
 class _Server(uvicorn.Server):
