@@ -288,9 +288,10 @@ class App:
         return self.plan.config.global_.scrape_interval_ms
 
     def _settled(self, ts: int) -> bool:
-        """Whether the data is complete again, after the start or a jump of the time: until then a missing series proves
+        """Whether the data of `ts` is complete, after the start or a jump of the time: if not, a missing series proves
         nothing."""
-        return self.jobs.complete or ts - self.continuity.since > self.options.lookback_delta_ms
+        since = self.jobs.complete_since
+        return (since is not None and ts >= since) or ts - self.continuity.since > self.options.lookback_delta_ms
 
     def _interrupted(self) -> None:
         self.jobs.interrupted()

@@ -113,12 +113,17 @@ class Jobs:
         return sum(len(pool.running) for pool in self._pools)
 
     @property
-    def complete(self) -> bool:
-        """Whether every discovery has answered and every target was scraped twice since the start or the last
-        interruption: `rate` needs two samples, and what is missing then is really gone."""
-        return all(running.providers.answered for running in self._jobs.values()) and all(
-            scraper.since_interruption >= 2 for pool in self._pools for scraper in pool.scrapers
-        )
+    def complete_since(self) -> int | None:
+        """The moment (ms) from which on what is missing is really gone: every discovery has answered and every target
+        was scraped twice since the start or the last interruption, for `rate` needs two samples. None before."""
+        if not all(running.providers.answered for running in self._jobs.values()):
+            return None
+        latest = 0
+        for scraper in (scraper for pool in self._pools for scraper in pool.scrapers):
+            if scraper.complete_since is None:
+                return None
+            latest = max(latest, scraper.complete_since)
+        return latest
 
     def interrupted(self) -> None:
         """The time jumped: what was scraped before counts no longer as complete."""

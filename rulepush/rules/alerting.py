@@ -146,7 +146,7 @@ class AlertingRule:
         alert = self._alerts.get(labels)
         if element is None:
             assert alert is not None
-            if labels in self._unconfirmed and not tick.context.settled(tick.ts):
+            if labels in self._unconfirmed and not tick.context.settled(tick.query_ts):
                 return alert  # the data of this time is not complete: it may only seem to be gone
             return advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
         self._unconfirmed.discard(labels)

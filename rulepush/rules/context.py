@@ -57,8 +57,8 @@ class HoldPolicy:
 class RuleContext:
     """Everything that rules need beside their specification. A reload makes a new one.
 
-    `settled`    whether the data after a restart is complete at a time: until it is, a restored alert that is missing
-                 from the result stays as it is
+    `settled`    whether the data after a restart is complete at a time of evaluation, the query offset subtracted:
+                 until it is, a restored alert that is missing from the result stays as it is
     `stopwatch`  seconds of a monotonic clock, for the durations in the API; decides nothing
     """
 

@@ -105,37 +105,41 @@ class Group:
             log.exception("Evaluating rule crashed: file=%s group=%s rule=%s", self.file, self.name, rule.spec.name)
             self._failed(rule, f"internal error: {type(e).__name__}: {e}")
             return 0
-        rule.status.good()
         if isinstance(rule, AlertingRule):
             due = rule.to_send(tick)
             if due:
                 self.context.notify(due, str(rule.spec.query), tick.ts)
-        self._write(i, rule, samples, tick)
+        error = self._write(i, rule, samples, tick)
+        if error:
+            self._failed(rule, error)
+        else:
+            rule.status.good()
         return len(samples)
 
     def _failed(self, rule: Rule, error: str) -> None:
+        """Counts each time; warns when it is new, for it fails at every evaluation until somebody acts."""
+        level = logging.DEBUG if error == rule.status.last_error else logging.WARNING
         rule.status.bad(error)
         self.counters.failures += 1
-        log.warning(
-            "Evaluating rule failed: file=%s group=%s rule=%s err=%s", self.file, self.name, rule.spec.name, error
-        )
+        text = "Evaluating rule failed: file=%s group=%s rule=%s err=%s"
+        log.log(level, text, self.file, self.name, rule.spec.name, error)
 
-    def _write(self, i: int, rule: Rule, samples: list[Sample], tick: Tick) -> None:
-        """Store the samples, and a stale marker for each series that the rule no longer gives."""
+    def _write(self, i: int, rule: Rule, samples: list[Sample], tick: Tick) -> str:
+        """Store the samples, and a stale marker for each series that the rule no longer gives. Returns what was
+        refused, "" when nothing was."""
         written = dict.fromkeys(s.labels for s in samples)
         before = self._written[i]
         ended = [Sample(labels, tick.query_ts, STALE) for labels in before if labels not in written]
         self._written[i] = written
         if not samples and not ended:
-            return
+            return ""
         store = self.context.samples
         error = refused(store.append_many(samples)) if samples else ""
         if ended:
             store.append_many(ended)  # refused where another rule has written the same series meanwhile
-        if error:
-            self._failed(rule, error)
         names = _ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
         tick.shared.forget([name for name in names if name in self._read_within])
+        return error
 
     def _end_orphans(self, ts: int) -> None:
         """Stale markers for the series of rules that are gone, unless another rule gives them now."""

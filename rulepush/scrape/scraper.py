@@ -58,7 +58,8 @@ class Scraper:
         self.status = status or TargetStatus()
         self.timed_out = False
         self.forced_error = forced_error
-        self.since_interruption = 0  # scrapes begun and ended since the start, or since the time jumped
+        self.complete_since: int | None = None  # moment of the second scrape since the start, or since the time jumped
+        self._since_interruption = 0
         self._interruptions = 0
         self._context = context
         self._fetcher = fetcher
@@ -90,7 +91,9 @@ class Scraper:
             self.cache.end(ts)
         status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start
         if interruptions == self._interruptions:
-            self.since_interruption += 1
+            self._since_interruption += 1
+            if self._since_interruption == 2:
+                self.complete_since = ts
         self._count(taken, fetched)
         self._tell(taken.error, ts)
         counts = taken.counts
@@ -102,13 +105,14 @@ class Scraper:
 
     def take_over(self, former: Scraper) -> None:
         """Go on for a target with the same labels whose job has a new configuration."""
-        self.status, self.since_interruption = former.status, former.since_interruption
+        self.status, self.complete_since = former.status, former.complete_since
+        self._since_interruption = former._since_interruption
         self.cache.take_over(former.cache)
 
     def interrupted(self) -> None:
         """The time jumped: begin to count anew."""
         self._interruptions += 1
-        self.since_interruption = 0
+        self._since_interruption, self.complete_since = 0, None
 
     def end(self, ts: int) -> None:
         """The target is gone: stale markers for all its series."""

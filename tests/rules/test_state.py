@@ -83,6 +83,20 @@ def test_a_restored_alert_is_not_resolved_before_the_data_is_complete(tmp_path: 
     assert sent.alert.resolved_at == T0 + 120 * S
 
 
+def test_with_an_offset_the_data_must_be_complete_at_the_time_that_is_read(tmp_path: Path) -> None:
+    rule = one_rule("{alert: A, expr: m > 1}", group="query_offset: 60s,")
+    world = World(rule, store=store(tmp_path))
+    world.put(0, 5.0)
+    world.tick(60 * S)
+    assert world.alert.state is AlertState.FIRING
+    after = World(rule, store=store(tmp_path), start=70 * S, context={"settled": lambda ts: ts >= T0 + 75 * S})
+    after.tick(90 * S)  # reads the storage at 30 s, before the restart
+    after.tick(120 * S)  # and at 60 s
+    assert after.alert.state is AlertState.FIRING
+    after.tick(150 * S)
+    assert after.alert.resolved_at == T0 + 150 * S
+
+
 def test_the_series_of_a_restored_alert_end_when_it_does(tmp_path: Path) -> None:
     before = killed(tmp_path, RULE, 60 * S, 5.0)
     world = World(RULE, store=store(tmp_path), start=70 * S, head=before.head)  # as the sample journal brings it back
