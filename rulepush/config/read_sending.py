@@ -63,6 +63,7 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
         m.problem("url for remote_write is empty", None)
     url = m.url("url")
     headers = m.text_map("headers")
+    m.mask_all("headers")  # keys of tenants and of gateways are sent in them
     for name, value in headers.items():
         if name.lower() in _NOT_FOR_HEADERS:
             m.problem(f"{name} is a reserved header. It must not be changed", "headers")

@@ -321,6 +321,12 @@ class MapReader:
         inner = self.section(key)
         return {} if inner is None else {name: inner.text(name) for name in inner.keys()}  # noqa: SIM118
 
+    def mask_all(self, key: str) -> None:
+        """Mask every value below a key when the configuration is shown."""
+        node = self.value(key)
+        if node is not None:
+            self._mask_sensitive(node, sensitive=True)
+
     def labels(self, key: str) -> Labels:
         """A label set; the names are checked."""
         inner = self.section(key)

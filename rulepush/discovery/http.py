@@ -14,7 +14,7 @@ from rulepush.discovery.groups import Environment, Publish, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
 from rulepush.http_client import HTTPClientConfig, build_client, read_http_client
-from rulepush.http_client.client import shown_url
+from rulepush.http_client.client import reason, shown_url
 from rulepush.model.floats import format_float
 from rulepush.model.secret import Secret
 
@@ -90,11 +90,6 @@ class HttpDiscovery:
         except httpx.HTTPError as e:
             raise DiscoveryError(reason(e)) from None
         return parse_groups(bytes(body), self._shown, {"__meta_url": self._shown}, form="json", lenient=True)
-
-
-def reason(e: httpx.HTTPError) -> str:
-    """What went wrong with a request, in a sentence; httpx leaves some of its errors without a text."""
-    return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 
 def _status(response: httpx.Response) -> str:

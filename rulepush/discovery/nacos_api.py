@@ -13,10 +13,9 @@ from typing import Any, Final
 import httpx
 
 from rulepush.clock import Clock
-from rulepush.discovery.http import reason
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.auth import text_source
-from rulepush.http_client.client import shown_url
+from rulepush.http_client.client import reason, shown_url
 from rulepush.model.secret import NO_SECRET, Secret
 
 _LOGIN_PATHS: Final = ("/v3/auth/user/login", "/v1/auth/login", "/v1/auth/users/login")

@@ -64,6 +64,7 @@ class _Group:
     delivered: int = 0
     due: float = 0.0
     attempt: int = 0
+    refused: str = ""  # why, the last time; it is logged when it changes
 
 
 class PushgatewayForwarder:
@@ -178,7 +179,8 @@ class PushgatewayForwarder:
         except PushError as e:
             self._failed(group, version, e)
             return
-        if group.attempt:
+        if group.attempt or group.refused:
+            group.refused = ""
             log.info("the Pushgateway accepts pushes again: pushgateway=%s group=%s", self.name, dict(group.key))
         self.last_error = ""
         if group.targets:
@@ -198,7 +200,9 @@ class PushgatewayForwarder:
             group.due = self._clock.monotonic() + pause
             return
         self.counts.refused += 1
-        log.error("the Pushgateway refuses a push: pushgateway=%s group=%s err=%s", self.name, dict(group.key), e)
+        level = logging.DEBUG if group.refused == str(e) else logging.ERROR
+        group.refused = str(e)
+        log.log(level, "the Pushgateway refuses a push: pushgateway=%s group=%s err=%s", self.name, dict(group.key), e)
         self._done(group, version, self._config.min_interval_ms / 1000)
 
     def _done(self, group: _Group, version: int, pause: float) -> None:

@@ -7,11 +7,28 @@ here catches httpx.HTTPError and may log its text.
 
 from __future__ import annotations
 
+import os
+import ssl
 from typing import Any, Final
 
 import httpx
 
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
+
+
+def reason(e: BaseException) -> str:
+    """What went wrong with a request, beneath httpx: its own texts say less ("All connection attempts failed")."""
+    cause: BaseException | None = e
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"tls: failed to verify certificate: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return f"tls: {cause.reason.replace('_', ' ').lower()}"
+        if isinstance(cause, OSError) and cause.strerror:
+            # asyncio's own text for a refused connection is "Connect call failed (address)", which hides the reason.
+            return os.strerror(cause.errno).lower() if cause.errno and cause.errno > 0 else cause.strerror
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 
 def shown_url(url: str) -> str:

@@ -9,6 +9,8 @@ from typing import Final
 
 import httpx
 
+from rulepush.model.secret import MASK
+
 _MOST_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
 
 
@@ -52,4 +54,11 @@ async def exchange(
                     break
     except httpx.TimeoutException:
         raise TimeoutError from None
-    return Exchanged(response.status_code, response.reason_phrase, text.decode(errors="replace"), response.headers)
+    shown = _without_credentials(text.decode(errors="replace"), response.request)
+    return Exchanged(response.status_code, response.reason_phrase, shown, response.headers)
+
+
+def _without_credentials(text: str, request: httpx.Request) -> str:
+    """There are servers that quote the request that they refuse."""
+    credentials = request.headers.get("Authorization", "").partition(" ")[2]
+    return text.replace(credentials, MASK) if credentials else text

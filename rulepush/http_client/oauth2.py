@@ -10,6 +10,7 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.http_client.auth import text_source
+from rulepush.http_client.client import reason
 from rulepush.http_client.config import OAuth2
 from rulepush.http_client.files import CredentialsError
 
@@ -80,7 +81,7 @@ class ClientCredentials:
         except CredentialsError:
             raise
         except httpx.HTTPError as e:
-            raise CredentialsError(f"oauth2: cannot fetch token: {type(e).__name__}: {e}") from None
+            raise CredentialsError(f"oauth2: cannot fetch token: {reason(e)}") from None
 
 
 def _token_of(response: httpx.Response) -> tuple[str, str, float]:

@@ -8,6 +8,7 @@ from enum import Enum
 
 import httpx
 
+from rulepush.http_client.client import reason
 from rulepush.http_client.exchange import exchange
 from rulepush.notifier.wire import WireAlert, encode_batch
 
@@ -50,7 +51,7 @@ class Alertmanager:
         except TimeoutError:
             return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
         except httpx.HTTPError as e:
-            return Answer(Outcome.RETRY, str(e) or type(e).__name__)
+            return Answer(Outcome.RETRY, reason(e))
         if got.is_success:
             return Answer(Outcome.ACCEPTED)
         if got.status in _REFUSALS:

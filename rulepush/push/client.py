@@ -11,7 +11,7 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.errors import PushError
-from rulepush.http_client.client import shown_url
+from rulepush.http_client.client import reason, shown_url
 from rulepush.http_client.exchange import exchange
 from rulepush.push.url import GroupKey, encode_push_path
 
@@ -67,8 +67,8 @@ async def _once(client: httpx.AsyncClient, request: PushRequest) -> PushError | 
     except httpx.UnsupportedProtocol as e:
         return PushError(400, f"{shown}: {e}")
     except httpx.HTTPError as e:
-        return PushError(0, f"{shown} cannot be reached: {str(e) or type(e).__name__}")
+        return PushError(0, f"{shown} cannot be reached: {reason(e)}")
     if answer.is_success:
         return None
-    reason = answer.text[:2000].strip() or answer.phrase
-    return PushError(answer.status, f"{shown} answered {answer.status}: {reason}")
+    words = answer.text[:2000].strip() or answer.phrase
+    return PushError(answer.status, f"{shown} answered {answer.status}: {words}")

@@ -12,6 +12,7 @@ import httpx
 
 from rulepush import __version__
 from rulepush.config.sections import RemoteWriteConfig, RemoteWriteMessage
+from rulepush.http_client.client import reason
 from rulepush.http_client.exchange import exchange
 
 log = logging.getLogger("rulepush.remote")
@@ -73,7 +74,7 @@ class Endpoint:
         except TimeoutError:
             return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
         except httpx.HTTPError as e:
-            return Answer(Outcome.RETRY, str(e) or type(e).__name__)
+            return Answer(Outcome.RETRY, reason(e))
         if got.is_success:
             if protocol is RemoteWriteMessage.V2 and _WRITTEN not in got.headers and not self._warned:
                 self._warned = True

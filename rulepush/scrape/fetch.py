@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http
-import os
 import ssl
 import zlib
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Final
 import httpx
 
 from rulepush.errors import ScrapeError
+from rulepush.http_client.client import reason
 from rulepush.model.floats import format_float
 
 # Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size,
@@ -91,7 +91,7 @@ class Fetcher:
         except TimeoutError:
             raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, ValueError) as e:
-            raise ScrapeError(f'Get "{url}": {_reason(e)}') from e
+            raise ScrapeError(f'Get "{url}": {reason(e)}') from e
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         """Follow redirects here, for httpx would read the whole body of each one."""
@@ -178,16 +178,3 @@ def _phrase(response: httpx.Response) -> str:
         except ValueError:
             return ""
     return phrase
-
-
-def _reason(e: BaseException) -> str:
-    """What went wrong beneath httpx, for its own texts say less ("All connection attempts failed")."""
-    cause: BaseException | None = e
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"tls: failed to verify certificate: {cause.verify_message}"
-        if isinstance(cause, OSError) and cause.strerror:
-            # asyncio's own text for a refused connection is "Connect call failed (address)", which hides the reason.
-            return os.strerror(cause.errno).lower() if cause.errno and cause.errno > 0 else cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(e) or type(e).__name__

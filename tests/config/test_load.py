@@ -171,6 +171,7 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
         assert hidden not in repr(c)
     assert "password: <secret>" in c.rendered
     assert "client_secret: <secret>" in c.rendered
+    assert "X-Scope-OrgID: <secret>" in c.rendered
     assert "job_name: more" in c.rendered
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 
 from rulepush.config.sections import PushgatewayConfig
 from rulepush.discovery.relabel import Action, RelabelConfig
@@ -239,3 +241,18 @@ def test_bodies_are_what_a_pushgateway_reads() -> None:
     assert {n: f.type.value for n, f in parsed.items()} == {"h": "HISTOGRAM", "c_total": "COUNTER", "g": "GAUGE"}
     assert parsed["h"].help == "of\nh"
     assert parsed["g"].metrics[0].pairs == (("x", 'a\\b\n"c'),)
+
+
+def test_a_refusal_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    gateway = FakeGateway()
+
+    async def test(forwarder: PushgatewayForwarder, clock: FakeClock) -> None:
+        for status in (400, 400, 401, 200, 400):
+            gateway.status = status
+            forwarder.offer(TARGET, scrape(1))
+            await clock.settle()
+
+    with caplog.at_level(logging.INFO):
+        run(test, gateway)
+    told = [r.getMessage() for r in caplog.records if r.name == "rulepush.forward"]
+    assert ["400" in t or "401" in t for t in told] == [True, True, False, True]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from rulepush.http_client.client import shown_url
+from rulepush.http_client import HTTPClientConfig, build_client
+from rulepush.http_client.client import reason, shown_url
+from rulepush.http_client.config import Authorization
 from rulepush.http_client.exchange import Exchanged, exchange
+from rulepush.model.secret import Secret
 
 
 class Endless(httpx.AsyncByteStream):
@@ -63,3 +67,31 @@ def test_the_time_is_that_of_the_whole_exchange() -> None:
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert shown_url(url) == shown
+
+
+def test_a_server_that_quotes_the_request_tells_no_credentials() -> None:
+    def quote(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(401, text="refused: " + request.headers["Authorization"])
+
+    async def go() -> Exchanged:
+        config = HTTPClientConfig(authorization=Authorization(credentials=Secret("hunter2")))
+        async with build_client(config, transport=httpx.MockTransport(quote)) as client:
+            return await exchange(client, "POST", "http://receiver/", b"", {}, 5)
+
+    assert asyncio.run(go()).described() == "HTTP status 401 Unauthorized: refused: Bearer <secret>"
+
+
+def test_the_reason_beneath_is_told() -> None:
+    def beneath(cause: BaseException, *, hidden: bool = False) -> str:
+        try:
+            try:
+                raise cause
+            except BaseException as e:
+                raise httpx.ConnectError("All connection attempts failed") from (None if hidden else e)
+        except httpx.ConnectError as e:
+            return reason(e)
+
+    assert beneath(ConnectionRefusedError(111, "Connect call failed ('10.0.0.1', 80)")) == "connection refused"
+    assert beneath(socket.gaierror(-2, "Name or service not known")) == "Name or service not known"
+    assert beneath(OSError(2, "No such file"), hidden=True) == "All connection attempts failed"
+    assert reason(httpx.ReadTimeout("")) == "timeout"
