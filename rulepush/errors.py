@@ -11,6 +11,7 @@ RulepushError
 ├── ExpositionError      a body that is not a Prometheus or OpenMetrics text, with its line
 ├── TemplateError        a template that does not parse, or failed while it ran
 ├── ScrapeError          a scrape that failed: `up` becomes 0
+│   └── HTTPStatusError  the same for an answer that is not 200
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
 ├── IllegalTransition    an alert was asked for a change of state that there is not; nothing changed
 ├── CredentialsError     http_client: credentials or certificates cannot be used; also an httpx.RequestError
@@ -92,6 +93,14 @@ class TemplateError(RulepushError):
 
 class ScrapeError(RulepushError):
     """A scrape that failed; its text is what the targets API shows as lastError."""
+
+
+class HTTPStatusError(ScrapeError):
+    """The target answered, with another status than 200."""
+
+    def __init__(self, status: int, phrase: str):
+        self.status = status
+        super().__init__(f"server returned HTTP status {status} {phrase}".rstrip())
 
 
 class DiscoveryError(RulepushError):

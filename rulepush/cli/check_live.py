@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rulepush import __version__
 from rulepush.clock import Clock, SystemClock
@@ -14,15 +14,18 @@ from rulepush.config import load_config
 from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import ConfigError, Problem
-from rulepush.live import Answer, LiveRule, Seen, analyse, live_rules
+from rulepush.http_client.config import BasicAuth, HTTPClientConfig
+from rulepush.live import Answer, LiveRule, Seen, SilentJob, analyse, live_rules
 from rulepush.live.diagnose import NACOS_PATH
 from rulepush.live.fetch import Visit, environment, visit_jobs
 from rulepush.live.report import as_json, as_text
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import EMPTY_LABELS
+from rulepush.model.secret import Secret
 from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 
+NACOS_PORT = 8848
 _STEP_S = 15.0
 _PACKS = ("nacos", "jvm", "spring-boot")
 
@@ -33,13 +36,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "live",
         help="tell what each rule would see on the real targets",
         description=__doc__,
-        epilog="exit code 0: every target answered and no rule has a problem; 1: one did not, or one has. "
-        "A rule that is true now is no problem.",
+        epilog="exit code 0: every target answered and no rule has a problem; 1: one did not, a job has no targets, "
+        "or a rule has a problem. A rule that is true now is no problem.",
     )
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--config.file", dest="config", metavar="FILE", help="scrape the targets of this configuration")
     what.add_argument(
-        "--target", metavar="URL", help="scrape this one; without a path, Nacos' is taken. Labels that a configuration "
+        "--target", metavar="URL", help="scrape this one, http://USER:PASSWORD@HOST if need be; without a path, Nacos' "
+        "is taken, without a port 8848. Labels that a configuration "
         "would add (job and the like) are not judged then",
     )  # fmt: skip
     p.add_argument(
@@ -66,17 +70,14 @@ def run(args: argparse.Namespace) -> int:
         return 1
     if args.format == "text" and span_s:
         print(f"scraping for {args.span} ...", file=sys.stderr)
-    answers = asyncio.run(scrape(jobs, span_s, SystemClock()))
-    if not answers:
-        print("rulepush: no targets: the discovery of every job is empty", file=sys.stderr)
-        return 1
-    report = analyse(rules, Seen(answers, labels_known=args.target is None))
+    answers, silent = asyncio.run(scrape(jobs, span_s, SystemClock()))
+    report = analyse(rules, Seen(answers, labels_known=args.target is None, silent=silent))
     print(as_json(report) if args.format == "json" else as_text(report, verbose=args.verbose), end="")
     return 0 if report.ok else 1
 
 
-async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> list[Answer]:
-    """The targets of the jobs: once, or with a span twice and more, at most 15 s apart."""
+async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> tuple[list[Answer], list[SilentJob]]:
+    """The targets of the jobs: once, or with a span twice and more, at most 15 s apart; and jobs without targets."""
     times = 1 + max(1, round(span_s / _STEP_S)) if span_s else 1
     visit = Visit(times, span_s / (times - 1) if times > 1 else 0.0)
     return await visit_jobs(jobs, environment(clock, f"rulepush/{__version__}"), visit)
@@ -92,18 +93,32 @@ def _what(args: argparse.Namespace) -> tuple[list[ScrapeConfig], list[str]]:
 
 def target_job(url: str) -> ScrapeConfig:
     """A job with this one target. Raises ValueError when it is no URL."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
         raise ValueError(f"--target: {url!r} is not a URL such as http://127.0.0.1:8848{NACOS_PATH}")
-    query = tuple((name, (value,)) for name, _, value in (p.partition("=") for p in parts.query.split("&") if p))
+    address = parts.netloc.rpartition("@")[2]
+    is_nacos = parts.path in ("", "/")
+    if is_nacos and parts.port is None and parts.scheme == "http":
+        address = f"{address.removesuffix(':')}:{NACOS_PORT}"
+    credentials = None
+    if parts.username is not None:  # neither a label nor a line of the report may hold them
+        credentials = BasicAuth(unquote(parts.username), password=Secret(unquote(parts.password or "")))
+    params: dict[str, list[str]] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        params.setdefault(name, []).append(value)
     return ScrapeConfig(
         job_name="nacos",
         scrape_interval_ms=15_000,
         scrape_timeout_ms=10_000,
         scheme=parts.scheme,
-        metrics_path=parts.path if parts.path not in ("", "/") else NACOS_PATH,
-        params=query,
-        sd_configs=(StaticConfig((parts.netloc,), EMPTY_LABELS),),
+        metrics_path=NACOS_PATH if is_nacos else parts.path,
+        params=tuple((name, tuple(values)) for name, values in params.items()),
+        sd_configs=(StaticConfig((address,), EMPTY_LABELS),),
+        http_client=HTTPClientConfig(basic_auth=credentials),
     )
 
 

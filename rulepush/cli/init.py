@@ -7,6 +7,7 @@ import asyncio
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rulepush.clock import SystemClock
@@ -42,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         server, alertmanager = nacos_address(args.server), alertmanager_address(args.alertmanager)
         packs = {name: pack(name).read_text(encoding="utf-8") for name in PACKS}
         looked, unready = asyncio.run(_look(server, alertmanager))
+        if not looked.basic_auth:  # the credentials were for Nacos' own login, which the metrics do not ask for
+            server = replace(server, username="", password="")
         files = working_directory(server, looked.members, alertmanager, packs)
         _say_what_was_seen(server, looked, alertmanager, unready)
         write_files(args.dir, files, force=args.force)

@@ -27,7 +27,9 @@ def reason(e: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             # asyncio's own text for a refused connection is "Connect call failed (address)", which hides the reason.
             return os.strerror(cause.errno).lower() if cause.errno and cause.errno > 0 else cause.strerror
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        # What is raised `from None` means to hide its cause; but httpcore does that to errors of its own making.
+        hides = cause.__suppress_context__ and not type(cause).__module__.startswith("httpcore")
+        cause = cause.__cause__ or (None if hides else cause.__context__)
     return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 

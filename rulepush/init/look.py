@@ -3,67 +3,99 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
 
 from rulepush.clock import Clock
-from rulepush.discovery.http import reason
 from rulepush.discovery.nacos_api import NacosLogin, NacosSession
 from rulepush.discovery.nacos_dialects import detect
-from rulepush.errors import DiscoveryError
+from rulepush.errors import DiscoveryError, HTTPStatusError, ScrapeError
 from rulepush.http_client.build import build_client
-from rulepush.http_client.config import HTTPClientConfig
+from rulepush.http_client.config import BasicAuth, HTTPClientConfig
 from rulepush.init.addresses import Address
-from rulepush.live.diagnose import diagnose_error, diagnose_status
+from rulepush.live.diagnose import diagnose_answer, diagnose_error, diagnose_status
 from rulepush.live.seen import Trouble
+from rulepush.model.secret import Secret
+from rulepush.scrape.fetch import Fetched, Fetcher
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_MS = 10_000
+_ALERTMANAGER = "Is this an Alertmanager (0.16 or later)?"
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What is known of a Nacos server.
 
-    `trouble`  why it gives no metrics, None when it does
-    `members`  host:port of the cluster's servers, the asked one alone when it does not tell
-    `version`  "" when it does not tell
+    `trouble`     why it gives no metrics, None when it does
+    `members`     host:port of the cluster's servers, the asked one alone when it does not tell
+    `version`     "" when it does not tell
+    `basic_auth`  whether the metrics want the credentials of the URL: a proxy in front does, Nacos itself does not
     """
 
     trouble: Trouble | None
     members: tuple[str, ...]
     version: str = ""
     samples: int = 0
+    basic_auth: bool = False
 
 
 async def look_at_nacos(address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> Looked:
-    """Ask for the metrics, and for the members of the cluster."""
-    login = httpx.BasicAuth(address.username, address.password) if address.username else None
-    async with build_client(HTTPClientConfig(), "rulepush", timeout=_TIMEOUT_S, transport=transport) as client:
-        url = f"{address.base}/actuator/prometheus"
-        samples = 0
-        try:
-            response = await client.get(url, auth=login or httpx.Auth())
-        except httpx.HTTPError as e:
-            return Looked(diagnose_error(reason(e)), (address.host,))
-        content_type = response.headers.get("content-type", "")
-        trouble = diagnose_status(url, response.status_code, content_type, response.content)
-        if trouble is None:
-            samples = sum(bool(line) and not line.startswith(b"#") for line in response.content.splitlines())
-            if b"nacos_monitor" not in response.content:
-                trouble = Trouble(
-                    "it answers metrics, but none of Nacos", "Is this the Nacos server, and its main port?"
-                )
-        members, version = await _cluster(client, address, clock)
-        return Looked(trouble, members, version, samples)
-
-
-async def _cluster(client: httpx.AsyncClient, address: Address, clock: Clock) -> tuple[tuple[str, ...], str]:
-    """The members and the version. With authentication on, Nacos keeps both to itself: then only what was asked for."""
-    alone = (address.host,)
+    """Ask for the metrics, and for the members of the cluster: these with a login, if the URL has credentials."""
+    url = f"{address.base}/actuator/prometheus"
+    login = bool(address.username)
+    basic_auth = False
     try:
-        session = NacosSession(client, [address.base], NacosLogin(), clock)
-        dialect = await detect(session)
-        members = await dialect.members(session)
+        try:
+            fetched = await _fetch(address, url, transport)
+        except HTTPStatusError as e:
+            if not login or e.status not in (401, 403):
+                raise
+            basic_auth = True
+            fetched = await _fetch(address, url, transport, login=True)
+        trouble = diagnose_answer(url, fetched.content_type, fetched.body)
+        if trouble is None and b"nacos_monitor" not in fetched.body:
+            trouble = Trouble("it answers metrics, but none of Nacos", "Is this the Nacos server, and its main port?")
+        samples = 0 if trouble else sum(line[:1] not in (b"", b"#") for line in fetched.body.splitlines())
+    except HTTPStatusError as e:
+        trouble, samples = diagnose_status(url, e.status), 0
+    except ScrapeError as e:
+        return Looked(_diagnosed(e, url), (address.host,), basic_auth=login)
+    members, version = await _cluster(address, clock, transport, basic_auth)
+    # Without an answer nobody knows who wants the credentials.
+    return Looked(trouble, members, version, samples, basic_auth or (login and trouble is not None))
+
+
+async def _fetch(
+    address: Address, url: str, transport: httpx.AsyncBaseTransport | None, *, login: bool = False
+) -> Fetched:
+    """As a scrape would, so that the words are the same. Raises ScrapeError."""
+    async with build_client(_settings(address, login), "rulepush", transport=transport) as client:
+        return await Fetcher(client, "*/*").fetch(url, _TIMEOUT_MS)
+
+
+def _settings(address: Address, login: bool) -> HTTPClientConfig:
+    basic = BasicAuth(address.username, password=Secret(address.password)) if login and address.username else None
+    return HTTPClientConfig(basic_auth=basic)
+
+
+def _diagnosed(e: ScrapeError, url: str) -> Trouble:
+    return diagnose_error(str(e).removeprefix(f'Get "{url}": '))
+
+
+async def _cluster(
+    address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None, basic_auth: bool
+) -> tuple[tuple[str, ...], str]:
+    """The members and the version. With authentication on, Nacos tells both to its users only."""
+    alone = (address.host,)
+    login = NacosLogin(address.username, Secret(address.password)) if address.username else NacosLogin()
+    try:
+        async with build_client(
+            _settings(address, basic_auth), "rulepush", timeout=_TIMEOUT_MS / 1000, transport=transport
+        ) as client:
+            session = NacosSession(client, [address.base], login, clock)
+            dialect = await detect(session)
+            members = await dialect.members(session)
     except DiscoveryError:
         return alone, ""
     version = next((m.version for m in members if m.version), "")
@@ -78,14 +110,16 @@ def _host(ip: str, port: int) -> str:
 
 async def look_at_alertmanager(address: Address, transport: httpx.AsyncBaseTransport | None = None) -> Trouble | None:
     """None when it is ready and speaks API v2."""
-    login = httpx.BasicAuth(address.username, address.password) if address.username else None
-    async with build_client(HTTPClientConfig(), "rulepush", timeout=_TIMEOUT_S, transport=transport) as client:
-        try:
-            response = await client.get(f"{address.base}/api/v2/status", auth=login or httpx.Auth())
-        except httpx.HTTPError as e:
-            return diagnose_error(reason(e))
-    if response.status_code != 200:
-        return Trouble(
-            f"HTTP status {response.status_code} at /api/v2/status", "Is this an Alertmanager (0.16 or later)?"
-        )
-    return None
+    url = f"{address.base}/api/v2/status"
+    try:
+        fetched = await _fetch(address, url, transport, login=True)
+    except HTTPStatusError as e:
+        if e.status in (401, 403):
+            return Trouble(f"HTTP {e.status}: credentials are needed", "Give them as http://USER:PASSWORD@HOST:9093.")
+        return Trouble(f"HTTP {e.status} at {urlsplit(url).path}", _ALERTMANAGER)
+    except ScrapeError as e:
+        trouble = _diagnosed(e, url)
+        return Trouble(trouble.message, trouble.suggestion.replace("Nacos: 8848", "Alertmanager: 9093"))
+    return (
+        None if fetched.body.lstrip()[:1] == b"{" else Trouble("it answers, but not as an Alertmanager", _ALERTMANAGER)
+    )

@@ -7,7 +7,7 @@ function of a rule and a Seen; they are listed in analyse.CHECKS.
 from rulepush.live.analyse import Report, RuleReport, analyse
 from rulepush.live.finding import Finding, Kind, Level
 from rulepush.live.rules import LiveRule, live_rules
-from rulepush.live.seen import Answer, Scrape, Seen, Trouble
+from rulepush.live.seen import Answer, Scrape, Seen, SilentJob, Trouble
 
 __all__ = [
     "Answer",
@@ -19,6 +19,7 @@ __all__ = [
     "RuleReport",
     "Scrape",
     "Seen",
+    "SilentJob",
     "Trouble",
     "analyse",
     "live_rules",

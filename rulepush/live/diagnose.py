@@ -15,19 +15,22 @@ _HOW: Final = (
 )
 
 
-def diagnose_status(url: str, status: int, content_type: str, body: bytes) -> Trouble | None:
-    """What a whole answer says about its target; None when it may be metrics."""
+def diagnose_status(url: str, status: int) -> Trouble:
+    """What a status other than 200 says about its target."""
     parts = urlsplit(url)
-    page = "html" in content_type.lower() or body.lstrip()[:1] == b"<"
     if status == 404:
         return Trouble(f"HTTP 404 at {parts.path}", _not_found(parts.path, parts.port))
     if status in (401, 403):
         return Trouble(f"HTTP {status}: credentials are needed", _credentials(parts.path))
     if status in (502, 503):
         return Trouble(f"HTTP {status}: a proxy answers, the server behind it does not", "Is the server running?")
-    if status != 200:
-        return Trouble(f"HTTP status {status}")
-    if page:
+    return Trouble(f"HTTP status {status}", "The log of the server says why." if status >= 500 else "")
+
+
+def diagnose_answer(url: str, content_type: str, body: bytes) -> Trouble | None:
+    """What a whole answer of status 200 says about its target; None when it may be metrics."""
+    parts = urlsplit(url)
+    if "html" in content_type.lower() or body.lstrip()[:1] == b"<":
         return Trouble(
             "HTTP 200 with a web page instead of metrics",
             "A gateway or login page stands between, or the path is wrong: ask the server itself, at "
@@ -57,7 +60,7 @@ def _credentials(path: str) -> str:
         return "This path lists instances, it has no metrics of the server: use metrics_path: " + NACOS_PATH
     return (
         "Nacos itself asks for none here while nacos.security.ignore.urls holds /actuator/**. For a proxy in front, "
-        "add basic_auth or authorization to the scrape job."
+        "add basic_auth or authorization to the scrape job (with --target: http://USER:PASSWORD@HOST)."
     )
 
 
@@ -71,8 +74,20 @@ def _json(path: str) -> str:
 
 
 def diagnose_error(error: str) -> Trouble:
-    """A connection that failed."""
+    """A connection that failed, or an answer that could not be read."""
     lowered = error.lower()
+    if "verify certificate" in lowered:
+        return Trouble(
+            error,
+            "Give the job the certificate that signed it: tls_config.ca_file, and server_name if it is for another "
+            "name; or insecure_skip_verify: true.",
+        )
+    if lowered.startswith("tls: ") and ("version number" in lowered or "unknown protocol" in lowered):
+        return Trouble(error, "It does not speak TLS there: scheme: http is meant.")
+    if "reset by peer" in lowered or "disconnected without" in lowered or "peer closed connection" in lowered:
+        return Trouble(error, "It closed the connection: does it want https (scheme: https), or did it restart?")
+    if "body size limit" in lowered:
+        return Trouble(error, "Raise body_size_limit, or let the target answer less (includedNames).")
     if "refused" in lowered:
         return Trouble(error, "Nothing listens there: is the server running, and is it this port (Nacos: 8848)?")
     if "deadline" in lowered or "timed out" in lowered:

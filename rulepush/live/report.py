@@ -10,6 +10,7 @@ from typing import Any
 from rulepush.live.analyse import Report, RuleReport
 from rulepush.live.finding import Finding, Level
 from rulepush.live.knowledge import looks_like
+from rulepush.live.names import MISSING
 from rulepush.live.seen import Answer, Seen
 
 _WORDS = {Level.PROBLEM: "problem", Level.FIRES: "now", Level.NOTE: "note"}
@@ -19,15 +20,18 @@ def as_text(report: Report, *, verbose: bool = False) -> str:
     """Targets, then what was found, then the sum of it. Notes only with `verbose`."""
     lines = [*_targets(report.seen), ""]
     for rule in report.rules:
-        shown = [f for f in rule.findings if verbose or f.level is not Level.NOTE]
+        shown = [f for f in rule.findings if verbose or f.level is not Level.NOTE or _explains(f, rule)]
         if shown:
             lines += [_heading(rule), *(line for finding in shown for line in _finding(finding)), ""]
     return "\n".join([*lines, *_summary(report, verbose)]) + "\n"
 
 
+def _explains(note: Finding, rule: RuleReport) -> bool:
+    """Whether a note is why a rule fires: absent() of what may be a mistake in a name."""
+    return rule.level is Level.FIRES and note.kind in MISSING
+
+
 def _targets(seen: Seen) -> Iterator[str]:
-    if not seen.answers:
-        yield "no targets: the discovery of every job is empty"
     for answer in seen.answers:
         trouble = answer.trouble
         if trouble is None:
@@ -37,6 +41,8 @@ def _targets(seen: Seen) -> Iterator[str]:
             yield f"target {answer.url} ({answer.job}): {trouble.message}"
             if trouble.suggestion:
                 yield f"    {trouble.suggestion}"
+    for job in seen.silent:
+        yield f"job {job.name}: no targets: {job.reason}"
 
 
 def _kind(answer: Answer) -> str:
@@ -64,7 +70,7 @@ def _finding(finding: Finding) -> Iterator[str]:
 def _summary(report: Report, verbose: bool) -> Iterator[str]:
     failed = sum(answer.trouble is not None for answer in report.seen.answers)
     if not report.rules:
-        yield "No target answered, so nothing can be said about the rules." if failed else "There are no rules."
+        yield "No target answered, so nothing can be said about the rules." if report.seen.nothing else "No rules."
         return
     yield (
         f"{len(report.rules)} rules: {report.count(Level.PROBLEM)} with problems, "
@@ -84,10 +90,13 @@ def _fine(report: Report) -> int:
 
 
 def as_json(report: Report) -> str:
-    """`{"ok", "targets": [...], "rules": [...], "summary"}`; every finding is there."""
+    """`{"ok", "targets": [...], "jobs_without_targets": [...], "rules": [...], "summary"}`; every finding is there."""
     document: dict[str, Any] = {
         "ok": report.ok,
         "targets": [_target_json(answer) for answer in report.seen.answers],
+        "jobs_without_targets": [
+            {"job": job.name, "reason": job.reason, "meant": job.meant} for job in report.seen.silent
+        ],
         "rules": [_rule_json(rule) for rule in report.rules],
         "summary": {
             "rules": len(report.rules),

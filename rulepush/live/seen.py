@@ -25,12 +25,14 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One scrape at `ts` (ms). `samples` hold their final labels; `types` go by the names of `# TYPE` lines."""
+    """One scrape at `ts` (ms), which took `seconds`. `samples` hold their final labels; `types` go by the names of
+    `# TYPE` lines."""
 
     ts: int
     samples: tuple[Sample, ...] = ()
     types: Mapping[str, str] | None = None
     trouble: Trouble | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,27 @@ class Answer:
         return self.scrapes[-1].trouble
 
 
+@dataclass(frozen=True, slots=True)
+class SilentJob:
+    """A job without targets, and why. `meant`: its configuration says so (shards), and nothing is wrong."""
+
+    name: str
+    reason: str
+    meant: bool = False
+
+
 class Seen:
     """Everything that was scraped.
 
     `labels_known`  whether the targets' own labels are those of the real configuration; with `--target` they are not,
                     and a matcher on a label that no body has cannot be judged
+    `silent`        the jobs without targets
     `head`          the samples, with `up` and the other series of a scrape; recorded series are added by the analysis
     """
 
-    def __init__(self, answers: Sequence[Answer], *, labels_known: bool = True):
+    def __init__(self, answers: Sequence[Answer], *, labels_known: bool = True, silent: Sequence[SilentJob] = ()):
         self.answers = tuple(answers)
+        self.silent = tuple(silent)
         self.labels_known = labels_known
         self.head = Head(Demand.keep_all(_DAY_MS))
         self._types: dict[str, str] = {}
@@ -86,8 +99,8 @@ class Seen:
 
     @cached_property
     def any_trouble(self) -> bool:
-        """Whether some target gave nothing, so that what is missing may be there."""
-        return any(answer.trouble for answer in self.answers)
+        """Whether some target gave nothing, or a job has none, so that what is missing may be there."""
+        return any(answer.trouble for answer in self.answers) or not all(job.meant for job in self.silent)
 
     @cached_property
     def nothing(self) -> bool:
@@ -134,6 +147,7 @@ class Seen:
 def _own_series(target: Labels, scrape: Scrape) -> list[Sample]:
     """The series that every scrape makes about itself."""
     kept = float(len(scrape.samples))
-    values = {"up": 0.0 if scrape.trouble else 1.0, "scrape_duration_seconds": 0.0, "scrape_series_added": 0.0}
+    values = {"up": 0.0 if scrape.trouble else 1.0, "scrape_duration_seconds": scrape.seconds}
+    values["scrape_series_added"] = 0.0
     values |= {"scrape_samples_scraped": kept, "scrape_samples_post_metric_relabeling": kept}
     return [Sample(target.with_({METRIC_NAME: name}), scrape.ts, value) for name, value in values.items()]

@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from rulepush.errors import ScrapeError
+from rulepush.errors import HTTPStatusError, ScrapeError
 from rulepush.http_client.client import reason
 from rulepush.model.floats import format_float
 
@@ -109,7 +109,7 @@ class Fetcher:
 
     async def _read(self, response: httpx.Response) -> Fetched:
         if response.status_code != 200:
-            raise ScrapeError(f"server returned HTTP status {response.status_code} {_phrase(response)}".rstrip())
+            raise HTTPStatusError(response.status_code, _phrase(response))
         content_type = response.headers.get("Content-Type", "")
         if response.headers.get("Content-Encoding", "").strip().lower() == "gzip":
             return Fetched(await self._gunzip(response), content_type)

@@ -18,6 +18,7 @@ from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
 from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
 from rulepush.init.files import working_directory
 from rulepush.init.look import Looked, look_at_alertmanager, look_at_nacos
+from rulepush.live import Trouble
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
 from tests.live.servers import Reply, serving
@@ -87,12 +88,41 @@ def test_looking_says_what_is_wrong() -> None:
 
 
 def test_looking_at_an_alertmanager() -> None:
-    def look(status: int) -> object:
-        transport = httpx.MockTransport(lambda _request: httpx.Response(status))
+    def look(status: int, text: str = "{}") -> Trouble | None:
+        transport = httpx.MockTransport(lambda _request: httpx.Response(status, text=text))
         return asyncio.run(look_at_alertmanager(alertmanager_address("http://am:9093"), transport))
 
     assert look(200) is None
-    assert look(404) is not None
+    for status, text, hint in (
+        (404, "", "Is this an Alertmanager"),
+        (200, "<html>", "Is this an Alertmanager"),
+        (401, "", "USER:PASSWORD"),
+    ):
+        trouble = look(status, text)
+        assert trouble is not None
+        assert hint in trouble.suggestion
+
+
+@pytest.mark.parametrize("proxy", [True, False], ids=["a proxy wants credentials", "Nacos wants a login"])
+def test_credentials_of_the_url_go_where_they_are_asked_for(proxy: bool) -> None:
+    fake = FakeNacos("2.4.3", clock=FakeClock(), members=("10.0.0.1:8848", "10.0.0.2:8848"))
+    passed_on = httpx.ASGITransport(fake.app)
+
+    class Guarded(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/login"):
+                return httpx.Response(200, json={"accessToken": "t", "tokenTtl": 18000})
+            if proxy and "Authorization" not in request.headers:
+                return httpx.Response(401)
+            if "cluster" in request.url.path and request.url.params.get("accessToken") != "t":
+                return httpx.Response(403)
+            return await passed_on.handle_async_request(request)
+
+    address = nacos_address("http://nacos:secret@nacos:8848")
+    looked = asyncio.run(look_at_nacos(address, FakeClock(), Guarded()))
+    assert looked.trouble is None
+    assert looked.basic_auth is proxy
+    assert looked.members == fake.members
 
 
 def test_what_is_written_loads(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from rulepush.cli.check_live import target_job
 from rulepush.config import load_config
 from rulepush.demo.fake_nacos import FakeNacos
-from rulepush.live import Answer, LiveRule, Seen, analyse
-from rulepush.live.diagnose import diagnose_error, diagnose_status
+from rulepush.live import Answer, LiveRule, Seen, SilentJob, analyse
+from rulepush.live.diagnose import diagnose_answer, diagnose_error, diagnose_status
 from rulepush.live.fetch import Visit, environment, visit_jobs
 from rulepush.live.report import as_json, as_text
 from rulepush.promql import parse_expr
@@ -37,7 +37,9 @@ def _visit(
         )
         while not going.done():
             await clock.advance(1)
-        return await going
+        answers, silent = await going
+        assert silent == []
+        return answers
 
     return asyncio.run(go())
 
@@ -108,13 +110,11 @@ def test_a_refused_connection() -> None:
     ],
 )
 def test_404_by_path_and_port(url: str, hint: str) -> None:
-    trouble = diagnose_status(url, 404, "application/json", b"{}")
-    assert trouble is not None
-    assert hint in trouble.suggestion
+    assert hint in diagnose_status(url, 404).suggestion
 
 
 def test_the_service_discovery_path_is_not_metrics() -> None:
-    trouble = diagnose_status("http://n:8848/nacos/prometheus", 200, "application/json", b"[]")
+    trouble = diagnose_answer("http://n:8848/nacos/prometheus", "application/json", b"[]")
     assert trouble is not None
     assert "service discovery" in trouble.suggestion
 
@@ -142,11 +142,12 @@ scrape_configs:
     config = load_config(str(tmp_path / "p.yml"))
     fake = FakeNacos("2.4", clock=FakeClock(NOW))
 
-    async def go() -> list[Answer]:
+    async def go() -> tuple[list[Answer], list[SilentJob]]:
         transport = httpx.ASGITransport(fake.app)
         return await visit_jobs(config.scrape_configs, environment(FakeClock(NOW), "test"), Visit(), transport)
 
-    (found,) = asyncio.run(go())
+    (found,), silent = asyncio.run(go())
+    assert silent == []
     assert found.labels.as_dict() == {"instance": "a:8848", "job": "nacos", "zone": "z1"}
     names = Seen([found]).metric_names
     assert "nacos_monitor" in names
@@ -190,3 +191,72 @@ def test_the_release_is_recognised(version: str, name: str) -> None:
     body = FakeNacos(version, clock=FakeClock(NOW)).body(NOW)
     (found,) = _visit(lambda _: httpx.Response(200, content=body, headers={"content-type": "text/plain"}))
     assert f"looks like {name}" in as_text(analyse([], Seen([found])))
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        ("tls: failed to verify certificate: self-signed certificate", "tls_config.ca_file"),
+        ("tls: wrong version number", "scheme: http "),
+        ("connection reset by peer", "scheme: https"),
+        ("body size limit exceeded", "body_size_limit"),
+    ],
+)
+def test_what_to_do_about_a_connection(error: str, hint: str) -> None:
+    assert hint in diagnose_error(error).suggestion + " "
+
+
+def test_credentials_of_a_target_are_in_no_label_and_no_line() -> None:
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, content=b"a 1\n", headers={"content-type": "text/plain"})
+
+    (found,) = _visit(handler, "http://user:p%40ss@nacos")
+    assert asked[0].headers["authorization"] == "Basic dXNlcjpwQHNz"
+    assert found.labels.as_dict() == {"instance": "nacos:8848", "job": "nacos"}
+    assert found.url == "http://nacos:8848/nacos/actuator/prometheus"
+
+
+def test_jobs_without_targets_are_named(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text(
+        """\
+scrape_configs:
+  - job_name: nacos
+    static_configs: [{targets: ["a:8848"]}]
+  - job_name: empty
+    file_sd_configs: [{files: [none.yml]}]
+  - job_name: other shard
+    static_configs: [{targets: ["b:8848"]}]
+    relabel_configs: [{source_labels: [__address__], regex: "b:.*", action: drop}]
+  - job_name: many
+    target_limit: 1
+    static_configs: [{targets: ["c:1", "d:1"]}]
+  - job_name: large
+    sample_limit: 1
+    static_configs: [{targets: ["e:1"]}]
+"""
+    )
+    config = load_config(str(tmp_path / "p.yml"))
+
+    async def go() -> tuple[list[Answer], list[SilentJob]]:
+        clock = FakeClock(NOW)
+        transport = httpx.MockTransport(
+            lambda _: httpx.Response(200, text="a 1\nb 2\n", headers={"content-type": "text/plain"})
+        )
+        going = asyncio.create_task(visit_jobs(config.scrape_configs, environment(clock, "test"), Visit(), transport))
+        while not going.done():
+            await clock.advance(1)
+        return await going
+
+    answers, silent = asyncio.run(go())
+    assert [(job.name, job.meant) for job in silent] == [("empty", False), ("other shard", True)]
+    troubles = {a.job: a.trouble.message.partition(" (")[0] for a in answers if a.trouble}
+    assert troubles == {"many": "target_limit exceeded", "large": "sample limit exceeded: 2 samples, sample_limit is 1"}
+    report = analyse([LiveRule("A", parse_expr("c > 1"))], Seen(answers, silent=silent))
+    assert not report.ok
+    assert "job empty: no targets: its discovery is empty" in as_text(report)
+    assert json.loads(as_json(report))["jobs_without_targets"][0]["job"] == "empty"
+    assert not analyse([], Seen(answers[:1], silent=silent)).ok
+    assert analyse([], Seen(answers[:1], silent=silent[1:])).ok, "a shard may have none"
