@@ -54,7 +54,7 @@ class AlertingRule:
         self.changed: dict[Labels, Alert | None] = {}
         self._alerts: dict[Labels, Alert] = {}
         self._saved_at: dict[Labels, int] = {}  # restored alerts that no evaluation has looked at yet
-        self._unconfirmed: set[Labels] = set()  # restored alerts that were not in a result since
+        self._unconfirmed: set[Labels] = set()  # restored alerts, until the data is complete
         self._elements: dict[Labels, _Element] = {}  # of the last evaluation, by the labels of the series
         self._sources: dict[Labels, Labels] = {}  # alert's labels -> series' labels, of the last time it was there
         self._series: dict[Labels, tuple[Labels, Labels, Labels]] = {}
@@ -96,6 +96,8 @@ class AlertingRule:
         result = tick.run(self.spec.query)
         found = self._found(tick, result)
         self._resume(tick)
+        if self._unconfirmed and tick.context.settled(tick.query_ts):
+            self._unconfirmed.clear()
         after: dict[Labels, Alert] = {}
         for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
             alert = self._advance(tick, labels, found.get(labels))
@@ -146,10 +148,9 @@ class AlertingRule:
         alert = self._alerts.get(labels)
         if element is None:
             assert alert is not None
-            if labels in self._unconfirmed and not tick.context.settled(tick.query_ts):
+            if labels in self._unconfirmed:
                 return alert  # the data of this time is not complete: it may only seem to be gone
             return advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
-        self._unconfirmed.discard(labels)
         _, annotations, value = element
         if alert is None or alert.state is AlertState.INACTIVE:
             alert = pending(labels, annotations, value, tick.ts)

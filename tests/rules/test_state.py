@@ -104,11 +104,14 @@ def test_the_series_of_a_restored_alert_end_when_it_does(tmp_path: Path) -> None
     assert world.query('{__name__=~"ALERTS.*"}', 90 * S) == {}
 
 
-def test_once_seen_again_it_resolves_as_usual(tmp_path: Path) -> None:
+def test_that_it_was_seen_in_samples_of_before_does_not_confirm_it(tmp_path: Path) -> None:
     killed(tmp_path, RULE, 60 * S, 5.0)
-    world = World(RULE, store=store(tmp_path), start=70 * S, context={"settled": lambda ts: False})
-    world.step(90 * S, 5.0)
-    world.step(120 * S, 0.0)
+    context = {"settled": lambda ts: ts >= T0 + 150 * S}
+    world = World(RULE, store=store(tmp_path), start=70 * S, context=context)
+    world.step(90 * S, 5.0)  # from the journal, say
+    world.step(120 * S, None)  # too old by now, and nothing was scraped yet
+    assert world.alert.state is AlertState.FIRING
+    world.tick(150 * S)
     assert world.alert.state is AlertState.INACTIVE
 
 
