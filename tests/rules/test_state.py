@@ -112,7 +112,7 @@ def test_that_it_was_seen_in_samples_of_before_does_not_confirm_it(tmp_path: Pat
     world.step(120 * S, None)  # too old by now, and nothing was scraped yet
     assert world.alert.state is AlertState.FIRING
     world.tick(150 * S)
-    assert world.alert.state is AlertState.INACTIVE
+    assert world.alert.resolved_at == T0 + 150 * S
 
 
 def test_a_rule_is_found_again_in_another_file_and_with_another_expression(tmp_path: Path) -> None:
