@@ -308,7 +308,9 @@ class App:
                 await self.notifier.drain()
         except TimeoutError:
             waiting = sum(len(loop.outbox) for loop in self.notifier.loops)
-            log.warning("stopped while %d alerts wait; they go out after the next start", waiting)
+            saved = self.options.storage_path is not None
+            later = "they go out after the next start" if saved else "without --storage.path they are forgotten"
+            log.warning("not every Alertmanager could be reached, %s: alerts=%d", later, waiting)
 
     def _open_journal(self) -> SampleJournal | None:
         database = self.databases.samples

@@ -102,11 +102,15 @@ class Notifier:
             running.loop.offer([a for a in (relabelled(w, running.relabel) for w in wire) if a is not None])
 
     async def drain(self) -> None:
-        """Return when every outbox is empty."""
+        """Return when every outbox is empty. Who pauses after a failure tries again at once: there may be no later."""
+        for running in self._running.values():
+            if self._group is not None and running.loop.pausing:
+                running.task.cancel()
+                running.task = self._group.create_task(running.loop.run())
         await asyncio.gather(*(running.loop.drained() for running in self._running.values()))
 
 
 def _log_alert(alert: WireAlert) -> None:
     state = "RESOLVED" if alert.resolved else "FIRING"
     text = " ".join(f"{name}={value!r}" for name, value in alert.annotations)
-    log.warning("%s %s %s (no Alertmanager is configured)", state, alert.labels, text)
+    log.warning("%s %s %s (there is no Alertmanager to send it to)", state, alert.labels, text)

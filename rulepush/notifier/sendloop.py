@@ -66,6 +66,7 @@ class SendLoop:
         self.outbox = Outbox()
         self.counts = SendCounts()
         self.last_error = ""
+        self.pausing = False  # between a failed attempt and the next
         self._alertmanager = alertmanager
         self._clock = clock
         self._store = store
@@ -111,7 +112,7 @@ class SendLoop:
                 continue
             answer = await self._deliver(batch)
             if answer.outcome is not Outcome.RETRY:
-                if attempt:
+                if self.last_error:
                     log.info("Alertmanager accepts alerts again: url=%s", self.url)
                 attempt, self.last_error = 0, ""
                 continue
@@ -130,7 +131,11 @@ class SendLoop:
                 answer.reason,
             )
             attempt += 1
-            await self._clock.sleep(pause)
+            self.pausing = True
+            try:
+                await self._clock.sleep(pause)
+            finally:
+                self.pausing = False
 
     async def _deliver(self, batch: Sequence[WireAlert]) -> Answer:
         """Send a batch; where it is refused, halve it until the alert that is refused stands alone."""

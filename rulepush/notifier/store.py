@@ -38,10 +38,16 @@ class SqliteUndelivered:
         """What waits for this Alertmanager since the last run."""
         try:
             rows = self._database.read("SELECT alert FROM undelivered WHERE url = ?", (url,))
-            return [load_alert(text) for (text,) in rows]
-        except (StorageError, ValueError, KeyError, TypeError) as e:
+        except StorageError as e:
             log.error("undelivered resolutions of the last run cannot be read: url=%s err=%s", url, e)
             return []
+        waiting = []
+        for (text,) in rows:
+            try:
+                waiting.append(load_alert(text))
+            except (ValueError, KeyError, TypeError) as e:
+                log.error("an undelivered resolution of the last run cannot be read: url=%s err=%r", url, e)
+        return waiting
 
     def _write(self, sql: str, rows: Sequence[tuple[str, ...]]) -> None:
         try:

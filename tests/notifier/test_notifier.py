@@ -1,0 +1,191 @@
+"""Every alert to every Alertmanager; loops that come, stay and go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from rulepush.model.labels import Labels
+from rulepush.notifier.alertmanager import Answer, Outcome
+from rulepush.notifier.notifier import Destination, Notifier, Sending
+from rulepush.notifier.wire import WireAlert
+from rulepush.rules.alert import Alert, AlertState
+from tests.fakes import FakeClock
+from tests.notifier.test_sendloop import FakeStore
+
+Play = Callable[["World"], Awaitable[None]]
+
+
+class Receiver:
+    """An Alertmanager; `up` says whether it answers."""
+
+    def __init__(self, url: str):
+        self.url = url
+        self.up = True
+        self.asked = 0
+        self.got: list[WireAlert] = []
+
+    async def post(self, alerts: Sequence[WireAlert]) -> Answer:
+        self.asked += 1
+        if not self.up:
+            return Answer(Outcome.RETRY, "connection refused")
+        self.got += alerts
+        return Answer(Outcome.ACCEPTED)
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{a.labels.get('alertname')}{'-' if a.resolved else '+'}" for a in self.got]
+
+
+def alert(name: str, *, resolved: bool = False, **labels: str) -> Alert:
+    state = AlertState.INACTIVE if resolved else AlertState.FIRING
+    ended = 2000 if resolved else None
+    return Alert(Labels.of(alertname=name, **labels), (), state, 1000, 1.0, fired_at=1000, resolved_at=ended)
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = FakeStore()
+        self.notifier = Notifier(self.clock, self.store, Sending("http://rulepush", Labels.of(site="hz1")))
+        self.a, self.b = Receiver("http://a"), Receiver("http://b")
+
+    def sync(self, *receivers: Receiver, remove: bool = True) -> None:
+        self.notifier.sync([Destination(r) for r in receivers], remove=remove)
+
+    def send(self, *alerts: Alert) -> None:
+        self.notifier.send(alerts, "up == 0", 5000)
+
+
+def play(act: Play) -> World:
+    async def main() -> World:
+        world = World()
+        running = asyncio.create_task(world.notifier.run())
+        await asyncio.sleep(0)
+        await act(world)
+        await world.clock.settle()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return world
+
+    return asyncio.run(main())
+
+
+def test_every_alertmanager_gets_every_alert_with_external_labels() -> None:
+    async def act(world: World) -> None:
+        world.sync(world.a, world.b)
+        world.send(alert("A"), alert("B", site="own"))
+
+    world = play(act)
+    assert world.a.names == world.b.names == ["A+", "B+"]
+    assert [a.labels.get("site") for a in world.a.got] == ["hz1", "own"]
+    assert world.a.got[0].generator_url == "http://rulepush/graph?g0.expr=up+%3D%3D+0&g0.tab=1"
+
+
+def test_one_that_is_down_does_not_hold_up_the_other() -> None:
+    async def act(world: World) -> None:
+        world.a.up = False
+        world.sync(world.a, world.b)
+        world.send(alert("A"))
+        await world.clock.settle()
+        assert (world.a.names, world.b.names) == ([], ["A+"])
+        world.send(alert("A", resolved=True))
+        world.a.up = True
+        await world.clock.advance(60)
+
+    world = play(act)
+    assert (world.a.names, world.b.names) == (["A-"], ["A+", "A-"])
+
+
+def test_a_reload_keeps_the_outbox_of_a_url_that_stays_and_uses_its_new_connection() -> None:
+    async def act(world: World) -> None:
+        world.a.up = False
+        world.sync(world.a)
+        world.send(alert("A"))
+        await world.clock.settle()
+        again = Receiver("http://a")
+        world.sync(again, world.b)
+        await world.clock.advance(60)
+        assert (again.names, world.a.names, world.b.names) == (["A+"], [], [])
+
+    play(act)
+
+
+def test_one_that_is_gone_gets_no_more_and_what_waited_for_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(world: World) -> None:
+        world.a.up = False
+        world.sync(world.a, world.b)
+        world.send(alert("A"))
+        await world.clock.settle()
+        world.sync(world.b)
+        world.a.up = True
+        world.send(alert("B"))
+        await world.clock.advance(60)
+
+    world = play(act)
+    assert (world.a.names, world.b.names) == ([], ["A+", "B+"])
+    assert "Alertmanager removed while 1 alerts waited for it: url=http://a" in caplog.text
+
+
+def test_as_long_as_a_discovery_may_still_name_it_nobody_is_removed() -> None:
+    async def act(world: World) -> None:
+        world.sync(world.a)
+        world.sync(world.b, remove=False)
+        world.send(alert("A"))
+
+    world = play(act)
+    assert world.a.names == world.b.names == ["A+"]
+
+
+def test_alerts_are_relabelled_for_all_and_for_each() -> None:
+    def drop_b(labels: Labels) -> Labels | None:
+        return None if labels.get("alertname") == "B" else labels.with_({"all": "1"})
+
+    def only_here(labels: Labels) -> Labels | None:
+        return labels.with_({"here": "1"}) if labels.get("alertname") == "A" else None
+
+    async def act(world: World) -> None:
+        world.notifier.sending = Sending("", Labels(), drop_b)
+        world.notifier.sync([Destination(world.a, only_here), Destination(world.b)])
+        world.send(alert("A"), alert("B"), alert("C"))
+
+    world = play(act)
+    assert [str(a.labels) for a in world.a.got] == ['{alertname="A", all="1", here="1"}']
+    assert [str(a.labels) for a in world.b.got] == ['{alertname="A", all="1"}', '{alertname="C", all="1"}']
+    assert world.notifier.dropped_by_relabel == 1
+
+
+def test_with_nobody_to_send_to_alerts_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(world: World) -> None:
+        world.send(alert("A"), alert("B", resolved=True))
+
+    play(act)
+    told = [r.getMessage() for r in caplog.records]
+    assert [text.partition(" ")[0] for text in told] == ["FIRING", "RESOLVED"]
+    assert 'alertname="A"' in told[0]
+
+
+def test_the_end_is_not_slept_through() -> None:
+    async def act(world: World) -> None:
+        world.a.up = False
+        world.sync(world.a)
+        world.send(alert("A", resolved=True))
+        await world.clock.advance(100)  # it pauses for half a minute by now
+        asked = world.a.asked
+        world.a.up = True
+        await asyncio.wait_for(world.notifier.drain(), 5)  # no time passes on the fake clock
+        assert world.a.asked == asked + 1
+
+    world = play(act)
+    assert world.a.names == ["A-"]
+    assert not world.store.kept
+
+
+def test_nothing_to_drain() -> None:
+    async def act(world: World) -> None:
+        world.sync(world.a, world.b)
+        await asyncio.wait_for(world.notifier.drain(), 5)
+
+    play(act)
