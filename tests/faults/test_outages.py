@@ -44,7 +44,7 @@ def test_an_alertmanager_that_is_down_for_an_hour_hears_the_newest_state_of_ever
             await clock.advance(31)
             assert outbox(inside, "am1") == 0
             assert network.firing("am1") == {"b Now", "b Late"}
-            heard = network.received["am1"][before:]
+            heard = network.received["am1"][before:][:4]  # after these, those that fire come again in their rhythm
             assert sorted(f"{p.labels.get('instance')} {p.name}" for p in heard) == [
                 "a Now",
                 "b Late",
