@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from rulepush.config import load_config
+from rulepush.config import examine_config
+from rulepush.config.load import expand_globs
 from rulepush.config.sections import Config, Keep
+from rulepush.config.yaml_source import Refers
+from rulepush.errors import ConfigError, RuleFileError
 from rulepush.rules.rulefmt import read_rule_files
 from rulepush.rules.specs import RuleGroup, demanded
 from rulepush.storage.demand import Demand
@@ -35,9 +38,14 @@ class Plan:
 
 
 def load_plan(path: str, lookback_delta_ms: int = 300_000) -> Plan:
-    """Raises ConfigError (RuleFileError for rule files) with every problem found."""
-    config = load_config(path)
-    files = read_rule_files(config.rule_files)
+    """Raises ConfigError with every problem of the configuration and of its rule files."""
+    config, problems = examine_config(path)
+    try:
+        files = read_rule_files(config.rule_files)
+    except RuleFileError as e:
+        problems += e.problems
+    if problems:
+        raise ConfigError(problems)
     groups = tuple(group for file in files for group in file.groups)
     wants = demanded(groups, config.global_.rule_query_offset_ms, lookback_delta_ms)
     if config.storage.keep is Keep.ALL:
@@ -45,4 +53,9 @@ def load_plan(path: str, lookback_delta_ms: int = 300_000) -> Plan:
     else:
         demand = Demand.of(wants)
     warnings = (*config.warnings, *(f"{file.name}: {warning}" for file in files for warning in file.warnings))
-    return Plan(config, groups, demand, warnings)
+    missing = tuple(
+        f"{r.file}:{r.line}: {r.key}: {r.path!r} does not point to an existing file"
+        for r in config.references
+        if r.refers in (Refers.RULES, Refers.JOBS) and not expand_globs((r.path,))
+    )
+    return Plan(config, groups, demand, warnings + missing)

@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
-from rulepush.config import Config, load_config
+from rulepush.config import Config, examine_config
 from rulepush.config.references import check_references
 from rulepush.config.sections import AlertmanagerConfig, Keep, ScrapeConfig
 from rulepush.discovery.groups import ADDRESS, SdConfig
 from rulepush.discovery.relabel import RelabelConfig, relabel
 from rulepush.discovery.static import StaticConfig
-from rulepush.errors import ConfigError, Problem
+from rulepush.errors import Problem
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import JOB, Labels
 
@@ -36,16 +36,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(path: str, args: argparse.Namespace) -> int:
-    try:
-        config = load_config(path)
-    except ConfigError as e:
-        return _failed(path, e.problems)
+    config, problems = examine_config(path)
     if args.syntax_only:
+        if problems:
+            return _failed(path, problems)
         print(f"{path}: the syntax is valid")
         return 0
-    problems, warnings = check_references(config)
-    lines, rule_problems, lint = _rules(config, args.lint)
-    problems += rule_problems
+    of_references, warnings = check_references(config)
+    lines, of_rules, lint = _rules(config, args.lint)
+    problems += of_references + of_rules
     for warning in (*warnings, *(Problem(path, 0, w) for w in config.warnings), *lint):
         print(f"warning: {warning}", file=sys.stderr)
     if problems:

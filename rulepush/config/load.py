@@ -14,7 +14,7 @@ from rulepush.config.read_scrape import read_global, read_scrape_config
 from rulepush.config.read_sending import read_push_receiver, read_pushgateways, read_remote_writes
 from rulepush.config.sections import Config, GlobalConfig, Keep, ScrapeConfig, StorageConfig
 from rulepush.config.yaml_nodes import MapReader, Reading, Refers, SourceFile, kind, line_of, read_yaml
-from rulepush.errors import ConfigError
+from rulepush.errors import ConfigError, Problem
 
 _RULE_PATH: Final = re.compile(r"[^*]*(\*[^/]*)?")  # Prometheus allows * in the last part of a path only
 
@@ -24,12 +24,18 @@ def load_config(path: str) -> Config:
 
     Relative paths in it start at its own directory. Rule files are found, not read; credential files neither.
     """
+    config, problems = examine_config(path)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def examine_config(path: str) -> tuple[Config, list[Problem]]:
+    """As `load_config`, with the problems beside what could be read: more may be wrong in the files that it names."""
     reading = Reading()
     source, root = read_yaml(path, reading)
     config = _read(source, root)
-    if reading.problems:
-        raise ConfigError(sorted(reading.problems, key=lambda p: (p.file != path, p.file, p.line)))
-    return config
+    return config, sorted(reading.problems, key=lambda p: (p.file != path, p.file, p.line))
 
 
 def render(config: Config) -> str:
@@ -112,7 +118,7 @@ def _read_storage(m: MapReader | None) -> StorageConfig:
     keep = Keep(m.one_of("keep", [k.value for k in Keep], default.keep.value))
     retention = m.duration("retention", default.retention_ms)
     if retention == 0:
-        m.problem("retention: expected a duration above 0", "retention")
+        m.wrong("retention", "expected a duration above 0")
     if m.has("retention") and keep is Keep.RULES:
         text = "storage.retention has no effect with storage.keep: rules, where each rule's look-back counts"
         m.source.reading.warnings.append(text)

@@ -28,7 +28,7 @@ def _read_alertmanager(m: MapReader) -> AlertmanagerConfig:
         m.problem(f"expected Alertmanager api version to be one of [v2] but got {version}", "api_version")
     timeout = m.duration("timeout", 10_000)
     if timeout == 0:
-        m.problem("timeout: expected a duration above 0", "timeout")
+        m.wrong("timeout", "expected a duration above 0")
     config = AlertmanagerConfig(
         scheme=m.one_of("scheme", ("http", "https"), "http"),
         path_prefix=m.text("path_prefix"),

@@ -124,6 +124,10 @@ class MapReader:
         """Note a problem at a key, or at the mapping as a whole."""
         self.source.problem(self.line if key is None else self.line_at(key), self._named(message))
 
+    def wrong(self, key: str, message: str) -> None:
+        """Note that the value of a key cannot be used."""
+        self.source.problem(self.line_at(key), f"{self._path(key)}: {message}")
+
     def _wrong(self, node: yaml.Node, key: str, expected: str) -> None:
         self.source.problem(line_of(node), f"{self._path(key)}: expected {expected}, got {kind(node)}")
 
@@ -226,7 +230,7 @@ class MapReader:
         if text in allowed or not self.has(key):
             return text
         hint = did_you_mean(text, allowed)
-        self.problem(f"{key}: expected one of {', '.join(allowed)}, got {text!r}{hint}", key)
+        self.wrong(key, f"expected one of {', '.join(allowed)}, got {text!r}{hint}")
         return default
 
     def one_of_lower(self, key: str, allowed: Sequence[str], default: str, complaint: str) -> str:

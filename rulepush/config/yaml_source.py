@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -17,6 +18,7 @@ MAX_FILE_BYTES: Final = 16 << 20
 MAX_NODES: Final = 1_000_000  # counted with aliases expanded: a bomb of aliases stops here
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DOCUMENT_MARK: Final = re.compile(rb"^(---|\.\.\.)(\s|$)", re.MULTILINE)
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -88,7 +90,29 @@ def read_yaml(path: str, reading: Reading) -> tuple[SourceFile, yaml.Node | None
     except OSError as e:
         source.problem(0, f"cannot be read: {e.strerror or e}")
         return source, None
-    return source, compose(body, source)
+    return source, compose(first_document(body, reading), source)
+
+
+def first_document(body: bytes, reading: Reading) -> bytes:
+    """Prometheus reads the first YAML document of a file, and does not even look at the others. A warning says so."""
+    if len(body) > MAX_FILE_BYTES or not _DOCUMENT_MARK.search(body):
+        return body
+    try:
+        text = body.decode("utf-8-sig")
+        end = None
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.DocumentEndEvent):
+                end = event.end_mark if end is None else end
+            elif isinstance(event, yaml.DocumentStartEvent) and end is not None:
+                break
+        else:
+            return body
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
+        return body  # `compose` says what is wrong with it
+    reading.warnings.append(
+        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; what follows is ignored"
+    )
+    return text[: end.index].encode()
 
 
 def compose(body: bytes, source: SourceFile) -> yaml.Node | None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 import yaml
 
 from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, compose, is_null, kind, line_of
+from rulepush.config.yaml_source import first_document
 from rulepush.errors import ParseError, Problem, RuleFileError, TemplateError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql import Query, ValueType, parse_expr
 from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec
 from rulepush.template import check_alert_template
-
-_DOCUMENT_MARK: Final = re.compile(rb"^(---|\.\.\.)(\s|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +60,13 @@ def parse_rule_file(name: str, body: bytes, *, ignore_unknown: bool = False) -> 
     reading = Reading()
     source = SourceFile(name, "", reading)
     groups: list[RuleGroup] = []
-    root = compose(_first_document(body, reading), source)
+    root = compose(first_document(body, reading), source)
     if isinstance(root, yaml.MappingNode):
         groups = _Parser(source, ignore_unknown).groups(root)
     elif root is not None and not is_null(root):
         source.problem(line_of(root), f"expected a mapping with the key 'groups', got {kind(root)}")
     problems = tuple(sorted(reading.problems, key=lambda p: p.line))
     return RuleFile(name, () if problems else tuple(groups), problems, tuple(reading.warnings))
-
-
-def _first_document(body: bytes, reading: Reading) -> bytes:
-    """Prometheus reads the first YAML document of a rule file, and not even looks at the others."""
-    if not _DOCUMENT_MARK.search(body):
-        return body
-    try:
-        text = body.decode("utf-8-sig")
-        end = None
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            if isinstance(event, yaml.DocumentEndEvent):
-                end = event.end_mark if end is None else end
-            elif isinstance(event, yaml.DocumentStartEvent) and end is not None:
-                break
-        else:
-            return body
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-        return body  # `compose` says what is wrong with it
-    reading.warnings.append(
-        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; what follows is ignored"
-    )
-    return text[: end.index].encode()
 
 
 class _Parser:

@@ -2,11 +2,22 @@
 
 import argparse
 import json
+import logging
+from collections.abc import Iterator
 
 import pytest
 
 from rulepush.__main__ import main
 from rulepush.cli.run import add_parser
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """`run` sets the logging of the process up; put it back."""
+    root, ours = logging.getLogger(), logging.getLogger("rulepush")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:], root.level, ours.level = before
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -40,6 +51,7 @@ def test_what_was_meant_is_suggested(capsys: pytest.CaptureFixture[str], words: 
     assert text in refused(capsys, *words)
 
 
+@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(
     ("words", "text"),
     [

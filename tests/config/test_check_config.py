@@ -88,3 +88,26 @@ def test_duplicate_rules_are_a_lint(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "duplicate rule: a:b" in err
     assert check(capsys, "--lint-fatal", name)[0] == 3
     assert check(capsys, "--lint-fatal", "--lint", "none", name)[0] == 0
+
+
+def test_problems_of_the_file_and_of_the_files_it_names_come_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.yml").write_text("groups:\n- name: g\n  rules:\n  - {alert: A, expr: 'sum('}\n")
+    (tmp_path / "c.yml").write_text("rule_files: [bad.yml, none.yml]\nglobal: {scrape_intervall: 1s}\n")
+    code, _, err = check(capsys, str(tmp_path / "c.yml"))
+    assert code == 1
+    told = err.replace(f"{tmp_path}/", "").splitlines()
+    assert told[0] == "c.yml:2: global: unknown key 'scrape_intervall' (did you mean 'scrape_interval'?)"
+    assert told[1] == "c.yml:1: rule_files: 'none.yml' does not point to an existing file"
+    assert told[2].startswith('bad.yml:4: group "g", rule 1, "A": could not parse expression: ')
+    assert told[3:] == ["c.yml: 3 problems"]
+
+
+def test_of_several_documents_the_first_is_read_as_in_prometheus(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yml").write_text("---\nglobal: {scrape_interval: 5s}\n---\nnonsense: [\n")
+    code, out, err = check(capsys, str(tmp_path / "c.yml"))
+    assert (code, "only the first YAML document is read" in err) == (0, True)
+    assert out.startswith(f"{tmp_path}/c.yml: valid")

@@ -89,7 +89,7 @@ MISTAKES = [
     ("targets:\n  a:", "2: targets: a: expected a mapping with `url`"),
     ("targets: [1", "2: not valid YAML"),
     (_target("sekret: x"), "4: targets.a: unknown key 'sekret'"),
-    (_target("type: slack"), "4: targets.a: type: expected one of dingtalk, feishu, wecom, got 'slack'"),
+    (_target("type: slack"), "4: targets.a.type: expected one of dingtalk, feishu, wecom, got 'slack'"),
     (_target("type: wecom", "secret: s"), "5: targets.a: secret: robots of WeCom have none"),
     (_target("message:", "  text: '{{ nope }}'"), '5: targets.a.message: text: in its line 1: function "nope" not'),
     (_target("time_zone: Mars/Base"), "4: targets.a: time_zone: unknown time zone 'Mars/Base'"),
