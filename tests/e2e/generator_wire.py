@@ -1,0 +1,96 @@
+"""How the alert generator tester is connected: remote write out, alerts in. Written from the specifications alone."""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import cramjam
+
+from tests.e2e.generator_cases import Key
+
+
+def write_request(samples: Mapping[Key, float], ms: int) -> bytes:
+    """prometheus.WriteRequest as a snappy block; labels sorted by name."""
+    out = b""
+    for labels, value in samples.items():
+        body = b"".join(_block(1, _block(1, n.encode()) + _block(2, v.encode())) for n, v in labels)
+        body += _block(2, b"\x09" + struct.pack("<d", value) + b"\x10" + _varint(ms))
+        out += _block(1, body)
+    return bytes(cramjam.snappy.compress_raw(out))
+
+
+def _block(number: int, body: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(body)) + body
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
+
+
+WRITE_HEADERS: Final = {
+    "Content-Encoding": "snappy",
+    "Content-Type": "application/x-protobuf",
+    "User-Agent": "generator-compliance-tester",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
+
+
+@dataclass(frozen=True)
+class Received:
+    """One alert of one request, and when it came."""
+
+    at: float
+    alert: Mapping[str, Any]
+
+    @property
+    def key(self) -> Key:
+        return tuple(sorted(self.alert["labels"].items()))
+
+
+def parse_time(text: str) -> float:
+    """RFC 3339 with any number of decimals, in Unix seconds."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+class Receiver:
+    """An Alertmanager that only remembers."""
+
+    def __init__(self) -> None:
+        self._messages: list[Received] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                now = time.time()
+                alerts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                assert self.path == "/api/v2/alerts"
+                receiver._messages += [Received(now, alert) for alert in alerts]
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def messages(self) -> list[Received]:
+        return list(self._messages)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
