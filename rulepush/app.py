@@ -51,7 +51,7 @@ from rulepush.storage.journal import SCHEMA as JOURNAL_SCHEMA
 from rulepush.storage.journal import SampleJournal
 from rulepush.storage.lock import DirectoryLock
 from rulepush.telemetry import Telemetry
-from rulepush.web.door import open_door
+from rulepush.web.door import Doorkeeper
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.server import WebServer, bind, build_app
@@ -102,7 +102,7 @@ class App:
         self._transport = transport
         self.started_at = self.clock.now()
         self.plan: Plan = load_plan(options.config_file, options.lookback_delta_ms)
-        self._door = open_door(options.web_config_file)
+        self._doorkeeper = Doorkeeper(options.web_config_file)
         self.databases = _Databases(options.storage_path)
         self._listener = bind(options.listen_address)
         self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
@@ -147,7 +147,8 @@ class App:
     async def run(self) -> None:
         """Serve until `stop`; then send and save what is pending, and return."""
         self._announce()
-        web = WebServer(build_app(web_routes(self._web_parts()), self._door), self._listener, self._door)
+        door = self._doorkeeper.door
+        web = WebServer(build_app(web_routes(self._web_parts()), door), self._listener, door)
         async with asyncio.TaskGroup() as tasks:
             notifying = tasks.create_task(self.notifier.run(), name="notifier")
             sending_on = tasks.create_task(self.outputs.run(), name="outputs")
@@ -157,6 +158,7 @@ class App:
                 tasks.create_task(self.loops.run(), name="rules"),
                 tasks.create_task(self.continuity.run(), name="continuity"),
                 tasks.create_task(self._housekeeping(), name="housekeeping"),
+                tasks.create_task(self._doorkeeper.run(self.clock), name="door"),
                 tasks.create_task(self._reload_on_request(), name="reload"),
             ]
             if self.journal is not None:
@@ -197,6 +199,7 @@ class App:
     async def reload(self) -> None:
         """Read the configuration again and put it into effect. Raises ConfigError, and then all is as it was."""
         async with self._reloading:  # a signal and a request may come together
+            self._doorkeeper.look()
             try:
                 plan = load_plan(self.options.config_file, self.options.lookback_delta_ms)
             except RulepushError as e:

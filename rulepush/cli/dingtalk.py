@@ -14,7 +14,7 @@ from rulepush.dingtalk.app import RelayApp, RelayOptions
 from rulepush.dingtalk.load import load_settings
 from rulepush.errors import RulepushError
 from rulepush.logs import LEVELS, setup_logging
-from rulepush.web.door import open_door
+from rulepush.web.door import Doorkeeper
 
 log = logging.getLogger("rulepush.dingtalk")
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.check:
             settings = load_settings(args.config_file)
-            open_door(args.web_config_file)
+            Doorkeeper(args.web_config_file)
             print(f"{args.config_file}: {len(settings.targets)} targets, all good")
             return 0
         options = RelayOptions(

@@ -94,6 +94,17 @@ class WebConfig:
         """The context of the listening socket; None without TLS. Raises ConfigError when a file cannot be used."""
         return None if self.tls is None else _context(self.tls, self.path)
 
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Give a context in use these certificates, for connections from now on. Raises ConfigError."""
+        if self.tls is not None:
+            _context(self.tls, self.path)  # a bad pair of files must not spoil the one in use
+            _load(context, self.tls, self.path)
+
+    def files(self) -> tuple[str, ...]:
+        """The file itself, and those it names."""
+        named = (self.tls.cert_file, self.tls.key_file, self.tls.client_ca_file) if self.tls else ()
+        return (self.path, *(f for f in named if f))
+
     def passwords(self) -> Passwords | None:
         """What checks users; None when nobody is asked."""
         return Passwords(dict(self.users)) if self.users else None
@@ -106,6 +117,11 @@ class Passwords:
         self._users = users
         self._salt = os.urandom(16)
         self._good: dict[bytes, None] = {}
+
+    def replace(self, users: Mapping[str, Secret]) -> None:
+        """These count from now on."""
+        self._users = users
+        self._good.clear()
 
     async def verify(self, user: str, password: str) -> bool:
         """Whether the password is right; a comparison runs in a thread, so that it does not hold up the loop."""
@@ -220,6 +236,13 @@ def _context(config: TLSServerConfig, path: str) -> ssl.SSLContext:
     context.minimum_version, context.maximum_version = _VERSIONS[config.min_version], _VERSIONS[config.max_version]
     if config.prefer_server_ciphers:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    _load(context, config, path)
+    context.verify_mode = _CLIENT_AUTH[config.client_auth]
+    return context
+
+
+def _load(context: ssl.SSLContext, config: TLSServerConfig, path: str) -> None:
+    """The files, and the ciphers. Raises ConfigError."""
     where = f"{config.cert_file or 'cert'} and {config.key_file or 'key'}"
     try:
         if config.ciphers:
@@ -233,5 +256,3 @@ def _context(config: TLSServerConfig, path: str) -> ssl.SSLContext:
     except (OSError, ValueError) as e:
         reason = (e.reason or "not a valid PEM file") if isinstance(e, ssl.SSLError) else getattr(e, "strerror", None)
         raise ConfigError([Problem(path, 0, f"{where} cannot be used: {reason or 'not a valid PEM text'}")]) from None
-    context.verify_mode = _CLIENT_AUTH[config.client_auth]
-    return context

@@ -19,7 +19,7 @@ from rulepush.dingtalk.senders import Request
 from rulepush.dingtalk.waiting import FileStore
 from rulepush.errors import RulepushError
 from rulepush.telemetry import Telemetry, single
-from rulepush.web.door import open_door
+from rulepush.web.door import Doorkeeper
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.server import WebServer, bind, build_app
 
@@ -69,7 +69,8 @@ class RelayApp:
         self._client = client or httpx.AsyncClient(follow_redirects=False, headers={"User-Agent": "rulepush"})
         self._post = HttpPost(self._client, settings.timeout_ms)
         self._store = FileStore(options.storage_path) if options.storage_path is not None else None
-        self.relay = Relay(self._post, clock or SystemClock(), self._store)
+        self._clock = clock or SystemClock()
+        self.relay = Relay(self._post, self._clock, self._store)
         self.relay.configure(settings)
         if self._store is not None:
             self.relay.restore(self._store.load())
@@ -85,7 +86,8 @@ class RelayApp:
         lifecycle = LifecycleApi(
             self.telemetry, lambda: True, self._reload_request, self.stop, options.enable_lifecycle
         )
-        door = open_door(options.web_config_file)
+        self._doorkeeper = Doorkeeper(options.web_config_file)
+        door = self._doorkeeper.door
         self.asgi = build_app([*self.relay.routes(), *lifecycle.routes()], door)
         self._listener = bind(options.listen_address)
         self._server = WebServer(self.asgi, self._listener, door)
@@ -100,6 +102,7 @@ class RelayApp:
     def reload(self) -> None:
         """Load the configuration again. Raises RulepushError, and keeps all as it was, when it is bad."""
         self._reload_ok = False
+        self._doorkeeper.look()
         settings = load_settings(self._options.config_file)
         self._post.timeout_ms = settings.timeout_ms
         self.relay.configure(settings)
@@ -129,10 +132,12 @@ class RelayApp:
             async with asyncio.TaskGroup() as group:
                 server = group.create_task(self._server.run())
                 flusher = group.create_task(self.relay.flush_loop())
+                doorkeeper = group.create_task(self._doorkeeper.run(self._clock))
                 await self._stopped.wait()
                 self._server.stop()
                 await server
                 flusher.cancel()
+                doorkeeper.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FINAL_FLUSH_SECONDS):
                     await self.relay.flush(final=True)

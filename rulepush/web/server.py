@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
 from rulepush.web.answers import ApiError, ErrorType, failure
@@ -59,13 +60,21 @@ def build_app(routes: Sequence[BaseRoute], door: Door) -> ASGIApp:
         routes=list(routes),
         exception_handlers={ApiError: api_error, HTTPException: http_error, Exception: crash},
     )
-    if door.headers:
-        app = _ExtraHeaders(app, door.headers)
-    return app if door.verify is None else _BasicAuth(app, door.verify)
+    if door.verify is not None:
+        app = _BasicAuth(app, door.verify)
+    return _ExtraHeaders(app, door.headers) if door.headers else app
 
 
 def bind(address: str) -> socket.socket:
     """Listen on `host:port`, `:port` (all addresses) or `[::1]:port`. Raises RulepushError."""
+    listener = _listen(address)
+    # Connections inherit it. asyncio does not set it for them, and an answer on a kept connection, whose headers and
+    # body are two writes, would wait 40 ms for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _listen(address: str) -> socket.socket:
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise RulepushError(f"--web.listen-address: {address!r} is not host:port")
@@ -97,6 +106,18 @@ class _Server(uvicorn.Server):
         # uvicorn would look ten times a second whether to stop, and renew a Date header.
         await self.on_tick(0)
         await self.stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A TLS connection that is kept by an idle client would be waited for until its farewell comes.
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, H11Protocol) and _is_idle(connection):
+                connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+def _is_idle(connection: H11Protocol) -> bool:
+    answered = connection.cycle is None or connection.cycle.response_complete
+    return answered and connection.transport.get_write_buffer_size() == 0
 
 
 class WebServer:
@@ -137,7 +158,7 @@ class _BasicAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not await self._allowed(Request(scope)):
-            answer = PlainTextResponse("Unauthorized\n", 401, headers={"WWW-Authenticate": "Basic"})
+            answer = PlainTextResponse("Unauthorized\n", 401, headers={"WWW-Authenticate": 'Basic realm="rulepush"'})
             await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -70,6 +70,8 @@ def test_extra_headers_are_on_every_answer() -> None:
     for path, status in (("/hello", 200), ("/refuse", 422), ("/nothing", 404), ("/crash", 500)):
         answer = ask_app(ROUTES, "GET", path, door)
         assert (answer.status_code, answer.headers["x-frame-options"]) == (status, "deny")
+    stranger = ask_app(ROUTES, "GET", "/hello", Door(verify=verify, headers=door.headers))
+    assert (stranger.status_code, stranger.headers["x-frame-options"]) == (401, "deny")
 
 
 def test_errors() -> None:
