@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rulepush.live import expressions, firing
+from rulepush.live import expressions, firing, joins
 from rulepush.live.finding import Finding, Level
 from rulepush.live.names import MISSING, check_names
 from rulepush.live.rules import LiveRule
@@ -21,6 +21,7 @@ Check = Callable[[LiveRule, Seen], Iterable[Finding]]
 # What is computed; names come before, and what would fire after.
 CHECKS: Final[tuple[Check, ...]] = (
     expressions.inverted,
+    joins.joins,
     expressions.rate_on_gauge,
     expressions.delta_on_counter,
     expressions.histogram_quantile,

@@ -102,9 +102,15 @@ def division_by_negative(rule: LiveRule, seen: Seen) -> Iterator[Finding]:
             yield problem(
                 Kind.DIVISION_BY_NEGATIVE,
                 f"it divides by {len(negative)} series that are negative, such as {_named(node.rhs, example.labels)} = "
-                f"{example.value:g}, which means no limit: those ratios are negative and never exceed a threshold",
-                f"Divide by ({node.rhs} > 0), and sum the pools of a heap before you divide.",
+                f"{example.value:g}, which means {'no limit' if _is_pools(node.rhs) else 'no value yet'}: those ratios "
+                "are negative and never exceed a threshold",
+                f"Divide by ({node.rhs} > 0)"
+                + (", and sum the pools of a heap before you divide." if _is_pools(node.rhs) else "."),
             )
+
+
+def _is_pools(divisor: ast.Node) -> bool:
+    return any(metric_of(selector) == "jvm_memory_max_bytes" for selector, _ in selectors(divisor))
 
 
 def per_pool(rule: LiveRule, seen: Seen) -> Iterator[Finding]:
@@ -168,8 +174,8 @@ def comparisons(rule: LiveRule, seen: Seen) -> Iterator[Finding]:
         if not isinstance(node, ast.Binary) or node.op not in ast.COMPARISONS or node.return_bool:
             continue
         left, right = bounds(node.lhs, seen), bounds(node.rhs, seen)
-        if right[0] != right[1] or left[0] == left[1] == right[0]:
-            continue  # not with a constant, or a constant with itself, such as absent(x) == 1
+        if right[0] != right[1]:
+            continue  # not with a constant
         limits = f"{node.lhs} is {_described(left)}"
         if _never(node.op, left, right[0]):
             hint = "This metric is a ratio: 80 % is 0.8." if left == (0.0, 1.0) and right[0] > 1 else ""

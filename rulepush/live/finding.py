@@ -34,6 +34,7 @@ class Kind(Enum):
     NEVER_TRUE = "never-true"
     ALWAYS_TRUE = "always-true"
     INVERTED = "inverted"
+    NO_MATCH = "sides-never-match"
     FAILS = "evaluation-fails"
     FIRES_NOW = "fires-now"
     TARGET_LABEL = "target-label"

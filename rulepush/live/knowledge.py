@@ -139,8 +139,12 @@ NOT_OF_NACOS: Final = (
 # What people write for what Nacos calls otherwise. The text is what to use.
 MEANT: Final = (
     Named(
-        "nacos_(monitor_)?(pushFailCount|push_fail.*|service_registration_failure_total)",
+        "nacos_(monitor_)?(pushFailCount|push_fail.*)",
         'nacos_monitor{module="naming",name="failedPush"}',
+    ),
+    Named(
+        "nacos_service_registration_failure_total",
+        'grpc_server_requests_seconds_count{requestClass="InstanceRequest",success="false"} (Nacos 2.3.1 and later)',
     ),
     Named("nacos_(monitor_)?configLongPoll.*", 'nacos_monitor{module="config",name="longPolling"}'),
     Named(

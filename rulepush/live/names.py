@@ -12,7 +12,7 @@ from rulepush.live import knowledge
 from rulepush.live.finding import Finding, Kind, Level, note, problem
 from rulepush.live.rules import LiveRule
 from rulepush.live.seen import Seen
-from rulepush.live.trees import Ancestors, metric_of, selectors
+from rulepush.live.trees import Ancestors, metric_of, selectors, walk
 from rulepush.model.labels import METRIC_NAME, quote
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import ast
@@ -35,6 +35,8 @@ def check_names(rule: LiveRule, seen: Seen, recorded: frozenset[str]) -> Iterato
     for above, findings in by_selector:
         for finding in findings:
             meant = _soften(finding, above, seen, recorded)
+            if meant.kind is Kind.NOT_THERE_YET and _counts_first(rule):
+                meant = replace(meant, suggestion="")
             if meant not in said:
                 said.add(meant)
                 yield meant
@@ -99,6 +101,17 @@ def _instead_of(metric: str, seen: Seen, nacos: bool) -> str:
     longer = [name for name in seen.metric_names if name.startswith(metric + "_")]
     near = longer or difflib.get_close_matches(metric, seen.metric_names, n=3, cutoff=0.75)
     return f"Did you mean {' or '.join(near[:3])}?" if near else ""
+
+
+def _counts_first(rule: LiveRule) -> bool:
+    """Whether the rule itself says what to do with a series that was not there a while ago: `x unless x offset 5m`."""
+    return any(
+        isinstance(node, ast.Binary)
+        and node.op == "unless"
+        and isinstance(past := ast.unwrap(node.rhs), ast.VectorSelector)
+        and past.offset_ms > 0
+        for node, _ in walk(rule.query.root)
+    )
 
 
 def _first_event(selector: ast.VectorSelector, metric: str) -> str:

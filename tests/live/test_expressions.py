@@ -74,6 +74,7 @@ jvm_memory_max_bytes{area="heap",id="PS Old Gen"} 100
         ("count(up) < 1", {Kind.NEVER_TRUE}),
         ("absent(up) == 1", set()),
         ("absent(up) == 0", {Kind.NEVER_TRUE}),
+        ("absent(up) > 1", {Kind.NEVER_TRUE}),
         ("absent(up or vector(0))", {Kind.ABSENT_NEVER}),
         ("absent(vector(1))", {Kind.ABSENT_NEVER}),
         ("absent(missing) and on (instance) up", {Kind.ABSENT_NEVER}),

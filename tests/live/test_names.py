@@ -168,3 +168,13 @@ def test_nothing_is_said_of_rules_when_no_target_answered() -> None:
 def test_a_nacos_that_answers_shows_what_nacos_has_even_when_another_target_failed() -> None:
     (found,) = findings("nacos_raft_leader > 2", NACOS, more=(broken(),))
     assert (found.kind, found.level) == (Kind.UNKNOWN_METRIC, Level.PROBLEM)
+
+
+def test_a_rule_that_counts_the_first_event_is_not_told_to() -> None:
+    plain, handled = (
+        "increase(nacos_exception_total[5m]) > 0",
+        "nacos_exception_total unless nacos_exception_total offset 5m",
+    )
+    body = b'# TYPE nacos_monitor gauge\nnacos_monitor{module="naming",name="ipCount"} 1\n'
+    assert any("miss its first event" in f.suggestion for f in findings(plain, body))
+    assert not any(f.suggestion for f in findings(f"({handled}) or {plain}", body))
