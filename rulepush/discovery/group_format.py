@@ -8,6 +8,7 @@ from typing import Any, Final
 import yaml
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
+from rulepush.discovery.json_text import parse_json
 from rulepush.errors import DiscoveryError
 from rulepush.model.labels import Labels
 from rulepush.model.yaml_depth import too_deep
@@ -32,7 +33,7 @@ def parse_groups(
         text = body.decode("utf-8-sig")
         if form == "yaml" and too_deep(text) is not None:
             raise DiscoveryError("nested too deeply")
-        parsed: Any = json.loads(text) if form == "json" else yaml.load(text, Loader=_LOADER)
+        parsed: Any = parse_json(text) if form == "json" else yaml.load(text, Loader=_LOADER)
     except UnicodeDecodeError:
         raise DiscoveryError("not valid UTF-8") from None
     except RecursionError:

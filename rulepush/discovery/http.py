@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,13 +55,14 @@ class HttpDiscovery:
         self._env = env
         self._transport = transport
         self._shown = shown_url(config.url.reveal())
+        self._timeout = max(1.0, min(config.refresh_interval_ms / 1000, 60.0))
 
     async def run(self, publish: Publish) -> None:
         interval = self._config.refresh_interval_ms / 1000
         async with build_client(
             self._config.http_client,
             self._env.user_agent,
-            timeout=max(1.0, min(interval, 60.0)),
+            timeout=self._timeout,
             clock=self._env.clock,
             transport=self._transport,
         ) as client:
@@ -77,7 +79,10 @@ class HttpDiscovery:
         }
         body = bytearray()
         try:
-            async with client.stream("GET", self._config.url.reveal(), headers=headers) as response:
+            async with (
+                asyncio.timeout(self._timeout),  # httpx' own starts anew at every byte that comes
+                client.stream("GET", self._config.url.reveal(), headers=headers) as response,
+            ):
                 if response.status_code != 200:
                     raise DiscoveryError(f"server returned HTTP status {_status(response)}")
                 kind = response.headers.get("Content-Type", "")
@@ -87,6 +92,8 @@ class HttpDiscovery:
                     body += part
                     if len(body) > MAX_BYTES:
                         raise DiscoveryError(f"the answer is larger than {MAX_BYTES >> 20} MiB")
+        except TimeoutError:
+            raise DiscoveryError(f"no answer within {self._timeout:g}s") from None
         except httpx.HTTPError as e:
             raise DiscoveryError(reason(e)) from None
         return parse_groups(bytes(body), self._shown, {"__meta_url": self._shown}, form="json", lenient=True)

@@ -5,7 +5,7 @@ Nothing here depends on the version of the API; the paths and shapes are in naco
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 import httpx
 
 from rulepush.clock import Clock
+from rulepush.discovery.json_text import parse_json
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason, shown_url
@@ -20,6 +21,7 @@ from rulepush.model.secret import NO_SECRET, Secret
 
 _LOGIN_PATHS: Final = ("/v3/auth/user/login", "/v1/auth/login", "/v1/auth/users/login")
 _MAX_BYTES: Final = 64 << 20
+_SECONDS: Final = 30.0  # for one answer; httpx' own timeout starts anew at every byte that comes
 ABSENT: Final = frozenset({404, 405, 410, 501})  # 3.x answers 410 for the APIs it has retired
 
 
@@ -115,7 +117,10 @@ class NacosSession:
         failures = []
         for server in list(self._servers):
             try:
-                response = await self._client.request(method, server + path, headers=headers, **content)
+                response = await self._whole(method, server + path, headers=headers, **content)
+            except TimeoutError:
+                failures.append(f"{shown_url(server)}: no answer within {_SECONDS:g}s")
+                continue
             except httpx.HTTPError as e:
                 failures.append(f"{shown_url(server)}: {reason(e)}")
                 continue
@@ -127,6 +132,17 @@ class NacosSession:
             return response
         raise DiscoveryError("no Nacos server answers: " + "; ".join(failures))
 
+    async def _whole(self, method: str, url: str, **content: Any) -> httpx.Response:
+        """The answer, bounded in time as a whole and in bytes. Raises TimeoutError or httpx.HTTPError."""
+        body = bytearray()
+        async with asyncio.timeout(_SECONDS), self._client.stream(method, url, **content) as response:
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > _MAX_BYTES:
+                    raise httpx.RemoteProtocolError(f"the answer is larger than {_MAX_BYTES >> 20} MiB")
+        kind = {"Content-Type": response.headers.get("Content-Type", "")}
+        return httpx.Response(response.status_code, headers=kind, content=bytes(body), extensions=response.extensions)
+
     def _parsed(self, path: str, response: httpx.Response) -> Any:
         status = response.status_code
         if status in ABSENT:
@@ -135,10 +151,8 @@ class NacosSession:
             raise NacosRefusedError(f"{path}: {status} {response.reason_phrase}: {_words(response)}")
         if status != 200:
             raise DiscoveryError(f"{path}: {status} {response.reason_phrase}: {_words(response)}")
-        if len(response.content) > _MAX_BYTES:
-            raise DiscoveryError(f"{path}: the answer is larger than {_MAX_BYTES >> 20} MiB")
         try:
-            return json.loads(response.content)
+            return parse_json(response.content.decode())
         except (ValueError, RecursionError):
             kind = response.headers.get("Content-Type", "no content type")
             hint = "; is this the port of a gateway or of the console?" if "html" in kind else ""

@@ -69,7 +69,7 @@ def relabelled(alert: WireAlert, relabel: Relabel | None) -> WireAlert | None:
 
 def encode_batch(alerts: Sequence[WireAlert]) -> bytes:
     """The body of one POST."""
-    return json.dumps([a.as_json() for a in alerts], ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps([a.as_json() for a in alerts], ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def dump_alert(alert: WireAlert) -> str:

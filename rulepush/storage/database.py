@@ -53,6 +53,9 @@ class Database:
                     connection.executemany(sql, rows)
         except sqlite3.Error as e:
             raise self._failed(e) from e
+        except (ValueError, OverflowError) as e:  # a text that is not Unicode, a number beyond 64 bits
+            self.errors += 1
+            raise StorageError(f"cannot write to {self.path or 'the in-memory database'}: {e}") from e
 
     def close(self) -> None:
         """Close the file; a later use opens it again."""
