@@ -25,6 +25,7 @@ def register(app: App) -> None:
     _rules(telemetry, app)
     _notifications(telemetry, app)
     _outputs(telemetry, app)
+    _queries(telemetry, app)
     _configuration(telemetry, app)
 
 
@@ -197,6 +198,13 @@ def _outputs(t: Telemetry, app: App) -> None:
     t.counter("rulepush_pushgateway_retries", "Pushes tried again.", gateways(lambda f: f.counts.retried), name)
     t.counter("rulepush_pushgateway_refused", "Pushes refused for good.", gateways(lambda f: f.counts.refused), name)
     t.gauge("rulepush_pushgateway_groups_waiting", "Groups not delivered yet.", gateways(lambda f: f.waiting), name)
+
+
+def _queries(t: Telemetry, app: App) -> None:
+    counts = app.queries.counts
+    t.counter("rulepush_queries", "Queries of the API.", single(lambda: counts.queries))
+    t.counter("rulepush_query_failures", "Of these, those that failed.", single(lambda: counts.failures))
+    t.counter("rulepush_query_seconds", "Time they took, with the wait.", single(lambda: counts.seconds))
 
 
 def _configuration(t: Telemetry, app: App) -> None:

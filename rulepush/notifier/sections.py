@@ -30,6 +30,7 @@ class Sections:
         self._client_factory = client_factory
         self._owner: asyncio.TaskGroup | None = None
         self._sections: dict[AlertmanagerConfig, _Section] = {}
+        self._retired: list[_Section] = []  # no longer configured, but their connections may still be in use
 
     async def run(self) -> None:
         """Own the discoveries until cancelled."""
@@ -53,15 +54,15 @@ class Sections:
                     section.providers.take_over(former.providers)
                 self._sections[config] = section
                 section.task = self._owner.create_task(section.providers.run())
-        self._changed()
         for section in old:
             if section.task is not None:
                 section.task.cancel()
-            await section.client.aclose()
+        self._retired += old
+        self._changed()
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for section in self._sections.values():
+        for section in (*self._sections.values(), *self._retired):
             await section.client.aclose()
 
     @property
@@ -79,6 +80,10 @@ class Sections:
         # As long as a discovery has not answered, a URL may only seem to be gone, and its outbox must not go with it.
         complete = all(section.providers.answered for section in sections)
         self._notifier.sync([d for section in sections for d in section.destinations()], remove=complete)
+        if complete and self._owner is not None:
+            retired, self._retired = self._retired, []
+            for section in retired:  # whoever still sends has been given a connection of a present section
+                self._owner.create_task(section.client.aclose())
 
 
 class _Section:

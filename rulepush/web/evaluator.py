@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from rulepush.clock import Clock
-from rulepush.errors import QueryLimitError
+from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.promql import Engine, Query, QueryResult
 from rulepush.storage.head import Head
 from rulepush.web.snapshot import Snapshot
@@ -18,6 +19,15 @@ from rulepush.web.snapshot import Snapshot
 T = TypeVar("T")
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
 _NO_TIMEOUT_MS: Final = 1 << 40
+
+
+@dataclass(slots=True)
+class QueryCounts:
+    """What happened so far; `seconds` with the wait for a thread."""
+
+    queries: int = 0
+    failures: int = 0
+    seconds: float = 0.0
 
 
 class QueryEvaluator:
@@ -36,6 +46,7 @@ class QueryEvaluator:
         max_samples: int = 5_000_000,
     ):
         """`max_samples` is for one query, where the engine does not allow less."""
+        self.counts = QueryCounts()
         self._max_samples = max_samples
         self._engine = engine
         self._head = head
@@ -73,21 +84,34 @@ class QueryEvaluator:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, query: Query, first: int, evaluate: Callable[[Engine, Snapshot], T], timeout_ms: int) -> T:
-        options = self._engine().options
+        options, counts = self._engine().options, self.counts
         limit = options.timeout_ms or _NO_TIMEOUT_MS
         limit = min(limit, timeout_ms) if timeout_ms > 0 else limit
         asked_at = self._clock.monotonic()
+        counts.queries += 1
         try:
-            async with asyncio.timeout(limit / 1000):
+            async with self._turn(limit):
+                left = limit - round((self._clock.monotonic() - asked_at) * 1000)
+                most = min(options.max_samples, self._max_samples)
+                options = replace(options, timeout_ms=max(1, left), max_samples=most)
+                engine, data = Engine(options, self._monotonic), Snapshot(self._head, query, first, options)
+                return await self.elsewhere(lambda: evaluate(engine, data))
+        except EvaluationError:
+            counts.failures += 1
+            raise
+        finally:
+            counts.seconds += self._clock.monotonic() - asked_at
+
+    @asynccontextmanager
+    async def _turn(self, most_ms: int) -> AsyncIterator[None]:
+        """One of the slots. Raises QueryLimitError when none came free in time."""
+        try:
+            async with asyncio.timeout(most_ms / 1000):
                 await self._slots.acquire()
         except TimeoutError:
             raise QueryLimitError(QUEUED_TOO_LONG) from None
         try:
-            left = limit - round((self._clock.monotonic() - asked_at) * 1000)
-            options = replace(options, timeout_ms=max(1, left), max_samples=min(options.max_samples, self._max_samples))
-            engine = Engine(options, self._monotonic)
-            data = Snapshot(self._head, query, first, options)
-            return await self.elsewhere(lambda: evaluate(engine, data))
+            yield
         finally:
             self._slots.release()
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rulepush.errors import QueryLimitError
+from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, EngineOptions, QueryResult, parse_expr
 from rulepush.storage.demand import Demand
@@ -150,6 +150,15 @@ def test_a_query_that_takes_too_long_times_out(engine_ms: int, asked_ms: int) ->
     asked = evaluator(filled(), TickingClock(START), timeout_ms=engine_ms)
     with pytest.raises(QueryLimitError, match="query timed out in expression evaluation"):
         asyncio.run(asked.instant(parse_expr("x + x + x"), START, texts, timeout_ms=asked_ms))
+
+
+def test_queries_are_counted() -> None:
+    asked = evaluator(filled(), TickingClock(START))
+    asyncio.run(asked.instant(parse_expr("x"), START, texts))
+    with pytest.raises(EvaluationError):
+        asyncio.run(asked.range(parse_expr("x + on() x"), START, START, STEP, texts))
+    assert (asked.counts.queries, asked.counts.failures) == (2, 1)
+    assert asked.counts.seconds > 0.04
 
 
 def test_closing_gives_up_what_still_runs() -> None:
