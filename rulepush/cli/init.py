@@ -52,6 +52,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"rulepush: {e}", file=sys.stderr)
         return 1
     print(f"\nwritten to {args.dir.resolve()}: {', '.join(f.path for f in files)}")
+    if any(f.secret for f in files):
+        print(
+            f"{CONFIG} holds a password, and only you may read it; in the container user 10001 must: chown 10001 {CONFIG}"
+        )
     config = shlex.quote(os.path.join(args.dir, CONFIG))
     print(
         f"""
@@ -83,7 +87,7 @@ def _say_what_was_seen(server: Address, looked: Looked, alertmanager: Address, u
     if unready is None:
         print(f"Alertmanager at {alertmanager.base}: ready")
     else:
-        _warn(f"Alertmanager at {alertmanager.base} does not answer yet", unready)
+        _warn(f"Alertmanager at {alertmanager.base} cannot take alerts yet", unready)
 
 
 def _warn(what: str, trouble: Trouble) -> None:

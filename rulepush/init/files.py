@@ -27,9 +27,10 @@ def working_directory(
     nacos: Address, members: tuple[str, ...], alertmanager: Address, packs: dict[str, str]
 ) -> list[NewFile]:
     """The configuration, the rules (`packs`: name to text) and the compose file."""
+    secret = bool(nacos.password or alertmanager.password)
     files = [
-        NewFile(CONFIG, _config(nacos, members, alertmanager), bool(nacos.password or alertmanager.password)),
-        NewFile(COMPOSE, _compose(nacos.is_loopback or alertmanager.is_loopback)),
+        NewFile(CONFIG, _config(nacos, members, alertmanager), secret),
+        NewFile(COMPOSE, _compose(nacos.is_loopback or alertmanager.is_loopback, secret)),
     ]
     return files + [NewFile(f"rules/{name}.yml", text) for name, text in packs.items()]
 
@@ -92,16 +93,18 @@ def _basic_auth(address: Address, indent: str) -> str:
     )
 
 
-def _compose(loopback: bool) -> str:
-    """With a server on the machine's own loopback, the container has to share the machine's network."""
+def _compose(loopback: bool, secret: bool) -> str:
+    """With a server on the machine's own loopback, the container has to share the machine's network. `secret`: the
+    configuration is for its owner's eyes."""
     network = (
         "    # Nacos or Alertmanager listens on 127.0.0.1 of this machine.\n    network_mode: host\n"
         if loopback
         else f'    ports: ["127.0.0.1:{PORT}:{PORT}"]\n'
     )
     listen = "127.0.0.1" if loopback else "0.0.0.0"
+    readable = f"# {CONFIG} holds a password. Let the user of the container read it: sudo chown 10001 {CONFIG}\n"
     return f"""\
-# docker compose up -d
+{readable if secret else ""}# docker compose up -d
 # The image is built from a checkout of rulepush: docker build -t rulepush .
 services:
   rulepush:

@@ -17,6 +17,8 @@ class WriteError(RulepushError):
 def write_files(directory: Path, files: Sequence[NewFile], *, force: bool) -> None:
     """Write `files` below `directory`. Raises WriteError, before anything is written when a file exists already with
     another content and `force` is not given."""
+    if directory.exists() and not directory.is_dir():
+        raise WriteError(f"{directory} is no directory: nothing was written; --dir chooses another one")
     in_the_way = [f.path for f in files if _differs(directory / f.path, f.text)]
     if in_the_way and not force:
         raise WriteError(

@@ -198,6 +198,25 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path, capsys: pytest.Cap
         assert main(words) == 0, "the same files again are no conflict"
 
 
+def test_a_file_in_the_place_of_the_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "watch").write_text("")
+    words = ["init", "nacos", "--server", "127.0.0.1:1", "--alertmanager", "127.0.0.1:1", "--dir"]
+    assert main([*words, str(tmp_path / "watch")]) == 1
+    assert "is no directory" in capsys.readouterr().err
+
+
+def test_a_password_is_for_its_owner_and_the_container_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "http://user:secret@127.0.0.1:1"
+    assert main(["init", "nacos", "--server", url, "--alertmanager", url, "--dir", str(tmp_path)]) == 0
+    assert (tmp_path / "prometheus.yml").stat().st_mode & 0o777 == 0o600
+    assert "chown 10001 prometheus.yml" in (tmp_path / "compose.yaml").read_text()
+    said = capsys.readouterr()
+    assert "chown 10001 prometheus.yml" in said.out
+    assert "secret" not in said.out + said.err
+
+
 def test_servers_that_do_not_answer_yet_are_no_obstacle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -205,5 +224,5 @@ def test_servers_that_do_not_answer_yet_are_no_obstacle(tmp_path: Path, capsys: 
         assert main(["init", "nacos", "--server", url, "--alertmanager", url, "--dir", str(tmp_path)]) == 0
     err = capsys.readouterr().err
     assert "gives no metrics yet" in err
-    assert "does not answer yet" in err
+    assert "cannot take alerts yet" in err
     assert (tmp_path / "prometheus.yml").exists()
