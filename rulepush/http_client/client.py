@@ -55,6 +55,8 @@ class Client(httpx.AsyncClient):
             raise httpx.RequestError(_text(e)) from None
 
     async def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
+        if self.is_closed:  # httpx raises RuntimeError
+            raise httpx.RequestError("the connections are closed")
         try:
             return await super().send(*args, **kwargs)
         except httpx.LocalProtocolError as e:

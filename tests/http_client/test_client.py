@@ -265,3 +265,14 @@ def test_a_client_secret_file_is_read_again(tmp_path: Path) -> None:
             assert server.issued == 2
 
     asyncio.run(go())
+
+
+def test_a_request_after_the_end_fails_as_any_other_request() -> None:
+    client = build_client(transport=Server().transport())
+
+    async def go() -> None:
+        await client.aclose()
+        with pytest.raises(httpx.RequestError, match="the connections are closed"):
+            await client.get("http://target")
+
+    asyncio.run(go())
