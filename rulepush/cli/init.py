@@ -53,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print(f"\nwritten to {args.dir.resolve()}: {', '.join(f.path for f in files)}")
     if any(f.secret for f in files):
-        print(
-            f"{CONFIG} holds a password, and only you may read it; in the container user 10001 must: chown 10001 {CONFIG}"
-        )
+        print(f"{CONFIG} holds a password, and only you may read it; the container's user must: chown 10001 {CONFIG}")
     config = shlex.quote(os.path.join(args.dir, CONFIG))
     print(
         f"""
