@@ -179,7 +179,12 @@ class SeriesCache:
                 live[entry] = None
         if rules.sample_limit and post - duplicates > rules.sample_limit:
             return Ingested(Counts(len(read.keys), post), error="sample limit exceeded")
-        counts = Counts(len(read.keys), post, len(placed) + len(timed), duplicates)
+        wanted = len(placed) + len(timed)
+        if self._sink is not None:  # then what no rule needs has a series, too
+            wanted = sum(
+                map(self._head.demand.wants, (s.labels for s in (*placed, *(series for series, _, _ in timed))))
+            )
+        counts = Counts(len(read.keys), post, wanted, duplicates)
         placement = Placement(self._head, list(placed.items()))
         late, same = placement.append(ts, read.values)
         late += self._append_timed(timed, ts)
