@@ -8,9 +8,11 @@ import logging
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import httpx
 
+from rulepush import __version__
 from rulepush.clock import Clock, SystemClock
 from rulepush.dingtalk.load import load_settings
 from rulepush.dingtalk.relay import Relay
@@ -18,6 +20,10 @@ from rulepush.dingtalk.robot import PostError
 from rulepush.dingtalk.senders import Request
 from rulepush.dingtalk.waiting import FileStore
 from rulepush.errors import RulepushError
+from rulepush.http_client.build import build_client
+from rulepush.http_client.client import reason
+from rulepush.http_client.config import HTTPClientConfig, ProxyConfig
+from rulepush.http_client.exchange import exchange
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.door import Doorkeeper
 from rulepush.web.lifecycle import LifecycleApi
@@ -25,7 +31,8 @@ from rulepush.web.server import WebServer, bind, build_app
 
 log = logging.getLogger("rulepush.dingtalk")
 
-_FINAL_FLUSH_SECONDS = 5.0
+_FINAL_FLUSH_SECONDS: Final = 5.0
+_TO_ROBOTS: Final = HTTPClientConfig(proxy=ProxyConfig(from_environment=True), follow_redirects=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +47,21 @@ class RelayOptions:
 
 
 class HttpPost:
-    """Posts JSON. A robot never redirects; an answer is read up to what a robot could say."""
+    """Posts JSON. An answer is read up to what a robot could say."""
 
     def __init__(self, client: httpx.AsyncClient, timeout_ms: int):
         self._client = client
         self.timeout_ms = timeout_ms
 
     async def __call__(self, request: Request, /) -> tuple[int, bytes]:
+        headers, seconds = {"Content-Type": "application/json; charset=utf-8"}, self.timeout_ms / 1000
         try:
-            answer = await self._client.post(
-                request.url,
-                content=request.content,
-                headers={"Content-Type": "application/json; charset=utf-8"},
-                timeout=self.timeout_ms / 1000,
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as e:
-            # The text of an error may hold the URL, and with it the token: name the kind only.
-            raise PostError(f"the robot cannot be reached: {type(e).__name__}") from None
-        return answer.status_code, answer.content[: 1 << 20]
+            answer = await exchange(self._client, "POST", request.url, request.content, headers, seconds)
+        except TimeoutError:
+            raise PostError(f"the robot cannot be reached: no answer within {seconds:g}s") from None
+        except httpx.HTTPError as e:
+            raise PostError(f"the robot cannot be reached: {reason(e)}") from None
+        return answer.status, answer.text.encode()
 
 
 class RelayApp:
@@ -66,7 +70,7 @@ class RelayApp:
     def __init__(self, options: RelayOptions, clock: Clock | None = None, client: httpx.AsyncClient | None = None):
         self._options = options
         settings = load_settings(options.config_file)
-        self._client = client or httpx.AsyncClient(follow_redirects=False, headers={"User-Agent": "rulepush"})
+        self._client = client or build_client(_TO_ROBOTS, f"rulepush/{__version__}")
         self._post = HttpPost(self._client, settings.timeout_ms)
         self._store = FileStore(options.storage_path) if options.storage_path is not None else None
         self._clock = clock or SystemClock()

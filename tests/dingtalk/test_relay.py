@@ -87,9 +87,9 @@ def test_other_requests_are_answered_clearly(
 
 def test_alertmanager_is_told_to_try_again_only_where_that_helps(tmp_path: Path) -> None:
     async def scenario(process: _Process) -> None:
-        process.failures.append(httpx.ConnectError("no"))
+        process.failures.append(httpx.ConnectError("no route to host"))
         answer = await process.send()
-        assert (answer.status_code, answer.text) == (503, "the robot cannot be reached: ConnectError\n")
+        assert (answer.status_code, answer.text) == (503, "the robot cannot be reached: no route to host\n")
         process.robot.answers.append({"errcode": 310000, "errmsg": "keywords not in content"})
         answer = await process.send()
         assert answer.status_code == 400

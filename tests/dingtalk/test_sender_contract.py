@@ -99,11 +99,19 @@ def test_an_unknown_code_is_worth_another_try(kind: RobotType) -> None:
 
 
 @every_kind
-@pytest.mark.parametrize(("status", "content"), [(200, b"<html>hello"), (404, b"not found"), (403, b""), (302, b"")])
-def test_what_is_no_robot_is_refused_with_a_hint(kind: RobotType, status: int, content: bytes) -> None:
-    verdict = _sender(kind).verdict(status, content)
-    assert verdict.kind is VerdictKind.REFUSED
-    assert "url" in verdict.hint
+@pytest.mark.parametrize(
+    ("status", "content", "verdict"),
+    [
+        (404, b"not found", VerdictKind.REFUSED),
+        (403, b"", VerdictKind.REFUSED),
+        (200, b"<html>gateway in maintenance", VerdictKind.LATER),
+        (302, b"", VerdictKind.LATER),
+    ],
+)
+def test_what_is_no_robot_comes_with_a_hint(kind: RobotType, status: int, content: bytes, verdict: VerdictKind) -> None:
+    found = _sender(kind).verdict(status, content)
+    assert found.kind is verdict
+    assert "url" in found.hint
 
 
 @every_kind

@@ -109,12 +109,11 @@ def read_answer(status: int, content: bytes) -> Mapping[str, Any] | Verdict:
         answer = None
     if isinstance(answer, dict):
         return answer
-    if 200 <= status < 300:
-        return Verdict(
-            VerdictKind.REFUSED, str(status), "the answer is not a robot's", "is the url that of a robot's webhook?"
-        )
     hint = "is the url that of a robot's webhook?"
-    return Verdict(VerdictKind.REFUSED, str(status), f"HTTP status {status}", hint)
+    if status >= 400:
+        return Verdict(VerdictKind.REFUSED, str(status), f"HTTP status {status}", hint)
+    # A page, or a redirect to one: as likely from a proxy or a gateway on the way, and gone in a minute.
+    return Verdict(VerdictKind.LATER, str(status), f"HTTP status {status}, and not the answer of a robot", hint)
 
 
 def read_code(answer: Mapping[str, Any], *keys: str) -> int | None:
