@@ -1,0 +1,141 @@
+"""Two rulepush with one configuration in front of a real Alertmanager, as docs/operations.md sets them up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rulepush.model.timestamps import parse_rfc3339
+from tests.harness import Bench
+from tests.servers import Server, alertmanager_command, free_port, get_json, rulepush_command, running, wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+class _Pager:
+    """A webhook that remembers what it was notified of: the status of each alert, in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, dict[str, str]]] = []
+        pager = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                pager.heard += [(alert["status"], alert["labels"]) for alert in body["alerts"]]
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def statuses(self) -> list[str]:
+        return [status for status, _ in self.heard]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Pair:
+    """Replicas "a" and "b": the same file, each with its own name, port and state."""
+
+    def __init__(self, directory: Path):
+        self.bench = Bench(directory)
+        self.pager = _Pager()
+        self.ports = {"a": free_port(), "b": free_port()}
+        config = directory / "prometheus.yml"
+        config.write_text(
+            config.read_text()
+            .replace("{site: e2e}", '{site: e2e, replica: "${REPLICA}"}')
+            .replace("alerting:\n", "alerting:\n  alert_relabel_configs: [{regex: replica, action: labeldrop}]\n")
+        )
+
+    @contextlib.contextmanager
+    def alertmanager(self) -> Iterator[None]:
+        route = "{receiver: pager, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}"
+        config = f"route: {route}\nreceivers: [{{name: pager, webhook_configs: [{{url: '{self.pager.url}'}}]}}]\n"
+        port = self.bench.ports[0]
+        command = alertmanager_command(self.bench.directory / "am", port, config)
+        with running(command, self.bench.directory / "am.log", f"http://127.0.0.1:{port}/-/ready"):
+            yield
+
+    @contextlib.contextmanager
+    def replica(self, name: str) -> Iterator[Server]:
+        command = rulepush_command(
+            "run",
+            f"--config.file={self.bench.directory / 'prometheus.yml'}",
+            f"--storage.path={self.bench.directory / name}",
+            f"--web.listen-address=127.0.0.1:{self.ports[name]}",
+            "--rules.alert.resend-delay=1s",
+        )
+        ready = f"http://127.0.0.1:{self.ports[name]}/-/ready"
+        with running(["env", f"REPLICA={name}", *command], self.bench.directory / f"{name}.log", ready) as server:
+            yield server
+
+    def is_firing(self, name: str) -> bool:
+        return [alert["state"] for alert in self._alerts(name)] == ["firing"]
+
+    def is_quiet(self, name: str) -> bool:
+        return self._alerts(name) == []
+
+    def _alerts(self, name: str) -> list[dict[str, Any]]:
+        alerts: list[dict[str, Any]] = get_json(f"http://127.0.0.1:{self.ports[name]}/api/v1/alerts")["data"]["alerts"]
+        return alerts
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[_Pair]:
+    made = _Pair(tmp_path)
+    yield made
+    made.pager.close()
+    made.bench.target.close()
+
+
+def test_an_alert_of_both_is_one_alert_and_outlives_either(pair: _Pair) -> None:
+    bench = pair.bench
+    with pair.alertmanager(), pair.replica("b"):
+        with pair.replica("a") as first:
+            bench.target.value = 99
+            for name in ("a", "b"):
+                wait_for(f"firing at {name}", partial(pair.is_firing, name))
+            wait_for("the notification", lambda: pair.pager.statuses() == ["firing"])
+            (alert,) = bench.received()
+            assert alert["labels"]["site"] == "e2e"
+            assert "replica" not in alert["labels"]
+            first.kill()
+        # The other one keeps it alive: what "a" sent last would have ended by itself after four resends.
+        told = time.monotonic()
+        wait_for("resends of the other", lambda: time.monotonic() - told > 6)
+        assert len(bench.received()) == 1
+        assert pair.pager.statuses() == ["firing"]
+        with pair.replica("a"):
+            wait_for("firing again", partial(pair.is_firing, "a"))
+            (again,) = bench.received()
+            assert again["fingerprint"] == alert["fingerprint"]
+            assert abs(parse_rfc3339(again["startsAt"]) - parse_rfc3339(alert["startsAt"])) < 2000
+            bench.target.value = 0
+            wait_for("resolution", lambda: not bench.received())
+            for name in ("a", "b"):
+                wait_for(f"resolved at {name}", partial(pair.is_quiet, name))
+            told = time.monotonic()
+            wait_for("everything that could follow", lambda: time.monotonic() - told > 4)
+    statuses = pair.pager.statuses()
+    assert statuses[0] == "firing"
+    assert statuses[-1] == "resolved"
+    # When one saw the end a moment before the other, Alertmanager may notify twice; it is not told more than that.
+    assert len(statuses) in (2, 4)
