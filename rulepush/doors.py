@@ -96,6 +96,8 @@ class PushDoor:
 
     def collect(self, ts: int, samples: Samples) -> None:
         """Put what is pushed into the storage at `ts`, once."""
+        if self._collected_at > self._clock.now():  # the clock was set back
+            self._collected_at = 0
         if ts > self._collected_at:
             self._collected_at = ts
             samples.append_many(self.groups.collect(ts))

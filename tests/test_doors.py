@@ -1,0 +1,106 @@
+"""The optional doors, as a running rulepush opens them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from rulepush.doors import PushDoor, ReceivedMetadata, remote_write_door
+from rulepush.exposition import Metadata
+from rulepush.grid import Grid
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.sample import Sample
+from rulepush.remote.receiver import MetricMetadata
+from rulepush.remote.snappy import compress
+from rulepush.storage.demand import Demand, Want
+from rulepush.storage.head import Head
+from rulepush.telemetry import Telemetry
+from tests.fakes import FakeClock
+from tests.remote.test_receiver import v1
+from tests.web.asking import ask_app
+
+T = 1_700_000_000_000
+PUSH = "/metrics/job/backup"
+
+
+def stored(head: Head, name: str) -> list[tuple[int, float]]:
+    found = head.select([Matcher("__name__", MatchOp.EQUAL, name)], 0, 1 << 62)
+    return [(int(found.times[0, k]), float(found.values[0, k])) for k in range(found.counts[0])] if found.index else []
+
+
+def test_remote_write_fills_the_storage_and_tells_of_everything() -> None:
+    head, telemetry, metadata = Head(Demand.of([Want.metric("m", 60_000)])), Telemetry(), ReceivedMetadata()
+    passed: list[Sample] = []
+    routes = remote_write_door(head, FakeClock(T), telemetry, passed.extend, metadata.note)
+    body = compress(v1(({"__name__": "m"}, [(T, 1.0)]), ({"__name__": "n"}, [(T, 2.0)])).SerializeToString())
+    headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
+    for path in ("/api/v1/write", "/api/v1/prom/write"):
+        assert ask_app(routes, "POST", path, content=body, headers=headers).status_code == 204
+    assert ask_app(routes, "POST", "/api/v1/write", content=b"\xff", headers=headers).status_code == 400
+    assert stored(head, "m") == [(T, 1.0)]
+    assert {s.labels.name for s in passed} == {"m", "n"}
+    text = telemetry.render().decode()
+    assert "rulepush_remote_write_requests_total 3\n" in text
+    assert "rulepush_remote_write_refused_requests_total 1\n" in text
+
+
+def test_received_metadata_is_the_newest_word_and_bounded() -> None:
+    metadata = ReceivedMetadata()
+    metadata.note([MetricMetadata("m", "gauge", "Old.", ""), MetricMetadata("m", "gauge", "New.", "bytes")])
+    assert metadata.families == {"m": Metadata("gauge", "New.", "bytes")}
+    metadata.note(MetricMetadata(f"m{i}", "gauge", "", "") for i in range(60_000))
+    assert len(metadata.families) == 50_000
+    metadata.note([MetricMetadata("m", "counter", "Still.", "")])
+    assert metadata.families["m"].help == "Still."
+
+
+class Pushed:
+    """A push door over a storage, on fake time."""
+
+    def __init__(self, directory: Path | None = None):
+        self.clock = FakeClock(T)
+        self.head = Head(Demand.keep_all(3_600_000))
+        self.telemetry = Telemetry()
+        self.door = PushDoor(directory and directory / "push.db", 0, self.clock, self.telemetry)
+
+    def push(self, body: str) -> None:
+        assert ask_app(self.door.routes(), "PUT", PUSH, content=body.encode()).status_code == 200
+
+
+def test_a_moment_is_collected_once_and_a_clock_that_goes_back_stops_nothing() -> None:
+    world = Pushed()
+    world.push("done 1\n")
+    for ts in (T, T, T - 1000):  # groups of rules tick side by side
+        world.door.collect(ts, world.head)
+    assert stored(world.head, "done") == [(T, 1.0)]
+    world.clock.set_wall(T - 3_600_000)
+    world.head.rewind(T - 3_600_000)
+    world.door.collect(T - 3_600_000, world.head)
+    assert stored(world.head, "done") == [(T - 3_600_000, 1.0)]
+
+
+def test_pushes_are_collected_on_the_grid_of_scrapes() -> None:
+    world = Pushed()
+    world.push("done 1\n")
+    grid = Grid("test")
+
+    async def main() -> None:
+        running = asyncio.create_task(world.door.run(grid, lambda: 10_000, lambda: world.head))
+        await world.clock.advance(30)
+        running.cancel()
+
+    asyncio.run(main())
+    times = [t for t, _ in stored(world.head, "done")]
+    first = grid.next_tick(T + 1, 10_000)
+    assert times == [first, first + 10_000, first + 20_000]
+    assert "rulepush_pushes_total 1\n" in world.telemetry.render().decode()
+
+
+def test_groups_are_there_again_after_a_restart(tmp_path: Path) -> None:
+    before = Pushed(tmp_path)
+    before.push("done 1\n")
+    before.door.close()
+    after = Pushed(tmp_path)
+    after.door.collect(T + 1000, after.head)
+    assert stored(after.head, "done") == [(T + 1000, 1.0)]
+    assert "rulepush_push_groups 1\n" in after.telemetry.render().decode()
