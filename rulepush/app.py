@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 from starlette.routing import BaseRoute
@@ -53,6 +52,7 @@ from rulepush.storage.lock import DirectoryLock
 from rulepush.telemetry import Telemetry
 from rulepush.web.door import Doorkeeper
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.outside import Outside
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.server import WebServer, bind, build_app
 from rulepush.web.status import Status
@@ -378,7 +378,7 @@ class App:
             stop=partial(self.stop, "/-/quit"),
             enable_lifecycle=self.options.enable_lifecycle,
             more=self._doors(),
-            prefix=urlsplit(self.external_url).path.rstrip("/"),
+            outside=Outside(self.external_url, self.port),
         )
 
 

@@ -21,6 +21,7 @@ from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.lifecycle import LifecycleApi
+from rulepush.web.outside import Outside
 from rulepush.web.pages import PageParts, Pages, Shown
 from rulepush.web.query import QueryApi, unkept_warnings
 from rulepush.web.rules import RulesApi
@@ -33,7 +34,7 @@ MOST_ROWS: Final = 1000  # of a result on the query page
 @dataclass(frozen=True, slots=True)
 class WebParts:
     """What the routes look at. `metadata` is all that is known of metric families, pushed and received ones included;
-    `prefix` is the path of the external URL; `more` are routes of optional doors."""
+    `outside` tells how others reach it; `more` are routes of optional doors."""
 
     head: Head
     evaluator: QueryEvaluator
@@ -48,7 +49,7 @@ class WebParts:
     reload: Callable[[], Awaitable[None]]
     stop: Callable[[], None]
     enable_lifecycle: bool
-    prefix: str
+    outside: Outside
     more: Sequence[BaseRoute] = ()
 
 
@@ -57,19 +58,19 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     api = [
         *QueryApi(parts.evaluator, parts.head, parts.clock).routes(),
         *RulesApi(parts.groups).routes(),
-        *TargetsApi(parts.jobs, parts.metadata).routes(),
+        *TargetsApi(parts.jobs, parts.metadata, parts.outside).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),
     ]
     lifecycle = LifecycleApi(parts.telemetry, parts.ready, parts.reload, parts.stop, parts.enable_lifecycle)
     pages = Pages(
         PageParts(
             lambda: rules_json(parts.groups.all()),
-            lambda: targets_json(parts.jobs),
+            lambda: targets_json(parts.jobs, parts.outside),
             parts.status,
             parts.flags,
             _shower(parts),
             parts.clock,
-            parts.prefix,
+            parts.outside.prefix,
         )
     )
     routes: list[BaseRoute] = [
@@ -78,13 +79,13 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         *lifecycle.routes(),
         *pages.routes(),
     ]
-    if not parts.prefix:
+    if not parts.outside.prefix:
         return routes
 
     async def enter(_: Request) -> Response:
-        return RedirectResponse(f"{parts.prefix}/", 302)
+        return RedirectResponse(f"{parts.outside.prefix}/", 302)
 
-    return [Route("/", enter), Route(parts.prefix, enter), Mount(parts.prefix, routes=routes)]
+    return [Route("/", enter), Route(parts.outside.prefix, enter), Mount(parts.outside.prefix, routes=routes)]
 
 
 def _shower(parts: WebParts) -> Callable[[str], Awaitable[Shown]]:

@@ -16,14 +16,16 @@ from rulepush.model.timestamps import format_rfc3339
 from rulepush.rules.api import NEVER
 from rulepush.scrape.scraper import Scraper
 from rulepush.web.answers import success
+from rulepush.web.outside import Outside
 from rulepush.web.params import Params
 
 
 class TargetsApi:
     """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
 
-    def __init__(self, jobs: Jobs, metadata: Callable[[], Mapping[str, Metadata]]):
+    def __init__(self, jobs: Jobs, metadata: Callable[[], Mapping[str, Metadata]], outside: Outside):
         self._jobs = jobs
+        self._outside = outside
         self._metadata = metadata
 
     def routes(self) -> list[Route]:
@@ -40,7 +42,7 @@ class TargetsApi:
         params = await Params.of(request)
         state = params.text("state").lower()
         # As Prometheus: an unknown state shows nothing of either kind.
-        data = targets_json(self._jobs, params.text("scrapePool"))
+        data = targets_json(self._jobs, self._outside, params.text("scrapePool"))
         if state not in ("", "any", "active"):
             data["activeTargets"] = []
         if state not in ("", "any", "dropped"):
@@ -90,11 +92,11 @@ class TargetsApi:
         return [scraper for pool in self._jobs for scraper in pool.scrapers]
 
 
-def targets_json(jobs: Jobs, only_pool: str = "") -> dict[str, Any]:
+def targets_json(jobs: Jobs, outside: Outside, only_pool: str = "") -> dict[str, Any]:
     """The `data` of /api/v1/targets, of one job or of all."""
     pools = [pool for pool in jobs if not only_pool or pool.job.name == only_pool]
     return {
-        "activeTargets": [_active(pool.job.name, scraper) for pool in pools for scraper in pool.scrapers],
+        "activeTargets": [_active(pool.job.name, scraper, outside) for pool in pools for scraper in pool.scrapers],
         "droppedTargets": [
             {"discoveredLabels": dropped.discovered.as_dict(), "scrapePool": pool.job.name}
             for pool in pools
@@ -104,14 +106,14 @@ def targets_json(jobs: Jobs, only_pool: str = "") -> dict[str, Any]:
     }
 
 
-def _active(pool: str, scraper: Scraper) -> dict[str, Any]:
+def _active(pool: str, scraper: Scraper, outside: Outside) -> dict[str, Any]:
     target, status = scraper.target, scraper.status
     return {
         "discoveredLabels": target.discovered.as_dict(),
         "labels": target.labels.as_dict(),
         "scrapePool": pool,
         "scrapeUrl": target.url,
-        "globalUrl": target.url,
+        "globalUrl": outside.reach(target.url),
         "lastError": status.last_error,
         "lastScrape": format_rfc3339(status.last_scrape) if status.last_scrape else NEVER,
         "lastScrapeDuration": status.last_duration_s,

@@ -117,7 +117,6 @@ MOVING: Final = {
     "lastConfigTime": TIME,
     "evaluationTime": r"\d.*",
     "lastScrapeDuration": r"\d.*",
-    "globalUrl": r"http://.*:\d+/metrics.*",
 }
 
 

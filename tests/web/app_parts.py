@@ -21,6 +21,7 @@ from rulepush.jobs import Jobs
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.outside import Outside
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.status import Status
 from tests.fakes import FakeClock
@@ -124,6 +125,6 @@ class Parts:
                 reload=reload,
                 stop=lambda: self.calls.append("stop"),
                 enable_lifecycle=self.lifecycle,
-                prefix=self.prefix,
+                outside=Outside(f"http://outside.example{self.prefix}", 9095),
             )
         )

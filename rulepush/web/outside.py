@@ -1,0 +1,42 @@
+"""Outside: how others reach this process and what runs beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """`url` is the external URL, `port` the one that is listened on."""
+
+    url: str
+    port: int
+
+    @property
+    def prefix(self) -> str:
+        """The path of the external URL, which all routes are below; no slash at its end."""
+        return urlsplit(self.url).path.rstrip("/")
+
+    def reach(self, url: str) -> str:
+        """A loopback target's URL as others reach it: on the external URL's host, and this process itself under its
+        external URL. Other URLs stay. Source: web/api/v1/api.go, getGlobalURL."""
+        parts = urlsplit(url)
+        port = _port(parts)
+        if parts.hostname not in _LOOPBACK or port is None:
+            return url
+        external = urlsplit(self.url)
+        if port == self.port:
+            return parts._replace(scheme=external.scheme, netloc=external.netloc.rpartition("@")[2]).geturl()
+        host = external.hostname or ""
+        return parts._replace(netloc=f"[{host}]:{port}" if ":" in host else f"{host}:{port}").geturl()
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        return None

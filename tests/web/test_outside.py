@@ -1,0 +1,31 @@
+"""URLs as others reach them; the expected ones are what Prometheus' getGlobalURL gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from rulepush.web.outside import Outside
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8848/nacos/metrics?x=1", "http://mon.example:8848/nacos/metrics?x=1"),
+        ("http://localhost:8848/m", "http://mon.example:8848/m"),
+        ("http://[::1]:8848/m", "http://mon.example:8848/m"),
+        ("http://127.0.0.1:9095/metrics", "https://mon.example:443/metrics"),  # this process itself
+        ("http://10.0.0.1:8848/m", "http://10.0.0.1:8848/m"),
+        ("http://127.0.0.1/m", "http://127.0.0.1/m"),
+    ],
+)
+def test_loopback_targets_are_shown_on_the_external_host(url: str, expected: str) -> None:
+    assert Outside("https://mon.example:443/rules", 9095).reach(url) == expected
+
+
+def test_an_ipv6_host_keeps_its_brackets() -> None:
+    assert Outside("http://[2001:db8::1]:9095", 9095).reach("http://localhost:1/m") == "http://[2001:db8::1]:1/m"
+
+
+def test_the_prefix_has_no_slash_at_its_end() -> None:
+    assert Outside("http://mon.example/a/b/", 1).prefix == "/a/b"
+    assert Outside("http://mon.example/", 1).prefix == ""
