@@ -76,6 +76,7 @@ class RemoteWriteSender:
         self._backlog = Backlog(directory, config.buffer.max_bytes, self._queue.capacity * shards)
         self.shards = self._queue.min_shards
         self._pressure = 0
+        self._failing = False
         self._pending: list[SentSample] = []
         self._cut_wanted = asyncio.Event()
         self._send_wanted = asyncio.Event()
@@ -226,8 +227,9 @@ class RemoteWriteSender:
                 return
             answer = await self._endpoint.post(request.body, block.protocol, attempt, now)
             if answer.outcome is Outcome.SENT:
-                if attempt:
-                    log.info("remote write is accepted again: remote=%s attempts=%d", self.name, attempt + 1)
+                if self._failing:
+                    log.info("remote write is accepted again: remote=%s", self.name)
+                self._failing = False
                 self.last_error = ""
                 self.counts.sent += request.samples
                 self.counts.bytes += len(request.body)
@@ -255,8 +257,10 @@ class RemoteWriteSender:
             longest = self._queue.max_backoff_ms / 1000
             pause = min(longest, self._queue.min_backoff_ms / 1000 * 2.0 ** min(attempt, 30))
             pause *= 0.5 + 0.5 * self._jitter()
+        level = logging.DEBUG if self._failing else logging.WARNING  # once an outage, not once a shard
+        self._failing = True
         log.log(
-            logging.WARNING if attempt == 0 else logging.DEBUG,
+            level,
             "remote write fails, samples wait: remote=%s pause=%.2fs err=%s",
             self.name,
             pause,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -407,3 +408,22 @@ def test_a_restart_does_not_repeat_what_went_through(tmp_path: Path) -> None:
         assert receiver.values("a") == list(range(40))
 
     run(after, receiver, config, tmp_path)
+
+
+def test_an_outage_is_logged_once_whatever_the_shards(caplog: pytest.LogCaptureFixture) -> None:
+    receiver = FakeReceiver()
+    receiver.away = True
+
+    async def test(sender: RemoteWriteSender, clock: FakeClock) -> None:
+        for turn in range(3):
+            sender.offer([sample("m", turn, T + turn, i=str(i)) for i in range(40)])
+            await clock.advance(10)
+        receiver.away = False
+        await clock.advance(10)
+
+    queue = QueueConfig(min_shards=4, max_samples_per_send=5)
+    with caplog.at_level(logging.INFO):
+        run(test, receiver, replace(CONFIG, queue=queue))
+    told = [r.getMessage().partition(":")[0] for r in caplog.records if r.name == "rulepush.remote"]
+    assert told == ["remote write fails, samples wait", "remote write is accepted again"]
+    assert len(receiver.samples) == 120
