@@ -29,7 +29,7 @@ class Matcher:
         self._pattern: Pattern | None = None
         self._seen: dict[str, bool] = {}  # label values repeat; RE2 through Python costs more than a dict
         if op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
-            self._pattern = compile_regex(value)
+            self._pattern = compile_regex(value, captures=False)
 
     def matches(self, value: str) -> bool:
         """Whether a label value ("" for an absent label) satisfies this matcher."""

@@ -186,6 +186,14 @@ class Head:
         """As `select`, for queries from outside: they come and go, so nothing is remembered for the next time."""
         return self._select(tuple(matchers), remember=False)
 
+    def candidates(self, matchers: Sequence[Matcher]) -> int:
+        """How many series a selection has to look at."""
+        name = _exact_name(tuple(matchers))
+        if name is None:
+            return self.series_count
+        table = self._tables.get(name)
+        return 0 if table is None else len(table)
+
     def _select(self, matchers: tuple[Matcher, ...], *, remember: bool) -> Selection:
         name = _exact_name(matchers)
         if name is not None and _names_agree(matchers, name):

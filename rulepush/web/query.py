@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -22,8 +23,11 @@ from rulepush.web.answers import ApiError, ErrorType, success
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import Answer, success_pieces
+from rulepush.web.snapshot import check_effort
 
 MAX_POINTS: Final = 11_000
+_LONG: Final = 10_000  # characters of an expression: beyond, parsing it takes time
+_MOST_WARNINGS: Final = 10
 _FAR_PAST: Final = -(1 << 62)
 _FAR_FUTURE: Final = 1 << 62
 
@@ -54,7 +58,7 @@ class QueryApi:
         params = await Params.of(request)
         ts = params.optional_time("time", self._clock.now())
         limit, timeout = params.limit(), params.duration("timeout", 0)
-        query = _parse(params)
+        query = await self._parsed(params)
         answer = self._evaluator.instant(query, ts, self._finish(query, limit), timeout)
         return (await _evaluated(answer)).response()
 
@@ -75,7 +79,7 @@ class QueryApi:
                 "Try decreasing the query resolution (?step=XX)",
             )
         limit, timeout = params.limit(), params.duration("timeout", 0)
-        query = _parse(params)
+        query = await self._parsed(params)
         if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
             raise ApiError(
                 ErrorType.BAD_DATA,
@@ -89,12 +93,12 @@ class QueryApi:
         """None: exemplars are not kept. Grafana asks for them beside a query, and an error would be shown."""
         params = await Params.of(request)
         params.optional_time("start", _FAR_PAST), params.optional_time("end", _FAR_FUTURE)
-        _parse(params)
+        await self._parsed(params)
         return success([])
 
     async def format_query(self, request: Request) -> Response:
         """The expression laid out for people."""
-        return success(pretty(_parse(await Params.of(request)).root))
+        return success(pretty((await self._parsed(await Params.of(request))).root))
 
     async def series(self, request: Request) -> Response:
         """The label sets that match any of `match[]`."""
@@ -123,7 +127,15 @@ class QueryApi:
             raise ApiError(ErrorType.BAD_DATA, "no match[] parameter provided")
         if params.optional_time("end", _FAR_FUTURE) < params.optional_time("start", _FAR_PAST):
             return []
+        try:
+            check_effort(self._head, selectors)
+        except QueryLimitError as e:
+            raise ApiError(ErrorType.EXECUTION, str(e)) from None
         return [labels for selector in selectors or [()] for labels in self._head.series(selector)]
+
+    async def _parsed(self, params: Params) -> Query:
+        text = params.text("query")
+        return parsed(text) if len(text) < _LONG else await self._evaluator.elsewhere(lambda: parsed(text))
 
     async def _listed(self, make: Callable[[], list[Any]], limit: int | None) -> Response:
         """Sorting and writing many labels takes time, too: not in the event loop."""
@@ -148,8 +160,7 @@ def unkept_warnings(query: Query, demand: Demand) -> list[str]:
     return [
         f"rulepush: no rule needs the metric {name!r}, so its samples are not kept; "
         "set `storage: {keep: all}` in the configuration to explore all that is scraped"
-        for name in names
-        if name and not demand.wants_name(name)
+        for name in islice((n for n in names if n and not demand.wants_name(n)), _MOST_WARNINGS)
     ]
 
 
@@ -163,9 +174,10 @@ async def _evaluated(answer: Awaitable[Answer]) -> Answer:
         raise ApiError(ErrorType.EXECUTION, str(e)) from e
 
 
-def _parse(params: Params) -> Query:
+def parsed(text: str) -> Query:
+    """The `query` of a request. Raises ApiError."""
     try:
-        return parse_expr(params.text("query"))
+        return parse_expr(text)
     except ParseError as e:
         raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,14 @@ from rulepush.promql.windows import cut
 from rulepush.storage.head import Head
 from rulepush.storage.selection import Selection
 
+MOST_COMPARISONS: Final = 5_000_000  # of a label with a matcher: about a second
 _FAR_FUTURE: Final = 1 << 62
+
+
+def check_effort(head: Head, selectors: Iterable[Sequence[Matcher]]) -> None:
+    """Series are selected in the event loop. Raises QueryLimitError when that would hold it for long."""
+    if sum((1 + len(matchers)) * (1 + head.candidates(matchers)) for matchers in selectors) > MOST_COMPARISONS:
+        raise QueryLimitError("the selectors of the query have too many series to look at")
 
 
 class Snapshot:
@@ -29,6 +36,7 @@ class Snapshot:
         for use in query.selectors(options.lookback_delta_ms):
             oldest = (first if use.since_ms is None else min(first, use.since_ms)) - use.lookback_ms
             since[use.matchers] = min(oldest, since.get(use.matchers, oldest))
+        check_effort(head, since)
         self._known: dict[tuple[Matcher, ...], tuple[int, Selection]] = {}
         left = options.max_samples
         for matchers, oldest in since.items():

@@ -13,8 +13,10 @@ from rulepush.promql import Engine, EngineOptions, QueryResult, parse_expr
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QUEUED_TOO_LONG, QueryEvaluator
+from rulepush.web.query import QueryApi
 from rulepush.web.snapshot import Snapshot
 from tests.fakes import FakeClock
+from tests.web.asking import ask
 
 START = 1_700_000_000_000
 STEP = 15_000
@@ -88,6 +90,25 @@ def test_what_is_too_much_is_refused_before_it_is_copied() -> None:
     with pytest.raises(QueryLimitError, match="too many samples"):
         asyncio.run(asked.instant(parse_expr("x[1h]"), START + 20 * STEP, texts))
     assert len(asyncio.run(asked.instant(parse_expr("x"), START + 20 * STEP, texts))) == 2
+
+
+def test_selectors_that_look_at_too_much_are_refused() -> None:
+    head, options = filled(series=200, steps=1), EngineOptions()
+    many = ",".join(f'a{i}=""' for i in range(30_000))
+    with pytest.raises(QueryLimitError, match="too many series to look at"):
+        Snapshot(head, parse_expr(f"x{{{many}}}"), START, options)
+    Snapshot(head, parse_expr(f"nothing{{{many}}}"), START, options)
+    Snapshot(head, parse_expr(" + ".join(f'count(x{{i!="{i}"}})' for i in range(100))), START, options)
+
+
+@pytest.mark.parametrize("path", ["/series", "/labels"])
+def test_listings_that_look_at_too_much_are_refused(path: str) -> None:
+    head, clock = filled(series=200, steps=1), FakeClock(START)
+    many = ",".join(f'a{i}=""' for i in range(20_000))
+    routes = QueryApi(evaluator(head, clock), head, clock).routes()
+    answer = ask(routes, "POST", path, data={"match[]": f'{{i=~".+",{many}}}'})
+    assert (answer.status_code, answer.json()["errorType"]) == (422, "execution")
+    assert ask(routes, "POST", path, data={"match[]": '{i=~".+"}'}).status_code == 200
 
 
 def test_queries_from_outside_leave_nothing_behind_in_the_storage() -> None:

@@ -127,3 +127,19 @@ def test_a_metric_that_no_rule_needs_is_answered_with_a_warning() -> None:
 
 def test_annotations_reach_the_client() -> None:
     assert get("/query", {"query": "rate(x[1m])"}).json()["infos"]
+
+
+def test_a_long_expression_is_parsed_as_any_other() -> None:
+    long = " + ".join(["1"] * 100) + " " * 20_000
+    assert get_posted({"query": long}).json()["data"]["result"][1] == "100"
+    assert get_posted({"query": "(" * 20_000}).json()["errorType"] == "bad_data"
+
+
+def test_of_many_metrics_that_are_not_kept_some_are_named() -> None:
+    demand = Demand.of([Want.metric("y", 300_000)])
+    expr = " or ".join(f"z{i}" for i in range(50))
+    assert len(get("/query", {"query": expr}, demand).json()["warnings"]) == 10
+
+
+def get_posted(form: dict[str, str]) -> httpx.Response:
+    return ask(api().routes(), "POST", "/api/v1/query", data=form)
