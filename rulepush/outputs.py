@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 FLUSH_SECONDS: Final = 2.0
-METADATA_MS: Final = 60_000  # types and helps change with a release of the app: asked for this often
 
 
 @dataclass(slots=True)
@@ -85,8 +84,6 @@ class Outputs:
         self._owner: asyncio.TaskGroup | None = None
         self._writes: dict[RemoteWriteConfig, _Writing] = {}
         self._forwards: dict[PushgatewayConfig, _Forwarding] = {}
-        self._known_metadata: Mapping[str, Metadata] = {}
-        self._metadata_at = 0
 
     async def run(self) -> None:
         """Own the senders until cancelled."""
@@ -168,24 +165,19 @@ class Outputs:
         """The Pushgateways, for telemetry."""
         return [running.forwarder for running in self._forwards.values()]
 
-    def scraped(self, target: Target, samples: Sequence[Sample]) -> None:
-        """All samples of one scrape."""
+    def scraped(self, target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, Metadata]]) -> None:
+        """All samples of one scrape; `told` is what the target says of its metric families."""
         self.offer(samples)
-        if self._forwards:
-            metadata = self._recent_metadata()
-            for running in self._forwards.values():
-                running.forwarder.offer(target.labels, samples, metadata)
+        wanting = [f.forwarder for f in self._forwards.values() if f.forwarder.wants(target.labels)]
+        if wanting:
+            metadata = told()  # from the first scrape on: a Pushgateway refuses a family that changes its type
+            for forwarder in wanting:
+                forwarder.offer(target.labels, samples, metadata)
 
     def offer(self, samples: Sequence[Sample]) -> None:
         """Pushed and recorded samples, and those of ALERTS."""
         for running in self._writes.values():
             running.sender.offer(samples)
-
-    def _recent_metadata(self) -> Mapping[str, Metadata]:
-        now = self._clock.now()
-        if not 0 <= now - self._metadata_at < METADATA_MS:
-            self._metadata_at, self._known_metadata = now, self._metadata()
-        return self._known_metadata
 
 
 class Tap:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import httpx
@@ -13,6 +13,7 @@ from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, Publish, TargetGroup
 from rulepush.discovery.static import StaticConfig
 from rulepush.discovery.tally import Tally
+from rulepush.exposition import Metadata
 from rulepush.grid import Grid
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.jobs import Jobs
@@ -73,7 +74,7 @@ class World:
         body = f"# TYPE of_{host} gauge\n# HELP of_{host} Told by {host}.\nof_{host} 1\n"
         return httpx.Response(200, text=body, headers={"Content-Type": "text/plain"})
 
-    def sink(self, target: Target, samples: Sequence[Sample]) -> None:
+    def sink(self, target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, Metadata]]) -> None:
         self.sunk += [(target.url, s.labels.name) for s in samples]
 
     def scrapes(self) -> list[str]:

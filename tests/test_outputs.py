@@ -95,7 +95,7 @@ def test_every_remote_write_gets_what_is_offered() -> None:
         await world.sync(write("a"), write("b"), site="hz1")
         assert world.outputs.active
         world.outputs.offer(samples(1, 2))
-        world.outputs.scraped(TARGET, samples(3, name="n"))
+        world.outputs.scraped(TARGET, samples(3, name="n"), world.metadata)
         await world.clock.advance(1)
 
     world = play(act)
@@ -157,10 +157,10 @@ def test_a_pushgateway_gets_the_scrapes_of_its_jobs_and_nothing_else() -> None:
         await world.sync(gateways=(GATEWAY,))
         assert world.outputs.active
         world.outputs.offer(samples(1, name="recorded"))
-        world.outputs.scraped(TARGET, samples(2))
-        world.outputs.scraped(TARGET, samples(3))
+        world.outputs.scraped(TARGET, samples(2), world.metadata)
+        world.outputs.scraped(TARGET, samples(3), world.metadata)
         await world.clock.advance(1)
-        assert world.asked_metadata == 1  # not at every scrape
+        assert world.asked_metadata == 2  # with each scrape: a family must not change its type later
         await world.sync()
         assert not world.outputs.active
 

@@ -21,30 +21,47 @@ Line = tuple[str, str]
 """The metric name, and the whole line up to the value."""
 
 
+class Body:
+    """The text of one push: what the targets of a group gave, each family and each series once, the first one wins."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, list[str]] = {}
+        self._comments: dict[str, str] = {}
+        self._written: set[str] = set()
+
+    def add(self, line: Line, value: float, metadata: Mapping[str, Metadata]) -> None:
+        """One sample."""
+        name, start = line
+        if start in self._written:
+            return
+        self._written.add(start)
+        family = _family(name, metadata)
+        if family not in self._families:
+            known = metadata.get(family) or metadata.get(family.removesuffix("_total"))
+            self._families[family], self._comments[family] = [], _comments(family, known)
+        self._families[family].append(f"{start} {format_float_g(value)}\n")
+
+    def encode(self) -> bytes:
+        """As it is sent."""
+        return "".join(self._comments[f] + "".join(lines) for f, lines in self._families.items()).encode()
+
+
 class Lines:
-    """From a sample's labels to the start of its line, or None when it is not pushed: relabelled and written once."""
+    """Of one target: from a sample's labels to the start of its line, or None when it is not pushed; relabelled and
+    written once."""
 
     def __init__(self, relabel_configs: Sequence[RelabelConfig]):
         self._configs = tuple(relabel_configs)
         self._known: dict[Labels, Line | None] = {}
 
-    def render(self, samples: Iterable[Sample], metadata: Mapping[str, Metadata]) -> bytes:
-        """A body of these samples without the stale ones. Forgets every series that is not among them."""
+    def write(self, body: Body, samples: Iterable[Sample], metadata: Mapping[str, Metadata]) -> None:
+        """Add these samples without the stale ones. Forgets every series that is not among them."""
         known: dict[Labels, Line | None] = {}
-        families: dict[str, list[str]] = {}
-        written: set[str] = set()
         for s in samples:
             line = known[s.labels] = self._known[s.labels] if s.labels in self._known else self._make(s.labels)
-            if line is None or is_stale(s.value) or line[1] in written:
-                continue
-            written.add(line[1])
-            families.setdefault(_family(line[0], metadata), []).append(f"{line[1]} {format_float_g(s.value)}\n")
+            if line is not None and not is_stale(s.value):
+                body.add(line, s.value, metadata)
         self._known = known
-        parts = []
-        for family, lines in families.items():
-            parts.append(_comments(family, metadata.get(family) or metadata.get(family.removesuffix("_total"))))
-            parts += lines
-        return "".join(parts).encode()
 
     def _make(self, labels: Labels) -> Line | None:
         sent = relabel(labels, self._configs)

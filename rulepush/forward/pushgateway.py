@@ -18,7 +18,7 @@ from rulepush.clock import Clock
 from rulepush.config.sections import PushgatewayConfig
 from rulepush.errors import PushError
 from rulepush.exposition import Metadata
-from rulepush.forward.body import Lines
+from rulepush.forward.body import Body, Lines
 from rulepush.model.labels import JOB, METRIC_NAME, Labels
 from rulepush.model.regex import compile_regex
 from rulepush.model.sample import Sample
@@ -105,9 +105,13 @@ class PushgatewayForwarder:
         """Groups whose newest state is not delivered yet."""
         return sum(g.version > g.delivered for g in self._groups.values())
 
+    def wants(self, target: Labels) -> bool:
+        """Whether the scrapes of this target are pushed."""
+        return any(job.fullmatch(target.get(JOB)) for job in self._jobs)
+
     def offer(self, target: Labels, samples: Sequence[Sample], metadata: Mapping[str, Metadata] = _NO_METADATA) -> None:
         """One scrape of the target with these labels. A stale `up` says that the target is gone."""
-        if not any(job.fullmatch(target.get(JOB)) for job in self._jobs):
+        if not self.wants(target):
             return
         key = self._key(target)
         group = self._groups.get(key)
@@ -170,8 +174,10 @@ class PushgatewayForwarder:
         version = group.version
         timeout = self._config.timeout_ms / 1000
         if group.targets:
-            body = b"".join(t.lines.render(t.samples, t.metadata) for t in group.targets.values())
-            request = PushRequest(self._url, group.key, "PUT", body, timeout=timeout)
+            body = Body()
+            for target in group.targets.values():
+                target.lines.write(body, target.samples, target.metadata)
+            request = PushRequest(self._url, group.key, "PUT", body.encode(), timeout=timeout)
         else:
             request = PushRequest(self._url, group.key, "DELETE", timeout=timeout)
         try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rulepush.clock import Clock
 from rulepush.errors import ScrapeError
-from rulepush.exposition import Format
+from rulepush.exposition import Format, Metadata
 from rulepush.exposition.content_type import choose_format
 from rulepush.model.sample import Sample
 from rulepush.scrape.cache import Ingested, SeriesCache
@@ -23,8 +23,9 @@ from rulepush.storage.head import Head
 
 log = logging.getLogger("rulepush.scrape")
 
-OnScrape = Callable[[Target, Sequence[Sample]], None]
-"""Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series."""
+OnScrape = Callable[[Target, Sequence[Sample], Callable[[], Mapping[str, Metadata]]], None]
+"""Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series; and, when
+it asks, what the target says of its metric families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,4 +162,4 @@ class Scraper:
         if self._context.on_scrape is not None:
             samples = [*self._sunk, *report]
             self._sunk.clear()
-            self._context.on_scrape(self.target, samples)
+            self._context.on_scrape(self.target, samples, self.cache.metadata)

@@ -81,7 +81,7 @@ def run(
     async def go() -> None:
         clock = FakeClock(T)
         net = network or Network()
-        outputs = Outputs(clock, net.client, directory, lambda: {"m": Metadata("gauge", "A metric.")}, 0.05)
+        outputs = Outputs(clock, net.client, directory, dict, 0.05)
         running = asyncio.create_task(outputs.run())
         await asyncio.sleep(0)
         await test(Scene(net, outputs, clock))
@@ -93,6 +93,10 @@ def run(
     asyncio.run(go())
 
 
+def told() -> dict[str, Metadata]:
+    return {"m": Metadata("gauge", "A metric.")}
+
+
 def sample(name: str, value: float, ts: int = T) -> Sample:
     return Sample(Labels({"__name__": name, "job": "app", "instance": "h:1"}), ts, value)
 
@@ -102,7 +106,7 @@ def test_a_scrape_goes_to_every_receiver() -> None:
         assert not scene.outputs.active
         await scene.sync(FAR, NEAR, gateways=[GATEWAY], site="e2e")
         assert scene.outputs.active
-        scene.outputs.scraped(TARGET, [sample("m", 1), sample("up", 1)])
+        scene.outputs.scraped(TARGET, [sample("m", 1), sample("up", 1)], told)
         await scene.sent()
         net = scene.network
         assert net.got("far") == net.got("near") == [("m", 1), ("up", 1)]
@@ -157,7 +161,7 @@ def test_a_receiver_that_is_removed_gets_what_waits_and_nothing_more() -> None:
         await scene.sync(FAR, gateways=[GATEWAY])
         scene.outputs.offer([sample("m", 1)])
         await scene.sync()
-        scene.outputs.scraped(TARGET, [sample("m", 2, T + 1)])
+        scene.outputs.scraped(TARGET, [sample("m", 2, T + 1)], told)
         assert not scene.outputs.active
         await scene.sent()
         assert scene.network.got("far") == [("m", 1)]
@@ -225,7 +229,7 @@ def test_a_stop_sends_what_waits_or_saves_it(tmp_path: Path) -> None:
 def test_a_changed_pushgateway_remembers_its_groups(tmp_path: Path) -> None:
     async def test(scene: Scene) -> None:
         await scene.sync(gateways=[GATEWAY])
-        scene.outputs.scraped(TARGET, [sample("m", 1)])
+        scene.outputs.scraped(TARGET, [sample("m", 1)], told)
         await scene.sent()
         await scene.sync(gateways=[replace(GATEWAY, timeout_ms=1000)])
         await scene.clock.advance(601)

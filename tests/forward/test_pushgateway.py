@@ -15,7 +15,7 @@ import pytest
 from rulepush.config.sections import PushgatewayConfig
 from rulepush.discovery.relabel import Action, RelabelConfig
 from rulepush.exposition import Metadata
-from rulepush.forward.body import Lines
+from rulepush.forward.body import Body, Lines
 from rulepush.forward.pushgateway import FORGOTTEN_AFTER, PushgatewayForwarder
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
@@ -125,15 +125,19 @@ def test_targets_of_one_group_are_pushed_together() -> None:
     gateway = FakeGateway()
     other = Labels.of(job="nacos", instance="h:2")
 
+    known = {"m": Metadata("gauge", "A metric.")}
+
     async def test(forwarder: PushgatewayForwarder, clock: FakeClock) -> None:
-        forwarder.offer(TARGET, scrape(1))
-        forwarder.offer(other, scrape(2, other))
+        forwarder.offer(TARGET, scrape(1), known)
+        forwarder.offer(other, scrape(2, other), known)
         await clock.settle()
-        forwarder.offer(TARGET, scrape(STALE))
+        forwarder.offer(TARGET, scrape(STALE), known)
         await clock.settle()
 
     run(test, gateway, replace(CONFIG, grouping_key=("cluster",)))
     (first, last) = gateway.seen
+    pushed = parse_families(first[2].encode()).families["m"]
+    assert (pushed.type.value, pushed.help, len(pushed.metrics)) == ("GAUGE", "A metric.", 2)
     assert first[1] == "/metrics/job/nacos/cluster@base64/="
     assert 'instance="h:1"' in first[2]
     assert 'instance="h:2"' in first[2]
@@ -237,7 +241,9 @@ def test_bodies_are_what_a_pushgateway_reads() -> None:
         Sample(Labels.of(__name__="g", x='a\\b\n"c'), T, 1.0),
     ]
     metadata = {"h": Metadata("histogram", "of\nh"), "c": Metadata("counter"), "g": Metadata("gauge", 'a "b"')}
-    parsed = parse_families(lines.render(samples, metadata)).families
+    text = Body()
+    lines.write(text, samples, metadata)
+    parsed = parse_families(text.encode()).families
     assert {n: f.type.value for n, f in parsed.items()} == {"h": "HISTOGRAM", "c_total": "COUNTER", "g": "GAUGE"}
     assert parsed["h"].help == "of\nh"
     assert parsed["g"].metrics[0].pairs == (("x", 'a\\b\n"c'),)

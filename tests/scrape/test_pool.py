@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import httpx
 
+from rulepush.exposition import Metadata
 from rulepush.grid import Grid
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
@@ -315,18 +316,19 @@ def test_after_the_clock_is_set_forward_the_missed_moments_are_skipped() -> None
 def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
     heard: list[tuple[str, list[tuple[str, float | str]]]] = []
 
-    def on_scrape(target: Target, samples: Sequence[Sample]) -> None:
+    def on_scrape(target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, Metadata]]) -> None:
+        assert told() == {"x": Metadata("gauge")}
         got = [(s.labels.name, "stale" if is_stale(s.value) else s.value) for s in samples]
         heard.append((target.labels.get("instance"), [g for g in got if not g[0].startswith("scrape_")]))
 
     w = World(on_scrape, Demand.of([]))
-    w.bodies = {"a": "x 1\ny 1\n"}
+    w.bodies = {"a": "# TYPE x gauge\nx 1\ny 1\n"}
 
     async def act() -> None:
         w.pools.put(JOB, w.client)
         w.pools.sync("j", hosts("a"))
         await w.clock.advance(5)
-        w.bodies["a"] = "x 2\n"
+        w.bodies["a"] = "# TYPE x gauge\nx 2\n"
         await w.clock.advance(10)
         w.pools.sync("j", [])
         await w.clock.advance(30)
