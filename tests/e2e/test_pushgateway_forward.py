@@ -41,7 +41,11 @@ def held(url: str) -> dict[str, float]:
 
 def test_a_real_pushgateway(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    command = [binary("prometheus-pushgateway"), f"--web.listen-address={url.removeprefix('http://')}"]
+    command = [
+        binary("prometheus-pushgateway"),
+        f"--web.listen-address={url.removeprefix('http://')}",
+        "--persistence.file=",
+    ]
     config = PushgatewayConfig(Secret(url), "gw", ("nacos",), ("instance", "cluster"), timeout_ms=2000)
 
     with running(command, tmp_path / "log", f"{url}/-/ready") as server:
