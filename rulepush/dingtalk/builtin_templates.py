@@ -59,9 +59,10 @@ _DEFAULT: Final = r"""
 {{ with .GroupLabels.SortedPairs.Values }}{{ . | join " " }}{{ else }}{{ with .CommonLabels.alertname }}{{ . }}{{ else }}«ALERTS»{{ end }}{{ end }}
 {{- end }}
 {{- define "rulepush.alert" -}}
-«STRONG»{{ with .Annotations.summary }}{{ . «ESCAPE»}}{{ else }}{{ .Labels.alertname «ESCAPE»}}{{ end }}«STRONG»{{ with .Labels.severity }} ({{ . «ESCAPE»}}){{ end }}«BR»
-{{- with .Annotations.description }}{{ . «ESCAPE»}}«BR»{{ end }}
+«STRONG»{{ with «SUMMARY» }}{{ . «ESCAPE»}}{{ else }}{{ .Labels.alertname «ESCAPE»}}{{ end }}«STRONG»{{ with .Labels.severity }} ({{ . «ESCAPE»}}){{ end }}«BR»
+{{- with «DESCRIPTION» }}{{ . «ESCAPE»}}«BR»{{ end }}
 {{- with .Annotations.message }}{{ . «ESCAPE»}}«BR»{{ end }}
+{{- if and .Annotations.runbook (eq .Status "firing") (not (match "^https?://" .Annotations.runbook)) }}«TODO»{{ .Annotations.runbook «ESCAPE»}}«BR»{{ end }}
 {{- "" }}«QUOTE»{{ range $i, $p := .Labels.SortedPairs }}{{ if ne $p.Name "severity" }}{{ if $i }}, {{ end }}{{ $p.Name «ESCAPE»}}={{ $p.Value «ESCAPE»}}{{ end }}{{ end }}«BR»
 {{- "" }}«QUOTE»«SINCE» {{ .Began }}{{ with .Ended }}, «UNTIL» {{ . }}{{ end }}, «LASTED» {{ .Lasted }}«BR»
 {{- if or .GeneratorURL .Annotations.runbook_url .Annotations.dashboard_url }}«QUOTE»
@@ -88,6 +89,9 @@ _WORDS: Final = {
         "ALERTS": "alerts",
         "FIRING_HEAD": "🔥 Firing",
         "RESOLVED_HEAD": "✅ Resolved",
+        "SUMMARY": ".Annotations.summary",
+        "DESCRIPTION": ".Annotations.description",
+        "TODO": "Runbook: ",
         "SINCE": "since",
         "UNTIL": "until",
         "LASTED": "lasted",
@@ -104,6 +108,9 @@ _WORDS: Final = {
         "ALERTS": "告警",
         "FIRING_HEAD": "🔥 告警中",
         "RESOLVED_HEAD": "✅ 已恢复",
+        "SUMMARY": "or .Annotations.summary_zh .Annotations.summary",
+        "DESCRIPTION": "or .Annotations.description_zh .Annotations.description",
+        "TODO": "处理：",
         "SINCE": "开始",
         "UNTIL": "结束",
         "LASTED": "持续",

@@ -124,7 +124,7 @@ def _with_keyword(message: Message, target: Target, sender: Sender) -> Message:
 
 def lines(alerts: Sequence[WireAlert], language: Language, sender: Sender, frame: Message) -> str:
     """Alerts by a line each, as many as fit into the frame, and the number of those that do not."""
-    shown = [_line(a) for a in alerts]
+    shown = [_line(a, language) for a in alerts]
     low, high = 0, len(shown)
     while low < high:
         middle = (low + high + 1) // 2
@@ -142,10 +142,11 @@ def _listed(shown: Sequence[str], count: int, language: Language) -> str:
     return "\n\n".join(out)
 
 
-def _line(alert: WireAlert) -> str:
+def _line(alert: WireAlert, language: Language) -> str:
     mark = "🔥" if alert.firing else "✅"
     name = alert.label("alertname")
-    what = alert.annotation("summary") or alert.label("instance") or alert.label("service")
+    chinese = alert.annotation("summary_zh") if language is Language.ZH else ""
+    what = chinese or alert.annotation("summary") or alert.label("instance") or alert.label("service")
     text = f"{mark} {name}: {what}" if what and what != name else f"{mark} {name}"
     return " ".join(text.split())[:300]
 

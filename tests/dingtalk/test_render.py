@@ -58,6 +58,29 @@ def test_the_default_message_in_chinese(tmp_path: Path) -> None:
     assert "Alertmanager 省略的告警数：3" in message.text
 
 
+def test_the_annotations_of_the_packs_are_shown(tmp_path: Path) -> None:
+    annotations = {
+        "summary": "Nacos n1 does not answer",
+        "description": "It has failed.",
+        "runbook": "Look at logs/start.out.",
+        "summary_zh": "Nacos n1 无响应",
+        "description_zh": "已连续失败。",
+    }
+    texts = {}
+    for lang in ("en", "zh"):
+        for resolved in (False, True):
+            target, sender = _target(tmp_path, f"    lang: {lang}\n")
+            told = notification([alert(annotations=annotations, resolved=resolved)])
+            (message,) = render(target, sender, told, NOW)
+            texts[lang, resolved] = message.text
+    assert (
+        "**Nacos n1 does not answer** (critical)  \nIt has failed.  \nRunbook: Look at logs/start.out.  \n"
+        in (texts["en", False])
+    )
+    assert "**Nacos n1 无响应** (critical)  \n已连续失败。  \n处理：Look at logs/start.out.  \n" in texts["zh", False]
+    assert "start.out" not in texts["en", True] + texts["zh", True], "nothing is to be done any more"
+
+
 def test_the_names_of_the_original_still_work(tmp_path: Path) -> None:
     message = _one(
         tmp_path,
