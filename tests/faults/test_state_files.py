@@ -123,8 +123,11 @@ def test_a_file_that_is_overwritten_while_it_is_used_stops_nothing(tmp_path: Pat
             one.app.value = 99
             wait_for("the alert", lambda: one.alertmanager.firing() == {"Breach"})
             server.kill()
+            heard = len(one.alertmanager.of("Breach"))
         with one.scene.rulepush() as server:
             wait_for("it still fires", lambda: set(one.scene.states().values()) == {"firing"})
+            # Its state was lost with the file, so it may be a new alert: wait until Alertmanager has heard of it.
+            wait_for("it is heard again", lambda: len(one.alertmanager.of("Breach")) > heard)
             assert not one.alertmanager.of("Breach")[-1].resolved
             one.survives_a_kill(server)
 
