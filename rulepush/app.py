@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from rulepush import __version__, own_metrics
 from rulepush.clock import Clock, SystemClock
+from rulepush.completeness import Completeness
 from rulepush.config.sections import Config
 from rulepush.continuity import Continuity
 from rulepush.discovery.groups import Environment
@@ -33,7 +34,6 @@ from rulepush.model.durations import format_duration
 from rulepush.model.labels import Labels
 from rulepush.notifier.notifier import Notifier, Sending
 from rulepush.notifier.sections import Sections, relabel_chain
-from rulepush.notifier.store import SCHEMA as UNDELIVERED_SCHEMA
 from rulepush.notifier.store import SqliteUndelivered
 from rulepush.outputs import Outputs, Tap
 from rulepush.plan import Plan, load_plan
@@ -42,13 +42,10 @@ from rulepush.rules.alert import RestorePolicy
 from rulepush.rules.context import HoldPolicy, RuleContext
 from rulepush.rules.groups import GroupDefaults, Groups
 from rulepush.rules.loop import RuleLoops
-from rulepush.rules.state import SCHEMA as STATES_SCHEMA
 from rulepush.rules.state import SqliteAlertStates
-from rulepush.storage.database import Database
+from rulepush.state_directory import StateDirectory
 from rulepush.storage.head import Head
-from rulepush.storage.journal import SCHEMA as JOURNAL_SCHEMA
 from rulepush.storage.journal import SampleJournal
-from rulepush.storage.lock import DirectoryLock
 from rulepush.telemetry import Telemetry
 from rulepush.web.door import Doorkeeper
 from rulepush.web.evaluator import QueryEvaluator
@@ -103,7 +100,7 @@ class App:
         self.started_at = self.clock.now()
         self.plan: Plan = load_plan(options.config_file, options.lookback_delta_ms)
         self._doorkeeper = Doorkeeper(options.web_config_file)
-        self.databases = _Databases(options.storage_path)
+        self.state = StateDirectory(options.storage_path)
         self._listener = bind(options.listen_address)
         self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
         self.last_reload_ok, self.last_reload_at = True, self.started_at
@@ -116,18 +113,17 @@ class App:
             lambda: self.engine, self.head, self.clock, options.query_concurrency, options.web_max_samples
         )
         self.grid = Grid(_identity(self.plan.config))
-        self.notifier = Notifier(
-            self.clock, SqliteUndelivered(self.databases.undelivered), self._sending(self.plan.config)
-        )
+        self.notifier = Notifier(self.clock, SqliteUndelivered(self.state.alerts), self._sending(self.plan.config))
         self.sections = Sections(self.notifier, self._env, self._client)
         self.jobs = Jobs(self.head, self.grid, self._env, self._client)
         self.received = ReceivedMetadata()
         self.outputs = Outputs(self.clock, self._client, options.storage_path, self._metadata)
         self.samples = Tap(self.head, self.outputs)
-        store = SqliteAlertStates(self.databases.states) if options.storage_path else None
+        store = SqliteAlertStates(self.state.alerts) if options.storage_path else None
         self.groups = Groups(store)
         self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self._data_is_in)
         self.continuity = Continuity(self.clock, self._interrupted)
+        self._completeness = Completeness(self.jobs, self.continuity, options.lookback_delta_ms)
         self.telemetry = Telemetry()
         own_metrics.register(self)
         self._push = self._open_push_door()
@@ -186,7 +182,7 @@ class App:
         await self.jobs.aclose()
         if self.journal is not None:
             self.journal.close()
-        self.databases.close()
+        self.state.close()
         if self._push is not None:
             self._push.close()
         log.info("rulepush has stopped")
@@ -269,7 +265,8 @@ class App:
                 outage_tolerance_ms=self.options.outage_tolerance_ms,
                 grace_period_ms=self.options.grace_period_ms,
             ),
-            settled=self._settled,
+            fresh=self._completeness.fresh,
+            settled=self._completeness.settled,
             stopwatch=time.perf_counter,
         )
 
@@ -289,12 +286,6 @@ class App:
 
     def _scrape_interval_ms(self) -> int:
         return self.plan.config.global_.scrape_interval_ms
-
-    def _settled(self, ts: int) -> bool:
-        """Whether the data of `ts` is complete, after the start or a jump of the time: if not, a missing series proves
-        nothing."""
-        since = self.jobs.complete_since
-        return (since is not None and ts >= since) or ts - self.continuity.since > self.options.lookback_delta_ms
 
     def _interrupted(self) -> None:
         self.jobs.interrupted()
@@ -316,7 +307,7 @@ class App:
             log.warning("not every Alertmanager could be reached, %s: alerts=%d", later, waiting)
 
     def _open_journal(self) -> SampleJournal | None:
-        database = self.databases.samples
+        database = self.state.samples
         return SampleJournal(self.head, database, self.clock) if database is not None else None
 
     def _open_push_door(self) -> PushDoor | None:
@@ -380,27 +371,6 @@ class App:
             more=self._doors(),
             outside=Outside(self.external_url, self.port),
         )
-
-
-class _Databases:
-    """The SQLite files of the state directory; in memory without one."""
-
-    def __init__(self, directory: Path | None):
-        """Raises StorageError when another process uses the directory."""
-        self._lock = DirectoryLock(directory) if directory else None
-        self.states = Database(directory and directory / "alerts.db", STATES_SCHEMA)
-        self.undelivered = Database(directory and directory / "undelivered.db", UNDELIVERED_SCHEMA)
-        self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True) if directory else None
-
-    def all(self) -> Iterable[Database]:
-        """Those that are open."""
-        return [database for database in (self.states, self.undelivered, self.samples) if database is not None]
-
-    def close(self) -> None:
-        for database in self.all():
-            database.close()
-        if self._lock is not None:
-            self._lock.release()
 
 
 def _identity(config: Config) -> str:

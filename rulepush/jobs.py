@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.scrape.job import job_of
 from rulepush.scrape.pool import ScrapePool, ScrapePools
-from rulepush.scrape.scraper import OnScrape, ScrapeContext
+from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.tally import ScrapeTally
 from rulepush.scrape.target import Health
 from rulepush.storage.head import Head
@@ -105,7 +105,7 @@ class Jobs:
 
     def metadata(self) -> dict[str, Metadata]:
         """TYPE, HELP and UNIT by metric family, as the targets told of them last."""
-        return {name: meta for pool in self._pools for s in pool.scrapers for name, meta in s.cache.metadata().items()}
+        return {name: meta for s in self._scrapers() for name, meta in s.cache.metadata().items()}
 
     @property
     def target_count(self) -> int:
@@ -116,27 +116,34 @@ class Jobs:
     def complete_since(self) -> int | None:
         """The moment (ms) from which on what is missing is really gone: every discovery has answered and every target
         was scraped twice since the start or the last interruption, for `rate` needs two samples. None before."""
-        if not all(running.providers.answered for running in self._jobs.values()):
-            return None
+        return self._latest(scraper.complete_since for scraper in self._scrapers())
+
+    @property
+    def scraped_since(self) -> int | None:
+        """The moment (ms) from which on what is there is true: as `complete_since`, with one scrape of every target."""
+        return self._latest(scraper.scraped_since for scraper in self._scrapers())
+
+    @property
+    def longest_scrape_ms(self) -> int:
+        """The time in which every target that is known is scraped: the longest interval and timeout of a job."""
+        return max((r.config.scrape_interval_ms + r.config.scrape_timeout_ms for r in self._jobs.values()), default=0)
+
+    def _scrapers(self) -> Iterator[Scraper]:
+        return (scraper for pool in self._pools for scraper in pool.scrapers)
+
+    def _latest(self, moments: Iterable[int | None]) -> int | None:
+        """The latest moment; None when a target has none yet, or may not be known yet."""
         latest = 0
-        for scraper in (scraper for pool in self._pools for scraper in pool.scrapers):
-            if scraper.complete_since is None:
+        for moment in moments:
+            if moment is None:
                 return None
-            latest = max(latest, scraper.complete_since)
-        return latest
+            latest = max(latest, moment)
+        return latest if all(running.providers.answered for running in self._jobs.values()) else None
 
     def interrupted(self) -> None:
         """The time jumped: what was scraped before counts no longer as complete."""
-        for pool in self._pools:
-            for scraper in pool.scrapers:
-                scraper.interrupted()
-
-    @property
-    def all_scraped(self) -> bool:
-        """Whether every discovery has answered and every target was scraped: what is missing then is really gone."""
-        return all(running.providers.answered for running in self._jobs.values()) and all(
-            status.health is not Health.UNKNOWN for pool in self._pools for _, status in pool.targets
-        )
+        for scraper in self._scrapers():
+            scraper.interrupted()
 
     def target_down(self, labels: Labels) -> bool:
         """Whether a target that series with these labels may come from failed its last scrape: `job` and `instance`

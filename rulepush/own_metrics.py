@@ -70,7 +70,7 @@ def _storage(t: Telemetry, app: App) -> None:
     t.counter(
         "rulepush_state_errors",
         "Failed reads and writes of the state databases.",
-        single(lambda: sum(database.errors for database in app.databases.all())),
+        single(lambda: sum(database.errors for database in app.state.all())),
     )
     journal = app.journal
     if journal is not None:

@@ -110,7 +110,7 @@ def test_jobs_are_scraped_at_their_interval() -> None:
         await world.clock.advance(30)
         assert world.scrapes() == ["h1"] * 3 + ["h2"] * 3 + ["h3"]
         assert world.jobs.target_count == 3
-        assert world.jobs.all_scraped
+        assert world.jobs.scraped_since is not None
         assert world.jobs.complete_since is None  # h3 was scraped once
         await world.clock.advance(30)
         since = world.jobs.complete_since
@@ -156,13 +156,13 @@ def test_until_a_discovery_has_answered_nothing_is_complete() -> None:
         slow = replace(job("slow"), sd_configs=(SlowConfig(),))
         await world.jobs.sync([job("a", "h1"), slow])
         await world.clock.advance(60)
-        assert (world.jobs.all_scraped, world.jobs.complete_since) == (False, None)
+        assert (world.jobs.scraped_since, world.jobs.complete_since) == (None, None)
         assert SlowDiscovery.publish is not None
         SlowDiscovery.publish([TargetGroup("0", (Labels({ADDRESS: "h2"}),))])
         await world.clock.settle()
-        assert not world.jobs.all_scraped
+        assert world.jobs.scraped_since is None
         await world.clock.advance(20)
-        assert world.jobs.all_scraped
+        assert world.jobs.scraped_since is not None
         since = world.jobs.complete_since
         assert since is not None
         assert since > START + 60_000

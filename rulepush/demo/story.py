@@ -77,7 +77,7 @@ async def tell_one_life(stage: Stage, heard: Heard, narrator: Narrator) -> bool:
 
 async def _life(stage: Stage, heard: Heard, narrator: Narrator) -> None:
     say = narrator.say
-    await _until(lambda: stage.app.jobs.all_scraped and stage.app.jobs.target_count > 0)
+    await _until(lambda: stage.app.jobs.scraped_since is not None and stage.app.jobs.target_count > 0)
     await _until(lambda: _state(stage) == "inactive")
     say("rulepush", f"INACTIVE   {ALERT}: Nacos is healthy, notifyTask = {HEALTHY:.0f}")
     stage.nacos.notify_tasks = BACKLOG

@@ -145,16 +145,19 @@ def pending(labels: Labels, annotations: Annotations, value: float, ts: int) -> 
     return Alert(labels, annotations, AlertState.PENDING, ts, value)
 
 
-def advance(alert: Alert, ts: int, timing: Timing, *, present: bool, held: bool = False) -> Alert | None:
+def advance(
+    alert: Alert, ts: int, timing: Timing, *, present: bool, held: bool = False, may_fire: bool = True
+) -> Alert | None:
     """The alert after the evaluation at `ts`; None when it is forgotten.
 
-    `present`: it is in the result (`seen` was called). `held`: it is not, but its absence proves nothing.
+    `present`: it is in the result (`seen` was called). `held`: it is not, but its absence proves nothing. Without
+    `may_fire` its presence proves nothing either: PENDING stays so.
     """
     if present:
         if ts < alert.active_at:  # the clock was set back: the `for` clock cannot have started in the future
             alert = replace(alert, active_at=ts)
         due = alert.state is AlertState.PENDING and ts - alert.active_at >= timing.for_ms
-        return alert.fire(ts) if due else alert
+        return alert.fire(ts) if due and may_fire else alert
     match alert.state:
         case AlertState.PENDING:
             return alert.hold(ts) if held else None

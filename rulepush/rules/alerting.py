@@ -96,11 +96,15 @@ class AlertingRule:
         result = tick.run(self.spec.query)
         found = self._found(tick, result)
         self._resume(tick)
+        fresh = tick.context.fresh(tick.query_ts)
+        if not fresh:
+            known = {alert.labels for alert in self.alerts}
+            found = {labels: element for labels, element in found.items() if labels in known}
         if self._unconfirmed and tick.context.settled(tick.query_ts):
             self._unconfirmed.clear()
         after: dict[Labels, Alert] = {}
         for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
-            alert = self._advance(tick, labels, found.get(labels))
+            alert = self._advance(tick, labels, found.get(labels), fresh)
             if alert is not None:
                 after[labels] = alert
         active = [a for a in after.values() if a.state is not AlertState.INACTIVE]
@@ -144,7 +148,7 @@ class AlertingRule:
         labels = sample.labels.with_({METRIC_NAME: "", **changes, ALERT_NAME: self.spec.name})
         return labels, tuple((name, expand(text)) for name, text in self.spec.annotations), sample.value
 
-    def _advance(self, tick: Tick, labels: Labels, element: _Element | None) -> Alert | None:
+    def _advance(self, tick: Tick, labels: Labels, element: _Element | None, fresh: bool) -> Alert | None:
         alert = self._alerts.get(labels)
         if element is None:
             assert alert is not None
@@ -156,7 +160,7 @@ class AlertingRule:
             alert = pending(labels, annotations, value, tick.ts)
         else:
             alert = alert.seen(annotations, value)
-        return advance(alert, tick.ts, self.timing, present=True)
+        return advance(alert, tick.ts, self.timing, present=True, may_fire=fresh)
 
     def _held(self, tick: Tick, alert: Alert) -> bool:
         """Whether `alerting.hold_on_scrape_failure` keeps this missing alert."""

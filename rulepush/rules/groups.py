@@ -73,11 +73,17 @@ class Groups:
         """Evaluate a group and save what changed. A store that fails is reported and tried again next time."""
         if not self._resumed:
             self._resume()
-        group.evaluate(ts, now)
-        if self._store is not None and self._complete:
-            self._save(self._store, group, ts)
-        elif self._store is not None:
-            self._save_all()
+        if self._store is None:
+            group.evaluate(ts, now)
+        else:
+            # A crash must not come between what is sent and what is remembered of it: a resolution that is kept to be
+            # sent, of an alert that is remembered as firing, would end a later episode too.
+            try:
+                with self._store.transaction():
+                    group.evaluate(ts, now)
+                    self._save(self._store, group, ts)
+            except StorageError as e:
+                self._failed(e)
         for rule in group.alerting_rules:
             rule.changed.clear()
 
@@ -89,15 +95,15 @@ class Groups:
                     rule.interrupted(group.last_ts)
 
     def _save(self, store: AlertStateStore, group: Group, ts: int) -> None:
+        if not self._complete:
+            self._save_all()
+            return
         rules = group.alerting_rules
         changes = [Change(_key(group, rule), labels, alert) for rule in rules for labels, alert in rule.changed.items()]
         # Without a pending alert nobody will ask when this group was last evaluated.
         if not changes and not any(a.state is AlertState.PENDING for rule in rules for a in rule.alerts):
             return
-        try:
-            store.save(changes, group.file, group.name, ts)
-        except StorageError as e:
-            self._failed(e)
+        store.save(changes, group.file, group.name, ts)
 
     def _save_all(self) -> None:
         """After a change of the rules, and after a failure: the file may be a new one now."""

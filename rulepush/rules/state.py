@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -63,6 +64,13 @@ class AlertStateStore(Protocol):
         """What was saved. Raises StorageError."""
         ...
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """Whatever is written within, here and by others to the same place, a crash loses whole or not at all.
+
+        Raises StorageError at the end.
+        """
+        ...
+
     def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
         """The changes of one evaluation, whole or not at all. Raises StorageError."""
         ...
@@ -93,6 +101,10 @@ class SqliteAlertStates:
             except (ValueError, KeyError, TypeError) as e:
                 log.error("a saved alert cannot be read and is forgotten: rule=%s err=%s", rule, e)
         return found
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """One transaction of all that is written to the database within. Raises StorageError."""
+        return self._database.transaction()
 
     def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
         """One transaction; without fsync (WAL), so it costs some tens of microseconds. Raises StorageError."""

@@ -59,8 +59,9 @@ class Scraper:
         self.status = status or TargetStatus()
         self.timed_out = False
         self.forced_error = forced_error
-        self.complete_since: int | None = None  # moment of the second scrape since the start, or since the time jumped
-        self._since_interruption = 0
+        # Moments of the first and the second scrape since the start, or since the time jumped.
+        self.scraped_since: int | None = None
+        self.complete_since: int | None = None
         self._interruptions = 0
         self._context = context
         self._fetcher = fetcher
@@ -92,8 +93,9 @@ class Scraper:
             self.cache.end(ts)
         status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start
         if interruptions == self._interruptions:
-            self._since_interruption += 1
-            if self._since_interruption == 2:
+            if self.scraped_since is None:
+                self.scraped_since = ts
+            elif self.complete_since is None:
                 self.complete_since = ts
         self._count(taken, fetched)
         self._tell(taken.error, ts)
@@ -106,14 +108,14 @@ class Scraper:
 
     def take_over(self, former: Scraper) -> None:
         """Go on for a target with the same labels whose job has a new configuration."""
-        self.status, self.complete_since = former.status, former.complete_since
-        self._since_interruption = former._since_interruption
+        self.status = former.status
+        self.scraped_since, self.complete_since = former.scraped_since, former.complete_since
         self.cache.take_over(former.cache)
 
     def interrupted(self) -> None:
         """The time jumped: begin to count anew."""
         self._interruptions += 1
-        self._since_interruption, self.complete_since = 0, None
+        self.scraped_since = self.complete_since = None
 
     def end(self, ts: int) -> None:
         """The target is gone: stale markers for all its series."""

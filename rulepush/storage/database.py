@@ -6,9 +6,10 @@ locked, read-only or full raises StorageError, and the caller tries again later 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Database:
         self.errors = 0
         self._schema = schema
         self._any_thread = any_thread
+        self._joining = False  # within `transaction`
         self._connection: sqlite3.Connection | None = None
         try:
             self._open()
@@ -48,14 +50,40 @@ class Database:
         """Run `(sql, rows)` pairs, each as executemany, in one transaction: all or nothing. Raises StorageError."""
         connection = self._open()
         try:
-            with connection:
-                for sql, rows in statements:
-                    connection.executemany(sql, rows)
+            for sql, rows in statements:
+                connection.executemany(sql, rows)
+            if not self._joining:
+                connection.commit()
         except sqlite3.Error as e:
+            self._undo()
             raise self._failed(e) from e
         except (ValueError, OverflowError) as e:  # a text that is not Unicode, a number beyond 64 bits
+            self._undo()
             self.errors += 1
             raise StorageError(f"cannot write to {self.path or 'the in-memory database'}: {e}") from e
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make one transaction of all writes within, so that a crash loses all of them or none.
+
+        Raises StorageError at the end when it cannot be committed. A write within that fails takes back those before
+        it; those after it are kept.
+        """
+        self._joining = True
+        try:
+            yield
+            if self._connection is not None:
+                self._connection.commit()
+        except sqlite3.Error as e:
+            raise self._failed(e) from e
+        finally:
+            self._joining = False
+            self._undo()  # nothing is left to undo after a commit
+
+    def _undo(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # what failed before is told by then
+                self._connection.rollback()
 
     def close(self) -> None:
         """Close the file; a later use opens it again."""

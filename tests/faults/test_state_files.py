@@ -18,7 +18,7 @@ from tests.servers import Server, wait_for
 
 pytestmark = pytest.mark.e2e
 
-FILES = ("alerts.db", "undelivered.db", "samples.db")
+FILES = ("alerts.db", "samples.db")
 
 
 class Story:

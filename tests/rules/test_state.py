@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from rulepush.errors import StorageError
-from rulepush.rules.alert import AlertState
+from rulepush.model.labels import EMPTY_LABELS
+from rulepush.notifier.store import SCHEMA as UNDELIVERED
+from rulepush.notifier.store import SqliteUndelivered
+from rulepush.notifier.wire import wire_alert
+from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.state import SCHEMA, Change, SavedAlert, SqliteAlertStates
 from rulepush.storage.database import Database
 from tests.rules.world import T0, M, S, World, one_rule
@@ -162,6 +167,58 @@ def test_nothing_is_written_while_nothing_changes(tmp_path: Path) -> None:
     assert counting.saves == 1
 
 
+def test_until_the_data_is_fresh_no_alert_begins_or_starts_to_fire(tmp_path: Path) -> None:
+    text = one_rule("{alert: A, expr: m > 1, for: 1m}")
+    killed(tmp_path, text, 30 * S, 5.0)
+    world = World(text, store=store(tmp_path), start=40 * S, context={"fresh": lambda ts: ts >= T0 + 120 * S})
+    assert world.step(60 * S, 5.0, 5.0) == []  # the second one is new, and is not looked at
+    assert world.step(90 * S, 5.0, 5.0) == []
+    assert [a.labels.get("i") for a in world.rule.alerts] == ["0"]
+    assert world.alert.state is AlertState.PENDING
+    (sent,) = world.step(120 * S, 5.0, 5.0)
+    assert (sent.alert.active_at, sent.alert.fired_at) == (T0, T0 + 120 * S)
+    assert [a.state for a in world.rule.alerts] == [AlertState.FIRING, AlertState.PENDING]
+
+
+def test_before_the_data_is_fresh_a_resolved_alert_does_not_come_back(tmp_path: Path) -> None:
+    killed(tmp_path, RULE, 60 * S, 5.0, 5.0, 0.0)
+    world = World(RULE, store=store(tmp_path), start=70 * S, context={"fresh": lambda ts: ts >= T0 + 100 * S})
+    assert world.step(70 * S, 5.0) == []  # as the sample before the one that was lost says
+    assert world.alert.state is AlertState.INACTIVE
+    assert world.step(100 * S, 0.0) == []
+    assert world.alert.resolved_at == T0 + 60 * S
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nobody catches it."""
+
+
+@pytest.mark.parametrize("before", ["save", "commit"])
+def test_a_kill_never_comes_between_what_is_kept_to_be_sent_and_what_is_remembered(tmp_path: Path, before: str) -> None:
+    class Dying(SqliteAlertStates):
+        def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
+            if before == "commit":
+                super().save(changes, file, group, ts)
+            raise Killed
+
+    world = World(RULE, store=store(tmp_path))
+    world.step(0, 5.0)
+    world = World(RULE, store=store(tmp_path), start=10 * S)
+    world.step(30 * S, 5.0)
+    database = Database(tmp_path / "alerts.db", SCHEMA + UNDELIVERED)
+    undelivered = SqliteUndelivered(database)
+
+    def notify(alerts: Sequence[Alert], expr: str, ts: int) -> None:
+        undelivered.save("am", [wire_alert(a, expr, "", EMPTY_LABELS) for a in alerts])
+
+    world = World(RULE, store=Dying(database), start=40 * S, context={"notify": notify})
+    with pytest.raises(Killed):
+        world.step(60 * S, 0.0)
+    assert SqliteUndelivered(Database(tmp_path / "alerts.db", SCHEMA)).load("am") == []
+    (saved,) = store(tmp_path).load()
+    assert saved.alert.state is AlertState.FIRING
+
+
 class FailingStore:
     """Fails while told to."""
 
@@ -176,6 +233,9 @@ class FailingStore:
     def load(self) -> list[SavedAlert]:
         self._check()
         return self.inner.load()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return self.inner.transaction()
 
     def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
         self._check()

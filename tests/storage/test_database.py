@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from rulepush.errors import StorageError
 from rulepush.storage.database import Database
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS t (a INTEGER PRIMARY KEY, b TEXT);"
@@ -21,3 +24,53 @@ def test_damage_in_a_page_that_opening_does_not_read_is_found(tmp_path: Path) ->
     assert database.errors == 1
     assert (tmp_path / "s.db.corrupt-1").exists()
     assert database.read("SELECT count(*) FROM t") == [(0,)]
+
+
+PUT = "INSERT INTO t VALUES (?, ?)"
+
+
+def test_a_transaction_is_seen_by_others_only_when_it_is_over(tmp_path: Path) -> None:
+    database, other = Database(tmp_path / "s.db", SCHEMA), Database(tmp_path / "s.db", SCHEMA)
+    with database.transaction():
+        database.write([(PUT, [(1, "a")])])
+        database.write([(PUT, [(2, "b")])])
+        assert database.read("SELECT count(*) FROM t") == [(2,)]
+        assert other.read("SELECT count(*) FROM t") == [(0,)]
+    assert other.read("SELECT count(*) FROM t") == [(2,)]
+    database.write([(PUT, [(3, "c")])])
+    assert other.read("SELECT count(*) FROM t") == [(3,)]
+
+
+def test_a_transaction_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "s.db", SCHEMA)
+
+    def broken_off() -> None:
+        with database.transaction():
+            database.write([(PUT, [(1, "a")])])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert database.read("SELECT count(*) FROM t") == [(0,)]
+
+
+@pytest.mark.parametrize("bad", [(1, "again"), (2**70, "too large")])
+def test_a_write_that_fails_takes_back_those_before_it_in_the_transaction(tmp_path: Path, bad: tuple[int, str]) -> None:
+    database = Database(tmp_path / "s.db", SCHEMA)
+    with database.transaction():
+        database.write([(PUT, [(1, "a")])])
+        with pytest.raises(StorageError):
+            database.write([(PUT, [(2, "b"), bad])])
+        database.write([(PUT, [(3, "c")])])
+    assert database.read("SELECT a FROM t") == [(3,)]
+
+
+def test_a_transaction_on_a_locked_file_is_told_and_the_next_one_works(tmp_path: Path) -> None:
+    database, other = Database(tmp_path / "s.db", SCHEMA), Database(tmp_path / "s.db", SCHEMA)
+    with other.transaction():
+        other.write([(PUT, [(1, "a")])])
+        with pytest.raises(StorageError, match="locked"), database.transaction():
+            database.write([(PUT, [(2, "b")])])
+    with database.transaction():
+        database.write([(PUT, [(3, "c")])])
+    assert other.read("SELECT a FROM t") == [(1,), (3,)]

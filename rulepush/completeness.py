@@ -1,0 +1,41 @@
+"""Completeness: how much the data of a moment proves, after the start or after the time jumped.
+
+What was scraped last before may be lost, and what was missed is missing from every window.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rulepush.continuity import Continuity
+from rulepush.jobs import Jobs
+
+_FRESH_WITHIN_MS: Final = 120_000
+
+
+class Completeness:
+    """What rules are told of their data. Nobody waits for ever: a discovery may not answer."""
+
+    def __init__(self, jobs: Jobs, continuity: Continuity, lookback_delta_ms: int):
+        self._jobs = jobs
+        self._continuity = continuity
+        self._lookback_delta_ms = lookback_delta_ms
+
+    def fresh(self, ts: int) -> bool:
+        """Whether what is there at `ts` (ms) is true: every target was scraped since.
+
+        Until then the newest sample of a series may be older than one that was lost. Waits for the time in which a
+        target is surely scraped, at most two minutes.
+        """
+        within = min(self._jobs.longest_scrape_ms, _FRESH_WITHIN_MS)
+        return self._since(self._jobs.scraped_since, ts, within)
+
+    def settled(self, ts: int) -> bool:
+        """Whether what is missing at `ts` (ms) is gone: every target was scraped twice since, as `rate` needs.
+
+        Waits for the look-back delta: after that the samples from before no longer count.
+        """
+        return self._since(self._jobs.complete_since, ts, self._lookback_delta_ms)
+
+    def _since(self, moment: int | None, ts: int, within_ms: int) -> bool:
+        return (moment is not None and ts >= moment) or ts - self._continuity.since > within_ms

@@ -1,0 +1,36 @@
+"""The state directory, `--storage.path`: its SQLite files, and the lock that keeps a second process out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rulepush.notifier.store import SCHEMA as UNDELIVERED_SCHEMA
+from rulepush.rules.state import SCHEMA as STATES_SCHEMA
+from rulepush.storage.database import Database
+from rulepush.storage.journal import SCHEMA as JOURNAL_SCHEMA
+from rulepush.storage.lock import DirectoryLock
+
+
+class StateDirectory:
+    """The files; in memory, and without samples, where `directory` is None.
+
+    `alerts` holds alert states and undelivered resolutions in one file, so that one transaction writes both.
+    """
+
+    def __init__(self, directory: Path | None):
+        """Raises StorageError when another process uses the directory."""
+        self._lock = DirectoryLock(directory) if directory else None
+        self.alerts = Database(directory and directory / "alerts.db", STATES_SCHEMA + UNDELIVERED_SCHEMA)
+        self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True) if directory else None
+
+    def all(self) -> Iterable[Database]:
+        """Those that are open."""
+        return [database for database in (self.alerts, self.samples) if database is not None]
+
+    def close(self) -> None:
+        """Close the files, and let others in."""
+        for database in self.all():
+            database.close()
+        if self._lock is not None:
+            self._lock.release()
