@@ -56,11 +56,15 @@ class Series:
     number: int
     phases: list[Phase] = field(default_factory=list)
     next_change: float | None = None
-    waits_since: float = 0.0
+    waits_since: float = 0.0  # monotonic, of the last change; only counts while no next one is planned
 
     @property
     def holds(self) -> bool:
         return bool(self.phases) and self.phases[-1].off is None
+
+    def waiting_seconds(self) -> float:
+        """Since the change that nobody has heard of yet, 0 when all is heard."""
+        return time.monotonic() - self.waits_since if self.next_change is None and self.phases else 0.0
 
     def lines(self) -> str:
         """As the target tells it."""
@@ -122,7 +126,7 @@ class Lives:
         try:
             for self.kills in range(1, kills + 1):
                 server = self._start(server)
-                self._live_until(time.monotonic() + self.rng.uniform(0, LONGEST_LIFE_SECONDS))
+                self._live(self.rng.uniform(0, LONGEST_LIFE_SECONDS))
                 server.kill()
             self._start(server)
             self._settle()
@@ -141,20 +145,29 @@ class Lives:
         server.start()
         return server
 
-    def _live_until(self, moment: float) -> None:
+    def _live(self, seconds: float) -> None:
+        """For that long; longer if by then something has not been heard for a long time: what was delayed by a row of
+        short lives is heard in peace, what was lost is not."""
+        moment = time.monotonic() + seconds
         while time.monotonic() < moment:
-            self._step(change=True)
+            self._step()
             time.sleep(0.02)
+        late = [one for one in self.series if one.waiting_seconds() > PATIENCE_SECONDS]
+        self._wait_for(late, f"after kill {self.kills}")
 
     def _settle(self) -> None:
         """Without further kills or changes, Alertmanager comes to know the truth."""
+        self._wait_for(self.series, "at the end")
+
+    def _wait_for(self, series: list[Series], when: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not all(self._heard(one) for one in self.series):
+        while unheard := [one for one in series if not self._heard(one)]:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"at the end Alertmanager does not know the truth: {self.alertmanager.last()}")
+                states = [f"series {one.number} {'fires' if one.holds else 'is over'}" for one in unheard]
+                raise TimeoutError(f"{when}: nobody heard that {', '.join(states)}: {self.alertmanager.last()}")
             time.sleep(0.05)
 
-    def _step(self, change: bool) -> None:
+    def _step(self) -> None:
         for one in self.series:
             if one.next_change is None and self._heard(one):
                 one.next_change = time.monotonic() + self.rng.uniform(0, 1.5)
@@ -164,9 +177,6 @@ class Lives:
                 else:
                     one.phases.append(Phase(now_ms()))
                 one.next_change, one.waits_since = None, time.monotonic()
-            if one.next_change is None and time.monotonic() - one.waits_since > PATIENCE_SECONDS and one.waits_since:
-                state = "fires" if one.holds else "is over"
-                raise TimeoutError(f"after kill {self.kills}: nobody heard that series {one.number} {state}")
 
     def _heard(self, one: Series) -> bool:
         """Whether Alertmanager knows of the present phase of the series."""
