@@ -15,7 +15,6 @@ RulepushError
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
 ├── IllegalTransition    an alert was asked for a change of state that there is not; nothing changed
 ├── CredentialsError     http_client: credentials or certificates cannot be used; also an httpx.RequestError
-├── NotifyError          an Alertmanager that could not be reached, or refused
 ├── RemoteWriteError     a remote write body that is refused, with its HTTP status
 ├── PushError            a pushed group that is refused, with its HTTP status
 └── StorageError         the state database cannot be used
@@ -109,10 +108,6 @@ class DiscoveryError(RulepushError):
 
 class IllegalTransition(RulepushError):
     """An alert was asked for a change of state that there is not. A mistake in rulepush; nothing was changed."""
-
-
-class NotifyError(RulepushError):
-    """An Alertmanager that could not be reached, or that refused a batch."""
 
 
 class RemoteWriteError(RulepushError):

@@ -34,7 +34,6 @@ class Groups:
         self._resumed = store is None
         self._complete = False  # whether what is saved differs from the truth by `changed` alone
         self._failing = False
-        self.storage_errors = 0
 
     def all(self) -> list[Group]:
         """Sorted by file, then name."""
@@ -145,7 +144,6 @@ class Groups:
         return True
 
     def _failed(self, error: StorageError) -> None:
-        self.storage_errors += 1
         self._complete = False
         if not self._failing:
             log.error("alert states cannot be saved or read, alerting goes on without: err=%s", error)

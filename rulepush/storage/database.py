@@ -17,8 +17,6 @@ from rulepush.errors import StorageError
 
 log = logging.getLogger("rulepush.storage")
 
-IN_MEMORY = None
-
 
 class Database:
     """One SQLite file, or one in memory when `path` is None. `schema` is idempotent SQL (CREATE ... IF NOT EXISTS).

@@ -225,9 +225,11 @@ class FailingStore:
     def __init__(self, inner: SqliteAlertStates):
         self.inner = inner
         self.failing = True
+        self.refused = 0
 
     def _check(self) -> None:
         if self.failing:
+            self.refused += 1
             raise StorageError("disk full")
 
     def load(self) -> list[SavedAlert]:
@@ -263,7 +265,7 @@ def test_a_store_that_fails_is_reported_once_and_caught_up_with_later(
     assert states == {"A": AlertState.INACTIVE, "B": AlertState.INACTIVE}
     assert caplog.text.count("cannot be saved") == 1
     assert "alert states are saved again" in caplog.text
-    assert world.groups.storage_errors == 2
+    assert failing.refused == 2
 
 
 def test_what_could_not_be_read_at_start_is_not_overwritten_but_read_later(tmp_path: Path) -> None:
