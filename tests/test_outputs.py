@@ -21,7 +21,7 @@ from rulepush.scrape.target import TargetDefaults, build_targets
 from rulepush.storage.demand import Demand, Want
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
-from tests.remote.test_sender import FakeReceiver
+from tests.remote.sending import FakeReceiver
 
 T = 1_700_000_000_000
 QUICK = QueueConfig(batch_send_deadline_ms=100)
