@@ -11,7 +11,10 @@ import pytest
 from rulepush.__main__ import parse_arguments
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(p.relative_to(DOCS.parent) for p in [*DOCS.glob("*.md"), *DOCS.parent.glob("examples/**/*.md")])
+PAGES = sorted(
+    p.relative_to(DOCS.parent)
+    for p in [*DOCS.parent.glob("*.md"), *DOCS.glob("*.md"), *DOCS.parent.glob("examples/**/*.md")]
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
