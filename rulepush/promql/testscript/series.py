@@ -23,6 +23,7 @@ class Gap(Enum):
 
 Cell = float | Gap
 
+MOST_TIMES: Final = 1_000_000  # two years of minutes
 _NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.]*")
 _SPACE: Final = re.compile(r"[ \t]*")
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
@@ -118,7 +119,15 @@ def _cells(text: str) -> Iterator[Cell]:
 
 def _repeat(cell: Cell, times: str | None) -> list[Cell]:
     """`1x3` is one value and three more."""
-    return [cell] * (int(times) + 1 if times else 1)
+    return [cell] * (_times(times) + 1 if times else 1)
+
+
+def _times(text: str) -> int:
+    """Raises ValueError for a slip that would fill the memory."""
+    times = int(text[:20])
+    if times > MOST_TIMES:
+        raise ValueError(f"a value repeated {text} times, more than {MOST_TIMES:,} are not supported")
+    return times
 
 
 def _floats(item: re.Match[str]) -> list[Cell]:
@@ -126,7 +135,7 @@ def _floats(item: re.Match[str]) -> list[Cell]:
     if value == "_":
         if step:
             raise ValueError(f"unexpected {item.group()!r} in series values")
-        return [Gap.OMITTED] * (int(times) if times else 1)
+        return [Gap.OMITTED] * (_times(times) if times else 1)
     if value == "stale":
         return _repeat(STALE, times)
     current = parse_float(value)
@@ -136,7 +145,7 @@ def _floats(item: re.Match[str]) -> list[Cell]:
         raise ValueError(f"unexpected {item.group()!r} in series values, expected 'x'")
     increment = parse_float(step)
     cells: list[Cell] = []
-    for _ in range(int(times) + 1):
+    for _ in range(_times(times) + 1):
         cells.append(current)
         current += increment
     return cells
@@ -149,6 +158,6 @@ def _start_cells(text: str) -> Iterator[Cell]:
         if match is None:
             raise ValueError(f"unexpected {word!r} in start timestamps")
         if word.startswith("_"):
-            yield from [Gap.OMITTED] * int(match.group(1) or 1)
+            yield from [Gap.OMITTED] * _times(match.group(1) or "1")
         else:
             yield from _repeat(0.0, match.group(2))
