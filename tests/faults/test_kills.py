@@ -1,7 +1,7 @@
 """`kill -9` at random moments of a run in which alerts go through their lives: none is lost, none is faked.
 
-RULEPUSH_KILLS and RULEPUSH_SEED choose how many kills, and which run: RULEPUSH_KILLS=150 with several seeds is the way to
-hunt what happens once in some hundred kills.
+RULEPUSH_KILLS and RULEPUSH_SEED choose how many kills, and which run: 150 kills with several seeds are the way to hunt
+what happens once in some hundred.
 """
 
 from __future__ import annotations

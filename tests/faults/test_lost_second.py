@@ -1,4 +1,4 @@
-"""A crash loses the last second of samples: what they said of an alert is not unsaid after the restart, on fake time."""
+"""A crash loses the last second of samples: what they ended does not begin again after the restart, on fake time."""
 
 from __future__ import annotations
 
