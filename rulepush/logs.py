@@ -1,9 +1,14 @@
-"""Log lines as Prometheus writes them: logfmt or JSON, to standard error."""
+"""Log lines as Prometheus writes them: logfmt or JSON, to standard error.
+
+A message says first what happened and then names things: `"scrape failed: target=%s err=%s"`. Those at its end become
+keys of the line.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from typing import Final
 
@@ -11,8 +16,12 @@ LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.W
 _LEVEL_NAMES: Final = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
 
 
+_FIELD: Final = re.compile(r"\w+=\S*%\S+")
+_DIRECTIVE: Final = re.compile(r"%[-#0 +]*[0-9]*(?:\.[0-9]+)?[a-z]")
+
+
 class LogfmtFormatter(logging.Formatter):
-    """`time=... level=INFO component=rules msg="..."`"""
+    """`time=... level=INFO component=rules msg="scrape failed" target=... err=...`"""
 
     def format(self, record: logging.LogRecord) -> str:
         return " ".join(f"{key}={_logfmt_value(value)}" for key, value in _fields(self, record).items())
@@ -26,15 +35,36 @@ class JsonFormatter(logging.Formatter):
 
 
 def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, str]:
+    text, named = _message(record)
     fields = {
         "time": _time(record.created),
         "level": _LEVEL_NAMES.get(record.levelno, record.levelname),
         "component": record.name.removeprefix("rulepush."),
-        "msg": record.getMessage(),
+        "msg": text,
+        **named,
     }
     if record.exc_info:
         fields["err"] = formatter.formatException(record.exc_info)
     return fields
+
+
+def _message(record: logging.LogRecord) -> tuple[str, dict[str, str]]:
+    """What happened, and what the message names at its end."""
+    words = record.msg.split(" ") if isinstance(record.msg, str) else []
+    args = record.args
+    at = len(words)
+    while at and _FIELD.fullmatch(words[at - 1]):
+        at -= 1
+    parts = [" ".join(words[:at]), *(word.partition("=")[2] for word in words[at:])]
+    counts = [len(_DIRECTIVE.findall(part)) for part in parts]
+    if not isinstance(args, tuple) or "%%" in str(record.msg) or sum(counts) != len(args):
+        return record.getMessage(), {}
+    rendered, used = [], 0
+    for part, count in zip(parts, counts, strict=True):
+        rendered.append(part % args[used : used + count] if count else part)
+        used += count
+    names = [word.partition("=")[0] for word in words[at:]]
+    return rendered[0].removesuffix(":"), dict(zip(names, rendered[1:], strict=True))
 
 
 def _time(seconds: float) -> str:

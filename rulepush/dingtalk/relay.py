@@ -82,7 +82,9 @@ class Relay:
             return PlainTextResponse("OK\n")
         delivery = await self._robots[_address(target)].deliver(target, notification, request.is_disconnected)
         self._notifications[target.name, delivery.fate.value] += 1
-        log.debug("target=%s alerts=%d fate=%s", target.name, len(notification.alerts), delivery.fate.value)
+        log.debug(
+            "notification: target=%s alerts=%d fate=%s", target.name, len(notification.alerts), delivery.fate.value
+        )
         return _answer(delivery)
 
     # -- what waits

@@ -182,7 +182,7 @@ class RemoteWriteSender:
         waiting = self.pending_samples
         self._backlog.close()
         if self.pending_samples:
-            log.error("samples are lost: reason=no disk to wait on: remote=%s samples=%d", self.name, waiting)
+            log.error("samples are lost, there is no disk to wait on: remote=%s samples=%d", self.name, waiting)
 
     async def _cut_in_time(self) -> None:
         while True:
@@ -221,9 +221,7 @@ class RemoteWriteSender:
             now = self._clock.now()
             if self._too_old(block, request, now):
                 self.counts.expired += request.samples
-                log.error(
-                    "samples are lost: reason=they waited too long: remote=%s samples=%d", self.name, request.samples
-                )
+                log.error("samples are lost, they waited too long: remote=%s samples=%d", self.name, request.samples)
                 return
             answer = await self._endpoint.post(request.body, block.protocol, attempt, now)
             if answer.outcome is Outcome.SENT:

@@ -193,7 +193,10 @@ class AlertingRule:
         assert one is not None
         text = describe_change(old, new, tick.ts, self.timing)
         if text is not None:
-            log.info("%s: alert=%s%s", text, one.labels, f" reason={reason!r}" if reason else "")
+            if reason:
+                log.info("%s: alert=%s reason=%s", text, one.labels, reason)
+            else:
+                log.info("%s: alert=%s", text, one.labels)
         if new is not None and new.held_since is not None and (old is None or old.held_since is None):
             log.info("%s held (its target cannot be scraped): alert=%s", new.state.name, new.labels)
 
