@@ -68,6 +68,7 @@ class RunOptions:
     storage_path: Path | None = None
     listen_address: str = "127.0.0.1:0"
     external_url: str = ""
+    route_prefix: str = ""
     web_config_file: str = ""
     enable_lifecycle: bool = False
     enable_remote_write: bool = False
@@ -369,7 +370,7 @@ class App:
             stop=partial(self.stop, "/-/quit"),
             enable_lifecycle=self.options.enable_lifecycle,
             more=self._doors(),
-            outside=Outside(self.external_url, self.port),
+            outside=Outside(self.external_url, self.port, self.options.route_prefix),
         )
 
 

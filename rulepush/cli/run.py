@@ -61,6 +61,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     p.add_argument(
         "--web.external-url", dest="external_url", default="", metavar="URL", help="as others reach this one"
     )
+    p.add_argument(
+        "--web.route-prefix",
+        dest="route_prefix",
+        default="",
+        metavar="PATH",
+        help="what all paths begin with; the path of --web.external-url unless given",
+    )
     p.add_argument("--web.config.file", dest="web_config_file", default="", metavar="FILE", help="TLS and passwords")
     p.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="POST /-/reload, /-/quit"
@@ -171,6 +178,7 @@ def _options(args: argparse.Namespace) -> RunOptions:
         storage_path=args.storage_path,
         listen_address=args.listen_address,
         external_url=_external_url(args.external_url, args.listen_address),
+        route_prefix=args.route_prefix,
         web_config_file=args.web_config_file,
         enable_lifecycle=args.enable_lifecycle,
         enable_remote_write=args.enable_remote_write,

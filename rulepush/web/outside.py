@@ -11,15 +11,24 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """`url` is the external URL, `port` the one that is listened on."""
+    """`url` is the external URL, `port` the one that is listened on, `routes` is `--web.route-prefix`."""
 
     url: str
     port: int
+    routes: str = ""
 
     @property
     def prefix(self) -> str:
-        """The path of the external URL, which all routes are below; no slash at its end."""
+        """The path of the external URL, which all links begin with; no slash at its end."""
         return urlsplit(self.url).path.rstrip("/")
+
+    @property
+    def route_prefix(self) -> str:
+        """What all routes are below; no slash at its end. A proxy that takes the prefix off wants `/` for `routes`."""
+        if not self.routes:
+            return self.prefix
+        path = self.routes.strip("/")
+        return path and f"/{path}"
 
     def reach(self, url: str) -> str:
         """A loopback target's URL as others reach it: on the external URL's host, and this process itself under its

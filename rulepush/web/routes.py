@@ -79,13 +79,14 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         *lifecycle.routes(),
         *pages.routes(),
     ]
-    if not parts.outside.prefix:
+    prefix = parts.outside.route_prefix
+    if not prefix:
         return routes
 
     async def enter(_: Request) -> Response:
-        return RedirectResponse(f"{parts.outside.prefix}/", 302)
+        return RedirectResponse(f"{prefix}/", 302)
 
-    return [Route("/", enter), Route(parts.outside.prefix, enter), Mount(parts.outside.prefix, routes=routes)]
+    return [Route("/", enter), Route(prefix, enter), Mount(prefix, routes=routes)]
 
 
 def _shower(parts: WebParts) -> Callable[[str], Awaitable[Shown]]:

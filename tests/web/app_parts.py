@@ -66,6 +66,7 @@ class Parts:
     """A scraped and evaluated world; `routes` are those of a running rulepush."""
 
     prefix: str = ""
+    route_prefix: str = ""
     lifecycle: bool = False
     reload_error: str = ""
     rules: str = RULES
@@ -125,6 +126,6 @@ class Parts:
                 reload=reload,
                 stop=lambda: self.calls.append("stop"),
                 enable_lifecycle=self.lifecycle,
-                outside=Outside(f"http://outside.example{self.prefix}", 9095),
+                outside=Outside(f"http://outside.example{self.prefix}", 9095, self.route_prefix),
             )
         )

@@ -29,3 +29,9 @@ def test_an_ipv6_host_keeps_its_brackets() -> None:
 def test_the_prefix_has_no_slash_at_its_end() -> None:
     assert Outside("http://mon.example/a/b/", 1).prefix == "/a/b"
     assert Outside("http://mon.example/", 1).prefix == ""
+
+
+@pytest.mark.parametrize(("routes", "expected"), [("", "/a"), ("/", ""), ("x", "/x"), ("/x/y/", "/x/y")])
+def test_routes_are_below_the_same_path_unless_told_otherwise(routes: str, expected: str) -> None:
+    outside = Outside("http://mon.example/a", 1, routes)
+    assert (outside.prefix, outside.route_prefix) == ("/a", expected)

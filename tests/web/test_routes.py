@@ -184,6 +184,14 @@ def test_a_path_in_the_external_url_is_before_every_route() -> None:
     assert 'action="/mon/rules/graph"' in get(parts, "/mon/rules/graph").text
 
 
+def test_behind_a_proxy_that_takes_the_path_off_routes_have_none_and_links_have_it() -> None:
+    parts = Parts(prefix="/mon", route_prefix="/")
+    assert get(parts, "/-/healthy").status_code == 200
+    assert get(parts, "/mon/alerts").status_code == 404
+    assert 'href="/mon/rules"' in get(parts, "/alerts").text
+    assert get(parts, "/").headers["location"] == "/mon/alerts"
+
+
 @pytest.mark.parametrize(("path", "method", "status"), [("/nothing", "GET", 404), ("/api/v1/query", "DELETE", 405)])
 def test_what_there_is_not(parts: Parts, path: str, method: str, status: int) -> None:
     assert get(parts, path, method).status_code == status
