@@ -62,6 +62,11 @@ def remote_write_door(
         single(lambda: counts.unwanted_samples),
     )
     telemetry.counter(
+        "rulepush_remote_write_refused_samples",
+        "Samples refused: out of order, duplicates, or with bad labels.",
+        single(lambda: counts.refused_samples),
+    )
+    telemetry.counter(
         "rulepush_remote_write_histograms_dropped",
         "Native histograms received; they are not supported.",
         single(lambda: counts.histograms),
@@ -83,6 +88,7 @@ class PushDoor:
         counts = self.groups.counts
         telemetry.gauge("rulepush_push_groups", "Pushed groups held.", single(lambda: len(self.groups)))
         telemetry.counter("rulepush_pushes", "Pushes accepted.", single(lambda: counts.pushes))
+        telemetry.counter("rulepush_push_deletes", "Groups deleted on request.", single(lambda: counts.deletes))
         telemetry.counter("rulepush_pushes_refused", "Pushes refused.", single(lambda: counts.refused))
         telemetry.counter(
             "rulepush_push_groups_expired", "Groups whose pushes stopped.", single(lambda: counts.expired)

@@ -68,6 +68,11 @@ def _storage(t: Telemetry, app: App) -> None:
     t.gauge("rulepush_head_samples", "Samples in memory.", single(lambda: head.sample_count))
     t.gauge("rulepush_head_bytes", "Memory of the samples.", single(lambda: head.nbytes))
     t.counter(
+        "rulepush_time_jumps",
+        "Times that the clock was set, or the process stood still.",
+        single(lambda: app.continuity.breaks),
+    )
+    t.counter(
         "rulepush_state_errors",
         "Failed reads and writes of the state databases.",
         single(lambda: sum(database.errors for database in app.state.all())),

@@ -34,7 +34,6 @@ MetadataSource = Callable[[], Iterable[Metadata]]
 class SenderCounts:
     """What happened so far, in samples but for `retries` (requests) and `bytes`."""
 
-    offered: int = 0
     unwanted: int = 0  # dropped by write_relabel_configs
     out_of_order: int = 0  # not newer than what went in before
     sent: int = 0
@@ -122,7 +121,6 @@ class RemoteWriteSender:
             else:
                 series.newest = s.ts
                 pending.append(SentSample(series, s.ts, s.value))
-        self.counts.offered += len(samples)
         if len(pending) >= self._queue.max_samples_per_send * self.shards:
             self.cut()
         elif pending:
