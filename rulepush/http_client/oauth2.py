@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -15,7 +17,21 @@ from rulepush.http_client.config import OAuth2
 from rulepush.http_client.files import CredentialsError
 
 _EARLY_S: Final = 10.0  # a token counts as expired this long before it does
+_MOST_READ: Final = 1 << 20  # bytes of an answer, as in Go
 _TYPES: Final = {"": "Bearer", "bearer": "Bearer", "mac": "MAC", "basic": "Basic"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the token server said; `body` only of a success."""
+
+    status: int
+    phrase: str
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
 
 
 class ClientCredentials:
@@ -51,7 +67,7 @@ class ClientCredentials:
 
     async def _fetch(self, secret: str) -> None:
         response = await self._ask(secret)
-        if response.is_client_error:
+        if 400 <= response.status < 500:
             first = response
             self._in_form = not self._in_form
             response = await self._ask(secret)
@@ -59,13 +75,13 @@ class ClientCredentials:
                 self._in_form = not self._in_form
                 response = first
         if not response.is_success:
-            raise CredentialsError(f"oauth2: cannot fetch token: {response.status_code} {response.reason_phrase}")
-        token, kind, lifetime = _token_of(response)
+            raise CredentialsError(f"oauth2: cannot fetch token: {response.status} {response.phrase}")
+        token, kind, lifetime = _token_of(response.body)
         self._header = f"{_TYPES.get(kind.lower(), kind)} {token}"
         self._good_until = self._clock.monotonic() + lifetime - _EARLY_S if lifetime > 0 else float("inf")
         self._used_secret = secret
 
-    async def _ask(self, secret: str) -> httpx.Response:
+    async def _ask(self, secret: str) -> _Told:
         config = self._config
         form = {"grant_type": "client_credentials"}
         if config.scopes:
@@ -76,21 +92,30 @@ class ClientCredentials:
             form |= {"client_id": config.client_id} | ({"client_secret": secret} if secret else {})
         else:
             basic = httpx.BasicAuth(quote_plus(config.client_id), quote_plus(secret))
+        url, headers = config.token_url.reveal(), {"Accept-Encoding": "identity"}
+        body = bytearray()
         try:
-            return await self._client.post(config.token_url.reveal(), data=form, auth=basic)
+            async with self._client.stream("POST", url, data=form, auth=basic, headers=headers) as response:
+                assert isinstance(response.stream, httpx.AsyncByteStream)
+                if response.is_success:
+                    async for part in response.stream:  # as it comes: unpacked, a small one may be enormous
+                        body += part
+                        if len(body) > _MOST_READ:
+                            raise CredentialsError("oauth2: the token response is larger than 1 MiB")
         except CredentialsError:
             raise
         except httpx.HTTPError as e:
             raise CredentialsError(f"oauth2: cannot fetch token: {reason(e)}") from None
+        return _Told(response.status_code, response.reason_phrase, bytes(body))
 
 
-def _token_of(response: httpx.Response) -> tuple[str, str, float]:
+def _token_of(body: bytes) -> tuple[str, str, float]:
     """The token, its type, and its lifetime in seconds (0 when the server does not say)."""
     try:
-        body = response.json()
-        token, kind = body.get("access_token"), body.get("token_type") or ""
-        lifetime = float(body.get("expires_in") or 0)
-    except (ValueError, TypeError, AttributeError):
+        told = json.loads(body)
+        token, kind = told.get("access_token"), told.get("token_type") or ""
+        lifetime = float(told.get("expires_in") or 0)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CredentialsError("oauth2: cannot parse the token response") from None
     if not isinstance(token, str) or not token or not isinstance(kind, str):
         raise CredentialsError("oauth2: server response missing access_token")

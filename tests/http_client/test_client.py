@@ -240,6 +240,12 @@ def test_a_refused_token_is_replaced_once() -> None:
         (httpx.Response(200, text="x"), "oauth2: cannot parse the token response"),
         (httpx.Response(200, json={}), "oauth2: server response missing access_token"),
         (httpx.Response(200, json=[]), "oauth2: cannot parse the token response"),
+        (httpx.Response(200, content=b"[" * 200_000), "oauth2: cannot parse the token response"),
+        (
+            httpx.Response(200, content=b'{"expires_in":1' + b"0" * 400 + b"}"),
+            "oauth2: cannot parse the token response",
+        ),
+        (httpx.Response(200, content=b"x" * (2 << 20)), "oauth2: the token response is larger than 1 MiB"),
     ],
 )
 def test_a_token_that_cannot_be_had_fails_the_request_and_tells_no_secret(
