@@ -12,6 +12,7 @@ from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader, he
 from rulepush.http_client.files import CredentialsError, WatchedFile
 
 _AUTHORIZATION: Final = "Authorization"
+_SHORT: Final = 2048  # bytes: net/http/client.go maxBodySlurpSize
 
 
 def text_source(text: str, path: str) -> Callable[[], str]:
@@ -26,6 +27,19 @@ def header_bytes(name: str, value: str) -> tuple[bytes, bytes]:
     if fault:
         raise CredentialsError(fault)
     return name.encode(), value.strip(" \t").encode()
+
+
+async def drop_body(response: httpx.Response) -> None:
+    """Leave the body of an answer that another request follows; httpx would read all of it, however large. A short one
+    is read to its end, as Go's client does, which keeps the connection."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    read = 0
+    async for part in response.stream:
+        read += len(part)
+        if read > _SHORT:
+            break
+    await response.stream.aclose()
+    response.stream = httpx.ByteStream(b"")
 
 
 def _authorize(request: httpx.Request, value: str) -> None:
@@ -84,6 +98,7 @@ class TokenFlow(httpx.Auth):
         response = yield request
         if response.status_code == 401:
             self._source.forget(header)
+            await drop_body(response)
             _authorize(request, await self._source.header())
             yield request
 

@@ -15,7 +15,14 @@ from typing import Final
 import httpx
 
 from rulepush.clock import Clock, SystemClock
-from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow, header_bytes
+from rulepush.http_client.auth import (
+    AuthorizationFlow,
+    BasicAuthFlow,
+    ExtraHeaders,
+    TokenFlow,
+    drop_body,
+    header_bytes,
+)
 from rulepush.http_client.client import Client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.http_client.oauth2 import ClientCredentials
@@ -110,6 +117,8 @@ class RoutingTransport(httpx.AsyncBaseTransport):
             response.stream = _Releasing(response.stream, route)
         else:
             await route.release()
+        if self._config.follow_redirects and response.has_redirect_location:
+            await drop_body(response)
         return response
 
     def _route(self, secure: bool, proxy: str) -> _Route:
@@ -146,8 +155,11 @@ class _Releasing(httpx.AsyncByteStream):
         self._route: _Route | None = route
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._inner:
-            yield part
+        try:
+            async for part in self._inner:
+                yield part
+        except OSError as e:  # a TLS record that is no good: httpcore lets ssl's own error through
+            raise httpx.ReadError(str(e)) from e
 
     async def aclose(self) -> None:
         route, self._route = self._route, None

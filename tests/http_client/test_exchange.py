@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
 
 from rulepush.http_client import HTTPClientConfig, build_client
 from rulepush.http_client.client import reason, shown_url
-from rulepush.http_client.config import Authorization
+from rulepush.http_client.config import Authorization, OAuth2
 from rulepush.http_client.exchange import Exchanged, exchange
 from rulepush.model.secret import Secret
 
@@ -50,6 +51,45 @@ def test_only_the_beginning_of_an_answer_is_read() -> None:
     body = Endless()
     assert len(ask(httpx.Response(200, stream=body)).text) == 5000
     assert body.read == 5000
+
+
+def test_nothing_is_read_of_an_answer_that_another_request_follows() -> None:
+    body = Endless()
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/":
+            return httpx.Response(307, headers={"Location": "/there"}, stream=body)
+        return httpx.Response(200, text="there")
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "auth":
+            return httpx.Response(200, json={"access_token": "t"})
+        return httpx.Response(401, stream=body)
+
+    async def go(answer: Callable[[httpx.Request], httpx.Response], config: HTTPClientConfig) -> Exchanged:
+        async with build_client(config, transport=httpx.MockTransport(answer)) as client:
+            return await exchange(client, "POST", "http://receiver/", b"", {}, 5)
+
+    assert asyncio.run(go(redirect, HTTPClientConfig())).text == "there"
+    assert body.read == 3000
+    oauth2 = OAuth2("id", Secret("http://auth/"))
+    assert asyncio.run(go(refuse, HTTPClientConfig(oauth2=oauth2))).status == 401
+    assert body.read == 3000 + 3000 + 5000  # the first answer, and the beginning of the second
+
+
+def test_a_body_that_breaks_off_inside_tls_is_a_failed_request() -> None:
+    class Broken(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"x"
+            raise ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] bad record mac")
+
+    async def go() -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Broken()))
+        async with build_client(transport=transport) as client:
+            with pytest.raises(httpx.ReadError):
+                await exchange(client, "POST", "http://receiver/", b"", {}, 5)
+
+    asyncio.run(go())
 
 
 def test_the_time_is_that_of_the_whole_exchange() -> None:
