@@ -104,8 +104,6 @@ class RoutingTransport(httpx.AsyncBaseTransport):
             self._headers.add_to(request)
         else:  # a redirect to elsewhere: httpx hands on the extensions, and the headers with them
             self._headers.remove_from(request)
-        if self._config.tls.server_name and url.scheme == "https":
-            request.extensions["sni_hostname"] = self._config.tls.server_name
         route = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))
         route.busy += 1
         try:

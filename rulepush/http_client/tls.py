@@ -30,9 +30,36 @@ def client_context(config: TLSConfig) -> ssl.SSLContext:
     return _build(config, tls_stamps(config))
 
 
+class _NamedContext(ssl.SSLContext):
+    """Asks for `name`, and for a certificate of that name, whoever is connected to: `server_name`.
+
+    httpx' own extension for it says nothing to a target behind a proxy.
+    """
+
+    name = ""
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, self.name, session)
+
+
+def _context(name: str) -> ssl.SSLContext:
+    if not name:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.name = name
+    return context
+
+
 @lru_cache(maxsize=64)
 def _build(config: TLSConfig, stamps: Stamps) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _context(config.server_name)
     if config.min_version:
         context.minimum_version = _VERSIONS[config.min_version]
     if config.max_version:

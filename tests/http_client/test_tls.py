@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -180,6 +182,51 @@ def test_a_proxy_is_used_but_not_for_what_no_proxy_names() -> None:
             direct = ProxyConfig(Secret(proxy_url), no_proxy="x")
             assert await get(url, HTTPClientConfig(proxy=direct)) == 200
             assert (len(proxy.lines), len(web.lines)) == (1, 1)
+
+    asyncio.run(go())
+
+
+class TunnelProxy(Web):
+    """Connects to a server on this machine, whatever name it is asked for."""
+
+    def __init__(self, target: Web):
+        super().__init__()
+        self._target = target
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.lines.append((await reader.readline()).decode().strip())
+        while (header := await reader.readline()).strip():
+            self.headers.append(header.decode().strip())
+        if not self.lines[-1].startswith("CONNECT"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+            return
+        there, to_there = await asyncio.open_connection("127.0.0.1", self._target.port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await asyncio.gather(pass_on(reader, to_there), pass_on(there, writer))
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while part := await reader.read(65536):
+            writer.write(part)
+    writer.close()
+
+
+def test_the_server_name_counts_behind_a_proxy(tmp_path: Path) -> None:
+    pki = Pki(tmp_path, "nacos.internal")
+
+    async def go() -> None:
+        web = Web()
+        proxy = TunnelProxy(web)
+        async with web.serving(pki.server_context()), proxy.serving() as proxy_url:
+            tls = TLSConfig(ca_file=pki.ca, server_name="nacos.internal")
+            settings = HTTPClientConfig(tls=tls, proxy=ProxyConfig(Secret(proxy_url)))
+            assert await get("https://10.1.2.3/", settings) == 200
+            assert proxy.lines == ["CONNECT 10.1.2.3:443 HTTP/1.1"]
+            other = replace(settings, tls=replace(tls, server_name="other.internal"))
+            with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+                await get("https://10.1.2.3/", other)
 
     asyncio.run(go())
 
