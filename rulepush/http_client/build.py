@@ -133,7 +133,9 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         context = client_context(self._config.tls) if secure else _plain_context()
         if not proxy:
             return self._factory(context, None)
-        headers = [header_bytes(n, v.reveal()) for n, values in self._config.proxy.connect_headers for v in values]
+        # They belong to CONNECT. httpx would send them along with plain requests, too, and these reach the target.
+        connect_headers = self._config.proxy.connect_headers if secure else ()
+        headers = [header_bytes(n, v.reveal()) for n, values in connect_headers for v in values]
         proxy_context = client_context(self._config.tls) if proxy.startswith("https://") else None
         return self._factory(context, httpx.Proxy(proxy, headers=headers, ssl_context=proxy_context))
 

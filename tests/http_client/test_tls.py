@@ -231,6 +231,25 @@ def test_the_server_name_counts_behind_a_proxy(tmp_path: Path) -> None:
     asyncio.run(go())
 
 
+def test_headers_for_the_proxy_go_with_connect_only(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+
+    async def go() -> None:
+        web = Web()
+        proxy = TunnelProxy(web)
+        async with web.serving(pki.server_context()) as url, proxy.serving() as proxy_url:
+            to_proxy = ProxyConfig(Secret(proxy_url), connect_headers=(("X-Tenant", (Secret("hunter2"),)),))
+            settings = HTTPClientConfig(tls=TLSConfig(ca_file=pki.ca), proxy=to_proxy)
+            assert await get(url, settings) == 200
+            assert "X-Tenant: hunter2" in proxy.headers
+            proxy.headers.clear()
+            assert await get("http://plain.example/", settings) == 200
+            assert proxy.headers
+            assert not any("hunter2" in header for header in [*proxy.headers, *web.headers])
+
+    asyncio.run(go())
+
+
 def test_closing_a_client_closes_its_connections() -> None:
     async def go() -> None:
         async with Web().serving() as url:
