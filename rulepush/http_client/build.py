@@ -31,6 +31,7 @@ from rulepush.http_client.tls import Stamps, client_context, tls_stamps
 
 MAX_REDIRECTS: Final = 10  # Go's http.Client
 IDLE_SECONDS: Final = 300.0  # above every usual scrape interval, so that connections live from scrape to scrape
+_LAST_PORT: Final = 65535
 _FIRST_HOST: Final = "rulepush_first_host"
 
 TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None], httpx.AsyncBaseTransport]
@@ -100,6 +101,7 @@ class RoutingTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
+        _check_port(url)
         if request.extensions.setdefault(_FIRST_HOST, url.netloc) == url.netloc:
             self._headers.add_to(request)
         else:  # a redirect to elsewhere: httpx hands on the extensions, and the headers with them
@@ -137,7 +139,9 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         connect_headers = self._config.proxy.connect_headers if secure else ()
         headers = [header_bytes(n, v.reveal()) for n, values in connect_headers for v in values]
         proxy_context = client_context(self._config.tls) if proxy.startswith("https://") else None
-        return self._factory(context, httpx.Proxy(proxy, headers=headers, ssl_context=proxy_context))
+        through = httpx.Proxy(proxy, headers=headers, ssl_context=proxy_context)
+        _check_port(through.url)
+        return self._factory(context, through)
 
     async def aclose(self) -> None:
         for route in self._routes.values():
@@ -145,6 +149,12 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         self._routes.clear()
         for close in self.closers:
             await close()
+
+
+def _check_port(url: httpx.URL) -> None:
+    """A target is redirected anywhere, and discoveries name any number; the socket would raise OverflowError."""
+    if url.port is not None and url.port > _LAST_PORT:
+        raise httpx.ConnectError(f"{url.host}:{url.port}: invalid port")
 
 
 class _Releasing(httpx.AsyncByteStream):

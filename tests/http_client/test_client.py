@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client
-from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader, OAuth2
+from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader, OAuth2, ProxyConfig
 from rulepush.model.secret import Secret
 from tests.fakes import FakeClock
 
@@ -130,6 +130,16 @@ def test_every_way_to_fail_is_an_http_error() -> None:
     ):
         with pytest.raises(httpx.HTTPError):
             server.get(HTTPClientConfig(), url)
+
+
+def test_a_port_that_is_none_is_a_failed_request() -> None:
+    async def go(url: str, proxy: str = "") -> None:
+        async with build_client(HTTPClientConfig(proxy=ProxyConfig(Secret(proxy)))) as client:
+            with pytest.raises(httpx.ConnectError, match="99999: invalid port"):
+                await client.get(url)
+
+    asyncio.run(go("http://127.0.0.1:99999/"))
+    asyncio.run(go("http://target/", "http://127.0.0.1:99999/"))
 
 
 def test_credentials_do_not_follow_a_redirect_to_another_host() -> None:
