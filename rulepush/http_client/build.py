@@ -135,10 +135,13 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         context = client_context(self._config.tls) if secure else _plain_context()
         if not proxy:
             return self._factory(context, None)
+        scheme = proxy.partition("://")[0].lower()
+        if scheme not in ("http", "https"):  # from the environment; httpx would raise ImportError for SOCKS
+            raise httpx.UnsupportedProtocol(f"a proxy of the kind {scheme}:// is not supported")
         # They belong to CONNECT. httpx would send them along with plain requests, too, and these reach the target.
         connect_headers = self._config.proxy.connect_headers if secure else ()
         headers = [header_bytes(n, v.reveal()) for n, values in connect_headers for v in values]
-        proxy_context = client_context(self._config.tls) if proxy.startswith("https://") else None
+        proxy_context = client_context(self._config.tls) if scheme == "https" else None
         through = httpx.Proxy(proxy, headers=headers, ssl_context=proxy_context)
         _check_port(through.url)
         return self._factory(context, through)

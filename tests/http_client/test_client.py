@@ -142,6 +142,17 @@ def test_a_port_that_is_none_is_a_failed_request() -> None:
     asyncio.run(go("http://target/", "http://127.0.0.1:99999/"))
 
 
+def test_a_socks_proxy_of_the_environment_is_a_failed_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "socks5://u:hunter2@127.0.0.1:1080")
+
+    async def go() -> None:
+        async with build_client(HTTPClientConfig(proxy=ProxyConfig(from_environment=True))) as client:
+            with pytest.raises(httpx.HTTPError, match=r"a proxy of the kind socks5:// is not supported$"):
+                await client.get("http://target/")
+
+    asyncio.run(go())
+
+
 def test_credentials_do_not_follow_a_redirect_to_another_host() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.host == "target" and request.url.path == "/metrics":
