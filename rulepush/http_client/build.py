@@ -83,7 +83,16 @@ class _Route:
         self.replaced = False
 
     async def release(self) -> None:
+        """One request less."""
         self.busy -= 1
+        await self._close_if_done()
+
+    async def replace(self) -> None:
+        """No new requests come; those under way end on the old connections."""
+        self.replaced = True
+        await self._close_if_done()
+
+    async def _close_if_done(self) -> None:
         if self.replaced and self.busy == 0:
             await self.transport.aclose()
 
@@ -106,9 +115,11 @@ class RoutingTransport(httpx.AsyncBaseTransport):
             self._headers.add_to(request)
         else:  # a redirect to elsewhere: httpx hands on the extensions, and the headers with them
             self._headers.remove_from(request)
-        route = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))
+        route, old = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))
         route.busy += 1
         try:
+            if old is not None:
+                await old.replace()
             response = await route.transport.handle_async_request(request)
         except BaseException:
             await route.release()
@@ -121,15 +132,14 @@ class RoutingTransport(httpx.AsyncBaseTransport):
             await drop_body(response)
         return response
 
-    def _route(self, secure: bool, proxy: str) -> _Route:
-        stamps = tls_stamps(self._config.tls) if secure else ()
-        route = self._routes.get((secure, proxy))
-        if route is None or route.stamps != stamps:
-            if route is not None:
-                route.replaced = True  # requests that are under way end on the old connections
-            route = _Route(self._open(secure, proxy), stamps)
-            self._routes[secure, proxy] = route
-        return route
+    def _route(self, secure: bool, proxy: str) -> tuple[_Route, _Route | None]:
+        """The route of a request, and the one that it replaces now."""
+        stamps = tls_stamps(self._config.tls) if secure or proxy.startswith("https://") else ()
+        old = self._routes.get((secure, proxy))
+        if old is not None and old.stamps == stamps:
+            return old, None
+        route = self._routes[secure, proxy] = _Route(self._open(secure, proxy), stamps)
+        return route, old
 
     def _open(self, secure: bool, proxy: str) -> httpx.AsyncBaseTransport:
         context = client_context(self._config.tls) if secure else _plain_context()

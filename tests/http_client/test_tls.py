@@ -148,6 +148,35 @@ def test_files_that_change_are_read_again(tmp_path: Path) -> None:
     asyncio.run(go())
 
 
+def test_connections_with_old_certificates_are_closed(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    tls = TLSConfig(ca_file=pki.ca)
+
+    class Body(httpx.AsyncByteStream):  # a text would count as read, and nobody would close it
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"ok"
+
+    class Transport(httpx.MockTransport):
+        closed = 0
+
+        async def aclose(self) -> None:
+            self.closed += 1
+
+    async def go() -> None:
+        transport = Transport(lambda _: httpx.Response(200, stream=Body()))
+        async with build_client(HTTPClientConfig(tls=tls), transport=transport) as client:
+            await client.get("https://target/")
+            os.utime(pki.ca, (1, 1))
+            async with client.stream("GET", "https://target/"):
+                assert transport.closed == 1
+                os.utime(pki.ca, (2, 2))
+                await client.get("https://target/")
+                assert transport.closed == 1  # a request is under way
+            assert transport.closed == 2
+
+    asyncio.run(go())
+
+
 def test_one_context_a_setting_and_none_for_plain_requests(tmp_path: Path) -> None:
     pki = Pki(tmp_path)
     tls = TLSConfig(ca_file=pki.ca)
