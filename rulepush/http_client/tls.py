@@ -30,6 +30,12 @@ def client_context(config: TLSConfig) -> ssl.SSLContext:
     return _build(config, tls_stamps(config))
 
 
+def trust_any_anchor(context: ssl.SSLContext) -> None:
+    """Whatever certificate is given as an authority is trusted, as in Go: a chain need not lead on to a self-signed
+    root, so that an intermediate authority, or the server's own certificate, will do."""
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
 class _NamedContext(ssl.SSLContext):
     """Asks for `name`, and for a certificate of that name, whoever is connected to: `server_name`.
 
@@ -64,6 +70,7 @@ def _build(config: TLSConfig, stamps: Stamps) -> ssl.SSLContext:
         context.minimum_version = _VERSIONS[config.min_version]
     if config.max_version:
         context.maximum_version = _VERSIONS[config.max_version]
+    trust_any_anchor(context)
     if config.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

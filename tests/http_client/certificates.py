@@ -18,10 +18,12 @@ _END = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
 class Authority:
     """Issues certificates, for 127.0.0.1 unless a name is given."""
 
-    def __init__(self, name: str = "test CA"):
+    def __init__(self, name: str = "test CA", parent: Authority | None = None):
+        """Without a `parent` it is a root."""
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._certificate = self._build(self._name, self._key.public_key(), x509.BasicConstraints(True, None))
+        issuer = parent or self
+        self._certificate = issuer._build(self._name, self._key.public_key(), x509.BasicConstraints(True, None))
 
     def _build(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType

@@ -96,6 +96,21 @@ def test_a_private_authority_is_trusted_from_a_file_or_a_text(tmp_path: Path) ->
     asyncio.run(go())
 
 
+def test_an_intermediate_authority_or_the_certificate_itself_is_trusted(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    below = Authority("below", parent=pki.authority)
+    below.issue(tmp_path / "s.pem", tmp_path / "s.key")
+
+    async def go() -> None:
+        async with Web().serving(pki.server_context()) as url:
+            for ca in (below.pem, (tmp_path / "s.pem").read_text()):
+                assert await get(url, HTTPClientConfig(tls=TLSConfig(ca=ca))) == 200
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await get(url, HTTPClientConfig(tls=TLSConfig(ca=pki.authority.pem)))  # the one between is missing
+
+    asyncio.run(go())
+
+
 def test_the_server_name_is_the_one_configured(tmp_path: Path) -> None:
     pki = Pki(tmp_path, "nacos.internal")
 
