@@ -15,7 +15,7 @@ import yaml
 
 from rulepush.config.yaml_nodes import MapReader, Reading, kind, line_of, read_yaml
 from rulepush.errors import ConfigError, Problem
-from rulepush.http_client.tls import load_certificate, trust_any_anchor
+from rulepush.http_client.tls import load_certificate, set_ciphers, trust_any_anchor
 from rulepush.model.secret import NO_SECRET, Secret
 
 _VERSIONS: Final = {
@@ -246,8 +246,7 @@ def _load(context: ssl.SSLContext, config: TLSServerConfig, path: str) -> None:
     """The files, and the ciphers. Raises ConfigError."""
     where = f"{config.cert_file or 'cert'} and {config.key_file or 'key'}"
     try:
-        if config.ciphers:
-            context.set_ciphers(":".join(config.ciphers))
+        set_ciphers(context, config.min_version, ":".join(config.ciphers))
         load_certificate(context, config.cert, config.cert_file, config.key, config.key_file)
         where = config.client_ca_file or "client_ca"
         if config.client_ca:

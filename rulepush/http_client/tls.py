@@ -17,6 +17,7 @@ _VERSIONS: Final = {
     "TLS12": ssl.TLSVersion.TLSv1_2,
     "TLS13": ssl.TLSVersion.TLSv1_3,
 }
+_OLD_VERSIONS: Final = ("TLS10", "TLS11")
 Stamps = tuple[Stamp | None, ...]
 
 
@@ -28,6 +29,15 @@ def tls_stamps(config: TLSConfig) -> Stamps:
 def client_context(config: TLSConfig) -> ssl.SSLContext:
     """The context for these settings with the files as they are now; shared. Raises CredentialsError."""
     return _build(config, tls_stamps(config))
+
+
+def set_ciphers(context: ssl.SSLContext, min_version: str, ciphers: str = "") -> None:
+    """OpenSSL's own choice of ciphers, or these. TLS 1.0 and 1.1 sign with SHA-1, which OpenSSL 3 takes on its lowest
+    security level only, whatever the lowest version is: who asks for these versions gets it."""
+    if min_version in _OLD_VERSIONS:
+        context.set_ciphers(f"{ciphers or 'DEFAULT:!aNULL:!eNULL'}:@SECLEVEL=0")
+    elif ciphers:
+        context.set_ciphers(ciphers)
 
 
 def trust_any_anchor(context: ssl.SSLContext) -> None:
@@ -68,6 +78,7 @@ def _build(config: TLSConfig, stamps: Stamps) -> ssl.SSLContext:
     context = _context(config.server_name)
     if config.min_version:
         context.minimum_version = _VERSIONS[config.min_version]
+        set_ciphers(context, config.min_version)
     if config.max_version:
         context.maximum_version = _VERSIONS[config.max_version]
     trust_any_anchor(context)

@@ -111,6 +111,23 @@ def test_an_intermediate_authority_or_the_certificate_itself_is_trusted(tmp_path
     asyncio.run(go())
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
+def test_old_versions_are_spoken_with_who_asks_for_them(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    context = pki.server_context()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1
+
+    async def go() -> None:
+        async with Web().serving(context) as url:
+            assert await get(url, HTTPClientConfig(tls=TLSConfig(ca_file=pki.ca, min_version="TLS10"))) == 200
+            for version in ("", "TLS11", "TLS12"):
+                with pytest.raises(httpx.ConnectError):
+                    await get(url, HTTPClientConfig(tls=TLSConfig(ca_file=pki.ca, min_version=version)))
+
+    asyncio.run(go())
+
+
 def test_the_server_name_is_the_one_configured(tmp_path: Path) -> None:
     pki = Pki(tmp_path, "nacos.internal")
 
