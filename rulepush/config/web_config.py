@@ -117,6 +117,7 @@ class Passwords:
         self._users = users
         self._salt = os.urandom(16)
         self._good: dict[bytes, None] = {}
+        self._turn = asyncio.Lock()
 
     def replace(self, users: Mapping[str, Secret]) -> None:
         """These count from now on."""
@@ -124,15 +125,23 @@ class Passwords:
         self._good.clear()
 
     async def verify(self, user: str, password: str) -> bool:
-        """Whether the password is right; a comparison runs in a thread, so that it does not hold up the loop."""
+        """Whether the password is right; a comparison runs in a thread, so that it does not hold up the loop.
+
+        One at a time, as in the exporter toolkit: whoever tries passwords would take all threads, and with them the
+        look-up of every target's name."""
         key = self._key(user, password)
         if key in self._good:
             return True
-        if not await asyncio.to_thread(self.check, user, password):
-            return False
-        if len(self._good) >= _CACHED:
-            self._good.pop(next(iter(self._good)))
-        self._good[key] = None
+        async with self._turn:
+            if key in self._good:  # another request of the same user was before this one
+                return True
+            users = self._users
+            if not await asyncio.to_thread(self.check, user, password):
+                return False
+        if users is self._users:  # a password that was replaced meanwhile must not stay good
+            if len(self._good) >= _CACHED:
+                self._good.pop(next(iter(self._good)))
+            self._good[key] = None
         return True
 
     def check(self, user: str, password: str) -> bool:

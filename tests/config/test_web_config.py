@@ -9,8 +9,9 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from rulepush.config.web_config import load_web_config
+from rulepush.config.web_config import Passwords, load_web_config
 from rulepush.errors import ConfigError
+from rulepush.model.secret import Secret
 from tests.http_client.certificates import Authority
 
 
@@ -39,6 +40,49 @@ def test_users_are_checked_against_bcrypt_hashes(tmp_path: Path) -> None:
             assert not await passwords.verify("", "")
             assert not await passwords.verify("alice", "won\x00der")
             assert await passwords.verify("bob", "x" * 100)
+
+    asyncio.run(go())
+
+
+class Watched(Passwords):
+    """Counts the comparisons that run at a time; `during` happens in the middle of each."""
+
+    running = most = 0
+
+    def during(self) -> None:
+        pass
+
+    def check(self, user: str, password: str) -> bool:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        good = super().check(user, password)
+        self.during()
+        self.running -= 1
+        return good
+
+
+def test_passwords_are_compared_one_at_a_time() -> None:
+    passwords = Watched({"alice": Secret(hashed("wonder"))})
+
+    async def go() -> None:
+        tries = [passwords.verify("alice", f"wonder{i}") for i in range(20)]
+        assert not any(await asyncio.gather(*tries))
+        assert await passwords.verify("alice", "wonder")
+
+    asyncio.run(go())
+    assert passwords.most == 1
+
+
+def test_a_password_that_is_replaced_while_it_is_compared_is_not_remembered() -> None:
+    class Replaced(Watched):
+        def during(self) -> None:
+            self.replace({"alice": Secret(hashed("land"))})
+
+    passwords = Replaced({"alice": Secret(hashed("wonder"))})
+
+    async def go() -> None:
+        await passwords.verify("alice", "wonder")
+        assert not await passwords.verify("alice", "wonder")
 
     asyncio.run(go())
 
