@@ -95,7 +95,7 @@ class WebConfig:
         return None if self.tls is None else _context(self.tls, self.path)
 
     def renew(self, context: ssl.SSLContext) -> None:
-        """Give a context in use these certificates, for connections from now on. Raises ConfigError."""
+        """Give a context in use these settings, for connections from now on. Raises ConfigError."""
         if self.tls is not None:
             _context(self.tls, self.path)  # a bad pair of files must not spoil the one in use
             _load(context, self.tls, self.path)
@@ -242,17 +242,15 @@ def _read_http(m: MapReader | None) -> tuple[tuple[str, str], ...]:
 
 def _context(config: TLSServerConfig, path: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version, context.maximum_version = _VERSIONS[config.min_version], _VERSIONS[config.max_version]
     if config.prefer_server_ciphers:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     trust_any_anchor(context)
     _load(context, config, path)
-    context.verify_mode = _CLIENT_AUTH[config.client_auth]
     return context
 
 
 def _load(context: ssl.SSLContext, config: TLSServerConfig, path: str) -> None:
-    """The files, and the ciphers. Raises ConfigError."""
+    """What may change while the context is used. Raises ConfigError."""
     where = f"{config.cert_file or 'cert'} and {config.key_file or 'key'}"
     try:
         set_ciphers(context, config.min_version, ":".join(config.ciphers))
@@ -265,3 +263,5 @@ def _load(context: ssl.SSLContext, config: TLSServerConfig, path: str) -> None:
     except (OSError, ValueError) as e:
         reason = (e.reason or "not a valid PEM file") if isinstance(e, ssl.SSLError) else getattr(e, "strerror", None)
         raise ConfigError([Problem(path, 0, f"{where} cannot be used: {reason or 'not a valid PEM text'}")]) from None
+    context.minimum_version, context.maximum_version = _VERSIONS[config.min_version], _VERSIONS[config.max_version]
+    context.verify_mode = _CLIENT_AUTH[config.client_auth]

@@ -80,6 +80,38 @@ def test_renewed_certificates_and_changed_passwords_are_taken(tmp_path: Path) ->
     asyncio.run(main())
 
 
+def test_a_client_certificate_can_be_demanded_while_it_runs(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.users()
+    keeper = Doorkeeper(str(house.path))
+
+    async def main() -> None:
+        listener = bind("127.0.0.1:0")
+        server = WebServer(build_app([Route("/", hello)], keeper.door), listener, keeper.door)
+        running = asyncio.create_task(server.run())
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        context = ssl.create_default_context(cafile=str(tmp_path / "old.pem"))
+
+        async def ask() -> int:
+            async with httpx.AsyncClient(verify=context) as client:
+                return (await client.get(url)).status_code
+
+        assert await ask() == 200
+        house.path.write_text(
+            "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: old.pem,"
+            " client_auth_type: RequireAndVerifyClientCert}\n"
+        )
+        keeper.look()
+        with pytest.raises(httpx.HTTPError):
+            await ask()
+        context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+        assert await ask() == 200
+        server.stop()
+        await asyncio.wait_for(running, 10)
+
+    asyncio.run(main())
+
+
 def test_what_cannot_be_taken_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     house = House(tmp_path)
     keeper = Doorkeeper(str(house.path))
