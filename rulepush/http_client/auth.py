@@ -12,6 +12,7 @@ from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader, he
 from rulepush.http_client.files import CredentialsError, WatchedFile
 
 _AUTHORIZATION: Final = "Authorization"
+SENT_SECRETS: Final = "rulepush_secrets"  # the extension of a request that tells which secrets are in its headers
 _SHORT: Final = 2048  # bytes: net/http/client.go maxBodySlurpSize
 
 
@@ -107,19 +108,20 @@ class ExtraHeaders:
     """The headers of `http_headers`."""
 
     def __init__(self, headers: tuple[HTTPHeader, ...]):
-        self._sources: list[tuple[str, Callable[[], str]]] = []
+        self._sources: list[tuple[str, Callable[[], str], bool]] = []  # name, value, whether that is a secret
         for header in headers:
-            texts = [*header.values, *(s.reveal() for s in header.secrets)]
-            self._sources += [(header.name, text_source(t, "")) for t in texts]
-            self._sources += [(header.name, text_source("", f)) for f in header.files]
-
-        self._names = {name.lower().encode() for name, _ in self._sources}
+            self._sources += [(header.name, text_source(v, ""), False) for v in header.values]
+            self._sources += [(header.name, text_source(s.reveal(), ""), True) for s in header.secrets]
+            self._sources += [(header.name, text_source("", f), True) for f in header.files]
+        self._names = {name.lower().encode() for name, _, _ in self._sources}
 
     def add_to(self, request: httpx.Request) -> None:
         """Replace the client's defaults of these names (Accept, ...) by every value configured."""
         if self._sources:
-            values = [header_bytes(name, source()) for name, source in self._sources]
-            request.headers = httpx.Headers(self._others(request) + values)
+            values = [(name, source(), secret) for name, source, secret in self._sources]
+            sent = [header_bytes(name, value) for name, value, _ in values]
+            request.headers = httpx.Headers(self._others(request) + sent)
+            request.extensions[SENT_SECRETS] = tuple(value for _, value, secret in values if secret)
 
     def remove_from(self, request: httpx.Request) -> None:
         """Take them away again."""

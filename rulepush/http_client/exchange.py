@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
+from rulepush.http_client.auth import SENT_SECRETS
 from rulepush.model.secret import MASK
 
 _MOST_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
@@ -34,11 +35,17 @@ class Exchanged:
 
 
 async def exchange(
-    client: httpx.AsyncClient, method: str, url: str, content: bytes, headers: Mapping[str, str], seconds: float
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    seconds: float,
+    secrets: Iterable[str] = (),
 ) -> Exchanged:
     """Send and read within `seconds`; what comes beyond the beginning of a body is not read.
 
-    Raises TimeoutError or httpx.HTTPError.
+    `secrets` are those in `headers`; the client's own it knows. Raises TimeoutError or httpx.HTTPError.
     """
     asked = {**headers, "Accept-Encoding": "identity"}
     text = b""
@@ -54,11 +61,13 @@ async def exchange(
                     break
     except httpx.TimeoutException:
         raise TimeoutError from None
-    shown = _without_credentials(text.decode(errors="replace"), response.request)
+    shown = _without_secrets(text.decode(errors="replace"), response.request, secrets)
     return Exchanged(response.status_code, response.reason_phrase, shown, response.headers)
 
 
-def _without_credentials(text: str, request: httpx.Request) -> str:
+def _without_secrets(text: str, request: httpx.Request, more: Iterable[str]) -> str:
     """There are servers that quote the request that they refuse."""
     credentials = request.headers.get("Authorization", "").partition(" ")[2]
-    return text.replace(credentials, MASK) if credentials else text
+    for secret in (credentials, *request.extensions.get(SENT_SECRETS, ()), *more):
+        text = text.replace(secret, MASK) if secret else text
+    return text

@@ -70,7 +70,8 @@ class Endpoint:
         if attempt:
             headers["Retry-Attempt"] = str(attempt)
         try:
-            got = await exchange(self._client, "POST", self._url, body, headers, self._timeout)
+            secrets = self._extra.values()
+            got = await exchange(self._client, "POST", self._url, body, headers, self._timeout, secrets)
         except TimeoutError:
             return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
         except httpx.HTTPError as e:

@@ -6,13 +6,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
 from rulepush.http_client import HTTPClientConfig, build_client
 from rulepush.http_client.client import reason, shown_url
-from rulepush.http_client.config import Authorization, OAuth2
+from rulepush.http_client.config import Authorization, HTTPHeader, OAuth2
 from rulepush.http_client.exchange import Exchanged, exchange
 from rulepush.model.secret import Secret
 
@@ -119,6 +120,20 @@ def test_a_server_that_quotes_the_request_tells_no_credentials() -> None:
             return await exchange(client, "POST", "http://receiver/", b"", {}, 5)
 
     assert asyncio.run(go()).described() == "HTTP status 401 Unauthorized: refused: Bearer <secret>"
+
+
+def test_a_server_that_quotes_headers_tells_no_secrets(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("hunter3\n")
+    extra = HTTPHeader("X-Key", ("plain",), (Secret("hunter2"),), (str(tmp_path / "key"),))
+
+    def quote(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, text=",".join([*request.headers.get_list("X-Key"), request.headers["X-Tenant"]]))
+
+    async def go() -> Exchanged:
+        async with build_client(HTTPClientConfig(headers=(extra,)), transport=httpx.MockTransport(quote)) as client:
+            return await exchange(client, "POST", "http://receiver/", b"", {"X-Tenant": "hunter4"}, 5, ["hunter4"])
+
+    assert asyncio.run(go()).text == "plain,<secret>,<secret>,<secret>"
 
 
 def test_the_reason_beneath_is_told() -> None:
