@@ -53,6 +53,16 @@ class Scraped:
         }
 
 
+def test_a_body_far_beyond_the_sample_limit_is_not_parsed() -> None:
+    s = Scraped(SampleRules(sample_limit=3))
+    many = b"".join(b"a%d 1\n" % i for i in range(2000))
+    assert s.take(many + b"this does not parse{\n") == Ingested(Counts(2001, 2001), error="sample limit exceeded")
+    assert s.take(b"a 1\n" * 2000).error == ""  # one sample, and its repetitions, which do not count
+    assert s.take(b"# c\n" * 2000 + b"a 1\nb 1\nc 1\n").error == ""
+    dropping = SampleRules(sample_limit=3, metric_relabel=lambda labels: None if "a" in labels.name else labels)
+    assert Scraped(dropping).take(many).error == ""
+
+
 def test_the_same_body_again_adds_a_sample_to_each_series() -> None:
     s = Scraped()
     assert s.take(b'a{x="1"} 1\nb 2\n') == Ingested(Counts(2, 2, 2, 0), added=2)
