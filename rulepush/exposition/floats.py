@@ -9,6 +9,7 @@ from rulepush.exposition.quoting import show
 
 # float() takes more than Go does: underscores, surrounding blanks, other scripts' digits, a signed NaN.
 _PLAIN: Final = frozenset(b"0123456789+-.eE")
+_FAR_MS: Final = 2.0**62  # sums and differences with it still fit
 _WORDS: Final = {
     b"nan": math.nan,
     b"inf": math.inf,
@@ -18,6 +19,11 @@ _WORDS: Final = {
     b"+infinity": math.inf,
     b"-infinity": -math.inf,
 }
+
+
+def to_ms(seconds: float) -> int:
+    """A finite timestamp in milliseconds. What 64 bits do not hold is as far away as can be told, and is never kept."""
+    return int(min(max(seconds * 1000, -_FAR_MS), _FAR_MS))
 
 
 def parse_value(text: bytes) -> float:

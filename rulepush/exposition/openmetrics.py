@@ -13,6 +13,7 @@ from typing import Final
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, Metadata, ParsedSample
+from rulepush.exposition.floats import to_ms
 from rulepush.exposition.quoting import show, unescape_help
 from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner
 from rulepush.model.labels import METRIC_NAME
@@ -138,7 +139,7 @@ class OpenMetricsParser(Scanner):
         seconds = self.number(text[1:])
         if math.isnan(seconds) or math.isinf(seconds):
             self.fail(f"invalid timestamp {seconds:f}")
-        return int(seconds * 1000)
+        return to_ms(seconds)
 
     def _exemplar(self) -> None:
         pairs: Pairs = []

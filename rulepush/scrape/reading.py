@@ -13,7 +13,7 @@ import numpy as np
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition import Format, ParsedSample, parse_body, parse_line
-from rulepush.exposition.floats import parse_value
+from rulepush.exposition.floats import parse_value, to_ms
 from rulepush.scrape.plan import to_floats
 from rulepush.storage.table import Floats
 
@@ -142,7 +142,7 @@ def _with_more(
         return None
     if fmt is Format.TEXT:
         return (key, entry, value, int(text)) if _TEXT_TIME.fullmatch(text) else None
-    return (key, entry, value, int(parse_value(text) * 1000)) if _finite(text) else None
+    return (key, entry, value, to_ms(parse_value(text))) if _finite(text) else None
 
 
 def _finite(text: bytes) -> bool:

@@ -53,6 +53,18 @@ class Scraped:
         }
 
 
+def test_a_timestamp_of_any_size_fails_its_own_scrape_at_most() -> None:
+    s = Scraped()
+    assert "value out of range" in s.take(b"a 1 " + b"9" * 5000 + b"\n").error
+    assert s.take(b"a 1 " + b"0" * 5000 + b"%d\n" % s.ts).error == ""
+    s = Scraped()
+    s.fmt = Format.OPENMETRICS
+    for _ in range(2):  # learned, then known
+        for text in (b"1e308", b"-1e308", b"1e30", b"-1e30"):
+            assert s.take(b"a 1 %s\n# EOF\n" % text).error == ""
+    assert s.take(b"a 1\n# EOF\n") == Ingested(Counts(1, 1, 1), added=0)
+
+
 def test_a_body_far_beyond_the_sample_limit_is_not_parsed() -> None:
     s = Scraped(SampleRules(sample_limit=3))
     many = b"".join(b"a%d 1\n" % i for i in range(2000))
