@@ -48,6 +48,7 @@ T = TypeVar("T")
 
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _SENSITIVE: Final = re.compile(r"password|secret|token$|credentials|key$|bearer_token|headers?$|url$", re.IGNORECASE)
+_HOLDS_SECRETS: Final = re.compile(rf"{_SENSITIVE.pattern}|basic_auth|authorization|oauth2|identity", re.IGNORECASE)
 _ANY: Final = re.compile("(?s:.*)")
 _NOT_IN_URLS: Final = re.compile(r"[\x00-\x1f\x7f]|^[^/]*//[^/]* ")  # as Go's url.Parse: no blank in a host
 _QUOTED: Final = ("'", '"', "|", ">")
@@ -129,7 +130,11 @@ class MapReader:
         self.source.problem(self.line_at(key), f"{self._path(key)}: {message}")
 
     def _wrong(self, node: yaml.Node, key: str, expected: str) -> None:
-        self.source.problem(line_of(node), f"{self._path(key)}: expected {expected}, got {kind(node)}")
+        path = self._path(key)
+        # `http_headers: {X-Key: hunter2}` and the like: what stands in the wrong place may be the secret itself.
+        secret = isinstance(node, yaml.ScalarNode) and any(_HOLDS_SECRETS.search(part) for part in path.split("."))
+        got = "a text" if secret and not is_null(node) else kind(node)
+        self.source.problem(line_of(node), f"{path}: expected {expected}, got {got}")
 
     def _scalar(self, key: str, expected: str) -> yaml.ScalarNode | None:
         node = self.value(key)

@@ -65,3 +65,21 @@ def test_secrets_are_in_no_problem(tmp_path: Path) -> None:
     found = problems(tmp_path, text)
     assert len(found) >= 5
     assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "basic_auth: hunter2",
+        "oauth2: hunter2",
+        "authorization: hunter2",
+        "http_headers: {X-Key: hunter2}",
+        "http_headers: {X-Key: {secrets: hunter2}}",
+        "proxy_url: 'http://p', proxy_connect_header: {X-Key: hunter2}",
+        "nacos_sd_configs: [{server: 'http://n', server_identity: hunter2}]",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_told(tmp_path: Path, settings: str) -> None:
+    found = problems(tmp_path, "scrape_configs: [{job_name: a, " + settings + "}]")
+    assert any("got a text" in p for p in found), found
+    assert "hunter2" not in str(found)
