@@ -44,6 +44,29 @@ def basic(text: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
+        ({}, 200),
+        ({"Origin": "http://rulepush:9095"}, 200),
+        ({"Origin": "http://rulepush:9095", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "https://outside", "Sec-Fetch-Site": "same-origin"}, 200),  # behind a proxy with another name
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://rulepush:80"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_a_page_of_another_site_changes_nothing(headers: dict[str, str], status: int) -> None:
+    routes = [Route("/-/quit", hello, methods=["GET", "POST", "PUT", "DELETE"])]
+    headers = {"Host": "rulepush:9095", **headers}
+    for method in ("POST", "PUT", "DELETE"):
+        assert ask_app(routes, method, "/-/quit", headers=headers).status_code == status
+    assert ask_app(routes, "GET", "/-/quit", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
         ({}, 401),
         (basic("alice:won:der"), 200),
         (basic("alice:wrong"), 401),
