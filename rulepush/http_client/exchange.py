@@ -43,7 +43,8 @@ async def exchange(
     seconds: float,
     secrets: Iterable[str] = (),
 ) -> Exchanged:
-    """Send and read within `seconds`; what comes beyond the beginning of a body is not read.
+    """Send and read within `seconds`; what comes beyond the beginning of a body is not read. A redirect
+    that drops the body is a failure.
 
     `secrets` are those in `headers`; the client's own it knows. Raises TimeoutError or httpx.HTTPError.
     """
@@ -54,6 +55,12 @@ async def exchange(
             asyncio.timeout(seconds),  # httpx' own starts anew at every byte that comes
             client.stream(method, url, content=content, headers=asked, timeout=seconds) as response,
         ):
+            if response.request.method != method:
+                # A 301, 302 or 303 makes a GET of a POST (RFC 9110, section 15.4): the 200 of a login page, or of the
+                # list of alerts, would count as a delivery.
+                raise httpx.RemoteProtocolError(
+                    f"redirected by status {response.history[-1].status_code}, which sends no body on: not delivered"
+                )
             assert isinstance(response.stream, httpx.AsyncByteStream)
             async for part in response.stream:
                 text += part[:_MOST_READ]

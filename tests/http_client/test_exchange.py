@@ -136,6 +136,24 @@ def test_a_server_that_quotes_headers_tells_no_secrets(tmp_path: Path) -> None:
     assert asyncio.run(go()).text == "plain,<secret>,<secret>,<secret>"
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_that_loses_the_body_is_no_delivery(status: int) -> None:
+    def redirect(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/":
+            return httpx.Response(status, headers={"Location": "/login"})
+        return httpx.Response(200, content=request.content)
+
+    async def go() -> Exchanged:
+        async with build_client(transport=httpx.MockTransport(redirect)) as client:
+            return await exchange(client, "POST", "http://receiver/", b"alerts", {}, 5)
+
+    if status > 303:
+        assert asyncio.run(go()).text == "alerts"
+        return
+    with pytest.raises(httpx.HTTPError, match=f"redirected by status {status}, which sends no body on"):
+        asyncio.run(go())
+
+
 def test_the_reason_beneath_is_told() -> None:
     def beneath(cause: BaseException, *, hidden: bool = False) -> str:
         try:
