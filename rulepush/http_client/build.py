@@ -32,7 +32,7 @@ from rulepush.http_client.tls import Stamps, client_context, tls_stamps
 MAX_REDIRECTS: Final = 10  # Go's http.Client
 IDLE_SECONDS: Final = 300.0  # above every usual scrape interval, so that connections live from scrape to scrape
 _LAST_PORT: Final = 65535
-_FIRST_HOST: Final = "rulepush_first_host"
+_FIRST_URL: Final = "rulepush_first_url"
 
 TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None], httpx.AsyncBaseTransport]
 
@@ -111,9 +111,10 @@ class RoutingTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         _check_port(url)
-        if request.extensions.setdefault(_FIRST_HOST, url.netloc) == url.netloc:
+        first = request.extensions.setdefault(_FIRST_URL, url)
+        if first.netloc == url.netloc and (first.scheme, url.scheme) != ("https", "http"):
             self._headers.add_to(request)
-        else:  # a redirect to elsewhere: httpx hands on the extensions, and the headers with them
+        else:  # a redirect elsewhere, or out of TLS: httpx hands on the extensions, and the headers with them
             self._headers.remove_from(request)
         route, old = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))
         route.busy += 1

@@ -153,6 +153,22 @@ def test_a_socks_proxy_of_the_environment_is_a_failed_request(monkeypatch: pytes
     asyncio.run(go())
 
 
+def test_credentials_do_not_follow_a_redirect_out_of_tls() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/metrics":
+            other = "http" if request.url.scheme == "https" else "https"
+            return httpx.Response(302, headers={"Location": f"{other}://target/x"})
+        return httpx.Response(200)
+
+    server = Server(answer)
+    key = HTTPHeader("X-Key", secrets=(Secret("s"),))
+    config = HTTPClientConfig(authorization=Authorization(credentials=Secret("abc")), headers=(key,))
+    server.get(config, "https://target/metrics")
+    server.get(config, "http://target/metrics")
+    sent = [("X-Key" in r.headers, "Authorization" in r.headers) for r in server.requests]
+    assert sent == [(True, True), (False, False), (True, True), (True, True)]
+
+
 def test_credentials_do_not_follow_a_redirect_to_another_host() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.host == "target" and request.url.path == "/metrics":
