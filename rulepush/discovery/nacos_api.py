@@ -102,8 +102,8 @@ class NacosSession:
             token = inner.get("accessToken") if isinstance(inner, dict) else None
             if not isinstance(token, str) or not token:
                 raise DiscoveryError(f"{who} gave no accessToken")
-            ttl = inner.get("tokenTtl")
-            lifetime = float(ttl) if isinstance(ttl, int | float) and ttl > 0 else 18_000.0
+            ttl = as_float(inner.get("tokenTtl"), 0.0)
+            lifetime = ttl if ttl > 0 else 18_000.0
             self._token, self._renew_at = token, self._clock.monotonic() + lifetime * 0.9
             self._login_paths = [path]
             return token
@@ -157,6 +157,14 @@ class NacosSession:
             kind = response.headers.get("Content-Type", "no content type")
             hint = "; is this the port of a gateway or of the console?" if "html" in kind else ""
             raise DiscoveryError(f"{path}: the answer is not JSON ({kind}){hint}") from None
+
+
+def as_float(value: object, default: float) -> float:
+    """A number of an answer; `default` for what is none. JSON has integers that no float holds: they are none."""
+    try:
+        return float(value) if isinstance(value, int | float) else default
+    except OverflowError:
+        return default
 
 
 def _words(response: httpx.Response) -> str:

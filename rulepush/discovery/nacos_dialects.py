@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from rulepush.discovery.nacos_api import NacosAbsentError, NacosRefusedError, NacosSession
+from rulepush.discovery.nacos_api import NacosAbsentError, NacosRefusedError, NacosSession, as_float
 from rulepush.errors import DiscoveryError
 
 PUBLIC: Final = "public"
@@ -93,7 +93,7 @@ class V1:
         for page in _pages():
             params = _page(namespace, page) | {"groupName": group}
             answer = await session.get("/v1/ns/service/list", params)
-            names = _field(answer, "doms") or []
+            names = _list(_field(answer, "doms") or [])
             found += [_service_named(n, group) for n in names]
             if not names or len(found) >= _count(answer, "count"):
                 break
@@ -125,7 +125,7 @@ class V2:
         for page in _pages():
             params = _page(namespace, page) | {"groupName": group}
             data = _data(await session.get("/v2/ns/service/list", params), 0)
-            names = _field(data, "services") or []
+            names = _list(_field(data, "services") or [])
             found += [_service_named(n, group) for n in names]
             if not names or len(found) >= _count(data, "count"):
                 break
@@ -152,7 +152,7 @@ class V3:
         for page in _pages():
             params = _page(namespace, page) | {"withInstances": "false"}
             data = _data(await session.get("/v3/admin/ns/service/list", params), 0)
-            items = _field(data, "pageItems") or []
+            items = _list(_field(data, "pageItems") or [])
             found += [_service_entry(item) for item in items]
             if not items or len(found) >= _count(data, "totalCount"):
                 break
@@ -187,7 +187,7 @@ async def _catalog(session: NacosSession, namespace: str) -> list[Service]:
     for page in _pages():
         params = _page(namespace, page) | {"withInstances": "false", "serviceNameParam": "", "groupNameParam": ""}
         answer = await session.get("/v1/ns/catalog/services", params)
-        items = _field(answer, "serviceList") or []
+        items = _list(_field(answer, "serviceList") or [])
         found += [_service_entry(item) for item in items]
         if not items or len(found) >= _count(answer, "count"):
             break
@@ -231,7 +231,7 @@ def _member(entry: Any) -> Member:
     ip = str(_field(entry, "ip"))
     port = _port(entry.get("port", entry.get("servePort")))
     extend = entry.get("extendInfo") if isinstance(entry.get("extendInfo"), dict) else {}
-    raft_port = int(extend["raftPort"]) if str(extend.get("raftPort", "")).isdecimal() else port - 1000
+    raft_port = _port(extend["raftPort"]) if str(extend.get("raftPort", "")).isdecimal() else port - 1000
     state = entry.get("state") or ("UP" if entry.get("alive", True) else "DOWN")
     groups = extend.get("raftMetaData") or {}
     groups = groups.get("metaDataMap") if isinstance(groups, dict) else {}
@@ -266,16 +266,16 @@ def _instances(answer: Any) -> list[Instance]:
 
 
 def _instance(entry: Any) -> Instance:
-    metadata = entry.get("metadata") if isinstance(entry, dict) else None
-    weight = _field(entry, "weight") if "weight" in entry else 1.0
+    ip = str(_field(entry, "ip"))
+    metadata = entry.get("metadata")
     return Instance(
-        ip=str(_field(entry, "ip")),
+        ip=ip,
         port=_port(_field(entry, "port")),
         cluster=str(entry.get("clusterName") or ""),
         healthy=bool(entry.get("healthy", entry.get("valid", True))),
         enabled=bool(entry.get("enabled", True)),
         ephemeral=bool(entry.get("ephemeral", True)),
-        weight=float(weight) if isinstance(weight, int | float) else 1.0,
+        weight=as_float(entry.get("weight"), 1.0),
         id=str(entry.get("instanceId") or ""),
         metadata={str(k): str(v) for k, v in metadata.items() if v is not None} if isinstance(metadata, dict) else {},
     )
@@ -288,6 +288,6 @@ def _list(value: Any) -> list[Any]:
 
 
 def _port(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).isdecimal():
+    if isinstance(value, bool) or not str(value).isdecimal() or len(str(value)) > 5:
         raise DiscoveryError(f"Nacos' answer has the port {str(value)[:20]!r}")
     return int(value)

@@ -275,6 +275,7 @@ def test_what_is_no_nacos_is_told() -> None:
         '{"code": 500, "message": "x"}',
         '{"code": 0, "data": [{"ip": "a", "port": "b"}]}',
         '{"code":0,"data":[{"ip":"a","port":1,"extendInfo":[]}]}',
+        '{"code":0,"data":[{"ip":"a","port":1,"extendInfo":{"raftPort":"' + "9" * 5000 + '"}}]}',
     ],
 )
 def test_odd_answers_are_failures_not_crashes(body: str) -> None:
@@ -282,6 +283,33 @@ def test_odd_answers_are_failures_not_crashes(body: str) -> None:
         env = environment()
         transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body))
         async with running(NacosDiscovery(config("role: server"), env, transport), env) as seen:
+            assert len(seen.lists) + env.tally.failures["nacos"] == 1
+
+    asyncio.run(go())
+
+
+_DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("services", "instances"),
+    [
+        ("5", "{}"),
+        ('["s"]', '{"hosts": [1]}'),
+        ('["s"]', '{"hosts": [null]}'),
+        ('["s"]', '{"hosts": [{"ip": "a", "port": "' + _DIGITS + '"}]}'),
+        ('["s"]', '{"hosts": [{"ip": "a", "port": 1, "weight": 1' + "0" * 400 + "}]}"),
+    ],
+)
+def test_odd_lists_of_services_and_instances_are_failures_not_crashes(services: str, instances: str) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        names = request.url.path.endswith("/service/list")
+        return httpx.Response(200, text='{"count": 1, "doms": ' + services + "}" if names else instances)
+
+    async def go() -> None:
+        env = environment()
+        found = config("role: instance, groups: [g], api_version: v1")
+        async with running(NacosDiscovery(found, env, httpx.MockTransport(handle)), env) as seen:
             assert len(seen.lists) + env.tally.failures["nacos"] == 1
 
     asyncio.run(go())
