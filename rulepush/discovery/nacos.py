@@ -204,8 +204,12 @@ class NacosDiscovery:
             for service in await dialect.services(session, namespace.id, self._config.groups)
             if self._pattern.fullmatch(service.name)
         ]
-        groups = await asyncio.gather(*(group(namespace, service) for namespace, service in wanted))
-        return sorted(groups, key=lambda g: g.source)
+        try:
+            async with asyncio.TaskGroup() as tasks:  # with the first failure the other requests end, unlike in gather
+                asked = [tasks.create_task(group(namespace, service)) for namespace, service in wanted]
+        except ExceptionGroup as e:
+            raise e.exceptions[0] from None
+        return sorted((task.result() for task in asked), key=lambda g: g.source)
 
     async def _namespaces(self, session: NacosSession, dialect: Dialect) -> list[Namespace]:
         asked = self._config.namespaces

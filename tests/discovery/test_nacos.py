@@ -233,6 +233,32 @@ def test_the_last_good_list_stays_while_the_server_is_down_and_follows_an_upgrad
     asyncio.run(go())
 
 
+def test_a_refresh_that_failed_asks_nothing_more() -> None:
+    nacos = FakeNacos(2, services={("public", "g", f"s{i}"): [] for i in range(300)})
+
+    async def go() -> None:
+        env = environment()
+
+        async def handle(request: httpx.Request) -> httpx.Response:
+            if not request.url.path.endswith("/instance/list"):
+                return nacos.handle(request)
+            nacos.requests.append(request)
+            await env.clock.sleep(1)
+            return httpx.Response(500)
+
+        before = len(asyncio.all_tasks())
+        found = config("role: instance")
+        async with running(NacosDiscovery(found, env, httpx.MockTransport(handle)), env) as seen:
+            await seen.clock.advance(1)
+            asked = len(nacos.requests)
+            await seen.clock.advance(3)
+            assert env.tally.failures["nacos"] == 1
+            assert len(nacos.requests) == asked
+            assert len(asyncio.all_tasks()) == before + 1
+
+    asyncio.run(go())
+
+
 def test_the_next_server_is_asked_when_one_is_down() -> None:
     nacos = FakeNacos(2)
 
