@@ -57,6 +57,8 @@ class NacosSession:
         self._password = text_source(login.password.reveal(), login.password_file)
         self._clock = clock
         self._token = ""
+        self._sent_password = ""
+        self._logging_in = asyncio.Lock()
         self._renew_at = 0.0
         self._login_paths = list(_LOGIN_PATHS)
 
@@ -67,17 +69,18 @@ class NacosSession:
 
     async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """The JSON that a path (behind the context path) answers. Raises DiscoveryError."""
+        token = await self._access_token()
         try:
-            return await self._get(path, params)
+            return await self._get(path, params, token)
         except NacosRefusedError:
             if not self._login.username:
                 raise
-            self._token = ""  # the servers were restarted with another key, or the token was withdrawn
-            return await self._get(path, params)
+            if self._token == token:  # unless another request has got a new one by now
+                self._token = ""  # the servers were restarted with another key, or the token was withdrawn
+            return await self._get(path, params, await self._access_token())
 
-    async def _get(self, path: str, params: Mapping[str, str | int] | None) -> Any:
+    async def _get(self, path: str, params: Mapping[str, str | int] | None, token: str) -> Any:
         query = dict(params or {})
-        token = await self._access_token()
         if token:
             query["accessToken"] = token
         response = await self._send("GET", path, params=query)
@@ -86,9 +89,14 @@ class NacosSession:
     async def _access_token(self) -> str:
         if not self._login.username:
             return ""
-        if self._token and self._clock.monotonic() < self._renew_at:
-            return self._token
-        form = {"username": self._login.username, "password": self._password()}
+        async with self._logging_in:  # requests go out side by side, and one login is enough for all of them
+            if self._token and self._clock.monotonic() < self._renew_at:
+                return self._token
+            return await self._log_in()
+
+    async def _log_in(self) -> str:
+        self._sent_password = self._password()
+        form = {"username": self._login.username, "password": self._sent_password}
         who = f"login as {self._login.username!r}"
         for path in list(self._login_paths):
             response = await self._send("POST", path, data=form)

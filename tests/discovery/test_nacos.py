@@ -180,6 +180,31 @@ def test_a_login_gets_in_and_is_renewed_before_it_ends(major: int) -> None:
     asyncio.run(go())
 
 
+def test_a_token_that_is_withdrawn_in_the_middle_of_a_refresh_costs_one_login() -> None:
+    nacos = FakeNacos(2, users={"nacos": "pw"})
+    nacos.services = {("public", "g", f"s{i}"): [{"ip": "10.0.0.1", "port": i + 1}] for i in range(100)}
+    withdrawn = False
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal withdrawn
+        await asyncio.sleep(0)
+        if request.url.params.get("serviceName") == "s50" and not withdrawn:
+            withdrawn = True
+            nacos.tokens.clear()
+        return nacos.handle(request)
+
+    async def go() -> None:
+        env = environment()
+        found = config("role: instance, username: nacos, password: pw")
+        async with running(NacosDiscovery(found, env, httpx.MockTransport(handle)), env) as seen:
+            await seen.clock.settle(2000)
+            assert len(seen.addresses()) == 100
+            assert nacos.logins == 2
+            assert env.tally.failures == {}
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize("major", [1, 2, 3])
 def test_the_servers_identity_header_gets_in(major: int) -> None:
     nacos = registry(major, identity=("serverIdentity", "hidden"))
