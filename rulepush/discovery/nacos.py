@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +27,7 @@ from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError, RegexError
 from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client, read_http_client
 from rulepush.http_client.client import shown_url
-from rulepush.http_client.config import check_header
+from rulepush.http_client.config import HTTPHeader, check_header
 from rulepush.model.floats import format_float
 from rulepush.model.labels import Labels
 from rulepush.model.regex import compile_regex
@@ -150,8 +150,10 @@ class NacosDiscovery:
         config = self._config
         interval = config.refresh_interval_ms / 1000
         servers = [s.reveal() for s in config.servers]
+        identity = HTTPHeader(config.login.identity_key, secrets=(config.login.identity_value,))
+        headers = (*config.http_client.headers, *([identity] if identity.name else []))
         async with build_client(
-            config.http_client,
+            replace(config.http_client, headers=headers),
             self._env.user_agent,
             timeout=max(1.0, min(interval, 15.0)),
             clock=self._env.clock,

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 import httpx
 
@@ -17,7 +18,7 @@ from rulepush.discovery.json_text import parse_json
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason, shown_url
-from rulepush.model.secret import NO_SECRET, Secret
+from rulepush.model.secret import MASK, NO_SECRET, Secret
 
 _LOGIN_PATHS: Final = ("/v3/auth/user/login", "/v1/auth/login", "/v1/auth/users/login")
 _MAX_BYTES: Final = 64 << 20
@@ -35,7 +36,10 @@ class NacosRefusedError(DiscoveryError):
 
 @dataclass(frozen=True, slots=True)
 class NacosLogin:
-    """Who we are: a user, or the identity header that Nacos servers show each other, or nobody."""
+    """Who we are: a user, or the identity header that Nacos servers show each other, or nobody.
+
+    The header is the client's to send, as one of its `http_headers`: a redirect to another host must not take it along.
+    """
 
     username: str = ""
     password: Secret = NO_SECRET
@@ -105,7 +109,7 @@ class NacosSession:
             try:
                 answer = self._parsed(path, response)
             except NacosRefusedError:
-                raise DiscoveryError(f"{who} was refused: {_words(response)}") from None
+                raise DiscoveryError(f"{who} was refused: {self._words(response)}") from None
             inner = answer.get("data", answer) if isinstance(answer, dict) else {}
             token = inner.get("accessToken") if isinstance(inner, dict) else None
             if not isinstance(token, str) or not token:
@@ -120,8 +124,6 @@ class NacosSession:
 
     async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         headers = {"Accept": "application/json", "User-Agent": self._client.headers.get("User-Agent", "rulepush")}
-        if self._login.identity_key:
-            headers[self._login.identity_key] = self._login.identity_value.reveal()
         failures = []
         for server in list(self._servers):
             try:
@@ -149,22 +151,50 @@ class NacosSession:
                 if len(body) > _MAX_BYTES:
                     raise httpx.RemoteProtocolError(f"the answer is larger than {_MAX_BYTES >> 20} MiB")
         kind = {"Content-Type": response.headers.get("Content-Type", "")}
-        return httpx.Response(response.status_code, headers=kind, content=bytes(body), extensions=response.extensions)
+        return httpx.Response(
+            response.status_code,
+            headers=kind,
+            content=bytes(body),
+            extensions=response.extensions,
+            request=response.request,
+        )
 
     def _parsed(self, path: str, response: httpx.Response) -> Any:
         status = response.status_code
         if status in ABSENT:
             raise NacosAbsentError(f"{path}: {status} {response.reason_phrase}")
         if status in (401, 403):
-            raise NacosRefusedError(f"{path}: {status} {response.reason_phrase}: {_words(response)}")
+            raise NacosRefusedError(f"{path}: {status} {response.reason_phrase}: {self._words(response)}")
         if status != 200:
-            raise DiscoveryError(f"{path}: {status} {response.reason_phrase}: {_words(response)}")
+            raise DiscoveryError(f"{path}: {status} {response.reason_phrase}: {self._words(response)}")
         try:
-            return parse_json(response.content.decode())
+            answer = parse_json(response.content.decode())
         except (ValueError, RecursionError):
             kind = response.headers.get("Content-Type", "no content type")
             hint = "; is this the port of a gateway or of the console?" if "html" in kind else ""
             raise DiscoveryError(f"{path}: the answer is not JSON ({kind}){hint}") from None
+        if isinstance(answer, dict) and isinstance(answer.get("message"), str):
+            answer["message"] = self._shown(answer["message"], response)  # errors will quote it
+        return answer
+
+    def _words(self, response: httpx.Response) -> str:
+        """The reason in an error's body, shortened; never what we sent."""
+        try:
+            body = response.json()
+            text = body.get("message") or body.get("error") or "" if isinstance(body, dict) else str(body)
+        except (ValueError, RecursionError):
+            text = response.text
+        return self._shown(str(text), response) or "no reason given"
+
+    def _shown(self, text: str, response: httpx.Response) -> str:
+        """Shortened, and without our secrets: there are servers and gateways that quote the request they refuse."""
+        secrets = [self._token, response.request.url.params.get("accessToken", "")]
+        secrets += [self._sent_password, self._login.identity_value.reveal()]
+        secrets.append(response.request.headers.get("Authorization", "").partition(" ")[2])
+        for secret in sorted({form for s in secrets for form in (s, quote(s, safe=""), quote_plus(s))}, key=len)[::-1]:
+            if secret:
+                text = text.replace(secret, MASK)
+        return " ".join(text.split())[:200]
 
 
 def as_float(value: object, default: float) -> float:
@@ -173,14 +203,3 @@ def as_float(value: object, default: float) -> float:
         return float(value) if isinstance(value, int | float) else default
     except OverflowError:
         return default
-
-
-def _words(response: httpx.Response) -> str:
-    """The reason in an error's body, shortened; never what we sent."""
-    try:
-        body = response.json()
-        text = body.get("message") or body.get("error") or "" if isinstance(body, dict) else str(body)
-    except (ValueError, RecursionError):
-        text = response.text
-    text = " ".join(str(text).split())
-    return text[:200] or "no reason given"

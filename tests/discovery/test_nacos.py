@@ -219,6 +219,52 @@ def test_a_refused_login_says_so_without_the_password(major: int) -> None:
     assert "403" in failure(nacos, "role: instance")
 
 
+SECRETS = "role: server, username: nacos, password: 's3cret pw', server_identity: {key: Identity, value: hidden}"
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_a_server_that_quotes_the_request_gives_no_secret_away(status: int) -> None:
+    quoted: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and quoted:
+            return httpx.Response(200, json={"accessToken": "t0ken"})
+        quoted.append(f"{request.content.decode()} {request.headers.get('Identity')} {request.url} s3cret pw")
+        return httpx.Response(status, json={"code": 500, "message": f"no: {quoted[-1]}"})
+
+    async def go() -> None:
+        env = environment()
+        async with running(NacosDiscovery(config(SECRETS), env, httpx.MockTransport(handle)), env) as seen:
+            errors = list(env.tally.last_errors.values())
+            await seen.clock.advance(5)
+            errors += env.tally.last_errors.values()
+        assert any("hidden" in q for q in quoted)
+        assert any("t0ken" in q for q in quoted)
+        assert "no: " in str(errors)
+        assert not any(secret in str(errors) for secret in ("s3cret", "hidden", "t0ken"))
+
+    asyncio.run(go())
+
+
+def test_a_redirect_to_another_host_does_not_get_the_servers_identity() -> None:
+    asked: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(307, headers={"Location": "http://elsewhere/"} if request.url.host == "nacos" else {})
+
+    async def go() -> None:
+        env = environment()
+        found = config("role: server, server_identity: {key: Identity, value: hidden}")
+        async with running(NacosDiscovery(found, env, httpx.MockTransport(handle)), env):
+            assert [(r.url.host, r.headers.get("Identity")) for r in asked] == [
+                ("nacos", "hidden"),
+                ("elsewhere", None),
+            ]
+
+    asyncio.run(go())
+
+
 def test_a_password_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("old\n")
