@@ -13,10 +13,14 @@ from rulepush.errors import DiscoveryError
 from rulepush.model.labels import Labels
 
 if TYPE_CHECKING:
+    import dns.asyncresolver
+    import dns.name
+
     from rulepush.config.yaml_nodes import MapReader
 
 _TYPES: Final = ("SRV", "A", "AAAA", "MX", "NS")
-_LOOKUP_SECONDS: Final = 10.0
+_LOOKUP_SECONDS: Final = 10.0  # for one name of the search list
+RESOLV_CONF: Final = "/etc/resolv.conf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class DnsDiscovery:
         self._env = env
         self._lookup = lookup
         self._known: dict[str, TargetGroup] = {}
+        self._failing: set[str] = set()  # names that failed while others did not: they are told of one by one
 
     async def run(self, publish: Publish) -> None:
         where = f"{self._config.type} {', '.join(self._config.names)}"
@@ -78,11 +83,14 @@ class DnsDiscovery:
     async def _refresh(self) -> Sequence[TargetGroup]:
         names = self._config.names
         answers = await asyncio.gather(*(self._one(name) for name in names))
-        failures = [a for a in answers if isinstance(a, DiscoveryError)]
-        if len(failures) == len(names):
-            raise failures[0]
-        for failure in failures:
-            self._env.tally.failed("dns", f"one name of {len(names)}", str(failure))
+        failures = {name: a for name, a in zip(names, answers, strict=True) if a is not None}
+        if len(failures) == len(set(names)):
+            raise failures[names[0]]
+        for name, failure in failures.items():
+            self._env.tally.failed("dns", f"{self._config.type} {name}", str(failure))
+        for name in self._failing.difference(failures):
+            self._env.tally.succeeded("dns", f"{self._config.type} {name}")
+        self._failing = set(failures)
         return [self._known[name] for name in names if name in self._known]
 
     async def _one(self, name: str) -> DiscoveryError | None:
@@ -107,33 +115,59 @@ class DnsDiscovery:
         return Labels(labels)
 
 
-async def system_lookup(name: str, kind: str) -> list[Record]:
-    """Ask the servers of /etc/resolv.conf, with its search list; it is read anew each time, as Prometheus does."""
+async def system_lookup(name: str, kind: str, path: str = RESOLV_CONF) -> list[Record]:
+    """Ask the servers of resolv.conf, with its search list; it is read anew each time, as Prometheus does."""
     import dns.asyncresolver
     import dns.exception
-    import dns.resolver
+    import dns.name
 
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.domain = dns.name.root  # not the domain of this machine's name: only what stands in the file is searched
     try:
-        resolver = dns.asyncresolver.Resolver()
-    except (dns.resolver.NoResolverConfiguration, OSError) as e:
-        raise DiscoveryError(f"could not load resolv.conf: {e}") from None
+        resolver.read_resolv_conf(path)
+    except (dns.exception.DNSException, OSError, ValueError) as e:  # one word amiss in the file raises any of them
+        raise DiscoveryError(f"could not load {path}: {e}") from None
     return await resolve_with(resolver, name, kind)
 
 
 async def resolve_with(resolver: object, name: str, kind: str) -> list[Record]:
-    """Look up with a dns.asyncresolver.Resolver."""
+    """Look up with a dns.asyncresolver.Resolver.
+
+    The first name of the search list that exists counts; when none does, but for one of them the servers failed, nobody
+    knows (prometheus discovery/dns/dns.go lookupWithSearchPath). The resolver's own search ends at the first failure.
+    """
     import dns.asyncresolver
     import dns.exception
     import dns.resolver
 
     assert isinstance(resolver, dns.asyncresolver.Resolver)
-    try:
-        answer = await resolver.resolve(name, kind, search=True, raise_on_no_answer=False, lifetime=_LOOKUP_SECONDS)
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return []
-    except (dns.exception.DNSException, OSError, ValueError) as e:
-        raise DiscoveryError(f"could not resolve {name!r}: {str(e).rstrip('.') or type(e).__name__}") from None
-    return [_record(kind, data) for data in answer.rrset or ()]
+    failure: Exception | None = None
+    for suffix in _suffixes(resolver, name):
+        try:
+            full = dns.name.from_text(name, suffix)
+            answer = await resolver.resolve(full, kind, raise_on_no_answer=False, lifetime=_LOOKUP_SECONDS)
+        except dns.resolver.NXDOMAIN:
+            continue
+        except (dns.exception.DNSException, OSError, ValueError) as e:
+            failure = failure or e
+            continue
+        return [_record(kind, data) for data in answer.rrset or ()]
+    if failure is not None:
+        text = str(failure).rstrip(".") or type(failure).__name__
+        raise DiscoveryError(f"could not resolve {name!r}: {text}") from None
+    return []
+
+
+def _suffixes(resolver: dns.asyncresolver.Resolver, name: str) -> list[dns.name.Name]:
+    """What to put behind a name, in the order to try; a name that ends in a dot takes none of it."""
+    import dns.name
+
+    root = dns.name.root
+    if name.endswith("."):
+        return [root]
+    search = list(resolver.search) or ([resolver.domain] if resolver.domain != root else [])
+    ndots = 1 if resolver.ndots is None else resolver.ndots
+    return [root, *search] if name.count(".") + 1 > ndots else [*search, root]
 
 
 def _record(kind: str, data: object) -> Record:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import cast
 
 import dns.asyncresolver
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rrset
 import pytest
 
-from rulepush.discovery.dns import DnsDiscovery, DnsSdConfig, Record, resolve_with
+from rulepush.discovery.dns import DnsDiscovery, DnsSdConfig, Record, resolve_with, system_lookup
 from rulepush.errors import DiscoveryError
 from tests.discovery.driving import environment, read_sd, running
 
@@ -91,6 +93,7 @@ def test_a_name_that_fails_keeps_its_targets_and_one_that_is_gone_loses_them() -
             names.failing, names.answers = set(), {"b": [Record("3.3.3.3")]}
             await seen.clock.advance(60)
             assert seen.addresses() == ["3.3.3.3:1"]
+            assert env.tally.last_errors == {}
 
     asyncio.run(go())
 
@@ -114,7 +117,7 @@ class _Server(asyncio.DatagramProtocol):
         name = question.name.to_text()
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.RA
-        if name.startswith("broken"):
+        if "broken" in name:
             answer.set_rcode(dns.rcode.SERVFAIL)
         elif not any(n == name for n, _ in ZONE):
             answer.set_rcode(dns.rcode.NXDOMAIN)
@@ -124,14 +127,14 @@ class _Server(asyncio.DatagramProtocol):
         cast(asyncio.DatagramTransport, self.transport).sendto(answer.to_wire(), addr)
 
 
-def ask(name: str, kind: str) -> list[Record]:
+def ask(name: str, kind: str, search: tuple[str, ...] = ("test.",)) -> list[Record]:
     async def go() -> list[Record]:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(_Server, local_addr=("127.0.0.1", 0))
         resolver = dns.asyncresolver.Resolver(configure=False)
         resolver.nameservers = ["127.0.0.1"]
         resolver.port = transport.get_extra_info("sockname")[1]
-        resolver.search = [dns.name.from_text("test.")]
+        resolver.search = [dns.name.from_text(s) for s in search]
         try:
             return await resolve_with(resolver, name, kind)
         finally:
@@ -155,6 +158,29 @@ def ask(name: str, kind: str) -> list[Record]:
 )
 def test_asks_the_servers(name: str, kind: str, expected: list[Record]) -> None:
     assert sorted(ask(name, kind), key=str) == expected
+
+
+@pytest.mark.parametrize(
+    "search", [("broken.", "test."), ("none.", "broken.", "test."), (("x" * 63 + ".") * 3 + "x" * 61 + ".", "test.")]
+)
+def test_a_search_domain_whose_servers_fail_does_not_hide_the_next(search: tuple[str, ...]) -> None:
+    assert len(ask("a", "A", search)) == 2
+    with pytest.raises(DiscoveryError, match="could not resolve 'b'"):
+        ask("b", "A", search)
+
+
+def test_a_name_that_exists_without_such_records_ends_the_search() -> None:
+    assert ask("a", "MX", ("test.", "broken.")) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nameserver localhost\n", "nameserver 127.0.0.1\nsearch a..b\n", "nameserver 127.0.0.1\nsearch \xff\n"]
+)
+def test_a_resolv_conf_that_cannot_be_used_is_a_failure_not_a_crash(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DiscoveryError, match="could not load"):
+        asyncio.run(system_lookup("a.test", "A", str(file)))
 
 
 @pytest.mark.parametrize("name", ["broken.test", "x" * 64 + ".test"])
