@@ -9,14 +9,12 @@ import yaml
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
 from rulepush.discovery.json_text import parse_json
+from rulepush.discovery.yaml_text import parse_yaml
 from rulepush.errors import DiscoveryError
 from rulepush.model.labels import Labels
 from rulepush.model.yaml_depth import too_deep
 
 MAX_BYTES: Final = 64 << 20
-
-# Every scalar as the text it is written with: `true`, `010` and `1.0` stay what they are.
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 def parse_groups(
@@ -24,7 +22,7 @@ def parse_groups(
 ) -> list[TargetGroup]:
     """`form` is "json" or "yaml"; `extra` labels go to every group, whose source is `<source>:<position>`.
 
-    `lenient` takes what Nacos and hand-written services answer: numbers and nulls as label values, further keys.
+    `lenient` takes what Nacos and hand-written services answer: numbers as label values, further keys.
     Raises DiscoveryError.
     """
     if len(body) > MAX_BYTES:
@@ -33,7 +31,7 @@ def parse_groups(
         text = body.decode("utf-8-sig")
         if form == "yaml" and too_deep(text) is not None:
             raise DiscoveryError("nested too deeply")
-        parsed: Any = parse_json(text) if form == "json" else yaml.load(text, Loader=_LOADER)
+        parsed: Any = parse_json(text) if form == "json" else parse_yaml(text)
     except UnicodeDecodeError:
         raise DiscoveryError("not valid UTF-8") from None
     except RecursionError:
@@ -45,27 +43,35 @@ def parse_groups(
         raise DiscoveryError(f"line {mark.line + 1 if mark else 1}: not valid YAML: {e.problem or e.context}") from None
     except (yaml.YAMLError, ValueError) as e:
         raise DiscoveryError(f"not valid {form.upper()}: {str(e).splitlines()[0]}") from None
-    if parsed is None or parsed == "":
+    if parsed is None:
         return []
     if not isinstance(parsed, list):
         raise DiscoveryError(f"expected a list of target groups, got {_kind(parsed)}")
+    if form == "json":
+        parsed = [_lower_keys(entry) for entry in parsed]
     return [_group(entry, f"{source}:{i}", i, extra, lenient) for i, entry in enumerate(parsed)]
+
+
+def _lower_keys(entry: Any) -> Any:
+    """Go takes the keys of a JSON object in any case, and a service written in Go may well answer `Targets`."""
+    return {str(k).lower(): v for k, v in entry.items()} if isinstance(entry, dict) else entry
 
 
 def _group(entry: Any, source: str, position: int, extra: dict[str, str], lenient: bool) -> TargetGroup:
     if not isinstance(entry, dict):
         raise DiscoveryError(f"group {position}: expected a mapping, got {_kind(entry)}")
     unknown = sorted(str(k) for k in entry if k not in ("targets", "labels"))
-    if unknown and not lenient:
+    if unknown and not (lenient and "targets" in entry):
         raise DiscoveryError(f"group {position}: unknown key {unknown[0]!r}")
-    targets, labels = entry.get("targets") or [], entry.get("labels") or {}
-    if not isinstance(targets, list) or not all(isinstance(t, str) for t in targets):
+    targets, labels = entry.get("targets"), entry.get("labels")
+    targets, labels = [] if targets is None else targets, {} if labels is None else labels
+    if not isinstance(targets, list) or not all(isinstance(t, str | None) for t in targets):
         raise DiscoveryError(f"group {position}: targets must be a list of texts")
     if not isinstance(labels, dict):
         raise DiscoveryError(f"group {position}: labels must be a mapping, got {_kind(labels)}")
     pairs = {}
     for name, value in labels.items():
-        if lenient and (name == "" or value is None):
+        if value is None or (lenient and name == ""):
             continue
         if lenient and isinstance(value, bool | int | float):
             value = json.dumps(value)
@@ -74,7 +80,7 @@ def _group(entry: Any, source: str, position: int, extra: dict[str, str], lenien
         if name == "":
             raise DiscoveryError(f'group {position}: "" is not a valid label name')
         pairs[name] = value
-    return TargetGroup(source, tuple(Labels({ADDRESS: t}) for t in targets), Labels(pairs | extra))
+    return TargetGroup(source, tuple(Labels({ADDRESS: t or ""}) for t in targets), Labels(pairs | extra))
 
 
 def _kind(value: object) -> str:

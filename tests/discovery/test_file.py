@@ -13,6 +13,7 @@ import pytest
 from rulepush.discovery.file import FileSdConfig
 from rulepush.discovery.group_format import parse_groups
 from rulepush.errors import DiscoveryError
+from rulepush.model.labels import Labels
 from tests.discovery.driving import environment, read_sd, running
 
 
@@ -93,6 +94,14 @@ def test_configuration_faults(text: str, complaint: str) -> None:
         (b"[null]", "json", "group 0: expected a mapping, got null"),
         (b'[{"targets": [1]}]', "json", "targets must be a list of texts"),
         (b'[{"targets": "a"}]', "json", "targets must be a list of texts"),
+        (b"- targets: ''", "yaml", "targets must be a list of texts"),
+        (b"- targets: [a]\n  targets: [b]", "yaml", "line 2: not valid YAML: the key 'targets' stands twice"),
+        (b"- labels: {a: 1, a: 2}", "yaml", "the key 'a' stands twice"),
+        (b"- <<: 5", "yaml", "map merge requires a mapping"),
+        (b"- &a {<<: *a, x: y}", "yaml", "unknown key 'x'"),
+        (b"- {[a]: b}", "yaml", "a key must be a text"),
+        (b"- targets: [!!binary '/w==']", "yaml", "not valid"),
+        (b"- Targets: [a]", "yaml", "unknown key 'Targets'"),
         (b'[{"labels": {"a": 1}}]', "json", "label 'a' must have a text as its value, got a number"),
         (b'[{"lables": {}}]', "json", "unknown key 'lables'"),
         (b'[\n{"targets"', "json", "line 2: not valid JSON"),
@@ -108,7 +117,39 @@ def test_bad_lists_say_what_is_wrong(body: bytes, form: str, complaint: str) -> 
         parse_groups(body, "f", {}, form=form)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"- targets:\n", b"# nothing\n"])
+@pytest.mark.parametrize(
+    ("body", "form", "expected"),
+    [
+        (b"- labels: &l {x: 1}\n- targets: [a]\n  labels: {<<: *l, y: 2}", "yaml", [{"x": "1", "y": "2"}]),
+        (b"- labels: &l {x: 1}\n- targets: [a]\n  labels: {x: 2, <<: [*l, *l]}", "yaml", [{"x": "2"}]),
+        (b"- &g {targets: [a]}\n- <<: *g\n  labels: {x: y}", "yaml", [{}, {"x": "y"}]),
+        (b"- targets: [a]\n  labels: {x: ~, y: null, z: '~', w: , v: !!binary aGk=}", "yaml", [{"z": "~", "v": "hi"}]),
+        (b"- targets: ~\n- targets: [a]\n  labels: null", "yaml", [{}]),
+        (b'[{"Targets": ["a"], "LABELS": {"A": "b"}}]', "json", [{"A": "b"}]),
+        (b'[{"targets": ["a"], "labels": {"x": null}}]', "json", [{}]),
+    ],
+)
+def test_merges_nulls_and_the_case_of_keys_are_as_in_prometheus(
+    body: bytes, form: str, expected: list[dict[str, str]]
+) -> None:
+    """Checked against Prometheus 2.42."""
+    found = [t.as_dict() for g in parse_groups(body, "f", {}, form=form) for t in g.merged()]
+    assert found == [{"__address__": "a", **labels} for labels in expected]
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_a_target_that_is_null_does_not_stop_the_others(form: str) -> None:
+    (group,) = parse_groups(b'[{"targets": [null, "a:1"]}]', "f", {}, form=form)
+    assert group.merged() == (Labels(), Labels({"__address__": "a:1"}))
+
+
+def test_aliases_cannot_make_a_file_grow_without_a_bound() -> None:
+    lines = ["- labels: &a0 {x: y}"]
+    lines += [f"- labels: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 20)}]}}" for i in range(1, 15)]
+    assert len(parse_groups("\n".join(lines).encode(), "f", {}, form="yaml")) == 15
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"- targets:\n", b"# nothing\n", b"~", b"null"])
 def test_empty_lists_have_no_targets(body: bytes) -> None:
     form = "json" if body == b"[]" else "yaml"
     assert [t for g in parse_groups(body, "f", {}, form=form) for t in g.targets] == []

@@ -111,6 +111,7 @@ def test_what_nacos_answers_is_taken() -> None:
         (httpx.Response(200, text="[]"), 'unsupported content type "text/plain; charset=utf-8"'),
         (httpx.Response(200, content=b"{", headers={"Content-Type": "application/json"}), "not valid JSON"),
         (httpx.Response(200, json={"a": 1}), "expected a list of target groups"),
+        (httpx.Response(200, json=[{"target": ["a:1"]}]), "group 0: unknown key 'target'"),
     ],
 )
 def test_failures_say_what_is_wrong(response: httpx.Response, complaint: str) -> None:
