@@ -40,11 +40,13 @@ class Providers:
 
     def take_over(self, previous: Providers) -> None:
         """Start from what `previous` knew, where a discovery is the same: while its server is down, a reload of the
-        configuration must not lose its targets."""
+        configuration must not lose its targets. The discoverer goes on too, for it knows the last good list of each of
+        its files or names; `previous` is to be cancelled."""
         for i, config in enumerate(self._configs):
-            for old, groups in zip(previous._configs, previous._groups, strict=True):
+            for old, groups, discoverer in zip(previous._configs, previous._groups, previous._discoverers, strict=True):
                 if old == config and groups is not None:
                     self._groups[i] = groups
+                    self._discoverers[i] = discoverer
                     self._first.set()
 
     @property

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from rulepush.discovery.file import FileSdConfig
 from rulepush.discovery.groups import Environment, Publish, SdConfig, TargetGroup
 from rulepush.discovery.provider import Providers
 from rulepush.discovery.static import StaticConfig
@@ -71,6 +73,36 @@ def test_a_reload_keeps_what_an_unchanged_discovery_knew() -> None:
         assert told == [["same:1"]]
         assert not after.answered
         task.cancel()
+
+    asyncio.run(go())
+
+
+def test_a_reload_keeps_the_last_good_groups_of_a_file_that_is_bad_by_then(tmp_path: Path) -> None:
+    async def go() -> None:
+        env, told = environment(), list[list[str]]()
+        assert isinstance(env.clock, FakeClock)
+        for name in ("a", "b"):
+            (tmp_path / f"{name}.json").write_text(f'[{{"targets": ["{name}:1"]}}]')
+        config = FileSdConfig((str(tmp_path / "*.json"),))
+        before = Providers([config], env, lambda _: None)
+        task = asyncio.get_running_loop().create_task(before.run())
+        await env.clock.settle()
+        (tmp_path / "a.json").write_text("[{")
+        await env.clock.advance(10)
+
+        def changed(groups: Sequence[TargetGroup]) -> None:
+            told.append([t.get("__address__") for g in groups for t in g.merged()])
+
+        after = Providers([replace(config)], env, changed)
+        after.take_over(before)
+        second = asyncio.get_running_loop().create_task(after.run())
+        task.cancel()
+        await env.clock.advance(400)
+        assert told == [["a:1", "b:1"]]
+        (tmp_path / "a.json").write_text('[{"targets": ["a:2"]}]')
+        await env.clock.advance(10)
+        assert told[1:] == [["a:2", "b:1"]]
+        second.cancel()
 
     asyncio.run(go())
 
