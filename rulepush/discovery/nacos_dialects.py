@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -12,6 +12,7 @@ from rulepush.errors import DiscoveryError
 PUBLIC: Final = "public"
 _PAGE: Final = 500
 _MAX_PAGES: Final = 1000
+_READINGS: Final = 3  # of a list that changes while it is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,9 @@ class Service:
 
     group: str
     name: str
+
+
+_Page = tuple[list[Service], int]  # the services of one page, and how many there are on all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +93,12 @@ class V1:
         return [s for g in groups for s in await self._services_of(session, namespace, g)]
 
     async def _services_of(self, session: NacosSession, namespace: str, group: str) -> list[Service]:
-        found: list[Service] = []
-        for page in _pages():
-            params = _page(namespace, page) | {"groupName": group}
-            answer = await session.get("/v1/ns/service/list", params)
+        async def page(number: int) -> _Page:
+            answer = await session.get("/v1/ns/service/list", _page(namespace, number) | {"groupName": group})
             names = _list(_field(answer, "doms") or [])
-            found += [_service_named(n, group) for n in names]
-            if not names or len(found) >= _count(answer, "count"):
-                break
-        return found
+            return [_service_named(n, group) for n in names], _count(answer, "count")
+
+        return await _all_pages(page)
 
     async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
         params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
@@ -121,15 +122,13 @@ class V2:
         return [s for g in groups for s in await self._services_of(session, namespace, g)]
 
     async def _services_of(self, session: NacosSession, namespace: str, group: str) -> list[Service]:
-        found: list[Service] = []
-        for page in _pages():
-            params = _page(namespace, page) | {"groupName": group}
+        async def page(number: int) -> _Page:
+            params = _page(namespace, number) | {"groupName": group}
             data = _data(await session.get("/v2/ns/service/list", params), 0)
             names = _list(_field(data, "services") or [])
-            found += [_service_named(n, group) for n in names]
-            if not names or len(found) >= _count(data, "count"):
-                break
-        return found
+            return [_service_named(n, group) for n in names], _count(data, "count")
+
+        return await _all_pages(page)
 
     async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
         params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
@@ -148,15 +147,13 @@ class V3:
         return _namespaces(_data(await session.get("/v3/admin/core/namespace/list"), 0))
 
     async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
-        found: list[Service] = []
-        for page in _pages():
-            params = _page(namespace, page) | {"withInstances": "false"}
+        async def page(number: int) -> _Page:
+            params = _page(namespace, number) | {"withInstances": "false"}
             data = _data(await session.get("/v3/admin/ns/service/list", params), 0)
             items = _list(_field(data, "pageItems") or [])
-            found += [_service_entry(item) for item in items]
-            if not items or len(found) >= _count(data, "totalCount"):
-                break
-        return [s for s in found if not groups or s.group in groups]
+            return [_service_entry(item) for item in items], _count(data, "totalCount")
+
+        return [s for s in await _all_pages(page) if not groups or s.group in groups]
 
     async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
         params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
@@ -183,19 +180,36 @@ async def detect(session: NacosSession) -> Dialect:
 
 async def _catalog(session: NacosSession, namespace: str) -> list[Service]:
     """The services of all groups; what the console of 1.x and 2.x lists."""
-    found: list[Service] = []
-    for page in _pages():
-        params = _page(namespace, page) | {"withInstances": "false", "serviceNameParam": "", "groupNameParam": ""}
+
+    async def page(number: int) -> _Page:
+        params = _page(namespace, number) | {"withInstances": "false", "serviceNameParam": "", "groupNameParam": ""}
         answer = await session.get("/v1/ns/catalog/services", params)
         items = _list(_field(answer, "serviceList") or [])
-        found += [_service_entry(item) for item in items]
-        if not items or len(found) >= _count(answer, "count"):
+        return [_service_entry(item) for item in items], _count(answer, "count")
+
+    return await _all_pages(page)
+
+
+async def _all_pages(page: Callable[[int], Awaitable[_Page]]) -> list[Service]:
+    """Each service of all pages once.
+
+    A service that goes away while the pages are read moves the others up, one of them onto a page that has been read
+    already. So the list is read again when its length has changed; what is found in any reading counts, for a service
+    that is gone has no instances.
+    """
+    found: dict[Service, None] = {}
+    for _ in range(_READINGS):
+        read, counts = 0, set()
+        for number in range(1, _MAX_PAGES + 1):
+            services, count = await page(number)
+            found |= dict.fromkeys(services)
+            read += len(services)
+            counts.add(count)
+            if not services or read >= count:
+                break
+        if len(counts) == 1:
             break
-    return found
-
-
-def _pages() -> Iterator[int]:
-    return iter(range(1, _MAX_PAGES + 1))
+    return list(found)
 
 
 def _page(namespace: str, page: int) -> dict[str, str | int]:

@@ -139,6 +139,27 @@ def test_long_lists_of_services_come_in_pages(major: int, groups: str) -> None:
     assert len(once(nacos, "role: instance" + groups)) == 730
 
 
+@pytest.mark.parametrize("major", [1, 2, 3])
+@pytest.mark.parametrize("groups", ["", ", groups: [G]"])
+def test_a_service_that_goes_away_between_two_pages_hides_no_other(major: int, groups: str) -> None:
+    nacos = FakeNacos(major, page_limit=7)
+    nacos.services = {("public", "G", f"s{i:02}"): [{"ip": f"10.0.0.{i}", "port": 1}] for i in range(30)}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("pageNo") == "2":
+            nacos.services.pop(("public", "G", "s00"), None)
+        return nacos.handle(request)
+
+    async def go() -> None:
+        env = environment()
+        found = config("role: instance" + groups)
+        async with running(NacosDiscovery(found, env, httpx.MockTransport(handle)), env) as seen:
+            await seen.clock.settle(500)
+            assert sorted(seen.addresses()) == sorted(f"10.0.0.{i}:1" for i in range(1, 30))
+
+    asyncio.run(go())
+
+
 def test_metrics_path_of_instances_is_theirs_unless_it_is_set() -> None:
     assert "__metrics_path__" not in once(registry(3), "role: instance")[0]
     target = once(registry(3), "role: instance, metrics_path: /actuator/prometheus")[0]
