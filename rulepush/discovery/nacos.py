@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
-from rulepush.discovery.nacos_api import NacosAbsentError, NacosLogin, NacosSession
+from rulepush.discovery.nacos_api import NacosAbsentError, NacosLogin, NacosMissingError, NacosSession
 from rulepush.discovery.nacos_dialects import (
     DIALECTS,
     PUBLIC,
@@ -194,10 +194,15 @@ class NacosDiscovery:
     async def _instance_groups(self, session: NacosSession, dialect: Dialect) -> list[TargetGroup]:
         namespaces = await self._namespaces(session, dialect)
         gate = asyncio.Semaphore(_AT_ONCE)
+        missing: list[NacosMissingError] = []
 
         async def group(namespace: Namespace, service: Service) -> TargetGroup:
             async with gate:
-                instances = await dialect.instances(session, namespace.id, service)
+                try:
+                    instances = await dialect.instances(session, namespace.id, service)
+                except NacosMissingError as e:  # it was there when the services were listed
+                    missing.append(e)
+                    instances = []
             return self._instance_group(namespace, service, instances)
 
         wanted = [
@@ -211,6 +216,8 @@ class NacosDiscovery:
                 asked = [tasks.create_task(group(namespace, service)) for namespace, service in wanted]
         except ExceptionGroup as e:
             raise e.exceptions[0] from None
+        if missing and len(missing) == len(wanted):
+            raise missing[0]  # all of them gone within a moment: more likely something else is wrong
         return sorted((task.result() for task in asked), key=lambda g: g.source)
 
     async def _namespaces(self, session: NacosSession, dialect: Dialect) -> list[Namespace]:

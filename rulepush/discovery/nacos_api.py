@@ -30,6 +30,10 @@ class NacosAbsentError(DiscoveryError):
     """This server has no such API."""
 
 
+class NacosMissingError(NacosAbsentError):
+    """Nacos itself says that what was asked for does not exist: the API is there, the service is not."""
+
+
 class NacosRefusedError(DiscoveryError):
     """401 or 403."""
 
@@ -162,7 +166,8 @@ class NacosSession:
     def _parsed(self, path: str, response: httpx.Response) -> Any:
         status = response.status_code
         if status in ABSENT:
-            raise NacosAbsentError(f"{path}: {status} {response.reason_phrase}")
+            kind = NacosMissingError if status == 404 and _is_result(response) else NacosAbsentError
+            raise kind(f"{path}: {status} {response.reason_phrase}")
         if status in (401, 403):
             raise NacosRefusedError(f"{path}: {status} {response.reason_phrase}: {self._words(response)}")
         if status != 200:
@@ -195,6 +200,16 @@ class NacosSession:
             if secret:
                 text = text.replace(secret, MASK)
         return " ".join(text.split())[:200]
+
+
+def _is_result(response: httpx.Response) -> bool:
+    """Whether the body is Nacos' `{"code": 20004, "message": ...}`; for a path that is not there Spring answers, with
+    `status` and `error`."""
+    try:
+        body = response.json()
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and isinstance(body.get("code"), int)
 
 
 def as_float(value: object, default: float) -> float:

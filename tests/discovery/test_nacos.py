@@ -160,6 +160,27 @@ def test_a_service_that_goes_away_between_two_pages_hides_no_other(major: int, g
     asyncio.run(go())
 
 
+def test_a_service_that_goes_away_after_it_was_listed_has_no_instances() -> None:
+    nacos = FakeNacos(3, services={("public", "G", s): [{"ip": "10.0.0.1", "port": 1}] for s in ("a", "b")})
+    gone = {"a"}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("serviceName") in gone:
+            return httpx.Response(404, json={"code": 20004, "message": "service G@@a is not found!", "data": None})
+        return nacos.handle(request)
+
+    async def go() -> None:
+        env = environment()
+        async with running(NacosDiscovery(config("role: instance"), env, httpx.MockTransport(handle)), env) as seen:
+            assert seen.addresses() == ["10.0.0.1:1"]
+            gone.add("b")  # now nothing is left: that is no answer to act on
+            await seen.clock.advance(60)
+            assert seen.addresses() == ["10.0.0.1:1"]
+            assert env.tally.failures["nacos"] > 0
+
+    asyncio.run(go())
+
+
 def test_metrics_path_of_instances_is_theirs_unless_it_is_set() -> None:
     assert "__metrics_path__" not in once(registry(3), "role: instance")[0]
     target = once(registry(3), "role: instance, metrics_path: /actuator/prometheus")[0]
