@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -32,9 +32,13 @@ class Outside:
 
     def reach(self, url: str) -> str:
         """A loopback target's URL as others reach it: on the external URL's host, and this process itself under its
-        external URL. Other URLs stay. Source: web/api/v1/api.go, getGlobalURL."""
-        parts = urlsplit(url)
-        port = _port(parts)
+        external URL. Other URLs stay, those too that are none: a discovery may say `[::1` and one such target must not
+        hide the others. Source: web/api/v1/api.go, getGlobalURL."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return url
         if parts.hostname not in _LOOPBACK or port is None:
             return url
         external = urlsplit(self.url)
@@ -42,10 +46,3 @@ class Outside:
             return parts._replace(scheme=external.scheme, netloc=external.netloc.rpartition("@")[2]).geturl()
         host = external.hostname or ""
         return parts._replace(netloc=f"[{host}]:{port}" if ":" in host else f"{host}:{port}").geturl()
-
-
-def _port(parts: SplitResult) -> int | None:
-    try:
-        return parts.port
-    except ValueError:
-        return None

@@ -16,6 +16,9 @@ from rulepush.web.outside import Outside
         ("http://127.0.0.1:9095/metrics", "https://mon.example:443/metrics"),  # this process itself
         ("http://10.0.0.1:8848/m", "http://10.0.0.1:8848/m"),
         ("http://127.0.0.1/m", "http://127.0.0.1/m"),
+        ("http://127.0.0.1:99999999/m", "http://127.0.0.1:99999999/m"),
+        ("http://[::1/m", "http://[::1/m"),
+        ("http://a\u2100:80/m", "http://a\u2100:80/m"),
     ],
 )
 def test_loopback_targets_are_shown_on_the_external_host(url: str, expected: str) -> None:
