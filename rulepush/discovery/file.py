@@ -56,7 +56,8 @@ def read_group_file(path: str) -> list[TargetGroup]:
     except OSError as e:
         raise DiscoveryError(f"cannot be read: {e.strerror or e}") from None
     form = "json" if path.lower().endswith(".json") else "yaml"
-    return parse_groups(body, path, {"__meta_filepath": path}, form=form)
+    shown = _shown(path)
+    return parse_groups(body, shown, {"__meta_filepath": shown}, form=form)
 
 
 class FileDiscovery:
@@ -91,16 +92,22 @@ class FileDiscovery:
                 self._known[path] = (stamp, self._read(path, known[1] if known else []))
         for path in self._known.keys() - paths:
             del self._known[path]
+            self._env.tally.forget("file", _shown(path))
         return [group for path in paths for group in self._known[path][1]]
 
     def _read(self, path: str, before: list[TargetGroup]) -> list[TargetGroup]:
         try:
             groups = read_group_file(path)
         except DiscoveryError as e:
-            self._env.tally.failed("file", path, str(e))
+            self._env.tally.failed("file", _shown(path), str(e))
             return before
-        self._env.tally.succeeded("file", path)
+        self._env.tally.succeeded("file", _shown(path))
         return groups
+
+
+def _shown(path: str) -> str:
+    """The path as a label's value: a name that is not UTF-8 could be neither sent nor saved."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _stamp(path: str) -> Stamp | None:

@@ -32,3 +32,7 @@ class Tally:
         if self.last_errors.get(f"{kind} {where}") != detail:
             _log.warning("%s discovery of %s failed, its last good list of targets stays: %s", kind, where, detail)
         self.last_errors[f"{kind} {where}"] = detail
+
+    def forget(self, kind: str, where: str) -> None:
+        """There is no such place any more; should it come back and fail, that is news."""
+        self.last_errors.pop(f"{kind} {where}", None)

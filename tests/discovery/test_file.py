@@ -72,6 +72,41 @@ def test_a_bad_file_keeps_its_last_good_groups(tmp_path: Path) -> None:
     asyncio.run(go())
 
 
+def test_a_bad_file_that_went_away_is_told_of_again_when_it_comes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = FileSdConfig((str(tmp_path / "*.json"),))
+
+    async def go() -> None:
+        env = environment()
+        async with running(found.discoverer(env), env) as seen:
+            for times in (1, 2):
+                write(tmp_path / "a.json", "[{")
+                await seen.clock.advance(6)
+                assert [r.name for r in caplog.records] == ["rulepush.discovery"] * times
+                (tmp_path / "a.json").unlink()
+                await seen.clock.advance(3)
+                assert env.tally.last_errors == {}
+
+    asyncio.run(go())
+
+
+def test_a_file_name_that_is_not_utf8_is_a_label_that_can_be_sent(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.json")
+    write(tmp_path / name, [{"targets": ["a:1"]}])
+    found = FileSdConfig((str(tmp_path / "*.json"),))
+
+    async def go() -> None:
+        env = environment()
+        async with running(found.discoverer(env), env) as seen:
+            assert seen.merged() == [{"__address__": "a:1", "__meta_filepath": f"{tmp_path}/\ufffd.json"}]
+            write(tmp_path / name, "[{")
+            await seen.clock.advance(3)
+            assert list(env.tally.last_errors) == [f"file {tmp_path}/\ufffd.json"]
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
