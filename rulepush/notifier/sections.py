@@ -51,7 +51,7 @@ class Sections:
             if config not in self._sections:
                 section = _Section(config, self._client_factory(config.http_client), self._env, self._changed)
                 for former in old:
-                    section.providers.take_over(former.providers)
+                    section.take_over(former)
                 self._sections[config] = section
                 section.task = self._owner.create_task(section.providers.run())
         for section in old:
@@ -96,6 +96,12 @@ class _Section:
         self.task: asyncio.Task[None] | None = None
         self._changed = changed
         self.providers = Providers(config.sd_configs, env, self._discovered)
+
+    def take_over(self, former: _Section) -> None:
+        """Start from what the former discoveries knew. It counts as answered, so it must be in effect at once:
+        or the URLs would seem to be gone for a moment, and their outboxes would go."""
+        self.providers.take_over(former.providers)
+        self.found = endpoints(self.config, self.providers.groups())
 
     def _discovered(self, groups: Sequence[TargetGroup]) -> None:
         self.found = endpoints(self.config, groups)

@@ -14,8 +14,9 @@ from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, Publish,
 from rulepush.discovery.relabel import RelabelConfig
 from rulepush.discovery.static import StaticConfig
 from rulepush.discovery.tally import Tally
-from rulepush.http_client.config import HTTPClientConfig
+from rulepush.http_client.config import BasicAuth, HTTPClientConfig
 from rulepush.model.labels import EMPTY_LABELS, Labels
+from rulepush.model.secret import Secret
 from rulepush.notifier.notifier import Notifier, Sending
 from rulepush.notifier.sections import Sections, relabel_chain
 from tests.fakes import FakeClock
@@ -115,6 +116,24 @@ def test_a_reload_that_moves_an_alertmanager_to_another_section_keeps_its_outbox
         after = {loop.url: loop for loop in world.notifier.loops}
         assert after["http://b/api/v2/alerts"] is loops["http://b/api/v2/alerts"]
         assert [c.is_closed for c in world.clients] == [True, True, False, False]
+
+    play(act)
+
+
+def login(password: str) -> AlertmanagerConfig:
+    user = BasicAuth("u", password=Secret(password))
+    return static("am:1", http_client=HTTPClientConfig(basic_auth=user))
+
+
+def test_a_reload_that_changes_a_password_keeps_the_outbox() -> None:
+    async def act(world: World) -> None:
+        await world.sections.sync([login("1")])
+        await world.clock.settle()
+        (before,) = world.notifier.loops
+        await world.sections.sync([login("2")])
+        await world.clock.settle()
+        (after,) = world.notifier.loops
+        assert after is before
 
     play(act)
 
