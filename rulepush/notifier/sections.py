@@ -19,6 +19,7 @@ from rulepush.notifier.notifier import Destination, Notifier
 from rulepush.notifier.wire import Relabel
 
 ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
+Sender = tuple[HTTPClientConfig, tuple[RelabelConfig, ...]]
 
 
 class Sections:
@@ -30,6 +31,7 @@ class Sections:
         self._client_factory = client_factory
         self._owner: asyncio.TaskGroup | None = None
         self._sections: dict[AlertmanagerConfig, _Section] = {}
+        self._places: dict[str, list[Sender | None]] = {}  # by URL: whoever sends to it, each in a place of its own
         self._retired: list[_Section] = []  # no longer configured, but their connections may still be in use
 
     async def run(self) -> None:
@@ -79,11 +81,42 @@ class Sections:
         sections = self._sections.values()
         # As long as a discovery has not answered, a URL may only seem to be gone, and its outbox must not go with it.
         complete = all(section.providers.answered for section in sections)
-        self._notifier.sync([d for section in sections for d in section.destinations()], remove=complete)
+        self._assign_places(complete)
+        self._notifier.sync(
+            [section.destination(self._name(url, section)) for section in sections for url in section.found.active],
+            remove=complete,
+        )
         if complete and self._owner is not None:
             retired, self._retired = self._retired, []
             for section in retired:  # whoever still sends has been given a connection of a present section
                 self._owner.create_task(section.client.aclose())
+
+    def _assign_places(self, complete: bool) -> None:
+        """Two sections may lead to one URL with other credentials, headers or relabelling: two tenants of one server.
+        Each has an outbox of its own, as each is sent to by Prometheus. A place that is free goes to the next who
+        comes, with what waits in it: that is the same section with a new password."""
+        wanted: dict[str, list[Sender]] = {}
+        for section in self._sections.values():
+            for url in section.found.active:
+                wanted.setdefault(url, []).append(section.sender)
+        senders = [section.sender for section in self._sections.values()]
+        for url, places in self._places.items():
+            stay = wanted.get(url, []) if complete else senders
+            places[:] = [sender if sender in stay else None for sender in places]
+        for url, here in wanted.items():
+            places = self._places.setdefault(url, [])
+            for sender in here:
+                if sender in places:
+                    continue
+                if None in places:
+                    places[places.index(None)] = sender
+                else:
+                    places.append(sender)
+
+    def _name(self, url: str, section: _Section) -> str:
+        """What tells the outboxes of one URL apart, in metrics and in the database; a fragment is not sent."""
+        place = self._places[url].index(section.sender)
+        return f"{url}#{place + 1}" if place else url
 
 
 class _Section:
@@ -107,10 +140,14 @@ class _Section:
         self.found = endpoints(self.config, groups)
         self._changed()
 
-    def destinations(self) -> list[Destination]:
+    @property
+    def sender(self) -> Sender:
+        """What makes sending to a URL another thing than sending to it from another section."""
+        return self.config.http_client, self.config.alert_relabel_configs
+
+    def destination(self, name: str) -> Destination:
         chain = relabel_chain(self.config.alert_relabel_configs)
-        timeout = self.config.timeout_ms / 1000
-        return [Destination(Alertmanager(self.client, url, timeout), chain) for url in self.found.active]
+        return Destination(Alertmanager(self.client, name, self.config.timeout_ms / 1000), chain)
 
 
 def relabel_chain(configs: tuple[RelabelConfig, ...]) -> Relabel | None:

@@ -14,7 +14,7 @@ from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, Publish,
 from rulepush.discovery.relabel import RelabelConfig
 from rulepush.discovery.static import StaticConfig
 from rulepush.discovery.tally import Tally
-from rulepush.http_client.config import BasicAuth, HTTPClientConfig
+from rulepush.http_client.config import BasicAuth, HTTPClientConfig, HTTPHeader
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.secret import Secret
 from rulepush.notifier.notifier import Notifier, Sending
@@ -56,16 +56,19 @@ class World:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.got: dict[str, list[str]] = {}
+        self.tenants: list[str] = []
         self.clients: list[httpx.AsyncClient] = []
         self.notifier = Notifier(self.clock, FakeStore(), Sending("", EMPTY_LABELS))
         self.sections = Sections(self.notifier, Environment(self.clock, Tally()), self.client)
 
-    def client(self, _: HTTPClientConfig) -> httpx.AsyncClient:
-        self.clients.append(httpx.AsyncClient(transport=httpx.MockTransport(self.answer)))
+    def client(self, config: HTTPClientConfig) -> httpx.AsyncClient:
+        headers = [(h.name, v) for h in config.headers for v in h.values]
+        self.clients.append(httpx.AsyncClient(transport=httpx.MockTransport(self.answer), headers=headers))
         return self.clients[-1]
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.got.setdefault(str(request.url), []).append(request.content.decode())
+        self.tenants.append(request.headers.get("X-Scope-OrgID", ""))
         return httpx.Response(200)
 
     async def sends_to(self) -> list[str]:
@@ -134,6 +137,30 @@ def test_a_reload_that_changes_a_password_keeps_the_outbox() -> None:
         await world.clock.settle()
         (after,) = world.notifier.loops
         assert after is before
+
+    play(act)
+
+
+def tenant(name: str, *addresses: str) -> AlertmanagerConfig:
+    return static(*addresses, http_client=HTTPClientConfig(headers=(HTTPHeader("X-Scope-OrgID", (name,)),)))
+
+
+def test_two_tenants_of_one_server_both_get_the_alert() -> None:
+    async def act(world: World) -> None:
+        await world.sections.sync([tenant("a", "am:1"), tenant("b", "am:1", "other:1"), tenant("b", "am:1")])
+        await world.clock.settle()
+        await world.sends_to()
+        assert sorted(world.tenants) == ["a", "b", "b"]
+        urls = ["http://am:1/api/v2/alerts", "http://am:1/api/v2/alerts#2", "http://other:1/api/v2/alerts"]
+        assert sorted(loop.url for loop in world.notifier.loops) == urls
+        assert world.sections.active == (urls[0], urls[2])
+        kept = {loop.url: loop for loop in world.notifier.loops}
+        world.tenants.clear()
+        await world.sections.sync([tenant("b", "am:1"), tenant("c", "am:1")])  # c in the place of a
+        await world.clock.settle()
+        await world.sends_to()
+        assert sorted(world.tenants) == ["b", "c"]
+        assert all(kept[loop.url] is loop for loop in world.notifier.loops)
 
     play(act)
 
