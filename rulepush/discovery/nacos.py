@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 META: Final = "__meta_nacos_"
 _AT_ONCE: Final = 8  # instance lists asked for at the same time
+_REFRESH_SECONDS: Final = 300.0  # for one refresh: each answer has its own bound, but there may be thousands of them
 _NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -139,7 +140,14 @@ def _with_context(server: Secret, context: str) -> Secret:
 class NacosDiscovery:
     """Asks at every refresh interval. The API's version is found once, and again when the server forgets it."""
 
-    def __init__(self, config: NacosSdConfig, env: Environment, transport: httpx.AsyncBaseTransport | None = None):
+    def __init__(
+        self,
+        config: NacosSdConfig,
+        env: Environment,
+        transport: httpx.AsyncBaseTransport | None = None,
+        deadline: Callable[[float], asyncio.Timeout] = asyncio.timeout,
+    ):
+        self._deadline = deadline
         self._config = config
         self._env = env
         self._transport = transport
@@ -168,12 +176,16 @@ class NacosDiscovery:
             await Poller("nacos", where, interval, refresh, self._env).run(publish)
 
     async def _refresh(self, session: NacosSession) -> Sequence[TargetGroup]:
+        seconds = max(_REFRESH_SECONDS, self._config.refresh_interval_ms / 1000)
         try:
-            dialect = self._dialect or await detect(session)
-            if self._config.role is Role.SERVER:
-                groups = [await self._server_group(session, dialect)]
-            else:
-                groups = await self._instance_groups(session, dialect)
+            async with self._deadline(seconds):
+                dialect = self._dialect or await detect(session)
+                if self._config.role is Role.SERVER:
+                    groups = [await self._server_group(session, dialect)]
+                else:
+                    groups = await self._instance_groups(session, dialect)
+        except TimeoutError:
+            raise DiscoveryError(f"Nacos has not told everything within {seconds:g}s") from None
         except CredentialsError as e:
             raise DiscoveryError(str(e)) from None
         except NacosAbsentError:

@@ -244,6 +244,31 @@ def test_a_refresh_that_failed_asks_nothing_more() -> None:
     asyncio.run(go())
 
 
+def test_a_refresh_that_takes_for_ever_is_a_failure_and_ends() -> None:
+    nacos = FakeNacos(2, services={("public", "g", "s"): []})
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/instance/list"):
+            deadlines[-1].reschedule(asyncio.get_running_loop().time())
+            await asyncio.Event().wait()
+        return nacos.handle(request)
+
+    deadlines: list[asyncio.Timeout] = []
+
+    def deadline(seconds: float) -> asyncio.Timeout:
+        assert seconds == 300
+        deadlines.append(asyncio.timeout(None))  # the test says when the time is over
+        return deadlines[-1]
+
+    async def go() -> None:
+        env = environment()
+        found = NacosDiscovery(config("role: instance"), env, httpx.MockTransport(handle), deadline)
+        async with running(found, env):
+            assert "Nacos has not told everything within 300s" in env.tally.last_errors.values()
+
+    asyncio.run(go())
+
+
 def test_the_next_server_is_asked_when_one_is_down() -> None:
     nacos = FakeNacos(2)
 
