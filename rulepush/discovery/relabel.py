@@ -159,21 +159,22 @@ def relabel(labels: Labels, configs: Sequence[RelabelConfig]) -> Labels | None:
     if not configs:
         return labels
     work = labels.as_dict()
+    changed: set[str] = set()
     for config in configs:
-        if not _apply(config, work):
+        if not _apply(config, work, changed):
             return None
     if len(work) == len(labels) and all(work.get(n) == v for n, v in labels):
         return labels
     return Labels(work)
 
 
-def _apply(config: RelabelConfig, labels: dict[str, str]) -> bool:
-    """Change `labels` by one rule; False means drop."""
+def _apply(config: RelabelConfig, labels: dict[str, str], changed: set[str]) -> bool:
+    """Change `labels` by one rule; False means drop. `changed` are the names that a rule has set so far."""
     match config.action:
         case Action.REPLACE:
             change = config.expand(config.source_value(labels))
             if change is not None:
-                _set(labels, change[0], change[1])
+                _set(labels, changed, change[0], change[1])
         case Action.KEEP:
             return config.matches(config.source_value(labels))
         case Action.DROP:
@@ -183,32 +184,38 @@ def _apply(config: RelabelConfig, labels: dict[str, str]) -> bool:
         case Action.DROP_EQUAL:
             return labels.get(config.target_label, "") != config.source_value(labels)
         case Action.HASH_MOD:
-            _set(labels, config.target_label, config.bucket(config.source_value(labels)))
+            _set(labels, changed, config.target_label, config.bucket(config.source_value(labels)))
         case Action.LOWERCASE:
-            _set(labels, config.target_label, _lower(config.source_value(labels)))
+            _set(labels, changed, config.target_label, _lower(config.source_value(labels)))
         case Action.UPPERCASE:
-            _set(labels, config.target_label, _upper(config.source_value(labels)))
+            _set(labels, changed, config.target_label, _upper(config.source_value(labels)))
         case Action.LABEL_MAP:
             for name, value in list(labels.items()):
                 new = config.renamed(name)
                 if new is not None:
-                    _set(labels, new, value)
+                    _set(labels, changed, new, value)
         case Action.LABEL_DROP:
             for name in [n for n in labels if config.matches(n)]:
-                del labels[name]
+                _set(labels, changed, name, "")
         case Action.LABEL_KEEP:
             for name in [n for n in labels if not config.matches(n)]:
-                del labels[name]
+                _set(labels, changed, name, "")
         case _:
             assert_never(config.action)
     return True
 
 
-def _set(labels: dict[str, str], name: str, value: str) -> None:
-    # A label that is set goes behind those that are not: labelmap walks them in this order, and the last one wins.
-    labels.pop(name, None)
-    if value:
-        labels[name] = value
+def _set(labels: dict[str, str], changed: set[str], name: str, value: str) -> None:
+    # As labels.Builder: what is set for the first time goes behind all others, and stays there when it is set again.
+    # labelmap walks the labels in this order, and the last one wins.
+    if not value:
+        labels.pop(name, None)
+        changed.discard(name)
+        return
+    if name not in changed:
+        labels.pop(name, None)
+        changed.add(name)
+    labels[name] = value
 
 
 def _lower(text: str) -> str:

@@ -205,6 +205,24 @@ CASES: list[tuple[dict[str, str], list[dict[str, Any]], dict[str, str] | None]] 
         [{"regex": "a.", "replacement": "b", "action": Action.LABEL_MAP}],
         {"a1": "1", "a2": "2", "b": "2"},
     ),
+    (  # checked against Prometheus 2.42
+        {"a": "x"},
+        [
+            {"target_label": "t1", "replacement": "1"},
+            {"target_label": "t2", "replacement": "2"},
+            {"target_label": "t1", "replacement": "3"},
+            {"regex": "t.", "replacement": "b", "action": Action.LABEL_MAP},
+        ],
+        {"a": "x", "t1": "3", "t2": "2", "b": "2"},
+    ),
+    (
+        {"t1": "1", "t2": "2"},
+        [
+            {"target_label": "t1", "replacement": "3"},
+            {"regex": "t.", "replacement": "b", "action": Action.LABEL_MAP},
+        ],
+        {"t1": "3", "t2": "2", "b": "3"},
+    ),
     ({"a": "1"}, [{"source_labels": ("z",), "action": Action.LOWERCASE, "target_label": "a"}], {}),
 ]
 
