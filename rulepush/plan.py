@@ -10,8 +10,9 @@ from rulepush.config.load import expand_globs
 from rulepush.config.sections import Config, Keep
 from rulepush.config.yaml_source import Refers
 from rulepush.errors import ConfigError, RuleFileError
+from rulepush.rules.group import ALERT_SERIES
 from rulepush.rules.rulefmt import read_rule_files
-from rulepush.rules.specs import RuleGroup, demanded
+from rulepush.rules.specs import RecordingSpec, RuleGroup, demanded
 from rulepush.storage.demand import Demand
 
 log = logging.getLogger("rulepush.config")
@@ -30,6 +31,12 @@ class Plan:
     def rule_count(self) -> int:
         """Rules of all groups."""
         return sum(len(group.rules) for group in self.groups)
+
+    @property
+    def written(self) -> frozenset[str]:
+        """The metrics that rules write."""
+        recorded = (r.name for group in self.groups for r in group.rules if isinstance(r, RecordingSpec))
+        return frozenset((*ALERT_SERIES, *recorded))
 
     def log_warnings(self) -> None:
         """Say them, once a start or reload."""

@@ -23,7 +23,7 @@ from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
 log = logging.getLogger("rulepush.rules")
 
 Rule = AlertingRule | RecordingRule
-_ALERT_SERIES: Final = ("ALERTS", "ALERTS_FOR_STATE")
+ALERT_SERIES: Final = ("ALERTS", "ALERTS_FOR_STATE")
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ class Group:
         error = refused(store.append_many(samples)) if samples else ""
         if ended:
             store.append_many(ended)  # refused where another rule has written the same series meanwhile
-        names = _ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
+        names = ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
         tick.shared.forget([name for name in names if name in self._read_within])
         return error
 
@@ -223,6 +223,6 @@ def _read_within(rules: list[Rule]) -> frozenset[str] | _Everything:
     """Of the metrics that these rules write, those that one of them may read: what is shared must be forgotten then."""
     if any(isinstance(rule, AlertingRule) and rule.asks_storage for rule in rules):
         return _Everything()
-    written = {rule.spec.name for rule in rules if isinstance(rule, RecordingRule)} | set(_ALERT_SERIES)
+    written = {rule.spec.name for rule in rules if isinstance(rule, RecordingRule)} | set(ALERT_SERIES)
     uses = [[m for m in use.matchers if m.name == METRIC_NAME] for rule in rules for use in rule.spec.query.selectors()]
     return frozenset(name for name in written if any(all(m.matches(name) for m in on_name) for on_name in uses))

@@ -77,6 +77,7 @@ class SeriesCache:
         self._passing: list[tuple[Series, int]] = []  # for the sink: who takes which value of the plan
         self._live: dict[Series, None] = {}  # who gets a stale marker when it goes
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
+        self._adopted = False  # whether some who are live come from before a restart
 
     def ingest(self, body: bytes, fmt: Format, ts: int) -> Ingested:
         """Take in the body of a scrape at `ts`."""
@@ -108,11 +109,18 @@ class SeriesCache:
     def end(self, ts: int) -> int:
         """Write stale markers for all series of the last good body. Returns how many there were."""
         live, self._live = self._live, {}
+        self._adopted = False
         return self._mark_stale(live, ts)
+
+    def adopt(self, series: Iterable[Labels]) -> None:
+        """These are the target's from before a restart: they end at its first scrape if that does not have them."""
+        for labels in series:
+            self._live[self._series.setdefault(labels, Series(labels))] = None
+            self._adopted = True
 
     def take_over(self, former: SeriesCache) -> None:
         """Go on where the cache of a target with the same labels stopped, under a new configuration."""
-        self._series, self._live = former._series, former._live
+        self._series, self._live, self._adopted = former._series, former._live, former._adopted
         self._seen = frozenset(former._entries)
 
     def metadata(self) -> dict[str, Metadata]:
@@ -206,7 +214,10 @@ class SeriesCache:
         placement = Placement(self._head, list(placed.items()))
         late, same = placement.append(ts, read.values)
         late += self._append_timed(timed, ts)
-        gone = [series for series in self._live if series not in live]
+        # What was adopted may have come with a timestamp of its own: such a series is not live, but here.
+        here = {series for series, _, _ in timed} if self._adopted else frozenset()
+        self._adopted = False
+        gone = [series for series in self._live if series not in live and series not in here]
         if self._sink is not None:
             self._sink(
                 [Sample(s.labels, ts, float(read.values[i])) for s, i in placed.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -148,10 +149,13 @@ class ScrapePools:
         if limit and len(targets) > limit:
             refused = f"target_limit exceeded (number of targets: {len(targets)}, limit: {limit})"
         before, pool.running = pool.running, {}
+        same = Counter(target.labels for target in targets)
         for target in targets:
             running = before.pop(target.key, None)
             if running is None:
                 running = self._make(pool, target)
+                if same[target.labels] == 1:  # of two with the same labels nobody knows who wrote what
+                    running.loop.scraper.cache.adopt(self._context.heritage.claim(target.labels))
                 self._start(running)
             running.loop.scraper.forced_error = refused
             pool.running[target.key] = running

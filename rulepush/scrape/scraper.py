@@ -13,6 +13,7 @@ from rulepush.exposition.content_type import choose_format
 from rulepush.model.sample import Sample
 from rulepush.scrape.cache import Ingested, SeriesCache
 from rulepush.scrape.fetch import Fetched, Fetcher
+from rulepush.scrape.heritage import Heritage
 from rulepush.scrape.interner import Interner
 from rulepush.scrape.plan import Counts
 from rulepush.scrape.report import Report
@@ -36,6 +37,7 @@ class ScrapeContext:
     clock: Clock
     tally: ScrapeTally = field(default_factory=ScrapeTally)
     interner: Interner = field(default_factory=Interner)
+    heritage: Heritage = field(default_factory=Heritage)
     on_scrape: OnScrape | None = None
 
 

@@ -207,6 +207,11 @@ class Head:
         key = tuple(matchers)
         return [labels for selector in self._matching(key) for labels in selector.labels(key).labels]
 
+    def unended(self) -> Iterator[Labels]:
+        """The series whose newest sample is not a stale marker."""
+        for table in self._tables.values():
+            yield from table.unended()
+
     def tables(self) -> Iterator[Table]:
         """All tables, for statistics and the journal."""
         return iter(self._tables.values())

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.model.labels import Labels
+from rulepush.model.stale import stale_mask
 from rulepush.storage.demand import Keep
 
 Int64s = npt.NDArray[np.int64]
@@ -94,6 +95,12 @@ class Table:
     def newest(self) -> Int64s:
         """int64[n]: the time of each row's newest sample (0 for a row without any), as a view."""
         return self._last[: len(self.labels)]
+
+    def unended(self) -> list[Labels]:
+        """The series whose newest sample is not a stale marker."""
+        _, values, counts = self.columns()
+        newest = values[np.arange(len(counts)), np.maximum(counts, 1) - 1]
+        return [self.labels[i] for i in np.flatnonzero((counts > 0) & ~stale_mask(newest)).tolist()]
 
     def ids(self, rows: Rows) -> Int64s:
         """The numbers of some rows' series, as a copy."""
