@@ -114,7 +114,8 @@ class App:
             lambda: self.engine, self.head, self.clock, options.query_concurrency, options.web_max_samples
         )
         self.grid = Grid(_identity(self.plan.config))
-        self.notifier = Notifier(self.clock, SqliteUndelivered(self.state.alerts), self._sending(self.plan.config))
+        undelivered, sending = SqliteUndelivered(self.state.alerts), self._sending(self.plan.config)
+        self.notifier = Notifier(self.clock, undelivered, sending, lambda: self.groups.active_alerts())
         self.sections = Sections(self.notifier, self._env, self._client)
         self.jobs = Jobs(self.head, self.grid, self._env, self._client)
         self.received = ReceivedMetadata()

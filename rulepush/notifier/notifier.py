@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rulepush.clock import Clock
 from rulepush.model.labels import Labels
 from rulepush.notifier.sendloop import Poster, SendLoop, UndeliveredStore
 from rulepush.notifier.wire import Relabel, WireAlert, relabelled, wire_alert
-from rulepush.rules.alert import Alert
+from rulepush.rules.alert import Alert, AlertState
 
 log = logging.getLogger("rulepush.notifier")
 
@@ -43,8 +43,16 @@ class _Running:
 class Notifier:
     """`send` is what the rules call. `run` owns the tasks of the send loops; `sync` may be called while it runs."""
 
-    def __init__(self, clock: Clock, store: UndeliveredStore, sending: Sending):
+    def __init__(
+        self,
+        clock: Clock,
+        store: UndeliveredStore,
+        sending: Sending,
+        active: Callable[[], Iterable[Alert]] = tuple,
+    ):
+        """`active` tells the alerts that are pending or fire now."""
         self.sending = sending
+        self._active = active
         self._clock = clock
         self._store = store
         self._group: asyncio.TaskGroup | None = None
@@ -83,14 +91,17 @@ class Notifier:
                 known.loop.use(destination.poster)
                 continue
             loop = SendLoop(destination.poster, self._clock, self._store)
+            if len(loop.outbox):
+                # Kept from a former time of this Alertmanager, or of this process. What fires again since must not be
+                # ended by it: nobody took it back while the Alertmanager was not there.
+                loop.take_back(self._firing(destination.relabel))
             self._running[url] = _Running(loop, self._group.create_task(loop.run()), destination.relabel)
 
     def send(self, alerts: Sequence[Alert], expr: str, ts: int) -> None:
         """Queue the rule's alerts for every Alertmanager; with none configured, log them."""
         wire = []
         for alert in alerts:
-            sending = self.sending
-            done = relabelled(wire_alert(alert, expr, sending.external_url, sending.external_labels), sending.relabel)
+            done = self._wire(alert, expr)
             if done is None:
                 self.dropped_by_relabel += 1
             else:
@@ -100,6 +111,16 @@ class Notifier:
                 _log_alert(one)
         for running in self._running.values():
             running.loop.offer([a for a in (relabelled(w, running.relabel) for w in wire) if a is not None])
+
+    def _wire(self, alert: Alert, expr: str) -> WireAlert | None:
+        sending = self.sending
+        return relabelled(wire_alert(alert, expr, sending.external_url, sending.external_labels), sending.relabel)
+
+    def _firing(self, relabel: Relabel | None) -> set[Labels]:
+        """What fires now, as an Alertmanager with this relabelling knows it."""
+        wire = [self._wire(alert, "") for alert in self._active() if alert.state is AlertState.FIRING]
+        known = (relabelled(one, relabel) for one in wire if one is not None)
+        return {one.labels for one in known if one is not None}
 
     async def drain(self) -> None:
         """Return when every outbox is empty. Who pauses after a failure tries again at once: there may be no later."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rulepush.clock import Clock
+from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import Answer, Outcome
 from rulepush.notifier.outbox import Outbox
 from rulepush.notifier.wire import WireAlert
@@ -91,6 +92,10 @@ class SendLoop:
         self.outbox.put(alert, self._clock.now())
         self._idle.clear()
         self._wake.set()
+
+    def take_back(self, firing: Container[Labels]) -> None:
+        """Forget the resolutions of these alerts that wait."""
+        self._settle([a for a in self.outbox.waiting() if a.resolved and a.labels in firing])
 
     def use(self, alertmanager: Poster) -> None:
         """Deliver through this from the next attempt on: same URL, perhaps new credentials."""

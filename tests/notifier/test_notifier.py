@@ -49,7 +49,9 @@ class World:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.store = FakeStore()
-        self.notifier = Notifier(self.clock, self.store, Sending("http://rulepush", Labels.of(site="hz1")))
+        self.active: list[Alert] = []
+        sending = Sending("http://rulepush", Labels.of(site="hz1"))
+        self.notifier = Notifier(self.clock, self.store, sending, lambda: self.active)
         self.a, self.b = Receiver("http://a"), Receiver("http://b")
 
     def sync(self, *receivers: Receiver, remove: bool = True) -> None:
@@ -127,6 +129,25 @@ def test_one_that_is_gone_gets_no_more_and_what_waited_for_it_is_told(caplog: py
     world = play(act)
     assert (world.a.names, world.b.names) == ([], ["A+", "B+"])
     assert "Alertmanager removed while 1 alerts waited for it: url=http://a" in caplog.text
+
+
+def test_one_that_comes_back_gets_the_resolutions_that_waited_but_for_what_fires_again() -> None:
+    async def act(world: World) -> None:
+        world.a.up = False
+        world.sync(world.a)
+        world.send(alert("Over", resolved=True), alert("Again", resolved=True), alert("Soon", resolved=True))
+        await world.clock.settle()
+        world.sync()
+        pending = Alert(Labels.of(alertname="Soon"), (), AlertState.PENDING, 3000, 1.0)
+        world.active = [alert("Again"), pending]
+        world.send(alert("Again"))
+        world.a.up = True
+        world.sync(world.a)
+        await world.clock.advance(60)
+
+    world = play(act)
+    assert world.a.names == ["Over-", "Soon-"]
+    assert not world.store.kept
 
 
 def test_as_long_as_a_discovery_may_still_name_it_nobody_is_removed() -> None:
