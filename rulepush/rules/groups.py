@@ -10,7 +10,7 @@ from rulepush.errors import StorageError
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext
-from rulepush.rules.group import Group
+from rulepush.rules.group import Group, match_rules
 from rulepush.rules.specs import RuleGroup
 from rulepush.rules.state import AlertStateStore, Change, RuleKey, SavedAlert
 
@@ -53,19 +53,20 @@ class Groups:
 
     def update(self, specs: Iterable[RuleGroup], context: RuleContext, defaults: GroupDefaults, ts: int) -> None:
         """Put these groups in force at `ts`: at start, where they take up the saved alerts, and at a reload, where
-        every rule that is still there goes on with its alerts."""
-        old = self._groups
+        every rule that is still there goes on with its alerts, also in a file with another name."""
+        wanted = sorted(specs, key=lambda s: s.key)
+        old = dict(self._groups)
+        stay = {spec.key: old.pop(spec.key) for spec in wanted if spec.key in old}
         new: dict[tuple[str, str], Group] = {}
-        for spec in sorted(specs, key=lambda s: s.key):
+        for spec in wanted:
             group = Group(spec, context, defaults.interval_ms, defaults.query_offset_ms)
-            before = old.get(spec.key)
+            before = stay.get(spec.key) or _moved(spec, old)
             if before is not None:
                 group.take_over(before)
             new[spec.key] = group
         self._groups = new
-        for key, group in old.items():
-            if key not in new:
-                group.leave(ts)
+        for group in old.values():
+            group.leave(ts)
         self._save_all()
 
     def evaluate(self, group: Group, ts: int, now: int | None = None) -> None:
@@ -148,6 +149,13 @@ class Groups:
         if not self._failing:
             log.error("alert states cannot be saved or read, alerting goes on without: err=%s", error)
         self._failing = True
+
+
+def _moved(spec: RuleGroup, gone: dict[tuple[str, str], Group]) -> Group | None:
+    """Take from `gone` the group of the same name that has the most rules of this one: its file was renamed."""
+    same = {key: len(match_rules(g.spec.rules, spec.rules)) for key, g in gone.items() if g.name == spec.name}
+    best = max(same, key=same.__getitem__, default=None)
+    return gone.pop(best) if best is not None and same[best] else None
 
 
 def _key(group: Group, rule: AlertingRule) -> RuleKey:

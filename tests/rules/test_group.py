@@ -9,6 +9,7 @@ import pytest
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import AlertState
 from rulepush.rules.context import HoldPolicy
+from rulepush.rules.groups import GroupDefaults
 from rulepush.rules.health import Health
 from rulepush.rules.specs import demanded
 from tests.rules.world import T0, M, S, World, one_rule, specs
@@ -224,6 +225,18 @@ class TestReload:
         world.step(0, 5.0)
         world.reload("groups: [{name: b, rules: []}]", 10 * S)
         assert world.query("r", 10 * S) == {}
+
+    def test_a_group_whose_file_was_renamed_goes_on(self) -> None:
+        world = World(one_rule("{alert: A, expr: m > 1, for: 30s}"))
+        world.step(0, 5.0)
+        world.step(30 * S, 5.0)
+        other = specs(one_rule("{alert: B, expr: m > 1}"), "b.yml")
+        renamed = specs(one_rule("{alert: A, expr: m > 1, for: 30s}"), "c.yml")
+        world.groups.update([*other, *renamed], world.context, GroupDefaults(30 * S), T0 + 40 * S)
+        assert world.query("ALERTS", 50 * S) != {}
+        world.step(60 * S, 5.0)
+        (a,) = (a for a in world.groups.active_alerts() if a.labels.get("alertname") == "A")
+        assert (a.state, a.fired_at) == (AlertState.FIRING, T0 + 30 * S)
 
     def test_counters_and_health_go_on(self) -> None:
         world = World(one_rule("{record: r, expr: m}"))
