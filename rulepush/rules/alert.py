@@ -124,6 +124,10 @@ class Alert:
             last_sent_at=None,
         )
 
+    def runs_out(self, ts: int) -> bool:
+        """Whether it fires and will not hold until `ts` unless it is sent before."""
+        return self.state is AlertState.FIRING and self.valid_until is not None and self.valid_until < ts
+
     def needs_sending(self, ts: int, resend_delay_ms: int) -> bool:
         """Whether it must be sent at `ts`: never sent, resolved since, or more than the resend delay ago."""
         if self.state is AlertState.PENDING:

@@ -215,7 +215,8 @@ class AlertingRule:
     def to_send(self, tick: Tick) -> list[Alert]:
         """The alerts that are due at `tick.ts`; they count as sent."""
         delay = tick.context.resend_delay_ms
-        due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay)]
+        then = tick.ts + 2 * tick.interval_ms  # beyond it only when the interval or the delay has just become longer
+        due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay) or a.runs_out(then)]
         validity = 4 * max(tick.interval_ms, delay)  # two evaluations or sendings may fail
         out = []
         for alert in due:

@@ -53,18 +53,23 @@ class RuleLoops:
         if self._owner is None:
             return  # `run` does it when it starts
         wanted = {group.spec.key: group for group in self._groups.all()}
+        former: dict[tuple[str, str], int] = {}
         for key, running in list(self._running.items()):
             group = wanted.get(key)
             if group is None or group.interval_ms != running.interval_ms:
                 running.task.cancel()
                 del self._running[key]
+                former[key] = running.interval_ms
         for key, group in wanted.items():
             if key not in self._running:
-                task = self._owner.create_task(self._loop(key, group.interval_ms), name=f"rules {group.name}")
+                # When the interval grew, once more at the former rhythm: what fires was told to hold for four of the
+                # shorter intervals, and would end at Alertmanager before it is heard of again.
+                soonest = min(group.interval_ms, former.get(key, group.interval_ms))
+                loop = self._loop(key, group.interval_ms, self._first(key, soonest))
+                task = self._owner.create_task(loop, name=f"rules {group.name}")
                 self._running[key] = _Running(group.interval_ms, task)
 
-    async def _loop(self, key: tuple[str, str], interval: int) -> None:
-        ts = self._first(key, interval)
+    async def _loop(self, key: tuple[str, str], interval: int, ts: int) -> None:
         while (group := self._groups.get(key)) is not None:
             delay = ts - self._clock.now()
             if delay > interval:  # the clock was set back
@@ -96,11 +101,12 @@ class RuleLoops:
 
     def _after(self, group: Group, ts: int, interval: int) -> int:
         """The next moment; what has passed meanwhile is skipped, but for the last."""
-        due = (self._clock.now() - ts) // interval
-        if due <= 1:
-            return ts + interval
-        self._missed(group, due - 1)
-        return ts + due * interval
+        following = self._next_tick(ts + 1, interval)
+        passed = (self._clock.now() - following) // interval
+        if passed <= 0:
+            return following
+        self._missed(group, passed)
+        return following + passed * interval
 
     @staticmethod
     def _missed(group: Group, count: int) -> None:

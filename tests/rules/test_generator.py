@@ -194,6 +194,14 @@ def test_while_firing_the_end_is_four_times_the_larger_of_interval_and_delay_ahe
     assert sent.alert.valid_until == T0 + ahead
 
 
+def test_an_alert_that_would_end_before_the_next_evaluation_is_sent_although_its_rhythm_says_no() -> None:
+    world = World(one_rule("{alert: A, expr: m > 1}"))
+    world.step(0, 5.0)
+    world.reload("groups: [{name: g, interval: 10m, rules: [{alert: A, expr: m > 1}]}]", 10 * S)
+    (sent,) = world.step(30 * S, 5.0)
+    assert sent.alert.valid_until == T0 + 30 * S + 40 * 60 * S
+
+
 def test_over_the_limit_all_alerts_are_dropped_and_the_rule_fails() -> None:
     world = World(one_rule("{alert: A, expr: m > 1}", "limit: 1,"))
     assert len(world.step(0, 5.0)) == 1

@@ -134,6 +134,19 @@ def test_a_reload_starts_and_stops_loops_and_leaves_the_others_alone() -> None:
     assert min(gaps) > 0
 
 
+def test_a_longer_interval_begins_with_an_evaluation_of_the_former_rhythm() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.clock.advance(100)
+        scene.update("groups: [{name: g, interval: 20m, rules: []}]")
+        scene.loops.sync()
+        await scene.clock.advance(3600)
+
+    gaps = [b - a for a, b in pairwise(Scene(ONE).run(story).times())]
+    assert gaps[:3] == [30_000] * 3
+    assert gaps[3] < 1_200_000
+    assert gaps[4:] == [1_200_000] * 2
+
+
 def test_a_clock_set_back_does_not_stop_the_evaluations() -> None:
     async def story(scene: Scene) -> None:
         await scene.clock.advance(61)
