@@ -125,7 +125,9 @@ class App:
         self.groups = Groups(store)
         self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self._data_is_in)
         self.continuity = Continuity(self.clock, self._interrupted)
-        self._completeness = Completeness(self.jobs, self.continuity, options.lookback_delta_ms)
+        self._completeness = Completeness(
+            self.jobs, self.continuity, options.lookback_delta_ms, self._received_within_ms
+        )
         self.telemetry = Telemetry()
         own_metrics.register(self)
         self._push = self._open_push_door()
@@ -289,6 +291,11 @@ class App:
 
     def _scrape_interval_ms(self) -> int:
         return self.plan.config.global_.scrape_interval_ms
+
+    def _received_within_ms(self) -> int | None:
+        if self.options.enable_remote_write:
+            return None
+        return 2 * self._scrape_interval_ms() if self._push is not None else 0  # pushes are kept, and read as a scrape
 
     def _interrupted(self) -> None:
         self.jobs.interrupted()

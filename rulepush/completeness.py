@@ -5,6 +5,7 @@ What was scraped last before may be lost, and what was missed is missing from ev
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from rulepush.continuity import Continuity
@@ -16,10 +17,14 @@ _FRESH_WITHIN_MS: Final = 120_000
 class Completeness:
     """What rules are told of their data. Nobody waits for ever: a discovery may not answer."""
 
-    def __init__(self, jobs: Jobs, continuity: Continuity, lookback_delta_ms: int):
+    def __init__(
+        self, jobs: Jobs, continuity: Continuity, lookback_delta_ms: int, received_within: Callable[[], int | None]
+    ):
+        """`received_within()`: the time (ms) in which what is not scraped has surely come twice; None: nobody knows."""
         self._jobs = jobs
         self._continuity = continuity
         self._lookback_delta_ms = lookback_delta_ms
+        self._received_within = received_within
 
     def fresh(self, ts: int) -> bool:
         """Whether what is there at `ts` (ms) is true: every target was scraped since.
@@ -33,9 +38,13 @@ class Completeness:
     def settled(self, ts: int) -> bool:
         """Whether what is missing at `ts` (ms) is gone: every target was scraped twice since, as `rate` needs.
 
-        Waits for the look-back delta: after that the samples from before no longer count.
+        What is written to us remotely comes when its sender tries again. Waits for the look-back delta: after that the
+        samples from before no longer count.
         """
-        return self._since(self._jobs.complete_since, ts, self._lookback_delta_ms)
+        scraped, received = self._jobs.complete_since, self._received_within()
+        if scraped is None or received is None:
+            return self._since(None, ts, self._lookback_delta_ms)
+        return self._since(max(scraped, self._continuity.since + received), ts, self._lookback_delta_ms)
 
     def _since(self, moment: int | None, ts: int, within_ms: int) -> bool:
         return (moment is not None and ts >= moment) or ts - self._continuity.since > within_ms
