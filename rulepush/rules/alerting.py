@@ -54,6 +54,7 @@ class AlertingRule:
         self.changed: dict[Labels, Alert | None] = {}
         self._alerts: dict[Labels, Alert] = {}
         self._saved_at: dict[Labels, int] = {}  # restored alerts that no evaluation has looked at yet
+        self._since_start: dict[Labels, Alert] = {}  # what they were here before they could be restored
         self._unconfirmed: set[Labels] = set()  # restored alerts, until the data is complete
         self._elements: dict[Labels, _Element] = {}  # of the last evaluation, by the labels of the series
         self._sources: dict[Labels, Labels] = {}  # alert's labels -> series' labels, of the last time it was there
@@ -231,12 +232,18 @@ class AlertingRule:
         """Go on with the alerts of the rule that this one replaces."""
         self._alerts = dict(other._alerts)
         self._saved_at, self._unconfirmed = dict(other._saved_at), set(other._unconfirmed)
+        self._since_start = dict(other._since_start)
         self._sources = dict(other._sources)
         self.changed = dict(other.changed)
 
     def resume(self, alerts: Iterable[tuple[Alert, int]]) -> None:
         """Go on with saved alerts, each with the time of the last evaluation before the restart."""
         for alert, seen_at in alerts:
+            since = self._alerts.get(alert.labels)
+            if since is not None:  # the file could not be read at the start, and alerting began without it
+                if since.state is AlertState.INACTIVE or worst([alert.state, since.state]) is not alert.state:
+                    continue
+                self._since_start[alert.labels] = since
             self._alerts[alert.labels] = alert
             self._saved_at[alert.labels] = seen_at
             if alert.state is not AlertState.INACTIVE:
@@ -261,7 +268,11 @@ class AlertingRule:
         """At the first evaluation after a restart or interruption: set the `for` clocks as the restart policy says."""
         for labels, seen_at in self._saved_at.items():
             old = self._alerts[labels]
-            new = restored(old, seen_at, tick.ts, self.timing, tick.context.restore)
+            since = self._since_start.get(labels)
+            back_at = tick.ts if since is None else since.active_at
+            new = restored(old, seen_at, back_at, self.timing, tick.context.restore)
+            if since is not None and (new is None or since.active_at < new.active_at):
+                new = since
             if new is None:
                 del self._alerts[labels]
                 self.changed[labels] = None
@@ -269,6 +280,7 @@ class AlertingRule:
             elif new is not old:
                 self._alerts[labels] = self.changed[labels] = new
         self._saved_at.clear()
+        self._since_start.clear()
 
 
 @lru_cache(maxsize=1024)

@@ -280,6 +280,38 @@ def test_what_could_not_be_read_at_start_is_not_overwritten_but_read_later(tmp_p
     assert world.alert.fired_at == T0
 
 
+@pytest.mark.parametrize(("saved", "state"), [(30 * S, AlertState.FIRING), (2 * M, AlertState.INACTIVE)])
+def test_what_is_read_late_does_not_undo_what_happened_since(tmp_path: Path, saved: int, state: AlertState) -> None:
+    text = one_rule("{alert: A, expr: m > 1, for: 1m}")
+    killed(tmp_path, text, saved, 5.0)  # pending, or firing
+    failing = FailingStore(store(tmp_path))
+    world = World(text, store=failing, start=3 * M)
+    for i in range(6):
+        world.step(3 * M + i * 30 * S, 5.0)
+    if state is AlertState.INACTIVE:
+        world.step(6 * M, 0.0)
+    before = world.alert
+    assert before.state is state
+    failing.failing = False
+    world.step(6 * M + 30 * S, 5.0 if state is AlertState.FIRING else 0.0)
+    assert (world.alert.state, world.alert.fired_at) == (state, before.fired_at)
+    assert world.alert.resolved_at == before.resolved_at
+
+
+@pytest.mark.parametrize(("start", "fires_at"), [(1 * M, 10 * M), (30 * M, 40 * M)])
+def test_a_pending_alert_that_is_read_late_keeps_the_older_of_its_clocks(
+    tmp_path: Path, start: int, fires_at: int
+) -> None:
+    killed(tmp_path, SLOW, 30 * S, 5.0)
+    failing = FailingStore(store(tmp_path))
+    world = World(SLOW, store=failing, start=start)
+    world.step(start, 5.0)
+    world.step(start + 30 * S, 5.0)
+    failing.failing = False
+    sent = [one for i in range(2, 30) for one in world.step(start + i * 30 * S, 5.0)]
+    assert sent[0].alert.fired_at == T0 + fires_at
+
+
 def test_a_corrupt_database_is_set_aside_and_alerting_starts(tmp_path: Path) -> None:
     (tmp_path / "alerts.db").write_bytes(b"not a database at all" * 500)
     world = killed(tmp_path, RULE, 30 * S, 5.0)
