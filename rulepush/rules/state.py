@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from rulepush.errors import StorageError
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.specs import Pairs, RuleId
@@ -85,6 +86,7 @@ class SqliteAlertStates:
 
     def __init__(self, database: Database):
         self._database = database
+        self._whole = -1  # how often the file had been closed when `replace` wrote it
 
     def load(self) -> list[SavedAlert]:
         """What was saved; rows that cannot be read are reported and left out. Raises StorageError."""
@@ -107,7 +109,12 @@ class SqliteAlertStates:
         return self._database.transaction()
 
     def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
-        """One transaction; without fsync (WAL), so it costs some tens of microseconds. Raises StorageError."""
+        """One transaction; without fsync (WAL), so it costs some tens of microseconds. Raises StorageError.
+
+        Also where the file may be another one since `replace`: changes alone would not be the whole then.
+        """
+        if self._whole != self._database.closed:
+            raise StorageError("the file was opened anew, everything has to be saved again")
         put = [(_dump_key(c.key), str(c.labels), _dump_alert(c.alert)) for c in changes if c.alert is not None]
         drop = [(_dump_key(c.key), str(c.labels)) for c in changes if c.alert is None]
         statements: list[tuple[str, Iterable[Sequence[object]]]] = [(_SEEN, [(_group_key(file, group), ts)])]
@@ -131,6 +138,7 @@ class SqliteAlertStates:
                 (_PUT, [(_dump_key(s.key), str(s.alert.labels), _dump_alert(s.alert)) for s in alerts]),
             ]
         )
+        self._whole = self._database.closed
 
 
 def _group_key(file: str, group: str) -> str:

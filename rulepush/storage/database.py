@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,13 +22,15 @@ log = logging.getLogger("rulepush.storage")
 class Database:
     """One SQLite file, or one in memory when `path` is None. `schema` is idempotent SQL (CREATE ... IF NOT EXISTS).
 
+    `closed` counts how often the file was closed: after it changed, the file may be another one, with nothing in it.
+
     Not thread-safe unless made with `any_thread`, and then only one thread at a time.
     """
 
     def __init__(self, path: Path | None, schema: str, *, any_thread: bool = False):
         """Never raises: a file that cannot be opened is reported, and tried again at the next use."""
         self.path = path
-        self.errors = 0
+        self.errors = self.closed = 0
         self._schema = schema
         self._any_thread = any_thread
         self._joining = False  # within `transaction`
@@ -67,6 +70,7 @@ class Database:
         Raises StorageError at the end when it cannot be committed. A write within that fails takes back those before
         it; those after it are kept.
         """
+        self._close_if_gone()
         self._joining = True
         try:
             yield
@@ -88,8 +92,10 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self.closed += 1
 
     def _open(self) -> sqlite3.Connection:
+        self._close_if_gone()
         if self._connection is not None:
             return self._connection
         try:
@@ -127,6 +133,14 @@ class Database:
             connection.close()
             raise
         return connection
+
+    def _close_if_gone(self) -> None:
+        """A file that was removed is written without an error, and nobody finds what was written."""
+        if self._connection is None or self._joining or self.path is None or os.path.exists(self.path):
+            return
+        self.errors += 1
+        log.error("state file was removed while in use, and is begun anew: path=%s", self.path)
+        self.close()
 
     def _failed(self, e: sqlite3.Error) -> StorageError:
         """Count and wrap. A file found corrupt while in use is set aside, so that the next use begins anew."""

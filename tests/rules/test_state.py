@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -318,6 +319,27 @@ def test_a_corrupt_database_is_set_aside_and_alerting_starts(tmp_path: Path) -> 
     assert world.states() == [AlertState.FIRING]
     assert (tmp_path / "alerts.db.corrupt-1").exists()
     assert len(store(tmp_path).load()) == 1
+
+
+@pytest.mark.parametrize("how", ["removed", "corrupt"])
+def test_when_the_file_is_begun_anew_while_it_is_used_everything_is_saved_again(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "alerts.db"
+    database = Database(path, SCHEMA + UNDELIVERED)
+    world = World(RULE, store=SqliteAlertStates(database))
+    world.step(0, 5.0, 0.0)
+    if how == "removed":
+        for file in tmp_path.iterdir():
+            file.unlink()
+    else:
+        for file in tmp_path.iterdir():
+            with file.open("r+b") as f:
+                f.write(bytes(range(256)) * (max(4096, file.stat().st_size) // 256))
+        SqliteUndelivered(database).remove("am", [])  # whoever uses the file first finds it corrupt
+        with contextlib.suppress(StorageError):
+            database.read("SELECT * FROM alerts")
+    world.step(30 * S, 5.0, 5.0)  # the first alert does not change
+    world.step(60 * S, 5.0, 5.0)
+    assert {s.alert.labels.get("i") for s in store(tmp_path).load()} == {"0", "1"}
 
 
 def test_a_locked_database_does_not_stop_alerting(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,18 @@ def test_a_transaction_on_a_locked_file_is_told_and_the_next_one_works(tmp_path:
     with database.transaction():
         database.write([(PUT, [(3, "c")])])
     assert other.read("SELECT a FROM t") == [(1,), (3,)]
+
+
+@pytest.mark.parametrize("how", ["directory", "file"])
+def test_a_file_that_is_removed_while_it_is_used_is_begun_anew(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "state" / "s.db"
+    database = Database(path, SCHEMA)
+    database.write([(PUT, [(1, "a")])])
+    if how == "directory":
+        shutil.rmtree(path.parent)
+    else:
+        path.unlink()
+    with database.transaction():
+        database.write([(PUT, [(2, "b")])])
+    assert (database.errors, database.closed) == (1, 1)
+    assert Database(path, SCHEMA).read("SELECT a FROM t") == [(2,)]

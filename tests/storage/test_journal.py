@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,19 @@ def test_a_file_that_is_broken_while_in_use_begins_anew_with_all_that_is_in_memo
     again = Life(path, clock).values()
     assert again["a"] == [1.0]
     assert len(again["b"]) == 30
+
+
+def test_a_file_that_is_removed_while_in_use_begins_anew_with_all_that_is_in_memory(tmp_path: Path) -> None:
+    clock = FakeClock()
+    path = tmp_path / "state" / "s.db"
+    life = Life(path, clock)
+    life.append("a", 1.0)
+    life.run(2)
+    shutil.rmtree(path.parent)
+    life.run(20, lambda: life.append("b", 1.0))
+    again = Life(path, clock).values()
+    assert again["a"] == [1.0]
+    assert len(again["b"]) >= 15
 
 
 def test_a_file_that_was_broken_before_the_start_is_set_aside(tmp_path: Path) -> None:
