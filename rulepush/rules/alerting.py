@@ -172,7 +172,11 @@ class AlertingRule:
         if tick.ts - since >= hold.duration_ms:
             return False
         source = self._sources.get(alert.labels, alert.labels)
-        return hold.target_down(source.with_({n: v for n, v in self._target.items() if n not in source}))
+        job, instance = (source.get(n) or self._target.get(n, "") for n in (JOB, INSTANCE))
+        down = tick.down.get((job, instance))
+        if down is None:
+            down = tick.down[job, instance] = hold.target_down(Labels({JOB: job, INSTANCE: instance}))
+        return down
 
     def _replace(self, tick: Tick, after: dict[Labels, Alert], reason: str = "") -> None:
         """Make `after` the state, note what changed, and log it."""

@@ -79,7 +79,8 @@ class RuleContext:
 
 @dataclass(slots=True)
 class Tick:
-    """One evaluation of a group: `ts` is its time, `query_ts` the time at which it reads and writes."""
+    """One evaluation of a group: `ts` is its time, `query_ts` the time at which it reads and writes. `down` is what was
+    found out of (job, instance): all alerts of a target go missing at once, and there may be many of both."""
 
     context: RuleContext
     ts: int
@@ -87,6 +88,7 @@ class Tick:
     interval_ms: int
     limit: int
     shared: Shared
+    down: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def run(self, query: Query, ts: int | None = None) -> list[Sample]:
         """The result as samples; a scalar is one without labels. Raises PromQLError."""

@@ -309,6 +309,21 @@ class TestHoldOnScrapeFailure:
         world.tick(60 * S)
         assert world.states() == [AlertState.INACTIVE]
 
+    def test_a_target_is_looked_up_once_for_all_its_alerts(self) -> None:
+        asked: list[Labels] = []
+
+        def target_down(labels: Labels) -> bool:
+            asked.append(labels)
+            return True
+
+        world = World(one_rule("{alert: A, expr: m > 1}"), hold=HoldPolicy(5 * M, target_down))
+        for at, value in ((0, 5.0), (30 * S, None)):
+            for i in range(10):
+                world.put(at, value, job="j", instance=str(i % 2), i=str(i))
+            world.tick(at)
+        assert [a.state for a in world.rule.alerts] == [AlertState.FIRING] * 10
+        assert len(asked) == 2
+
     def test_by_default_nothing_is_held(self) -> None:
         world = World(one_rule("{alert: A, expr: m > 1}"))
         world.step(0, 5.0)
