@@ -171,7 +171,9 @@ class AlertingRule:
         since = alert.held_since if alert.held_since is not None else tick.ts
         if tick.ts - since >= hold.duration_ms:
             return False
-        source = self._sources.get(alert.labels, alert.labels)
+        source = self._sources.get(alert.labels)
+        if source is None:  # restored: what the rule sets in the alert says nothing of its target
+            source = alert.labels.with_({name: "" for name, _ in self.spec.labels})
         job, instance = (source.get(n) or self._target.get(n, "") for n in (JOB, INSTANCE))
         down = tick.down.get((job, instance))
         if down is None:

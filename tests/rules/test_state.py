@@ -17,6 +17,7 @@ from rulepush.notifier.store import SCHEMA as UNDELIVERED
 from rulepush.notifier.store import SqliteUndelivered
 from rulepush.notifier.wire import wire_alert
 from rulepush.rules.alert import Alert, AlertState
+from rulepush.rules.context import HoldPolicy
 from rulepush.rules.state import SCHEMA, Change, SavedAlert, SqliteAlertStates
 from rulepush.storage.database import Database
 from tests.rules.world import T0, M, S, World, one_rule
@@ -108,6 +109,17 @@ def test_the_series_of_a_restored_alert_end_when_it_does(tmp_path: Path) -> None
     world = World(RULE, store=store(tmp_path), start=70 * S, head=before.head)  # as the sample journal brings it back
     world.step(90 * S, 0.0)
     assert world.query('{__name__=~"ALERTS.*"}', 90 * S) == {}
+
+
+def test_a_restored_alert_is_held_although_the_rule_sets_its_job(tmp_path: Path) -> None:
+    text = one_rule("{alert: A, expr: m > 1, labels: {job: team}}")
+    hold = HoldPolicy(5 * M, lambda labels: labels.get("job") in ("", "j") and labels.get("instance") in ("", "a"))
+    world = World(text, store=store(tmp_path), hold=hold)
+    world.put(0, 5.0, job="j", instance="a")
+    world.tick(0)
+    world = World(text, store=store(tmp_path), hold=hold, start=40 * S)
+    world.tick(60 * S)
+    assert world.states() == [AlertState.FIRING]
 
 
 def test_that_it_was_seen_in_samples_of_before_does_not_confirm_it(tmp_path: Path) -> None:
