@@ -34,6 +34,7 @@ class Database:
         self._schema = schema
         self._any_thread = any_thread
         self._joining = False  # within `transaction`
+        self._locked = ""  # why nothing can be written within this transaction
         self._connection: sqlite3.Connection | None = None
         try:
             self._open()
@@ -50,6 +51,8 @@ class Database:
     def write(self, statements: Iterable[tuple[str, Iterable[Sequence[object]]]]) -> None:
         """Run `(sql, rows)` pairs, each as executemany, in one transaction: all or nothing. Raises StorageError."""
         connection = self._open()
+        if self._locked:
+            raise StorageError(self._locked)
         try:
             for sql, rows in statements:
                 connection.executemany(sql, rows)
@@ -57,7 +60,10 @@ class Database:
                 connection.commit()
         except sqlite3.Error as e:
             self._undo()
-            raise self._failed(e) from e
+            error = self._failed(e)
+            if self._joining and getattr(e, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                self._locked = str(error)  # each attempt waits, and there may be one for each rule and Alertmanager
+            raise error from e
         except (ValueError, OverflowError) as e:  # a text that is not Unicode, a number beyond 64 bits
             self._undo()
             self.errors += 1
@@ -79,7 +85,7 @@ class Database:
         except sqlite3.Error as e:
             raise self._failed(e) from e
         finally:
-            self._joining = False
+            self._joining, self._locked = False, ""
             self._undo()  # nothing is left to undo after a commit
 
     def _undo(self) -> None:

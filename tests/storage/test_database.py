@@ -66,6 +66,19 @@ def test_a_write_that_fails_takes_back_those_before_it_in_the_transaction(tmp_pa
     assert database.read("SELECT a FROM t") == [(3,)]
 
 
+def test_within_a_transaction_a_locked_file_is_waited_for_once(tmp_path: Path) -> None:
+    database, other = Database(tmp_path / "s.db", SCHEMA), Database(tmp_path / "s.db", SCHEMA)
+    with other.transaction():
+        other.write([(PUT, [(1, "a")])])
+        with database.transaction():
+            for _ in range(10):
+                with pytest.raises(StorageError, match="locked"):
+                    database.write([(PUT, [(2, "b")])])
+        assert database.errors == 1
+    database.write([(PUT, [(3, "c")])])
+    assert other.read("SELECT a FROM t") == [(1,), (3,)]
+
+
 def test_a_transaction_on_a_locked_file_is_told_and_the_next_one_works(tmp_path: Path) -> None:
     database, other = Database(tmp_path / "s.db", SCHEMA), Database(tmp_path / "s.db", SCHEMA)
     with other.transaction():
