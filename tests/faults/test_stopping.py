@@ -58,7 +58,7 @@ def test_it_stops_in_time_and_saves_what_it_cannot_send(tmp_path: Path, number: 
         assert stop(server, number) < 10
     log = scene.log()
     assert "rulepush has stopped" in log
-    assert "they go out after the next start: alerts=1" in log
+    assert 'they go out after the next start" alerts=1' in log
     assert "Traceback" not in log
     assert good.of("Breach")[-1].resolved, "what could be sent in time was not"
     # The one that hung hears of it after the next start.
