@@ -25,7 +25,13 @@ DEFAULT_ADDRESS: Final = "127.0.0.1:9095"
 FEATURES: Final = frozenset({"promql-delayed-name-removal"})
 # Prometheus' features that change nothing here: asked for out of habit, or always on.
 _WITHOUT_EFFECT: Final = frozenset(
-    {"promql-experimental-functions", "promql-at-modifier", "promql-negative-offset", "expand-external-labels"}
+    {
+        "promql-experimental-functions",
+        "promql-duration-expr",
+        "promql-at-modifier",
+        "promql-negative-offset",
+        "expand-external-labels",
+    }
 )
 
 

@@ -147,13 +147,37 @@ class Call(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class DurationExpr(Node):
+    """A duration that is computed: `5m * 2`, `-step()`. Operands are Numbers (seconds) and DurationExprs.
+
+    `op` is an operator (a sign has no `lhs`), or one of step, range, min_of and max_of; `end` the offset after its last
+    character; `wrapped` whether it stands in parentheses.
+    """
+
+    op: str
+    lhs: Node | None
+    rhs: Node | None
+    end: int
+    wrapped: bool = False
+
+    @property
+    def type(self) -> ValueType:
+        return ValueType.SCALAR
+
+
+@dataclass(frozen=True, eq=False)
 class VectorSelector(Node):
-    """`name` is the metric name when it is written as one; the matchers hold it too."""
+    """`name` is the metric name when it is written as one; the matchers hold it too.
+
+    `offset_expr` is what `offset_ms` was computed from, as are the `_expr` of the other nodes: `durations.resolve` puts
+    in what they come to in a query of a given step.
+    """
 
     name: str
     matchers: tuple[Matcher, ...]
     offset_ms: int = 0
     at: int | At | None = None
+    offset_expr: DurationExpr | None = None
 
     @property
     def type(self) -> ValueType:
@@ -164,6 +188,7 @@ class VectorSelector(Node):
 class MatrixSelector(Node):
     selector: VectorSelector
     range_ms: int
+    range_expr: DurationExpr | None = None
 
     @property
     def type(self) -> ValueType:
@@ -177,6 +202,9 @@ class Subquery(Node):
     step_ms: int | None = None  # None: the default step of the engine
     offset_ms: int = 0
     at: int | At | None = None
+    range_expr: DurationExpr | None = None
+    step_expr: DurationExpr | None = None
+    offset_expr: DurationExpr | None = None
 
     @property
     def type(self) -> ValueType:

@@ -10,6 +10,7 @@ from rulepush.errors import ParseError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql import ast
 from rulepush.promql.ast import Card
+from rulepush.promql.duration_grammar import Amount
 from rulepush.promql.lexer import Token, error
 from rulepush.promql.strings import go_quote, printable
 from rulepush.promql.valuetype import ValueType
@@ -140,23 +141,24 @@ class Checker:
         self._loose = [node for node in self._loose if node is not arg]
         return arg
 
-    def matrix(self, node: ast.Node, opening: Token, span: int) -> ast.Node:
+    def matrix(self, node: ast.Node, opening: Token, span: Amount) -> ast.Node:
         if not isinstance(node, ast.VectorSelector):
             raise self._error(opening.pos, "ranges only allowed for vector selectors")
-        if node.offset_ms:
+        if node.offset_ms or node.offset_expr is not None:
             raise self._error(opening.pos, "no offset modifiers allowed before range")
         if node.at is not None:
             raise self._error(opening.pos, "no @ modifiers allowed before range")
-        return ast.MatrixSelector(node, span, pos=node.pos)
+        return ast.MatrixSelector(node, *span, pos=node.pos)
 
-    def subquery(self, node: ast.Node, span: int, step: int | None) -> ast.Node:
+    def subquery(self, node: ast.Node, span: Amount, step: Amount | None) -> ast.Node:
         if node.type is not _VECTOR:
             message = f"subquery is only allowed on instant vector, got {node.type.described} instead"
             raise self._error(node.pos, message)
-        return ast.Subquery(node, span, step, pos=node.pos)
+        step_ms, step_expr = step or (None, None)
+        return ast.Subquery(node, span[0], step_ms, range_expr=span[1], step_expr=step_expr, pos=node.pos)
 
     def modified(
-        self, node: ast.Node, token: Token, *, offset_ms: int | None = None, at: int | ast.At | None = None
+        self, node: ast.Node, token: Token, *, offset: Amount | None = None, at: int | ast.At | None = None
     ) -> ast.Node:
         """`node` with an offset, or with an @ time."""
         what = "offset" if at is None else "@"
@@ -164,10 +166,10 @@ class Checker:
         if not isinstance(target, ast.VectorSelector | ast.Subquery):
             raise self._error(node.pos, f"{what} modifier must be preceded by {_MODIFIABLE}")
         changed: ast.VectorSelector | ast.Subquery
-        if offset_ms is not None:
-            if target.offset_ms:
+        if offset is not None:
+            if target.offset_ms or target.offset_expr is not None:
                 raise self._error(node.pos, "offset may not be set multiple times")
-            changed = replace(target, offset_ms=offset_ms)
+            changed = replace(target, offset_ms=offset[0], offset_expr=offset[1])
         else:
             if target.at is not None:
                 raise self._error(node.pos, "@ <timestamp> may not be set multiple times")

@@ -53,7 +53,7 @@ class Engine:
 
     def instant(self, query: Query, ts: int, querier: Querier, shared: Shared | None = None) -> QueryResult:
         """The value at `ts` (ms). Raises EvaluationError."""
-        return self._run(query, np.array((ts,), np.int64), 0, querier, shared)
+        return self._run(query.resolved(0, 0), np.array((ts,), np.int64), 0, querier, shared)
 
     def range(self, query: Query, start: int, end: int, step: int, querier: Querier) -> QueryResult:
         """The values at start, start + step, ... up to end (ms). Raises EvaluationError."""
@@ -69,7 +69,8 @@ class Engine:
                 f"exceeded maximum resolution of {self.options.max_steps:,} points per timeseries."
                 " Try decreasing the query resolution (?step=XX)"
             )
-        return self._run(query, np.arange(start, end + 1, step, dtype=np.int64), step, querier, None)
+        steps = np.arange(start, end + 1, step, dtype=np.int64)
+        return self._run(query.resolved(step, end - start), steps, step, querier, None)
 
     def _run(self, query: Query, steps: Ints, interval: int, querier: Querier, shared: Shared | None) -> QueryResult:
         options, clock = self.options, self._monotonic

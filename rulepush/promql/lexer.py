@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from rulepush.errors import ParseError
+from rulepush.model.floats import parse_float
 from rulepush.promql.ast import AGGREGATORS
 from rulepush.promql.strings import unquote
 
@@ -59,6 +60,7 @@ _NEWER: Final = ("anchored", "smoothed", "fill", "fill_left", "fill_right", "sta
 KEYWORDS: Final = AGGREGATORS | WORD_OPERATORS | frozenset(_MODIFIERS + _NEWER)
 _SKIP: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_WORD: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UNSIGNED: Final = r"[0-9]+(?:_[0-9]+)*"
 _NUMBER: Final = re.compile(
     r"0[xX]_?[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*|"
@@ -93,7 +95,7 @@ def tokenize(text: str) -> list[Token]:
         pos = skipped.end() if skipped else pos
         if pos >= len(text):
             break
-        token = _next(text, pos)
+        token = _next(text, pos, "[" in opened)
         if token.kind is Kind.PUNCTUATION:
             _balance(text, token, opened)
         tokens.append(token)
@@ -110,15 +112,15 @@ def tokenize(text: str) -> list[Token]:
     return tokens
 
 
-def _next(text: str, pos: int) -> Token:
+def _next(text: str, pos: int, in_brackets: bool) -> Token:
     char = text[pos]
-    if char in "(){}[],@" or (char == ":" and not _NAME.match(text, pos + 1)):
+    if char in "(){}[],@" or (char == ":" and (in_brackets or not _NAME.match(text, pos + 1))):
         return Token(Kind.PUNCTUATION, char, pos)
     if char in "\"'`":
         return Token(Kind.STRING, _string(text, pos), pos)
     if char.isascii() and (char.isdigit() or (char == "." and text[pos + 1 : pos + 2].isdigit())):
         return _number(text, pos)
-    name = _NAME.match(text, pos)
+    name = (_WORD if in_brackets else _NAME).match(text, pos)  # `[step():step()]` has no metric in it
     if name:
         word = name.group()
         if ":" in word:
@@ -182,3 +184,16 @@ def string_value(text: str, token: Token) -> str:
         return unquote(token.text)
     except ValueError as e:
         raise error(text, token.pos, f"error unquoting string {token.text!r}: {e}") from None
+
+
+def number_value(text: str, token: Token) -> float:
+    """Go's ParseInt with base 0 (0x, 0, underscores), else ParseFloat. Raises ParseError."""
+    digits = token.text.replace("_", "").lower()
+    try:
+        if digits.startswith("0x"):
+            return float(int(digits, 16))
+        if len(digits) > 1 and digits[0] == "0" and digits.isdigit() and not set(digits) & {"8", "9"}:
+            return float(int(digits, 8))
+        return parse_float(digits)
+    except ValueError:
+        raise error(text, token.pos, f"error parsing number: {token.text}") from None

@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from rulepush.errors import RegexError
-from rulepush.model.durations import parse_duration
-from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import ast
 from rulepush.promql.check import Checker
-from rulepush.promql.cursor import Cursor
-from rulepush.promql.lexer import KEYWORDS, Kind, Token, error, string_value
+from rulepush.promql.duration_grammar import MAX_DEPTH, MAX_MS, TOO_DEEP, DurationGrammar
+from rulepush.promql.lexer import KEYWORDS, Kind, Token, error, number_value, string_value
 from rulepush.promql.strings import printable
 
 if TYPE_CHECKING:
@@ -38,11 +36,7 @@ _UNARY: Final = 5
 _RESERVED: Final = frozenset(
     ("and", "or", "unless", "atan2", "on", "ignoring", "group_left", "group_right", "bool"),
 )
-_MAX_DEPTH: Final = 200  # of nested expressions and of operators in a row: both become recursion
-_TOO_DEEP: Final = f"the expression is nested deeper than {_MAX_DEPTH} levels"
-_MAX_MS: Final = (1 << 63) - 1
 _NO_EXTENDED: Final = "the modifier %s (extended range selectors) is not supported"
-_NO_EXPRESSIONS: Final = "duration expressions are not supported"
 
 
 def parse(text: str, functions: Mapping[str, Function]) -> ast.Node:
@@ -50,14 +44,13 @@ def parse(text: str, functions: Mapping[str, Function]) -> ast.Node:
     try:
         return _Parser(text, functions).whole()
     except RecursionError:
-        raise error(text, 0, _TOO_DEEP) from None
+        raise error(text, 0, TOO_DEEP) from None
 
 
-class _Parser(Cursor):
+class _Parser(DurationGrammar):
     def __init__(self, text: str, functions: Mapping[str, Function]):
         super().__init__(text)
         self._functions = functions
-        self._depth = 0
         self._check = Checker(text, functions)
 
     # Expressions.
@@ -71,9 +64,7 @@ class _Parser(Cursor):
         return self._check.finish(node)
 
     def _expression(self, lowest: int) -> ast.Node:
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise self.error(self.token.pos, _TOO_DEEP)
+        self._deeper()
         chain = 0
         node = self._unary()
         while True:
@@ -85,8 +76,8 @@ class _Parser(Cursor):
             self.advance()
             node = self._binary(op, token, node, precedence)
             chain += 1
-            if self._depth + chain > _MAX_DEPTH:
-                raise self.error(token.pos, _TOO_DEEP)
+            if self._depth + chain > MAX_DEPTH:
+                raise self.error(token.pos, TOO_DEEP)
         self._depth -= 1
         return node
 
@@ -146,7 +137,7 @@ class _Parser(Cursor):
                 self.advance()
                 return ast.Number(number_value(self.text, token), pos=token.pos)
             case Kind.DURATION:
-                return ast.Number(self._duration() / 1000, True, pos=token.pos)
+                return self._literal()
             case Kind.STRING:
                 self.advance()
                 return ast.Str(string_value(self.text, token), pos=token.pos)
@@ -293,7 +284,7 @@ class _Parser(Cursor):
                 node = self._check.modified(node, token, at=self._time())
             elif token.word == "offset" and token.kind is Kind.IDENTIFIER:
                 self.advance()
-                node = self._check.modified(node, token, offset_ms=self._signed_duration())
+                node = self._check.modified(node, token, offset=self._offset_duration())
             elif token.word in ("anchored", "smoothed"):
                 raise self.error(token.pos, _NO_EXTENDED % token.word)
             else:
@@ -301,50 +292,13 @@ class _Parser(Cursor):
 
     def _bracket(self, node: ast.Node) -> ast.Node:
         opening = self.advance()
-        span = self._bracket_duration(":")
+        span = self._positive_duration()
         if self.accept(":"):
-            step = None if self.at("]") else self._bracket_duration("]")
+            step = None if self.at("]") else self._positive_duration()
             self.expect("]", "subquery selector")
-            if span <= 0 or (step is not None and step <= 0):
-                raise self.error(opening.pos + 1, "duration must be greater than 0")
             return self._check.subquery(node, span, step)
         self.expect("]", "range selector")
-        if span <= 0:
-            raise self.error(opening.pos + 1, "duration must be greater than 0")
         return self._check.matrix(node, opening, span)
-
-    def _bracket_duration(self, closer: str) -> int:
-        if self.token.kind not in (Kind.NUMBER, Kind.DURATION):
-            if self.at("-") or self.at("+") or self.at("(") or self.word() in ("step", "range", "min", "max"):
-                raise self.error(self.token.pos, _NO_EXPRESSIONS)
-            raise self.unexpected("subquery or range selector", "number, duration, step(), or range()")
-        span = self._duration()
-        if self.peek(0).kind is Kind.OPERATOR:
-            raise self.error(self.token.pos, _NO_EXPRESSIONS)
-        return span
-
-    def _signed_duration(self) -> int:
-        sign = 1
-        if self.at("-") or self.at("+"):
-            sign = -1 if self.advance().text == "-" else 1
-        if self.token.kind not in (Kind.NUMBER, Kind.DURATION):
-            if self.at("(") or self.word() in ("step", "range", "min", "max", "min_of", "max_of"):
-                raise self.error(self.token.pos, _NO_EXPRESSIONS)
-            raise self.unexpected("offset", "number, duration, step(), or range()")
-        return sign * self._duration()
-
-    def _duration(self) -> int:
-        """Milliseconds of a DURATION token, or of a NUMBER, which counts seconds."""
-        token = self.advance()
-        if token.kind is Kind.NUMBER:
-            seconds = number_value(self.text, token)
-            if not abs(seconds) < _MAX_MS / 1e6 / 1000:
-                raise self.error(token.pos, "duration out of range")
-            return round(seconds * 1000)
-        try:
-            return parse_duration(token.text)
-        except ValueError as e:
-            raise self.error(token.pos, str(e)) from None
 
     def _time(self) -> int | ast.At:
         if self.word() in ("start", "end") and self.at("(", 1):
@@ -358,22 +312,9 @@ class _Parser(Cursor):
         token = self.token
         if token.kind not in (Kind.NUMBER, Kind.DURATION):
             raise self.unexpected("@", "timestamp")
-        seconds = sign * (self._duration() / 1000 if token.kind is Kind.DURATION else number_value(self.text, token))
-        if token.kind is Kind.NUMBER:
-            self.advance()
-        if math.isnan(seconds) or abs(seconds) >= _MAX_MS / 1000:
+        self.advance()
+        is_duration = token.kind is Kind.DURATION
+        seconds = sign * (self._duration_ms(token) / 1000 if is_duration else number_value(self.text, token))
+        if math.isnan(seconds) or abs(seconds) >= MAX_MS / 1000:
             raise self.error(token.pos, f"timestamp out of bounds for @ modifier: {seconds:f}")
         return round(seconds * 1000)
-
-
-def number_value(text: str, token: Token) -> float:
-    """Go's ParseInt with base 0 (0x, 0, underscores), else ParseFloat. Raises ParseError."""
-    digits = token.text.replace("_", "").lower()
-    try:
-        if digits.startswith("0x"):
-            return float(int(digits, 16))
-        if len(digits) > 1 and digits[0] == "0" and digits.isdigit() and not set(digits) & {"8", "9"}:
-            return float(int(digits, 8))
-        return parse_float(digits)
-    except ValueError:
-        raise error(text, token.pos, f"error parsing number: {token.text}") from None

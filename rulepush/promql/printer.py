@@ -94,7 +94,7 @@ def _(node: ast.VectorSelector) -> str:
 
 @print_expr.register
 def _(node: ast.MatrixSelector) -> str:
-    return f"{_selector(node.selector)}[{format_duration(node.range_ms)}]{_modifiers(node.selector)}"
+    return f"{_selector(node.selector)}[{_duration(node.range_ms, node.range_expr)}]{_modifiers(node.selector)}"
 
 
 @print_expr.register
@@ -104,8 +104,8 @@ def _(node: ast.Subquery) -> str:
 
 def subquery_suffix(node: ast.Subquery) -> str:
     """What follows the expression: `[1h:5m] offset 1d`."""
-    step = "" if node.step_ms is None else format_duration(node.step_ms)
-    return f"[{format_duration(node.range_ms)}:{step}]{_modifiers(node)}"
+    step = "" if node.step_ms is None else _duration(node.step_ms, node.step_expr)
+    return f"[{_duration(node.range_ms, node.range_expr)}:{step}]{_modifiers(node)}"
 
 
 def _selector(node: ast.VectorSelector) -> str:
@@ -126,9 +126,39 @@ def _modifiers(node: ast.VectorSelector | ast.Subquery) -> str:
         text += f" @ {node.at.value}"
     elif node.at is not None:
         text += f" @ {node.at / 1000:.3f}"
-    if node.offset_ms:
+    if node.offset_expr is not None:
+        text += f" offset {_after_offset(node.offset_expr)}"
+    elif node.offset_ms:
         text += f" offset {format_duration(node.offset_ms)}"
     return text
+
+
+def _duration(ms: int, expr: ast.DurationExpr | None) -> str:
+    return format_duration(ms) if expr is None else expr.text
+
+
+@print_expr.register
+def _(node: ast.DurationExpr) -> str:
+    lhs, rhs = node.lhs.text if node.lhs is not None else "", node.rhs.text if node.rhs is not None else ""
+    if node.op in ("step", "range"):
+        text = f"{node.op}()"
+    elif node.op in ("min_of", "max_of"):
+        text = f"{node.op}({lhs}, {rhs})"
+    elif node.lhs is None:
+        text = node.op + rhs
+    else:
+        if node.op == "^" and lhs.startswith("-"):  # Prometheus prints (-2) ^ 2 without the parentheses: another number
+            lhs = f"({lhs})"
+        text = f"{lhs} {node.op} {rhs}"
+    return f"({text})" if node.wrapped else text
+
+
+def _after_offset(node: ast.DurationExpr) -> str:
+    """With parentheses where the expression would end too early without."""
+    inner = node.rhs if node.lhs is None and node.op == "-" else node
+    assert isinstance(inner, ast.DurationExpr)
+    ends = inner.wrapped or inner.op in ("step", "range", "min_of", "max_of")
+    return node.text if ends or node.wrapped else f"({node.text})"
 
 
 def labels_text(labels: Labels) -> str:

@@ -11,6 +11,7 @@ from rulepush.errors import ParseError
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import ast
+from rulepush.promql.durations import depends_on_query, resolve
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.parse import parse
 from rulepush.promql.valuetype import ValueType
@@ -53,8 +54,18 @@ class Query:
         return self.root.type
 
     def selectors(self, lookback_delta_ms: int = DEFAULT_LOOKBACK_MS) -> tuple[SelectorUse, ...]:
-        """Everything it reads, in source order."""
+        """Everything it reads, in source order; as an instant query, unless it was `resolved` for a range."""
         return tuple(_uses(self.root, 0, None, None, lookback_delta_ms))
+
+    def resolved(self, step_ms: int, range_ms: int) -> Query:
+        """The query with the durations that it has at that step, over that range; both are 0 in an instant query, which
+        a rule is. The same object when none depends on them. Raises EvaluationError for one that is not positive."""
+        return Query(self.text, resolve(self.root, step_ms, range_ms)) if self.depends_on_query else self
+
+    @cached_property
+    def depends_on_query(self) -> bool:
+        """Whether some duration is computed from step() or range()."""
+        return depends_on_query(self.root)
 
     @cached_property
     def canonical(self) -> str:
@@ -76,7 +87,7 @@ def parse_expr(text: str) -> Query:
 def parse_selector(text: str) -> tuple[Matcher, ...]:
     """The matchers of a series selector, as `match[]` takes it. Raises ParseError."""
     root = parse_expr(text).root
-    if not isinstance(root, ast.VectorSelector) or root.offset_ms or root.at is not None:
+    if not isinstance(root, ast.VectorSelector) or root.text != ast.VectorSelector(root.name, root.matchers).text:
         raise ParseError(f"expected a series selector, got {text!r}")
     return root.matchers
 

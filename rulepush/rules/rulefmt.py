@@ -9,7 +9,7 @@ import yaml
 
 from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, compose, is_null, kind, line_of
 from rulepush.config.yaml_source import first_document
-from rulepush.errors import ParseError, Problem, RuleFileError, TemplateError
+from rulepush.errors import EvaluationError, ParseError, Problem, RuleFileError, TemplateError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql import Query, ValueType, parse_expr
 from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec
@@ -201,7 +201,12 @@ def _query(place: _Place) -> Query | None:
         # Prometheus accepts it, and then fails at every evaluation.
         place.problem(f"rule result is not a vector or scalar but a {query.value_type.described}", "expr")
         return None
-    return query
+    try:
+        # A rule is an instant query, in which step() and range() are 0. Prometheus loads it, and then fails every time.
+        return query.resolved(0, 0)
+    except EvaluationError as e:
+        place.problem(f"could not evaluate expression: {e}; in a rule, the durations step() and range() are 0s", "expr")
+        return None
 
 
 def _check_recording(place: _Place, name: str, foreign: dict[str, object]) -> None:

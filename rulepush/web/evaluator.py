@@ -62,7 +62,7 @@ class QueryEvaluator:
         def evaluate(engine: Engine, data: Snapshot) -> T:
             return finish(engine.instant(query, ts, data))
 
-        return await self._run(query, ts, evaluate, timeout_ms)
+        return await self._run(query.resolved(0, 0), ts, evaluate, timeout_ms)
 
     async def range(
         self, query: Query, start: int, end: int, step: int, finish: Callable[[QueryResult], T], timeout_ms: int = 0
@@ -72,7 +72,7 @@ class QueryEvaluator:
         def evaluate(engine: Engine, data: Snapshot) -> T:
             return finish(engine.range(query, start, end, step, data))
 
-        return await self._run(query, start, evaluate, timeout_ms)
+        return await self._run(query.resolved(step, end - start), start, evaluate, timeout_ms)
 
     async def elsewhere(self, work: Callable[[], T]) -> T:
         """The result of work that takes long, and touches nothing that may change meanwhile."""

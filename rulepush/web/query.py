@@ -58,7 +58,7 @@ class QueryApi:
         params = await Params.of(request)
         ts = params.optional_time("time", self._clock.now())
         limit, timeout = params.limit(), params.duration("timeout", 0)
-        query = await self._parsed(params)
+        query = resolved(await self._parsed(params), 0, 0)
         answer = self._evaluator.instant(query, ts, self._finish(query, limit), timeout)
         return (await _evaluated(answer)).response()
 
@@ -79,7 +79,7 @@ class QueryApi:
                 "Try decreasing the query resolution (?step=XX)",
             )
         limit, timeout = params.limit(), params.duration("timeout", 0)
-        query = await self._parsed(params)
+        query = resolved(await self._parsed(params), step, end - start)
         if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
             raise ApiError(
                 ErrorType.BAD_DATA,
@@ -179,6 +179,15 @@ def parsed(text: str) -> Query:
     try:
         return parse_expr(text)
     except ParseError as e:
+        raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
+
+
+def resolved(query: Query, step: int, span: int) -> Query:
+    """The query with its durations, which may depend on the step and the range (ms) that are asked for. Raises
+    ApiError."""
+    try:
+        return query.resolved(step, span)
+    except EvaluationError as e:
         raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
 
 

@@ -135,8 +135,6 @@ def test_precedence(text: str, shape: str) -> None:
         ("foo ! bar", "1:5: parse error: unexpected character after '!': ' '"),
         ("foo[5m] anchored", "1:9: parse error: the modifier anchored (extended range selectors) is not supported"),
         ("foo smoothed", "1:5: parse error: the modifier smoothed (extended range selectors) is not supported"),
-        ("foo[5m+1m]", "1:7: parse error: duration expressions are not supported"),
-        ("foo offset (5m)", "1:12: parse error: duration expressions are not supported"),
         ("foo[0]", "1:5: parse error: duration must be greater than 0"),
     ],
 )  # fmt: skip

@@ -140,6 +140,11 @@ def test_all_problems_at_once_in_the_words_of_prometheus() -> None:
             '1: group "a", rule 1, "r": could not parse expression: 1:1: parse error: '
             'unknown function with name "nofunction"',
         ),
+        (
+            "groups: [{name: a, rules: [{record: r, expr: 'rate(up[step()])'}]}]",
+            '1: group "a", rule 1, "r": could not evaluate expression: 8:14: duration must be greater than 0; '
+            "in a rule, the durations step() and range() are 0s",
+        ),
     ],
 )
 def test_what_is_refused(text: str, expected: str) -> None:

@@ -78,6 +78,14 @@ def test_a_range_query() -> None:
     }
 
 
+def test_durations_depend_on_the_step_and_the_range_that_are_asked_for() -> None:
+    params = {"query": "count(x offset (step() * 2))", "start": "1700000000", "end": "1700000030", "step": "15s"}
+    assert [ts for ts, _ in get("/query_range", params).json()["data"]["result"][0]["values"]] == [1_700_000_030]
+    params["query"] = "sum(x offset (range() / 2))"
+    found = get("/query_range", params).json()["data"]["result"][0]["values"]
+    assert found == [[1_700_000_015, "0"], [1_700_000_030, "1.0000001"]]
+
+
 @pytest.mark.parametrize(
     ("path", "params", "status", "kind", "text"),
     [
@@ -88,6 +96,7 @@ def test_a_range_query() -> None:
         ("/query_range", {"query": "x", "start": "1", "end": "2", "step": "0"}, 400, "bad_data", "zero or negative"),
         ("/query_range", {"query": "x", "start": "1", "end": "99999", "step": "1"}, 400, "bad_data", "11,000 points"),
         ("/query_range", {"query": "x[1m]", "start": "1", "end": "2", "step": "1"}, 400, "bad_data", "range vector"),
+        ("/query", {"query": "x[step()]"}, 400, "bad_data", 'invalid parameter "query": 2:8: duration must be greater'),
         ("/series", {}, 400, "bad_data", "no match[] parameter provided"),
         ("/labels", {"match[]": "{"}, 400, "bad_data", 'invalid parameter "match[]"'),
         ("/labels", {"limit": "-1"}, 400, "bad_data", "limit must be non-negative"),

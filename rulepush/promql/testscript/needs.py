@@ -16,15 +16,12 @@ from rulepush.promql.testscript.series import Gap
 
 NATIVE: Final = "native histograms"
 EXTENDED: Final = "extended range selectors (anchored, smoothed)"
-DURATIONS: Final = "duration expressions"
 START_TIMES: Final = "start timestamps (@st)"
 TYPE_AND_UNIT: Final = "the feature flag type-and-unit-labels"
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
 _EXTENDED: Final = re.compile(r"\b(anchored|smoothed)\b")
-_BRACKETS: Final = re.compile(r"\[[^\]]*(?:[-+*/%^(]|step|range|_of)[^\]]*\]")
 _TRIM: Final = re.compile(r"</|>/")  # the operators that trim native histograms
-_OFFSET: Final = re.compile(r"\boffset\s*[-+]?\s*(?:\(|step\b|range\b|min_of\b|max_of\b)")
 _READS_START_TIMES: Final = frozenset(("rate", "increase", "irate", "resets"))
 _HISTOGRAM_SUFFIXES: Final = ("_bucket", "_count", "_sum")
 _METADATA: Final = ("__type__", "__unit__")
@@ -36,8 +33,6 @@ def syntax_needed(expr: str) -> str | None:
     text = _STRINGS.sub('""', expr)
     if _EXTENDED.search(text):
         return EXTENDED
-    if _BRACKETS.search(text) or _OFFSET.search(text):
-        return DURATIONS
     if _TRIM.search(text):
         return NATIVE
     if "start_timestamp(" in text:

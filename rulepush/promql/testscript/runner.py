@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from rulepush.errors import ParseError, PromQLError
+from rulepush.errors import EvaluationError, ParseError, PromQLError
 from rulepush.model.sample import Sample
 from rulepush.promql import ast
+from rulepush.promql.durations import depends_on_query
 from rulepush.promql.engine import Engine
 from rulepush.promql.evaluation import EngineOptions
 from rulepush.promql.query import Query, parse_expr
@@ -118,7 +119,9 @@ class _Bench:
                 raise _Skip(needed) from None
             _check_failure(case, e)
             return
-        missing = self._missing
+        grid, missing = case.grid, self._missing
+        with suppress(EvaluationError):  # which the evaluation itself will raise
+            query = query.resolved(grid.step, grid.end - grid.start)
         needed = missing.needed_by(case, query.root)
         if needed is not None:
             raise _Skip(needed)
@@ -203,7 +206,7 @@ def _without_metadata(case: Eval) -> Eval:
 
 def _depends_on_range(root: ast.Node) -> bool:
     """Whether it asks for the bounds of the query, which differ when it is asked as a range."""
-    if isinstance(root, ast.Call) and root.name in ("start", "end", "step", "range"):
+    if depends_on_query(root) or (isinstance(root, ast.Call) and root.name in ("start", "end", "step", "range")):
         return True
     return any(_depends_on_range(child) for child in ast.children(root))
 
