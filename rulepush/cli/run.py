@@ -28,6 +28,7 @@ _WITHOUT_EFFECT: Final = frozenset(
     {
         "promql-experimental-functions",
         "promql-duration-expr",
+        "promql-extended-range-selectors",
         "promql-at-modifier",
         "promql-negative-offset",
         "expand-external-labels",

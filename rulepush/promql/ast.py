@@ -27,6 +27,13 @@ class At(Enum):
     END = "end()"
 
 
+class Extended(Enum):
+    """The modifiers that look beyond the range."""
+
+    ANCHORED = "anchored"
+    SMOOTHED = "smoothed"
+
+
 class Card(Enum):
     """How many rows of each side may match; the value is Prometheus' name."""
 
@@ -178,6 +185,7 @@ class VectorSelector(Node):
     offset_ms: int = 0
     at: int | At | None = None
     offset_expr: DurationExpr | None = None
+    extended: Extended | None = None
 
     @property
     def type(self) -> ValueType:

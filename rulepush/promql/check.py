@@ -179,6 +179,18 @@ class Checker:
             return replace(node, selector=changed)
         return changed
 
+    def extended(self, node: ast.Node, extended: ast.Extended) -> ast.Node:
+        """`node` anchored or smoothed."""
+        if isinstance(node, ast.Subquery):
+            raise self._error(node.pos, f"{extended.value} modifier is not supported for subqueries")
+        target = node.selector if isinstance(node, ast.MatrixSelector) else node
+        if not isinstance(target, ast.VectorSelector):
+            raise self._error(node.pos, f"{extended.value} modifier not implemented")
+        if target.extended not in (None, extended):
+            raise self._error(node.pos, "anchored and smoothed modifiers cannot be used together")
+        changed = replace(target, extended=extended)
+        return replace(node, selector=changed) if isinstance(node, ast.MatrixSelector) else changed
+
     def selector(self, node: ast.Node) -> ast.Node:
         """A complete selector: it must not name its metric twice, and (unless info() takes it) not select all."""
         target = node.selector if isinstance(node, ast.MatrixSelector) else node

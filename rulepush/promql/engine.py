@@ -17,6 +17,7 @@ from rulepush.promql.annotations import Notes
 from rulepush.promql.binary import scalar_binary, vector_binary, vector_scalar
 from rulepush.promql.distinct import apply_drops, distinct_matrix, merge_duplicates, reject_duplicates
 from rulepush.promql.evaluation import EngineOptions, Evaluation, Limits, Shared
+from rulepush.promql.extended import kernel_of
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
 from rulepush.promql.info import enrich
@@ -73,6 +74,8 @@ class Engine:
         return self._run(query.resolved(step, end - start), steps, step, querier, None)
 
     def _run(self, query: Query, steps: Ints, interval: int, querier: Querier, shared: Shared | None) -> QueryResult:
+        if query.misuse is not None:
+            raise EvaluationError(query.misuse)
         options, clock = self.options, self._monotonic
         deadline = clock() + options.timeout_ms / 1000 if clock is not None else math.inf
         notes = Notes()
@@ -278,7 +281,10 @@ def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Va
 def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vector:
     """The kernel, once for each step."""
     scalars = [_scalar(arg, ev) for i, arg in enumerate(node.args) if i != function.range_arg]
-    columns, windows = _windows(ast.unwrap(node.args[function.range_arg]), ev)
+    ranged = ast.unwrap(node.args[function.range_arg])
+    columns, windows = _windows(ranged, ev)
+    kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
+    assert kernel is not None  # Query.misuse has told
     n, steps = len(columns.index), len(ev.steps)
     ev.limits.take(n * steps)
     values, present = np.empty((steps, n)), np.empty((steps, n), np.bool_)
@@ -287,7 +293,7 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
         if window.times.shape[1] == 0:
             present[i] = False
             continue
-        values[i], present[i] = function.kernel(window, *arguments)
+        values[i], present[i] = kernel(window, *arguments)
         if function.note is not None:
             function.note(window, present[i], arguments, ev.notes, node, node.args)
         if steps > 1:

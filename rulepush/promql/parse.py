@@ -36,7 +36,6 @@ _UNARY: Final = 5
 _RESERVED: Final = frozenset(
     ("and", "or", "unless", "atan2", "on", "ignoring", "group_left", "group_right", "bool"),
 )
-_NO_EXTENDED: Final = "the modifier %s (extended range selectors) is not supported"
 
 
 def parse(text: str, functions: Mapping[str, Function]) -> ast.Node:
@@ -274,7 +273,7 @@ class _Parser(DurationGrammar):
         return name
 
     def _postfix(self, node: ast.Node) -> ast.Node:
-        """Ranges, subqueries, offset and @, as many as follow."""
+        """Ranges, subqueries, offset, @, anchored and smoothed, as many as follow."""
         while True:
             token = self.token
             if self.at("["):
@@ -286,7 +285,8 @@ class _Parser(DurationGrammar):
                 self.advance()
                 node = self._check.modified(node, token, offset=self._offset_duration())
             elif token.word in ("anchored", "smoothed"):
-                raise self.error(token.pos, _NO_EXTENDED % token.word)
+                self.advance()
+                node = self._check.extended(node, ast.Extended(token.word))
             else:
                 return self._check.selector(node)
 

@@ -122,6 +122,8 @@ def _selector(node: ast.VectorSelector) -> str:
 
 def _modifiers(node: ast.VectorSelector | ast.Subquery) -> str:
     text = ""
+    if isinstance(node, ast.VectorSelector) and node.extended is not None:
+        text += f" {node.extended.value}"
     if isinstance(node.at, ast.At):
         text += f" @ {node.at.value}"
     elif node.at is not None:

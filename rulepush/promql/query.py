@@ -12,6 +12,7 @@ from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import ast
 from rulepush.promql.durations import depends_on_query, resolve
+from rulepush.promql.extended import misuse, reach
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.parse import parse
 from rulepush.promql.valuetype import ValueType
@@ -63,6 +64,11 @@ class Query:
         return Query(self.text, resolve(self.root, step_ms, range_ms)) if self.depends_on_query else self
 
     @cached_property
+    def misuse(self) -> str | None:
+        """Why it cannot be evaluated although it parses: a function that does not take `anchored` or `smoothed`."""
+        return misuse(self.root, FUNCTIONS)
+
+    @cached_property
     def depends_on_query(self) -> bool:
         """Whether some duration is computed from step() or range()."""
         return depends_on_query(self.root)
@@ -96,9 +102,11 @@ def _uses(node: ast.Node, back: int, since: int | None, function: str | None, de
     """`back`: what the surrounding subqueries add; `since`: the @ of the innermost of them that has one."""
     match node:
         case ast.VectorSelector():
-            yield _use(node, node.at, back, since, function, delta, node.offset_ms, False)
+            ahead = delta if node.extended is ast.Extended.SMOOTHED else 0
+            yield _use(node, node.at, back, since, function, delta, node.offset_ms, False, ahead)
         case ast.MatrixSelector(selector, span):
-            yield _use(selector, selector.at, back, since, function, span, selector.offset_ms, True)
+            before, ahead = reach(selector, delta)
+            yield _use(selector, selector.at, back, since, function, span + before, selector.offset_ms, True, ahead)
         case ast.Subquery(expr, span, _, offset, at):
             if isinstance(at, int):
                 back, since = 0, at
@@ -126,10 +134,14 @@ def _use(
     span: int,
     offset: int,
     ranged: bool,
+    ahead: int,
 ) -> SelectorUse:
     if isinstance(at, int):
         back, since = 0, at
-    return SelectorUse(selector.matchers, max(0, back + span + offset), ranged, function, since)
+    lookback = back + span + offset
+    if ahead and since is not None:  # what is kept around a fixed time reaches as far to both sides
+        lookback = max(lookback, ahead - offset)
+    return SelectorUse(selector.matchers, max(0, lookback), ranged, function, since)
 
 
 def _info_matchers(args: tuple[ast.Node, ...]) -> tuple[Matcher, ...]:

@@ -9,6 +9,8 @@ import numpy as np
 from rulepush.model.stale import stale_mask
 from rulepush.promql import ast
 from rulepush.promql.evaluation import Evaluation
+from rulepush.promql.extended import reach
+from rulepush.promql.smoothing import extended_matrix, smoothed_at
 from rulepush.promql.values import Bools, Floats, Ints, Matrix, Vector, empty_vector
 from rulepush.promql.windows import Columns, Window, row_bounds
 from rulepush.storage.selection import Selection
@@ -25,6 +27,8 @@ def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = F
         times = (ev.steps - node.offset_ms).tolist()
     if not times:
         return empty_vector(0)
+    if node.extended is ast.Extended.SMOOTHED and not timestamps:
+        return _select_smoothed(node, times, ev)
     selection = ev.querier.select(node.matchers, times[0] - delta + 1, times[-1])
     n, steps = len(selection.index), len(ev.steps)
     ev.limits.take(n * steps)
@@ -41,6 +45,19 @@ def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = F
         at, value, here[i] = newest(selection, when, delta)
         out[i] = at / 1000 if timestamps else value
     return Vector(selection.index, out.T, here.T)
+
+
+def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation) -> Vector:
+    """The value of each series at exactly these times (all steps have the same one under @)."""
+    delta, steps = ev.options.lookback_delta_ms, len(ev.steps)
+    start, end = times[0] - delta, times[-1] + delta
+    columns = Columns.of_selection(ev.querier.select(node.matchers, start + 1, end), start, end)
+    ev.limits.take(int(columns.counts.sum()) + len(columns.index) * steps)
+    found = [smoothed_at(columns, when, delta) for when in times]
+    values, present = np.array([value for value, _ in found]), np.array([here for _, here in found], np.bool_)
+    if len(times) < steps:
+        values, present = np.repeat(values, steps, axis=0), np.repeat(present, steps, axis=0)
+    return Vector(columns.index, values.T, present.T)
 
 
 def newest(selection: Selection, when: int, delta: int) -> tuple[Ints, Floats, Bools]:
@@ -75,24 +92,27 @@ def window_bounds(node: ast.MatrixSelector | ast.Subquery, ev: Evaluation) -> li
 def select_windows(node: ast.MatrixSelector, ev: Evaluation) -> tuple[Columns, Iterator[Window]]:
     """The samples that all steps need, and the window of each step. With @, the steps share one window's arrays."""
     bounds = window_bounds(node, ev)
-    start, end = bounds[0][0], bounds[-1][1]
+    back, ahead = reach(node.selector, ev.options.lookback_delta_ms)
+    start, end = bounds[0][0] - back, bounds[-1][1] + ahead
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
     columns = Columns.of_selection(selection, start, end)
     ev.limits.take(int(columns.counts.sum()))
-    return columns, _windows(columns, bounds)
+    return columns, _windows(columns, bounds, back, ahead)
 
 
-def _windows(columns: Columns, bounds: list[tuple[int, int, int]]) -> Iterator[Window]:
+def _windows(columns: Columns, bounds: list[tuple[int, int, int]], back: int, ahead: int) -> Iterator[Window]:
     first = bounds[0]
     if first[1] == bounds[-1][1]:
         for start, end, ts in bounds:
             yield columns.whole(start, end, ts)
         return
     for start, end, ts in bounds:
-        yield columns.window(start, end, ts)
+        yield columns.window(start, end, ts, back, ahead)
 
 
 def select_matrix(node: ast.MatrixSelector, ev: Evaluation) -> Matrix:
     """The samples of a range at one step: what an instant query for `x[5m]` answers."""
-    columns, _ = select_windows(node, ev)
+    columns, windows = select_windows(node, ev)
+    if node.selector.extended is not None:
+        return extended_matrix(next(windows), smoothed=node.selector.extended is ast.Extended.SMOOTHED)
     return Matrix(columns.index, columns.times.copy(), columns.values.copy(), columns.counts)

@@ -31,6 +31,7 @@ class Window:
     `times`   int64[n, k] milliseconds;  `values` float64[n, k];  `counts` int64[n], 0..k
     `start`, `end`  the bounds of the range in ms: offset and @ are already applied. end - start is the range.
     `ts`      the evaluation time of this step in ms (differs from `end` under offset and @)
+    Of an anchored or smoothed selector there are samples before the start, and, smoothed, after the end.
     What lies beyond a row's count is padding with no meaning (finite or not): use `mask`, or check `full` first.
     Views into the storage: never write into them.
     """
@@ -106,13 +107,13 @@ class Columns:
         values[rows, slots] = vector.values[rows, columns]
         return cls(vector.index, times, values, counts, vector.drop_name)
 
-    def window(self, start: int, end: int, ts: int) -> Window:
-        """The samples of (start, end] for the step at `ts`."""
-        times, values, counts = cut(self.times, self.values, self.counts, start, end)
+    def window(self, start: int, end: int, ts: int, back: int = 0, ahead: int = 0) -> Window:
+        """The samples of (start - back, end + ahead] for the range (start, end] of the step at `ts`."""
+        times, values, counts = cut(self.times, self.values, self.counts, start - back, end + ahead)
         return Window(self.index, times, values, counts, start, end, ts)
 
     def whole(self, start: int, end: int, ts: int) -> Window:
-        """All samples, when the columns were cut to exactly (start, end] already."""
+        """All samples, when the columns were cut to exactly those of (start, end] already."""
         return Window(self.index, self.times, self.values, self.counts, start, end, ts)
 
 

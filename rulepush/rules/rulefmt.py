@@ -201,6 +201,9 @@ def _query(place: _Place) -> Query | None:
         # Prometheus accepts it, and then fails at every evaluation.
         place.problem(f"rule result is not a vector or scalar but a {query.value_type.described}", "expr")
         return None
+    if query.misuse is not None:  # the same
+        place.problem(f"could not evaluate expression: {query.misuse}", "expr")
+        return None
     try:
         # A rule is an instant query, in which step() and range() are 0. Prometheus loads it, and then fails every time.
         return query.resolved(0, 0)

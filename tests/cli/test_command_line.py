@@ -59,6 +59,7 @@ def test_what_was_meant_is_suggested(capsys: pytest.CaptureFixture[str], words: 
         (("--web.external-url", "http://x/y?z=1"), "is not a URL"),
         (("--enable-feature", "foo"), "unknown foo"),
         (("--config.file", "/nowhere/prometheus.yml"), "/nowhere/prometheus.yml: cannot be read"),
+        (("--enable-feature", "promql-duration-expr,foo,promql-extended-range-selectors"), "unknown foo;"),
     ],
 )
 def test_a_run_that_cannot_start_says_why_and_ends_with_1(

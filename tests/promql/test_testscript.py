@@ -220,8 +220,9 @@ def test_instant_cases_are_asked_in_other_ways_too() -> None:
         ("eval instant at 4m rate(h[5m])", "native histograms"),
         ("eval instant at 0 h </ 2", "native histograms"),
         ("eval instant at 1m nhcb", "native histograms"),
-        ("eval instant at 0 rate(m[1m] anchored)", "extended range selectors (anchored, smoothed)"),
-        ("eval instant at 0 m smoothed", "extended range selectors (anchored, smoothed)"),
+        ("eval instant at 4m rate(h[1m] anchored)", "native histograms"),
+        ("eval instant at 6m rate(h[1m] anchored)", "native histograms"),
+        ("eval instant at 2m h offset 3m smoothed", "native histograms"),
         ("eval instant at 4m rate(h[1m * 5])", "native histograms"),
         ("eval range from 2m to 4m step 2m rate(h[step() * 2])", "native histograms"),
         ("eval instant at 2m rate(s[2m])", "start timestamps (@st)"),
@@ -264,6 +265,11 @@ load_with_nhcb 1m
 eval instant at 6m h{a="n"}
   h{a="n"} 6
 
+eval instant at 6m30s timestamp(h{a="n"} smoothed)
+  {a="n"} 360
+
+eval instant at 11m30s resets(h{a="m"}[1m] anchored)
+
 eval instant at 7m sum_over_time(h{a="n"}[3m])
   {a="n"} 18
 
@@ -290,7 +296,7 @@ def test_a_line_that_is_no_command_fails(line: str) -> None:
 
 def test_the_command_says_where_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "a.test"
-    file.write_text("eval instant at 0 1\n  1\n\neval instant at 0 1\n  2\n\neval instant at 0 m smoothed\n")
+    file.write_text("eval instant at 0 1\n  1\n\neval instant at 0 1\n  2\n\neval instant at 0 h </ 2\n")
     assert run_command(str(file)) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{file}:4: failed: eval instant at 0 1"

@@ -145,6 +145,11 @@ def test_all_problems_at_once_in_the_words_of_prometheus() -> None:
             '1: group "a", rule 1, "r": could not evaluate expression: 8:14: duration must be greater than 0; '
             "in a rule, the durations step() and range() are 0s",
         ),
+        (
+            "groups: [{name: a, rules: [{record: r, expr: 'sum(irate(up[5m] smoothed))'}]}]",
+            '1: group "a", rule 1, "r": could not evaluate expression: '
+            "smoothed modifier can only be used with: delta, increase, rate - not with irate",
+        ),
     ],
 )
 def test_what_is_refused(text: str, expected: str) -> None:

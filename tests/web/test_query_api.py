@@ -81,7 +81,7 @@ def test_a_range_query() -> None:
 def test_durations_depend_on_the_step_and_the_range_that_are_asked_for() -> None:
     params = {"query": "count(x offset (step() * 2))", "start": "1700000000", "end": "1700000030", "step": "15s"}
     assert [ts for ts, _ in get("/query_range", params).json()["data"]["result"][0]["values"]] == [1_700_000_030]
-    params["query"] = "sum(x offset (range() / 2))"
+    params["query"] = "sum(x offset (range() / 2))"  # which also decides what is copied for it
     found = get("/query_range", params).json()["data"]["result"][0]["values"]
     assert found == [[1_700_000_015, "0"], [1_700_000_030, "1.0000001"]]
 
@@ -97,6 +97,7 @@ def test_durations_depend_on_the_step_and_the_range_that_are_asked_for() -> None
         ("/query_range", {"query": "x", "start": "1", "end": "99999", "step": "1"}, 400, "bad_data", "11,000 points"),
         ("/query_range", {"query": "x[1m]", "start": "1", "end": "2", "step": "1"}, 400, "bad_data", "range vector"),
         ("/query", {"query": "x[step()]"}, 400, "bad_data", 'invalid parameter "query": 2:8: duration must be greater'),
+        ("/query", {"query": "idelta(x[1m] anchored)"}, 422, "execution", "anchored modifier can only be used with"),
         ("/series", {}, 400, "bad_data", "no match[] parameter provided"),
         ("/labels", {"match[]": "{"}, 400, "bad_data", 'invalid parameter "match[]"'),
         ("/labels", {"limit": "-1"}, 400, "bad_data", "limit must be non-negative"),
@@ -152,3 +153,12 @@ def test_of_many_metrics_that_are_not_kept_some_are_named() -> None:
 
 def get_posted(form: dict[str, str]) -> httpx.Response:
     return ask(api().routes(), "POST", "/api/v1/query", data=form)
+
+
+@pytest.mark.parametrize(
+    "expr", ["sum(increase(x[30s] anchored))", "sum(rate(x[1m] smoothed offset 7s))", "x smoothed"]
+)
+def test_what_is_read_beyond_a_range_is_copied_too(expr: str) -> None:
+    params = {"query": expr, "start": "1700000000", "end": "1700000060", "step": "15s"}
+    assert get("/query_range", params).json()["data"]["result"]
+    assert get("/query", {"query": expr, "time": "1700000031"}).json()["data"]["result"]

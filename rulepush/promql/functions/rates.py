@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
 from rulepush.promql.annotations import possible_non_counter
+from rulepush.promql.functions import extended
 from rulepush.promql.functions.registry import MATRIX, Bools, Floats, Notes, RangeFunction, Signature
 
 if TYPE_CHECKING:
@@ -154,11 +155,27 @@ def _suspects(index: LabelIndex) -> tuple[tuple[str, npt.NDArray[np.intp]], ...]
 _ONE_RANGE: Final = Signature((MATRIX,))
 
 RATES: Final = {
-    "changes": RangeFunction("changes", _ONE_RANGE, changes),
-    "delta": RangeFunction("delta", _ONE_RANGE, delta),
+    "changes": RangeFunction("changes", _ONE_RANGE, changes, anchored=extended.from_anchor(changes)),
+    "delta": RangeFunction(
+        "delta", _ONE_RANGE, delta, anchored=extended.anchored_delta, smoothed=extended.smoothed_delta
+    ),
     "idelta": RangeFunction("idelta", _ONE_RANGE, idelta),
-    "increase": RangeFunction("increase", _ONE_RANGE, increase, note=_note_counters),
+    "increase": RangeFunction(
+        "increase",
+        _ONE_RANGE,
+        increase,
+        note=_note_counters,
+        anchored=extended.anchored_increase,
+        smoothed=extended.smoothed_increase,
+    ),
     "irate": RangeFunction("irate", _ONE_RANGE, irate),
-    "rate": RangeFunction("rate", _ONE_RANGE, rate, note=_note_counters),
-    "resets": RangeFunction("resets", _ONE_RANGE, resets),
+    "rate": RangeFunction(
+        "rate",
+        _ONE_RANGE,
+        rate,
+        note=_note_counters,
+        anchored=extended.anchored_rate,
+        smoothed=extended.smoothed_rate,
+    ),
+    "resets": RangeFunction("resets", _ONE_RANGE, resets, anchored=extended.from_anchor(resets)),
 }

@@ -104,6 +104,7 @@ class RangeFunction:
     `range_arg` is the position of the range vector among the arguments.
     `note(w, present, scalars, notes, call_node, arg_nodes)`, where set, is called after the kernel of each step.
     `drop_name`: whether the metric name is removed from the result.
+    `anchored`, `smoothed`: the kernels for ranges with these modifiers; None where it does not take them.
     The kernel may raise EvaluationError (an impossible parameter).
     """
 
@@ -113,6 +114,8 @@ class RangeFunction:
     drop_name: bool = True
     range_arg: int = 0
     note: RangeNote | None = None
+    anchored: RangeKernel | None = None
+    smoothed: RangeKernel | None = None
 
 
 @dataclass(frozen=True, slots=True)

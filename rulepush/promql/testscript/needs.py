@@ -6,21 +6,20 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rulepush.model.labels import BUCKET, METRIC_NAME, Labels
 from rulepush.promql import ast
+from rulepush.promql.extended import reach
 from rulepush.promql.testscript.script import Eval, Grid, Load
 from rulepush.promql.testscript.series import Gap
 
 NATIVE: Final = "native histograms"
-EXTENDED: Final = "extended range selectors (anchored, smoothed)"
 START_TIMES: Final = "start timestamps (@st)"
 TYPE_AND_UNIT: Final = "the feature flag type-and-unit-labels"
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
-_EXTENDED: Final = re.compile(r"\b(anchored|smoothed)\b")
 _TRIM: Final = re.compile(r"</|>/")  # the operators that trim native histograms
 _READS_START_TIMES: Final = frozenset(("rate", "increase", "irate", "resets"))
 _HISTOGRAM_SUFFIXES: Final = ("_bucket", "_count", "_sum")
@@ -31,8 +30,6 @@ _LOOKBACK_MS: Final = 300_000
 def syntax_needed(expr: str) -> str | None:
     """What the text of an expression that does not parse asks for, None when it is simply wrong."""
     text = _STRINGS.sub('""', expr)
-    if _EXTENDED.search(text):
-        return EXTENDED
     if _TRIM.search(text):
         return NATIVE
     if "start_timestamp(" in text:
@@ -141,9 +138,15 @@ def _reads(node: ast.Node, grid: Grid, query: Grid, reader: str | None) -> Itera
     """Every selector under `node`, which is evaluated at the steps of `grid`."""
     match node:
         case ast.VectorSelector():
-            yield _Read(node, False, _moved(grid, query, node.at, node.offset_ms), _LOOKBACK_MS, reader)
+            moved = _moved(grid, query, node.at, node.offset_ms)
+            if node.extended is ast.Extended.SMOOTHED and reader != "timestamp":
+                yield _Read(node, True, replace(moved, end=moved.end + _LOOKBACK_MS), _LOOKBACK_MS, reader)
+            else:
+                yield _Read(node, False, moved, _LOOKBACK_MS, reader)
         case ast.MatrixSelector(selector, span):
-            yield _Read(selector, True, _moved(grid, query, selector.at, selector.offset_ms), span, reader)
+            moved = _moved(grid, query, selector.at, selector.offset_ms)
+            back, ahead = reach(selector, _LOOKBACK_MS)
+            yield _Read(selector, True, replace(moved, end=moved.end + ahead), span + back, reader)
         case ast.Subquery(expr, span, step, offset, at):
             moved = _moved(grid, query, at, offset)
             every = step or 60_000
