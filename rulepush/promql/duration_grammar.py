@@ -56,7 +56,9 @@ class DurationGrammar(Cursor):
             if ahead:
                 self.advance()
             node = self._factor("offset")
-            if ahead:
+            if ahead and token.text == "+" and isinstance(node, ast.DurationExpr):
+                node = ast.DurationExpr("+", None, node, self._end(), pos=token.pos)  # it says where the offset ends
+            elif ahead:
                 node = self._signed(token, node)
         else:
             node = self._sum(0, "offset")

@@ -129,7 +129,9 @@ def _modifiers(node: ast.VectorSelector | ast.Subquery) -> str:
     elif node.at is not None:
         text += f" @ {node.at / 1000:.3f}"
     if node.offset_expr is not None:
-        text += f" offset {_after_offset(node.offset_expr)}"
+        offset = _after_offset(node.offset_expr)
+        # An operator after `offset (1m * 2)` would be part of it; in the source, what is printed before stood between.
+        text += f" offset +{offset}" if text and offset.startswith("(") else f" offset {offset}"
     elif node.offset_ms:
         text += f" offset {format_duration(node.offset_ms)}"
     return text
@@ -157,7 +159,7 @@ def _(node: ast.DurationExpr) -> str:
 
 def _after_offset(node: ast.DurationExpr) -> str:
     """With parentheses where the expression would end too early without."""
-    inner = node.rhs if node.lhs is None and node.op == "-" else node
+    inner = node.rhs if node.lhs is None and node.op in ("-", "+") else node
     assert isinstance(inner, ast.DurationExpr)
     ends = inner.wrapped or inner.op in ("step", "range", "min_of", "max_of")
     return node.text if ends or node.wrapped else f"({node.text})"

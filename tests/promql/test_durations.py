@@ -65,7 +65,10 @@ def test_ranges(text: str, canonical: str, span: int) -> None:
         ("m offset (-2 ^ 2)", "m offset (-2 ^ 2)", -4_000),
         ("m offset ((-2) ^ 2)", "m offset ((-2) ^ 2)", 4_000),
         ("m offset -(1m + 2)", "m offset -(1m + 2)", -62_000),
-        ("m offset +(1m + 2)", "m offset (1m + 2)", 62_000),
+        ("m offset +(1m + 2)", "m offset +(1m + 2)", 62_000),
+        ("m offset +(1m + 2) + 3", "m offset +(1m + 2) + 3", 62_000),
+        ("m offset +(1m) + 3", "m offset 1m + 3", 60_000),
+        ("m offset (1m + 2) smoothed + 3", "m smoothed offset +(1m + 2) + 3", 62_000),
         ("m offset -(1m)", "m offset -1m", -60_000),
         ("m offset -(1m)+8", "m offset -1m + 8", -60_000),
         ("m offset min_of(1, 2)+8", "m offset min_of(1, 2) + 8", 1_000),
@@ -75,7 +78,7 @@ def test_ranges(text: str, canonical: str, span: int) -> None:
         ("m offset (1m) > 8", "m offset 1m > 8", 60_000),
         ("m offset - -1m", "m offset 1m", 60_000),
         ("m offset (1m-1m)", "m offset (1m - 1m)", 0),
-        ("m offset (1m*2) @ 5", "m @ 5.000 offset (1m * 2)", 120_000),
+        ("m offset (1m*2) @ 5", "m @ 5.000 offset +(1m * 2)", 120_000),
     ],
 )
 def test_offsets_and_where_they_end(text: str, canonical: str, offset: int) -> None:
