@@ -16,6 +16,7 @@ from rulepush.exposition import Metadata
 from rulepush.grid import Grid
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.labels import INSTANCE, JOB, Labels
+from rulepush.scrape.apart import Worker
 from rulepush.scrape.heritage import Heritage
 from rulepush.scrape.job import job_of
 from rulepush.scrape.pool import ScrapePool, ScrapePools
@@ -49,7 +50,9 @@ class Jobs:
         self.heritage = Heritage()
         self._env = env
         self._client_factory = client_factory
-        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.tally, heritage=self.heritage), grid)
+        self._pools = ScrapePools(
+            ScrapeContext(head, env.clock, self.tally, heritage=self.heritage, apart=Worker()), grid
+        )
         self._owner: asyncio.TaskGroup | None = None
         self._jobs: dict[str, _Running] = {}
         self._on_scrape: OnScrape | None = None

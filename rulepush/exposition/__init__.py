@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from rulepush.exposition.entries import Exposition, Format, Metadata, ParsedSample
-from rulepush.exposition.openmetrics import parse_openmetrics, parse_openmetrics_line
-from rulepush.exposition.text import parse_text, parse_text_line
+from collections.abc import Iterator
 
-__all__ = ["Exposition", "Format", "Metadata", "ParsedSample", "parse_body", "parse_line"]
+from rulepush.exposition.entries import Exposition, Format, Metadata, ParsedSample
+from rulepush.exposition.openmetrics import OpenMetricsParser, parse_openmetrics, parse_openmetrics_line
+from rulepush.exposition.text import TextParser, parse_text, parse_text_line
+
+__all__ = ["Exposition", "Format", "Metadata", "ParsedSample", "each_sample", "parse_body", "parse_line"]
 
 
 def parse_body(body: bytes, fmt: Format) -> Exposition:
     """A whole body. Raises ExpositionError: then nothing of it may be used."""
     return parse_openmetrics(body) if fmt is Format.OPENMETRICS else parse_text(body)
+
+
+def each_sample(body: bytes, fmt: Format) -> Iterator[ParsedSample]:
+    """The samples of a body one by one, for who need not hold them all. Raises ExpositionError where it is wrong."""
+    parser = OpenMetricsParser(body) if fmt is Format.OPENMETRICS else TextParser(body)
+    found = Exposition()
+    while parser.next(found):
+        yield from found.samples
+        found.samples.clear()
 
 
 def parse_line(line: bytes, fmt: Format) -> ParsedSample | None:

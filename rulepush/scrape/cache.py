@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
-from rulepush.exposition import Format, Metadata, ParsedSample, parse_body
+from rulepush.exposition import Format, Metadata, ParsedSample, each_sample, parse_body
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
@@ -56,8 +56,22 @@ class Ingested:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A body whose lines are not all known in their order: `SeriesCache.read` reads it."""
+
+    body: bytes
+    lines: list[bytes]
+    fmt: Format
+    epoch: int
+
+
 class SeriesCache:
-    """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away."""
+    """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away.
+
+    A body that is new takes thirty times as long as one that is known. Who must not wait for it calls `begin`, then
+    `read` in a thread, then `finish`, and no other of these meanwhile.
+    """
 
     def __init__(
         self, head: Head, target: Labels, rules: SampleRules, interner: Interner | None = None, sink: Sink | None = None
@@ -81,6 +95,15 @@ class SeriesCache:
 
     def ingest(self, body: bytes, fmt: Format, ts: int) -> Ingested:
         """Take in the body of a scrape at `ts`."""
+        begun = self.begin(body, fmt, ts)
+        if isinstance(begun, Ingested):
+            return begun
+        done = self.finish(begun, self.read(begun), ts)
+        assert done is not None  # nobody could change the demand
+        return done
+
+    def begin(self, body: bytes, fmt: Format, ts: int) -> Ingested | Unread:
+        """Take in a body at once if it has the lines of the one before."""
         if self._epoch != self._head.epoch or fmt is not self._format:
             self._forget(fmt)
         if not body:
@@ -95,16 +118,31 @@ class SeriesCache:
             if self._sink is not None:
                 self._sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
+        return Unread(body, lines, fmt, self._epoch)
+
+    def read(self, unread: Unread) -> Body[Entry] | Ingested:
+        """Read a body line by line; with an error, nothing of it counts. May run in a thread: of what others use it
+        changes nothing but the interner."""
+        body, lines, fmt = unread.body, unread.lines, unread.fmt
         far_too_many = self._far_beyond_limit(lines)
         if far_too_many:
             return Ingested(Counts(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
         try:
-            read = read_body(body, lines, fmt, self._entries, self._silent, self._resolve)
+            return read_body(body, lines, fmt, self._entries, self._silent, self._resolve)
         except ExpositionError as e:
-            return Ingested(self._count_failed(b"\n".join(lines[: e.line - 1]), fmt), error=str(e))
+            error, good = str(e), b"\n".join(lines[: e.line - 1])
         except ScrapeError as e:
-            return Ingested(self._count_failed(body, fmt), error=str(e))
-        return self._take(read, lines, ts)
+            error, good = str(e), body
+        # Not within `except`: what was read before the error would be kept with it.
+        return Ingested(self._count_failed(good, fmt), error=error)
+
+    def finish(self, unread: Unread, found: Body[Entry] | Ingested, ts: int) -> Ingested | None:
+        """Take in what was read; None when the rules want other series by now, and it must be begun anew."""
+        if isinstance(found, Ingested):
+            return found
+        if unread.epoch != self._head.epoch:
+            return None
+        return self._take(found, unread.lines, ts)
 
     def end(self, ts: int) -> int:
         """Write stale markers for all series of the last good body. Returns how many there were."""
@@ -157,7 +195,7 @@ class SeriesCache:
             good = (good + b"\n" if good else good) + b"# EOF\n"
         scraped = post = 0
         try:
-            for sample in parse_body(good, fmt).samples:
+            for sample in each_sample(good, fmt):
                 scraped += 1
                 post += self._resolve(sample) is not Verdict.DROPPED
         except (ExpositionError, ScrapeError):

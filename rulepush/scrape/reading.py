@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition import Format, ParsedSample, parse_body, parse_line
+from rulepush.exposition import Format, ParsedSample, each_sample, parse_line
 from rulepush.exposition.floats import parse_value, to_ms
 from rulepush.scrape.plan import to_floats
 from rulepush.storage.table import Floats
@@ -107,16 +107,20 @@ def read_body(
 
 def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> Body[E]:
     """The exact way, which knows of newlines inside quotes and says which line is wrong."""
-    samples = parse_body(body, fmt).samples
-    return Body(
-        keys=[s.key for s in samples],
-        entries=[resolve(s) for s in samples],
-        values=np.array([s.value for s in samples], np.float64),
-        times={i: s.ts for i, s in enumerate(samples) if s.ts is not None},
-        at=[s.line - 1 for s in samples],
-        silent={line: None for line in body.split(b"\n") if line.startswith(b"#")},
-        regular=False,
-    )
+    keys: list[bytes] = []
+    entries: list[E] = []
+    values: list[float] = []
+    times: dict[int, int] = {}
+    at: list[int] = []
+    for i, sample in enumerate(each_sample(body, fmt)):
+        keys.append(sample.key)
+        entries.append(resolve(sample))
+        values.append(sample.value)
+        at.append(sample.line - 1)
+        if sample.ts is not None:
+            times[i] = sample.ts
+    silent = {line: None for line in body.split(b"\n") if line.startswith(b"#")}
+    return Body(keys, entries, np.array(values, np.float64), times, at, silent, regular=False)
 
 
 def _ends_well(lines: list[bytes]) -> bool:

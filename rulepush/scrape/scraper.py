@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 from rulepush.clock import Clock
 from rulepush.errors import ScrapeError
 from rulepush.exposition import Format, Metadata
 from rulepush.exposition.content_type import choose_format
 from rulepush.model.sample import Sample
+from rulepush.scrape.apart import Apart, Inline
 from rulepush.scrape.cache import Ingested, SeriesCache
 from rulepush.scrape.fetch import Fetched, Fetcher
 from rulepush.scrape.heritage import Heritage
@@ -23,6 +26,8 @@ from rulepush.scrape.target import Health, Target, TargetStatus
 from rulepush.storage.head import Head
 
 log = logging.getLogger("rulepush.scrape")
+
+_MANY_LINES: Final = 5_000  # a tenth of a second when all of them are new
 
 OnScrape = Callable[[Target, Sequence[Sample], Callable[[], Mapping[str, Metadata]]], None]
 """Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series; and, when
@@ -38,6 +43,7 @@ class ScrapeContext:
     tally: ScrapeTally = field(default_factory=ScrapeTally)
     interner: Interner = field(default_factory=Interner)
     heritage: Heritage = field(default_factory=Heritage)
+    apart: Apart = field(default_factory=Inline)  # for bodies that take long
     on_scrape: OnScrape | None = None
 
 
@@ -59,7 +65,7 @@ class Scraper:
         """`forced_error` fails every scrape without a request (target_limit)."""
         self.target = target
         self.status = status or TargetStatus()
-        self.timed_out = False
+        self.timed_out = False  # the last scrape took longer than its timeout allows
         self.forced_error = forced_error
         # Moments of the first and the second scrape since the start, or since the time jumped.
         self.scraped_since: int | None = None
@@ -90,10 +96,11 @@ class Scraper:
             except ScrapeError as e:
                 error = str(e)
                 self.timed_out = error.endswith("context deadline exceeded")
-        taken = Ingested(Counts(), error=error) if fetched is None else self._ingest(fetched, ts)
+        taken = Ingested(Counts(), error=error) if fetched is None else await self._take(fetched, ts)
         if taken.error:
             self.cache.end(ts)
         status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start
+        self.timed_out = self.timed_out or status.last_duration_s * 1000 > self.target.timeout_ms
         if interruptions == self._interruptions:
             if self.scraped_since is None:
                 self.scraped_since = ts
@@ -125,14 +132,30 @@ class Scraper:
             self.cache.end(ts)
             self._pass_on(self._report.end(ts))
 
-    def _ingest(self, fetched: Fetched, ts: int) -> Ingested:
+    async def _take(self, fetched: Fetched, ts: int) -> Ingested:
+        try:
+            return await self._ingest(fetched, ts)
+        except Exception as e:  # a mistake of ours in one body must not stop the other targets, nor the process
+            log.exception("taking in a scrape crashed: target=%s job=%s", self.target.url, self.target.job)
+            return Ingested(Counts(), error=f"internal error: {type(e).__name__}: {e}")
+
+    async def _ingest(self, fetched: Fetched, ts: int) -> Ingested:
         if not fetched.body:
             return self.cache.ingest(b"", Format.TEXT, ts)
         try:
             fmt = choose_format(fetched.content_type, self._fallback)
         except ScrapeError as e:
             return Ingested(Counts(), error=str(e))
-        return self.cache.ingest(fetched.body, fmt, ts)
+        cache = self.cache
+        while True:
+            begun = cache.begin(fetched.body, fmt, ts)
+            if isinstance(begun, Ingested):
+                return begun
+            read = partial(cache.read, begun)
+            found = await self._context.apart.run(read) if len(begun.lines) > _MANY_LINES else read()
+            done = cache.finish(begun, found, ts)
+            if done is not None:
+                return done
 
     def _count(self, taken: Ingested, fetched: Fetched | None) -> None:
         tally, counts = self._context.tally, taken.counts
