@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from rulepush.discovery.groups import Discoverer, Environment, SdConfig, TargetGroup
 
+log = logging.getLogger("rulepush.discovery")
+
 SETTLE_SECONDS: Final = 5.0  # Prometheus' discovery manager
+_AFTER_CRASH_SECONDS: Final = 30.0
 
 
 class Providers:
@@ -58,9 +62,19 @@ class Providers:
         """Until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for i, discoverer in enumerate(self._discoverers):
-                tasks.create_task(discoverer.run(self._publisher(i)))
+                tasks.create_task(self._discover(discoverer, self._publisher(i)))
             tasks.create_task(self._pass_on(self._first, 0.0))
             tasks.create_task(self._pass_on(self._later, self._settle_s))
+
+    async def _discover(self, discoverer: Discoverer, publish: Callable[[Sequence[TargetGroup]], None]) -> None:
+        while True:
+            try:
+                await discoverer.run(publish)
+            except Exception:  # a mistake of ours in one discovery must not stop the others, nor the process
+                log.exception("a discovery crashed, its last good list of targets stays; it begins again soon")
+                await self._env.clock.sleep(_AFTER_CRASH_SECONDS)
+            else:
+                return
 
     async def _pass_on(self, due: asyncio.Event, settle_s: float) -> None:
         while True:

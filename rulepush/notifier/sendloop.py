@@ -115,7 +115,11 @@ class SendLoop:
                 self._wake.clear()
                 self._idle.set()
                 continue
-            answer = await self._deliver(batch)
+            try:
+                answer = await self._deliver(batch)
+            except Exception as e:  # a mistake of ours must not stop the process, nor lose what waits
+                log.exception("sending alerts crashed: url=%s", self.url)
+                answer = Answer(Outcome.RETRY, f"internal error: {type(e).__name__}: {e}")
             if answer.outcome is not Outcome.RETRY:
                 if self.last_error:
                     log.info("Alertmanager accepts alerts again: url=%s", self.url)

@@ -117,6 +117,37 @@ async def drive(configs: Sequence[SdConfig], env: Environment, told: list[list[s
     return task
 
 
+@dataclass
+class Crashing(ByHand):
+    """Crashes once, after it gave its first list."""
+
+    runs: int = 0
+
+    async def run(self, publish: Publish) -> None:
+        self.publish = publish
+        self.runs += 1
+        self.give(f"run:{self.runs}")
+        if self.runs == 1:
+            raise ZeroDivisionError("a mistake")
+        await asyncio.Event().wait()
+
+
+def test_a_mistake_of_ours_in_one_discovery_stops_nobody() -> None:
+    async def go() -> None:
+        env, told = environment(), list[list[str]]()
+        assert isinstance(env.clock, FakeClock)
+        one, two = Crashing(), ByHand()
+        task = await drive([one, two], env, told)
+        two.give("two:1")
+        await env.clock.advance(10)
+        assert told[-1] == ["run:1", "two:1"]
+        await env.clock.advance(30)
+        assert (one.runs, told[-1]) == (2, ["run:2", "two:1"])
+        task.cancel()
+
+    asyncio.run(go())
+
+
 def test_static_targets_of_all_entries_come_at_once_and_together() -> None:
     async def go() -> None:
         env, told = environment(), list[list[str]]()

@@ -91,6 +91,24 @@ def test_an_outage_keeps_the_newest_state_and_retries_with_growing_pauses() -> N
     assert (loop.counts.sent, loop.counts.errors) == (1, 3)
 
 
+def test_a_mistake_of_ours_loses_no_alert() -> None:
+    failures = [ZeroDivisionError("a mistake")]
+
+    def decide(_: Sequence[WireAlert]) -> Answer:
+        if failures:
+            raise failures.pop()
+        return ACCEPTED
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        loop.offer([alert("A")])
+        await clock.settle()
+        assert (len(loop.outbox), loop.last_error) == (1, "internal error: ZeroDivisionError: a mistake")
+        await clock.advance(0.5)
+
+    loop = play(FakePoster(decide), script, FakeStore())
+    assert (len(loop.outbox), loop.counts.sent) == (0, 1)
+
+
 def test_the_pause_is_capped_and_never_zero() -> None:
     assert backoff(0, 1.0) == 0.5
     assert backoff(1, 1.0) == 1.0
