@@ -180,11 +180,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> RunOptions:
+    external_url = _external_url(args.external_url, args.listen_address)
+    # As Prometheus: with the slash that it begins with, also where the flags are shown.
+    args.route_prefix = "/" + (args.route_prefix or urlsplit(external_url).path).strip("/")
     return RunOptions(
         config_file=args.config_file,
         storage_path=args.storage_path,
         listen_address=args.listen_address,
-        external_url=_external_url(args.external_url, args.listen_address),
+        external_url=external_url,
         route_prefix=args.route_prefix,
         web_config_file=args.web_config_file,
         enable_lifecycle=args.enable_lifecycle,
