@@ -26,14 +26,16 @@ class Completeness:
         self._lookback_delta_ms = lookback_delta_ms
         self._received_within = received_within
 
-    def fresh(self, ts: int) -> bool:
-        """Whether what is there at `ts` (ms) is true: every target was scraped since.
+    def fresh(self, ts: int, needs_two: bool) -> bool:
+        """Whether what is there at `ts` (ms) is true: every target was scraped since, or twice for what `needs_two`
+        samples in a range to be there.
 
-        Until then the newest sample of a series may be older than one that was lost. Waits for the time in which a
-        target is surely scraped, at most two minutes.
+        Until then the newest sample of a series may be older than one that was lost, and `absent(rate(...))` finds
+        nothing. Waits for the time in which a target is surely scraped, at most two minutes.
         """
-        within = min(self._jobs.longest_scrape_ms, _FRESH_WITHIN_MS)
-        return self._since(self._jobs.scraped_since, ts, within)
+        jobs, scrapes = self._jobs, 2 if needs_two else 1
+        within = min(scrapes * jobs.longest_scrape_ms, _FRESH_WITHIN_MS)
+        return self._since(jobs.complete_since if needs_two else jobs.scraped_since, ts, within)
 
     def settled(self, ts: int) -> bool:
         """Whether what is missing at `ts` (ms) is gone: every target was scraped twice since, as `rate` needs.

@@ -35,6 +35,10 @@ from rulepush.template import AlertTemplateData, expand_alert_template
 log = logging.getLogger("rulepush.rules")
 
 _SAME: Final = "vector contains metrics with the same labelset after applying alert labels"
+# They give nothing for a series with one sample in the range.
+_NEED_TWO: Final = frozenset(
+    ("rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "double_exponential_smoothing")
+)
 _ACTION: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _Element = tuple[Labels, Annotations, float]
 """What an element of the result says: the alert's labels, its annotations, its value."""
@@ -64,6 +68,7 @@ class AlertingRule:
         self._steady = not any(word in action for action in actions for word in ("query", "now"))
         self._context: RuleContext | None = None
         self._target = _fixed_target(spec.query)
+        self._needs_two = any(use.ranged and use.function in _NEED_TWO for use in spec.query.selectors())
 
     # --- what the API and the tests look at
 
@@ -97,7 +102,7 @@ class AlertingRule:
         result = tick.run(self.spec.query)
         found = self._found(tick, result)
         self._resume(tick)
-        fresh = tick.context.fresh(tick.query_ts)
+        fresh = tick.context.fresh(tick.query_ts, self._needs_two)
         if not fresh:
             known = {alert.labels for alert in self.alerts}
             found = {labels: element for labels, element in found.items() if labels in known}

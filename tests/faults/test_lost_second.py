@@ -87,3 +87,17 @@ def test_what_went_away_during_the_downtime_does_not_start_to_fire(tmp_path: Pat
         assert network.received["am1"] == []
 
     asyncio.run(go())
+
+
+def test_what_needs_two_samples_does_not_fire_for_the_want_of_one(tmp_path: Path) -> None:
+    async def go() -> None:
+        rules = '{alert: NoTraffic, expr: "absent(rate(m[1m]))"}, {alert: Now, expr: m > 50}'
+        inside = Inside(tmp_path, rules, scrape="15s", evaluate="5s", targets=("a",))
+        inside.network.metrics |= {"a": "m 99\n"}
+        async with inside.running():
+            await inside.clock.advance(20)
+            assert inside.network.firing() == {"a Now"}
+            await inside.clock.advance(5 * 60)
+        assert {p.name for p in inside.network.received["am1"]} == {"Now"}
+
+    asyncio.run(go())

@@ -183,7 +183,7 @@ def test_nothing_is_written_while_nothing_changes(tmp_path: Path) -> None:
 def test_until_the_data_is_fresh_no_alert_begins_or_starts_to_fire(tmp_path: Path) -> None:
     text = one_rule("{alert: A, expr: m > 1, for: 1m}")
     killed(tmp_path, text, 30 * S, 5.0)
-    world = World(text, store=store(tmp_path), start=40 * S, context={"fresh": lambda ts: ts >= T0 + 120 * S})
+    world = World(text, store=store(tmp_path), start=40 * S, context={"fresh": lambda ts, _: ts >= T0 + 120 * S})
     assert world.step(60 * S, 5.0, 5.0) == []  # the second one is new, and is not looked at
     assert world.step(90 * S, 5.0, 5.0) == []
     assert [a.labels.get("i") for a in world.rule.alerts] == ["0"]
@@ -193,9 +193,22 @@ def test_until_the_data_is_fresh_no_alert_begins_or_starts_to_fire(tmp_path: Pat
     assert [a.state for a in world.rule.alerts] == [AlertState.FIRING, AlertState.PENDING]
 
 
+def test_only_a_rule_that_needs_two_samples_waits_for_them() -> None:
+    asked: list[bool] = []
+    rules = ["m > 1", "absent(rate(m[5m]))", "sum(increase(m[5m])) unless m", "max_over_time(m[5m]) > 1"]
+    text = "".join(f"{{alert: A{i}, expr: '{expr}'}}," for i, expr in enumerate(rules))
+
+    def fresh(ts: int, needs_two: bool) -> bool:
+        asked.append(needs_two)
+        return True
+
+    World(one_rule(text), context={"fresh": fresh}).step(0, 5.0)
+    assert asked == [False, True, True, False]
+
+
 def test_before_the_data_is_fresh_a_resolved_alert_does_not_come_back(tmp_path: Path) -> None:
     killed(tmp_path, RULE, 60 * S, 5.0, 5.0, 0.0)
-    world = World(RULE, store=store(tmp_path), start=70 * S, context={"fresh": lambda ts: ts >= T0 + 100 * S})
+    world = World(RULE, store=store(tmp_path), start=70 * S, context={"fresh": lambda ts, _: ts >= T0 + 100 * S})
     assert world.step(70 * S, 5.0) == []  # as the sample before the one that was lost says
     assert world.alert.state is AlertState.INACTIVE
     assert world.step(100 * S, 0.0) == []
