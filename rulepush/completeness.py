@@ -35,7 +35,8 @@ class Completeness:
         """
         jobs, scrapes = self._jobs, 2 if needs_two else 1
         within = min(scrapes * jobs.longest_scrape_ms, _FRESH_WITHIN_MS)
-        return self._since(jobs.complete_since if needs_two else jobs.scraped_since, ts, within)
+        # The time first: it is asked for every rule, for ever, and to ask all targets takes long where they are many.
+        return self._over(ts, within) or _reached(jobs.complete_since if needs_two else jobs.scraped_since, ts)
 
     def settled(self, ts: int) -> bool:
         """Whether what is missing at `ts` (ms) is gone: every target was scraped twice since, as `rate` needs.
@@ -43,10 +44,17 @@ class Completeness:
         What is written to us remotely comes when its sender tries again. Waits for the look-back delta: after that the
         samples from before no longer count.
         """
-        scraped, received = self._jobs.complete_since, self._received_within()
-        if scraped is None or received is None:
-            return self._since(None, ts, self._lookback_delta_ms)
-        return self._since(max(scraped, self._continuity.since + received), ts, self._lookback_delta_ms)
+        if self._over(ts, self._lookback_delta_ms):
+            return True
+        received = self._received_within()
+        return (
+            received is not None and ts >= self._continuity.since + received and _reached(self._jobs.complete_since, ts)
+        )
 
-    def _since(self, moment: int | None, ts: int, within_ms: int) -> bool:
-        return (moment is not None and ts >= moment) or ts - self._continuity.since > within_ms
+    def _over(self, ts: int, within_ms: int) -> bool:
+        """Whether nobody waits any longer."""
+        return ts - self._continuity.since > within_ms
+
+
+def _reached(moment: int | None, ts: int) -> bool:
+    return moment is not None and ts >= moment

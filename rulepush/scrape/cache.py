@@ -179,8 +179,8 @@ class SeriesCache:
     def _far_beyond_limit(self, lines: Sequence[bytes]) -> int:
         """How many samples a body seems to have when it breaks the sample limit whatever they are, else 0.
 
-        Parsing costs a hundred times more than to count, and nobody else runs meanwhile. Nearer to the limit it takes
-        the parser: a quoted newline makes two lines of one sample. So does relabelling, for what it drops is free.
+        Parsing costs a hundred times more than to count. Nearer to the limit it takes the parser: a quoted newline
+        makes two lines of one sample. So does relabelling, for what it drops is free.
         """
         most = 2 * self._rules.sample_limit + _NEAR_LIMIT
         if not self._rules.sample_limit or self._rules.metric_relabel is not None or len(lines) <= most:
