@@ -8,17 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
 
+from tests.http_server import HttpReply, LoopbackServer
 from tests.servers import binary, free_port, get_json, rulepush_command, running, wait_for
 
 BODY = """# HELP x Help of x\\nwith a newline and \\\\.
@@ -175,26 +174,12 @@ def comparable(data: Any) -> Any:
     return data
 
 
-class _Page(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = BODY.encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 @contextlib.contextmanager
 def running_pair(directory: Path) -> Iterator[Pair]:
     """Both servers, with three seconds of history."""
     program = binary("prometheus")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    target, dead = f"127.0.0.1:{server.server_address[1]}", free_port()
+    server = LoopbackServer(lambda _: HttpReply(BODY.encode()))
+    target, dead = server.address, free_port()
     config = CONFIG.format(target=target, dead=dead)
     (directory / "rules.yml").write_text(RULES)
     (directory / "prometheus.yml").write_text(config)
@@ -217,8 +202,7 @@ def running_pair(directory: Path) -> Iterator[Pair]:
         begun = [wait_for("all series", lambda url=url: _complete(url)) for url in urls]  # type: ignore[misc]
         wait_for("three seconds of history", lambda: time.time() > max(begun) + 4)
         yield Pair(urls[0], urls[1], int(time.time()) - 1, target, directory)
-    server.shutdown()
-    server.server_close()
+    server.close()
 
 
 def _complete(url: str) -> float | None:
