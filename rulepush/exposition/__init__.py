@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rulepush.exposition.entries import Exposition, Format, Metadata, ParsedSample
+from rulepush.exposition.entries import Exposition, FamilyMetadata, Format, ParsedSample
 from rulepush.exposition.openmetrics import OpenMetricsParser, parse_openmetrics, parse_openmetrics_line
 from rulepush.exposition.text import TextParser, parse_text, parse_text_line
 
 __all__ = [
     "Exposition",
+    "FamilyMetadata",
     "Format",
-    "Metadata",
     "ParsedSample",
     "declared_type",
     "each_sample",
