@@ -92,9 +92,8 @@ class MetricFamily:
 
     def describe(self, metric: Metric) -> str:
         """A metric as Pushgateway's error texts print it."""
-        labels = "".join(
-            f"label:{{name:{quote_label_value(n)} value:{quote_label_value(v)}}} " for n, v in metric.pairs
-        )
+        quoted = [(quote_label_value(n), quote_label_value(v)) for n, v in metric.pairs]
+        labels = "".join(f"label:{{name:{n} value:{v}}} " for n, v in quoted)
         kind = self.type.value.lower()
         if self.type.compound:
             body = f"sample_count:{format_float_g(metric.count)} sample_sum:{format_float_g(metric.value)}"
