@@ -18,10 +18,10 @@ from rulepush.app import App, RunOptions
 from rulepush.clock import SystemClock
 from rulepush.demo.fake_dingtalk import PATH as ROBOT_PATH
 from rulepush.demo.fake_dingtalk import FakeDingTalk, Taken
-from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
 from rulepush.demo.receiver import Arrival, Arrived, Receiver, Webhook, webhook_body
 from rulepush.dingtalk.app import RelayApp, RelayOptions
 from rulepush.errors import RulepushError
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from rulepush.packs import pack
 from rulepush.web.server import Door, WebServer, bind, build_app
 

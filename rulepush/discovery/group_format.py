@@ -8,9 +8,9 @@ from typing import Any, Final
 import yaml
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
-from rulepush.discovery.json_text import parse_json
 from rulepush.discovery.yaml_text import parse_yaml
 from rulepush.errors import DiscoveryError
+from rulepush.model.json_text import parse_json
 from rulepush.model.labels import Labels
 from rulepush.model.yaml_depth import too_deep
 

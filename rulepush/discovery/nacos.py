@@ -12,17 +12,6 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
-from rulepush.discovery.nacos_api import NacosAbsentError, NacosLogin, NacosMissingError, NacosSession
-from rulepush.discovery.nacos_dialects import (
-    DIALECTS,
-    PUBLIC,
-    Dialect,
-    Instance,
-    Member,
-    Namespace,
-    Service,
-    detect,
-)
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError, RegexError
 from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client, read_http_client
@@ -32,6 +21,17 @@ from rulepush.model.floats import format_float
 from rulepush.model.labels import Labels
 from rulepush.model.regex import compile_regex
 from rulepush.model.secret import Secret
+from rulepush.nacos.dialects import (
+    DIALECTS,
+    PUBLIC,
+    Dialect,
+    Instance,
+    Member,
+    Namespace,
+    Service,
+    detect,
+)
+from rulepush.nacos.session import NacosAbsentError, NacosLogin, NacosMissingError, NacosSession
 
 if TYPE_CHECKING:
     from rulepush.config.yaml_nodes import MapReader

@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from rulepush.clock import Clock
-from rulepush.discovery.nacos_api import NacosLogin, NacosSession
-from rulepush.discovery.nacos_dialects import detect
 from rulepush.errors import DiscoveryError, HTTPStatusError, ScrapeError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig
@@ -17,6 +15,8 @@ from rulepush.init.addresses import Address
 from rulepush.live.diagnose import diagnose_answer, diagnose_error, diagnose_status
 from rulepush.live.seen import Trouble
 from rulepush.model.secret import Secret
+from rulepush.nacos.dialects import detect
+from rulepush.nacos.session import NacosLogin, NacosSession
 from rulepush.scrape.fetch import Fetched, Fetcher
 
 _TIMEOUT_MS = 10_000

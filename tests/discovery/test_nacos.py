@@ -10,7 +10,7 @@ import pytest
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.nacos import NacosDiscovery, NacosSdConfig
 from tests.discovery.driving import environment, read_sd, running
-from tests.discovery.fake_nacos import FakeNacos
+from tests.nacos.old_fake import FakeNacos
 
 VERSIONS = [(1, True), (1, False), (2, False), (3, False)]
 

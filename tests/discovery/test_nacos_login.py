@@ -10,8 +10,8 @@ import pytest
 
 from rulepush.discovery.nacos import NacosDiscovery
 from tests.discovery.driving import environment, running
-from tests.discovery.fake_nacos import FakeNacos
 from tests.discovery.test_nacos import config, discovery, failure, once, registry
+from tests.nacos.old_fake import FakeNacos
 
 
 @pytest.mark.parametrize("major", [1, 2, 3])

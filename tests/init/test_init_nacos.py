@@ -14,11 +14,11 @@ import yaml
 from rulepush.__main__ import main
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
-from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
 from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
 from rulepush.init.files import working_directory
 from rulepush.init.look import Looked, look_at_alertmanager, look_at_nacos
 from rulepush.live import Trouble
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
 from tests.live.servers import Reply, serving

@@ -10,7 +10,7 @@ import pytest
 
 from rulepush.__main__ import main
 from rulepush.clock import SystemClock
-from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from tests.live.servers import Reply, serving
 
 BAD_RULES = """\

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rulepush.demo.fake_nacos import FakeNacos
 from rulepush.exposition import Format
 from rulepush.live import Level, Report, Seen, analyse, live_rules
 from rulepush.model.labels import Labels
+from rulepush.nacos.fake_server import FakeNacos
 from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock

@@ -12,11 +12,11 @@ import pytest
 
 from rulepush.cli.check_live import target_job
 from rulepush.config import load_config
-from rulepush.demo.fake_nacos import FakeNacos
 from rulepush.live import Answer, LiveRule, Seen, SilentJob, analyse
 from rulepush.live.diagnose import diagnose_answer, diagnose_error, diagnose_status
 from rulepush.live.fetch import Visit, environment, visit_jobs
 from rulepush.live.report import as_json, as_text
+from rulepush.nacos.fake_server import FakeNacos
 from rulepush.promql import parse_expr
 from tests.fakes import FakeClock
 from tests.live.bodies import NOW

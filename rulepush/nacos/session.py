@@ -14,10 +14,10 @@ from urllib.parse import quote, quote_plus
 import httpx
 
 from rulepush.clock import Clock
-from rulepush.discovery.json_text import parse_json
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason, shown_url
+from rulepush.model.json_text import parse_json
 from rulepush.model.secret import MASK, NO_SECRET, Secret
 
 _LOGIN_PATHS: Final = ("/v3/auth/user/login", "/v1/auth/login", "/v1/auth/users/login")

@@ -5,7 +5,7 @@
     fake.push_failures += 20   # break something, and later put it back
     uvicorn.run(fake.app)      # or httpx.ASGITransport(fake.app)
 
-    python3 -m rulepush.demo.fake_nacos --port 8848     # to try things without a Nacos
+    python3 -m rulepush.nacos.fake_server --port 8848     # to try things without a Nacos
 
 The ordinary values move by themselves (waves and steady counts over the time since `started_at`), so a rule sees
 something alive. Only what the attributes below say goes wrong.
@@ -24,7 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from rulepush.clock import Clock, SystemClock
-from rulepush.demo.nacos_body import NacosReadings, render
+from rulepush.nacos.fake_body import NacosReadings, render
 
 METRICS_PATH: Final = "/nacos/actuator/prometheus"
 CONTENT_TYPE: Final = "text/plain;version=0.0.4;charset=utf-8"
@@ -239,7 +239,9 @@ def main(argv: list[str] | None = None) -> None:
     """Serve one on loopback until interrupted."""
     import uvicorn
 
-    parser = argparse.ArgumentParser(prog="python3 -m rulepush.demo.fake_nacos", description="a simulated Nacos server")
+    parser = argparse.ArgumentParser(
+        prog="python3 -m rulepush.nacos.fake_server", description="a simulated Nacos server"
+    )
     parser.add_argument("--port", type=int, default=8848)
     parser.add_argument("--release", default="2.4.3", help="which Nacos to look like: 1.4, 2.0, 2.2, 2.4.3, 3.0.1 ...")
     args = parser.parse_args(argv)

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
-from rulepush.demo.nacos_body import java_double
+from rulepush.nacos.fake_body import java_double
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from tests.fakes import FakeClock
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from rulepush.discovery.nacos_api import NacosAbsentError, NacosRefusedError, NacosSession, as_float
 from rulepush.errors import DiscoveryError
+from rulepush.nacos.session import NacosAbsentError, NacosRefusedError, NacosSession, as_float
 
 PUBLIC: Final = "public"
 _PAGE: Final = 500
