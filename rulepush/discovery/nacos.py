@@ -31,7 +31,7 @@ from rulepush.nacos.dialects import (
     Service,
     detect,
 )
-from rulepush.nacos.session import NacosAbsentError, NacosLogin, NacosMissingError, NacosSession
+from rulepush.nacos.session import NacosAbsentError, NacosGoneError, NacosLogin, NacosSession
 
 if TYPE_CHECKING:
     from rulepush.config.yaml_nodes import MapReader
@@ -206,14 +206,16 @@ class NacosDiscovery:
     async def _instance_groups(self, session: NacosSession, dialect: Dialect) -> list[TargetGroup]:
         namespaces = await self._namespaces(session, dialect)
         gate = asyncio.Semaphore(_AT_ONCE)
-        missing: list[NacosMissingError] = []
+        gone: list[NacosGoneError] = []
 
         async def group(namespace: Namespace, service: Service) -> TargetGroup:
             async with gate:
                 try:
                     instances = await dialect.instances(session, namespace.id, service)
-                except NacosMissingError as e:  # it was there when the services were listed
-                    missing.append(e)
+                except NacosGoneError as e:
+                    if e.what != "service":
+                        raise
+                    gone.append(e)  # it was there when the services were listed
                     instances = []
             return self._instance_group(namespace, service, instances)
 
@@ -228,8 +230,8 @@ class NacosDiscovery:
                 asked = [tasks.create_task(group(namespace, service)) for namespace, service in wanted]
         except ExceptionGroup as e:
             raise e.exceptions[0] from None
-        if missing and len(missing) == len(wanted):
-            raise missing[0]  # all of them gone within a moment: more likely something else is wrong
+        if gone and len(gone) == len(wanted):
+            raise gone[0]  # all of them gone within a moment: more likely something else is wrong
         return sorted((task.result() for task in asked), key=lambda g: g.source)
 
     async def _namespaces(self, session: NacosSession, dialect: Dialect) -> list[Namespace]:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from rulepush.errors import DiscoveryError
-from rulepush.nacos.session import NacosAbsentError, NacosRefusedError, NacosSession, as_float
+from rulepush.nacos.session import NacosAbsentError, NacosGoneError, NacosRefusedError, NacosSession, as_float
 
 PUBLIC: Final = "public"
-_PAGE: Final = 500
+_PAGE: Final = 500  # v2's service/list takes no more: ServiceControllerV2.java
+_PAGE_WITH_INSTANCES: Final = 100  # an answer is bounded, and a service may have thousands of instances
 _MAX_PAGES: Final = 1000
 _READINGS: Final = 3  # of a list that changes while it is read
+_PLAIN: Final = re.compile(r"[\w:.-]+")  # groupNameParam goes into a regular expression of the server's
+
+
+@dataclass(frozen=True, slots=True)
+class RaftView:
+    """What a server knows of one Raft group: the last leader it heard of (`ip:raft port`, "" for none) and its term.
+
+    A server that loses its leader keeps the last one it knew: JRaftProtocol.java writes valid leaders only.
+    """
+
+    leader: str
+    term: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +38,17 @@ class Member:
     state: str
     version: str
     raft_port: int
-    raft_leader: bool  # of at least one raft group
+    raft: Mapping[str, RaftView] = field(default_factory=dict)  # by group
+
+    @property
+    def raft_address(self) -> str:
+        """How Raft metadata names this server."""
+        return f"{self.ip}:{self.raft_port}"
+
+    @property
+    def raft_leader(self) -> bool:
+        """Whether it takes itself for the leader of at least one Raft group."""
+        return any(view.leader == self.raft_address for view in self.raft.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +57,6 @@ class Namespace:
 
     id: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A registered service."""
-
-    group: str
-    name: str
-
-
-_Page = tuple[list[Service], int]  # the services of one page, and how many there are on all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,25 @@ class Instance:
     weight: float
     id: str
     metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A registered service.
+
+    `count`, `healthy`  how many instances it has, and how many are healthy, as the list of services says; None where
+                        that list does not say
+    `instances`         those that came with the list of services; None where they must be asked for
+    """
+
+    group: str
+    name: str
+    count: int | None = None
+    healthy: int | None = None
+    instances: tuple[Instance, ...] | None = None
+
+
+_Page = tuple[list[Service], int]  # the services of one page, and how many there are on all of them
 
 
 class Dialect(Protocol):
@@ -88,21 +120,12 @@ class V1:
         return _namespaces(_data(await session.get("/v1/console/namespaces"), 200))
 
     async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
-        if not groups:
-            return await _catalog(session, namespace)
-        return [s for g in groups for s in await self._services_of(session, namespace, g)]
-
-    async def _services_of(self, session: NacosSession, namespace: str, group: str) -> list[Service]:
-        async def page(number: int) -> _Page:
-            answer = await session.get("/v1/ns/service/list", _page(namespace, number) | {"groupName": group})
-            names = _list(_field(answer, "doms") or [])
-            return [_service_named(n, group) for n in names], _count(answer, "count")
-
-        return await _all_pages(page)
+        return await _catalog(session, namespace, groups)
 
     async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
         params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
-        return _instances(await session.get("/v1/ns/instance/list", params | {"healthyOnly": "false"}))
+        answer = await session.get("/v1/ns/instance/list", params | {"healthyOnly": "false"})
+        return await _all_of(session, namespace, service, _instances(answer))
 
 
 class V2:
@@ -117,22 +140,13 @@ class V2:
         return _namespaces(_data(await session.get("/v2/console/namespace/list"), 0))
 
     async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
-        if not groups:
-            return await _catalog(session, namespace)  # v2 lists one group at a time; 2.x still has v1's catalog
-        return [s for g in groups for s in await self._services_of(session, namespace, g)]
-
-    async def _services_of(self, session: NacosSession, namespace: str, group: str) -> list[Service]:
-        async def page(number: int) -> _Page:
-            params = _page(namespace, number) | {"groupName": group}
-            data = _data(await session.get("/v2/ns/service/list", params), 0)
-            names = _list(_field(data, "services") or [])
-            return [_service_named(n, group) for n in names], _count(data, "count")
-
-        return await _all_pages(page)
+        # v2's own service/list shows one group at a time and no counts; 2.x still has v1's catalog.
+        return await _catalog(session, namespace, groups)
 
     async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
         params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
-        return _instances(_data(await session.get("/v2/ns/instance/list", params | {"healthyOnly": "false"}), 0))
+        answer = await session.get("/v2/ns/instance/list", params | {"healthyOnly": "false"})
+        return await _all_of(session, namespace, service, _instances(_data(answer, 0)))
 
 
 class V3:
@@ -147,17 +161,19 @@ class V3:
         return _namespaces(_data(await session.get("/v3/admin/core/namespace/list"), 0))
 
     async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
+        """With their instances: instance/list means cluster DEFAULT where no cluster is named, up to 3.1 or so
+        (InstanceListForm.java), and there is no way to ask it for all of them. This list has every cluster."""
+
         async def page(number: int) -> _Page:
-            params = _page(namespace, number) | {"withInstances": "false"}
+            params = _page(namespace, number, _PAGE_WITH_INSTANCES) | {"withInstances": "true"} | _group_param(groups)
             data = _data(await session.get("/v3/admin/ns/service/list", params), 0)
             items = _list(_field(data, "pageItems") or [])
-            return [_service_entry(item) for item in items], _count(data, "totalCount")
+            return [_service_with_instances(item) for item in items], _count(data, "totalCount")
 
-        return [s for s in await _all_pages(page) if not groups or s.group in groups]
+        return _of_groups(await _all_pages(page), groups)
 
     async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
-        params = {"namespaceId": namespace, "groupName": service.group, "serviceName": service.name}
-        return _instances(_data(await session.get("/v3/admin/ns/instance/list", params | {"healthyOnly": "false"}), 0))
+        return list(service.instances or ())
 
 
 DIALECTS: Final[dict[str, Dialect]] = {"v3": V3(), "v2": V2(), "v1": V1()}  # in the order of detection
@@ -178,49 +194,92 @@ async def detect(session: NacosSession) -> Dialect:
     raise DiscoveryError("this is no Nacos server, or its context path is another: " + "; ".join(tried))
 
 
-async def _catalog(session: NacosSession, namespace: str) -> list[Service]:
-    """The services of all groups; what the console of 1.x and 2.x lists."""
+async def _catalog(session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
+    """The services of all groups or of these; what the console of 1.x and 2.x lists."""
+    fixed = {"withInstances": "false", "hasIpCount": "false", "serviceNameParam": ""} | _group_param(groups)
 
     async def page(number: int) -> _Page:
-        params = _page(namespace, number) | {"withInstances": "false", "serviceNameParam": "", "groupNameParam": ""}
-        answer = await session.get("/v1/ns/catalog/services", params)
+        answer = await session.get("/v1/ns/catalog/services", _page(namespace, number, _PAGE) | fixed)
         items = _list(_field(answer, "serviceList") or [])
         return [_service_entry(item) for item in items], _count(answer, "count")
 
-    return await _all_pages(page)
+    return _of_groups(await _all_pages(page), groups)
+
+
+async def _all_of(session: NacosSession, namespace: str, service: Service, listed: list[Instance]) -> list[Instance]:
+    """What is registered, where the list for clients does not show it.
+
+    v1's and v2's instance/list leaves disabled instances out, and calls all of them healthy when fewer are than the
+    protection threshold asks for: in 1.x, with the default threshold of 0, when none is (InstanceController.java of
+    1.x, ServiceUtil.java of 2.x). The catalog counts the truth; where it differs, its own list counts.
+    """
+    healthy = sum(instance.healthy for instance in listed)
+    if service.count is None or (len(listed), healthy) == (service.count, service.healthy):
+        return listed
+    params = {"namespaceId": namespace, "serviceName": f"{service.group}@@{service.name}"}
+    detail = await session.get("/v1/ns/catalog/service", params)
+    found: list[Instance] = []
+    for cluster in _list(_field(detail, "clusters") or []):
+        try:
+            found += await _of_cluster(session, params | {"clusterName": str(_field(cluster, "name"))})
+        except NacosGoneError as e:
+            if e.what != "cluster":
+                raise  # a cluster goes with its last instance
+    return found
+
+
+async def _of_cluster(session: NacosSession, params: dict[str, str]) -> list[Instance]:
+    found: list[Instance] = []
+    for number in range(1, _MAX_PAGES + 1):
+        answer = await session.get("/v1/ns/catalog/instances", params | {"pageNo": number, "pageSize": _PAGE})
+        items = _list(_field(answer, "list") or [])
+        found += [_instance(item) for item in items]
+        if not items or len(found) >= _count(answer, "count"):
+            break
+    return found
 
 
 async def _all_pages(page: Callable[[int], Awaitable[_Page]]) -> list[Service]:
     """Each service of all pages once.
 
     A service that goes away while the pages are read moves the others up, one of them onto a page that has been read
-    already. So the list is read again when its length has changed; what is found in any reading counts, for a service
-    that is gone has no instances.
+    already. So the list is read again when its length has changed; what is found in any reading counts, in its newest
+    form: a service that is gone has no instances, or will have none at the next refresh.
     """
-    found: dict[Service, None] = {}
+    found: dict[tuple[str, str], Service] = {}
     for _ in range(_READINGS):
         read, counts = 0, set()
         for number in range(1, _MAX_PAGES + 1):
             services, count = await page(number)
-            found |= dict.fromkeys(services)
+            found |= {(service.group, service.name): service for service in services}
             read += len(services)
             counts.add(count)
             if not services or read >= count:
                 break
         if len(counts) == 1:
             break
-    return list(found)
+    return list(found.values())
 
 
-def _page(namespace: str, page: int) -> dict[str, str | int]:
-    return {"namespaceId": namespace, "pageNo": page, "pageSize": _PAGE}
+def _page(namespace: str, page: int, size: int) -> dict[str, str | int]:
+    return {"namespaceId": namespace, "pageNo": page, "pageSize": size}
+
+
+def _group_param(groups: tuple[str, ...]) -> dict[str, str]:
+    """The server's own filter: it finds groups that contain the text, so the answer is filtered once more."""
+    return {"groupNameParam": groups[0] if len(groups) == 1 and _PLAIN.fullmatch(groups[0]) else ""}
+
+
+def _of_groups(services: list[Service], groups: tuple[str, ...]) -> list[Service]:
+    return [service for service in services if not groups or service.group in groups]
 
 
 def _data(answer: Any, good: int) -> Any:
     """What `{"code": 0, "message": "success", "data": ...}` carries."""
     code = _field(answer, "code")
     if code not in (good, 0, 200):
-        raise DiscoveryError(f"Nacos answers code {code}: {str(answer.get('message'))[:200]}")
+        words = ": ".join(str(answer[key]) for key in ("message", "data") if answer.get(key))
+        raise DiscoveryError(f"Nacos answers code {code}: {words[:200]}")
     return answer.get("data")
 
 
@@ -247,11 +306,19 @@ def _member(entry: Any) -> Member:
     extend = entry.get("extendInfo") if isinstance(entry.get("extendInfo"), dict) else {}
     raft_port = _port(extend["raftPort"]) if str(extend.get("raftPort", "")).isdecimal() else port - 1000
     state = entry.get("state") or ("UP" if entry.get("alive", True) else "DOWN")
-    groups = extend.get("raftMetaData") or {}
-    groups = groups.get("metaDataMap") if isinstance(groups, dict) else {}
-    me = f"{ip}:{raft_port}"
-    leads = isinstance(groups, dict) and any(isinstance(g, dict) and g.get("leader") == me for g in groups.values())
-    return Member(ip, port, str(state), str(extend.get("version", "")), raft_port, leads)
+    return Member(ip, port, str(state), str(extend.get("version", "")), raft_port, _raft(extend.get("raftMetaData")))
+
+
+def _raft(metadata: Any) -> dict[str, RaftView]:
+    """`{"metaDataMap": {group: {"leader", "term", "raftGroupMember"}}}` of ProtocolMetaData.java."""
+    groups = metadata.get("metaDataMap") if isinstance(metadata, dict) else None
+    if not isinstance(groups, dict):
+        return {}
+    return {
+        str(name): RaftView(str(group.get("leader") or ""), int(as_float(group.get("term"), 0.0)))
+        for name, group in groups.items()
+        if isinstance(group, dict)
+    }
 
 
 def _namespaces(entries: Any) -> list[Namespace]:
@@ -262,21 +329,27 @@ def _namespaces(entries: Any) -> list[Namespace]:
     return found
 
 
-def _service_named(name: Any, group: str) -> Service:
-    text = str(name)
-    return Service(group, text.removeprefix(f"{group}@@"))
-
-
 def _service_entry(entry: Any) -> Service:
+    """ServiceView.java"""
     name, group = str(_field(entry, "name")), str(entry.get("groupName") or "DEFAULT_GROUP")
-    return Service(group, name.removeprefix(f"{group}@@"))
+    counts = (entry.get("ipCount"), entry.get("healthyInstanceCount"))
+    count, healthy = (n if isinstance(n, int) else None for n in counts)
+    return Service(group, name.removeprefix(f"{group}@@"), count, healthy)
+
+
+def _service_with_instances(entry: Any) -> Service:
+    """ServiceDetailInfo.java: `{"serviceName", "groupName", "clusterMap": {name: {"hosts": [...]}}}`"""
+    name, group = str(_field(entry, "serviceName")), str(entry.get("groupName") or "DEFAULT_GROUP")
+    clusters = _field(entry, "clusterMap")
+    if not isinstance(clusters, dict | None):
+        raise DiscoveryError(f"Nacos' answer has {type(clusters).__name__} where clusters by name are expected")
+    hosts = [host for cluster in (clusters or {}).values() for host in _list(_field(cluster, "hosts") or [])]
+    return Service(group, name.removeprefix(f"{group}@@"), instances=tuple(_instance(host) for host in hosts))
 
 
 def _instances(answer: Any) -> list[Instance]:
-    """1.x and 2.x wrap the instances in a service; 3.x gives the list."""
-    if isinstance(answer, dict):
-        answer = answer["hosts"] if "hosts" in answer else _field(answer, "pageItems")
-    return [_instance(entry) for entry in _list(answer)]
+    """ServiceInfo.java: `{"name", "hosts": [...]}`"""
+    return [_instance(entry) for entry in _list(_field(answer, "hosts"))]
 
 
 def _instance(entry: Any) -> Instance:
