@@ -93,7 +93,7 @@ class Service:
 _Page = tuple[list[Service], int]  # the services of one page, and how many there are on all of them
 
 
-class Dialect(Protocol):
+class NacosDialect(Protocol):
     """One version of the open API. All methods raise DiscoveryError; NacosAbsentError when it is not spoken."""
 
     name: str
@@ -176,10 +176,10 @@ class V3:
         return list(service.instances or ())
 
 
-DIALECTS: Final[dict[str, Dialect]] = {"v3": V3(), "v2": V2(), "v1": V1()}  # in the order of detection
+DIALECTS: Final[dict[str, NacosDialect]] = {"v3": V3(), "v2": V2(), "v1": V1()}  # in the order of detection
 
 
-async def detect(session: NacosSession) -> Dialect:
+async def detect(session: NacosSession) -> NacosDialect:
     """The newest API that the cluster speaks. Raises DiscoveryError when it speaks none."""
     tried = []
     for dialect in DIALECTS.values():
