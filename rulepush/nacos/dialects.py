@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from rulepush.errors import DiscoveryError
@@ -161,19 +161,26 @@ class V3:
         return _namespaces(_data(await session.get("/v3/admin/core/namespace/list"), 0))
 
     async def services(self, session: NacosSession, namespace: str, groups: tuple[str, ...]) -> list[Service]:
-        """With their instances: instance/list means cluster DEFAULT where no cluster is named, up to 3.1 or so
+        """With their instances: instance/list means cluster DEFAULT where no cluster is named, up to 3.2.0
         (InstanceListForm.java), and there is no way to ask it for all of them. This list has every cluster."""
+        return _of_groups(await self._listed(session, namespace, _group_param(groups)), groups)
 
+    async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
+        if service.instances is not None:
+            return list(service.instances)
+        wanted = (service.group, service.name)
+        params = _group_param((service.group,)) | {"serviceNameParam": _plain(service.name)}
+        found = await self._listed(session, namespace, params)
+        return [i for s in found if (s.group, s.name) == wanted for i in s.instances or ()]
+
+    async def _listed(self, session: NacosSession, namespace: str, filters: dict[str, str]) -> list[Service]:
         async def page(number: int) -> _Page:
-            params = _page(namespace, number, _PAGE_WITH_INSTANCES) | {"withInstances": "true"} | _group_param(groups)
+            params = _page(namespace, number, _PAGE_WITH_INSTANCES) | {"withInstances": "true"} | filters
             data = _data(await session.get("/v3/admin/ns/service/list", params), 0)
             items = _list(_field(data, "pageItems") or [])
             return [_service_with_instances(item) for item in items], _count(data, "totalCount")
 
-        return _of_groups(await _all_pages(page), groups)
-
-    async def instances(self, session: NacosSession, namespace: str, service: Service) -> list[Instance]:
-        return list(service.instances or ())
+        return await _all_pages(page)
 
 
 DIALECTS: Final[dict[str, NacosDialect]] = {"v3": V3(), "v2": V2(), "v1": V1()}  # in the order of detection
@@ -243,11 +250,12 @@ async def _all_pages(page: Callable[[int], Awaitable[_Page]]) -> list[Service]:
     """Each service of all pages once.
 
     A service that goes away while the pages are read moves the others up, one of them onto a page that has been read
-    already. So the list is read again when its length has changed; what is found in any reading counts, in its newest
-    form: a service that is gone has no instances, or will have none at the next refresh.
+    already. So the list is read again when its length has changed. What is found in any reading counts; of what the
+    last one does not have, neither the counts nor the instances do.
     """
     found: dict[tuple[str, str], Service] = {}
     for _ in range(_READINGS):
+        found = {key: replace(s, count=None, healthy=None, instances=None) for key, s in found.items()}
         read, counts = 0, set()
         for number in range(1, _MAX_PAGES + 1):
             services, count = await page(number)
@@ -267,7 +275,12 @@ def _page(namespace: str, page: int, size: int) -> dict[str, str | int]:
 
 def _group_param(groups: tuple[str, ...]) -> dict[str, str]:
     """The server's own filter: it finds groups that contain the text, so the answer is filtered once more."""
-    return {"groupNameParam": groups[0] if len(groups) == 1 and _PLAIN.fullmatch(groups[0]) else ""}
+    return {"groupNameParam": _plain(groups[0]) if len(groups) == 1 else ""}
+
+
+def _plain(text: str) -> str:
+    """The text, unless it would be more than a text in a regular expression: then no filter."""
+    return text if _PLAIN.fullmatch(text) else ""
 
 
 def _of_groups(services: list[Service], groups: tuple[str, ...]) -> list[Service]:

@@ -18,6 +18,7 @@ from rulepush.init.addresses import Address, AddressError, alertmanager_address,
 from rulepush.init.files import working_directory
 from rulepush.init.look import ProbeResult, look_at_alertmanager, probe_nacos
 from rulepush.livecheck import TargetProblem
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
 from tests.livecheck.servers import Reply, serving
@@ -121,7 +122,7 @@ def test_credentials_of_the_url_go_where_they_are_asked_for(proxy: bool) -> None
     looked = asyncio.run(probe_nacos(address, FakeClock(), Guarded()))
     assert looked.trouble is None
     assert looked.basic_auth is proxy
-    assert looked.members == fake.members
+    assert looked.members == ("10.0.0.1:8848", "10.0.0.2:8848")
 
 
 def test_what_is_written_loads(tmp_path: Path) -> None:
