@@ -153,6 +153,7 @@ class NacosDiscovery:
         self._transport = transport
         self._dialect: NacosDialect | None = DIALECTS.get(config.api_version)
         self._pattern = compile_regex(config.services)
+        self._members: tuple[Member, ...] = ()
 
     async def run(self, publish: Publish) -> None:
         config = self._config
@@ -169,11 +170,26 @@ class NacosDiscovery:
         ) as client:
             session = NacosSession(client, servers, config.login, self._env.clock)
 
-            async def refresh() -> Sequence[TargetGroup]:
-                return await self._refresh(session)
-
             where = ", ".join(shown_url(s) for s in servers)
-            await Poller("nacos", where, interval, refresh, self._env).run(publish)
+
+            async def refresh() -> Sequence[TargetGroup]:
+                self._members = ()
+                try:
+                    return await self._refresh(session)
+                finally:
+                    self._show_members(where)
+
+            try:
+                await Poller("nacos", where, interval, refresh, self._env).run(publish)
+            finally:
+                self._members = ()
+                self._show_members(where)
+
+    def _show_members(self, where: str) -> None:
+        """For own metrics; what the last refresh did not find is not shown: it may no longer be true."""
+        self._env.tally.nacos_members.pop(where, None)
+        if self._members:
+            self._env.tally.nacos_members[where] = self._members
 
     async def _refresh(self, session: NacosSession) -> Sequence[TargetGroup]:
         seconds = max(_REFRESH_SECONDS, self._config.refresh_interval_ms / 1000)
@@ -201,6 +217,7 @@ class NacosDiscovery:
         members = await dialect.members(session)
         if not members:
             raise DiscoveryError("Nacos lists no servers")  # it lists at least itself: this is no answer to act on
+        self._members = tuple(members)
         return TargetGroup("servers", tuple(sorted(_server_labels(m) for m in members)), shared)
 
     async def _instance_groups(self, session: NacosSession, dialect: NacosDialect) -> list[TargetGroup]:
