@@ -9,20 +9,13 @@ from functools import cached_property
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
+from rulepush.nacos.diagnose import TargetProblem
 from rulepush.nacos.knowledge import release_range
 from rulepush.nacos.releases import Release
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 
 _DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class TargetProblem:
-    """Why a target gave no metrics, and what to change."""
-
-    message: str
-    suggestion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ LAZY: Final = (
     KnownMetrics("nacos_exception_total", "it appears with the first such exception", "module", "config|naming"),
     KnownMetrics("nacos_timer_seconds_(count|sum|max)", "it appears with the first event"),
     KnownMetrics(
+        "nacos_timer_seconds_(count|sum|max)", "it appears with the first lock (Nacos 3.0 and later)", "module", "lock"
+    ),
+    KnownMetrics(
         "nacos_timer_seconds_(count|sum|max)",
         "it appears with the first such event",
         "name",

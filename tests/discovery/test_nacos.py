@@ -276,6 +276,26 @@ def test_the_last_good_list_stays_while_the_server_is_down_and_follows_an_upgrad
     asyncio.run(go())
 
 
+def test_the_members_of_the_last_good_refresh_are_there_for_own_metrics() -> None:
+    nacos = fake_nacos(2, members=[("10.0.0.1", 8848, "UP"), ("10.0.0.2", 8848, "DOWN")])
+
+    async def go() -> None:
+        env = environment()
+        async with running(discovery(nacos, "role: server", env), env) as seen:
+            (members,) = env.tally.nacos_members.values()
+            assert [(m.ip, m.state) for m in members] == [("10.0.0.1", "UP"), ("10.0.0.2", "DOWN")]
+            assert list(env.tally.nacos_members) == ["http://nacos:8848/nacos"]
+            nacos.unreachable = True
+            await seen.clock.advance(30)
+            assert env.tally.nacos_members == {}, "what was true is no longer known"
+            nacos.unreachable = False
+            await seen.clock.advance(60)
+            assert len(env.tally.nacos_members) == 1
+        assert env.tally.nacos_members == {}, "nobody asks any more"
+
+    asyncio.run(go())
+
+
 def test_a_refresh_that_failed_asks_nothing_more() -> None:
     nacos = fake_nacos(2, services={("public", "g", f"s{i}"): [] for i in range(300)})
 

@@ -87,6 +87,19 @@ def test_looking_says_what_is_wrong() -> None:
     assert looked.version == "2.4.3"
 
 
+@pytest.mark.parametrize(("version", "newer"), [("3.0.0", "3.0.1"), ("3.2.1", "3.2.2")])
+def test_a_release_without_the_endpoint_is_named_and_no_setting_is_advised(version: str, newer: str) -> None:
+    fake = FakeNacos(version, clock=FakeClock())
+    fake.registry.users = {"nacos": "pw"}  # the version is told without a login
+    looked = _look(fake)
+    assert looked.version == version
+    assert looked.trouble is not None
+    assert looked.trouble.suggestion == (
+        f"This is Nacos {version}, which was built without this endpoint: no setting brings it. Upgrade to {newer} or "
+        "later."
+    )
+
+
 def test_looking_at_an_alertmanager() -> None:
     def look(status: int, text: str = "{}") -> TargetProblem | None:
         transport = httpx.MockTransport(lambda _request: httpx.Response(status, text=text))
@@ -174,7 +187,7 @@ def test_the_command_writes_a_directory_that_checks(tmp_path: Path, capsys: pyte
     assert "ready" in said.out
     assert "check live --config.file" in said.out
     assert said.err == ""
-    assert len(load_rule_files(map(str, (directory / "rules").glob("*.yml")))) == 16
+    assert len(load_rule_files(map(str, (directory / "rules").glob("*.yml")))) == 18
     assert sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()) == [
         "compose.yaml",
         "prometheus.yml",
