@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -65,7 +66,7 @@ def test_every_server_of_the_cluster_is_a_target(major: int, old: bool) -> None:
     assert targets[0]["__meta_nacos_role"] == "server"
 
 
-def registry(major: int, **more: object) -> FakeNacos:
+def registry(major: int, **more: Any) -> FakeNacos:
     nacos = fake_nacos(major, **more)
     nacos.registry.namespaces = {"public": "public", "dev-id": "Development"}
     nacos.registry.services = {
