@@ -14,8 +14,8 @@ from rulepush.promql.syntax.strings import unquote
 
 MAX_DEPTH: Final = 200  # of nested expressions and of operators in a row: both become recursion
 TOO_DEEP: Final = f"the expression is nested deeper than {MAX_DEPTH} levels"
-# Queries come from outside and are parsed in the event loop. Generated rules have some hundreds of tokens.
-MAX_LEXEMES: Final = 50_000
+# Queries come from outside and are parsed in the event loop. Generated rules have some hundreds.
+MAX_LEXEMES: Final = 200_000
 
 
 class LexemeKind(Enum):
