@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition.entries import Exposition, Metadata, ParsedSample
+from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.floats import to_ms
 from rulepush.exposition.quoting import show, unescape_help
 from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner
@@ -40,9 +40,10 @@ def parse_openmetrics(body: bytes) -> Exposition:
     return found
 
 
-def parse_openmetrics_line(line: bytes) -> ParsedSample | None:
+def parse_openmetrics_line(line: bytes, family_type: str = "") -> ParsedSample | None:
     """One line without its newline: its sample, None for metadata and `# EOF`. Raises ExpositionError."""
     parser = OpenMetricsParser(line + b"\n")
+    parser.family_type = family_type
     found = Exposition()
     if parser.next(found) and parser.pos < len(parser.body):
         raise ExpositionError(1, "more than one entry in a line")
@@ -83,11 +84,11 @@ class OpenMetricsParser(Scanner):
         if text is None:
             self.unexpected(f"expected text in {kind}")
         text, name = text[1:-1], self.name_of(token)
-        meta = into.metadata.setdefault(name, Metadata())
+        meta = into.metadata.setdefault(name, FamilyMetadata())
         if kind == "TYPE":
             if text not in _TYPES:
                 self.fail(f"invalid metric type {show(text)}")
-            meta.type = text.decode("ascii")
+            meta.type = self.family_type = text.decode("ascii")
             return
         try:
             decoded = text.decode("utf-8")

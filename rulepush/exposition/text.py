@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rulepush.exposition.entries import Exposition, Metadata, ParsedSample
+from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.quoting import show, unescape_help
 from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner
 from rulepush.model.labels import METRIC_NAME
@@ -37,9 +37,10 @@ def parse_text(body: bytes) -> Exposition:
     return found
 
 
-def parse_text_line(line: bytes) -> ParsedSample | None:
+def parse_text_line(line: bytes, family_type: str = "") -> ParsedSample | None:
     """One line without its newline: its sample, None for a comment or a blank line. Raises ExpositionError."""
     parser = TextParser(line)
+    parser.family_type = family_type
     found = Exposition()
     parser.next(found)
     return found.samples[0] if found.samples else None
@@ -93,11 +94,11 @@ class TextParser(Scanner):
         if token is None:
             self.unexpected(f"expected metric name after {kind}")
         text = (self.take(_REST) or b"")[1:]
-        meta = into.metadata.setdefault(self.name_of(token), Metadata())
+        meta = into.metadata.setdefault(self.name_of(token), FamilyMetadata())
         if kind == "TYPE":
             if text.decode("latin-1") not in _TYPES:
                 self.fail(f"invalid metric type {show(text)}")
-            meta.type = "unknown" if text == b"untyped" else text.decode("ascii")
+            meta.type = self.family_type = "unknown" if text == b"untyped" else text.decode("ascii")
         else:
             try:
                 text.decode("utf-8")

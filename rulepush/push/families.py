@@ -8,9 +8,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Final
 
-from rulepush.exposition import Metadata
-from rulepush.model.floats import format_float_g
-from rulepush.model.labels import METRIC_NAME, Labels, quote
+from rulepush.exposition import FamilyMetadata
+from rulepush.model.floats import format_float_g, format_float_openmetrics
+from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -49,7 +49,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Family:
+class MetricFamily:
     """All metrics of one name that one push brought."""
 
     name: str
@@ -67,10 +67,10 @@ class Family:
         """The same, apart for each of `metrics`."""
         return tuple(tuple(self._expand(metric)) for metric in self.metrics)
 
-    def metadata(self) -> Metadata:
+    def metadata(self) -> FamilyMetadata:
         """As a scrape would tell of it."""
         kind = "unknown" if self.type is FamilyType.UNTYPED else self.type.value.lower()
-        return Metadata(kind, self.help)
+        return FamilyMetadata(kind, self.help)
 
     def _expand(self, metric: Metric) -> Iterator[tuple[Labels, float]]:
         pairs = dict(metric.pairs)
@@ -80,7 +80,7 @@ class Family:
         part_label = _PART_LABEL[self.type.value]
         part_name = self.name + ("_bucket" if self.type is FamilyType.HISTOGRAM else "")
         for bound, value in self.all_parts(metric):
-            yield Labels({**pairs, METRIC_NAME: part_name, part_label: format_float_g(bound)}), value
+            yield Labels({**pairs, METRIC_NAME: part_name, part_label: format_float_openmetrics(bound)}), value
         yield Labels({**pairs, METRIC_NAME: self.name + "_sum"}), metric.value
         yield Labels({**pairs, METRIC_NAME: self.name + "_count"}), metric.count
 
@@ -92,10 +92,11 @@ class Family:
 
     def describe(self, metric: Metric) -> str:
         """A metric as Pushgateway's error texts print it."""
-        labels = "".join(f"label:<name:{quote(n)} value:{quote(v)} > " for n, v in metric.pairs)
+        quoted = [(quote_label_value(n), quote_label_value(v)) for n, v in metric.pairs]
+        labels = "".join(f"label:{{name:{n} value:{v}}} " for n, v in quoted)
         kind = self.type.value.lower()
         if self.type.compound:
-            body = f"sample_count:{format_float_g(metric.count)} sample_sum:{format_float_g(metric.value)} "
+            body = f"sample_count:{format_float_g(metric.count)} sample_sum:{format_float_g(metric.value)}"
         else:
-            body = f"value:{format_float_g(metric.value)} "
-        return f"collected metric {quote(self.name)} {{ {labels}{kind}:<{body}> }}"
+            body = f"value:{format_float_g(metric.value)}"
+        return f"collected metric {quote_label_value(self.name)} {{ {labels}{kind}:{{{body}}}}}"

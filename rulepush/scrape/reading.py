@@ -12,9 +12,9 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition import Format, ParsedSample, each_sample, parse_line
+from rulepush.exposition import Format, ParsedSample, declared_type, each_sample, parse_line
 from rulepush.exposition.floats import parse_value, to_ms
-from rulepush.scrape.plan import to_floats
+from rulepush.scrape.layout import to_floats
 from rulepush.storage.table import Floats
 
 E = TypeVar("E")
@@ -25,7 +25,7 @@ _EOF: Final = b"# EOF"
 
 
 @dataclass(frozen=True, slots=True)
-class Body(Generic[E]):
+class ParsedLines(Generic[E]):
     """A body that parsed: one item of `keys`, `entries`, `values` and `at` a sample, in its order.
 
     `values`   float64[n]
@@ -44,14 +44,14 @@ class Body(Generic[E]):
     regular: bool
 
 
-def read_body(
+def read_known_body(
     body: bytes,
     lines: list[bytes],
     fmt: Format,
     known: Mapping[bytes, E],
     silent: Mapping[bytes, None],
     resolve: Callable[[ParsedSample], E],
-) -> Body[E]:
+) -> ParsedLines[E]:
     """Read `lines` (of `body`): a known key costs a split and a look-up, any other line is parsed and resolved.
 
     Raises ExpositionError for a body that does not parse as a whole.
@@ -66,10 +66,16 @@ def read_body(
     values: dict[int, float] = {}
     regular = True
     parsed: dict[bytes, E] = {}
+    family_type = ""
     for n in [n for n, entry in enumerate(entries) if entry is None]:
         line = lines[n]
         if fmt is Format.OPENMETRICS and not line and n == len(lines) - 1:
             continue  # what follows the last newline; a blank line elsewhere is an error
+        if b"TYPE" in line and line.startswith(b"#"):
+            try:
+                family_type = declared_type(line, fmt) or family_type
+            except ExpositionError:
+                return _read_whole(body, fmt, resolve)
         if line in silent:
             quiet[line] = None
             continue
@@ -79,7 +85,7 @@ def read_body(
             keys[n], entries[n], texts[n], time = more
         else:
             try:
-                sample = parse_line(line, fmt)
+                sample = parse_line(line, fmt, family_type)
             except ExpositionError:
                 return _read_whole(body, fmt, resolve)  # a quoted newline, or an error that needs its line
             if sample is None:
@@ -102,10 +108,10 @@ def read_body(
         numbers[position[n]] = value
     found = [entry for entry in entries if entry is not None]
     timed = {position[n]: time for n, time in times.items()}
-    return Body([keys[n] for n in at], found, numbers, timed, at, quiet, regular)
+    return ParsedLines([keys[n] for n in at], found, numbers, timed, at, quiet, regular)
 
 
-def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> Body[E]:
+def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> ParsedLines[E]:
     """The exact way, which knows of newlines inside quotes and says which line is wrong."""
     keys: list[bytes] = []
     entries: list[E] = []
@@ -120,7 +126,7 @@ def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) 
         if sample.ts is not None:
             times[i] = sample.ts
     silent = {line: None for line in body.split(b"\n") if line.startswith(b"#")}
-    return Body(keys, entries, np.array(values, np.float64), times, at, silent, regular=False)
+    return ParsedLines(keys, entries, np.array(values, np.float64), times, at, silent, regular=False)
 
 
 def _ends_well(lines: list[bytes]) -> bool:

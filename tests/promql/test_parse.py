@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from rulepush.errors import ParseError
-from rulepush.promql import ast, parse_expr
-from rulepush.promql.values import ValueType
+from rulepush.promql import parse_expr
+from rulepush.promql.eval.values import ValueType
+from rulepush.promql.syntax import ast
 from tests.promql.fake_querier import labels, load, values
 
 REAL_RULES = Path(__file__).parents[3] / "shared/conformance/real_rules"
@@ -99,7 +100,8 @@ def test_precedence(text: str, shape: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1:1: parse error: no expression found in input"),
+        ("", "unknown position: parse error: no expression found in input"),
+        (" \n# c", "1:1: parse error: no expression found in input"),
         ("1 +", "1:4: parse error: unexpected end of input"),
         ("(1", "1:3: parse error: unclosed left parenthesis"),
         ("1)", "1:2: parse error: unexpected right parenthesis ')'"),
