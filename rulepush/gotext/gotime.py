@@ -12,6 +12,8 @@ from rulepush.gotext.values import ANY, INT, STRING, CallError, Function, GoKind
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ZERO_SECONDS: Final = -62_135_596_800  # year 1: Go's zero time
+ZERO_TIME: Final = _ZERO_SECONDS * 1_000_000_000
+"""Go's zero time in nanoseconds since the epoch."""
 MONTH_NAMES: Final = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),

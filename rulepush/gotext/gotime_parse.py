@@ -172,7 +172,7 @@ class _Reader:
         if token[0] == "Z" and self.rest.startswith("Z"):
             self.offset, self.rest = 0, self.rest[1:]
             return
-        shape = token[1:] if token[0] == "Z" else token[1:]
+        shape = token[1:]
         match = re.match("[+-]" + re.sub("[0-9]", "[0-9]", shape), self.rest)
         parts = _OFFSET.fullmatch(match.group()) if match is not None else None
         if match is None or parts is None:
@@ -216,14 +216,14 @@ def _moment(reader: _Reader, local: tzinfo) -> Time:
         hour = hour % 12 + (12 if reader.afternoon else 0)
     try:
         if "day of year" in found:
-            day = datetime(year, 1, 1) + timedelta(days=found["day of year"] - 1)
+            day = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=found["day of year"] - 1)
             if day.year != year or found["day of year"] < 1:
                 raise ValueError
         else:
-            day = datetime(year, found.get("month", 1), found.get("day", 1))
+            day = datetime(year, found.get("month", 1), found.get("day", 1), tzinfo=UTC)
     except (ValueError, OverflowError):
         raise reader.out_of_range("day" if "day" in found else "day-of-year") from None
-    wall = day.replace(hour=hour, minute=found.get("minute", 0), second=found.get("second", 0))
+    wall = day.replace(tzinfo=None, hour=hour, minute=found.get("minute", 0), second=found.get("second", 0))
     zone = _zone_of(reader, wall, local)
     try:
         moment = wall.replace(tzinfo=zone).astimezone(UTC)

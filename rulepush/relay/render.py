@@ -51,9 +51,9 @@ class _Rendering:
         self._target = target
         self._sender = sender
         self._notification = notification
-        self._functions = bound_sprig_functions(now)
-        self._failed = False
         where = zone(target.time_zone)
+        self._functions = bound_sprig_functions(now, where)
+        self._failed = False
         self._alerts = [*notification.firing, *notification.resolved]
         self._shown = [TemplateAlert(a, now, target.language, where) for a in self._alerts]
         title = self._execute(target.title, target.fallback_title, notification, self._shown)

@@ -17,7 +17,8 @@ from typing import Any, Final
 from rulepush.errors import RegexError
 from rulepush.gotext.gofmt import go_format_value
 from rulepush.gotext.goquote import go_quote
-from rulepush.gotext.gotime import Duration, Time, round_duration
+from rulepush.gotext.gotime import ZERO_TIME, Duration, Time, round_duration
+from rulepush.gotext.gotime_parse import parse_go_duration, parse_go_time
 from rulepush.gotext.values import (
     ANY,
     ANY_MAP,
@@ -32,6 +33,7 @@ from rulepush.gotext.values import (
     GoMap,
     GoObject,
     GoSlice,
+    GoType,
     truth,
 )
 from rulepush.model.floats import parse_float
@@ -170,31 +172,65 @@ def _moment(value: object) -> Time:
     raise CallError(f"expected a time, got {go_format_value(value)}")
 
 
-def _date(layout: str, value: object) -> str:
-    return _moment(value).format(layout)
+def _local_date(layout: str, value: object, local: tzinfo) -> str:
+    return _moment(value).in_zone(local).format(layout)
 
 
 def _date_in_zone(layout: str, value: object, name: str) -> str:
-    return Time(_moment(value).nanoseconds, _zone(name)).format(layout)
+    return _moment(value).in_zone(_zone(name)).format(layout)
 
 
 def _duration(value: object) -> str:
     return Duration(_to_int(value) * 1_000_000_000).go_string()
 
 
-def _duration_round(value: object) -> str:
-    """The largest unit: `2h`, `5m`."""
-    if isinstance(value, Duration):
-        nanoseconds = int(value)
-    elif isinstance(value, Time):
-        raise CallError("durationRound needs a duration: subtract the times first")
+def _duration_round(value: object, now: int) -> str:
+    """The largest unit: `2h`, `5m`. Of a time, what has passed since; exactly one hour is `60m`, as in sprig."""
+    if isinstance(value, Time):
+        nanoseconds = now - value.nanoseconds
+    elif isinstance(value, str):
+        try:
+            nanoseconds = int(parse_go_duration(value))
+        except ValueError:
+            nanoseconds = 0
     else:
         nanoseconds = _to_int(value)
-    seconds = abs(nanoseconds) // 1_000_000_000
-    for unit, size in (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
+    size = abs(nanoseconds)
+    for unit, seconds in (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        if size > seconds * 1_000_000_000:
+            return f"{size // (seconds * 1_000_000_000)}{unit}"
     return "0s"
+
+
+def _date_modify(text: str, value: object) -> Time:
+    """Moved by a duration; as it is where that is none."""
+    moment = _moment(value)
+    try:
+        return moment.at(moment.nanoseconds + parse_go_duration(text))
+    except ValueError:
+        return moment
+
+
+def _must_date_modify(text: str, value: object) -> Time:
+    moment = _moment(value)
+    try:
+        return moment.at(moment.nanoseconds + parse_go_duration(text))
+    except ValueError as e:
+        raise CallError(str(e)) from None
+
+
+def _to_date(layout: str, text: str, local: tzinfo) -> Time:
+    try:
+        return parse_go_time(layout, text, local)
+    except ValueError:
+        return Time(ZERO_TIME, local=local)
+
+
+def _must_to_date(layout: str, text: str, local: tzinfo) -> Time:
+    try:
+        return parse_go_time(layout, text, local)
+    except ValueError as e:
+        raise CallError(str(e)) from None
 
 
 def _dict(*values: object) -> GoMap:
@@ -253,6 +289,21 @@ def _plain(value: object) -> object:
     return value
 
 
+def _unbound(*_: object) -> object:
+    raise CallError("not available here")
+
+
+BOUND_PARAMS: Final[Mapping[str, tuple[GoType, ...]]] = {
+    "ago": (ANY,),
+    "date": (STRING, ANY),
+    "durationRound": (ANY,),
+    "htmlDate": (ANY,),
+    "mustToDate": (STRING, STRING),
+    "now": (),
+    "toDate": (STRING, STRING),
+}
+"""The functions that need the time or the zone, with their parameters."""
+
 _S1: Final = (STRING,)
 _S2: Final = (STRING, STRING)
 
@@ -291,12 +342,14 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "empty": Function(lambda value: not truth(value), (ANY,)),
     "ternary": Function(lambda yes, no, which: yes if which else no, (ANY, ANY, BOOL)),
     # times
-    "date": Function(_date, (STRING, ANY)),
+    "dateModify": Function(_date_modify, (STRING, ANY)),
+    "date_modify": Function(_date_modify, (STRING, ANY)),
+    "mustDateModify": Function(_must_date_modify, (STRING, ANY)),
+    "must_date_modify": Function(_must_date_modify, (STRING, ANY)),
+    "htmlDateInZone": Function(lambda value, name: _date_in_zone("2006-01-02", value, name), (ANY, STRING)),
     "dateInZone": Function(_date_in_zone, (STRING, ANY, STRING)),
     "date_in_zone": Function(_date_in_zone, (STRING, ANY, STRING)),
     "duration": Function(_duration, (ANY,)),
-    "durationRound": Function(_duration_round, (ANY,)),
-    "htmlDate": Function(lambda value: _date("2006-01-02", value), (ANY,)),
     "unixEpoch": Function(lambda value: str(_moment(value).nanoseconds // 1_000_000_000), (ANY,)),
     # numbers
     "add": Function(lambda *v: _wrap(sum(map(_to_int, v))), (ANY,), variadic=True),
@@ -341,8 +394,7 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     ),
     "toJson": Function(_to_json, (ANY,)),
     # bound_functions gives these their time
-    "ago": Function(lambda value: "", (ANY,)),
-    "now": Function(lambda: Time(0)),
+    **{name: Function(_unbound, params) for name, params in BOUND_PARAMS.items()},
 }
 
 
@@ -363,12 +415,21 @@ def _unique(items: Sequence[Any]) -> list[Any]:
     return out
 
 
-def bound_sprig_functions(now: int) -> dict[str, Function]:
-    """The functions that need the time, in milliseconds since the epoch."""
+def bound_sprig_functions(now: int, local: tzinfo = UTC) -> dict[str, Function]:
+    """The functions that need the time, in milliseconds since the epoch, or the zone that Go calls Local."""
     nanoseconds = now * 1_000_000
 
     def ago(value: object) -> str:
         elapsed = nanoseconds - _moment(value).nanoseconds
         return Duration(round_duration(elapsed, 1_000_000_000)).go_string()
 
-    return {"ago": Function(ago, (ANY,)), "now": Function(lambda: Time(nanoseconds))}
+    calls: dict[str, Callable[..., object]] = {
+        "ago": ago,
+        "date": lambda layout, value: _local_date(layout, value, local),
+        "durationRound": lambda value: _duration_round(value, nanoseconds),
+        "htmlDate": lambda value: _local_date("2006-01-02", value, local),
+        "mustToDate": lambda layout, text: _must_to_date(layout, text, local),
+        "now": lambda: Time(nanoseconds, local, local=local),
+        "toDate": lambda layout, text: _to_date(layout, text, local),
+    }
+    return {name: Function(call, BOUND_PARAMS[name]) for name, call in calls.items()}
