@@ -19,6 +19,7 @@ from rulepush.gotext.gofmt import go_format_value
 from rulepush.gotext.goquote import go_quote
 from rulepush.gotext.gotime import ZERO_TIME, Duration, Time, round_duration
 from rulepush.gotext.gotime_parse import parse_go_duration, parse_go_time
+from rulepush.gotext.limits import MAX_TEXT
 from rulepush.gotext.values import (
     ANY,
     ANY_MAP,
@@ -115,6 +116,16 @@ def _items(value: object) -> Sequence[Any]:
 
 def _texts(value: object) -> list[str]:
     return [_text(v) for v in _items(value) if v is not None]
+
+
+def _joined(separator: str, items: object) -> str:
+    """Of a list of anything; what is no list stands for itself."""
+    if isinstance(items, str) or not isinstance(items, Sequence):
+        return "" if items is None else _text(items)
+    texts = _texts(items)
+    if len(separator) * len(texts) > MAX_TEXT:
+        raise CallError(f"the text is longer than {MAX_TEXT} characters")
+    return separator.join(texts)
 
 
 def _substr(start: int, end: int, text: str) -> str:
@@ -328,6 +339,7 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "substr": Function(_substr, (INT, INT, STRING)),
     "title": Function(title, _S1),
     "toString": Function(_text, (ANY,)),
+    "join": Function(lambda separator, items: _joined(separator, items), (STRING, ANY)),
     "toStrings": Function(lambda items: _strings(_texts(items)), (ANY,)),
     "trim": Function(lambda text: text.strip(), _S1),
     "trimAll": Function(lambda cut, text: text.strip(cut), _S2),

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from rulepush.gotext.gotime import ZERO_TIME, Time, load_location
 from rulepush.gotext.gotime_parse import parse_go_time
 from rulepush.gotext.values import STRING, STRING_SLICE, Function, GoKind, GoMap, GoObject, GoSlice, GoType
+from rulepush.relay.escape import defuse_annotation, defuse_label, safe_link
 from rulepush.relay.notification import Notification, ReceivedAlert
 from rulepush.relay.settings import Language, Mention
 
@@ -111,6 +112,14 @@ def _strings(items: list[str]) -> GoSlice:
     return GoSlice(items, STRING_SLICE)
 
 
+def _labels(pairs: Sequence[tuple[str, str]]) -> KV:
+    return KV({name: defuse_label(value) for name, value in pairs})
+
+
+def _annotations(pairs: Sequence[tuple[str, str]]) -> KV:
+    return KV({name: defuse_annotation(value) for name, value in pairs})
+
+
 class TemplateAlert(GoObject):
     """One alert. An open one has lasted until `now`, in milliseconds."""
 
@@ -121,11 +130,11 @@ class TemplateAlert(GoObject):
         ends_at = alert.ends_at
         self._fields: dict[str, object] = {
             "Status": "firing" if alert.firing else "resolved",
-            "Labels": KV(dict(alert.labels)),
-            "Annotations": KV(dict(alert.annotations)),
+            "Labels": _labels(alert.labels),
+            "Annotations": _annotations(alert.annotations),
             "StartsAt": received_time(alert.starts_text, alert.starts_at, where),
             "EndsAt": received_time(alert.ends_text, ends_at, where),
-            "GeneratorURL": alert.generator_url,
+            "GeneratorURL": safe_link(alert.generator_url),
             "Fingerprint": alert.fingerprint,
             "Began": show_time(alert.starts_at, where),
             "Ended": "" if ends_at is None else show_time(ends_at, where),
@@ -190,9 +199,9 @@ class TemplateData(GoObject):
             "Receiver": n.receiver,
             "Status": n.status,
             "Alerts": TemplateAlerts(alerts),
-            "GroupLabels": KV(dict(n.group_labels)),
-            "CommonLabels": KV(dict(n.common_labels)),
-            "CommonAnnotations": KV(dict(n.common_annotations)),
+            "GroupLabels": _labels(n.group_labels),
+            "CommonLabels": _labels(n.common_labels),
+            "CommonAnnotations": _annotations(n.common_annotations),
             "ExternalURL": n.external_url,
             "AtMobiles": _strings(list(mention.mobiles)),
             "AtUserIds": _strings(list(mention.user_ids)),
