@@ -84,7 +84,7 @@ class _Rendering:
         high = len(self._alerts) - start  # the most that may fit
         low, best = 0, None
         step = min(max(guess, 1), high)
-        while low < high:
+        while low < high and not (low and high - low <= low // 16):
             message = self._message(start, step)
             if message is not None and self._sender.fits(message):
                 low, best = step, message

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
@@ -23,21 +22,20 @@ from rulepush.gotext.limits import MAX_TEXT
 from rulepush.gotext.values import (
     ANY,
     ANY_MAP,
-    ANY_SLICE,
     BOOL,
     INT,
-    NO_VALUE,
     STRING,
     STRING_SLICE,
     CallError,
     Function,
     GoMap,
-    GoObject,
     GoSlice,
     GoType,
     truth,
 )
 from rulepush.model.floats import parse_float
+from rulepush.relay.sprig_extra import as_list, deep_equal
+from rulepush.relay.sprig_extra import to_int as _to_int
 from rulepush.relay.template_data import zone
 from rulepush.template.goregex import compile_go, replace_all
 from rulepush.template.prometheus import title, to_lower, to_upper
@@ -50,21 +48,6 @@ _MAX_REPEAT: Final = 100_000
 def _wrap(number: int) -> int:
     """int64 arithmetic wraps around."""
     return (number + _HALF) % _INT_BITS - _HALF
-
-
-def _to_int(value: object) -> int:
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return int(value) if math.isfinite(value) else 0
-    if isinstance(value, str):
-        try:
-            return _wrap(int(value, 0))
-        except ValueError:
-            return 0
-    return 0
 
 
 def _to_float(value: object) -> float:
@@ -93,15 +76,6 @@ def _product(*values: object) -> int:
     for value in values:
         result = _wrap(result * _to_int(value))
     return result
-
-
-def _round(value: object, digits: int) -> float:
-    number = _to_float(value)
-    scale = 10.0 ** min(max(digits, -300), 300)
-    scaled = number * scale
-    if not math.isfinite(scaled):
-        return number
-    return (math.floor(scaled) + (1 if scaled - math.floor(scaled) >= 0.5 else 0)) / scale
 
 
 def _text(value: object) -> str:
@@ -155,9 +129,15 @@ def _repeat(count: int, text: str) -> str:
     return text * count
 
 
+def _replace(old: str, new: str, text: str) -> str:
+    if text.count(old) * len(new) > MAX_TEXT:
+        raise CallError(f"the text is longer than {MAX_TEXT} characters")
+    return text.replace(old, new)
+
+
 def _indent(spaces: int, text: str) -> str:
     pad = _repeat(max(spaces, 0), " ")
-    return pad + text.replace("\n", "\n" + pad)
+    return pad + _replace("\n", "\n" + pad, text)
 
 
 def _default(fallback: object, *given: object) -> object:
@@ -258,7 +238,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _list(*values: object) -> GoSlice:
-    return GoSlice(values, ANY_SLICE)
+    return as_list(values)
 
 
 def _strings(items: Sequence[str]) -> GoSlice:
@@ -282,22 +262,6 @@ def _b64_decode(text: str) -> str:
         return base64.b64decode(text, validate=True).decode("utf-8", "surrogateescape")
     except binascii.Error as e:
         return str(e)
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), default=go_format_value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in sorted(value.items())}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(v) for v in value]
-    if value is NO_VALUE:
-        return None
-    if isinstance(value, GoObject):
-        return {k: _plain(v) for k, v in value.fields().items()}
-    return value
 
 
 def _unbound(*_: object) -> object:
@@ -332,7 +296,7 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "plural": Function(lambda one, many, n: one if n == 1 else many, (STRING, STRING, INT)),
     "quote": Function(lambda *v: " ".join(go_quote(_text(x)) for x in v if x is not None), (ANY,), variadic=True),
     "repeat": Function(_repeat, (INT, STRING)),
-    "replace": Function(lambda old, new, text: text.replace(old, new), (STRING, STRING, STRING)),
+    "replace": Function(_replace, (STRING, STRING, STRING)),
     "split": Function(lambda sep, text: GoMap({f"_{i}": part for i, part in enumerate(_split(sep, text))}), _S2),
     "splitList": Function(lambda sep, text: _strings(_split(sep, text)), _S2),
     "squote": Function(lambda *v: " ".join(f"'{_text(x)}'" for x in v if x is not None), (ANY,), variadic=True),
@@ -376,17 +340,15 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "min": Function(lambda a, *v: min(map(_to_int, (a, *v))), (ANY, ANY), variadic=True),
     "mod": Function(_modulo, (ANY, ANY)),
     "mul": Function(_product, (ANY,), variadic=True),
-    "round": Function(_round, (ANY, INT)),
     "sub": Function(lambda a, b: _wrap(_to_int(a) - _to_int(b)), (ANY, ANY)),
     # lists and maps
-    "append": Function(lambda items, v: _list(*_items(items), v), (ANY, ANY)),
     "dict": Function(_dict, (ANY,), variadic=True),
     "first": Function(lambda items: _items(items)[0] if len(_items(items)) else None, (ANY,)),
     "get": Function(lambda m, key: _mapping(m).get(key, ""), (ANY, STRING)),
-    "has": Function(lambda needle, items: needle in list(_items(items)), (ANY, ANY)),
+    "has": Function(lambda needle, items: any(deep_equal(needle, v) for v in _items(items)), (ANY, ANY)),
     "hasKey": Function(lambda m, key: key in _mapping(m), (ANY, STRING)),
     "initial": Function(lambda items: _list(*list(_items(items))[:-1]), (ANY,)),
-    "keys": Function(lambda m: _strings(sorted(_mapping(m))), (ANY,)),
+    "keys": Function(lambda *maps: _strings([k for m in maps for k in sorted(_mapping(m))]), (ANY,), variadic=True),
     "last": Function(lambda items: _items(items)[-1] if len(_items(items)) else None, (ANY,)),
     "list": Function(_list, (ANY,), variadic=True),
     "prepend": Function(lambda items, v: _list(v, *_items(items)), (ANY, ANY)),
@@ -395,7 +357,11 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "sortAlpha": Function(lambda items: _strings(sorted(_texts(items))), (ANY,)),
     "uniq": Function(lambda items: _list(*_unique(_items(items))), (ANY,)),
     "values": Function(lambda m: _list(*(_mapping(m)[k] for k in sorted(_mapping(m)))), (ANY,)),
-    "without": Function(lambda items, *drop: _list(*(v for v in _items(items) if v not in drop)), (ANY, ANY), True),
+    "without": Function(
+        lambda items, *drop: _list(*(v for v in _items(items) if not any(deep_equal(v, d) for d in drop))),
+        (ANY, ANY),
+        True,
+    ),
     # patterns and encodings
     "b64dec": Function(_b64_decode, _S1),
     "b64enc": Function(lambda text: base64.b64encode(text.encode("utf-8", "surrogateescape")).decode(), _S1),
@@ -404,7 +370,6 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "regexReplaceAll": Function(
         lambda p, text, new: _regex(lambda: replace_all(p, new, text)), (STRING, STRING, STRING)
     ),
-    "toJson": Function(_to_json, (ANY,)),
     # bound_functions gives these their time
     **{name: Function(_unbound, params) for name, params in BOUND_PARAMS.items()},
 }
@@ -422,7 +387,7 @@ def _whole(how: Callable[[float], int], value: object) -> float:
 def _unique(items: Sequence[Any]) -> list[Any]:
     out: list[Any] = []
     for item in items:
-        if item not in out:
+        if not any(deep_equal(item, known) for known in out):
             out.append(item)
     return out
 
