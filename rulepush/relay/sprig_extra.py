@@ -15,9 +15,9 @@ import math
 import posixpath
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from rulepush.errors import RegexError
@@ -126,7 +126,7 @@ def _merge(overwrite: bool) -> Callable[..., object]:
 def _merge_into(
     entries: MutableMapping[str, Any], source: Mapping[str, Any], overwrite: bool, budget: OutputBudget, depth: int
 ) -> None:
-    """mergo.Merge: maps within are merged too; an empty value counts as none."""
+    """mergo.Merge: maps within are merged too; an empty value there counts as none."""
     if depth > _MAX_DEPTH:
         raise CallError("maps are nested too deep to be merged")
     for key, value in list(source.items()):
@@ -134,7 +134,7 @@ def _merge_into(
         there = entries.get(key)
         if isinstance(there, GoMap) and there.go_type is ANY_MAP and isinstance(value, Mapping):
             _merge_into(there.mutable(), value, overwrite, budget, depth + 1)
-        elif key not in entries or (truth(value) if overwrite else not truth(there)):
+        elif key not in entries or overwrite or not truth(there):
             entries[key] = value
 
 
@@ -367,9 +367,27 @@ def _pattern(call: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+class _Searcher(Protocol):
+    def search(self, text: str, pos: int, /) -> RegexMatch | None: ...
+
+
+def _matches(pattern: str, text: str) -> Iterator[RegexMatch]:
+    """All matches as Go counts them: no empty one right after another. Raises RegexError."""
+    searcher = cast(_Searcher, compile_go(pattern))
+    at, last_end = 0, -1
+    while at <= len(text):
+        match = searcher.search(text, at)
+        if match is None:
+            return
+        if match.end() > match.start() or match.start() != last_end:
+            yield match
+        last_end = match.end()
+        at = match.end() if match.end() > at else at + 1
+
+
 def _find_all(pattern: str, text: str, limit: int) -> GoSlice:
-    found = []
-    for match in compile_go(pattern).finditer(text):
+    found: list[str] = []
+    for match in _matches(pattern, text):
         if len(found) == limit or len(found) >= MAX_ITEMS:
             break
         found.append(match.group() or "")
@@ -378,7 +396,7 @@ def _find_all(pattern: str, text: str, limit: int) -> GoSlice:
 
 def _literally(pattern: str, text: str, new: str) -> str:
     out, at, size = [], 0, len(text)
-    for match in compile_go(pattern).finditer(text):
+    for match in _matches(pattern, text):
         out += [text[at : match.start()], new]
         at, size = match.end(), size + len(new)
         if size > MAX_TEXT:
@@ -394,7 +412,7 @@ def _regex_split(pattern: str, text: str, limit: int) -> GoSlice:
         return GoSlice([""], STRING_SLICE)
     out: list[str] = []
     begin = end = 0
-    for match in compile_go(pattern).finditer(text):
+    for match in _matches(pattern, text):
         if (limit > 0 and len(out) == limit - 1) or len(out) >= MAX_ITEMS:
             break
         end = match.start()
@@ -492,6 +510,12 @@ def _plain(value: object, budget: OutputBudget, depth: int = 0) -> object:
     return None if value is NO_VALUE or value is None else int(value) if kind_of(value) is GoKind.INT else value  # type: ignore[call-overload]
 
 
+def _exponents(text: str) -> str:
+    """Exponents as Go's encoder writes them, `1e-7`; those in texts stay."""
+    parts = re.split(r'("(?:[^"\\]|\\.)*")', text)
+    return "".join(p if i % 2 else re.sub(r"e([+-])0([0-9])", r"e\1\2", p) for i, p in enumerate(parts))
+
+
 def _json(indent: int | None = None, raw: bool = False, must: bool = True) -> Callable[[object], str]:
     def run(value: object) -> str:
         try:
@@ -501,7 +525,7 @@ def _json(indent: int | None = None, raw: bool = False, must: bool = True) -> Ca
                 raise
             return ""
         separators = (",", ":") if indent is None else (",", ": ")
-        text = json.dumps(plain, ensure_ascii=False, separators=separators, indent=indent)
+        text = _exponents(json.dumps(plain, ensure_ascii=False, separators=separators, indent=indent))
         if raw:
             return text
         for char in "<>&\u2028\u2029":
