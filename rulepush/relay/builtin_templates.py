@@ -31,9 +31,9 @@ COMPATIBLE: Final = r"""
 **Source:** [{{ .GeneratorURL }}]({{ .GeneratorURL }})
 {{ end }}{{ end }}
 {{- define "default.__text_alert_list" }}{{ range . }}
-#### \[{{ .Labels.severity | upper | markdown }}\] {{ .Annotations.summary | oneLine | markdown }}
+#### \[{{ .Labels.severity | upper | markdown }}\] {{ .Annotations.summary | oneLine | markdown | html }}
 
-**Description:** {{ .Annotations.description | markdown }}
+**Description:** {{ .Annotations.description | markdown | html }}
 
 **Graph:** [📈]({{ .GeneratorURL }})
 

@@ -20,7 +20,7 @@ _FEISHU: Final = str.maketrans({c: f"&#{ord(c)};" for c in "_*`~<>[]"})
 _WECOM: Final = str.maketrans({"<": "＜", "`": "'", "[": "［", "]": "］"})
 _URL: Final = re.compile(r"https?://[^\s]", re.IGNORECASE)
 _URL_UNSAFE: Final = re.compile(r"[()<>\"'`\\|^{}\x00-\x20\x7f-\x9f\u2028\u2029*_\[\]]")
-_HOSTILE: Final = re.compile(r"(?<=[\]!])(?=[(\[:])|(?<=<)(?=[@/!a-zA-Z])|(?<=\A)(?=[#>])")
+_HOSTILE: Final = re.compile(r"(?<=[\]!])(?=[(\[])|(?<=<)(?=[@/!a-zA-Z])|(?<=\A)(?=[#>])")
 _BAD_LINK: Final = re.compile(r"(?<=\])(?=\(\s*<?(?!\s*<?(?:https?|dingtalk|mailto|tel):)[^)\s]*:)", re.IGNORECASE)
 _SEPARATOR: Final = "\u200b"  # zero width: what was markup reads the same and no longer is
 
@@ -32,12 +32,12 @@ def one_line(text: str) -> str:
 
 def escape_markdown(text: str) -> str:
     """For DingTalk, to be followed by `html` or not."""
-    return _LINE_START.sub(r"\1\\\2", text.translate(_MARKDOWN))
+    return _LINE_START.sub(r"\1\\\2", text.translate(_MARKDOWN).replace("](", "]\\("))
 
 
 def dingtalk_text(text: str) -> str:
     """For DingTalk, tags too."""
-    return _LINE_START.sub(r"\1\\\2", text.translate(_DINGTALK))
+    return _LINE_START.sub(r"\1\\\2", text.translate(_DINGTALK).replace("](", "]\\("))
 
 
 def feishu_text(text: str) -> str:

@@ -45,6 +45,7 @@ from rulepush.gotext.values import (
     truth,
     type_of,
 )
+from rulepush.model.regex import RegexMatch
 from rulepush.template.goregex import compile_go
 
 MAX_ITEMS: Final = 100_000
