@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from rulepush.errors import ConfigError
+from rulepush.gotext.gotime_parse import parse_go_duration
 from rulepush.model.secret import Secret
 from rulepush.relay.builtin_templates import builtin_templates
 from rulepush.relay.functions import FUNCTIONS
@@ -49,7 +50,7 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Settings:
             source.problem(0 if root is None else line_of(root), "expected a mapping with `targets`")
         return Settings(_DEFAULT_TIMEOUT_MS, {})
     m = MapReader(source, root)
-    timeout = m.duration("timeout", _DEFAULT_TIMEOUT_MS)
+    timeout = _timeout(m)
     if timeout <= 0:
         m.problem("timeout: must be more than 0", "timeout")
     common = _Common(m)
@@ -180,6 +181,14 @@ def _zone(m: MapReader) -> str:
             m.problem(f"time_zone: {e}", "time_zone")
             return ""
     return name
+
+
+def _timeout(m: MapReader) -> int:
+    """Milliseconds. Go's durations, `1.5s`, besides Prometheus'."""
+    try:
+        return int(parse_go_duration(m.text("timeout"))) // 1_000_000
+    except ValueError:
+        return m.duration("timeout", _DEFAULT_TIMEOUT_MS)
 
 
 def _default_zone(language: Language) -> str:

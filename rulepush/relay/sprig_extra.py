@@ -459,8 +459,9 @@ def _url_parse(url: str) -> GoMap:
 
 def _url_join(value: object) -> str:
     entries = _mapping(value)
-    text = {k: entries.get(k, "") for k in ("scheme", "host", "path", "query", "opaque", "fragment", "userinfo")}
-    if not all(isinstance(v, str) for v in text.values()):
+    found = {k: entries.get(k, "") for k in ("scheme", "host", "path", "query", "opaque", "fragment", "userinfo")}
+    text = {k: str(v) for k, v in found.items() if isinstance(v, str)}
+    if len(text) < len(found):
         raise CallError("unable to parse a key of the map: it must be a string")
     out = f"{text['scheme']}:" if text["scheme"] else ""
     if text["opaque"]:
