@@ -268,11 +268,11 @@ class PipelineEvaluator(ABC):
             raise self._error(f"error calling {name}: {e}") from None
         for value in values:  # time goes with the size of what a function reads, too
             if isinstance(value, str | GoMap | GoSlice):
-                self._budget.step(len(value) // (5000 if isinstance(value, str) else 50))
+                self._budget.step(len(value) // (5000 if isinstance(value, str) else 100))
         if isinstance(result, str):
             self._budget.check_text(result)
         elif isinstance(result, GoMap | GoSlice):
-            self._budget.step(len(result) // 50)
+            self._budget.step(len(result))
         return result
 
     @abstractmethod

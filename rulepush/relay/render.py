@@ -64,6 +64,8 @@ class _Rendering:
         whole = self._message(0, len(self._alerts))
         if whole is not None and self._sender.fits(whole):
             return [whole]
+        if whole is None and len(self._alerts) == 1:
+            self._give_up("it takes more than a template may")
         parts: list[Message] = []
         start, count = 0, _FIRST_GUESS
         if whole is not None:  # as many as the share of the text that fits
@@ -99,7 +101,7 @@ class _Rendering:
         """The message for an alert that fits into none: it will be cut."""
         message = self._message(start, 1)
         if message is None:  # not even one within the limits of a template
-            self._failed = True
+            self._give_up("it takes more than a template may, for a single alert")
             message = self._message(start, 1)
         return message if message is not None else Message(f"{self.title}{_ROOM}", "", True, self._target.mention)
 
@@ -113,6 +115,11 @@ class _Rendering:
             return None
         # The mention and the number of the part are counted in, so that adding them later leaves it to fit.
         return Message(f"{self.title}{_ROOM}", text.strip(), part.status == "firing", self._target.mention)
+
+    def _give_up(self, reason: str) -> None:
+        """Use the built-in template from here on."""
+        self._failed = True
+        log.error("the template of target %s failed, the built-in one is used: %s", self._target.name, reason)
 
     def _title(self, notification: Notification) -> str:
         """The title over all alerts, on one line."""
@@ -133,8 +140,7 @@ class _Rendering:
             except TemplateLimitError:
                 raise
             except TemplateError as e:
-                self._failed = True
-                log.error("the template of target %s failed, the built-in one is used: %s", self._target.name, e)
+                self._give_up(str(e))
         return fallback.execute(data, _LIMITS, self._functions)
 
 

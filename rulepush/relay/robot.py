@@ -112,8 +112,8 @@ class Robot:
     ) -> Delivery:
         """Send a notification, or keep it when the limit is reached.
 
-        `is_disconnected` tells whether the sender has hung up. Alertmanager does so after a while, and asks again: then this must
-        neither be sent for the old request after the new one, nor for the new one after the old.
+        `is_disconnected` tells whether the sender has hung up. Alertmanager does so after a while, and asks again: then
+        this must neither be sent for the old request after the new one, nor for the new one after the old.
         """
         async with self._lock:
             now = self.clock.now()

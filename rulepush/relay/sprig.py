@@ -42,6 +42,7 @@ from rulepush.template.prometheus import title, to_lower, to_upper
 
 _INT_BITS: Final = 1 << 64
 _HALF: Final = 1 << 63
+_MAX_NESTED: Final = 1000
 _MAX_REPEAT: Final = 100_000
 
 
@@ -385,10 +386,22 @@ def _whole(how: Callable[[float], int], value: object) -> float:
 
 
 def _unique(items: Sequence[Any]) -> list[Any]:
+    """Without repetitions. Lists and maps have no hash, so there may be few of them only."""
+    seen: set[tuple[type, Any]] = set()
+    nested: list[Any] = []
     out: list[Any] = []
     for item in items:
-        if not any(deep_equal(item, known) for known in out):
-            out.append(item)
+        if item is None or isinstance(item, str | int | float):
+            if (type(item), item) in seen:
+                continue
+            seen.add((type(item), item))
+        else:
+            if any(deep_equal(item, known) for known in nested):
+                continue
+            nested.append(item)
+            if len(nested) > _MAX_NESTED:
+                raise CallError(f"more than {_MAX_NESTED} lists and maps to compare")
+        out.append(item)
     return out
 
 
