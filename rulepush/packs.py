@@ -14,7 +14,7 @@ def pack_directory() -> Path:
     directory = Path(str(resources.files("rulepush") / "rule_packs"))
     if not (directory / "nacos.yml").is_file():
         raise RulepushError(
-            f"the rule packs are not in {directory}: install rulepush again (in a checkout it is a symbolic link to rules/)"
+            f"the rule packs are not in {directory}: install rulepush again (a checkout links rules/ there)"
         )
     return directory
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,8 +11,8 @@ import pytest
 from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
 from rulepush.demo.nacos_body import java_double
 from tests.fakes import FakeClock
+from tests.needs import shared
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 NOW = 1_700_000_000_000
 
 
@@ -72,13 +71,12 @@ def test_versions_differ_as_the_releases_do() -> None:
 
 @pytest.mark.parametrize(("version", "file"), [("1.4", "nacos-1.4-real.prom"), ("2.4", "nacos24-synthetic.prom")])
 def test_every_metric_of_the_body_is_one_that_the_sample_has(version: str, file: str) -> None:
-    if not (SAMPLES / file).exists():
-        pytest.skip(f"{SAMPLES / file} is not here")
+    sample = shared(f"samples/{file}").read_text()
 
     def names(body: str) -> set[str]:
         return {re.split(r"[{ ]", line)[0] for line in body.splitlines() if line and line[0] != "#"}
 
-    assert names(_nacos(version).body(NOW).decode()) <= names((SAMPLES / file).read_text())
+    assert names(_nacos(version).body(NOW).decode()) <= names(sample)
 
 
 def test_breaking_and_healing() -> None:

@@ -13,7 +13,8 @@ from rulepush.model.labels import Labels
 from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
-from tests.live.bodies import NOW, answer, shared
+from tests.live.bodies import NOW, answer
+from tests.needs import shared
 
 
 def _report(packs: tuple[str, ...], *bodies: bytes, fmt: Format = Format.TEXT, target: Labels) -> Report:

@@ -10,7 +10,8 @@ import pytest
 
 from rulepush.live import Kind, Level, LiveRule, RuleReport, Seen, analyse
 from rulepush.promql import parse_expr
-from tests.live.bodies import answer, shared
+from tests.live.bodies import answer
+from tests.needs import shared
 
 # Working rules, by their number in the file (from 0), and why one may doubt it.
 WORKING = {
