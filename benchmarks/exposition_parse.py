@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rulepush.exposition import Format, parse_body
 from rulepush.model.labels import Labels
-from rulepush.scrape.cache import SeriesCache
+from rulepush.scrape.cache import ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
@@ -57,9 +57,9 @@ def measure(name: str, bodies: list[bytes], fmt: Format) -> bool:
     for what, demand, limit in (("kept", Demand.keep_all(300_000), 1.5), ("dropped", Demand.of([]), 0.6)):
         for way in ("plan", "lines"):
             head = Head(demand)
-            cache = SeriesCache(head, TARGET, SampleRules())
+            cache = ScrapeCache(head, TARGET, SampleRules())
 
-            def scrape(i: int, cache: SeriesCache = cache, way: str = way) -> None:
+            def scrape(i: int, cache: ScrapeCache = cache, way: str = way) -> None:
                 body = bodies[i % len(bodies)]
                 if way == "lines":
                     body = b"one_more_series_%d 1\n" % i + body

@@ -21,7 +21,7 @@ _PROC: Final = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MetricReading:
     """One sample of an own metric: its label values and its number."""
 
     labels: tuple[str, ...]
@@ -36,7 +36,7 @@ class OwnMetric:
     help: str
     kind: str  # "counter" or "gauge"
     label_names: tuple[str, ...]
-    read: Callable[[], Iterable[Reading]]
+    read: Callable[[], Iterable[MetricReading]]
 
 
 class Telemetry:
@@ -47,19 +47,19 @@ class Telemetry:
         self.gauge(
             "rulepush_build_info",
             "Version of rulepush and of the Python that runs it; always 1.",
-            lambda: [Reading((__version__, platform.python_version()), 1)],
+            lambda: [MetricReading((__version__, platform.python_version()), 1)],
             ("version", "python_version"),
         )
         _process(self)
 
     def counter(
-        self, name: str, text: str, read: Callable[[], Iterable[Reading]], label_names: tuple[str, ...] = ()
+        self, name: str, text: str, read: Callable[[], Iterable[MetricReading]], label_names: tuple[str, ...] = ()
     ) -> None:
         """Expose a number that only grows; `name` without its `_total`."""
         self._metrics.append(OwnMetric(name, text, "counter", label_names, read))
 
     def gauge(
-        self, name: str, text: str, read: Callable[[], Iterable[Reading]], label_names: tuple[str, ...] = ()
+        self, name: str, text: str, read: Callable[[], Iterable[MetricReading]], label_names: tuple[str, ...] = ()
     ) -> None:
         """Expose a number that goes up and down."""
         self._metrics.append(OwnMetric(name, text, "gauge", label_names, read))
@@ -69,9 +69,9 @@ class Telemetry:
         return "".join(line for metric in self._metrics for line in _lines(metric)).encode()
 
 
-def single(read: Callable[[], float]) -> Callable[[], Iterable[Reading]]:
+def single(read: Callable[[], float]) -> Callable[[], Iterable[MetricReading]]:
     """A metric without labels from a function that gives its number."""
-    return lambda: (Reading((), read()),)
+    return lambda: (MetricReading((), read()),)
 
 
 def _lines(metric: OwnMetric) -> Iterator[str]:
@@ -108,22 +108,22 @@ def _process(t: Telemetry) -> None:
     t.gauge("process_open_fds", "Open file descriptors.", _open_fds)
 
 
-def _from_proc(number: Callable[[list[int]], float]) -> Callable[[], Iterable[Reading]]:
+def _from_proc(number: Callable[[list[int]], float]) -> Callable[[], Iterable[MetricReading]]:
     """`number` of the fields of /proc/self/stat after the command's name; proc(5) counts the first of them as 3."""
 
-    def read() -> Iterable[Reading]:
+    def read() -> Iterable[MetricReading]:
         try:
             fields = (_PROC / "self/stat").read_text().rpartition(")")[2].split()
-            return (Reading((), number([int(f) if f.lstrip("-").isdigit() else 0 for f in fields])),)
+            return (MetricReading((), number([int(f) if f.lstrip("-").isdigit() else 0 for f in fields])),)
         except OSError:  # not Linux
             return ()
 
     return read
 
 
-def _open_fds() -> Iterable[Reading]:
+def _open_fds() -> Iterable[MetricReading]:
     try:
-        return (Reading((), len(os.listdir(_PROC / "self/fd"))),)
+        return (MetricReading((), len(os.listdir(_PROC / "self/fd"))),)
     except OSError:
         return ()
 

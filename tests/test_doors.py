@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from rulepush.doors import PushDoor, ReceivedMetadata, remote_write_door
-from rulepush.exposition import Metadata
-from rulepush.grid import Grid
+from rulepush.exposition import FamilyMetadata
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
+from rulepush.model.schedule import TickGrid
 from rulepush.remote.receiver import MetricMetadata
 from rulepush.remote.snappy import compress
-from rulepush.storage.demand import Demand, Want
+from rulepush.service.receivers import PushReceiver, ReceivedMetadata, remote_write_receiver_routes
+from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
 from tests.fakes import FakeClock
@@ -29,9 +29,9 @@ def stored(head: Head, name: str) -> list[tuple[int, float]]:
 
 
 def test_remote_write_fills_the_storage_and_tells_of_everything() -> None:
-    head, telemetry, metadata = Head(Demand.of([Want.metric("m", 60_000)])), Telemetry(), ReceivedMetadata()
+    head, telemetry, metadata = Head(Demand.of([ManualDemand.metric("m", 60_000)])), Telemetry(), ReceivedMetadata()
     passed: list[Sample] = []
-    routes = remote_write_door(head, FakeClock(T), telemetry, passed.extend, metadata.note)
+    routes = remote_write_receiver_routes(head, FakeClock(T), telemetry, passed.extend, metadata.note)
     body = compress(v1(({"__name__": "m"}, [(T, 1.0)]), ({"__name__": "n"}, [(T, 2.0)])).SerializeToString())
     headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
     for path in ("/api/v1/write", "/api/v1/prom/write"):
@@ -47,7 +47,7 @@ def test_remote_write_fills_the_storage_and_tells_of_everything() -> None:
 def test_received_metadata_is_the_newest_word_and_bounded() -> None:
     metadata = ReceivedMetadata()
     metadata.note([MetricMetadata("m", "gauge", "Old.", ""), MetricMetadata("m", "gauge", "New.", "bytes")])
-    assert metadata.families == {"m": Metadata("gauge", "New.", "bytes")}
+    assert metadata.families == {"m": FamilyMetadata("gauge", "New.", "bytes")}
     metadata.note(MetricMetadata(f"m{i}", "gauge", "", "") for i in range(60_000))
     assert len(metadata.families) == 50_000
     metadata.note([MetricMetadata("m", "counter", "Still.", "")])
@@ -61,7 +61,7 @@ class Pushed:
         self.clock = FakeClock(T)
         self.head = Head(Demand.keep_all(3_600_000))
         self.telemetry = Telemetry()
-        self.door = PushDoor(directory and directory / "push.db", 0, self.clock, self.telemetry)
+        self.door = PushReceiver(directory and directory / "push.db", 0, self.clock, self.telemetry)
 
     def push(self, body: str) -> None:
         assert ask_app(self.door.routes(), "PUT", PUSH, content=body.encode()).status_code == 200
@@ -82,7 +82,7 @@ def test_a_moment_is_collected_once_and_a_clock_that_goes_back_stops_nothing() -
 def test_pushes_are_collected_on_the_grid_of_scrapes() -> None:
     world = Pushed()
     world.push("done 1\n")
-    grid = Grid("test")
+    grid = TickGrid("test")
 
     async def main() -> None:
         running = asyncio.create_task(world.door.run(grid, lambda: 10_000, lambda: world.head))

@@ -11,14 +11,14 @@ import httpx
 import pytest
 
 from rulepush.config.sections import Config, GlobalConfig, PushgatewayConfig, QueueConfig, RemoteWriteConfig
-from rulepush.exposition import Metadata
+from rulepush.exposition import FamilyMetadata
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.secret import Secret
-from rulepush.outputs import Outputs, Tap
 from rulepush.scrape.target import TargetDefaults, build_targets
-from rulepush.storage.demand import Demand, Want
+from rulepush.service.outputs import Outputs, TeeAppender
+from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
 from tests.remote.sending import FakeReceiver
@@ -62,9 +62,9 @@ class World:
     def at(self, host: str) -> FakeReceiver:
         return self.receivers.setdefault(host, FakeReceiver())
 
-    def metadata(self) -> dict[str, Metadata]:
+    def metadata(self) -> dict[str, FamilyMetadata]:
         self.asked_metadata += 1
-        return {"m": Metadata("gauge", "M.", "")}
+        return {"m": FamilyMetadata("gauge", "M.", "")}
 
     async def sync(
         self, *writes: RemoteWriteConfig, gateways: tuple[PushgatewayConfig, ...] = (), **labels: str
@@ -173,8 +173,8 @@ def test_a_pushgateway_gets_the_scrapes_of_its_jobs_and_nothing_else() -> None:
 
 def test_the_storage_gets_what_it_wants_and_the_outputs_get_everything() -> None:
     async def act(world: World) -> None:
-        head = Head(Demand.of([Want.metric("m", 60_000)]))
-        tap = Tap(head, world.outputs)
+        head = Head(Demand.of([ManualDemand.metric("m", 60_000)]))
+        tap = TeeAppender(head, world.outputs)
         assert sum(tap.append_many(iter(samples(1))).values()) == 1
         await world.sync(write("a"))
         tap.append_many(iter(samples(9, name="n")))

@@ -8,7 +8,7 @@ import pytest
 
 from rulepush.errors import ConfigError
 from rulepush.model.labels import Labels
-from rulepush.plan import load_plan
+from rulepush.service.loaded_config import load_config_and_rules
 
 RULES = "groups: [{name: g, rules: [{alert: A, expr: 'rate(x[10m]) > 1'}, {record: y, expr: up}]}]\n"
 
@@ -21,7 +21,9 @@ def write(directory: Path, config: str, **rules: str) -> str:
 
 
 def test_the_rules_decide_what_is_kept(tmp_path: Path) -> None:
-    plan = load_plan(write(tmp_path, "rule_files: [a.yml]\nglobal: {rule_query_offset: 1m}\n", a=RULES), 300_000)
+    plan = load_config_and_rules(
+        write(tmp_path, "rule_files: [a.yml]\nglobal: {rule_query_offset: 1m}\n", a=RULES), 300_000
+    )
     assert plan.rule_count == 2
     assert [group.name for group in plan.groups] == ["g"]
     assert [str(kept) for kept in plan.demand.describe()] == ["ALERTS for 5m", "up for 6m", "x for 11m"]
@@ -30,7 +32,7 @@ def test_the_rules_decide_what_is_kept(tmp_path: Path) -> None:
 
 
 def test_everything_is_kept_when_that_is_asked_for(tmp_path: Path) -> None:
-    plan = load_plan(write(tmp_path, "storage: {keep: all, retention: 20m}\n"))
+    plan = load_config_and_rules(write(tmp_path, "storage: {keep: all, retention: 20m}\n"))
     assert plan.demand.keeps_all
     assert plan.demand.wants(Labels.of(__name__="z"))
 
@@ -38,13 +40,13 @@ def test_everything_is_kept_when_that_is_asked_for(tmp_path: Path) -> None:
 def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     path = write(tmp_path, "rule_file: []\nrule_files: [a.yml, b.yml]\n", a="groups: 1\n", b=RULES.replace("x[", "("))
     with pytest.raises(ConfigError) as e:
-        load_plan(path)
+        load_config_and_rules(path)
     told = str(e.value).replace(f"{tmp_path}/", "").splitlines()
     assert [line.partition(": ")[0] for line in told] == ["prometheus.yml:1", "a.yml:1", "b.yml:1"]
 
 
 def test_rule_files_that_are_not_there_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    plan = load_plan(write(tmp_path, "rule_files:\n- a.yml\n- b.yml\n- c*.yml\n", a=RULES + "---\n"))
+    plan = load_config_and_rules(write(tmp_path, "rule_files:\n- a.yml\n- b.yml\n- c*.yml\n", a=RULES + "---\n"))
     plan.log_warnings()
     told = [r.getMessage().replace(f"{tmp_path}/", "") for r in caplog.records]
     assert told == [

@@ -7,7 +7,7 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from rulepush.telemetry import Reading, Telemetry, single
+from rulepush.telemetry import MetricReading, Telemetry, single
 
 
 def read(telemetry: Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -18,7 +18,7 @@ def read(telemetry: Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], 
 def test_counters_get_total_and_labels_survive_any_text() -> None:
     telemetry = Telemetry()
     nasty = 'C:\\x "quoted"\nnext {line}'
-    telemetry.counter("rulepush_things", "Things.\nBack\\slash.", lambda: [Reading((nasty, "b"), 3)], ("a", "c"))
+    telemetry.counter("rulepush_things", "Things.\nBack\\slash.", lambda: [MetricReading((nasty, "b"), 3)], ("a", "c"))
     telemetry.gauge("rulepush_level", "Level.", single(lambda: -1.5))
     telemetry.gauge("rulepush_nothing", "No reading yet.", list)
     found = read(telemetry)

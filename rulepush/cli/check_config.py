@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 
 from rulepush.config import Config, examine_config
 from rulepush.config.references import check_references
-from rulepush.config.sections import AlertmanagerConfig, Keep, ScrapeConfig
+from rulepush.config.sections import AlertmanagerConfig, KeepMode, ScrapeConfig
 from rulepush.discovery.groups import ADDRESS, SdConfig
-from rulepush.discovery.relabel import RelabelConfig, relabel
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import Problem
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import JOB, Labels
+from rulepush.relabel.relabel import RelabelConfig, relabel
 
 _LINT_FATAL_EXIT = 3  # promtool's
 
@@ -137,7 +137,7 @@ def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[st
     ]
     lines += [f"  {file.name}: {_number(file.rule_count, 'rule')}" for file in files]
     demands = demanded(groups, config.global_.rule_query_offset_ms)
-    if config.storage.keep is Keep.ALL:
+    if config.storage.keep is KeepMode.ALL:
         demand = Demand.keep_all(config.storage.retention_ms, demands)
         lines.append(
             f"kept: every series, for {format_duration(config.storage.retention_ms)}; and for the rules at least:"

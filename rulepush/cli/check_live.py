@@ -15,10 +15,10 @@ from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import ConfigError, Problem
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig
-from rulepush.live import Answer, LiveRule, Seen, SilentJob, analyse, live_rules
-from rulepush.live.diagnose import NACOS_PATH
-from rulepush.live.fetch import Visit, environment, visit_jobs
-from rulepush.live.report import as_json, as_text
+from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse, live_rules
+from rulepush.livecheck.diagnose import NACOS_PATH
+from rulepush.livecheck.fetch import Visit, environment, visit_jobs
+from rulepush.livecheck.report import as_json, report_text
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.secret import Secret
@@ -71,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "text" and span_s:
         print(f"scraping for {args.span} ...", file=sys.stderr)
     answers, silent = asyncio.run(scrape(jobs, span_s, SystemClock()))
-    report = analyse(rules, Seen(answers, labels_known=args.target is None, silent=silent))
-    print(as_json(report) if args.format == "json" else as_text(report, verbose=args.verbose), end="")
+    report = analyse(rules, LiveData(answers, labels_known=args.target is None, silent=silent))
+    print(as_json(report) if args.format == "json" else report_text(report, verbose=args.verbose), end="")
     return 0 if report.ok else 1
 
 
-async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> tuple[list[Answer], list[SilentJob]]:
+async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> tuple[list[TargetScrapes], list[SilentJob]]:
     """The targets of the jobs: once, or with a span twice and more, at most 15 s apart; and jobs without targets."""
     times = 1 + max(1, round(span_s / _STEP_S)) if span_s else 1
     visit = Visit(times, span_s / (times - 1) if times > 1 else 0.0)

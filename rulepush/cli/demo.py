@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from rulepush.demo.stage import open_stage
-from rulepush.demo.story import INTRODUCTION, Heard, Narrator, tell_one_life
+from rulepush.demo.story import INTRODUCTION, Narrator, StoryProgress, tell_one_life
 from rulepush.logs import setup_logging
 
 PAUSE_SECONDS: Final = 20.0
@@ -43,7 +43,7 @@ async def _demo(directory: Path, once: bool) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    narrator, heard = Narrator(), Heard()
+    narrator, heard = Narrator(), StoryProgress()
     narrator.plain(INTRODUCTION)
     try:
         return await _tell(directory, once, narrator, heard)
@@ -54,7 +54,7 @@ async def _demo(directory: Path, once: bool) -> int:
         return 0
 
 
-async def _tell(directory: Path, once: bool, narrator: Narrator, heard: Heard) -> int:
+async def _tell(directory: Path, once: bool, narrator: Narrator, heard: StoryProgress) -> int:
     async with open_stage(directory, heard.arrivals.append, heard.messages.append) as stage:
         page = f"http://127.0.0.1:{stage.app.port}/alerts"
         narrator.say("demo", f"everything runs; alerts go to {stage.alertmanager}")

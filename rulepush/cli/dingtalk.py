@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from rulepush import __version__
-from rulepush.dingtalk.app import RelayApp, RelayOptions
-from rulepush.dingtalk.load import load_settings
 from rulepush.errors import RulepushError
 from rulepush.logs import LEVELS, setup_logging
-from rulepush.web.door import Doorkeeper
+from rulepush.relay.app import RelayApp, RelayOptions
+from rulepush.relay.load import load_settings
+from rulepush.web.security import WebConfigReloader
 
 log = logging.getLogger("rulepush.dingtalk")
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.check:
             settings = load_settings(args.config_file)
-            Doorkeeper(args.web_config_file)
+            WebConfigReloader(args.web_config_file)
             print(f"{args.config_file}: {len(settings.targets)} targets, all good")
             return 0
         options = RelayOptions(

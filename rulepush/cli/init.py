@@ -14,9 +14,9 @@ from rulepush.clock import SystemClock
 from rulepush.errors import RulepushError
 from rulepush.init.addresses import Address, alertmanager_address, nacos_address
 from rulepush.init.files import CONFIG, PACKS, working_directory
-from rulepush.init.look import Looked, look_at_alertmanager, look_at_nacos
+from rulepush.init.look import ProbeResult, look_at_alertmanager, probe_nacos
 from rulepush.init.write import write_files
-from rulepush.live.seen import Trouble
+from rulepush.livecheck.seen import TargetProblem
 from rulepush.packs import pack
 
 
@@ -67,14 +67,16 @@ switch, or delete it."""
     return 0
 
 
-async def _look(server: Address, alertmanager: Address) -> tuple[Looked, Trouble | None]:
+async def _look(server: Address, alertmanager: Address) -> tuple[ProbeResult, TargetProblem | None]:
     async with asyncio.TaskGroup() as tasks:
-        looked = tasks.create_task(look_at_nacos(server, SystemClock()))
+        looked = tasks.create_task(probe_nacos(server, SystemClock()))
         unready = tasks.create_task(look_at_alertmanager(alertmanager))
     return looked.result(), unready.result()
 
 
-def _say_what_was_seen(server: Address, looked: Looked, alertmanager: Address, unready: Trouble | None) -> None:
+def _say_what_was_seen(
+    server: Address, looked: ProbeResult, alertmanager: Address, unready: TargetProblem | None
+) -> None:
     version = f"Nacos {looked.version}" if looked.version else "Nacos"
     if looked.trouble is None:
         print(f"{version} at {server.base}: {looked.samples} samples")
@@ -88,7 +90,7 @@ def _say_what_was_seen(server: Address, looked: Looked, alertmanager: Address, u
         _warn(f"Alertmanager at {alertmanager.base} cannot take alerts yet", unready)
 
 
-def _warn(what: str, trouble: Trouble) -> None:
+def _warn(what: str, trouble: TargetProblem) -> None:
     print(f"warning: {what}: {trouble.message}", file=sys.stderr)
     if trouble.suggestion:
         print(f"  {trouble.suggestion}", file=sys.stderr)

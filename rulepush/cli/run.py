@@ -13,11 +13,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from rulepush import __version__
-from rulepush.app import App, RunOptions
 from rulepush.errors import RulepushError
 from rulepush.logs import LEVELS, setup_logging
 from rulepush.model.durations import format_duration, parse_duration
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
+from rulepush.service.app import App, ServiceOptions
 
 log = logging.getLogger("rulepush.main")
 
@@ -179,11 +179,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _options(args: argparse.Namespace) -> RunOptions:
+def _options(args: argparse.Namespace) -> ServiceOptions:
     external_url = _external_url(args.external_url, args.listen_address)
     # As Prometheus: with the slash that it begins with, also where the flags are shown.
     args.route_prefix = "/" + (args.route_prefix or urlsplit(external_url).path).strip("/")
-    return RunOptions(
+    return ServiceOptions(
         config_file=args.config_file,
         storage_path=args.storage_path,
         listen_address=args.listen_address,
@@ -228,7 +228,7 @@ def _external_url(url: str, listen_address: str) -> str:
     return url.rstrip("/")
 
 
-async def _serve(options: RunOptions) -> None:
+async def _serve(options: ServiceOptions) -> None:
     app = App(options)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

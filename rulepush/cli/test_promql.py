@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from rulepush.promql.testscript import CaseResult, Outcome, run_script
+from rulepush.promql.testscript import CaseOutcome, CaseResult, run_script
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """0 when nothing failed."""
-    totals: Counter[Outcome] = Counter()
+    totals: Counter[CaseOutcome] = Counter()
     reasons: Counter[str] = Counter()
     for file in args.files:
         try:
@@ -28,20 +28,20 @@ def run(args: argparse.Namespace) -> int:
         except (OSError, UnicodeDecodeError) as e:
             reason = f"cannot be read: {e.strerror}" if isinstance(e, OSError) else "is not valid UTF-8"
             print(f"{file}: {reason}", file=sys.stderr)
-            totals[Outcome.FAILED] += 1
+            totals[CaseOutcome.FAILED] += 1
             continue
         for result in run_script(text):
             totals[result.outcome] += 1
-            if result.outcome is Outcome.FAILED:
+            if result.outcome is CaseOutcome.FAILED:
                 _print_failure(file, result)
-            elif result.outcome is Outcome.SKIPPED:
+            elif result.outcome is CaseOutcome.SKIPPED:
                 reasons[result.reason] += 1
                 if args.verbose:
                     print(f"{file}:{result.line}: skipped: needs {result.reason}: {result.header}")
     for reason, count in reasons.most_common():
         print(f"skipped {count}: needs {reason}")
-    print(", ".join(f"{totals[outcome]} {outcome.value}" for outcome in Outcome))
-    return 1 if totals[Outcome.FAILED] else 0
+    print(", ".join(f"{totals[outcome]} {outcome.value}" for outcome in CaseOutcome))
+    return 1 if totals[CaseOutcome.FAILED] else 0
 
 
 def _print_failure(file: str, result: CaseResult) -> None:

@@ -10,9 +10,9 @@ from datetime import datetime
 
 from rulepush.errors import ConfigError, RegexError
 from rulepush.model.regex import compile_regex
-from rulepush.rules.unittest import Report, load_test_file, run_test_file
+from rulepush.rules.unittest import TestReport, load_test_file, run_test_file
 from rulepush.rules.unittest.junit import junit_xml
-from rulepush.rules.unittest.runner import RunOptions
+from rulepush.rules.unittest.runner import TestOptions
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     # A rule that fails is told by the report; the log of the service would only say it again.
     logging.getLogger("rulepush").addHandler(logging.NullHandler())
     features = {name for value in args.enable_feature for name in value.split(",")}
-    options = RunOptions(
+    options = TestOptions(
         wanted,
         print if args.debug else None,
         args.ignore_unknown_fields,
@@ -74,17 +74,17 @@ def _wanted(patterns: list[str]) -> Callable[[str], bool]:
     return lambda name: pattern.search(name) is not None
 
 
-def _run_file(name: str, options: RunOptions) -> Report:
+def _run_file(name: str, options: TestOptions) -> TestReport:
     try:
         file = load_test_file(name, ignore_unknown=options.ignore_unknown)
     except ConfigError as e:
-        return Report(name, problems=tuple(str(p) for p in e.problems))
+        return TestReport(name, problems=tuple(str(p) for p in e.problems))
     for pattern in file.unmatched:
         print(f"  WARNING: no file match pattern {pattern}", file=sys.stderr)
     return run_test_file(file, options)
 
 
-def _show(report: Report) -> None:
+def _show(report: TestReport) -> None:
     if report.failures:
         print("  FAILED:", *(f"{text}\n" for text in report.failures), sep="\n", end="", file=sys.stderr, flush=True)
     else:

@@ -8,7 +8,7 @@ from typing import Final
 _SPECIAL: Final = frozenset("*#$@!?-0123456789")
 
 
-def expand(text: str, lookup: Callable[[str], str]) -> str:
+def expand_variables(text: str, lookup: Callable[[str], str]) -> str:
     """Replace `$name` and `${name}` by what `lookup` answers; `$` before anything else stays."""
     out, i = [], 0
     while i < len(text):
@@ -36,7 +36,7 @@ def expand_environment(text: str, environment: Mapping[str, str], empty: Callabl
             empty(name)
         return value
 
-    return expand(text, lookup)
+    return expand_variables(text, lookup)
 
 
 def _name(text: str) -> tuple[str, int]:

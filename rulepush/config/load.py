@@ -12,9 +12,9 @@ import yaml
 from rulepush.config.read_alerting import read_alerting
 from rulepush.config.read_scrape import read_global, read_scrape_config
 from rulepush.config.read_sending import read_push_receiver, read_pushgateways, read_remote_writes
-from rulepush.config.sections import Config, GlobalConfig, Keep, ScrapeConfig, StorageConfig
-from rulepush.config.yaml_nodes import MapReader, Reading, Refers, SourceFile, kind, line_of, read_yaml
+from rulepush.config.sections import Config, GlobalConfig, KeepMode, ScrapeConfig, StorageConfig
 from rulepush.errors import ConfigError, Problem
+from rulepush.yaml.nodes import LoadSession, MapReader, ReferenceKind, SourceFile, kind, line_of, read_yaml
 
 _RULE_PATH: Final = re.compile(r"[^*]*(\*[^/]*)?")  # Prometheus allows * in the last part of a path only
 
@@ -32,13 +32,13 @@ def load_config(path: str) -> Config:
 
 def examine_config(path: str) -> tuple[Config, list[Problem]]:
     """As `load_config`, with the problems beside what could be read: more may be wrong in the files that it names."""
-    reading = Reading()
+    reading = LoadSession()
     source, root = read_yaml(path, reading)
     config = _read(source, root)
     return config, sorted(reading.problems, key=lambda p: (p.file != path, p.file, p.line))
 
 
-def render(config: Config) -> str:
+def render_config(config: Config) -> str:
     """The configuration as YAML, with `<secret>` in place of what is secret (`/api/v1/status/config`)."""
     return config.rendered
 
@@ -97,7 +97,7 @@ def _read_jobs(m: MapReader, global_: GlobalConfig, jobs: dict[str, str]) -> lis
 
 
 def _read_scrape_file(
-    path: str, reading: Reading, global_: GlobalConfig, jobs: dict[str, str]
+    path: str, reading: LoadSession, global_: GlobalConfig, jobs: dict[str, str]
 ) -> tuple[list[ScrapeConfig], str]:
     source, root = read_yaml(path, reading)
     if root is None:
@@ -115,11 +115,11 @@ def _read_storage(m: MapReader | None) -> StorageConfig:
     if m is None:
         return StorageConfig()
     default = StorageConfig()
-    keep = Keep(m.one_of("keep", [k.value for k in Keep], default.keep.value))
+    keep = KeepMode(m.one_of("keep", [k.value for k in KeepMode], default.keep.value))
     retention = m.duration("retention", default.retention_ms)
     if retention == 0:
         m.wrong("retention", "expected a duration above 0")
-    if m.has("retention") and keep is Keep.RULES:
+    if m.has("retention") and keep is KeepMode.RULES:
         text = "storage.retention has no effect with storage.keep: rules, where each rule's look-back counts"
         m.source.reading.warnings.append(text)
     m.ignore("tsdb", "exemplars", "out_of_order_time_window")
@@ -128,7 +128,7 @@ def _read_storage(m: MapReader | None) -> StorageConfig:
 
 
 def _globs(m: MapReader, key: str) -> tuple[str, ...]:
-    refers, what = (Refers.RULES, "rule") if key == "rule_files" else (Refers.JOBS, "scrape config")
+    refers, what = (ReferenceKind.RULES, "rule") if key == "rule_files" else (ReferenceKind.JOBS, "scrape config")
     return m.globs(key, refers, _RULE_PATH, f'invalid {what} file path "{{}}"')
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rulepush.config.sections import AlertingConfig, AlertmanagerConfig
-from rulepush.config.yaml_nodes import MapReader
 from rulepush.discovery.registry import read_sd_configs
-from rulepush.discovery.relabel import read_relabel_configs
 from rulepush.http_client.config import read_http_client
+from rulepush.relabel.relabel import read_relabel_configs
+from rulepush.yaml.nodes import MapReader
 
 
 def read_alerting(m: MapReader | None) -> AlertingConfig:

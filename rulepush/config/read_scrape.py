@@ -6,14 +6,14 @@ import os
 from typing import Final
 
 from rulepush.config.expand import expand_environment
-from rulepush.config.scalars import did_you_mean
 from rulepush.config.sections import SCRAPE_PROTOCOLS, GlobalConfig, ScrapeConfig, ScrapeLimits
-from rulepush.config.yaml_nodes import MapReader
 from rulepush.discovery.registry import read_sd_configs
-from rulepush.discovery.relabel import read_relabel_configs
 from rulepush.http_client.config import read_http_client
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import Labels, is_legacy_label_name
+from rulepush.relabel.relabel import read_relabel_configs
+from rulepush.yaml.nodes import MapReader
+from rulepush.yaml.scalars import did_you_mean
 
 _PROTOBUF: Final = "PrometheusProto"
 _SCHEMES: Final = ("utf8", "legacy")

@@ -14,13 +14,13 @@ from rulepush.config.sections import (
     RemoteWriteConfig,
     RemoteWriteMessage,
 )
-from rulepush.config.yaml_nodes import MapReader
-from rulepush.discovery.relabel import read_relabel_configs
 from rulepush.errors import RegexError
 from rulepush.http_client.config import check_header, read_http_client
 from rulepush.model.labels import is_legacy_label_name
 from rulepush.model.regex import compile_regex
 from rulepush.model.secret import Secret
+from rulepush.relabel.relabel import read_relabel_configs
+from rulepush.yaml.nodes import MapReader
 
 _NOT_FOR_HEADERS: Final = frozenset(
     [

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from rulepush.config.load import expand_globs
 from rulepush.config.sections import Config
-from rulepush.config.yaml_nodes import Reference, Refers
 from rulepush.discovery.file import read_group_file
 from rulepush.errors import DiscoveryError, Problem
 from rulepush.http_client import CredentialsError, HTTPClientConfig
 from rulepush.http_client.config import TLSConfig
 from rulepush.http_client.tls import client_context
+from rulepush.yaml.nodes import Reference, ReferenceKind
 
 
 def check_references(config: Config) -> tuple[list[Problem], list[Problem]]:
@@ -20,9 +20,9 @@ def check_references(config: Config) -> tuple[list[Problem], list[Problem]]:
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for reference in config.references:
-        if reference.refers is Refers.TARGETS:
+        if reference.refers is ReferenceKind.TARGETS:
             _check_targets(reference, problems, warnings)
-        elif reference.refers is Refers.CREDENTIALS:
+        elif reference.refers is ReferenceKind.CREDENTIALS:
             fault = _unreadable(reference.path)
             if fault:
                 problems.append(_problem(reference, fault))

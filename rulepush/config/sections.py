@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from rulepush.config.yaml_nodes import Reference
 from rulepush.discovery.groups import SdConfig
-from rulepush.discovery.relabel import RelabelConfig
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.secret import Secret
+from rulepush.relabel.relabel import RelabelConfig
+from rulepush.yaml.nodes import Reference
 
 SCRAPE_PROTOCOLS: Final = (
     "OpenMetricsText1.0.0",
@@ -98,7 +98,7 @@ class AlertingConfig:
     hold_on_scrape_failure_ms: int = 0
 
 
-class Keep(Enum):
+class KeepMode(Enum):
     """What the head keeps."""
 
     RULES = "rules"
@@ -109,7 +109,7 @@ class Keep(Enum):
 class StorageConfig:
     """`storage`: our own keys. `retention_ms` counts with `keep: all`; with `keep: rules` the rules' look-backs do."""
 
-    keep: Keep = Keep.RULES
+    keep: KeepMode = KeepMode.RULES
     retention_ms: int = 15 * 60_000
 
 

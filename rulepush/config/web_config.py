@@ -13,10 +13,10 @@ from typing import Final
 import bcrypt
 import yaml
 
-from rulepush.config.yaml_nodes import MapReader, Reading, kind, line_of, read_yaml
 from rulepush.errors import ConfigError, Problem
 from rulepush.http_client.tls import load_certificate, set_ciphers, trust_any_anchor
 from rulepush.model.secret import NO_SECRET, Secret
+from rulepush.yaml.nodes import LoadSession, MapReader, kind, line_of, read_yaml
 
 _VERSIONS: Final = {
     "TLS10": ssl.TLSVersion.TLSv1,
@@ -161,7 +161,7 @@ class Passwords:
 
 def load_web_config(path: str) -> WebConfig:
     """Read and check the file. Raises ConfigError with every problem. An empty file asks for nothing."""
-    reading = Reading()
+    reading = LoadSession()
     source, root = read_yaml(path, reading)
     config = WebConfig(path)
     if isinstance(root, yaml.MappingNode):

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rulepush.clock import Clock
-from rulepush.dingtalk.senders.dingtalk import sign
+from rulepush.relay.senders.dingtalk import sign_dingtalk
 
 PATH: Final = "/robot/send"
 MAX_BODY_BYTES: Final = 20_000
@@ -26,7 +26,7 @@ _SKEW_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ShownMessage:
     """A message that the robot showed in its group. `at` is the `at` object of the body."""
 
     title: str
@@ -43,8 +43,8 @@ class FakeDingTalk:
     token: str = "token"
     secret: str = ""
     keywords: tuple[str, ...] = ()
-    took: Callable[[Taken], None] = lambda taken: None
-    messages: list[Taken] = field(default_factory=list)
+    took: Callable[[ShownMessage], None] = lambda taken: None
+    messages: list[ShownMessage] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)  # answered first, instead of taking the message
     requests: int = 0
     _arrivals: deque[int] = field(default_factory=deque)
@@ -72,7 +72,7 @@ class FakeDingTalk:
             return problem
         data = json.loads(body)
         message = data["markdown"]
-        taken = Taken(message["title"], message["text"], data.get("at", {}), now)
+        taken = ShownMessage(message["title"], message["text"], data.get("at", {}), now)
         self.messages.append(taken)
         self.took(taken)
         return {"errcode": 0, "errmsg": "ok"}
@@ -83,7 +83,7 @@ class FakeDingTalk:
         if self.secret:
             if not timestamp.isdigit() or abs(int(timestamp) - now) > _SKEW_MS:
                 return _error(310000, "description:机器人发送签名过期; invalid timestamp")
-            if signature != sign(self.secret, int(timestamp)):
+            if signature != sign_dingtalk(self.secret, int(timestamp)):
                 return _error(310000, "description:机器人发送签名不匹配; sign not match")
         if self._too_fast(now):
             return _error(130101, "send too fast, exceed 20 times per minute")

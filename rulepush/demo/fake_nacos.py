@@ -24,7 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from rulepush.clock import Clock, SystemClock
-from rulepush.demo.nacos_body import NacosReadings, render
+from rulepush.demo.nacos_body import NacosReadings, render_body
 
 METRICS_PATH: Final = "/nacos/actuator/prometheus"
 CONTENT_TYPE: Final = "text/plain;version=0.0.4;charset=utf-8"
@@ -134,7 +134,7 @@ class FakeNacos:
 
     def body(self, ts: int) -> bytes:
         """What the metrics endpoint answers at `ts` (ms since the epoch)."""
-        return render(self.readings(ts), ts)
+        return render_body(self.readings(ts), ts)
 
     def _routes(self) -> list[Route]:
         paths: dict[str, Callable[[Request], Response]] = {
@@ -235,7 +235,7 @@ def _not_found(path: str) -> JSONResponse:
     return JSONResponse({**body, "message": "No message available"}, status_code=404)
 
 
-def main(argv: list[str] | None = None) -> None:
+def serve_fake_nacos(argv: list[str] | None = None) -> None:
     """Serve one on loopback until interrupted."""
     import uvicorn
 
@@ -249,4 +249,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve_fake_nacos()

@@ -48,7 +48,7 @@ class NacosReadings:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class BodyFamily:
     """One `# TYPE` block. `samples` holds (suffix, labels, value)."""
 
     name: str
@@ -57,7 +57,7 @@ class Family:
     help: str = ""
 
 
-def render(readings: NacosReadings, ts: int) -> bytes:
+def render_body(readings: NacosReadings, ts: int) -> bytes:
     """The whole body at `ts` (ms since the epoch), UTF-8."""
     lines: list[str] = []
     for family in _families(readings, ts):
@@ -91,7 +91,7 @@ def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _families(now: NacosReadings, ts: int) -> Iterable[Family]:
+def _families(now: NacosReadings, ts: int) -> Iterable[BodyFamily]:
     age = max(0.0, (ts - now.started_at) / 1000)
     yield from _nacos(now, age)
     if now.major >= 2:
@@ -101,24 +101,24 @@ def _families(now: NacosReadings, ts: int) -> Iterable[Family]:
     yield from _http(now, age)
 
 
-def _gauge(name: str, value: float, help_text: str = "") -> Family:
-    return Family(name, "gauge", (("", {}, value),), help_text)
+def _gauge(name: str, value: float, help_text: str = "") -> BodyFamily:
+    return BodyFamily(name, "gauge", (("", {}, value),), help_text)
 
 
-def _by(name: str, kind: str, label: str, values: Mapping[str, float], help_text: str = "") -> Family:
-    return Family(name, kind, tuple(("", {label: key}, value) for key, value in values.items()), help_text)
+def _by(name: str, kind: str, label: str, values: Mapping[str, float], help_text: str = "") -> BodyFamily:
+    return BodyFamily(name, kind, tuple(("", {label: key}, value) for key, value in values.items()), help_text)
 
 
-def _timer(name: str, rows: Iterable[tuple[Labels, float, float]]) -> Iterable[Family]:
+def _timer(name: str, rows: Iterable[tuple[Labels, float, float]]) -> Iterable[BodyFamily]:
     """Micrometer's Timer: a summary of count and sum, and beside it a gauge of the recent maximum."""
     kept = list(rows)
-    yield Family(
+    yield BodyFamily(
         name, "summary", tuple(s for row in kept for s in (("_count", row[0], row[1]), ("_sum", row[0], row[2])))
     )
-    yield Family(f"{name}_max", "gauge", tuple(("", row[0], 0.0) for row in kept))
+    yield BodyFamily(f"{name}_max", "gauge", tuple(("", row[0], 0.0) for row in kept))
 
 
-def _nacos(now: NacosReadings, age: float) -> Iterable[Family]:
+def _nacos(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
     config: dict[str, float] = {
         "longPolling": now.long_polls,
         "configCount": now.configs,
@@ -168,7 +168,7 @@ def _nacos(now: NacosReadings, age: float) -> Iterable[Family]:
     mixed = modern and now.major == 2
     if mixed:  # really so: the parts of a summary under a gauge's TYPE line
         rows += [s for row in raft for s in (("_count", row[0], row[1]), ("_sum", row[0], row[2]))]
-    yield Family("nacos_monitor", "gauge", tuple(rows))
+    yield BodyFamily("nacos_monitor", "gauge", tuple(rows))
     if modern:
         timers: list[tuple[Labels, float, float]] = [
             ({"module": "core", "name": "raft_apply_log_timer"}, math.floor(age / 10), math.floor(age / 10) * 1e-4),
@@ -176,7 +176,7 @@ def _nacos(now: NacosReadings, age: float) -> Iterable[Family]:
         ]
         yield from _timer("nacos_monitor_seconds" if mixed else "nacos_monitor_summary_seconds", timers)
         if mixed:
-            yield Family("nacos_monitor_max", "gauge", tuple(("", row[0], 0.0) for row in raft))
+            yield BodyFamily("nacos_monitor_max", "gauge", tuple(("", row[0], 0.0) for row in raft))
         else:
             yield from _timer("nacos_monitor_summary", raft)
         yield _by("nacos_config_subscriber", "gauge", "version", {"v1": 0, "v2": 9})
@@ -188,14 +188,14 @@ def _nacos(now: NacosReadings, age: float) -> Iterable[Family]:
         [({"module": "config", "name": name}, math.floor(age / 60), math.floor(age / 60) * 0.02) for name in names],
     )
     if now.exceptions:  # lazy: no series, and no TYPE line, before the first exception
-        yield Family(
+        yield BodyFamily(
             "nacos_exception_total",
             "counter",
             tuple(("", {"module": m, "name": n}, count) for (m, n), count in now.exceptions.items()),
         )
 
 
-def _grpc(now: NacosReadings, age: float) -> Iterable[Family]:
+def _grpc(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
     if (now.major, now.minor) < (2, 4):
         return
     done = math.floor(age * 3)
@@ -205,7 +205,7 @@ def _grpc(now: NacosReadings, age: float) -> Iterable[Family]:
         values = {"activeCount": busy, "poolSize": 64, "corePoolSize": 64, "maximumPoolSize": 64}
         values |= {"inQueueTaskCount": queue, "taskCount": done + busy + queue, "completedTaskCount": done}
         executor += [("", {"module": "core", "name": name, "type": kind}, value) for name, value in values.items()]
-    yield Family("grpc_server_executor", "gauge", tuple(executor))
+    yield BodyFamily("grpc_server_executor", "gauge", tuple(executor))
     requests: list[tuple[Labels, float, float]] = []
     for module, request, share in (
         ("config", "ConfigQueryRequest", 1.0),
@@ -232,7 +232,7 @@ def _grpc_labels(module: str, request: str, code: str, success: bool) -> Labels:
     }
 
 
-def _jvm(now: NacosReadings, age: float) -> Iterable[Family]:
+def _jvm(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
     modern = now.major >= 2
     young = (0.1 + 0.8 * ((age / 40) % 1)) * 256 * MIB  # fills, and is collected every 40 s
     old = now.old_gen_ratio * 1024 * MIB
@@ -259,16 +259,16 @@ def _jvm(now: NacosReadings, age: float) -> Iterable[Family]:
     pools += [("nonheap", name, sizes) for name, sizes in other.items()]
     for column, suffix in enumerate(("used", "committed", "max")):
         rows = tuple(("", {"area": area, "id": name}, sizes[column]) for area, name, sizes in pools)
-        yield Family(f"jvm_memory_{suffix}_bytes", "gauge", rows, f"The {suffix} amount of memory")
+        yield BodyFamily(f"jvm_memory_{suffix}_bytes", "gauge", rows, f"The {suffix} amount of memory")
     minor, cause = math.floor(age / 40), "G1 Evacuation Pause" if modern else "Allocation Failure"
     yield from _timer("jvm_gc_pause_seconds", [({"action": "end of minor GC", "cause": cause}, minor, minor * 0.009)])
-    yield Family("jvm_gc_memory_allocated_bytes_total", "counter", (("", {}, age * 6.4 * MIB),))
-    yield Family("jvm_gc_memory_promoted_bytes_total", "counter", (("", {}, age * 0.02 * MIB),))
+    yield BodyFamily("jvm_gc_memory_allocated_bytes_total", "counter", (("", {}, age * 6.4 * MIB),))
+    yield BodyFamily("jvm_gc_memory_promoted_bytes_total", "counter", (("", {}, age * 0.02 * MIB),))
     yield _gauge("jvm_gc_live_data_size_bytes", 210e6)
     yield _gauge("jvm_gc_max_data_size_bytes", 1024 * MIB)
     if modern:
         after = {"area": "heap", "pool": "long-lived"}
-        yield Family("jvm_memory_usage_after_gc_percent", "gauge", (("", after, now.old_gen_ratio),))
+        yield BodyFamily("jvm_memory_usage_after_gc_percent", "gauge", (("", after, now.old_gen_ratio),))
         yield _gauge("jvm_gc_overhead_percent", 1.2e-4)
     states = {"runnable": 34, "blocked": now.blocked_threads, "waiting": 124, "timed-waiting": 42, "new": 0}
     yield _by("jvm_threads_states_threads", "gauge", "state", states | {"terminated": 0})
@@ -279,10 +279,10 @@ def _jvm(now: NacosReadings, age: float) -> Iterable[Family]:
     yield _by("jvm_buffer_total_capacity_bytes", "gauge", "id", {"direct": 26 * MIB, "mapped": 0})
     yield _by("jvm_buffer_count_buffers", "gauge", "id", {"direct": 38, "mapped": 0})
     yield _gauge("jvm_classes_loaded_classes", 21840)
-    yield Family("jvm_classes_unloaded_classes_total", "counter", (("", {}, 12),))
+    yield BodyFamily("jvm_classes_unloaded_classes_total", "counter", (("", {}, 12),))
 
 
-def _process(now: NacosReadings, age: float) -> Iterable[Family]:
+def _process(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
     yield _gauge("process_uptime_seconds", age, "The uptime of the Java virtual machine")
     yield _gauge("process_start_time_seconds", now.started_at / 1000, "Start time of the process since unix epoch.")
     yield _gauge("process_cpu_usage", now.cpu_ratio)
@@ -301,7 +301,7 @@ def _process(now: NacosReadings, age: float) -> Iterable[Family]:
     yield _by("logback_events_total", "counter", "level", log)
 
 
-def _http(now: NacosReadings, age: float) -> Iterable[Family]:
+def _http(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
     rows: list[tuple[Labels, float, float]] = []
     for method, uri, share in (("GET", "/actuator/prometheus", 0.1), ("GET", "/v1/cs/configs", 0.5)):
         count = math.floor(age * share)

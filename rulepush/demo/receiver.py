@@ -17,7 +17,7 @@ from rulepush.model.timestamps import parse_rfc3339
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ReceivedNotification:
     """An alert as it came out at the far end."""
 
     name: str
@@ -29,7 +29,7 @@ class Arrival:
     generator_url: str = ""
 
 
-Arrived = Callable[[Arrival], None]
+Arrived = Callable[[ReceivedNotification], None]
 
 
 class Webhook:
@@ -84,9 +84,9 @@ class Receiver:
             self._arrived(_arrival(alert, resolved))
 
 
-def _arrival(alert: dict[str, Any], resolved: bool) -> Arrival:
+def _arrival(alert: dict[str, Any], resolved: bool) -> ReceivedNotification:
     labels = alert["labels"]
-    return Arrival(
+    return ReceivedNotification(
         name=labels["alertname"],
         resolved=resolved,
         labels=dict(labels),
@@ -97,7 +97,7 @@ def _arrival(alert: dict[str, Any], resolved: bool) -> Arrival:
     )
 
 
-def webhook_body(arrival: Arrival, receiver: str = "dingtalk") -> dict[str, Any]:
+def webhook_body(arrival: ReceivedNotification, receiver: str = "dingtalk") -> dict[str, Any]:
     """One alert as Alertmanager's webhook (version 4) tells of it, for the stand-in to pass on."""
     status = "resolved" if arrival.resolved else "firing"
     alert = {

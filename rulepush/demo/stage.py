@@ -14,23 +14,23 @@ from typing import Final
 import httpx
 from starlette.routing import BaseRoute
 
-from rulepush.app import App, RunOptions
 from rulepush.clock import SystemClock
 from rulepush.demo.fake_dingtalk import PATH as ROBOT_PATH
-from rulepush.demo.fake_dingtalk import FakeDingTalk, Taken
+from rulepush.demo.fake_dingtalk import FakeDingTalk, ShownMessage
 from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
-from rulepush.demo.receiver import Arrival, Arrived, Receiver, Webhook, webhook_body
-from rulepush.dingtalk.app import RelayApp, RelayOptions
+from rulepush.demo.receiver import Arrived, ReceivedNotification, Receiver, Webhook, webhook_body
 from rulepush.errors import RulepushError
 from rulepush.packs import pack
-from rulepush.web.server import Door, WebServer, bind, build_app
+from rulepush.relay.app import RelayApp, RelayOptions
+from rulepush.service.app import App, ServiceOptions
+from rulepush.web.server import WebSecurity, WebServer, bind, build_app
 
 INTERVAL_S: Final = 2
 FOR_S: Final = 6
 ROBOT_SECRET: Final = "SECdemo"
 _READY_SECONDS: Final = 20.0
 
-Took = Callable[[Taken], None]
+Took = Callable[[ShownMessage], None]
 
 CONFIG: Final = """\
 global:
@@ -98,7 +98,7 @@ async def open_stage(directory: Path, arrived: Arrived, took: Took) -> AsyncIter
         (directory / "nacos.yml").write_text(_hurried(pack("nacos").read_text()))
         config = CONFIG.format(interval=INTERVAL_S, path=METRICS_PATH, nacos=nacos_at, alertmanager=alertmanager_at)
         (directory / "prometheus.yml").write_text(config)
-        app = App(RunOptions(str(directory / "prometheus.yml"), directory / "state", resend_delay_ms=30_000))
+        app = App(ServiceOptions(str(directory / "prometheus.yml"), directory / "state", resend_delay_ms=30_000))
         task = asyncio.create_task(app.run())
         try:
             yield Stage(nacos, app, named)
@@ -116,7 +116,7 @@ def _hurried(rules: str) -> str:
 async def _served(routes: Sequence[BaseRoute]) -> AsyncIterator[str]:
     """These routes on a free loopback port; gives host:port."""
     listener = bind("127.0.0.1:0")
-    server = WebServer(build_app(routes, Door()), listener, Door())
+    server = WebServer(build_app(routes, WebSecurity()), listener, WebSecurity())
     task = asyncio.create_task(server.run())
     try:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
@@ -142,7 +142,7 @@ async def _relay(directory: Path, robot: str) -> AsyncIterator[str]:
 async def _stand_in(clock: SystemClock, arrived: Arrived, relay: str) -> AsyncIterator[str]:
     async with httpx.AsyncClient(trust_env=False) as client, asyncio.TaskGroup() as posts:
 
-        def passed_on(arrival: Arrival) -> None:
+        def passed_on(arrival: ReceivedNotification) -> None:
             arrived(arrival)
             posts.create_task(_post(client, relay, arrival))
 
@@ -150,7 +150,7 @@ async def _stand_in(clock: SystemClock, arrived: Arrived, relay: str) -> AsyncIt
             yield address
 
 
-async def _post(client: httpx.AsyncClient, relay: str, arrival: Arrival) -> None:
+async def _post(client: httpx.AsyncClient, relay: str, arrival: ReceivedNotification) -> None:
     with contextlib.suppress(httpx.HTTPError):  # the stand-in does not retry, and the demo's bound notices
         await client.post(relay, json=webhook_body(arrival))
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from rulepush.demo.fake_dingtalk import Taken
-from rulepush.demo.receiver import Arrival
+from rulepush.demo.fake_dingtalk import ShownMessage
+from rulepush.demo.receiver import ReceivedNotification
 from rulepush.demo.stage import FOR_S, INTERVAL_S, Stage
 
 ALERT: Final = "NacosConfigTaskBacklog"
@@ -30,11 +30,11 @@ ones, but for their `for`, which is {FOR_S}s here so that you need not wait.
 
 
 @dataclass(slots=True)
-class Heard:
+class StoryProgress:
     """What came out at the far end so far."""
 
-    arrivals: list[Arrival] = field(default_factory=list)
-    messages: list[Taken] = field(default_factory=list)
+    arrivals: list[ReceivedNotification] = field(default_factory=list)
+    messages: list[ShownMessage] = field(default_factory=list)
 
     def clear(self) -> None:
         self.arrivals.clear()
@@ -63,7 +63,7 @@ class Narrator:
         sys.stdout.flush()
 
 
-async def tell_one_life(stage: Stage, heard: Heard, narrator: Narrator) -> bool:
+async def tell_one_life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> bool:
     """Break the simulated Nacos, heal it, and tell what follows. False when a step did not come within the bound."""
     heard.clear()
     try:
@@ -75,7 +75,7 @@ async def tell_one_life(stage: Stage, heard: Heard, narrator: Narrator) -> bool:
     return True
 
 
-async def _life(stage: Stage, heard: Heard, narrator: Narrator) -> None:
+async def _life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> None:
     say = narrator.say
     await _until(lambda: stage.app.jobs.scraped_since is not None and stage.app.jobs.target_count > 0)
     await _until(lambda: _state(stage) == "inactive")

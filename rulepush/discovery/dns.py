@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import dns.asyncresolver
     import dns.name
 
-    from rulepush.config.yaml_nodes import MapReader
+    from rulepush.yaml.nodes import MapReader
 
 _TYPES: Final = ("SRV", "A", "AAAA", "MX", "NS")
 _LOOKUP_SECONDS: Final = 10.0  # for one name of the search list

@@ -14,7 +14,7 @@ from rulepush.discovery.groups import Environment, Publish, TargetGroup
 from rulepush.errors import DiscoveryError
 
 if TYPE_CHECKING:
-    from rulepush.config.yaml_nodes import MapReader
+    from rulepush.yaml.nodes import MapReader
 
 _PATTERN: Final = re.compile(r"[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)")
 _LOOK_EVERY_S: Final = 3.0  # looking at modification times is cheap, and works where inotify does not (NFS, mounts)

@@ -9,10 +9,10 @@ import yaml
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
 from rulepush.discovery.json_text import parse_json
-from rulepush.discovery.yaml_text import parse_yaml
 from rulepush.errors import DiscoveryError
 from rulepush.model.labels import Labels
-from rulepush.model.yaml_depth import too_deep
+from rulepush.yaml.depth import too_deep
+from rulepush.yaml.go_decoder import parse_yaml
 
 MAX_BYTES: Final = 64 << 20
 

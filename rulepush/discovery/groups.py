@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rulepush.clock import Clock
-from rulepush.discovery.tally import Tally
+from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.model.labels import EMPTY_LABELS, Labels
 
 ADDRESS: Final = "__address__"
@@ -46,7 +46,7 @@ class Environment:
     """What discoverers are built with."""
 
     clock: Clock
-    tally: Tally
+    tally: DiscoveryReporter
     user_agent: str = "rulepush"
 
 

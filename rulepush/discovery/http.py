@@ -20,7 +20,7 @@ from rulepush.model.floats import format_float
 from rulepush.model.secret import Secret
 
 if TYPE_CHECKING:
-    from rulepush.config.yaml_nodes import MapReader
+    from rulepush.yaml.nodes import MapReader
 
 _JSON: Final = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 

@@ -16,9 +16,9 @@ from rulepush.discovery.nacos_api import NacosAbsentError, NacosLogin, NacosMiss
 from rulepush.discovery.nacos_dialects import (
     DIALECTS,
     PUBLIC,
-    Dialect,
     Instance,
     Member,
+    NacosDialect,
     Namespace,
     Service,
     detect,
@@ -34,7 +34,7 @@ from rulepush.model.regex import compile_regex
 from rulepush.model.secret import Secret
 
 if TYPE_CHECKING:
-    from rulepush.config.yaml_nodes import MapReader
+    from rulepush.yaml.nodes import MapReader
 
 META: Final = "__meta_nacos_"
 _AT_ONCE: Final = 8  # instance lists asked for at the same time
@@ -151,7 +151,7 @@ class NacosDiscovery:
         self._config = config
         self._env = env
         self._transport = transport
-        self._dialect: Dialect | None = DIALECTS.get(config.api_version)
+        self._dialect: NacosDialect | None = DIALECTS.get(config.api_version)
         self._pattern = compile_regex(config.services)
 
     async def run(self, publish: Publish) -> None:
@@ -195,7 +195,7 @@ class NacosDiscovery:
         self._dialect = dialect
         return groups
 
-    async def _server_group(self, session: NacosSession, dialect: Dialect) -> TargetGroup:
+    async def _server_group(self, session: NacosSession, dialect: NacosDialect) -> TargetGroup:
         path = self._config.metrics_path or httpx.URL(session.server).path.rstrip("/") + "/actuator/prometheus"
         shared = Labels({"__metrics_path__": path, f"{META}role": "server", f"{META}api_version": dialect.name})
         members = await dialect.members(session)
@@ -203,7 +203,7 @@ class NacosDiscovery:
             raise DiscoveryError("Nacos lists no servers")  # it lists at least itself: this is no answer to act on
         return TargetGroup("servers", tuple(sorted(_server_labels(m) for m in members)), shared)
 
-    async def _instance_groups(self, session: NacosSession, dialect: Dialect) -> list[TargetGroup]:
+    async def _instance_groups(self, session: NacosSession, dialect: NacosDialect) -> list[TargetGroup]:
         namespaces = await self._namespaces(session, dialect)
         gate = asyncio.Semaphore(_AT_ONCE)
         missing: list[NacosMissingError] = []
@@ -232,7 +232,7 @@ class NacosDiscovery:
             raise missing[0]  # all of them gone within a moment: more likely something else is wrong
         return sorted((task.result() for task in asked), key=lambda g: g.source)
 
-    async def _namespaces(self, session: NacosSession, dialect: Dialect) -> list[Namespace]:
+    async def _namespaces(self, session: NacosSession, dialect: NacosDialect) -> list[Namespace]:
         asked = self._config.namespaces
         if asked == (PUBLIC,):
             return [Namespace(PUBLIC, PUBLIC)]

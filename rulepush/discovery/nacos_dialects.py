@@ -61,7 +61,7 @@ class Instance:
     metadata: Mapping[str, str]
 
 
-class Dialect(Protocol):
+class NacosDialect(Protocol):
     """One version of the open API. All methods raise DiscoveryError; NacosAbsentError when it is not spoken."""
 
     name: str
@@ -160,10 +160,10 @@ class V3:
         return _instances(_data(await session.get("/v3/admin/ns/instance/list", params | {"healthyOnly": "false"}), 0))
 
 
-DIALECTS: Final[dict[str, Dialect]] = {"v3": V3(), "v2": V2(), "v1": V1()}  # in the order of detection
+DIALECTS: Final[dict[str, NacosDialect]] = {"v3": V3(), "v2": V2(), "v1": V1()}  # in the order of detection
 
 
-async def detect(session: NacosSession) -> Dialect:
+async def detect(session: NacosSession) -> NacosDialect:
     """The newest API that the cluster speaks. Raises DiscoveryError when it speaks none."""
     tried = []
     for dialect in DIALECTS.values():

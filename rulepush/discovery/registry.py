@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rulepush.discovery.groups import SdConfig
 
 if TYPE_CHECKING:
-    from rulepush.config.yaml_nodes import MapReader
+    from rulepush.yaml.nodes import MapReader
 
 # key -> (module, its reader). A module is imported when a configuration uses it: a sidecar pays for memory.
 SD_CONFIGS: Final = {

@@ -10,7 +10,7 @@ from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
 from rulepush.model.labels import Labels
 
 if TYPE_CHECKING:
-    from rulepush.config.yaml_nodes import MapReader
+    from rulepush.yaml.nodes import MapReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rulepush.exposition.entries import Exposition, Format, Metadata, ParsedSample
+from rulepush.exposition.entries import Exposition, FamilyMetadata, Format, ParsedSample
 from rulepush.exposition.openmetrics import OpenMetricsParser, parse_openmetrics, parse_openmetrics_line
 from rulepush.exposition.text import TextParser, parse_text, parse_text_line
 
-__all__ = ["Exposition", "Format", "Metadata", "ParsedSample", "each_sample", "parse_body", "parse_line"]
+__all__ = ["Exposition", "FamilyMetadata", "Format", "ParsedSample", "each_sample", "parse_body", "parse_line"]
 
 
 def parse_body(body: bytes, fmt: Format) -> Exposition:

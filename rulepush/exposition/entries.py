@@ -39,7 +39,7 @@ class ParsedSample:
 
 
 @dataclass(slots=True)
-class Metadata:
+class FamilyMetadata:
     """What `# TYPE`, `# HELP` and `# UNIT` say of a metric family."""
 
     type: str = ""
@@ -52,4 +52,4 @@ class Exposition:
     """A whole body, in its order."""
 
     samples: list[ParsedSample] = field(default_factory=list)
-    metadata: dict[str, Metadata] = field(default_factory=dict)
+    metadata: dict[str, FamilyMetadata] = field(default_factory=dict)

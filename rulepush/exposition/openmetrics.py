@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition.entries import Exposition, Metadata, ParsedSample
+from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.floats import to_ms
 from rulepush.exposition.quoting import show, unescape_help
 from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner
@@ -83,7 +83,7 @@ class OpenMetricsParser(Scanner):
         if text is None:
             self.unexpected(f"expected text in {kind}")
         text, name = text[1:-1], self.name_of(token)
-        meta = into.metadata.setdefault(name, Metadata())
+        meta = into.metadata.setdefault(name, FamilyMetadata())
         if kind == "TYPE":
             if text not in _TYPES:
                 self.fail(f"invalid metric type {show(text)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rulepush.exposition.entries import Exposition, Metadata, ParsedSample
+from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.quoting import show, unescape_help
 from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner
 from rulepush.model.labels import METRIC_NAME
@@ -93,7 +93,7 @@ class TextParser(Scanner):
         if token is None:
             self.unexpected(f"expected metric name after {kind}")
         text = (self.take(_REST) or b"")[1:]
-        meta = into.metadata.setdefault(self.name_of(token), Metadata())
+        meta = into.metadata.setdefault(self.name_of(token), FamilyMetadata())
         if kind == "TYPE":
             if text.decode("latin-1") not in _TYPES:
                 self.fail(f"invalid metric type {show(text)}")

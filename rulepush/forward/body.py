@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from rulepush.discovery.relabel import RelabelConfig, relabel
-from rulepush.exposition import Metadata
+from rulepush.exposition import FamilyMetadata
 from rulepush.model.floats import format_float_g
 from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name
 from rulepush.model.sample import Sample
 from rulepush.model.stale import is_stale
+from rulepush.relabel.relabel import RelabelConfig, relabel
 
 _TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary"))
 _PARTS: Final = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count"), "counter": ("_total",)}
@@ -21,7 +21,7 @@ Line = tuple[str, str]
 """The metric name, and the whole line up to the value."""
 
 
-class Body:
+class PushBody:
     """The text of one push: what the targets of a group gave, each family and each series once, the first one wins."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Body:
         self._comments: dict[str, str] = {}
         self._written: set[str] = set()
 
-    def add(self, line: Line, value: float, metadata: Mapping[str, Metadata]) -> None:
+    def add(self, line: Line, value: float, metadata: Mapping[str, FamilyMetadata]) -> None:
         """One sample."""
         name, start = line
         if start in self._written:
@@ -54,7 +54,7 @@ class Lines:
         self._configs = tuple(relabel_configs)
         self._known: dict[Labels, Line | None] = {}
 
-    def write(self, body: Body, samples: Iterable[Sample], metadata: Mapping[str, Metadata]) -> None:
+    def write(self, body: PushBody, samples: Iterable[Sample], metadata: Mapping[str, FamilyMetadata]) -> None:
         """Add these samples without the stale ones. Forgets every series that is not among them."""
         known: dict[Labels, Line | None] = {}
         for s in samples:
@@ -74,7 +74,7 @@ class Lines:
         return sent.name, f"{sent.name}{{{inner}}}"
 
 
-def _family(name: str, metadata: Mapping[str, Metadata]) -> str:
+def _family(name: str, metadata: Mapping[str, FamilyMetadata]) -> str:
     """The family under whose TYPE a sample stands in the text format."""
     if name not in metadata:
         for kind, suffixes in _PARTS.items():
@@ -86,7 +86,7 @@ def _family(name: str, metadata: Mapping[str, Metadata]) -> str:
     return name
 
 
-def _comments(family: str, known: Metadata | None) -> str:
+def _comments(family: str, known: FamilyMetadata | None) -> str:
     if known is None:
         return ""
     text = f"# HELP {family} {known.help.translate(_ESCAPE_HELP)}\n" if known.help else ""

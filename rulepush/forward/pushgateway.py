@@ -17,8 +17,8 @@ import httpx
 from rulepush.clock import Clock
 from rulepush.config.sections import PushgatewayConfig
 from rulepush.errors import PushError
-from rulepush.exposition import Metadata
-from rulepush.forward.body import Body, Lines
+from rulepush.exposition import FamilyMetadata
+from rulepush.forward.body import Lines, PushBody
 from rulepush.model.labels import JOB, METRIC_NAME, Labels
 from rulepush.model.regex import compile_regex
 from rulepush.model.sample import Sample
@@ -34,11 +34,11 @@ _BACKOFF_MAX: Final = 60.0
 _NUDGE: Final = 0.5  # seconds; how late a group that is due may be
 FORGOTTEN_AFTER: Final = 600.0  # seconds after the start: groups of before whose target has not come back go
 _BUSY: Final = frozenset((0, 408, 425, 429))
-_NO_METADATA: Final[Mapping[str, Metadata]] = {}
+_NO_METADATA: Final[Mapping[str, FamilyMetadata]] = {}
 
 
 @dataclass(slots=True)
-class ForwardCounts:
+class ForwardStats:
     """What happened so far, in requests."""
 
     pushed: int = 0
@@ -51,7 +51,7 @@ class ForwardCounts:
 class _Target:
     lines: Lines
     samples: Sequence[Sample] = ()
-    metadata: Mapping[str, Metadata] = field(default_factory=dict)
+    metadata: Mapping[str, FamilyMetadata] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class PushgatewayForwarder:
         jitter: Callable[[], float] = random.random,
     ):
         self.name = config.name
-        self.counts = ForwardCounts()
+        self.counts = ForwardStats()
         self.last_error = ""
         self._config = config
         self._url = config.url.reveal()
@@ -109,7 +109,9 @@ class PushgatewayForwarder:
         """Whether the scrapes of this target are pushed."""
         return any(job.fullmatch(target.get(JOB)) for job in self._jobs)
 
-    def offer(self, target: Labels, samples: Sequence[Sample], metadata: Mapping[str, Metadata] = _NO_METADATA) -> None:
+    def offer(
+        self, target: Labels, samples: Sequence[Sample], metadata: Mapping[str, FamilyMetadata] = _NO_METADATA
+    ) -> None:
         """One scrape of the target with these labels. A stale `up` says that the target is gone."""
         if not self.wants(target):
             return
@@ -174,7 +176,7 @@ class PushgatewayForwarder:
         version = group.version
         timeout = self._config.timeout_ms / 1000
         if group.targets:
-            body = Body()
+            body = PushBody()
             for target in group.targets.values():
                 target.lines.write(body, target.samples, target.metadata)
             request = PushRequest(self._url, group.key, "PUT", body.encode(), timeout=timeout)

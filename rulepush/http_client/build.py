@@ -15,14 +15,7 @@ from typing import Final
 import httpx
 
 from rulepush.clock import Clock, SystemClock
-from rulepush.http_client.auth import (
-    AuthorizationFlow,
-    BasicAuthFlow,
-    ExtraHeaders,
-    TokenFlow,
-    drop_body,
-    header_bytes,
-)
+from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow, drop_body, header_bytes
 from rulepush.http_client.client import Client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.http_client.oauth2 import ClientCredentials

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rulepush.model.secret import NO_SECRET, Secret
 
 if TYPE_CHECKING:
-    from rulepush.config.yaml_nodes import MapReader
+    from rulepush.yaml.nodes import MapReader
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")

@@ -16,7 +16,7 @@ _MOST_READ: Final = 4096  # bytes of an answer: its status says what to do, the 
 
 
 @dataclass(frozen=True, slots=True)
-class Exchanged:
+class HTTPExchange:
     """An answer. `text` is the beginning of its body; `headers` are looked up in any case."""
 
     status: int
@@ -42,7 +42,7 @@ async def exchange(
     headers: Mapping[str, str],
     seconds: float,
     secrets: Iterable[str] = (),
-) -> Exchanged:
+) -> HTTPExchange:
     """Send and read within `seconds`; what comes beyond the beginning of a body is not read. A redirect
     that drops the body is a failure.
 
@@ -69,7 +69,7 @@ async def exchange(
     except httpx.TimeoutException:
         raise TimeoutError from None
     shown = _without_secrets(text.decode(errors="replace"), response.request, secrets)
-    return Exchanged(response.status_code, response.reason_phrase, shown, response.headers)
+    return HTTPExchange(response.status_code, response.reason_phrase, shown, response.headers)
 
 
 def _without_secrets(text: str, request: httpx.Request, more: Iterable[str]) -> str:

@@ -14,8 +14,8 @@ from rulepush.errors import DiscoveryError, HTTPStatusError, ScrapeError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig
 from rulepush.init.addresses import Address
-from rulepush.live.diagnose import diagnose_answer, diagnose_error, diagnose_status
-from rulepush.live.seen import Trouble
+from rulepush.livecheck.diagnose import diagnose_answer, diagnose_error, diagnose_status
+from rulepush.livecheck.seen import TargetProblem
 from rulepush.model.secret import Secret
 from rulepush.scrape.fetch import Fetched, Fetcher
 
@@ -24,7 +24,7 @@ _ALERTMANAGER = "Is this an Alertmanager (0.16 or later)?"
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ProbeResult:
     """What is known of a Nacos server.
 
     `trouble`     why it gives no metrics, None when it does
@@ -33,14 +33,14 @@ class Looked:
     `basic_auth`  whether the metrics want the credentials of the URL: a proxy in front does, Nacos itself does not
     """
 
-    trouble: Trouble | None
+    trouble: TargetProblem | None
     members: tuple[str, ...]
     version: str = ""
     samples: int = 0
     basic_auth: bool = False
 
 
-async def look_at_nacos(address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> Looked:
+async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> ProbeResult:
     """Ask for the metrics, and for the members of the cluster: these with a login, if the URL has credentials."""
     url = f"{address.base}/actuator/prometheus"
     login = bool(address.username)
@@ -55,15 +55,17 @@ async def look_at_nacos(address: Address, clock: Clock, transport: httpx.AsyncBa
             fetched = await _fetch(address, url, transport, login=True)
         trouble = diagnose_answer(url, fetched.content_type, fetched.body)
         if trouble is None and b"nacos_monitor" not in fetched.body:
-            trouble = Trouble("it answers metrics, but none of Nacos", "Is this the Nacos server, and its main port?")
+            trouble = TargetProblem(
+                "it answers metrics, but none of Nacos", "Is this the Nacos server, and its main port?"
+            )
         samples = 0 if trouble else sum(line[:1] not in (b"", b"#") for line in fetched.body.splitlines())
     except HTTPStatusError as e:
         trouble, samples = diagnose_status(url, e.status), 0
     except ScrapeError as e:
-        return Looked(_diagnosed(e, url), (address.host,), basic_auth=login)
+        return ProbeResult(_diagnosed(e, url), (address.host,), basic_auth=login)
     members, version = await _cluster(address, clock, transport, basic_auth)
     # Without an answer nobody knows who wants the credentials.
-    return Looked(trouble, members, version, samples, basic_auth or (login and trouble is not None))
+    return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None))
 
 
 async def _fetch(
@@ -79,7 +81,7 @@ def _settings(address: Address, login: bool) -> HTTPClientConfig:
     return HTTPClientConfig(basic_auth=basic)
 
 
-def _diagnosed(e: ScrapeError, url: str) -> Trouble:
+def _diagnosed(e: ScrapeError, url: str) -> TargetProblem:
     return diagnose_error(str(e).removeprefix(f'Get "{url}": '))
 
 
@@ -108,18 +110,24 @@ def _host(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
-async def look_at_alertmanager(address: Address, transport: httpx.AsyncBaseTransport | None = None) -> Trouble | None:
+async def look_at_alertmanager(
+    address: Address, transport: httpx.AsyncBaseTransport | None = None
+) -> TargetProblem | None:
     """None when it is ready and speaks API v2."""
     url = f"{address.base}/api/v2/status"
     try:
         fetched = await _fetch(address, url, transport, login=True)
     except HTTPStatusError as e:
         if e.status in (401, 403):
-            return Trouble(f"HTTP {e.status}: credentials are needed", "Give them as http://USER:PASSWORD@HOST:9093.")
-        return Trouble(f"HTTP {e.status} at {urlsplit(url).path}", _ALERTMANAGER)
+            return TargetProblem(
+                f"HTTP {e.status}: credentials are needed", "Give them as http://USER:PASSWORD@HOST:9093."
+            )
+        return TargetProblem(f"HTTP {e.status} at {urlsplit(url).path}", _ALERTMANAGER)
     except ScrapeError as e:
         trouble = _diagnosed(e, url)
-        return Trouble(trouble.message, trouble.suggestion.replace("Nacos: 8848", "Alertmanager: 9093"))
+        return TargetProblem(trouble.message, trouble.suggestion.replace("Nacos: 8848", "Alertmanager: 9093"))
     return (
-        None if fetched.body.lstrip()[:1] == b"{" else Trouble("it answers, but not as an Alertmanager", _ALERTMANAGER)
+        None
+        if fetched.body.lstrip()[:1] == b"{"
+        else TargetProblem("it answers, but not as an Alertmanager", _ALERTMANAGER)
     )

@@ -100,10 +100,10 @@ class Labels:
 
     def __str__(self) -> str:
         """Prometheus' notation: `up{job="nacos"}`, and `{job="nacos"}` without a name."""
-        inner = ", ".join(f"{quote_name(n)}={quote(v)}" for n, v in self._pairs if n != METRIC_NAME)
+        inner = ", ".join(f"{quote_name(n)}={quote_label_value(v)}" for n, v in self._pairs if n != METRIC_NAME)
         name = self.name
         if name and not is_legacy_metric_name(name):
-            return "{" + quote(name) + (", " + inner if inner else "") + "}"
+            return "{" + quote_label_value(name) + (", " + inner if inner else "") + "}"
         return f"{name}{{{inner}}}" if inner or not name else name
 
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ class Labels:
 EMPTY_LABELS: Final = Labels()
 
 
-def quote(value: str) -> str:
+def quote_label_value(value: str) -> str:
     """A label value in double quotes, as Go's strconv.Quote writes what occurs in label values."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return '"' + escaped.replace("\r", "\\r") + '"'
@@ -121,7 +121,7 @@ def quote(value: str) -> str:
 
 def quote_name(name: str) -> str:
     """A label name as PromQL writes it: bare when it is a legacy name, else quoted."""
-    return name if is_legacy_label_name(name) else quote(name)
+    return name if is_legacy_label_name(name) else quote_label_value(name)
 
 
 def is_legacy_label_name(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from rulepush.model.labels import Labels, quote, quote_name
+from rulepush.model.labels import Labels, quote_label_value, quote_name
 from rulepush.model.regex import Pattern, compile_regex
 
 
@@ -61,7 +61,7 @@ class Matcher:
         return (self.name, self.op, self.value)
 
     def __str__(self) -> str:
-        return f"{quote_name(self.name)}{self.op.value}{quote(self.value)}"
+        return f"{quote_name(self.name)}{self.op.value}{quote_label_value(self.value)}"
 
     def __repr__(self) -> str:
         return f"Matcher({self})"

@@ -13,7 +13,7 @@ from rulepush.http_client.exchange import exchange
 from rulepush.notifier.wire import WireAlert, encode_batch
 
 
-class Outcome(Enum):
+class PostOutcome(Enum):
     """What to do with a batch after an attempt."""
 
     ACCEPTED = "accepted"
@@ -22,10 +22,10 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PostResponse:
     """`retry_after` in seconds, when the server asked for it; `reason` is for the log."""
 
-    outcome: Outcome
+    outcome: PostOutcome
     reason: str = ""
     retry_after: float | None = None
 
@@ -43,20 +43,20 @@ class Alertmanager:
         self._timeout = timeout
         self.url = url
 
-    async def post(self, alerts: Sequence[WireAlert]) -> Answer:
+    async def post(self, alerts: Sequence[WireAlert]) -> PostResponse:
         """Send one batch. Never raises for what the network or the server does."""
         headers = {"Content-Type": "application/json"}
         try:
             got = await exchange(self._client, "POST", self.url, encode_batch(alerts), headers, self._timeout)
         except TimeoutError:
-            return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
+            return PostResponse(PostOutcome.RETRY, f"no answer within {self._timeout:g}s")
         except httpx.HTTPError as e:
-            return Answer(Outcome.RETRY, reason(e))
+            return PostResponse(PostOutcome.RETRY, reason(e))
         if got.is_success:
-            return Answer(Outcome.ACCEPTED)
+            return PostResponse(PostOutcome.ACCEPTED)
         if got.status in _REFUSALS:
-            return Answer(Outcome.REFUSED, got.described())
-        return Answer(Outcome.RETRY, got.described(), _retry_after(got.headers.get("Retry-After", "")))
+            return PostResponse(PostOutcome.REFUSED, got.described())
+        return PostResponse(PostOutcome.RETRY, got.described(), _retry_after(got.headers.get("Retry-After", "")))
 
 
 def _retry_after(text: str) -> float | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rulepush.config.sections import AlertmanagerConfig
 from rulepush.discovery.groups import ADDRESS, TargetGroup
-from rulepush.discovery.relabel import relabel
 from rulepush.model.labels import Labels
+from rulepush.relabel.relabel import relabel
 
 SCHEME = "__scheme__"
 ALERTS_PATH = "__alerts_path__"

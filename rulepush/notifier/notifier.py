@@ -25,7 +25,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class SendSettings:
     """What is done to an alert before any outbox: from the configuration, replaced whole by a reload."""
 
     external_url: str
@@ -47,7 +47,7 @@ class Notifier:
         self,
         clock: Clock,
         store: UndeliveredStore,
-        sending: Sending,
+        sending: SendSettings,
         active: Callable[[], Iterable[Alert]] = tuple,
     ):
         """`active` tells the alerts that are pending or fire now."""

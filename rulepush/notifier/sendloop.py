@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from rulepush.clock import Clock
 from rulepush.model.labels import Labels
-from rulepush.notifier.alertmanager import Answer, Outcome
+from rulepush.notifier.alertmanager import PostOutcome, PostResponse
 from rulepush.notifier.outbox import Outbox
 from rulepush.notifier.wire import WireAlert
 
@@ -27,7 +27,7 @@ class Poster(Protocol):
 
     url: str
 
-    async def post(self, alerts: Sequence[WireAlert]) -> Answer: ...
+    async def post(self, alerts: Sequence[WireAlert]) -> PostResponse: ...
 
 
 class UndeliveredStore(Protocol):
@@ -39,7 +39,7 @@ class UndeliveredStore(Protocol):
 
 
 @dataclass(slots=True)
-class SendCounts:
+class SendStats:
     """What happened so far, in alerts (`errors` in attempts)."""
 
     sent: int = 0
@@ -65,7 +65,7 @@ class SendLoop:
     ):
         self.url = alertmanager.url
         self.outbox = Outbox()
-        self.counts = SendCounts()
+        self.counts = SendStats()
         self.last_error = ""
         self.pausing = False  # between a failed attempt and the next
         self._alertmanager = alertmanager
@@ -119,8 +119,8 @@ class SendLoop:
                 answer = await self._deliver(batch)
             except Exception as e:  # a mistake of ours must not stop the process, nor lose what waits
                 log.exception("sending alerts crashed: url=%s", self.url)
-                answer = Answer(Outcome.RETRY, f"internal error: {type(e).__name__}: {e}")
-            if answer.outcome is not Outcome.RETRY:
+                answer = PostResponse(PostOutcome.RETRY, f"internal error: {type(e).__name__}: {e}")
+            if answer.outcome is not PostOutcome.RETRY:
                 if self.last_error:
                     log.info("Alertmanager accepts alerts again: url=%s", self.url)
                 attempt, self.last_error = 0, ""
@@ -146,28 +146,28 @@ class SendLoop:
             finally:
                 self.pausing = False
 
-    async def _deliver(self, batch: Sequence[WireAlert]) -> Answer:
+    async def _deliver(self, batch: Sequence[WireAlert]) -> PostResponse:
         """Send a batch; where it is refused, halve it until the alert that is refused stands alone."""
         answer = await self._alertmanager.post(batch)
         match answer.outcome:
-            case Outcome.RETRY:
+            case PostOutcome.RETRY:
                 return answer
-            case Outcome.ACCEPTED:
+            case PostOutcome.ACCEPTED:
                 self.counts.sent += len(batch)
                 self._settle(batch)
                 return answer
-            case Outcome.REFUSED if len(batch) == 1:
+            case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
                 log.error(
                     "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
                 )
                 self._settle(batch)
-                return Answer(Outcome.ACCEPTED)
-            case Outcome.REFUSED:
+                return PostResponse(PostOutcome.ACCEPTED)
+            case PostOutcome.REFUSED:
                 middle = len(batch) // 2
                 for half in (batch[:middle], batch[middle:]):
                     answer = await self._deliver(half)
-                    if answer.outcome is Outcome.RETRY:
+                    if answer.outcome is PostOutcome.RETRY:
                         return answer
                 return answer
 

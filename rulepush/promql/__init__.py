@@ -1,10 +1,10 @@
 """PromQL: parsing and evaluation. Pure: takes times as arguments, reads samples through storage.selection.Querier."""
 
-from rulepush.promql.engine import Engine
-from rulepush.promql.evaluation import EngineOptions, Shared
+from rulepush.promql.eval.engine import Engine
+from rulepush.promql.eval.evaluation import EngineOptions, SharedResults
+from rulepush.promql.eval.result import Annotations, QueryResult, ResultSeries
+from rulepush.promql.eval.values import ValueType
 from rulepush.promql.query import Query, SelectorUse, parse_expr, parse_selector
-from rulepush.promql.result import Annotations, QueryResult, Series
-from rulepush.promql.values import ValueType
 
 __all__ = [
     "Annotations",
@@ -12,9 +12,9 @@ __all__ = [
     "EngineOptions",
     "Query",
     "QueryResult",
+    "ResultSeries",
     "SelectorUse",
-    "Series",
-    "Shared",
+    "SharedResults",
     "ValueType",
     "parse_expr",
     "parse_selector",

@@ -10,12 +10,12 @@ from typing import Final
 from rulepush.errors import ParseError
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.promql import ast
-from rulepush.promql.durations import depends_on_query, resolve
-from rulepush.promql.extended import misuse, reach
+from rulepush.promql.eval.durations import depends_on_query, resolve
+from rulepush.promql.eval.extended import misuse, reach
 from rulepush.promql.functions import FUNCTIONS
-from rulepush.promql.parse import parse
-from rulepush.promql.valuetype import ValueType
+from rulepush.promql.syntax import ast
+from rulepush.promql.syntax.parse import parse
+from rulepush.promql.syntax.valuetype import ValueType
 
 DEFAULT_LOOKBACK_MS: Final = 300_000
 _TARGET_INFO: Final = Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info")

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rulepush.errors import PushError
-from rulepush.model.labels import Labels, is_legacy_label_name, quote
-from rulepush.push.families import Family, FamilyType
+from rulepush.model.labels import Labels, is_legacy_label_name, quote_label_value
+from rulepush.push.families import FamilyType, MetricFamily
 from rulepush.push.group import PushedGroup
 from rulepush.push.url import GroupKey
 
@@ -82,7 +82,7 @@ class Index:
             errors.extend(self._metric_problems(family, group.key, seen))
         return errors
 
-    def _metric_problems(self, family: Family, key: GroupKey, seen: set[Labels]) -> Iterator[str]:
+    def _metric_problems(self, family: MetricFamily, key: GroupKey, seen: set[Labels]) -> Iterator[str]:
         special = "quantile" if family.type is FamilyType.SUMMARY else ""
         for metric, expanded in zip(family.metrics, family.by_metric, strict=True):
             bad = next((n for n, _ in metric.pairs if n.startswith("__") or not is_legacy_label_name(n)), None)
@@ -101,7 +101,7 @@ class Index:
     def _taken(self, labels: Labels, key: GroupKey) -> bool:
         return self._owners.get(labels, key) != key
 
-    def _collision(self, family: Family, key: GroupKey, ours: Mapping[str, FamilyType]) -> str | None:
+    def _collision(self, family: MetricFamily, key: GroupKey, ours: Mapping[str, FamilyType]) -> str | None:
         """Pushgateway's text when a name runs into the parts of a histogram or summary."""
 
         def types(name: str) -> set[FamilyType]:
@@ -115,18 +115,18 @@ class Index:
                 continue
             for kind in types(base):
                 if kind is FamilyType.HISTOGRAM or (kind is FamilyType.SUMMARY and suffix != "_bucket"):
-                    text = f"collected metric named {quote(name)} collides with previously collected"
-                    return f"{text} {kind.value.lower()} named {quote(base)}"
+                    text = f"collected metric named {quote_label_value(name)} collides with previously collected"
+                    return f"{text} {kind.value.lower()} named {quote_label_value(base)}"
         if not family.type.compound:
             return None
         parts = ["_count", "_sum"] + (["_bucket"] if family.type is FamilyType.HISTOGRAM else [])
         for suffix in parts:
             if types(name + suffix):
                 what = "histogram" if suffix == "_bucket" else "histogram or summary"
-                text = f"collected {what} named {quote(name)} collides with previously collected"
-                return f"{text} metric named {quote(name + suffix)}"
+                text = f"collected {what} named {quote_label_value(name)} collides with previously collected"
+                return f"{text} metric named {quote_label_value(name + suffix)}"
         return None
 
 
-def _families(group: PushedGroup) -> list[Family]:
+def _families(group: PushedGroup) -> list[MetricFamily]:
     return [p.family for p in group.families.values()] + list(group.meta_families())

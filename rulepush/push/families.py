@@ -8,9 +8,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Final
 
-from rulepush.exposition import Metadata
+from rulepush.exposition import FamilyMetadata
 from rulepush.model.floats import format_float_g
-from rulepush.model.labels import METRIC_NAME, Labels, quote
+from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -49,7 +49,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Family:
+class MetricFamily:
     """All metrics of one name that one push brought."""
 
     name: str
@@ -67,10 +67,10 @@ class Family:
         """The same, apart for each of `metrics`."""
         return tuple(tuple(self._expand(metric)) for metric in self.metrics)
 
-    def metadata(self) -> Metadata:
+    def metadata(self) -> FamilyMetadata:
         """As a scrape would tell of it."""
         kind = "unknown" if self.type is FamilyType.UNTYPED else self.type.value.lower()
-        return Metadata(kind, self.help)
+        return FamilyMetadata(kind, self.help)
 
     def _expand(self, metric: Metric) -> Iterator[tuple[Labels, float]]:
         pairs = dict(metric.pairs)
@@ -92,10 +92,10 @@ class Family:
 
     def describe(self, metric: Metric) -> str:
         """A metric as Pushgateway's error texts print it."""
-        labels = "".join(f"label:<name:{quote(n)} value:{quote(v)} > " for n, v in metric.pairs)
+        labels = "".join(f"label:<name:{quote_label_value(n)} value:{quote_label_value(v)} > " for n, v in metric.pairs)
         kind = self.type.value.lower()
         if self.type.compound:
             body = f"sample_count:{format_float_g(metric.count)} sample_sum:{format_float_g(metric.value)} "
         else:
             body = f"value:{format_float_g(metric.value)} "
-        return f"collected metric {quote(self.name)} {{ {labels}{kind}:<{body}> }}"
+        return f"collected metric {quote_label_value(self.name)} {{ {labels}{kind}:<{body}> }}"

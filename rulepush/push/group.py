@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rulepush.model.labels import Labels
-from rulepush.push.families import Family, FamilyType, Metric
+from rulepush.push.families import FamilyType, Metric, MetricFamily
 from rulepush.push.url import GroupKey
 
 PUSH_TIME: Final = "push_time_seconds"
@@ -26,7 +26,7 @@ HELP: Final = {
 class PushedFamily:
     """A family, and the time (ms) of the push that brought it."""
 
-    family: Family
+    family: MetricFamily
     pushed_at: int
 
 
@@ -40,7 +40,7 @@ class PushedGroup:
     failed_at: int = 0
     ttl_ms: int | None = None
 
-    def pushed(self, families: Mapping[str, Family], all_new: bool, ts: int, ttl_ms: int | None) -> PushedGroup:
+    def pushed(self, families: Mapping[str, MetricFamily], all_new: bool, ts: int, ttl_ms: int | None) -> PushedGroup:
         """The group after a push. `all_new` is PUT: what was there goes; else only families of the same name do."""
         kept = {} if all_new else dict(self.families)
         new = {f.name: PushedFamily(sanitised(f, self.key), ts) for f in families.values() if f.name not in RESERVED}
@@ -51,20 +51,20 @@ class PushedGroup:
         for pushed in self.families.values():
             yield from pushed.family.series()
 
-    def meta_families(self) -> tuple[Family, Family]:
+    def meta_families(self) -> tuple[MetricFamily, MetricFamily]:
         """push_time_seconds and push_failure_time_seconds."""
         return self._gauge(PUSH_TIME, self.pushed_at / 1000), self._gauge(PUSH_FAILURE_TIME, self.failed_at / 1000)
 
-    def up_family(self, up: bool) -> Family:
+    def up_family(self, up: bool) -> MetricFamily:
         """rulepush_push_up."""
         return self._gauge(PUSH_UP, float(up))
 
-    def _gauge(self, name: str, value: float) -> Family:
+    def _gauge(self, name: str, value: float) -> MetricFamily:
         pairs = tuple(sorted({"instance": "", **dict(self.key)}.items()))
-        return Family(name, FamilyType.GAUGE, HELP[name], (Metric(pairs, value),))
+        return MetricFamily(name, FamilyType.GAUGE, HELP[name], (Metric(pairs, value),))
 
 
-def sanitised(family: Family, key: GroupKey) -> Family:
+def sanitised(family: MetricFamily, key: GroupKey) -> MetricFamily:
     """The family with the grouping labels on every metric, whatever it said itself, and an `instance` in any case.
 
     Pushgateway adds `instance=""` so that a scraper with honor_labels does not add its own.

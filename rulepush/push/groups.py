@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from rulepush.errors import PushError, StorageError
-from rulepush.exposition import Metadata
+from rulepush.exposition import FamilyMetadata
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
 from rulepush.push.consistency import Index, refusal, timestamps_refused
-from rulepush.push.families import Family
+from rulepush.push.families import MetricFamily
 from rulepush.push.group import HELP, PUSH_UP, PushedGroup
 from rulepush.push.text_families import ParsedBody
 from rulepush.push.url import GroupKey
@@ -32,7 +32,7 @@ class GroupStore(Protocol):
 
 
 @dataclass(slots=True)
-class PushCounts:
+class PushStats:
     """What happened so far."""
 
     pushes: int = 0
@@ -57,7 +57,7 @@ class PushedGroups:
         forget_after_ms: int = FORGET_AFTER_MS,
     ):
         self.default_ttl_ms = default_ttl_ms
-        self.counts = PushCounts()
+        self.counts = PushStats()
         self._max_series = max_series
         self._forget_after_ms = forget_after_ms
         self._store = store
@@ -121,7 +121,7 @@ class PushedGroups:
                 samples += [Sample(labels, ts, value) for labels, value in self._series[group.key]]
             elif group.pushed_at:
                 self._expire(group, ttl)
-            extra: tuple[Family, ...] = group.meta_families()
+            extra: tuple[MetricFamily, ...] = group.meta_families()
             if ttl and group.pushed_at:
                 extra += (group.up_family(alive),)
             samples += [Sample(labels, ts, value) for family in extra for labels, value in family.series()]
@@ -130,9 +130,9 @@ class PushedGroups:
         self._emitted = now
         return samples
 
-    def metadata(self) -> dict[str, Metadata]:
+    def metadata(self) -> dict[str, FamilyMetadata]:
         """Type and help of every pushed family, those of the group that was pushed first where groups disagree."""
-        known = {name: Metadata("gauge", text) for name, text in HELP.items()} if self._groups else {}
+        known = {name: FamilyMetadata("gauge", text) for name, text in HELP.items()} if self._groups else {}
         for group in self._groups.values():
             for name, pushed in group.families.items():
                 known.setdefault(name, pushed.family.metadata())

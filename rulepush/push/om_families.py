@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from rulepush.errors import ExpositionError, PushError
-from rulepush.exposition import Format, Metadata, ParsedSample, parse_body
+from rulepush.exposition import FamilyMetadata, Format, ParsedSample, parse_body
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME
-from rulepush.push.families import Family, FamilyType, Metric, Pairs
+from rulepush.push.families import FamilyType, Metric, MetricFamily, Pairs
 from rulepush.push.text_families import ParsedBody
 
 _COMPOUND: Final = {"histogram": FamilyType.HISTOGRAM, "summary": FamilyType.SUMMARY}
@@ -48,12 +48,12 @@ def parse_openmetrics_families(body: bytes) -> ParsedBody:
             continue
         kind = FamilyType.GAUGE if suffix == "_created" else _SIMPLE.get(meta.type, FamilyType.UNTYPED)
         simple.setdefault(name, (kind, meta.help, []))[2].append(Metric(_pairs(sample, ""), sample.value))
-    families = {n: Family(n, kind, text, tuple(m)) for n, (kind, text, m) in simple.items()}
-    families |= {n: Family(n, kind, text, tuple(m.values())) for n, (kind, text, m) in compound.items()}
+    families = {n: MetricFamily(n, kind, text, tuple(m)) for n, (kind, text, m) in simple.items()}
+    families |= {n: MetricFamily(n, kind, text, tuple(m.values())) for n, (kind, text, m) in compound.items()}
     return ParsedBody(families, timestamps)
 
 
-def _family_of(name: str, metadata: dict[str, Metadata]) -> tuple[str, str, Metadata]:
+def _family_of(name: str, metadata: dict[str, FamilyMetadata]) -> tuple[str, str, FamilyMetadata]:
     """(family, suffix, metadata) of a sample's name."""
     if name in metadata:
         return name, "", metadata[name]
@@ -61,7 +61,7 @@ def _family_of(name: str, metadata: dict[str, Metadata]) -> tuple[str, str, Meta
         base = name.removesuffix(suffix)
         if base != name and base in metadata:
             return base, suffix, metadata[base]
-    return name, "", Metadata()
+    return name, "", FamilyMetadata()
 
 
 def _add_part(metrics: dict[Pairs, Metric], sample: ParsedSample, kind: FamilyType, suffix: str) -> None:

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any, Final
 
-from rulepush.push.families import Family, FamilyType, Metric
+from rulepush.push.families import FamilyType, Metric, MetricFamily
 from rulepush.push.group import PushedFamily, PushedGroup
 from rulepush.push.url import GroupKey
 from rulepush.storage.database import Database
@@ -83,7 +83,7 @@ def decode_group(text: str) -> PushedGroup:
     )
 
 
-def _family(content: dict[str, Any]) -> Family:
+def _family(content: dict[str, Any]) -> MetricFamily:
     metrics = tuple(
         Metric(
             tuple((str(n), str(v)) for n, v in pairs),
@@ -93,7 +93,7 @@ def _family(content: dict[str, Any]) -> Family:
         )
         for pairs, value, count, parts in content["metrics"]
     )
-    return Family(str(content["name"]), FamilyType(content["type"]), str(content["help"]), metrics)
+    return MetricFamily(str(content["name"]), FamilyType(content["type"]), str(content["help"]), metrics)
 
 
 def _key_text(key: GroupKey) -> str:

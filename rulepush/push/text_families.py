@@ -13,8 +13,8 @@ from typing import Final, Never
 
 from rulepush.errors import PushError
 from rulepush.model.floats import parse_float
-from rulepush.model.labels import METRIC_NAME, quote
-from rulepush.push.families import Family, FamilyType, Metric, Pairs
+from rulepush.model.labels import METRIC_NAME, quote_label_value
+from rulepush.push.families import FamilyType, Metric, MetricFamily, Pairs
 
 _BLANKS: Final = re.compile(r"[ \t]*")
 _METRIC: Final = re.compile(r"(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?")
@@ -47,7 +47,7 @@ class _Family:
 class ParsedBody:
     """The families of a body by name, and whether any sample had a timestamp."""
 
-    families: dict[str, Family]
+    families: dict[str, MetricFamily]
     timestamps: bool
 
 
@@ -60,7 +60,7 @@ def parse_families(body: bytes) -> ParsedBody:
         if not last or line.strip(" \t"):
             parser.line(number, line if last else line + "\n")
     families = {
-        f.name: Family(
+        f.name: MetricFamily(
             f.name,
             f.type or FamilyType.UNTYPED,
             f.help or "",
@@ -140,16 +140,18 @@ class _Parser:
             return
         if keyword == "HELP":
             if family.help is not None:
-                self._fail(f"second HELP line for metric name {quote(family.name)}")
+                self._fail(f"second HELP line for metric name {quote_label_value(family.name)}")
             family.help = self._help(self._rest())
             return
         if family.type is not None:
-            self._fail(f"second TYPE line for metric name {quote(family.name)}, or TYPE reported after samples")
+            self._fail(
+                f"second TYPE line for metric name {quote_label_value(family.name)}, or TYPE reported after samples"
+            )
         word = self._rest()
         try:
             family.type = FamilyType(word.upper())
         except ValueError:
-            self._fail(f"unknown metric type {quote(word)}")
+            self._fail(f"unknown metric type {quote_label_value(word)}")
 
     def _help(self, text: str) -> str:
         def escape(found: re.Match[str]) -> str:
@@ -197,7 +199,7 @@ class _Parser:
                 raise ValueError
             value = parse_float(text)
         except ValueError:
-            self._fail(f"expected float as value, got {quote(text)}")
+            self._fail(f"expected float as value, got {quote_label_value(text)}")
         end = self._peek()
         self._assign(family, metric, name, bound, value)
         if end != "\n":
@@ -226,11 +228,11 @@ class _Parser:
         self._blanks()
         text = self._take(_WORD)
         if _INTEGER.fullmatch(text) is None or not -(1 << 63) <= int(text) < 1 << 63:
-            self._fail(f"expected integer as timestamp, got {quote(text)}")
+            self._fail(f"expected integer as timestamp, got {quote_label_value(text)}")
         self.timestamps = True
         rest = self._rest()
         if rest:
-            self._fail(f"spurious string after timestamp: {quote(rest)}")
+            self._fail(f"spurious string after timestamp: {quote_label_value(rest)}")
 
     def _labels(self, family: _Family, pairs: list[tuple[str, str]]) -> float:
         """Read up to and with the closing brace into `pairs`. Returns the bound (`le`, `quantile`) or NaN."""
@@ -245,21 +247,21 @@ class _Parser:
             name = self._take(_LABEL)
             self._peek()
             if not name:
-                self._fail(f"invalid label name for metric {quote(family.name)}")
+                self._fail(f"invalid label name for metric {quote_label_value(family.name)}")
             if name == METRIC_NAME:
                 self._fail(f'label name "{METRIC_NAME}" is reserved')
             self._blanks()
             if self._peek() != "=":
                 self._fail(f"expected '=' after label name, found {_char(self._peek())}")
             if name in names:
-                self._fail(f"duplicate label names for metric {quote(family.name)}")
+                self._fail(f"duplicate label names for metric {quote_label_value(family.name)}")
             self._pos += 1
             value = self._label_value()
             if name == special:
                 try:
                     bound = parse_float(value)
                 except ValueError:
-                    self._fail(f"expected float as value for '{special}' label, got {quote(value)}")
+                    self._fail(f"expected float as value for '{special}' label, got {quote_label_value(value)}")
             else:
                 names.add(name)
                 pairs.append((name, value))
@@ -267,7 +269,7 @@ class _Parser:
             if self._peek() == ",":
                 self._pos += 1
             elif self._peek() != "}":
-                self._fail(f"unexpected end of label value {quote(value)}")
+                self._fail(f"unexpected end of label value {quote_label_value(value)}")
 
     def _label_value(self) -> str:
         self._blanks()
@@ -282,7 +284,7 @@ class _Parser:
             if stop == '"':
                 break
             if stop == "\n":
-                self._fail(f"label value {quote(value)} contains unescaped new-line")
+                self._fail(f"label value {quote_label_value(value)} contains unescaped new-line")
             escaped = self._peek()
             if escaped not in _ESCAPES:
                 self._fail(f"invalid escape sequence '\\{escaped}'")

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from rulepush.errors import PushError
-from rulepush.model.labels import JOB, is_legacy_label_name, quote
+from rulepush.model.labels import JOB, is_legacy_label_name, quote_label_value
 
 GroupKey = tuple[tuple[str, str], ...]
 """The grouping labels, sorted by name. An empty value counts: `a=""` is another group than no `a`."""
@@ -37,7 +37,7 @@ def parse_push_path(raw_path: str) -> GroupKey:
         try:
             job = decode_base64(job)
         except ValueError as e:
-            raise PushError(400, f"invalid base64 encoding in job name {quote(job)}: {e}") from None
+            raise PushError(400, f"invalid base64 encoding in job name {quote_label_value(job)}: {e}") from None
     labels = _split_labels(slash + labels_text)
     if job == "":
         raise PushError(400, "job name is required")
@@ -79,17 +79,17 @@ def _split_labels(text: str) -> dict[str, str]:
         return {}
     parts = text[1:].split("/")
     if len(parts) % 2:
-        raise PushError(400, f"odd number of components in label string {quote(text)}")
+        raise PushError(400, f"odd number of components in label string {quote_label_value(text)}")
     labels: dict[str, str] = {}
     for name, value in zip(parts[::2], parts[1::2], strict=True):
         plain = name.removesuffix(SUFFIX)
         if not is_legacy_label_name(plain) or plain.startswith("__"):
-            raise PushError(400, f"improper label name {quote(plain)}")
+            raise PushError(400, f"improper label name {quote_label_value(plain)}")
         if plain == name:
             labels[name] = value
             continue
         try:
             labels[plain] = decode_base64(value)
         except ValueError as e:
-            raise PushError(400, f"invalid base64 encoding for label {plain}={quote(value)}: {e}") from None
+            raise PushError(400, f"invalid base64 encoding for label {plain}={quote_label_value(value)}: {e}") from None
     return labels

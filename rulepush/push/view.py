@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rulepush.model.floats import format_float_g
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.push.families import Family, FamilyType, Metric
+from rulepush.push.families import FamilyType, Metric, MetricFamily
 from rulepush.push.group import PushedGroup
 from rulepush.push.groups import PushedGroups
 
@@ -34,7 +34,7 @@ def _group(groups: PushedGroups, group: PushedGroup) -> dict[str, Any]:
     return view
 
 
-def _family(family: Family, ts: int) -> dict[str, Any]:
+def _family(family: MetricFamily, ts: int) -> dict[str, Any]:
     view: dict[str, Any] = {"time_stamp": format_rfc3339(ts) if ts else _NEVER, "type": family.type.value}
     if family.help:
         view["help"] = family.help
@@ -42,7 +42,7 @@ def _family(family: Family, ts: int) -> dict[str, Any]:
     return view
 
 
-def _metric(family: Family, metric: Metric) -> dict[str, Any]:
+def _metric(family: MetricFamily, metric: Metric) -> dict[str, Any]:
     labels = dict(metric.pairs)
     if not family.type.compound:
         return {"labels": labels, "value": format_float_g(metric.value)}

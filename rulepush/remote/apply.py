@@ -35,7 +35,7 @@ class WriteAnswer:
 
 
 @dataclass(slots=True)
-class ReceiverCounts:
+class ReceiverStats:
     """What happened so far."""
 
     requests: int = 0
@@ -60,7 +60,7 @@ class RemoteWriteReceiver:
         """`on_samples` gets the samples that were accepted, needed by a rule or not: they are sent on by remote write
         as those of Prometheus' receiver are, which go through its WAL."""
         self.limits = limits
-        self.counts = ReceiverCounts()
+        self.counts = ReceiverStats()
         self._head = head
         self._newest = 0  # of all samples stored here, ms
         self._on_metadata = on_metadata

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from pathlib import Path
 
-from rulepush.remote.block import Block
+from rulepush.remote.block import QueueBlock
 from rulepush.remote.disk_queue import DiskQueue
 
 log = logging.getLogger("rulepush.remote")
@@ -22,9 +22,9 @@ class Backlog:
         self.lost_samples = 0
         self._max_bytes = max_bytes
         self._max_memory_samples = max_memory_samples
-        self._memory: deque[Block] = deque()
+        self._memory: deque[QueueBlock] = deque()
         self._memory_samples = 0
-        self._peeked: Block | None = None
+        self._peeked: QueueBlock | None = None
         self._done: tuple[int, ...] = ()
         self._disk: DiskQueue | None = None
         self._on_disk = False
@@ -56,7 +56,7 @@ class Backlog:
         """Buffer files that could not be read to their end."""
         return self._disk.damaged_files if self._disk is not None else 0
 
-    def append(self, block: Block) -> None:
+    def append(self, block: QueueBlock) -> None:
         """Add a block at the end."""
         if self._on_disk and self._write(block):
             return
@@ -65,7 +65,7 @@ class Backlog:
         if self._memory_samples > self._max_memory_samples and not self.spill():
             self._drop_until_it_fits()
 
-    def peek(self) -> Block | None:
+    def peek(self) -> QueueBlock | None:
         """The oldest block, None when there is none."""
         if self._on_disk and self._disk is not None:
             try:
@@ -124,7 +124,7 @@ class Backlog:
         if self._disk is not None:
             self._disk.close()
 
-    def _write(self, block: Block) -> bool:
+    def _write(self, block: QueueBlock) -> bool:
         if self._disk is None:
             return False
         try:

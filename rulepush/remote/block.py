@@ -27,7 +27,7 @@ _PROTOCOLS: Final = (RemoteWriteMessage.V1, RemoteWriteMessage.V2)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class WriteRequest:
     """One body to post: `samples` in it, the time (ms) of the newest, and the compressed body itself."""
 
     samples: int
@@ -36,12 +36,12 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class QueueBlock:
     """`created` in ms: a block that waited too long is dropped by it."""
 
     protocol: RemoteWriteMessage
     created: int
-    lanes: tuple[tuple[Request, ...], ...]
+    lanes: tuple[tuple[WriteRequest, ...], ...]
 
     @property
     def samples(self) -> int:
@@ -58,7 +58,7 @@ class TornRecordError(ValueError):
     """A record that was not written whole, or was damaged since."""
 
 
-def encode_record(block: Block) -> bytes:
+def encode_record(block: QueueBlock) -> bytes:
     """A block as a record."""
     parts = [_BLOCK.pack(_PROTOCOLS.index(block.protocol), block.created, len(block.lanes))]
     for lane in block.lanes:
@@ -82,7 +82,7 @@ def record_size(head: bytes) -> int:
 RECORD_HEAD: Final = _RECORD.size
 
 
-def decode_record(record: bytes) -> Block:
+def decode_record(record: bytes) -> QueueBlock:
     """The block of one whole record. Raises TornRecordError."""
     if record_size(record) != len(record):
         raise TornRecordError("the record is cut off")
@@ -95,7 +95,7 @@ def decode_record(record: bytes) -> Block:
         raise TornRecordError(f"the record makes no sense: {e}") from None
 
 
-def _decode(content: bytes) -> Block:
+def _decode(content: bytes) -> QueueBlock:
     protocol, created, lane_count = _BLOCK.unpack_from(content)
     pos = _BLOCK.size
     lanes = []
@@ -108,9 +108,9 @@ def _decode(content: bytes) -> Block:
             pos += _REQUEST.size
             if pos + size > len(content):
                 raise ValueError("a body is cut off")
-            lane.append(Request(samples, newest, content[pos : pos + size]))
+            lane.append(WriteRequest(samples, newest, content[pos : pos + size]))
             pos += size
         lanes.append(tuple(lane))
     if pos != len(content):
         raise ValueError("bytes are left over")
-    return Block(_PROTOCOLS[protocol], created, tuple(lanes))
+    return QueueBlock(_PROTOCOLS[protocol], created, tuple(lanes))

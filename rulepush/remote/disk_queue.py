@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 from rulepush.remote.block import (
     FILE_MAGIC,
     RECORD_HEAD,
-    Block,
+    QueueBlock,
     TornRecordError,
     decode_record,
     encode_record,
@@ -57,7 +57,7 @@ class DiskQueue:
             if path.stem.isdecimal()
         )
         self._offset, self.done = self._load_cursor()
-        self._front: tuple[Block, int] | None = None  # the next block, and where the one after it begins
+        self._front: tuple[QueueBlock, int] | None = None  # the next block, and where the one after it begins
         self._writing: BinaryIO | None = None
 
     @property
@@ -65,7 +65,7 @@ class DiskQueue:
         """Bytes of all files."""
         return sum(s.size for s in self._segments)
 
-    def append(self, block: Block) -> None:
+    def append(self, block: QueueBlock) -> None:
         """Write one block at the end; the oldest file goes when there is no room."""
         record = encode_record(block)
         while self._segments and self.nbytes + len(record) > self._max_bytes:
@@ -77,7 +77,7 @@ class DiskQueue:
         self._writing.flush()
         self._segments[-1].size += len(record)
 
-    def peek(self) -> Block | None:
+    def peek(self) -> QueueBlock | None:
         """The oldest block, None when there is none."""
         while self._front is None and self._segments:
             segment = self._segments[0]
@@ -120,7 +120,7 @@ class DiskQueue:
             self._writing.close()
             self._writing = None
 
-    def _read(self, segment: _Segment, offset: int) -> tuple[Block, int]:
+    def _read(self, segment: _Segment, offset: int) -> tuple[QueueBlock, int]:
         with segment.path.open("rb") as file:
             if offset == 0:
                 if file.read(len(FILE_MAGIC)) != FILE_MAGIC:

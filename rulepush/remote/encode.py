@@ -31,7 +31,7 @@ METRIC_TYPES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class SentMetadata:
     """What is known of a metric family. `type` is the exposition formats' name of it."""
 
     family: str
@@ -72,7 +72,7 @@ def write_request(samples: Sequence[SentSample]) -> bytes:
     return compress(b"".join(parts))
 
 
-def metadata_request(metadata: Iterable[Metadata]) -> bytes:
+def metadata_request(metadata: Iterable[SentMetadata]) -> bytes:
     """A 1.0 body that holds metadata only, compressed."""
     parts = []
     for m in metadata:
@@ -82,7 +82,7 @@ def metadata_request(metadata: Iterable[Metadata]) -> bytes:
     return compress(b"".join(parts))
 
 
-def request_v2(samples: Sequence[SentSample], metadata: dict[str, Metadata]) -> bytes:
+def request_v2(samples: Sequence[SentSample], metadata: dict[str, SentMetadata]) -> bytes:
     """A 2.0 body: a table of symbols and one TimeSeries a sample, compressed. `metadata` by family."""
     symbols: dict[str, int] = {"": 0}
     parts: list[bytes] = []
@@ -102,7 +102,7 @@ def request_v2(samples: Sequence[SentSample], metadata: dict[str, Metadata]) -> 
     return compress(b"".join(table + parts))
 
 
-def family_of(name: str, families: dict[str, Metadata]) -> str:
+def family_of(name: str, families: dict[str, SentMetadata]) -> str:
     """The family that a metric name belongs to among those known; the name itself when there is none."""
     if name not in families:
         for suffix in ("_bucket", "_count", "_sum", "_total", "_info"):

@@ -31,7 +31,7 @@ _HEADERS: Final = {
 _WRITTEN: Final = "X-Prometheus-Remote-Write-Samples-Written"
 
 
-class Outcome(Enum):
+class WriteOutcome(Enum):
     """What to do with a request after an attempt."""
 
     SENT = "sent"
@@ -40,10 +40,10 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WriteResponse:
     """`retry_after` in seconds, when the receiver asked for it; `reason` is for the log."""
 
-    outcome: Outcome
+    outcome: WriteOutcome
     reason: str = ""
     retry_after: float | None = None
 
@@ -59,7 +59,7 @@ class Endpoint:
         self._extra = dict(config.headers)
         self._warned = False
 
-    async def post(self, body: bytes, protocol: RemoteWriteMessage, attempt: int, now: int) -> Answer:
+    async def post(self, body: bytes, protocol: RemoteWriteMessage, attempt: int, now: int) -> WriteResponse:
         """Send one body. `attempt` counts from 0, `now` in ms. Never raises for what network or receiver do."""
         headers = {
             **self._extra,
@@ -73,19 +73,21 @@ class Endpoint:
             secrets = self._extra.values()
             got = await exchange(self._client, "POST", self._url, body, headers, self._timeout, secrets)
         except TimeoutError:
-            return Answer(Outcome.RETRY, f"no answer within {self._timeout:g}s")
+            return WriteResponse(WriteOutcome.RETRY, f"no answer within {self._timeout:g}s")
         except httpx.HTTPError as e:
-            return Answer(Outcome.RETRY, reason(e))
+            return WriteResponse(WriteOutcome.RETRY, reason(e))
         if got.is_success:
             if protocol is RemoteWriteMessage.V2 and _WRITTEN not in got.headers and not self._warned:
                 self._warned = True
                 log.warning(
                     "the receiver does not say what it wrote; does it speak remote write 2.0? remote=%s", self.name
                 )
-            return Answer(Outcome.SENT)
+            return WriteResponse(WriteOutcome.SENT)
         if got.status >= 500 or got.status == 429:
-            return Answer(Outcome.RETRY, got.described(), retry_after(got.headers.get("Retry-After", ""), now))
-        return Answer(Outcome.REFUSED, got.described())
+            return WriteResponse(
+                WriteOutcome.RETRY, got.described(), retry_after(got.headers.get("Retry-After", ""), now)
+            )
+        return WriteResponse(WriteOutcome.REFUSED, got.described())
 
 
 def retry_after(text: str, now: int) -> float | None:

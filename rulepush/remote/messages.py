@@ -107,7 +107,7 @@ WriteRequest: Final = _message("prometheus.WriteRequest")
 RequestV2: Final = _message("io.prometheus.write.v2.Request")
 
 
-def parse(message: Any, data: bytes) -> Any:
+def parse_message(message: Any, data: bytes) -> Any:
     """Parse `data` as `message` (WriteRequest or RequestV2). Raises RemoteWriteError 400."""
     try:
         return message.FromString(data)

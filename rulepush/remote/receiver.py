@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from rulepush.errors import RemoteWriteError
-from rulepush.model.labels import METRIC_NAME, Labels, quote, quote_name
+from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
 from rulepush.model.sample import Sample
-from rulepush.remote.messages import METRIC_TYPES, RequestV2, WriteRequest, parse
+from rulepush.remote.messages import METRIC_TYPES, RequestV2, WriteRequest, parse_message
 from rulepush.remote.snappy import decompress
 
 _MEDIA_TYPE: Final = "application/x-protobuf"
@@ -83,8 +83,8 @@ def decode(body: bytes, content_type: str, content_encoding: str, limits: WriteL
         raise RemoteWriteError(413, f"the body is larger than the limit of {limits.max_body_bytes} bytes")
     data = decompress(body, limits.max_decoded_bytes)
     if protocol is Protocol.V1:
-        return _decode_v1(parse(WriteRequest, data), limits)
-    return _decode_v2(parse(RequestV2, data), limits)
+        return _decode_v1(parse_message(WriteRequest, data), limits)
+    return _decode_v2(parse_message(RequestV2, data), limits)
 
 
 def protocol_of(content_type: str) -> Protocol:
@@ -118,7 +118,7 @@ def protocol_of(content_type: str) -> Protocol:
 
 def go_labels(pairs: Iterable[tuple[str, str]]) -> str:
     """Labels as Go's labels.String prints them in error texts: `{__name__="up", job="nacos"}`."""
-    return "{" + ", ".join(f"{quote_name(n)}={quote(v)}" for n, v in pairs) + "}"
+    return "{" + ", ".join(f"{quote_name(n)}={quote_label_value(v)}" for n, v in pairs) + "}"
 
 
 def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:

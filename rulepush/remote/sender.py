@@ -17,21 +17,21 @@ from rulepush.config.sections import RemoteWriteConfig, RemoteWriteMessage
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.remote.backlog import Backlog
-from rulepush.remote.block import Block, Request
-from rulepush.remote.encode import Metadata, SentSample, metadata_request, request_v2, write_request
-from rulepush.remote.endpoint import Answer, Endpoint, Outcome
-from rulepush.remote.series_cache import SeriesCache
+from rulepush.remote.block import QueueBlock, WriteRequest
+from rulepush.remote.encode import SentMetadata, SentSample, metadata_request, request_v2, write_request
+from rulepush.remote.endpoint import Endpoint, WriteOutcome, WriteResponse
+from rulepush.remote.series_cache import RelabelCache
 
 log = logging.getLogger("rulepush.remote")
 
 _BEHIND: Final = 3  # this many blocks in a row that left another one waiting: more shards
 _AHEAD: Final = 30  # this many that did not: fewer
 
-MetadataSource = Callable[[], Iterable[Metadata]]
+MetadataSource = Callable[[], Iterable[SentMetadata]]
 
 
 @dataclass(slots=True)
-class SenderCounts:
+class RemoteWriteStats:
     """What happened so far, in samples but for `retries` (requests) and `bytes`."""
 
     unwanted: int = 0  # dropped by write_relabel_configs
@@ -60,16 +60,16 @@ class RemoteWriteSender:
         jitter: Callable[[], float] = random.random,
     ):
         self.name = config.name
-        self.counts = SenderCounts()
+        self.counts = RemoteWriteStats()
         self.last_error = ""
         self.newest_sent = 0  # ms; the newest sample that the receiver took
         self._config = config
         self._queue = config.queue
         self._clock = clock
         self._endpoint = Endpoint(config, client)
-        self._series = SeriesCache(external_labels, config.write_relabel_configs)
+        self._series = RelabelCache(external_labels, config.write_relabel_configs)
         self._metadata_source = metadata if config.metadata.send else None
-        self._metadata: dict[str, Metadata] = {}
+        self._metadata: dict[str, SentMetadata] = {}
         self._jitter = jitter
         shards = self._queue.max_shards if directory is None else self._queue.min_shards
         self._backlog = Backlog(directory, config.buffer.max_bytes, self._queue.capacity * shards)
@@ -135,17 +135,17 @@ class RemoteWriteSender:
         lanes: list[list[SentSample]] = [[] for _ in range(self.shards)]
         for s in pending:
             lanes[s.series.lane % len(lanes)].append(s)
-        block = Block(
+        block = QueueBlock(
             self._config.protobuf_message, self._clock.now(), tuple(self._lane(lane) for lane in lanes if lane)
         )
         self._backlog.append(block)
         self._idle.clear()
         self._send_wanted.set()
 
-    def _lane(self, samples: Sequence[SentSample]) -> tuple[Request, ...]:
+    def _lane(self, samples: Sequence[SentSample]) -> tuple[WriteRequest, ...]:
         size = self._queue.max_samples_per_send
         chunks = (samples[i : i + size] for i in range(0, len(samples), size))
-        return tuple(Request(len(c), max(s.ts for s in c), self._encode(c)) for c in chunks)
+        return tuple(WriteRequest(len(c), max(s.ts for s in c), self._encode(c)) for c in chunks)
 
     def _encode(self, samples: Sequence[SentSample]) -> bytes:
         if self._config.protobuf_message is RemoteWriteMessage.V1:
@@ -206,13 +206,13 @@ class RemoteWriteSender:
             self._backlog.pop()
             self._adapt(behind=self._backlog.peek() is not None)
 
-    async def _send_lane(self, block: Block, lane: int, done: list[int]) -> None:
+    async def _send_lane(self, block: QueueBlock, lane: int, done: list[int]) -> None:
         for request in block.lanes[lane][done[lane] :]:
             await self._send(block, request)
             done[lane] += 1
             self._backlog.note(tuple(done))
 
-    async def _send(self, block: Block, request: Request) -> None:
+    async def _send(self, block: QueueBlock, request: WriteRequest) -> None:
         """Try until the request is taken, refused for good, or too old."""
         attempt = 0
         while True:
@@ -222,7 +222,7 @@ class RemoteWriteSender:
                 log.error("samples are lost, they waited too long: remote=%s samples=%d", self.name, request.samples)
                 return
             answer = await self._endpoint.post(request.body, block.protocol, attempt, now)
-            if answer.outcome is Outcome.SENT:
+            if answer.outcome is WriteOutcome.SENT:
                 if self._failing:
                     log.info("remote write is accepted again: remote=%s", self.name)
                 self._failing = False
@@ -232,7 +232,7 @@ class RemoteWriteSender:
                 self.newest_sent = max(self.newest_sent, request.newest)
                 return
             self.last_error = answer.reason
-            if answer.outcome is Outcome.REFUSED:
+            if answer.outcome is WriteOutcome.REFUSED:
                 self.counts.refused += request.samples
                 log.error(
                     "remote write is refused, the samples are dropped: remote=%s samples=%d err=%s",
@@ -244,7 +244,7 @@ class RemoteWriteSender:
             await self._pause(answer, attempt)
             attempt += 1
 
-    async def _pause(self, answer: Answer, attempt: int) -> None:
+    async def _pause(self, answer: WriteResponse, attempt: int) -> None:
         if attempt == 0:
             self._backlog.spill()  # from here on a crash of ours must not cost what waits
         self.counts.retries += 1
@@ -264,7 +264,7 @@ class RemoteWriteSender:
         )
         await self._clock.sleep(pause)
 
-    def _too_old(self, block: Block, request: Request, now: int) -> bool:
+    def _too_old(self, block: QueueBlock, request: WriteRequest, now: int) -> bool:
         age, limit = self._config.buffer.max_age_ms, self._queue.sample_age_limit_ms
         return bool((age and now - block.created > age) or (limit and now - request.newest > limit))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rulepush.discovery.relabel import RelabelConfig, relabel
 from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.relabel.relabel import RelabelConfig, relabel
 from rulepush.remote.encode import SentSeries
 
 _KEEP_MS: Final = 10 * 60_000
 
 
-class SeriesCache:
+class RelabelCache:
     """Forgets series that nobody asked for during 10 to 20 minutes."""
 
     def __init__(self, external_labels: Labels, relabel_configs: Sequence[RelabelConfig]):

@@ -13,7 +13,7 @@ from rulepush.model.matcher import Matcher
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.rules.alert import Alert
 from rulepush.rules.alerting import AlertingRule
-from rulepush.rules.group import Group, Rule
+from rulepush.rules.group import EvaluationGroup, Rule
 from rulepush.rules.health import RuleHealth
 
 NEVER: Final = "0001-01-01T00:00:00Z"  # Go's zero time
@@ -94,7 +94,7 @@ def _parse_limit(text: str) -> int:
     return number
 
 
-def rules_json(groups: Iterable[Group], wanted: RulesFilter = RulesFilter()) -> dict[str, Any]:
+def rules_json(groups: Iterable[EvaluationGroup], wanted: RulesFilter = RulesFilter()) -> dict[str, Any]:
     """The `data` of `/api/v1/rules`. Raises InvalidParameter for a token that no group has."""
     shown: list[dict[str, Any]] = []
     answer: dict[str, Any] = {"groups": shown}
@@ -120,7 +120,7 @@ def rules_json(groups: Iterable[Group], wanted: RulesFilter = RulesFilter()) -> 
     return answer
 
 
-def next_token(group: Group) -> str:
+def next_token(group: EvaluationGroup) -> str:
     """Names a group as the first of the next page."""
     return hashlib.sha1(f"{group.file};{group.name}".encode(), usedforsecurity=False).hexdigest()
 
@@ -136,7 +136,7 @@ def _is_wanted(rule: Rule, wanted: RulesFilter) -> bool:
     return any(all(m.matches_labels(labels) for m in matchers) for matchers in wanted.matchers)
 
 
-def group_json(group: Group, rules: list[dict[str, Any]]) -> dict[str, Any]:
+def group_json(group: EvaluationGroup, rules: list[dict[str, Any]]) -> dict[str, Any]:
     """One group with these rules."""
     return {
         "name": group.name,

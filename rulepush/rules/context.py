@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
-from rulepush.promql import Query, QueryResult, Shared
+from rulepush.promql import Query, QueryResult, SharedResults
 from rulepush.rules.alert import Alert, RestorePolicy
 from rulepush.storage.selection import Querier
 from rulepush.storage.table import AppendOutcome
@@ -19,10 +19,10 @@ Notify = Callable[[Sequence[Alert], str, int], None]
 """Takes alerts to send, the expression of their rule, and the evaluation time."""
 
 
-class Evaluator(Protocol):
+class QueryEngine(Protocol):
     """`promql.Engine` is one."""
 
-    def instant(self, query: Query, ts: int, querier: Querier, shared: Shared | None = None) -> QueryResult: ...
+    def instant(self, query: Query, ts: int, querier: Querier, shared: SharedResults | None = None) -> QueryResult: ...
 
 
 class Samples(Protocol):
@@ -65,7 +65,7 @@ class RuleContext:
     `stopwatch`  seconds of a monotonic clock, for the durations in the API; decides nothing
     """
 
-    engine: Evaluator
+    engine: QueryEngine
     samples: Samples
     notify: Notify = _nothing
     external_labels: Labels = EMPTY_LABELS
@@ -88,7 +88,7 @@ class Tick:
     query_ts: int
     interval_ms: int
     limit: int
-    shared: Shared
+    shared: SharedResults
     down: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def run(self, query: Query, ts: int | None = None) -> list[Sample]:

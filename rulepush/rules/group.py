@@ -14,7 +14,7 @@ from rulepush.errors import RulepushError
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
-from rulepush.promql import Shared
+from rulepush.promql import SharedResults
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext, Tick, refused
 from rulepush.rules.recording import RecordingRule
@@ -27,7 +27,7 @@ ALERT_SERIES: Final = ("ALERTS", "ALERTS_FOR_STATE")
 
 
 @dataclass(slots=True)
-class GroupCounters:
+class GroupStats:
     """Plain numbers, for `/metrics`."""
 
     evaluations: int = 0
@@ -38,7 +38,7 @@ class GroupCounters:
     seconds_total: float = 0.0
 
 
-class Group:
+class EvaluationGroup:
     """`interval_ms` and `query_offset_ms` are resolved: the group's own, or the global ones."""
 
     def __init__(self, spec: RuleGroup, context: RuleContext, interval_ms: int, query_offset_ms: int):
@@ -47,7 +47,7 @@ class Group:
         self.interval_ms = spec.interval_ms or interval_ms
         self.query_offset_ms = query_offset_ms if spec.query_offset_ms is None else spec.query_offset_ms
         self.rules: list[Rule] = [_build(rule) for rule in spec.rules]
-        self.counters = GroupCounters()
+        self.counters = GroupStats()
         self.evaluation_seconds = 0.0
         self.last_evaluation: int | None = None
         self.last_ts: int | None = None
@@ -80,7 +80,7 @@ class Group:
         stopwatch = self.context.stopwatch
         start = stopwatch()
         query_ts = ts - self.query_offset_ms
-        tick = Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, Shared())
+        tick = Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, SharedResults())
         samples = 0
         for i, rule in enumerate(self.rules):
             begun = stopwatch()
@@ -157,7 +157,7 @@ class Group:
             if isinstance(rule, AlertingRule):
                 self._written[i] |= dict.fromkeys(rule.written())
 
-    def take_over(self, old: Group) -> None:
+    def take_over(self, old: EvaluationGroup) -> None:
         """Go on where `old` stands: the state of every rule that is still there, also when others were inserted.
 
         A rule is the same by name, labels and expression; what is left over then by name and labels, as in Prometheus.

@@ -10,9 +10,9 @@ from rulepush.errors import StorageError
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext
-from rulepush.rules.group import Group, match_rules
+from rulepush.rules.group import EvaluationGroup, match_rules
 from rulepush.rules.specs import RuleGroup
-from rulepush.rules.state import AlertStateStore, Change, RuleKey, SavedAlert
+from rulepush.rules.state import AlertStateStore, RuleKey, SavedAlert, StateChange
 
 log = logging.getLogger("rulepush.rules")
 
@@ -25,21 +25,21 @@ class GroupDefaults:
     query_offset_ms: int = 0
 
 
-class Groups:
+class RuleGroups:
     """The groups in force, sorted by file and name. `store` keeps their alerts over a restart; None: nothing does."""
 
     def __init__(self, store: AlertStateStore | None = None):
         self._store = store
-        self._groups: dict[tuple[str, str], Group] = {}
+        self._groups: dict[tuple[str, str], EvaluationGroup] = {}
         self._resumed = store is None
         self._complete = False  # whether what is saved differs from the truth by `changed` alone
         self._failing = False
 
-    def all(self) -> list[Group]:
+    def all(self) -> list[EvaluationGroup]:
         """Sorted by file, then name."""
         return list(self._groups.values())
 
-    def get(self, key: tuple[str, str]) -> Group | None:
+    def get(self, key: tuple[str, str]) -> EvaluationGroup | None:
         """The group of (file, name)."""
         return self._groups.get(key)
 
@@ -57,9 +57,9 @@ class Groups:
         wanted = sorted(specs, key=lambda s: s.key)
         old = dict(self._groups)
         stay = {spec.key: old.pop(spec.key) for spec in wanted if spec.key in old}
-        new: dict[tuple[str, str], Group] = {}
+        new: dict[tuple[str, str], EvaluationGroup] = {}
         for spec in wanted:
-            group = Group(spec, context, defaults.interval_ms, defaults.query_offset_ms)
+            group = EvaluationGroup(spec, context, defaults.interval_ms, defaults.query_offset_ms)
             before = stay.get(spec.key) or _moved(spec, old)
             if before is not None:
                 group.take_over(before)
@@ -69,7 +69,7 @@ class Groups:
             group.leave(ts)
         self._save_all()
 
-    def evaluate(self, group: Group, ts: int, now: int | None = None) -> None:
+    def evaluate(self, group: EvaluationGroup, ts: int, now: int | None = None) -> None:
         """Evaluate a group and save what changed. A store that fails is reported and tried again next time."""
         if not self._resumed:
             self._resume()
@@ -94,12 +94,14 @@ class Groups:
                 for rule in group.alerting_rules:
                     rule.interrupted(group.last_ts)
 
-    def _save(self, store: AlertStateStore, group: Group, ts: int) -> None:
+    def _save(self, store: AlertStateStore, group: EvaluationGroup, ts: int) -> None:
         if not self._complete:
             self._save_all()
             return
         rules = group.alerting_rules
-        changes = [Change(_key(group, rule), labels, alert) for rule in rules for labels, alert in rule.changed.items()]
+        changes = [
+            StateChange(_key(group, rule), labels, alert) for rule in rules for labels, alert in rule.changed.items()
+        ]
         # Without a pending alert nobody will ask when this group was last evaluated.
         if not changes and not any(a.state is AlertState.PENDING for rule in rules for a in rule.alerts):
             return
@@ -151,18 +153,18 @@ class Groups:
         self._failing = True
 
 
-def _moved(spec: RuleGroup, gone: dict[tuple[str, str], Group]) -> Group | None:
+def _moved(spec: RuleGroup, gone: dict[tuple[str, str], EvaluationGroup]) -> EvaluationGroup | None:
     """Take from `gone` the group of the same name that has the most rules of this one: its file was renamed."""
     same = {key: len(match_rules(g.spec.rules, spec.rules)) for key, g in gone.items() if g.name == spec.name}
     best = max(same, key=same.__getitem__, default=None)
     return gone.pop(best) if best is not None and same[best] else None
 
 
-def _key(group: Group, rule: AlertingRule) -> RuleKey:
+def _key(group: EvaluationGroup, rule: AlertingRule) -> RuleKey:
     return RuleKey(group.file, group.name, rule.spec.id)
 
 
-def _assign(saved: Sequence[SavedAlert], groups: Iterable[Group]) -> int:
+def _assign(saved: Sequence[SavedAlert], groups: Iterable[EvaluationGroup]) -> int:
     """Give saved alerts to the rules that they belong to. Returns how many found one.
 
     The best match first: the same file and expression; then another file; then another expression, as in Prometheus.

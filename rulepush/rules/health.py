@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Health(Enum):
+class RuleHealthState(Enum):
     """The value is Prometheus' name."""
 
     UNKNOWN = "unknown"
@@ -19,15 +19,15 @@ class RuleHealth:
     __slots__ = ("evaluation_seconds", "health", "last_error", "last_evaluation")
 
     def __init__(self) -> None:
-        self.health = Health.UNKNOWN
+        self.health = RuleHealthState.UNKNOWN
         self.last_error = ""
         self.evaluation_seconds = 0.0
         self.last_evaluation: int | None = None
 
     def good(self) -> None:
         """The evaluation succeeded."""
-        self.health, self.last_error = Health.OK, ""
+        self.health, self.last_error = RuleHealthState.OK, ""
 
     def bad(self, error: str) -> None:
         """The evaluation failed."""
-        self.health, self.last_error = Health.ERR, error
+        self.health, self.last_error = RuleHealthState.ERR, error

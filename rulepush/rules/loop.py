@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rulepush.clock import Clock
-from rulepush.rules.group import Group
-from rulepush.rules.groups import Groups
+from rulepush.rules.group import EvaluationGroup
+from rulepush.rules.groups import RuleGroups
 
 log = logging.getLogger("rulepush.rules")
 
@@ -27,9 +27,9 @@ class _Running:
 
 
 class RuleLoops:
-    """One task a group. `run` owns them; `sync` follows `Groups.update` while it runs."""
+    """One task a group. `run` owns them; `sync` follows `RuleGroups.update` while it runs."""
 
-    def __init__(self, groups: Groups, clock: Clock, next_tick: NextTick, wave_settled: WaveSettled):
+    def __init__(self, groups: RuleGroups, clock: Clock, next_tick: NextTick, wave_settled: WaveSettled):
         self._groups = groups
         self._clock = clock
         self._next_tick = next_tick
@@ -99,7 +99,7 @@ class RuleLoops:
             now = last + 1  # a loop that starts again does not evaluate the same moment twice
         return self._next_tick(now, interval)
 
-    def _after(self, group: Group, ts: int, interval: int) -> int:
+    def _after(self, group: EvaluationGroup, ts: int, interval: int) -> int:
         """The next moment; what has passed meanwhile is skipped, but for the last."""
         following = self._next_tick(ts + 1, interval)
         passed = (self._clock.now() - following) // interval
@@ -109,7 +109,7 @@ class RuleLoops:
         return following + passed * interval
 
     @staticmethod
-    def _missed(group: Group, count: int) -> None:
+    def _missed(group: EvaluationGroup, count: int) -> None:
         if count:
             group.counters.iterations_missed += count
             group.counters.iterations += count

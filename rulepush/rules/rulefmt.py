@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import yaml
 
-from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, compose, is_null, kind, line_of
-from rulepush.config.yaml_source import first_document
 from rulepush.errors import EvaluationError, ParseError, Problem, RuleFileError, TemplateError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql import Query, ValueType, parse_expr
 from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec
 from rulepush.template import check_alert_template
+from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose, is_null, kind, line_of
+from rulepush.yaml.source import first_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def load_rule_files(paths: Iterable[str], *, ignore_unknown: bool = False) -> tu
 
 def parse_rule_file(name: str, body: bytes, *, ignore_unknown: bool = False) -> RuleFile:
     """Check the bytes of a rule file. `ignore_unknown`: unknown keys are no problem (`--ignore-unknown-fields`)."""
-    reading = Reading()
+    reading = LoadSession()
     source = SourceFile(name, "", reading)
     groups: list[RuleGroup] = []
     root = compose(first_document(body, reading), source)

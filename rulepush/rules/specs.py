@@ -11,7 +11,7 @@ from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import Query, parse_expr
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
-from rulepush.storage.demand import Want
+from rulepush.storage.demand import ManualDemand
 from rulepush.template import literal_queries
 
 # A time up to a few evaluations in the past may be asked of the API.
@@ -94,12 +94,12 @@ class RuleGroup:
 
 def demanded(
     groups: Iterable[RuleGroup], query_offset_ms: int = 0, lookback_delta_ms: int = DEFAULT_LOOKBACK_MS
-) -> list[Want]:
+) -> list[ManualDemand]:
     """Every selector that the rules and the literal queries of their templates read, and ALERTS for the API.
 
     Raises nothing: a literal query that does not parse fails when its template is expanded, as in Prometheus.
     """
-    wants: list[Want] = []
+    wants: list[ManualDemand] = []
     alerts = False
     for group in groups:
         offset = query_offset_ms if group.query_offset_ms is None else group.query_offset_ms
@@ -110,10 +110,11 @@ def demanded(
                 queries += _template_queries(rule)
             for query in queries:
                 wants.extend(
-                    Want(u.matchers, u.lookback_ms + offset, u.since_ms) for u in query.selectors(lookback_delta_ms)
+                    ManualDemand(u.matchers, u.lookback_ms + offset, u.since_ms)
+                    for u in query.selectors(lookback_delta_ms)
                 )
     if alerts:
-        wants.append(Want((Matcher(METRIC_NAME, MatchOp.EQUAL, "ALERTS"),), _ALERTS_LOOKBACK_MS))
+        wants.append(ManualDemand((Matcher(METRIC_NAME, MatchOp.EQUAL, "ALERTS"),), _ALERTS_LOOKBACK_MS))
     return wants
 
 

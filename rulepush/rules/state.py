@@ -50,7 +50,7 @@ class SavedAlert:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StateChange:
     """An alert as it is now; None: it is gone."""
 
     key: RuleKey
@@ -72,7 +72,7 @@ class AlertStateStore(Protocol):
         """
         ...
 
-    def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
+    def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
         """The changes of one evaluation, whole or not at all. Raises StorageError."""
         ...
 
@@ -108,7 +108,7 @@ class SqliteAlertStates:
         """One transaction of all that is written to the database within. Raises StorageError."""
         return self._database.transaction()
 
-    def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
+    def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
         """One transaction; without fsync (WAL), so it costs some tens of microseconds. Raises StorageError.
 
         Also where the file may be another one since `replace`: changes alone would not be the whole then.

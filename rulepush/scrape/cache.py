@@ -15,13 +15,13 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
-from rulepush.exposition import Format, Metadata, ParsedSample, each_sample, parse_body
+from rulepush.exposition import FamilyMetadata, Format, ParsedSample, each_sample, parse_body
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
 from rulepush.scrape.interner import Interner
-from rulepush.scrape.plan import Counts, Placement, Plan, Series
-from rulepush.scrape.reading import Body, read_body
+from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries
+from rulepush.scrape.reading import ParsedLines, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.storage.head import Head
 from rulepush.storage.table import AppendOutcome
@@ -35,21 +35,21 @@ _NEAR_LIMIT: Final = 1000
 Sink = Callable[[Sequence[Sample]], None]
 
 
-class Verdict(Enum):
+class LineVerdict(Enum):
     """Lines whose values go nowhere."""
 
     NOT_WANTED = "no rule needs it"
     DROPPED = "metric_relabel_configs dropped it"
 
 
-Entry = Series | Verdict
+Entry = TargetSeries | LineVerdict
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
     """What became of a body. With an `error`, nothing of it was appended."""
 
-    counts: Counts
+    counts: ScrapeBodyStats
     added: int = 0  # series that the body before did not have
     late: int = 0  # out of order, or too far ahead
     duplicates: int = 0
@@ -57,8 +57,8 @@ class Ingested:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A body whose lines are not all known in their order: `SeriesCache.read` reads it."""
+class UnreadBody:
+    """A body whose lines are not all known in their order: `ScrapeCache.read` reads it."""
 
     body: bytes
     lines: list[bytes]
@@ -66,7 +66,7 @@ class Unread:
     epoch: int
 
 
-class SeriesCache:
+class ScrapeCache:
     """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away.
 
     A body that is new takes thirty times as long as one that is known. Who must not wait for it calls `begin`, then
@@ -85,11 +85,11 @@ class SeriesCache:
         self._epoch = head.epoch
         self._format = Format.TEXT
         self._entries: dict[bytes, Entry] = {}
-        self._series: dict[Labels, Series] = {}
+        self._series: dict[Labels, TargetSeries] = {}
         self._silent: dict[bytes, None] = {}
-        self._plan: Plan | None = None
-        self._passing: list[tuple[Series, int]] = []  # for the sink: who takes which value of the plan
-        self._live: dict[Series, None] = {}  # who gets a stale marker when it goes
+        self._plan: BodyLayout | None = None
+        self._passing: list[tuple[TargetSeries, int]] = []  # for the sink: who takes which value of the plan
+        self._live: dict[TargetSeries, None] = {}  # who gets a stale marker when it goes
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
         self._adopted = False  # whether some who are live come from before a restart
 
@@ -102,13 +102,13 @@ class SeriesCache:
         assert done is not None  # nobody could change the demand
         return done
 
-    def begin(self, body: bytes, fmt: Format, ts: int) -> Ingested | Unread:
+    def begin(self, body: bytes, fmt: Format, ts: int) -> Ingested | UnreadBody:
         """Take in a body at once if it has the lines of the one before."""
         if self._epoch != self._head.epoch or fmt is not self._format:
             self._forget(fmt)
         if not body:
             self.end(ts)
-            return Ingested(Counts())
+            return Ingested(ScrapeBodyStats())
         lines = body.split(b"\n")
         plan = self._plan
         values = None if plan is None else plan.values(lines)
@@ -118,17 +118,17 @@ class SeriesCache:
             if self._sink is not None:
                 self._sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
-        return Unread(body, lines, fmt, self._epoch)
+        return UnreadBody(body, lines, fmt, self._epoch)
 
-    def read(self, unread: Unread) -> Body[Entry] | Ingested:
+    def read(self, unread: UnreadBody) -> ParsedLines[Entry] | Ingested:
         """Read a body line by line; with an error, nothing of it counts. May run in a thread: of what others use it
         changes nothing but the interner."""
         body, lines, fmt = unread.body, unread.lines, unread.fmt
         far_too_many = self._far_beyond_limit(lines)
         if far_too_many:
-            return Ingested(Counts(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
+            return Ingested(ScrapeBodyStats(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
         try:
-            return read_body(body, lines, fmt, self._entries, self._silent, self._resolve)
+            return read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve)
         except ExpositionError as e:
             error, good = str(e), b"\n".join(lines[: e.line - 1])
         except ScrapeError as e:
@@ -136,7 +136,7 @@ class SeriesCache:
         # Not within `except`: what was read before the error would be kept with it.
         return Ingested(self._count_failed(good, fmt), error=error)
 
-    def finish(self, unread: Unread, found: Body[Entry] | Ingested, ts: int) -> Ingested | None:
+    def finish(self, unread: UnreadBody, found: ParsedLines[Entry] | Ingested, ts: int) -> Ingested | None:
         """Take in what was read; None when the rules want other series by now, and it must be begun anew."""
         if isinstance(found, Ingested):
             return found
@@ -153,15 +153,15 @@ class SeriesCache:
     def adopt(self, series: Iterable[Labels]) -> None:
         """These are the target's from before a restart: they end at its first scrape if that does not have them."""
         for labels in series:
-            self._live[self._series.setdefault(labels, Series(labels))] = None
+            self._live[self._series.setdefault(labels, TargetSeries(labels))] = None
             self._adopted = True
 
-    def take_over(self, former: SeriesCache) -> None:
+    def take_over(self, former: ScrapeCache) -> None:
         """Go on where the cache of a target with the same labels stopped, under a new configuration."""
         self._series, self._live, self._adopted = former._series, former._live, former._adopted
         self._seen = frozenset(former._entries)
 
-    def metadata(self) -> dict[str, Metadata]:
+    def metadata(self) -> dict[str, FamilyMetadata]:
         """TYPE, HELP and UNIT of the last good body, by metric family."""
         comments = [line for line in self._silent if line.startswith(b"# ") and line != b"# EOF"]
         tail = [b"# EOF"] if self._format is Format.OPENMETRICS else []
@@ -188,7 +188,7 @@ class SeriesCache:
         count = len({line.rpartition(b" ")[0] for line in lines if line and not line.startswith(b"#")})
         return count if count > most else 0
 
-    def _count_failed(self, good: bytes, fmt: Format) -> Counts:
+    def _count_failed(self, good: bytes, fmt: Format) -> ScrapeBodyStats:
         """What Prometheus reports of a body that it gave up: the lines before, and the one that broke a limit."""
         if fmt is Format.OPENMETRICS:
             good = good.rstrip(b"\n").removesuffix(b"# EOF").rstrip(b"\n")
@@ -197,39 +197,39 @@ class SeriesCache:
         try:
             for sample in each_sample(good, fmt):
                 scraped += 1
-                post += self._resolve(sample) is not Verdict.DROPPED
+                post += self._resolve(sample) is not LineVerdict.DROPPED
         except (ExpositionError, ScrapeError):
             pass
-        return Counts(scraped, post)
+        return ScrapeBodyStats(scraped, post)
 
     def _resolve(self, sample: ParsedSample) -> Entry:
         """What a line that was not seen before means. Raises ScrapeError at a limit."""
         rules, demand = self._rules, self._head.demand
         if self._sink is None and rules.only_names_matter and not demand.wants_name(sample.name):
-            return Verdict.NOT_WANTED
+            return LineVerdict.NOT_WANTED
         labels = sample_labels(sample.pairs, self._target, rules)
         if labels is None:
-            return Verdict.DROPPED
+            return LineVerdict.DROPPED
         if self._sink is None and not demand.wants(labels):
-            return Verdict.NOT_WANTED
+            return LineVerdict.NOT_WANTED
         known = self._series.get(labels)
         if known is not None:
             return known
         labels = Labels.of_sorted(tuple(self._interner.pairs(labels)))
-        made = self._series[labels] = Series(labels)
+        made = self._series[labels] = TargetSeries(labels)
         return made
 
-    def _take(self, read: Body[Entry], lines: list[bytes], ts: int) -> Ingested:
+    def _take(self, read: ParsedLines[Entry], lines: list[bytes], ts: int) -> Ingested:
         """Append a body that was read the long way, and learn from it."""
         rules = self._rules
         post = duplicates = 0
-        live: dict[Series, None] = {}
-        placed: dict[Series, int] = {}
-        timed: list[tuple[Series, int, float]] = []
+        live: dict[TargetSeries, None] = {}
+        placed: dict[TargetSeries, int] = {}
+        timed: list[tuple[TargetSeries, int, float]] = []
         times = read.times if rules.honor_timestamps else {}
         for position, entry in enumerate(read.entries):
-            if isinstance(entry, Verdict):
-                post += entry is Verdict.NOT_WANTED
+            if isinstance(entry, LineVerdict):
+                post += entry is LineVerdict.NOT_WANTED
                 continue
             post += 1
             if position in times:
@@ -242,13 +242,13 @@ class SeriesCache:
                 placed[entry] = position
                 live[entry] = None
         if rules.sample_limit and post - duplicates > rules.sample_limit:
-            return Ingested(Counts(len(read.keys), post), error=_LIMIT_EXCEEDED)
+            return Ingested(ScrapeBodyStats(len(read.keys), post), error=_LIMIT_EXCEEDED)
         wanted = len(placed) + len(timed)
         if self._sink is not None:  # then what no rule needs has a series, too
             wanted = sum(
                 map(self._head.demand.wants, (s.labels for s in (*placed, *(series for series, _, _ in timed))))
             )
-        counts = Counts(len(read.keys), post, wanted, duplicates)
+        counts = ScrapeBodyStats(len(read.keys), post, wanted, duplicates)
         placement = Placement(self._head, list(placed.items()))
         late, same = placement.append(ts, read.values)
         late += self._append_timed(timed, ts)
@@ -266,23 +266,23 @@ class SeriesCache:
         added = self._learn(read)
         if read.regular and read.keys:
             raw = self._interner.raw
-            self._plan = Plan(lines, read.at, [raw(key) for key in read.keys], placement, live, counts)
+            self._plan = BodyLayout(lines, read.at, [raw(key) for key in read.keys], placement, live, counts)
             self._passing = list(placed.items()) if self._sink is not None else []
         else:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
 
-    def _learn(self, read: Body[Entry]) -> int:
+    def _learn(self, read: ParsedLines[Entry]) -> int:
         """Remember the lines of this body, and only those. Returns how many series are new."""
         before, raw = self._entries, self._interner.raw
         self._entries = dict(zip(map(raw, read.keys), read.entries, strict=True))
         self._silent = {raw(line): None for line in read.silent}
-        self._series = {e.labels: e for e in read.entries if isinstance(e, Series)}
+        self._series = {e.labels: e for e in read.entries if isinstance(e, TargetSeries)}
         seen, self._seen = self._seen, frozenset()
         fresh = self._entries.keys() - before.keys() - seen
-        return sum(1 for key in fresh if self._entries[key] is not Verdict.DROPPED)
+        return sum(1 for key in fresh if self._entries[key] is not LineVerdict.DROPPED)
 
-    def _append_timed(self, timed: Iterable[tuple[Series, int, float]], ts: int) -> int:
+    def _append_timed(self, timed: Iterable[tuple[TargetSeries, int, float]], ts: int) -> int:
         """Samples with timestamps of their own. Returns how many were refused."""
         refused = 0
         for series, time, value in timed:
@@ -293,7 +293,7 @@ class SeriesCache:
             refused += outcome in (AppendOutcome.OUT_OF_ORDER, AppendOutcome.DUPLICATE)
         return refused
 
-    def _mark_stale(self, gone: Iterable[Series], ts: int) -> int:
+    def _mark_stale(self, gone: Iterable[TargetSeries], ts: int) -> int:
         placed = [(series, 0) for series in gone]
         if placed:
             Placement(self._head, placed).append(ts, np.array([STALE]))

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 
 from rulepush.clock import Clock
-from rulepush.grid import Grid
+from rulepush.model.schedule import TickGrid
+from rulepush.scrape.barrier import ScrapeBarrier
 from rulepush.scrape.scraper import Scraper
-from rulepush.scrape.tally import ScrapeTally
-from rulepush.scrape.wave import Wave
+from rulepush.scrape.stats import ScrapeStats
 
 log = logging.getLogger("rulepush.scrape")
 
@@ -21,9 +21,9 @@ class ScrapeLoop:
         self,
         scraper: Scraper,
         clock: Clock,
-        grid: Grid,
-        wave: Wave,
-        tally: ScrapeTally,
+        grid: TickGrid,
+        wave: ScrapeBarrier,
+        tally: ScrapeStats,
         clock_set_back: Callable[[int], object],
     ):
         """`clock_set_back(now)` is told when the wall clock went back by more than an interval."""

@@ -11,14 +11,14 @@ from typing import Final
 
 import httpx
 
-from rulepush.grid import Grid
 from rulepush.model.labels import Labels
+from rulepush.model.schedule import TickGrid
+from rulepush.scrape.barrier import ScrapeBarrier
 from rulepush.scrape.fetch import Deadline, Fetcher
 from rulepush.scrape.job import Job
 from rulepush.scrape.loop import ScrapeLoop
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.target import Dropped, Target, TargetStatus, build_targets
-from rulepush.scrape.wave import Wave
 
 log = logging.getLogger("rulepush.scrape")
 
@@ -60,11 +60,11 @@ class ScrapePool:
 class ScrapePools:
     """All jobs. `put`, `sync` and `remove` may be called at any time in the event loop; `run` owns every task."""
 
-    def __init__(self, context: ScrapeContext, grid: Grid, *, deadline: Deadline = asyncio.timeout):
+    def __init__(self, context: ScrapeContext, grid: TickGrid, *, deadline: Deadline = asyncio.timeout):
         self._context = context
         self._grid = grid
         self._deadline = deadline
-        self._wave = Wave(context.clock)
+        self._wave = ScrapeBarrier(context.clock)
         self._pools: dict[str, ScrapePool] = {}
         self._owner: asyncio.TaskGroup | None = None
         self._rewound_at = 0

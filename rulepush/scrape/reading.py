@@ -14,7 +14,7 @@ import numpy as np
 from rulepush.errors import ExpositionError
 from rulepush.exposition import Format, ParsedSample, each_sample, parse_line
 from rulepush.exposition.floats import parse_value, to_ms
-from rulepush.scrape.plan import to_floats
+from rulepush.scrape.layout import to_floats
 from rulepush.storage.table import Floats
 
 E = TypeVar("E")
@@ -25,7 +25,7 @@ _EOF: Final = b"# EOF"
 
 
 @dataclass(frozen=True, slots=True)
-class Body(Generic[E]):
+class ParsedLines(Generic[E]):
     """A body that parsed: one item of `keys`, `entries`, `values` and `at` a sample, in its order.
 
     `values`   float64[n]
@@ -44,14 +44,14 @@ class Body(Generic[E]):
     regular: bool
 
 
-def read_body(
+def read_known_body(
     body: bytes,
     lines: list[bytes],
     fmt: Format,
     known: Mapping[bytes, E],
     silent: Mapping[bytes, None],
     resolve: Callable[[ParsedSample], E],
-) -> Body[E]:
+) -> ParsedLines[E]:
     """Read `lines` (of `body`): a known key costs a split and a look-up, any other line is parsed and resolved.
 
     Raises ExpositionError for a body that does not parse as a whole.
@@ -102,10 +102,10 @@ def read_body(
         numbers[position[n]] = value
     found = [entry for entry in entries if entry is not None]
     timed = {position[n]: time for n, time in times.items()}
-    return Body([keys[n] for n in at], found, numbers, timed, at, quiet, regular)
+    return ParsedLines([keys[n] for n in at], found, numbers, timed, at, quiet, regular)
 
 
-def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> Body[E]:
+def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> ParsedLines[E]:
     """The exact way, which knows of newlines inside quotes and says which line is wrong."""
     keys: list[bytes] = []
     entries: list[E] = []
@@ -120,7 +120,7 @@ def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) 
         if sample.ts is not None:
             times[i] = sample.ts
     silent = {line: None for line in body.split(b"\n") if line.startswith(b"#")}
-    return Body(keys, entries, np.array(values, np.float64), times, at, silent, regular=False)
+    return ParsedLines(keys, entries, np.array(values, np.float64), times, at, silent, regular=False)
 
 
 def _ends_well(lines: list[bytes]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
-from rulepush.scrape.plan import Placement, Series
+from rulepush.scrape.layout import Placement, TargetSeries
 from rulepush.storage.head import Head
 
 UP: Final = "up"
@@ -25,13 +25,13 @@ METRICS: Final = (
 EXTRA_METRICS: Final = ("scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes")
 
 
-class Report:
+class ReportSeries:
     """Writes the report series of one target, those that a rule needs."""
 
     def __init__(self, head: Head, target: Labels, extra: bool = False):
         self._head = head
         names = METRICS + (EXTRA_METRICS if extra else ())
-        self._series = [Series(target.with_({METRIC_NAME: name})) for name in names]
+        self._series = [TargetSeries(target.with_({METRIC_NAME: name})) for name in names]
         self._epoch = -1
         self._placement = Placement(head, ())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rulepush.errors import ScrapeError
-from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name, quote
+from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name, quote_label_value
 
 Relabel = Callable[[Labels], Labels | None]
 
@@ -89,5 +89,5 @@ def _check_limits(labels: Labels, rules: SampleRules) -> None:
         if limit and size > limit:
             raise ScrapeError(
                 f"label_value_length_limit exceeded (metric: {metric}, label name: {name[:50]},"
-                f" value: {quote(value[:50])}, length: {size}, limit: {limit})"
+                f" value: {quote_label_value(value[:50])}, length: {size}, limit: {limit})"
             )

@@ -10,26 +10,26 @@ from typing import Final
 
 from rulepush.clock import Clock
 from rulepush.errors import ScrapeError
-from rulepush.exposition import Format, Metadata
+from rulepush.exposition import FamilyMetadata, Format
 from rulepush.exposition.content_type import choose_format
 from rulepush.model.sample import Sample
-from rulepush.scrape.apart import Apart, Inline
-from rulepush.scrape.cache import Ingested, SeriesCache
+from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.fetch import Fetched, Fetcher
-from rulepush.scrape.heritage import Heritage
 from rulepush.scrape.interner import Interner
-from rulepush.scrape.plan import Counts
-from rulepush.scrape.report import Report
+from rulepush.scrape.layout import ScrapeBodyStats
+from rulepush.scrape.offload import InlineOffload, Offload
+from rulepush.scrape.report import ReportSeries
+from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.sample_labels import SampleRules
-from rulepush.scrape.tally import ScrapeTally
-from rulepush.scrape.target import Health, Target, TargetStatus
+from rulepush.scrape.stats import ScrapeStats
+from rulepush.scrape.target import Target, TargetHealth, TargetStatus
 from rulepush.storage.head import Head
 
 log = logging.getLogger("rulepush.scrape")
 
 _MANY_LINES: Final = 5_000  # a tenth of a second when all of them are new
 
-OnScrape = Callable[[Target, Sequence[Sample], Callable[[], Mapping[str, Metadata]]], None]
+OnScrape = Callable[[Target, Sequence[Sample], Callable[[], Mapping[str, FamilyMetadata]]], None]
 """Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series; and, when
 it asks, what the target says of its metric families."""
 
@@ -40,10 +40,10 @@ class ScrapeContext:
 
     head: Head
     clock: Clock
-    tally: ScrapeTally = field(default_factory=ScrapeTally)
+    tally: ScrapeStats = field(default_factory=ScrapeStats)
     interner: Interner = field(default_factory=Interner)
-    heritage: Heritage = field(default_factory=Heritage)
-    apart: Apart = field(default_factory=Inline)  # for bodies that take long
+    heritage: RestoredSeries = field(default_factory=RestoredSeries)
+    apart: Offload = field(default_factory=InlineOffload)  # for bodies that take long
     on_scrape: OnScrape | None = None
 
 
@@ -78,8 +78,8 @@ class Scraper:
         self._extra = extra_metrics
         self._sunk: list[Sample] = []
         sink = self._sunk.extend if context.on_scrape is not None else None
-        self.cache = SeriesCache(context.head, target.labels, rules, context.interner, sink)
-        self._report = Report(context.head, target.labels, extra_metrics)
+        self.cache = ScrapeCache(context.head, target.labels, rules, context.interner, sink)
+        self._report = ReportSeries(context.head, target.labels, extra_metrics)
 
     async def scrape(self, ts: int) -> None:
         """Scrape now, for the moment `ts`. Never raises on account of the target."""
@@ -96,7 +96,7 @@ class Scraper:
             except ScrapeError as e:
                 error = str(e)
                 self.timed_out = error.endswith("context deadline exceeded")
-        taken = Ingested(Counts(), error=error) if fetched is None else await self._take(fetched, ts)
+        taken = Ingested(ScrapeBodyStats(), error=error) if fetched is None else await self._take(fetched, ts)
         if taken.error:
             self.cache.end(ts)
         status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start
@@ -137,7 +137,7 @@ class Scraper:
             return await self._ingest(fetched, ts)
         except Exception as e:  # a mistake of ours in one body must not stop the other targets, nor the process
             log.exception("taking in a scrape crashed: target=%s job=%s", self.target.url, self.target.job)
-            return Ingested(Counts(), error=f"internal error: {type(e).__name__}: {e}")
+            return Ingested(ScrapeBodyStats(), error=f"internal error: {type(e).__name__}: {e}")
 
     async def _ingest(self, fetched: Fetched, ts: int) -> Ingested:
         if not fetched.body:
@@ -145,7 +145,7 @@ class Scraper:
         try:
             fmt = choose_format(fetched.content_type, self._fallback)
         except ScrapeError as e:
-            return Ingested(Counts(), error=str(e))
+            return Ingested(ScrapeBodyStats(), error=str(e))
         cache = self.cache
         while True:
             begun = cache.begin(fetched.body, fmt, ts)
@@ -177,13 +177,13 @@ class Scraper:
         if error:
             if error != status.last_error:
                 log.warning("scrape failed: target=%s job=%s err=%s", self.target.url, self.target.job, error)
-            status.health, status.last_error = Health.DOWN, error
+            status.health, status.last_error = TargetHealth.DOWN, error
             status.failing_since = status.failing_since or ts
             return
         if status.failing_since:
             since = (ts - status.failing_since) / 1000
             log.info("scrape works again: target=%s job=%s after=%ds", self.target.url, self.target.job, since)
-        status.health, status.last_error, status.failing_since = Health.UP, "", 0
+        status.health, status.last_error, status.failing_since = TargetHealth.UP, "", 0
 
     def _pass_on(self, report: list[Sample]) -> None:
         if self._context.on_scrape is not None:

@@ -80,7 +80,7 @@ class Target:
         return self.url
 
 
-class Health(Enum):
+class TargetHealth(Enum):
     """How the last scrape went."""
 
     UNKNOWN = "unknown"
@@ -95,7 +95,7 @@ class TargetStatus:
     `failing_since`  the moment of the first of the failed scrapes in a row, 0 when the last one was good
     """
 
-    health: Health = Health.UNKNOWN
+    health: TargetHealth = TargetHealth.UNKNOWN
     last_error: str = ""
     last_scrape: int = 0
     last_duration_s: float = 0.0

@@ -13,7 +13,7 @@ from rulepush.model.matcher import Matcher, MatchOp
 _NAMES_REMEMBERED: Final = 65_536
 
 
-class Use(Protocol):
+class SelectorDemand(Protocol):
     """One selector as an expression uses it; `promql.SelectorUse` is one."""
 
     @property
@@ -25,7 +25,7 @@ class Use(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class ManualDemand:
     """A demand made by hand: for what no expression names (`ALERTS` for the API, for instance)."""
 
     matchers: tuple[Matcher, ...]
@@ -33,13 +33,13 @@ class Want:
     since_ms: int | None = None
 
     @classmethod
-    def metric(cls, name: str, lookback_ms: int) -> Want:
+    def metric(cls, name: str, lookback_ms: int) -> ManualDemand:
         """All series of one metric."""
         return cls((Matcher(METRIC_NAME, MatchOp.EQUAL, name),), lookback_ms)
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Retention:
     """How long a metric's samples are needed.
 
     `lookback_ms`  up to this long before the newest
@@ -64,27 +64,27 @@ class KeptSelector:
 class Demand:
     """Which series are wanted, and how far back. Immutable; a reload makes a new one."""
 
-    def __init__(self, uses: Iterable[Use], retention_ms: int | None):
+    def __init__(self, uses: Iterable[SelectorDemand], retention_ms: int | None):
         """Use `of` or `keep_all`."""
         self._retention_ms = retention_ms
         self._uses = _merge(uses)
-        self._named: dict[str, list[Use]] = {}
-        self._nameless: list[Use] = []
+        self._named: dict[str, list[SelectorDemand]] = {}
+        self._nameless: list[SelectorDemand] = []
         for use in self._uses:
             name = _exact_name(use.matchers)
             if name is None:
                 self._nameless.append(use)
             else:
                 self._named.setdefault(name, []).append(use)
-        self._by_name: dict[str, tuple[Use, ...]] = {}
+        self._by_name: dict[str, tuple[SelectorDemand, ...]] = {}
 
     @classmethod
-    def of(cls, uses: Iterable[Use]) -> Demand:
+    def of(cls, uses: Iterable[SelectorDemand]) -> Demand:
         """What these selectors need, and nothing else."""
         return cls(uses, None)
 
     @classmethod
-    def keep_all(cls, retention_ms: int, uses: Iterable[Use] = ()) -> Demand:
+    def keep_all(cls, retention_ms: int, uses: Iterable[SelectorDemand] = ()) -> Demand:
         """Everything, for `retention_ms`, and longer where a selector of `uses` looks back further."""
         return cls(uses, retention_ms)
 
@@ -103,7 +103,7 @@ class Demand:
         """Whether any selector may read a series of this metric; False decides without building its labels."""
         return self._retention_ms is not None or bool(self._uses_of(name))
 
-    def keep(self, name: str) -> Keep:
+    def keep(self, name: str) -> Retention:
         """How long samples of this metric are needed."""
         uses = self._uses_of(name)
         rolling = [use.lookback_ms for use in uses if use.since_ms is None]
@@ -111,7 +111,7 @@ class Demand:
         windows = {
             (use.since_ms - use.lookback_ms, use.since_ms + use.lookback_ms) for use in uses if use.since_ms is not None
         }
-        return Keep(max([*rolling, self._retention_ms or 0]), tuple(sorted(windows)))
+        return Retention(max([*rolling, self._retention_ms or 0]), tuple(sorted(windows)))
 
     def lookback(self, name: str) -> int:
         """The longest look-back that reads this metric, in ms; 0 when nothing does."""
@@ -124,7 +124,7 @@ class Demand:
             found.append(KeptSelector("everything", self._retention_ms))
         return sorted(found, key=lambda k: (k.selector, k.lookback_ms))
 
-    def _uses_of(self, name: str) -> tuple[Use, ...]:
+    def _uses_of(self, name: str) -> tuple[SelectorDemand, ...]:
         known = self._by_name.get(name)
         if known is None:
             nameless = [
@@ -137,9 +137,9 @@ class Demand:
         return known
 
 
-def _merge(uses: Iterable[Use]) -> tuple[Use, ...]:
+def _merge(uses: Iterable[SelectorDemand]) -> tuple[SelectorDemand, ...]:
     """One use a set of matchers (and fixed time), with the longest look-back."""
-    longest: dict[tuple[frozenset[Matcher], int | None], Use] = {}
+    longest: dict[tuple[frozenset[Matcher], int | None], SelectorDemand] = {}
     for use in uses:
         key = (frozenset(use.matchers), use.since_ms)
         if key not in longest or longest[key].lookback_ms < use.lookback_ms:

@@ -19,7 +19,7 @@ from rulepush.storage.table import MARGIN_MS, AppendOutcome, Floats, Int64s, Row
 _UNWANTED_REMEMBERED: Final = 65_536
 
 
-class Recorder(Protocol):
+class SampleRecorder(Protocol):
     """Is told of every series and every kept sample: the journal."""
 
     def created(self, series_id: int, labels: Labels) -> None:
@@ -47,7 +47,7 @@ class Head:
         self._selectors: dict[str, TableSelector] = {}
         self._joiner = Joiner()
         self._unwanted: set[Labels] = set()
-        self._recorder: Recorder | None = None
+        self._recorder: SampleRecorder | None = None
         self._last_id = 0
         self.version = 0
         self.epoch = 0
@@ -74,7 +74,7 @@ class Head:
             elif unwanted:
                 table.remove(unwanted)
 
-    def record_to(self, recorder: Recorder | None) -> None:
+    def record_to(self, recorder: SampleRecorder | None) -> None:
         """Tell `recorder` of every sample kept from now on."""
         self._recorder = recorder
 

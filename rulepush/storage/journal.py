@@ -24,7 +24,7 @@ from rulepush.errors import StorageError
 from rulepush.model.labels import Labels
 from rulepush.storage.database import Database
 from rulepush.storage.head import Head
-from rulepush.storage.journal_batch import Batch, Columns, Pending, decode_labels, encode_labels, snapshot
+from rulepush.storage.journal_batch import Batch, BatchColumns, Pending, decode_labels, encode_labels, snapshot
 from rulepush.storage.table import Floats, Int64s
 
 log = logging.getLogger("rulepush.storage")
@@ -57,7 +57,7 @@ class Restored:
 
 
 @dataclass(slots=True)
-class JournalTally:
+class JournalStats:
     """What the journal counts of itself."""
 
     written: int = 0
@@ -81,7 +81,7 @@ class SampleJournal:
     def __init__(self, head: Head, database: Database, clock: Clock, offload: Offload = asyncio.to_thread):
         """`database` is made with SCHEMA and `any_thread`; nobody else uses it. `offload` runs a call in a thread."""
         self._offload = offload
-        self.tally = JournalTally()
+        self.tally = JournalStats()
         self._head = head
         self._database = database
         self._clock = clock
@@ -194,7 +194,7 @@ class SampleJournal:
         labels = dict(self._labels())
         self._head.skip_ids(max(labels, default=0))
         parts = list(self._batches(now))
-        columns = Columns.concat(parts)
+        columns = BatchColumns.concat(parts)
         series = samples = 0
         for series_id, times, values in _by_series(columns, labels, now):
             if self._head.restore(series_id, labels[series_id], times, values):
@@ -209,17 +209,17 @@ class SampleJournal:
             except ValueError as e:
                 log.error("a series of the journal is unreadable: id=%s err=%s", series_id, e)
 
-    def _batches(self, now: int) -> Iterator[Columns]:
+    def _batches(self, now: int) -> Iterator[BatchColumns]:
         for batch_id, blob in self._database.read(
             "SELECT id, samples FROM batches WHERE until >= ? ORDER BY id", (now,)
         ):
             try:
-                yield Columns.decode(blob)
+                yield BatchColumns.decode(blob)
             except (ValueError, TypeError) as e:
                 log.error("a batch of the journal is unreadable: id=%s err=%s", batch_id, e)
 
 
-def _by_series(columns: Columns, labels: dict[int, Labels], now: int) -> Iterator[tuple[int, Int64s, Floats]]:
+def _by_series(columns: BatchColumns, labels: dict[int, Labels], now: int) -> Iterator[tuple[int, Int64s, Floats]]:
     """(number, ascending times, values) of each series; one that went and came back has two numbers, and is one.
 
     Samples later than `now` are left out: the clock was set back, and they would refuse what comes.

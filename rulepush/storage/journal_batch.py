@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.model.labels import Labels
-from rulepush.storage.demand import Keep
+from rulepush.storage.demand import Retention
 from rulepush.storage.table import MARGIN_MS, Floats, Int64s, Rows, Table
 
 FOREVER: Final = 1 << 62
@@ -26,7 +26,7 @@ _LEVEL: Final = 1  # repeated times and numbers shrink well at any level
 Chunk = tuple[Int64s, int, Floats]  # numbers[n] of the series, one time, values[n]
 
 
-def shelf_life(keep: Keep) -> int:
+def shelf_life(keep: Retention) -> int:
     """For how long, in ms, samples with this look-back stay on disk: 5 minutes times a power of two."""
     needed, life = keep.lookback_ms + MARGIN_MS, _SHORTEST_MS
     while life < needed:
@@ -35,7 +35,7 @@ def shelf_life(keep: Keep) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class BatchColumns:
     """n samples, in any order."""
 
     ids: Int64s
@@ -51,7 +51,7 @@ class Columns:
         return zlib.compress(b"".join(part.tobytes() for part in parts), _LEVEL)
 
     @classmethod
-    def decode(cls, blob: bytes) -> Columns:
+    def decode(cls, blob: bytes) -> BatchColumns:
         """The inverse. Raises ValueError for what is not such a blob."""
         try:
             raw = zlib.decompress(blob)
@@ -65,7 +65,7 @@ class Columns:
         return cls(ids, times, np.frombuffer(raw, "<f8", n, 12 * n).astype(np.float64))
 
     @classmethod
-    def concat(cls, parts: Iterable[Columns]) -> Columns:
+    def concat(cls, parts: Iterable[BatchColumns]) -> BatchColumns:
         """All of them."""
         found = list(parts)
         if len(found) == 1:
@@ -78,7 +78,7 @@ class Columns:
         )
 
 
-_NOTHING: Final = Columns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+_NOTHING: Final = BatchColumns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Batch:
     """What goes into one transaction: new series, and samples by the time until which they are needed."""
 
     series: dict[int, Labels] = field(default_factory=dict)
-    samples: tuple[tuple[int, Columns], ...] = ()
+    samples: tuple[tuple[int, BatchColumns], ...] = ()
 
     @property
     def size(self) -> int:
@@ -106,8 +106,8 @@ class Pending:
         self._series: dict[int, Labels] = {}
         self._chunks: dict[int, list[Chunk]] = {}
         self._single: dict[int, tuple[list[int], list[int], list[float]]] = {}
-        self._windowed: list[Columns] = []
-        self._life: dict[Keep, int] = {}
+        self._windowed: list[BatchColumns] = []
+        self._life: dict[Retention, int] = {}
         self.size = 0
 
     def created(self, series_id: int, labels: Labels) -> None:
@@ -122,7 +122,7 @@ class Pending:
         self._chunks.setdefault(life, []).append((ids, ts, values))
         self.size += len(values)
         if keep.windows and _fixed(keep, ts):
-            self._windowed.append(Columns(ids, np.full(len(ids), ts), values))
+            self._windowed.append(BatchColumns(ids, np.full(len(ids), ts), values))
 
     def wrote_one(self, table: Table, row: int, ts: int, value: float) -> None:
         """See `head.Recorder`."""
@@ -141,40 +141,40 @@ class Pending:
         """All that was gathered; it is then forgotten here. A sample of the future is needed no longer for that."""
         samples = []
         for life in sorted({*self._chunks, *self._single}):
-            columns = Columns.concat((*self._of_chunks(life), *self._of_singles(life)))
+            columns = BatchColumns.concat((*self._of_chunks(life), *self._of_singles(life)))
             samples.append((min(now, int(columns.times.max())) + life, columns))
         if self._windowed:
-            samples.append((FOREVER, Columns.concat(self._windowed)))
+            samples.append((FOREVER, BatchColumns.concat(self._windowed)))
         batch = Batch(self._series, tuple(samples))
         self._series, self._chunks, self._single, self._windowed, self.size = {}, {}, {}, [], 0
         return batch
 
-    def _of_chunks(self, life: int) -> Iterable[Columns]:
+    def _of_chunks(self, life: int) -> Iterable[BatchColumns]:
         chunks = self._chunks.get(life)
         if chunks:
             ids = np.concatenate([ids for ids, _, _ in chunks])
             values = np.concatenate([values for _, _, values in chunks])
             first = chunks[0][1]
             if all(ts == first for _, ts, _ in chunks):
-                yield Columns(ids, np.full(len(ids), first), values)
+                yield BatchColumns(ids, np.full(len(ids), first), values)
             else:
                 times = np.repeat([ts for _, ts, _ in chunks], [len(ids) for ids, _, _ in chunks])
-                yield Columns(ids, times, values)
+                yield BatchColumns(ids, times, values)
 
-    def _of_singles(self, life: int) -> Iterable[Columns]:
+    def _of_singles(self, life: int) -> Iterable[BatchColumns]:
         single = self._single.get(life)
         if single:
-            yield Columns(np.array(single[0]), np.array(single[1]), np.array(single[2]))
+            yield BatchColumns(np.array(single[0]), np.array(single[1]), np.array(single[2]))
 
 
-def _fixed(keep: Keep, ts: int) -> bool:
+def _fixed(keep: Retention, ts: int) -> bool:
     return any(start <= ts <= end for start, end in keep.windows)
 
 
 def snapshot(tables: Iterable[Table], now: int) -> Batch:
     """Everything that the tables hold, for a file that begins anew."""
     series: dict[int, Labels] = {}
-    by_life: dict[int, list[Columns]] = {}
+    by_life: dict[int, list[BatchColumns]] = {}
     for table in tables:
         n = len(table)
         times, values, counts = table.columns()
@@ -184,10 +184,10 @@ def snapshot(tables: Iterable[Table], now: int) -> Batch:
         series.update(zip(ids.tolist(), table.labels, strict=True))
         there = np.arange(times.shape[1]) < counts[:, None]
         life = FOREVER if table.keep.windows else shelf_life(table.keep)
-        by_life.setdefault(life, []).append(Columns(np.repeat(ids, counts), times[there], values[there]))
+        by_life.setdefault(life, []).append(BatchColumns(np.repeat(ids, counts), times[there], values[there]))
     samples = []
     for life, parts in sorted(by_life.items()):
-        columns = Columns.concat(parts)
+        columns = BatchColumns.concat(parts)
         if len(columns):
             samples.append((min(FOREVER, min(now, int(columns.times.max())) + life), columns))
     return Batch(series, tuple(samples))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rulepush.model.labels import Labels
 from rulepush.model.stale import stale_mask
-from rulepush.storage.demand import Keep
+from rulepush.storage.demand import Retention
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -52,7 +52,7 @@ class Table:
     `layout`   changes when rows move or the table leaves the head: row numbers noted before are void
     """
 
-    def __init__(self, name: str, keep: Keep, new_id: Callable[[Labels], int]):
+    def __init__(self, name: str, keep: Retention, new_id: Callable[[Labels], int]):
         """`new_id` numbers a new series, for the journal: unlike its row, the number never changes."""
         self.name = name
         self.keep = keep

@@ -8,10 +8,8 @@ from functools import lru_cache
 from typing import Final
 
 from rulepush.errors import TemplateError
-from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.template.limits import Limits
-from rulepush.template.nodes import (
+from rulepush.gotext.limits import TemplateLimits
+from rulepush.gotext.nodes import (
     ActionNode,
     ChainNode,
     CommandNode,
@@ -25,20 +23,22 @@ from rulepush.template.nodes import (
     TemplateNode,
     WithNode,
 )
-from rulepush.template.pipelines import TemplateSyntaxError
-from rulepush.template.prometheus import BOUND_NAMES, STATIC_FUNCTIONS, bound_functions
-from rulepush.template.template import Template
-from rulepush.template.values import STRING_MAP, GoMap, GoObject, GoType, Kind
+from rulepush.gotext.pipelines import TemplateSyntaxError
+from rulepush.gotext.template import Template
+from rulepush.gotext.values import STRING_MAP, GoKind, GoMap, GoObject, GoType
+from rulepush.model.labels import Labels
+from rulepush.model.sample import Sample
+from rulepush.template.prometheus import BOUND_NAMES, STATIC_FUNCTIONS, bound_prometheus_functions
 
 PREFIX: Final = (
     "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
 )
 """What Prometheus puts before the text of each label and annotation, on the same line."""
-_LIMITS: Final = Limits()
+_LIMITS: Final = TemplateLimits()
 _FUNCTIONS: Final = {**STATIC_FUNCTIONS, **BOUND_NAMES}
 _DATA_TYPE: Final = GoType(
     "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }",
-    Kind.STRUCT,
+    GoKind.STRUCT,
 )
 
 
@@ -92,7 +92,7 @@ def expand_alert_template(
     except TemplateError as e:
         return f"<error expanding template: error parsing template {full_name}: {e}>"
     values = _Data(data)
-    functions = bound_functions(query, ts, external_url)
+    functions = bound_prometheus_functions(query, ts, external_url)
     try:
         return template.execute(values, _LIMITS, functions)
     except TemplateError as e:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Final, Protocol, cast
 
 from rulepush.errors import RegexError
-from rulepush.model.regex import Match, Pattern, compile_regex
-from rulepush.template.limits import Room
+from rulepush.gotext.limits import OutputBudget
+from rulepush.model.regex import Pattern, RegexMatch, compile_regex
 
 # RE2's C++ library words its errors a little differently from Go's.
 _GO_WORDS: Final = (
@@ -26,7 +26,7 @@ _GO_WORDS: Final = (
 
 
 class _Searcher(Protocol):
-    def search(self, text: str, pos: int, /) -> Match | None: ...
+    def search(self, text: str, pos: int, /) -> RegexMatch | None: ...
 
 
 @lru_cache(maxsize=1024)
@@ -57,7 +57,7 @@ def replace_all(pattern: str, replacement: str, text: str) -> str:
     template = _replacement(replacement)
     searcher = cast(_Searcher, compiled)
     out: list[str] = []
-    room = Room()
+    room = OutputBudget()
     pos = last_end = 0
     while pos <= len(text):
         match = searcher.search(text, pos)
@@ -74,7 +74,7 @@ def replace_all(pattern: str, replacement: str, text: str) -> str:
     return "".join(out)
 
 
-def _group(match: Match, compiled: Pattern, name: str) -> str:
+def _group(match: RegexMatch, compiled: Pattern, name: str) -> str:
     if name.isascii() and name.isdigit():
         number = int(name) if len(name) < 6 else compiled.groups + 1
         return (match.group(number) or "") if number <= compiled.groups else ""

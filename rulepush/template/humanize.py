@@ -9,12 +9,12 @@ import math
 from datetime import UTC
 from typing import Final
 
+from rulepush.gotext.gofmt import sprintf
+from rulepush.gotext.gofmt_numbers import append_float
+from rulepush.gotext.goquote import go_quote
+from rulepush.gotext.gotime import Duration, DurationPointer, Time
+from rulepush.gotext.values import CallError, type_of
 from rulepush.model.floats import parse_float
-from rulepush.template.gofmt import sprintf
-from rulepush.template.gofmt_numbers import append_float
-from rulepush.template.goquote import quote
-from rulepush.template.gotime import Duration, DurationPointer, Time
-from rulepush.template.values import CallError, type_of
 
 _LARGE: Final = ("k", "M", "G", "T", "P", "E", "Z", "Y")
 _SMALL: Final = ("m", "u", "n", "p", "f", "a", "z", "y")
@@ -35,14 +35,14 @@ def to_float(value: object) -> float:
         try:
             return _go_float(value)
         except ValueError:
-            raise CallError(f"strconv.ParseFloat: parsing {quote(value)}: invalid syntax") from None
+            raise CallError(f"strconv.ParseFloat: parsing {go_quote(value)}: invalid syntax") from None
     raise CallError(f"can't convert {type_of(value)} to float")
 
 
 def _go_float(text: str) -> float:
     value = parse_float(text)
     if math.isinf(value) and "inf" not in text.lower():
-        raise CallError(f"strconv.ParseFloat: parsing {quote(text)}: value out of range")
+        raise CallError(f"strconv.ParseFloat: parsing {go_quote(text)}: value out of range")
     return value
 
 

@@ -9,10 +9,24 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from rulepush.errors import RegexError, RulepushError
+from rulepush.gotext.builtins import url_escape
+from rulepush.gotext.values import (
+    ANY,
+    ANY_MAP,
+    STRING,
+    STRING_MAP,
+    CallError,
+    Function,
+    GoKind,
+    GoMap,
+    GoObject,
+    GoSlice,
+    GoString,
+    GoType,
+)
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
-from rulepush.template.builtins import url_escape
 from rulepush.template.goregex import compile_go, replace_all
 from rulepush.template.humanize import (
     humanize,
@@ -23,24 +37,10 @@ from rulepush.template.humanize import (
     to_duration,
     to_time,
 )
-from rulepush.template.values import (
-    ANY,
-    ANY_MAP,
-    STRING,
-    STRING_MAP,
-    CallError,
-    Function,
-    GoMap,
-    GoObject,
-    GoSlice,
-    GoString,
-    GoType,
-    Kind,
-)
 
 QueryFunction = Callable[[str], Sequence[Sample]]
-SAMPLE_TYPE: Final = GoType("*template.sample", Kind.POINTER, GoType("template.sample", Kind.STRUCT))
-RESULT_TYPE: Final = GoType("template.queryResult", Kind.SLICE, SAMPLE_TYPE)
+SAMPLE_TYPE: Final = GoType("*template.sample", GoKind.POINTER, GoType("template.sample", GoKind.STRUCT))
+RESULT_TYPE: Final = GoType("template.queryResult", GoKind.SLICE, SAMPLE_TYPE)
 
 
 class QuerySample(GoObject):
@@ -225,7 +225,7 @@ BOUND_NAMES: Final[Mapping[str, Function]] = {
 """The functions that need a query, a time or a URL: their signatures, for parsing."""
 
 
-def bound_functions(query: QueryFunction, ts: int, external_url: str) -> dict[str, Function]:
+def bound_prometheus_functions(query: QueryFunction, ts: int, external_url: str) -> dict[str, Function]:
     """Those functions for one expansion. `ts` in milliseconds since the epoch."""
 
     def run_query(text: str) -> GoSlice:

@@ -47,10 +47,10 @@ def failure(kind: ErrorType, message: str) -> Response:
 
 
 def _json(body: dict[str, Any], status: int) -> Response:
-    return Response(as_text(body), status, media_type="application/json")
+    return Response(json_text_of(body), status, media_type="application/json")
 
 
-def as_text(data: Any) -> str:
+def json_text_of(data: Any) -> str:
     """JSON as Prometheus writes it: no spaces, UTF-8."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 

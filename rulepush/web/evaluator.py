@@ -22,7 +22,7 @@ _NO_TIMEOUT_MS: Final = 1 << 40
 
 
 @dataclass(slots=True)
-class QueryCounts:
+class QueryStats:
     """What happened so far; `seconds` with the wait for a thread."""
 
     queries: int = 0
@@ -46,7 +46,7 @@ class QueryEvaluator:
         max_samples: int = 5_000_000,
     ):
         """`max_samples` is for one query, where the engine does not allow less."""
-        self.counts = QueryCounts()
+        self.counts = QueryStats()
         self._max_samples = max_samples
         self._engine = engine
         self._head = head

@@ -26,7 +26,7 @@ _ORDER: Final = {"firing": 0, "pending": 1, "inactive": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownResult:
     """The result of an instant query as texts: (labels, value) rows, how many there are in all, what was said."""
 
     rows: Sequence[tuple[str, str]]
@@ -43,7 +43,7 @@ class PageParts:
     targets: Callable[[], Data]
     status: Callable[[], Status]
     flags: Mapping[str, str]
-    evaluate: Callable[[str], Awaitable[Shown]]
+    evaluate: Callable[[str], Awaitable[ShownResult]]
     clock: Clock
     prefix: str = ""
 

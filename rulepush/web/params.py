@@ -32,7 +32,7 @@ class Params:
         url = request.query_params.multi_items()
         if request.method != "POST":
             return cls(url)
-        body = await read_body(request, MAX_FORM_BYTES)
+        body = await read_request_body(request, MAX_FORM_BYTES)
         try:
             form = parse_qsl(body.decode(), keep_blank_values=True)
         except ValueError as e:
@@ -128,7 +128,7 @@ def _invalid(name: str, reason: str) -> ApiError:
     return ApiError(ErrorType.BAD_DATA, f'invalid parameter "{name}": {reason}')
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_request_body(request: Request, limit: int) -> bytes:
     """The whole body of a request. Raises ApiError(bad_data) beyond `limit` bytes, without reading on."""
     parts, size = [], 0
     async for chunk in request.stream():

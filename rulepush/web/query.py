@@ -15,14 +15,14 @@ from rulepush.errors import EvaluationError, ParseError, QueryLimitError
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import Query, QueryResult, parse_expr
-from rulepush.promql.pretty import pretty
-from rulepush.promql.values import ValueType
+from rulepush.promql.eval.values import ValueType
+from rulepush.promql.syntax.pretty import pretty
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.answers import ApiError, ErrorType, success
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
-from rulepush.web.results import Answer, success_pieces
+from rulepush.web.results import StreamedBody, success_pieces
 from rulepush.web.snapshot import check_effort
 
 MAX_POINTS: Final = 11_000
@@ -148,9 +148,9 @@ class QueryApi:
 
         return await self._evaluator.elsewhere(answer)
 
-    def _finish(self, query: Query, limit: int | None) -> Callable[[QueryResult], Answer]:
+    def _finish(self, query: Query, limit: int | None) -> Callable[[QueryResult], StreamedBody]:
         unkept = unkept_warnings(query, self._head.demand)
-        return lambda result: Answer.of(success_pieces(result, limit, unkept))
+        return lambda result: StreamedBody.of(success_pieces(result, limit, unkept))
 
 
 def unkept_warnings(query: Query, demand: Demand) -> list[str]:
@@ -164,7 +164,7 @@ def unkept_warnings(query: Query, demand: Demand) -> list[str]:
     ]
 
 
-async def _evaluated(answer: Awaitable[Answer]) -> Answer:
+async def _evaluated(answer: Awaitable[StreamedBody]) -> StreamedBody:
     try:
         return await answer
     except QueryLimitError as e:

@@ -11,23 +11,23 @@ from starlette.responses import Response, StreamingResponse
 
 from rulepush.model.floats import format_float_json
 from rulepush.model.labels import Labels
-from rulepush.promql import QueryResult, Series
-from rulepush.promql.values import ValueType
-from rulepush.web.answers import as_text, seconds
+from rulepush.promql import QueryResult, ResultSeries
+from rulepush.promql.eval.values import ValueType
+from rulepush.web.answers import json_text_of, seconds
 
 _AT_ONCE: Final = 1 << 20  # characters: an answer up to this is sent whole, with its length
 _PIECE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StreamedBody:
     """The first pieces of a body, and those that are still to be made."""
 
     begun: str
     rest: Iterator[str] | None
 
     @classmethod
-    def of(cls, pieces: Iterable[str]) -> Answer:
+    def of(cls, pieces: Iterable[str]) -> StreamedBody:
         """Make the body as far as it is sent at once."""
         pieces = iter(pieces)
         begun = next(_gathered(pieces, _AT_ONCE), "")
@@ -78,9 +78,9 @@ def success_pieces(result: QueryResult, limit: int | None, warnings: Sequence[st
     yield "}"
     told = [*result.annotations.warnings, *(["results truncated due to limit"] if cut else []), *warnings]
     if told:
-        yield f',"warnings":{as_text(told)}'
+        yield f',"warnings":{json_text_of(told)}'
     if result.annotations.infos:
-        yield f',"infos":{as_text(result.annotations.infos)}'
+        yield f',"infos":{json_text_of(result.annotations.infos)}'
     yield "}"
 
 
@@ -91,7 +91,7 @@ def _listed(items: Iterable[str]) -> Iterator[str]:
     yield "]"
 
 
-def _series(series: Series, times: dict[int, str]) -> str:
+def _series(series: ResultSeries, times: dict[int, str]) -> str:
     """`times` remembers the texts of times, which the series of one result share."""
     points = []
     for t, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
@@ -103,8 +103,8 @@ def _series(series: Series, times: dict[int, str]) -> str:
 
 
 def _metric(labels: Labels) -> str:
-    return as_text(labels.as_dict())
+    return json_text_of(labels.as_dict())
 
 
 def _point(time: str, value: str) -> str:
-    return f"[{time},{as_text(value)}]"
+    return f"[{time},{json_text_of(value)}]"

@@ -11,18 +11,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from rulepush.clock import Clock
-from rulepush.exposition import Metadata
-from rulepush.jobs import Jobs
+from rulepush.exposition import FamilyMetadata
 from rulepush.model.floats import format_float
-from rulepush.promql import QueryResult, Series, ValueType, parse_expr
+from rulepush.promql import QueryResult, ResultSeries, ValueType, parse_expr
 from rulepush.rules.api import rules_json
-from rulepush.rules.groups import Groups
+from rulepush.rules.groups import RuleGroups
+from rulepush.service.scraping import Jobs
 from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.external_url import ExternalURL
 from rulepush.web.lifecycle import LifecycleApi
-from rulepush.web.outside import Outside
-from rulepush.web.pages import PageParts, Pages, Shown
+from rulepush.web.pages import PageParts, Pages, ShownResult
 from rulepush.web.query import QueryApi, unkept_warnings
 from rulepush.web.rules import RulesApi
 from rulepush.web.status import Status, StatusApi
@@ -38,9 +38,9 @@ class WebParts:
 
     head: Head
     evaluator: QueryEvaluator
-    groups: Groups
+    groups: RuleGroups
     jobs: Jobs
-    metadata: Callable[[], Mapping[str, Metadata]]
+    metadata: Callable[[], Mapping[str, FamilyMetadata]]
     clock: Clock
     telemetry: Telemetry
     status: Callable[[], Status]
@@ -49,7 +49,7 @@ class WebParts:
     reload: Callable[[], Awaitable[None]]
     stop: Callable[[], None]
     enable_lifecycle: bool
-    outside: Outside
+    outside: ExternalURL
     more: Sequence[BaseRoute] = ()
 
 
@@ -89,8 +89,8 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     return [Route("/", enter), Route(prefix, enter), Mount(prefix, routes=routes)]
 
 
-def _shower(parts: WebParts) -> Callable[[str], Awaitable[Shown]]:
-    async def show(expr: str) -> Shown:
+def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
+    async def show(expr: str) -> ShownResult:
         query = parse_expr(expr)
         unkept = unkept_warnings(query, parts.head.demand)
         return await parts.evaluator.instant(query, parts.clock.now(), lambda result: _shown(result, unkept))
@@ -98,18 +98,18 @@ def _shower(parts: WebParts) -> Callable[[str], Awaitable[Shown]]:
     return show
 
 
-def _shown(result: QueryResult, unkept: Sequence[str]) -> Shown:
+def _shown(result: QueryResult, unkept: Sequence[str]) -> ShownResult:
     told = [*result.annotations.warnings, *result.annotations.infos, *unkept]
     if result.value_type is ValueType.STRING:
-        return Shown([("", result.string)], 1, told)
+        return ShownResult([("", result.string)], 1, told)
     if result.value_type is ValueType.MATRIX:
         series = result.series()
-        return Shown([(str(s.labels), _points(s)) for s in series[:MOST_ROWS]], len(series), told)
+        return ShownResult([(str(s.labels), _points(s)) for s in series[:MOST_ROWS]], len(series), told)
     samples = result.samples()
-    return Shown([(str(s.labels), format_float(s.value)) for s in samples[:MOST_ROWS]], len(samples), told)
+    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MOST_ROWS]], len(samples), told)
 
 
-def _points(series: Series) -> str:
+def _points(series: ResultSeries) -> str:
     """`1 @1700000000.000 2 @1700000015.000`, as Prometheus prints the samples of a range."""
     pairs = zip(series.times.tolist(), series.values.tolist(), strict=True)
     return " ".join(f"{format_float(value)} @{ts / 1000:.3f}" for ts, value in pairs)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rulepush.rules.api import InvalidParameter, RulesFilter, alerts_json, rules_json
-from rulepush.rules.groups import Groups
+from rulepush.rules.groups import RuleGroups
 from rulepush.web.answers import ApiError, ErrorType, success
 from rulepush.web.params import Params
 
@@ -15,7 +15,7 @@ from rulepush.web.params import Params
 class RulesApi:
     """The rules in force and their alerts."""
 
-    def __init__(self, groups: Groups):
+    def __init__(self, groups: RuleGroups):
         self._groups = groups
 
     def routes(self) -> list[Route]:

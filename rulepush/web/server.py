@@ -35,7 +35,7 @@ Verify = Callable[[str, str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class WebSecurity:
     """Who may come in: from `--web.config.file`. The default lets everybody in that reaches the socket."""
 
     tls: ssl.SSLContext | None = None
@@ -43,7 +43,7 @@ class Door:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def build_app(routes: Sequence[BaseRoute], door: Door) -> ASGIApp:
+def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
     """The ASGI application: the routes behind the door, errors in the API's envelope."""
 
     async def api_error(_: Request, e: Exception) -> Response:
@@ -126,7 +126,7 @@ def _is_idle(connection: H11Protocol) -> bool:
 class WebServer:
     """Serves an app on a socket until it is stopped."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, door: Door):
+    def __init__(self, app: ASGIApp, listener: socket.socket, door: WebSecurity):
         self._listener = listener
         config = uvicorn.Config(
             app,

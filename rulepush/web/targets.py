@@ -9,21 +9,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rulepush.exposition import Metadata
-from rulepush.jobs import Jobs
+from rulepush.exposition import FamilyMetadata
 from rulepush.model.durations import format_duration
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.rules.api import NEVER
 from rulepush.scrape.scraper import Scraper
+from rulepush.service.scraping import Jobs
 from rulepush.web.answers import success
-from rulepush.web.outside import Outside
+from rulepush.web.external_url import ExternalURL
 from rulepush.web.params import Params
 
 
 class TargetsApi:
     """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
 
-    def __init__(self, jobs: Jobs, metadata: Callable[[], Mapping[str, Metadata]], outside: Outside):
+    def __init__(self, jobs: Jobs, metadata: Callable[[], Mapping[str, FamilyMetadata]], outside: ExternalURL):
         self._jobs = jobs
         self._outside = outside
         self._metadata = metadata
@@ -92,7 +92,7 @@ class TargetsApi:
         return [scraper for pool in self._jobs for scraper in pool.scrapers]
 
 
-def targets_json(jobs: Jobs, outside: Outside, only_pool: str = "") -> dict[str, Any]:
+def targets_json(jobs: Jobs, outside: ExternalURL, only_pool: str = "") -> dict[str, Any]:
     """The `data` of /api/v1/targets, of one job or of all."""
     pools = [pool for pool in jobs if not only_pool or pool.job.name == only_pool]
     return {
@@ -106,7 +106,7 @@ def targets_json(jobs: Jobs, outside: Outside, only_pool: str = "") -> dict[str,
     }
 
 
-def _active(pool: str, scraper: Scraper, outside: Outside) -> dict[str, Any]:
+def _active(pool: str, scraper: Scraper, outside: ExternalURL) -> dict[str, Any]:
     target, status = scraper.target, scraper.status
     return {
         "discoveredLabels": target.discovered.as_dict(),
@@ -123,5 +123,5 @@ def _active(pool: str, scraper: Scraper, outside: Outside) -> dict[str, Any]:
     }
 
 
-def _metadata_json(meta: Metadata) -> dict[str, str]:
+def _metadata_json(meta: FamilyMetadata) -> dict[str, str]:
     return {"type": meta.type, "help": meta.help, "unit": meta.unit}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rulepush.config.expand import expand, expand_environment
+from rulepush.config.expand import expand_environment, expand_variables
 
 
 def lookup(name: str) -> str:
@@ -43,7 +43,7 @@ def lookup(name: str) -> str:
     ],
 )
 def test_expands_as_go(text: str, expected: str) -> None:
-    assert expand(text, lookup) == expected
+    assert expand_variables(text, lookup) == expected
 
 
 def test_a_double_dollar_is_a_dollar() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rulepush.config.sections import Keep, RemoteWriteMessage
+from rulepush.config.sections import KeepMode, RemoteWriteMessage
 from rulepush.discovery.static import StaticConfig
 from rulepush.model.labels import Labels
 from tests.config.loading import load, problems
@@ -115,7 +115,7 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
     assert c.global_.rule_query_offset_ms == 5_000
     assert c.global_.external_labels == Labels.of(cluster="a", replica="1")
     assert c.rule_files == tuple(str(tmp_path / n) for n in ("rules/a.yml", "rules/b.yml", "first.yml"))
-    assert (c.storage.keep, c.storage.retention_ms) == (Keep.ALL, 1_800_000)
+    assert (c.storage.keep, c.storage.retention_ms) == (KeepMode.ALL, 1_800_000)
     assert c.ignored == (
         "global.query_log_file",
         "global.scrape_failure_log_file",

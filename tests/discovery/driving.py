@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, compose
 from rulepush.discovery.groups import Discoverer, Environment, SdConfig, TargetGroup
 from rulepush.discovery.registry import sd_reader
-from rulepush.discovery.tally import Tally
+from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose
 from tests.fakes import FakeClock
 
 
 class Seen:
     """What a discoverer published, and the clock it runs on."""
 
-    def __init__(self, clock: FakeClock, tally: Tally) -> None:
+    def __init__(self, clock: FakeClock, tally: DiscoveryReporter) -> None:
         self.clock = clock
         self.tally = tally
         self.lists: list[Sequence[TargetGroup]] = []
@@ -31,7 +31,7 @@ class Seen:
 
 
 def environment() -> Environment:
-    return Environment(FakeClock(), Tally(), "test")
+    return Environment(FakeClock(), DiscoveryReporter(), "test")
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def running(discoverer: Discoverer, env: Environment) -> AsyncIterator[See
 
 def read_sd(key: str, text: str, directory: str = "/") -> tuple[SdConfig, list[str]]:
     """One entry of a discovery's list, as YAML in flow style, and the problems found."""
-    reading = Reading()
+    reading = LoadSession()
     source = SourceFile("f.yml", directory, reading)
     root = compose(text.encode(), source)
     config = sd_reader(key)(MapReader(source, root, key))  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rulepush.discovery.group_format import parse_groups
 from rulepush.discovery.groups import TargetGroup
 from rulepush.discovery.nacos import NacosDiscovery, NacosSdConfig
-from rulepush.discovery.relabel import Action, RelabelConfig, relabel
 from rulepush.errors import DiscoveryError, RegexError
 from rulepush.model.labels import Labels
+from rulepush.relabel.relabel import Action, RelabelConfig, relabel
 from tests.discovery.driving import environment, read_sd, running
 
 _KEYS = """targets labels data code hosts ip port metadata weight pageItems totalCount name serviceList count doms

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rulepush.clock import SystemClock
 from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
-from tests.live.servers import Reply, serving
+from tests.livecheck.servers import Reply, serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "getting-started-nacos.md"
 

@@ -17,7 +17,7 @@ import pytest
 from rulepush.clock import SystemClock
 from rulepush.demo.fake_dingtalk import PATH, FakeDingTalk
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.web.server import Door, WebServer, bind, build_app
+from rulepush.web.server import WebSecurity, WebServer, bind, build_app
 from tests.harness import Bench
 from tests.servers import Server, alertmanager_command, answers, free_port, rulepush_command, running, wait_for
 
@@ -30,7 +30,7 @@ SECRET = "SECe2e"
 def _serving(robot: FakeDingTalk, port: int) -> Iterator[None]:
     """The robot on a loopback port, in a thread of its own."""
     listener = bind(f"127.0.0.1:{port}")
-    server = WebServer(build_app(robot.routes(), Door()), listener, Door())
+    server = WebServer(build_app(robot.routes(), WebSecurity()), listener, WebSecurity())
     thread = threading.Thread(target=lambda: asyncio.run(server.run()), daemon=True)
     thread.start()
     try:

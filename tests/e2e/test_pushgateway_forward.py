@@ -12,7 +12,7 @@ import pytest
 
 from rulepush.clock import SystemClock
 from rulepush.config.sections import PushgatewayConfig
-from rulepush.exposition import Format, Metadata, parse_body
+from rulepush.exposition import FamilyMetadata, Format, parse_body
 from rulepush.forward.pushgateway import PushgatewayForwarder
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
@@ -23,7 +23,7 @@ from tests.servers import answers, binary, free_port, running, wait_for
 pytestmark = pytest.mark.e2e
 
 TARGET = Labels.of(job="nacos", instance="10.0.0.1:8848", cluster="a b/c")
-KNOWN = {"took": Metadata("histogram", "How long."), "conf": Metadata("gauge", 'With "quotes".')}
+KNOWN = {"took": FamilyMetadata("histogram", "How long."), "conf": FamilyMetadata("gauge", 'With "quotes".')}
 
 
 def scrape(value: float, up: float = 1.0) -> list[Sample]:

@@ -19,7 +19,7 @@ from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.secret import Secret
 from rulepush.model.stale import STALE
-from rulepush.remote.encode import Metadata
+from rulepush.remote.encode import SentMetadata
 from rulepush.remote.sender import RemoteWriteSender
 from tests.servers import Server, answers, binary, free_port, get_json, running, wait_for
 
@@ -78,7 +78,9 @@ def victoria(tmp_path: Path) -> Iterator[Store]:
 
 
 @contextlib.asynccontextmanager
-async def sending(store: Store, directory: Path, known: tuple[Metadata, ...] = ()) -> AsyncIterator[RemoteWriteSender]:
+async def sending(
+    store: Store, directory: Path, known: tuple[SentMetadata, ...] = ()
+) -> AsyncIterator[RemoteWriteSender]:
     config = RemoteWriteConfig(Secret(f"{store.url}/api/v1/write"), "e2e", queue=QUEUE, remote_timeout_ms=5000)
     async with httpx.AsyncClient(trust_env=False) as client:
         external = Labels.of(site="e2e")
@@ -169,7 +171,7 @@ def test_prometheus_sees_stale_markers_special_values_and_metadata(prometheus: S
     now = time.time_ns() // 1_000_000 - 5000
 
     async def send() -> None:
-        known = (Metadata("e2e_family", "gauge", "Some text.", ""),)
+        known = (SentMetadata("e2e_family", "gauge", "Some text.", ""),)
         async with sending(prometheus, tmp_path / "buffer", known) as sender:
             for name, value in (("inf", math.inf), ("gone", 1.0), ("neg", -0.5), ("zero", 0.0)):
                 sender.offer([Sample(Labels.of(__name__="e2e_family", n=name), now, value)])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rulepush.errors import ExpositionError, ScrapeError
-from rulepush.exposition import Format, Metadata, parse_body, parse_line
+from rulepush.exposition import FamilyMetadata, Format, parse_body, parse_line
 from rulepush.exposition.content_type import choose_format
 
 
@@ -60,7 +60,7 @@ def test_what_prometheus_refuses(body: bytes, line: int, message: str) -> None:
 def test_metadata() -> None:
     body = b"# TYPE a_seconds gaugehistogram\n# UNIT a_seconds seconds\n# HELP a_seconds help\\n\n# EOF\n"
     assert parse_body(body, Format.OPENMETRICS).metadata == {
-        "a_seconds": Metadata("gaugehistogram", "help\n", "seconds")
+        "a_seconds": FamilyMetadata("gaugehistogram", "help\n", "seconds")
     }
 
 

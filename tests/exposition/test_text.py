@@ -7,7 +7,7 @@ import math
 import pytest
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition import Format, Metadata, parse_body, parse_line
+from rulepush.exposition import FamilyMetadata, Format, parse_body, parse_line
 from rulepush.model.stale import NORMAL_NAN_BITS
 from tests.needs import SHARED, needs_shared
 
@@ -107,8 +107,8 @@ def test_what_prometheus_refuses(body: bytes, line: int, message: str) -> None:
 def test_metadata() -> None:
     body = b"# HELP a Two\\nlines \\\\ \\q\n# TYPE a counter\n# HELP b  \n# TYPE b untyped\n# HELPX c\n#TYPE d x\n"
     assert parse_body(body, Format.TEXT).metadata == {
-        "a": Metadata("counter", "Two\nlines \\ \\q"),
-        "b": Metadata("unknown", " "),
+        "a": FamilyMetadata("counter", "Two\nlines \\ \\q"),
+        "b": FamilyMetadata("unknown", " "),
     }
 
 

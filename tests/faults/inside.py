@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from rulepush.app import App, RunOptions
+from rulepush.service.app import App, ServiceOptions
 from tests.fakes import FakeClock
 from tests.faults.recording import Posted, read_posted
 
@@ -76,7 +76,7 @@ alerting:
   - static_configs: [{{targets: [{", ".join(ALERTMANAGERS)}]}}]
 """
         )
-        self.options = RunOptions(str(directory / "prometheus.yml"))
+        self.options = ServiceOptions(str(directory / "prometheus.yml"))
         self.app: App | None = None
 
     @asynccontextmanager

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rulepush.app import App
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.push.text_families import parse_families
+from rulepush.service.app import App
 from tests.faults.inside import Inside
 
 # After a short downtime the second one, after a long one both are missing from the result of the first evaluation.

@@ -13,15 +13,15 @@ import httpx
 import pytest
 
 from rulepush.config.sections import PushgatewayConfig
-from rulepush.discovery.relabel import Action, RelabelConfig
-from rulepush.exposition import Metadata
-from rulepush.forward.body import Body, Lines
+from rulepush.exposition import FamilyMetadata
+from rulepush.forward.body import Lines, PushBody
 from rulepush.forward.pushgateway import FORGOTTEN_AFTER, PushgatewayForwarder
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.secret import Secret
 from rulepush.model.stale import STALE
 from rulepush.push.text_families import parse_families
+from rulepush.relabel.relabel import Action, RelabelConfig
 from tests.fakes import FakeClock
 
 CONFIG = PushgatewayConfig(Secret("http://gw"), "gw", jobs=("nac.*",))
@@ -125,7 +125,7 @@ def test_targets_of_one_group_are_pushed_together() -> None:
     gateway = FakeGateway()
     other = Labels.of(job="nacos", instance="h:2")
 
-    known = {"m": Metadata("gauge", "A metric.")}
+    known = {"m": FamilyMetadata("gauge", "A metric.")}
 
     async def test(forwarder: PushgatewayForwarder, clock: FakeClock) -> None:
         forwarder.offer(TARGET, scrape(1), known)
@@ -240,8 +240,12 @@ def test_bodies_are_what_a_pushgateway_reads() -> None:
         Sample(Labels.of(__name__="gone"), T, STALE),
         Sample(Labels.of(__name__="g", x='a\\b\n"c'), T, 1.0),
     ]
-    metadata = {"h": Metadata("histogram", "of\nh"), "c": Metadata("counter"), "g": Metadata("gauge", 'a "b"')}
-    text = Body()
+    metadata = {
+        "h": FamilyMetadata("histogram", "of\nh"),
+        "c": FamilyMetadata("counter"),
+        "g": FamilyMetadata("gauge", 'a "b"'),
+    }
+    text = PushBody()
     lines.write(text, samples, metadata)
     parsed = parse_families(text.encode()).families
     assert {n: f.type.value for n, f in parsed.items()} == {"h": "HISTOGRAM", "c_total": "COUNTER", "g": "GAUGE"}

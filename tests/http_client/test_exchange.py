@@ -14,7 +14,7 @@ import pytest
 from rulepush.http_client import HTTPClientConfig, build_client
 from rulepush.http_client.client import reason, shown_url
 from rulepush.http_client.config import Authorization, HTTPHeader, OAuth2
-from rulepush.http_client.exchange import Exchanged, exchange
+from rulepush.http_client.exchange import HTTPExchange, exchange
 from rulepush.model.secret import Secret
 
 
@@ -33,8 +33,8 @@ class Endless(httpx.AsyncByteStream):
                 await asyncio.get_running_loop().create_future()
 
 
-def ask(response: httpx.Response, seconds: float = 5.0) -> Exchanged:
-    async def go() -> Exchanged:
+def ask(response: httpx.Response, seconds: float = 5.0) -> HTTPExchange:
+    async def go() -> HTTPExchange:
         async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: response)) as client:
             return await exchange(client, "POST", "http://receiver/", b"body", {"X-A": "b"}, seconds)
 
@@ -67,7 +67,7 @@ def test_nothing_is_read_of_an_answer_that_another_request_follows() -> None:
             return httpx.Response(200, json={"access_token": "t"})
         return httpx.Response(401, stream=body)
 
-    async def go(answer: Callable[[httpx.Request], httpx.Response], config: HTTPClientConfig) -> Exchanged:
+    async def go(answer: Callable[[httpx.Request], httpx.Response], config: HTTPClientConfig) -> HTTPExchange:
         async with build_client(config, transport=httpx.MockTransport(answer)) as client:
             return await exchange(client, "POST", "http://receiver/", b"", {}, 5)
 
@@ -114,7 +114,7 @@ def test_a_server_that_quotes_the_request_tells_no_credentials() -> None:
     def quote(request: httpx.Request) -> httpx.Response:
         return httpx.Response(401, text="refused: " + request.headers["Authorization"])
 
-    async def go() -> Exchanged:
+    async def go() -> HTTPExchange:
         config = HTTPClientConfig(authorization=Authorization(credentials=Secret("hunter2")))
         async with build_client(config, transport=httpx.MockTransport(quote)) as client:
             return await exchange(client, "POST", "http://receiver/", b"", {}, 5)
@@ -129,7 +129,7 @@ def test_a_server_that_quotes_headers_tells_no_secrets(tmp_path: Path) -> None:
     def quote(request: httpx.Request) -> httpx.Response:
         return httpx.Response(403, text=",".join([*request.headers.get_list("X-Key"), request.headers["X-Tenant"]]))
 
-    async def go() -> Exchanged:
+    async def go() -> HTTPExchange:
         async with build_client(HTTPClientConfig(headers=(extra,)), transport=httpx.MockTransport(quote)) as client:
             return await exchange(client, "POST", "http://receiver/", b"", {"X-Tenant": "hunter4"}, 5, ["hunter4"])
 
@@ -143,7 +143,7 @@ def test_a_redirect_that_loses_the_body_is_no_delivery(status: int) -> None:
             return httpx.Response(status, headers={"Location": "/login"})
         return httpx.Response(200, content=request.content)
 
-    async def go() -> Exchanged:
+    async def go() -> HTTPExchange:
         async with build_client(transport=httpx.MockTransport(redirect)) as client:
             return await exchange(client, "POST", "http://receiver/", b"alerts", {}, 5)
 

@@ -17,11 +17,11 @@ from rulepush.config import load_config
 from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
 from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
 from rulepush.init.files import working_directory
-from rulepush.init.look import Looked, look_at_alertmanager, look_at_nacos
-from rulepush.live import Trouble
+from rulepush.init.look import ProbeResult, look_at_alertmanager, probe_nacos
+from rulepush.livecheck import TargetProblem
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
-from tests.live.servers import Reply, serving
+from tests.livecheck.servers import Reply, serving
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_what_is_no_url(url: str) -> None:
         nacos_address(url)
 
 
-def _look(fake: FakeNacos) -> Looked:
+def _look(fake: FakeNacos) -> ProbeResult:
     transport = httpx.ASGITransport(fake.app)
-    return asyncio.run(look_at_nacos(nacos_address("http://nacos:8848"), FakeClock(), transport))
+    return asyncio.run(probe_nacos(nacos_address("http://nacos:8848"), FakeClock(), transport))
 
 
 @pytest.mark.parametrize("version", ["1.4.6", "2.0.4", "2.4.3", "3.0.1"])
@@ -88,7 +88,7 @@ def test_looking_says_what_is_wrong() -> None:
 
 
 def test_looking_at_an_alertmanager() -> None:
-    def look(status: int, text: str = "{}") -> Trouble | None:
+    def look(status: int, text: str = "{}") -> TargetProblem | None:
         transport = httpx.MockTransport(lambda _request: httpx.Response(status, text=text))
         return asyncio.run(look_at_alertmanager(alertmanager_address("http://am:9093"), transport))
 
@@ -119,7 +119,7 @@ def test_credentials_of_the_url_go_where_they_are_asked_for(proxy: bool) -> None
             return await passed_on.handle_async_request(request)
 
     address = nacos_address("http://nacos:secret@nacos:8848")
-    looked = asyncio.run(look_at_nacos(address, FakeClock(), Guarded()))
+    looked = asyncio.run(probe_nacos(address, FakeClock(), Guarded()))
     assert looked.trouble is None
     assert looked.basic_auth is proxy
     assert looked.members == fake.members

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 
 from rulepush.model.labels import Labels
-from rulepush.notifier.alertmanager import Alertmanager, Answer, Outcome
+from rulepush.notifier.alertmanager import Alertmanager, PostOutcome, PostResponse
 from rulepush.notifier.wire import WireAlert, dump_alert, load_alert, relabelled
 
 ALERT = WireAlert(
@@ -18,8 +18,8 @@ ALERT = WireAlert(
 )
 
 
-def post(handler: Callable[[httpx.Request], httpx.Response]) -> Answer:
-    async def main() -> Answer:
+def post(handler: Callable[[httpx.Request], httpx.Response]) -> PostResponse:
+    async def main() -> PostResponse:
         async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
             return await Alertmanager(client, "http://am:9093/api/v2/alerts", 10.0).post([ALERT])
 
@@ -33,7 +33,7 @@ def test_the_body_is_what_the_v2_api_takes() -> None:
         seen.append(request)
         return httpx.Response(200)
 
-    assert post(handler).outcome is Outcome.ACCEPTED
+    assert post(handler).outcome is PostOutcome.ACCEPTED
     assert seen[0].headers["content-type"] == "application/json"
     assert json.loads(seen[0].content) == [
         {
@@ -47,17 +47,17 @@ def test_the_body_is_what_the_v2_api_takes() -> None:
 
 
 def test_what_an_answer_means() -> None:
-    def outcome(status: int) -> Outcome:
+    def outcome(status: int) -> PostOutcome:
         return post(lambda _: httpx.Response(status)).outcome
 
     outcomes = {status: outcome(status) for status in (200, 400, 401, 404, 429, 500)}
     assert outcomes == {
-        200: Outcome.ACCEPTED,
-        400: Outcome.REFUSED,
-        401: Outcome.RETRY,
-        404: Outcome.RETRY,
-        429: Outcome.RETRY,
-        500: Outcome.RETRY,
+        200: PostOutcome.ACCEPTED,
+        400: PostOutcome.REFUSED,
+        401: PostOutcome.RETRY,
+        404: PostOutcome.RETRY,
+        429: PostOutcome.RETRY,
+        500: PostOutcome.RETRY,
     }
 
 
@@ -68,8 +68,8 @@ def test_network_trouble_is_an_answer_not_an_exception() -> None:
     def hang(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("", request=request)
 
-    assert post(refuse) == Answer(Outcome.RETRY, "connection refused")
-    assert post(hang) == Answer(Outcome.RETRY, "no answer within 10s")
+    assert post(refuse) == PostResponse(PostOutcome.RETRY, "connection refused")
+    assert post(hang) == PostResponse(PostOutcome.RETRY, "no answer within 10s")
 
 
 def test_retry_after_is_read_and_bounded() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from rulepush.config.sections import AlertmanagerConfig
 from rulepush.discovery.groups import ADDRESS, TargetGroup
-from rulepush.discovery.relabel import Action, RelabelConfig
 from rulepush.model.labels import Labels
 from rulepush.notifier.endpoints import Endpoints, endpoints
+from rulepush.relabel.relabel import Action, RelabelConfig
 
 AM = "am:9093"
 

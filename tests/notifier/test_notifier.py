@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from rulepush.model.labels import Labels
-from rulepush.notifier.alertmanager import Answer, Outcome
-from rulepush.notifier.notifier import Destination, Notifier, Sending
+from rulepush.notifier.alertmanager import PostOutcome, PostResponse
+from rulepush.notifier.notifier import Destination, Notifier, SendSettings
 from rulepush.notifier.wire import WireAlert
 from rulepush.rules.alert import Alert, AlertState
 from tests.fakes import FakeClock
@@ -27,12 +27,12 @@ class Receiver:
         self.asked = 0
         self.got: list[WireAlert] = []
 
-    async def post(self, alerts: Sequence[WireAlert]) -> Answer:
+    async def post(self, alerts: Sequence[WireAlert]) -> PostResponse:
         self.asked += 1
         if not self.up:
-            return Answer(Outcome.RETRY, "connection refused")
+            return PostResponse(PostOutcome.RETRY, "connection refused")
         self.got += alerts
-        return Answer(Outcome.ACCEPTED)
+        return PostResponse(PostOutcome.ACCEPTED)
 
     @property
     def names(self) -> list[str]:
@@ -50,7 +50,7 @@ class World:
         self.clock = FakeClock()
         self.store = FakeStore()
         self.active: list[Alert] = []
-        sending = Sending("http://rulepush", Labels.of(site="hz1"))
+        sending = SendSettings("http://rulepush", Labels.of(site="hz1"))
         self.notifier = Notifier(self.clock, self.store, sending, lambda: self.active)
         self.a, self.b = Receiver("http://a"), Receiver("http://b")
 
@@ -168,7 +168,7 @@ def test_alerts_are_relabelled_for_all_and_for_each() -> None:
         return labels.with_({"here": "1"}) if labels.get("alertname") == "A" else None
 
     async def act(world: World) -> None:
-        world.notifier.sending = Sending("", Labels(), drop_b)
+        world.notifier.sending = SendSettings("", Labels(), drop_b)
         world.notifier.sync([Destination(world.a, only_here), Destination(world.b)])
         world.send(alert("A"), alert("B"), alert("C"))
 

@@ -2,14 +2,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from rulepush.model.labels import Labels
-from rulepush.notifier.alertmanager import Answer, Outcome
+from rulepush.notifier.alertmanager import PostOutcome, PostResponse
 from rulepush.notifier.sendloop import BACKOFF_MAX, SendLoop, backoff
 from rulepush.notifier.wire import WireAlert
 from tests.fakes import FakeClock
 
-ACCEPTED = Answer(Outcome.ACCEPTED)
-RETRY = Answer(Outcome.RETRY, "connection refused")
-REFUSED = Answer(Outcome.REFUSED, "HTTP status 400")
+ACCEPTED = PostResponse(PostOutcome.ACCEPTED)
+RETRY = PostResponse(PostOutcome.RETRY, "connection refused")
+REFUSED = PostResponse(PostOutcome.REFUSED, "HTTP status 400")
 
 
 def alert(name: str, *, resolved: bool = False) -> WireAlert:
@@ -21,11 +21,11 @@ class FakePoster:
 
     url = "http://am/api/v2/alerts"
 
-    def __init__(self, decide: Callable[[Sequence[WireAlert]], Answer]):
+    def __init__(self, decide: Callable[[Sequence[WireAlert]], PostResponse]):
         self.decide = decide
         self.batches: list[list[str]] = []
 
-    async def post(self, alerts: Sequence[WireAlert]) -> Answer:
+    async def post(self, alerts: Sequence[WireAlert]) -> PostResponse:
         self.batches.append([a.labels.get("alertname") for a in alerts])
         return self.decide(alerts)
 
@@ -94,7 +94,7 @@ def test_an_outage_keeps_the_newest_state_and_retries_with_growing_pauses() -> N
 def test_a_mistake_of_ours_loses_no_alert() -> None:
     failures = [ZeroDivisionError("a mistake")]
 
-    def decide(_: Sequence[WireAlert]) -> Answer:
+    def decide(_: Sequence[WireAlert]) -> PostResponse:
         if failures:
             raise failures.pop()
         return ACCEPTED
@@ -117,7 +117,7 @@ def test_the_pause_is_capped_and_never_zero() -> None:
 
 
 def test_retry_after_of_the_server_is_kept() -> None:
-    answers = [Answer(Outcome.RETRY, "HTTP status 429", retry_after=7.0)]
+    answers = [PostResponse(PostOutcome.RETRY, "HTTP status 429", retry_after=7.0)]
     poster = FakePoster(lambda _: answers.pop() if answers else ACCEPTED)
 
     async def script(loop: SendLoop, clock: FakeClock) -> None:
@@ -131,7 +131,7 @@ def test_retry_after_of_the_server_is_kept() -> None:
 
 
 def test_the_refused_alert_is_found_and_the_rest_goes_through() -> None:
-    def decide(alerts: Sequence[WireAlert]) -> Answer:
+    def decide(alerts: Sequence[WireAlert]) -> PostResponse:
         return REFUSED if any(a.labels.get("alertname") == "BAD" for a in alerts) else ACCEPTED
 
     poster = FakePoster(decide)

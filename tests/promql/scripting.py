@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rulepush.promql.testscript import CaseResult, Outcome, run_script
+from rulepush.promql.testscript import CaseOutcome, CaseResult, run_script
 
 
 def results(text: str) -> list[CaseResult]:
@@ -14,4 +14,4 @@ def failures(text: str) -> list[CaseResult]:
     """The cases that did not pass; a skipped one counts."""
     found = results(text)
     assert found, "no case"
-    return [result for result in found if result.outcome is not Outcome.PASSED]
+    return [result for result in found if result.outcome is not CaseOutcome.PASSED]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rulepush.errors import EvaluationError, ParseError
-from rulepush.promql import Engine, ast, parse_expr
+from rulepush.promql import Engine, parse_expr
+from rulepush.promql.syntax import ast
 from tests.promql.fake_querier import instant, labels, load, steps, values
 from tests.promql.scripting import failures
 

@@ -7,9 +7,9 @@ import pytest
 from rulepush.errors import EvaluationError
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.promql import Engine, EngineOptions, Shared, parse_expr
-from rulepush.promql.matching import Recent
-from rulepush.promql.values import Vector
+from rulepush.promql import Engine, EngineOptions, SharedResults, parse_expr
+from rulepush.promql.eval.matching import RecentMemo
+from rulepush.promql.eval.values import Vector
 from tests.promql.fake_querier import FakeQuerier, instant, labels, load, steps, values
 
 MINUTE = 60_000
@@ -46,7 +46,7 @@ def test_info_reads_info_metrics_too() -> None:
 
 
 def test_rules_share_what_they_have_in_common() -> None:
-    querier, shared, engine = load((labels("x", i="a"), "1 2 3")), Shared(), Engine()
+    querier, shared, engine = load((labels("x", i="a"), "1 2 3")), SharedResults(), Engine()
     first = engine.instant(parse_expr("sum(rate(x[5m])) > 0"), 2 * MINUTE, querier, shared)
     asked = querier.selects
     second = engine.instant(parse_expr("1 + sum(rate(x[5m]))"), 2 * MINUTE, querier, shared)
@@ -60,7 +60,7 @@ def test_rules_share_what_they_have_in_common() -> None:
 
 
 def test_what_was_written_meanwhile_is_read_again() -> None:
-    querier, shared, engine = load((labels("x"), "1"), (labels("y"), "1")), Shared(), Engine()
+    querier, shared, engine = load((labels("x"), "1"), (labels("y"), "1")), SharedResults(), Engine()
     for text in ("x + 1", "y + 1"):
         engine.instant(parse_expr(text), 0, querier, shared)
     shared.forget(["x"])
@@ -72,7 +72,7 @@ def test_what_was_written_meanwhile_is_read_again() -> None:
 
 
 def test_subqueries_are_not_confused_with_the_same_text_outside() -> None:
-    querier, shared, engine = load((labels("x"), "1 2 3")), Shared(), Engine()
+    querier, shared, engine = load((labels("x"), "1 2 3")), SharedResults(), Engine()
     query = parse_expr("sum_over_time((x + 0)[3m:1m]) + (x + 0)")
     assert engine.instant(query, 2 * MINUTE, querier, shared).samples()[0].value == 9.0
 
@@ -137,4 +137,4 @@ def test_queries_that_differ_do_not_pile_up_on_an_index_that_stays() -> None:
         values(f"sum by (l{i}) (x)", 0, querier)
         values(f"x + on (l{i}) label_replace(y, 'l', 'v{i}', '', '')", 0, querier)
     for name in ("group", "groups", "pairs", "signatures"):
-        assert 0 < len(vector.index.memo(name, Recent).entries) <= 32, name
+        assert 0 < len(vector.index.memo(name, RecentMemo).entries) <= 32, name

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rulepush.promql.functions.buckets import Forced, bucket_fraction, bucket_quantile, fractions, quantiles
+from rulepush.promql.functions.buckets import ForcedBuckets, bucket_fraction, bucket_quantile, fractions, quantiles
 from tests.promql.scripting import failures
 
 counts = st.one_of(
@@ -71,7 +71,7 @@ def test_fractions_of_many_agree_with_one_at_a_time(
 
 def test_forced_monotonicity_tells_where_and_how_much() -> None:
     value, forced = bucket_quantile(0.5, [0.1, 1, 10, 100, 1000, math.inf], [2, 1, 5, 4, 9, 8])
-    assert forced == Forced(1, math.inf, 1)
+    assert forced == ForcedBuckets(1, math.inf, 1)
     assert same(value, 8.5)  # counts 2 2 5 5 9 9: rank 4.5 in the bucket from 1 to 10
 
 

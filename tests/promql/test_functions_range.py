@@ -15,9 +15,9 @@ from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.stale import STALE, is_stale
+from rulepush.promql.eval.windows import RangeWindow, WindowColumns
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.registry import RangeFunction
-from rulepush.promql.windows import Columns, Window
 from rulepush.storage.selection import Selection
 from tests.promql import reference
 from tests.promql.reference import Point, Range
@@ -72,7 +72,7 @@ def series(draw: st.DrawFn) -> list[Point]:
     return [(t, draw(values)) for t in times]
 
 
-def window_of(rows: list[list[Point]]) -> Window:
+def window_of(rows: list[list[Point]]) -> RangeWindow:
     """As the engine cuts it out of what the storage selects; beyond the counts there is rubbish."""
     width = max((len(row) for row in rows), default=0)
     times = np.full((len(rows), width), -1, np.int64)
@@ -82,7 +82,7 @@ def window_of(rows: list[list[Point]]) -> Window:
         values[i, : len(row)] = [v for _, v in row]
     index = LabelIndex([Labels.of(row=str(i)) for i in range(len(rows))])
     counts = np.array([len(row) for row in rows], np.int64)
-    return Columns.of_selection(Selection(index, times, values, counts), START, END).window(START, END, TS)
+    return WindowColumns.of_selection(Selection(index, times, values, counts), START, END).window(START, END, TS)
 
 
 def range_of(row: list[Point]) -> Range:

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from rulepush.errors import ParseError
-from rulepush.promql import ast, parse_expr
-from rulepush.promql.values import ValueType
+from rulepush.promql import parse_expr
+from rulepush.promql.eval.values import ValueType
+from rulepush.promql.syntax import ast
 from tests.needs import shared
 from tests.promql.fake_querier import labels, load, values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rulepush.promql import parse_expr
-from rulepush.promql.pretty import pretty
+from rulepush.promql.syntax.pretty import pretty
 
 A, B = "a" * 60, "b" * 60
 

@@ -10,7 +10,7 @@ import pytest
 
 from rulepush.cli import test_promql as command
 from rulepush.model.stale import is_stale
-from rulepush.promql.testscript import Outcome
+from rulepush.promql.testscript import CaseOutcome
 from rulepush.promql.testscript.compare import almost_equal
 from rulepush.promql.testscript.series import Gap, parse_series
 from tests.needs import SHARED, needs_shared
@@ -188,7 +188,7 @@ def test_what_is_wrong_fails(right: str, wrong: str) -> None:
     assert right in PASSING
     found = failures(DATA + PASSING.replace(right, wrong, 1))
     assert len(found) == 1
-    assert found[0].outcome is Outcome.FAILED
+    assert found[0].outcome is CaseOutcome.FAILED
     assert found[0].expected
 
 
@@ -247,7 +247,7 @@ load_with_nhcb 1m
     )
     text += "\n  {} -1\n" if case.endswith("-t") else "\n"
     (found,) = results(text)
-    assert (found.outcome, found.reason) == (Outcome.SKIPPED, reason)
+    assert (found.outcome, found.reason) == (CaseOutcome.SKIPPED, reason)
 
 
 def test_only_what_needs_it_is_skipped() -> None:
@@ -290,7 +290,7 @@ eval instant at 1m sum(increase(s[2m:1m]))
 @pytest.mark.parametrize("line", ["evil instant at 0 m", "load", "load x\n  m 1", "load 1m\n  m{ 1", "eval instantly"])
 def test_a_line_that_is_no_command_fails(line: str) -> None:
     (found,) = results(line)
-    assert found.outcome is Outcome.FAILED
+    assert found.outcome is CaseOutcome.FAILED
 
 
 def test_the_command_says_where_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -317,6 +317,6 @@ def run_command(*files: str) -> int:
 @pytest.mark.parametrize("file", sorted((SHARED / "conformance/promql").glob("*.test")), ids=lambda f: f.stem)
 def test_prometheus_own_scripts(file: Path) -> None:
     found = results(file.read_text())
-    assert not [r for r in found if r.outcome is Outcome.FAILED]
+    assert not [r for r in found if r.outcome is CaseOutcome.FAILED]
     if file.stem not in ("native_histograms", "extended_vectors", "duration_expression"):
-        assert any(r.outcome is Outcome.PASSED for r in found)
+        assert any(r.outcome is CaseOutcome.PASSED for r in found)

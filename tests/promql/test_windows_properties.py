@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.stale import STALE, STALE_BITS
-from rulepush.promql.selectors import newest
-from rulepush.promql.values import Vector
-from rulepush.promql.windows import Columns, row_bounds, search_bounds
+from rulepush.promql.eval.selectors import newest
+from rulepush.promql.eval.values import Vector
+from rulepush.promql.eval.windows import WindowColumns, row_bounds, search_bounds
 from rulepush.storage.selection import Selection
 
 Rows = list[list[tuple[int, float]]]
@@ -68,10 +68,10 @@ def read(times: np.ndarray, values: np.ndarray, counts: np.ndarray, row: int) ->
 @given(cases())
 def test_a_window_is_left_open_and_free_of_stale_markers(case: Case) -> None:
     wanted = [[(t, v) for t, v in row if case.start < t <= case.end and v is not STALE] for row in case.rows]
-    columns = Columns.of_selection(selection(case.rows), case.start, case.end)
+    columns = WindowColumns.of_selection(selection(case.rows), case.start, case.end)
     for i, row in enumerate(wanted):
         assert equal(read(columns.times, columns.values, columns.counts, i), row)
-    everything = Columns.of_selection(selection(case.rows), -100, 1000)
+    everything = WindowColumns.of_selection(selection(case.rows), -100, 1000)
     window = everything.window(case.start, case.end, case.end)
     for i, row in enumerate(wanted):
         assert equal(read(window.times, window.values, window.counts, i), row)
@@ -107,7 +107,7 @@ def test_the_steps_of_a_subquery_become_samples(present: list[list[bool]]) -> No
     n, grid = len(present), np.array([10, 20, 30, 40], np.int64)
     here = np.array(present, np.bool_).reshape(n, 4)
     vector = Vector(LabelIndex([Labels.of(i=str(i)) for i in range(n)]), np.arange(n * 4.0).reshape(n, 4), here)
-    columns = Columns.of_steps(vector, grid)
+    columns = WindowColumns.of_steps(vector, grid)
     for i in range(n):
         wanted = [(int(grid[j]), float(i * 4 + j)) for j in range(4) if present[i][j]]
         assert equal(read(columns.times, columns.values, columns.counts, i), wanted)

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rulepush.errors import PushError
-from rulepush.push.families import Family, FamilyType
+from rulepush.push.families import FamilyType, MetricFamily
 from rulepush.push.om_families import parse_openmetrics_families
 from rulepush.push.text_families import parse_families
 
 
-def shown(families: dict[str, Family]) -> list[str]:
+def shown(families: dict[str, MetricFamily]) -> list[str]:
     return [f"{labels} {value:g}" for f in families.values() for labels, value in f.series()]
 
 

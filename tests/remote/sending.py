@@ -13,7 +13,7 @@ from rulepush.config.sections import QueueConfig, RemoteWriteConfig
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.secret import Secret
-from rulepush.remote.encode import Metadata
+from rulepush.remote.encode import SentMetadata
 from rulepush.remote.receiver import WriteBatch, WriteLimits, decode
 from rulepush.remote.sender import RemoteWriteSender
 from tests.fakes import FakeClock
@@ -66,7 +66,7 @@ def run(
     config: RemoteWriteConfig = CONFIG,
     directory: Path | None = None,
     external: Labels = Labels(),  # noqa: B008 - immutable
-    metadata: Callable[[], list[Metadata]] | None = None,
+    metadata: Callable[[], list[SentMetadata]] | None = None,
     clock: FakeClock | None = None,
 ) -> RemoteWriteSender:
     clock = clock or FakeClock(T)

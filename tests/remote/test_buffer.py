@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from rulepush.config.sections import RemoteWriteMessage
 from rulepush.remote.backlog import Backlog
-from rulepush.remote.block import Block, Request, TornRecordError, decode_record, encode_record
+from rulepush.remote.block import QueueBlock, TornRecordError, WriteRequest, decode_record, encode_record
 from rulepush.remote.disk_queue import DiskQueue
 
 
-def block(n: int, size: int = 10) -> Block:
+def block(n: int, size: int = 10) -> QueueBlock:
     body = bytes([n % 256]) * size
-    return Block(RemoteWriteMessage.V1, n, ((Request(1, n, body),),))
+    return QueueBlock(RemoteWriteMessage.V1, n, ((WriteRequest(1, n, body),),))
 
 
 def drain(queue: DiskQueue | Backlog) -> list[int]:
@@ -29,9 +29,9 @@ def drain(queue: DiskQueue | Backlog) -> list[int]:
     return out
 
 
-REQUESTS = st.builds(Request, st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=50))
+REQUESTS = st.builds(WriteRequest, st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=50))
 BLOCKS = st.builds(
-    Block,
+    QueueBlock,
     st.sampled_from(RemoteWriteMessage),
     st.integers(-(2**63), 2**63 - 1),
     st.lists(st.lists(REQUESTS, max_size=3).map(tuple), max_size=3).map(tuple),
@@ -39,12 +39,12 @@ BLOCKS = st.builds(
 
 
 @given(BLOCKS)
-def test_records_read_back(b: Block) -> None:
+def test_records_read_back(b: QueueBlock) -> None:
     assert decode_record(encode_record(b)) == b
 
 
 @given(BLOCKS, st.data())
-def test_damaged_records_are_noticed(b: Block, data: st.DataObject) -> None:
+def test_damaged_records_are_noticed(b: QueueBlock, data: st.DataObject) -> None:
     record = bytearray(encode_record(b))
     at = data.draw(st.integers(0, len(record) - 1))
     record[at] ^= data.draw(st.integers(1, 255))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
-from rulepush.remote.encode import Metadata, SentSample, SentSeries, metadata_request, request_v2, write_request
+from rulepush.remote.encode import SentMetadata, SentSample, SentSeries, metadata_request, request_v2, write_request
 from rulepush.remote.receiver import MetricMetadata, Protocol, WriteLimits, decode
 
 V2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
@@ -40,7 +40,7 @@ def test_stale_markers_keep_every_bit() -> None:
 
 
 def test_metadata_goes_alone_in_v1_and_with_the_series_in_v2() -> None:
-    known = Metadata("m", "histogram", "text", "seconds")
+    known = SentMetadata("m", "histogram", "text", "seconds")
     assert decode(metadata_request([known]), "", "", LIMITS).metadata == (
         MetricMetadata("m", "histogram", "text", "seconds"),
     )

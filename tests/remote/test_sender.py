@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from rulepush.config.sections import QueueConfig, RemoteWriteMessage
-from rulepush.discovery.relabel import Action, RelabelConfig
 from rulepush.model.labels import Labels
-from rulepush.remote.encode import Metadata
+from rulepush.relabel.relabel import Action, RelabelConfig
+from rulepush.remote.encode import SentMetadata
 from rulepush.remote.endpoint import retry_after
 from rulepush.remote.sender import RemoteWriteSender
 from tests.fakes import FakeClock
@@ -73,7 +73,7 @@ def test_version_2() -> None:
         assert receiver.batches[0].metadata[0].help == "of a"
 
     config = replace(CONFIG, protobuf_message=RemoteWriteMessage.V2)
-    run(test, receiver, config, metadata=lambda: [Metadata("a", "counter", "of a", "")])
+    run(test, receiver, config, metadata=lambda: [SentMetadata("a", "counter", "of a", "")])
 
 
 def test_version_1_sends_metadata_at_an_interval() -> None:
@@ -83,7 +83,7 @@ def test_version_1_sends_metadata_at_an_interval() -> None:
         await clock.advance(121)
         assert [len(b.metadata) for b in receiver.batches] == [1, 1, 1]
 
-    run(test, receiver, metadata=lambda: [Metadata("a", "counter", "of a", "")])
+    run(test, receiver, metadata=lambda: [SentMetadata("a", "counter", "of a", "")])
 
 
 def test_retries_with_growing_pauses_and_the_very_same_body() -> None:

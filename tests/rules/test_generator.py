@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from rulepush.rules.alert import AlertState
-from rulepush.rules.health import Health
+from rulepush.rules.health import RuleHealthState
 from tests.rules.world import T0, M, S, World, one_rule
 
 PENDING, FIRING, INACTIVE = AlertState.PENDING, AlertState.FIRING, AlertState.INACTIVE
@@ -33,7 +33,7 @@ def test_two_alerts_with_the_same_final_labels_make_the_rule_fail() -> None:
     assert world.states() == []
     assert world.query("ALERTS", 0) == {}
     status = world.rule.status
-    assert status.health is Health.ERR
+    assert status.health is RuleHealthState.ERR
     assert status.last_error == "vector contains metrics with the same labelset after applying alert labels"
 
 
@@ -219,12 +219,12 @@ def test_a_failed_evaluation_neither_resolves_nor_clears() -> None:
     world.put(30 * S, 1.0, name="n", other="x")
     assert world.step(30 * S, 5.0) == []
     assert world.states() == [FIRING]
-    assert world.rule.status.health is Health.ERR
+    assert world.rule.status.health is RuleHealthState.ERR
     assert "many-to-many" in world.rule.status.last_error
     assert world.query('ALERTS{alertstate="firing"}', 30 * S) != {}  # not marked stale
     world.put(60 * S, None, name="n", other="x")
     world.step(60 * S, 5.0)
-    assert (world.rule.status.health, world.rule.status.last_error) == (Health.OK, "")
+    assert (world.rule.status.health, world.rule.status.last_error) == (RuleHealthState.OK, "")
     assert world.alert.fired_at == T0
 
 

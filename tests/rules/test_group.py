@@ -10,7 +10,7 @@ from rulepush.model.labels import Labels
 from rulepush.rules.alert import AlertState
 from rulepush.rules.context import HoldPolicy
 from rulepush.rules.groups import GroupDefaults
-from rulepush.rules.health import Health
+from rulepush.rules.health import RuleHealthState
 from rulepush.rules.specs import demanded
 from tests.rules.world import T0, M, S, World, one_rule, specs
 
@@ -82,7 +82,7 @@ def test_a_recording_rule_that_fails_writes_nothing_and_ends_nothing(rule: str, 
     world.step(30 * S, 2.0, 3.0)
     assert len(world.query("r", 30 * S)) == 1
     (only,) = world.group.rules
-    assert (only.status.health, only.status.last_error) == (Health.ERR, error)
+    assert (only.status.health, only.status.last_error) == (RuleHealthState.ERR, error)
     assert world.group.counters.failures == 1
     assert world.group.counters.evaluations == 2
 
@@ -102,7 +102,7 @@ def test_one_failing_rule_does_not_stop_the_others() -> None:
     world.put(0, 1.0, name="m1", i="0", k="1")
     world.put(0, 1.0, name="m1", i="0", k="2")
     world.tick(0)
-    assert [rule.status.health for rule in world.group.rules] == [Health.ERR, Health.OK]
+    assert [rule.status.health for rule in world.group.rules] == [RuleHealthState.ERR, RuleHealthState.OK]
 
 
 def test_the_query_offset_moves_what_is_read_and_what_is_written_but_not_the_alerts_times() -> None:
@@ -243,7 +243,7 @@ class TestReload:
         world.step(0, 5.0)
         world.reload(one_rule("{record: r, expr: m}"), 10 * S)
         assert world.group.counters.evaluations == 1
-        assert world.group.rules[0].status.health is Health.OK
+        assert world.group.rules[0].status.health is RuleHealthState.OK
 
 
 class TestHoldOnScrapeFailure:

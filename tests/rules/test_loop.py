@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import pairwise
 
-from rulepush.rules.groups import GroupDefaults, Groups
+from rulepush.rules.groups import GroupDefaults, RuleGroups
 from rulepush.rules.loop import RuleLoops
 from tests.fakes import FakeClock
 from tests.rules.world import World, specs
@@ -19,7 +19,7 @@ def next_tick(now: int, interval: int) -> int:
     return now + (PHASE - now) % interval
 
 
-class Recorded(Groups):
+class Recorded(RuleGroups):
     """Notes every evaluation; takes as long as it is told."""
 
     def __init__(self, clock: FakeClock):

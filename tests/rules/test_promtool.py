@@ -19,7 +19,7 @@ from rulepush.promql import Engine, parse_expr
 from rulepush.promql.testscript.series import parse_series
 from rulepush.rules.alert import AlertState
 from rulepush.rules.context import RuleContext
-from rulepush.rules.group import Group
+from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.rulefmt import load_rule_files
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
@@ -87,7 +87,7 @@ def play(rules: Path, series: dict[str, str]) -> tuple[dict[str, Any], str]:
     head = Head(Demand.keep_all(1 << 50))
     engine = Engine()
     (spec,) = load_rule_files([str(rules)])
-    group = Group(spec, RuleContext(engine, head), MINUTE, 0)
+    group = EvaluationGroup(spec, RuleContext(engine, head), MINUTE, 0)
     feeds = [parse_series(f"{name} {text}") for name, text in series.items()]
     exprs: list[dict[str, Any]] = []
     alerts: list[dict[str, Any]] = []
@@ -119,7 +119,7 @@ def play(rules: Path, series: dict[str, str]) -> tuple[dict[str, Any], str]:
     }, error
 
 
-def firing(group: Group, name: str) -> list[dict[str, Any]]:
+def firing(group: EvaluationGroup, name: str) -> list[dict[str, Any]]:
     return [
         {"exp_labels": alert.labels.without(("alertname",)).as_dict(), "exp_annotations": dict(alert.annotations)}
         for one in group.alerting_rules

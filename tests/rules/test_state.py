@@ -18,7 +18,7 @@ from rulepush.notifier.store import SqliteUndelivered
 from rulepush.notifier.wire import wire_alert
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.context import HoldPolicy
-from rulepush.rules.state import SCHEMA, Change, SavedAlert, SqliteAlertStates
+from rulepush.rules.state import SCHEMA, SavedAlert, SqliteAlertStates, StateChange
 from rulepush.storage.database import Database
 from tests.rules.world import T0, M, S, World, one_rule
 
@@ -166,7 +166,7 @@ def test_nothing_is_written_while_nothing_changes(tmp_path: Path) -> None:
     class Counting(SqliteAlertStates):
         saves = 0
 
-        def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
+        def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
             self.saves += 1
             super().save(changes, file, group, ts)
 
@@ -222,7 +222,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("before", ["save", "commit"])
 def test_a_kill_never_comes_between_what_is_kept_to_be_sent_and_what_is_remembered(tmp_path: Path, before: str) -> None:
     class Dying(SqliteAlertStates):
-        def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
+        def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
             if before == "commit":
                 super().save(changes, file, group, ts)
             raise Killed
@@ -265,7 +265,7 @@ class FailingStore:
     def transaction(self) -> AbstractContextManager[None]:
         return self.inner.transaction()
 
-    def save(self, changes: Sequence[Change], file: str, group: str, ts: int) -> None:
+    def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
         self._check()
         self.inner.save(changes, file, group, ts)
 

@@ -13,8 +13,8 @@ from rulepush.promql import Engine, parse_expr
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import HoldPolicy, RuleContext
-from rulepush.rules.group import Group
-from rulepush.rules.groups import GroupDefaults, Groups
+from rulepush.rules.group import EvaluationGroup
+from rulepush.rules.groups import GroupDefaults, RuleGroups
 from rulepush.rules.rulefmt import parse_rule_file
 from rulepush.rules.specs import RuleGroup
 from rulepush.rules.state import AlertStateStore
@@ -65,7 +65,7 @@ class World:
         self.sent: list[Sent] = []
         base = RuleContext(self.engine, self.head, self._notify, external_url="http://x", hold=hold)
         self.context = replace(base, **dict(context or {}))  # type: ignore[arg-type]
-        self.groups = Groups(store)
+        self.groups = RuleGroups(store)
         self.groups.update(specs(text), self.context, GroupDefaults(30 * S), T0 + start)
 
     def _notify(self, alerts: Sequence[Alert], expr: str, ts: int) -> None:
@@ -76,7 +76,7 @@ class World:
         self.groups.update(specs(text), self.context, GroupDefaults(30 * S), T0 + at)
 
     @property
-    def group(self) -> Group:
+    def group(self) -> EvaluationGroup:
         return self.groups.all()[0]
 
     @property

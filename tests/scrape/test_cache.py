@@ -10,10 +10,10 @@ from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
 from rulepush.model.stale import is_stale
-from rulepush.scrape.cache import Ingested, SeriesCache
-from rulepush.scrape.plan import Counts
+from rulepush.scrape.cache import Ingested, ScrapeCache
+from rulepush.scrape.layout import ScrapeBodyStats
 from rulepush.scrape.sample_labels import SampleRules
-from rulepush.storage.demand import Demand, Want
+from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from tests.needs import SHARED, needs_shared
 
@@ -30,12 +30,12 @@ class Scraped:
         self.head = Head(demand or Demand.keep_all(300_000))
         self.sunk: list[Sample] = []
         self.rules = rules or SampleRules()
-        self.cache = SeriesCache(self.head, TARGET, self.rules)
+        self.cache = ScrapeCache(self.head, TARGET, self.rules)
         self.fmt = Format.TEXT
         self.ts = T0
 
     def with_sink(self) -> Scraped:
-        self.cache = SeriesCache(self.head, TARGET, self.rules, sink=self.sunk.extend)
+        self.cache = ScrapeCache(self.head, TARGET, self.rules, sink=self.sunk.extend)
         return self
 
     def take(self, body: bytes) -> Ingested:
@@ -62,13 +62,15 @@ def test_a_timestamp_of_any_size_fails_its_own_scrape_at_most() -> None:
     for _ in range(2):  # learned, then known
         for text in (b"1e308", b"-1e308", b"1e30", b"-1e30"):
             assert s.take(b"a 1 %s\n# EOF\n" % text).error == ""
-    assert s.take(b"a 1\n# EOF\n") == Ingested(Counts(1, 1, 1), added=0)
+    assert s.take(b"a 1\n# EOF\n") == Ingested(ScrapeBodyStats(1, 1, 1), added=0)
 
 
 def test_a_body_far_beyond_the_sample_limit_is_not_parsed() -> None:
     s = Scraped(SampleRules(sample_limit=3))
     many = b"".join(b"a%d 1\n" % i for i in range(2000))
-    assert s.take(many + b"this does not parse{\n") == Ingested(Counts(2001, 2001), error="sample limit exceeded")
+    assert s.take(many + b"this does not parse{\n") == Ingested(
+        ScrapeBodyStats(2001, 2001), error="sample limit exceeded"
+    )
     assert s.take(b"a 1\n" * 2000).error == ""  # one sample, and its repetitions, which do not count
     assert s.take(b"# c\n" * 2000 + b"a 1\nb 1\nc 1\n").error == ""
     dropping = SampleRules(sample_limit=3, metric_relabel=lambda labels: None if "a" in labels.name else labels)
@@ -77,15 +79,15 @@ def test_a_body_far_beyond_the_sample_limit_is_not_parsed() -> None:
 
 def test_the_same_body_again_adds_a_sample_to_each_series() -> None:
     s = Scraped()
-    assert s.take(b'a{x="1"} 1\nb 2\n') == Ingested(Counts(2, 2, 2, 0), added=2)
-    assert s.take(b'a{x="1"} 3\nb 4\n') == Ingested(Counts(2, 2, 2, 0), added=0)
+    assert s.take(b'a{x="1"} 1\nb 2\n') == Ingested(ScrapeBodyStats(2, 2, 2, 0), added=2)
+    assert s.take(b'a{x="1"} 3\nb 4\n') == Ingested(ScrapeBodyStats(2, 2, 2, 0), added=0)
     assert s.rows() == {'a{x="1"}': [1.0, 3.0], "b": [2.0, 4.0]}
 
 
 def test_only_what_a_rule_needs_is_kept_but_all_is_counted() -> None:
-    s = Scraped(demand=Demand.of([Want((Matcher("__name__", MatchOp.EQUAL, "a"),), 1000)]))
+    s = Scraped(demand=Demand.of([ManualDemand((Matcher("__name__", MatchOp.EQUAL, "a"),), 1000)]))
     for _ in range(2):
-        assert s.take(b"a 1\nb 2\nc 3\n").counts == Counts(3, 3, 1, 0)
+        assert s.take(b"a 1\nb 2\nc 3\n").counts == ScrapeBodyStats(3, 3, 1, 0)
     assert s.rows() == {"a": [1.0, 1.0]}
 
 
@@ -111,7 +113,7 @@ def test_a_failed_scrape_ends_all_series_and_the_next_good_one_goes_on() -> None
 def test_an_empty_body_is_a_good_scrape_without_series() -> None:
     s = Scraped()
     s.take(b"a 1\n")
-    assert s.take(b"") == Ingested(Counts())
+    assert s.take(b"") == Ingested(ScrapeBodyStats())
     assert s.rows() == {"a": [1.0, "stale"]}
 
 
@@ -122,7 +124,7 @@ def test_nothing_of_a_body_that_does_not_parse_is_kept(first: bytes) -> None:
     before = s.rows()
     done = s.take(b"good 1\nb x\n")
     assert done.error.startswith("line 2: strconv.ParseFloat")
-    assert done.counts == Counts(scraped=1, post_relabel=1)
+    assert done.counts == ScrapeBodyStats(scraped=1, post_relabel=1)
     assert s.rows() == before
 
 
@@ -162,7 +164,7 @@ def test_explicit_timestamps_can_be_tracked_or_ignored() -> None:
 def test_the_first_of_two_equal_series_counts() -> None:
     s = Scraped()
     assert s.take(b'a{x="1"} 1\na{x="1"} 2\n').duplicates == 1
-    assert s.take(b'a{x="1"} 3\na{x="1"} 4\n') == Ingested(Counts(2, 2, 1, 1), 0, 0, 1)
+    assert s.take(b'a{x="1"} 3\na{x="1"} 4\n') == Ingested(ScrapeBodyStats(2, 2, 1, 1), 0, 0, 1)
     assert s.take(b'a{x="1",} 5\na{x="1"} 6\n').duplicates == 1
     assert s.rows() == {'a{x="1"}': [1.0, 3.0, 5.0]}
 
@@ -189,7 +191,7 @@ def test_metric_relabelling_is_asked_once_a_series() -> None:
 
     s = Scraped(SampleRules(metric_relabel=relabel))
     for _ in range(3):
-        assert s.take(b"a 1\nb 2\n").counts == Counts(2, 1, 1, 0)
+        assert s.take(b"a 1\nb 2\n").counts == ScrapeBodyStats(2, 1, 1, 0)
     assert len(asked) == 2
     assert s.rows() == {'a{x="y"}': [1.0, 1.0, 1.0]}
 
@@ -219,16 +221,16 @@ def test_a_limit_fails_the_whole_scrape(rules: SampleRules, error: str) -> None:
     for _ in range(2):
         done = s.take(b'b 1\na{long_name="1234"} 1\n')
         assert done.error == error
-        assert done.counts == Counts(2, 2 if rules.sample_limit else 1)
+        assert done.counts == ScrapeBodyStats(2, 2 if rules.sample_limit else 1)
     assert s.rows() == {}
 
 
 def test_a_reload_asks_the_new_demand() -> None:
-    a, b = (Want((Matcher("__name__", MatchOp.EQUAL, n),), 1000) for n in "ab")
+    a, b = (ManualDemand((Matcher("__name__", MatchOp.EQUAL, n),), 1000) for n in "ab")
     s = Scraped(demand=Demand.of([a]))
     s.take(b"a 1\nb 1\n")
     s.head.set_demand(Demand.of([b]))
-    assert s.take(b"a 2\nb 2\n") == Ingested(Counts(2, 2, 1, 0), added=0)
+    assert s.take(b"a 2\nb 2\n") == Ingested(ScrapeBodyStats(2, 2, 1, 0), added=0)
     assert s.rows() == {"b": [2.0]}
 
 
@@ -259,7 +261,7 @@ def test_openmetrics_with_exemplars_and_timestamps() -> None:
     assert s.rows() == {'a_total{x="1"}': [0.0, 1.0, 2.0], "b": [1.0], "c": [0.0, 1.0, 2.0]}
     assert s.take(b'a_total{x="1"} 1 # {t="x"} x 2.5\n# EOF\n').error
     broken = s.take(b"b 1\nc x\n# EOF\n")
-    assert (broken.error[:7], broken.counts) == ("line 2:", Counts(1, 1))
+    assert (broken.error[:7], broken.counts) == ("line 2:", ScrapeBodyStats(1, 1))
     assert s.take(b'a_total{x="1"} 1\n').error == "line 2: data does not end with # EOF"
     assert s.take(b"c 1\n# EOF\nc 1\n# EOF\n").error == "line 2: unexpected data after # EOF"
     assert s.take(b"c 1\n\n# EOF\n").error

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rulepush.errors import ExpositionError
 from rulepush.exposition import Format, parse_body
 from rulepush.model.labels import Labels
-from rulepush.scrape.cache import SeriesCache
+from rulepush.scrape.cache import ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
@@ -65,7 +65,7 @@ def expected(body: bytes, fmt: Format) -> dict[Labels, float] | None:
 def agree(warm: bytes, body: bytes, fmt: Format) -> None:
     """A cache that knows `warm` takes `body` in, twice, as the exact parser reads it."""
     head = Head(Demand.keep_all(60_000))
-    cache = SeriesCache(head, Labels.of(job="j"), SampleRules())
+    cache = ScrapeCache(head, Labels.of(job="j"), SampleRules())
     cache.ingest(warm, fmt, T0)
     want = expected(body, fmt) if body else {}
     for ts in (T0 + 1000, T0 + 2000):

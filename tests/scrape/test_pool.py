@@ -6,23 +6,23 @@ from dataclasses import replace
 
 import httpx
 
-from rulepush.exposition import Metadata
-from rulepush.grid import Grid
+from rulepush.exposition import FamilyMetadata
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
+from rulepush.model.schedule import TickGrid
 from rulepush.model.stale import is_stale
 from rulepush.scrape.job import Job
 from rulepush.scrape.pool import ScrapePools
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.scrape.scraper import OnScrape, ScrapeContext
-from rulepush.scrape.tally import ScrapeTally
-from rulepush.scrape.target import Health, Target, TargetDefaults
+from rulepush.scrape.stats import ScrapeStats
+from rulepush.scrape.target import Target, TargetDefaults, TargetHealth
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
 
-GRID = Grid("test")
+GRID = TickGrid("test")
 INTERVAL = 10_000
 JOB = Job(TargetDefaults("j", INTERVAL, 5_000))
 START = GRID.next_tick(1_700_000_000_000, INTERVAL) - 4_000  # the first moment comes in 4 s
@@ -34,7 +34,7 @@ class World:
     def __init__(self, on_scrape: OnScrape | None = None, demand: Demand | None = None) -> None:
         self.clock = FakeClock(START)
         self.head = Head(demand or Demand.keep_all(3_600_000))
-        self.tally = ScrapeTally()
+        self.tally = ScrapeStats()
         self.bodies: dict[str, str | Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
@@ -116,7 +116,7 @@ def test_a_failed_scrape_sets_up_to_zero_and_ends_its_series() -> None:
         pool = w.pools.get("j")
         assert pool is not None
         ((_, status),) = pool.targets
-        assert status.health is Health.DOWN
+        assert status.health is TargetHealth.DOWN
         assert status.last_error.startswith("line 2: expected value after metric")
         assert status.failing_since == START + 14_000
         w.bodies["a"] = httpx.ConnectError("refused")
@@ -124,7 +124,7 @@ def test_a_failed_scrape_sets_up_to_zero_and_ends_its_series() -> None:
         assert status.failing_since == START + 14_000
         w.bodies["a"] = "x 2\n"
         await w.clock.advance(10)
-        assert (status.health, status.last_error, status.failing_since) == (Health.UP, "", 0)
+        assert (status.health, status.last_error, status.failing_since) == (TargetHealth.UP, "", 0)
         assert w.values("x") == [1.0, "stale", 2.0]
         assert w.values("up") == [1.0, 0.0, 0.0, 1.0]
         assert (w.tally.scrapes, w.tally.failed) == (4, 2)
@@ -291,7 +291,7 @@ def test_after_the_clock_is_set_back_scraping_goes_on_at_once() -> None:
         assert w.times("x") == [-3570, -3560]
         pool = w.pools.get("j")
         assert pool is not None
-        assert pool.targets[0][1].health is Health.UP
+        assert pool.targets[0][1].health is TargetHealth.UP
 
     play(w, act)
 
@@ -316,8 +316,8 @@ def test_after_the_clock_is_set_forward_the_missed_moments_are_skipped() -> None
 def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
     heard: list[tuple[str, list[tuple[str, float | str]]]] = []
 
-    def on_scrape(target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, Metadata]]) -> None:
-        assert told() == {"x": Metadata("gauge")}
+    def on_scrape(target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, FamilyMetadata]]) -> None:
+        assert told() == {"x": FamilyMetadata("gauge")}
         got = [(s.labels.name, "stale" if is_stale(s.value) else s.value) for s in samples]
         heard.append((target.labels.get("instance"), [g for g in got if not g[0].startswith("scrape_")]))
 

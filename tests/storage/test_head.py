@@ -7,7 +7,7 @@ from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE, stale_mask
-from rulepush.storage.demand import Demand, Want
+from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from rulepush.storage.table import AppendOutcome
 
@@ -47,7 +47,7 @@ def test_a_series_comes_back_with_its_samples_in_order() -> None:
 
 
 def test_outcomes_are_those_of_prometheus() -> None:
-    head = Head(Demand.of([Want.metric("up", MINUTE)]))
+    head = Head(Demand.of([ManualDemand.metric("up", MINUTE)]))
     assert head.append(named("down"), T0, 1.0) is AppendOutcome.NOT_WANTED
     assert head.append(named("up"), T0, 1.0) is AppendOutcome.KEPT
     assert head.append(named("up"), T0, 1.0) is AppendOutcome.SAME
@@ -148,8 +148,8 @@ def test_rows_are_compacted_each_by_its_own_newest_sample() -> None:
 
 
 def test_a_fixed_time_keeps_its_window() -> None:
-    fixed = Want((eq("__name__", "m"),), MINUTE, since_ms=T0 + 2 * MINUTE)
-    head = Head(Demand.of([fixed, Want.metric("m", MINUTE)]))
+    fixed = ManualDemand((eq("__name__", "m"),), MINUTE, since_ms=T0 + 2 * MINUTE)
+    head = Head(Demand.of([fixed, ManualDemand.metric("m", MINUTE)]))
     for i in range(2000):
         head.append(named("m"), T0 + i * 5000, float(i))
     (_, times, _), *_ = rows(head, eq("__name__", "m"))
@@ -159,12 +159,14 @@ def test_a_fixed_time_keeps_its_window() -> None:
 
 
 def test_a_reload_keeps_what_is_still_wanted() -> None:
-    head = Head(Demand.of([Want.metric("a", MINUTE), Want.metric("b", MINUTE)]))
+    head = Head(Demand.of([ManualDemand.metric("a", MINUTE), ManualDemand.metric("b", MINUTE)]))
     head.append(named("a"), T0, 1.0)
     head.append(named("b", x="1"), T0, 1.0)
     head.append(named("b", x="2"), T0, 2.0)
     head.append(named("c"), T0, 2.0)
-    head.set_demand(Demand.of([Want((eq("__name__", "b"), eq("x", "2")), 2 * MINUTE), Want.metric("c", MINUTE)]))
+    head.set_demand(
+        Demand.of([ManualDemand((eq("__name__", "b"), eq("x", "2")), 2 * MINUTE), ManualDemand.metric("c", MINUTE)])
+    )
     assert rows(head, regex("__name__", ".+")) == [('b{x="2"}', [T0], [2.0])]
     assert head.append(named("c"), T0, 2.0)
     assert not head.append(named("a"), T0, 2.0)
@@ -198,7 +200,7 @@ def test_rewind_forgets_the_future() -> None:
 
 
 def test_append_many_counts_outcomes() -> None:
-    head = Head(Demand.of([Want.metric("m", MINUTE)]))
+    head = Head(Demand.of([ManualDemand.metric("m", MINUTE)]))
     done = head.append_many([Sample(named("m"), T0, 1.0), Sample(named("m"), T0, 2.0), Sample(named("n"), T0, 2.0)])
     assert dict(done) == {AppendOutcome.KEPT: 1, AppendOutcome.DUPLICATE: 1, AppendOutcome.NOT_WANTED: 1}
 

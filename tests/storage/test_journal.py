@@ -14,10 +14,10 @@ from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.stale import STALE, is_stale
 from rulepush.storage.database import Database
-from rulepush.storage.demand import Demand, Keep, Want
+from rulepush.storage.demand import Demand, ManualDemand, Retention
 from rulepush.storage.head import Head
 from rulepush.storage.journal import MOST_UNWRITTEN, SCHEMA, SampleJournal
-from rulepush.storage.journal_batch import Columns, decode_labels, encode_labels, shelf_life
+from rulepush.storage.journal_batch import BatchColumns, decode_labels, encode_labels, shelf_life
 from tests.fakes import FakeClock
 
 MINUTE = 60_000
@@ -108,7 +108,7 @@ def test_what_is_beyond_the_look_back_or_no_longer_wanted_does_not_come_back(tmp
     first.append("a", 1.0)
     first.append("b", 1.0)
     first.run(2)
-    assert list(Life(tmp_path / "s.db", clock, Demand.of([Want.metric("b", MINUTE)])).values()) == ["b"]
+    assert list(Life(tmp_path / "s.db", clock, Demand.of([ManualDemand.metric("b", MINUTE)])).values()) == ["b"]
     clock.set_wall(clock.now() + 10 * MINUTE)
     assert Life(tmp_path / "s.db", clock).values() == {}
 
@@ -126,7 +126,11 @@ def test_samples_of_the_future_do_not_come_back(tmp_path: Path) -> None:
 
 def test_the_file_does_not_grow_with_time(tmp_path: Path) -> None:
     clock = FakeClock()
-    life = Life(tmp_path / "s.db", clock, Demand.of([Want.metric("a", MINUTE), Want.metric("long", 60 * MINUTE)]))
+    life = Life(
+        tmp_path / "s.db",
+        clock,
+        Demand.of([ManualDemand.metric("a", MINUTE), ManualDemand.metric("long", 60 * MINUTE)]),
+    )
 
     def scrape() -> None:
         life.append("a", 1.0)
@@ -140,14 +144,14 @@ def test_the_file_does_not_grow_with_time(tmp_path: Path) -> None:
     assert rows[0] < 1800 + 7 * 60  # all of `long`, and five minutes and a little of `a`
     (series,) = life.database.read("SELECT count(*) FROM series")[0]
     assert series < 25  # 2 that live, and the generations of less than the last twelve minutes
-    again = Life(tmp_path / "s.db", clock, Demand.of([Want.metric("long", 60 * MINUTE)]))
+    again = Life(tmp_path / "s.db", clock, Demand.of([ManualDemand.metric("long", 60 * MINUTE)]))
     assert len(again.values()["long"]) == 1800
 
 
 def test_fixed_times_are_kept(tmp_path: Path) -> None:
     clock = FakeClock()
     start = clock.now()
-    demand = Demand.of([Want(Want.metric("a", 0).matchers, 5000, since_ms=start + 10_000)])
+    demand = Demand.of([ManualDemand(ManualDemand.metric("a", 0).matchers, 5000, since_ms=start + 10_000)])
     life = Life(tmp_path / "s.db", clock, demand)
     life.run(1500, lambda: life.append("a", (clock.now() - start) / 1000))
     kept = Life(tmp_path / "s.db", clock, demand).values()["a"]
@@ -237,8 +241,8 @@ def test_samples_are_given_up_when_the_file_cannot_be_written_for_too_long(tmp_p
 
 
 def test_blobs_and_labels_survive_the_round_trip() -> None:
-    columns = Columns(np.array([1, 4_000_000_000]), np.array([1 << 50, -5]), np.array([STALE, -0.0]))
-    again = Columns.decode(columns.encode())
+    columns = BatchColumns(np.array([1, 4_000_000_000]), np.array([1 << 50, -5]), np.array([STALE, -0.0]))
+    again = BatchColumns.decode(columns.encode())
     assert again.ids.tolist() == columns.ids.tolist()
     assert again.times.tolist() == columns.times.tolist()
     assert again.values.tobytes() == columns.values.tobytes()
@@ -246,10 +250,10 @@ def test_blobs_and_labels_survive_the_round_trip() -> None:
     assert decode_labels(encode_labels(labels)) == labels
 
 
-@pytest.mark.parametrize("blob", [b"", b"x", Columns(np.array([1]), np.array([1]), np.array([1.0])).encode()[:-3]])
+@pytest.mark.parametrize("blob", [b"", b"x", BatchColumns(np.array([1]), np.array([1]), np.array([1.0])).encode()[:-3]])
 def test_a_broken_blob_is_a_value_error(blob: bytes) -> None:
     with pytest.raises(ValueError, match="not a batch of samples"):
-        Columns.decode(blob)
+        BatchColumns.decode(blob)
 
 
 def test_a_broken_batch_costs_only_itself(tmp_path: Path) -> None:
@@ -262,6 +266,6 @@ def test_a_broken_batch_costs_only_itself(tmp_path: Path) -> None:
 
 
 def test_shelf_lives_are_few() -> None:
-    assert shelf_life(Keep(0)) == 5 * MINUTE
-    assert shelf_life(Keep(5 * MINUTE)) == 10 * MINUTE
-    assert shelf_life(Keep(24 * 60 * MINUTE)) == 5 * 512 * MINUTE
+    assert shelf_life(Retention(0)) == 5 * MINUTE
+    assert shelf_life(Retention(5 * MINUTE)) == 10 * MINUTE
+    assert shelf_life(Retention(24 * 60 * MINUTE)) == 5 * 512 * MINUTE

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from rulepush.errors import EvaluationError, TemplateError
+from rulepush.gotext.values import ANY_MAP, GoKind, GoMap, GoObject, GoType
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.template import Template
-from rulepush.template.prometheus import STATIC_FUNCTIONS, bound_functions
-from rulepush.template.values import ANY_MAP, GoMap, GoObject, GoType, Kind
+from rulepush.template.prometheus import STATIC_FUNCTIONS, bound_prometheus_functions
 from tests.template.cases import HERE, Case, read_cases
 
 
@@ -18,7 +18,7 @@ class _Data(GoObject):
 
     TYPE = GoType(
         "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }",
-        Kind.STRUCT,
+        GoKind.STRUCT,
     )
     INTERFACE_FIELDS = frozenset({"Value"})
 
@@ -42,7 +42,7 @@ def _query(expr: str) -> list[Sample]:
     ]
 
 
-FUNCTIONS = {**STATIC_FUNCTIONS, **bound_functions(_query, 0, "")}
+FUNCTIONS = {**STATIC_FUNCTIONS, **bound_prometheus_functions(_query, 0, "")}
 
 
 def _execute(text: str) -> str:

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rulepush.errors import TemplateError
-from rulepush.template import Limits, Template, TemplateLimitError, check_alert_template, literal_queries
-from rulepush.template.gofmt import sprintf
+from rulepush.gotext.gofmt import sprintf
+from rulepush.template import Template, TemplateLimitError, TemplateLimits, check_alert_template, literal_queries
 from rulepush.template.goregex import replace_all
 from rulepush.template.prometheus import BOUND_NAMES, STATIC_FUNCTIONS
 from tests.template.alerts import expand
 
 
-def _bounded(text: str, limits: Limits | None = None) -> str:
+def _bounded(text: str, limits: TemplateLimits | None = None) -> str:
     functions = {**STATIC_FUNCTIONS, **BOUND_NAMES}
-    return Template.parse(text, functions, "t").execute(None, limits or Limits())
+    return Template.parse(text, functions, "t").execute(None, limits or TemplateLimits())
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_runaway_template_fails(text: str) -> None:
 
 def test_output_is_bounded() -> None:
     with pytest.raises(TemplateLimitError, match="writes more than 10 characters"):
-        _bounded("{{ 1234567890 }}x", Limits(max_output=10))
+        _bounded("{{ 1234567890 }}x", TemplateLimits(max_output=10))
 
 
 @pytest.mark.parametrize("text", ["{{" + "(" * 5000 + "1" + ")" * 5000 + "}}", "{{if 1}}" * 5000 + "{{end}}" * 5000])

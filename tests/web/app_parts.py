@@ -11,17 +11,17 @@ from starlette.routing import BaseRoute
 
 from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment
-from rulepush.discovery.relabel import Action, RelabelConfig
+from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
-from rulepush.discovery.tally import Tally
 from rulepush.errors import RulepushError
-from rulepush.exposition import Metadata
-from rulepush.grid import Grid
-from rulepush.jobs import Jobs
+from rulepush.exposition import FamilyMetadata
 from rulepush.model.labels import EMPTY_LABELS
+from rulepush.model.schedule import TickGrid
+from rulepush.relabel.relabel import Action, RelabelConfig
+from rulepush.service.scraping import Jobs
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.evaluator import QueryEvaluator
-from rulepush.web.outside import Outside
+from rulepush.web.external_url import ExternalURL
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.status import Status
 from tests.fakes import FakeClock
@@ -82,12 +82,12 @@ class Parts:
         self.clock = FakeClock(T0)
         self.telemetry = Telemetry()
         self.telemetry.counter("rulepush_things", "Things.", single(lambda: 3))
-        env = Environment(self.clock, Tally())
+        env = Environment(self.clock, DiscoveryReporter())
 
         def client(_: object) -> httpx.AsyncClient:
             return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
-        self.jobs = Jobs(self.world.head, Grid("test"), env, client)
+        self.jobs = Jobs(self.world.head, TickGrid("test"), env, client)
         self.status = Status(
             "scrape_configs: <secret>\n", T0, True, T0, 0, "by demand", ("http://am:9093/api/v2/alerts",)
         )
@@ -117,7 +117,7 @@ class Parts:
                 evaluator=self.evaluator,
                 groups=self.world.groups,
                 jobs=self.jobs,
-                metadata=lambda: {"pushed_total": Metadata("counter", "Pushed.", "")},
+                metadata=lambda: {"pushed_total": FamilyMetadata("counter", "Pushed.", "")},
                 clock=self.clock,
                 telemetry=self.telemetry,
                 status=lambda: self.status,
@@ -126,6 +126,6 @@ class Parts:
                 reload=reload,
                 stop=lambda: self.calls.append("stop"),
                 enable_lifecycle=self.lifecycle,
-                outside=Outside(f"http://outside.example{self.prefix}", 9095, self.route_prefix),
+                outside=ExternalURL(f"http://outside.example{self.prefix}", 9095, self.route_prefix),
             )
         )

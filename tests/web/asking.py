@@ -9,19 +9,21 @@ from typing import Any
 import httpx
 from starlette.routing import BaseRoute, Mount
 
-from rulepush.web.server import Door, build_app
+from rulepush.web.server import WebSecurity, build_app
 
 
-def ask(routes: Sequence[BaseRoute], method: str, url: str, door: Door | None = None, **options: Any) -> httpx.Response:
+def ask(
+    routes: Sequence[BaseRoute], method: str, url: str, door: WebSecurity | None = None, **options: Any
+) -> httpx.Response:
     """One request to these routes, mounted below /api/v1 as well as at the root."""
     return ask_app([*routes, Mount("/api/v1", routes=list(routes))], method, url, door, **options)
 
 
 def ask_app(
-    routes: Sequence[BaseRoute], method: str, url: str, door: Door | None = None, **options: Any
+    routes: Sequence[BaseRoute], method: str, url: str, door: WebSecurity | None = None, **options: Any
 ) -> httpx.Response:
     """One request to exactly these routes. Redirects are not followed."""
-    app = build_app(routes, door or Door())
+    app = build_app(routes, door or WebSecurity())
 
     async def main() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

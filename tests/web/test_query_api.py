@@ -7,7 +7,7 @@ import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine
-from rulepush.storage.demand import Demand, Want
+from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.query import QueryApi
@@ -129,7 +129,7 @@ def test_format_query() -> None:
 
 
 def test_a_metric_that_no_rule_needs_is_answered_with_a_warning() -> None:
-    demand = Demand.of([Want.metric("y", 300_000)])
+    demand = Demand.of([ManualDemand.metric("y", 300_000)])
     answer = get("/query", {"query": "x + y"}, demand).json()
     assert [w for w in answer["warnings"] if "'x'" in w]
     assert not [w for w in answer["warnings"] if "'y'" in w]
@@ -146,7 +146,7 @@ def test_a_long_expression_is_parsed_as_any_other() -> None:
 
 
 def test_of_many_metrics_that_are_not_kept_some_are_named() -> None:
-    demand = Demand.of([Want.metric("y", 300_000)])
+    demand = Demand.of([ManualDemand.metric("y", 300_000)])
     expr = " or ".join(f"z{i}" for i in range(50))
     assert len(get("/query", {"query": expr}, demand).json()["warnings"]) == 10
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from rulepush.errors import RulepushError
 from rulepush.web.answers import ApiError, ErrorType
-from rulepush.web.server import Door, WebServer, bind, build_app
+from rulepush.web.server import WebSecurity, WebServer, bind, build_app
 from tests.web.asking import ask_app
 
 
@@ -79,21 +79,21 @@ def test_a_page_of_another_site_changes_nothing(headers: dict[str, str], status:
     ],
 )
 def test_passwords(headers: dict[str, str], status: int) -> None:
-    answer = ask_app(ROUTES, "GET", "/hello", Door(verify=verify), headers=headers)
+    answer = ask_app(ROUTES, "GET", "/hello", WebSecurity(verify=verify), headers=headers)
     assert answer.status_code == status
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
 def test_what_there_is_not_is_not_told_to_strangers() -> None:
-    assert ask_app(ROUTES, "GET", "/nothing", Door(verify=verify)).status_code == 401
+    assert ask_app(ROUTES, "GET", "/nothing", WebSecurity(verify=verify)).status_code == 401
 
 
 def test_extra_headers_are_on_every_answer() -> None:
-    door = Door(headers=(("X-Frame-Options", "deny"),))
+    door = WebSecurity(headers=(("X-Frame-Options", "deny"),))
     for path, status in (("/hello", 200), ("/refuse", 422), ("/nothing", 404), ("/crash", 500)):
         answer = ask_app(ROUTES, "GET", path, door)
         assert (answer.status_code, answer.headers["x-frame-options"]) == (status, "deny")
-    stranger = ask_app(ROUTES, "GET", "/hello", Door(verify=verify, headers=door.headers))
+    stranger = ask_app(ROUTES, "GET", "/hello", WebSecurity(verify=verify, headers=door.headers))
     assert (stranger.status_code, stranger.headers["x-frame-options"]) == (401, "deny")
 
 
@@ -138,7 +138,7 @@ def test_a_server_answers_until_it_is_stopped() -> None:
     async def main() -> None:
         listener = bind("127.0.0.1:0")
         port = listener.getsockname()[1]
-        server = WebServer(build_app(ROUTES, Door()), listener, Door())
+        server = WebServer(build_app(ROUTES, WebSecurity()), listener, WebSecurity())
         running = asyncio.create_task(server.run())
         async with httpx.AsyncClient() as client:
             answer = await client.get(f"http://127.0.0.1:{port}/hello")

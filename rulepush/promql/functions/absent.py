@@ -10,16 +10,9 @@ import numpy as np
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.promql import ast
-from rulepush.promql.functions.registry import (
-    MATRIX,
-    VECTOR,
-    CallContext,
-    Function,
-    Signature,
-    VectorFunction,
-)
-from rulepush.promql.values import Vector, drop_names
+from rulepush.promql.eval.values import Vector, drop_names
+from rulepush.promql.functions.registry import MATRIX, VECTOR, CallContext, Function, Signature, VectorFunction
+from rulepush.promql.syntax import ast
 
 
 def labels_of_absent(node: Any) -> Labels:

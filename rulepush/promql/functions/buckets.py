@@ -23,7 +23,7 @@ _MAX: Final = 1.7976931348623157e308
 
 
 @dataclass(frozen=True, slots=True)
-class Forced:
+class ForcedBuckets:
     """Where counts fell from one bucket to the next, and had to be lifted: the bounds that were, and by how much."""
 
     min_bucket: float
@@ -31,7 +31,7 @@ class Forced:
     max_diff: float
 
 
-def bucket_quantile(q: float, bounds: list[float], counts: list[float]) -> tuple[float, Forced | None]:
+def bucket_quantile(q: float, bounds: list[float], counts: list[float]) -> tuple[float, ForcedBuckets | None]:
     """The q-quantile of one histogram: upper bounds, ascending, and cumulative counts. NaN without a +Inf bucket."""
     if q != q:
         return math.nan, None
@@ -111,9 +111,9 @@ def _coalesce(bounds: list[float], counts: list[float]) -> tuple[list[float], li
     return out_bounds, out_counts
 
 
-def _make_monotonic(bounds: list[float], counts: list[float]) -> Forced | None:
+def _make_monotonic(bounds: list[float], counts: list[float]) -> ForcedBuckets | None:
     """Lift counts, in place, that are less than one before; silently where the difference is noise."""
-    forced: Forced | None = None
+    forced: ForcedBuckets | None = None
     previous = counts[0]
     for i in range(1, len(counts)):
         count = counts[i]
@@ -124,9 +124,9 @@ def _make_monotonic(bounds: list[float], counts: list[float]) -> Forced | None:
         elif count < previous:
             bound, diff = bounds[i], previous - count
             if forced is None:
-                forced = Forced(bound, bound, diff)
+                forced = ForcedBuckets(bound, bound, diff)
             else:
-                forced = Forced(
+                forced = ForcedBuckets(
                     min(forced.min_bucket, bound), max(forced.max_bucket, bound), max(forced.max_diff, diff)
                 )
             counts[i] = previous
@@ -151,7 +151,7 @@ def _divide(a: float, b: float) -> float:
     return a / b
 
 
-def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[Floats, list[tuple[int, Forced]]]:
+def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[Floats, list[tuple[int, ForcedBuckets]]]:
     """The q[r]-quantile of m histograms at once: (result[m], the rows that were forced to be monotonic).
 
     `bounds`, `counts` float64[m, b] with the first sizes[r] >= 1 columns of each row used, ascending and distinct in
@@ -181,7 +181,7 @@ def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[F
         hopeless = (bounds[rows, last] != np.inf) | (sizes < 2) | (observations == 0) | np.isnan(q)
         result = np.where(hopeless, math.nan, result)
         result = np.where((q < 0) | (q > 1), np.copysign(math.inf, q), result)
-    forced: list[tuple[int, Forced]] = []
+    forced: list[tuple[int, ForcedBuckets]] = []
     for row in odd.tolist():
         size = int(sizes[row])
         own = bucket_quantile(float(q[row]), bounds[row, :size].tolist(), counts[row, :size].tolist())

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rulepush.promql.eval.windows import RangeWindow
 from rulepush.promql.functions.registry import Bools, Floats, Ints, RangeKernel
-from rulepush.promql.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def interpolate(
     return line
 
 
-def edges(w: Window, *, smoothed: bool, is_counter: bool = False) -> Edges:
+def edges(w: RangeWindow, *, smoothed: bool, is_counter: bool = False) -> Edges:
     """Where the ranges begin and end. The window has at least one column."""
     rows, k = np.arange(len(w.counts)), w.times.shape[1]
 
@@ -64,7 +64,7 @@ def edges(w: Window, *, smoothed: bool, is_counter: bool = False) -> Edges:
 
 
 def _extended(*, smoothed: bool, is_counter: bool, is_rate: bool) -> RangeKernel:
-    def kernel(w: Window) -> tuple[Floats, Bools]:
+    def kernel(w: RangeWindow) -> tuple[Floats, Bools]:
         found = edges(w, smoothed=smoothed, is_counter=is_counter)
         with np.errstate(all="ignore"):
             result = found.right - found.left
@@ -77,7 +77,7 @@ def _extended(*, smoothed: bool, is_counter: bool, is_rate: bool) -> RangeKernel
     return kernel
 
 
-def _lost_in_resets(w: Window, found: Edges) -> Floats:
+def _lost_in_resets(w: RangeWindow, found: Edges) -> Floats:
     """What the counters had counted before their resets, from the left bound over the samples inside to the right."""
     rows, columns, k = np.arange(len(w.counts)), np.arange(w.times.shape[1]), w.times.shape[1]
     low = found.first + (w.times[rows, found.first] <= w.start)
@@ -95,13 +95,13 @@ def _lost_in_resets(w: Window, found: Edges) -> Floats:
 def from_anchor(kernel: RangeKernel) -> RangeKernel:
     """`kernel` over the samples inside of the range and the newest one before."""
 
-    def anchored(w: Window) -> tuple[Floats, Bools]:
+    def anchored(w: RangeWindow) -> tuple[Floats, Bools]:
         found = edges(w, smoothed=False)
         k = w.times.shape[1]
         columns = np.minimum(found.first[:, None] + np.arange(k), k - 1)
         times, values = np.take_along_axis(w.times, columns, axis=1), np.take_along_axis(w.values, columns, axis=1)
         counts = np.where(found.present, w.counts - found.first, 0)
-        return kernel(Window(w.index, times, values, counts, w.start, w.end, w.ts))
+        return kernel(RangeWindow(w.index, times, values, counts, w.start, w.end, w.ts))
 
     return anchored
 

@@ -15,8 +15,10 @@ import numpy.typing as npt
 from rulepush.errors import EvaluationError
 from rulepush.model.floats import format_float_g, parse_float
 from rulepush.model.index import LabelIndex
-from rulepush.model.labels import BUCKET, Labels, quote
-from rulepush.promql.functions.buckets import Forced, fractions, quantiles
+from rulepush.model.labels import BUCKET, Labels, quote_label_value
+from rulepush.promql.eval.matching import recent
+from rulepush.promql.eval.values import Scalar, Vector, drop_names, empty_vector
+from rulepush.promql.functions.buckets import ForcedBuckets, fractions, quantiles
 from rulepush.promql.functions.quantile import quantile_warning
 from rulepush.promql.functions.registry import (
     SCALAR,
@@ -30,8 +32,6 @@ from rulepush.promql.functions.registry import (
     Signature,
     VectorFunction,
 )
-from rulepush.promql.matching import recent
-from rulepush.promql.values import Scalar, Vector, drop_names, empty_vector
 
 _DOCS: Final = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
 
@@ -136,15 +136,17 @@ def _histograms(vector: Vector, layout: _Layout) -> _Histograms:
 def _note_bad_buckets(ctx: CallContext, vector: Vector, layout: _Layout, node: Any) -> None:
     for name, text, rows in layout.bad:
         if vector.present[rows].any():
-            message = f'PromQL warning: bucket label "le" is missing or has a malformed value of {quote(text)}'
+            message = (
+                f'PromQL warning: bucket label "le" is missing or has a malformed value of {quote_label_value(text)}'
+            )
             ctx.notes.warn(message + _for_metric(name), node)
 
 
 def _for_metric(name: str) -> str:
-    return f" for metric name {quote(name)}" if name else ""
+    return f" for metric name {quote_label_value(name)}" if name else ""
 
 
-def _note_forced(ctx: CallContext, layout: _Layout, forced: list[tuple[int, Forced]], node: Any) -> None:
+def _note_forced(ctx: CallContext, layout: _Layout, forced: list[tuple[int, ForcedBuckets]], node: Any) -> None:
     steps = len(ctx.steps)
     for row, fix in forced:
         labels = layout.index.labels[row // steps]
@@ -200,7 +202,9 @@ def _histogram_quantiles(ctx: CallContext, vector: Vector, label: str, *qs: Scal
     histograms = _histograms(vector, layout)
     taken = np.array([label in labels for labels in layout.index.labels])
     if histograms.present[taken].any():
-        raise EvaluationError(f"label {quote(label)} already exists in the input vector of histogram_quantiles")
+        raise EvaluationError(
+            f"label {quote_label_value(label)} already exists in the input vector of histogram_quantiles"
+        )
     # One block of rows for each way a quantile is written; a quantile may change from step to step.
     values: list[Floats] = []
     present: list[Bools] = []

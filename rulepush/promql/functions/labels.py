@@ -11,11 +11,11 @@ import numpy as np
 from rulepush.errors import EvaluationError, RegexError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
-from rulepush.model.regex import Match, Pattern, compile_regex
-from rulepush.promql.distinct import merge_duplicates
+from rulepush.model.regex import Pattern, RegexMatch, compile_regex
+from rulepush.promql.eval.distinct import merge_duplicates
+from rulepush.promql.eval.matching import recent
+from rulepush.promql.eval.values import Vector
 from rulepush.promql.functions.registry import STRING, VECTOR, CallContext, Function, Signature, VectorFunction
-from rulepush.promql.matching import recent
-from rulepush.promql.values import Vector
 
 _VARIABLE: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))?")
 
@@ -37,7 +37,7 @@ def _label_replace(ctx: CallContext, vector: Vector, target: str, replacement: s
                 out.append(labels)
                 continue
             changed.append(row)
-            out.append(labels.with_({target: expand(replacement, match, pattern)}))
+            out.append(labels.with_({target: expand_replacement(replacement, match, pattern)}))
         return LabelIndex(out), tuple(changed)
 
     index, rows = recent(vector.index, "label_replace", (target, replacement, source, regex), compute)
@@ -73,7 +73,7 @@ def _relabelled(vector: Vector, index: LabelIndex, named: Sequence[int]) -> Vect
     return merge_duplicates(Vector(index, vector.values, vector.present, drop, vector.order))
 
 
-def expand(template: str, match: Match, pattern: Pattern) -> str:
+def expand_replacement(template: str, match: RegexMatch, pattern: Pattern) -> str:
     """Go's regexp.Expand: `$1`, `${1}`, `$name`, `$$`; the longest name counts, an unknown one is empty, and a `$`
     that starts none of these stays."""
 

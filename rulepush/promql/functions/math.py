@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.promql.eval.values import Bools, Scalar, Vector, drop_names
 from rulepush.promql.functions.registry import (
     SCALAR,
     VECTOR,
@@ -17,7 +18,6 @@ from rulepush.promql.functions.registry import (
     Signature,
     VectorFunction,
 )
-from rulepush.promql.values import Bools, Scalar, Vector, drop_names
 
 
 def go_max(a: Floats, b: Floats) -> Floats:

@@ -10,19 +10,19 @@ import numpy as np
 
 from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows, quantile_warning
-from rulepush.promql.functions.registry import MATRIX, SCALAR, Bools, Floats, Notes, RangeFunction, Signature
+from rulepush.promql.functions.registry import MATRIX, SCALAR, AnnotationSink, Bools, Floats, RangeFunction, Signature
 
 if TYPE_CHECKING:
-    from rulepush.promql.windows import Window
+    from rulepush.promql.eval.windows import RangeWindow
 
 
-def sum_over_time(w: Window) -> tuple[Floats, Bools]:
+def sum_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """Kahan-compensated sum."""
     total, rest = kahan_sum(w.values, None if w.full else w.mask)
     return total + rest, w.counts > 0
 
 
-def avg_over_time(w: Window) -> tuple[Floats, Bools]:
+def avg_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """Kahan-compensated mean; where the sum overflows, the incremental mean from there on."""
     mask = None if w.full else w.mask
     total, rest = kahan_sum(w.values, mask)
@@ -40,7 +40,7 @@ def avg_over_time(w: Window) -> tuple[Floats, Bools]:
     return result, w.counts > 0
 
 
-def _incremental_mean(w: Window, rows: Any) -> Floats:
+def _incremental_mean(w: RangeWindow, rows: Any) -> Floats:
     """The mean of rows whose sum overflows at some sample: sequential, for these rows at once."""
     columns = np.ascontiguousarray(w.values[rows].T)
     counts = w.counts[rows]
@@ -72,37 +72,37 @@ def _inc(inc: Floats, total: Floats, rest: Floats) -> tuple[Floats, Floats]:
     return t, np.where(np.isinf(t), 0.0, rest + error)
 
 
-def count_over_time(w: Window) -> tuple[Floats, Bools]:
+def count_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The number of samples."""
     return w.counts.astype(np.float64), w.counts > 0
 
 
-def present_over_time(w: Window) -> tuple[Floats, Bools]:
+def present_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """1 where there is any sample."""
     return np.ones(len(w.counts)), w.counts > 0
 
 
-def last_over_time(w: Window) -> tuple[Floats, Bools]:
+def last_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The newest sample."""
     return w.last()[1], w.counts > 0
 
 
-def first_over_time(w: Window) -> tuple[Floats, Bools]:
+def first_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The oldest sample."""
     return w.first()[1], w.counts > 0
 
 
-def max_over_time(w: Window) -> tuple[Floats, Bools]:
+def max_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The greatest sample; NaN only when all are."""
     return _extreme(w, np.fmax), w.counts > 0
 
 
-def min_over_time(w: Window) -> tuple[Floats, Bools]:
+def min_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The least sample; NaN only when all are."""
     return _extreme(w, np.fmin), w.counts > 0
 
 
-def _extreme(w: Window, choose: np.ufunc) -> Floats:
+def _extreme(w: RangeWindow, choose: np.ufunc) -> Floats:
     n, k = w.values.shape
     if k == 0:
         return np.full(n, np.nan)
@@ -111,17 +111,17 @@ def _extreme(w: Window, choose: np.ufunc) -> Floats:
     return best
 
 
-def ts_of_max_over_time(w: Window) -> tuple[Floats, Bools]:
+def ts_of_max_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """When, in seconds, the greatest sample was seen last."""
     return _time_of_extreme(w, np.fmax), w.counts > 0
 
 
-def ts_of_min_over_time(w: Window) -> tuple[Floats, Bools]:
+def ts_of_min_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """When, in seconds, the least sample was seen last."""
     return _time_of_extreme(w, np.fmin), w.counts > 0
 
 
-def _time_of_extreme(w: Window, choose: np.ufunc) -> Floats:
+def _time_of_extreme(w: RangeWindow, choose: np.ufunc) -> Floats:
     n, k = w.values.shape
     if k == 0:
         return np.zeros(n)
@@ -133,17 +133,17 @@ def _time_of_extreme(w: Window, choose: np.ufunc) -> Floats:
     return times
 
 
-def ts_of_first_over_time(w: Window) -> tuple[Floats, Bools]:
+def ts_of_first_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """When, in seconds, the oldest sample was seen."""
     return w.first()[0] / 1000.0, w.counts > 0
 
 
-def ts_of_last_over_time(w: Window) -> tuple[Floats, Bools]:
+def ts_of_last_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """When, in seconds, the newest sample was seen."""
     return w.last()[0] / 1000.0, w.counts > 0
 
 
-def stdvar_over_time(w: Window) -> tuple[Floats, Bools]:
+def stdvar_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """Population variance.
 
     Prometheus runs Welford's recurrence with compensation. Here: two compensated passes over the differences to the
@@ -161,24 +161,24 @@ def stdvar_over_time(w: Window) -> tuple[Floats, Bools]:
         return _mean(shifted, mask, w), w.counts > 0
 
 
-def _mean(values: Floats, mask: Bools | None, w: Window) -> Floats:
+def _mean(values: Floats, mask: Bools | None, w: RangeWindow) -> Floats:
     total, rest = kahan_sum(values, mask)
     return (total + rest) / w.counts
 
 
-def stddev_over_time(w: Window) -> tuple[Floats, Bools]:
+def stddev_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """Population standard deviation."""
     variance, present = stdvar_over_time(w)
     with np.errstate(all="ignore"):
         return np.sqrt(variance), present
 
 
-def quantile_over_time(w: Window, q: float) -> tuple[Floats, Bools]:
+def quantile_over_time(w: RangeWindow, q: float) -> tuple[Floats, Bools]:
     """The q-quantile, interpolated between samples."""
     return quantile_rows(q, w.values, w.counts), w.counts > 0
 
 
-def mad_over_time(w: Window) -> tuple[Floats, Bools]:
+def mad_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The median distance from the median; NaN when any sample is."""
     with np.errstate(all="ignore"):
         median = quantile_rows(0.5, w.values, w.counts)
@@ -188,7 +188,7 @@ def mad_over_time(w: Window) -> tuple[Floats, Bools]:
 
 
 def _note_quantile(
-    w: Window, present: Bools, scalars: tuple[float, ...], notes: Notes, call: Any, args: tuple[Any, ...]
+    w: RangeWindow, present: Bools, scalars: tuple[float, ...], notes: AnnotationSink, call: Any, args: tuple[Any, ...]
 ) -> None:
     if present.any():
         quantile_warning(scalars[0], notes, args[0])

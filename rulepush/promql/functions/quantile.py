@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rulepush.promql.annotations import invalid_quantile
-from rulepush.promql.functions.registry import Floats, Ints, Notes
+from rulepush.promql.eval.annotations import invalid_quantile
+from rulepush.promql.functions.registry import AnnotationSink, Floats, Ints
 
 
 def quantile_rows(q: float, values: Floats, counts: Ints) -> Floats:
@@ -44,7 +44,7 @@ def quantile_rows(q: float, values: Floats, counts: Ints) -> Floats:
     return np.where(counts > 0, result, math.nan)
 
 
-def quantile_warning(q: float, notes: Notes, node: Any) -> None:
+def quantile_warning(q: float, notes: AnnotationSink, node: Any) -> None:
     """The warning for a quantile outside of 0..1."""
     if not 0 <= q <= 1:
         notes.warn(invalid_quantile(q), node)

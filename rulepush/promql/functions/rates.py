@@ -8,32 +8,32 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
-from rulepush.promql.annotations import possible_non_counter
+from rulepush.promql.eval.annotations import possible_non_counter
 from rulepush.promql.functions import extended
-from rulepush.promql.functions.registry import MATRIX, Bools, Floats, Notes, RangeFunction, Signature
+from rulepush.promql.functions.registry import MATRIX, AnnotationSink, Bools, Floats, RangeFunction, Signature
 
 if TYPE_CHECKING:
-    from rulepush.promql.windows import Window
+    from rulepush.promql.eval.windows import RangeWindow
 
 _COUNTER_SUFFIXES: Final = ("_total", "_sum", "_count", "_bucket")
 
 
-def rate(w: Window) -> tuple[Floats, Bools]:
+def rate(w: RangeWindow) -> tuple[Floats, Bools]:
     """Per-second increase of a counter, extrapolated to the range."""
     return _extrapolated(w, is_counter=True, is_rate=True)
 
 
-def increase(w: Window) -> tuple[Floats, Bools]:
+def increase(w: RangeWindow) -> tuple[Floats, Bools]:
     """Increase of a counter, extrapolated to the range."""
     return _extrapolated(w, is_counter=True, is_rate=False)
 
 
-def delta(w: Window) -> tuple[Floats, Bools]:
+def delta(w: RangeWindow) -> tuple[Floats, Bools]:
     """Difference of a gauge, extrapolated to the range."""
     return _extrapolated(w, is_counter=False, is_rate=False)
 
 
-def _extrapolated(w: Window, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bools]:
+def _extrapolated(w: RangeWindow, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bools]:
     """`extrapolatedRate`. A series needs two samples."""
     present = w.counts >= 2
     if not present.any():
@@ -66,7 +66,7 @@ def _extrapolated(w: Window, *, is_counter: bool, is_rate: bool) -> tuple[Floats
     return result, present
 
 
-def _lost_in_resets(w: Window) -> Floats | float:
+def _lost_in_resets(w: RangeWindow) -> Floats | float:
     """What the counters had counted before each of their resets, float64[n]; 0 when there was none."""
     values = w.values
     if values.shape[1] < 2:
@@ -82,21 +82,21 @@ def _lost_in_resets(w: Window) -> Floats | float:
     return lost
 
 
-def irate(w: Window) -> tuple[Floats, Bools]:
+def irate(w: RangeWindow) -> tuple[Floats, Bools]:
     """Per-second rate between the last two samples; after a reset the last sample itself is the increase."""
     previous, last, seconds, present = _last_two(w)
     with np.errstate(all="ignore"):
         return np.where(last < previous, last, last - previous) / seconds, present
 
 
-def idelta(w: Window) -> tuple[Floats, Bools]:
+def idelta(w: RangeWindow) -> tuple[Floats, Bools]:
     """Difference between the last two samples."""
     previous, last, _, present = _last_two(w)
     with np.errstate(all="ignore"):
         return last - previous, present
 
 
-def _last_two(w: Window) -> tuple[Floats, Floats, Floats, Bools]:
+def _last_two(w: RangeWindow) -> tuple[Floats, Floats, Floats, Bools]:
     """(previous[n], last[n], seconds between[n], present[n])."""
     n, k = w.times.shape
     if k < 2:
@@ -112,7 +112,7 @@ def _last_two(w: Window) -> tuple[Floats, Floats, Floats, Bools]:
     return w.values[rows, at - 1], w.values[rows, at], passed / 1000.0, (w.counts >= 2) & (passed != 0)
 
 
-def changes(w: Window) -> tuple[Floats, Bools]:
+def changes(w: RangeWindow) -> tuple[Floats, Bools]:
     """How often the value changed; NaN to NaN is no change."""
     before, after = w.values[:, :-1], w.values[:, 1:]
     changed = after != before
@@ -122,19 +122,19 @@ def changes(w: Window) -> tuple[Floats, Bools]:
     return _count(w, changed)
 
 
-def resets(w: Window) -> tuple[Floats, Bools]:
+def resets(w: RangeWindow) -> tuple[Floats, Bools]:
     """How often the value fell."""
     return _count(w, w.values[:, 1:] < w.values[:, :-1])
 
 
-def _count(w: Window, events: Bools) -> tuple[Floats, Bools]:
+def _count(w: RangeWindow, events: Bools) -> tuple[Floats, Bools]:
     if not w.full:
         events &= w.mask[:, 1:]
     return np.count_nonzero(events, axis=1).astype(np.float64), w.counts > 0
 
 
 def _note_counters(
-    w: Window, present: Bools, scalars: tuple[float, ...], notes: Notes, call: Any, args: tuple[Any, ...]
+    w: RangeWindow, present: Bools, scalars: tuple[float, ...], notes: AnnotationSink, call: Any, args: tuple[Any, ...]
 ) -> None:
     """The info that a metric does not look like a counter, for each such metric with a result."""
     for name, rows in w.index.memo("not a counter", lambda: _suspects(w.index)):

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.promql.valuetype import ValueType
+from rulepush.promql.syntax.valuetype import ValueType
 
 if TYPE_CHECKING:
-    from rulepush.promql.values import Value
-    from rulepush.promql.windows import Window
+    from rulepush.promql.eval.values import Value
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -35,7 +34,7 @@ MATRIX: Final = ValueType.MATRIX
 STRING: Final = ValueType.STRING
 
 
-class Notes(Protocol):
+class AnnotationSink(Protocol):
     """Where annotations go. `text` carries its prefix (`PromQL warning: ...`); the sink appends the position of
     `node` in the query, as in `(1:25)`. The same text is kept once."""
 
@@ -73,7 +72,7 @@ class CallContext(Protocol):
     @property
     def interval(self) -> int: ...
     @property
-    def notes(self) -> Notes: ...
+    def notes(self) -> AnnotationSink: ...
     @property
     def delayed_name_removal(self) -> bool: ...
 
@@ -93,7 +92,7 @@ class Signature:
     experimental: bool = False
 
 
-RangeNote = Callable[["Window", Bools, tuple[float, ...], Notes, Any, tuple[Any, ...]], None]
+RangeNote = Callable[["RangeWindow", Bools, tuple[float, ...], AnnotationSink, Any, tuple[Any, ...]], None]
 
 
 @dataclass(frozen=True, slots=True)

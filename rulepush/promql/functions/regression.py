@@ -11,24 +11,24 @@ from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.registry import MATRIX, SCALAR, Bools, Floats, Ints, RangeFunction, Signature
 
 if TYPE_CHECKING:
-    from rulepush.promql.windows import Window
+    from rulepush.promql.eval.windows import RangeWindow
 
 
-def deriv(w: Window) -> tuple[Floats, Bools]:
+def deriv(w: RangeWindow) -> tuple[Floats, Bools]:
     """Slope per second of the least squares line."""
     # The time of intercept does not matter for the slope; one near the samples keeps the numbers small.
     slope, _ = _linear_regression(w, w.first()[0])
     return slope, w.counts >= 2
 
 
-def predict_linear(w: Window, seconds: float) -> tuple[Floats, Bools]:
+def predict_linear(w: RangeWindow, seconds: float) -> tuple[Floats, Bools]:
     """The least squares line's value `seconds` after the evaluation time."""
     slope, intercept = _linear_regression(w, np.full(len(w.counts), w.ts))
     with np.errstate(all="ignore"):
         return slope * seconds + intercept, w.counts >= 2
 
 
-def _linear_regression(w: Window, intercept_time: Ints) -> tuple[Floats, Floats]:
+def _linear_regression(w: RangeWindow, intercept_time: Ints) -> tuple[Floats, Floats]:
     """`linearRegression`: (slope per second[n], value at intercept_time[n]). A constant row is exact."""
     mask = None if w.full else w.mask
     y = w.values
@@ -52,7 +52,7 @@ def _linear_regression(w: Window, intercept_time: Ints) -> tuple[Floats, Floats]
     return slope, intercept
 
 
-def double_exponential_smoothing(w: Window, smoothing: float, trend: float) -> tuple[Floats, Bools]:
+def double_exponential_smoothing(w: RangeWindow, smoothing: float, trend: float) -> tuple[Floats, Bools]:
     """Holt's double exponential smoothing; inherently sequential, so a loop over samples, for all rows at once."""
     if (w.counts > 0).any():
         # Prometheus' panic happens only where there is data.

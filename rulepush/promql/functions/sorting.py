@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.promql.eval.values import Vector
 from rulepush.promql.functions.registry import STRING, VECTOR, CallContext, Function, Signature, VectorFunction
-from rulepush.promql.values import Vector
 
 Order = npt.NDArray[np.intp]
 

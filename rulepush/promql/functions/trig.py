@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.promql.eval.values import Scalar
 from rulepush.promql.functions.registry import (
     SCALAR,
     VECTOR,
@@ -18,7 +19,6 @@ from rulepush.promql.functions.registry import (
     Signature,
     VectorFunction,
 )
-from rulepush.promql.values import Scalar
 
 
 def _trig(name: str, ufunc: Callable[..., Floats]) -> InstantFunction:

@@ -3,6 +3,6 @@
 `run_script` runs a file; `rulepush test promql` prints what it reports.
 """
 
-from rulepush.promql.testscript.runner import CaseResult, Outcome, run_script
+from rulepush.promql.testscript.runner import CaseOutcome, CaseResult, run_script
 
-__all__ = ["CaseResult", "Outcome", "run_script"]
+__all__ = ["CaseOutcome", "CaseResult", "run_script"]

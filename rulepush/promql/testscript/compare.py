@@ -9,9 +9,9 @@ from rulepush.model.floats import format_float_g
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import is_stale
-from rulepush.promql.result import QueryResult, Series
-from rulepush.promql.testscript.script import Eval, Expectation, ExpectedSeries, Grid
-from rulepush.promql.valuetype import ValueType
+from rulepush.promql.eval.result import QueryResult, ResultSeries
+from rulepush.promql.syntax.valuetype import ValueType
+from rulepush.promql.testscript.script import Eval, Expectation, ExpectedSeries, StepRange
 
 _EPSILON: Final = 1e-6
 _MIN_NORMAL: Final = 2.2250738585072014e-308
@@ -97,7 +97,7 @@ def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Relabel | Non
             raise Mismatch(f"{labels} {_cell(series.cells[0])}", "no such series")
 
 
-def compare_matrix(case: Eval, found: Sequence[Series], relabel: Relabel | None = None) -> None:
+def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Relabel | None = None) -> None:
     """Raises Mismatch."""
     if case.scalar is not None or case.string is not None:
         raise Mismatch(_wanted(case), f"a matrix of {len(found)} series")
@@ -118,7 +118,7 @@ def compare_matrix(case: Eval, found: Sequence[Series], relabel: Relabel | None 
             raise Mismatch(f"{labels} {' '.join(_cell(c) for c in wanted.cells)}", "no such series")
 
 
-def _compare_points(wanted: ExpectedSeries, points: list[tuple[int, float]], grid: Grid) -> None:
+def _compare_points(wanted: ExpectedSeries, points: list[tuple[int, float]], grid: StepRange) -> None:
     expected: list[tuple[int, float]] = []
     for i, cell in enumerate(wanted.cells):
         ts = grid.start + i * grid.step

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rulepush.model.labels import BUCKET, METRIC_NAME, Labels
-from rulepush.promql import ast
-from rulepush.promql.extended import reach
-from rulepush.promql.testscript.script import Eval, Grid, Load
+from rulepush.promql.eval.extended import reach
+from rulepush.promql.syntax import ast
+from rulepush.promql.testscript.script import Eval, Load, StepRange
 from rulepush.promql.testscript.series import Gap
 
 NATIVE: Final = "native histograms"
@@ -44,7 +44,7 @@ class _Read:
 
     selector: ast.VectorSelector
     ranged: bool
-    grid: Grid
+    grid: StepRange
     span: int
     reader: str | None
 
@@ -126,7 +126,7 @@ def _newest(times: Sequence[int], ts: int, span: int) -> int | None:
     return times[at - 1] if at and times[at - 1] > ts - span else None
 
 
-def _steps(grid: Grid) -> range:
+def _steps(grid: StepRange) -> range:
     return range(grid.start, grid.end + 1, grid.step or 1) if grid.step else range(grid.start, grid.start + 1)
 
 
@@ -134,7 +134,7 @@ def _selects(read: _Read, series: set[Labels]) -> bool:
     return any(all(m.matches_labels(labels) for m in read.selector.matchers) for labels in series)
 
 
-def _reads(node: ast.Node, grid: Grid, query: Grid, reader: str | None) -> Iterator[_Read]:
+def _reads(node: ast.Node, grid: StepRange, query: StepRange, reader: str | None) -> Iterator[_Read]:
     """Every selector under `node`, which is evaluated at the steps of `grid`."""
     match node:
         case ast.VectorSelector():
@@ -152,7 +152,7 @@ def _reads(node: ast.Node, grid: Grid, query: Grid, reader: str | None) -> Itera
             every = step or 60_000
             first = (moved.start - span) // every * every + every
             if first <= moved.end:
-                yield from _reads(expr, Grid(first, moved.end, every), query, None)
+                yield from _reads(expr, StepRange(first, moved.end, every), query, None)
         case ast.Call(name, args):
             for arg in args[:1] if name == "info" else args:  # the second argument of info() selects labels, not data
                 yield from _reads(ast.unwrap(arg), grid, query, name)
@@ -161,11 +161,11 @@ def _reads(node: ast.Node, grid: Grid, query: Grid, reader: str | None) -> Itera
                 yield from _reads(child, grid, query, None)
 
 
-def _moved(grid: Grid, query: Grid, at: int | ast.At | None, offset: int) -> Grid:
+def _moved(grid: StepRange, query: StepRange, at: int | ast.At | None, offset: int) -> StepRange:
     if at is not None:
         fixed = at if isinstance(at, int) else query.start if at is ast.At.START else query.end
-        return Grid(fixed - offset, fixed - offset, 0)
-    return Grid(grid.start - offset, grid.end - offset, grid.step)
+        return StepRange(fixed - offset, fixed - offset, 0)
+    return StepRange(grid.start - offset, grid.end - offset, grid.step)
 
 
 def _matches_by_metadata(node: ast.Node) -> bool:

@@ -10,25 +10,17 @@ from typing import Final
 
 from rulepush.errors import EvaluationError, ParseError, PromQLError
 from rulepush.model.sample import Sample
-from rulepush.promql import ast
-from rulepush.promql.durations import depends_on_query
-from rulepush.promql.engine import Engine
-from rulepush.promql.evaluation import EngineOptions
+from rulepush.promql.eval.durations import depends_on_query
+from rulepush.promql.eval.engine import Engine
+from rulepush.promql.eval.evaluation import EngineOptions
+from rulepush.promql.eval.result import QueryResult
 from rulepush.promql.query import Query, parse_expr
-from rulepush.promql.result import QueryResult
+from rulepush.promql.syntax import ast
+from rulepush.promql.syntax.valuetype import ValueType
 from rulepush.promql.testscript import needs
 from rulepush.promql.testscript.compare import Mismatch, Relabel, compare, compare_scalar, compare_vector
-from rulepush.promql.testscript.script import (
-    Clear,
-    Eval,
-    Expect,
-    Expectation,
-    Load,
-    ScriptProblem,
-    parse_script,
-)
+from rulepush.promql.testscript.script import Clear, Eval, Expect, Expectation, Load, ScriptProblem, parse_script
 from rulepush.promql.testscript.variants import pinned_variants
-from rulepush.promql.valuetype import ValueType
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 
@@ -38,7 +30,7 @@ _FOREVER_MS: Final = 1 << 53
 OPTIONS: Final = EngineOptions(default_step_ms=_MINUTE, delayed_name_removal=True)
 
 
-class Outcome(Enum):
+class CaseOutcome(Enum):
     """How a case ended."""
 
     PASSED = "passed"
@@ -53,7 +45,7 @@ class CaseResult:
 
     line: int
     header: str
-    outcome: Outcome
+    outcome: CaseOutcome
     reason: str = ""
     expected: str = ""
     got: str = ""
@@ -72,7 +64,7 @@ def run_script(text: str) -> Iterator[CaseResult]:
             case Eval():
                 yield bench.run(command)
             case ScriptProblem(line, message):
-                yield CaseResult(line, "script", Outcome.FAILED, expected="a line of a test script", got=message)
+                yield CaseResult(line, "script", CaseOutcome.FAILED, expected="a line of a test script", got=message)
 
 
 class _Skip(Exception):
@@ -105,10 +97,10 @@ class _Bench:
         try:
             self._check(case)
         except _Skip as e:
-            return CaseResult(case.line, case.header, Outcome.SKIPPED, str(e))
+            return CaseResult(case.line, case.header, CaseOutcome.SKIPPED, str(e))
         except Mismatch as e:
-            return CaseResult(case.line, case.header, Outcome.FAILED, "", e.expected, e.got, e.variant)
-        return CaseResult(case.line, case.header, Outcome.PASSED)
+            return CaseResult(case.line, case.header, CaseOutcome.FAILED, "", e.expected, e.got, e.variant)
+        return CaseResult(case.line, case.header, CaseOutcome.PASSED)
 
     def _check(self, case: Eval) -> None:
         try:

@@ -13,7 +13,7 @@ from rulepush.model.durations import parse_duration
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import Labels
 from rulepush.model.regex import compile_regex
-from rulepush.promql.strings import unquote
+from rulepush.promql.syntax.strings import unquote
 from rulepush.promql.testscript.series import Cell, SeriesLine, parse_series
 
 _LOAD: Final = re.compile(r"load(?:_(with_nhcb))?\s+(.+?)", re.IGNORECASE)
@@ -70,7 +70,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class StepRange:
     """Steps in ms; `step` 0 when there is only `start`."""
 
     start: int
@@ -95,8 +95,8 @@ class Eval:
     header: str
     is_range: bool
     expr: str
-    grid: Grid
-    result: Grid
+    grid: StepRange
+    result: StepRange
     expects: tuple[Expect, ...]
     series: tuple[ExpectedSeries, ...]
     scalar: float | None
@@ -180,10 +180,10 @@ def _parse_eval(lines: list[str], at: int, end: int) -> Eval:
     if instant is not None:
         mode, when, expr = instant.groups()
         start = _duration(when, at) if when else 0
-        grid = Grid(start, start, 0)
+        grid = StepRange(start, start, 0)
     elif ranged is not None:
         mode, first, last, step, expr = ranged.groups()
-        grid = Grid(_duration(first, at), _duration(last, at), _duration(step, at))
+        grid = StepRange(_duration(first, at), _duration(last, at), _duration(step, at))
         if grid.end < grid.start:
             raise _Bad(at, f"invalid test definition, end ({last}) is before start ({first})")
     else:
@@ -219,7 +219,7 @@ def _parse_eval(lines: list[str], at: int, end: int) -> Eval:
 class _Body:
     """The lines under an `eval`."""
 
-    def __init__(self, grid: Grid, instant: bool):
+    def __init__(self, grid: StepRange, instant: bool):
         self.result = grid
         self.expects: list[Expect] = []
         self.series: dict[Labels, ExpectedSeries] = {}
@@ -237,7 +237,7 @@ class _Body:
             return True
         if ranged := _RANGE_VECTOR.fullmatch(text):
             start, end, step = (_duration(part, at) for part in ranged.groups())
-            self.result, self.range_vector = Grid(start, end, step), True
+            self.result, self.range_vector = StepRange(start, end, step), True
         elif text.startswith(_STRING):
             try:
                 self.string = unquote(text.removeprefix(_STRING).strip())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from rulepush.promql import ast
 from rulepush.promql.functions.time import CALENDAR
+from rulepush.promql.syntax import ast
 
 # Calls whose result changes with the evaluation time even when their arguments do not.
 _UNSAFE: Final = frozenset((*CALENDAR, "predict_linear", "time", "timestamp", "start", "end", "step", "range"))

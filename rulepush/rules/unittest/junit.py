@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from rulepush.rules.unittest.runner import Report
+from rulepush.rules.unittest.runner import TestReport
 
 
-def junit_xml(reports: Iterable[Report], timestamp: str) -> bytes:
+def junit_xml(reports: Iterable[TestReport], timestamp: str) -> bytes:
     """A `testsuites` document; `timestamp` is ISO 8601."""
     root = ElementTree.Element("testsuites")
     for report in reports:

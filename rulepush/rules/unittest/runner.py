@@ -17,7 +17,7 @@ from rulepush.promql import Engine, EngineOptions, Query, ValueType, parse_expr
 from rulepush.promql.testscript.series import Gap, parse_series
 from rulepush.rules.alert import AlertState
 from rulepush.rules.context import RuleContext
-from rulepush.rules.group import Group
+from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.rulefmt import load_rule_files
 from rulepush.rules.specs import RuleGroup
 from rulepush.rules.unittest.compare import FoundAlert, compare_alerts, compare_samples
@@ -38,7 +38,7 @@ class ScenarioResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class TestReport:
     """What became of a file. `problems`: why it could not run at all."""
 
     file: str
@@ -52,7 +52,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class TestOptions:
     """`debug` is called with lines of the course of events; `wanted` chooses scenarios by name."""
 
     wanted: Callable[[str], bool] = lambda _name: True
@@ -61,12 +61,12 @@ class RunOptions:
     delayed_name_removal: bool = False
 
 
-def run_test_file(file: UnitTestFile, options: RunOptions = RunOptions()) -> Report:
+def run_test_file(file: UnitTestFile, options: TestOptions = TestOptions()) -> TestReport:
     """Run every wanted scenario. Never raises for what a file says."""
     try:
         groups = load_rule_files(file.rule_files, ignore_unknown=options.ignore_unknown)
     except RuleFileError as e:
-        return Report(file.name, problems=tuple(str(p) for p in e.problems))
+        return TestReport(file.name, problems=tuple(str(p) for p in e.problems))
     order = {name: i for i, name in enumerate(file.group_order)}
     groups = tuple(sorted(groups, key=lambda g: order.get(g.name, 0)))
     results = []
@@ -74,7 +74,7 @@ def run_test_file(file: UnitTestFile, options: RunOptions = RunOptions()) -> Rep
         if options.wanted(scenario.name):
             failures = _Run(file, scenario, groups, options).run()
             results.append(ScenarioResult(scenario, tuple(failures)))
-    return Report(file.name, tuple(results))
+    return TestReport(file.name, tuple(results))
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class _Feed:
 class _Run:
     """One scenario."""
 
-    def __init__(self, file: UnitTestFile, scenario: Scenario, groups: Iterable[RuleGroup], options: RunOptions):
+    def __init__(self, file: UnitTestFile, scenario: Scenario, groups: Iterable[RuleGroup], options: TestOptions):
         self._file = file
         self._scenario = scenario
         self._options = options
@@ -103,7 +103,7 @@ class _Run:
             external_labels=scenario.external_labels,
             external_url=scenario.external_url,
         )
-        self._groups = [Group(spec, context, scenario.interval_ms, 0) for spec in groups]
+        self._groups = [EvaluationGroup(spec, context, scenario.interval_ms, 0) for spec in groups]
         self._feeds: list[_Feed] = []
         self._native: list[Labels] = []  # series with native histograms, which are not there
         self._failures: list[str] = []

@@ -10,11 +10,11 @@ from typing import Final
 
 import yaml
 
-from rulepush.config.yaml_nodes import MapReader, Reading, SourceFile, kind, line_of, read_yaml
 from rulepush.errors import ConfigError
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import Labels
 from rulepush.model.timestamps import parse_time
+from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, kind, line_of, read_yaml
 
 DEFAULT_INTERVAL_MS: Final = 60_000
 _YAML_FLOATS: Final = {".nan": math.nan, ".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf}
@@ -109,7 +109,7 @@ class UnitTestFile:
 
 def load_test_file(path: str, *, ignore_unknown: bool = False) -> UnitTestFile:
     """Raises ConfigError with every problem."""
-    reading = Reading()
+    reading = LoadSession()
     source, root = read_yaml(path, reading)
     if root is not None and not isinstance(root, yaml.MappingNode):
         source.problem(line_of(root), f"expected a mapping with the key 'tests', got {kind(root)}")

@@ -1,0 +1,38 @@
+"""What discoveries count and log."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+_log = logging.getLogger("rulepush.discovery")
+
+
+class DiscoveryReporter:
+    """Refreshes and failures by kind of discovery, for own metrics; and what each place said last, for the log.
+
+    A place that keeps failing in the same way is logged once, and once more when it works again.
+    """
+
+    def __init__(self) -> None:
+        self.refreshes: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.last_errors: dict[str, str] = {}
+
+    def succeeded(self, kind: str, where: str) -> None:
+        """One refresh went through."""
+        self.refreshes[kind] += 1
+        if self.last_errors.pop(f"{kind} {where}", None) is not None:
+            _log.info("%s discovery of %s works again", kind, where)
+
+    def failed(self, kind: str, where: str, detail: str) -> None:
+        """One refresh failed; `detail` is one sentence without secrets."""
+        self.refreshes[kind] += 1
+        self.failures[kind] += 1
+        if self.last_errors.get(f"{kind} {where}") != detail:
+            _log.warning("%s discovery of %s failed, its last good list of targets stays: %s", kind, where, detail)
+        self.last_errors[f"{kind} {where}"] = detail
+
+    def forget(self, kind: str, where: str) -> None:
+        """There is no such place any more; should it come back and fail, that is news."""
+        self.last_errors.pop(f"{kind} {where}", None)

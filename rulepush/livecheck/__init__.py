@@ -1,0 +1,26 @@
+"""What `check live` knows: rules held against what the targets really answer. Pure, except for fetch.
+
+A scrape goes into a Seen, rules come as LiveRules, and `analyse` returns a Report of frozen Findings. Each check is one
+function of a rule and a Seen; they are listed in analyse.CHECKS.
+"""
+
+from rulepush.livecheck.analyse import LiveReport, RuleReport, analyse
+from rulepush.livecheck.finding import Finding, FindingKind, Level
+from rulepush.livecheck.rules import LiveRule, live_rules
+from rulepush.livecheck.seen import LiveData, Scrape, SilentJob, TargetProblem, TargetScrapes
+
+__all__ = [
+    "Finding",
+    "FindingKind",
+    "Level",
+    "LiveData",
+    "LiveReport",
+    "LiveRule",
+    "RuleReport",
+    "Scrape",
+    "SilentJob",
+    "TargetProblem",
+    "TargetScrapes",
+    "analyse",
+    "live_rules",
+]

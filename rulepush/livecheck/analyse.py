@@ -1,0 +1,111 @@
+"""The whole analysis: all checks over all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rulepush.livecheck import expressions, firing, joins
+from rulepush.livecheck.finding import Finding, Level
+from rulepush.livecheck.names import MISSING, check_names
+from rulepush.livecheck.rules import LiveRule
+from rulepush.livecheck.seen import LiveData
+from rulepush.livecheck.trees import metric_of, rewrite
+from rulepush.model.labels import METRIC_NAME
+from rulepush.model.matcher import Matcher
+from rulepush.promql import Query
+from rulepush.promql.syntax import ast
+
+Check = Callable[[LiveRule, LiveData], Iterable[Finding]]
+
+# What is computed; names come before, and what would fire after.
+CHECKS: Final[tuple[Check, ...]] = (
+    expressions.inverted,
+    joins.joins,
+    expressions.rate_on_gauge,
+    expressions.delta_on_counter,
+    expressions.histogram_quantile,
+    expressions.division_by_negative,
+    expressions.per_pool,
+    expressions.absent_never,
+    expressions.comparisons,
+    expressions.release_note,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReport:
+    """A rule and what was found about it. `needs_more` says that one scrape was too little to tell whether it fires."""
+
+    rule: LiveRule
+    findings: tuple[Finding, ...]
+    needs_more: bool = False
+
+    @property
+    def level(self) -> Level | None:
+        """The worst of its findings, None when there are none."""
+        return next((level for level in Level if any(f.level is level for f in self.findings)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReport:
+    """Everything. `rules` is empty when no target answered: then nothing can be said about rules."""
+
+    seen: LiveData
+    rules: tuple[RuleReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every target answered, and no rule has a problem."""
+        return not self.seen.any_trouble and all(r.level is not Level.PROBLEM for r in self.rules)
+
+    def count(self, level: Level) -> int:
+        """The rules whose worst finding is of this level."""
+        return sum(r.level is level for r in self.rules)
+
+
+def analyse(rules: Sequence[LiveRule], seen: LiveData) -> LiveReport:
+    """Hold every rule against what was scraped. Recorded series are added to `seen.head`."""
+    if seen.nothing:
+        return LiveReport(seen, ())
+    recorded = frozenset(rule.name for rule in rules if not rule.alert)
+    judged = [rule if seen.labels_known else _without_target_labels(rule, seen) for rule in rules]
+    firing.record(judged, seen)
+    reports = []
+    for rule, meant in zip(rules, judged, strict=True):
+        findings = tuple(dict.fromkeys(_findings(rule, meant, seen, recorded)))
+        needs_more = len(seen.times) < 2 and rule.alert and firing.reads_history(rule)
+        reports.append(RuleReport(rule, findings, needs_more))
+    return LiveReport(seen, tuple(reports))
+
+
+def _findings(rule: LiveRule, judged: LiveRule, seen: LiveData, recorded: frozenset[str]) -> Iterator[Finding]:
+    for finding in check_names(rule, seen, recorded):
+        if rule.optional and finding.kind in MISSING:
+            yield replace(finding, level=Level.NOTE)
+        else:
+            yield finding
+    for check in CHECKS:
+        yield from check(judged, seen)
+    yield from firing.fires(judged, seen)
+
+
+def _without_target_labels(rule: LiveRule, seen: LiveData) -> LiveRule:
+    """The rule without the matchers on labels that only a configuration could add: here they would match nothing."""
+
+    def change(selector: ast.VectorSelector) -> ast.VectorSelector:
+        metric = metric_of(selector)
+        if metric is None or not seen.series(metric):
+            return selector
+        own = {METRIC_NAME, *seen.label_names(metric)} - {"job", "instance"}
+        kept = tuple(m for m in selector.matchers if m.name in own or _would_hold(m))
+        return replace(selector, matchers=kept)
+
+    root = rewrite(rule.query.root, change)
+    return replace(rule, query=Query(root.text, root))
+
+
+def _would_hold(matcher: Matcher) -> bool:
+    """Whether it holds for a series without the label, so that it need not go."""
+    return matcher.matches_empty and matcher.name not in ("job", "instance")

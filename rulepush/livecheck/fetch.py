@@ -1,0 +1,169 @@
+"""The I/O of `check live`: find the targets, scrape each of them a few times, with the scrape's own parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from rulepush.clock import Clock
+from rulepush.config.sections import ScrapeConfig
+from rulepush.discovery.groups import Environment, SdConfig, TargetGroup
+from rulepush.errors import ExpositionError, HTTPStatusError, ScrapeError
+from rulepush.exposition import Exposition, parse_body
+from rulepush.exposition.content_type import choose_format
+from rulepush.http_client.build import build_client
+from rulepush.livecheck.diagnose import diagnose_answer, diagnose_error, diagnose_status
+from rulepush.livecheck.seen import Scrape, SilentJob, TargetProblem, TargetScrapes
+from rulepush.model.labels import Labels
+from rulepush.model.sample import Sample
+from rulepush.scrape.fetch import Fetcher
+from rulepush.scrape.job import Job, job_of
+from rulepush.scrape.sample_labels import SampleRules, sample_labels
+from rulepush.scrape.target import Target, build_targets
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """How often to scrape: `times` scrapes, `step_s` seconds apart. `discovery_s` bounds the wait for discoveries."""
+
+    times: int = 1
+    step_s: float = 0.0
+    discovery_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A job with its targets; without any, `silent` says why."""
+
+    config: ScrapeConfig
+    job: Job
+    targets: Sequence[Target]
+    silent: SilentJob | None = None
+
+
+async def visit_jobs(
+    configs: Sequence[ScrapeConfig],
+    env: Environment,
+    visit: Visit,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> tuple[list[TargetScrapes], list[SilentJob]]:
+    """Every target of every job, scraped `visit.times` times, and the jobs that have none. `transport` takes the place
+    of the network in tests."""
+    found = await asyncio.gather(*(_find(config, env, visit.discovery_s) for config in configs))
+    scrapes: dict[tuple[int, int], list[Scrape]] = {}
+    clients = [build_client(f.config.http_client, env.user_agent, transport=transport) for f in found]
+    fetchers = [
+        Fetcher(client, f.job.accept, compression=f.job.compression, body_size_limit=f.job.body_size_limit)
+        for client, f in zip(clients, found, strict=True)
+    ]
+    try:
+        for turn in range(visit.times):
+            if turn:
+                await env.clock.sleep(visit.step_s)
+            ts = env.clock.now()
+            async with asyncio.TaskGroup() as tasks:
+                running = {
+                    (j, t): tasks.create_task(_scrape(f, target, fetchers[j], ts, env.clock))
+                    for j, f in enumerate(found)
+                    for t, target in enumerate(f.targets)
+                }
+            for key, task in running.items():
+                scrapes.setdefault(key, []).append(task.result())
+    finally:
+        for client in clients:
+            await client.aclose()
+    answers = [
+        TargetScrapes(f.job.name, target.url, target.labels, tuple(scrapes[j, t]))
+        for j, f in enumerate(found)
+        for t, target in enumerate(f.targets)
+    ]
+    return answers, [f.silent for f in found if f.silent is not None]
+
+
+async def _find(config: ScrapeConfig, env: Environment, wait_s: float) -> _Found:
+    """The targets of a job: the first list of each of its discoveries; one that is silent for `wait_s` finds none."""
+    job = job_of(config)
+    lists = await asyncio.gather(*(_first_list(sd, env, wait_s) for sd in config.sd_configs))
+    labels = [label_set for groups in lists for group in groups or () for label_set in group.merged()]
+    targets, dropped = build_targets(labels, job.defaults, job.relabel)
+    if targets:
+        return _Found(config, job, targets)
+    wrong = next((d.error for d in dropped if d.error), "")
+    if wrong:
+        silent = SilentJob(job.name, f"its targets cannot be scraped: {wrong}")
+    elif dropped:
+        silent = SilentJob(job.name, f"relabel_configs drop all of its {len(dropped)} targets", meant=True)
+    else:
+        kinds = {sd.kind: None for sd, groups in zip(config.sd_configs, lists, strict=True) if groups is None}
+        reason = f"its {' and '.join(kinds)} discovery gave no answer" if kinds else "its discovery is empty"
+        silent = SilentJob(job.name, reason)
+    return _Found(config, job, (), silent)
+
+
+async def _first_list(config: SdConfig, env: Environment, wait_s: float) -> Sequence[TargetGroup] | None:
+    """None when nothing came in time."""
+    first: asyncio.Future[Sequence[TargetGroup]] = asyncio.get_running_loop().create_future()
+
+    def publish(groups: Sequence[TargetGroup]) -> None:
+        if not first.done():
+            first.set_result(groups)
+
+    async with asyncio.TaskGroup() as tasks:
+        discovery = tasks.create_task(config.discoverer(env).run(publish))
+        timer = tasks.create_task(env.clock.sleep(wait_s))
+        await asyncio.wait((first, timer), return_when=asyncio.FIRST_COMPLETED)
+        discovery.cancel()
+        timer.cancel()
+    return first.result() if first.done() else None
+
+
+async def _scrape(found: _Found, target: Target, fetcher: Fetcher, ts: int, clock: Clock) -> Scrape:
+    """One scrape. `ts` is the same for all targets of a turn, so that rules see them together."""
+    started, job = clock.now(), found.job
+    if job.target_limit and len(found.targets) > job.target_limit:
+        reason = f"target_limit exceeded (number of targets: {len(found.targets)}, limit: {job.target_limit})"
+        return Scrape(ts, trouble=TargetProblem(reason, "All scrapes of this job would fail: raise target_limit."))
+    try:
+        fetched = await fetcher.fetch(target.url, target.timeout_ms)
+    except HTTPStatusError as e:
+        return Scrape(ts, trouble=diagnose_status(target.url, e.status))
+    except ScrapeError as e:
+        return Scrape(ts, trouble=diagnose_error(str(e).removeprefix(f'Get "{target.url}": ')))
+    seconds = (clock.now() - started) / 1000
+    trouble = diagnose_answer(target.url, fetched.content_type, fetched.body)
+    if trouble is not None:
+        return Scrape(ts, trouble=trouble)
+    try:
+        parsed = parse_body(fetched.body, choose_format(fetched.content_type, job.fallback))
+        samples = _samples(parsed, job.rules, target.labels, ts)
+    except (ExpositionError, ScrapeError) as e:
+        return Scrape(
+            ts, trouble=TargetProblem(str(e), "This scrape would fail whole: `rulepush check metrics` says more.")
+        )
+    limit = job.rules.sample_limit
+    if limit and len(samples) > limit:
+        reason = f"sample limit exceeded: {len(samples)} samples, sample_limit is {limit}"
+        return Scrape(
+            ts, trouble=TargetProblem(reason, "This scrape would fail whole: drop more by metric_relabel_configs.")
+        )
+    return Scrape(ts, samples, {n: m.type for n, m in parsed.metadata.items()}, seconds=seconds)
+
+
+def _samples(parsed: Exposition, rules: SampleRules, target: Labels, ts: int) -> tuple[Sample, ...]:
+    """With their final labels, each series once. Timestamps in the body do not count here. Raises ScrapeError."""
+    kept: dict[Labels, Sample] = {}
+    for sample in parsed.samples:
+        labels = sample_labels(sample.pairs, target, rules)
+        if labels is not None:
+            kept.setdefault(labels, Sample(labels, ts, sample.value))
+    return tuple(kept.values())
+
+
+def environment(clock: Clock, user_agent: str) -> Environment:
+    """What discoveries are built with."""
+    from rulepush.discovery.reporter import DiscoveryReporter
+
+    return Environment(clock, DiscoveryReporter(), user_agent)

@@ -1,0 +1,50 @@
+"""What would fire now: the rules are evaluated over what was scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rulepush.errors import EvaluationError
+from rulepush.livecheck.finding import Finding, FindingKind, Level, problem
+from rulepush.livecheck.rules import LiveRule
+from rulepush.livecheck.seen import LiveData
+from rulepush.model.durations import format_duration
+from rulepush.model.labels import METRIC_NAME
+from rulepush.model.sample import Sample
+from rulepush.promql import Engine
+
+_EXAMPLES = 2
+
+
+def record(rules: Sequence[LiveRule], seen: LiveData) -> None:
+    """Write what the recording rules give at each scrape, in their order, so that alerts can read it."""
+    engine = Engine()
+    for ts in seen.times:
+        for rule in rules:
+            if rule.alert:
+                continue
+            try:
+                samples = engine.instant(rule.query, ts, seen.head.querier()).samples()
+            except EvaluationError:
+                continue  # reported by `fires`
+            seen.head.append_many(Sample(s.labels.with_({METRIC_NAME: rule.name}), ts, s.value) for s in samples)
+
+
+def fires(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
+    """Whether the rule would be active at the last scrape, or fail."""
+    try:
+        samples = Engine().instant(rule.query, seen.now, seen.head.querier()).samples()
+    except EvaluationError as e:
+        yield problem(FindingKind.FAILS, f"it cannot be evaluated on this data: {e}")
+        return
+    if not rule.alert or not samples:
+        return
+    shown = "; ".join(f"{s.labels} = {s.value:g}" for s in samples[:_EXAMPLES])
+    more = f" and {len(samples) - _EXAMPLES} more" if len(samples) > _EXAMPLES else ""
+    when = f"is true now, and fires when it stays so for {format_duration(rule.for_ms)}" if rule.for_ms else "fires now"
+    yield Finding(FindingKind.FIRES_NOW, Level.FIRES, f"it {when}: {shown}{more}")
+
+
+def reads_history(rule: LiveRule) -> bool:
+    """Whether one scrape says nothing about it: it reads ranges, or the past."""
+    return any(use.ranged or use.lookback_ms > 300_000 for use in rule.query.selectors())

@@ -1,0 +1,101 @@
+"""Do the two sides of an operator ever meet? `a / b` whose labels differ gives nothing, for ever, and no error."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from rulepush.errors import EvaluationError
+from rulepush.livecheck.finding import Finding, FindingKind, problem
+from rulepush.livecheck.rules import LiveRule
+from rulepush.livecheck.seen import LiveData
+from rulepush.livecheck.trees import walk
+from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value
+from rulepush.promql import Engine, Query, ValueType
+from rulepush.promql.syntax import ast
+
+_SHOWN = 3
+_MADE_UP = frozenset(("absent", "absent_over_time"))  # their labels are those of matchers, not of any series
+
+
+def joins(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
+    """Operators between vectors that both have elements, none of which match. `or` and `unless` need no match.
+
+    Comparisons are left out of both sides: what they filter changes from hour to hour, labels do not.
+    """
+    for node, _ in walk(rule.query.root):
+        if not isinstance(node, ast.Binary) or node.matching is None or node.op in ("or", "unless"):
+            continue
+        matching = node.matching
+        if matching.fill_left is not None or matching.fill_right is not None:
+            continue
+        if any(isinstance(inner, ast.Call) and inner.name in _MADE_UP for inner, _ in walk(node)):
+            continue
+        left, right = (_elements(_unfiltered(side), seen) for side in (node.lhs, node.rhs))
+        if left and right and not _keys(left, matching) & _keys(right, matching):
+            yield _no_match(node, matching, left, right)
+
+
+def _elements(node: ast.Node, seen: LiveData) -> list[Labels]:
+    try:
+        samples = Engine().instant(Query(node.text, node), seen.now, seen.head.querier()).samples()
+    except EvaluationError:  # reported where the whole rule is evaluated
+        return []
+    return [sample.labels for sample in samples]
+
+
+def _keys(elements: Sequence[Labels], matching: ast.Matching) -> set[Labels]:
+    """What is compared of each element."""
+    named = set(matching.labels)
+    if matching.on:
+        return {Labels(p for p in labels if p[0] in named) for labels in elements}
+    return {Labels(p for p in labels if p[0] not in named and p[0] != METRIC_NAME) for labels in elements}
+
+
+def _no_match(node: ast.Binary, matching: ast.Matching, left: Sequence[Labels], right: Sequence[Labels]) -> Finding:
+    names = {name for labels in chain(left, right) for name, _ in labels} - {METRIC_NAME}
+    compared = sorted(names & set(matching.labels) if matching.on else names - set(matching.labels))
+    values = {name: (_values(left, name), _values(right, name)) for name in compared}
+    differ = [name for name, (ours, theirs) in values.items() if not ours & theirs]
+    shared = [name for name in compared if name not in differ]
+    told = "; ".join(
+        f"{name} is {_told(values[name][0])} on the left and {_told(values[name][1])} on the right" for name in differ
+    )
+    suggestion = ""
+    if shared and differ:
+        suggestion = f"Match on what both have: on ({', '.join(shared)})"
+        suggestion += "." if matching.on else f", or ignoring ({', '.join(sorted([*matching.labels, *differ]))})."
+    return problem(
+        FindingKind.NO_MATCH,
+        f"the sides of `{node.op}` never meet, so it gives nothing: {told or 'no element has the labels of another'}",
+        suggestion,
+    )
+
+
+def _values(elements: Sequence[Labels], name: str) -> set[str]:
+    return {labels.get(name) for labels in elements}
+
+
+def _told(values: set[str]) -> str:
+    some = " or ".join(quote_label_value(value) if value else "missing" for value in sorted(values)[:_SHOWN])
+    return some + (" or others" if len(values) > _SHOWN else "")
+
+
+def _unfiltered(node: ast.Node) -> ast.Node:
+    """The expression without its conditions: of a comparison and of `and` the left side is left."""
+    match node:
+        case ast.Binary(op, lhs, rhs) if op in ast.COMPARISONS and not node.return_bool:
+            return _unfiltered(rhs if lhs.type is ValueType.SCALAR else lhs)
+        case ast.Binary("and" | "unless", lhs, _):
+            return _unfiltered(lhs)
+        case ast.Binary(_, lhs, rhs):
+            return dataclasses.replace(node, lhs=_unfiltered(lhs), rhs=_unfiltered(rhs))
+        case ast.Paren(expr) | ast.Unary(_, expr) | ast.Subquery(expr):
+            return dataclasses.replace(node, expr=_unfiltered(expr))
+        case ast.Aggregate(_, expr, _):
+            return dataclasses.replace(node, expr=_unfiltered(expr))
+        case ast.Call(_, args):
+            return dataclasses.replace(node, args=tuple(_unfiltered(arg) for arg in args))
+        case _:
+            return node

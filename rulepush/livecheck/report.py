@@ -1,0 +1,136 @@
+"""A Report as text for people and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from rulepush.livecheck.analyse import LiveReport, RuleReport
+from rulepush.livecheck.finding import Finding, Level
+from rulepush.livecheck.knowledge import looks_like
+from rulepush.livecheck.names import MISSING
+from rulepush.livecheck.seen import LiveData, TargetScrapes
+
+_WORDS = {Level.PROBLEM: "problem", Level.FIRES: "now", Level.NOTE: "note"}
+
+
+def report_text(report: LiveReport, *, verbose: bool = False) -> str:
+    """Targets, then what was found, then the sum of it. Notes only with `verbose`."""
+    lines = [*_targets(report.seen), ""]
+    for rule in report.rules:
+        shown = [f for f in rule.findings if verbose or f.level is not Level.NOTE or _explains(f, rule)]
+        if shown:
+            lines += [_heading(rule), *(line for finding in shown for line in _finding(finding)), ""]
+    return "\n".join([*lines, *_summary(report, verbose)]) + "\n"
+
+
+def _explains(note: Finding, rule: RuleReport) -> bool:
+    """Whether a note is why a rule fires: absent() of what may be a mistake in a name."""
+    return rule.level is Level.FIRES and note.kind in MISSING
+
+
+def _targets(seen: LiveData) -> Iterator[str]:
+    for answer in seen.answers:
+        trouble = answer.trouble
+        if trouble is None:
+            last = answer.scrapes[-1]
+            yield f"target {answer.url} ({answer.job}): ok, {len(last.samples)} samples{_kind(answer)}"
+        else:
+            yield f"target {answer.url} ({answer.job}): {trouble.message}"
+            if trouble.suggestion:
+                yield f"    {trouble.suggestion}"
+    for job in seen.silent:
+        yield f"job {job.name}: no targets: {job.reason}"
+
+
+def _kind(answer: TargetScrapes) -> str:
+    kind = looks_like(frozenset(s.labels.name for s in answer.scrapes[-1].samples), _monitor_names(answer))
+    return f", looks like {kind}" if kind else ""
+
+
+def _monitor_names(answer: TargetScrapes) -> frozenset[str]:
+    """What this server counts in nacos_monitor: it differs by release."""
+    return frozenset(s.labels.get("name") for s in answer.scrapes[-1].samples if s.labels.name == "nacos_monitor")
+
+
+def _heading(report: RuleReport) -> str:
+    rule = report.rule
+    where = f"{min(rule.file, os.path.relpath(rule.file), key=len)}:{rule.line}: " if rule.file else ""
+    return f"{where}{rule.name}" + (f" (group {rule.group})" if rule.group else "")
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield f"    {_WORDS[finding.level]:<8} {finding.message}"
+    if finding.suggestion:
+        yield f"{'':<13}{finding.suggestion}"
+
+
+def _summary(report: LiveReport, verbose: bool) -> Iterator[str]:
+    failed = sum(answer.trouble is not None for answer in report.seen.answers)
+    if not report.rules:
+        yield "No target answered, so nothing can be said about the rules." if report.seen.nothing else "No rules."
+        return
+    yield (
+        f"{len(report.rules)} rules: {report.count(Level.PROBLEM)} with problems, "
+        f"{report.count(Level.FIRES)} true now, {_fine(report)} fine"
+        + (f"; {failed} of {len(report.seen.answers)} targets failed" if failed else "")
+    )
+    notes = sum(f.level is Level.NOTE for r in report.rules for f in r.findings)
+    if notes and not verbose:
+        yield f"{notes} notes, on what other releases have or what appears with its first event: --verbose shows them"
+    short = sum(r.needs_more for r in report.rules)
+    if short:
+        yield f"{short} rules read ranges or the past: --for 1m scrapes more than once and tells what they see"
+
+
+def _fine(report: LiveReport) -> int:
+    return sum(r.level in (None, Level.NOTE) for r in report.rules)
+
+
+def as_json(report: LiveReport) -> str:
+    """`{"ok", "targets": [...], "jobs_without_targets": [...], "rules": [...], "summary"}`; every finding is there."""
+    document: dict[str, Any] = {
+        "ok": report.ok,
+        "targets": [_target_json(answer) for answer in report.seen.answers],
+        "jobs_without_targets": [
+            {"job": job.name, "reason": job.reason, "meant": job.meant} for job in report.seen.silent
+        ],
+        "rules": [_rule_json(rule) for rule in report.rules],
+        "summary": {
+            "rules": len(report.rules),
+            "problems": report.count(Level.PROBLEM),
+            "true_now": report.count(Level.FIRES),
+            "fine": _fine(report),
+            "targets_failed": sum(answer.trouble is not None for answer in report.seen.answers),
+        },
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _target_json(answer: TargetScrapes) -> dict[str, Any]:
+    last, trouble = answer.scrapes[-1], answer.trouble
+    found: dict[str, Any] = {"job": answer.job, "url": answer.url, "labels": answer.labels.as_dict()}
+    found |= {"ok": trouble is None, "samples": len(last.samples)}
+    if trouble is not None:
+        found |= {"error": trouble.message, "suggestion": trouble.suggestion}
+    return found
+
+
+def _rule_json(report: RuleReport) -> dict[str, Any]:
+    rule = report.rule
+    return {
+        "name": rule.name,
+        "type": "alerting" if rule.alert else "recording",
+        "group": rule.group,
+        "file": rule.file,
+        "line": rule.line,
+        "expr": rule.query.text,
+        "level": report.level.value if report.level else "ok",
+        "needs_more_scrapes": report.needs_more,
+        "findings": [
+            {"kind": f.kind.value, "level": f.level.value, "message": f.message, "suggestion": f.suggestion}
+            for f in report.findings
+        ],
+    }

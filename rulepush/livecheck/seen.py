@@ -1,0 +1,155 @@
+"""Seen: what the targets showed, indexed for the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.sample import Sample
+from rulepush.storage.demand import Demand
+from rulepush.storage.head import Head
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProblem:
+    """Why a target gave no metrics, and what to change."""
+
+    message: str
+    suggestion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One scrape at `ts` (ms), which took `seconds`. `samples` hold their final labels; `types` go by the names of
+    `# TYPE` lines."""
+
+    ts: int
+    samples: tuple[Sample, ...] = ()
+    types: Mapping[str, str] | None = None
+    trouble: TargetProblem | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScrapes:
+    """One target and its scrapes, oldest first, at least one."""
+
+    job: str
+    url: str
+    labels: Labels
+    scrapes: tuple[Scrape, ...]
+
+    @property
+    def trouble(self) -> TargetProblem | None:
+        """What was wrong at the last scrape."""
+        return self.scrapes[-1].trouble
+
+
+@dataclass(frozen=True, slots=True)
+class SilentJob:
+    """A job without targets, and why. `meant`: its configuration says so (shards), and nothing is wrong."""
+
+    name: str
+    reason: str
+    meant: bool = False
+
+
+class LiveData:
+    """Everything that was scraped.
+
+    `labels_known`  whether the targets' own labels are those of the real configuration; with `--target` they are not,
+                    and a matcher on a label that no body has cannot be judged
+    `silent`        the jobs without targets
+    `head`          the samples, with `up` and the other series of a scrape; recorded series are added by the analysis
+    """
+
+    def __init__(
+        self, answers: Sequence[TargetScrapes], *, labels_known: bool = True, silent: Sequence[SilentJob] = ()
+    ):
+        self.answers = tuple(answers)
+        self.silent = tuple(silent)
+        self.labels_known = labels_known
+        self.head = Head(Demand.keep_all(_DAY_MS))
+        self._types: dict[str, str] = {}
+        self._series: dict[str, dict[Labels, float]] = {}
+        for answer in self.answers:
+            for scrape in answer.scrapes:
+                self._types.update(scrape.types or {})
+                self._add(scrape.samples)
+                self._add(_own_series(answer.labels, scrape))
+        self.times = tuple(sorted({scrape.ts for answer in self.answers for scrape in answer.scrapes}))
+
+    def _add(self, samples: Iterable[Sample]) -> None:
+        for sample in samples:
+            self.head.append(sample.labels, sample.ts, sample.value)
+            self._series.setdefault(sample.labels.name, {})[sample.labels] = sample.value
+
+    @property
+    def now(self) -> int:
+        """The time of the last scrape."""
+        return self.times[-1]
+
+    @cached_property
+    def metric_names(self) -> tuple[str, ...]:
+        """All of them, sorted."""
+        return tuple(sorted(self._series))
+
+    @cached_property
+    def any_trouble(self) -> bool:
+        """Whether some target gave nothing, or a job has none, so that what is missing may be there."""
+        return any(answer.trouble for answer in self.answers) or not all(job.meant for job in self.silent)
+
+    @cached_property
+    def nothing(self) -> bool:
+        """Whether no target gave anything."""
+        return all(answer.trouble for answer in self.answers)
+
+    def series(self, metric: str) -> Mapping[Labels, float]:
+        """The series of a metric with their last values."""
+        return self._series.get(metric, {})
+
+    def matching(self, matchers: Iterable[Matcher]) -> dict[Labels, float]:
+        """The series that satisfy all of the matchers."""
+        wanted = tuple(matchers)
+        name = next((m.value for m in wanted if m.name == METRIC_NAME and m.op is MatchOp.EQUAL), None)
+        pools = [self.series(name)] if name is not None else list(self._series.values())
+        return {
+            labels: value
+            for pool in pools
+            for labels, value in pool.items()
+            if all(m.matches_labels(labels) for m in wanted)
+        }
+
+    def values_of(self, metric: str, label: str) -> tuple[str, ...]:
+        """The values that a label has on the series of a metric, sorted, "" left out."""
+        return tuple(sorted({labels.get(label) for labels in self.series(metric)} - {""}))
+
+    def label_names(self, metric: str) -> tuple[str, ...]:
+        """The label names of a metric, sorted, without __name__."""
+        return tuple(sorted({name for labels in self.series(metric) for name, _ in labels} - {METRIC_NAME}))
+
+    def type_of(self, metric: str) -> str:
+        """counter, gauge, ...; "" when nothing says so. Parts of a summary or histogram count as counters."""
+        known = self._types.get(metric)
+        if known is not None:
+            return known
+        if metric.endswith("_total") and self._types.get(metric.removesuffix("_total")) == "counter":
+            return "counter"  # OpenMetrics names the family without its suffix
+        for part in ("_count", "_sum", "_bucket"):
+            if metric.endswith(part) and self._types.get(metric.removesuffix(part)) in ("summary", "histogram"):
+                return "counter"
+        return ""
+
+
+def _own_series(target: Labels, scrape: Scrape) -> list[Sample]:
+    """The series that every scrape makes about itself."""
+    kept = float(len(scrape.samples))
+    values = {"up": 0.0 if scrape.trouble else 1.0, "scrape_duration_seconds": scrape.seconds}
+    values["scrape_series_added"] = 0.0
+    values |= {"scrape_samples_scraped": kept, "scrape_samples_post_metric_relabeling": kept}
+    return [Sample(target.with_({METRIC_NAME: name}), scrape.ts, value) for name, value in values.items()]

@@ -1,0 +1,155 @@
+"""The `alerting.alertmanagers` sections at work: discoveries in, destinations out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import httpx
+
+from rulepush.config.sections import AlertmanagerConfig
+from rulepush.discovery.groups import Environment, TargetGroup
+from rulepush.discovery.provider import Providers
+from rulepush.http_client.config import HTTPClientConfig
+from rulepush.notifier.alertmanager import Alertmanager
+from rulepush.notifier.endpoints import Endpoints, endpoints
+from rulepush.notifier.notifier import Destination, Notifier
+from rulepush.notifier.wire import Relabel
+from rulepush.relabel.relabel import RelabelConfig, relabel
+
+ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
+Sender = tuple[HTTPClientConfig, tuple[RelabelConfig, ...]]
+
+
+class AlertmanagerSets:
+    """Keeps a Notifier's destinations what the sections and their discoveries say. `run` once, `sync` at a reload."""
+
+    def __init__(self, notifier: Notifier, env: Environment, client_factory: ClientFactory):
+        self._notifier = notifier
+        self._env = env
+        self._client_factory = client_factory
+        self._owner: asyncio.TaskGroup | None = None
+        self._sections: dict[AlertmanagerConfig, _Section] = {}
+        self._places: dict[str, list[Sender | None]] = {}  # by URL: whoever sends to it, each in a place of its own
+        self._retired: list[_Section] = []  # no longer configured, but their connections may still be in use
+
+    async def run(self) -> None:
+        """Own the discoveries until cancelled."""
+        async with asyncio.TaskGroup() as owner:
+            self._owner = owner
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._owner = None
+
+    async def sync(self, configs: Sequence[AlertmanagerConfig]) -> None:
+        """Put these sections into effect; one that did not change goes on undisturbed."""
+        if self._owner is None:
+            raise RuntimeError("Sections.sync before Sections.run")
+        gone = [config for config in self._sections if config not in configs]
+        old = [self._sections.pop(config) for config in gone]
+        for config in dict.fromkeys(configs):
+            if config not in self._sections:
+                section = _Section(config, self._client_factory(config.http_client), self._env, self._changed)
+                for former in old:
+                    section.take_over(former)
+                self._sections[config] = section
+                section.task = self._owner.create_task(section.providers.run())
+        for section in old:
+            if section.task is not None:
+                section.task.cancel()
+        self._retired += old
+        self._changed()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for section in (*self._sections.values(), *self._retired):
+            await section.client.aclose()
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The URLs that alerts go to."""
+        return tuple(dict.fromkeys(url for s in self._sections.values() for url in s.found.active))
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The URLs that relabelling dropped."""
+        return tuple(dict.fromkeys(url for s in self._sections.values() for url in s.found.dropped))
+
+    def _changed(self) -> None:
+        sections = self._sections.values()
+        # As long as a discovery has not answered, a URL may only seem to be gone, and its outbox must not go with it.
+        complete = all(section.providers.answered for section in sections)
+        self._assign_places(complete)
+        self._notifier.sync(
+            [section.destination(self._name(url, section)) for section in sections for url in section.found.active],
+            remove=complete,
+        )
+        if complete and self._owner is not None:
+            retired, self._retired = self._retired, []
+            for section in retired:  # whoever still sends has been given a connection of a present section
+                self._owner.create_task(section.client.aclose())
+
+    def _assign_places(self, complete: bool) -> None:
+        """Two sections may lead to one URL with other credentials, headers or relabelling: two tenants of one server.
+        Each has an outbox of its own, as each is sent to by Prometheus. A place that is free goes to the next who
+        comes, with what waits in it: that is the same section with a new password."""
+        wanted: dict[str, list[Sender]] = {}
+        for section in self._sections.values():
+            for url in section.found.active:
+                wanted.setdefault(url, []).append(section.sender)
+        senders = [section.sender for section in self._sections.values()]
+        for url, places in self._places.items():
+            stay = wanted.get(url, []) if complete else senders
+            places[:] = [sender if sender in stay else None for sender in places]
+        for url, here in wanted.items():
+            places = self._places.setdefault(url, [])
+            for sender in here:
+                if sender in places:
+                    continue
+                if None in places:
+                    places[places.index(None)] = sender
+                else:
+                    places.append(sender)
+
+    def _name(self, url: str, section: _Section) -> str:
+        """What tells the outboxes of one URL apart, in metrics and in the database; a fragment is not sent."""
+        place = self._places[url].index(section.sender)
+        return f"{url}#{place + 1}" if place else url
+
+
+class _Section:
+    def __init__(
+        self, config: AlertmanagerConfig, client: httpx.AsyncClient, env: Environment, changed: Callable[[], None]
+    ):
+        self.config = config
+        self.client = client
+        self.found = Endpoints((), ())
+        self.task: asyncio.Task[None] | None = None
+        self._changed = changed
+        self.providers = Providers(config.sd_configs, env, self._discovered)
+
+    def take_over(self, former: _Section) -> None:
+        """Start from what the former discoveries knew. It counts as answered, so it must be in effect at once:
+        or the URLs would seem to be gone for a moment, and their outboxes would go."""
+        self.providers.take_over(former.providers)
+        self.found = endpoints(self.config, self.providers.groups())
+
+    def _discovered(self, groups: Sequence[TargetGroup]) -> None:
+        self.found = endpoints(self.config, groups)
+        self._changed()
+
+    @property
+    def sender(self) -> Sender:
+        """What makes sending to a URL another thing than sending to it from another section."""
+        return self.config.http_client, self.config.alert_relabel_configs
+
+    def destination(self, name: str) -> Destination:
+        chain = relabel_chain(self.config.alert_relabel_configs)
+        return Destination(Alertmanager(self.client, name, self.config.timeout_ms / 1000), chain)
+
+
+def relabel_chain(configs: tuple[RelabelConfig, ...]) -> Relabel | None:
+    """The relabelling as a function; None when there is nothing to do."""
+    return partial(relabel, configs=configs) if configs else None

@@ -1,0 +1,360 @@
+"""The evaluator: a dispatch over the tree, each node a handful of numpy calls over all series and steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import assert_never
+
+import numpy as np
+
+from rulepush.errors import EvaluationError, QueryLimitError
+from rulepush.promql.eval.aggregations import aggregate
+from rulepush.promql.eval.annotations import AnnotationSet
+from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
+from rulepush.promql.eval.distinct import apply_drops, distinct_matrix, merge_duplicates, reject_duplicates
+from rulepush.promql.eval.evaluation import EngineOptions, Evaluation, EvaluationLimits, SharedResults
+from rulepush.promql.eval.extended import kernel_of
+from rulepush.promql.eval.info import enrich
+from rulepush.promql.eval.result import QueryResult
+from rulepush.promql.eval.selectors import select_matrix, select_vector, select_windows, window_bounds
+from rulepush.promql.eval.values import (
+    Bools,
+    Floats,
+    Ints,
+    Matrix,
+    Scalar,
+    String,
+    Value,
+    ValueType,
+    Vector,
+    drop_names,
+    empty_vector,
+    with_values,
+)
+from rulepush.promql.eval.windows import RangeWindow, WindowColumns
+from rulepush.promql.functions import FUNCTIONS
+from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
+from rulepush.promql.query import Query
+from rulepush.promql.syntax import ast
+from rulepush.storage.selection import Querier
+
+
+class Engine:
+    """Evaluates queries. Has no state but its options, so one engine serves everybody.
+
+    `monotonic`, seconds, is only read to keep `timeout_ms`; without it there is no time limit.
+    """
+
+    def __init__(self, options: EngineOptions | None = None, monotonic: Callable[[], float] | None = None):
+        self.options = options or EngineOptions()
+        self._monotonic = monotonic if self.options.timeout_ms > 0 else None
+
+    def instant(self, query: Query, ts: int, querier: Querier, shared: SharedResults | None = None) -> QueryResult:
+        """The value at `ts` (ms). Raises EvaluationError."""
+        return self._run(query.resolved(0, 0), np.array((ts,), np.int64), 0, querier, shared)
+
+    def range(self, query: Query, start: int, end: int, step: int, querier: Querier) -> QueryResult:
+        """The values at start, start + step, ... up to end (ms). Raises EvaluationError."""
+        if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
+            kind = query.value_type.described
+            raise EvaluationError(f'invalid expression type "{kind}" for range query, must be Scalar or instant Vector')
+        if step <= 0:
+            raise EvaluationError("zero or negative query resolution step widths are not accepted")
+        if end < start:
+            raise EvaluationError("end timestamp must not be before start time")
+        if (end - start) // step > self.options.max_steps:
+            raise QueryLimitError(
+                f"exceeded maximum resolution of {self.options.max_steps:,} points per timeseries."
+                " Try decreasing the query resolution (?step=XX)"
+            )
+        steps = np.arange(start, end + 1, step, dtype=np.int64)
+        return self._run(query.resolved(step, end - start), steps, step, querier, None)
+
+    def _run(
+        self, query: Query, steps: Ints, interval: int, querier: Querier, shared: SharedResults | None
+    ) -> QueryResult:
+        if query.misuse is not None:
+            raise EvaluationError(query.misuse)
+        options, clock = self.options, self._monotonic
+        deadline = clock() + options.timeout_ms / 1000 if clock is not None else math.inf
+        notes = AnnotationSet()
+        ev = Evaluation(
+            steps,
+            interval,
+            int(steps[0]),
+            int(steps[-1]),
+            querier,
+            options,
+            EvaluationLimits(options.max_samples, deadline, clock),
+            notes,
+            interval > 0,
+            shared,
+        )
+        with np.errstate(all="ignore"):
+            try:
+                value = evaluate(query.root, ev)
+            except RecursionError:
+                raise QueryLimitError("the expression is nested too deeply") from None
+            if isinstance(value, Vector):
+                value = apply_drops(value)
+            elif isinstance(value, Matrix):
+                value = _drop_matrix(value)
+        return QueryResult(value, steps, interval > 0, query.text, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a VectorFunction may use beside its arguments: registry.CallContext."""
+
+    node: ast.Call
+    args: tuple[ast.Node, ...]
+    ev: Evaluation
+
+    @property
+    def steps(self) -> Ints:
+        return self.ev.steps
+
+    @property
+    def is_range(self) -> bool:
+        return self.ev.is_range
+
+    @property
+    def start(self) -> int:
+        return self.ev.first
+
+    @property
+    def end(self) -> int:
+        return self.ev.last
+
+    @property
+    def interval(self) -> int:
+        return self.ev.interval
+
+    @property
+    def notes(self) -> AnnotationSet:
+        return self.ev.notes
+
+    @property
+    def delayed_name_removal(self) -> bool:
+        return self.ev.options.delayed_name_removal
+
+
+def evaluate(node: ast.Node, ev: Evaluation) -> Value:
+    """The value of `node` at the steps of `ev`; found in `ev.shared` where another rule has asked for it already."""
+    shared = ev.shared
+    if shared is None or isinstance(node, ast.Number | ast.Str | ast.Paren):
+        return _evaluate(node, ev)
+    key = (node.text, ev.start if len(ev.steps) else 0, len(ev.steps), ev.interval)
+    found = shared.find(key)
+    if found is not None:
+        value, notes, origin = found
+        ev.notes.merge(notes, node.pos - origin.pos)
+        return value
+    said = len(ev.notes)
+    value = _evaluate(node, ev)
+    shared.keep(key, value, ev.notes.since(said), node)
+    return value
+
+
+@singledispatch
+def _evaluate(node: ast.Node, ev: Evaluation) -> Value:
+    raise EvaluationError(f"unhandled expression of type: {type(node).__name__}")
+
+
+def _vector(node: ast.Node, ev: Evaluation) -> Vector:
+    value = evaluate(node, ev)
+    assert isinstance(value, Vector)  # the parser has checked the types
+    return value
+
+
+def _scalar(node: ast.Node, ev: Evaluation) -> Floats:
+    value = evaluate(node, ev)
+    assert isinstance(value, Scalar)
+    return value.values
+
+
+@_evaluate.register
+def _(node: ast.Number, ev: Evaluation) -> Value:
+    return Scalar(np.full(len(ev.steps), node.value))
+
+
+@_evaluate.register
+def _(node: ast.Str, ev: Evaluation) -> Value:
+    return String(node.value)
+
+
+@_evaluate.register
+def _(node: ast.Paren, ev: Evaluation) -> Value:
+    return evaluate(node.expr, ev)
+
+
+@_evaluate.register
+def _(node: ast.Unary, ev: Evaluation) -> Value:
+    value = evaluate(node.expr, ev)
+    if node.op == "+":
+        return value
+    if isinstance(value, Scalar):
+        return Scalar(-value.values)
+    assert isinstance(value, Vector)
+    return _named(with_values(value, -value.values), True, ev)
+
+
+@_evaluate.register
+def _(node: ast.Binary, ev: Evaluation) -> Value:
+    lhs, rhs = evaluate(node.lhs, ev), evaluate(node.rhs, ev)
+    delayed = ev.options.delayed_name_removal
+    match lhs, rhs:
+        case Scalar(), Scalar():
+            return scalar_binary(node.op, lhs, rhs)
+        case Vector(), Vector():
+            return vector_binary(node, lhs, rhs, delayed)
+        case Vector(), Scalar():
+            return vector_scalar(node, lhs, rhs.values, False, delayed)
+        case Scalar(), Vector():
+            return vector_scalar(node, rhs, lhs.values, True, delayed)
+        case _:
+            raise EvaluationError("binary expression must contain only scalar and instant vector types")
+
+
+@_evaluate.register
+def _(node: ast.Aggregate, ev: Evaluation) -> Value:
+    param = None if node.param is None else evaluate(node.param, ev)
+    return aggregate(node, param, _vector(node.expr, ev), ev.notes)
+
+
+@_evaluate.register
+def _(node: ast.VectorSelector, ev: Evaluation) -> Value:
+    return select_vector(node, ev)
+
+
+@_evaluate.register
+def _(node: ast.MatrixSelector, ev: Evaluation) -> Value:
+    return select_matrix(node, ev)
+
+
+@_evaluate.register
+def _(node: ast.Subquery, ev: Evaluation) -> Value:
+    columns = subquery(node, ev)
+    start, end, ts = window_bounds(node, ev)[0]
+    w = columns.window(start, end, ts)
+    return Matrix(w.index, w.times, w.values, w.counts, columns.drop_name)
+
+
+@_evaluate.register
+def _(node: ast.Call, ev: Evaluation) -> Value:
+    if node.name == "info":
+        return enrich(node, _vector(node.args[0], ev), ev)
+    function = FUNCTIONS[node.name]
+    match function:
+        case RangeFunction():
+            return _range_call(node, function, ev)
+        case InstantFunction():
+            return _instant_call(node, function, ev)
+        case VectorFunction():
+            return _vector_call(node, function, ev)
+        case _:
+            assert_never(function)
+
+
+def _instant_call(node: ast.Call, function: InstantFunction, ev: Evaluation) -> Vector:
+    vector = _vector(node.args[0], ev)
+    scalars = [_scalar(arg, ev) for arg in node.args[1:]]
+    return _named(with_values(vector, function.kernel(vector.values, *scalars)), function.drop_name, ev)
+
+
+def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Value:
+    bare = tuple(ast.unwrap(arg) for arg in node.args)
+    if node.name == "timestamp" and isinstance(bare[0], ast.VectorSelector):
+        return _named(select_vector(bare[0], ev, timestamps=True), True, ev)
+    args: list[Value | str] = []
+    for arg in bare:
+        if arg.type is ValueType.MATRIX:
+            args.append(_presence(arg, ev))
+            continue
+        value = evaluate(arg, ev)
+        args.append(value.text if isinstance(value, String) else value)
+    result = function.call(Context(node, bare, ev), *args)
+    return _checked(result, ev) if isinstance(result, Vector) else result
+
+
+def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vector:
+    """The kernel, once for each step."""
+    scalars = [_scalar(arg, ev) for i, arg in enumerate(node.args) if i != function.range_arg]
+    ranged = ast.unwrap(node.args[function.range_arg])
+    columns, windows = _windows(ranged, ev)
+    kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
+    assert kernel is not None  # Query.misuse has told
+    n, steps = len(columns.index), len(ev.steps)
+    ev.limits.take(n * steps)
+    values, present = np.empty((steps, n)), np.empty((steps, n), np.bool_)
+    for i, window in enumerate(windows):
+        arguments = tuple(float(s[i]) for s in scalars)
+        if window.times.shape[1] == 0:
+            present[i] = False
+            continue
+        values[i], present[i] = kernel(window, *arguments)
+        if function.note is not None:
+            function.note(window, present[i], arguments, ev.notes, node, node.args)
+        if steps > 1:
+            ev.limits.check_time()
+    vector = Vector(columns.index, values.T, present.T, columns.drop_name)
+    if not function.drop_name:
+        return vector
+    if ev.options.delayed_name_removal:
+        return drop_names(vector, True)
+    return reject_duplicates(drop_names(vector, False))
+
+
+def _presence(arg: ast.Node, ev: Evaluation) -> Vector:
+    """present_over_time of a range vector: all that absent_over_time needs to know."""
+    columns, windows = _windows(arg, ev)
+    present: Bools = np.array([window.counts > 0 for window in windows], np.bool_)
+    present = present.reshape(len(ev.steps), len(columns.index)).T
+    return Vector(columns.index, np.ones(present.shape), present, columns.drop_name)
+
+
+def _windows(node: ast.Node, ev: Evaluation) -> tuple[WindowColumns, Iterator[RangeWindow]]:
+    if isinstance(node, ast.MatrixSelector):
+        return select_windows(node, ev)
+    assert isinstance(node, ast.Subquery)
+    columns = subquery(node, ev)
+    return columns, (columns.window(*bounds) for bounds in window_bounds(node, ev))
+
+
+def subquery(node: ast.Subquery, ev: Evaluation) -> WindowColumns:
+    """The values of the inner expression at all the steps that the outer steps need: multiples of the subquery's own
+    step, after the start of the first range (exclusive), up to the end of the last."""
+    step = node.step_ms or ev.options.default_step_ms
+    bounds = window_bounds(node, ev)
+    if not bounds:
+        return WindowColumns.of_steps(empty_vector(0), np.zeros(0, np.int64))
+    start = bounds[0][0] // step * step + step
+    inner = ev.within(start, bounds[-1][1], step)
+    if not len(inner.steps):
+        return WindowColumns.of_steps(empty_vector(0), inner.steps)
+    value = evaluate(node.expr, inner)
+    assert isinstance(value, Vector)
+    ev.limits.take(value.values.size)
+    return WindowColumns.of_steps(value, inner.steps)
+
+
+def _named(vector: Vector, drop_name: bool, ev: Evaluation) -> Vector:
+    """The result of an elementwise function: without its names, each series once."""
+    if not drop_name:
+        return vector
+    return _checked(drop_names(vector, ev.options.delayed_name_removal), ev)
+
+
+def _checked(vector: Vector, ev: Evaluation) -> Vector:
+    return vector if ev.options.delayed_name_removal else merge_duplicates(vector)
+
+
+def _drop_matrix(matrix: Matrix) -> Matrix:
+    """The end of an instant query for a subquery: names that were marked go."""
+    steps = np.ones((len(matrix.index), 1), np.bool_)
+    shape = apply_drops(Vector(matrix.index, np.zeros(steps.shape), steps, matrix.drop_name)).index
+    distinct_matrix(shape, matrix.counts > 0)
+    return replace(matrix, index=shape, drop_name=None)

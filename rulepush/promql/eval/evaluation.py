@@ -1,0 +1,150 @@
+"""The state of one evaluation: its steps, its data, its limits, and what it has to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from rulepush.errors import QueryLimitError
+from rulepush.model.labels import METRIC_NAME
+from rulepush.model.matcher import Matcher
+from rulepush.promql.eval.annotations import Annotation, AnnotationSet
+from rulepush.promql.eval.values import Ints, Value
+from rulepush.promql.query import DEFAULT_LOOKBACK_MS, Query
+from rulepush.promql.syntax import ast
+from rulepush.storage.selection import Querier
+
+TOO_MANY_SAMPLES: Final = "query processing would load too many samples into memory in query execution"
+TIMED_OUT: Final = "query timed out in expression evaluation"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`default_step_ms` is the step of a subquery that names none: Prometheus takes the global evaluation interval.
+    `timeout_ms` needs the engine's `monotonic`; 0 means no limit."""
+
+    lookback_delta_ms: int = DEFAULT_LOOKBACK_MS
+    max_samples: int = 50_000_000
+    max_steps: int = 11_000
+    timeout_ms: int = 120_000
+    default_step_ms: int = 60_000
+    delayed_name_removal: bool = False
+
+
+class SharedResults:
+    """The sub-expressions that were evaluated already, for one time and one state of the data.
+
+    A group makes one for each evaluation and hands it to the engine with every rule. When a rule has written series
+    that later rules may read, call `forget` with their metric names.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int, int], tuple[Value, tuple[Annotation, ...], ast.Node]] = {}
+        self.hits = 0
+
+    def find(self, key: tuple[str, int, int, int]) -> tuple[Value, tuple[Annotation, ...], ast.Node] | None:
+        """The value, its annotations, and the node that it was evaluated for."""
+        found = self._known.get(key)
+        if found is not None:
+            self.hits += 1
+        return found
+
+    def keep(self, key: tuple[str, int, int, int], value: Value, notes: tuple[Annotation, ...], node: ast.Node) -> None:
+        """Remember a value."""
+        self._known[key] = (value, notes, node)
+
+    def forget(self, metric_names: Iterable[str]) -> None:
+        """Drop what may have read these metrics."""
+        names = tuple(metric_names)
+        if not names:
+            return
+        stale = [
+            key
+            for key, (_, _, node) in self._known.items()
+            if any(_may_read(use.matchers, names) for use in Query("", node).selectors())
+        ]
+        for key in stale:
+            del self._known[key]
+
+
+def _may_read(matchers: tuple[Matcher, ...], names: tuple[str, ...]) -> bool:
+    on_name = [m for m in matchers if m.name == METRIC_NAME]
+    return any(all(m.matches(name) for m in on_name) for name in names)
+
+
+class EvaluationLimits:
+    """What one query may use; shared by its subqueries."""
+
+    def __init__(self, max_samples: int, deadline: float, monotonic: Callable[[], float] | None):
+        self._left = max_samples
+        self._deadline = deadline
+        self._monotonic = monotonic
+
+    def take(self, samples: int) -> None:
+        """Account for samples held. Raises QueryLimitError when it is too many, or when the time is over."""
+        self._left -= samples
+        if self._left < 0:
+            raise QueryLimitError(TOO_MANY_SAMPLES)
+        self.check_time()
+
+    def check_time(self) -> None:
+        """Raises QueryLimitError when the time is over."""
+        if self._monotonic is not None and self._monotonic() > self._deadline:
+            raise QueryLimitError(TIMED_OUT)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """One grid of steps. A subquery evaluates its expression in an Evaluation of its own.
+
+    `steps`      int64[T] ms; `interval` ms between them, 0 for an instant query
+    `first`, `last`  the bounds of the whole query, which start() and end() mean
+    """
+
+    steps: Ints
+    interval: int
+    first: int
+    last: int
+    querier: Querier
+    options: EngineOptions
+    limits: EvaluationLimits
+    notes: AnnotationSet
+    is_range: bool
+    shared: SharedResults | None = None
+
+    @property
+    def start(self) -> int:
+        """The first step."""
+        return int(self.steps[0])
+
+    @property
+    def end(self) -> int:
+        """The last step."""
+        return int(self.steps[-1])
+
+    def within(self, start: int, end: int, interval: int) -> Evaluation:
+        """The evaluation of a subquery; it may have no step. Raises QueryLimitError when it has too many."""
+        if (end - start) // interval >= self.options.max_samples:
+            raise QueryLimitError(TOO_MANY_SAMPLES)
+        steps = np.arange(start, end + 1, interval, dtype=np.int64)
+        return Evaluation(
+            steps,
+            interval,
+            self.first,
+            self.last,
+            self.querier,
+            self.options,
+            self.limits,
+            self.notes,
+            True,
+            self.shared,
+        )
+
+    def pinned(self, at: int | ast.At | None) -> int | None:
+        """The fixed time of an @ modifier, None without one."""
+        if at is None or isinstance(at, int):
+            return at
+        return self.first if at is ast.At.START else self.last

@@ -1,0 +1,105 @@
+"""Which rows an aggregation takes together: computed from labels alone, once for an index and a by/without clause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rulepush.model.index import LabelIndex
+from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.promql.eval.matching import recent
+from rulepush.promql.eval.values import Bools, Floats
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupRectangle:
+    """Groups of about the same size as one rectangle.
+
+    `groups` intp[g] their numbers; `rows` intp[g, k] the rows of each in order, padded with its first row;
+    `real` bool[g, k] or None: what is not padding, None when nothing is. `whole`: the rows are 0..n-1 in order, so that
+    nothing has to be gathered.
+    """
+
+    groups: Rows
+    rows: Rows
+    real: Bools | None
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grouping:
+    """`index` one row a group, in order of first appearance; `codes` intp[n] the group of each row."""
+
+    index: LabelIndex
+    codes: Rows
+    blocks: tuple[GroupRectangle, ...]
+
+
+def group(index: LabelIndex, names: tuple[str, ...], without: bool) -> Grouping:
+    """Memoised."""
+
+    def compute() -> Grouping:
+        if without:
+            drop = frozenset((*names, METRIC_NAME))
+            keys = [Labels(p for p in labels if p[0] not in drop) for labels in index.labels]
+            seen: dict[Labels, int] = {}
+            codes = np.fromiter((seen.setdefault(key, len(seen)) for key in keys), np.intp, len(keys))
+            return Grouping(LabelIndex(list(seen)), codes, _blocks(codes, len(seen)))
+        wanted = tuple(sorted(set(names)))
+        found: dict[tuple[str, ...], int] = {}
+        tuples = (tuple(map(labels.get, wanted)) for labels in index.labels)
+        codes = np.fromiter((found.setdefault(key, len(found)) for key in tuples), np.intp, len(index))
+        out = [Labels(zip(wanted, key, strict=True)) for key in found]
+        return Grouping(LabelIndex(out), codes, _blocks(codes, len(found)))
+
+    return recent(index, "group", (names, without), compute)
+
+
+def _blocks(codes: Rows, count: int) -> tuple[GroupRectangle, ...]:
+    """Groups whose sizes have the same power of two share a block, so that at most half of it is padding."""
+    if not len(codes):
+        return ()
+    order = np.argsort(codes, kind="stable")
+    sizes = np.bincount(codes, minlength=count)
+    starts = np.cumsum(sizes) - sizes
+    widest = int(sizes.max())
+    if count * widest <= 2 * len(codes) + 64:
+        classes = np.zeros(count, np.int64)
+    else:
+        classes = np.frexp(sizes - 0.5)[1]
+    blocks = []
+    for cls in sorted(set(classes.tolist())):  # np.unique would import numpy.ma, 1.5 MiB
+        groups = np.flatnonzero(classes == cls)
+        size = sizes[groups]
+        columns = np.arange(int(size.max()))
+        real = columns < size[:, None]
+        rows = order[starts[groups][:, None] + np.where(real, columns, 0)]
+        whole = count == 1  # then the sort was stable: rows are 0..n-1
+        blocks.append(GroupRectangle(groups, rows, None if real.all() else real, whole))
+    return tuple(blocks)
+
+
+def gather(block: GroupRectangle, values: Floats, present: Bools) -> tuple[Floats, Bools | None]:
+    """(values[g, k], mask[g, k] or None when all are there) of one step: values float64[n], present bool[n]."""
+    if block.whole:
+        x, here = values[None, :], present[None, :]
+        return x, None if here.all() else here
+    here = present[block.rows]
+    if block.real is not None:
+        here &= block.real
+    return values[block.rows], None if here.all() else here
+
+
+def sorted_rank(index: LabelIndex) -> Rows:
+    """intp[n]: the place of each row in the order of labels, which is the order of Prometheus' storage. Memoised."""
+
+    def compute() -> Rows:
+        rank = np.empty(len(index), np.intp)
+        rank[sorted(range(len(index)), key=index.labels.__getitem__)] = np.arange(len(index))
+        return rank
+
+    return index.memo("sorted rank", compute)

@@ -1,0 +1,117 @@
+"""What a query answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rulepush.model.labels import EMPTY_LABELS, Labels
+from rulepush.model.sample import Sample
+from rulepush.promql.eval.annotations import AnnotationSet
+from rulepush.promql.eval.values import Floats, Ints, Matrix, Scalar, String, Value, ValueType, Vector
+from rulepush.promql.syntax.strings import printable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultSeries:
+    """`times` int64[k] ms ascending, `values` float64[k]."""
+
+    labels: Labels
+    times: Ints
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """Texts as Prometheus prints them, each ending in its ` (line:column)`."""
+
+    warnings: tuple[str, ...] = ()
+    infos: tuple[str, ...] = ()
+
+
+class QueryResult:
+    """The value of a query at its steps (int64[T] ms), names removed where they are to be."""
+
+    __slots__ = ("_notes", "_query", "is_range", "steps", "value")
+
+    def __init__(self, value: Value, steps: Ints, is_range: bool, query: str, notes: AnnotationSet):
+        self.value = value
+        self.steps = steps
+        self.is_range = is_range
+        self._query = query
+        self._notes = notes
+
+    @property
+    def value_type(self) -> ValueType:
+        """The type as Prometheus' API names it: a range query answers a matrix."""
+        if self.is_range or isinstance(self.value, Matrix):
+            return ValueType.MATRIX
+        if isinstance(self.value, Scalar):
+            return ValueType.SCALAR
+        return ValueType.STRING if isinstance(self.value, String) else ValueType.VECTOR
+
+    @property
+    def annotations(self) -> Annotations:
+        """What the evaluation wants to say beside the result."""
+        notes, query = self._notes, self._query
+        return Annotations(notes.texts(query, True), notes.texts(query, False))
+
+    @property
+    def scalar(self) -> float:
+        """The number that an instant query for a scalar answers. Raises TypeError for another type."""
+        if not isinstance(self.value, Scalar):
+            raise TypeError(f"not a scalar: {self.value_type.value}")
+        return float(self.value.values[0])
+
+    @property
+    def string(self) -> str:
+        """The text that a query for a string answers. Raises TypeError for another type."""
+        if not isinstance(self.value, String):
+            raise TypeError(f"not a string: {self.value_type.value}")
+        return printable(self.value.text)
+
+    def samples(self) -> list[Sample]:
+        """The samples of an instant query, in the order of the query (sort, topk). A scalar is one sample without
+        labels. Raises TypeError for a matrix or a string."""
+        ts = int(self.steps[0])
+        match self.value:
+            case Scalar(values):
+                return [Sample(EMPTY_LABELS, ts, float(values[0]))]
+            case Vector():
+                labels = self.value.index.labels
+                rows = _listed(self.value)
+                values = self.value.values[rows, 0].tolist()
+                return [Sample(labels[row], ts, v) for row, v in zip(rows.tolist(), values, strict=True)]
+            case _:
+                raise TypeError(f"no samples in a {self.value_type.value}")
+
+    def series(self) -> list[ResultSeries]:
+        """The series of a range query, or of a range selector at one time; those without samples are left out.
+        Sorted by labels for a range query. Raises TypeError for an instant string or vector."""
+        match self.value:
+            case Matrix(index, times, values, counts):
+                found = [
+                    ResultSeries(labels, times[i, :k], values[i, :k])
+                    for i, (labels, k) in enumerate(zip(index.labels, counts.tolist(), strict=True))
+                    if k
+                ]
+            case Scalar(numbers) if self.is_range:
+                return [ResultSeries(EMPTY_LABELS, self.steps, numbers)]
+            case Vector(index, values, present) if self.is_range:
+                found = [
+                    ResultSeries(index.labels[i], self.steps[present[i]], values[i, present[i]])
+                    for i in np.flatnonzero(present.any(axis=1)).tolist()
+                ]
+            case _:
+                raise TypeError(f"no series in a {self.value_type.value}")
+        return sorted(found, key=lambda s: s.labels)
+
+
+def _listed(vector: Vector) -> npt.NDArray[np.intp]:
+    """The rows that are present, in the order of listing."""
+    if vector.order is None:
+        return np.flatnonzero(vector.present[:, 0])
+    rows: npt.NDArray[np.intp] = vector.order[vector.present[vector.order, 0]]
+    return rows

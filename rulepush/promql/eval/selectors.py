@@ -1,0 +1,120 @@
+"""Selectors: from the storage's samples to vectors and windows. Look-back, staleness, offset and @ live here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rulepush.model.stale import stale_mask
+from rulepush.promql.eval.evaluation import Evaluation
+from rulepush.promql.eval.extended import reach
+from rulepush.promql.eval.smoothing import extended_matrix, smoothed_at
+from rulepush.promql.eval.values import Bools, Floats, Ints, Matrix, Vector, empty_vector
+from rulepush.promql.eval.windows import RangeWindow, WindowColumns, row_bounds
+from rulepush.promql.syntax import ast
+from rulepush.storage.selection import Selection
+
+
+def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = False) -> Vector:
+    """The newest sample of each series at each step, at most the look-back delta old (left-open), unless it is a stale
+    marker. With `timestamps`, its time in seconds in place of its value."""
+    delta = ev.options.lookback_delta_ms
+    pinned = ev.pinned(node.at)
+    if pinned is not None:
+        times = [pinned - node.offset_ms]
+    else:
+        times = (ev.steps - node.offset_ms).tolist()
+    if not times:
+        return empty_vector(0)
+    if node.extended is ast.Extended.SMOOTHED and not timestamps:
+        return _select_smoothed(node, times, ev)
+    selection = ev.querier.select(node.matchers, times[0] - delta + 1, times[-1])
+    n, steps = len(selection.index), len(ev.steps)
+    ev.limits.take(n * steps)
+    if len(times) == 1:
+        at, value, present = newest(selection, times[0], delta)
+        if timestamps:
+            value = at / 1000
+        values, presence = value.reshape(n, 1), present.reshape(n, 1)
+        if steps > 1:
+            values, presence = np.repeat(values, steps, axis=1), np.repeat(presence, steps, axis=1)
+        return Vector(selection.index, values, presence)
+    out, here = np.empty((steps, n)), np.empty((steps, n), np.bool_)
+    for i, when in enumerate(times):
+        at, value, here[i] = newest(selection, when, delta)
+        out[i] = at / 1000 if timestamps else value
+    return Vector(selection.index, out.T, here.T)
+
+
+def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation) -> Vector:
+    """The value of each series at exactly these times (all steps have the same one under @)."""
+    delta, steps = ev.options.lookback_delta_ms, len(ev.steps)
+    start, end = times[0] - delta, times[-1] + delta
+    columns = WindowColumns.of_selection(ev.querier.select(node.matchers, start + 1, end), start, end)
+    ev.limits.take(int(columns.counts.sum()) + len(columns.index) * steps)
+    found = [smoothed_at(columns, when, delta) for when in times]
+    values, present = np.array([value for value, _ in found]), np.array([here for _, here in found], np.bool_)
+    if len(times) < steps:
+        values, present = np.repeat(values, steps, axis=0), np.repeat(present, steps, axis=0)
+    return Vector(columns.index, values.T, present.T)
+
+
+def newest(selection: Selection, when: int, delta: int) -> tuple[Ints, Floats, Bools]:
+    """(times int64[n], values float64[n], present bool[n]) of the newest samples in (when - delta, when]. Copies."""
+    times, values, counts = selection.times, selection.values, selection.counts
+    n = len(counts)
+    bound = row_bounds(times, counts, when)
+    if isinstance(bound, int):
+        if bound == 0:
+            return np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.bool_)
+        at, value = times[:, bound - 1], values[:, bound - 1].copy()
+        present = at > when - delta
+    else:
+        rows, last = np.arange(n), np.maximum(bound - 1, 0)
+        at, value = times[rows, last], values[rows, last]
+        present = (at > when - delta) & (bound > 0)
+    stale = stale_mask(value)
+    if stale.any():
+        present &= ~stale
+    return at, value, present
+
+
+def window_bounds(node: ast.MatrixSelector | ast.Subquery, ev: Evaluation) -> list[tuple[int, int, int]]:
+    """(start, end, ts) of the range at each step; start is exclusive."""
+    selector = node.selector if isinstance(node, ast.MatrixSelector) else node
+    pinned, offset, span = ev.pinned(selector.at), selector.offset_ms, node.range_ms
+    if pinned is not None:
+        return [(pinned - offset - span, pinned - offset, ts) for ts in ev.steps.tolist()]
+    return [(ts - offset - span, ts - offset, ts) for ts in ev.steps.tolist()]
+
+
+def select_windows(node: ast.MatrixSelector, ev: Evaluation) -> tuple[WindowColumns, Iterator[RangeWindow]]:
+    """The samples that all steps need, and the window of each step. With @, the steps share one window's arrays."""
+    bounds = window_bounds(node, ev)
+    back, ahead = reach(node.selector, ev.options.lookback_delta_ms)
+    start, end = bounds[0][0] - back, bounds[-1][1] + ahead
+    selection = ev.querier.select(node.selector.matchers, start + 1, end)
+    columns = WindowColumns.of_selection(selection, start, end)
+    ev.limits.take(int(columns.counts.sum()))
+    return columns, _windows(columns, bounds, back, ahead)
+
+
+def _windows(
+    columns: WindowColumns, bounds: list[tuple[int, int, int]], back: int, ahead: int
+) -> Iterator[RangeWindow]:
+    first = bounds[0]
+    if first[1] == bounds[-1][1]:
+        for start, end, ts in bounds:
+            yield columns.whole(start, end, ts)
+        return
+    for start, end, ts in bounds:
+        yield columns.window(start, end, ts, back, ahead)
+
+
+def select_matrix(node: ast.MatrixSelector, ev: Evaluation) -> Matrix:
+    """The samples of a range at one step: what an instant query for `x[5m]` answers."""
+    columns, windows = select_windows(node, ev)
+    if node.selector.extended is not None:
+        return extended_matrix(next(windows), smoothed=node.selector.extended is ast.Extended.SMOOTHED)
+    return Matrix(columns.index, columns.times.copy(), columns.values.copy(), columns.counts)

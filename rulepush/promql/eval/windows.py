@@ -1,0 +1,231 @@
+"""Windows: the samples of a range at one step, as rectangular arrays that numpy can take whole.
+
+A `WindowColumns` holds the samples of n series, free of stale markers, from a selection of the storage or from a subquery.
+`WindowColumns.window` cuts the left-open range (start, end] out of it. Where all rows have their samples in the same columns
+(one target, one scrape) a window is a view; otherwise it is one gather.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rulepush.model.index import LabelIndex
+from rulepush.model.stale import stale_mask
+from rulepush.promql.eval.values import Bools, Floats, Ints, Vector
+from rulepush.storage.selection import Selection
+
+T = TypeVar("T", bound=np.generic)
+_SMALL: Final = 20_000  # elements: below, one comparison of everything costs less than a search
+_FEW: Final = 6  # first columns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RangeWindow:
+    """The samples of n series in (start, end], left-aligned and ascending, with no stale marker.
+
+    `index`   n label sets (as stored, with names)
+    `times`   int64[n, k] milliseconds;  `values` float64[n, k];  `counts` int64[n], 0..k
+    `start`, `end`  the bounds of the range in ms: offset and @ are already applied. end - start is the range.
+    `ts`      the evaluation time of this step in ms (differs from `end` under offset and @)
+    Of an anchored or smoothed selector there are samples before the start, and, smoothed, after the end.
+    What lies beyond a row's count is padding with no meaning (finite or not): use `mask`, or check `full` first.
+    Views into the storage: never write into them.
+    """
+
+    index: LabelIndex
+    times: Ints
+    values: Floats
+    counts: Ints
+    start: int
+    end: int
+    ts: int
+    _lazy: list[Bools] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Whether every row has all k samples, so that there is no padding."""
+        return bool(self.mask.all()) if self._lazy else bool((self.counts == self.times.shape[1]).all())
+
+    @property
+    def mask(self) -> Bools:
+        """bool[n, k]: where there is a sample. Computed once."""
+        if not self._lazy:
+            self._lazy.append(np.arange(self.times.shape[1]) < self.counts[:, None])
+        return self._lazy[0]
+
+    def last(self) -> tuple[Ints, Floats]:
+        """(times int64[n], values float64[n]) of the newest sample of each row; meaningless where counts is 0."""
+        return self._column(np.maximum(self.counts - 1, 0))
+
+    def first(self) -> tuple[Ints, Floats]:
+        """(times int64[n], values float64[n]) of the oldest sample of each row; meaningless where counts is 0."""
+        return self._column(0)
+
+    def _column(self, column: npt.NDArray[np.int64] | int) -> tuple[Ints, Floats]:
+        n, k = self.times.shape
+        if k == 0:
+            return np.zeros(n, np.int64), np.full(n, np.nan)
+        rows = slice(None) if isinstance(column, int) else np.arange(n)
+        return self.times[rows, column], self.values[rows, column]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowColumns:
+    """n series with samples free of stale markers; as in Selection, what lies beyond a row's count has no meaning."""
+
+    index: LabelIndex
+    times: Ints
+    values: Floats
+    counts: Ints
+    drop_name: Bools | None = None
+
+    @classmethod
+    def of_selection(cls, selection: Selection, start: int, end: int) -> WindowColumns:
+        """The samples of (start, end], stale markers removed."""
+        times, values, counts = cut(selection.times, selection.values, selection.counts, start, end)
+        times, values, counts = strip_stale(times, values, counts)
+        return cls(selection.index, times, values, counts)
+
+    @classmethod
+    def of_steps(cls, vector: Vector, steps: Ints) -> WindowColumns:
+        """A subquery's result: the vector's T steps are the columns; what is not present is left out."""
+        n, t = vector.values.shape
+        if vector.present.all():
+            grid = np.broadcast_to(steps, (n, t))
+            return cls(vector.index, grid, vector.values, np.full(n, t, np.int64), vector.drop_name)
+        counts = vector.present.sum(axis=1, dtype=np.int64)
+        k = int(counts.max(initial=0))
+        rows, columns = np.nonzero(vector.present)
+        slots = (np.cumsum(vector.present, axis=1) - 1)[rows, columns]
+        times = np.zeros((n, k), np.int64)
+        values = np.zeros((n, k))
+        times[rows, slots] = steps[columns]
+        values[rows, slots] = vector.values[rows, columns]
+        return cls(vector.index, times, values, counts, vector.drop_name)
+
+    def window(self, start: int, end: int, ts: int, back: int = 0, ahead: int = 0) -> RangeWindow:
+        """The samples of (start - back, end + ahead] for the range (start, end] of the step at `ts`."""
+        times, values, counts = cut(self.times, self.values, self.counts, start - back, end + ahead)
+        return RangeWindow(self.index, times, values, counts, start, end, ts)
+
+    def whole(self, start: int, end: int, ts: int) -> RangeWindow:
+        """All samples, when the columns were cut to exactly those of (start, end] already."""
+        return RangeWindow(self.index, self.times, self.values, self.counts, start, end, ts)
+
+
+def row_bounds(times: Ints, counts: Ints, limit: int) -> Ints | int:
+    """How many leading samples of each row have t <= limit: one int when it is the same for all rows, else int64[n].
+
+    Guesses the answer of the first row, checks it everywhere, and looks further only in the rows where it is wrong:
+    one column to the left or right, where the rows of other targets nearly always are, else by binary search.
+    """
+    n, cap = times.shape
+    if n == 0 or cap == 0:
+        return 0
+    guess = int(times[0, : counts[0]].searchsorted(limit, "right"))
+    if not _wrong(times, counts, limit, guess).any():
+        return guess
+    if n * cap <= _SMALL:
+        before = times <= limit
+        before &= np.arange(cap) < counts[:, None]
+        bounds: Ints = before.sum(axis=1)
+        return bounds
+    return search_bounds(times, counts, limit, guess)
+
+
+def _wrong(times: Ints, counts: Ints, limit: int, guess: int) -> Bools:
+    """bool[n]: the rows of which `guess` is not the bound."""
+    wrong = counts < guess  # the row is shorter than the guess
+    if guess > 0:
+        wrong |= times[:, guess - 1] > limit
+    if guess < times.shape[1]:
+        wrong |= (times[:, guess] <= limit) & (counts > guess)
+    return wrong
+
+
+def search_bounds(times: Ints, counts: Ints, limit: int, guess: int) -> Ints:
+    """int64[n]: as `row_bounds`, for many rows whose bounds are nearly all within one of `guess`."""
+    cap = times.shape[1]
+    bounds = np.full(len(counts), guess, np.int64)
+    lost = np.zeros(len(counts), np.bool_)
+    if guess > 0:
+        less = (counts < guess) | (times[:, guess - 1] > limit)
+        bounds[less] -= 1
+        lost = less & _wrong(times, counts, limit, guess - 1)
+    if guess < cap:
+        more = (counts > guess) & (times[:, guess] <= limit)
+        bounds[more] += 1
+        if guess + 1 < cap:
+            lost |= more & (counts > guess + 1) & (times[:, guess + 1] <= limit)
+    rows = np.flatnonzero(lost)
+    if len(rows):
+        bounds[rows] = _search(times, rows, counts[rows], limit)
+    return bounds
+
+
+def _search(times: Ints, rows: npt.NDArray[np.intp], counts: Ints, limit: int) -> Ints:
+    """Binary search in all of `rows` at once."""
+    low = np.zeros(len(rows), np.int64)
+    high = counts.astype(np.int64, copy=True)
+    last = times.shape[1] - 1
+    while (low < high).any():
+        middle = (low + high) >> 1
+        right = (times[rows, np.minimum(middle, last)] <= limit) & (low < high)
+        low = np.where(right, middle + 1, low)
+        high = np.where(right, high, np.minimum(high, middle))
+    return low
+
+
+def cut(times: Ints, values: Floats, counts: Ints, start: int, end: int) -> tuple[Ints, Floats, Ints]:
+    """(times, values, counts) of the samples in (start, end], left-aligned; views where all rows agree."""
+    n = len(counts)
+    low = row_bounds(times, counts, start)
+    high = row_bounds(times, counts, end)
+    if isinstance(low, int):
+        if isinstance(high, int):
+            return times[:, low:high], values[:, low:high], np.full(n, high - low, np.int64)
+        width = int(high.max())
+        return times[:, low:width], values[:, low:width], high - low
+    length: Ints = high - low
+    k = int(length.max(initial=0))
+    return _align(times, low, k), _align(values, low, k), length
+
+
+def _align(array: npt.NDArray[T], low: Ints, k: int) -> npt.NDArray[T]:
+    """array[i, low[i] : low[i] + k] of each row; what lies beyond the array is not filled."""
+    n, cap = array.shape
+    starts = np.flatnonzero(np.bincount(low, minlength=1)).tolist()
+    if len(starts) > _FEW:
+        columns = np.minimum(low[:, None] + np.arange(k), cap - 1)
+        return np.take_along_axis(array, columns, axis=1)
+    out = np.empty((n, k), array.dtype)
+    for start in starts:  # rows start in a few columns only: copy the shifted array where it is theirs
+        part = array[:, start : start + k]
+        if start == starts[0]:
+            out[:, : part.shape[1]] = part
+        else:
+            np.copyto(out[:, : part.shape[1]], part, where=(low == start)[:, None])
+    return out
+
+
+def strip_stale(times: Ints, values: Floats, counts: Ints) -> tuple[Ints, Floats, Ints]:
+    """The same without stale markers. Copies only when there is one."""
+    stale = stale_mask(values)
+    if not stale.any():
+        return times, values, counts
+    k = times.shape[1]
+    stale &= np.arange(k) < counts[:, None]
+    rows = np.flatnonzero(stale.any(axis=1))
+    if not len(rows):
+        return times, values, counts
+    times, values, counts = times.copy(), values.copy(), counts.copy()
+    padded = np.arange(k) >= counts[rows, None]
+    order = np.argsort(stale[rows] | padded, axis=1, kind="stable")
+    times[rows] = np.take_along_axis(times[rows], order, axis=1)
+    values[rows] = np.take_along_axis(values[rows], order, axis=1)
+    counts[rows] -= stale[rows].sum(axis=1)
+    return times, values, counts

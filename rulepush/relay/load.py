@@ -1,0 +1,191 @@
+"""The relay's configuration file: prometheus-webhook-dingtalk's version 2 format, and what rulepush adds to it."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+from rulepush.errors import ConfigError
+from rulepush.model.secret import Secret
+from rulepush.relay.builtin_templates import builtin_templates
+from rulepush.relay.functions import FUNCTIONS
+from rulepush.relay.settings import DEFAULT_TEXT, DEFAULT_TITLE, Language, Mention, RobotTarget, RobotType, Settings
+from rulepush.relay.template_data import zone
+from rulepush.template import Template, TemplateSyntaxError
+from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, line_of, read_yaml
+
+_DEFAULT_TIMEOUT_MS: Final = 5000
+_TYPES: Final = tuple(t.value for t in RobotType)
+_LANGUAGES: Final = tuple(language.value for language in Language)
+_ZONES: Final = {Language.EN: "UTC", Language.ZH: "Asia/Shanghai"}
+_MAX_TEMPLATE_BYTES: Final = 1 << 20
+
+
+def load_settings(path: str) -> Settings:
+    """Read and check a configuration file and its template files. Raises ConfigError with every Problem found."""
+    reading = LoadSession()
+    source, root = read_yaml(path, reading)
+    settings = _read(source, root)
+    if reading.problems:
+        raise ConfigError(sorted(reading.problems, key=lambda p: (p.file != path, p.file, p.line)))
+    return settings
+
+
+def _read(source: SourceFile, root: yaml.Node | None) -> Settings:
+    if not isinstance(root, yaml.MappingNode):
+        if root is not None or not source.reading.problems:
+            source.problem(0 if root is None else line_of(root), "expected a mapping with `targets`")
+        return Settings(_DEFAULT_TIMEOUT_MS, {})
+    m = MapReader(source, root)
+    timeout = m.duration("timeout", _DEFAULT_TIMEOUT_MS)
+    if timeout <= 0:
+        m.problem("timeout: must be more than 0", "timeout")
+    common = _Common(m)
+    targets: dict[str, RobotTarget] = {}
+    named = m.section("targets")
+    if named is None:
+        m.problem("no targets: each needs a name and the url of a robot", "targets")
+    else:
+        for name in named.keys():  # noqa: SIM118
+            target = named.section(name)
+            if target is None:
+                named.problem(f"{name}: expected a mapping with `url`", name)
+            else:
+                targets[name] = common.target(name, target)
+    m.finish()
+    return Settings(timeout, targets)
+
+
+class _Common:
+    """What targets inherit."""
+
+    def __init__(self, m: MapReader):
+        self._from_scratch = m.flag("no_builtin_template")
+        self._language = m.one_of("lang", _LANGUAGES, Language.EN.value)
+        self._zone = _zone(m)
+        self._files = _template_files(m)
+        self._title, self._text = DEFAULT_TITLE, DEFAULT_TEXT
+        message = m.section("default_message")
+        if message is not None:
+            self._title = message.text("title", DEFAULT_TITLE)
+            self._text = message.text("text", DEFAULT_TEXT)
+            message.finish()
+        self._default_message = message
+        self._sets: dict[tuple[Language, RobotType], Template] = {}
+        self._broken: set[str] = set()
+
+    def target(self, name: str, m: MapReader) -> RobotTarget:
+        """Read one target."""
+        robot = RobotType(m.one_of("type", _TYPES, RobotType.DINGTALK.value))
+        language = Language(m.one_of("lang", _LANGUAGES, self._language))
+        url = m.url("url")
+        if not m.has("url"):
+            m.problem("needs a url: the webhook address of the robot")
+        secret = m.secret("secret")
+        _check_address(m, robot, url, secret)
+        mention = _mention(m, robot)
+        templates = self._templates(m, language, robot)
+        builtin = builtin_templates(language, robot)
+        message = m.section("message")
+        title, text = self._title, self._text
+        if message is not None:
+            title, text = message.text("title", title), message.text("text", text)
+            message.finish()
+        target = RobotTarget(
+            name=name,
+            type=robot,
+            url=url,
+            secret=secret,
+            mention=mention,
+            keyword=m.text("keyword"),
+            language=language,
+            time_zone=_zone(m) or self._zone or _ZONES[language],
+            title=self._parse(templates, title, message or self._default_message or m, "title"),
+            text=self._parse(templates, text, message or self._default_message or m, "text"),
+            fallback_title=builtin.with_text(DEFAULT_TITLE, "builtin"),
+            fallback_text=builtin.with_text(DEFAULT_TEXT, "builtin"),
+        )
+        m.finish()
+        return target
+
+    def _templates(self, m: MapReader, language: Language, robot: RobotType) -> Template:
+        key = (language, robot)
+        if key not in self._sets:
+            if self._from_scratch:
+                templates = Template.parse("", FUNCTIONS, "builtin")
+            else:
+                templates = builtin_templates(language, robot)
+            for path, text in self._files.items():
+                try:
+                    templates = templates.with_text(text, path)
+                except TemplateSyntaxError as e:
+                    if path not in self._broken:
+                        self._broken.add(path)
+                        SourceFile(path, "", m.source.reading).problem(e.line, e.message)
+            self._sets[key] = templates
+        return self._sets[key]
+
+    def _parse(self, templates: Template, text: str, m: MapReader, key: str) -> Template:
+        """A title or text, to be executed under the name "message"."""
+        try:
+            return templates.named("message").with_text(text, "message")
+        except TemplateSyntaxError as e:
+            m.problem(f"{key}: in its line {e.line}: {e.message}", key)
+            return templates
+
+
+def _zone(m: MapReader) -> str:
+    name = m.text("time_zone")
+    if name:
+        try:
+            zone(name)
+        except ValueError as e:
+            m.problem(f"time_zone: {e}", "time_zone")
+            return ""
+    return name
+
+
+def _template_files(m: MapReader) -> Mapping[str, str]:
+    files: dict[str, str] = {}
+    for pattern in map(m.source.resolve, m.texts("templates")):
+        paths = sorted(glob.glob(pattern))
+        if not paths and not glob.has_magic(pattern):
+            m.problem(f"templates: {pattern} does not exist", "templates")
+        for path in paths:
+            try:
+                with open(path, "rb") as f:
+                    files[path] = f.read(_MAX_TEMPLATE_BYTES).decode("utf-8")
+            except (OSError, UnicodeDecodeError) as e:
+                SourceFile(path, "", m.source.reading).problem(0, f"cannot be read: {e}")
+    return files
+
+
+def _mention(m: MapReader, robot: RobotType) -> Mention:
+    section = m.section("mention")
+    if section is None:
+        return Mention()
+    mention = Mention(section.flag("all"), section.texts("mobiles"), section.texts("user_ids"))
+    if robot is RobotType.FEISHU and mention.mobiles:
+        section.problem("mobiles: Feishu robots mention by user_ids (open_id) only", "mobiles")
+    section.finish()
+    return mention
+
+
+def _check_address(m: MapReader, robot: RobotType, url: Secret, secret: Secret) -> None:
+    """What can be seen to be wrong without asking the robot."""
+    if robot is RobotType.WECOM and secret:
+        m.problem("secret: robots of WeCom have none", "secret")
+    if not url:
+        return
+    parts = urlsplit(url.reveal())
+    query = parse_qs(parts.query)
+    if parts.hostname == "oapi.dingtalk.com" and robot is RobotType.DINGTALK and not query.get("access_token"):
+        m.problem("url: has no access_token", "url")
+    if parts.hostname == "qyapi.weixin.qq.com" and robot is not RobotType.WECOM:
+        m.problem("url: is a WeCom robot's; add `type: wecom`", "url")
+    if parts.hostname in ("open.feishu.cn", "open.larksuite.com") and robot is not RobotType.FEISHU:
+        m.problem("url: is a Feishu robot's; add `type: feishu`", "url")

@@ -1,0 +1,170 @@
+"""The relay: its targets and robots, and the HTTP interface to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from rulepush.clock import Clock
+from rulepush.model.secret import Secret
+from rulepush.relay.notification import Notification, NotificationError, parse_notification
+from rulepush.relay.robot import Delivery, DeliveryStatus, Post, Robot
+from rulepush.relay.senders import SENDERS
+from rulepush.relay.settings import RobotTarget, RobotType, Settings
+from rulepush.relay.waiting import Key, NoStore, WaitingStore
+from rulepush.telemetry import MetricReading, Telemetry
+
+log = logging.getLogger("rulepush.dingtalk")
+
+MAX_BODY_BYTES: Final = 16 << 20
+_STATUS: Final = {
+    DeliveryStatus.SENT: 200,
+    DeliveryStatus.WAITS: 200,
+    DeliveryStatus.LATER: 503,
+    DeliveryStatus.REFUSED: 400,
+}
+_TICK_SECONDS: Final = 1.0
+
+
+class Relay:
+    """Routes, robots and counts. `configure` may be called again at any time: robots that stay keep their limits."""
+
+    def __init__(self, post: Post, clock: Clock, store: WaitingStore | None = None):
+        self._post = post
+        self._store = store or NoStore()
+        self._clock = clock
+        self._targets: Mapping[str, RobotTarget] = {}
+        self._robots: dict[tuple[RobotType, Secret, Secret], Robot] = {}
+        self._notifications: Counter[tuple[str, str]] = Counter()
+
+    def configure(self, settings: Settings) -> None:
+        """Take another configuration. Robots without a target stay while something waits for them."""
+        self._targets = dict(settings.targets)
+        wanted = {_address(t) for t in self._targets.values()}
+        for address in wanted - self._robots.keys():
+            sender = SENDERS[address[0]](address[1], address[2])
+            self._robots[address] = Robot(sender, self._post, self._clock, sender.rate_limit(), self._store)
+        for address in [a for a, r in self._robots.items() if a not in wanted and not r.waiting]:
+            del self._robots[address]
+
+    def restore(self, waiting: Iterable[tuple[Key, int, Notification]]) -> None:
+        """Take back what waited when the last process ended. What is for a target that is no more is dropped."""
+        for key, since, notification in waiting:
+            target = self._targets.get(key[0])
+            if target is None:
+                log.warning("a notification that waited for target %s is dropped: there is no such target", key[0])
+                self._store.remove([key])
+            else:
+                self._robots[_address(target)].restore(target, key, since, notification)
+
+    # -- HTTP
+
+    def routes(self) -> list[Route]:
+        """The one path that Alertmanager posts to."""
+        return [Route("/dingtalk/{target:str}/send", self.send, methods=["POST"])]
+
+    async def send(self, request: Request) -> Response:
+        """200: sent, or kept for a digest. 4xx: do not send this again. 503: try again."""
+        target = self._targets.get(request.path_params["target"])
+        if target is None:
+            log.warning("a notification for an unknown target: %r", request.path_params["target"])
+            return PlainTextResponse("target not found\n", 404)
+        try:
+            body = await _read_body(request)
+            notification = parse_notification(body)
+        except NotificationError as e:
+            log.warning("bad notification for target %s: %s", target.name, e)
+            self._notifications[target.name, "bad"] += 1
+            return PlainTextResponse(f"{e}\n", 400)
+        if not notification.alerts:
+            return PlainTextResponse("OK\n")
+        delivery = await self._robots[_address(target)].deliver(target, notification, request.is_disconnected)
+        self._notifications[target.name, delivery.fate.value] += 1
+        log.debug(
+            "notification: target=%s alerts=%d fate=%s", target.name, len(notification.alerts), delivery.fate.value
+        )
+        return _answer(delivery)
+
+    # -- what waits
+
+    async def flush_loop(self) -> None:
+        """Send digests when they are due; runs until cancelled."""
+        while True:
+            await self._clock.sleep(_TICK_SECONDS)
+            await self.flush()
+
+    async def flush(self, final: bool = False) -> None:
+        """Send what is due, all robots side by side."""
+        async with asyncio.TaskGroup() as group:
+            for robot in list(self._robots.values()):
+                if robot.waiting:
+                    group.create_task(robot.flush(final))
+
+    # -- metrics
+
+    def expose(self, telemetry: Telemetry) -> None:
+        """Add the relay's metrics."""
+        telemetry.counter(
+            "rulepush_dingtalk_notifications",
+            "Notifications taken, by what became of them.",
+            lambda: [MetricReading(key, count) for key, count in sorted(self._notifications.items())],
+            ("target", "fate"),
+        )
+        for name, text, read in _ROBOT_COUNTERS:
+            telemetry.counter(name, text, self._per_target(read), ("target",))
+        telemetry.gauge(
+            "rulepush_dingtalk_waiting",
+            "Notifications that wait for the robot's limit.",
+            self._per_target(lambda r: r.waiting),
+            ("target",),
+        )
+
+    def _per_target(self, read: Callable[[Robot], int]) -> Callable[[], list[MetricReading]]:
+        return lambda: [MetricReading((name,), read(robot)) for name, robot in self._first_targets()]
+
+    def _first_targets(self) -> Iterator[tuple[str, Robot]]:
+        """Each robot under the name of the first of its targets, so that sums are right."""
+        seen: set[int] = set()
+        for name, target in self._targets.items():
+            robot = self._robots[_address(target)]
+            if id(robot) not in seen:
+                seen.add(id(robot))
+                yield name, robot
+
+
+_ROBOT_COUNTERS: Final[tuple[tuple[str, str, Callable[[Robot], int]], ...]] = (
+    ("rulepush_dingtalk_messages_sent", "Messages that robots took.", lambda r: r.counts.sent),
+    ("rulepush_dingtalk_messages_failed", "Messages that robots did not take.", lambda r: r.counts.failed),
+    ("rulepush_dingtalk_digests", "Messages that told of notifications which had waited.", lambda r: r.counts.digests),
+    ("rulepush_dingtalk_dropped", "Notifications that were lost.", lambda r: r.counts.dropped),
+)
+
+
+def _address(target: RobotTarget) -> tuple[RobotType, Secret, Secret]:
+    return target.type, target.url, target.secret
+
+
+def _answer(delivery: Delivery) -> Response:
+    text = "OK" if delivery.fate is DeliveryStatus.SENT else delivery.reason
+    return PlainTextResponse(f"{text}\n", _STATUS[delivery.fate])
+
+
+async def _read_body(request: Request) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise NotificationError(f"larger than {MAX_BODY_BYTES >> 20} MiB")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise NotificationError("the sender went away") from None
+    return b"".join(chunks)

@@ -1,0 +1,172 @@
+"""A notification as messages: templates over its data, split where it is too large for one message."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from rulepush.errors import TemplateError
+from rulepush.relay.notification import Notification, ReceivedAlert
+from rulepush.relay.senders.base import Message, Sender, shorten
+from rulepush.relay.settings import NO_MENTION, Language, Mention, RobotTarget
+from rulepush.relay.sprig import bound_sprig_functions
+from rulepush.relay.template_data import TemplateAlert, TemplateData, zone
+from rulepush.template import Template, TemplateLimits
+
+log = logging.getLogger("rulepush.dingtalk")
+
+MAX_PARTS: Final = 10
+"""More parts than this are no help: the last one then lists its alerts by a line each."""
+_LIMITS: Final = TemplateLimits(max_output=4 << 20, max_steps=5_000_000)
+_MAX_TITLE: Final = 200
+_FIRST_GUESS: Final = 64  # alerts in a message, before any was measured
+_ROOM: Final = " (10/10) (10/10)\n\n"
+_MORE: Final = {Language.EN: "… and {} more", Language.ZH: "……另有 {} 条"}
+
+
+def render_notification(target: RobotTarget, sender: Sender, notification: Notification, now: int) -> list[Message]:
+    """The messages for a notification, at least one; each fits. Mentions are in the last one. `now` in milliseconds.
+
+    A template that fails is replaced by the built-in one, and the log says so: an alert must not be lost to a typo.
+    """
+    rendering = _Rendering(target, sender, notification, now)
+    parts = rendering.parts()
+    total = len(parts)
+    finished = []
+    for number, part in enumerate(parts, 1):
+        mark = f"({number}/{total})" if total > 1 else ""
+        text = part.text if sender.shows_title or not mark else f"{mark}\n\n{part.text}"
+        mention = target.mention if number == total else NO_MENTION
+        message = replace(part, title=f"{rendering.title} {mark}".strip(), text=text, mention=mention)
+        finished.append(_with_keyword(message, target, sender))
+    return finished
+
+
+class _Rendering:
+    """One notification on its way to messages: what is computed once for all its parts."""
+
+    def __init__(self, target: RobotTarget, sender: Sender, notification: Notification, now: int):
+        self._target = target
+        self._sender = sender
+        self._notification = notification
+        self._functions = bound_sprig_functions(now)
+        self._failed = False
+        where = zone(target.time_zone)
+        self._alerts = [*notification.firing, *notification.resolved]
+        self._shown = [TemplateAlert(a, now, target.language, where) for a in self._alerts]
+        title = self._execute(target.title, target.fallback_title, notification, self._shown)
+        self.title = " ".join(title.split())[:_MAX_TITLE] or notification.status
+
+    def parts(self) -> list[Message]:
+        """The messages, still with room for what render adds to them."""
+        parts: list[Message] = []
+        start, count = 0, _FIRST_GUESS
+        while True:
+            count, message = self._largest(start, count)
+            end = start + count
+            if len(parts) == MAX_PARTS - 1 and end < len(self._alerts):
+                text = lines(self._alerts[start:], self._target.language, self._sender, message)
+                return [*parts, shorten(message.with_text(text), self._sender)]
+            parts.append(shorten(message, self._sender))
+            start = end
+            if start >= len(self._alerts):
+                return parts
+
+    def _largest(self, start: int, guess: int) -> tuple[int, Message]:
+        """How many alerts from `start` on fit into one message, at least one, and that message."""
+        left = len(self._alerts) - start
+        low, best = 1, self._message(start, 1)
+        high = left  # the most that may fit
+        step = min(max(guess, 2), left)
+        while low < high:
+            message = self._message(start, step)
+            if self._sender.fits(message):
+                low, best = step, message
+            else:
+                high = step - 1
+            # Parts of a notification are alike: look near the guess first.
+            step = (
+                min(low + max(low // 8, 1), (low + high + 1) // 2) if low > 1 or high == left else (low + high + 1) // 2
+            )
+        return low, best
+
+    def _message(self, start: int, count: int) -> Message:
+        part = self._notification.only(self._alerts[start : start + count])
+        text = self._execute(self._target.text, self._target.fallback_text, part, self._shown[start : start + count])
+        # The mention and the number of the part are counted in, so that adding them later leaves it to fit.
+        return Message(f"{self.title}{_ROOM}", text.strip(), part.status == "firing", self._target.mention)
+
+    def _execute(
+        self, template: Template, fallback: Template, notification: Notification, shown: Sequence[TemplateAlert]
+    ) -> str:
+        data = TemplateData(notification, shown, self._target.mention)
+        if not self._failed:
+            try:
+                return template.execute(data, _LIMITS, self._functions)
+            except TemplateError as e:
+                self._failed = True
+                log.error("the template of target %s failed, the built-in one is used: %s", self._target.name, e)
+        return fallback.execute(data, _LIMITS, self._functions)
+
+
+def _with_keyword(message: Message, target: RobotTarget, sender: Sender) -> Message:
+    """The message with the target's keyword: a robot refuses one without."""
+    message = shorten(message, sender)
+    if not target.keyword or target.keyword in message.title or target.keyword in message.text:
+        return message
+    ending = f"\n\n{target.keyword}"
+    if sender.fits(message.with_text(message.text + ending)):
+        return message.with_text(message.text + ending)
+    return shorten(message.with_text(message.text + " " * len(ending)), sender, "…" + ending)
+
+
+def lines(alerts: Sequence[ReceivedAlert], language: Language, sender: Sender, frame: Message) -> str:
+    """Alerts by a line each, as many as fit into the frame, and the number of those that do not."""
+    shown = [_line(a, language) for a in alerts]
+    low, high = 0, len(shown)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sender.fits(frame.with_text(_listed(shown, middle, language))):
+            low = middle
+        else:
+            high = middle - 1
+    return _listed(shown, low, language)
+
+
+def _listed(shown: Sequence[str], count: int, language: Language) -> str:
+    out = list(shown[:count])
+    if count < len(shown):
+        out.append(_MORE[language].format(len(shown) - count))
+    return "\n\n".join(out)
+
+
+def _line(alert: ReceivedAlert, language: Language) -> str:
+    mark = "🔥" if alert.firing else "✅"
+    name = alert.label("alertname")
+    chinese = alert.annotation("summary_zh") if language is Language.ZH else ""
+    what = chinese or alert.annotation("summary") or alert.label("instance") or alert.label("service")
+    text = f"{mark} {name}: {what}" if what and what != name else f"{mark} {name}"
+    return " ".join(text.split())[:300]
+
+
+def render_digest(
+    target: RobotTarget, sender: Sender, notifications: Sequence[Notification], mention: Mention, since: int, now: int
+) -> Message:
+    """One message for all that had to wait since `since`, firing alerts first."""
+    alerts = [a for n in notifications for a in n.alerts]
+    alerts.sort(key=lambda a: not a.firing)
+    firing = sum(a.firing for a in alerts)
+    resolved = len(alerts) - firing
+    seconds = max((now - since) // 1000, 1)
+    if target.language is Language.ZH:
+        title = f"【汇总】{len(notifications)} 组通知：告警 {firing}，恢复 {resolved}"
+        note = f"消息过多，已等待 {seconds} 秒，合并为一条。"
+    else:
+        title = f"[DIGEST] {len(notifications)} notifications: {firing} firing, {resolved} resolved"
+        note = f"Too many messages for the robot's limit: these waited {seconds}s and are sent as one."
+    frame = Message(title, "", firing > 0, mention or NO_MENTION)
+    room = replace(frame, title=f"{title}{note}{_ROOM}")
+    message = frame.with_text(f"{note}\n\n{lines(alerts, target.language, sender, room)}")
+    return _with_keyword(message, target, sender)

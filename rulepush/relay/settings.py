@@ -1,0 +1,82 @@
+"""The relay's configuration as typed, frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from rulepush.model.secret import Secret
+from rulepush.template import Template
+
+DEFAULT_TITLE: Final = '{{ template "default.title" . }}'
+DEFAULT_TEXT: Final = '{{ template "default.content" . }}'
+
+
+class RobotType(Enum):
+    """Which kind of robot a target is."""
+
+    DINGTALK = "dingtalk"
+    FEISHU = "feishu"
+    WECOM = "wecom"
+
+
+class Language(Enum):
+    """The language of the built-in texts."""
+
+    EN = "en"
+    ZH = "zh"
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Who is called by a message."""
+
+    everyone: bool = False
+    mobiles: tuple[str, ...] = ()
+    user_ids: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.everyone or bool(self.mobiles) or bool(self.user_ids)
+
+    def joined(self, other: Mention) -> Mention:
+        """Everybody that either calls."""
+        return Mention(
+            self.everyone or other.everyone,
+            tuple(dict.fromkeys(self.mobiles + other.mobiles)),
+            tuple(dict.fromkeys(self.user_ids + other.user_ids)),
+        )
+
+
+NO_MENTION: Final = Mention()
+
+
+@dataclass(frozen=True, slots=True)
+class RobotTarget:
+    """One path of the relay, `/dingtalk/<name>/send`, and where it leads.
+
+    `title` and `text` are parsed with the templates of the configuration; `time_zone` is the name of the zone in
+    which the built-in texts show times.
+    """
+
+    name: str
+    type: RobotType
+    url: Secret
+    secret: Secret
+    mention: Mention
+    keyword: str  # what every message must contain, for the robot's security setting; "" for nothing
+    language: Language
+    time_zone: str
+    title: Template
+    text: Template
+    fallback_title: Template  # the built-in ones, for when the configured ones fail
+    fallback_text: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration. `timeout_ms` bounds one request to a robot."""
+
+    timeout_ms: int
+    targets: Mapping[str, RobotTarget]

@@ -1,0 +1,53 @@
+"""Wave: what a group's tick waits for, so that it evaluates as soon as the scrapes of its moment are in."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rulepush.clock import Clock
+
+
+class ScrapeBarrier:
+    """Counts the scrapes that are planned or under way, by the moment of the grid that they belong to."""
+
+    def __init__(self, clock: Clock):
+        self._clock = clock
+        self._pending: dict[int, int] = {}
+        self._changed = asyncio.Event()
+
+    def plan(self, ts: int) -> None:
+        """A scrape of moment `ts` will come: say so before sleeping until then."""
+        self._pending[ts] = self._pending.get(ts, 0) + 1
+
+    def done(self, ts: int) -> None:
+        """A scrape of moment `ts` is over, or will not come."""
+        left = self._pending[ts] - 1
+        if left:
+            self._pending[ts] = left
+            return
+        del self._pending[ts]
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def pending(self, ts: int) -> int:
+        """How many scrapes of moments up to `ts` are not over."""
+        return sum(count for moment, count in self._pending.items() if moment <= ts)
+
+    async def settled(self, ts: int, timeout_s: float) -> bool:
+        """Wait for the scrapes of all moments up to `ts`, at most `timeout_s`. Whether they are all over."""
+        if not self.pending(ts):
+            return True
+        tasks = [
+            asyncio.ensure_future(self._all_done(ts)),
+            asyncio.ensure_future(self._clock.sleep(timeout_s)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return not self.pending(ts)
+
+    async def _all_done(self, ts: int) -> None:
+        while self.pending(ts):
+            await self._changed.wait()

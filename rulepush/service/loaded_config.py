@@ -1,0 +1,68 @@
+"""Plan: a configuration file with its rule files, read and checked whole, before anything that runs is touched."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from rulepush.config import examine_config
+from rulepush.config.load import expand_globs
+from rulepush.config.sections import Config, KeepMode
+from rulepush.errors import ConfigError, RuleFileError
+from rulepush.rules.group import ALERT_SERIES
+from rulepush.rules.rulefmt import read_rule_files
+from rulepush.rules.specs import RecordingSpec, RuleGroup, demanded
+from rulepush.storage.demand import Demand
+from rulepush.yaml.source import ReferenceKind
+
+log = logging.getLogger("rulepush.config")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """What a run or a reload puts into effect. `warnings`: what is allowed in its files, and probably not meant."""
+
+    config: Config
+    groups: tuple[RuleGroup, ...]
+    demand: Demand
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rule_count(self) -> int:
+        """Rules of all groups."""
+        return sum(len(group.rules) for group in self.groups)
+
+    @property
+    def written(self) -> frozenset[str]:
+        """The metrics that rules write."""
+        recorded = (r.name for group in self.groups for r in group.rules if isinstance(r, RecordingSpec))
+        return frozenset((*ALERT_SERIES, *recorded))
+
+    def log_warnings(self) -> None:
+        """Say them, once a start or reload."""
+        for warning in self.warnings:
+            log.warning("%s", warning)
+
+
+def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000) -> LoadedConfig:
+    """Raises ConfigError with every problem of the configuration and of its rule files."""
+    config, problems = examine_config(path)
+    try:
+        files = read_rule_files(config.rule_files)
+    except RuleFileError as e:
+        problems += e.problems
+    if problems:
+        raise ConfigError(problems)
+    groups = tuple(group for file in files for group in file.groups)
+    wants = demanded(groups, config.global_.rule_query_offset_ms, lookback_delta_ms)
+    if config.storage.keep is KeepMode.ALL:
+        demand = Demand.keep_all(config.storage.retention_ms, wants)
+    else:
+        demand = Demand.of(wants)
+    warnings = (*config.warnings, *(f"{file.name}: {warning}" for file in files for warning in file.warnings))
+    missing = tuple(
+        f"{r.file}:{r.line}: {r.key}: {r.path!r} does not point to an existing file"
+        for r in config.references
+        if r.refers in (ReferenceKind.RULES, ReferenceKind.JOBS) and not expand_globs((r.path,))
+    )
+    return LoadedConfig(config, groups, demand, warnings + missing)

@@ -1,0 +1,202 @@
+"""Outputs: what is sent on besides alerts. Remote writes and Pushgateways get samples; what is kept for the rules stays
+as it is. The senders are imported only when the configuration has one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from rulepush.clock import Clock
+from rulepush.config.sections import Config, PushgatewayConfig, RemoteWriteConfig
+from rulepush.exposition import FamilyMetadata
+from rulepush.http_client.config import HTTPClientConfig
+from rulepush.model.labels import Labels
+from rulepush.model.sample import Sample
+from rulepush.scrape.target import Target
+from rulepush.storage.head import Head
+from rulepush.storage.selection import Querier
+from rulepush.storage.table import AppendOutcome
+
+if TYPE_CHECKING:
+    from rulepush.forward.pushgateway import PushgatewayForwarder
+    from rulepush.remote.sender import RemoteWriteSender
+
+ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
+FLUSH_SECONDS: Final = 2.0
+
+
+@dataclass(slots=True)
+class _Writing:
+    sender: RemoteWriteSender
+    client: httpx.AsyncClient
+    external_labels: Labels
+    task: asyncio.Task[None]
+
+    async def stop(self, flush_s: float) -> None:
+        """Send for a moment more. What is offered afterwards is saved by `sender.close`."""
+        await self.sender.flush(flush_s)
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    async def end(self, flush_s: float) -> None:
+        """Send for a moment more, save the rest, close the connection."""
+        await self.stop(flush_s)
+        self.sender.close()
+        await self.client.aclose()
+
+
+@dataclass(slots=True)
+class _Forwarding:
+    forwarder: PushgatewayForwarder
+    client: httpx.AsyncClient
+    task: asyncio.Task[None]
+
+    async def end(self) -> None:
+        """Stop pushing. The groups stay: the next start goes on with them."""
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await self.client.aclose()
+
+
+class Outputs:
+    """`run` once, `sync` at start and at each reload. An entry that did not change keeps its queue."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        client_factory: ClientFactory,
+        directory: Path | None,
+        metadata: Callable[[], Mapping[str, FamilyMetadata]],
+        flush_seconds: float = FLUSH_SECONDS,
+    ):
+        """`directory` is where samples wait for a receiver that is away; None: in memory. `flush_seconds` is how long
+        an entry that ends may go on sending."""
+        self._clock = clock
+        self._client_factory = client_factory
+        self._directory = directory
+        self._metadata = metadata
+        self._flush_s = flush_seconds
+        self._owner: asyncio.TaskGroup | None = None
+        self._writes: dict[RemoteWriteConfig, _Writing] = {}
+        self._forwards: dict[PushgatewayConfig, _Forwarding] = {}
+
+    async def run(self) -> None:
+        """Own the senders until cancelled."""
+        async with asyncio.TaskGroup() as owner:
+            self._owner = owner
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._owner = None
+
+    async def sync(self, config: Config) -> None:
+        """Send to these from now on."""
+        if self._owner is None:
+            raise RuntimeError("Outputs.sync before Outputs.run")
+        labels = config.global_.external_labels
+        ending = []
+        for old in list(self._writes):
+            running = self._writes[old]
+            if old in config.remote_write and running.external_labels == labels:
+                continue
+            heir = next((c for c in config.remote_write if c.name == old.name), None)
+            if heir is None or self._directory is None:
+                ending.append(self._writes.pop(old))
+                continue
+            # Two queues cannot share a directory. Samples are taken until the new one is there, so none is missed.
+            await running.stop(0.0)
+            running.sender.close()
+            del self._writes[old]
+            self._writes[heir] = self._write(self._owner, heir, labels)
+            await running.client.aclose()
+        for write in config.remote_write:
+            if write not in self._writes:
+                self._writes[write] = self._write(self._owner, write, labels)
+        await asyncio.gather(*(running.end(self._flush_s) for running in ending))
+        for gone in [c for c in self._forwards if c not in config.pushgateways]:
+            await self._forwards.pop(gone).end()
+        for gateway in config.pushgateways:
+            if gateway not in self._forwards:
+                self._forwards[gateway] = self._forward(self._owner, gateway)
+
+    def _write(self, owner: asyncio.TaskGroup, config: RemoteWriteConfig, labels: Labels) -> _Writing:
+        from rulepush.remote.encode import SentMetadata
+        from rulepush.remote.sender import RemoteWriteSender
+
+        def metadata() -> Iterable[SentMetadata]:
+            return [SentMetadata(name, m.type, m.help, m.unit) for name, m in self._metadata().items()]
+
+        client = self._client_factory(config.http_client)
+        directory = self._directory and self._directory / "remote_write" / config.name
+        sender = RemoteWriteSender(config, labels, client, self._clock, directory, metadata)
+        return _Writing(sender, client, labels, owner.create_task(sender.run(), name=f"remote write {config.name}"))
+
+    def _forward(self, owner: asyncio.TaskGroup, config: PushgatewayConfig) -> _Forwarding:
+        from rulepush.forward.pushgateway import PushgatewayForwarder
+
+        client = self._client_factory(config.http_client)
+        known = self._directory and self._directory / "pushgateways" / f"{config.name}.json"
+        forwarder = PushgatewayForwarder(config, client, self._clock, known)
+        return _Forwarding(forwarder, client, owner.create_task(forwarder.run(), name=f"pushgateway {config.name}"))
+
+    async def aclose(self) -> None:
+        """Send for a moment more and save the rest. Call it while `run` runs."""
+        writes, self._writes = list(self._writes.values()), {}
+        forwards, self._forwards = list(self._forwards.values()), {}
+        await asyncio.gather(*(w.end(self._flush_s) for w in writes), *(f.end() for f in forwards))
+
+    @property
+    def active(self) -> bool:
+        """Whether anything wants samples."""
+        return bool(self._writes or self._forwards)
+
+    @property
+    def senders(self) -> list[RemoteWriteSender]:
+        """The remote writes, for telemetry."""
+        return [running.sender for running in self._writes.values()]
+
+    @property
+    def forwarders(self) -> list[PushgatewayForwarder]:
+        """The Pushgateways, for telemetry."""
+        return [running.forwarder for running in self._forwards.values()]
+
+    def scraped(
+        self, target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, FamilyMetadata]]
+    ) -> None:
+        """All samples of one scrape; `told` is what the target says of its metric families."""
+        self.offer(samples)
+        wanting = [f.forwarder for f in self._forwards.values() if f.forwarder.wants(target.labels)]
+        if wanting:
+            metadata = told()  # from the first scrape on: a Pushgateway refuses a family that changes its type
+            for forwarder in wanting:
+                forwarder.offer(target.labels, samples, metadata)
+
+    def offer(self, samples: Sequence[Sample]) -> None:
+        """Pushed and recorded samples, and those of ALERTS."""
+        for running in self._writes.values():
+            running.sender.offer(samples)
+
+
+class TeeAppender:
+    """The storage as rules and pushes write it: what they write is sent on as well."""
+
+    def __init__(self, head: Head, outputs: Outputs):
+        self._head = head
+        self._outputs = outputs
+
+    def querier(self) -> Querier:
+        """See `Head`."""
+        return self._head.querier()
+
+    def append_many(self, samples: Iterable[Sample]) -> Mapping[AppendOutcome, int]:
+        """See `Head`."""
+        if not self._outputs.active:
+            return self._head.append_many(samples)
+        everything = list(samples)
+        self._outputs.offer(everything)
+        return self._head.append_many(everything)

@@ -1,0 +1,120 @@
+"""The optional doors: remote write in, and Pushgateway's pushes. What they need is imported only when one is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from starlette.routing import BaseRoute
+
+from rulepush.clock import Clock
+from rulepush.exposition import FamilyMetadata
+from rulepush.model.sample import Sample
+from rulepush.model.schedule import TickGrid
+from rulepush.rules.context import Samples
+from rulepush.storage.head import Head
+from rulepush.telemetry import Telemetry, single
+
+if TYPE_CHECKING:
+    from rulepush.push.groups import PushedGroups
+    from rulepush.remote.receiver import MetricMetadata
+
+_MOST_FAMILIES: Final = 50_000
+
+
+class ReceivedMetadata:
+    """What remote write senders said about metric families, the newest word on each; bounded."""
+
+    def __init__(self) -> None:
+        self.families: dict[str, FamilyMetadata] = {}
+
+    def note(self, told: Iterable[MetricMetadata]) -> None:
+        """Remember it."""
+        for m in told:
+            if m.family in self.families or len(self.families) < _MOST_FAMILIES:
+                self.families[m.family] = FamilyMetadata(m.type, m.help, m.unit)
+
+
+def remote_write_receiver_routes(
+    head: Head,
+    clock: Clock,
+    telemetry: Telemetry,
+    on_samples: Callable[[Sequence[Sample]], None],
+    on_metadata: Callable[[Sequence[MetricMetadata]], None],
+) -> list[BaseRoute]:
+    """`--web.enable-remote-write-receiver`. `on_samples` gets what was accepted, needed by a rule or not."""
+    from rulepush.remote.apply import RemoteWriteReceiver
+    from rulepush.remote.http import remote_write_routes
+
+    receiver = RemoteWriteReceiver(head, on_metadata=on_metadata, on_samples=on_samples)
+    counts = receiver.counts
+    telemetry.counter("rulepush_remote_write_requests", "Requests received.", single(lambda: counts.requests))
+    telemetry.counter(
+        "rulepush_remote_write_refused_requests",
+        "Requests answered with an error.",
+        single(lambda: counts.refused_requests),
+    )
+    telemetry.counter("rulepush_remote_write_samples", "Samples accepted.", single(lambda: counts.samples))
+    telemetry.counter(
+        "rulepush_remote_write_samples_dropped",
+        "Of these, those no rule needs.",
+        single(lambda: counts.unwanted_samples),
+    )
+    telemetry.counter(
+        "rulepush_remote_write_refused_samples",
+        "Samples refused: out of order, duplicates, or with bad labels.",
+        single(lambda: counts.refused_samples),
+    )
+    telemetry.counter(
+        "rulepush_remote_write_histograms_dropped",
+        "Native histograms received; they are not supported.",
+        single(lambda: counts.histograms),
+    )
+    return [*remote_write_routes(receiver, clock)]
+
+
+class PushReceiver:
+    """`--web.enable-push-receiver`: pushed groups, read into the storage as a scrape of a Pushgateway would be."""
+
+    def __init__(self, path: Path | None, default_ttl_ms: int, clock: Clock, telemetry: Telemetry):
+        from rulepush.push.groups import PushedGroups
+        from rulepush.push.store import SqliteGroupStore
+
+        self._store = SqliteGroupStore(path)
+        self.groups: PushedGroups = PushedGroups(self._store, default_ttl_ms)
+        self._clock = clock
+        self._collected_at = 0
+        counts = self.groups.counts
+        telemetry.gauge("rulepush_push_groups", "Pushed groups held.", single(lambda: len(self.groups)))
+        telemetry.counter("rulepush_pushes", "Pushes accepted.", single(lambda: counts.pushes))
+        telemetry.counter("rulepush_push_deletes", "Groups deleted on request.", single(lambda: counts.deletes))
+        telemetry.counter("rulepush_pushes_refused", "Pushes refused.", single(lambda: counts.refused))
+        telemetry.counter(
+            "rulepush_push_groups_expired", "Groups whose pushes stopped.", single(lambda: counts.expired)
+        )
+
+    def routes(self) -> list[BaseRoute]:
+        """Pushgateway's routes."""
+        from rulepush.push.http import push_routes
+
+        return [*push_routes(self.groups, self._clock)]
+
+    def collect(self, ts: int, samples: Samples) -> None:
+        """Put what is pushed into the storage at `ts`, once."""
+        if self._collected_at > self._clock.now():  # the clock was set back
+            self._collected_at = 0
+        if ts > self._collected_at:
+            self._collected_at = ts
+            samples.append_many(self.groups.collect(ts))
+
+    async def run(self, grid: TickGrid, interval_ms: Callable[[], int], samples: Callable[[], Samples]) -> None:
+        """Collect at every moment of the scrape interval's grid, until cancelled."""
+        while True:
+            ts = grid.next_tick(self._clock.now() + 1, interval_ms())
+            await self._clock.sleep((ts - self._clock.now()) / 1000)
+            self.collect(ts, samples())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()

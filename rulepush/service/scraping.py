@@ -1,0 +1,166 @@
+"""Jobs: each scrape configuration at work, its discoveries feeding its pool of targets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+
+from rulepush.config.sections import ScrapeConfig
+from rulepush.discovery.groups import Environment, TargetGroup
+from rulepush.discovery.provider import Providers
+from rulepush.exposition import FamilyMetadata
+from rulepush.http_client.config import HTTPClientConfig
+from rulepush.model.labels import INSTANCE, JOB, Labels
+from rulepush.model.schedule import TickGrid
+from rulepush.scrape.job import job_of
+from rulepush.scrape.offload import ThreadOffload
+from rulepush.scrape.pool import ScrapePool, ScrapePools
+from rulepush.scrape.restored import RestoredSeries
+from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
+from rulepush.scrape.stats import ScrapeStats
+from rulepush.scrape.target import TargetHealth
+from rulepush.storage.head import Head
+
+ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
+
+
+@dataclass(slots=True)
+class _Running:
+    config: ScrapeConfig
+    client: httpx.AsyncClient
+    providers: Providers
+    discovering: asyncio.Task[None]
+
+
+class Jobs:
+    """`run` once, `sync` at start and at each reload. An unchanged job goes on undisturbed."""
+
+    def __init__(
+        self,
+        head: Head,
+        grid: TickGrid,
+        env: Environment,
+        client_factory: ClientFactory,
+    ):
+        self.tally = ScrapeStats()
+        self.heritage = RestoredSeries()
+        self._env = env
+        self._client_factory = client_factory
+        self._pools = ScrapePools(
+            ScrapeContext(head, env.clock, self.tally, heritage=self.heritage, apart=ThreadOffload()), grid
+        )
+        self._owner: asyncio.TaskGroup | None = None
+        self._jobs: dict[str, _Running] = {}
+        self._on_scrape: OnScrape | None = None
+
+    async def run(self) -> None:
+        """Discover and scrape until cancelled."""
+        async with asyncio.TaskGroup() as owner:
+            self._owner = owner
+            try:
+                await self._pools.run()
+            finally:
+                self._owner = None
+
+    async def sync(self, configs: Sequence[ScrapeConfig], on_scrape: OnScrape | None = None) -> None:
+        """Put these jobs into effect. `on_scrape`, when set, gets every sample of every scrape."""
+        if self._owner is None:
+            raise RuntimeError("Jobs.sync before Jobs.run")
+        wanted = {config.job_name: config for config in configs}
+        closing = []
+        for name in [name for name in self._jobs if name not in wanted]:
+            closing.append(self._jobs.pop(name))
+            self._pools.remove(name)
+        same_sink = on_scrape == self._on_scrape
+        self._on_scrape = on_scrape
+        self._pools.pass_on(on_scrape)
+        for name, config in wanted.items():
+            known = self._jobs.get(name)
+            if known is not None and known.config == config and same_sink:
+                continue
+            if known is not None:
+                closing.append(known)
+            client = self._client_factory(config.http_client)
+            self._pools.put(job_of(config), client)
+            providers = Providers(config.sd_configs, self._env, partial(self._found, name))
+            if known is not None:
+                providers.take_over(known.providers)
+            task = self._owner.create_task(providers.run(), name=f"discovery {name}")
+            self._jobs[name] = _Running(config, client, providers, task)
+        for running in closing:
+            running.discovering.cancel()
+            await running.client.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for running in self._jobs.values():
+            await running.client.aclose()
+
+    async def settled(self, ts: int) -> bool:
+        """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
+        return await self._pools.settled(ts)
+
+    def __iter__(self) -> Iterator[ScrapePool]:
+        """The pools, one a job."""
+        return iter(self._pools)
+
+    def metadata(self) -> dict[str, FamilyMetadata]:
+        """TYPE, HELP and UNIT by metric family, as the targets told of them last."""
+        return {name: meta for s in self._scrapers() for name, meta in s.cache.metadata().items()}
+
+    @property
+    def target_count(self) -> int:
+        """Targets that are scraped."""
+        return sum(len(pool.running) for pool in self._pools)
+
+    @property
+    def complete_since(self) -> int | None:
+        """The moment (ms) from which on what is missing is really gone: every discovery has answered and every target
+        was scraped twice since the start or the last interruption, for `rate` needs two samples. None before."""
+        return self._latest(scraper.complete_since for scraper in self._scrapers())
+
+    @property
+    def scraped_since(self) -> int | None:
+        """The moment (ms) from which on what is there is true: as `complete_since`, with one scrape of every target."""
+        return self._latest(scraper.scraped_since for scraper in self._scrapers())
+
+    @property
+    def longest_scrape_ms(self) -> int:
+        """The time in which every target that is known is scraped: the longest interval and timeout of a job."""
+        return max((r.config.scrape_interval_ms + r.config.scrape_timeout_ms for r in self._jobs.values()), default=0)
+
+    def _scrapers(self) -> Iterator[Scraper]:
+        return (scraper for pool in self._pools for scraper in pool.scrapers)
+
+    def _latest(self, moments: Iterable[int | None]) -> int | None:
+        """The latest moment; None when a target has none yet, or may not be known yet."""
+        latest = 0
+        for moment in moments:
+            if moment is None:
+                return None
+            latest = max(latest, moment)
+        return latest if all(running.providers.answered for running in self._jobs.values()) else None
+
+    def interrupted(self) -> None:
+        """The time jumped: what was scraped before counts no longer as complete."""
+        for scraper in self._scrapers():
+            scraper.interrupted()
+
+    def target_down(self, labels: Labels) -> bool:
+        """Whether a target that series with these labels may come from failed its last scrape: `job` and `instance`
+        name it; what of them is absent restricts nothing."""
+        job, instance = labels.get(JOB), labels.get(INSTANCE)
+        return any(
+            status.health is TargetHealth.DOWN
+            for pool in self._pools
+            for target, status in pool.targets
+            if (not job or target.labels.get(JOB) == job) and (not instance or target.labels.get(INSTANCE) == instance)
+        )
+
+    def _found(self, name: str, groups: Sequence[TargetGroup]) -> None:
+        if name in self._jobs:
+            self._pools.sync(name, [labels for group in groups for labels in group.merged()])

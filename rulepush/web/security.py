@@ -1,0 +1,76 @@
+"""From `--web.config.file` to the door of a server, and on with it while the server runs: certificates are renewed,
+passwords change. What it needs is imported only when there is such a file."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from rulepush.clock import Clock
+from rulepush.errors import ConfigError
+from rulepush.http_client.files import stamp
+from rulepush.web.server import WebSecurity
+
+if TYPE_CHECKING:
+    from rulepush.config.web_config import Passwords, WebConfig
+
+log = logging.getLogger("rulepush.web")
+
+LOOK_SECONDS: Final = 60.0
+
+
+class WebConfigReloader:
+    """`door` is what the file describes; "" lets everybody in that reaches the socket.
+
+    Whether there is TLS, whether passwords are asked for, the headers and the authorities that are no longer trusted
+    are fixed at the start.
+    """
+
+    def __init__(self, path: str):
+        """Raises ConfigError."""
+        self.door = WebSecurity()
+        self._path = path
+        self._passwords: Passwords | None = None
+        self._seen: object = None
+        if path:
+            config = self._load()
+            self._passwords = config.passwords()
+            verify = self._passwords.verify if self._passwords else None
+            self.door = WebSecurity(config.tls_context(), verify, config.headers)
+
+    def look(self) -> None:
+        """Take what has changed in the file, or in those it names. A bad file is logged, and changes nothing."""
+        if not self._path or self._stamps(self._config) == self._seen:
+            return
+        try:
+            config = self._load()
+            if (config.tls is not None, bool(config.users)) != (self.door.tls is not None, self._passwords is not None):
+                log.warning("%s: TLS and passwords cannot be added or left out without a restart", self._path)
+                return
+            if self.door.tls is not None:
+                config.renew(self.door.tls)
+            if self._passwords is not None:
+                self._passwords.replace(dict(config.users))
+        except ConfigError as e:
+            for problem in e.problems:
+                log.error("the door stays as it is: %s", problem)
+        else:
+            log.info("certificate and passwords are loaded anew: file=%s", self._path)
+
+    async def run(self, clock: Clock) -> None:
+        """Look once a minute, until cancelled."""
+        while True:
+            await clock.sleep(LOOK_SECONDS)
+            self.look()
+
+    def _load(self) -> WebConfig:
+        from rulepush.config.web_config import WebConfig, load_web_config
+
+        self._config = WebConfig(self._path)
+        self._seen = self._stamps(self._config)
+        self._config = load_web_config(self._path)
+        self._seen = self._stamps(self._config)
+        return self._config
+
+    def _stamps(self, config: WebConfig) -> object:
+        return [stamp(path) for path in config.files()]

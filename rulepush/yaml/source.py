@@ -1,0 +1,187 @@
+"""Reading YAML files into nodes: bounded in size, depth and aliases, with every fault noted where it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+import yaml
+
+from rulepush.errors import Problem
+from rulepush.model.secret import MASK
+from rulepush.yaml.depth import MAX_DEPTH, too_deep
+
+MAX_FILE_BYTES: Final = 16 << 20
+MAX_NODES: Final = 1_000_000  # counted with aliases expanded: a bomb of aliases stops here
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DOCUMENT_MARK: Final = re.compile(rb"^(---|\.\.\.)(\s|$)", re.MULTILINE)
+_NULL: Final = "tag:yaml.org,2002:null"
+
+
+class ReferenceKind(Enum):
+    """What a path in a configuration stands for."""
+
+    CREDENTIALS = "credentials"
+    RULES = "rules"
+    JOBS = "jobs"
+    TARGETS = "targets"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A path that a configuration names: where it names it, and the path (or pattern), absolute."""
+
+    file: str
+    line: int
+    key: str
+    path: str
+    refers: ReferenceKind
+
+
+@dataclass(slots=True)
+class LoadSession:
+    """What was found while a configuration, with all its files, was read."""
+
+    problems: list[Problem] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SourceFile:
+    """One file that is read. Relative paths in it start at `directory`."""
+
+    name: str
+    directory: str
+    reading: LoadSession
+    masks: dict[int, tuple[yaml.ScalarNode, str]] = field(default_factory=dict)
+
+    def problem(self, line: int, message: str) -> None:
+        """Note a problem; `line` is 1-based."""
+        self.reading.problems.append(Problem(self.name, line, message))
+
+    def mask(self, node: yaml.ScalarNode, text: str = MASK) -> None:
+        """Show `text` in place of this scalar when the file is rendered."""
+        self.masks[id(node)] = (node, text)
+
+    def resolve(self, path: str) -> str:
+        """A path as the file means it; "" stays ""."""
+        return os.path.join(self.directory, path) if path else ""
+
+    def render(self, root: yaml.Node) -> str:
+        """The file as YAML, without comments, with its secrets masked. Changes the nodes: call it last."""
+        for node, text in self.masks.values():
+            if node.value:
+                node.value, node.style, node.tag = text, None, "tag:yaml.org,2002:str"
+        return str(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True, width=10_000))
+
+
+def read_yaml(path: str, reading: LoadSession) -> tuple[SourceFile, yaml.Node | None]:
+    """Read and compose a file. The node is None when it is empty or a problem was noted."""
+    source = SourceFile(path, os.path.dirname(os.path.abspath(path)), reading)
+    try:
+        with open(path, "rb") as f:
+            body = f.read(MAX_FILE_BYTES + 1)
+    except OSError as e:
+        source.problem(0, f"cannot be read: {e.strerror or e}")
+        return source, None
+    return source, compose(first_document(body, reading), source)
+
+
+def first_document(body: bytes, reading: LoadSession) -> bytes:
+    """Prometheus reads the first YAML document of a file, and does not even look at the others. A warning says so."""
+    if len(body) > MAX_FILE_BYTES or not _DOCUMENT_MARK.search(body):
+        return body
+    try:
+        text = body.decode("utf-8-sig")
+        end = None
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.DocumentEndEvent):
+                end = event.end_mark if end is None else end
+            elif isinstance(event, yaml.DocumentStartEvent) and end is not None:
+                break
+        else:
+            return body
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
+        return body  # `compose` says what is wrong with it
+    reading.warnings.append(
+        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; what follows is ignored"
+    )
+    return text[: end.index].encode()
+
+
+def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
+    """YAML bytes -> the root node; None when it is empty or a problem was noted."""
+    if len(body) > MAX_FILE_BYTES:
+        source.problem(0, f"is larger than {MAX_FILE_BYTES >> 20} MiB")
+        return None
+    try:
+        text = body.decode("utf-8-sig")
+        deep = too_deep(text)
+        if deep is not None:
+            raise _TooHeavy(deep, f"nested more than {MAX_DEPTH} levels deep")
+        root = yaml.compose(text, Loader=_LOADER)
+        if root is not None:
+            _weigh(root, 0, {})
+    except UnicodeDecodeError as e:
+        source.problem(body.count(b"\n", 0, e.start) + 1, "is not valid UTF-8")
+    except yaml.MarkedYAMLError as e:
+        mark = e.problem_mark or e.context_mark
+        reason = ", ".join(t for t in (e.context, e.problem) if t)
+        source.problem(mark.line + 1 if mark is not None else 0, f"not valid YAML: {reason}")
+    except (yaml.YAMLError, RecursionError, ValueError) as e:
+        text = "nested too deeply" if isinstance(e, RecursionError) else str(e).splitlines()[0]
+        source.problem(0, f"not valid YAML: {text}")
+    except _TooHeavy as e:
+        source.problem(e.line, str(e))
+    else:
+        return root
+    return None
+
+
+class _TooHeavy(Exception):
+    def __init__(self, line: int, message: str):
+        self.line = line
+        super().__init__(message)
+
+
+def _weigh(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
+    """The number of nodes below, aliases counted as often as they are used."""
+    if id(node) in known:
+        return known[id(node)]
+    line = node.start_mark.line + 1
+    if depth > MAX_DEPTH:
+        raise _TooHeavy(line, f"nested more than {MAX_DEPTH} levels deep, or an alias inside its own anchor")
+    weight = 1
+    if isinstance(node, yaml.MappingNode):
+        weight += sum(_weigh(k, depth + 1, known) + _weigh(v, depth + 1, known) for k, v in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        weight += sum(_weigh(v, depth + 1, known) for v in node.value)
+    if weight > MAX_NODES:
+        raise _TooHeavy(line, f"holds more than {MAX_NODES} values once its aliases are expanded")
+    known[id(node)] = weight
+    return weight
+
+
+def is_null(node: yaml.Node) -> bool:
+    """Whether a node says nothing (`key:`, `key: null`, `key: ~`)."""
+    return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
+
+
+def kind(node: yaml.Node) -> str:
+    """How a message names what was found."""
+    if isinstance(node, yaml.MappingNode):
+        return "a mapping"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    return "nothing" if is_null(node) else f"{node.value!r}"
+
+
+def line_of(node: yaml.Node) -> int:
+    """The 1-based line on which a node starts."""
+    return int(node.start_mark.line) + 1

@@ -1,0 +1,262 @@
+"""Finding and scraping the targets, and what is said of those that give nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rulepush.cli.check_live import target_job
+from rulepush.config import load_config
+from rulepush.demo.fake_nacos import FakeNacos
+from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse
+from rulepush.livecheck.diagnose import diagnose_answer, diagnose_error, diagnose_status
+from rulepush.livecheck.fetch import Visit, environment, visit_jobs
+from rulepush.livecheck.report import as_json, report_text
+from rulepush.promql import parse_expr
+from tests.fakes import FakeClock
+from tests.livecheck.bodies import NOW
+
+URL = "http://nacos:8848/nacos/actuator/prometheus"
+
+
+def _visit(
+    handler: Callable[[httpx.Request], httpx.Response], url: str = URL, visit: Visit | None = None
+) -> list[TargetScrapes]:
+    """Scrape one target; time passes by itself."""
+
+    async def go() -> list[TargetScrapes]:
+        clock = FakeClock(NOW)
+        jobs = [target_job(url)]
+        going = asyncio.create_task(
+            visit_jobs(jobs, environment(clock, "test"), visit or Visit(), httpx.MockTransport(handler))
+        )
+        while not going.done():
+            await clock.advance(1)
+        answers, silent = await going
+        assert silent == []
+        return answers
+
+    return asyncio.run(go())
+
+
+def _fixed(status: int, body: str, content_type: str) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda _request: httpx.Response(status, text=body, headers={"content-type": content_type})
+
+
+def test_a_target_is_scraped_with_its_labels_and_types() -> None:
+    fake = FakeNacos("2.4", clock=FakeClock(NOW))
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, content=fake.body(NOW), headers={"content-type": "text/plain;version=0.0.4"})
+
+    (found,) = _visit(handler, visit=Visit(times=3, step_s=15))
+    assert [str(r.url) for r in asked] == [URL] * 3
+    assert "openmetrics" in asked[0].headers["accept"]
+    assert [s.ts - found.scrapes[0].ts for s in found.scrapes] == [0, 15_000, 30_000]
+    assert found.labels.as_dict() == {"instance": "nacos:8848", "job": "nacos"}
+    seen = LiveData([found])
+    assert seen.type_of("nacos_monitor") == "gauge"
+    assert seen.series("up") == {found.labels.with_({"__name__": "up"}): 1.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "suggestion"),
+    [
+        (_fixed(404, '{"status":404}', "application/json"), "HTTP 404", "management.endpoints.web.exposure.include"),
+        (_fixed(401, "", "text/plain"), "HTTP 401", "basic_auth"),
+        (_fixed(503, "no upstream", "text/plain"), "HTTP 503", "running"),
+        (_fixed(200, "<html>Sign in</html>", "text/html"), "a web page", "gateway"),
+        (_fixed(200, "[]", "application/json"), "JSON", "metrics_path"),
+        (_fixed(200, "", "text/plain"), "empty body", "includedNames"),
+        (_fixed(200, "a b c\n", "text/plain"), "line 1", "check metrics"),
+        (_fixed(200, "a 1\n", "application/xml"), "Content-Type", "fail whole"),
+    ],
+)
+def test_a_target_without_metrics_is_explained(
+    answer: Callable[[httpx.Request], httpx.Response], message: str, suggestion: str
+) -> None:
+    (found,) = _visit(answer)
+    assert found.trouble is not None
+    assert message in found.trouble.message
+    assert suggestion in found.trouble.suggestion
+
+
+def test_a_refused_connection() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("All connection attempts failed") from ConnectionRefusedError(
+            111, "Connection refused"
+        )
+
+    (found,) = _visit(refuse)
+    assert found.trouble is not None
+    assert found.trouble.message == "connection refused"
+    assert "8848" in found.trouble.suggestion
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("http://n:8848/nacos/actuator/prometheus", "3.0.1"),
+        ("http://n:8080/nacos/actuator/prometheus", "its console"),
+        ("http://n:8848/actuator/prometheus", "the path is /nacos/actuator/prometheus"),
+        ("http://n:8848/metrics", "metrics_path: /nacos/actuator/prometheus"),
+    ],
+)
+def test_404_by_path_and_port(url: str, hint: str) -> None:
+    assert hint in diagnose_status(url, 404).suggestion
+
+
+def test_the_service_discovery_path_is_not_metrics() -> None:
+    trouble = diagnose_answer("http://n:8848/nacos/prometheus", "application/json", b"[]")
+    assert trouble is not None
+    assert "service discovery" in trouble.suggestion
+
+
+def test_time_outs_and_names() -> None:
+    assert "scrape_timeout" in diagnose_error("context deadline exceeded").suggestion
+    assert "resolve" in diagnose_error("Name or service not known").suggestion
+
+
+def test_a_configuration_gives_its_targets_with_relabelling(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text(
+        """\
+scrape_configs:
+  - job_name: nacos
+    metrics_path: /nacos/actuator/prometheus
+    static_configs:
+      - targets: ["a:8848", "b:8848"]
+        labels: {zone: z1}
+    relabel_configs:
+      - {source_labels: [__address__], regex: "b:.*", action: drop}
+    metric_relabel_configs:
+      - {source_labels: [__name__], regex: "jvm_.*", action: drop}
+"""
+    )
+    config = load_config(str(tmp_path / "p.yml"))
+    fake = FakeNacos("2.4", clock=FakeClock(NOW))
+
+    async def go() -> tuple[list[TargetScrapes], list[SilentJob]]:
+        transport = httpx.ASGITransport(fake.app)
+        return await visit_jobs(config.scrape_configs, environment(FakeClock(NOW), "test"), Visit(), transport)
+
+    (found,), silent = asyncio.run(go())
+    assert silent == []
+    assert found.labels.as_dict() == {"instance": "a:8848", "job": "nacos", "zone": "z1"}
+    names = LiveData([found]).metric_names
+    assert "nacos_monitor" in names
+    assert not any(name.startswith("jvm_") for name in names)
+
+
+def test_the_report_as_text_and_as_json() -> None:
+    fake = FakeNacos("2.4", clock=FakeClock(NOW))
+    (found,) = _visit(lambda _: httpx.Response(200, content=fake.body(NOW), headers={"content-type": "text/plain"}))
+    rules = [
+        LiveRule("Bad", parse_expr("nacos_raft_leader > 2"), "/etc/r.yml", 7, "g"),
+        LiveRule("Now", parse_expr('nacos_monitor{name="serviceCount"} > 5'), "/etc/r.yml", 9, "g"),
+        LiveRule("Later", parse_expr("increase(nacos_exception_total[5m]) > 0"), "/etc/r.yml", 11, "g"),
+    ]
+    report = analyse(rules, LiveData([found]))
+    text = report_text(report)
+    assert f"target {URL} (nacos): ok" in text
+    assert "looks like Nacos 2.3.1 to 2.5" in text
+    assert "/etc/r.yml:7: Bad (group g)\n    problem  no target exposes nacos_raft_leader" in text
+    assert "3 rules: 1 with problems, 1 true now, 1 fine" in text
+    assert "Later" not in text
+    assert "Later" in report_text(report, verbose=True)
+    document = json.loads(as_json(report))
+    assert document["ok"] is False
+    assert [rule["level"] for rule in document["rules"]] == ["problem", "fires", "note"]
+    assert document["rules"][0]["findings"][0]["kind"] == "unknown-metric"
+    assert document["rules"][0]["line"] == 7
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ("1.4", "Nacos 1.x"),
+        ("2.0", "Nacos 2.0 or 2.1"),
+        ("2.2", "Nacos 2.2 or 2.3.0"),
+        ("2.4", "Nacos 2.3.1 to 2.5"),
+        ("3.0", "Nacos 3.x"),
+    ],
+)
+def test_the_release_is_recognised(version: str, name: str) -> None:
+    body = FakeNacos(version, clock=FakeClock(NOW)).body(NOW)
+    (found,) = _visit(lambda _: httpx.Response(200, content=body, headers={"content-type": "text/plain"}))
+    assert f"looks like {name}" in report_text(analyse([], LiveData([found])))
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        ("tls: failed to verify certificate: self-signed certificate", "tls_config.ca_file"),
+        ("tls: wrong version number", "scheme: http "),
+        ("connection reset by peer", "scheme: https"),
+        ("body size limit exceeded", "body_size_limit"),
+    ],
+)
+def test_what_to_do_about_a_connection(error: str, hint: str) -> None:
+    assert hint in diagnose_error(error).suggestion + " "
+
+
+def test_credentials_of_a_target_are_in_no_label_and_no_line() -> None:
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, content=b"a 1\n", headers={"content-type": "text/plain"})
+
+    (found,) = _visit(handler, "http://user:p%40ss@nacos")
+    assert asked[0].headers["authorization"] == "Basic dXNlcjpwQHNz"
+    assert found.labels.as_dict() == {"instance": "nacos:8848", "job": "nacos"}
+    assert found.url == "http://nacos:8848/nacos/actuator/prometheus"
+
+
+def test_jobs_without_targets_are_named(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text(
+        """\
+scrape_configs:
+  - job_name: nacos
+    static_configs: [{targets: ["a:8848"]}]
+  - job_name: empty
+    file_sd_configs: [{files: [none.yml]}]
+  - job_name: other shard
+    static_configs: [{targets: ["b:8848"]}]
+    relabel_configs: [{source_labels: [__address__], regex: "b:.*", action: drop}]
+  - job_name: many
+    target_limit: 1
+    static_configs: [{targets: ["c:1", "d:1"]}]
+  - job_name: large
+    sample_limit: 1
+    static_configs: [{targets: ["e:1"]}]
+"""
+    )
+    config = load_config(str(tmp_path / "p.yml"))
+
+    async def go() -> tuple[list[TargetScrapes], list[SilentJob]]:
+        clock = FakeClock(NOW)
+        transport = httpx.MockTransport(
+            lambda _: httpx.Response(200, text="a 1\nb 2\n", headers={"content-type": "text/plain"})
+        )
+        going = asyncio.create_task(visit_jobs(config.scrape_configs, environment(clock, "test"), Visit(), transport))
+        while not going.done():
+            await clock.advance(1)
+        return await going
+
+    answers, silent = asyncio.run(go())
+    assert [(job.name, job.meant) for job in silent] == [("empty", False), ("other shard", True)]
+    troubles = {a.job: a.trouble.message.partition(" (")[0] for a in answers if a.trouble}
+    assert troubles == {"many": "target_limit exceeded", "large": "sample limit exceeded: 2 samples, sample_limit is 1"}
+    report = analyse([LiveRule("A", parse_expr("c > 1"))], LiveData(answers, silent=silent))
+    assert not report.ok
+    assert "job empty: no targets: its discovery is empty" in report_text(report)
+    assert json.loads(as_json(report))["jobs_without_targets"][0]["job"] == "empty"
+    assert not analyse([], LiveData(answers[:1], silent=silent)).ok
+    assert analyse([], LiveData(answers[:1], silent=silent[1:])).ok, "a shard may have none"

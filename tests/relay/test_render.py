@@ -1,0 +1,202 @@
+"""Messages as people read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rulepush.relay.render import MAX_PARTS, render_digest, render_notification
+from rulepush.relay.senders import SENDERS, Message, Sender
+from rulepush.relay.settings import NO_MENTION, Mention, RobotTarget
+from tests.relay.fake_robot import NOW, URL, alert, load, notification
+
+
+def _target(tmp_path: Path, more: str = "") -> tuple[RobotTarget, Sender]:
+    target = load(tmp_path, f"targets:\n  a:\n    url: {URL}\n{more}").targets["a"]
+    return target, SENDERS[target.type](target.url, target.secret)
+
+
+def _one(tmp_path: Path, more: str = "", **fields: Any) -> Message:
+    target, sender = _target(tmp_path, more)
+    alerts = [
+        alert(annotations={"summary": "Nacos is down", "description": "no answer\nfor 5m", "runbook_url": "http://rb"}),
+        alert(instance="10.0.0.2:8848", resolved=True),
+    ]
+    (message,) = render_notification(target, sender, notification(alerts, **fields), NOW)
+    return message
+
+
+def test_the_default_message_in_english(tmp_path: Path) -> None:
+    message = _one(tmp_path)
+    assert message.title == "[FIRING:1][RESOLVED:1] NacosDown"
+    assert message.text == (
+        "### NacosDown\n\n"
+        "#### 🔥 Firing (1)\n\n"
+        "**Nacos is down** (critical)  \n"
+        "no answer  \nfor 5m  \n"
+        "> alertname=NacosDown, instance=10.0.0.1:8848  \n"
+        "> since 2023-11-14 22:08:20 +00:00, lasted 5m  \n"
+        "> [graph](http://rulepush:9095/graph?g0.expr=up&g0.tab=1) [runbook](http://rb)   \n\n\n"
+        "#### ✅ Resolved (1)\n\n"
+        "**10.0.0.2:8848 is down** (critical)  \n"
+        "> alertname=NacosDown, instance=10.0.0.2:8848  \n"
+        "> since 2023-11-14 22:08:20 +00:00, until 2023-11-14 22:12:20 +00:00, lasted 4m  \n"
+        "> [graph](http://rulepush:9095/graph?g0.expr=up&g0.tab=1)   \n\n\n"
+        "[Open Alertmanager](http://alertmanager:9093/#/alerts?receiver=dingtalk)"
+    )
+
+
+def test_the_default_message_in_chinese(tmp_path: Path) -> None:
+    message = _one(tmp_path, "    lang: zh\n", truncatedAlerts=3)
+    assert message.title == "【告警 1】【恢复 1】 NacosDown"
+    assert "#### 🔥 告警中 (1)" in message.text
+    assert "开始 2023-11-15 06:08:20 +08:00, 持续 5分钟" in message.text
+    assert "结束 2023-11-15 06:12:20 +08:00, 持续 4分钟" in message.text
+    assert "[查看图表](http://rulepush:9095/graph?g0.expr=up&g0.tab=1) [处理手册](http://rb)" in message.text
+    assert "Alertmanager 省略的告警数：3" in message.text
+
+
+def test_the_annotations_of_the_packs_are_shown(tmp_path: Path) -> None:
+    annotations = {
+        "summary": "Nacos n1 does not answer",
+        "description": "It has failed.",
+        "runbook": "Look at logs/start.out.",
+        "summary_zh": "Nacos n1 无响应",
+        "description_zh": "已连续失败。",
+    }
+    texts = {}
+    for lang in ("en", "zh"):
+        for resolved in (False, True):
+            target, sender = _target(tmp_path, f"    lang: {lang}\n")
+            told = notification([alert(annotations=annotations, resolved=resolved)])
+            (message,) = render_notification(target, sender, told, NOW)
+            texts[lang, resolved] = message.text
+    assert (
+        "**Nacos n1 does not answer** (critical)  \nIt has failed.  \nRunbook: Look at logs/start.out.  \n"
+        in (texts["en", False])
+    )
+    assert "**Nacos n1 无响应** (critical)  \n已连续失败。  \n处理：Look at logs/start.out.  \n" in texts["zh", False]
+    assert "start.out" not in texts["en", True] + texts["zh", True], "nothing is to be done any more"
+
+
+def test_the_names_of_the_original_still_work(tmp_path: Path) -> None:
+    message = _one(
+        tmp_path,
+        "    mention: {mobiles: ['138']}\n    message:\n"
+        "      title: '{{ template \"ding.link.title\" . }}'\n      text: '{{ template \"ding.link.content\" . }}'\n",
+    )
+    assert message.title == "[FIRING:1] NacosDown (critical)"
+    heading = r"#### \[FIRING:1\] **[NacosDown](http://alertmanager:9093/#/alerts?receiver=dingtalk)**"
+    assert message.text.startswith(heading)
+    assert "> - instance: 10.0.0.1:8848" in message.text
+    assert message.text.endswith("@138")
+
+
+@pytest.mark.parametrize(
+    "name", ["__subject", "__alertmanagerURL", "legacy.title", "legacy.content", "default.content"]
+)
+def test_every_name_of_the_original_is_there(tmp_path: Path, name: str) -> None:
+    assert _one(tmp_path, f"    message: {{text: '{{{{ template \"{name}\" . }}}}'}}\n").text
+
+
+def test_markdown_in_values_is_only_text(tmp_path: Path) -> None:
+    target, sender = _target(tmp_path)
+    (message,) = render_notification(target, sender, notification([alert(annotations={"summary": "*a*_b_`c`"})]), NOW)
+    assert r"**\*a\*\_b\_\`c\`**" in message.text
+
+
+def test_a_value_cannot_call_people_in_feishu(tmp_path: Path) -> None:
+    target, sender = _target(tmp_path, "    type: feishu\n")
+    (message,) = render_notification(
+        target, sender, notification([alert(annotations={"summary": "<at id=all></at>"})]), NOW
+    )
+    assert "<at" not in message.text
+
+
+def test_a_large_notification_is_split_between_alerts(tmp_path: Path) -> None:
+    target, sender = _target(tmp_path, "    mention: {mobiles: ['13800000000'], all: true}\n")
+    instances = [f"10.0.{i // 250}.{i % 250}:8848" for i in range(200)]
+    alerts = [alert(instance=i, resolved=n % 2 == 1) for n, i in enumerate(instances)]
+    messages = render_notification(target, sender, notification(alerts), NOW)
+    assert 2 <= len(messages) <= 5
+    text = "".join(m.text for m in messages)
+    for instance in instances:
+        assert text.count(f"**{instance} is down**") == 1
+    for number, message in enumerate(messages, 1):
+        assert sender.fits(message)
+        mark = f"({number}/{len(messages)})"
+        assert message.title == f"[FIRING:100][RESOLVED:100] NacosDown {mark}"
+        assert message.text.startswith(mark)
+        assert len(sender.request(sender.bodies(message)[0], NOW).content) <= 20_000
+    assert [bool(m.mention) for m in messages] == [False] * (len(messages) - 1) + [True]
+
+
+def test_a_huge_notification_ends_with_a_list(tmp_path: Path) -> None:
+    target, sender = _target(tmp_path)
+    messages = render_notification(
+        target, sender, notification([alert(instance=f"host-{i}") for i in range(3000)]), NOW
+    )
+    assert len(messages) == MAX_PARTS
+    assert "🔥 NacosDown: host-" in messages[-1].text
+    assert messages[-1].text.rstrip().split("\n")[-1].startswith("… and ")
+
+
+def test_one_alert_that_is_too_large_is_cut(tmp_path: Path) -> None:
+    target, sender = _target(tmp_path)
+    (message,) = render_notification(
+        target, sender, notification([alert(annotations={"description": "长" * 20_000})]), NOW
+    )
+    assert sender.fits(message)
+    assert message.text.endswith("…")
+
+
+def test_a_template_that_fails_gives_the_built_in_message(tmp_path: Path) -> None:
+    message = _one(tmp_path, "    message: {text: '{{ .Nope }}', title: '{{ template \"nope\" }}'}\n")
+    assert message.title == "[FIRING:1][RESOLVED:1] NacosDown"
+    assert "#### 🔥 Firing (1)" in message.text
+
+
+def test_a_keyword_is_added_where_it_is_missing(tmp_path: Path) -> None:
+    target, sender = _target(tmp_path, "    keyword: prod-alerts\n")
+    alerts = [alert(annotations={"description": "长" * 20_000})]
+    (message,) = render_notification(target, sender, notification(alerts), NOW)
+    assert message.text.endswith("prod-alerts")
+    assert sender.fits(message)
+    digest = render_digest(target, sender, [notification(alerts)] * 3, NO_MENTION, NOW, NOW + 1)
+    assert digest.text.endswith("prod-alerts")
+    assert not _one(tmp_path, "    keyword: NacosDown\n").text.endswith("NacosDown")
+
+
+def test_a_digest_tells_of_every_alert_firing_ones_first(tmp_path: Path) -> None:
+    target, sender = _target(tmp_path)
+    waiting = [notification([alert("A", "x", resolved=True), alert("B", "y")]), notification([alert("C", "z")], "C")]
+    digest = render_digest(target, sender, waiting, Mention(everyone=True), NOW - 12_000, NOW)
+    assert digest.title == "[DIGEST] 2 notifications: 2 firing, 1 resolved"
+    assert digest.text == (
+        "Too many messages for the robot's limit: these waited 12s and are sent as one.\n\n"
+        "🔥 B: y is down\n\n🔥 C: z is down\n\n✅ A: x is down"
+    )
+    assert digest.mention.everyone
+
+
+def test_a_digest_of_thousands_fits_and_says_how_many_it_left_out(tmp_path: Path) -> None:
+    for kind in ("dingtalk", "feishu", "wecom"):
+        target, sender = _target(tmp_path, f"    type: {kind}\n    lang: zh\n")
+        waiting = [notification([alert("A", f"host-{i}") for i in range(3000)])]
+        digest = render_digest(target, sender, waiting, NO_MENTION, NOW, NOW)
+        assert sender.fits(digest)
+        shown = digest.text.count("🔥")
+        assert f"……另有 {3000 - shown} 条" in digest.text
+        assert shown > 50
+
+
+def test_a_notification_of_five_hundred_alerts_renders_within_a_second_and_a_half(tmp_path: Path) -> None:
+    import time
+
+    target, sender = _target(tmp_path)
+    big = notification([alert(instance=f"host-{i}") for i in range(500)])
+    start = time.process_time()
+    render_notification(target, sender, big, NOW)
+    assert time.process_time() - start < 1.5

@@ -1,0 +1,154 @@
+"""Every number of a whole rulepush, read by the parser that everybody uses."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from rulepush.packs import pack
+from rulepush.promql import parse_expr
+from rulepush.rules.rulefmt import load_rule_files
+from rulepush.service.app import App, ServiceOptions
+from tests.fakes import FakeClock
+
+CONFIG = """
+global: {scrape_interval: 10s, evaluation_interval: 10s}
+rule_files: [rules.yml]
+scrape_configs:
+- {job_name: app, static_configs: [{targets: [app, down]}]}
+alerting:
+  alertmanagers:
+  - {static_configs: [{targets: [am, amdown]}]}
+remote_write: [{url: 'http://store/api/v1/write', name: store}]
+pushgateways: [{url: 'http://gateway', jobs: [app]}]
+"""
+RULES = """
+groups:
+- name: g
+  rules:
+  - {alert: Down, expr: up == 0}
+  - {alert: Soon, expr: up == 0, for: 1h}
+  - {record: broken, expr: m + on() up}
+"""
+Numbers = dict[str, float]
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    if "down" in request.url.host:
+        raise httpx.ConnectError("connection refused", request=request)
+    if request.method != "GET":
+        return httpx.Response(200)
+    return httpx.Response(200, text="m 1\nunwanted 2\n", headers={"Content-Type": "text/plain"})
+
+
+def numbers(app: App) -> Numbers:
+    """By name and labels, as `name{a="b"}`."""
+    found: Numbers = {}
+    for family in text_string_to_metric_families(app.telemetry.render().decode()):
+        for s in family.samples:
+            labels = ",".join(f'{n}="{v}"' for n, v in sorted(s.labels.items()))
+            key = f"{s.name}{{{labels}}}" if labels else s.name
+            assert key not in found, key
+            found[key] = s.value
+    return found
+
+
+def run(directory: Path, look: Callable[[App, FakeClock], object]) -> None:
+    """A whole service for 35 seconds of fake time; then `look`."""
+    (directory / "prometheus.yml").write_text(CONFIG)
+    (directory / "rules.yml").write_text(RULES)
+    clock = FakeClock()
+    options = ServiceOptions(
+        str(directory / "prometheus.yml"), directory / "state", enable_remote_write=True, enable_push=True
+    )
+
+    async def main() -> None:
+        app = App(options, clock, httpx.MockTransport(answer))
+        task = asyncio.create_task(app.run())
+        try:
+            await clock.advance(35)
+            look(app, clock)
+        finally:
+            app.stop("test")
+            await asyncio.wait_for(task, 30)
+
+    asyncio.run(main())
+
+
+def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
+    def look(app: App, clock: FakeClock) -> None:
+        n = numbers(app)
+        group = f'rule_group="{tmp_path}/rules.yml;g"'
+        assert n["rulepush_targets"] == 2
+        assert n["rulepush_scrapes_total"] == 2 * n["rulepush_scrape_failures_total"] >= 6
+        assert n["rulepush_samples_kept_total"] == n["rulepush_samples_dropped_total"] >= 3
+        assert n["rulepush_head_series"] > 3
+        assert n["rulepush_state_errors_total"] == 0
+        evaluations = n[f"rulepush_rule_evaluations_total{{{group}}}"]
+        assert evaluations == 3 * n[f"rulepush_rule_group_iterations_total{{{group}}}"] >= 9
+        assert n[f"rulepush_rule_evaluation_failures_total{{{group}}}"] == evaluations / 3
+        assert n[f"rulepush_rule_group_rules{{{group}}}"] == 3
+        last = n[f"rulepush_rule_group_last_evaluation_timestamp_seconds{{{group}}}"]
+        assert clock.now() / 1000 - 15 < last <= clock.now() / 1000
+        assert (n['rulepush_alerts{state="firing"}'], n['rulepush_alerts{state="pending"}']) == (1, 1)
+        up, down = 'alertmanager="http://am/api/v2/alerts"', 'alertmanager="http://amdown/api/v2/alerts"'
+        assert n["rulepush_alertmanagers"] == 2
+        assert n[f"rulepush_notifications_sent_total{{{up}}}"] == 1
+        assert n[f"rulepush_outbox_alerts{{{up}}}"] == n[f"rulepush_outbox_oldest_seconds{{{up}}}"] == 0
+        assert n[f"rulepush_notifications_errors_total{{{down}}}"] > 1
+        assert n[f"rulepush_outbox_alerts{{{down}}}"] == 1
+        assert n[f"rulepush_outbox_oldest_seconds{{{down}}}"] > 20
+        assert n["rulepush_push_groups"] == n["rulepush_pushes_total"] == n["rulepush_remote_write_samples_total"] == 0
+        assert n["rulepush_config_last_reload_successful"] == 1
+        assert n["rulepush_queries_total"] == 0
+
+    run(tmp_path, look)
+
+
+def test_names_follow_the_conventions_and_every_metric_has_its_help(tmp_path: Path) -> None:
+    def look(app: App, clock: FakeClock) -> None:
+        families = list(text_string_to_metric_families(app.telemetry.render().decode()))
+        assert len({family.name for family in families}) == len(families) > 40
+        for family in families:
+            assert re.fullmatch(r"(rulepush|process)_[a-z_]+", family.name)
+            assert family.documentation.endswith("."), family.name
+            assert family.type in ("counter", "gauge")
+
+    run(tmp_path, look)
+
+
+def test_the_pack_for_rulepush_itself_reads_metrics_that_there_are(tmp_path: Path) -> None:
+    read = {
+        matcher.value
+        for group in load_rule_files([str(pack("self"))])
+        for rule in group.rules
+        for use in parse_expr(str(rule.query)).selectors()
+        for matcher in use.matchers
+        if matcher.name == "__name__" and matcher.value.startswith(("rulepush_", "process_"))
+    }
+    assert read
+
+    def look(app: App, clock: FakeClock) -> None:
+        told = {s.name for f in text_string_to_metric_families(app.telemetry.render().decode()) for s in f.samples}
+        lazy = {name for name in read - told if not name.startswith("rulepush_discovery")}
+        assert lazy == set()
+
+    run(tmp_path, look)
+
+
+def test_without_an_error_every_reading_is_a_number(tmp_path: Path) -> None:
+    def look(app: App, clock: FakeClock) -> None:
+        assert all(value == value for value in numbers(app).values())
+
+    run(tmp_path, look)
+
+
+@pytest.mark.parametrize("name", ["nacos", "jvm", "spring-boot", "self"])
+def test_the_packs_are_found(name: str) -> None:
+    assert load_rule_files([str(pack(name))])
