@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.servers import Server, alertmanager_command, free_port, get_json, rulepush_command, running
 
 RULES = """
@@ -29,27 +28,14 @@ class Target:
     def __init__(self) -> None:
         self.value = 0.0
         self.broken = False
-        target = self
+        self._server = LoopbackServer(self._page)
+        self.address = self._server.address
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = b"# TYPE e2e_breach gauge\ne2e_breach %g\n" % target.value
-                self.send_response(500 if target.broken else 200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def _page(self, _: HttpRequest) -> HttpReply:
+        return HttpReply(b"# TYPE e2e_breach gauge\ne2e_breach %g\n" % self.value, 500 if self.broken else 200)
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 class Bench:

@@ -40,9 +40,10 @@ def parse_openmetrics(body: bytes) -> Exposition:
     return found
 
 
-def parse_openmetrics_line(line: bytes) -> ParsedSample | None:
+def parse_openmetrics_line(line: bytes, family_type: str = "") -> ParsedSample | None:
     """One line without its newline: its sample, None for metadata and `# EOF`. Raises ExpositionError."""
     parser = OpenMetricsParser(line + b"\n")
+    parser.family_type = family_type
     found = Exposition()
     if parser.next(found) and parser.pos < len(parser.body):
         raise ExpositionError(1, "more than one entry in a line")
@@ -87,7 +88,7 @@ class OpenMetricsParser(Scanner):
         if kind == "TYPE":
             if text not in _TYPES:
                 self.fail(f"invalid metric type {show(text)}")
-            meta.type = text.decode("ascii")
+            meta.type = self.family_type = text.decode("ascii")
             return
         try:
             decoded = text.decode("utf-8")

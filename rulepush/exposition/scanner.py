@@ -9,6 +9,7 @@ from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, ParsedSample
 from rulepush.exposition.floats import parse_value
 from rulepush.exposition.quoting import show, unescape
+from rulepush.model.floats import format_float_openmetrics, parse_float
 from rulepush.model.labels import METRIC_NAME
 
 METRIC_TOKEN: Final = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -20,17 +21,21 @@ USUAL_SERIES: Final = (
 )
 _USUAL_LABEL: Final = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\]*(?:\\.[^"\\]*)*)"')
 
+_BOUNDS: Final = {"histogram": "le", "summary": "quantile"}
+
 Pairs = list[tuple[str, str]]
 
 
 class Scanner:
-    """A position in a body. `start` is where the present entry began, `token` where the present token did."""
+    """A position in a body. `start` is where the present entry began, `token` where the present token did,
+    `family_type` what the last TYPE line said."""
 
     def __init__(self, body: bytes):
         self.body = body
         self.pos = 0
         self.start = 0
         self.token = 0
+        self.family_type = ""
         self._counted = (0, 1)  # a position and its line: counting goes on from there
 
     def line_of(self, pos: int) -> int:
@@ -115,11 +120,24 @@ class Scanner:
             self.fail(f"{e} while parsing: {show(self.body[self.start : self.pos])}")
 
     def checked(self, pairs: Pairs) -> tuple[tuple[str, str], ...]:
-        """The pairs of one series: a name must be there, and none may come twice."""
+        """The pairs of one series: a name must be there, and none may come twice.
+
+        Bounds are written as OpenMetrics does (`le="1"` becomes `le="1.0"`), so that a series is the same whichever
+        text brought it. Source: prometheus model/textparse/promparse.go normalizeFloatsInLabelValues, since version 3.
+        Like there, the last TYPE line decides, whatever name it had.
+        """
         names = {name for name, _ in pairs}
         if METRIC_NAME not in names:
             self.fail(f"metric name not set while parsing: {show(self.body[self.start : self.pos])}")
         if len(names) != len(pairs):
             twice = next(name for i, (name, _) in enumerate(pairs) if name in {n for n, _ in pairs[:i]})
             self.fail(f'label name "{twice}" is not unique: invalid sample')
-        return tuple(pairs)
+        bound = _BOUNDS.get(self.family_type)
+        return tuple(pairs) if bound not in names else tuple((n, _bound(v) if n == bound else v) for n, v in pairs)
+
+
+def _bound(text: str) -> str:
+    try:
+        return format_float_openmetrics(parse_float(text))
+    except ValueError:
+        return text

@@ -37,9 +37,10 @@ def parse_text(body: bytes) -> Exposition:
     return found
 
 
-def parse_text_line(line: bytes) -> ParsedSample | None:
+def parse_text_line(line: bytes, family_type: str = "") -> ParsedSample | None:
     """One line without its newline: its sample, None for a comment or a blank line. Raises ExpositionError."""
     parser = TextParser(line)
+    parser.family_type = family_type
     found = Exposition()
     parser.next(found)
     return found.samples[0] if found.samples else None
@@ -97,7 +98,7 @@ class TextParser(Scanner):
         if kind == "TYPE":
             if text.decode("latin-1") not in _TYPES:
                 self.fail(f"invalid metric type {show(text)}")
-            meta.type = "unknown" if text == b"untyped" else text.decode("ascii")
+            meta.type = self.family_type = "unknown" if text == b"untyped" else text.decode("ascii")
         else:
             try:
                 text.decode("utf-8")

@@ -1,0 +1,1 @@
+"""Go's text/template: lexer, parser, interpreter, fmt, time. The language alone, without Prometheus' functions."""

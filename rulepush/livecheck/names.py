@@ -153,7 +153,8 @@ def _check_matcher(selector: ast.VectorSelector, metric: str, matcher: Matcher, 
             yield problem(
                 FindingKind.UNKNOWN_VALUE,
                 f"{metric} has no {matcher}: the value is spelled {quote_label_value(twin)} here",
-                f"Use {matcher.name}=~{quote_label_value(f'{re.escape(twin)}|{re.escape(value)}')} to be right for both.",
+                f"Use {matcher.name}=~{quote_label_value(f'{re.escape(twin)}|{re.escape(value)}')}"
+                " to be right for both.",
             )
         elif releases:
             yield note(
@@ -230,7 +231,7 @@ def _no_such_combination(metric: str, selector: ast.VectorSelector, seen: LiveDa
         found = seen.matching([*named, *(m for m in asked if m is not odd)])
         if found:
             have = sorted({labels.get(odd.name) for labels in found})
-            suggestion = f"With {odd.name}={' or '.join(map(quote, have[:3]))} it exists."
+            suggestion = f"With {odd.name}={' or '.join(map(quote_label_value, have[:3]))} it exists."
             break
     lazy = any(knowledge.find(knowledge.LAZY, metric, m.name, m.value) for m in asked)
     message = f"no series of {metric} has all of {', '.join(str(m) for m in asked)}"

@@ -1,1 +1,1 @@
-"""The vocabulary of every other package: labels, matchers, samples, times. Imports nothing of ours but `errors`."""
+"""The vocabulary of every other package: labels, matchers, samples, times. Imports nothing of ours."""

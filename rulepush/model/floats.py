@@ -53,6 +53,12 @@ def format_float_g(value: float) -> str:
     return format_float_e(value)
 
 
+def format_float_openmetrics(value: float) -> str:
+    """As OpenMetrics writes `le` and `quantile`: Go's %g, with `.0` where it has neither point nor exponent."""
+    text = format_float_g(value)
+    return text if not math.isfinite(value) or "." in text or "e" in text else text + ".0"
+
+
 def format_float_e(value: float) -> str:
     """strconv.FormatFloat(v, 'e', -1, 64) of a finite, non-zero value: `1.5e-07`."""
     digits = Decimal(repr(value)).normalize()

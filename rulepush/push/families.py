@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from rulepush.exposition import FamilyMetadata
-from rulepush.model.floats import format_float_g
+from rulepush.model.floats import format_float_g, format_float_openmetrics
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value
 
 Pairs = tuple[tuple[str, str], ...]
@@ -80,7 +80,7 @@ class MetricFamily:
         part_label = _PART_LABEL[self.type.value]
         part_name = self.name + ("_bucket" if self.type is FamilyType.HISTOGRAM else "")
         for bound, value in self.all_parts(metric):
-            yield Labels({**pairs, METRIC_NAME: part_name, part_label: format_float_g(bound)}), value
+            yield Labels({**pairs, METRIC_NAME: part_name, part_label: format_float_openmetrics(bound)}), value
         yield Labels({**pairs, METRIC_NAME: self.name + "_sum"}), metric.value
         yield Labels({**pairs, METRIC_NAME: self.name + "_count"}), metric.count
 
@@ -92,10 +92,11 @@ class MetricFamily:
 
     def describe(self, metric: Metric) -> str:
         """A metric as Pushgateway's error texts print it."""
-        labels = "".join(f"label:<name:{quote_label_value(n)} value:{quote_label_value(v)} > " for n, v in metric.pairs)
+        quoted = [(quote_label_value(n), quote_label_value(v)) for n, v in metric.pairs]
+        labels = "".join(f"label:{{name:{n} value:{v}}} " for n, v in quoted)
         kind = self.type.value.lower()
         if self.type.compound:
-            body = f"sample_count:{format_float_g(metric.count)} sample_sum:{format_float_g(metric.value)} "
+            body = f"sample_count:{format_float_g(metric.count)} sample_sum:{format_float_g(metric.value)}"
         else:
-            body = f"value:{format_float_g(metric.value)} "
-        return f"collected metric {quote_label_value(self.name)} {{ {labels}{kind}:<{body}> }}"
+            body = f"value:{format_float_g(metric.value)}"
+        return f"collected metric {quote_label_value(self.name)} {{ {labels}{kind}:{{{body}}}}}"

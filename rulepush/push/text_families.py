@@ -112,6 +112,19 @@ class _Parser:
     def _blanks(self) -> None:
         self._take(_BLANKS)
 
+    def _token(self, pattern: re.Pattern[str], what: str) -> str:
+        """A name, bare or quoted; "" where there is none."""
+        if self._peek() != '"':
+            return self._take(pattern)
+        return self._quoted(f"{what} name")
+
+    def _metric_name(self, token: str) -> str:
+        """Quoted or not, a name must be one of the old scheme, as Pushgateway has it without its flag
+        --push.enable-utf8-names."""
+        if _METRIC.fullmatch(token) is None:
+            self._fail(f"invalid metric name {quote_label_value(token)}")
+        return token
+
     def _rest(self) -> str:
         text = self._text[self._pos :]
         if not text.endswith("\n"):
@@ -129,7 +142,7 @@ class _Parser:
             self._rest()
             return
         self._blanks()
-        name = self._take(_METRIC)
+        name = self._metric_name(self._token(_METRIC, "metric"))
         if self._peek() == "\n":
             return
         if self._peek() not in " \t":
@@ -178,20 +191,19 @@ class _Parser:
         return family
 
     def _sample(self) -> None:
-        name = self._take(_METRIC)
-        if not name:
-            self._fail("invalid metric name")
-        self._peek()
-        family = self._family(name)
-        if family.type is None:
-            family.type = FamilyType.UNTYPED
-        self._blanks()
+        name = self._metric_name(self._token(_METRIC, "metric"))
         pairs: list[tuple[str, str]] = []
         bound = math.nan
+        self._peek()
+        if name:
+            self._blanks()
         if self._peek() == "{":
             self._pos += 1
-            bound = self._labels(family, pairs)
+            name, bound = self._labels(name, pairs)
             self._blanks()
+        if not name:
+            self._fail("invalid metric name")
+        family = self._sampled(name)
         metric = self._metric(family, tuple(sorted(pairs)))
         text = self._take(_WORD)
         try:
@@ -204,6 +216,12 @@ class _Parser:
         self._assign(family, metric, name, bound, value)
         if end != "\n":
             self._timestamp()
+
+    def _sampled(self, name: str) -> _Family:
+        """The family of a sample; from its first sample on its type is settled."""
+        family = self._family(name)
+        family.type = family.type or FamilyType.UNTYPED
+        return family
 
     def _metric(self, family: _Family, pairs: Pairs) -> _Metric:
         known = family.compound.get(pairs) if family.type and family.type.compound else None
@@ -234,27 +252,39 @@ class _Parser:
         if rest:
             self._fail(f"spurious string after timestamp: {quote_label_value(rest)}")
 
-    def _labels(self, family: _Family, pairs: list[tuple[str, str]]) -> float:
-        """Read up to and with the closing brace into `pairs`. Returns the bound (`le`, `quantile`) or NaN."""
-        special = {FamilyType.SUMMARY: "quantile", FamilyType.HISTOGRAM: "le"}.get(family.type or FamilyType.UNTYPED)
+    def _labels(self, name: str, pairs: list[tuple[str, str]]) -> tuple[str, float]:
+        """Read up to and with the closing brace into `pairs`. Returns the metric's name, which may stand among the
+        labels when `name` is empty, and the bound (`le`, `quantile`) or NaN."""
+        before, metric, special = bool(name), name, self._special(name)
         names: set[str] = set()
         bound = math.nan
         while True:
             self._blanks()
             if self._peek() == "}":
                 self._pos += 1
-                return bound
-            name = self._take(_LABEL)
+                return metric, bound
+            name = self._token(_LABEL, "label")
             self._peek()
             if not name:
-                self._fail(f"invalid label name for metric {quote_label_value(family.name)}")
+                self._fail(f"invalid label name for metric {quote_label_value(metric)}")
             if name == METRIC_NAME:
                 self._fail(f'label name "{METRIC_NAME}" is reserved')
             self._blanks()
+            if self._peek() != "=" and not before:
+                if metric:
+                    self._fail(f"multiple metric names for metric {quote_label_value(metric)}")
+                if self._peek() not in ",}":
+                    self._fail(f"unexpected end of metric name {_char(self._peek())}")
+                metric = self._metric_name(name)
+                special = self._special(metric)
+                self._pos += self._peek() == ","
+                continue
+            if _LABEL.fullmatch(name) is None:
+                self._fail(f"invalid label name {quote_label_value(name)}")
             if self._peek() != "=":
                 self._fail(f"expected '=' after label name, found {_char(self._peek())}")
             if name in names:
-                self._fail(f"duplicate label names for metric {quote_label_value(family.name)}")
+                self._fail(f"duplicate label names for metric {quote_label_value(metric)}")
             self._pos += 1
             value = self._label_value()
             if name == special:
@@ -271,10 +301,19 @@ class _Parser:
             elif self._peek() != "}":
                 self._fail(f"unexpected end of label value {quote_label_value(value)}")
 
+    def _special(self, name: str) -> str | None:
+        """The label that is a bound in samples of this name."""
+        kind = self._sampled(name).type if name else None
+        return {FamilyType.SUMMARY: "quantile", FamilyType.HISTOGRAM: "le"}.get(kind or FamilyType.UNTYPED)
+
     def _label_value(self) -> str:
         self._blanks()
         if self._peek() != '"':
             self._fail(f"expected '\"' at start of label value, found {_char(self._peek())}")
+        return self._quoted("label value")
+
+    def _quoted(self, what: str) -> str:
+        """The text between the quote_label_value that stands here and the next one."""
         self._pos += 1
         value = ""
         while True:
@@ -284,7 +323,7 @@ class _Parser:
             if stop == '"':
                 break
             if stop == "\n":
-                self._fail(f"label value {quote_label_value(value)} contains unescaped new-line")
+                self._fail(f"{what} {quote_label_value(value)} contains unescaped new-line")
             escaped = self._peek()
             if escaped not in _ESCAPES:
                 self._fail(f"invalid escape sequence '\\{escaped}'")
@@ -292,7 +331,7 @@ class _Parser:
             self._pos += 1
         if any("\udc80" <= c <= "\udcff" for c in value):
             shown = re.sub("[\udc80-\udcff]", lambda c: f"\\x{ord(c[0]) & 0xFF:02x}", value)
-            self._fail(f'invalid label value "{shown}"')
+            self._fail(f'invalid {what} "{shown}"')
         return value
 
 

@@ -1,0 +1,1 @@
+"""Prometheus' relabelling: configuration and application. Pure."""

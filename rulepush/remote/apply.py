@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rulepush.errors import RemoteWriteError
+from rulepush.model.floats import format_float_g
 from rulepush.model.sample import Sample
 from rulepush.remote.receiver import MetricMetadata, Protocol, WriteBatch, WriteLimits, decode, go_labels
 from rulepush.storage.head import Head
@@ -140,7 +141,7 @@ class RemoteWriteReceiver:
         last = int(counts[row]) - 1
         if last < 0 or values[row, last].tobytes() == struct.pack("=d", sample.value):
             return None
-        return AppendOutcome.DUPLICATE.value
+        return _duplicate(sample, float(values[row, last]))
 
     def _store(self, sample: Sample) -> str | None:
         """Give the head a sample; why it was refused, None when it is welcome."""
@@ -148,7 +149,7 @@ class RemoteWriteReceiver:
         if outcome is AppendOutcome.NOT_WANTED:
             self.counts.unwanted_samples += 1
         elif not outcome:
-            return str(outcome.value)
+            return (outcome is AppendOutcome.DUPLICATE and self._foresee(sample)) or str(outcome.value)
         self.counts.samples += 1
         self._newest = max(self._newest, sample.ts)
         return None
@@ -166,6 +167,13 @@ class RemoteWriteReceiver:
             log.warning("remote write: native histograms are not supported and are skipped (said once)")
         if batch.metadata and self._on_metadata is not None:
             self._on_metadata(batch.metadata)
+
+
+def _duplicate(sample: Sample, existing: float) -> str:
+    """Prometheus' text for another value at a time that is taken (storage/interface.go, since 3.0)."""
+    old, new = format_float_g(existing), format_float_g(sample.value)
+    text = f"{AppendOutcome.DUPLICATE.value} {sample.ts}; overrides not allowed: existing {old}, new value {new}"
+    return text if sample.ts else AppendOutcome.DUPLICATE.value
 
 
 def _out_of_bounds(sample: Sample, oldest: int, now: int) -> str | None:

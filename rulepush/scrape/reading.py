@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition import Format, ParsedSample, each_sample, parse_line
+from rulepush.exposition import Format, ParsedSample, declared_type, each_sample, parse_line
 from rulepush.exposition.floats import parse_value, to_ms
 from rulepush.scrape.layout import to_floats
 from rulepush.storage.table import Floats
@@ -66,10 +66,16 @@ def read_known_body(
     values: dict[int, float] = {}
     regular = True
     parsed: dict[bytes, E] = {}
+    family_type = ""
     for n in [n for n, entry in enumerate(entries) if entry is None]:
         line = lines[n]
         if fmt is Format.OPENMETRICS and not line and n == len(lines) - 1:
             continue  # what follows the last newline; a blank line elsewhere is an error
+        if b"TYPE" in line and line.startswith(b"#"):
+            try:
+                family_type = declared_type(line, fmt) or family_type
+            except ExpositionError:
+                return _read_whole(body, fmt, resolve)
         if line in silent:
             quiet[line] = None
             continue
@@ -79,7 +85,7 @@ def read_known_body(
             keys[n], entries[n], texts[n], time = more
         else:
             try:
-                sample = parse_line(line, fmt)
+                sample = parse_line(line, fmt, family_type)
             except ExpositionError:
                 return _read_whole(body, fmt, resolve)  # a quoted newline, or an error that needs its line
             if sample is None:

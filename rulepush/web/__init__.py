@@ -1,0 +1,1 @@
+"""The HTTP side: API v1, lifecycle endpoints, pages, TLS and passwords."""

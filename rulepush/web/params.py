@@ -63,7 +63,7 @@ class Params:
         try:
             return parse_time(text)
         except ValueError:
-            reason = f"Invalid time value for '{name}': cannot parse \"{text}\" to a valid timestamp"
+            reason = f"invalid time value for '{name}': cannot parse \"{text}\" to a valid timestamp"
             raise _invalid(name, reason) from None
 
     def duration(self, name: str, default: int | None = None) -> int:

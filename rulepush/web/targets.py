@@ -47,7 +47,7 @@ class TargetsApi:
             data["activeTargets"] = []
         if state not in ("", "any", "dropped"):
             data["droppedTargets"] = []
-            data["droppedTargetCounts"] = {}
+            data["droppedTargetCounts"] = None
         return success(data)
 
     async def scrape_pools(self, _: Request) -> Response:

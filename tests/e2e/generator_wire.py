@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import struct
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 import cramjam
 
 from tests.e2e.generator_cases import Key
+from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 
 
 def write_request(samples: Mapping[Key, float], ms: int) -> bytes:
@@ -69,28 +68,18 @@ class Receiver:
 
     def __init__(self) -> None:
         self._messages: list[Received] = []
-        receiver = self
+        self._server = LoopbackServer(self._take)
+        self.address = self._server.address
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                now = time.time()
-                alerts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                assert self.path == "/api/v2/alerts"
-                receiver._messages += [Received(now, alert) for alert in alerts]
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def _take(self, request: HttpRequest) -> HttpReply:
+        now = time.time()
+        if (request.method, request.path) != ("POST", "/api/v2/alerts"):
+            return HttpReply(status=404)
+        self._messages += [Received(now, alert) for alert in json.loads(request.body)]
+        return HttpReply()
 
     def messages(self) -> list[Received]:
         return list(self._messages)
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

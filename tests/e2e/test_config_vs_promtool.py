@@ -1,6 +1,6 @@
-"""Small configurations, good and bad: promtool from Debian and rulepush agree on which can be used.
+"""Small configurations, good and bad: promtool and rulepush agree on which can be used.
 
-Left out is what promtool 2.42 does not know yet, what rulepush says it does not support, what it adds, and what
+Left out is what rulepush says it does not support, what it adds, and what
 promtool takes by accident (`sample_limit: 1.5`).
 """
 

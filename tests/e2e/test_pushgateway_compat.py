@@ -1,7 +1,7 @@
-"""The same pushes to Debian's real Pushgateway and to our receiver: same statuses, same texts, same series.
+"""The same pushes to a real Pushgateway and to our receiver: same statuses, same texts, same series.
 
-Left out on purpose, because the real one (1.5.1) does worse there: it never answers again after a job that is not
-base64, and a group whose own labels collide spoils every later push to any group.
+Left out on purpose, because the real one does worse there: it answers nothing at all to
+`{} 1`, and a group whose own labels collide spoils every later push to any group.
 """
 
 from __future__ import annotations
@@ -180,6 +180,30 @@ CASES: dict[str, list[Push]] = {
         Push(b"# TYPE k summary\nk_count 1\n", strict=False),
         Push(b"# TYPE k histogram\nk_count 1\n", strict=False),
     ],
+    **{
+        f"quoted names {body!r}": [Push(body)]
+        for body in [
+            b'{"a"} 1\n',
+            b'"a" 1\n',
+            b'"a"{x="1"} 1\n',
+            b'{"a",x="1"} 1\n',
+            b'{x="1","a"} 1\n',
+            b'{ "a" , x = "1" , } 1\n',
+            b"{a} 1\n",
+            b'{a,x="1"} 1\n',
+            b'{"a:b"} 1\n',
+            b'a{"x"="1"} 1\n',
+            b'a{"x"} 1\n',
+            b'a{"x y"="1"} 1\n',
+            b'{"a b"} 1\n',
+            b'{"a","b"} 1\n',
+            b'{"a" x="1"} 1\n',
+            b'{x="1"} 1\n',
+            b'# TYPE "a" gauge\na 1\n',
+            b'# TYPE "a b" gauge\n{"a b"} 1\n',
+            b'# TYPE "h" histogram\n{"h_bucket",le="1"} 1\n{"h_bucket",le="+Inf"} 2\n{"h_sum"} 3\n{"h_count"} 2\n',
+        ]
+    },
     "the same series from another group": [
         Push(b'q{instance="x"} 1\n', path="/metrics/job/k"),
         Push(b"q 1\n", path="/metrics/job/k/instance/x"),
@@ -235,6 +259,12 @@ def send(base: str, push: Push) -> httpx.Response:
     )
 
 
+def one_space(text: str) -> str:
+    """Go's protobuf package prints one or two blanks between fields, by a hash of the program, so that nobody relies on
+    its text (internal/encoding/text/encode.go). Here it is always one."""
+    return re.sub(r'(?<=["}0-9])  (?=[a-z_]+:)', " ", text)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_same_answer_and_same_series(name: str, real: str, ours: Receiver) -> None:
     empty(real, ours)
@@ -242,7 +272,7 @@ def test_same_answer_and_same_series(name: str, real: str, ours: Receiver) -> No
         theirs, got = send(real, push), send(ours.url, push)
         assert got.status_code == theirs.status_code, (push, theirs.text, got.text)
         if push.strict:
-            assert got.text == theirs.text
+            assert got.text == one_space(theirs.text)
         assert got.headers.get("location") == theirs.headers.get("location")
         assert comparable(ours.series()) == comparable(real_series(real))
 

@@ -1,4 +1,4 @@
-"""Scrapes sent on to Debian's real Pushgateway, through an outage of it, until the target is gone."""
+"""Scrapes sent on to a real Pushgateway, through an outage of it, until the target is gone."""
 
 from __future__ import annotations
 

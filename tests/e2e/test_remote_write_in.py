@@ -1,4 +1,4 @@
-"""The same remote write requests to Debian's real Prometheus and to our receiver: same statuses, texts and samples.
+"""The same remote write requests to a real Prometheus and to our receiver: same statuses, texts and samples.
 
 Not compared: invalid labels. Prometheus drops such a series and answers 204; here, as the specification asks, 400.
 """

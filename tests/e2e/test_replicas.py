@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 
 from rulepush.model.timestamps import parse_rfc3339
 from tests.harness import Bench
+from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.servers import Server, alertmanager_command, free_port, get_json, rulepush_command, running, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -26,29 +25,18 @@ class _Pager:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, dict[str, str]]] = []
-        pager = self
+        self._server = LoopbackServer(self._take)
+        self.url = f"http://{self._server.address}/"
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                pager.heard += [(alert["status"], alert["labels"]) for alert in body["alerts"]]
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def _take(self, request: HttpRequest) -> HttpReply:
+        self.heard += [(alert["status"], alert["labels"]) for alert in json.loads(request.body)["alerts"]]
+        return HttpReply()
 
     def statuses(self) -> list[str]:
         return [status for status, _ in self.heard]
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 class _Pair:

@@ -155,3 +155,35 @@ def test_every_line_of_the_samples_is_accounted_for(file: str, fmt: Format) -> N
         assert lines[s.line - 1].startswith(s.key + b" ")
     typed = {line.split()[2].decode() for line in lines if line.startswith(b"# TYPE ")}
     assert typed <= set(found.metadata)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("1", "1.0"),
+        ("0", "0.0"),
+        ("-1", "-1.0"),
+        (".5", "0.5"),
+        ("1e3", "1000.0"),
+        ("1e6", "1e+06"),
+        ("+inf", "+Inf"),
+        ("NaN", "NaN"),
+        ("0.10", "0.1"),
+        ("2.50", "2.5"),
+        ("many", "many"),
+        ("", ""),
+    ],
+)
+def test_bounds_are_written_as_openmetrics_does_by_the_type_before_them(written: str, read: str) -> None:
+    """So are those of Prometheus 3 (model/textparse/interface_test.go has some of these)."""
+    for kind, bound in (("histogram", "le"), ("summary", "quantile")):
+        line = f'a{{{bound}="{written}",other="1"}} 1\n'
+        for fmt, end in ((Format.TEXT, ""), (Format.OPENMETRICS, "# EOF\n")):
+
+            def found(before: str, fmt: Format = fmt, end: str = end, line: str = line) -> tuple[tuple[str, str], ...]:
+                return parse_body((before + line + end).encode(), fmt).samples[0].pairs
+
+            name, other = ("__name__", "a"), ("other", "1")
+            assert found(f"# TYPE b {kind}\n") == (name, (bound, read), other)
+            assert found("") == (name, (bound, written), other)
+            assert found(f"# TYPE a {kind}\n# TYPE b gauge\n") == (name, (bound, written), other)

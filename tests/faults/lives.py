@@ -7,16 +7,14 @@ one `startsAt`, and one end. That is the view of a run without kills, and what t
 from __future__ import annotations
 
 import random
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from tests.faults.recording import Posted, RecordingAlertmanager, Verdict
 from tests.faults.scene import Scene, job, section
+from tests.http_server import HttpReply, LoopbackServer
 from tests.servers import Server
 
 RULES = """
@@ -76,31 +74,11 @@ class LivingTarget:
     """Tells the truth about its series."""
 
     def __init__(self, series: list[Series]):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = "".join(one.lines() for one in series).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        class Web(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # it was killed in the middle of a scrape
-
-        self._server = Web(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(lambda _: HttpReply("".join(one.lines() for one in series).encode()))
+        self.address = self._server.address
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 class Lives:

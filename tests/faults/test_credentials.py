@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import ssl
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import bcrypt
 import httpx
@@ -18,6 +15,7 @@ from tests.faults.recording import RecordingAlertmanager
 from tests.faults.scene import Scene, job, section
 from tests.harness import Target
 from tests.http_client.certificates import Authority
+from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.servers import get_json, running, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -35,35 +33,16 @@ class SecureTarget:
     def __init__(self, context: ssl.SSLContext, authorization: str):
         self.authorization = authorization
         self.value = 0.0
-        target = self
+        self._server = LoopbackServer(self._page, context)
+        self.address = self._server.address
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                good = self.headers.get("Authorization") == target.authorization
-                body = b"e2e_breach %g\n" % target.value if good else b"who are you?\n"
-                self.send_response(200 if good else 401)
-                self.send_header("Content-Type", "text/plain")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        class Web(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # handshakes that fail are part of the test
-
-        self._server = Web(("127.0.0.1", 0), Handler)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def _page(self, request: HttpRequest) -> HttpReply:
+        if request.headers.get("Authorization") != self.authorization:
+            return HttpReply(b"who are you?\n", 401)
+        return HttpReply(b"e2e_breach %g\n" % self.value)
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 class Pki:

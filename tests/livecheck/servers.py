@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.http_server import HttpReply, LoopbackServer
 
 Reply = tuple[int, str, bytes]
 """Status, content type, body."""
@@ -15,24 +15,12 @@ Reply = tuple[int, str, bytes]
 def serving(reply: Callable[[str], Reply]) -> Iterator[str]:
     """Serve `reply(path)` on a free port; gives `host:port`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, content_type, body = reply(self.path.partition("?")[0])
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str) -> HttpReply:
+        status, content_type, body = reply(path)
+        return HttpReply(body, status, content_type)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    server = LoopbackServer(lambda request: answer(request.path))
     try:
-        yield f"127.0.0.1:{server.server_address[1]}"
+        yield server.address
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.close()

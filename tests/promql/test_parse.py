@@ -98,7 +98,8 @@ def test_precedence(text: str, shape: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1:1: parse error: no expression found in input"),
+        ("", "unknown position: parse error: no expression found in input"),
+        (" \n# c", "1:1: parse error: no expression found in input"),
         ("1 +", "1:4: parse error: unexpected end of input"),
         ("(1", "1:3: parse error: unclosed left parenthesis"),
         ("1)", "1:2: parse error: unexpected right parenthesis ')'"),

@@ -20,7 +20,7 @@ def test_a_histogram_always_has_a_last_bucket() -> None:
     families = parse_families(b'# TYPE h histogram\nh_bucket{x="y",le="1"} 1\nh_count{x="y"} 3\n').families
     assert list(families) == ["h"]
     assert shown(families) == [
-        'h_bucket{le="1", x="y"} 1',
+        'h_bucket{le="1.0", x="y"} 1',
         'h_bucket{le="+Inf", x="y"} 3',
         'h_sum{x="y"} 0',
         'h_count{x="y"} 3',

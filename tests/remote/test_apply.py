@@ -52,8 +52,10 @@ def test_the_same_sample_again_is_fine_and_another_value_is_not() -> None:
     receiver = RemoteWriteReceiver(everything())
     for _ in range(3):
         assert write(receiver, v1(({"__name__": "m"}, [(NOW, 1.0)]))).status == 204
-    answer = write(receiver, v1(({"__name__": "m"}, [(NOW, 2.0)])))
-    assert answer == WriteAnswer(400, "duplicate sample for timestamp")
+    text = f"duplicate sample for timestamp {NOW}; overrides not allowed: existing 1, new value 2.5"
+    assert write(receiver, v1(({"__name__": "m"}, [(NOW, 2.5)]))) == WriteAnswer(400, text)
+    again = write(receiver, v2(["", "__name__", "m"], ([1, 2], [(NOW, 2.5)])), V2)
+    assert again.text == f'{text} for series {{__name__="m"}}'
 
 
 def test_v1_out_of_order_refuses_the_whole_request() -> None:

@@ -1,7 +1,5 @@
-"""Random rule files over random samples: Debian's promtool confirms every series of ALERTS, every recorded sample and
-every firing alert that rulepush gives, and fails where rulepush fails.
-
-The samples avoid what Prometheus 2.42 sees otherwise than 3 (its windows are closed on the left).
+"""Random rule files over random samples: promtool confirms every series of ALERTS, every recorded sample and every
+firing alert that rulepush gives, and fails where rulepush fails.
 """
 
 from __future__ import annotations

@@ -322,3 +322,15 @@ def test_the_samples_are_scraped_with_every_line_accounted_for(file: str) -> Non
     got = {labels: found.values[i, 0] for i, labels in enumerate(found.index.labels)}
     assert got.keys() == expected.keys()
     assert all(got[k] == v or (math.isnan(v) and math.isnan(got[k])) for k, v in expected.items())
+
+
+@pytest.mark.parametrize("fmt", Format)
+def test_a_bound_is_written_alike_in_a_first_body_and_in_a_line_that_comes_later(fmt: Format) -> None:
+    s = Scraped()
+    s.fmt = fmt
+    end = b"# EOF\n" if fmt is Format.OPENMETRICS else b""
+    first = b'# TYPE g gauge\ng{le="1"} 1\n# TYPE h histogram\nh_bucket{le="1"} 1\n'
+    s.take(first + end)
+    s.take(first + b'h_bucket{le="2"} 3\n# TYPE s summary\ns{quantile="1",le="2"} 1\n' + end)
+    names = ['g{le="1"}', 'h_bucket{le="1.0"}', 'h_bucket{le="2.0"}', 's{le="2", quantile="1.0"}']
+    assert sorted(s.rows()) == names

@@ -90,7 +90,7 @@ def test_durations_depend_on_the_step_and_the_range_that_are_asked_for() -> None
     ("path", "params", "status", "kind", "text"),
     [
         ("/query", {"query": "x +"}, 400, "bad_data", 'invalid parameter "query": '),
-        ("/query", {"query": "x", "time": "soon"}, 400, "bad_data", "Invalid time value for 'time': cannot parse"),
+        ("/query", {"query": "x", "time": "soon"}, 400, "bad_data", "invalid time value for 'time': cannot parse"),
         ("/query", {"query": "x + on() group_left() x"}, 422, "execution", "found duplicate series"),
         ("/query_range", {"query": "x", "start": "2", "end": "1", "step": "1"}, 400, "bad_data", "must not be before"),
         ("/query_range", {"query": "x", "start": "1", "end": "2", "step": "0"}, 400, "bad_data", "zero or negative"),

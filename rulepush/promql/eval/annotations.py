@@ -29,7 +29,8 @@ def invalid_ratio(value: float, cap: float) -> str:
 
 def possible_non_counter(name: str) -> str:
     """rate() or increase() of what is not called like a counter."""
-    return f"{INFO}metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {quote_label_value(name)}"
+    name = quote_label_value(name)
+    return f"{INFO}metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Which rows of two vectors meet: computed from labels alone, once for a pair of label indexes.
 
-A `MatchedRows` is memoised on the left index, for the few right indexes seen last, so a rule over an unchanged set of series
-finds it with two dictionary look-ups.
+A `MatchedRows` is memoised on the left index, for the few right indexes seen last, so a rule over an unchanged set of
+series finds it with two dictionary look-ups.
 """
 
 from __future__ import annotations

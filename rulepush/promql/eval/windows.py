@@ -1,8 +1,8 @@
 """Windows: the samples of a range at one step, as rectangular arrays that numpy can take whole.
 
-A `WindowColumns` holds the samples of n series, free of stale markers, from a selection of the storage or from a subquery.
-`WindowColumns.window` cuts the left-open range (start, end] out of it. Where all rows have their samples in the same columns
-(one target, one scrape) a window is a view; otherwise it is one gather.
+A `WindowColumns` holds the samples of n series, free of stale markers, from a selection of the storage or from a
+subquery. `WindowColumns.window` cuts the left-open range (start, end] out of it. Where all rows have their samples in
+the same columns (one target, one scrape) a window is a view; otherwise it is one gather.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from rulepush.promql.syntax.valuetype import ValueType
 
 if TYPE_CHECKING:
     from rulepush.promql.eval.values import Value
+    from rulepush.promql.eval.windows import RangeWindow
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

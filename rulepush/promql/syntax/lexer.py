@@ -80,7 +80,9 @@ def error(text: str, pos: int, message: str) -> ParseError:
 
 
 def position(text: str, pos: int) -> str:
-    """`line:column`, both from 1; columns count bytes, as Prometheus does."""
+    """`line:column`, both from 1; columns count bytes, as Prometheus does, for which nothing has no position."""
+    if not text:
+        return "unknown position"
     start = text.rfind("\n", 0, pos) + 1
     return f"{text.count(chr(10), 0, pos) + 1}:{len(text[start:pos].encode()) + 1}"
 

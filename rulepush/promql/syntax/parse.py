@@ -56,7 +56,7 @@ class _Parser(DurationGrammar):
 
     def whole(self) -> ast.Node:
         if self.done:
-            raise self.error(self.token.pos, "no expression found in input")
+            raise self.error(0, "no expression found in input")
         node = self._expression(0)
         if not self.done:
             raise self.unexpected()
