@@ -9,8 +9,8 @@ import yaml
 
 from rulepush.errors import ParseError
 from rulepush.promql import parse_expr
-from rulepush.promql.eval.values import ValueType
 from rulepush.promql.syntax import ast
+from rulepush.promql.vectors.values import ValueType
 from tests.needs import shared
 from tests.promql.fake_querier import labels, load, values
 
