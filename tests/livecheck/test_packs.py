@@ -13,7 +13,8 @@ from rulepush.nacos.fake_server import FakeNacos
 from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
-from tests.livecheck.bodies import NOW, answer, shared
+from tests.livecheck.bodies import NOW, answer
+from tests.needs import shared
 
 
 def _report(packs: tuple[str, ...], *bodies: bytes, fmt: Format = Format.TEXT, target: Labels) -> LiveReport:

@@ -10,7 +10,8 @@ import pytest
 
 from rulepush.livecheck import FindingKind, Level, LiveData, LiveRule, RuleReport, analyse
 from rulepush.promql import parse_expr
-from tests.livecheck.bodies import answer, shared
+from tests.livecheck.bodies import answer
+from tests.needs import shared
 
 # Working rules, by their number in the file (from 0), and why one may doubt it.
 WORKING = {

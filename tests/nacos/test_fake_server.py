@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +13,8 @@ import pytest
 from rulepush.nacos.fake_body import java_double
 from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from tests.fakes import FakeClock
+from tests.needs import shared
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 NOW = 1_700_000_000_000
 
 
@@ -102,13 +101,12 @@ def test_releases_before_1_4_show_their_leader_and_its_troubles() -> None:
 
 @pytest.mark.parametrize(("version", "file"), [("1.4", "nacos-1.4-real.prom"), ("2.4", "nacos24-synthetic.prom")])
 def test_every_metric_of_the_body_is_one_that_the_sample_has(version: str, file: str) -> None:
-    if not (SAMPLES / file).exists():
-        pytest.skip(f"{SAMPLES / file} is not here")
+    sample = shared(f"samples/{file}").read_text()
 
     def names(body: str) -> set[str]:
         return {re.split(r"[{ ]", line)[0] for line in body.splitlines() if line and line[0] != "#"}
 
-    assert names(_nacos(version).body(NOW).decode()) <= names((SAMPLES / file).read_text())
+    assert names(_nacos(version).body(NOW).decode()) <= names(sample)
 
 
 def test_breaking_and_healing() -> None:
