@@ -177,29 +177,3 @@ def test_retry_after_is_kept_but_never_makes_a_storm(tmp_path: Path, wait: str, 
     gaps = [b - a for a, b in zip(alertmanager.asked_at[:3], alertmanager.asked_at[1:3], strict=False)]
     assert min(gaps) >= least, gaps
     alertmanager.close()
-
-
-def test_a_resolution_that_the_alert_outran_is_not_sent_after_a_restart(tmp_path: Path) -> None:
-    """Alertmanager is away while an alert resolves and fires again; it hears of the firing one only, for ever."""
-    verdict = Verdict()
-    alertmanager = RecordingAlertmanager(lambda _: verdict)
-    with target() as app:
-        scene = Scene(tmp_path, [job("app", [app.address])], [section([alertmanager.address])])
-        with scene.rulepush() as server:
-            app.value = 99
-            wait_for("the alert", lambda: alertmanager.firing() == {"Breach"})
-            verdict = Verdict(503)
-            app.value = 0
-            wait_for("resolved here", lambda: scene.states() == {})
-            app.value = 99
-            wait_for("firing here", lambda: scene.states() == {app.address: "firing"})
-            verdict = Verdict()
-            wait_for("nothing waits", lambda: scene.own("rulepush_outbox_alerts") == 0)
-            assert alertmanager.firing() == {"Breach"}
-            server.kill()
-        before = len(alertmanager.posted)
-        with scene.rulepush():
-            wait_for("sent again", lambda: len(alertmanager.posted) > before)
-            wait_for("and again", lambda: alertmanager.posted[-1].at > alertmanager.posted[before].at)
-    assert [p for p in alertmanager.posted[before:] if p.resolved] == []
-    alertmanager.close()
