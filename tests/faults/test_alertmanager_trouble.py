@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving, reply
-from tests.faults.recording import Posted, RecordingAlertmanager, Verdict
+from tests.faults.recording import Posted, RecordingAlertmanager
 from tests.faults.scene import Scene, job, memory_peak_mb, section
 from tests.harness import Target
+from tests.http_server import HttpReply
 from tests.servers import free_port, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -139,10 +140,10 @@ def test_one_alert_of_many_that_is_refused_is_counted_and_the_rest_goes_through(
     apps = [Target() for _ in range(20)]
     bad = apps[7].address
 
-    def judge(posted: list[Posted]) -> Verdict:
+    def judge(posted: list[Posted]) -> HttpReply:
         if any(p.labels.get("instance") == bad for p in posted):
-            return Verdict(400, b'{"code":400,"message":"bad label"}')
-        return Verdict()
+            return HttpReply(b'{"code":400,"message":"bad label"}', 400)
+        return HttpReply()
 
     alertmanager = RecordingAlertmanager(judge)
     scene = Scene(tmp_path, [job("app", [a.address for a in apps])], [section([alertmanager.address])])
@@ -166,13 +167,13 @@ def test_one_alert_of_many_that_is_refused_is_counted_and_the_rest_goes_through(
 
 @pytest.mark.parametrize(("wait", "least"), [("2", 1.9), ("0", 0.2), ("Fri, 31 Dec 1999 23:59:59 GMT", 0.2)])
 def test_retry_after_is_kept_but_never_makes_a_storm(tmp_path: Path, wait: str, least: float) -> None:
-    alertmanager = RecordingAlertmanager(lambda _: Verdict(429, headers={"Retry-After": wait}))
+    alertmanager = RecordingAlertmanager(lambda _: HttpReply(status=429, headers={"Retry-After": wait}))
     with target() as app:
         scene = Scene(tmp_path, [job("app", [app.address])], [section([alertmanager.address])])
         with scene.rulepush():
             app.value = 99
             wait_for("two attempts", lambda: len(alertmanager.asked_at) >= 3)
-            alertmanager.judge = lambda _: Verdict()
+            alertmanager.judge = lambda _: HttpReply()
             wait_for("the alert", lambda: alertmanager.of("Breach"))
     gaps = [b - a for a, b in zip(alertmanager.asked_at[:3], alertmanager.asked_at[1:3], strict=False)]
     assert min(gaps) >= least, gaps
