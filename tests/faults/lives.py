@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.faults.recording import Posted, RecordingAlertmanager
-from tests.faults.scene import Scene, job, section
+from tests.harness import Scene, job, section
 from tests.http_server import HttpReply, LoopbackServer
 from tests.servers import Server
 

@@ -12,8 +12,7 @@ import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving, reply
 from tests.faults.recording import Posted, RecordingAlertmanager
-from tests.faults.scene import Scene, job, memory_peak_mb, section
-from tests.harness import Target
+from tests.harness import Scene, Target, job, memory_peak_mb, section
 from tests.http_server import HttpReply
 from tests.servers import free_port, wait_for
 

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from tests.faults.recording import RecordingAlertmanager
-from tests.faults.scene import RULES, Scene, job, section
-from tests.harness import Target
+from tests.harness import RULES, Scene, Target, job, section
 from tests.http_server import HttpReply
 from tests.servers import Server, get_json, wait_for
 

@@ -11,8 +11,7 @@ import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving
 from tests.faults.recording import Posted, RecordingAlertmanager
-from tests.faults.scene import Scene, job, section
-from tests.harness import Target
+from tests.harness import Scene, Target, job, section
 from tests.http_server import HttpReply
 from tests.servers import Server, wait_for
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from rulepush.exposition import FamilyMetadata
@@ -85,9 +86,9 @@ class OfferedTimes(Head):
         super().__init__(demand)
         self.offered: list[int] = []
 
-    def append_many(self, samples: Iterable[Sample]) -> Mapping[AppendOutcome, int]:
+    def append_many(self, samples: Iterable[Sample]) -> Counter[AppendOutcome]:
         self.offered += [s.ts for s in samples if s.labels.name == "done"]
-        return {}
+        return Counter()
 
 
 def test_a_moment_is_collected_once_and_a_clock_that_goes_back_stops_nothing() -> None:
