@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,6 +28,7 @@ class HttpReply:
     body: bytes = b""
     status: int = 200
     content_type: str = "text/plain; version=0.0.4"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class LoopbackServer:
@@ -35,10 +36,16 @@ class LoopbackServer:
 
     A client that goes away, or whose handshake fails, is part of some tests: such errors are not printed. With `tls` it
     speaks TLS; the handshake is made in the thread of the connection, so that a bad one keeps nobody else waiting.
+    With `keep_alive` a connection stays open between requests, as with most real servers, and after `close` too.
     """
 
-    def __init__(self, reply: Callable[[HttpRequest], HttpReply], tls: ssl.SSLContext | None = None):
+    def __init__(
+        self, reply: Callable[[HttpRequest], HttpReply], tls: ssl.SSLContext | None = None, *, keep_alive: bool = False
+    ):
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if keep_alive else "HTTP/1.0"
+            timeout = 60
+
             def do_GET(self) -> None:
                 size = int(self.headers.get("Content-Length", "0"))
                 path = self.path.partition("?")[0]
@@ -46,6 +53,8 @@ class LoopbackServer:
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.content_type)
                 self.send_header("Content-Length", str(len(answer.body)))
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
 
@@ -55,7 +64,7 @@ class LoopbackServer:
                 pass
 
         class Web(ThreadingHTTPServer):
-            daemon_threads = True
+            daemon_threads = True  # `close` does not wait for them
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 pass

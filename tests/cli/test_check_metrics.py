@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+
+from tests.http_server import HttpReply, LoopbackServer
 
 
 def check(body: bytes, *args: str) -> tuple[int, str, str]:
@@ -50,28 +50,13 @@ def test_a_final_eof_makes_it_openmetrics() -> None:
 def server() -> Iterator[str]:
     """Answers /om with OpenMetrics, /html with a page, and 404 elsewhere."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            pages = {
-                "/om": ("application/openmetrics-text; version=1.0.0", b"a 1 5.5\n# EOF\n"),
-                "/html": ("text/html", b"<html>"),
-            }
-            kind, body = pages.get(self.path, ("text/plain", b""))
-            self.send_response(200 if self.path in pages else 404)
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    http = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}"
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    pages = {
+        "/om": HttpReply(b"a 1 5.5\n# EOF\n", content_type="application/openmetrics-text; version=1.0.0"),
+        "/html": HttpReply(b"<html>", content_type="text/html"),
+    }
+    web = LoopbackServer(lambda request: pages.get(request.path, HttpReply(status=404)))
+    yield f"http://{web.address}"
+    web.close()
 
 
 def test_a_url_is_read_as_the_scraper_reads_it(server: str) -> None:

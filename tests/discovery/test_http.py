@@ -77,6 +77,27 @@ def test_a_failure_is_tried_again_soon() -> None:
     asyncio.run(go())
 
 
+def test_after_a_success_the_next_failure_is_tried_again_as_soon_as_the_first() -> None:
+    service = Service()
+
+    async def go() -> None:
+        env = environment()
+        service.response = httpx.Response(503)
+        async with running(HttpDiscovery(config(), env, httpx.MockTransport(service.handle)), env) as seen:
+            await seen.clock.advance(5 + 10 + 19)
+            assert len(service.requests) == 3
+            service.response = httpx.Response(200, json=[{"targets": ["a:1"]}])
+            await seen.clock.advance(1)
+            assert seen.addresses() == ["a:1"]
+            service.response = httpx.Response(503)
+            await seen.clock.advance(60)
+            assert len(service.requests) == 5
+            await seen.clock.advance(5)
+            assert len(service.requests) == 6
+
+    asyncio.run(go())
+
+
 def test_what_nacos_answers_is_taken() -> None:
     """`/nacos/prometheus`: one entry an instance, metadata as plain labels, not all of them texts."""
     service = Service()

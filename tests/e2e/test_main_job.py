@@ -18,9 +18,9 @@ def test_an_alert_goes_its_whole_way_and_stops_cleanly(tmp_path: Path) -> None:
     bench = Bench(tmp_path, hold="2s")
     with bench.alertmanager(), bench.rulepush() as server:
         bench.target.value = 99
-        wait_for("pending", lambda: bench.states() == ["pending"])
+        wait_for("pending", lambda: bench.states() == {bench.target.address: "pending"})
         assert bench.received() == []
-        wait_for("firing", lambda: bench.states() == ["firing"])
+        wait_for("firing", lambda: bench.states() == {bench.target.address: "firing"})
         alert = wait_for("the alert at Alertmanager", bench.received)[0]
         assert alert["labels"] == {
             "alertname": "Breach",
@@ -55,7 +55,7 @@ def test_an_alertmanager_that_was_away_misses_nothing(tmp_path: Path) -> None:
             wait_for("the alert", bench.received)
         # Alertmanager is down while the alert resolves: it must hear so when it is back.
         bench.target.value = 0
-        wait_for("resolved here", lambda: bench.states() == [])
+        wait_for("resolved here", lambda: bench.states() == {})
         with bench.alertmanager():
             wait_for("resolution there", lambda: not bench.received(), 30)
 
@@ -68,7 +68,7 @@ def test_a_firing_alert_is_the_same_alert_after_sigkill(tmp_path: Path) -> None:
             before = wait_for("the alert", bench.received)[0]
             server.kill()
         with bench.rulepush():
-            wait_for("firing again", lambda: bench.states() == ["firing"])
+            wait_for("firing again", lambda: bench.states() == {bench.target.address: "firing"})
             after = wait_for("a resend", lambda: [a for a in bench.received() if a["updatedAt"] > before["updatedAt"]])
             assert after[0]["startsAt"] == before["startsAt"]
             assert after[0]["fingerprint"] == before["fingerprint"]
@@ -79,14 +79,14 @@ def test_a_pending_clock_goes_on_after_sigkill(tmp_path: Path) -> None:
     with bench.alertmanager():
         with bench.rulepush() as server:
             bench.target.value = 99
-            wait_for("pending", lambda: bench.states() == ["pending"])
+            wait_for("pending", lambda: bench.states() == {bench.target.address: "pending"})
             alerts = get_json(f"http://127.0.0.1:{bench.port}/api/v1/alerts")["data"]["alerts"]
             server.kill()
         with bench.rulepush():
-            wait_for("pending or firing", lambda: bench.states() in (["pending"], ["firing"]))
+            wait_for("pending or firing", lambda: bench.states())
             again = get_json(f"http://127.0.0.1:{bench.port}/api/v1/alerts")["data"]["alerts"]
             assert again[0]["activeAt"] == alerts[0]["activeAt"]
-            wait_for("firing", lambda: bench.states() == ["firing"])
+            wait_for("firing", lambda: bench.states() == {bench.target.address: "firing"})
 
 
 def test_a_resolution_outlives_sigkill(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_resolution_outlives_sigkill(tmp_path: Path) -> None:
             bench.target.value = 99
             wait_for("the alert", bench.received)
         bench.target.value = 0
-        wait_for("resolved here", lambda: bench.states() == [])
+        wait_for("resolved here", lambda: bench.states() == {})
         server.kill()
     with bench.alertmanager(), bench.rulepush():
         wait_for("resolution there", lambda: not bench.received(), 30)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from tests.faults.recording import Posted, RecordingAlertmanager, Verdict
-from tests.faults.scene import Scene, job, section
+from tests.faults.recording import Posted, RecordingAlertmanager
+from tests.harness import Scene, job, section
 from tests.http_server import HttpReply, LoopbackServer
 from tests.servers import Server
 
@@ -89,7 +89,7 @@ class Lives:
         self.series = [Series(n) for n in range(SERIES)]
         self.target = LivingTarget(self.series)
         moods = random.Random(seed + 1)
-        self.alertmanager = RecordingAlertmanager(lambda _: Verdict(503 if moods.random() < 0.2 else 200))
+        self.alertmanager = RecordingAlertmanager(lambda _: HttpReply(status=503 if moods.random() < 0.2 else 200))
         directory.mkdir()
         self.scene = Scene(
             directory, [job("app", [self.target.address])], [section([self.alertmanager.address])], RULES

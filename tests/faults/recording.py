@@ -7,12 +7,11 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from dataclasses import dataclass
 
 from rulepush.model.labels import Labels
 from rulepush.model.timestamps import parse_rfc3339
+from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,77 +48,42 @@ def read_posted(body: bytes, now: int) -> list[Posted]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer to a POST; an alert counts as received when the status is 200."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+Judge = Callable[[list[Posted]], HttpReply]
 
 
-Judge = Callable[[list[Posted]], Verdict]
-
-
-def accept(_: list[Posted]) -> Verdict:
+def accept(_: list[Posted]) -> HttpReply:
     """Takes everything."""
-    return Verdict()
+    return HttpReply()
 
 
 class RecordingAlertmanager:
-    """`judge` may be replaced at any time; it is asked before anything is kept."""
+    """`judge` answers a POST; an alert counts as received when that is a 200. It may be replaced at any time."""
 
     def __init__(self, judge: Judge = accept, tls: ssl.SSLContext | None = None, authorization: str = ""):
         self.judge = judge
         self.posted: list[Posted] = []
         self.asked_at: list[float] = []  # monotonic, of every POST, refused ones too
+        self._authorization = authorization
         self._lock = threading.Lock()
-        outer = self
+        self._server = LoopbackServer(self._answer, tls, keep_alive=True)
+        self.address = self._server.address
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            timeout = 60
+    def _answer(self, request: HttpRequest) -> HttpReply:
+        if self._authorization and request.headers.get("Authorization") != self._authorization:
+            return HttpReply(status=401)
+        return self._receive(request.body)
 
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if authorization and self.headers.get("Authorization") != authorization:
-                    verdict = Verdict(401)
-                else:
-                    verdict = outer._receive(body)
-                self.send_response(verdict.status)
-                for name, value in verdict.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(verdict.body)))
-                self.end_headers()
-                self.wfile.write(verdict.body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # rulepush may be killed in the middle of a request
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def _receive(self, body: bytes) -> Verdict:
+    def _receive(self, body: bytes) -> HttpReply:
         posted = read_posted(body, time.time_ns() // 1_000_000)
         with self._lock:
             self.asked_at.append(time.monotonic())
         if any(p.ends_at < p.starts_at for p in posted):
-            return Verdict(400, b'"start time must be before end time"')
-        verdict = self.judge(posted)
-        if verdict.status == 200:
+            return HttpReply(b'"start time must be before end time"', 400)
+        reply = self.judge(posted)
+        if reply.status == 200:
             with self._lock:
                 self.posted += posted
-        return verdict
+        return reply
 
     def of(self, name: str) -> list[Posted]:
         """What came in with this alertname, in order."""
@@ -138,5 +102,4 @@ class RecordingAlertmanager:
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

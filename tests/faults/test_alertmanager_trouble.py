@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving, reply
-from tests.faults.recording import Posted, RecordingAlertmanager, Verdict
-from tests.faults.scene import Scene, job, memory_peak_mb, section
-from tests.harness import Target
+from tests.faults.recording import Posted, RecordingAlertmanager
+from tests.harness import Scene, Target, job, memory_peak_mb, section
+from tests.http_server import HttpReply
 from tests.servers import free_port, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -139,10 +139,10 @@ def test_one_alert_of_many_that_is_refused_is_counted_and_the_rest_goes_through(
     apps = [Target() for _ in range(20)]
     bad = apps[7].address
 
-    def judge(posted: list[Posted]) -> Verdict:
+    def judge(posted: list[Posted]) -> HttpReply:
         if any(p.labels.get("instance") == bad for p in posted):
-            return Verdict(400, b'{"code":400,"message":"bad label"}')
-        return Verdict()
+            return HttpReply(b'{"code":400,"message":"bad label"}', 400)
+        return HttpReply()
 
     alertmanager = RecordingAlertmanager(judge)
     scene = Scene(tmp_path, [job("app", [a.address for a in apps])], [section([alertmanager.address])])
@@ -166,40 +166,14 @@ def test_one_alert_of_many_that_is_refused_is_counted_and_the_rest_goes_through(
 
 @pytest.mark.parametrize(("wait", "least"), [("2", 1.9), ("0", 0.2), ("Fri, 31 Dec 1999 23:59:59 GMT", 0.2)])
 def test_retry_after_is_kept_but_never_makes_a_storm(tmp_path: Path, wait: str, least: float) -> None:
-    alertmanager = RecordingAlertmanager(lambda _: Verdict(429, headers={"Retry-After": wait}))
+    alertmanager = RecordingAlertmanager(lambda _: HttpReply(status=429, headers={"Retry-After": wait}))
     with target() as app:
         scene = Scene(tmp_path, [job("app", [app.address])], [section([alertmanager.address])])
         with scene.rulepush():
             app.value = 99
             wait_for("two attempts", lambda: len(alertmanager.asked_at) >= 3)
-            alertmanager.judge = lambda _: Verdict()
+            alertmanager.judge = lambda _: HttpReply()
             wait_for("the alert", lambda: alertmanager.of("Breach"))
     gaps = [b - a for a, b in zip(alertmanager.asked_at[:3], alertmanager.asked_at[1:3], strict=False)]
     assert min(gaps) >= least, gaps
-    alertmanager.close()
-
-
-def test_a_resolution_that_the_alert_outran_is_not_sent_after_a_restart(tmp_path: Path) -> None:
-    """Alertmanager is away while an alert resolves and fires again; it hears of the firing one only, for ever."""
-    verdict = Verdict()
-    alertmanager = RecordingAlertmanager(lambda _: verdict)
-    with target() as app:
-        scene = Scene(tmp_path, [job("app", [app.address])], [section([alertmanager.address])])
-        with scene.rulepush() as server:
-            app.value = 99
-            wait_for("the alert", lambda: alertmanager.firing() == {"Breach"})
-            verdict = Verdict(503)
-            app.value = 0
-            wait_for("resolved here", lambda: scene.states() == {})
-            app.value = 99
-            wait_for("firing here", lambda: scene.states() == {app.address: "firing"})
-            verdict = Verdict()
-            wait_for("nothing waits", lambda: scene.own("rulepush_outbox_alerts") == 0)
-            assert alertmanager.firing() == {"Breach"}
-            server.kill()
-        before = len(alertmanager.posted)
-        with scene.rulepush():
-            wait_for("sent again", lambda: len(alertmanager.posted) > before)
-            wait_for("and again", lambda: alertmanager.posted[-1].at > alertmanager.posted[before].at)
-    assert [p for p in alertmanager.posted[before:] if p.resolved] == []
     alertmanager.close()

@@ -12,8 +12,7 @@ import httpx
 import pytest
 
 from tests.faults.recording import RecordingAlertmanager
-from tests.faults.scene import Scene, job, section
-from tests.harness import Target
+from tests.harness import Scene, Target, job, section
 from tests.http_client.certificates import Authority, client_context
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.servers import get_json, running, wait_for

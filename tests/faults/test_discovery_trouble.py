@@ -22,8 +22,7 @@ import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving, reply
 from tests.faults.recording import RecordingAlertmanager
-from tests.faults.scene import RULES, Scene, section
-from tests.harness import Target
+from tests.harness import RULES, Scene, Target, section
 from tests.needs import not_permitted
 from tests.servers import wait_for
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rulepush.notifier.store import SCHEMA, SqliteUndelivered
+from rulepush.storage.database import Database
 from tests.faults.inside import Inside
 
 RULES = "{alert: Now, expr: m > 50}, {alert: Late, expr: m > 50, for: 10m}"
@@ -99,5 +103,54 @@ def test_a_target_that_is_down_for_an_hour_resolves_its_alerts_and_they_fire_ane
                 p.starts_at for p in network.received["am1"] if f"{p.labels.get('instance')} {p.name}" == "b Late"
             }
             assert len(starts) == 1, "the other target's alert did not notice"
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("away", ["unreachable", "not configured"])
+def test_a_resolution_that_the_alert_outran_is_not_sent_after_a_restart(tmp_path: Path, away: str) -> None:
+    """An Alertmanager is away while an alert resolves and fires again; after a kill it hears of the firing one only.
+
+    Where its outbox stays, the resolution is taken back from the file when the alert fires again. Where it is gone for
+    a while there is no outbox, and the resolution is taken back when the Alertmanager is there again.
+    """
+    config, url = tmp_path / "prometheus.yml", "http://am1/api/v2/alerts"
+
+    def kept(state: Path) -> list[str]:
+        database = Database(state / "alerts.db", SCHEMA)
+        try:
+            return [a.labels.get("alertname") for a in SqliteUndelivered(database).load(url)]
+        finally:
+            database.close()
+
+    async def go() -> None:
+        inside = Inside(tmp_path, "{alert: Now, expr: m > 50}", targets=("a",))
+        inside.options = replace(inside.options, storage_path=tmp_path / "state")
+        network, clock, whole = inside.network, inside.clock, config.read_text()
+        network.metrics["a"] = "m 99\n"
+        async with inside.running() as app:
+            await clock.advance(60)
+            assert network.firing("am1") == {"a Now"}
+            network.down.add("am1")
+            network.metrics["a"] = "m 1\n"
+            await clock.advance(60)
+            assert kept(tmp_path / "state") == ["Now"]
+            if away == "not configured":
+                config.write_text(whole.replace("[am1, am2]", "[am2]"))
+                await app.reload()
+            network.metrics["a"] = "m 99\n"
+            await clock.advance(60)
+            assert network.firing("am2") == {"a Now"}
+            assert kept(tmp_path / "state") == ([] if away == "unreachable" else ["Now"])
+            shutil.copytree(tmp_path / "state", tmp_path / "killed")
+            network.down.clear()
+        config.write_text(whole)
+        inside.options = replace(inside.options, storage_path=tmp_path / "killed")
+        before = len(network.received["am1"])
+        async with inside.running():
+            await clock.advance(120)
+        heard = network.received["am1"][before:]
+        assert heard
+        assert [p for p in heard if p.resolved] == []
 
     asyncio.run(go())

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.recording import RecordingAlertmanager, Verdict
-from tests.faults.scene import RULES, Scene, job, section
-from tests.harness import Target
+from tests.faults.recording import RecordingAlertmanager
+from tests.harness import RULES, Scene, Target, job, section
+from tests.http_server import HttpReply
 from tests.servers import Server, get_json, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -54,7 +54,7 @@ def active_at(scene: Scene, job: str = "app") -> dict[str, str]:
 def test_a_bad_file_changes_nothing_and_says_why(tmp_path: Path, name: str, by: str) -> None:
     file, text, reason = BAD_FILES[name]
     app, good = Target(), RecordingAlertmanager()
-    away = RecordingAlertmanager(lambda _: Verdict(503))
+    away = RecordingAlertmanager(lambda _: HttpReply(status=503))
     app.value = 99
     scene = Scene(tmp_path, [job("app", [app.address])], [section([good.address, away.address])], GOOD)
     scene.flags.append("--web.enable-lifecycle")
@@ -81,7 +81,7 @@ def test_a_bad_file_changes_nothing_and_says_why(tmp_path: Path, name: str, by: 
         hup(server)
         wait_for("a good file", lambda: scene.own("rulepush_config_last_reload_successful") == 1)
         assert active_at(scene) == before
-        away.judge = lambda _: Verdict()
+        away.judge = lambda _: HttpReply()
         wait_for("what waited", lambda: away.firing() == {"Breach", "Long"})
         app.value = 0
         wait_for("resolutions", lambda: not good.firing() and not away.firing())

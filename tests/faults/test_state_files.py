@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.recording import RecordingAlertmanager
-from tests.faults.scene import Scene, job, section
-from tests.harness import Target
+from tests.harness import Scene, Target, job, section
 from tests.needs import not_permitted
 from tests.servers import Server, wait_for
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving
-from tests.faults.recording import Posted, RecordingAlertmanager, Verdict
-from tests.faults.scene import Scene, job, section
-from tests.harness import Target
+from tests.faults.recording import Posted, RecordingAlertmanager
+from tests.harness import Scene, Target, job, section
+from tests.http_server import HttpReply
 from tests.servers import Server, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -42,9 +42,9 @@ def test_it_stops_in_time_and_saves_what_it_cannot_send(tmp_path: Path, number: 
     app, stuck, silent = Target(), hanging(), hanging()
     slow_path = "timeout: 60s"
 
-    def slowly(_: list[Posted]) -> Verdict:
+    def slowly(_: list[Posted]) -> HttpReply:
         time.sleep(1)  # the server's own slowness; nothing waits for it but rulepush
-        return Verdict()
+        return HttpReply()
 
     good = RecordingAlertmanager(slowly)
     scene = Scene(

@@ -13,8 +13,7 @@ import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving, reply
 from tests.faults.recording import RecordingAlertmanager
-from tests.faults.scene import RULES, Scene, job, memory_peak_mb, section
-from tests.harness import Target
+from tests.harness import RULES, Scene, Target, job, memory_peak_mb, section
 from tests.servers import wait_for
 
 pytestmark = pytest.mark.e2e

@@ -14,6 +14,7 @@ from rulepush.model.schedule import TickGrid
 from rulepush.model.stale import is_stale
 from rulepush.scrape.job import Job
 from rulepush.scrape.pool import ScrapePools
+from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.scrape.scraper import OnScrape, ScrapeContext
 from rulepush.scrape.stats import ScrapeStats
@@ -38,7 +39,9 @@ class World:
         self.bodies: dict[str, str | Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
-        self.pools = ScrapePools(ScrapeContext(self.head, self.clock, self.tally, on_scrape=on_scrape), GRID)
+        self.restored = RestoredSeries()
+        context = ScrapeContext(self.head, self.clock, self.tally, on_scrape=on_scrape, heritage=self.restored)
+        self.pools = ScrapePools(context, GRID)
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         host = request.url.host
@@ -168,6 +171,46 @@ def test_a_target_that_comes_back_soon_gets_no_stale_marker() -> None:
     play(w, act)
 
 
+def test_a_target_that_comes_back_within_an_interval_of_its_end_gets_no_stale_marker() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(5)
+        w.pools.sync("j", [])  # ends at the moment 10, which is 9 s from now
+        await w.clock.advance(11)
+        w.pools.sync("j", hosts("a"))  # too late for that moment, in time for the next
+        await w.clock.advance(20)
+        assert w.times("x") == [0, 20, 30]
+        assert w.values("x") == [1.0] * 3
+
+    play(w, act)
+
+
+def test_of_two_targets_with_equal_labels_neither_ends_what_was_there_before_the_restart() -> None:
+    def relabel(labels: Labels) -> Labels:
+        return labels.with_({"instance": "same"})
+
+    w = World()
+    w.bodies = {"a": "x 1\n", "b": "y 1\n"}
+    old = [Labels.of(__name__=name, job="j", instance="same") for name in ("x", "y", "z")]
+    for labels in old:
+        w.head.append(labels, START - 10_000, 0.0)
+    w.restored.leave(old, ())
+
+    async def act() -> None:
+        w.pools.put(replace(JOB, relabel=relabel), w.client)
+        w.pools.sync("j", hosts("a", "b"))
+        await w.clock.advance(15)
+        assert w.values("x") == [0.0, 1.0, 1.0]
+        assert w.values("y") == [0.0, 1.0, 1.0]
+        assert w.values("z") == [0.0]
+
+    play(w, act)
+
+
 def test_a_new_configuration_of_a_job_keeps_its_series() -> None:
     w = World()
     w.bodies = {"a": "x 1\ny 1\n"}
@@ -253,7 +296,9 @@ def test_nobody_waits_for_a_target_that_hung_the_last_time() -> None:
         await w.clock.advance(5)
         w.gates["a"] = asyncio.Event()
         await w.clock.advance(10)
-        assert await w.pools.settled(START + 14_000)
+        tick = asyncio.ensure_future(w.pools.settled(START + 14_000))
+        await w.clock.settle()
+        assert tick.done()
         w.gates["a"].set()
 
     play(w, act)

@@ -19,7 +19,7 @@ from rulepush.model.secret import Secret
 from rulepush.remote.receiver import WriteLimits, decode
 from rulepush.scrape.target import Target
 from rulepush.service.outputs import Outputs, TeeAppender
-from rulepush.storage.demand import Demand
+from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
 
@@ -238,3 +238,89 @@ def test_a_changed_pushgateway_remembers_its_groups(tmp_path: Path) -> None:
         assert [method for method, _ in scene.network.pushes] == ["PUT", "DELETE"]  # the target did not come back
 
     run(test, tmp_path)
+
+
+def test_without_receivers_nothing_is_opened() -> None:
+    async def test(scene: Scene) -> None:
+        await scene.sync()
+        assert not scene.outputs.active
+        assert (scene.outputs.senders, scene.outputs.forwarders, scene.network.clients) == ([], [], [])
+
+    run(test)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_what_waits_for_a_receiver_whose_url_changes_goes_to_the_new_one_or_out(tmp_path: Path, on_disk: bool) -> None:
+    """From the disk the new one takes it over; what waits in memory is still sent to the old one."""
+
+    async def test(scene: Scene) -> None:
+        await scene.sync(replace(FAR, url=Secret("http://old/write")))
+        scene.outputs.offer([sample("m", 1)])
+        if on_disk:
+            scene.network.away.add("old")
+        await scene.sync(replace(FAR, url=Secret("http://new/write")))
+        scene.outputs.offer([sample("m", 2, T + 1)])
+        await scene.clock.advance(60)
+        got = scene.network.got("old"), scene.network.got("new")
+        assert got == (([], [("m", 1), ("m", 2)]) if on_disk else ([("m", 1)], [("m", 2)]))
+
+    run(test, tmp_path if on_disk else None)
+
+
+def test_in_memory_too_other_external_labels_are_for_what_comes_after_them() -> None:
+    async def test(scene: Scene) -> None:
+        await scene.sync(FAR, site="one")
+        scene.outputs.offer([sample("m", 1)])
+        await scene.sync(FAR, site="two")
+        scene.outputs.offer([sample("m", 2, T + 1)])
+        await scene.sent()
+        assert [(s.labels.get("site"), s.value) for s in scene.network.samples["far"]] == [("one", 1), ("two", 2)]
+
+    run(test)
+
+
+def test_a_pushgateway_asks_for_metadata_with_each_scrape() -> None:
+    """A family must not change its type between a scrape and its push."""
+    asked: list[str] = []
+
+    def ask(type_: str) -> Callable[[], dict[str, FamilyMetadata]]:
+        def told() -> dict[str, FamilyMetadata]:
+            asked.append(type_)
+            return {"m": FamilyMetadata(type_, "M.")}
+
+        return told
+
+    async def test(scene: Scene) -> None:
+        await scene.sync(gateways=[GATEWAY])
+        scene.outputs.scraped(TARGET, [sample("m", 2)], ask("counter"))
+        scene.outputs.scraped(TARGET, [sample("m", 3)], ask("gauge"))
+        assert asked == ["counter", "gauge"]
+        await scene.sent()
+        assert "# TYPE m gauge\n" in scene.network.pushes[-1][1]
+        await scene.sync()
+        assert not scene.outputs.active
+
+    run(test)
+
+
+def test_the_storage_keeps_what_it_wants_and_the_receivers_get_everything() -> None:
+    async def test(scene: Scene) -> None:
+        head = Head(Demand.of([ManualDemand.metric("m", 60_000)]))
+        tap = TeeAppender(head, scene.outputs)
+        await scene.sync(FAR)
+        tap.append_many(iter([sample("n", 9)]))
+        assert sum(tap.append_many(iter([sample("m", 1)])).values()) == 1
+        await scene.sent()
+        assert head.sample_count == 1
+        assert tap.querier() is head.querier()
+        assert scene.network.got("far") == [("n", 9), ("m", 1)]
+
+    run(test)
+
+
+def test_syncing_before_running_is_a_mistake() -> None:
+    async def main() -> None:
+        with pytest.raises(RuntimeError):
+            await Outputs(FakeClock(T), Network().client, None, dict).sync(Config("x", GlobalConfig()))
+
+    asyncio.run(main())

@@ -240,6 +240,33 @@ def test_samples_are_given_up_when_the_file_cannot_be_written_for_too_long(tmp_p
     assert life.journal.tally.written == 0
 
 
+def test_a_series_outlives_the_batch_that_it_came_with(tmp_path: Path) -> None:
+    """A series is written with its first batch. When that is given up, later samples still need to know its labels."""
+    clock = FakeClock()
+    path = tmp_path / "s.db"
+    life = Life(path, clock)
+    life.append("before", 1.0)
+    life.run(2)  # from here on the file is known: only what is new is written
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    names = [Labels({"__name__": "m", "i": str(i)}) for i in range(1000)]
+    table = life.head.table_for(names[0])
+    assert table is not None
+    rows = np.array([table.row(name) for name in names])
+
+    def burst() -> None:
+        for k in range(MOST_UNWRITTEN // 4000):
+            life.head.append_rows(table, rows, clock.now() + k, np.zeros(1000))
+
+    life.run(8, burst)
+    assert life.journal.tally.lost > 0
+    other.execute("ROLLBACK")
+    other.close()
+    life.run(60)
+    again = Life(path, clock)
+    assert again.restored.series == 1001
+
+
 def test_blobs_and_labels_survive_the_round_trip() -> None:
     columns = BatchColumns(np.array([1, 4_000_000_000]), np.array([1 << 50, -5]), np.array([STALE, -0.0]))
     again = BatchColumns.decode(columns.encode())

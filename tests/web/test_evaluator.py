@@ -173,6 +173,25 @@ def test_a_query_that_takes_too_long_times_out(engine_ms: int, asked_ms: int) ->
         asyncio.run(asked.instant(parse_expr("x + x + x"), START, texts, timeout_ms=asked_ms))
 
 
+def test_the_time_that_a_query_waits_for_its_turn_counts() -> None:
+    clock = TickingClock(START)
+    asked = evaluator(filled(), clock, concurrency=1)
+    release = threading.Event()
+
+    async def main() -> None:
+        first = asyncio.ensure_future(asked.instant(parse_expr("x"), START, lambda _: release.wait(10)))
+        await asyncio.sleep(0)
+        second = asyncio.ensure_future(asked.instant(parse_expr("x + x + x"), START, texts, timeout_ms=30_000))
+        await clock.advance(29.99)
+        release.set()
+        assert await first is True
+        with pytest.raises(QueryLimitError, match="query timed out in expression evaluation"):
+            await second
+        assert await asked.instant(parse_expr("x + x + x"), START, texts, timeout_ms=30_000)
+
+    asyncio.run(main())
+
+
 def test_queries_are_counted() -> None:
     asked = evaluator(filled(), TickingClock(START))
     asyncio.run(asked.instant(parse_expr("x"), START, texts))
