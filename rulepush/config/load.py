@@ -51,7 +51,7 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Config:
         return Config(source.name)
     m = MapReader(source, root)
     global_ = read_global(m.section("global"))
-    globs = _globs(m, "rule_files")
+    rule_files = expand_globs(_globs(m, "rule_files"))
     jobs: dict[str, str] = {}
     scrapes = _read_jobs(m, global_, jobs)
     rendered_jobs = []
@@ -68,8 +68,7 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Config:
     return Config(
         path=source.name,
         global_=global_,
-        rule_files=expand_globs(globs),
-        rule_globs=globs,
+        rule_files=rule_files,
         scrape_configs=tuple(scrapes),
         alerting=alerting,
         storage=storage,

@@ -160,7 +160,6 @@ class RemoteWriteConfig:
     remote_timeout_ms: int = 30_000
     headers: tuple[tuple[str, str], ...] = ()
     write_relabel_configs: tuple[RelabelConfig, ...] = ()
-    send_exemplars: bool = False
     protobuf_message: RemoteWriteMessage = RemoteWriteMessage.V1
     http_client: HTTPClientConfig = NO_CLIENT_SETTINGS
     queue: QueueConfig = QueueConfig()
@@ -199,7 +198,6 @@ class Config:
     """One configuration file with the scrape config files it names.
 
     `rule_files`   the absolute paths that the globs match now, each once
-    `rule_globs`   the globs themselves, absolute
     `ignored`      keys that are known and have no effect here: to be reported once
     `warnings`     what is allowed, and probably not meant
     `references`   every path it names, for `check config`
@@ -209,7 +207,6 @@ class Config:
     path: str
     global_: GlobalConfig = GlobalConfig()
     rule_files: tuple[str, ...] = ()
-    rule_globs: tuple[str, ...] = ()
     scrape_configs: tuple[ScrapeConfig, ...] = ()
     alerting: AlertingConfig = AlertingConfig()
     storage: StorageConfig = StorageConfig()

@@ -17,11 +17,10 @@ from rulepush.model.floats import format_float_g
 from rulepush.model.sample import Sample
 from rulepush.remote.receiver import MetricMetadata, Protocol, WriteBatch, WriteLimits, decode, go_labels
 from rulepush.storage.head import Head
-from rulepush.storage.table import AppendOutcome
+from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome
 
 log = logging.getLogger("rulepush.remote")
 
-MAX_AHEAD_MS: Final = 10 * 60_000  # Prometheus: maxAheadTime
 MAX_BEHIND_MS: Final = 3600_000  # Prometheus: half a head block behind the newest sample
 _MAX_REASONS: Final = 20  # of a 2.0 answer; the rest is counted
 

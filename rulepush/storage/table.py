@@ -19,6 +19,9 @@ Rows = Int64s | slice  # a slice has a start and a stop, and is not empty
 
 # An evaluation runs a little after its own timestamp, and the API may ask for a time just past.
 MARGIN_MS: Final = 30_000
+# A sample further ahead than this is refused, scraped or received (Prometheus scrape.go and write_handler.go,
+# maxAheadTime).
+MAX_AHEAD_MS: Final = 10 * 60_000
 _FIRST_CAPACITY: Final = 8
 _FIRST_ROWS: Final = 4
 _SMALL: Final = 64

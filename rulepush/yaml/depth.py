@@ -26,11 +26,17 @@ def too_deep(text: str) -> int | None:
     if brackets + max(m.end() - m.start() for m in _PREFIX.finditer(text)) <= _HARMLESS:
         return None
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                return event.start_mark.line + 1 if event.start_mark else 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    return event.start_mark.line + 1 if event.start_mark else 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.MarkedYAMLError as e:
+        # Since PyYAML 6.0.4 the scanner, which reads ahead, has a limit of its own.
+        if "nesting depth" not in (e.problem or ""):
+            raise
+        return e.problem_mark.line + 1 if e.problem_mark else 1
     return None
