@@ -107,10 +107,15 @@ class KeepMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StorageConfig:
-    """`storage`: our own keys. `retention_ms` counts with `keep: all`; with `keep: rules` the rules' look-backs do."""
+    """`storage`, mostly our own keys.
+
+    `retention_ms`            counts with `keep: all`; with `keep: rules` the rules' look-backs do
+    `out_of_order_window_ms`  `tsdb.out_of_order_time_window`, for samples that remote write receives
+    """
 
     keep: KeepMode = KeepMode.RULES
     retention_ms: int = 15 * 60_000
+    out_of_order_window_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.floats import to_ms
 from rulepush.exposition.quoting import show, unescape_help
-from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_TOKEN, USUAL_SERIES, Pairs, Scanner
+from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_SERIES, Pairs, Scanner
 
 _VALUE_QUOTED: Final = re.compile(rb'"(?:\\[^\n]|[^\\"\n])*"')
 _SPACED: Final = re.compile(rb" [^ \n]+")
@@ -77,7 +77,7 @@ class OpenMetricsParser(Scanner):
         return True
 
     def _metadata(self, kind: str, into: Exposition) -> None:
-        token = self.take(METRIC_TOKEN) or self.take(QUOTED_TOKEN)
+        token = self.take(METRIC_TOKEN) or self.take(QUOTED_NAME_TOKEN)
         if token is None:
             self.unexpected(f"expected metric name after {kind}")
         text = self.take(_TEXT)

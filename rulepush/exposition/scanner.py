@@ -16,6 +16,7 @@ from rulepush.model.labels import METRIC_NAME
 METRIC_TOKEN: Final = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LABEL_TOKEN: Final = re.compile(rb"[a-zA-Z_][a-zA-Z0-9_]*")
 QUOTED_TOKEN: Final = re.compile(rb'"(?:\\[^\n]|[^\\"])*"')
+QUOTED_NAME_TOKEN: Final = re.compile(rb'"(?:\\[^\n\0]|[^\\"\0])*"')
 
 # Nearly every line: a bare name, then labels in the usual spelling.
 USUAL_SERIES: Final = (
@@ -24,6 +25,9 @@ USUAL_SERIES: Final = (
 _USUAL_LABEL: Final = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\]*(?:\\.[^"\\]*)*)"')
 
 _TOKEN_NAMES: Final = {"{": "BOPEN", "}": "BCLOSE", "=": "EQUAL", ",": "COMMA"}
+# ParseFloat lets an underscore stand between two digits.
+_UNDERSCORE: Final = re.compile(r"(?<=[0-9])_(?=[0-9])")
+_HEX_UNDERSCORE: Final = re.compile(r"(?<=[0-9A-Fa-fxX])_(?=[0-9A-Fa-f])")
 _BOUNDS: Final = {"histogram": "le", "summary": "quantile"}
 
 Pairs = list[tuple[str, str]]
@@ -109,7 +113,7 @@ class Scanner:
             self.fail(f"metric name not set while parsing: {show(self.body[self.start : self.pos])}")
         return pairs
 
-    def labels(self, pairs: Pairs, names: re.Pattern[bytes] = QUOTED_TOKEN, *, may_name: bool = True) -> None:
+    def labels(self, pairs: Pairs, names: re.Pattern[bytes] = QUOTED_NAME_TOKEN, *, may_name: bool = True) -> None:
         """The inside of braces into `pairs`, up to and with the closing one.
 
         `names` is a quoted label name. With `may_name`, a quoted string alone is the metric name. (Prometheus takes a
@@ -215,8 +219,9 @@ class Scanner:
 
 def _bound(text: str) -> str:
     """formatOpenMetricsFloat(strconv.ParseFloat(text)); what Go cannot read, or finds out of range, stays."""
+    digits = _HEX_UNDERSCORE if text.lstrip("+-")[:2].lower() == "0x" else _UNDERSCORE
     try:
-        value = parse_float(text)
+        value = parse_float(digits.sub("", text) if "_" in text else text)
     except (ValueError, OverflowError):
         return text
     if math.isinf(value) and "inf" not in text.lower():

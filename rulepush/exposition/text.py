@@ -12,7 +12,7 @@ from typing import Final
 
 from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.quoting import show, unescape_help
-from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_TOKEN, USUAL_SERIES, Scanner
+from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_SERIES, Scanner
 
 _BLANKS: Final = re.compile(rb"[ \t]*")
 _VALUE: Final = re.compile(rb"[^{ \t\n]+")
@@ -83,6 +83,9 @@ class TextParser(Scanner):
 
     def _comment(self, into: Exposition) -> None:
         self.skip_blanks()
+        if self.body.startswith(b"\0", self.pos):  # as where an entry would begin: see `next`
+            self.pos = len(self.body)
+            return
         if self.body[self.pos - 1] == ord("#"):
             self._end_of_comment()
             return
@@ -92,9 +95,12 @@ class TextParser(Scanner):
             return
         self.token, self.pos = self.pos, found.end()
         kind = found[1].decode("ascii")
-        token = self.take(METRIC_TOKEN) or self.take(QUOTED_TOKEN)
+        token = self.take(METRIC_TOKEN) or self.take(QUOTED_NAME_TOKEN)
         if token is None:
             self.unexpected(f"expected metric name after {kind}")
+        if self.body.startswith(b"\0", self.pos):
+            self.token, self.pos = self.pos, self.pos + 1
+            self.unexpected("linebreak expected after metadata", "EOF")
         text = (self.take(_REST) or b"")[1:]
         meta = into.metadata.setdefault(self.name_of(token), FamilyMetadata())
         if kind == "TYPE":

@@ -82,11 +82,19 @@ class Head:
 
     def append(self, labels: Labels, ts: int, value: float) -> AppendOutcome:
         """One sample. The outcome is true when it is kept, or was there already."""
+        return self._put(labels, ts, value, in_order=True)
+
+    def insert(self, labels: Labels, ts: int, value: float) -> AppendOutcome:
+        """One sample that may be older than the newest of its series: it goes where its time belongs. The outcome is
+        `DUPLICATE` when that time is taken by another value."""
+        return self._put(labels, ts, value, in_order=False)
+
+    def _put(self, labels: Labels, ts: int, value: float, *, in_order: bool) -> AppendOutcome:
         table = self.table_for(labels)
         if table is None:
             return AppendOutcome.NOT_WANTED
         row = table.row(labels)
-        outcome = table.append(row, ts, value)
+        outcome = table.append(row, ts, value) if in_order else table.insert(row, ts, value)
         if outcome is AppendOutcome.KEPT:
             self.version += 1
             if self._recorder is not None:

@@ -116,11 +116,11 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
     assert c.global_.external_labels == Labels.of(cluster="a", replica="1")
     assert c.rule_files == tuple(str(tmp_path / n) for n in ("rules/a.yml", "rules/b.yml", "first.yml"))
     assert (c.storage.keep, c.storage.retention_ms) == (KeepMode.ALL, 1_800_000)
+    assert c.storage.out_of_order_window_ms == 1_800_000
     assert c.ignored == (
         "global.query_log_file",
         "global.scrape_failure_log_file",
         "scrape_configs[0].native_histogram_bucket_limit",
-        "storage.tsdb",
         "storage.exemplars",
         "remote_write[0].queue_config.retry_on_http_429",
         "remote_write[0].send_native_histograms",
@@ -345,3 +345,9 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
         load_config(str(tmp_path / "none.yml"))
+
+
+def test_exemplars_that_are_not_sent_are_told(tmp_path: Path) -> None:
+    text = "remote_write: [{url: 'http://a/', send_exemplars: %s}]"
+    assert load(tmp_path, text % "false").warnings == ()
+    assert "remote_write[0]: send_exemplars has no effect" in load(tmp_path, text % "true").warnings[0]
