@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from dataclasses import replace
 from typing import Final
+
+import yaml
 
 from rulepush.config.sections import (
     BufferConfig,
@@ -26,12 +30,20 @@ _LONGEST_NAME: Final = 200  # bytes; file systems take 255
 
 
 def read_remote_writes(m: MapReader) -> tuple[RemoteWriteConfig, ...]:
-    """Read `remote_write`; names must be unique."""
+    """Read `remote_write`; names must be unique, and two entries that are the same are one too many."""
     seen: set[str] = set()
     configs = []
-    for entry in m.sections("remote_write"):
+    entries = list(m.sections("remote_write"))
+    urls = Counter(entry.text("url") for entry in entries if not entry.text("name"))
+    for entry in entries:
         config = _read_remote_write(entry)
-        if config.name in seen:
+        if not entry.text("name") and urls[entry.text("url")] > 1:
+            # Prometheus hashes every entry as a whole. Here only those that would get one name: a name from the URL
+            # alone survives other changes, and with it what waits on disk.
+            config = replace(config, name=_short_hash(yaml.serialize(entry.node, Dumper=yaml.SafeDumper)))
+            if config.name in seen:
+                entry.problem("duplicate remote write configs are not allowed: this one is as one before it", "url")
+        elif config.name in seen:
             entry.problem(f'found multiple remote write configs with job name "{config.name}"', "name")
         seen.add(config.name)
         configs.append(config)
@@ -78,7 +90,11 @@ def _name(m: MapReader, url: Secret) -> str:
         m.problem(f'name: {name!r} cannot name a file: leave out "/" and control characters', "name")
     elif len(name.encode()) > _LONGEST_NAME:
         m.problem(f"name: longer than {_LONGEST_NAME} bytes, so it cannot name a file", "name")
-    return name or hashlib.md5(url.reveal().encode(), usedforsecurity=False).hexdigest()[:6]
+    return name or _short_hash(url.reveal())
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:6]
 
 
 def _read_queue(m: MapReader | None) -> QueueConfig:

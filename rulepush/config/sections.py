@@ -47,6 +47,7 @@ class GlobalConfig:
     keep_dropped_targets: int = 0
     extra_scrape_metrics: bool = False
     legacy_names: bool = False
+    name_escaping: str = ""  # metric_name_escaping_scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class ScrapeConfig:
     keep_dropped_targets: int = 0
     extra_scrape_metrics: bool = False
     legacy_names: bool = False  # metric_name_validation_scheme: legacy
+    name_escaping: str = "allow-utf-8"  # metric_name_escaping_scheme, as targets are asked
     sd_configs: tuple[SdConfig, ...] = ()
     relabel_configs: tuple[RelabelConfig, ...] = ()
     metric_relabel_configs: tuple[RelabelConfig, ...] = ()

@@ -291,7 +291,7 @@ def _read_oauth2(m: MapReader) -> OAuth2 | None:
 def _read_proxy(m: MapReader) -> ProxyConfig:
     headers = m.section("proxy_connect_header")
     config = ProxyConfig(
-        url=m.url("proxy_url"),
+        url=m.url("proxy_url") if m.text("proxy_url") else NO_SECRET,
         no_proxy=m.text("no_proxy"),
         from_environment=m.flag("proxy_from_environment"),
         connect_headers=tuple((n, headers.secrets(n)) for n in headers.keys()) if headers else (),  # noqa: SIM118

@@ -359,6 +359,11 @@ class MapReader:
 
     def finish(self) -> None:
         """Report every key that was never asked for."""
+        if not self.where and {"apiVersion", "kind"} <= self._entries.keys() - self._asked.keys():
+            kind_node, part = self._entries["kind"][1], "data" if "data" in self._entries else "spec"
+            text = f"this is a Kubernetes resource ({kind(kind_node)}): only what stands under its `{part}` is wanted"
+            self.source.problem(self.line, f"{text}, in a file of its own")
+            return
         for name, (key, _) in self._entries.items():
             if name not in self._asked:
                 hint = did_you_mean(name, tuple(self._asked))
