@@ -78,7 +78,9 @@ _V2: Final[dict[str, _Fields]] = {
 METRIC_TYPES: Final = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 
 
-def _file(name: str, package: str, messages: dict[str, _Fields], text_type: int) -> descriptor_pb2.FileDescriptorProto:
+def _file(
+    name: str, package: str, messages: dict[str, _Fields], text_type: _F.Type.ValueType
+) -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(name=name, package=package, syntax="proto3")
     for message_name, fields in messages.items():
         message = file.message_type.add(name=message_name)
@@ -95,7 +97,7 @@ def _file(name: str, package: str, messages: dict[str, _Fields], text_type: int)
     return file
 
 
-def _pool(text_type: int) -> descriptor_pool.DescriptorPool:
+def _pool(text_type: _F.Type.ValueType) -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(_file("prompb.proto", "prometheus", _V1, text_type))
     pool.Add(_file("io/prometheus/write/v2/types.proto", "io.prometheus.write.v2", _V2, text_type))

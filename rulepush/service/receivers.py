@@ -42,7 +42,7 @@ def remote_write_receiver_routes(
     telemetry: Telemetry,
     on_samples: Callable[[Sequence[Sample]], None],
     on_metadata: Callable[[Sequence[MetricMetadata]], None],
-    out_of_order_window_ms: Callable[[], int],
+    out_of_order_window_ms: Callable[[], int] = lambda: 0,
 ) -> list[BaseRoute]:
     """`--web.enable-remote-write-receiver`. `on_samples` gets what was accepted, needed by a rule or not."""
     from rulepush.remote.apply import RemoteWriteReceiver
