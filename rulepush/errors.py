@@ -13,7 +13,7 @@ RulepushError
 ├── ScrapeError          a scrape that failed: `up` becomes 0
 │   └── HTTPStatusError  the same for an answer that is not 200
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
-├── IllegalTransition    an alert was asked for a change of state that there is not; nothing changed
+├── IllegalTransition    an invalid state transition of an alert: always a bug; nothing changed
 ├── CredentialsError     http_client: credentials or certificates cannot be used; also an httpx.RequestError
 ├── RemoteWriteError     a remote write body that is refused, with its HTTP status
 ├── PushError            a pushed group that is refused, with its HTTP status
@@ -27,9 +27,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-
-class RulepushError(Exception):
-    """Root of the tree. Its text is one clear sentence for the person who reads the log."""
+from rulepush.model.errors import RegexError as RegexError
+from rulepush.model.errors import RulepushError as RulepushError
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,6 @@ class QueryLimitError(EvaluationError):
     """A query that would need too many samples, steps, levels or seconds."""
 
 
-class RegexError(RulepushError):
-    """A pattern that RE2 refuses."""
-
-
 class ExpositionError(RulepushError):
     """A body that is not a Prometheus or OpenMetrics text. `line` is 1-based."""
 
@@ -107,7 +102,7 @@ class DiscoveryError(RulepushError):
 
 
 class IllegalTransition(RulepushError):
-    """An alert was asked for a change of state that there is not. A mistake in rulepush; nothing was changed."""
+    """An invalid state transition of an alert. Always a bug in rulepush; nothing was changed."""
 
 
 class RemoteWriteError(RulepushError):

@@ -13,8 +13,10 @@ from rulepush.discovery.groups import ADDRESS, SdConfig
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import Problem
 from rulepush.model.durations import format_duration
-from rulepush.model.labels import JOB, Labels
+from rulepush.model.labels import Labels
 from rulepush.relabel.relabel import RelabelConfig, relabel
+from rulepush.scrape.job import job_of
+from rulepush.scrape.target import SCHEME, with_defaults
 
 _LINT_FATAL_EXIT = 3  # promtool's
 
@@ -100,13 +102,9 @@ def _discovered(
 
 def _with_defaults(target: Labels, owner: ScrapeConfig | AlertmanagerConfig) -> Labels:
     """The labels that relabelling sees, as far as rules look at them."""
-    defaults = {"__scheme__": owner.scheme}
     if isinstance(owner, ScrapeConfig):
-        defaults |= {JOB: owner.job_name, "__metrics_path__": owner.metrics_path}
-        defaults["__scrape_interval__"] = format_duration(owner.scrape_interval_ms)
-        defaults["__scrape_timeout__"] = format_duration(owner.scrape_timeout_ms)
-        defaults |= {f"__param_{name}": values[0] for name, values in owner.params if values}
-    return Labels(defaults | target.as_dict())
+        return with_defaults(target, job_of(owner).defaults)
+    return Labels({SCHEME: owner.scheme, **target.as_dict()})
 
 
 def _sending(config: Config) -> Iterable[str]:

@@ -26,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "metrics",
         help="check a metrics body",
         description="Check a body on standard input, or the answer of a URL, as the scraper reads it.",
-        epilog="exit code 0: it can be scraped; 1: it cannot; 3: advice on names, with --lint-fatal",
+        epilog="exit code 0: it can be scraped; 1: it cannot; 3: it can, and there is advice on names (as promtool)",
     )
     p.add_argument("--url", help="fetch the body from here instead of standard input")
     p.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for --url (default: 10)")
@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "openmetrics: every rule of the OpenMetrics specification",
     )
     p.add_argument("--lint", choices=["all", "none"], default="all", help="advice on metric names (default: all)")
-    p.add_argument("--lint-fatal", action="store_true", help="exit with code 3 when there is advice")
+    p.add_argument("--lint-fatal", action="store_true", help="no effect: advice always makes the exit code 3")
     p.set_defaults(func=run)
 
 
@@ -105,7 +105,7 @@ def _advise(found: Exposition, fmt: Format, args: argparse.Namespace) -> int:
     advice = lint(found, fmt) if args.lint == "all" else []
     for a in advice:
         print(a, file=sys.stderr)
-    return EXIT_LINT if advice and args.lint_fatal else EXIT_OK
+    return EXIT_LINT if advice else EXIT_OK
 
 
 def _read(args: argparse.Namespace) -> tuple[bytes, Format]:

@@ -16,6 +16,7 @@ from rulepush.config.sections import Config, GlobalConfig, KeepMode, ScrapeConfi
 from rulepush.errors import ConfigError, Problem
 from rulepush.yaml.nodes import LoadSession, MapReader, ReferenceKind, SourceFile, kind, line_of, read_yaml
 
+_WINDOW: Final = "out_of_order_time_window"
 _RULE_PATH: Final = re.compile(r"[^*]*(\*[^/]*)?")  # Prometheus allows * in the last part of a path only
 
 
@@ -51,7 +52,7 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Config:
         return Config(source.name)
     m = MapReader(source, root)
     global_ = read_global(m.section("global"))
-    globs = _globs(m, "rule_files")
+    rule_files = expand_globs(_globs(m, "rule_files"))
     jobs: dict[str, str] = {}
     scrapes = _read_jobs(m, global_, jobs)
     rendered_jobs = []
@@ -68,8 +69,7 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Config:
     return Config(
         path=source.name,
         global_=global_,
-        rule_files=expand_globs(globs),
-        rule_globs=globs,
+        rule_files=rule_files,
         scrape_configs=tuple(scrapes),
         alerting=alerting,
         storage=storage,
@@ -122,9 +122,14 @@ def _read_storage(m: MapReader | None) -> StorageConfig:
     if m.has("retention") and keep is KeepMode.RULES:
         text = "storage.retention has no effect with storage.keep: rules, where each rule's look-back counts"
         m.source.reading.warnings.append(text)
-    m.ignore("tsdb", "exemplars", "out_of_order_time_window")
+    window = 0
+    tsdb = m.section("tsdb")
+    if tsdb is not None:
+        window = tsdb.duration(_WINDOW)
+        tsdb.ignore(*(key for key in tsdb.keys() if key != _WINDOW))  # noqa: SIM118
+    m.ignore("exemplars")
     m.finish()
-    return StorageConfig(keep, retention)
+    return StorageConfig(keep, retention, window)
 
 
 def _globs(m: MapReader, key: str) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def read_global(m: MapReader | None) -> GlobalConfig:
     timeout = m.duration("scrape_timeout")
     if timeout > interval:
         m.problem("global scrape timeout greater than scrape interval", "scrape_timeout")
-    legacy = m.one_of("metric_name_validation_scheme", _SCHEMES, "utf8") == "legacy"
+    legacy = _legacy(m, inherited=False)
     config = GlobalConfig(
         scrape_interval_ms=interval,
         scrape_timeout_ms=timeout or min(default.scrape_timeout_ms, interval),
@@ -41,9 +41,9 @@ def read_global(m: MapReader | None) -> GlobalConfig:
         keep_dropped_targets=m.count("keep_dropped_targets"),
         extra_scrape_metrics=m.flag("extra_scrape_metrics"),
         legacy_names=legacy,
+        name_escaping=_escaping(m, legacy, ""),
     )
     _histogram_keys(m)
-    _escaping(m, legacy)
     m.ignore("query_log_file", "scrape_failure_log_file")
     m.finish()
     return config
@@ -70,9 +70,8 @@ def read_scrape_config(m: MapReader, inherited: GlobalConfig) -> ScrapeConfig:
     if timeout > interval:
         text = f'scrape timeout greater than scrape interval for scrape config with job name "{job}"'
         m.problem(f"{text} ({format_duration(timeout)} > {format_duration(interval)})", "scrape_timeout")
-    legacy_default = "legacy" if inherited.legacy_names else "utf8"
-    legacy = m.one_of("metric_name_validation_scheme", _SCHEMES, legacy_default) == "legacy"
-    fallback = m.one_of("fallback_scrape_protocol", (*SCRAPE_PROTOCOLS, _PROTOBUF), "")
+    legacy = _legacy(m, inherited.legacy_names)
+    fallback = m.one_of("fallback_scrape_protocol", ("", *SCRAPE_PROTOCOLS, _PROTOBUF), "")
     if fallback == _PROTOBUF:
         m.problem(f"fallback_scrape_protocol: {_PROTOBUF} is not supported yet by rulepush", "fallback_scrape_protocol")
     config = ScrapeConfig(
@@ -92,13 +91,13 @@ def read_scrape_config(m: MapReader, inherited: GlobalConfig) -> ScrapeConfig:
         keep_dropped_targets=m.count("keep_dropped_targets") or inherited.keep_dropped_targets,
         extra_scrape_metrics=m.flag("extra_scrape_metrics", inherited.extra_scrape_metrics),
         legacy_names=legacy,
+        name_escaping=_escaping(m, legacy, inherited.name_escaping) or ("underscores" if legacy else "allow-utf-8"),
         sd_configs=read_sd_configs(m),
         relabel_configs=read_relabel_configs(m, "relabel_configs", legacy_names=legacy),
         metric_relabel_configs=read_relabel_configs(m, "metric_relabel_configs", legacy_names=legacy),
         http_client=read_http_client(m),
     )
     _histogram_keys(m)
-    _escaping(m, legacy)
     m.ignore("scrape_failure_log_file", "native_histogram_bucket_limit", "native_histogram_min_bucket_factor")
     m.finish()
     return config
@@ -112,12 +111,19 @@ def _histogram_keys(m: MapReader) -> None:
     m.flag("scrape_classic_histograms")  # the name before Prometheus 3
 
 
-def _escaping(m: MapReader, legacy: bool) -> None:
-    """What the target is asked to do with names that are not legacy names; the scraper asks by `legacy_names`."""
-    default = "underscores" if legacy else "allow-utf-8"
-    scheme = m.one_of("metric_name_escaping_scheme", _ESCAPING, default)
-    if scheme != default:
-        m.unsupported("metric_name_escaping_scheme", default)
+def _escaping(m: MapReader, legacy: bool, inherited: str) -> str:
+    """What the target is asked to do with names that are not legacy names; "" where nothing says so."""
+    scheme = m.one_of("metric_name_escaping_scheme", ("", *_ESCAPING), "") or inherited
+    if scheme == "allow-utf-8" and legacy:
+        text = "utf8 metric names requested but validation scheme is not set to UTF8"
+        m.problem(text, "metric_name_escaping_scheme")
+    return scheme
+
+
+def _legacy(m: MapReader, inherited: bool) -> bool:
+    """Whether `metric_name_validation_scheme` is `legacy`."""
+    scheme = m.one_of("metric_name_validation_scheme", ("", *_SCHEMES), "")
+    return scheme == "legacy" if scheme else inherited
 
 
 def _protocols(m: MapReader, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from dataclasses import replace
 from typing import Final
+
+import yaml
 
 from rulepush.config.sections import (
     BufferConfig,
@@ -15,43 +19,31 @@ from rulepush.config.sections import (
     RemoteWriteMessage,
 )
 from rulepush.errors import RegexError
-from rulepush.http_client.config import check_header, read_http_client
+from rulepush.http_client.config import ALWAYS_RESERVED_HEADERS, check_header, read_http_client
 from rulepush.model.labels import is_legacy_label_name
 from rulepush.model.regex import compile_regex
 from rulepush.model.secret import Secret
 from rulepush.relabel.relabel import read_relabel_configs
 from rulepush.yaml.nodes import MapReader
 
-_NOT_FOR_HEADERS: Final = frozenset(
-    [
-        "authorization",
-        "host",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "user-agent",
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "www-authenticate",
-        "x-prometheus-remote-write-version",
-        "x-amz-date",
-        "x-amz-security-token",
-        "x-amz-content-sha256",
-    ]
-)
-
 _LONGEST_NAME: Final = 200  # bytes; file systems take 255
 
 
 def read_remote_writes(m: MapReader) -> tuple[RemoteWriteConfig, ...]:
-    """Read `remote_write`; names must be unique."""
+    """Read `remote_write`; names must be unique, and two entries that are the same are one too many."""
     seen: set[str] = set()
     configs = []
-    for entry in m.sections("remote_write"):
+    entries = list(m.sections("remote_write"))
+    urls = Counter(entry.text("url") for entry in entries if not entry.text("name"))
+    for entry in entries:
         config = _read_remote_write(entry)
-        if config.name in seen:
+        if not entry.text("name") and urls[entry.text("url")] > 1:
+            # Prometheus hashes every entry as a whole. Here only those that would get one name: a name from the URL
+            # alone survives other changes, and with it what waits on disk.
+            config = replace(config, name=_short_hash(yaml.serialize(entry.node, Dumper=yaml.SafeDumper)))
+            if config.name in seen:
+                entry.problem("duplicate remote write configs are not allowed: this one is as one before it", "url")
+        elif config.name in seen:
             entry.problem(f'found multiple remote write configs with job name "{config.name}"', "name")
         seen.add(config.name)
         configs.append(config)
@@ -65,7 +57,7 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
     headers = m.text_map("headers")
     m.mask_all("headers")  # keys of tenants and of gateways are sent in them
     for name, value in headers.items():
-        if name.lower() in _NOT_FOR_HEADERS:
+        if name.lower() in ALWAYS_RESERVED_HEADERS:
             m.problem(f"{name} is a reserved header. It must not be changed", "headers")
         check_header(m, "headers", name, value)
     message = m.one_of("protobuf_message", [v.value for v in RemoteWriteMessage], RemoteWriteMessage.V1.value)
@@ -75,13 +67,15 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
         remote_timeout_ms=m.duration("remote_timeout", 30_000) or 30_000,
         headers=tuple(headers.items()),
         write_relabel_configs=read_relabel_configs(m, "write_relabel_configs"),
-        send_exemplars=m.flag("send_exemplars"),
         protobuf_message=RemoteWriteMessage(message),
         http_client=read_http_client(m),
         queue=_read_queue(m.section("queue_config")),
         metadata=_read_metadata(m.section("metadata_config")),
         buffer=_read_buffer(m.section("buffer")),
     )
+    if m.flag("send_exemplars"):
+        text = f"{m.where}: send_exemplars has no effect: rulepush does not keep exemplars, so it sends none"
+        m.source.reading.warnings.append(text)
     m.ignore("round_robin_dns", "send_native_histograms")
     for key in ("sigv4", "azuread", "google_iam"):
         m.unsupported(key)
@@ -96,7 +90,11 @@ def _name(m: MapReader, url: Secret) -> str:
         m.problem(f'name: {name!r} cannot name a file: leave out "/" and control characters', "name")
     elif len(name.encode()) > _LONGEST_NAME:
         m.problem(f"name: longer than {_LONGEST_NAME} bytes, so it cannot name a file", "name")
-    return name or hashlib.md5(url.reveal().encode(), usedforsecurity=False).hexdigest()[:6]
+    return name or _short_hash(url.reveal())
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:6]
 
 
 def _read_queue(m: MapReader | None) -> QueueConfig:

@@ -47,6 +47,7 @@ class GlobalConfig:
     keep_dropped_targets: int = 0
     extra_scrape_metrics: bool = False
     legacy_names: bool = False
+    name_escaping: str = ""  # metric_name_escaping_scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class ScrapeConfig:
     keep_dropped_targets: int = 0
     extra_scrape_metrics: bool = False
     legacy_names: bool = False  # metric_name_validation_scheme: legacy
+    name_escaping: str = "allow-utf-8"  # metric_name_escaping_scheme, as targets are asked
     sd_configs: tuple[SdConfig, ...] = ()
     relabel_configs: tuple[RelabelConfig, ...] = ()
     metric_relabel_configs: tuple[RelabelConfig, ...] = ()
@@ -107,10 +109,15 @@ class KeepMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StorageConfig:
-    """`storage`: our own keys. `retention_ms` counts with `keep: all`; with `keep: rules` the rules' look-backs do."""
+    """`storage`, mostly our own keys.
+
+    `retention_ms`            counts with `keep: all`; with `keep: rules` the rules' look-backs do
+    `out_of_order_window_ms`  `tsdb.out_of_order_time_window`, for samples that remote write receives
+    """
 
     keep: KeepMode = KeepMode.RULES
     retention_ms: int = 15 * 60_000
+    out_of_order_window_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +167,6 @@ class RemoteWriteConfig:
     remote_timeout_ms: int = 30_000
     headers: tuple[tuple[str, str], ...] = ()
     write_relabel_configs: tuple[RelabelConfig, ...] = ()
-    send_exemplars: bool = False
     protobuf_message: RemoteWriteMessage = RemoteWriteMessage.V1
     http_client: HTTPClientConfig = NO_CLIENT_SETTINGS
     queue: QueueConfig = QueueConfig()
@@ -199,7 +205,6 @@ class Config:
     """One configuration file with the scrape config files it names.
 
     `rule_files`   the absolute paths that the globs match now, each once
-    `rule_globs`   the globs themselves, absolute
     `ignored`      keys that are known and have no effect here: to be reported once
     `warnings`     what is allowed, and probably not meant
     `references`   every path it names, for `check config`
@@ -209,7 +214,6 @@ class Config:
     path: str
     global_: GlobalConfig = GlobalConfig()
     rule_files: tuple[str, ...] = ()
-    rule_globs: tuple[str, ...] = ()
     scrape_configs: tuple[ScrapeConfig, ...] = ()
     alerting: AlertingConfig = AlertingConfig()
     storage: StorageConfig = StorageConfig()

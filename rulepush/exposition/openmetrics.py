@@ -15,10 +15,8 @@ from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.floats import to_ms
 from rulepush.exposition.quoting import show, unescape_help
-from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner
-from rulepush.model.labels import METRIC_NAME
+from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_SERIES, Pairs, Scanner
 
-_NAME_QUOTED: Final = re.compile(rb'"(?:\\[^\n]|[^\\"])*"')
 _VALUE_QUOTED: Final = re.compile(rb'"(?:\\[^\n]|[^\\"\n])*"')
 _SPACED: Final = re.compile(rb" [^ \n]+")
 _META: Final = re.compile(rb"# (HELP|TYPE|UNIT) ")
@@ -53,6 +51,8 @@ def parse_openmetrics_line(line: bytes, family_type: str = "") -> ParsedSample |
 class OpenMetricsParser(Scanner):
     """Walks over the entries of a body."""
 
+    value_token = _VALUE_QUOTED
+
     def __init__(self, body: bytes):
         super().__init__(body)
 
@@ -77,7 +77,7 @@ class OpenMetricsParser(Scanner):
         return True
 
     def _metadata(self, kind: str, into: Exposition) -> None:
-        token = self.take(METRIC_TOKEN) or self.take(_NAME_QUOTED)
+        token = self.take(METRIC_TOKEN) or self.take(QUOTED_NAME_TOKEN)
         if token is None:
             self.unexpected(f"expected metric name after {kind}")
         text = self.take(_TEXT)
@@ -102,18 +102,7 @@ class OpenMetricsParser(Scanner):
         meta.unit = decoded
 
     def _sample(self, into: Exposition) -> None:
-        pairs: Pairs = []
-        name = self.take(METRIC_TOKEN)
-        if name is not None:
-            pairs.append((METRIC_NAME, name.decode("ascii")))
-            if self.take_byte(b"{"):
-                self._labels(pairs)
-        elif self.take_byte(b"{"):
-            self._labels(pairs)
-        else:
-            self.unexpected("expected a valid start token")
-        if not any(n == METRIC_NAME for n, _ in pairs):
-            self.fail(f"metric name not set while parsing: {show(self.body[self.start : self.pos])}")
+        pairs = self.series()
         key = self.body[self.start : self.pos]
         value = self._value("metric")
         ts = self._timestamp()
@@ -144,7 +133,7 @@ class OpenMetricsParser(Scanner):
 
     def _exemplar(self) -> None:
         pairs: Pairs = []
-        self._labels(pairs, exemplar=True)
+        self.labels(pairs, _VALUE_QUOTED, may_name=False)
         self._value("exemplar labels")
         text = self.take(_SPACED)
         if text is not None:
@@ -153,35 +142,3 @@ class OpenMetricsParser(Scanner):
                 self.fail(f"invalid exemplar timestamp {seconds:f}")
         if not self.take_byte(b"\n"):
             self.unexpected("expected next entry after exemplar")
-
-    def _labels(self, pairs: Pairs, exemplar: bool = False) -> None:
-        """The inside of the braces, up to and with the closing one."""
-        named = bool(pairs)
-        names = _VALUE_QUOTED if exemplar else _NAME_QUOTED
-        while True:
-            if self.take_byte(b"}"):
-                return
-            token = self.take(LABEL_TOKEN) or self.take(names)
-            if token is None:
-                self.unexpected("expected label name")
-            closes = self.take_byte(b"}")
-            if closes or self.take_byte(b","):
-                if exemplar or token[:1] != b'"':
-                    self.unexpected("expected equal")
-                if named:
-                    self.fail(f"metric name already set while parsing: {show(self.body[self.start : self.pos])}")
-                named = True
-                pairs.insert(0, (METRIC_NAME, self.name_of(token)))
-                if closes:
-                    return
-                continue
-            if not self.take_byte(b"="):
-                self.unexpected("expected equal")
-            value = self.take(_VALUE_QUOTED)
-            if value is None:
-                self.unexpected("expected label value")
-            pairs.append((self.name_of(token), self.quoted(value)))
-            if not self.take_byte(b","):
-                if self.take_byte(b"}"):
-                    return
-                self.unexpected("expected comma or brace close")

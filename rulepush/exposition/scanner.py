@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final, NoReturn
 
@@ -14,6 +15,8 @@ from rulepush.model.labels import METRIC_NAME
 
 METRIC_TOKEN: Final = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LABEL_TOKEN: Final = re.compile(rb"[a-zA-Z_][a-zA-Z0-9_]*")
+QUOTED_TOKEN: Final = re.compile(rb'"(?:\\[^\n]|[^\\"])*"')
+QUOTED_NAME_TOKEN: Final = re.compile(rb'"(?:\\[^\n\0]|[^\\"\0])*"')
 
 # Nearly every line: a bare name, then labels in the usual spelling.
 USUAL_SERIES: Final = (
@@ -21,6 +24,10 @@ USUAL_SERIES: Final = (
 )
 _USUAL_LABEL: Final = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\]*(?:\\.[^"\\]*)*)"')
 
+_TOKEN_NAMES: Final = {"{": "BOPEN", "}": "BCLOSE", "=": "EQUAL", ",": "COMMA"}
+# ParseFloat lets an underscore stand between two digits.
+_UNDERSCORE: Final = re.compile(r"(?<=[0-9])_(?=[0-9])")
+_HEX_UNDERSCORE: Final = re.compile(r"(?<=[0-9A-Fa-fxX])_(?=[0-9A-Fa-f])")
 _BOUNDS: Final = {"histogram": "le", "summary": "quantile"}
 
 Pairs = list[tuple[str, str]]
@@ -28,7 +35,14 @@ Pairs = list[tuple[str, str]]
 
 class Scanner:
     """A position in a body. `start` is where the present entry began, `token` where the present token did,
-    `family_type` what the last TYPE line said."""
+    `family_type` what the last TYPE line said.
+
+    What the two lexers of Prometheus do differently inside braces is in the three class attributes.
+    """
+
+    value_token: re.Pattern[bytes] = QUOTED_TOKEN
+    commas_required = True
+    names_tokens = False  # whether an error names the token that was found
 
     def __init__(self, body: bytes):
         self.body = body
@@ -78,6 +92,73 @@ class Scanner:
         end = min(len(self.body), max(self.pos, self.token) + 1)
         seen, whole = show(self.body[self.token : end]), show(self.body[self.start : end])
         self.fail(f'{expected}, got {seen} ("{got}") while parsing: {whole}')
+
+    def skip_blanks(self) -> None:
+        """Skip what may stand between tokens: nothing, unless a parser says otherwise."""
+
+    def series(self) -> Pairs:
+        """The name and the labels at the present position."""
+        pairs: Pairs = []
+        name = self.take(METRIC_TOKEN)
+        if name is not None:
+            pairs.append((METRIC_NAME, name.decode("ascii")))
+            self.skip_blanks()
+            if self.take_byte(b"{"):
+                self.labels(pairs)
+        elif self.take_byte(b"{"):
+            self.labels(pairs)
+        else:
+            self.unexpected("expected a valid start token")
+        if not any(n == METRIC_NAME for n, _ in pairs):
+            self.fail(f"metric name not set while parsing: {show(self.body[self.start : self.pos])}")
+        return pairs
+
+    def labels(self, pairs: Pairs, names: re.Pattern[bytes] = QUOTED_NAME_TOKEN, *, may_name: bool = True) -> None:
+        """The inside of braces into `pairs`, up to and with the closing one.
+
+        `names` is a quoted label name. With `may_name`, a quoted string alone is the metric name. (Prometheus takes a
+        bare word there, too, and cuts its ends off.)
+        """
+        named = bool(pairs)
+        while True:
+            self.skip_blanks()
+            if self.take_byte(b"}"):
+                return
+            token = self.take(LABEL_TOKEN) or self.take(names)
+            if token is None:
+                self.unexpected("expected label name", self.token_name())
+            self.skip_blanks()
+            closes = self.take_byte(b"}")
+            if closes or self.take_byte(b","):
+                if not may_name or token[:1] != b'"':
+                    self.unexpected("expected equal")
+                if named:
+                    self.fail(f"metric name already set while parsing: {show(self.body[self.start : self.pos])}")
+                named = True
+                pairs.insert(0, (METRIC_NAME, self.name_of(token)))
+                if closes:
+                    return
+                continue
+            if not self.take_byte(b"="):
+                self.unexpected("expected equal", self.token_name())
+            self.skip_blanks()
+            value = self.take(self.value_token)
+            if value is None:
+                self.unexpected("expected label value", self.token_name())
+            pairs.append((self.name_of(token), self.quoted(value)))
+            self.skip_blanks()
+            if not self.take_byte(b",") and self.commas_required:
+                if self.take_byte(b"}"):
+                    return
+                self.unexpected("expected comma or brace close")
+
+    def token_name(self) -> str:
+        """How an error calls what stands here."""
+        if not self.names_tokens:
+            return "INVALID"
+        if self.pos >= len(self.body):
+            return "EOF"
+        return _TOKEN_NAMES.get(chr(self.body[self.pos]), "INVALID")
 
     def take(self, token: re.Pattern[bytes]) -> bytes | None:
         """The token at the present position, or None."""
@@ -137,7 +218,12 @@ class Scanner:
 
 
 def _bound(text: str) -> str:
+    """formatOpenMetricsFloat(strconv.ParseFloat(text)); what Go cannot read, or finds out of range, stays."""
+    digits = _HEX_UNDERSCORE if text.lstrip("+-")[:2].lower() == "0x" else _UNDERSCORE
     try:
-        return format_float_openmetrics(parse_float(text))
-    except ValueError:
+        value = parse_float(digits.sub("", text) if "_" in text else text)
+    except (ValueError, OverflowError):
         return text
+    if math.isinf(value) and "inf" not in text.lower():
+        return text
+    return format_float_openmetrics(value or 0.0)

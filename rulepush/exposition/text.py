@@ -12,11 +12,9 @@ from typing import Final
 
 from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.quoting import show, unescape_help
-from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner
-from rulepush.model.labels import METRIC_NAME
+from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_SERIES, Scanner
 
 _BLANKS: Final = re.compile(rb"[ \t]*")
-_QUOTED: Final = re.compile(rb'"(?:\\[^\n]|[^\\"])*"')
 _VALUE: Final = re.compile(rb"[^{ \t\n]+")
 _TIMESTAMP: Final = re.compile(rb"[0-9]+")
 _META: Final = re.compile(rb"(HELP|TYPE)[\t ]+")
@@ -49,6 +47,9 @@ def parse_text_line(line: bytes, family_type: str = "") -> ParsedSample | None:
 class TextParser(Scanner):
     """Walks over the entries of a body."""
 
+    commas_required = False
+    names_tokens = True
+
     def __init__(self, body: bytes):
         super().__init__(body + b"\n")  # Prometheus appends one, too
 
@@ -60,7 +61,7 @@ class TextParser(Scanner):
             return True
         while True:
             self.start = self.pos
-            self._skip_blanks()
+            self.skip_blanks()
             if not self.take_byte(b"\n"):
                 break
         # A NUL where an entry would begin ends the body, for Prometheus' lexer takes it for the end.
@@ -72,7 +73,8 @@ class TextParser(Scanner):
             self._sample(into)
         return True
 
-    def _skip_blanks(self) -> None:
+    def skip_blanks(self) -> None:
+        """Blanks are free between tokens."""
         found = _BLANKS.match(self.body, self.pos)
         if found is not None:
             self.pos = found.end()
@@ -80,7 +82,10 @@ class TextParser(Scanner):
     # --- comments and metadata
 
     def _comment(self, into: Exposition) -> None:
-        self._skip_blanks()
+        self.skip_blanks()
+        if self.body.startswith(b"\0", self.pos):  # as where an entry would begin: see `next`
+            self.pos = len(self.body)
+            return
         if self.body[self.pos - 1] == ord("#"):
             self._end_of_comment()
             return
@@ -90,9 +95,12 @@ class TextParser(Scanner):
             return
         self.token, self.pos = self.pos, found.end()
         kind = found[1].decode("ascii")
-        token = self.take(METRIC_TOKEN) or self.take(_QUOTED)
+        token = self.take(METRIC_TOKEN) or self.take(QUOTED_NAME_TOKEN)
         if token is None:
             self.unexpected(f"expected metric name after {kind}")
+        if self.body.startswith(b"\0", self.pos):
+            self.token, self.pos = self.pos, self.pos + 1
+            self.unexpected("linebreak expected after metadata", "EOF")
         text = (self.take(_REST) or b"")[1:]
         meta = into.metadata.setdefault(self.name_of(token), FamilyMetadata())
         if kind == "TYPE":
@@ -115,25 +123,12 @@ class TextParser(Scanner):
 
     def _sample(self, into: Exposition) -> None:
         begin = self.token = self.pos
-        pairs: Pairs = []
-        name = self.take(METRIC_TOKEN)
-        if name is not None:
-            pairs.append((METRIC_NAME, name.decode("ascii")))
-            self._skip_blanks()
-            if self.take_byte(b"{"):
-                self._labels(pairs)
-        elif self.take_byte(b"{"):
-            self._labels(pairs)
-        else:
-            self.unexpected("expected a valid start token")
-        series_end = self.pos
-        if not any(n == METRIC_NAME for n, _ in pairs):
-            self.fail(f"metric name not set while parsing: {show(self.body[self.start : series_end])}")
-        self._skip_blanks()
+        pairs = self.series()
+        self.skip_blanks()
         value_at = self.pos
         text = self.take(_VALUE)
         if text is None:
-            self.unexpected("expected value after metric", self._token_name())
+            self.unexpected("expected value after metric", self.token_name())
         value = self.number(text)
         ts = self._timestamp()
         space = self.body[value_at - 1 : value_at] == b" "
@@ -141,7 +136,7 @@ class TextParser(Scanner):
         into.samples.append(ParsedSample(key, self.checked(pairs), value, ts, self.line_of(self.start)))
 
     def _timestamp(self) -> int | None:
-        self._skip_blanks()
+        self.skip_blanks()
         digits = self.take(_TIMESTAMP)
         if digits is None:
             if not self.take_byte(b"\n"):
@@ -151,46 +146,7 @@ class TextParser(Scanner):
         if len(number) > _MOST_DIGITS or int(number) > _MAX_INT64:  # Python refuses to read thousands of digits
             whole = show(self.body[self.start : self.pos])
             self.fail(f"strconv.ParseInt: parsing {show(digits)}: value out of range while parsing: {whole}")
-        self._skip_blanks()
+        self.skip_blanks()
         if not self.take_byte(b"\n"):
             self.unexpected("expected next entry after timestamp")
         return int(number)
-
-    def _labels(self, pairs: Pairs) -> None:
-        """The inside of the braces, up to and with the closing one."""
-        named = bool(pairs)
-        while True:
-            self._skip_blanks()
-            if self.take_byte(b"}"):
-                return
-            token = self.take(LABEL_TOKEN) or self.take(_QUOTED)
-            if token is None:
-                self.unexpected("expected label name", self._token_name())
-            self._skip_blanks()
-            closes = self.take_byte(b"}")
-            if closes or self.take_byte(b","):
-                # A quoted string alone is the metric name. (Prometheus takes a bare word, too, and cuts its ends off.)
-                if token[:1] != b'"':
-                    self.unexpected("expected equal")
-                if named:
-                    self.fail(f"metric name already set while parsing: {show(self.body[self.start : self.pos])}")
-                named = True
-                pairs.insert(0, (METRIC_NAME, self.name_of(token)))
-                if closes:
-                    return
-                continue
-            if not self.take_byte(b"="):
-                self.unexpected("expected equal", self._token_name())
-            self._skip_blanks()
-            value = self.take(_QUOTED)
-            if value is None:
-                self.unexpected("expected label value", self._token_name())
-            pairs.append((self.name_of(token), self.quoted(value)))
-            self._skip_blanks()
-            self.take_byte(b",")  # optional, as in Prometheus
-
-    def _token_name(self) -> str:
-        if self.pos >= len(self.body):
-            return "EOF"
-        names = {"\n": "INVALID", "{": "BOPEN", "}": "BCLOSE", "=": "EQUAL", ",": "COMMA"}
-        return names.get(chr(self.body[self.pos]), "INVALID")

@@ -228,8 +228,7 @@ def _branch(word: str, node: IfNode | WithNode | RangeNode) -> str:
     return "{{" + word + " " + str(node.pipe) + "}}" + str(node.body) + otherwise + "{{end}}"
 
 
-Branch = Union[IfNode, WithNode, RangeNode]  # noqa: UP007 (a runtime union of forward names)
-Node = Union[  # noqa: UP007
+Node = Union[  # noqa: UP007 (a runtime union of forward names)
     ListNode,
     TextNode,
     DotNode,

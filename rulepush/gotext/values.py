@@ -48,7 +48,6 @@ class GoType:
 
 BOOL: Final = GoType("bool", GoKind.BOOL)
 INT: Final = GoType("int", GoKind.INT)
-INT64: Final = GoType("int64", GoKind.INT)
 UINT8: Final = GoType("uint8", GoKind.UINT8)
 FLOAT64: Final = GoType("float64", GoKind.FLOAT)
 STRING: Final = GoType("string", GoKind.STRING)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _TLS_VERSIONS: Final = ("TLS10", "TLS11", "TLS12", "TLS13")
-_RESERVED_HEADERS: Final = frozenset(
+# What no `headers` section may set, whatever it is for.
+ALWAYS_RESERVED_HEADERS: Final = frozenset(
     [
         "authorization",
         "host",
@@ -30,15 +31,17 @@ _RESERVED_HEADERS: Final = frozenset(
         "proxy-authenticate",
         "proxy-authorization",
         "www-authenticate",
-        "accept-encoding",
         "x-prometheus-remote-write-version",
-        "x-prometheus-remote-read-version",
-        "x-prometheus-scrape-timeout-seconds",
         "x-amz-date",
         "x-amz-security-token",
         "x-amz-content-sha256",
     ]
 )
+_RESERVED_HEADERS: Final = ALWAYS_RESERVED_HEADERS | {
+    "accept-encoding",
+    "x-prometheus-remote-read-version",
+    "x-prometheus-scrape-timeout-seconds",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +291,7 @@ def _read_oauth2(m: MapReader) -> OAuth2 | None:
 def _read_proxy(m: MapReader) -> ProxyConfig:
     headers = m.section("proxy_connect_header")
     config = ProxyConfig(
-        url=m.url("proxy_url"),
+        url=m.url("proxy_url") if m.text("proxy_url") else NO_SECRET,
         no_proxy=m.text("no_proxy"),
         from_environment=m.flag("proxy_from_environment"),
         connect_headers=tuple((n, headers.secrets(n)) for n in headers.keys()) if headers else (),  # noqa: SIM118

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
-from rulepush.model.labels import Labels, quote_label_value, quote_name
+from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
 from rulepush.model.regex import Pattern, compile_regex
 
 
@@ -65,3 +66,8 @@ class Matcher:
 
     def __repr__(self) -> str:
         return f"Matcher({self})"
+
+
+def exact_metric_name(matchers: Iterable[Matcher]) -> str | None:
+    """The metric name that a selector demands with `=`; None when it may match several names."""
+    return next((m.value for m in matchers if m.name == METRIC_NAME and m.op is MatchOp.EQUAL), None)

@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 
 import re2
 
-from rulepush.errors import RegexError
+from rulepush.model.errors import RegexError
 
 
 class RegexMatch(Protocol):

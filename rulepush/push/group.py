@@ -32,19 +32,28 @@ class PushedFamily:
 
 @dataclass(frozen=True, slots=True)
 class PushedGroup:
-    """Times are in ms, 0 for never. `ttl_ms` is None when the push named no lifetime, 0 for ever."""
+    """Times are in ms, 0 for never. `ttl_ms` is None when the push named no lifetime, 0 for ever.
+
+    `pushed_at`   the last push that was accepted, as Pushgateway counts
+    `renewed_at`  the last one that brought a metric: a lifetime begins here, because a collector that fails often
+                  pushes nothing at all (`collector | curl --data-binary @- ...`)
+    """
 
     key: GroupKey
     families: Mapping[str, PushedFamily] = field(default_factory=dict)
     pushed_at: int = 0
     failed_at: int = 0
     ttl_ms: int | None = None
+    renewed_at: int = 0
 
     def pushed(self, families: Mapping[str, MetricFamily], all_new: bool, ts: int, ttl_ms: int | None) -> PushedGroup:
         """The group after a push. `all_new` is PUT: what was there goes; else only families of the same name do."""
         kept = {} if all_new else dict(self.families)
         new = {f.name: PushedFamily(sanitised(f, self.key), ts) for f in families.values() if f.name not in RESERVED}
-        return replace(self, families={**kept, **new}, pushed_at=ts, ttl_ms=ttl_ms)
+        if not families:
+            lifetime = self.ttl_ms if self.renewed_at else ttl_ms
+            return replace(self, families=kept, pushed_at=ts, ttl_ms=lifetime)
+        return replace(self, families={**kept, **new}, pushed_at=ts, renewed_at=ts, ttl_ms=ttl_ms)
 
     def series(self) -> Iterator[tuple[Labels, float]]:
         """What was pushed, a series each."""

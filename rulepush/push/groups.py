@@ -115,7 +115,7 @@ class PushedGroups:
             if ttl and ts - max(group.pushed_at, group.failed_at) > ttl + self._forget_after_ms:
                 self._drop(group.key)
                 continue
-            alive = not ttl or ts - group.pushed_at <= ttl
+            alive = not ttl or ts - group.renewed_at <= ttl
             if alive:
                 self._expired.discard(group.key)
                 samples += [Sample(labels, ts, value) for labels, value in self._series[group.key]]

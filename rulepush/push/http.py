@@ -35,7 +35,9 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
         raw_path = _raw_path(request)
         clean = _cleaned(raw_path)
         if clean != raw_path:
-            return RedirectResponse(clean, 301)  # as Go's router does; curl -L then sends a GET, which is refused
+            # As Go's router does; curl -L then sends a GET, which is refused.
+            query = request.url.query
+            return RedirectResponse(clean + (f"?{query}" if query else ""), 301)
         if request.method not in _METHODS:
             return PlainTextResponse("Method Not Allowed\n", 405)
         try:
@@ -76,12 +78,14 @@ def _raw_path(request: Request) -> str:
 
 
 def _cleaned(raw_path: str) -> str:
-    """The path without empty, `.` and `..` components, as Go's ServeMux cleans it."""
-    if "//" not in raw_path and "/." not in raw_path:
+    """The path without empty, `.` and `..` components, as Go's ServeMux cleans it: once it is decoded, so that an
+    encoded slash at the edge of a value counts, too. (`@base64` is how Pushgateway's clients send such a value.)"""
+    decoded = unquote(raw_path, errors="surrogateescape")
+    if "//" not in decoded and "/." not in decoded:
         return raw_path
-    path = posixpath.normpath(unquote(raw_path))
-    clean = "/" + path.lstrip("/") + ("/" if raw_path.endswith("/") and path != "/" else "")
-    return raw_path if clean == unquote(raw_path) else quote(clean)
+    path = posixpath.normpath(decoded)
+    clean = "/" + path.lstrip("/") + ("/" if decoded.endswith("/") and path != "/" else "")
+    return raw_path if clean == decoded else quote(clean, errors="surrogateescape")
 
 
 def _ttl(text: str | None) -> int | None:

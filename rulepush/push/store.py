@@ -67,6 +67,7 @@ def encode_group(group: PushedGroup) -> str:
         "pushed_at": group.pushed_at,
         "failed_at": group.failed_at,
         "ttl_ms": group.ttl_ms,
+        "renewed_at": group.renewed_at,
         "families": families,
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
@@ -78,8 +79,10 @@ def decode_group(text: str) -> PushedGroup:
     families = {f["name"]: PushedFamily(_family(f), int(f["pushed_at"])) for f in content["families"]}
     key = tuple((str(n), str(v)) for n, v in content["key"])
     ttl = content["ttl_ms"]
+    pushed_at = int(content["pushed_at"])
+    renewed_at = int(content.get("renewed_at", pushed_at))  # files from before 1.1 do not have it
     return PushedGroup(
-        key, families, int(content["pushed_at"]), int(content["failed_at"]), None if ttl is None else int(ttl)
+        key, families, pushed_at, int(content["failed_at"]), None if ttl is None else int(ttl), renewed_at
     )
 
 

@@ -1,7 +1,8 @@
 """What becomes of a decoded remote write request: samples into the head, and the answer that Prometheus would give.
 
-1.0 knows no partial write: the first sample that the head refuses refuses the request, and nothing is stored. 2.0
-stores what it can, answers 400 with every reason, and counts in headers what was written.
+1.0 knows no partial write: the first sample that the head refuses refuses the request, and nothing is stored; series
+with invalid labels are left out, logged and counted, and the answer is still 204. 2.0 stores what it can, answers 400
+with every reason, and counts in headers what was written.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from rulepush.model.floats import format_float_g
 from rulepush.model.sample import Sample
 from rulepush.remote.receiver import MetricMetadata, Protocol, WriteBatch, WriteLimits, decode, go_labels
 from rulepush.storage.head import Head
-from rulepush.storage.table import AppendOutcome
+from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome
 
 log = logging.getLogger("rulepush.remote")
 
-MAX_AHEAD_MS: Final = 10 * 60_000  # Prometheus: maxAheadTime
 MAX_BEHIND_MS: Final = 3600_000  # Prometheus: half a head block behind the newest sample
+_TOO_OLD: Final = "too old sample"  # Prometheus: storage.ErrTooOldSample
 _MAX_REASONS: Final = 20  # of a 2.0 answer; the rest is counted
 
 
@@ -57,8 +58,12 @@ class RemoteWriteReceiver:
         limits: WriteLimits = WriteLimits(),  # noqa: B008 - frozen
         on_metadata: Callable[[Sequence[MetricMetadata]], None] | None = None,
         on_samples: Callable[[Sequence[Sample]], None] | None = None,
+        out_of_order_window_ms: Callable[[], int] = lambda: 0,
     ):
-        """`on_samples` gets the samples that were accepted, needed by a rule or not: they are sent on by remote write
+        """`out_of_order_window_ms`: a sample that is older than the newest of its series is welcome while it is at most
+        this much older than the newest of all; 0 refuses it, as Prometheus does.
+
+        `on_samples` gets the samples that were accepted, needed by a rule or not: they are sent on by remote write
         as those of Prometheus' receiver are, which go through its WAL."""
         self.limits = limits
         self.counts = ReceiverStats()
@@ -66,6 +71,7 @@ class RemoteWriteReceiver:
         self._newest = 0  # of all samples stored here, ms
         self._on_metadata = on_metadata
         self._on_samples = on_samples
+        self._window_ms = out_of_order_window_ms
         self._warned_histograms = False
 
     def decode(self, body: bytes, content_type: str, content_encoding: str) -> WriteBatch | WriteAnswer:
@@ -83,7 +89,7 @@ class RemoteWriteReceiver:
         else:
             self._note(decoded)
             if decoded.protocol is Protocol.V1:
-                answer = self._apply_v1(decoded.samples, now)
+                answer = self._apply_v1(decoded, now)
             else:
                 answer = self._apply_v2(decoded, now)
         if answer.status >= 400:
@@ -91,10 +97,13 @@ class RemoteWriteReceiver:
             log.warning("remote write request refused: status=%d err=%s", answer.status, answer.text.partition("\n")[0])
         return answer
 
-    def _apply_v1(self, samples: Sequence[Sample], now: int) -> WriteAnswer:
-        oldest = self._newest - MAX_BEHIND_MS
+    def _apply_v1(self, batch: WriteBatch, now: int) -> WriteAnswer:
+        if batch.rejected:
+            count, first = len(batch.rejected), batch.rejected[0]
+            log.warning("remote write: series with invalid labels are left out: series=%d first=%s", count, first)
+        samples = batch.samples
         for sample in samples:
-            reason = _out_of_bounds(sample, oldest, now) or self._foresee(sample)
+            reason = self._out_of_bounds(sample, now) or self._foresee(sample)
             if reason is not None:
                 self.counts.refused_samples += len(samples)
                 return WriteAnswer(400, reason)
@@ -103,11 +112,10 @@ class RemoteWriteReceiver:
         return WriteAnswer(204)
 
     def _apply_v2(self, batch: WriteBatch, now: int) -> WriteAnswer:
-        oldest = self._newest - MAX_BEHIND_MS
         reasons = list(batch.rejected)
         written: list[Sample] = []
         for sample in batch.samples:
-            reason = _out_of_bounds(sample, oldest, now) or self._store(sample)
+            reason = self._out_of_bounds(sample, now) or self._store(sample)
             if reason is None:
                 written.append(sample)
             else:
@@ -136,20 +144,44 @@ class RemoteWriteReceiver:
         if sample.ts > newest:
             return None
         if sample.ts < newest:
-            return AppendOutcome.OUT_OF_ORDER.value
+            return self._too_late(sample)
         _, values, counts = table.columns()
         last = int(counts[row]) - 1
         if last < 0 or values[row, last].tobytes() == struct.pack("=d", sample.value):
             return None
         return _duplicate(sample, float(values[row, last]))
 
+    def _out_of_bounds(self, sample: Sample, now: int) -> str | None:
+        """Prometheus' text for a sample too old or too far ahead."""
+        if sample.ts > now + MAX_AHEAD_MS:
+            return "out of bounds: timestamp is too far in the future"
+        window = self._window_ms()
+        if sample.ts < self._newest - max(MAX_BEHIND_MS, window):
+            return _TOO_OLD if window else "out of bounds"
+        return None
+
+    def _too_late(self, sample: Sample) -> str | None:
+        """Why a sample before the newest of its series is refused; None when the window lets it in."""
+        window = self._window_ms()
+        if window == 0:
+            return AppendOutcome.OUT_OF_ORDER.value
+        return None if sample.ts >= self._newest - window else _TOO_OLD
+
     def _store(self, sample: Sample) -> str | None:
         """Give the head a sample; why it was refused, None when it is welcome."""
-        outcome = self._head.append(sample.labels, sample.ts, sample.value)
+        if self._window_ms():
+            late = self._foresee(sample)
+            if late is not None:
+                return late
+            outcome = self._head.insert(sample.labels, sample.ts, sample.value)
+        else:
+            outcome = self._head.append(sample.labels, sample.ts, sample.value)
         if outcome is AppendOutcome.NOT_WANTED:
             self.counts.unwanted_samples += 1
+        elif outcome is AppendOutcome.DUPLICATE:
+            return self._foresee(sample)  # None for a late one: Prometheus drops it without a word
         elif not outcome:
-            return (outcome is AppendOutcome.DUPLICATE and self._foresee(sample)) or str(outcome.value)
+            return str(outcome.value)
         self.counts.samples += 1
         self._newest = max(self._newest, sample.ts)
         return None
@@ -161,7 +193,7 @@ class RemoteWriteReceiver:
     def _note(self, batch: WriteBatch) -> None:
         self.counts.histograms += batch.histograms
         self.counts.exemplars += batch.exemplars
-        self.counts.refused_samples += len(batch.rejected)
+        self.counts.refused_samples += batch.rejected_samples
         if batch.histograms and not self._warned_histograms:
             self._warned_histograms = True
             log.warning("remote write: native histograms are not supported and are skipped (said once)")
@@ -174,12 +206,3 @@ def _duplicate(sample: Sample, existing: float) -> str:
     old, new = format_float_g(existing), format_float_g(sample.value)
     text = f"{AppendOutcome.DUPLICATE.value} {sample.ts}; overrides not allowed: existing {old}, new value {new}"
     return text if sample.ts else AppendOutcome.DUPLICATE.value
-
-
-def _out_of_bounds(sample: Sample, oldest: int, now: int) -> str | None:
-    """Prometheus' text for a sample too old or too far ahead."""
-    if sample.ts > now + MAX_AHEAD_MS:
-        return "out of bounds: timestamp is too far in the future"
-    if sample.ts < oldest:
-        return "out of bounds"
-    return None

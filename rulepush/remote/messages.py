@@ -17,7 +17,6 @@ from rulepush.errors import RemoteWriteError
 
 _F = descriptor_pb2.FieldDescriptorProto
 _SCALARS: Final = {
-    "string": _F.TYPE_STRING,
     "double": _F.TYPE_DOUBLE,
     "int64": _F.TYPE_INT64,
     "uint32": _F.TYPE_UINT32,
@@ -79,14 +78,18 @@ _V2: Final[dict[str, _Fields]] = {
 METRIC_TYPES: Final = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 
 
-def _file(name: str, package: str, messages: dict[str, _Fields]) -> descriptor_pb2.FileDescriptorProto:
+def _file(
+    name: str, package: str, messages: dict[str, _Fields], text_type: _F.Type.ValueType
+) -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(name=name, package=package, syntax="proto3")
     for message_name, fields in messages.items():
         message = file.message_type.add(name=message_name)
         for field_name, (number, kind, repeated) in fields.items():
             field = message.field.add(name=field_name, number=number)
             field.label = _F.LABEL_REPEATED if repeated else _F.LABEL_OPTIONAL
-            if kind in _SCALARS:
+            if kind == "string":
+                field.type = text_type
+            elif kind in _SCALARS:
                 field.type = _SCALARS[kind]
             else:
                 field.type = _F.TYPE_MESSAGE
@@ -94,22 +97,41 @@ def _file(name: str, package: str, messages: dict[str, _Fields]) -> descriptor_p
     return file
 
 
-_POOL: Final = descriptor_pool.DescriptorPool()
-_POOL.Add(_file("prompb.proto", "prometheus", _V1))
-_POOL.Add(_file("io/prometheus/write/v2/types.proto", "io.prometheus.write.v2", _V2))
+def _pool(text_type: _F.Type.ValueType) -> descriptor_pool.DescriptorPool:
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(_file("prompb.proto", "prometheus", _V1, text_type))
+    pool.Add(_file("io/prometheus/write/v2/types.proto", "io.prometheus.write.v2", _V2, text_type))
+    return pool
 
 
-def _message(full_name: str) -> Any:  # the classes exist at run time only, so their fields have no static types
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(full_name))
+def _messages(pool: descriptor_pool.DescriptorPool) -> dict[str, Any]:
+    # The classes exist at run time only, so their fields have no static types.
+    names = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in names}
 
 
-WriteRequest: Final = _message("prometheus.WriteRequest")
-RequestV2: Final = _message("io.prometheus.write.v2.Request")
+_STRICT: Final = _messages(_pool(_F.TYPE_STRING))
+# The same with bytes for texts: protobuf refuses a whole message for one text that is not UTF-8, Prometheus' decoder
+# does not look at texts.
+_LENIENT: Final = _messages(_pool(_F.TYPE_BYTES))
+
+WriteRequest: Final = _STRICT["prometheus.WriteRequest"]
+RequestV2: Final = _STRICT["io.prometheus.write.v2.Request"]
 
 
 def parse_message(message: Any, data: bytes) -> Any:
-    """Parse `data` as `message` (WriteRequest or RequestV2). Raises RemoteWriteError 400."""
+    """Parse `data` as `message` (WriteRequest or RequestV2). Where a text is not UTF-8, all texts of the result are
+    bytes: read them with `text_of`. Raises RemoteWriteError 400."""
+    name = message.DESCRIPTOR.full_name
     try:
         return message.FromString(data)
-    except (DecodeError, UnicodeDecodeError) as e:
-        raise RemoteWriteError(400, f"the body is not a protobuf {message.DESCRIPTOR.full_name}: {e}") from None
+    except (DecodeError, UnicodeDecodeError):
+        try:
+            return _LENIENT[name].FromString(data)
+        except DecodeError as e:
+            raise RemoteWriteError(400, f"the body is not a protobuf {name}: {e}") from None
+
+
+def text_of(value: str | bytes) -> str:
+    """A text of a message; bytes that are not UTF-8 become surrogates, which no valid text has."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

@@ -1,12 +1,13 @@
 """From the body of a remote write request to samples. Pure: nothing is stored here.
 
 Sources: the remote write specifications 1.0 and 2.0, and storage/remote/write_handler.go of Prometheus 3, whose
-statuses and texts are kept where it has them. It differs in one point: Prometheus drops a 1.0 series with invalid
-labels and answers 204; here, as the specification asks, that body is refused with 400 and changes nothing.
+statuses and texts are kept where it has them. As there, a series with invalid labels is left out alone: senders do not
+repeat what was answered with 400, so refusing the request would lose the good series.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,9 +17,10 @@ from typing import Any, Final
 from rulepush.errors import RemoteWriteError
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
 from rulepush.model.sample import Sample
-from rulepush.remote.messages import METRIC_TYPES, RequestV2, WriteRequest, parse_message
+from rulepush.remote.messages import METRIC_TYPES, RequestV2, WriteRequest, parse_message, text_of
 from rulepush.remote.snappy import decompress
 
+_SURROGATE: Final = re.compile("[\udc80-\udcff]")
 _MEDIA_TYPE: Final = "application/x-protobuf"
 
 
@@ -55,7 +57,8 @@ class WriteBatch:
     """One decoded request.
 
     `samples`     in the order of the request; values bit for bit, so stale markers stay stale markers
-    `rejected`    2.0 only: why each refused series was refused; the other series are to be written all the same
+    `rejected`    why each series was left out; the other series are to be written all the same
+    `rejected_samples`  how many samples were left out with them
     `histograms`  native histogram samples, which are skipped: no rule can read them here
     `exemplars`   exemplars, which are dropped
     """
@@ -66,6 +69,7 @@ class WriteBatch:
     histograms: int
     exemplars: int
     metadata: tuple[MetricMetadata, ...]
+    rejected_samples: int = 0
 
 
 def decode(body: bytes, content_type: str, content_encoding: str, limits: WriteLimits) -> WriteBatch:
@@ -118,46 +122,52 @@ def protocol_of(content_type: str) -> Protocol:
 
 def go_labels(pairs: Iterable[tuple[str, str]]) -> str:
     """Labels as Go's labels.String prints them in error texts: `{__name__="up", job="nacos"}`."""
-    return "{" + ", ".join(f"{quote_name(n)}={quote_label_value(v)}" for n, v in pairs) + "}"
+    return _shown("{" + ", ".join(f"{quote_name(n)}={quote_label_value(v)}" for n, v in pairs) + "}")
 
 
 def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
     samples: list[Sample] = []
-    histograms = exemplars = 0
+    rejected: list[str] = []
+    histograms = exemplars = rejected_samples = 0
     for series in request.timeseries:
-        pairs = [(label.name, label.value) for label in series.labels]
+        pairs = [(text_of(label.name), text_of(label.value)) for label in series.labels]
         reason = _problem(pairs, limits)
         if reason is not None:
-            raise RemoteWriteError(400, reason)
+            rejected.append(reason)
+            rejected_samples += len(series.samples)
+            continue
         _add_samples(samples, pairs, series.samples, limits)
         histograms += len(series.histograms)
         exemplars += len(series.exemplars)
     metadata = tuple(
-        MetricMetadata(m.metric_family_name, _metric_type(m.type), m.help, m.unit) for m in request.metadata
+        MetricMetadata(_shown(m.metric_family_name), _metric_type(m.type), _shown(m.help), _shown(m.unit))
+        for m in request.metadata
     )
-    return WriteBatch(Protocol.V1, tuple(samples), (), histograms, exemplars, metadata)
+    return WriteBatch(Protocol.V1, tuple(samples), tuple(rejected), histograms, exemplars, metadata, rejected_samples)
 
 
 def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
-    symbols: tuple[str, ...] = tuple(request.symbols)
+    symbols = tuple(map(text_of, request.symbols))
     samples: list[Sample] = []
     rejected: list[str] = []
     metadata: dict[str, MetricMetadata] = {}
-    histograms = exemplars = 0
+    histograms = exemplars = rejected_samples = 0
     for series in request.timeseries:
         refs = tuple(series.labels_refs)
         try:
             pairs = _resolve(refs, symbols)
         except ValueError as e:
             rejected.append(f"parsing labels for series [{' '.join(map(str, refs))}]: {e}")
+            rejected_samples += len(series.samples)
             continue
         reason = _problem(pairs, limits)
         if reason is None and not series.samples and not series.histograms:
             reason = f"TimeSeries must contain at least one sample or histogram for series {go_labels(sorted(pairs))}"
         if reason is not None:
             rejected.append(reason)
+            rejected_samples += len(series.samples)
             continue
         _add_samples(samples, pairs, series.samples, limits)
         histograms += len(series.histograms)
@@ -168,9 +178,10 @@ def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
             if family not in metadata and max(meta.help_ref, meta.unit_ref) < max(len(symbols), 1):
                 texts = symbols or ("",)
                 metadata[family] = MetricMetadata(
-                    family, _metric_type(meta.type), texts[meta.help_ref], texts[meta.unit_ref]
+                    family, _metric_type(meta.type), _shown(texts[meta.help_ref]), _shown(texts[meta.unit_ref])
                 )
-    return WriteBatch(Protocol.V2, tuple(samples), tuple(rejected), histograms, exemplars, tuple(metadata.values()))
+    told = tuple(metadata.values())
+    return WriteBatch(Protocol.V2, tuple(samples), tuple(rejected), histograms, exemplars, told, rejected_samples)
 
 
 def _add_samples(into: list[Sample], pairs: Sequence[tuple[str, str]], samples: Any, limits: WriteLimits) -> None:
@@ -187,20 +198,28 @@ def _check_series(count: int, limits: WriteLimits) -> None:
 
 
 def _problem(pairs: Sequence[tuple[str, str]], limits: WriteLimits) -> str | None:
-    """Why these labels cannot name a series, in the words of Prometheus; None when they can.
-
-    Text that is not UTF-8 does not get here: protobuf refuses it.
-    """
+    """Why these labels cannot name a series, in the words of Prometheus; None when they can."""
     if len(pairs) > limits.max_labels:
         return f"a series has {len(pairs)} labels, more than the limit of {limits.max_labels}"
     names = {name for name, _ in pairs}
-    if METRIC_NAME not in names or any(not n or (not v and n == METRIC_NAME) for n, v in pairs):
+    bad = any(not n or (not v and n == METRIC_NAME) for n, v in pairs)
+    if METRIC_NAME not in names or bad or not _is_utf8(pairs):
         return f"invalid metric name or labels, got {go_labels(sorted(pairs))}"
     if len(names) < len(pairs):
         ordered = sorted(name for name, _ in pairs)
         twice = next(a for a, b in pairwise(ordered) if a == b)
         return f"invalid labels for series, labels {go_labels(sorted(pairs))}, duplicated label {twice}"
     return None
+
+
+def _is_utf8(pairs: Sequence[tuple[str, str]]) -> bool:
+    texts = "".join([text for pair in pairs for text in pair])
+    return texts.isascii() or not _SURROGATE.search(texts)
+
+
+def _shown(text: str | bytes) -> str:
+    """A text as it can be printed: bytes that are not UTF-8 as Go's %q has them."""
+    return text_of(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _resolve(refs: Sequence[int], symbols: Sequence[str]) -> list[tuple[str, str]]:

@@ -24,10 +24,7 @@ from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, Targe
 from rulepush.scrape.reading import ParsedLines, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.storage.head import Head
-from rulepush.storage.table import AppendOutcome
-
-# Prometheus refuses timestamps further ahead than this (scrape.go maxAheadTime).
-MAX_AHEAD_MS: Final = 10 * 60 * 1000
+from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome
 
 _LIMIT_EXCEEDED: Final = "sample limit exceeded"
 _NEAR_LIMIT: Final = 1000

@@ -45,14 +45,14 @@ class Fetched:
     content_type: str
 
 
-def accept_header(protocols: tuple[str, ...], legacy_names: bool = False) -> str:
+def accept_header(protocols: tuple[str, ...], escaping: str = "allow-utf-8") -> str:
     """The Accept header for `scrape_protocols`, in order of preference, as Prometheus weighs them."""
     values = []
     weight = 6
     for protocol in protocols:
         value = _PROTOCOL_HEADERS[protocol]
-        if value.endswith("=1.0.0") and not legacy_names:
-            value += ";escaping=allow-utf-8"
+        if value.endswith("=1.0.0"):
+            value += f";escaping={escaping}"
         values.append(f"{value};q=0.{weight}")
         weight -= 1
     return ",".join([*values, f"*/*;q=0.{weight}"])

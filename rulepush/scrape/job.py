@@ -59,7 +59,7 @@ def job_of(config: ScrapeConfig) -> Job:
             label_value_length_limit=limits.label_value_length,
             legacy_names=config.legacy_names,
         ),
-        accept=accept_header(config.scrape_protocols, config.legacy_names),
+        accept=accept_header(config.scrape_protocols, config.name_escaping),
         compression=config.enable_compression,
         body_size_limit=limits.body_size,
         target_limit=limits.targets,

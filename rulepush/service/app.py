@@ -330,7 +330,12 @@ class App:
         routes = self._push.routes() if self._push is not None else []
         if self.options.enable_remote_write:
             routes += remote_write_receiver_routes(
-                self.head, self.clock, self.telemetry, self.outputs.offer, self.received.note
+                self.head,
+                self.clock,
+                self.telemetry,
+                self.outputs.offer,
+                self.received.note,
+                lambda: self.plan.config.storage.out_of_order_window_ms,
             )
         return routes
 

@@ -42,12 +42,15 @@ def remote_write_receiver_routes(
     telemetry: Telemetry,
     on_samples: Callable[[Sequence[Sample]], None],
     on_metadata: Callable[[Sequence[MetricMetadata]], None],
+    out_of_order_window_ms: Callable[[], int] = lambda: 0,
 ) -> list[BaseRoute]:
     """`--web.enable-remote-write-receiver`. `on_samples` gets what was accepted, needed by a rule or not."""
     from rulepush.remote.apply import RemoteWriteReceiver
     from rulepush.remote.http import remote_write_routes
 
-    receiver = RemoteWriteReceiver(head, on_metadata=on_metadata, on_samples=on_samples)
+    receiver = RemoteWriteReceiver(
+        head, on_metadata=on_metadata, on_samples=on_samples, out_of_order_window_ms=out_of_order_window_ms
+    )
     counts = receiver.counts
     telemetry.counter("rulepush_remote_write_requests", "Requests received.", single(lambda: counts.requests))
     telemetry.counter(

@@ -123,6 +123,9 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_file() and self.path.stat().st_size == 0:
+                # SQLite takes it for a new one. Ours has its first page as soon as it has been opened once.
+                log.error("state file is empty, what it held is lost, and it is begun anew: path=%s", self.path)
         connection = sqlite3.connect(
             ":memory:" if self.path is None else self.path, timeout=0.2, check_same_thread=not self._any_thread
         )

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.matcher import Matcher, MatchOp, exact_metric_name
 
 _NAMES_REMEMBERED: Final = 65_536
 
@@ -71,7 +71,7 @@ class Demand:
         self._named: dict[str, list[SelectorDemand]] = {}
         self._nameless: list[SelectorDemand] = []
         for use in self._uses:
-            name = _exact_name(use.matchers)
+            name = exact_metric_name(use.matchers)
             if name is None:
                 self._nameless.append(use)
             else:
@@ -113,10 +113,6 @@ class Demand:
         }
         return Retention(max([*rolling, self._retention_ms or 0]), tuple(sorted(windows)))
 
-    def lookback(self, name: str) -> int:
-        """The longest look-back that reads this metric, in ms; 0 when nothing does."""
-        return self.keep(name).lookback_ms
-
     def describe(self) -> list[KeptSelector]:
         """What is kept, one line a selector, sorted; for `check config` and the log."""
         found = [KeptSelector(_selector_text(use.matchers), use.lookback_ms) for use in self._uses]
@@ -147,15 +143,8 @@ def _merge(uses: Iterable[SelectorDemand]) -> tuple[SelectorDemand, ...]:
     return tuple(longest.values())
 
 
-def _exact_name(matchers: Sequence[Matcher]) -> str | None:
-    for m in matchers:
-        if m.name == METRIC_NAME and m.op is MatchOp.EQUAL:
-            return m.value
-    return None
-
-
 def _selector_text(matchers: Sequence[Matcher]) -> str:
-    name = _exact_name(matchers)
+    name = exact_metric_name(matchers)
     rest = [str(m) for m in matchers if not (m.name == METRIC_NAME and m.op is MatchOp.EQUAL)]
     if name is None:
         return "{" + ",".join(rest) + "}"

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.matcher import Matcher, exact_metric_name
 from rulepush.model.sample import Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
@@ -82,11 +82,19 @@ class Head:
 
     def append(self, labels: Labels, ts: int, value: float) -> AppendOutcome:
         """One sample. The outcome is true when it is kept, or was there already."""
+        return self._put(labels, ts, value, in_order=True)
+
+    def insert(self, labels: Labels, ts: int, value: float) -> AppendOutcome:
+        """One sample that may be older than the newest of its series: it goes where its time belongs. The outcome is
+        `DUPLICATE` when that time is taken by another value."""
+        return self._put(labels, ts, value, in_order=False)
+
+    def _put(self, labels: Labels, ts: int, value: float, *, in_order: bool) -> AppendOutcome:
         table = self.table_for(labels)
         if table is None:
             return AppendOutcome.NOT_WANTED
         row = table.row(labels)
-        outcome = table.append(row, ts, value)
+        outcome = table.append(row, ts, value) if in_order else table.insert(row, ts, value)
         if outcome is AppendOutcome.KEPT:
             self.version += 1
             if self._recorder is not None:
@@ -188,14 +196,14 @@ class Head:
 
     def candidates(self, matchers: Sequence[Matcher]) -> int:
         """How many series a selection has to look at."""
-        name = _exact_name(tuple(matchers))
+        name = exact_metric_name(matchers)
         if name is None:
             return self.series_count
         table = self._tables.get(name)
         return 0 if table is None else len(table)
 
     def _select(self, matchers: tuple[Matcher, ...], *, remember: bool) -> Selection:
-        name = _exact_name(matchers)
+        name = exact_metric_name(matchers)
         if name is not None and _names_agree(matchers, name):
             selector = self._selectors.get(name)
             return EMPTY_SELECTION if selector is None else selector.select(matchers, remember=remember)
@@ -235,13 +243,6 @@ class Head:
     def nbytes(self) -> int:
         """Bytes of sample arrays held."""
         return sum(t.nbytes for t in self._tables.values())
-
-
-def _exact_name(matchers: tuple[Matcher, ...]) -> str | None:
-    for m in matchers:
-        if m.name == METRIC_NAME and m.op is MatchOp.EQUAL:
-            return m.value
-    return None
 
 
 def _names_agree(matchers: tuple[Matcher, ...], name: str) -> bool:

@@ -14,9 +14,13 @@ class DirectoryLock:
     """Holds `<directory>/lock` until `release`, or until the process ends, however it ends."""
 
     def __init__(self, directory: Path):
-        """Raises StorageError when another process holds it. A directory that cannot be written is no reason to
-        refuse: alerting goes on without state, and the databases report it."""
+        """Raises StorageError when another process holds it, or when the path names a file. A directory that cannot
+        be written is no reason to refuse: alerting goes on without state, and the databases report it."""
         self._file: IO[str] | None = None
+        if directory.exists() and not directory.is_dir():
+            raise StorageError(
+                f"--storage.path {directory} is not a directory: give a directory, or a path that is free"
+            )
         try:
             directory.mkdir(parents=True, exist_ok=True)
             file = (directory / "lock").open("a+", encoding="ascii")

@@ -19,6 +19,9 @@ Rows = Int64s | slice  # a slice has a start and a stop, and is not empty
 
 # An evaluation runs a little after its own timestamp, and the API may ask for a time just past.
 MARGIN_MS: Final = 30_000
+# A sample further ahead than this is refused, scraped or received (Prometheus scrape.go and write_handler.go,
+# maxAheadTime).
+MAX_AHEAD_MS: Final = 10 * 60_000
 _FIRST_CAPACITY: Final = 8
 _FIRST_ROWS: Final = 4
 _SMALL: Final = 64
@@ -142,6 +145,24 @@ class Table:
         self._values[row, count] = value
         self._counts[row] = count + 1
         self._last[row] = ts
+        return AppendOutcome.KEPT
+
+    def insert(self, row: int, ts: int, value: float) -> AppendOutcome:
+        """One sample, which may be earlier than the newest: the later ones move up. One at a taken time is refused."""
+        count = int(self._counts[row])
+        if not count or ts >= self._last[row]:
+            return self.append(row, ts, value)
+        if count == self._times.shape[1]:
+            self._make_room()
+            count = int(self._counts[row])
+        at = int(np.searchsorted(self._times[row, :count], ts))
+        if self._times[row, at] == ts:
+            same = self._values[row, at : at + 1].tobytes() == np.float64(value).tobytes()
+            return AppendOutcome.SAME if same else AppendOutcome.DUPLICATE
+        for column, new in ((self._times, ts), (self._values, value)):
+            column[row, at + 1 : count + 1] = column[row, at:count].copy()
+            column[row, at] = new
+        self._counts[row] = count + 1
         return AppendOutcome.KEPT
 
     def append_rows(self, rows: Rows, ts: int, values: Floats) -> tuple[int, int]:

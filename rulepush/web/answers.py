@@ -19,7 +19,6 @@ class ErrorType(Enum):
     EXECUTION = ("execution", 422)
     TIMEOUT = ("timeout", 503)
     INTERNAL = ("internal", 500)
-    NOT_FOUND = ("not_found", 404)
 
 
 class ApiError(RulepushError):

@@ -18,6 +18,7 @@ from rulepush.model.durations import parse_duration
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import EMPTY_LABELS, Labels, is_valid_utf8_name
 from rulepush.model.secret import MASK, NO_SECRET, Secret
+from rulepush.yaml.merge import MappingMerger
 from rulepush.yaml.scalars import did_you_mean, parse_bool, parse_count, parse_size
 from rulepush.yaml.source import (
     LoadSession,
@@ -46,7 +47,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-_MERGE: Final = "tag:yaml.org,2002:merge"
 _SENSITIVE: Final = re.compile(r"password|secret|token$|credentials|key$|bearer_token|headers?$|url$", re.IGNORECASE)
 _HOLDS_SECRETS: Final = re.compile(rf"{_SENSITIVE.pattern}|basic_auth|authorization|oauth2|identity", re.IGNORECASE)
 _ANY: Final = re.compile("(?s:.*)")
@@ -61,30 +61,11 @@ class MapReader:
         self.source = source
         self.node = node
         self.where = where
-        self._entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        self._entries = MappingMerger(self._fault).entries(node)
         self._asked: dict[str, None] = {}
-        self._collect(node, merged=False)
 
-    def _collect(self, node: yaml.MappingNode, *, merged: bool) -> None:
-        merges: list[yaml.Node] = []
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            if key.tag == _MERGE:
-                merges.extend(value.value if isinstance(value, yaml.SequenceNode) else [value])
-            elif not isinstance(key, yaml.ScalarNode):
-                self.source.problem(line_of(key), f"a key must be a text, got {kind(key)}")
-            elif key.value in seen:
-                text = f"key {key.value!r} is already set in line {seen[key.value]}"
-                self.source.problem(line_of(key), self._named(text))
-            else:
-                seen[key.value] = line_of(key)
-                if not (merged and key.value in self._entries):
-                    self._entries[key.value] = (key, value)
-        for merge in merges:
-            if isinstance(merge, yaml.MappingNode):
-                self._collect(merge, merged=True)
-            else:
-                self.source.problem(line_of(merge), "map merge requires a mapping or a list of mappings as the value")
+    def _fault(self, node: yaml.Node, message: str) -> None:
+        self.source.problem(line_of(node), self._named(message))
 
     def _named(self, text: str) -> str:
         return f"{self.where}: {text}" if self.where else text
@@ -378,6 +359,11 @@ class MapReader:
 
     def finish(self) -> None:
         """Report every key that was never asked for."""
+        if not self.where and {"apiVersion", "kind"} <= self._entries.keys() - self._asked.keys():
+            kind_node, part = self._entries["kind"][1], "data" if "data" in self._entries else "spec"
+            text = f"this is a Kubernetes resource ({kind(kind_node)}): only what stands under its `{part}` is wanted"
+            self.source.problem(self.line, f"{text}, in a file of its own")
+            return
         for name, (key, _) in self._entries.items():
             if name not in self._asked:
                 hint = did_you_mean(name, tuple(self._asked))

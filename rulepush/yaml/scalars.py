@@ -9,6 +9,10 @@ from typing import Final
 
 _TRUE: Final = frozenset({"true", "yes", "on", "y"})
 _FALSE: Final = frozenset({"false", "no", "off", "n"})
+# yaml.v2 resolve.go: strconv.ParseInt with base 0, then this pattern of a float.
+_INTEGER: Final = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)")
+_OCTAL: Final = re.compile(r"^([-+]?)0(?=[0-7])")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SIZE_UNITS: Final = {"B": 0} | {p + s: 10 * (i + 1) for i, p in enumerate("KMGTPE") for s in ("iB", "B")}
 _SIZE: Final = re.compile(r"([0-9]*\.?[0-9]*)([A-Za-z]+)")
 
@@ -39,11 +43,18 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_count(text: str) -> int:
-    """A whole number that fits Go's uint64, decimal or with 0x, 0o, 0b. Raises ValueError."""
-    number = int(text, 0) if text[:2].lower() in ("0x", "0o", "0b") else int(text)
-    if number < 0 or number >= 1 << 64:
+    """A number as Go's YAML puts it into a uint64: decimal, with 0x, 0o, 0b, octal after a 0, underscores anywhere;
+    what is written as a float (`1e3`, `1.5`) loses its fraction. Raises ValueError."""
+    plain = text.replace("_", "")
+    if _INTEGER.fullmatch(plain):
+        number = int(_OCTAL.sub(r"\g<1>0o", plain), 0)
+    elif _FLOAT.fullmatch(plain):
+        number = int(float(plain))
+    else:
         raise ValueError(text)
-    return number
+    if number < 0 or number > 1 << 64:
+        raise ValueError(text)
+    return min(number, (1 << 64) - 1)
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

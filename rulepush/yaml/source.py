@@ -18,7 +18,12 @@ MAX_FILE_BYTES: Final = 16 << 20
 MAX_NODES: Final = 1_000_000  # counted with aliases expanded: a bomb of aliases stops here
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DOCUMENT_MARK: Final = re.compile(rb"^(---|\.\.\.)(\s|$)", re.MULTILINE)
+_DOCUMENT_MARK: Final = re.compile(r"^(---|\.\.\.)(\s|$)", re.MULTILINE)
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+_HELM: Final = re.compile(
+    r"^\s*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
+    re.MULTILINE,
+)
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -93,12 +98,20 @@ def read_yaml(path: str, reading: LoadSession) -> tuple[SourceFile, yaml.Node | 
     return source, compose(first_document(body, reading), source)
 
 
+def _text(body: bytes) -> str:
+    """The text of a YAML file: UTF-8, or UTF-16 where a byte order mark says so (PowerShell writes it), as libyaml
+    reads it. Raises UnicodeDecodeError."""
+    return body.decode("utf-16" if body[:2] in _UTF16_MARKS else "utf-8-sig")
+
+
 def first_document(body: bytes, reading: LoadSession) -> bytes:
     """Prometheus reads the first YAML document of a file, and does not even look at the others. A warning says so."""
-    if len(body) > MAX_FILE_BYTES or not _DOCUMENT_MARK.search(body):
+    if len(body) > MAX_FILE_BYTES:
         return body
     try:
-        text = body.decode("utf-8-sig")
+        text = _text(body)
+        if not _DOCUMENT_MARK.search(text):
+            return body
         end = None
         for event in yaml.parse(text, Loader=_LOADER):
             if isinstance(event, yaml.DocumentEndEvent):
@@ -121,7 +134,7 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
         source.problem(0, f"is larger than {MAX_FILE_BYTES >> 20} MiB")
         return None
     try:
-        text = body.decode("utf-8-sig")
+        text = _text(body)
         deep = too_deep(text)
         if deep is not None:
             raise _TooHeavy(deep, f"nested more than {MAX_DEPTH} levels deep")
@@ -129,14 +142,17 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
         if root is not None:
             _weigh(root, 0, {})
     except UnicodeDecodeError as e:
-        source.problem(body.count(b"\n", 0, e.start) + 1, "is not valid UTF-8")
+        charset = "UTF-8" if e.encoding.startswith("utf-8") else "UTF-16"
+        source.problem(body.count(b"\n", 0, e.start) + 1, f"is not valid {charset}")
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         reason = ", ".join(t for t in (e.context, e.problem) if t)
+        if _HELM.search(text):
+            reason += "; this is a Helm template: what `helm template` makes of it is wanted"
         source.problem(mark.line + 1 if mark is not None else 0, f"not valid YAML: {reason}")
     except (yaml.YAMLError, RecursionError, ValueError) as e:
-        text = "nested too deeply" if isinstance(e, RecursionError) else str(e).splitlines()[0]
-        source.problem(0, f"not valid YAML: {text}")
+        reason = "nested too deeply" if isinstance(e, RecursionError) else str(e).splitlines()[0]
+        source.problem(0, f"not valid YAML: {reason}")
     except _TooHeavy as e:
         source.problem(e.line, str(e))
     else:

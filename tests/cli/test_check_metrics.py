@@ -28,18 +28,18 @@ def test_every_bad_line_is_named() -> None:
     assert [line.split(": ")[1] for line in err.splitlines()] == ["line 2", "line 4"]
 
 
-def test_advice_is_fatal_on_request() -> None:
+@pytest.mark.parametrize("flags", [(), ("--lint-fatal",)])
+def test_advice_makes_the_exit_code_3_as_promtool_has_it(flags: tuple[str, ...]) -> None:
     body = b"# TYPE a counter\na 1\n"
-    assert check(body)[0] == 0
-    code, _, err = check(body, "--lint-fatal")
+    code, _, err = check(body, *flags)
     assert code == 3
     assert err.splitlines() == ['a counter metrics should have "_total" suffix', "a no help text"]
-    assert check(body, "--lint-fatal", "--lint", "none") == (0, check(body)[1], "")
+    assert check(body, *flags, "--lint", "none") == (0, check(body)[1], "")
 
 
 def test_a_final_eof_makes_it_openmetrics() -> None:
     body = b'# TYPE a unknown\na 1 # {x="y"} 1\n# EOF\n'
-    assert check(body)[0] == 0
+    assert check(body)[0] == 3, "it can be scraped, and has no help text"
     assert check(body, "--format", "text")[0] == 1
     code, _, err = check(body, "--format", "openmetrics")
     assert code == 1
@@ -61,7 +61,7 @@ def server() -> Iterator[str]:
 
 def test_a_url_is_read_as_the_scraper_reads_it(server: str) -> None:
     code, out, _ = check(b"", "--url", server + "/om")
-    assert code == 0
+    assert code == 3
     assert "application/openmetrics-text" in out
     code, _, err = check(b"", "--url", server + "/html")
     assert code == 1

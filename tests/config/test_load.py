@@ -116,11 +116,11 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
     assert c.global_.external_labels == Labels.of(cluster="a", replica="1")
     assert c.rule_files == tuple(str(tmp_path / n) for n in ("rules/a.yml", "rules/b.yml", "first.yml"))
     assert (c.storage.keep, c.storage.retention_ms) == (KeepMode.ALL, 1_800_000)
+    assert c.storage.out_of_order_window_ms == 1_800_000
     assert c.ignored == (
         "global.query_log_file",
         "global.scrape_failure_log_file",
         "scrape_configs[0].native_histogram_bucket_limit",
-        "storage.tsdb",
         "storage.exemplars",
         "remote_write[0].queue_config.retry_on_http_429",
         "remote_write[0].send_native_histograms",
@@ -345,3 +345,45 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
         load_config(str(tmp_path / "none.yml"))
+
+
+def test_exemplars_that_are_not_sent_are_told(tmp_path: Path) -> None:
+    text = "remote_write: [{url: 'http://a/', send_exemplars: %s}]"
+    assert load(tmp_path, text % "false").warnings == ()
+    assert "remote_write[0]: send_exemplars has no effect" in load(tmp_path, text % "true").warnings[0]
+
+
+def test_remote_writes_may_share_a_url_when_they_differ(tmp_path: Path) -> None:
+    one, other = "{url: 'http://a/', headers: {X: '1'}}", "{url: 'http://a/', headers: {X: '2'}}"
+    names = [w.name for w in load(tmp_path, f"remote_write: [{one}, {other}]").remote_write]
+    swapped = [w.name for w in load(tmp_path, f"remote_write: [{other}, {one}]").remote_write]
+    assert len(set(names)) == 2
+    assert swapped == names[::-1], "a name, and what waits under it, stays with its entry"
+    alone = load(tmp_path, f"remote_write: [{one}]").remote_write[0].name
+    assert alone == load(tmp_path, "remote_write: [{url: 'http://a/'}]").remote_write[0].name
+    assert "duplicate remote write configs are not allowed" in problems(tmp_path, f"remote_write: [{one}, {one}]")[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "escaping"),
+    [
+        ("fallback_scrape_protocol: ''", "allow-utf-8"),
+        ("proxy_url: ''", "allow-utf-8"),
+        ("metric_name_escaping_scheme: ''", "allow-utf-8"),
+        ("metric_name_validation_scheme: ''", "allow-utf-8"),
+        ("metric_name_escaping_scheme: dots", "dots"),
+        ("metric_name_validation_scheme: legacy", "underscores"),
+        ("metric_name_validation_scheme: legacy, metric_name_escaping_scheme: values", "values"),
+    ],
+)
+def test_empty_and_escaping_settings_as_promtool_takes_them(tmp_path: Path, keys: str, escaping: str) -> None:
+    (job,) = load(tmp_path, f"scrape_configs: [{{job_name: a, {keys}}}]").scrape_configs
+    assert (job.name_escaping, job.fallback_scrape_protocol, job.http_client.proxy.url.reveal()) == (escaping, "", "")
+
+
+def test_escaping_is_inherited_and_must_agree_with_the_validation(tmp_path: Path) -> None:
+    text = "global: {metric_name_escaping_scheme: dots}\nscrape_configs: [{job_name: a}]"
+    assert load(tmp_path, text).scrape_configs[0].name_escaping == "dots"
+    keys = "metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8"
+    complaint = "utf8 metric names requested but validation scheme is not set to UTF8"
+    assert complaint in problems(tmp_path, f"scrape_configs: [{{job_name: a, {keys}}}]")[0]

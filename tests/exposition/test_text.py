@@ -43,6 +43,10 @@ def text(body: bytes) -> list[tuple[dict[str, str], float, int | None]]:
         (b"a -infinity\n", {}, -math.inf, None),
         (b"a .5\n", {}, 0.5, None),
         (b"a 1\n\0 whatever follows\n", {}, 1.0, None),
+        (b"a 1\n#\0\nb 1\n", {}, 1.0, None),
+        (b"a 1\n# \0 x\nb 1\n", {}, 1.0, None),
+        (b"# HELP a x\0y\na 1\n", {}, 1.0, None),
+        (b'a{x="1\0"} 1\n', {"x": "1\0"}, 1.0, None),
     ],
 )
 def test_what_prometheus_accepts(body: bytes, labels: dict[str, str], value: float, ts: int | None) -> None:
@@ -83,6 +87,11 @@ def test_quoted_names(body: bytes, name: str, labels: dict[str, str]) -> None:
         (b"# TYPE a  counter\n", 1, 'invalid metric type " counter"'),
         (b"# TYPE a unknown\n", 1, 'invalid metric type "unknown"'),
         (b"# HELP \n", 1, "expected metric name after HELP"),
+        (b"# HELP a\0 b\na 1\n", 1, "linebreak expected after metadata"),
+        (b"# HELP a\0\na 1\n", 1, "linebreak expected after metadata"),
+        (b'# HELP "a\0b" x\n', 1, "expected metric name after HELP"),
+        (b'{"a\0b"} 1\n', 1, "expected label name"),
+        (b'a{"b\0"="c"} 1\n', 1, "expected label name"),
         (b"# HELP a \xff\n", 1, "is not a valid utf8 string"),
         (b'a{x="\xff"} 1\n', 1, "invalid UTF-8 label value"),
         (b'{"\xff"} 1\n', 1, "invalid metric name or label names"),
@@ -172,6 +181,13 @@ def test_every_line_of_the_samples_is_accounted_for(file: str, fmt: Format) -> N
         ("2.50", "2.5"),
         ("many", "many"),
         ("", ""),
+        ("-0", "0.0"),
+        ("1e999", "1e999"),
+        ("1_0", "10.0"),
+        ("0x1p4", "16.0"),
+        ("0x_1p0", "1.0"),
+        ("1__0", "1__0"),
+        ("1e_5", "1e_5"),
     ],
 )
 def test_bounds_are_written_as_openmetrics_does_by_the_type_before_them(written: str, read: str) -> None:

@@ -85,6 +85,26 @@ def test_an_ended_group_does_not_stand_in_the_way_of_another_type() -> None:
     push(groups, b"# TYPE a gauge\na 1\n", T + 2000, (("job", "k"),))
 
 
+def test_a_push_without_a_metric_renews_no_lifetime(tmp_path: Path) -> None:
+    store = SqliteGroupStore(tmp_path / "push.db")
+    groups = PushedGroups(store)
+    push(groups, b"a 1\n", ttl=60_000, put=False)
+    push(groups, b"# nothing was collected\n", T + 50_000, ttl=600_000, put=False)
+    assert seen(groups, T + 60_000)['a{job="j"}'] == 1
+    groups = PushedGroups(store)  # after a restart, too
+    late = seen(groups, T + 60_001)
+    assert (late['a{job="j"}'], late['rulepush_push_up{job="j"}']) == ("stale", 0)
+    assert late['push_time_seconds{job="j"}'] == (T + 50_000) / 1000
+    push(groups, b"a 2\n", T + 70_000, ttl=60_000, put=False)
+    assert seen(groups, T + 130_000)['rulepush_push_up{job="j"}'] == 1
+
+
+def test_a_group_that_never_got_a_metric_is_not_up() -> None:
+    groups = PushedGroups(MemoryStore())
+    push(groups, b"", ttl=60_000)
+    assert seen(groups, T)['rulepush_push_up{job="j"}'] == 0
+
+
 def test_default_lifetime_and_for_ever() -> None:
     groups = PushedGroups(MemoryStore(), default_ttl_ms=60_000)
     push(groups, b"a 1\n")

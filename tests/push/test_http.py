@@ -48,6 +48,38 @@ def test_lifetime_header() -> None:
     with_client(test)
 
 
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/path/%2Fvar%2Ftmp", "/path/var/tmp"),
+        ("/path/%2F", "/path/"),
+        ("/path/a%2F%2Fb", "/path/a/b"),
+        ("/path/%2E%2E", ""),
+        ("/path/%2e", "/path"),
+        ("//path/y?q=1", "/path/y?q=1"),
+        ("/path/%2F%FF", "/path/%FF"),
+    ],
+)
+def test_a_path_that_is_not_clean_is_redirected_and_stores_nothing(path: str, location: str) -> None:
+    """The answers are those of Pushgateway 1.11."""
+
+    async def test(client: httpx.AsyncClient, groups: PushedGroups, clock: FakeClock) -> None:
+        answer = await client.put("/metrics/job/x" + path, content=b"a 1\n")
+        assert (answer.status_code, answer.headers["location"]) == (301, "/metrics/job/x" + location)
+        assert len(groups) == 0
+
+    with_client(test)
+
+
+@pytest.mark.parametrize("path", ["/path/a%2Fb", "/path/y%252Fz", "/path@base64/L3Zhci90bXA", "/"])
+def test_a_path_that_is_clean_once_decoded_is_not_redirected(path: str) -> None:
+    async def test(client: httpx.AsyncClient, groups: PushedGroups, clock: FakeClock) -> None:
+        answer = await client.put("/metrics/job/x" + path, content=b"a 1\n")
+        assert answer.status_code == (400 if "%2Fb" in path else 200)
+
+    with_client(test)
+
+
 def test_bodies_are_bounded() -> None:
     async def test(client: httpx.AsyncClient, groups: PushedGroups, clock: FakeClock) -> None:
         path = "/metrics/job/j"

@@ -67,6 +67,40 @@ def test_v1_out_of_order_refuses_the_whole_request() -> None:
     assert stored(head, "n") == []
 
 
+def test_v1_leaves_out_bad_series_and_answers_204() -> None:
+    head = everything()
+    receiver = RemoteWriteReceiver(head)
+    answer = write(receiver, v1(({"job": "x"}, [(NOW, 1.0), (NOW + 1, 1.0)]), ({"__name__": "m"}, [(NOW, 2.0)])))
+    assert answer == WriteAnswer(204)
+    assert stored(head) == [(NOW, 2.0)]
+    assert (receiver.counts.samples, receiver.counts.refused_samples) == (1, 2)
+
+
+def test_a_late_sample_within_the_window_is_put_where_its_time_belongs() -> None:
+    head = everything()
+    receiver = RemoteWriteReceiver(head, out_of_order_window_ms=lambda: 60_000)
+    late = [NOW, NOW + 20, NOW + 10, NOW + 5, NOW + 30, NOW - 59_970]
+    for ts in late:
+        request = v1(({"__name__": "m"}, [(ts, float(ts))]), ({"__name__": "n"}, [(NOW + 30, 1.0)]))
+        assert write(receiver, request) == WriteAnswer(204)
+    assert stored(head) == [(ts, float(ts)) for ts in sorted(late)]
+    assert write(receiver, v2(NAMES, ([1, 2], [(NOW + 7, 1.0)])), V2).status == 204
+    assert (NOW + 7, 1.0) in stored(head)
+    again = write(receiver, v1(({"__name__": "m"}, [(NOW + 5, 9.0)])))
+    assert again == WriteAnswer(204), "another value at a late time is dropped, as in Prometheus"
+    assert (NOW + 5, float(NOW + 5)) in stored(head)
+    assert write(receiver, v1(({"__name__": "m"}, [(NOW + 30, 9.0)]))).status == 400
+
+
+def test_a_sample_older_than_the_window_is_too_old() -> None:
+    head = everything()
+    receiver = RemoteWriteReceiver(head, out_of_order_window_ms=lambda: 60_000)
+    write(receiver, v1(({"__name__": "m"}, [(NOW, 1.0)])))
+    answer = write(receiver, v1(({"__name__": "n"}, [(NOW, 1.0)]), ({"__name__": "m"}, [(NOW - 60_001, 2.0)])))
+    assert answer == WriteAnswer(400, "too old sample")
+    assert stored(head, "n") == []
+
+
 def test_v2_writes_what_it_can_and_counts_it() -> None:
     head = everything()
     receiver = RemoteWriteReceiver(head)

@@ -117,10 +117,31 @@ def test_metadata_exemplars_and_histograms_are_counted() -> None:
         ),
     ],
 )
-def test_invalid_labels_refuse_a_v1_body(labels: list[tuple[str, str]], text: str) -> None:
-    good = ({"__name__": "good"}, [(1, 1.0)])
-    error = refused(compress(v1(good, (labels, [(1, 1.0)])).SerializeToString()))
-    assert (error.status, str(error)) == (400, text)
+def test_a_v1_series_with_invalid_labels_is_left_out_alone(labels: list[tuple[str, str]], text: str) -> None:
+    good = {"__name__": "good"}
+    batch = decoded(v1((labels, [(1, 1.0), (2, 1.0)]), (good, [(1, 1.0)])))
+    assert batch.samples == (Sample(Labels(good), 1, 1.0),)
+    assert (batch.rejected, batch.rejected_samples) == ((text,), 2)
+
+
+@pytest.mark.parametrize("where", ["name", "value"])
+def test_a_series_with_bad_utf8_is_left_out_alone(where: str) -> None:
+    """Python's protobuf cannot write such a text, so it is put in the place of one of the same length."""
+    pair = ("TEXT", "1") if where == "name" else ("a", "TEXT")
+    good = ({"__name__": "good", "位置": "室"}, [(1, 1.0)])
+    request = v1(good, ([("__name__", "bad"), pair], [(1, 2.0)]))
+    request.metadata.add(metric_family_name="good", help="室")
+    batch = decode(compress(request.SerializeToString().replace(b"TEXT", b"\xff\xfe\xc3(")), "", "", LIMITS)
+    assert batch.samples == (Sample(Labels(good[0]), 1, 1.0),)
+    shown = '"\\xff\\xfe\\xc3("="1"' if where == "name" else 'a="\\xff\\xfe\\xc3("'
+    assert sorted(batch.rejected[0]) == sorted(f'invalid metric name or labels, got {{{shown}, __name__="bad"}}')
+    assert batch.metadata[0].help == "室"
+
+    symbols = ["", "__name__", "good", "bad", "TEXT"]
+    body = v2(symbols, ([1, 2], [(1, 1.0)]), ([1, 3, 4, 4], [(1, 2.0)])).SerializeToString()
+    batch = decode(compress(body.replace(b"TEXT", b"\xff\xfe\xc3(")), V2, "", LIMITS)
+    assert [s.labels.name for s in batch.samples] == ["good"]
+    assert "invalid metric name or labels" in batch.rejected[0]
 
 
 def test_v2_keeps_good_series_and_says_why_others_are_refused() -> None:
@@ -195,7 +216,7 @@ def test_limits_answer_413() -> None:
     assert refused(body, limits=WriteLimits(max_decoded_bytes=10)).status == 413
     assert refused(body, limits=WriteLimits(max_series=9)).status == 413
     assert refused(body, limits=WriteLimits(max_samples=19)).status == 413
-    assert refused(body, limits=WriteLimits(max_labels=1)).status == 400
+    assert len(decode(body, "", "", WriteLimits(max_labels=1)).rejected) == 10
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:

@@ -58,6 +58,8 @@ def test_the_accept_header_weighs_the_protocols() -> None:
         "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
         "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
     )
+    asked = accept_header(("PrometheusText1.0.0", "PrometheusText0.0.4"), "underscores")
+    assert asked == "text/plain;version=1.0.0;escaping=underscores;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
 
 
 def test_gzip_is_unpacked_several_members_too() -> None:

@@ -103,3 +103,15 @@ def test_a_file_that_is_removed_while_it_is_used_is_begun_anew(tmp_path: Path, h
         database.write([(PUT, [(2, "b")])])
     assert (database.errors, database.closed) == (1, 1)
     assert Database(path, SCHEMA).read("SELECT a FROM t") == [(2,)]
+
+
+def test_an_empty_state_file_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "alerts.db"
+    Database(path, "CREATE TABLE IF NOT EXISTS t (x)").close()
+    Database(path, "CREATE TABLE IF NOT EXISTS t (x)").close()
+    assert caplog.text == ""
+    path.write_bytes(b"")
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    assert Database(path, "CREATE TABLE IF NOT EXISTS t (x)").read("SELECT * FROM t") == []
+    assert "state file is empty" in caplog.text

@@ -30,14 +30,14 @@ def test_the_longest_look_back_of_a_metric_counts() -> None:
     demand = Demand.of(
         [ManualDemand.metric("x", MINUTE), ManualDemand.metric("x", 3 * MINUTE), ManualDemand.metric("y", MINUTE)]
     )
-    assert (demand.lookback("x"), demand.lookback("y"), demand.lookback("z")) == (3 * MINUTE, MINUTE, 0)
+    assert tuple(demand.keep(name).lookback_ms for name in "xyz") == (3 * MINUTE, MINUTE, 0)
     assert [str(k) for k in demand.describe()] == ["x for 3m", "y for 1m"]
 
 
 def test_keep_all_keeps_longer_where_a_rule_looks_back_further() -> None:
     demand = Demand.keep_all(15 * MINUTE, [ManualDemand.metric("x", 60 * MINUTE)])
     assert demand.wants(Labels.of(anything="1"))
-    assert (demand.lookback("x"), demand.lookback("other")) == (60 * MINUTE, 15 * MINUTE)
+    assert tuple(demand.keep(name).lookback_ms for name in ("x", "other")) == (60 * MINUTE, 15 * MINUTE)
     assert "everything for 15m" in [str(k) for k in demand.describe()]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 from hypothesis import given
@@ -9,8 +11,8 @@ from hypothesis import strategies as st
 
 from rulepush.config.load import _read
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose
-from rulepush.yaml.scalars import parse_size
-from rulepush.yaml.source import MAX_FILE_BYTES
+from rulepush.yaml.scalars import parse_count, parse_size
+from rulepush.yaml.source import MAX_FILE_BYTES, first_document
 
 
 def source() -> SourceFile:
@@ -177,3 +179,69 @@ def test_any_bytes_give_a_node_or_problems(body: bytes) -> None:
 def test_any_text_gives_a_configuration_or_problems(text: str) -> None:
     s = source()
     _read(s, compose(text.encode("utf-8", "surrogatepass"), s))
+
+
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_names_the_charset(charset: str) -> None:
+    mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(charset, b"")
+    s = source()
+    root = compose(first_document(mark + "a: 室\n---\nb: 1\n".encode(charset), s.reading), s)
+    assert isinstance(root, yaml.MappingNode)
+    assert MapReader(s, root).text("a") == "室"
+    assert "only the first YAML document" in s.reading.warnings[0]
+
+
+def test_utf16_without_a_mark_or_broken_is_refused() -> None:
+    assert messages("a: 室\n".encode("utf-16-le")) != []
+    assert "is not valid UTF-16" in messages(b"\xff\xfea")[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{{- if .Values.x }}\na: b\n{{- end }}\n", 'a: b\n{{ include "x" . }}\n', "a: b{{\n  c: {{ .Values.x }}: d\n"],
+)
+def test_a_helm_template_is_named(text: str) -> None:
+    assert "this is a Helm template" in messages(text.encode())[0]
+
+
+def test_a_template_of_an_alert_is_no_helm_template() -> None:
+    assert "Helm" not in messages(b"a: [{{ $labels.x }}")[0]
+
+
+@pytest.mark.parametrize(("more", "part"), [("spec: {groups: []}", "spec"), ("data: {a: b}", "data")])
+def test_of_a_kubernetes_resource_the_part_that_is_wanted_is_named(more: str, part: str) -> None:
+    m = mapping(f"apiVersion: v1\nkind: PrometheusRule\n{more}\n")
+    m.sections("groups")
+    m.finish()
+    (problem,) = m.source.reading.problems
+    assert f"a Kubernetes resource ('PrometheusRule'): only what stands under its `{part}` is wanted" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("1e3", 1000),
+        ("1.0", 1),
+        ("1.5", 1),
+        (".5", 0),
+        ("5.", 5),
+        ("1_000", 1000),
+        ("0x_10", 16),
+        ("010", 8),
+        ("0o10", 8),
+        ("089", 89),
+        ("0b11", 3),
+        ("+5", 5),
+        ("-0", 0),
+        ("18446744073709551616", (1 << 64) - 1),
+    ],
+)
+def test_a_count_is_read_as_go_reads_it(text: str, count: int) -> None:
+    """What promtool 3.5.3 makes of `sample_limit`, and the values that yaml.v2 gives it."""
+    assert parse_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["-1", "1e30", "true", "inf", "0x", "1e", "5 6", "--5"])
+def test_what_is_no_count(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
+        parse_count(text)
