@@ -18,12 +18,12 @@ from rulepush.clock import Clock, SystemClock
 from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow, drop_body, header_bytes
 from rulepush.http_client.client import Client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
+from rulepush.http_client.network import NetworkTransport
 from rulepush.http_client.oauth2 import ClientCredentials
 from rulepush.http_client.proxy import ProxyChooser
 from rulepush.http_client.tls import Stamps, client_context, tls_stamps
 
 MAX_REDIRECTS: Final = 10  # Go's http.Client
-IDLE_SECONDS: Final = 300.0  # above every usual scrape interval, so that connections live from scrape to scrape
 _LAST_PORT: Final = 65535
 _FIRST_URL: Final = "rulepush_first_url"
 
@@ -43,7 +43,7 @@ def build_client(
     `transport` takes the place of the network in tests. Requests raise httpx.HTTPError, see `Client`; credentials that
     cannot be read raise CredentialsError, which is one.
     """
-    routing = RoutingTransport(config, (lambda _context, _proxy: transport) if transport else _network)
+    routing = RoutingTransport(config, (lambda _context, _proxy: transport) if transport else NetworkTransport)
     auth: httpx.Auth | None = None  # then httpx takes a user and password that stand in the URL
     if config.basic_auth:
         auth = BasicAuthFlow(config.basic_auth)
@@ -193,8 +193,3 @@ def _plain_context() -> ssl.SSLContext:
     if not _NO_TLS:
         _NO_TLS.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     return _NO_TLS[0]
-
-
-def _network(context: ssl.SSLContext, proxy: httpx.Proxy | None) -> httpx.AsyncBaseTransport:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS)
-    return httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=limits)

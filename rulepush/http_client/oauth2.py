@@ -15,6 +15,7 @@ from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason
 from rulepush.http_client.config import OAuth2
 from rulepush.http_client.files import CredentialsError
+from rulepush.http_client.network import IDEMPOTENT
 
 _EARLY_S: Final = 10.0  # a token counts as expired this long before it does
 _MOST_READ: Final = 1 << 20  # bytes of an answer, as in Go
@@ -95,7 +96,9 @@ class ClientCredentials:
         url, headers = config.token_url.reveal(), {"Accept-Encoding": "identity"}
         body = bytearray()
         try:
-            async with self._client.stream("POST", url, data=form, auth=basic, headers=headers) as response:
+            async with self._client.stream(
+                "POST", url, data=form, auth=basic, headers=headers, extensions={IDEMPOTENT: True}
+            ) as response:
                 assert isinstance(response.stream, httpx.AsyncByteStream)
                 if response.is_success:
                     async for part in response.stream:  # as it comes: unpacked, a small one may be enormous

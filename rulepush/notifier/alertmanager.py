@@ -47,7 +47,9 @@ class Alertmanager:
         """Send one batch. Never raises for what the network or the server does."""
         headers = {"Content-Type": "application/json"}
         try:
-            got = await exchange(self._client, "POST", self.url, encode_batch(alerts), headers, self._timeout)
+            got = await exchange(
+                self._client, "POST", self.url, encode_batch(alerts), headers, self._timeout, idempotent=True
+            )
         except TimeoutError:
             return PostResponse(PostOutcome.RETRY, f"no answer within {self._timeout:g}s")
         except httpx.HTTPError as e:
