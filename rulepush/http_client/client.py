@@ -20,6 +20,8 @@ def reason(e: BaseException) -> str:
     """What went wrong with a request, beneath httpx: its own texts say less ("All connection attempts failed")."""
     cause: BaseException | None = e
     while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):  # anyio's, where a name has several addresses: one reason is enough
+            cause = cause.exceptions[0]
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"tls: failed to verify certificate: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError) and cause.reason:
