@@ -26,6 +26,7 @@ from rulepush.http_client.tls import Stamps, client_context, tls_stamps
 MAX_REDIRECTS: Final = 10  # Go's http.Client
 _LAST_PORT: Final = 65535
 _FIRST_URL: Final = "rulepush_first_url"
+_AUTHORIZATION: Final = "rulepush_authorization"
 
 TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None], httpx.AsyncBaseTransport]
 
@@ -105,10 +106,12 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         url = request.url
         _check_port(url)
         first = request.extensions.setdefault(_FIRST_URL, url)
-        if first.netloc == url.netloc and (first.scheme, url.scheme) != ("https", "http"):
+        if first.host == url.host and (first.scheme, url.scheme) != ("https", "http"):
             self._headers.add_to(request)
+            _keep_authorization(request)
         else:  # a redirect elsewhere, or out of TLS: httpx hands on the extensions, and the headers with them
             self._headers.remove_from(request)
+            request.extensions[_AUTHORIZATION] = ""
         route, old = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))
         route.busy += 1
         try:
@@ -156,6 +159,16 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         self._routes.clear()
         for close in self.closers:
             await close()
+
+
+def _keep_authorization(request: httpx.Request) -> None:
+    """Send the credentials on to another port of the same host, where httpx drops them: Go compares host names alone
+    (net/http client.go, `shouldCopyHeaderOnRedirect`). What was dropped at another host does not come back."""
+    sent = request.headers.get("Authorization")
+    if sent is not None:
+        request.extensions[_AUTHORIZATION] = sent
+    elif request.extensions.get(_AUTHORIZATION):
+        request.headers["Authorization"] = request.extensions[_AUTHORIZATION]
 
 
 def _check_port(url: httpx.URL) -> None:

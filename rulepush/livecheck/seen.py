@@ -9,6 +9,7 @@ from functools import cached_property
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
+from rulepush.scrape.target import shared_label_warnings
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 
@@ -98,6 +99,11 @@ class LiveData:
     def metric_names(self) -> tuple[str, ...]:
         """All of them, sorted."""
         return tuple(sorted(self._series))
+
+    @cached_property
+    def shared_labels(self) -> tuple[str, ...]:
+        """A warning for each set of labels that several targets have."""
+        return tuple(shared_label_warnings((answer.labels, answer.url) for answer in self.answers))
 
     @cached_property
     def any_trouble(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -74,10 +73,10 @@ def _network_failure(e: httpx.HTTPError, url: str) -> str:
         return f"not reached: name not found: {_split(url)[0]}: {reason(e)}"
     if isinstance(e, httpx.ProxyError):
         return f"not reached through the proxy: {reason(e)}"
-    if isinstance(e, httpx.ConnectError) and not _caused_by(e, ssl.SSLError):
-        why = reason(e)
+    why = reason(e)
+    if isinstance(e, httpx.ConnectError) and not why.startswith("tls:"):
         return f"not reached: {why}" + (": nothing listens at this address" if "refused" in why else "")
-    return reason(e)
+    return why
 
 
 def _split(url: str) -> tuple[str, str]:

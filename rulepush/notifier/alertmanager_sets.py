@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -17,6 +18,8 @@ from rulepush.notifier.endpoints import Endpoints, endpoints
 from rulepush.notifier.notifier import Destination, Notifier
 from rulepush.notifier.wire import Relabel
 from rulepush.relabel.relabel import RelabelConfig, relabel
+
+log = logging.getLogger("rulepush.notifier")
 
 ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 Sender = tuple[HTTPClientConfig, tuple[RelabelConfig, ...]]
@@ -46,7 +49,7 @@ class AlertmanagerSets:
     async def sync(self, configs: Sequence[AlertmanagerConfig]) -> None:
         """Put these sections into effect; one that did not change goes on undisturbed."""
         if self._owner is None:
-            raise RuntimeError("Sections.sync before Sections.run")
+            raise RuntimeError("AlertmanagerSets.sync before AlertmanagerSets.run")
         gone = [config for config in self._sections if config not in configs]
         old = [self._sections.pop(config) for config in gone]
         for config in dict.fromkeys(configs):
@@ -134,11 +137,18 @@ class _Section:
         """Start from what the former discoveries knew. It counts as answered, so it must be in effect at once:
         or the URLs would seem to be gone for a moment, and their outboxes would go."""
         self.providers.take_over(former.providers)
-        self.found = endpoints(self.config, self.providers.groups())
+        self._find(self.providers.groups())
 
     def _discovered(self, groups: Sequence[TargetGroup]) -> None:
-        self.found = endpoints(self.config, groups)
+        self._find(groups)
         self._changed()
+
+    def _find(self, groups: Sequence[TargetGroup]) -> None:
+        known = self.found.faults
+        self.found = endpoints(self.config, groups)
+        for fault in self.found.faults:
+            if fault not in known:
+                log.warning("an Alertmanager cannot be used, check its target and relabel_configs: err=%s", fault)
 
     @property
     def sender(self) -> Sender:
