@@ -13,7 +13,7 @@ from rulepush.http_client.auth import SENT_SECRETS
 from rulepush.http_client.network import IDEMPOTENT
 from rulepush.model.secret import MASK
 
-_MOST_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
+_MAX_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ async def exchange(
                 )
             assert isinstance(response.stream, httpx.AsyncByteStream)
             async for part in response.stream:
-                text += part[:_MOST_READ]
-                if len(text) >= _MOST_READ:
+                text += part[:_MAX_READ]
+                if len(text) >= _MAX_READ:
                     break
     except httpx.TimeoutException:
         raise TimeoutError from None

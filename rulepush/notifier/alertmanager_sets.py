@@ -34,7 +34,7 @@ class AlertmanagerSets:
         self._client_factory = client_factory
         self._owner: asyncio.TaskGroup | None = None
         self._sections: dict[AlertmanagerConfig, _Section] = {}
-        self._places: dict[str, list[Sender | None]] = {}  # by URL: whoever sends to it, each in a place of its own
+        self._slots: dict[str, list[Sender | None]] = {}  # by URL: the senders to it, each in a slot of its own
         self._retired: list[_Section] = []  # no longer configured, but their connections may still be in use
 
     async def run(self) -> None:
@@ -84,7 +84,7 @@ class AlertmanagerSets:
         sections = self._sections.values()
         # As long as a discovery has not answered, a URL may only seem to be gone, and its outbox must not go with it.
         complete = all(section.providers.answered for section in sections)
-        self._assign_places(complete)
+        self._assign_slots(complete)
         self._notifier.sync(
             [section.destination(self._name(url, section)) for section in sections for url in section.found.active],
             remove=complete,
@@ -94,32 +94,32 @@ class AlertmanagerSets:
             for section in retired:  # whoever still sends has been given a connection of a present section
                 self._owner.create_task(section.client.aclose())
 
-    def _assign_places(self, complete: bool) -> None:
+    def _assign_slots(self, complete: bool) -> None:
         """Two sections may lead to one URL with other credentials, headers or relabelling: two tenants of one server.
-        Each has an outbox of its own, as each is sent to by Prometheus. A place that is free goes to the next who
-        comes, with what waits in it: that is the same section with a new password."""
+        Each has an outbox of its own, as each is sent to by Prometheus. A freed slot is reused,
+        outbox included, by the next section with this URL: that is the same section with a new password."""
         wanted: dict[str, list[Sender]] = {}
         for section in self._sections.values():
             for url in section.found.active:
                 wanted.setdefault(url, []).append(section.sender)
         senders = [section.sender for section in self._sections.values()]
-        for url, places in self._places.items():
+        for url, slots in self._slots.items():
             stay = wanted.get(url, []) if complete else senders
-            places[:] = [sender if sender in stay else None for sender in places]
+            slots[:] = [sender if sender in stay else None for sender in slots]
         for url, here in wanted.items():
-            places = self._places.setdefault(url, [])
+            slots = self._slots.setdefault(url, [])
             for sender in here:
-                if sender in places:
+                if sender in slots:
                     continue
-                if None in places:
-                    places[places.index(None)] = sender
+                if None in slots:
+                    slots[slots.index(None)] = sender
                 else:
-                    places.append(sender)
+                    slots.append(sender)
 
     def _name(self, url: str, section: _Section) -> str:
         """What tells the outboxes of one URL apart, in metrics and in the database; a fragment is not sent."""
-        place = self._places[url].index(section.sender)
-        return f"{url}#{place + 1}" if place else url
+        slot = self._slots[url].index(section.sender)
+        return f"{url}#{slot + 1}" if slot else url
 
 
 class _Section:

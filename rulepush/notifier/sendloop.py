@@ -101,7 +101,7 @@ class SendLoop:
 
     def take_back(self, firing: Container[Labels]) -> None:
         """Forget the resolutions of these alerts that wait."""
-        self._settle([a for a in self.outbox.waiting() if a.resolved and a.labels in firing])
+        self._acknowledge([a for a in self.outbox.waiting() if a.resolved and a.labels in firing])
 
     def use(self, alertmanager: Poster) -> None:
         """Deliver through this from the next attempt on: same URL, perhaps new credentials."""
@@ -163,14 +163,14 @@ class SendLoop:
                 return answer
             case PostOutcome.ACCEPTED:
                 self.counts.sent += len(batch)
-                self._settle(batch)
+                self._acknowledge(batch)
                 return answer
             case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
                 log.error(
                     "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
                 )
-                self._settle(batch)
+                self._acknowledge(batch)
                 return PostResponse(PostOutcome.ACCEPTED)
             case PostOutcome.REFUSED:
                 middle = len(batch) // 2
@@ -180,8 +180,8 @@ class SendLoop:
                         return answer
                 return answer
 
-    def _settle(self, batch: Sequence[WireAlert]) -> None:
-        self._drop(self.outbox.settle(batch))
+    def _acknowledge(self, batch: Sequence[WireAlert]) -> None:
+        self._drop(self.outbox.acknowledge(batch))
 
     def _keep(self, resolved: Sequence[WireAlert]) -> None:
         if resolved:

@@ -212,8 +212,8 @@ def test_a_tick_waits_for_the_scrapes_of_its_moment_and_no_longer() -> None:
         w.pools.put(JOB, w.client)
         w.pools.sync("j", hosts("a", "b"))
         await w.clock.settle()
-        tick = asyncio.ensure_future(w.pools.settled(START + 4_000))
-        assert await w.pools.settled(START + 3_999)
+        tick = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))
+        assert await w.pools.scrapes_done(START + 3_999)
         await w.clock.advance(4.5)
         assert w.values("x") == [1.0]
         assert not tick.done()
@@ -234,7 +234,7 @@ def test_a_tick_waits_at_most_the_scrape_timeout() -> None:
         w.pools.put(JOB, w.client)
         w.pools.sync("j", hosts("a"))
         await w.clock.advance(4)
-        tick = asyncio.ensure_future(w.pools.settled(START + 4_000))
+        tick = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))
         await w.clock.advance(5)
         assert not tick.done()
         await w.clock.advance(0.2)
@@ -253,7 +253,7 @@ def test_nobody_waits_for_a_target_that_hung_the_last_time() -> None:
         await w.clock.advance(5)
         w.gates["a"] = asyncio.Event()
         await w.clock.advance(10)
-        assert await w.pools.settled(START + 14_000)
+        assert await w.pools.scrapes_done(START + 14_000)
         w.gates["a"].set()
 
     play(w, act)
