@@ -14,9 +14,10 @@ from rulepush.discovery.static import StaticConfig
 from rulepush.errors import Problem
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import Labels
-from rulepush.relabel.relabel import RelabelConfig, relabel
+from rulepush.notifier.endpoints import SCHEME, endpoints
+from rulepush.relabel.relabel import relabel
 from rulepush.scrape.job import job_of
-from rulepush.scrape.target import SCHEME, with_defaults
+from rulepush.scrape.target import build_targets, shared_label_warnings, with_defaults
 
 _LINT_FATAL_EXIT = 3  # promtool's
 
@@ -46,8 +47,10 @@ def _check(path: str, args: argparse.Namespace) -> int:
         return 0
     of_references, warnings = check_references(config)
     lines, of_rules, lint = _rules(config, args.lint)
-    problems += of_references + of_rules
-    for warning in (*warnings, *(Problem(path, 0, w) for w in config.warnings), *lint):
+    of_targets, target_warnings = ([], []) if problems else _check_static_targets(config)
+    problems += of_references + of_targets + of_rules
+    noted = (Problem(path, 0, w) for w in (*config.warnings, *target_warnings))
+    for warning in (*warnings, *noted, *lint):
         print(f"warning: {warning}", file=sys.stderr)
     if problems:
         return _failed(path, problems)
@@ -71,7 +74,7 @@ def _jobs(config: Config) -> Iterable[str]:
     yield f"{_number(len(jobs), 'job')}"
     for job in jobs:
         every = f"every {format_duration(job.scrape_interval_ms)}"
-        yield f"  {job.job_name}: {_discovered(job.sd_configs, job.relabel_configs, job)}, {every}"
+        yield f"  {job.job_name}: {_discovered(job.sd_configs, _kept_targets(job))}, {every}"
 
 
 def _alertmanagers(config: Config) -> Iterable[str]:
@@ -80,18 +83,15 @@ def _alertmanagers(config: Config) -> Iterable[str]:
         "" if managers else ": alerts are only logged"
     )
     for manager in managers:
-        yield f"  {_discovered(manager.sd_configs, manager.relabel_configs, manager)}, {manager.scheme}"
+        yield f"  {_discovered(manager.sd_configs, _kept_alertmanagers(manager))}, {manager.scheme}"
 
 
-def _discovered(
-    configs: Sequence[SdConfig], relabelling: Sequence[RelabelConfig], owner: ScrapeConfig | AlertmanagerConfig
-) -> str:
-    """`3 static targets (1 dropped by relabelling), dns discovery`."""
-    found = [t for c in configs if isinstance(c, StaticConfig) for t in c.group().merged()]
+def _discovered(configs: Sequence[SdConfig], kept: int) -> str:
+    """`3 static targets (1 dropped by relabelling), dns discovery`. `kept` of the static targets are used."""
+    found = _static_targets(configs)
     parts = []
     if found:
-        kept = [t for t in found if relabel(_with_defaults(t, owner), relabelling) is not None]
-        dropped = f" ({len(found) - len(kept)} dropped by relabelling)" if len(kept) < len(found) else ""
+        dropped = f" ({len(found) - kept} dropped by relabelling)" if kept < len(found) else ""
         parts.append(_number(len(found), "static target") + dropped)
         if len(found) <= 3 and not dropped:
             parts[-1] = ", ".join(t.get(ADDRESS) for t in found)
@@ -100,11 +100,39 @@ def _discovered(
     return ", ".join(parts) or "no targets"
 
 
-def _with_defaults(target: Labels, owner: ScrapeConfig | AlertmanagerConfig) -> Labels:
-    """The labels that relabelling sees, as far as rules look at them."""
-    if isinstance(owner, ScrapeConfig):
-        return with_defaults(target, job_of(owner).defaults)
-    return Labels({SCHEME: owner.scheme, **target.as_dict()})
+def _static_targets(configs: Sequence[SdConfig]) -> list[Labels]:
+    return [t for c in configs if isinstance(c, StaticConfig) for t in c.group().merged()]
+
+
+def _kept_targets(job: ScrapeConfig) -> int:
+    return sum(
+        relabel(with_defaults(t, job_of(job).defaults), job.relabel_configs) is not None
+        for t in _static_targets(job.sd_configs)
+    )
+
+
+def _kept_alertmanagers(config: AlertmanagerConfig) -> int:
+    return sum(
+        relabel(Labels({SCHEME: config.scheme, **t.as_dict()}), config.relabel_configs) is not None
+        for t in _static_targets(config.sd_configs)
+    )
+
+
+def _check_static_targets(config: Config) -> tuple[list[Problem], list[str]]:
+    """(problems, warnings) of the static targets as they are after relabelling, as promtool looks at them."""
+    problems: list[Problem] = []
+    targets: list[tuple[Labels, str]] = []
+    for config_of_job in config.scrape_configs:
+        job = job_of(config_of_job)
+        found, dropped = build_targets(_static_targets(config_of_job.sd_configs), job.defaults, job.relabel)
+        targets += [(target.labels, target.url) for target in found]
+        faults = dict.fromkeys(d.error for d in dropped if d.error)
+        problems += [Problem(config.path, 0, f"job {job.name!r}: a target after relabelling: {f}") for f in faults]
+    for manager in config.alerting.alertmanagers:
+        groups = [c.group() for c in manager.sd_configs if isinstance(c, StaticConfig)]
+        faults = dict.fromkeys(endpoints(manager, groups).faults)
+        problems += [Problem(config.path, 0, f"alertmanagers: a target after relabelling: {f}") for f in faults]
+    return problems, shared_label_warnings(targets)
 
 
 def _sending(config: Config) -> Iterable[str]:

@@ -70,7 +70,7 @@ class Providers:
         while True:
             try:
                 await discoverer.run(publish)
-            except Exception:  # a mistake of ours in one discovery must not stop the others, nor the process
+            except Exception:  # a bug in rulepush in one discovery must not stop the others, nor the process
                 log.exception("a discovery crashed, its last good list of targets stays; it begins again soon")
                 await self._env.clock.sleep(_AFTER_CRASH_SECONDS)
             else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rulepush.discovery.groups import SdConfig
+from rulepush.discovery.static import StaticConfig, address_fault
 
 if TYPE_CHECKING:
     from rulepush.yaml.nodes import MapReader
@@ -61,8 +62,22 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
 
 
 def read_sd_configs(m: MapReader) -> tuple[SdConfig, ...]:
-    """Read every discovery of a job or of an `alertmanagers` entry."""
-    configs = [sd_reader(key)(entry) for key in SD_CONFIGS for entry in m.sections(key)]
+    """Read every discovery of a job or of an `alertmanagers` entry.
+
+    Static targets are checked only where there are no relabel_configs (Prometheus config/config.go,
+    `checkStaticTargets`): those may make an address of a URL, as jobs of probes do. Addresses after relabelling are
+    checked where targets are built.
+    """
+    relabelling = m.value("relabel_configs")
+    is_relabelled = relabelling is not None and bool(relabelling.value)
+    configs: list[SdConfig] = []
+    for key in SD_CONFIGS:
+        for entry in m.sections(key):
+            config = sd_reader(key)(entry)
+            configs.append(config)
+            if not is_relabelled and isinstance(config, StaticConfig):
+                for fault in filter(None, map(address_fault, config.targets)):
+                    entry.problem(fault, "targets")
     for key in UNSUPPORTED_SD_CONFIGS:
         m.unsupported(key)
     return tuple(configs)

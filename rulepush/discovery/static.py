@@ -43,16 +43,13 @@ class StaticDiscovery:
 
 def read_static(m: MapReader) -> StaticConfig:
     """Read one entry of `static_configs`."""
-    targets = m.texts("targets")
-    for target in targets:
-        fault = address_fault(target)
-        if fault:
-            m.problem(fault, "targets")
-    config = StaticConfig(targets, m.labels("labels"), int(m.where.rpartition("[")[2].rstrip("]") or 0))
+    config = StaticConfig(m.texts("targets"), m.labels("labels"), int(m.where.rpartition("[")[2].rstrip("]") or 0))
     m.finish()
     return config
 
 
 def address_fault(address: str) -> str:
     """What is wrong with a target's address, in Prometheus' words; "" when nothing is."""
-    return f'"{address}" is not a valid hostname' if "/" in address or not address else ""
+    if not address:
+        return "no address"
+    return f'"{address}" is not a valid hostname' if "/" in address else ""

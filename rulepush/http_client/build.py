@@ -18,14 +18,15 @@ from rulepush.clock import Clock, SystemClock
 from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow, drop_body, header_bytes
 from rulepush.http_client.client import Client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
+from rulepush.http_client.network import NetworkTransport
 from rulepush.http_client.oauth2 import ClientCredentials
 from rulepush.http_client.proxy import ProxyChooser
 from rulepush.http_client.tls import Stamps, client_context, tls_stamps
 
 MAX_REDIRECTS: Final = 10  # Go's http.Client
-IDLE_SECONDS: Final = 300.0  # above every usual scrape interval, so that connections live from scrape to scrape
 _LAST_PORT: Final = 65535
 _FIRST_URL: Final = "rulepush_first_url"
+_AUTHORIZATION: Final = "rulepush_authorization"
 
 TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None], httpx.AsyncBaseTransport]
 
@@ -43,7 +44,7 @@ def build_client(
     `transport` takes the place of the network in tests. Requests raise httpx.HTTPError, see `Client`; credentials that
     cannot be read raise CredentialsError, which is one.
     """
-    routing = RoutingTransport(config, (lambda _context, _proxy: transport) if transport else _network)
+    routing = RoutingTransport(config, (lambda _context, _proxy: transport) if transport else NetworkTransport)
     auth: httpx.Auth | None = None  # then httpx takes a user and password that stand in the URL
     if config.basic_auth:
         auth = BasicAuthFlow(config.basic_auth)
@@ -105,10 +106,12 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         url = request.url
         _check_port(url)
         first = request.extensions.setdefault(_FIRST_URL, url)
-        if first.netloc == url.netloc and (first.scheme, url.scheme) != ("https", "http"):
+        if first.host == url.host and (first.scheme, url.scheme) != ("https", "http"):
             self._headers.add_to(request)
+            _keep_authorization(request)
         else:  # a redirect elsewhere, or out of TLS: httpx hands on the extensions, and the headers with them
             self._headers.remove_from(request)
+            request.extensions[_AUTHORIZATION] = ""
         route, old = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))
         route.busy += 1
         try:
@@ -158,6 +161,16 @@ class RoutingTransport(httpx.AsyncBaseTransport):
             await close()
 
 
+def _keep_authorization(request: httpx.Request) -> None:
+    """Send the credentials on to another port of the same host, where httpx drops them: Go compares host names alone
+    (net/http client.go, `shouldCopyHeaderOnRedirect`). What was dropped at another host does not come back."""
+    sent = request.headers.get("Authorization")
+    if sent is not None:
+        request.extensions[_AUTHORIZATION] = sent
+    elif request.extensions.get(_AUTHORIZATION):
+        request.headers["Authorization"] = request.extensions[_AUTHORIZATION]
+
+
 def _check_port(url: httpx.URL) -> None:
     """A target is redirected anywhere, and discoveries name any number; the socket would raise OverflowError."""
     if url.port is not None and url.port > _LAST_PORT:
@@ -193,8 +206,3 @@ def _plain_context() -> ssl.SSLContext:
     if not _NO_TLS:
         _NO_TLS.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     return _NO_TLS[0]
-
-
-def _network(context: ssl.SSLContext, proxy: httpx.Proxy | None) -> httpx.AsyncBaseTransport:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS)
-    return httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=limits)

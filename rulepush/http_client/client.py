@@ -15,21 +15,34 @@ import httpx
 
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
 
+# OpenSSL's defaults against Go's: crypto/tls takes RSA keys of 1024 bits and the CBC ciphers with SHA-1.
+_WEAK: Final = (
+    " (OpenSSL refuses by default what Prometheus takes: RSA keys under 2048 bits and ciphers with SHA-1, such as "
+    "ECDHE-RSA-AES128-SHA. Renew the server's certificate or ciphers, or set min_version: TLS10 in tls_config, which "
+    "accepts them)"
+)
+
 
 def reason(e: BaseException) -> str:
     """What went wrong with a request, beneath httpx: its own texts say less ("All connection attempts failed")."""
     cause: BaseException | None = e
     while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):  # anyio's, where a name has several addresses: one reason is enough
+            cause = cause.exceptions[0]
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"tls: failed to verify certificate: {cause.verify_message}"
+            hint = _WEAK if "too weak" in cause.verify_message or "too small" in cause.verify_message else ""
+            return f"tls: failed to verify certificate: {cause.verify_message}{hint}"
         if isinstance(cause, ssl.SSLError) and cause.reason:
-            return f"tls: {cause.reason.replace('_', ' ').lower()}"
+            hint = _WEAK if "HANDSHAKE_FAILURE" in cause.reason or "TOO_SMALL" in cause.reason else ""
+            return f"tls: {cause.reason.replace('_', ' ').lower()}{hint}"
         if isinstance(cause, OSError) and cause.strerror:
             # asyncio's own text for a refused connection is "Connect call failed (address)", which hides the reason.
             return os.strerror(cause.errno).lower() if cause.errno and cause.errno > 0 else cause.strerror
         # What is raised `from None` means to hide its cause; but httpcore does that to errors of its own making.
         hides = cause.__suppress_context__ and not type(cause).__module__.startswith("httpcore")
         cause = cause.__cause__ or (None if hides else cause.__context__)
+    if not str(e) and isinstance(e, httpx.ConnectError):  # anyio's end of the stream, which has no text
+        return f"tls: the server closed the connection during the handshake{_WEAK}"
     return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 

@@ -290,8 +290,9 @@ def _read_oauth2(m: MapReader) -> OAuth2 | None:
 
 def _read_proxy(m: MapReader) -> ProxyConfig:
     headers = m.section("proxy_connect_header")
+    has_url = bool(m.text("proxy_url"))  # `proxy_url: ""` is none, as for Prometheus
     config = ProxyConfig(
-        url=m.url("proxy_url") if m.text("proxy_url") else NO_SECRET,
+        url=m.url("proxy_url") if has_url else NO_SECRET,
         no_proxy=m.text("no_proxy"),
         from_environment=m.flag("proxy_from_environment"),
         connect_headers=tuple((n, headers.secrets(n)) for n in headers.keys()) if headers else (),  # noqa: SIM118
@@ -299,14 +300,14 @@ def _read_proxy(m: MapReader) -> ProxyConfig:
     if headers:
         for name, values in config.connect_headers:
             check_header(headers, name, name, *(v.reveal() for v in values))
-    if config.connect_headers and not (config.from_environment or m.has("proxy_url")):
+    if config.connect_headers and not (config.from_environment or has_url):
         text = "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured"
         m.problem(text, "proxy_connect_header")
     if config.from_environment and config.url:
         m.problem("if proxy_from_environment is configured, proxy_url must not be configured", "proxy_url")
     if config.from_environment and config.no_proxy:
         m.problem("if proxy_from_environment is configured, no_proxy must not be configured", "no_proxy")
-    if config.no_proxy and not m.has("proxy_url") and not config.from_environment:
+    if config.no_proxy and not has_url and not config.from_environment:
         m.problem("if no_proxy is configured, proxy_url must also be configured", "no_proxy")
     return config
 

@@ -10,9 +10,10 @@ from typing import Final
 import httpx
 
 from rulepush.http_client.auth import SENT_SECRETS
+from rulepush.http_client.network import IDEMPOTENT
 from rulepush.model.secret import MASK
 
-_MOST_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
+_MAX_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +43,22 @@ async def exchange(
     headers: Mapping[str, str],
     seconds: float,
     secrets: Iterable[str] = (),
+    *,
+    idempotent: bool = False,
 ) -> HTTPExchange:
     """Send and read within `seconds`; what comes beyond the beginning of a body is not read. A redirect
     that drops the body is a failure.
 
-    `secrets` are those in `headers`; the client's own it knows. Raises TimeoutError or httpx.HTTPError.
+    `secrets` are those in `headers`; the client's own it knows. With `idempotent` the request is repeated where a kept
+    connection turns out to be dead, whatever its method (see network.py). Raises TimeoutError or httpx.HTTPError.
     """
     asked = {**headers, "Accept-Encoding": "identity"}
+    marks = {IDEMPOTENT: True} if idempotent else {}
     text = b""
     try:
         async with (
             asyncio.timeout(seconds),  # httpx' own starts anew at every byte that comes
-            client.stream(method, url, content=content, headers=asked, timeout=seconds) as response,
+            client.stream(method, url, content=content, headers=asked, timeout=seconds, extensions=marks) as response,
         ):
             if response.request.method != method:
                 # A 301, 302 or 303 makes a GET of a POST (RFC 9110, section 15.4): the 200 of a login page, or of the
@@ -63,8 +68,8 @@ async def exchange(
                 )
             assert isinstance(response.stream, httpx.AsyncByteStream)
             async for part in response.stream:
-                text += part[:_MOST_READ]
-                if len(text) >= _MOST_READ:
+                text += part[:_MAX_READ]
+                if len(text) >= _MAX_READ:
                     break
     except httpx.TimeoutException:
         raise TimeoutError from None

@@ -15,14 +15,15 @@ from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason
 from rulepush.http_client.config import OAuth2
 from rulepush.http_client.files import CredentialsError
+from rulepush.http_client.network import IDEMPOTENT
 
 _EARLY_S: Final = 10.0  # a token counts as expired this long before it does
-_MOST_READ: Final = 1 << 20  # bytes of an answer, as in Go
+_MAX_READ: Final = 1 << 20  # bytes of an answer, as in Go
 _TYPES: Final = {"": "Bearer", "bearer": "Bearer", "mac": "MAC", "basic": "Basic"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _TokenAnswer:
     """What the token server said; `body` only of a success."""
 
     status: int
@@ -81,7 +82,7 @@ class ClientCredentials:
         self._good_until = self._clock.monotonic() + lifetime - _EARLY_S if lifetime > 0 else float("inf")
         self._used_secret = secret
 
-    async def _ask(self, secret: str) -> _Told:
+    async def _ask(self, secret: str) -> _TokenAnswer:
         config = self._config
         form = {"grant_type": "client_credentials"}
         if config.scopes:
@@ -95,26 +96,28 @@ class ClientCredentials:
         url, headers = config.token_url.reveal(), {"Accept-Encoding": "identity"}
         body = bytearray()
         try:
-            async with self._client.stream("POST", url, data=form, auth=basic, headers=headers) as response:
+            async with self._client.stream(
+                "POST", url, data=form, auth=basic, headers=headers, extensions={IDEMPOTENT: True}
+            ) as response:
                 assert isinstance(response.stream, httpx.AsyncByteStream)
                 if response.is_success:
                     async for part in response.stream:  # as it comes: unpacked, a small one may be enormous
                         body += part
-                        if len(body) > _MOST_READ:
+                        if len(body) > _MAX_READ:
                             raise CredentialsError("oauth2: the token response is larger than 1 MiB")
         except CredentialsError:
             raise
         except httpx.HTTPError as e:
             raise CredentialsError(f"oauth2: cannot fetch token: {reason(e)}") from None
-        return _Told(response.status_code, response.reason_phrase, bytes(body))
+        return _TokenAnswer(response.status_code, response.reason_phrase, bytes(body))
 
 
 def _token_of(body: bytes) -> tuple[str, str, float]:
     """The token, its type, and its lifetime in seconds (0 when the server does not say)."""
     try:
-        told = json.loads(body)
-        token, kind = told.get("access_token"), told.get("token_type") or ""
-        lifetime = float(told.get("expires_in") or 0)
+        parsed = json.loads(body)
+        token, kind = parsed.get("access_token"), parsed.get("token_type") or ""
+        lifetime = float(parsed.get("expires_in") or 0)
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CredentialsError("oauth2: cannot parse the token response") from None
     if not isinstance(token, str) or not token or not isinstance(kind, str):

@@ -43,6 +43,8 @@ def _targets(seen: LiveData) -> Iterator[str]:
                 yield f"    {trouble.suggestion}"
     for job in seen.silent:
         yield f"job {job.name}: no targets: {job.reason}"
+    for warning in seen.shared_labels:
+        yield f"warning: {warning}"
 
 
 def _kind(answer: TargetScrapes) -> str:
@@ -87,13 +89,14 @@ def _fine(report: LiveReport) -> int:
 
 
 def as_json(report: LiveReport) -> str:
-    """`{"ok", "targets": [...], "jobs_without_targets": [...], "rules": [...], "summary"}`; every finding is there."""
+    """`{"ok", "targets", "jobs_without_targets", "warnings", "rules", "summary"}`; every finding is there."""
     document: dict[str, Any] = {
         "ok": report.ok,
         "targets": [_target_json(answer) for answer in report.seen.answers],
         "jobs_without_targets": [
             {"job": job.name, "reason": job.reason, "meant": job.meant} for job in report.seen.silent
         ],
+        "warnings": list(report.seen.shared_labels),
         "rules": [_rule_json(rule) for rule in report.rules],
         "summary": {
             "rules": len(report.rules),

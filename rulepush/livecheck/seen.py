@@ -12,6 +12,7 @@ from rulepush.model.sample import Sample
 from rulepush.nacos.diagnose import TargetProblem
 from rulepush.nacos.knowledge import release_range
 from rulepush.nacos.releases import Release
+from rulepush.scrape.target import shared_label_warnings
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 
@@ -99,6 +100,11 @@ class LiveData:
         """For each Nacos server that answered, the lowest and the highest release that it may be, and their name."""
         found = (nacos_releases_of(answer) for answer in self.answers)
         return tuple(releases for releases in found if releases is not None)
+
+    @cached_property
+    def shared_labels(self) -> tuple[str, ...]:
+        """A warning for each set of labels that several targets have."""
+        return tuple(shared_label_warnings((answer.labels, answer.url) for answer in self.answers))
 
     @cached_property
     def any_trouble(self) -> bool:

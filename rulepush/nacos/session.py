@@ -16,6 +16,7 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.errors import DiscoveryError
+from rulepush.http_client import IDEMPOTENT
 from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason, shown_url
 from rulepush.model.json_text import parse_json
@@ -116,7 +117,7 @@ class NacosSession:
         form = {"username": self._login.username, "password": self._sent_password}
         who = f"login as {self._login.username!r}"
         for path in list(self._login_paths):
-            response = await self._send("POST", path, data=form)
+            response = await self._send("POST", path, data=form, extensions={IDEMPOTENT: True})
             if response.status_code in ABSENT:
                 continue
             try:

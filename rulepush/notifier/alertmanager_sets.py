@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -18,6 +19,8 @@ from rulepush.notifier.notifier import Destination, Notifier
 from rulepush.notifier.wire import Relabel
 from rulepush.relabel.relabel import RelabelConfig, relabel
 
+log = logging.getLogger("rulepush.notifier")
+
 ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 Sender = tuple[HTTPClientConfig, tuple[RelabelConfig, ...]]
 
@@ -31,7 +34,7 @@ class AlertmanagerSets:
         self._client_factory = client_factory
         self._owner: asyncio.TaskGroup | None = None
         self._sections: dict[AlertmanagerConfig, _Section] = {}
-        self._places: dict[str, list[Sender | None]] = {}  # by URL: whoever sends to it, each in a place of its own
+        self._slots: dict[str, list[Sender | None]] = {}  # by URL: the senders to it, each in a slot of its own
         self._retired: list[_Section] = []  # no longer configured, but their connections may still be in use
 
     async def run(self) -> None:
@@ -46,7 +49,7 @@ class AlertmanagerSets:
     async def sync(self, configs: Sequence[AlertmanagerConfig]) -> None:
         """Put these sections into effect; one that did not change goes on undisturbed."""
         if self._owner is None:
-            raise RuntimeError("Sections.sync before Sections.run")
+            raise RuntimeError("AlertmanagerSets.sync before AlertmanagerSets.run")
         gone = [config for config in self._sections if config not in configs]
         old = [self._sections.pop(config) for config in gone]
         for config in dict.fromkeys(configs):
@@ -81,7 +84,7 @@ class AlertmanagerSets:
         sections = self._sections.values()
         # As long as a discovery has not answered, a URL may only seem to be gone, and its outbox must not go with it.
         complete = all(section.providers.answered for section in sections)
-        self._assign_places(complete)
+        self._assign_slots(complete)
         self._notifier.sync(
             [section.destination(self._name(url, section)) for section in sections for url in section.found.active],
             remove=complete,
@@ -91,32 +94,32 @@ class AlertmanagerSets:
             for section in retired:  # whoever still sends has been given a connection of a present section
                 self._owner.create_task(section.client.aclose())
 
-    def _assign_places(self, complete: bool) -> None:
+    def _assign_slots(self, complete: bool) -> None:
         """Two sections may lead to one URL with other credentials, headers or relabelling: two tenants of one server.
-        Each has an outbox of its own, as each is sent to by Prometheus. A place that is free goes to the next who
-        comes, with what waits in it: that is the same section with a new password."""
+        Each has an outbox of its own, as each is sent to by Prometheus. A freed slot is reused,
+        outbox included, by the next section with this URL: that is the same section with a new password."""
         wanted: dict[str, list[Sender]] = {}
         for section in self._sections.values():
             for url in section.found.active:
                 wanted.setdefault(url, []).append(section.sender)
         senders = [section.sender for section in self._sections.values()]
-        for url, places in self._places.items():
+        for url, slots in self._slots.items():
             stay = wanted.get(url, []) if complete else senders
-            places[:] = [sender if sender in stay else None for sender in places]
+            slots[:] = [sender if sender in stay else None for sender in slots]
         for url, here in wanted.items():
-            places = self._places.setdefault(url, [])
+            slots = self._slots.setdefault(url, [])
             for sender in here:
-                if sender in places:
+                if sender in slots:
                     continue
-                if None in places:
-                    places[places.index(None)] = sender
+                if None in slots:
+                    slots[slots.index(None)] = sender
                 else:
-                    places.append(sender)
+                    slots.append(sender)
 
     def _name(self, url: str, section: _Section) -> str:
         """What tells the outboxes of one URL apart, in metrics and in the database; a fragment is not sent."""
-        place = self._places[url].index(section.sender)
-        return f"{url}#{place + 1}" if place else url
+        slot = self._slots[url].index(section.sender)
+        return f"{url}#{slot + 1}" if slot else url
 
 
 class _Section:
@@ -134,11 +137,18 @@ class _Section:
         """Start from what the former discoveries knew. It counts as answered, so it must be in effect at once:
         or the URLs would seem to be gone for a moment, and their outboxes would go."""
         self.providers.take_over(former.providers)
-        self.found = endpoints(self.config, self.providers.groups())
+        self._find(self.providers.groups())
 
     def _discovered(self, groups: Sequence[TargetGroup]) -> None:
-        self.found = endpoints(self.config, groups)
+        self._find(groups)
         self._changed()
+
+    def _find(self, groups: Sequence[TargetGroup]) -> None:
+        known = self.found.faults
+        self.found = endpoints(self.config, groups)
+        for fault in self.found.faults:
+            if fault not in known:
+                log.warning("an Alertmanager cannot be used, check its target and relabel_configs: err=%s", fault)
 
     @property
     def sender(self) -> Sender:

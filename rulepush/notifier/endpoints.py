@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rulepush.config.sections import AlertmanagerConfig
 from rulepush.discovery.groups import ADDRESS, TargetGroup
+from rulepush.discovery.static import address_fault
 from rulepush.model.labels import Labels
 from rulepush.relabel.relabel import relabel
 
@@ -16,23 +17,29 @@ ALERTS_PATH = "__alerts_path__"
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The URLs to post to, and those of the targets that relabelling dropped; each once, in order."""
+    """The URLs to post to, and those of the targets that relabelling dropped; each once, in order. `faults` says of
+    each target whose address is none after relabelling what is wrong with it; such targets are dropped."""
 
     active: tuple[str, ...]
     dropped: tuple[str, ...]
+    faults: tuple[str, ...] = ()
 
 
 def endpoints(config: AlertmanagerConfig, groups: Sequence[TargetGroup]) -> Endpoints:
     """Apply the section's scheme, path prefix and relabelling to what its discoveries found."""
     active: dict[str, None] = {}
     dropped: dict[str, None] = {}
+    faults: dict[str, None] = {}
     for labels in _targets(config, groups):
         kept = relabel(labels, config.relabel_configs)
-        if kept is None or not kept.get(ADDRESS):
+        fault = address_fault(kept.get(ADDRESS)) if kept is not None else ""
+        if fault:
+            faults[fault] = None
+        if kept is None or fault:
             dropped[_url(labels)] = None
         else:
             active[_url(kept)] = None
-    return Endpoints(tuple(active), tuple(dropped))
+    return Endpoints(tuple(active), tuple(dropped), tuple(faults))
 
 
 def _targets(config: AlertmanagerConfig, groups: Sequence[TargetGroup]) -> Iterable[Labels]:

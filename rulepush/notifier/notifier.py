@@ -93,7 +93,7 @@ class Notifier:
             loop = SendLoop(destination.poster, self._clock, self._store)
             if len(loop.outbox):
                 # Kept from a former time of this Alertmanager, or of this process. What fires again since must not be
-                # ended by it: nobody took it back while the Alertmanager was not there.
+                # ended by it: no `take_back` reached it while the Alertmanager was not configured.
                 loop.take_back(self._firing(destination.relabel))
             self._running[url] = _Running(loop, self._group.create_task(loop.run()), destination.relabel)
 

@@ -1,7 +1,22 @@
 """The outbox of one Alertmanager: the newest state of each alert that it has not accepted yet.
 
-Keyed by the alert's labels (Alertmanager's own identity of an alert), so a newer state replaces an older one: memory is
-bounded by the number of alerts, not by the length of an outage, and nothing that matters is lost in one.
+What it promises: an alert that was put in stays until it is acknowledged, whatever happens in between, and what is sent
+is the newest state.
+
+- The key is the alert's label set, which is Alertmanager's own identity of an alert. A newer state replaces an older
+  one in place, so memory is bounded by the number of alerts, not by the length of an outage. Nothing that matters is
+  lost: Alertmanager acts on the last state it gets.
+- The entry keeps its place in the order and its `queued_at` when its state is replaced: what has waited longest is sent
+  first, and an alert that is renewed at each evaluation cannot be overtaken for ever.
+- `batch` only reads. The sender may be cancelled, or fail, between `batch` and `acknowledge`; the alerts are then sent
+  again. Alertmanager takes an alert that it knows as an update, so sending twice is harmless.
+- While a batch is under way the rules go on, and `put` may replace an alert of it. `acknowledge` therefore compares by
+  identity (`is`), not by labels: what was accepted is the old state, and the new one must still be sent. In particular
+  a resolution that comes in while the firing state is being sent is not taken for delivered.
+- A firing alert that waits needs no file: its rule sends it again after a restart. A resolution is sent by nobody a
+  second time, so `SendLoop` keeps it in an UndeliveredStore until it is acknowledged, and takes it back
+  (`SendLoop.take_back`) when the alert fires again before.
+
 Pure: no clock, no I/O.
 """
 
@@ -37,10 +52,10 @@ class Outbox:
         self._entries[alert.labels] = Entry(alert, before.queued_at if before else ts)
 
     def batch(self, limit: int) -> list[WireAlert]:
-        """Up to `limit` alerts, the longest waiting first. They stay queued until `settle`."""
+        """Up to `limit` alerts, the longest waiting first. They stay queued until `acknowledge`."""
         return [entry.alert for entry, _ in zip(self._entries.values(), range(limit), strict=False)]
 
-    def settle(self, alerts: Iterable[WireAlert]) -> list[WireAlert]:
+    def acknowledge(self, alerts: Iterable[WireAlert]) -> list[WireAlert]:
         """Remove what was accepted, or refused for good. An alert whose state changed while it was under way stays
         queued with the new state. Returns what was removed."""
         removed = []

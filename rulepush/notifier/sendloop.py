@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from rulepush.clock import Clock
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
+from rulepush.notifier.outage import OutageLog
 from rulepush.notifier.outbox import Outbox
 from rulepush.notifier.wire import WireAlert
 
@@ -66,12 +67,12 @@ class SendLoop:
         self.url = alertmanager.url
         self.outbox = Outbox()
         self.counts = SendStats()
-        self.last_error = ""
         self.pausing = False  # between a failed attempt and the next
         self._alertmanager = alertmanager
         self._clock = clock
         self._store = store
         self._jitter = jitter
+        self._outage = OutageLog()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,6 +80,11 @@ class SendLoop:
         self._stored = {alert.labels for alert in waiting}
         for alert in waiting:
             self._queue(alert)
+
+    @property
+    def last_error(self) -> str:
+        """Why the last attempt failed; "" when it did not."""
+        return self._outage.reason
 
     def offer(self, alerts: Sequence[WireAlert]) -> None:
         """Queue alerts for delivery."""
@@ -95,7 +101,7 @@ class SendLoop:
 
     def take_back(self, firing: Container[Labels]) -> None:
         """Forget the resolutions of these alerts that wait."""
-        self._settle([a for a in self.outbox.waiting() if a.resolved and a.labels in firing])
+        self._acknowledge([a for a in self.outbox.waiting() if a.resolved and a.labels in firing])
 
     def use(self, alertmanager: Poster) -> None:
         """Deliver through this from the next attempt on: same URL, perhaps new credentials."""
@@ -117,34 +123,37 @@ class SendLoop:
                 continue
             try:
                 answer = await self._deliver(batch)
-            except Exception as e:  # a mistake of ours must not stop the process, nor lose what waits
+            except Exception as e:  # a bug in rulepush must not stop the process, nor lose what waits
                 log.exception("sending alerts crashed: url=%s", self.url)
                 answer = PostResponse(PostOutcome.RETRY, f"internal error: {type(e).__name__}: {e}")
             if answer.outcome is not PostOutcome.RETRY:
-                if self.last_error:
-                    log.info("Alertmanager accepts alerts again: url=%s", self.url)
-                attempt, self.last_error = 0, ""
+                attempt = 0
+                if line := self._outage.ended(self._clock.monotonic()):
+                    log.info("%s: url=%s", line, self.url)
                 continue
             self.counts.errors += 1
             self.counts.retried += len(batch)
             pause = backoff(attempt, self._jitter())
             if answer.retry_after is not None:
                 pause = max(answer.retry_after, backoff(0, 0.0))  # "Retry-After: 0" must not make a storm
-            self.last_error = answer.reason
-            log.log(
-                logging.WARNING if attempt < 3 else logging.DEBUG,
-                "Alertmanager not reached, %d alerts wait, next attempt in %.1fs: url=%s err=%s",
-                len(self.outbox),
-                pause,
-                self.url,
-                answer.reason,
-            )
             attempt += 1
+            self._warn(self._outage.failed(self._clock.monotonic(), answer.reason, len(self.outbox)))
             self.pausing = True
             try:
-                await self._clock.sleep(pause)
+                await self._pause(pause)
             finally:
                 self.pausing = False
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep; a server may ask for minutes by Retry-After, and the outage is logged once a minute all the same."""
+        end = self._clock.monotonic() + seconds
+        while (now := self._clock.monotonic()) < end:
+            await self._clock.sleep(min(end - now, self._outage.until_reminder(now)))
+            self._warn(self._outage.reminder(self._clock.monotonic(), len(self.outbox)))
+
+    def _warn(self, line: str) -> None:
+        if line:
+            log.warning("%s: url=%s err=%s", line, self.url, self._outage.reason)
 
     async def _deliver(self, batch: Sequence[WireAlert]) -> PostResponse:
         """Send a batch; where it is refused, halve it until the alert that is refused stands alone."""
@@ -154,14 +163,14 @@ class SendLoop:
                 return answer
             case PostOutcome.ACCEPTED:
                 self.counts.sent += len(batch)
-                self._settle(batch)
+                self._acknowledge(batch)
                 return answer
             case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
                 log.error(
                     "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
                 )
-                self._settle(batch)
+                self._acknowledge(batch)
                 return PostResponse(PostOutcome.ACCEPTED)
             case PostOutcome.REFUSED:
                 middle = len(batch) // 2
@@ -171,8 +180,8 @@ class SendLoop:
                         return answer
                 return answer
 
-    def _settle(self, batch: Sequence[WireAlert]) -> None:
-        self._drop(self.outbox.settle(batch))
+    def _acknowledge(self, batch: Sequence[WireAlert]) -> None:
+        self._drop(self.outbox.acknowledge(batch))
 
     def _keep(self, resolved: Sequence[WireAlert]) -> None:
         if resolved:

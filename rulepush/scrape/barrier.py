@@ -1,4 +1,4 @@
-"""Wave: what a group's tick waits for, so that it evaluates as soon as the scrapes of its moment are in."""
+"""ScrapeBarrier: what a group's tick waits for, so that it evaluates as soon as the scrapes of its moment are in."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ScrapeBarrier:
         self._pending: dict[int, int] = {}
         self._changed = asyncio.Event()
 
-    def plan(self, ts: int) -> None:
-        """A scrape of moment `ts` will come: say so before sleeping until then."""
+    def expect(self, ts: int) -> None:
+        """A scrape of moment `ts` will come: call it before sleeping until then."""
         self._pending[ts] = self._pending.get(ts, 0) + 1
 
     def done(self, ts: int) -> None:
@@ -33,7 +33,7 @@ class ScrapeBarrier:
         """How many scrapes of moments up to `ts` are not over."""
         return sum(count for moment, count in self._pending.items() if moment <= ts)
 
-    async def settled(self, ts: int, timeout_s: float) -> bool:
+    async def scrapes_done(self, ts: int, timeout_s: float) -> bool:
         """Wait for the scrapes of all moments up to `ts`, at most `timeout_s`. Whether they are all over."""
         if not self.pending(ts):
             return True

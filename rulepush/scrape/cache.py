@@ -1,8 +1,29 @@
-"""SeriesCache: what a target's lines mean, learned once a series.
+"""ScrapeCache: what a target's lines mean, learned once a series.
 
-A dict leads from the raw bytes of a line before its value to its series, or to "not wanted" or "dropped". Over it lies
-the Plan for a body whose series come in the same order as before. Nothing of a body is appended unless all of it
-parses and keeps to the limits.
+Most of the cost of a scrape is to turn text into label sets. A target's lines are nearly the same each time, so what a
+line means is kept by its raw bytes. There are three levels, fastest first:
+
+1. `_plan` (a BodyLayout): the body has the same series in the same order as the one before. All lines are compared and
+   all values converted by a few calls in C; nothing is looked up. Used only after a body in which each sample line is
+   `key value`, without timestamps.
+2. `_entries`: from the bytes of a line before its value to an Entry: the series it goes to, or a LineVerdict that says
+   no rule needs it, or metric_relabel_configs dropped it. A known line costs a split and a look-up.
+3. The parser, for a line that is new. `_resolve` applies the target's labels, relabelling and limits, once.
+
+Invariants:
+
+- A body counts as a whole or not at all: nothing is appended before all of it has parsed and keeps to the limits, and
+  an error leaves `_entries` as it was.
+- `_entries` and `_silent` hold the lines of the last good body and no others, so a target that makes up new series at
+  each scrape does not grow the cache.
+- An Entry is a statement about the rules' demand. When the head's `epoch` changes (a reload), or the target answers in
+  another format, every entry is void (`_forget`); which series are live is not.
+- `_live` are the series of the last good body that had no timestamp of their own. Those that the next body lacks get a
+  stale marker at that scrape's time; a failed scrape ends all of them (Prometheus scrape.go, `updateStaleMarkers`).
+  Series with timestamps are live only with track_timestamps_staleness.
+- Series of before a restart (`add_restored`) are live, too, until the first scrape shows whether they still exist.
+- `read` may run in a thread while the loop goes on. It uses `_entries` but does not write it; `finish` gives None when
+  the epoch has changed meanwhile, and the body is begun anew.
 """
 
 from __future__ import annotations
@@ -27,6 +48,7 @@ from rulepush.storage.head import Head
 from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome
 
 _LIMIT_EXCEEDED: Final = "sample limit exceeded"
+_NOT_UNIQUE: Final = "is not unique: invalid sample"  # of a line with a label twice
 _NEAR_LIMIT: Final = 1000
 
 Sink = Callable[[Sequence[Sample]], None]
@@ -66,8 +88,8 @@ class UnreadBody:
 class ScrapeCache:
     """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away.
 
-    A body that is new takes thirty times as long as one that is known. Who must not wait for it calls `begin`, then
-    `read` in a thread, then `finish`, and no other of these meanwhile.
+    A body that is new takes thirty times as long as one that is known. To parse it off the event loop: begin(), read()
+    in a thread, finish(). Do not call other methods in between.
     """
 
     def __init__(
@@ -85,10 +107,10 @@ class ScrapeCache:
         self._series: dict[Labels, TargetSeries] = {}
         self._silent: dict[bytes, None] = {}
         self._plan: BodyLayout | None = None
-        self._passing: list[tuple[TargetSeries, int]] = []  # for the sink: who takes which value of the plan
-        self._live: dict[TargetSeries, None] = {}  # who gets a stale marker when it goes
+        self._passing: list[tuple[TargetSeries, int]] = []  # for the sink: which series takes which value of the layout
+        self._live: dict[TargetSeries, None] = {}  # these get a stale marker when they go
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
-        self._adopted = False  # whether some who are live come from before a restart
+        self._has_restored = False  # whether some live series come from before a restart
 
     def ingest(self, body: bytes, fmt: Format, ts: int) -> Ingested:
         """Take in the body of a scrape at `ts`."""
@@ -96,7 +118,7 @@ class ScrapeCache:
         if isinstance(begun, Ingested):
             return begun
         done = self.finish(begun, self.read(begun), ts)
-        assert done is not None  # nobody could change the demand
+        assert done is not None  # the demand cannot change in between
         return done
 
     def begin(self, body: bytes, fmt: Format, ts: int) -> Ingested | UnreadBody:
@@ -131,7 +153,10 @@ class ScrapeCache:
         except ScrapeError as e:
             error, good = str(e), body
         # Not within `except`: what was read before the error would be kept with it.
-        return Ingested(self._count_failed(good, fmt), error=error)
+        counts = self._count_failed(good, fmt)
+        if error.endswith(_NOT_UNIQUE):  # for Prometheus such a line parses, and its storage refuses it: it counts
+            counts = ScrapeBodyStats(counts.scraped + 1, counts.post_relabel)
+        return Ingested(counts, error=error)
 
     def finish(self, unread: UnreadBody, found: ParsedLines[Entry] | Ingested, ts: int) -> Ingested | None:
         """Take in what was read; None when the rules want other series by now, and it must be begun anew."""
@@ -144,18 +169,18 @@ class ScrapeCache:
     def end(self, ts: int) -> int:
         """Write stale markers for all series of the last good body. Returns how many there were."""
         live, self._live = self._live, {}
-        self._adopted = False
+        self._has_restored = False
         return self._mark_stale(live, ts)
 
-    def adopt(self, series: Iterable[Labels]) -> None:
+    def add_restored(self, series: Iterable[Labels]) -> None:
         """These are the target's from before a restart: they end at its first scrape if that does not have them."""
         for labels in series:
             self._live[self._series.setdefault(labels, TargetSeries(labels))] = None
-            self._adopted = True
+            self._has_restored = True
 
     def take_over(self, former: ScrapeCache) -> None:
         """Go on where the cache of a target with the same labels stopped, under a new configuration."""
-        self._series, self._live, self._adopted = former._series, former._live, former._adopted
+        self._series, self._live, self._has_restored = former._series, former._live, former._has_restored
         self._seen = frozenset(former._entries)
 
     def metadata(self) -> dict[str, FamilyMetadata]:
@@ -168,7 +193,7 @@ class ScrapeCache:
             return {}
 
     def _forget(self, fmt: Format) -> None:
-        """The demand or the format is new: every verdict is void. Who is live stays known."""
+        """The demand or the format is new: every verdict is void. The live series stay known."""
         self._format, self._epoch = fmt, self._head.epoch
         self._seen = frozenset(self._entries)
         self._entries, self._silent, self._plan, self._passing = {}, {}, None, []
@@ -249,9 +274,9 @@ class ScrapeCache:
         placement = Placement(self._head, list(placed.items()))
         late, same = placement.append(ts, read.values)
         late += self._append_timed(timed, ts)
-        # What was adopted may have come with a timestamp of its own: such a series is not live, but here.
-        here = {series for series, _, _ in timed} if self._adopted else frozenset()
-        self._adopted = False
+        # What was restored may have come with a timestamp of its own: such a series is not live, but here.
+        here = {series for series, _, _ in timed} if self._has_restored else frozenset()
+        self._has_restored = False
         gone = [series for series in self._live if series not in live and series not in here]
         if self._sink is not None:
             self._sink(

@@ -110,7 +110,8 @@ class Fetcher:
     async def _read(self, response: httpx.Response) -> Fetched:
         if response.status_code != 200:
             raise HTTPStatusError(response.status_code, _phrase(response))
-        content_type = response.headers.get("Content-Type", "")
+        # Of several lines the first counts, as for Go; httpx would join them.
+        content_type = next(iter(response.headers.get_list("Content-Type")), "")
         if response.headers.get("Content-Encoding", "").strip().lower() == "gzip":
             return Fetched(await self._gunzip(response), content_type)
         received = _Received(self._limit)

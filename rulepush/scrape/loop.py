@@ -22,7 +22,7 @@ class ScrapeLoop:
         scraper: Scraper,
         clock: Clock,
         grid: TickGrid,
-        wave: ScrapeBarrier,
+        barrier: ScrapeBarrier,
         tally: ScrapeStats,
         clock_set_back: Callable[[int], object],
     ):
@@ -31,7 +31,7 @@ class ScrapeLoop:
         self.delay_ms = 0.0
         self._clock = clock
         self._grid = grid
-        self._wave = wave
+        self._barrier = barrier
         self._tally = tally
         self._clock_set_back = clock_set_back
 
@@ -43,13 +43,13 @@ class ScrapeLoop:
             # Nobody waits for a target that hung the last time: it would hold up every alert by its timeout.
             awaited = not self.scraper.timed_out
             if awaited:
-                self._wave.plan(ts)
+                self._barrier.expect(ts)
             try:
                 if await self._reach(ts, interval):
                     await self.scraper.scrape(ts)
             finally:
                 if awaited:
-                    self._wave.done(ts)
+                    self._barrier.done(ts)
             ts = self._after(ts, interval)
 
     async def _reach(self, ts: int, interval: int) -> bool:

@@ -40,7 +40,7 @@ class ThreadOffload:
         self._thread: threading.Thread | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
-        """See Apart. What nobody waits for any more is not begun."""
+        """See Offload. What is cancelled before it begins is not begun."""
         future: Future[T] = Future()
 
         def do() -> None:

@@ -64,7 +64,7 @@ class ScrapePools:
         self._context = context
         self._grid = grid
         self._deadline = deadline
-        self._wave = ScrapeBarrier(context.clock)
+        self._barrier = ScrapeBarrier(context.clock)
         self._pools: dict[str, ScrapePool] = {}
         self._owner: asyncio.TaskGroup | None = None
         self._rewound_at = 0
@@ -91,12 +91,12 @@ class ScrapePools:
             finally:
                 self._owner = None
 
-    async def settled(self, ts: int) -> bool:
+    async def scrapes_done(self, ts: int) -> bool:
         """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
-        if not self._wave.pending(ts):
+        if not self._barrier.pending(ts):
             return True
         longest = max((s.target.timeout_ms for pool in self for s in pool.scrapers), default=0)
-        return await self._wave.settled(ts, longest / 1000 + 0.1)
+        return await self._barrier.scrapes_done(ts, longest / 1000 + 0.1)
 
     def pass_on(self, on_scrape: OnScrape | None) -> None:
         """Hand the samples of scrapes to this from now on. Jobs that run already must be `put` again."""
@@ -119,7 +119,7 @@ class ScrapePools:
             if former is not None:
                 running.loop.scraper.take_over(former)
         for running in old.running.values():
-            self._stop(running, farewell=running.loop.scraper.target.labels in before)
+            self._stop(running, end_of_run=running.loop.scraper.target.labels in before)
         self._space()
 
     def sync(self, job_name: str, found: Iterable[Labels]) -> None:
@@ -133,7 +133,7 @@ class ScrapePools:
         pool = self._pools.pop(job_name, None)
         if pool is not None:
             for running in pool.running.values():
-                self._stop(running, farewell=True)
+                self._stop(running, end_of_run=True)
 
     def _fill(self, pool: ScrapePool, found: list[Labels]) -> None:
         """Make the pool's loops those of `found`."""
@@ -154,13 +154,13 @@ class ScrapePools:
             running = before.pop(target.key, None)
             if running is None:
                 running = self._make(pool, target)
-                if same[target.labels] == 1:  # of two with the same labels nobody knows who wrote what
-                    running.loop.scraper.cache.adopt(self._context.heritage.claim(target.labels))
+                if same[target.labels] == 1:  # of two with the same labels it is not known which wrote what
+                    running.loop.scraper.cache.add_restored(self._context.restored.take(target.labels))
                 self._start(running)
             running.loop.scraper.forced_error = refused
             pool.running[target.key] = running
         for running in before.values():
-            self._stop(running, farewell=True)
+            self._stop(running, end_of_run=True)
 
     def _make(self, pool: ScrapePool, target: Target) -> _Running:
         job, context = pool.job, self._context
@@ -172,20 +172,22 @@ class ScrapePools:
             deadline=self._deadline,
         )
         scraper = Scraper(target, context, fetcher, job.rules, fallback=job.fallback, extra_metrics=job.extra_metrics)
-        return _Running(ScrapeLoop(scraper, context.clock, self._grid, self._wave, context.tally, self._clock_set_back))
+        return _Running(
+            ScrapeLoop(scraper, context.clock, self._grid, self._barrier, context.stats, self._clock_set_back)
+        )
 
     def _start(self, running: _Running) -> None:
         if self._owner is not None and running.task is None:
             url = running.loop.scraper.target.url
             running.task = self._owner.create_task(running.loop.run(), name=f"scrape {url}")
 
-    def _stop(self, running: _Running, farewell: bool) -> None:
+    def _stop(self, running: _Running, end_of_run: bool) -> None:
         if running.task is not None:
             running.task.cancel()
-        if farewell and self._owner is not None:
-            self._owner.create_task(self._farewell(running.loop.scraper))
+        if end_of_run and self._owner is not None:
+            self._owner.create_task(self._write_end_of_run(running.loop.scraper))
 
-    async def _farewell(self, scraper: Scraper) -> None:
+    async def _write_end_of_run(self, scraper: Scraper) -> None:
         """Mark the series of a target that went away as ended at its next moment, two intervals later.
 
         If the target has come back by then, under whatever job, its new samples refuse the markers (scrape.go

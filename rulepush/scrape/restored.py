@@ -1,7 +1,7 @@
-"""Heritage: the series that targets wrote before a restart.
+"""RestoredSeries: the series that targets wrote before a restart.
 
-What the journal brought back has no end as long as nobody writes one: a series that went away meanwhile would be seen
-for the whole look-back delta, and what fires on it would begin anew. The target that it came from knows.
+What the journal brought back has no stale marker: a series that went away meanwhile would be seen for the whole
+look-back delta, and what fires on it would begin anew. So its target's first scrape decides, see ScrapeCache.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ class RestoredSeries:
     def __init__(self) -> None:
         self._left: dict[tuple[str, str], list[Labels]] = {}
 
-    def leave(self, series: Iterable[Labels], written: Container[str]) -> None:
-        """These are not ended. Metrics that are `written` by rules, and those that report of a scrape, are not the
+    def add(self, series: Iterable[Labels], written: Container[str]) -> None:
+        """Series that have no end yet. Metrics `written` by rules, and the report series of a scrape, are not the
         target's, though they may have its labels."""
         for labels in series:
             name = labels.name
             if name not in written and name not in METRICS and name not in EXTRA_METRICS:
                 self._left.setdefault((labels.get(JOB), labels.get(INSTANCE)), []).append(labels)
 
-    def claim(self, target: Labels) -> list[Labels]:
-        """The series that a target with these labels wrote. Nobody else gets them."""
+    def take(self, target: Labels) -> list[Labels]:
+        """The series that a target with these labels wrote. No other target gets them."""
         key = (target.get(JOB), target.get(INSTANCE))
-        claimed: list[Labels] = []
+        taken: list[Labels] = []
         rest: list[Labels] = []
         for labels in self._left.pop(key, ()):
-            (claimed if all(labels.get(n) == v for n, v in target) else rest).append(labels)
+            (taken if all(labels.get(n) == v for n, v in target) else rest).append(labels)
         if rest:
             self._left[key] = rest
-        return claimed
+        return taken

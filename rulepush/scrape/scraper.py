@@ -31,7 +31,7 @@ _MANY_LINES: Final = 5_000  # a tenth of a second when all of them are new
 
 OnScrape = Callable[[Target, Sequence[Sample], Callable[[], Mapping[str, FamilyMetadata]]], None]
 """Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series; and, when
-it asks, what the target says of its metric families."""
+it asks, the metadata of the target's metric families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class ScrapeContext:
 
     head: Head
     clock: Clock
-    tally: ScrapeStats = field(default_factory=ScrapeStats)
+    stats: ScrapeStats = field(default_factory=ScrapeStats)
     interner: Interner = field(default_factory=Interner)
-    heritage: RestoredSeries = field(default_factory=RestoredSeries)
-    apart: Offload = field(default_factory=InlineOffload)  # for bodies that take long
+    restored: RestoredSeries = field(default_factory=RestoredSeries)
+    offload: Offload = field(default_factory=InlineOffload)  # for bodies that take long
     on_scrape: OnScrape | None = None
 
 
@@ -107,7 +107,7 @@ class Scraper:
             elif self.complete_since is None:
                 self.complete_since = ts
         self._count(taken, fetched)
-        self._tell(taken.error, ts)
+        self._set_health(taken.error, ts)
         counts = taken.counts
         values = [0.0 if taken.error else 1.0, status.last_duration_s, counts.scraped, counts.post_relabel, taken.added]
         if self._extra:
@@ -135,7 +135,7 @@ class Scraper:
     async def _take(self, fetched: Fetched, ts: int) -> Ingested:
         try:
             return await self._ingest(fetched, ts)
-        except Exception as e:  # a mistake of ours in one body must not stop the other targets, nor the process
+        except Exception as e:  # a bug in rulepush, met in one body, must not stop the other targets, nor the process
             log.exception("taking in a scrape crashed: target=%s job=%s", self.target.url, self.target.job)
             return Ingested(ScrapeBodyStats(), error=f"internal error: {type(e).__name__}: {e}")
 
@@ -152,26 +152,26 @@ class Scraper:
             if isinstance(begun, Ingested):
                 return begun
             read = partial(cache.read, begun)
-            found = await self._context.apart.run(read) if len(begun.lines) > _MANY_LINES else read()
+            found = await self._context.offload.run(read) if len(begun.lines) > _MANY_LINES else read()
             done = cache.finish(begun, found, ts)
             if done is not None:
                 return done
 
     def _count(self, taken: Ingested, fetched: Fetched | None) -> None:
-        tally, counts = self._context.tally, taken.counts
-        tally.scrapes += 1
-        tally.seconds += self.status.last_duration_s
-        tally.body_bytes += len(fetched.body) if fetched is not None else 0
-        tally.samples_scraped += counts.scraped
+        stats, counts = self._context.stats, taken.counts
+        stats.scrapes += 1
+        stats.seconds += self.status.last_duration_s
+        stats.body_bytes += len(fetched.body) if fetched is not None else 0
+        stats.samples_scraped += counts.scraped
         if taken.error:
-            tally.failed += 1
+            stats.failed += 1
             return
-        tally.samples_kept += counts.wanted - taken.late
-        tally.samples_not_wanted += counts.post_relabel - counts.wanted - counts.duplicates
-        tally.out_of_order += taken.late
-        tally.duplicates += taken.duplicates
+        stats.samples_kept += counts.wanted - taken.late
+        stats.samples_not_wanted += counts.post_relabel - counts.wanted - counts.duplicates
+        stats.out_of_order += taken.late
+        stats.duplicates += taken.duplicates
 
-    def _tell(self, error: str, ts: int) -> None:
+    def _set_health(self, error: str, ts: int) -> None:
         """Set the health, and log when it changes."""
         status = self.status
         if error:

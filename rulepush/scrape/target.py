@@ -9,11 +9,12 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import quote, quote_plus
 
+from rulepush.discovery.groups import ADDRESS
+from rulepush.discovery.static import address_fault
 from rulepush.errors import ScrapeError
 from rulepush.model.durations import format_duration, parse_duration
 from rulepush.model.labels import INSTANCE, JOB, Labels
 
-ADDRESS: Final = "__address__"
 SCHEME: Final = "__scheme__"
 METRICS_PATH: Final = "__metrics_path__"
 INTERVAL: Final = "__scrape_interval__"
@@ -130,6 +131,21 @@ def build_targets(
     return list(targets.values()), dropped
 
 
+def shared_label_warnings(targets: Iterable[tuple[Labels, str]]) -> list[str]:
+    """A warning for each set of final labels that more than one target has, from (labels, URL) pairs: the series of
+    these targets are the same, and the samples of one replace or refuse those of the other."""
+    urls: dict[Labels, dict[str, None]] = {}
+    for labels, url in targets:
+        urls.setdefault(labels, {})[url] = None
+    return [
+        f"job {labels.get(JOB)!r}: {len(found)} targets have the same labels (instance {labels.get(INSTANCE)!r}), so "
+        f"their series overwrite each other: give each an instance of its own: {', '.join(list(found)[:3])}"
+        + (", ..." if len(found) > 3 else "")
+        for labels, found in urls.items()
+        if len(found) > 1
+    ]
+
+
 def with_defaults(labels: Labels, defaults: TargetDefaults) -> Labels:
     """Discovered labels with the job's settings as labels, where they are not set already."""
     pairs = {
@@ -149,10 +165,8 @@ def build_target(discovered: Labels, defaults: TargetDefaults, relabel: Relabel 
     if not labels:
         return None
     address = labels.get(ADDRESS)
-    if not address:
-        raise ScrapeError("no address")
-    if "/" in address:
-        raise ScrapeError(f'"{address}" is not a valid hostname')
+    if fault := address_fault(address):
+        raise ScrapeError(fault)
     interval, timeout = _duration(labels, INTERVAL, "interval"), _duration(labels, TIMEOUT, "timeout")
     if timeout > interval:
         raise ScrapeError(

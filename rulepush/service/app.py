@@ -162,7 +162,7 @@ class App:
             ]
             if self.journal is not None:
                 self.journal.restore(self.clock.now())
-                self.jobs.heritage.leave(self.head.unended(), self.plan.written)
+                self.jobs.restored.add(self.head.unended(), self.plan.written)
                 owned.append(tasks.create_task(self.journal.run(), name="journal"))
             if self._push is not None:
                 pushes = self._push.run(self.grid, self._scrape_interval_ms, lambda: self.samples)

@@ -47,11 +47,11 @@ class Jobs:
         client_factory: ClientFactory,
     ):
         self.tally = ScrapeStats()
-        self.heritage = RestoredSeries()
+        self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
         self._pools = ScrapePools(
-            ScrapeContext(head, env.clock, self.tally, heritage=self.heritage, apart=ThreadOffload()), grid
+            ScrapeContext(head, env.clock, self.tally, restored=self.restored, offload=ThreadOffload()), grid
         )
         self._owner: asyncio.TaskGroup | None = None
         self._jobs: dict[str, _Running] = {}
@@ -102,7 +102,7 @@ class Jobs:
 
     async def settled(self, ts: int) -> bool:
         """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
-        return await self._pools.settled(ts)
+        return await self._pools.scrapes_done(ts)
 
     def __iter__(self) -> Iterator[ScrapePool]:
         """The pools, one a job."""

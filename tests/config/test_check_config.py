@@ -111,3 +111,72 @@ def test_of_several_documents_the_first_is_read_as_in_prometheus(
     code, out, err = check(capsys, str(tmp_path / "c.yml"))
     assert (code, "only the first YAML document is read" in err) == (0, True)
     assert out.startswith(f"{tmp_path}/c.yml: valid")
+
+
+PROBE = """\
+scrape_configs:
+- job_name: probe
+  metrics_path: /probe
+  static_configs: [{targets: ["https://shop.example/health", "http://web:3000"]}]
+  relabel_configs:
+  - {source_labels: [__address__], target_label: __param_target}
+"""
+MOVE = '  - {target_label: __address__, replacement: "127.0.0.1:9115"}\n'
+INSTANCE = "  - {source_labels: [__param_target], target_label: instance}\n"
+
+
+def test_static_targets_may_be_urls_where_relabelling_moves_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text(PROBE + MOVE + INSTANCE)
+    code, _, err = check(capsys, str(file))
+    assert (code, err) == (0, "")
+
+
+def test_the_address_after_relabelling_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text(
+        PROBE + "alerting:\n  alertmanagers:\n  - static_configs: [{targets: ['http://am:9093']}]\n"
+        "    relabel_configs: [{target_label: x, replacement: y}]\n"
+    )
+    code, _, err = check(capsys, str(file))
+    assert code == 1
+    assert err.splitlines() == [
+        f"{file}: job 'probe': a target after relabelling: \"https://shop.example/health\" is not a valid hostname",
+        f"{file}: job 'probe': a target after relabelling: \"http://web:3000\" is not a valid hostname",
+        f'{file}: alertmanagers: a target after relabelling: "http://am:9093" is not a valid hostname',
+        f"{file}: 3 problems",
+    ]
+
+
+def test_targets_with_one_instance_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text(PROBE + MOVE)
+    code, _, err = check(capsys, str(file))
+    assert code == 0
+    assert err.startswith(
+        f"warning: {file}: job 'probe': 2 targets have the same labels (instance '127.0.0.1:9115'), so their series "
+        "overwrite each other: give each an instance of its own: http://127.0.0.1:9115/probe?target="
+    )
+
+
+@pytest.mark.parametrize("relabelling", ["", "    relabel_configs: []\n"])
+def test_an_alertmanager_that_is_a_url_is_refused_where_nothing_relabels_it(
+    relabelling: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("alerting:\n  alertmanagers:\n  - static_configs: [{targets: ['http://am:9093']}]\n" + relabelling)
+    code, _, err = check(capsys, str(file))
+    assert code == 1
+    assert '"http://am:9093" is not a valid hostname' in err
+
+
+def test_an_empty_proxy_url_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("scrape_configs:\n- job_name: a\n  proxy_url: ''\n")
+    assert check(capsys, str(file))[0] == 0
+    file.write_text("scrape_configs:\n- job_name: a\n  proxy_url: ''\n  no_proxy: b\n")
+    code, _, err = check(capsys, str(file))
+    assert code == 1
+    assert "if no_proxy is configured, proxy_url must also be configured" in err

@@ -319,3 +319,30 @@ def test_a_request_after_the_end_fails_as_any_other_request() -> None:
             await client.get("http://target")
 
     asyncio.run(go())
+
+
+def _redirected(hops: dict[str, str], start: str) -> list[str | None]:
+    """The `Authorization` of each request of a redirected one, and whether `X-Key` came: None without credentials."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        there = hops.get(str(request.url))
+        return httpx.Response(302, headers={"Location": there}) if there else httpx.Response(200)
+
+    server = Server(answer)
+    server.get(HTTPClientConfig(basic_auth=BasicAuth(username="u", password=Secret("p"))), start)
+    return [request.headers.get("Authorization") for request in server.requests]
+
+
+def test_credentials_go_on_to_another_port_of_the_same_host_as_in_go() -> None:
+    assert _redirected({"http://a:8080/": "https://a:8443/"}, "http://a:8080/") == ["Basic dTpw"] * 2
+    assert _redirected({"https://a/": "https://a:8443/x"}, "https://a/") == ["Basic dTpw"] * 2
+
+
+def test_credentials_go_neither_to_another_host_nor_out_of_tls() -> None:
+    assert _redirected({"http://a/": "http://b/"}, "http://a/") == ["Basic dTpw", None]
+    assert _redirected({"https://a/": "http://a:8080/"}, "https://a/") == ["Basic dTpw", None]
+
+
+def test_credentials_do_not_come_back_after_another_host() -> None:
+    hops = {"http://a/": "http://b/", "http://b/": "http://a:81/"}
+    assert _redirected(hops, "http://a/") == ["Basic dTpw", None, None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
+import ipaddress
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -13,13 +15,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client
 from rulepush.http_client.build import RoutingTransport
+from rulepush.http_client.client import reason
 from rulepush.http_client.config import ProxyConfig, TLSConfig
 from rulepush.http_client.tls import client_context
 from rulepush.model.secret import Secret
 from tests.http_client.certificates import Authority
+from tests.http_server import HttpReply, LoopbackServer
 
 
 class Web:
@@ -320,5 +328,58 @@ def test_closing_a_client_closes_its_connections() -> None:
             assert isinstance(transport, RoutingTransport)
             await client.aclose()
             assert transport._routes == {}
+
+    asyncio.run(go())
+
+
+def _weak_server(tmp_path: Path, bits: int, ciphers: str) -> ssl.SSLContext:
+    """A TLS 1.2 server with an RSA key, as old devices and Java servers are; Go's crypto/tls connects to it."""
+    key = rsa.generate_private_key(65537, bits)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    day = dt.timedelta(days=1)
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "weak.pem").write_bytes(certificate.public_bytes(pem))
+    (tmp_path / "weak.key").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    context.load_cert_chain(tmp_path / "weak.pem", tmp_path / "weak.key")
+    return context
+
+
+@pytest.mark.parametrize(("bits", "ciphers"), [(1024, "ECDHE-RSA-AES128-GCM-SHA256"), (2048, "ECDHE-RSA-AES128-SHA")])
+def test_what_openssl_refuses_by_default_is_said_so_and_the_advice_helps(
+    bits: int, ciphers: str, tmp_path: Path
+) -> None:
+    server = LoopbackServer(lambda _: HttpReply(b"ok"), _weak_server(tmp_path, bits, ciphers))
+    tls = TLSConfig(ca_file=str(tmp_path / "weak.pem"))
+
+    async def get(config: TLSConfig) -> str:
+        async with build_client(HTTPClientConfig(tls=config)) as client:
+            return (await client.get(f"https://{server.address}/")).text
+
+    try:
+        with pytest.raises(httpx.ConnectError) as refused:
+            asyncio.run(get(tls))
+        assert reason(refused.value).startswith("tls: ")
+        assert "set min_version: TLS10 in tls_config" in reason(refused.value)
+        assert asyncio.run(get(replace(tls, min_version="TLS10"))) == "ok"
+    finally:
+        server.close()
+
+
+def test_a_server_that_hangs_up_in_the_handshake_is_told_in_words() -> None:
+    async def go() -> None:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        async with server, build_client() as client:
+            with pytest.raises(httpx.ConnectError) as closed:
+                await client.get(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        assert reason(closed.value).startswith("tls: ")
 
     asyncio.run(go())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -284,3 +285,12 @@ scrape_configs:
     assert json.loads(as_json(report))["jobs_without_targets"][0]["job"] == "empty"
     assert not analyse([], LiveData(answers[:1], silent=silent)).ok
     assert analyse([], LiveData(answers[:1], silent=silent[1:])).ok, "a shard may have none"
+
+
+def test_targets_with_one_instance_are_warned_of() -> None:
+    (one,) = _visit(_fixed(200, "a 1\n", "text/plain"))
+    other = replace(one, url=one.url + "?x")
+    report = analyse([], LiveData([one, other]))
+    assert "warning: job 'nacos': 2 targets have the same labels (instance 'nacos:8848')" in report_text(report)
+    assert len(json.loads(as_json(report))["warnings"]) == 1
+    assert json.loads(as_json(analyse([], LiveData([one]))))["warnings"] == []

@@ -50,3 +50,15 @@ def test_relabelling_moves_and_drops() -> None:
 def test_without_an_address_it_is_dropped() -> None:
     clear = RelabelConfig(target_label=ADDRESS, replacement="")
     assert endpoints(AlertmanagerConfig(relabel_configs=(clear,)), [group(AM)]).active == ()
+
+
+def test_an_address_that_is_none_after_relabelling_is_dropped_and_named() -> None:
+    found = endpoints(AlertmanagerConfig(), [group("http://am:9093", AM)])
+    assert found.active == ("http://am:9093/api/v2/alerts",)
+    assert found.faults == ('"http://am:9093" is not a valid hostname',)
+
+
+def test_a_url_may_be_relabelled_into_an_address() -> None:
+    host = RelabelConfig(source_labels=(ADDRESS,), regex="https?://(.+)", target_label=ADDRESS)
+    found = endpoints(AlertmanagerConfig(relabel_configs=(host,)), [group("http://am:9093")])
+    assert found == Endpoints(("http://am:9093/api/v2/alerts",), ())

@@ -23,7 +23,7 @@ def test_an_alert_that_changed_while_under_way_stays_with_its_new_state() -> Non
     sent = box.batch(10)
     newer = alert("A", value="changed")
     box.put(newer, 2)
-    assert box.settle(sent) == []
+    assert box.acknowledge(sent) == []
     assert box.batch(10) == [newer]
 
 
@@ -31,7 +31,7 @@ def test_what_was_accepted_is_gone() -> None:
     box = Outbox()
     box.put(alert("A"), 1)
     sent = box.batch(10)
-    assert box.settle(sent) == sent
+    assert box.acknowledge(sent) == sent
     assert len(box) == 0
     assert box.oldest() is None
 

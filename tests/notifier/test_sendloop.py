@@ -1,5 +1,8 @@
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
+
+import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
@@ -91,7 +94,7 @@ def test_an_outage_keeps_the_newest_state_and_retries_with_growing_pauses() -> N
     assert (loop.counts.sent, loop.counts.errors) == (1, 3)
 
 
-def test_a_mistake_of_ours_loses_no_alert() -> None:
+def test_a_bug_in_rulepush_loses_no_alert() -> None:
     failures = [ZeroDivisionError("a mistake")]
 
     def decide(_: Sequence[WireAlert]) -> PostResponse:
@@ -163,3 +166,55 @@ def test_what_waited_before_a_restart_is_delivered() -> None:
     play(poster, lambda *_: None, store)
     assert poster.batches == [["A"]]
     assert not store.kept
+
+
+def test_an_outage_is_logged_at_once_then_once_a_minute_until_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rulepush.notifier")
+    failing = True
+    poster = FakePoster(lambda _: RETRY if failing else ACCEPTED)
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        nonlocal failing
+        loop.offer([alert("A")])
+        await clock.advance(50)
+        loop.offer([alert("B")])
+        await clock.advance(12 * 60)
+        failing = False
+        await clock.advance(30)
+
+    play(poster, script, FakeStore())
+    lines = [record.getMessage() for record in caplog.records]
+    tail = "url=http://am/api/v2/alerts err=connection refused"
+    assert lines[0] == f"alerts are not delivered, 1 alert waits, failing for 0s: {tail}"
+    assert lines[1] == f"alerts are not delivered, 2 alerts wait, failing for 60s: {tail}"
+    assert lines[-1] == "Alertmanager accepts alerts again after 782s: url=http://am/api/v2/alerts"
+    assert len(lines[1:-1]) == 782 // 60
+
+
+def test_a_long_retry_after_does_not_silence_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    poster = FakePoster(lambda _: PostResponse(PostOutcome.RETRY, "refused with 429", retry_after=300.0))
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        loop.offer([alert("A")])
+        await clock.advance(290)
+        assert len(poster.batches) == 1
+
+    play(poster, script, FakeStore())
+    assert len(caplog.records) == 1 + 4
+
+
+def test_another_reason_is_logged_at_once_but_not_every_time(caplog: pytest.LogCaptureFixture) -> None:
+    reasons = iter(f"reason {i}" for i in range(100))
+    poster = FakePoster(lambda _: PostResponse(PostOutcome.RETRY, next(reasons)))
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        loop.offer([alert("A")])
+        await clock.advance(59)
+        assert len(poster.batches) > 4
+
+    play(poster, script, FakeStore())
+    assert [record.getMessage().rpartition("err=")[2] for record in caplog.records] == [
+        "reason 0",
+        "reason 1",
+        "reason 2",
+    ]

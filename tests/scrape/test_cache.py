@@ -334,3 +334,9 @@ def test_a_bound_is_written_alike_in_a_first_body_and_in_a_line_that_comes_later
     s.take(first + b'h_bucket{le="2"} 3\n# TYPE s summary\ns{quantile="1",le="2"} 1\n' + end)
     names = ['g{le="1"}', 'h_bucket{le="1.0"}', 'h_bucket{le="2.0"}', 's{le="2", quantile="1.0"}']
     assert sorted(s.rows()) == names
+
+
+def test_a_line_with_a_label_twice_counts_as_scraped_as_in_prometheus() -> None:
+    done = Scraped().take(b'a 1\nb{x="1",x="2"} 1\nc 1\n')
+    assert done.error.endswith("is not unique: invalid sample")
+    assert done.counts == ScrapeBodyStats(scraped=2, post_relabel=1)

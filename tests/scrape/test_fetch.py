@@ -182,3 +182,9 @@ def test_a_refused_connection_says_so() -> None:
 
     with pytest.raises(ScrapeError, match=f'^Get "{URL}": connection refused$'):
         fetch(refuse)
+
+
+def test_of_two_content_types_the_first_counts_as_in_go() -> None:
+    headers = [("Content-Type", "text/plain; version=0.0.4"), ("Content-Type", "text/html")]
+    fetched = fetch(lambda _: httpx.Response(200, headers=headers, content=b"a 1\n"))
+    assert fetched.content_type == "text/plain; version=0.0.4"

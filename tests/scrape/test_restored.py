@@ -19,13 +19,13 @@ def series(name: str, **labels: str) -> Labels:
 
 
 def test_a_series_goes_once_to_the_target_whose_labels_it_has() -> None:
-    heritage = RestoredSeries()
+    restored = RestoredSeries()
     mine = [series("m", path="/"), series("n")]
-    heritage.leave([*mine, series("m", zone="2"), series("up"), series("r")], {"r"})
-    assert heritage.claim(Labels({"job": "app", "instance": "b"})) == []
-    assert heritage.claim(TARGET) == mine
-    assert heritage.claim(TARGET) == []
-    assert heritage.claim(TARGET.with_({"zone": "2"})) == [series("m", zone="2")]
+    restored.add([*mine, series("m", zone="2"), series("up"), series("r")], {"r"})
+    assert restored.take(Labels({"job": "app", "instance": "b"})) == []
+    assert restored.take(TARGET) == mine
+    assert restored.take(TARGET) == []
+    assert restored.take(TARGET.with_({"zone": "2"})) == [series("m", zone="2")]
 
 
 def test_what_ended_before_the_restart_is_nobodys() -> None:
@@ -42,7 +42,7 @@ def test_the_first_body_ends_what_it_does_not_have_and_nothing_else() -> None:
     for name in names:
         head.append(series(name), 1_000, 5.0)
     cache = ScrapeCache(head, TARGET, SampleRules())
-    cache.adopt(head.unended())
+    cache.add_restored(head.unended())
     cache.ingest(b"here 6\ntimed 7 2000\n", Format.TEXT, 3_000)
     newest = {}
     for table in head.tables():
