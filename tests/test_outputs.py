@@ -185,11 +185,3 @@ def test_the_storage_gets_what_it_wants_and_the_outputs_get_everything() -> None
 
     world = play(act)
     assert (world.at("a").values("m"), world.at("a").values("n")) == ([2], [9])
-
-
-def test_syncing_before_running_is_a_mistake() -> None:
-    async def main() -> None:
-        with pytest.raises(RuntimeError):
-            await World(None).sync()
-
-    asyncio.run(main())

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from rulepush.packs import pack
 from rulepush.promql import parse_expr
 from rulepush.rules.rulefmt import load_rule_files
-from rulepush.service.app import App, ServiceOptions
+from rulepush.service.app import App
+from rulepush.service.options import ServiceOptions
 from tests.fakes import FakeClock
 
 CONFIG = """
