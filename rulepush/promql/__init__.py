@@ -3,8 +3,8 @@
 from rulepush.promql.eval.engine import Engine
 from rulepush.promql.eval.evaluation import EngineOptions, SharedResults
 from rulepush.promql.eval.result import Annotations, QueryResult, ResultSeries
-from rulepush.promql.eval.values import ValueType
 from rulepush.promql.query import Query, SelectorUse, parse_expr, parse_selector
+from rulepush.promql.vectors.values import ValueType
 
 __all__ = [
     "Annotations",

@@ -10,10 +10,10 @@ from typing import Final
 from rulepush.errors import ParseError
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.promql.eval.durations import depends_on_query, resolve
-from rulepush.promql.eval.extended import misuse, reach
 from rulepush.promql.functions import FUNCTIONS
+from rulepush.promql.functions.extended import misuse, reach
 from rulepush.promql.syntax import ast
+from rulepush.promql.syntax.durations import depends_on_query, resolve
 from rulepush.promql.syntax.parse import parse
 from rulepush.promql.syntax.valuetype import ValueType
 

@@ -15,8 +15,8 @@ from rulepush.errors import EvaluationError, ParseError, QueryLimitError
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import Query, QueryResult, parse_expr
-from rulepush.promql.eval.values import ValueType
 from rulepush.promql.syntax.pretty import pretty
+from rulepush.promql.vectors.values import ValueType
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.answers import ApiError, ErrorType, success

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from rulepush.model.floats import format_float_json
 from rulepush.model.labels import Labels
 from rulepush.promql import QueryResult, ResultSeries
-from rulepush.promql.eval.values import ValueType
+from rulepush.promql.vectors.values import ValueType
 from rulepush.web.answers import json_text_of, seconds
 
 _AT_ONCE: Final = 1 << 20  # characters: an answer up to this is sent whole, with its length

@@ -12,7 +12,7 @@ from rulepush.model.index import LabelIndex
 from rulepush.model.matcher import Matcher
 from rulepush.promql import EngineOptions, Query
 from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
-from rulepush.promql.eval.windows import cut
+from rulepush.promql.vectors.windows import cut
 from rulepush.storage.head import Head
 from rulepush.storage.selection import Selection
 

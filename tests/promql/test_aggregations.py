@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.promql.eval.grouping import group
-from rulepush.promql.eval.series_hash import series_hash, xxhash64
+from rulepush.promql.vectors.grouping import group
+from rulepush.promql.vectors.series_hash import series_hash, xxhash64
 from tests.promql.fake_querier import FakeQuerier, instant, labels, load, steps, values
 
 Groups = dict[str, list[float]]

@@ -8,8 +8,8 @@ from rulepush.errors import EvaluationError
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import Engine, EngineOptions, SharedResults, parse_expr
-from rulepush.promql.eval.matching import RecentMemo
-from rulepush.promql.eval.values import Vector
+from rulepush.promql.vectors.matching import RecentMemo
+from rulepush.promql.vectors.values import Vector
 from tests.promql.fake_querier import FakeQuerier, instant, labels, load, steps, values
 
 MINUTE = 60_000

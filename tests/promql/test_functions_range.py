@@ -15,9 +15,9 @@ from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.stale import STALE, is_stale
-from rulepush.promql.eval.windows import RangeWindow, WindowColumns
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.registry import RangeFunction
+from rulepush.promql.vectors.windows import RangeWindow, WindowColumns
 from rulepush.storage.selection import Selection
 from tests.promql import reference
 from tests.promql.reference import Point, Range

@@ -10,8 +10,8 @@ import yaml
 
 from rulepush.errors import ParseError
 from rulepush.promql import parse_expr
-from rulepush.promql.eval.values import ValueType
 from rulepush.promql.syntax import ast
+from rulepush.promql.vectors.values import ValueType
 from tests.promql.fake_querier import labels, load, values
 
 REAL_RULES = Path(__file__).parents[3] / "shared/conformance/real_rules"

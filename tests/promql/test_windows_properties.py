@@ -12,8 +12,8 @@ from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.stale import STALE, STALE_BITS
 from rulepush.promql.eval.selectors import newest
-from rulepush.promql.eval.values import Vector
-from rulepush.promql.eval.windows import WindowColumns, row_bounds, search_bounds
+from rulepush.promql.vectors.values import Vector
+from rulepush.promql.vectors.windows import WindowColumns, row_bounds, search_bounds
 from rulepush.storage.selection import Selection
 
 Rows = list[list[tuple[int, float]]]

@@ -15,15 +15,15 @@ from rulepush.errors import EvaluationError
 from rulepush.model.floats import format_float, format_float_g
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
-from rulepush.promql.eval.annotations import AnnotationSet, invalid_quantile, invalid_ratio
 from rulepush.promql.eval.binary import stack_steps
-from rulepush.promql.eval.grouping import Grouping, GroupRectangle, Rows, gather, group, sorted_rank
-from rulepush.promql.eval.series_hash import sample_offsets
-from rulepush.promql.eval.values import Bools, Floats, Scalar, String, Value, Vector, empty_vector
 from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows
 from rulepush.promql.syntax import ast
-from rulepush.promql.syntax.strings import go_quote
+from rulepush.promql.syntax.strings import quote_go
+from rulepush.promql.vectors.annotations import AnnotationSet, invalid_quantile, invalid_ratio
+from rulepush.promql.vectors.grouping import Grouping, GroupRectangle, Rows, gather, group, sorted_rank
+from rulepush.promql.vectors.series_hash import sample_offsets
+from rulepush.promql.vectors.values import Bools, Floats, Scalar, String, Value, Vector, empty_vector
 
 Reduce = Callable[[Floats, Bools | None], Floats]  # (values[g, k], mask[g, k] or None) -> values[g]
 
@@ -294,7 +294,7 @@ def _limit_ratio(node: ast.Aggregate, ratios: Floats, vector: Vector, notes: Ann
 
 def _count_values(node: ast.Aggregate, label: str, vector: Vector) -> Vector:
     if not is_valid_utf8_name(label):
-        raise EvaluationError(f"invalid label name {go_quote(label)}")
+        raise EvaluationError(f"invalid label name {quote_go(label)}")
     steps = vector.values.shape[1]
     if not steps:
         return empty_vector(0)

@@ -11,8 +11,11 @@ import numpy as np
 from rulepush.errors import EvaluationError
 from rulepush.model.index import EMPTY_INDEX
 from rulepush.model.labels import Labels
-from rulepush.promql.eval.distinct import merge_duplicates
-from rulepush.promql.eval.matching import (
+from rulepush.promql.syntax import ast
+from rulepush.promql.syntax.ast import Card, Matching
+from rulepush.promql.syntax.printer import labels_text
+from rulepush.promql.vectors.distinct import merge_duplicates
+from rulepush.promql.vectors.matching import (
     MatchedRows,
     MatchGroups,
     Rows,
@@ -22,10 +25,7 @@ from rulepush.promql.eval.matching import (
     pair_rows,
     subset,
 )
-from rulepush.promql.eval.values import Bools, Floats, Scalar, Vector, drop_names, with_present, with_values
-from rulepush.promql.syntax import ast
-from rulepush.promql.syntax.ast import Card, Matching
-from rulepush.promql.syntax.printer import labels_text
+from rulepush.promql.vectors.values import Bools, Floats, Scalar, Vector, drop_names, with_present, with_values
 
 ARITHMETIC: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
     "+": np.add,

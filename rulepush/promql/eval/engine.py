@@ -12,15 +12,19 @@ import numpy as np
 
 from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.promql.eval.aggregations import aggregate
-from rulepush.promql.eval.annotations import AnnotationSet
 from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
-from rulepush.promql.eval.distinct import apply_drops, distinct_matrix, merge_duplicates, reject_duplicates
 from rulepush.promql.eval.evaluation import EngineOptions, Evaluation, EvaluationLimits, SharedResults
-from rulepush.promql.eval.extended import kernel_of
 from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.result import QueryResult
 from rulepush.promql.eval.selectors import select_matrix, select_vector, select_windows, window_bounds
-from rulepush.promql.eval.values import (
+from rulepush.promql.functions import FUNCTIONS
+from rulepush.promql.functions.extended import kernel_of
+from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
+from rulepush.promql.query import Query
+from rulepush.promql.syntax import ast
+from rulepush.promql.vectors.annotations import AnnotationSet
+from rulepush.promql.vectors.distinct import apply_drops, distinct_matrix, merge_duplicates, reject_duplicates
+from rulepush.promql.vectors.values import (
     Bools,
     Floats,
     Ints,
@@ -34,11 +38,7 @@ from rulepush.promql.eval.values import (
     empty_vector,
     with_values,
 )
-from rulepush.promql.eval.windows import RangeWindow, WindowColumns
-from rulepush.promql.functions import FUNCTIONS
-from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
-from rulepush.promql.query import Query
-from rulepush.promql.syntax import ast
+from rulepush.promql.vectors.windows import RangeWindow, WindowColumns
 from rulepush.storage.selection import Querier
 
 

@@ -14,10 +14,10 @@ from rulepush.model.matcher import Matcher
 from rulepush.promql.eval.binary import stack_steps
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.eval.selectors import newest
-from rulepush.promql.eval.values import Vector
 from rulepush.promql.query import info_name_matchers
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.printer import labels_text
+from rulepush.promql.vectors.values import Vector
 from rulepush.storage.selection import Selection
 
 _IDENTIFYING: Final = (INSTANCE, JOB)

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
-from rulepush.promql.eval.annotations import AnnotationSet
-from rulepush.promql.eval.values import Floats, Ints, Matrix, Scalar, String, Value, ValueType, Vector
 from rulepush.promql.syntax.strings import printable
+from rulepush.promql.vectors.annotations import AnnotationSet
+from rulepush.promql.vectors.values import Floats, Ints, Matrix, Scalar, String, Value, ValueType, Vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,11 +8,10 @@ import numpy as np
 
 from rulepush.model.stale import stale_mask
 from rulepush.promql.eval.evaluation import Evaluation
-from rulepush.promql.eval.extended import reach
-from rulepush.promql.eval.smoothing import extended_matrix, smoothed_at
-from rulepush.promql.eval.values import Bools, Floats, Ints, Matrix, Vector, empty_vector
-from rulepush.promql.eval.windows import RangeWindow, WindowColumns, row_bounds
+from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
 from rulepush.promql.syntax import ast
+from rulepush.promql.vectors.values import Bools, Floats, Ints, Matrix, Vector, empty_vector
+from rulepush.promql.vectors.windows import RangeWindow, WindowColumns, row_bounds
 from rulepush.storage.selection import Selection
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.promql.eval.values import Vector, drop_names
-from rulepush.promql.functions.registry import MATRIX, VECTOR, CallContext, Function, Signature, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax import ast
+from rulepush.promql.syntax.signature import MATRIX, VECTOR, Signature
+from rulepush.promql.vectors.values import Vector, drop_names
 
 
 def labels_of_absent(node: Any) -> Labels:

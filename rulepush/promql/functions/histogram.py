@@ -16,22 +16,12 @@ from rulepush.errors import EvaluationError
 from rulepush.model.floats import format_float_g, parse_float
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import BUCKET, Labels, quote_label_value
-from rulepush.promql.eval.matching import recent
-from rulepush.promql.eval.values import Scalar, Vector, drop_names, empty_vector
 from rulepush.promql.functions.buckets import ForcedBuckets, fractions, quantiles
 from rulepush.promql.functions.quantile import quantile_warning
-from rulepush.promql.functions.registry import (
-    SCALAR,
-    STRING,
-    VECTOR,
-    Bools,
-    CallContext,
-    Floats,
-    Function,
-    Ints,
-    Signature,
-    VectorFunction,
-)
+from rulepush.promql.functions.registry import Bools, CallContext, Floats, Function, Ints, VectorFunction
+from rulepush.promql.syntax.signature import SCALAR, STRING, VECTOR, Signature
+from rulepush.promql.vectors.matching import recent
+from rulepush.promql.vectors.values import Scalar, Vector, drop_names, empty_vector
 
 _DOCS: Final = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
 

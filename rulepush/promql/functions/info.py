@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from rulepush.promql.eval.values import Vector
-from rulepush.promql.functions.registry import VECTOR, CallContext, Function, Signature, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
+from rulepush.promql.syntax.signature import VECTOR, Signature
+from rulepush.promql.vectors.values import Vector
 
 
 def _info(ctx: CallContext, *args: Any) -> Vector:

@@ -12,10 +12,11 @@ from rulepush.errors import EvaluationError, RegexError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.regex import Pattern, RegexMatch, compile_regex
-from rulepush.promql.eval.distinct import merge_duplicates
-from rulepush.promql.eval.matching import recent
-from rulepush.promql.eval.values import Vector
-from rulepush.promql.functions.registry import STRING, VECTOR, CallContext, Function, Signature, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
+from rulepush.promql.syntax.signature import STRING, VECTOR, Signature
+from rulepush.promql.vectors.distinct import merge_duplicates
+from rulepush.promql.vectors.matching import recent
+from rulepush.promql.vectors.values import Vector
 
 _VARIABLE: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))?")
 

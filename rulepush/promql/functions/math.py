@@ -7,17 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.promql.eval.values import Bools, Scalar, Vector, drop_names
-from rulepush.promql.functions.registry import (
-    SCALAR,
-    VECTOR,
-    CallContext,
-    Floats,
-    Function,
-    InstantFunction,
-    Signature,
-    VectorFunction,
-)
+from rulepush.promql.functions.registry import CallContext, Floats, Function, InstantFunction, VectorFunction
+from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
+from rulepush.promql.vectors.values import Bools, Scalar, Vector, drop_names
 
 
 def go_max(a: Floats, b: Floats) -> Floats:

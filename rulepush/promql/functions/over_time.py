@@ -10,10 +10,11 @@ import numpy as np
 
 from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows, quantile_warning
-from rulepush.promql.functions.registry import MATRIX, SCALAR, AnnotationSink, Bools, Floats, RangeFunction, Signature
+from rulepush.promql.functions.registry import AnnotationSink, Bools, Floats, RangeFunction
+from rulepush.promql.syntax.signature import MATRIX, SCALAR, Signature
 
 if TYPE_CHECKING:
-    from rulepush.promql.eval.windows import RangeWindow
+    from rulepush.promql.vectors.windows import RangeWindow
 
 
 def sum_over_time(w: RangeWindow) -> tuple[Floats, Bools]:

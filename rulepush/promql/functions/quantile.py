@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rulepush.promql.eval.annotations import invalid_quantile
 from rulepush.promql.functions.registry import AnnotationSink, Floats, Ints
+from rulepush.promql.vectors.annotations import invalid_quantile
 
 
 def quantile_rows(q: float, values: Floats, counts: Ints) -> Floats:

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
-from rulepush.promql.eval.annotations import possible_non_counter
 from rulepush.promql.functions import extended
-from rulepush.promql.functions.registry import MATRIX, AnnotationSink, Bools, Floats, RangeFunction, Signature
+from rulepush.promql.functions.registry import AnnotationSink, Bools, Floats, RangeFunction
+from rulepush.promql.syntax.signature import MATRIX, Signature
+from rulepush.promql.vectors.annotations import possible_non_counter
 
 if TYPE_CHECKING:
-    from rulepush.promql.eval.windows import RangeWindow
+    from rulepush.promql.vectors.windows import RangeWindow
 
 _COUNTER_SUFFIXES: Final = ("_total", "_sum", "_count", "_bucket")
 

@@ -1,6 +1,6 @@
 """What a PromQL function is to the engine: a name, its argument types, and one of three kinds of implementation.
 
-RangeFunction    reads one range selector (or subquery); a kernel over the Window of one step
+RangeFunction    reads one range selector (or subquery); a kernel over the RangeWindow of one step
 InstantFunction  elementwise mathematics on an instant vector; a kernel over values[n, T]
 VectorFunction   everything else; receives its arguments evaluated, and a CallContext for the rest
 
@@ -11,28 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.promql.syntax.valuetype import ValueType
+from rulepush.promql.syntax.signature import Signature
 
 if TYPE_CHECKING:
-    from rulepush.promql.eval.values import Value
-    from rulepush.promql.eval.windows import RangeWindow
+    from rulepush.promql.vectors.values import Value
+    from rulepush.promql.vectors.windows import RangeWindow
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-RangeKernel = Callable[..., tuple[Floats, Bools]]  # (w: Window, *float) -> values[n], present[n]
+RangeKernel = Callable[..., tuple[Floats, Bools]]  # (w: RangeWindow, *float) -> values[n], present[n]
 InstantKernel = Callable[..., Floats]  # (values[n, T], *float64[T]) -> values[n, T]
-
-SCALAR: Final = ValueType.SCALAR
-VECTOR: Final = ValueType.VECTOR
-MATRIX: Final = ValueType.MATRIX
-STRING: Final = ValueType.STRING
 
 
 class AnnotationSink(Protocol):
@@ -76,21 +71,6 @@ class CallContext(Protocol):
     def notes(self) -> AnnotationSink: ...
     @property
     def delayed_name_removal(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Argument types as Prometheus declares them (promql/parser/functions.go).
-
-    `variadic`: 0 the number of arguments is fixed; k > 0 up to k of the last ones are optional; -1 the last type
-    may be given any number of times, also none. As in Prometheus, for -1 and k>0 `arg_types` lists each type once
-    more than is required.
-    """
-
-    arg_types: tuple[ValueType, ...]
-    variadic: int = 0
-    returns: ValueType = VECTOR
-    experimental: bool = False
 
 
 RangeNote = Callable[["RangeWindow", Bools, tuple[float, ...], AnnotationSink, Any, tuple[Any, ...]], None]

@@ -8,10 +8,11 @@ import numpy as np
 
 from rulepush.errors import EvaluationError
 from rulepush.promql.functions.kahan import kahan_sum
-from rulepush.promql.functions.registry import MATRIX, SCALAR, Bools, Floats, Ints, RangeFunction, Signature
+from rulepush.promql.functions.registry import Bools, Floats, Ints, RangeFunction
+from rulepush.promql.syntax.signature import MATRIX, SCALAR, Signature
 
 if TYPE_CHECKING:
-    from rulepush.promql.eval.windows import RangeWindow
+    from rulepush.promql.vectors.windows import RangeWindow
 
 
 def deriv(w: RangeWindow) -> tuple[Floats, Bools]:

@@ -8,9 +8,10 @@ import numpy as np
 
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import EMPTY_LABELS
-from rulepush.promql.eval.values import Scalar, Vector
 from rulepush.promql.functions.math import go_max, go_min
-from rulepush.promql.functions.registry import SCALAR, VECTOR, CallContext, Floats, Function, Signature, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Floats, Function, VectorFunction
+from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
+from rulepush.promql.vectors.values import Scalar, Vector
 
 NO_LABELS: Final = LabelIndex((EMPTY_LABELS,))  # shared, so that memos on it are found again
 

@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.promql.eval.values import Vector
-from rulepush.promql.functions.registry import STRING, VECTOR, CallContext, Function, Signature, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
+from rulepush.promql.syntax.signature import STRING, VECTOR, Signature
+from rulepush.promql.vectors.values import Vector
 
 Order = npt.NDArray[np.intp]
 

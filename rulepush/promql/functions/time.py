@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.promql.eval.values import Vector, drop_names
-from rulepush.promql.functions.registry import VECTOR, CallContext, Floats, Function, Ints, Signature, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Floats, Function, Ints, VectorFunction
 from rulepush.promql.functions.scalars import one_row
+from rulepush.promql.syntax.signature import VECTOR, Signature
+from rulepush.promql.vectors.values import Vector, drop_names
 
 # What Go's int64(NaN) is on amd64, seen as a time: 292277026596-12-04 15:30:08, a Sunday.
 _BROKEN: Final = {

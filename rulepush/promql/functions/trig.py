@@ -8,17 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.promql.eval.values import Scalar
-from rulepush.promql.functions.registry import (
-    SCALAR,
-    VECTOR,
-    CallContext,
-    Floats,
-    Function,
-    InstantFunction,
-    Signature,
-    VectorFunction,
-)
+from rulepush.promql.functions.registry import CallContext, Floats, Function, InstantFunction, VectorFunction
+from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
+from rulepush.promql.vectors.values import Scalar
 
 
 def _trig(name: str, ufunc: Callable[..., Floats]) -> InstantFunction:

@@ -1,0 +1,1 @@
+"""PromQL text to a type-checked tree and back, with Prometheus' messages."""

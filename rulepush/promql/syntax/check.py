@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rulepush.errors import ParseError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
@@ -12,11 +12,9 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.ast import Card
 from rulepush.promql.syntax.duration_grammar import Amount
 from rulepush.promql.syntax.lexer import Lexeme, error
-from rulepush.promql.syntax.strings import go_quote, printable
+from rulepush.promql.syntax.signature import DeclaredFunction
+from rulepush.promql.syntax.strings import printable, quote_go
 from rulepush.promql.syntax.valuetype import ValueType
-
-if TYPE_CHECKING:
-    from rulepush.promql.functions.registry import Function
 
 _SCALAR, _VECTOR = ValueType.SCALAR, ValueType.VECTOR
 _MODIFIABLE: Final = "an instant vector selector or range vector selector or a subquery"
@@ -33,7 +31,7 @@ def _valid_text(arg: ast.Node) -> ast.Node:
 class Checker:
     """Builds the nodes that need checking. Every method raises ParseError."""
 
-    def __init__(self, text: str, functions: Mapping[str, Function]):
+    def __init__(self, text: str, functions: Mapping[str, DeclaredFunction]):
         self._text = text
         self._functions = functions
         self._loose: list[ast.VectorSelector] = []
@@ -110,7 +108,7 @@ class Checker:
             self._expect(param, expected, "aggregation parameter")
         for name in grouping:
             if not is_valid_utf8_name(name):
-                raise self._error(token.pos, f"invalid label name for grouping: {go_quote(name)}")
+                raise self._error(token.pos, f"invalid label name for grouping: {quote_go(name)}")
         return ast.Aggregate(op, expr, param, grouping, without, pos=token.pos)
 
     def call(self, token: Lexeme, args: tuple[ast.Node, ...]) -> ast.Node:

@@ -10,9 +10,9 @@ from typing import Final
 
 from rulepush.errors import EvaluationError
 from rulepush.model.durations import parse_duration
-from rulepush.promql.eval.durations import milliseconds, varies
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.cursor import Cursor
+from rulepush.promql.syntax.durations import milliseconds, varies
 from rulepush.promql.syntax.lexer import Lexeme, LexemeKind, number_value
 
 MAX_DEPTH: Final = 200  # of nested expressions and of operators in a row: both become recursion

@@ -1,14 +1,13 @@
 """The grammar of PromQL: from text to a type-checked tree, as Prometheus' promql/parser/generatedParser.y.
 
-A recursive descent with operator precedence. It replaces promql-parser, which cannot say where an expression stands
-(annotations and errors must), and which misreads raw strings, `1_000` and `@ -1`.
+A recursive descent with operator precedence. Every node knows its position: annotations and errors name it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rulepush.errors import RegexError
 from rulepush.model.labels import METRIC_NAME
@@ -17,10 +16,8 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.check import Checker
 from rulepush.promql.syntax.duration_grammar import MAX_DEPTH, MAX_MS, TOO_DEEP, DurationGrammar
 from rulepush.promql.syntax.lexer import KEYWORDS, Lexeme, LexemeKind, error, number_value, string_value
+from rulepush.promql.syntax.signature import DeclaredFunction
 from rulepush.promql.syntax.strings import printable
-
-if TYPE_CHECKING:
-    from rulepush.promql.functions.registry import Function
 
 _PRECEDENCE: Final = {
     "or": 1,
@@ -38,7 +35,7 @@ _RESERVED: Final = frozenset(
 )
 
 
-def parse(text: str, functions: Mapping[str, Function]) -> ast.Node:
+def parse(text: str, functions: Mapping[str, DeclaredFunction]) -> ast.Node:
     """The tree of `text`; every function is in `functions` and every type fits. Raises ParseError."""
     try:
         return _Parser(text, functions).whole()
@@ -47,7 +44,7 @@ def parse(text: str, functions: Mapping[str, Function]) -> ast.Node:
 
 
 class _Parser(DurationGrammar):
-    def __init__(self, text: str, functions: Mapping[str, Function]):
+    def __init__(self, text: str, functions: Mapping[str, DeclaredFunction]):
         super().__init__(text)
         self._functions = functions
         self._check = Checker(text, functions)

@@ -51,7 +51,7 @@ def printable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def go_quote(text: str) -> str:
+def quote_go(text: str) -> str:
     """strconv.Quote, bytes that are not UTF-8 as `\\xff`."""
     return "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in quote_label_value(text))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rulepush.model.labels import BUCKET, METRIC_NAME, Labels
-from rulepush.promql.eval.extended import reach
+from rulepush.promql.functions.extended import reach
 from rulepush.promql.syntax import ast
 from rulepush.promql.testscript.script import Eval, Load, StepRange
 from rulepush.promql.testscript.series import Gap

@@ -10,12 +10,12 @@ from typing import Final
 
 from rulepush.errors import EvaluationError, ParseError, PromQLError
 from rulepush.model.sample import Sample
-from rulepush.promql.eval.durations import depends_on_query
 from rulepush.promql.eval.engine import Engine
 from rulepush.promql.eval.evaluation import EngineOptions
 from rulepush.promql.eval.result import QueryResult
 from rulepush.promql.query import Query, parse_expr
 from rulepush.promql.syntax import ast
+from rulepush.promql.syntax.durations import depends_on_query
 from rulepush.promql.syntax.valuetype import ValueType
 from rulepush.promql.testscript import needs
 from rulepush.promql.testscript.compare import Mismatch, Relabel, compare, compare_scalar, compare_vector

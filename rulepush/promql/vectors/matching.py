@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.promql.eval.values import Bools
 from rulepush.promql.syntax.ast import Card, Matching
+from rulepush.promql.vectors.values import Bools
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.intp]

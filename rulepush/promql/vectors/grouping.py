@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.promql.eval.matching import recent
-from rulepush.promql.eval.values import Bools, Floats
+from rulepush.promql.vectors.matching import recent
+from rulepush.promql.vectors.values import Bools, Floats
 
 Rows = npt.NDArray[np.intp]
 

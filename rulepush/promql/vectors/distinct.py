@@ -11,8 +11,8 @@ import numpy.typing as npt
 from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
-from rulepush.promql.eval.matching import recent
-from rulepush.promql.eval.values import Bools, Vector, dropped_index
+from rulepush.promql.vectors.matching import recent
+from rulepush.promql.vectors.values import Bools, Vector, dropped_index
 
 SAME_LABELSET: Final = "vector cannot contain metrics with the same labelset"
 
