@@ -17,7 +17,8 @@ from rulepush.errors import RulepushError
 from rulepush.logs import LEVELS, setup_logging
 from rulepush.model.durations import format_duration, parse_duration
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
-from rulepush.service.app import App, ServiceOptions
+from rulepush.service.app import App
+from rulepush.service.options import ServiceOptions
 
 log = logging.getLogger("rulepush.main")
 

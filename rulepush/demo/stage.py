@@ -22,7 +22,8 @@ from rulepush.errors import RulepushError
 from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from rulepush.packs import pack
 from rulepush.relay.app import RelayApp, RelayOptions
-from rulepush.service.app import App, ServiceOptions
+from rulepush.service.app import App
+from rulepush.service.options import ServiceOptions
 from rulepush.web.server import WebSecurity, WebServer, bind, build_app
 
 INTERVAL_S: Final = 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from rulepush.notifier.endpoints import Endpoints, endpoints
 from rulepush.notifier.notifier import Destination, Notifier
 from rulepush.notifier.wire import Relabel
 from rulepush.relabel.relabel import RelabelConfig, relabel
+from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.notifier")
 
@@ -26,30 +26,26 @@ Sender = tuple[HTTPClientConfig, tuple[RelabelConfig, ...]]
 
 
 class AlertmanagerSets:
-    """Keeps a Notifier's destinations what the sections and their discoveries say. `run` once, `sync` at a reload."""
+    """Keeps a Notifier's destinations what the sections and their discoveries say.
+
+    `run` once, `sync` at start and at a reload.
+    """
 
     def __init__(self, notifier: Notifier, env: Environment, client_factory: ClientFactory):
         self._notifier = notifier
         self._env = env
         self._client_factory = client_factory
-        self._owner: asyncio.TaskGroup | None = None
+        self._tasks = TaskOwner()
         self._sections: dict[AlertmanagerConfig, _Section] = {}
         self._slots: dict[str, list[Sender | None]] = {}  # by URL: the senders to it, each in a slot of its own
         self._retired: list[_Section] = []  # no longer configured, but their connections may still be in use
 
     async def run(self) -> None:
         """Own the discoveries until cancelled."""
-        async with asyncio.TaskGroup() as owner:
-            self._owner = owner
-            try:
-                await asyncio.get_running_loop().create_future()
-            finally:
-                self._owner = None
+        await self._tasks.run()
 
     async def sync(self, configs: Sequence[AlertmanagerConfig]) -> None:
         """Put these sections into effect; one that did not change goes on undisturbed."""
-        if self._owner is None:
-            raise RuntimeError("AlertmanagerSets.sync before AlertmanagerSets.run")
         gone = [config for config in self._sections if config not in configs]
         old = [self._sections.pop(config) for config in gone]
         for config in dict.fromkeys(configs):
@@ -58,7 +54,7 @@ class AlertmanagerSets:
                 for former in old:
                     section.take_over(former)
                 self._sections[config] = section
-                section.task = self._owner.create_task(section.providers.run())
+                section.task = self._tasks.start(section.providers.run, "alertmanager discovery")
         for section in old:
             if section.task is not None:
                 section.task.cancel()
@@ -89,10 +85,10 @@ class AlertmanagerSets:
             [section.destination(self._name(url, section)) for section in sections for url in section.found.active],
             remove=complete,
         )
-        if complete and self._owner is not None:
+        if complete and self._tasks.running:
             retired, self._retired = self._retired, []
             for section in retired:  # whoever still sends has been given a connection of a present section
-                self._owner.create_task(section.client.aclose())
+                self._tasks.start(section.client.aclose, "closing connections")
 
     def _assign_slots(self, complete: bool) -> None:
         """Two sections may lead to one URL with other credentials, headers or relabelling: two tenants of one server.
@@ -129,7 +125,7 @@ class _Section:
         self.config = config
         self.client = client
         self.found = Endpoints((), ())
-        self.task: asyncio.Task[None] | None = None
+        self.task: OwnedTask | None = None
         self._changed = changed
         self.providers = Providers(config.sd_configs, env, self._discovered)
 

@@ -12,6 +12,7 @@ from rulepush.model.labels import Labels
 from rulepush.notifier.sendloop import Poster, SendLoop, UndeliveredStore
 from rulepush.notifier.wire import Relabel, WireAlert, relabelled, wire_alert
 from rulepush.rules.alert import Alert, AlertState
+from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.notifier")
 
@@ -36,12 +37,15 @@ class SendSettings:
 @dataclass(slots=True)
 class _Running:
     loop: SendLoop
-    task: asyncio.Task[None]
+    task: OwnedTask
     relabel: Relabel | None
 
 
 class Notifier:
-    """`send` is what the rules call. `run` owns the tasks of the send loops; `sync` may be called while it runs."""
+    """`send` is what the rules call.
+
+    `run` owns the tasks of the send loops; `sync` may be called before and while it runs.
+    """
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class Notifier:
         self._active = active
         self._clock = clock
         self._store = store
-        self._group: asyncio.TaskGroup | None = None
+        self._tasks = TaskOwner()
         self._running: dict[str, _Running] = {}
         self.dropped_by_relabel = 0
 
@@ -66,18 +70,11 @@ class Notifier:
 
     async def run(self) -> None:
         """Own the send loops until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            try:
-                await asyncio.get_running_loop().create_future()  # the loops come and go by `sync`
-            finally:
-                self._group = None
+        await self._tasks.run()
 
     def sync(self, destinations: Sequence[Destination], *, remove: bool = True) -> None:
         """Send to these from now on. A loop whose URL stays keeps its outbox; one that goes is stopped, unless
         `remove` is false: then all that run go on."""
-        if self._group is None:
-            raise RuntimeError("Notifier.sync before Notifier.run")
         wanted: Mapping[str, Destination] = {d.poster.url: d for d in destinations}
         for url in [u for u in self._running if remove and u not in wanted]:
             running = self._running.pop(url)
@@ -95,7 +92,8 @@ class Notifier:
                 # Kept from a former time of this Alertmanager, or of this process. What fires again since must not be
                 # ended by it: no `take_back` reached it while the Alertmanager was not configured.
                 loop.take_back(self._firing(destination.relabel))
-            self._running[url] = _Running(loop, self._group.create_task(loop.run()), destination.relabel)
+            task = self._tasks.start(loop.run, f"sending to {url}")
+            self._running[url] = _Running(loop, task, destination.relabel)
 
     def send(self, alerts: Sequence[Alert], expr: str, ts: int) -> None:
         """Queue the rule's alerts for every Alertmanager; with none configured, log them."""
@@ -125,9 +123,9 @@ class Notifier:
     async def drain(self) -> None:
         """Return when every outbox is empty. Who pauses after a failure tries again at once: there may be no later."""
         for running in self._running.values():
-            if self._group is not None and running.loop.pausing:
+            if self._tasks.running and running.loop.pausing:
                 running.task.cancel()
-                running.task = self._group.create_task(running.loop.run())
+                running.task = self._tasks.start(running.loop.run, f"sending to {running.loop.url}")
         await asyncio.gather(*(running.loop.drained() for running in self._running.values()))
 
 

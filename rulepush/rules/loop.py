@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from rulepush.clock import Clock
 from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.groups import RuleGroups
+from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.rules")
 
@@ -23,7 +24,7 @@ nothing can be said of it any more."""
 @dataclass(slots=True)
 class _Running:
     interval_ms: int
-    task: asyncio.Task[None]
+    task: OwnedTask
 
 
 class RuleLoops:
@@ -34,24 +35,19 @@ class RuleLoops:
         self._clock = clock
         self._next_tick = next_tick
         self._wave_settled = wave_settled
-        self._owner: asyncio.TaskGroup | None = None
+        self._tasks = TaskOwner()
         self._running: dict[tuple[str, str], _Running] = {}
 
     async def run(self) -> None:
         """Evaluate until cancelled."""
-        async with asyncio.TaskGroup() as owner:
-            self._owner = owner
-            try:
-                self.sync()
-                await asyncio.get_running_loop().create_future()  # the loops come and go by `sync`
-            finally:
-                self._owner = None
-                self._running.clear()
+        self.sync()
+        try:
+            await self._tasks.run()
+        finally:
+            self._running.clear()
 
     def sync(self) -> None:
         """Start loops for new groups, stop those of groups that are gone or have another interval."""
-        if self._owner is None:
-            return  # `run` does it when it starts
         wanted = {group.spec.key: group for group in self._groups.all()}
         former: dict[tuple[str, str], int] = {}
         for key, running in list(self._running.items()):
@@ -65,8 +61,8 @@ class RuleLoops:
                 # When the interval grew, once more at the former rhythm: what fires was told to hold for four of the
                 # shorter intervals, and would end at Alertmanager before it is heard of again.
                 soonest = min(group.interval_ms, former.get(key, group.interval_ms))
-                loop = self._loop(key, group.interval_ms, self._first(key, soonest))
-                task = self._owner.create_task(loop, name=f"rules {group.name}")
+                loop = partial(self._loop, key, group.interval_ms, self._first(key, soonest))
+                task = self._tasks.start(loop, f"rules {group.name}")
                 self._running[key] = _Running(group.interval_ms, task)
 
     async def _loop(self, key: tuple[str, str], interval: int, ts: int) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import httpx
@@ -19,6 +20,7 @@ from rulepush.scrape.job import Job
 from rulepush.scrape.loop import ScrapeLoop
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.target import Dropped, Target, TargetStatus, build_targets
+from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.scrape")
 
@@ -32,7 +34,7 @@ Key = tuple[Labels, str]
 @dataclass(slots=True)
 class _Running:
     loop: ScrapeLoop
-    task: asyncio.Task[None] | None = None
+    task: OwnedTask | None = None
 
 
 class ScrapePool:
@@ -66,7 +68,7 @@ class ScrapePools:
         self._deadline = deadline
         self._barrier = ScrapeBarrier(context.clock)
         self._pools: dict[str, ScrapePool] = {}
-        self._owner: asyncio.TaskGroup | None = None
+        self._tasks = TaskOwner()
         self._rewound_at = 0
 
     def __iter__(self) -> Iterator[ScrapePool]:
@@ -81,15 +83,7 @@ class ScrapePools:
 
     async def run(self) -> None:
         """Scrape until cancelled. No stale markers are written at the end: after a restart the series go on."""
-        async with asyncio.TaskGroup() as owner:
-            self._owner = owner
-            try:
-                for pool in self._pools.values():
-                    for running in pool.running.values():
-                        self._start(running)
-                await asyncio.get_running_loop().create_future()
-            finally:
-                self._owner = None
+        await self._tasks.run()
 
     async def scrapes_done(self, ts: int) -> bool:
         """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
@@ -177,15 +171,13 @@ class ScrapePools:
         )
 
     def _start(self, running: _Running) -> None:
-        if self._owner is not None and running.task is None:
-            url = running.loop.scraper.target.url
-            running.task = self._owner.create_task(running.loop.run(), name=f"scrape {url}")
+        running.task = self._tasks.start(running.loop.run, f"scrape {running.loop.scraper.target.url}")
 
     def _stop(self, running: _Running, end_of_run: bool) -> None:
         if running.task is not None:
             running.task.cancel()
-        if end_of_run and self._owner is not None:
-            self._owner.create_task(self._write_end_of_run(running.loop.scraper))
+        if end_of_run and self._tasks.running:
+            self._tasks.start(partial(self._write_end_of_run, running.loop.scraper), "end of run")
 
     async def _write_end_of_run(self, scraper: Scraper) -> None:
         """Mark the series of a target that went away as ended at its next moment, two intervals later.

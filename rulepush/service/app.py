@@ -7,10 +7,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -40,6 +37,7 @@ from rulepush.rules.state import SqliteAlertStates
 from rulepush.service import own_metrics
 from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
+from rulepush.service.options import ServiceOptions
 from rulepush.service.outputs import Outputs, TeeAppender
 from rulepush.service.receivers import PushReceiver, ReceivedMetadata, remote_write_receiver_routes
 from rulepush.service.scraping import Jobs
@@ -59,31 +57,6 @@ log = logging.getLogger("rulepush.main")
 
 DRAIN_SECONDS: Final = 4.0
 HOUSEKEEPING_SECONDS: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceOptions:
-    """The flags of `rulepush run`. Durations in ms."""
-
-    config_file: str
-    storage_path: Path | None = None
-    listen_address: str = "127.0.0.1:0"
-    external_url: str = ""
-    route_prefix: str = ""
-    web_config_file: str = ""
-    enable_lifecycle: bool = False
-    enable_remote_write: bool = False
-    enable_push: bool = False
-    resend_delay_ms: int = 60_000
-    outage_tolerance_ms: int = 3_600_000
-    grace_period_ms: int = 600_000
-    lookback_delta_ms: int = 300_000
-    query_timeout_ms: int = 120_000
-    query_concurrency: int = 2
-    max_samples: int = 50_000_000
-    web_max_samples: int = 5_000_000
-    features: frozenset[str] = frozenset()
-    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 class App:
@@ -168,7 +141,6 @@ class App:
                 pushes = self._push.run(self.grid, self._scrape_interval_ms, lambda: self.samples)
                 owned.append(tasks.create_task(pushes, name="pushes"))
             serving = tasks.create_task(web.run(), name="web")
-            await asyncio.sleep(0)  # let the owners begin, so that they can be synced
             await self._apply(self.plan)
             self._ready = True
             log.info("rulepush is ready: port=%d", self.port)

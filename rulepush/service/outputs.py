@@ -21,6 +21,7 @@ from rulepush.scrape.target import Target
 from rulepush.storage.head import Head
 from rulepush.storage.selection import Querier
 from rulepush.storage.table import AppendOutcome
+from rulepush.tasks import OwnedTask, TaskOwner
 
 if TYPE_CHECKING:
     from rulepush.forward.pushgateway import PushgatewayForwarder
@@ -35,13 +36,13 @@ class _Writing:
     sender: RemoteWriteSender
     client: httpx.AsyncClient
     external_labels: Labels
-    task: asyncio.Task[None]
+    task: OwnedTask
 
     async def stop(self, flush_s: float) -> None:
         """Send for a moment more. What is offered afterwards is saved by `sender.close`."""
         await self.sender.flush(flush_s)
         self.task.cancel()
-        await asyncio.wait([self.task])
+        await self.task.wait()
 
     async def end(self, flush_s: float) -> None:
         """Send for a moment more, save the rest, close the connection."""
@@ -54,12 +55,12 @@ class _Writing:
 class _Forwarding:
     forwarder: PushgatewayForwarder
     client: httpx.AsyncClient
-    task: asyncio.Task[None]
+    task: OwnedTask
 
     async def end(self) -> None:
         """Stop pushing. The groups stay: the next start goes on with them."""
         self.task.cancel()
-        await asyncio.wait([self.task])
+        await self.task.wait()
         await self.client.aclose()
 
 
@@ -81,23 +82,16 @@ class Outputs:
         self._directory = directory
         self._metadata = metadata
         self._flush_s = flush_seconds
-        self._owner: asyncio.TaskGroup | None = None
+        self._tasks = TaskOwner()
         self._writes: dict[RemoteWriteConfig, _Writing] = {}
         self._forwards: dict[PushgatewayConfig, _Forwarding] = {}
 
     async def run(self) -> None:
         """Own the senders until cancelled."""
-        async with asyncio.TaskGroup() as owner:
-            self._owner = owner
-            try:
-                await asyncio.get_running_loop().create_future()
-            finally:
-                self._owner = None
+        await self._tasks.run()
 
     async def sync(self, config: Config) -> None:
         """Send to these from now on."""
-        if self._owner is None:
-            raise RuntimeError("Outputs.sync before Outputs.run")
         labels = config.global_.external_labels
         ending = []
         for old in list(self._writes):
@@ -112,19 +106,19 @@ class Outputs:
             await running.stop(0.0)
             running.sender.close()
             del self._writes[old]
-            self._writes[heir] = self._write(self._owner, heir, labels)
+            self._writes[heir] = self._write(heir, labels)
             await running.client.aclose()
         for write in config.remote_write:
             if write not in self._writes:
-                self._writes[write] = self._write(self._owner, write, labels)
+                self._writes[write] = self._write(write, labels)
         await asyncio.gather(*(running.end(self._flush_s) for running in ending))
         for gone in [c for c in self._forwards if c not in config.pushgateways]:
             await self._forwards.pop(gone).end()
         for gateway in config.pushgateways:
             if gateway not in self._forwards:
-                self._forwards[gateway] = self._forward(self._owner, gateway)
+                self._forwards[gateway] = self._forward(gateway)
 
-    def _write(self, owner: asyncio.TaskGroup, config: RemoteWriteConfig, labels: Labels) -> _Writing:
+    def _write(self, config: RemoteWriteConfig, labels: Labels) -> _Writing:
         from rulepush.remote.encode import SentMetadata
         from rulepush.remote.sender import RemoteWriteSender
 
@@ -134,15 +128,15 @@ class Outputs:
         client = self._client_factory(config.http_client)
         directory = self._directory and self._directory / "remote_write" / config.name
         sender = RemoteWriteSender(config, labels, client, self._clock, directory, metadata)
-        return _Writing(sender, client, labels, owner.create_task(sender.run(), name=f"remote write {config.name}"))
+        return _Writing(sender, client, labels, self._tasks.start(sender.run, f"remote write {config.name}"))
 
-    def _forward(self, owner: asyncio.TaskGroup, config: PushgatewayConfig) -> _Forwarding:
+    def _forward(self, config: PushgatewayConfig) -> _Forwarding:
         from rulepush.forward.pushgateway import PushgatewayForwarder
 
         client = self._client_factory(config.http_client)
         known = self._directory and self._directory / "pushgateways" / f"{config.name}.json"
         forwarder = PushgatewayForwarder(config, client, self._clock, known)
-        return _Forwarding(forwarder, client, owner.create_task(forwarder.run(), name=f"pushgateway {config.name}"))
+        return _Forwarding(forwarder, client, self._tasks.start(forwarder.run, f"pushgateway {config.name}"))
 
     async def aclose(self) -> None:
         """Send for a moment more and save the rest. Call it while `run` runs."""

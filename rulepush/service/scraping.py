@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import TargetHealth
 from rulepush.storage.head import Head
+from rulepush.tasks import OwnedTask, TaskOwner
 
 ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 
@@ -33,7 +33,7 @@ class _Running:
     config: ScrapeConfig
     client: httpx.AsyncClient
     providers: Providers
-    discovering: asyncio.Task[None]
+    discovering: OwnedTask
 
 
 class Jobs:
@@ -53,23 +53,17 @@ class Jobs:
         self._pools = ScrapePools(
             ScrapeContext(head, env.clock, self.tally, restored=self.restored, offload=ThreadOffload()), grid
         )
-        self._owner: asyncio.TaskGroup | None = None
+        self._tasks = TaskOwner()
+        self._tasks.start(self._pools.run, "scrape pools")
         self._jobs: dict[str, _Running] = {}
         self._on_scrape: OnScrape | None = None
 
     async def run(self) -> None:
         """Discover and scrape until cancelled."""
-        async with asyncio.TaskGroup() as owner:
-            self._owner = owner
-            try:
-                await self._pools.run()
-            finally:
-                self._owner = None
+        await self._tasks.run()
 
     async def sync(self, configs: Sequence[ScrapeConfig], on_scrape: OnScrape | None = None) -> None:
         """Put these jobs into effect. `on_scrape`, when set, gets every sample of every scrape."""
-        if self._owner is None:
-            raise RuntimeError("Jobs.sync before Jobs.run")
         wanted = {config.job_name: config for config in configs}
         closing = []
         for name in [name for name in self._jobs if name not in wanted]:
@@ -89,7 +83,7 @@ class Jobs:
             providers = Providers(config.sd_configs, self._env, partial(self._found, name))
             if known is not None:
                 providers.take_over(known.providers)
-            task = self._owner.create_task(providers.run(), name=f"discovery {name}")
+            task = self._tasks.start(providers.run, f"discovery {name}")
             self._jobs[name] = _Running(config, client, providers, task)
         for running in closing:
             running.discovering.cancel()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from rulepush.service.app import App, ServiceOptions
+from rulepush.service.app import App
+from rulepush.service.options import ServiceOptions
 from tests.fakes import FakeClock
 from tests.faults.recording import Posted, read_posted
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import httpx
-import pytest
 
 from rulepush.config.sections import AlertmanagerConfig
 from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, Publish, TargetGroup
@@ -202,9 +201,16 @@ def test_nothing_to_relabel_costs_nothing() -> None:
     assert chain(Labels.of(a="b")) == Labels.of(a="b", x="y")
 
 
-def test_syncing_before_running_is_a_mistake() -> None:
+def test_sections_synced_before_they_run_are_in_effect_once_they_do() -> None:
     async def main() -> None:
-        with pytest.raises(RuntimeError):
-            await World().sections.sync([])
+        world = World()
+        await world.sections.sync([static("a")])
+        running = [asyncio.create_task(world.notifier.run()), asyncio.create_task(world.sections.run())]
+        await world.clock.settle()
+        assert await world.sends_to() == ["a"]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await world.sections.aclose()
 
     asyncio.run(main())

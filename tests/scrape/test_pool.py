@@ -40,7 +40,7 @@ class World:
         self.gates: dict[str, asyncio.Event] = {}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
         self.restored = RestoredSeries()
-        context = ScrapeContext(self.head, self.clock, self.tally, on_scrape=on_scrape, heritage=self.restored)
+        context = ScrapeContext(self.head, self.clock, self.tally, on_scrape=on_scrape, restored=self.restored)
         self.pools = ScrapePools(context, GRID)
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
@@ -198,7 +198,7 @@ def test_of_two_targets_with_equal_labels_neither_ends_what_was_there_before_the
     old = [Labels.of(__name__=name, job="j", instance="same") for name in ("x", "y", "z")]
     for labels in old:
         w.head.append(labels, START - 10_000, 0.0)
-    w.restored.leave(old, ())
+    w.restored.add(old, ())
 
     async def act() -> None:
         w.pools.put(replace(JOB, relabel=relabel), w.client)

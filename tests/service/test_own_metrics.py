@@ -15,7 +15,8 @@ from rulepush.nacos.dialects import Member, RaftView
 from rulepush.packs import pack
 from rulepush.promql import parse_expr
 from rulepush.rules.rulefmt import load_rule_files
-from rulepush.service.app import App, ServiceOptions
+from rulepush.service.app import App
+from rulepush.service.options import ServiceOptions
 from tests.fakes import FakeClock
 
 CONFIG = """

@@ -224,9 +224,15 @@ def test_metadata_is_what_the_targets_told_last() -> None:
     play(act)
 
 
-def test_syncing_before_running_is_a_mistake() -> None:
+def test_jobs_synced_before_they_run_are_scraped_once_they_do() -> None:
     async def main() -> None:
-        with pytest.raises(RuntimeError):
-            await World().jobs.sync([])
+        world = World()
+        await world.jobs.sync([job("a", "h1")])
+        running = asyncio.create_task(world.jobs.run())
+        await world.clock.advance(10)
+        assert world.scrapes() == ["h1"]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await world.jobs.aclose()
 
     asyncio.run(main())

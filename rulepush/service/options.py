@@ -1,0 +1,32 @@
+"""What `rulepush run` is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """The flags of `rulepush run`. Durations in ms."""
+
+    config_file: str
+    storage_path: Path | None = None
+    listen_address: str = "127.0.0.1:0"
+    external_url: str = ""
+    route_prefix: str = ""
+    web_config_file: str = ""
+    enable_lifecycle: bool = False
+    enable_remote_write: bool = False
+    enable_push: bool = False
+    resend_delay_ms: int = 60_000
+    outage_tolerance_ms: int = 3_600_000
+    grace_period_ms: int = 600_000
+    lookback_delta_ms: int = 300_000
+    query_timeout_ms: int = 120_000
+    query_concurrency: int = 2
+    max_samples: int = 50_000_000
+    web_max_samples: int = 5_000_000
+    features: frozenset[str] = frozenset()
+    flags: Mapping[str, str] = field(default_factory=dict)
