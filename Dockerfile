@@ -9,13 +9,20 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/rulepush
 WORKDIR /src
+# The lock first: its layer stays as long as the lock does.
+COPY requirements ./requirements
+RUN /opt/rulepush/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes \
+      -r requirements/run.txt -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY rulepush ./rulepush
 COPY rules ./rules
 # Everything that only builds or tests goes: the image is copied from what is left. Bytecode is compiled here, for at run time
-# nothing can be written beside the sources.
-RUN /opt/rulepush/bin/pip install --no-cache-dir --disable-pip-version-check . \
+# nothing can be written beside the sources. The link has one path for the packs, whatever Python the image has.
+RUN /opt/rulepush/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
+ && cd / \
  && /opt/rulepush/bin/rulepush --version \
+ && ln -s "$(/opt/rulepush/bin/python -c 'from rulepush.packs import pack_directory; print(pack_directory())')" \
+      /opt/rulepush/rules \
  && /opt/rulepush/bin/pip uninstall --yes --quiet pip setuptools \
  && find /opt/rulepush -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
  && find /opt/rulepush -name '*.pyi' -delete \
@@ -29,7 +36,8 @@ RUN apt-get update \
  && install -d /etc/rulepush
 COPY --from=build /opt/rulepush /opt/rulepush
 # The packs, where `rule_files: [/usr/share/rulepush/rules/nacos.yml]` finds them.
-RUN ln -s /opt/rulepush/share/rulepush /usr/share/rulepush \
+RUN mkdir /usr/share/rulepush \
+ && ln -s /opt/rulepush/rules /usr/share/rulepush/rules \
  && ln -s /opt/rulepush/bin/rulepush /usr/local/bin/rulepush
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1
 USER 10001:10001

@@ -1,8 +1,8 @@
-"""Where the ready rule packs lie: beside the package in a checkout, under share/ when installed from a wheel."""
+"""The ready rule packs: rules/ at the top of a checkout, which is rulepush/rule_packs in the package."""
 
 from __future__ import annotations
 
-import sysconfig
+from importlib import resources
 from pathlib import Path
 
 from rulepush.errors import RulepushError
@@ -10,12 +10,13 @@ from rulepush.errors import RulepushError
 
 def pack_directory() -> Path:
     """The directory of nacos.yml, jvm.yml and the others. Raises RulepushError when they were not installed."""
-    checkout = Path(__file__).resolve().parent.parent / "rules"
-    installed = Path(sysconfig.get_path("data")) / "share" / "rulepush" / "rules"
-    for directory in (checkout, installed):
-        if (directory / "nacos.yml").is_file():
-            return directory
-    raise RulepushError(f"the rule packs are neither in {checkout} nor in {installed}: install rulepush again")
+    # A file of the configuration can name a pack by its path, so the packs must lie in the file system.
+    directory = Path(str(resources.files("rulepush") / "rule_packs"))
+    if not (directory / "nacos.yml").is_file():
+        raise RulepushError(
+            f"the rule packs are not in {directory}: install rulepush again (a checkout links rules/ there)"
+        )
+    return directory
 
 
 def pack(name: str) -> Path:

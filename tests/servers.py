@@ -1,10 +1,8 @@
-"""Real servers for the end-to-end tests: found on PATH, started on loopback, waited for with a bound."""
+"""Real servers for the end-to-end tests: found by tests.needs, started on loopback, waited for with a bound."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,20 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-import pytest
+
+from tests.needs import binary as binary
 
 T = TypeVar("T")
-
-
-def binary(name: str) -> str:
-    """The path of a server; without it the test skips, or fails where RULEPUSH_REQUIRE_SERVERS is set (CI)."""
-    path = shutil.which(name)
-    if path is not None:
-        return path
-    reason = f"{name} is not installed (Debian package; see .ci/debian-packages)"
-    if os.environ.get("RULEPUSH_REQUIRE_SERVERS"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def free_port() -> int:

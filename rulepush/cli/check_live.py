@@ -16,12 +16,12 @@ from rulepush.discovery.static import StaticConfig
 from rulepush.errors import ConfigError, Problem
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig
 from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse, live_rules
-from rulepush.livecheck.diagnose import NACOS_PATH
 from rulepush.livecheck.fetch import Visit, environment, visit_jobs
 from rulepush.livecheck.report import as_json, report_text
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.secret import Secret
+from rulepush.nacos.diagnose import NACOS_PATH
 from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 

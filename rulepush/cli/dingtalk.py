@@ -42,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     p.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="POST /-/reload, /-/quit"
     )
-    p.add_argument("--web.enable-ui", action="store_true", help=argparse.SUPPRESS)  # the original's playground
+    for flag in ("--web.enable-ui", "--web.ui-enabled"):  # the original's playground, by its two names
+        p.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
+    p.add_argument("--version", action="version", version=f"rulepush {__version__}")
     p.add_argument("--check", action="store_true", help="check the configuration file and end")
     p.add_argument("--log.level", dest="log_level", choices=sorted(LEVELS), default="info")
     p.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt")

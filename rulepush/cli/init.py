@@ -16,7 +16,7 @@ from rulepush.init.addresses import Address, alertmanager_address, nacos_address
 from rulepush.init.files import CONFIG, PACKS, working_directory
 from rulepush.init.look import ProbeResult, look_at_alertmanager, probe_nacos
 from rulepush.init.write import write_files
-from rulepush.livecheck.seen import TargetProblem
+from rulepush.nacos.diagnose import TargetProblem
 from rulepush.packs import pack
 
 

@@ -17,9 +17,9 @@ from starlette.routing import BaseRoute
 from rulepush.clock import SystemClock
 from rulepush.demo.fake_dingtalk import PATH as ROBOT_PATH
 from rulepush.demo.fake_dingtalk import FakeDingTalk, ShownMessage
-from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
 from rulepush.demo.receiver import Arrived, ReceivedNotification, Receiver, Webhook, webhook_body
 from rulepush.errors import RulepushError
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from rulepush.packs import pack
 from rulepush.relay.app import RelayApp, RelayOptions
 from rulepush.service.app import App, ServiceOptions

@@ -8,8 +8,8 @@ from typing import Any, Final
 import yaml
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
-from rulepush.discovery.json_text import parse_json
 from rulepush.errors import DiscoveryError
+from rulepush.model.json_text import parse_json
 from rulepush.model.labels import Labels
 from rulepush.yaml.depth import too_deep
 from rulepush.yaml.go_decoder import parse_yaml

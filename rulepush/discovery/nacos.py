@@ -12,17 +12,6 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
-from rulepush.discovery.nacos_api import NacosAbsentError, NacosLogin, NacosMissingError, NacosSession
-from rulepush.discovery.nacos_dialects import (
-    DIALECTS,
-    PUBLIC,
-    Instance,
-    Member,
-    NacosDialect,
-    Namespace,
-    Service,
-    detect,
-)
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError, RegexError
 from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client, read_http_client
@@ -32,6 +21,17 @@ from rulepush.model.floats import format_float
 from rulepush.model.labels import Labels
 from rulepush.model.regex import compile_regex
 from rulepush.model.secret import Secret
+from rulepush.nacos.dialects import (
+    DIALECTS,
+    PUBLIC,
+    Instance,
+    Member,
+    NacosDialect,
+    Namespace,
+    Service,
+    detect,
+)
+from rulepush.nacos.session import NacosAbsentError, NacosGoneError, NacosLogin, NacosSession
 
 if TYPE_CHECKING:
     from rulepush.yaml.nodes import MapReader
@@ -153,6 +153,7 @@ class NacosDiscovery:
         self._transport = transport
         self._dialect: NacosDialect | None = DIALECTS.get(config.api_version)
         self._pattern = compile_regex(config.services)
+        self._members: tuple[Member, ...] = ()
 
     async def run(self, publish: Publish) -> None:
         config = self._config
@@ -169,11 +170,26 @@ class NacosDiscovery:
         ) as client:
             session = NacosSession(client, servers, config.login, self._env.clock)
 
-            async def refresh() -> Sequence[TargetGroup]:
-                return await self._refresh(session)
-
             where = ", ".join(shown_url(s) for s in servers)
-            await Poller("nacos", where, interval, refresh, self._env).run(publish)
+
+            async def refresh() -> Sequence[TargetGroup]:
+                self._members = ()
+                try:
+                    return await self._refresh(session)
+                finally:
+                    self._show_members(where)
+
+            try:
+                await Poller("nacos", where, interval, refresh, self._env).run(publish)
+            finally:
+                self._members = ()
+                self._show_members(where)
+
+    def _show_members(self, where: str) -> None:
+        """For own metrics; what the last refresh did not find is not shown: it may no longer be true."""
+        self._env.tally.nacos_members.pop(where, None)
+        if self._members:
+            self._env.tally.nacos_members[where] = self._members
 
     async def _refresh(self, session: NacosSession) -> Sequence[TargetGroup]:
         seconds = max(_REFRESH_SECONDS, self._config.refresh_interval_ms / 1000)
@@ -201,19 +217,22 @@ class NacosDiscovery:
         members = await dialect.members(session)
         if not members:
             raise DiscoveryError("Nacos lists no servers")  # it lists at least itself: this is no answer to act on
+        self._members = tuple(members)
         return TargetGroup("servers", tuple(sorted(_server_labels(m) for m in members)), shared)
 
     async def _instance_groups(self, session: NacosSession, dialect: NacosDialect) -> list[TargetGroup]:
         namespaces = await self._namespaces(session, dialect)
         gate = asyncio.Semaphore(_AT_ONCE)
-        missing: list[NacosMissingError] = []
+        gone: list[NacosGoneError] = []
 
         async def group(namespace: Namespace, service: Service) -> TargetGroup:
             async with gate:
                 try:
                     instances = await dialect.instances(session, namespace.id, service)
-                except NacosMissingError as e:  # it was there when the services were listed
-                    missing.append(e)
+                except NacosGoneError as e:
+                    if e.what != "service":
+                        raise
+                    gone.append(e)  # it was there when the services were listed
                     instances = []
             return self._instance_group(namespace, service, instances)
 
@@ -228,8 +247,8 @@ class NacosDiscovery:
                 asked = [tasks.create_task(group(namespace, service)) for namespace, service in wanted]
         except ExceptionGroup as e:
             raise e.exceptions[0] from None
-        if missing and len(missing) == len(wanted):
-            raise missing[0]  # all of them gone within a moment: more likely something else is wrong
+        if gone and len(gone) == len(wanted):
+            raise gone[0]  # all of them gone within a moment: more likely something else is wrong
         return sorted((task.result() for task in asked), key=lambda g: g.source)
 
     async def _namespaces(self, session: NacosSession, dialect: NacosDialect) -> list[Namespace]:

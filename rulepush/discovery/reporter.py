@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rulepush.nacos.dialects import Member
 
 _log = logging.getLogger("rulepush.discovery")
 
@@ -11,13 +15,15 @@ _log = logging.getLogger("rulepush.discovery")
 class DiscoveryReporter:
     """Refreshes and failures by kind of discovery, for own metrics; and what each place said last, for the log.
 
-    A place that keeps failing in the same way is logged once, and once more when it works again.
+    A place that keeps failing in the same way is logged once, and once more when it works again. `nacos_members` are
+    the servers of each Nacos cluster whose members are targets, as its last refresh found them.
     """
 
     def __init__(self) -> None:
         self.refreshes: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.last_errors: dict[str, str] = {}
+        self.nacos_members: dict[str, tuple[Member, ...]] = {}
 
     def succeeded(self, kind: str, where: str) -> None:
         """One refresh went through."""

@@ -35,7 +35,9 @@ from rulepush.gotext.values import (
     CallError,
     Function,
     GoKind,
+    GoMap,
     GoObject,
+    GoSlice,
     GoType,
     GoValue,
     assignable,
@@ -264,8 +266,13 @@ class PipelineEvaluator(ABC):
         except CallError as e:
             self._node = node
             raise self._error(f"error calling {name}: {e}") from None
+        for value in values:  # time goes with the size of what a function reads, too
+            if isinstance(value, str | GoMap | GoSlice):
+                self._budget.step(len(value) // (5000 if isinstance(value, str) else 100))
         if isinstance(result, str):
             self._budget.check_text(result)
+        elif isinstance(result, GoMap | GoSlice):
+            self._budget.step(len(result))
         return result
 
     @abstractmethod

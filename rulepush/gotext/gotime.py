@@ -6,17 +6,21 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from rulepush.gotext.values import INT, STRING, Function, GoKind, GoObject, GoType, GoValue
+from rulepush.gotext.values import ANY, INT, STRING, CallError, Function, GoKind, GoObject, GoType, GoValue
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ZERO_SECONDS: Final = -62_135_596_800  # year 1: Go's zero time
-_MONTHS: Final = (
+ZERO_TIME: Final = _ZERO_SECONDS * 1_000_000_000
+"""Go's zero time in nanoseconds since the epoch."""
+MONTH_NAMES: Final = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_DAYS: Final = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-_TOKENS: Final = re.compile(
+DAY_NAMES: Final = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_WITHOUT_TZDATA: Final = {"Asia/Shanghai": timezone(timedelta(hours=8), "CST")}
+LAYOUT_TOKENS: Final = re.compile(
     r"January|Jan|Monday|Mon|MST|2006|-07:00:00|-07:00|-070000|-0700|-07|Z07:00:00|Z07:00|Z070000|Z0700|Z07"
     r"|[.,](?:0+|9+)(?![0-9])|__2|_2(?!006)|002|01|02|03|04|05|06|15|PM|pm|1|2|3|4|5"
 )
@@ -72,15 +76,47 @@ def round_duration(nanoseconds: int, unit: int) -> int:
     return sign * ((rest + unit // 2) // unit * unit)
 
 
+class Location(GoObject):
+    """*time.Location: what `.Location` answers and `.In` takes."""
+
+    TYPE = GoType("*time.Location", GoKind.POINTER, GoType("time.Location", GoKind.STRUCT))
+
+    def __init__(self, zone: tzinfo):
+        self.zone = zone
+
+    def fields(self) -> Mapping[str, object]:
+        return {}
+
+    def go_string(self) -> str:
+        """Location.String(): the name it was loaded by, "" for a bare offset."""
+        if self.zone is UTC:
+            return "UTC"
+        if isinstance(self.zone, ZoneInfo):
+            return self.zone.key or "Local"
+        return "" if _is_bare_offset(self.zone) else str(self.zone)
+
+
 class Time(GoObject):
-    """time.Time at nanoseconds since the epoch, in a zone (UTC unless told). `pointer` only changes its type name."""
+    """time.Time at nanoseconds since the epoch, in a zone (UTC unless told). `pointer` only changes its type name.
+
+    `local` is what Go's time.Local would be; it passes on to every time that is made of this one.
+    """
 
     TYPE = TIME_TYPE
 
-    def __init__(self, nanoseconds: int, zone: tzinfo = UTC, pointer: bool = False):
+    def __init__(self, nanoseconds: int, zone: tzinfo = UTC, pointer: bool = False, local: tzinfo = UTC):
         self.nanoseconds = nanoseconds
         self.zone = zone
+        self.local = local
         self._pointer = pointer
+
+    def at(self, nanoseconds: int) -> Time:
+        """Another moment, in the same zone."""
+        return Time(nanoseconds, self.zone, local=self.local)
+
+    def in_zone(self, zone: tzinfo) -> Time:
+        """Time.In: the same moment, in another zone."""
+        return Time(self.nanoseconds, zone, local=self.local)
 
     @property
     def go_type(self) -> GoType:
@@ -105,22 +141,26 @@ class Time(GoObject):
         """To whole seconds, in the zone. Years outside 1 to 9999 are cut to that range."""
         seconds = self.nanoseconds // 1_000_000_000
         seconds = min(max(seconds, _ZERO_SECONDS + 86_400 if seconds != _ZERO_SECONDS else seconds), 253_402_214_400)
-        return (_EPOCH + timedelta(seconds=seconds)).astimezone(self.zone)
+        moment = _EPOCH + timedelta(seconds=seconds)
+        try:
+            return moment.astimezone(self.zone)
+        except OverflowError:  # Go's zero time, west of Greenwich
+            return moment
 
     def format(self, layout: str) -> str:
         """Time.Format: the layout shows how 2006-01-02 15:04:05 MST would be written."""
         when, nanoseconds = self.when(), self.nanoseconds % 1_000_000_000
-        return _TOKENS.sub(lambda m: _element(m, when, nanoseconds), layout)
+        return LAYOUT_TOKENS.sub(lambda m: _element(m, when, nanoseconds), layout)
 
 
 def _element(match: re.Match[str], when: datetime, nanoseconds: int) -> str:
     token = match.group()
     hour12 = when.hour % 12 or 12
     simple = {
-        "January": _MONTHS[when.month - 1],
-        "Jan": _MONTHS[when.month - 1][:3],
-        "Monday": _DAYS[when.weekday()],
-        "Mon": _DAYS[when.weekday()][:3],
+        "January": MONTH_NAMES[when.month - 1],
+        "Jan": MONTH_NAMES[when.month - 1][:3],
+        "Monday": DAY_NAMES[when.weekday()],
+        "Mon": DAY_NAMES[when.weekday()][:3],
         "MST": zone_name(when),
         "2006": f"{when.year:04d}",
         "06": f"{when.year % 100:02d}",
@@ -171,21 +211,70 @@ def _offset(token: str, when: datetime) -> str:
 
 def zone_name(when: datetime) -> str:
     """`UTC`, `CST`; an offset like `+08` or `+0530` where the zone has no name."""
-    if isinstance(when.tzinfo, timezone) and when.tzinfo is not UTC:
-        seconds = int((when.utcoffset() or timedelta()).total_seconds())
-        if seconds:
-            return _offset("-0700" if seconds % 3600 else "-07", when)
+    if when.tzinfo is not None and _is_bare_offset(when.tzinfo):
+        return _offset("-0700", when)
     return when.tzname() or "UTC"
+
+
+def _is_bare_offset(zone: tzinfo) -> bool:
+    """Whether it is what Go's FixedZone("", offset) is. Python calls a timezone without a name `UTC+08:00`."""
+    return isinstance(zone, timezone) and zone is not UTC and str(zone).startswith("UTC")
+
+
+def _in(time: Time, where: object) -> Time:
+    """Time.In. Takes the name of a zone too, for templates have no time.LoadLocation."""
+    if isinstance(where, Location):
+        return time.in_zone(where.zone)
+    if isinstance(where, str):
+        try:
+            return time.in_zone(load_location(where))
+        except ValueError as e:
+            raise CallError(str(e)) from None
+    raise CallError("expected a location: the name of a time zone, or `.Location` of a time")
+
+
+def load_location(name: str) -> tzinfo:
+    """time.LoadLocation, but for `Local`. Raises ValueError when this machine does not know the zone."""
+    if name in ("", "UTC"):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        if name in _WITHOUT_TZDATA:
+            return _WITHOUT_TZDATA[name]
+        raise ValueError(f"unknown time zone {name}") from None
+
+
+def _truncated(time: Time, unit: int) -> int:
+    """Nanoseconds past the last multiple of a unit since Go's zero time."""
+    return (time.nanoseconds - _ZERO_SECONDS * 1_000_000_000) % unit if unit > 0 else 0
+
+
+def _rounded(time: Time, unit: int) -> Time:
+    """Time.Round: halves up."""
+    rest = _truncated(time, unit)
+    return time.at(time.nanoseconds - rest if rest * 2 < unit or unit <= 0 else time.nanoseconds - rest + unit)
+
+
+def format_rfc3339_nano(time: Time) -> str:
+    """What JSON and MarshalText show."""
+    return time.format("2006-01-02T15:04:05.999999999Z07:00")
 
 
 Time.METHODS = {
     "Format": Function(lambda t, layout: t.format(layout), (STRING,)),
+    "In": Function(_in, (ANY,)),
+    "Local": Function(lambda t: t.in_zone(t.local)),
+    "Location": Function(lambda t: Location(t.zone)),
+    "Round": Function(_rounded, (DURATION_TYPE,)),
     "String": Function(lambda t: t.go_string()),
+    "Truncate": Function(lambda t, unit: t.at(t.nanoseconds - _truncated(t, unit)), (DURATION_TYPE,)),
     "Unix": Function(lambda t: t.nanoseconds // 1_000_000_000),
     "UnixMilli": Function(lambda t: t.nanoseconds // 1_000_000),
+    "UnixMicro": Function(lambda t: t.nanoseconds // 1_000),
     "UnixNano": Function(lambda t: t.nanoseconds),
     "IsZero": Function(lambda t: t.is_zero()),
-    "UTC": Function(lambda t: Time(t.nanoseconds)),
+    "UTC": Function(lambda t: t.in_zone(UTC)),
     "Year": Function(lambda t: t.when().year),
     "Month": Function(lambda t: Month(t.when().month)),
     "Day": Function(lambda t: t.when().day),
@@ -195,13 +284,15 @@ Time.METHODS = {
     "Minute": Function(lambda t: t.when().minute),
     "Second": Function(lambda t: t.when().second),
     "Nanosecond": Function(lambda t: t.nanoseconds % 1_000_000_000),
-    "Add": Function(lambda t, d: Time(t.nanoseconds + d, t.zone), (DURATION_TYPE,)),
+    "Add": Function(lambda t, d: t.at(t.nanoseconds + d), (DURATION_TYPE,)),
     "Sub": Function(lambda t, u: Duration(t.nanoseconds - u.nanoseconds), (TIME_TYPE,)),
     "Equal": Function(lambda t, u: t.nanoseconds == u.nanoseconds, (TIME_TYPE,)),
     "Before": Function(lambda t, u: t.nanoseconds < u.nanoseconds, (TIME_TYPE,)),
     "After": Function(lambda t, u: t.nanoseconds > u.nanoseconds, (TIME_TYPE,)),
+    "Compare": Function(lambda t, u: (t.nanoseconds > u.nanoseconds) - (t.nanoseconds < u.nanoseconds), (TIME_TYPE,)),
     "AddDate": Function(lambda t, y, m, d: add_date(t, y, m, d), (INT, INT, INT)),
 }
+Location.METHODS = {"String": Function(lambda where: where.go_string())}
 Duration.METHODS = {
     "String": Function(lambda d: d.go_string()),
     "Hours": Function(lambda d: d / 3_600_000_000_000),
@@ -221,7 +312,7 @@ class Month(GoValue, int):
     TYPE = GoType("time.Month", GoKind.INT)
 
     def go_string(self) -> str:
-        return _MONTHS[self - 1]
+        return MONTH_NAMES[self - 1]
 
 
 class Weekday(GoValue, int):
@@ -230,7 +321,7 @@ class Weekday(GoValue, int):
     TYPE = GoType("time.Weekday", GoKind.INT)
 
     def go_string(self) -> str:
-        return _DAYS[self - 1]
+        return DAY_NAMES[self - 1]
 
 
 def add_date(time: Time, years: int, months: int, days: int) -> Time:
@@ -245,4 +336,4 @@ def add_date(time: Time, years: int, months: int, days: int) -> Time:
     except OverflowError:
         moved = first
     seconds = (moved.astimezone(UTC) - _EPOCH) // timedelta(seconds=1)
-    return Time(seconds * 1_000_000_000 + time.nanoseconds % 1_000_000_000, time.zone)
+    return time.at(seconds * 1_000_000_000 + time.nanoseconds % 1_000_000_000)

@@ -271,3 +271,14 @@ class Tree:
         before = self.text[:pos]
         column = len(before[before.rfind("\n") + 1 :].encode("utf-8", "surrogateescape"))
         return f"{self.parse_name}:{1 + before.count(chr(10))}:{column}"
+
+
+def template_names(node: Node) -> list[str]:
+    """The templates that `{{ template }}` actions beneath a node name."""
+    if isinstance(node, TemplateNode):
+        return [node.name]
+    if isinstance(node, ListNode):
+        return [name for child in node.nodes for name in template_names(child)]
+    if isinstance(node, IfNode | WithNode | RangeNode):
+        return template_names(node.body) + (template_names(node.otherwise) if node.otherwise is not None else [])
+    return []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rulepush.gotext.builtins import BUILTINS
 from rulepush.gotext.interpreter import execute
 from rulepush.gotext.limits import TemplateLimits
-from rulepush.gotext.nodes import Tree
+from rulepush.gotext.nodes import Tree, template_names
 from rulepush.gotext.parser import parse_template
 from rulepush.gotext.values import Function
 
@@ -40,6 +40,17 @@ class Template:
     def named(self, name: str) -> Template:
         """The same templates, with another one to execute unless told."""
         return Template(name, self.trees, self.functions)
+
+    def reachable(self) -> frozenset[str]:
+        """The names of the templates that this one executes, through however many others."""
+        found: set[str] = set()
+        todo = [self.name]
+        while todo:
+            name = todo.pop()
+            if name not in found and name in self.trees:
+                found.add(name)
+                todo += template_names(self.trees[name].root)
+        return frozenset(found)
 
     def execute(
         self,

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Final
@@ -131,6 +131,12 @@ class GoMap(GoValue, Mapping[str, Any]):
     @property
     def go_type(self) -> GoType:
         return self._type
+
+    def mutable(self) -> MutableMapping[str, Any]:
+        """The entries themselves, for functions that change a map in place."""
+        if not isinstance(self._entries, MutableMapping):
+            self._entries = dict(self._entries)
+        return self._entries
 
     def __getitem__(self, key: str) -> Any:
         return self._entries[key]

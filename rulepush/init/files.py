@@ -57,7 +57,8 @@ scrape_configs:
     metrics_path: {_quoted(nacos.path + "/actuator/prometheus")}
 {_basic_auth(nacos, "    ")}    static_configs:
       - targets: {json.dumps(list(members))}
-    # To follow a cluster whose servers change, in place of static_configs:
+    # In place of static_configs, to follow a cluster whose servers change, and for the alerts on Raft (rules/nacos.yml,
+    # group nacos-raft). Where Nacos asks for a login, add username and password_file.
     # nacos_sd_configs:
     #   - role: server
     #     server: {_quoted(nacos.base)}

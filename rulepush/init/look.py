@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from rulepush.clock import Clock
-from rulepush.discovery.nacos_api import NacosLogin, NacosSession
-from rulepush.discovery.nacos_dialects import detect
 from rulepush.errors import DiscoveryError, HTTPStatusError, ScrapeError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig
 from rulepush.init.addresses import Address
-from rulepush.livecheck.diagnose import diagnose_answer, diagnose_error, diagnose_status
-from rulepush.livecheck.seen import TargetProblem
 from rulepush.model.secret import Secret
+from rulepush.nacos.diagnose import TargetProblem, diagnose_answer, diagnose_error, diagnose_status
+from rulepush.nacos.dialects import detect
+from rulepush.nacos.session import NacosLogin, NacosSession
+from rulepush.nacos.version import server_version
 from rulepush.scrape.fetch import Fetched, Fetcher
 
 _TIMEOUT_MS = 10_000
@@ -45,6 +45,7 @@ async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBase
     url = f"{address.base}/actuator/prometheus"
     login = bool(address.username)
     basic_auth = False
+    refused = 0
     try:
         try:
             fetched = await _fetch(address, url, transport)
@@ -60,10 +61,12 @@ async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBase
             )
         samples = 0 if trouble else sum(line[:1] not in (b"", b"#") for line in fetched.body.splitlines())
     except HTTPStatusError as e:
-        trouble, samples = diagnose_status(url, e.status), 0
+        refused, trouble, samples = e.status, diagnose_status(url, e.status), 0
     except ScrapeError as e:
         return ProbeResult(_diagnosed(e, url), (address.host,), basic_auth=login)
     members, version = await _cluster(address, clock, transport, basic_auth)
+    if refused:  # the release may be the reason
+        trouble = diagnose_status(url, refused, version)
     # Without an answer nobody knows who wants the credentials.
     return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None))
 
@@ -88,19 +91,21 @@ def _diagnosed(e: ScrapeError, url: str) -> TargetProblem:
 async def _cluster(
     address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None, basic_auth: bool
 ) -> tuple[tuple[str, ...], str]:
-    """The members and the version. With authentication on, Nacos tells both to its users only."""
+    """The members and the version. With authentication on, Nacos tells the members to its users only."""
     alone = (address.host,)
     login = NacosLogin(address.username, Secret(address.password)) if address.username else NacosLogin()
+    told = ""
     try:
         async with build_client(
             _settings(address, basic_auth), "rulepush", timeout=_TIMEOUT_MS / 1000, transport=transport
         ) as client:
             session = NacosSession(client, [address.base], login, clock)
+            told = await server_version(client, address.base)
             dialect = await detect(session)
             members = await dialect.members(session)
     except DiscoveryError:
-        return alone, ""
-    version = next((m.version for m in members if m.version), "")
+        return alone, told
+    version = told or next((m.version for m in members if m.version), "")
     if len(members) < 2:
         return alone, version  # a lone server names itself by an address that may not be reachable from here
     return tuple(_host(m.ip, m.port) for m in members), version

@@ -7,7 +7,8 @@ function of a rule and a Seen; they are listed in analyse.CHECKS.
 from rulepush.livecheck.analyse import LiveReport, RuleReport, analyse
 from rulepush.livecheck.finding import Finding, FindingKind, Level
 from rulepush.livecheck.rules import LiveRule, live_rules
-from rulepush.livecheck.seen import LiveData, Scrape, SilentJob, TargetProblem, TargetScrapes
+from rulepush.livecheck.seen import LiveData, Scrape, SilentJob, TargetScrapes
+from rulepush.nacos.diagnose import TargetProblem
 
 __all__ = [
     "Finding",

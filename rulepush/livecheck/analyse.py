@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rulepush.livecheck import expressions, firing, joins
-from rulepush.livecheck.finding import Finding, Level
-from rulepush.livecheck.names import MISSING, check_names
+from rulepush.livecheck.finding import Finding, FindingKind, Level
+from rulepush.livecheck.names import MISSING, Recorded, check_names
 from rulepush.livecheck.rules import LiveRule
 from rulepush.livecheck.seen import LiveData
-from rulepush.livecheck.trees import metric_of, rewrite
+from rulepush.livecheck.trees import metric_of, metrics_of, rewrite
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher
 from rulepush.promql import Query
@@ -30,7 +30,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     expressions.per_pool,
     expressions.absent_never,
     expressions.comparisons,
-    expressions.release_note,
 )
 
 
@@ -69,7 +68,7 @@ def analyse(rules: Sequence[LiveRule], seen: LiveData) -> LiveReport:
     """Hold every rule against what was scraped. Recorded series are added to `seen.head`."""
     if seen.nothing:
         return LiveReport(seen, ())
-    recorded = frozenset(rule.name for rule in rules if not rule.alert)
+    recorded = {rule.name: metrics_of(rule.query.root) for rule in rules if not rule.alert}
     judged = [rule if seen.labels_known else _without_target_labels(rule, seen) for rule in rules]
     firing.record(judged, seen)
     reports = []
@@ -80,10 +79,12 @@ def analyse(rules: Sequence[LiveRule], seen: LiveData) -> LiveReport:
     return LiveReport(seen, tuple(reports))
 
 
-def _findings(rule: LiveRule, judged: LiveRule, seen: LiveData, recorded: frozenset[str]) -> Iterator[Finding]:
+def _findings(rule: LiveRule, judged: LiveRule, seen: LiveData, recorded: Recorded) -> Iterator[Finding]:
     for finding in check_names(rule, seen, recorded):
         if rule.optional and finding.kind in MISSING:
             yield replace(finding, level=Level.NOTE)
+        elif rule.optional and finding.kind is FindingKind.NEVER_COUNTED and finding.level is Level.PROBLEM:
+            yield replace(finding, level=Level.NEVER, suggestion="")
         else:
             yield finding
     for check in CHECKS:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from rulepush.errors import EvaluationError
-from rulepush.livecheck import knowledge
 from rulepush.livecheck.bounds import Bounds, bounds
-from rulepush.livecheck.finding import Finding, FindingKind, note, problem
+from rulepush.livecheck.finding import Finding, FindingKind, problem
 from rulepush.livecheck.rules import LiveRule
 from rulepush.livecheck.seen import LiveData
 from rulepush.livecheck.trees import bare_selector, conjuncts, metric_of, selectors, walk
 from rulepush.model.labels import BUCKET, Labels
 from rulepush.model.matcher import MatchOp
 from rulepush.model.sample import Sample
+from rulepush.nacos import knowledge
 from rulepush.promql import Engine, Query, ValueType
 from rulepush.promql.syntax import ast
 
@@ -265,17 +265,3 @@ def _values(node: ast.Node, seen: LiveData) -> list[Sample]:
         return Engine().instant(Query(node.text, node), seen.now, seen.head.querier()).samples()
     except EvaluationError:
         return []
-
-
-def release_note(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
-    """Counters that a later release no longer increments."""
-    late = bool(seen.series("grpc_server_executor"))
-    for selector, _ in selectors(rule.query.root):
-        wants = any(
-            m.name == "name" and m.op is MatchOp.EQUAL and m.value == "leaderSendBeatFailed" for m in selector.matchers
-        )
-        if late and wants and metric_of(selector) == "nacos_exception_total":
-            yield note(
-                FindingKind.OTHER_RELEASE,
-                "only Nacos 1.x and 2.0 count leaderSendBeatFailed, this server is a later one",
-            )

@@ -15,10 +15,11 @@ from rulepush.errors import ExpositionError, HTTPStatusError, ScrapeError
 from rulepush.exposition import Exposition, parse_body
 from rulepush.exposition.content_type import choose_format
 from rulepush.http_client.build import build_client
-from rulepush.livecheck.diagnose import diagnose_answer, diagnose_error, diagnose_status
-from rulepush.livecheck.seen import Scrape, SilentJob, TargetProblem, TargetScrapes
+from rulepush.livecheck.seen import Scrape, SilentJob, TargetScrapes
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
+from rulepush.nacos.diagnose import METRICS, TargetProblem, diagnose_answer, diagnose_error, diagnose_status
+from rulepush.nacos.version import server_version
 from rulepush.scrape.fetch import Fetcher
 from rulepush.scrape.job import Job, job_of
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
@@ -66,7 +67,7 @@ async def visit_jobs(
             ts = env.clock.now()
             async with asyncio.TaskGroup() as tasks:
                 running = {
-                    (j, t): tasks.create_task(_scrape(f, target, fetchers[j], ts, env.clock))
+                    (j, t): tasks.create_task(_scrape(f, target, clients[j], fetchers[j], ts, env.clock))
                     for j, f in enumerate(found)
                     for t, target in enumerate(f.targets)
                 }
@@ -120,7 +121,9 @@ async def _first_list(config: SdConfig, env: Environment, wait_s: float) -> Sequ
     return first.result() if first.done() else None
 
 
-async def _scrape(found: _Found, target: Target, fetcher: Fetcher, ts: int, clock: Clock) -> Scrape:
+async def _scrape(
+    found: _Found, target: Target, client: httpx.AsyncClient, fetcher: Fetcher, ts: int, clock: Clock
+) -> Scrape:
     """One scrape. `ts` is the same for all targets of a turn, so that rules see them together."""
     started, job = clock.now(), found.job
     if job.target_limit and len(found.targets) > job.target_limit:
@@ -129,7 +132,8 @@ async def _scrape(found: _Found, target: Target, fetcher: Fetcher, ts: int, cloc
     try:
         fetched = await fetcher.fetch(target.url, target.timeout_ms)
     except HTTPStatusError as e:
-        return Scrape(ts, trouble=diagnose_status(target.url, e.status))
+        version = await _version(client, target.url) if e.status == 404 else ""
+        return Scrape(ts, trouble=diagnose_status(target.url, e.status, version))
     except ScrapeError as e:
         return Scrape(ts, trouble=diagnose_error(str(e).removeprefix(f'Get "{target.url}": ')))
     seconds = (clock.now() - started) / 1000
@@ -150,6 +154,12 @@ async def _scrape(found: _Found, target: Target, fetcher: Fetcher, ts: int, cloc
             ts, trouble=TargetProblem(reason, "This scrape would fail whole: drop more by metric_relabel_configs.")
         )
     return Scrape(ts, samples, {n: m.type for n, m in parsed.metadata.items()}, seconds=seconds)
+
+
+async def _version(client: httpx.AsyncClient, url: str) -> str:
+    """The version of the Nacos whose metrics were not found at `url`."""
+    base, found, _ = url.partition(METRICS)
+    return await server_version(client, base) if found else ""
 
 
 def _samples(parsed: Exposition, rules: SampleRules, target: Labels, ts: int) -> tuple[Sample, ...]:

@@ -7,10 +7,12 @@ from enum import Enum
 
 
 class Level(Enum):
-    """PROBLEM: the rule cannot do what it is for. FIRES: it would fire now. NOTE: worth knowing, nothing to change."""
+    """PROBLEM: the rule cannot do what it is for. FIRES: it would fire now. NEVER: it cannot fire on these servers, and
+    says itself that it is for others. NOTE: worth knowing, nothing to change."""
 
     PROBLEM = "problem"
     FIRES = "fires"
+    NEVER = "never"
     NOTE = "note"
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from rulepush.livecheck import knowledge
 from rulepush.livecheck.finding import Finding, FindingKind, Level, note, problem
 from rulepush.livecheck.rules import LiveRule
 from rulepush.livecheck.seen import LiveData
 from rulepush.livecheck.trees import Ancestors, metric_of, selectors, walk
 from rulepush.model.labels import METRIC_NAME, quote_label_value
 from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.nacos import knowledge
 from rulepush.promql.syntax import ast
 
 _WRITTEN_BY_RULES: Final = frozenset(("ALERTS", "ALERTS_FOR_STATE"))
@@ -32,8 +32,12 @@ MISSING: Final = frozenset(
 )
 
 
-def check_names(rule: LiveRule, seen: LiveData, recorded: frozenset[str]) -> Iterator[Finding]:
-    """Every selector of the rule, each finding once. `recorded`: metrics that recording rules write."""
+Recorded = Mapping[str, frozenset[str]]
+"""What recording rules write: the name, and the metrics that it is made of."""
+
+
+def check_names(rule: LiveRule, seen: LiveData, recorded: Recorded) -> Iterator[Finding]:
+    """Every selector of the rule, each finding once."""
     by_selector = [
         (above, list(check_selector(selector, seen, recorded))) for selector, above in selectors(rule.query.root)
     ]
@@ -48,19 +52,24 @@ def check_names(rule: LiveRule, seen: LiveData, recorded: frozenset[str]) -> Ite
                 yield meant
 
 
-def check_selector(selector: ast.VectorSelector, seen: LiveData, recorded: frozenset[str]) -> Iterator[Finding]:
+def check_selector(selector: ast.VectorSelector, seen: LiveData, recorded: Recorded) -> Iterator[Finding]:
     """One selector on its own."""
     metric = metric_of(selector)
     if metric is None:
         if not seen.matching(selector.matchers):
             yield problem(FindingKind.NO_SUCH_SERIES, f"nothing matches {selector}")
         return
-    if metric in recorded or metric in _WRITTEN_BY_RULES:
+    if metric in recorded:
+        for matcher in selector.matchers:
+            yield from _never_recorded(recorded[metric], matcher, seen)
+        return
+    if metric in _WRITTEN_BY_RULES:
         return
     if not seen.series(metric):
-        never = [f for m in selector.matchers for f in _never_counted(metric, m)]
+        never = [f for m in selector.matchers for f in _never_counted(metric, m, seen)]
         yield from never or (unknown_metric(selector, metric, seen),)
         return
+    yield from _never_written(metric, "", [""], metric, seen)
     wrong = [f for m in selector.matchers if m.name != METRIC_NAME for f in _check_matcher(selector, metric, m, seen)]
     yield from wrong
     if not wrong and not seen.matching(selector.matchers):
@@ -135,14 +144,13 @@ def _check_matcher(selector: ast.VectorSelector, metric: str, matcher: Matcher, 
         return
     values = seen.values_of(metric, matcher.name)
     if any(matcher.matches(value) for value in values):
-        if matcher.op is MatchOp.EQUAL:
-            yield from _never_counted(metric, matcher)
+        yield from _never_counted(metric, matcher, seen)
         return
     if not values:
         yield _unknown_label(metric, matcher, seen)
         return
     asked = _asked_values(matcher)
-    if len(asked) == 1 and (never := list(_never_counted(metric, matcher))):
+    if len(asked) == 1 and (never := list(_never_counted(metric, matcher, seen))):
         yield from never
         return
     for value in asked:
@@ -169,10 +177,39 @@ def _check_matcher(selector: ast.VectorSelector, metric: str, matcher: Matcher, 
             yield _unknown_value(metric, matcher, value, values, seen)
 
 
-def _never_counted(metric: str, matcher: Matcher) -> Iterator[Finding]:
-    never = knowledge.find(knowledge.NEVER_COUNTED, metric, matcher.name, matcher.value)
-    if never:
-        yield problem(FindingKind.NEVER_COUNTED, f"{metric}{{{matcher}}} never changes: {never}", "Remove the rule.")
+def _never_counted(metric: str, matcher: Matcher, seen: LiveData) -> Iterator[Finding]:
+    """What is said when nothing writes any of the series that the matcher asks for by name."""
+    if matcher.op in (MatchOp.EQUAL, MatchOp.REGEX):
+        yield from _never_written(metric, matcher.name, _asked_values(matcher), f"{metric}{{{matcher}}}", seen)
+
+
+def _never_recorded(sources: frozenset[str], matcher: Matcher, seen: LiveData) -> Iterator[Finding]:
+    """A recorded series keeps labels of what it is made of: of the one metric that has, or would have, this value."""
+    found = {source: list(_never_counted(source, matcher, seen)) for source in sources}
+    shown = [s for s in sources if not found[s] and any(matcher.matches(v) for v in seen.values_of(s, matcher.name))]
+    told = [findings for findings in found.values() if findings]
+    if len(told) == 1 and not shown:
+        yield from told[0]
+
+
+def _never_written(metric: str, label: str, values: Sequence[str], what: str, seen: LiveData) -> Iterator[Finding]:
+    """Held against the releases of the servers that were scraped: one that may write it is enough."""
+    rows = [knowledge.never_written(metric, label, value) for value in values]
+    releases = seen.nacos_releases
+    row = rows[0]
+    if row is not None and None not in rows:
+        names = " and ".join(dict.fromkeys(name for _, _, name in releases))
+        here = f", and this is {names}" if names and row.since > (0, 0, 0) else ""
+        if row.since == (0, 0, 0) or (releases and all(low >= row.since for low, _, _ in releases)):
+            yield problem(FindingKind.NEVER_COUNTED, f"{what} never changes: {row.reason}{here}", row.instead)
+        elif row.rarely is not None and any(high >= row.rarely for _, high, _ in releases):
+            since = ".".join(map(str, row.rarely))
+            told = f"{what} may never change: Nacos {since} and later write it only while {row.when}"
+            yield note(FindingKind.OTHER_RELEASE, told, row.instead)
+    for value in values:
+        partly = [knowledge.only_partly(low, metric, label, value) for low, _, _ in releases]
+        if partly and all(partly):
+            yield note(FindingKind.OTHER_RELEASE, f"{what}: {partly[0]}")
 
 
 def _asked_values(matcher: Matcher) -> list[str]:
@@ -240,7 +277,7 @@ def _no_such_combination(metric: str, selector: ast.VectorSelector, seen: LiveDa
     return problem(FindingKind.NO_SUCH_SERIES, message, suggestion)
 
 
-def _soften(finding: Finding, above: Ancestors, seen: LiveData, recorded: frozenset[str]) -> Finding:
+def _soften(finding: Finding, above: Ancestors, seen: LiveData, recorded: Recorded) -> Finding:
     """What is missing is no problem where the rule is made for that: in absent(), right of `unless`, and beside an
     alternative (`x or y`) that does exist."""
     if finding.kind is FindingKind.NOT_THERE_YET:
@@ -248,7 +285,7 @@ def _soften(finding: Finding, above: Ancestors, seen: LiveData, recorded: frozen
             isinstance(parent, ast.Call) and parent.name in ("rate", "irate", "increase") for parent, _ in above
         )
         return finding if counted else replace(finding, suggestion="")
-    if finding.level is not Level.PROBLEM or finding.kind not in MISSING:
+    if finding.level is not Level.PROBLEM or finding.kind not in {*MISSING, FindingKind.NEVER_COUNTED}:
         return finding
     for parent, side in above:
         match parent:
@@ -258,11 +295,9 @@ def _soften(finding: Finding, above: Ancestors, seen: LiveData, recorded: frozen
                 return note(finding.kind, finding.message, finding.suggestion)
             case ast.Binary("or", lhs, rhs):
                 other = rhs if side == 0 else lhs
-                if all(
-                    f.level is not Level.PROBLEM
-                    for selector, _ in selectors(other)
-                    for f in check_selector(selector, seen, recorded)
-                ):
+                others = [f for selector, _ in selectors(other) for f in check_selector(selector, seen, recorded)]
+                never = finding.kind is FindingKind.NEVER_COUNTED  # then another release's alternative is none, too
+                if not any(f.level is Level.PROBLEM or (never and f.kind is FindingKind.OTHER_RELEASE) for f in others):
                     return note(finding.kind, finding.message, finding.suggestion)
             case _:
                 pass

@@ -9,11 +9,11 @@ from typing import Any
 
 from rulepush.livecheck.analyse import LiveReport, RuleReport
 from rulepush.livecheck.finding import Finding, Level
-from rulepush.livecheck.knowledge import looks_like
 from rulepush.livecheck.names import MISSING
-from rulepush.livecheck.seen import LiveData, TargetScrapes
+from rulepush.livecheck.seen import LiveData, TargetScrapes, monitor_names_of
+from rulepush.nacos.knowledge import looks_like
 
-_WORDS = {Level.PROBLEM: "problem", Level.FIRES: "now", Level.NOTE: "note"}
+_WORDS = {Level.PROBLEM: "problem", Level.FIRES: "now", Level.NEVER: "never", Level.NOTE: "note"}
 
 
 def report_text(report: LiveReport, *, verbose: bool = False) -> str:
@@ -48,13 +48,8 @@ def _targets(seen: LiveData) -> Iterator[str]:
 
 
 def _kind(answer: TargetScrapes) -> str:
-    kind = looks_like(frozenset(s.labels.name for s in answer.scrapes[-1].samples), _monitor_names(answer))
+    kind = looks_like(frozenset(s.labels.name for s in answer.scrapes[-1].samples), monitor_names_of(answer))
     return f", looks like {kind}" if kind else ""
-
-
-def _monitor_names(answer: TargetScrapes) -> frozenset[str]:
-    """What this server counts in nacos_monitor: it differs by release."""
-    return frozenset(s.labels.get("name") for s in answer.scrapes[-1].samples if s.labels.name == "nacos_monitor")
 
 
 def _heading(report: RuleReport) -> str:
@@ -76,7 +71,9 @@ def _summary(report: LiveReport, verbose: bool) -> Iterator[str]:
         return
     yield (
         f"{len(report.rules)} rules: {report.count(Level.PROBLEM)} with problems, "
-        f"{report.count(Level.FIRES)} true now, {_fine(report)} fine"
+        f"{report.count(Level.FIRES)} true now, "
+        + (f"{never} can never fire on these servers, " if (never := report.count(Level.NEVER)) else "")
+        + f"{_fine(report)} fine"
         + (f"; {failed} of {len(report.seen.answers)} targets failed" if failed else "")
     )
     notes = sum(f.level is Level.NOTE for r in report.rules for f in r.findings)
@@ -105,6 +102,7 @@ def as_json(report: LiveReport) -> str:
             "rules": len(report.rules),
             "problems": report.count(Level.PROBLEM),
             "true_now": report.count(Level.FIRES),
+            "never": report.count(Level.NEVER),
             "fine": _fine(report),
             "targets_failed": sum(answer.trouble is not None for answer in report.seen.answers),
         },

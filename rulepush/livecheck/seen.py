@@ -9,19 +9,14 @@ from functools import cached_property
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
+from rulepush.nacos.diagnose import TargetProblem
+from rulepush.nacos.knowledge import release_range
+from rulepush.nacos.releases import Release
 from rulepush.scrape.target import shared_label_warnings
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 
 _DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class TargetProblem:
-    """Why a target gave no metrics, and what to change."""
-
-    message: str
-    suggestion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +101,12 @@ class LiveData:
         return tuple(shared_label_warnings((answer.labels, answer.url) for answer in self.answers))
 
     @cached_property
+    def nacos_releases(self) -> tuple[tuple[Release, Release, str], ...]:
+        """For each Nacos server that answered, the lowest and the highest release that it may be, and their name."""
+        found = (nacos_releases_of(answer) for answer in self.answers)
+        return tuple(releases for releases in found if releases is not None)
+
+    @cached_property
     def any_trouble(self) -> bool:
         """Whether some target gave nothing, or a job has none, so that what is missing may be there."""
         return any(answer.trouble for answer in self.answers) or not all(job.meant for job in self.silent)
@@ -150,6 +151,17 @@ class LiveData:
             if metric.endswith(part) and self._types.get(metric.removesuffix(part)) in ("summary", "histogram"):
                 return "counter"
         return ""
+
+
+def nacos_releases_of(answer: TargetScrapes) -> tuple[Release, Release, str] | None:
+    """What the last scrape of a target tells; None when it is no Nacos."""
+    names = frozenset(s.labels.name for s in answer.scrapes[-1].samples)
+    return release_range(names, monitor_names_of(answer))
+
+
+def monitor_names_of(answer: TargetScrapes) -> frozenset[str]:
+    """What this server shows in nacos_monitor: it differs by release."""
+    return frozenset(s.labels.get("name") for s in answer.scrapes[-1].samples if s.labels.name == "nacos_monitor")
 
 
 def _own_series(target: Labels, scrape: Scrape) -> list[Sample]:

@@ -35,6 +35,11 @@ def metric_of(selector: ast.VectorSelector) -> str | None:
     return selector.name or None
 
 
+def metrics_of(node: ast.Node) -> frozenset[str]:
+    """The metrics that an expression reads by name."""
+    return frozenset(metric for selector, _ in selectors(node) if (metric := metric_of(selector)))
+
+
 def conjuncts(node: ast.Node) -> Iterator[ast.Node]:
     """What must be true for the whole to be: the sides of `and`, the left side of `unless`, through parentheses."""
     node = ast.unwrap(node)

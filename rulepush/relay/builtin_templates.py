@@ -31,9 +31,9 @@ COMPATIBLE: Final = r"""
 **Source:** [{{ .GeneratorURL }}]({{ .GeneratorURL }})
 {{ end }}{{ end }}
 {{- define "default.__text_alert_list" }}{{ range . }}
-#### \[{{ .Labels.severity | upper }}\] {{ .Annotations.summary }}
+#### \[{{ .Labels.severity | upper | markdown }}\] {{ .Annotations.summary | oneLine | markdown | html }}
 
-**Description:** {{ .Annotations.description }}
+**Description:** {{ .Annotations.description | markdown | html }}
 
 **Graph:** [📈]({{ .GeneratorURL }})
 
@@ -43,11 +43,24 @@ COMPATIBLE: Final = r"""
 {{ end }}{{ end }}
 {{- define "legacy.title" }}{{ template "__subject" . }}{{ end }}
 {{- define "legacy.content" }}#### \[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}\] **[{{ index .GroupLabels "alertname" }}]({{ template "__alertmanagerURL" . }})**
-{{ template "__text_alert_list" .Alerts.Firing }}
+{{ template "__text_alert_list" .Alerts.Firing }}{{ template "__text_alert_list" .Alerts.Resolved }}
 {{ range .AtMobiles }}@{{ . }}{{ end }}
 {{- end }}
-{{- define "ding.link.title" }}{{ template "legacy.title" . }}{{ end }}
-{{- define "ding.link.content" }}{{ template "legacy.content" . }}{{ end }}
+{{- define "v2.title" }}{{ template "__subject" . }}{{ end }}
+{{- define "v2.content" }}#### \[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}\] **[{{ index .GroupLabels "alertname" }}]({{ template "__alertmanagerURL" . }})**
+{{ if gt (len .Alerts.Firing) 0 -}}
+**Alerts Firing**
+{{ template "default.__text_alert_list" .Alerts.Firing }}
+{{ range .AtMobiles }}@{{ . }}{{ end }}
+{{- end }}
+{{ if gt (len .Alerts.Resolved) 0 -}}
+**Alerts Resolved**
+{{ template "default.__text_alert_list" .Alerts.Resolved }}
+{{ range .AtMobiles }}@{{ . }}{{ end }}
+{{- end }}
+{{- end }}
+{{- define "ding.link.title" }}{{ template "default.title" . }}{{ end }}
+{{- define "ding.link.content" }}{{ template "default.content" . }}{{ end }}
 """  # noqa: E501
 
 _DEFAULT: Final = r"""
@@ -63,12 +76,12 @@ _DEFAULT: Final = r"""
 {{- with «DESCRIPTION» }}{{ . «ESCAPE»}}«BR»{{ end }}
 {{- with .Annotations.message }}{{ . «ESCAPE»}}«BR»{{ end }}
 {{- if and .Annotations.runbook (eq .Status "firing") (not (match "^https?://" .Annotations.runbook)) }}«TODO»{{ .Annotations.runbook «ESCAPE»}}«BR»{{ end }}
-{{- "" }}«QUOTE»{{ range $i, $p := .Labels.SortedPairs }}{{ if ne $p.Name "severity" }}{{ if $i }}, {{ end }}{{ $p.Name «ESCAPE»}}={{ $p.Value «ESCAPE»}}{{ end }}{{ end }}«BR»
+{{- "" }}«QUOTE»{{ range $i, $p := .Labels.SortedPairs }}{{ if ne $p.Name "severity" }}{{ if $i }}, {{ end }}{{ $p.Name «ESCAPE»}}={{ $p.Value | oneLine «ESCAPE»}}{{ end }}{{ end }}«BR»
 {{- "" }}«QUOTE»«SINCE» {{ .Began }}{{ with .Ended }}, «UNTIL» {{ . }}{{ end }}, «LASTED» {{ .Lasted }}«BR»
-{{- if or .GeneratorURL .Annotations.runbook_url .Annotations.dashboard_url }}«QUOTE»
-{{- with .GeneratorURL }}[«GRAPH»]({{ . }}) {{ end }}
-{{- with .Annotations.runbook_url }}[«RUNBOOK»]({{ . }}) {{ end }}
-{{- with .Annotations.dashboard_url }}[«DASHBOARD»]({{ . }}) {{ end }}«BR»{{ end }}
+{{- if or (link .GeneratorURL) (link .Annotations.runbook_url) (link .Annotations.dashboard_url) }}«QUOTE»
+{{- with link .GeneratorURL }}[«GRAPH»]({{ . }}) {{ end }}
+{{- with link .Annotations.runbook_url }}[«RUNBOOK»]({{ . }}) {{ end }}
+{{- with link .Annotations.dashboard_url }}[«DASHBOARD»]({{ . }}) {{ end }}«BR»{{ end }}
 {{- end }}
 {{- define "default.content" -}}
 «TITLE»{{ "" -}}
@@ -145,7 +158,7 @@ DIALECTS: Final = {
         "  \n",
         "\n",
         "> ",
-        '| markdown | replace "\\n" "  \\n" ',
+        '| dingtalkText | replace "\\n" "  \\n" ',
         '### {{ template "rulepush.subject" . }}{{ "\\n\\n" }}',
     ),
     RobotType.FEISHU: MarkupDialect("**", "**\n", "\n", "\n", "", "| feishuText "),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import logging
+import os
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -10,18 +12,25 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from rulepush.errors import ConfigError
+from rulepush.gotext.gotime_parse import parse_go_duration
 from rulepush.model.secret import Secret
 from rulepush.relay.builtin_templates import builtin_templates
 from rulepush.relay.functions import FUNCTIONS
 from rulepush.relay.settings import DEFAULT_TEXT, DEFAULT_TITLE, Language, Mention, RobotTarget, RobotType, Settings
-from rulepush.relay.template_data import zone
+from rulepush.relay.template_data import process_zone, zone
 from rulepush.template import Template, TemplateSyntaxError
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, line_of, read_yaml
+
+log = logging.getLogger("rulepush.relay")
 
 _DEFAULT_TIMEOUT_MS: Final = 5000
 _TYPES: Final = tuple(t.value for t in RobotType)
 _LANGUAGES: Final = tuple(language.value for language in Language)
-_ZONES: Final = {Language.EN: "UTC", Language.ZH: "Asia/Shanghai"}
+_OUTER: Final = (
+    ("__subject", "default.title", "v2.title"),
+    ("default.__text_alert_list", "default.content", "v2.content"),
+)
+"""Who overrides only the first, of version 2's own look, sees it in the second, which then has version 2's frame."""
 _MAX_TEMPLATE_BYTES: Final = 1 << 20
 
 
@@ -41,7 +50,7 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Settings:
             source.problem(0 if root is None else line_of(root), "expected a mapping with `targets`")
         return Settings(_DEFAULT_TIMEOUT_MS, {})
     m = MapReader(source, root)
-    timeout = m.duration("timeout", _DEFAULT_TIMEOUT_MS)
+    timeout = _timeout(m)
     if timeout <= 0:
         m.problem("timeout: must be more than 0", "timeout")
     common = _Common(m)
@@ -57,6 +66,8 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Settings:
             else:
                 targets[name] = common.target(name, target)
     m.finish()
+    if targets:
+        common.warn_of_unused()
     return Settings(timeout, targets)
 
 
@@ -68,6 +79,8 @@ class _Common:
         self._language = m.one_of("lang", _LANGUAGES, Language.EN.value)
         self._zone = _zone(m)
         self._files = _template_files(m)
+        self._defined = _definitions(self._files)
+        self._used: set[str] = set()
         self._title, self._text = DEFAULT_TITLE, DEFAULT_TEXT
         message = m.section("default_message")
         if message is not None:
@@ -93,8 +106,13 @@ class _Common:
         message = m.section("message")
         title, text = self._title, self._text
         if message is not None:
-            title, text = message.text("title", title), message.text("text", text)
+            # What it leaves out is the built-in default, not default_message's, as in prometheus-webhook-dingtalk.
+            title, text = message.text("title", DEFAULT_TITLE), message.text("text", DEFAULT_TEXT)
             message.finish()
+        parsed_title = self._parse(templates, title, message or self._default_message or m, "title")
+        parsed_text = self._parse(templates, text, message or self._default_message or m, "text")
+        for template in (parsed_title, parsed_text):
+            self._used |= template.reachable()
         target = RobotTarget(
             name=name,
             type=robot,
@@ -103,14 +121,24 @@ class _Common:
             mention=mention,
             keyword=m.text("keyword"),
             language=language,
-            time_zone=_zone(m) or self._zone or _ZONES[language],
-            title=self._parse(templates, title, message or self._default_message or m, "title"),
-            text=self._parse(templates, text, message or self._default_message or m, "text"),
+            time_zone=_zone(m) or self._zone or _default_zone(language),
+            title=parsed_title,
+            text=parsed_text,
             fallback_title=builtin.with_text(DEFAULT_TITLE, "builtin"),
             fallback_text=builtin.with_text(DEFAULT_TEXT, "builtin"),
         )
         m.finish()
         return target
+
+    def warn_of_unused(self) -> None:
+        """Say which templates of the files no message shows: the usual reason is a name that nothing asks for."""
+        for name in sorted(self._defined.keys() - self._used):
+            log.warning(
+                "%s: template %r is defined and never used: no target's title or text leads to it; the default message "
+                'is "ding.link.title" and "ding.link.content"',
+                self._defined[name],
+                name,
+            )
 
     def _templates(self, m: MapReader, language: Language, robot: RobotType) -> Template:
         key = (language, robot)
@@ -126,6 +154,12 @@ class _Common:
                     if path not in self._broken:
                         self._broken.add(path)
                         SourceFile(path, "", m.source.reading).problem(e.line, e.message)
+            if not self._from_scratch:
+                for inner, outer, frame in _OUTER:
+                    if inner in self._defined and outer not in self._defined:
+                        templates = templates.with_text(
+                            f'{{{{ define "{outer}" }}}}{{{{ template "{frame}" . }}}}{{{{ end }}}}', outer
+                        )
             self._sets[key] = templates
         return self._sets[key]
 
@@ -149,9 +183,37 @@ def _zone(m: MapReader) -> str:
     return name
 
 
+def _timeout(m: MapReader) -> int:
+    """Milliseconds. Go's durations, `1.5s`, besides Prometheus'."""
+    try:
+        return int(parse_go_duration(m.text("timeout"))) // 1_000_000
+    except ValueError:
+        return m.duration("timeout", _DEFAULT_TIMEOUT_MS)
+
+
+def _default_zone(language: Language) -> str:
+    """Without `time_zone`: TZ as Go takes it, else China's for Chinese, else the machine's."""
+    if language is Language.ZH and "TZ" not in os.environ:
+        return "Asia/Shanghai"
+    return process_zone()
+
+
+def _definitions(files: Mapping[str, str]) -> dict[str, str]:
+    """The templates that the files define, and where."""
+    found: dict[str, str] = {}
+    for path, text in files.items():
+        try:
+            template = Template.parse(text, FUNCTIONS, path)
+        except TemplateSyntaxError:
+            continue  # told where it is parsed for a target
+        found.update({name: path for name, tree in template.trees.items() if name != path and not tree.is_empty()})
+    return found
+
+
 def _template_files(m: MapReader) -> Mapping[str, str]:
     files: dict[str, str] = {}
-    for pattern in map(m.source.resolve, m.texts("templates")):
+    single = [m.text("template")] if m.text("template") else []
+    for pattern in map(m.source.resolve, (*m.texts("templates"), *single)):
         paths = sorted(glob.glob(pattern))
         if not paths and not glob.has_magic(pattern):
             m.problem(f"templates: {pattern} does not exist", "templates")

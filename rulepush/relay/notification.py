@@ -30,6 +30,8 @@ class ReceivedAlert:
     ends_at: int | None
     generator_url: str
     fingerprint: str
+    starts_text: str = ""  # as received: templates show the offset and the nanoseconds
+    ends_text: str = ""
 
     def label(self, name: str) -> str:
         """A label's value, "" when absent."""
@@ -122,6 +124,8 @@ def _alert(data: Any, index: int) -> ReceivedAlert:
         ends_at=None if firing else ends_at,
         generator_url=_text(data, "generatorURL"),
         fingerprint=_text(data, "fingerprint"),
+        starts_text=_text(data, "startsAt"),
+        ends_text=_text(data, "endsAt"),
     )
 
 

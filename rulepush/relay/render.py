@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Final
 
 from rulepush.errors import TemplateError
+from rulepush.relay.functions import MARKDOWN_FUNCTIONS
 from rulepush.relay.notification import Notification, ReceivedAlert
 from rulepush.relay.senders.base import Message, Sender, shorten
 from rulepush.relay.settings import NO_MENTION, Language, Mention, RobotTarget
 from rulepush.relay.sprig import bound_sprig_functions
 from rulepush.relay.template_data import TemplateAlert, TemplateData, zone
-from rulepush.template import Template, TemplateLimits
+from rulepush.template import Template, TemplateLimitError, TemplateLimits
 
 log = logging.getLogger("rulepush.dingtalk")
 
@@ -51,18 +52,24 @@ class _Rendering:
         self._target = target
         self._sender = sender
         self._notification = notification
-        self._functions = bound_sprig_functions(now)
-        self._failed = False
         where = zone(target.time_zone)
+        self._functions = bound_sprig_functions(now, where) | {"markdown": MARKDOWN_FUNCTIONS[target.type]}
+        self._failed = False
         self._alerts = [*notification.firing, *notification.resolved]
         self._shown = [TemplateAlert(a, now, target.language, where) for a in self._alerts]
-        title = self._execute(target.title, target.fallback_title, notification, self._shown)
-        self.title = " ".join(title.split())[:_MAX_TITLE] or notification.status
+        self.title = self._title(notification)
 
     def parts(self) -> list[Message]:
-        """The messages, still with room for what render adds to them."""
+        """The messages, still with room for what render adds to them: one if all alerts fit into it."""
+        whole = self._message(0, len(self._alerts))
+        if whole is not None and self._sender.fits(whole):
+            return [whole]
+        if whole is None and len(self._alerts) == 1:
+            self._give_up("it takes more than a template may")
         parts: list[Message] = []
         start, count = 0, _FIRST_GUESS
+        if whole is not None:  # as many as the share of the text that fits
+            count = len(self._alerts) * len(shorten(whole, self._sender).text) // len(whole.text)
         while True:
             count, message = self._largest(start, count)
             end = start + count
@@ -76,27 +83,52 @@ class _Rendering:
 
     def _largest(self, start: int, guess: int) -> tuple[int, Message]:
         """How many alerts from `start` on fit into one message, at least one, and that message."""
-        left = len(self._alerts) - start
-        low, best = 1, self._message(start, 1)
-        high = left  # the most that may fit
-        step = min(max(guess, 2), left)
-        while low < high:
+        high = len(self._alerts) - start  # the most that may fit
+        low, best = 0, None
+        step = min(max(guess, 1), high)
+        while low < high and not (low and high - low <= low // 16):
             message = self._message(start, step)
-            if self._sender.fits(message):
+            if message is not None and self._sender.fits(message):
                 low, best = step, message
             else:
                 high = step - 1
             # Parts of a notification are alike: look near the guess first.
-            step = (
-                min(low + max(low // 8, 1), (low + high + 1) // 2) if low > 1 or high == left else (low + high + 1) // 2
-            )
-        return low, best
+            near = low + max(low // 8, 1) if low else high
+            step = min(near, (low + high + 1) // 2)
+        return (low, best) if best is not None else (1, self._single(start))
 
-    def _message(self, start: int, count: int) -> Message:
+    def _single(self, start: int) -> Message:
+        """The message for an alert that fits into none: it will be cut."""
+        message = self._message(start, 1)
+        if message is None:  # not even one within the limits of a template
+            self._give_up("it takes more than a template may, for a single alert")
+            message = self._message(start, 1)
+        return message if message is not None else Message(f"{self.title}{_ROOM}", "", True, self._target.mention)
+
+    def _message(self, start: int, count: int) -> Message | None:
+        """The message for some alerts; None where it takes more than a template may, which counts as too long."""
         part = self._notification.only(self._alerts[start : start + count])
-        text = self._execute(self._target.text, self._target.fallback_text, part, self._shown[start : start + count])
+        shown = self._shown[start : start + count]
+        try:
+            text = self._execute(self._target.text, self._target.fallback_text, part, shown)
+        except TemplateLimitError:
+            return None
         # The mention and the number of the part are counted in, so that adding them later leaves it to fit.
         return Message(f"{self.title}{_ROOM}", text.strip(), part.status == "firing", self._target.mention)
+
+    def _give_up(self, reason: str) -> None:
+        """Use the built-in template from here on."""
+        self._failed = True
+        log.error("the template of target %s failed, the built-in one is used: %s", self._target.name, reason)
+
+    def _title(self, notification: Notification) -> str:
+        """The title over all alerts, on one line."""
+        try:
+            title = self._execute(self._target.title, self._target.fallback_title, notification, self._shown)
+        except TemplateLimitError:
+            log.error("the title of target %s takes more than a template may", self._target.name)
+            title = ""
+        return " ".join(title.split())[:_MAX_TITLE] or notification.status
 
     def _execute(
         self, template: Template, fallback: Template, notification: Notification, shown: Sequence[TemplateAlert]
@@ -105,9 +137,10 @@ class _Rendering:
         if not self._failed:
             try:
                 return template.execute(data, _LIMITS, self._functions)
+            except TemplateLimitError:
+                raise
             except TemplateError as e:
-                self._failed = True
-                log.error("the template of target %s failed, the built-in one is used: %s", self._target.name, e)
+                self._give_up(str(e))
         return fallback.execute(data, _LIMITS, self._functions)
 
 

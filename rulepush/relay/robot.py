@@ -44,10 +44,10 @@ class Post(Protocol):
     async def __call__(self, request: RobotRequest, /) -> tuple[int, bytes]: ...
 
 
-Gone = Callable[[], Awaitable[bool]]
+DisconnectCheck = Callable[[], Awaitable[bool]]
 
 
-async def _nobody_goes() -> bool:
+async def _never_disconnected() -> bool:
     return False
 
 
@@ -107,18 +107,20 @@ class Robot:
         """How many notifications wait."""
         return len(self._waiting)
 
-    async def deliver(self, target: RobotTarget, notification: Notification, gone: Gone = _nobody_goes) -> Delivery:
+    async def deliver(
+        self, target: RobotTarget, notification: Notification, is_disconnected: DisconnectCheck = _never_disconnected
+    ) -> Delivery:
         """Send a notification, or keep it when the limit is reached.
 
-        `gone` tells whether the asker has hung up. Alertmanager does so after a while, and asks again: then this must
-        neither be sent for the old request after the new one, nor for the new one after the old.
+        `is_disconnected` tells whether the sender has hung up. Alertmanager does so after a while, and asks again: then
+        this must neither be sent for the old request after the new one, nor for the new one after the old.
         """
         async with self._lock:
             now = self.clock.now()
             key = _content_key(target, notification)
             if now - self._orphans.pop(key, 0) < _ORPHAN_MS:
                 return Delivery(DeliveryStatus.SENT)
-            if await gone():
+            if await is_disconnected():
                 return Delivery(DeliveryStatus.LATER, "who asked has gone")
             if self._waiting or not self.limit.may_send(now):
                 return self._keep(target, notification, now)
@@ -134,7 +136,7 @@ class Robot:
                     return self._not_sent(target, notification, verdict)
                 self._progress[key] = number + 1
             self._progress.pop(key, None)
-            if await gone():
+            if await is_disconnected():
                 self._orphans = {k: t for k, t in self._orphans.items() if now - t < _ORPHAN_MS} | {key: now}
             return Delivery(DeliveryStatus.SENT)
 

@@ -10,8 +10,8 @@ from typing import Final
 from rulepush.model.secret import Secret
 from rulepush.template import Template
 
-DEFAULT_TITLE: Final = '{{ template "default.title" . }}'
-DEFAULT_TEXT: Final = '{{ template "default.content" . }}'
+DEFAULT_TITLE: Final = '{{ template "ding.link.title" . }}'
+DEFAULT_TEXT: Final = '{{ template "ding.link.content" . }}'
 
 
 class RobotType(Enum):

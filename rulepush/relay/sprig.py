@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
@@ -17,51 +16,39 @@ from typing import Any, Final
 from rulepush.errors import RegexError
 from rulepush.gotext.gofmt import go_format_value
 from rulepush.gotext.goquote import go_quote
-from rulepush.gotext.gotime import Duration, Time, round_duration
+from rulepush.gotext.gotime import ZERO_TIME, Duration, Time, round_duration
+from rulepush.gotext.gotime_parse import parse_go_duration, parse_go_time
+from rulepush.gotext.limits import MAX_TEXT
 from rulepush.gotext.values import (
     ANY,
     ANY_MAP,
-    ANY_SLICE,
     BOOL,
     INT,
-    NO_VALUE,
     STRING,
     STRING_SLICE,
     CallError,
     Function,
     GoMap,
-    GoObject,
     GoSlice,
+    GoType,
     truth,
 )
 from rulepush.model.floats import parse_float
+from rulepush.relay.sprig_extra import as_list, deep_equal
+from rulepush.relay.sprig_extra import to_int as _to_int
 from rulepush.relay.template_data import zone
 from rulepush.template.goregex import compile_go, replace_all
 from rulepush.template.prometheus import title, to_lower, to_upper
 
 _INT_BITS: Final = 1 << 64
 _HALF: Final = 1 << 63
+_MAX_NESTED: Final = 1000
 _MAX_REPEAT: Final = 100_000
 
 
 def _wrap(number: int) -> int:
     """int64 arithmetic wraps around."""
     return (number + _HALF) % _INT_BITS - _HALF
-
-
-def _to_int(value: object) -> int:
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return int(value) if math.isfinite(value) else 0
-    if isinstance(value, str):
-        try:
-            return _wrap(int(value, 0))
-        except ValueError:
-            return 0
-    return 0
 
 
 def _to_float(value: object) -> float:
@@ -92,15 +79,6 @@ def _product(*values: object) -> int:
     return result
 
 
-def _round(value: object, digits: int) -> float:
-    number = _to_float(value)
-    scale = 10.0 ** min(max(digits, -300), 300)
-    scaled = number * scale
-    if not math.isfinite(scaled):
-        return number
-    return (math.floor(scaled) + (1 if scaled - math.floor(scaled) >= 0.5 else 0)) / scale
-
-
 def _text(value: object) -> str:
     return str(value) if isinstance(value, str) else go_format_value(value)
 
@@ -113,6 +91,16 @@ def _items(value: object) -> Sequence[Any]:
 
 def _texts(value: object) -> list[str]:
     return [_text(v) for v in _items(value) if v is not None]
+
+
+def _joined(separator: str, items: object) -> str:
+    """Of a list of anything; what is no list stands for itself."""
+    if isinstance(items, str) or not isinstance(items, Sequence):
+        return "" if items is None else _text(items)
+    texts = _texts(items)
+    if len(separator) * len(texts) > MAX_TEXT:
+        raise CallError(f"the text is longer than {MAX_TEXT} characters")
+    return separator.join(texts)
 
 
 def _substr(start: int, end: int, text: str) -> str:
@@ -142,9 +130,15 @@ def _repeat(count: int, text: str) -> str:
     return text * count
 
 
+def _replace(old: str, new: str, text: str) -> str:
+    if text.count(old) * len(new) > MAX_TEXT:
+        raise CallError(f"the text is longer than {MAX_TEXT} characters")
+    return text.replace(old, new)
+
+
 def _indent(spaces: int, text: str) -> str:
     pad = _repeat(max(spaces, 0), " ")
-    return pad + text.replace("\n", "\n" + pad)
+    return pad + _replace("\n", "\n" + pad, text)
 
 
 def _default(fallback: object, *given: object) -> object:
@@ -170,31 +164,65 @@ def _moment(value: object) -> Time:
     raise CallError(f"expected a time, got {go_format_value(value)}")
 
 
-def _date(layout: str, value: object) -> str:
-    return _moment(value).format(layout)
+def _local_date(layout: str, value: object, local: tzinfo) -> str:
+    return _moment(value).in_zone(local).format(layout)
 
 
 def _date_in_zone(layout: str, value: object, name: str) -> str:
-    return Time(_moment(value).nanoseconds, _zone(name)).format(layout)
+    return _moment(value).in_zone(_zone(name)).format(layout)
 
 
 def _duration(value: object) -> str:
     return Duration(_to_int(value) * 1_000_000_000).go_string()
 
 
-def _duration_round(value: object) -> str:
-    """The largest unit: `2h`, `5m`."""
-    if isinstance(value, Duration):
-        nanoseconds = int(value)
-    elif isinstance(value, Time):
-        raise CallError("durationRound needs a duration: subtract the times first")
+def _duration_round(value: object, now: int) -> str:
+    """The largest unit: `2h`, `5m`. Of a time, what has passed since; exactly one hour is `60m`, as in sprig."""
+    if isinstance(value, Time):
+        nanoseconds = now - value.nanoseconds
+    elif isinstance(value, str):
+        try:
+            nanoseconds = int(parse_go_duration(value))
+        except ValueError:
+            nanoseconds = 0
     else:
         nanoseconds = _to_int(value)
-    seconds = abs(nanoseconds) // 1_000_000_000
-    for unit, size in (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
+    size = abs(nanoseconds)
+    for unit, seconds in (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        if size > seconds * 1_000_000_000:
+            return f"{size // (seconds * 1_000_000_000)}{unit}"
     return "0s"
+
+
+def _date_modify(text: str, value: object) -> Time:
+    """Moved by a duration; as it is where that is none."""
+    moment = _moment(value)
+    try:
+        return moment.at(moment.nanoseconds + parse_go_duration(text))
+    except ValueError:
+        return moment
+
+
+def _must_date_modify(text: str, value: object) -> Time:
+    moment = _moment(value)
+    try:
+        return moment.at(moment.nanoseconds + parse_go_duration(text))
+    except ValueError as e:
+        raise CallError(str(e)) from None
+
+
+def _to_date(layout: str, text: str, local: tzinfo) -> Time:
+    try:
+        return parse_go_time(layout, text, local)
+    except ValueError:
+        return Time(ZERO_TIME, local=local)
+
+
+def _must_to_date(layout: str, text: str, local: tzinfo) -> Time:
+    try:
+        return parse_go_time(layout, text, local)
+    except ValueError as e:
+        raise CallError(str(e)) from None
 
 
 def _dict(*values: object) -> GoMap:
@@ -211,7 +239,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _list(*values: object) -> GoSlice:
-    return GoSlice(values, ANY_SLICE)
+    return as_list(values)
 
 
 def _strings(items: Sequence[str]) -> GoSlice:
@@ -237,21 +265,20 @@ def _b64_decode(text: str) -> str:
         return str(e)
 
 
-def _to_json(value: object) -> str:
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), default=go_format_value)
+def _unbound(*_: object) -> object:
+    raise CallError("not available here")
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in sorted(value.items())}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(v) for v in value]
-    if value is NO_VALUE:
-        return None
-    if isinstance(value, GoObject):
-        return {k: _plain(v) for k, v in value.fields().items()}
-    return value
-
+BOUND_PARAMS: Final[Mapping[str, tuple[GoType, ...]]] = {
+    "ago": (ANY,),
+    "date": (STRING, ANY),
+    "durationRound": (ANY,),
+    "htmlDate": (ANY,),
+    "mustToDate": (STRING, STRING),
+    "now": (),
+    "toDate": (STRING, STRING),
+}
+"""The functions that need the time or the zone, with their parameters."""
 
 _S1: Final = (STRING,)
 _S2: Final = (STRING, STRING)
@@ -270,13 +297,14 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "plural": Function(lambda one, many, n: one if n == 1 else many, (STRING, STRING, INT)),
     "quote": Function(lambda *v: " ".join(go_quote(_text(x)) for x in v if x is not None), (ANY,), variadic=True),
     "repeat": Function(_repeat, (INT, STRING)),
-    "replace": Function(lambda old, new, text: text.replace(old, new), (STRING, STRING, STRING)),
+    "replace": Function(_replace, (STRING, STRING, STRING)),
     "split": Function(lambda sep, text: GoMap({f"_{i}": part for i, part in enumerate(_split(sep, text))}), _S2),
     "splitList": Function(lambda sep, text: _strings(_split(sep, text)), _S2),
     "squote": Function(lambda *v: " ".join(f"'{_text(x)}'" for x in v if x is not None), (ANY,), variadic=True),
     "substr": Function(_substr, (INT, INT, STRING)),
     "title": Function(title, _S1),
     "toString": Function(_text, (ANY,)),
+    "join": Function(lambda separator, items: _joined(separator, items), (STRING, ANY)),
     "toStrings": Function(lambda items: _strings(_texts(items)), (ANY,)),
     "trim": Function(lambda text: text.strip(), _S1),
     "trimAll": Function(lambda cut, text: text.strip(cut), _S2),
@@ -291,12 +319,14 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "empty": Function(lambda value: not truth(value), (ANY,)),
     "ternary": Function(lambda yes, no, which: yes if which else no, (ANY, ANY, BOOL)),
     # times
-    "date": Function(_date, (STRING, ANY)),
+    "dateModify": Function(_date_modify, (STRING, ANY)),
+    "date_modify": Function(_date_modify, (STRING, ANY)),
+    "mustDateModify": Function(_must_date_modify, (STRING, ANY)),
+    "must_date_modify": Function(_must_date_modify, (STRING, ANY)),
+    "htmlDateInZone": Function(lambda value, name: _date_in_zone("2006-01-02", value, name), (ANY, STRING)),
     "dateInZone": Function(_date_in_zone, (STRING, ANY, STRING)),
     "date_in_zone": Function(_date_in_zone, (STRING, ANY, STRING)),
     "duration": Function(_duration, (ANY,)),
-    "durationRound": Function(_duration_round, (ANY,)),
-    "htmlDate": Function(lambda value: _date("2006-01-02", value), (ANY,)),
     "unixEpoch": Function(lambda value: str(_moment(value).nanoseconds // 1_000_000_000), (ANY,)),
     # numbers
     "add": Function(lambda *v: _wrap(sum(map(_to_int, v))), (ANY,), variadic=True),
@@ -311,17 +341,15 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "min": Function(lambda a, *v: min(map(_to_int, (a, *v))), (ANY, ANY), variadic=True),
     "mod": Function(_modulo, (ANY, ANY)),
     "mul": Function(_product, (ANY,), variadic=True),
-    "round": Function(_round, (ANY, INT)),
     "sub": Function(lambda a, b: _wrap(_to_int(a) - _to_int(b)), (ANY, ANY)),
     # lists and maps
-    "append": Function(lambda items, v: _list(*_items(items), v), (ANY, ANY)),
     "dict": Function(_dict, (ANY,), variadic=True),
     "first": Function(lambda items: _items(items)[0] if len(_items(items)) else None, (ANY,)),
     "get": Function(lambda m, key: _mapping(m).get(key, ""), (ANY, STRING)),
-    "has": Function(lambda needle, items: needle in list(_items(items)), (ANY, ANY)),
+    "has": Function(lambda needle, items: any(deep_equal(needle, v) for v in _items(items)), (ANY, ANY)),
     "hasKey": Function(lambda m, key: key in _mapping(m), (ANY, STRING)),
     "initial": Function(lambda items: _list(*list(_items(items))[:-1]), (ANY,)),
-    "keys": Function(lambda m: _strings(sorted(_mapping(m))), (ANY,)),
+    "keys": Function(lambda *maps: _strings([k for m in maps for k in sorted(_mapping(m))]), (ANY,), variadic=True),
     "last": Function(lambda items: _items(items)[-1] if len(_items(items)) else None, (ANY,)),
     "list": Function(_list, (ANY,), variadic=True),
     "prepend": Function(lambda items, v: _list(v, *_items(items)), (ANY, ANY)),
@@ -330,7 +358,11 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "sortAlpha": Function(lambda items: _strings(sorted(_texts(items))), (ANY,)),
     "uniq": Function(lambda items: _list(*_unique(_items(items))), (ANY,)),
     "values": Function(lambda m: _list(*(_mapping(m)[k] for k in sorted(_mapping(m)))), (ANY,)),
-    "without": Function(lambda items, *drop: _list(*(v for v in _items(items) if v not in drop)), (ANY, ANY), True),
+    "without": Function(
+        lambda items, *drop: _list(*(v for v in _items(items) if not any(deep_equal(v, d) for d in drop))),
+        (ANY, ANY),
+        True,
+    ),
     # patterns and encodings
     "b64dec": Function(_b64_decode, _S1),
     "b64enc": Function(lambda text: base64.b64encode(text.encode("utf-8", "surrogateescape")).decode(), _S1),
@@ -339,10 +371,8 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "regexReplaceAll": Function(
         lambda p, text, new: _regex(lambda: replace_all(p, new, text)), (STRING, STRING, STRING)
     ),
-    "toJson": Function(_to_json, (ANY,)),
     # bound_functions gives these their time
-    "ago": Function(lambda value: "", (ANY,)),
-    "now": Function(lambda: Time(0)),
+    **{name: Function(_unbound, params) for name, params in BOUND_PARAMS.items()},
 }
 
 
@@ -356,19 +386,40 @@ def _whole(how: Callable[[float], int], value: object) -> float:
 
 
 def _unique(items: Sequence[Any]) -> list[Any]:
+    """Without repetitions. Lists and maps have no hash, so there may be few of them only."""
+    seen: set[tuple[type, Any]] = set()
+    nested: list[Any] = []
     out: list[Any] = []
     for item in items:
-        if item not in out:
-            out.append(item)
+        if item is None or isinstance(item, str | int | float):
+            if (type(item), item) in seen:
+                continue
+            seen.add((type(item), item))
+        else:
+            if any(deep_equal(item, known) for known in nested):
+                continue
+            nested.append(item)
+            if len(nested) > _MAX_NESTED:
+                raise CallError(f"more than {_MAX_NESTED} lists and maps to compare")
+        out.append(item)
     return out
 
 
-def bound_sprig_functions(now: int) -> dict[str, Function]:
-    """The functions that need the time, in milliseconds since the epoch."""
+def bound_sprig_functions(now: int, local: tzinfo = UTC) -> dict[str, Function]:
+    """The functions that need the time, in milliseconds since the epoch, or the zone that Go calls Local."""
     nanoseconds = now * 1_000_000
 
     def ago(value: object) -> str:
         elapsed = nanoseconds - _moment(value).nanoseconds
         return Duration(round_duration(elapsed, 1_000_000_000)).go_string()
 
-    return {"ago": Function(ago, (ANY,)), "now": Function(lambda: Time(nanoseconds))}
+    calls: dict[str, Callable[..., object]] = {
+        "ago": ago,
+        "date": lambda layout, value: _local_date(layout, value, local),
+        "durationRound": lambda value: _duration_round(value, nanoseconds),
+        "htmlDate": lambda value: _local_date("2006-01-02", value, local),
+        "mustToDate": lambda layout, text: _must_to_date(layout, text, local),
+        "now": lambda: Time(nanoseconds, local, local=local),
+        "toDate": lambda layout, text: _to_date(layout, text, local),
+    }
+    return {name: Function(call, BOUND_PARAMS[name]) for name, call in calls.items()}

@@ -6,13 +6,16 @@ target's language and time zone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import ClassVar, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from rulepush.gotext.gotime import Time
+from rulepush.gotext.gotime import ZERO_TIME, Time, load_location
+from rulepush.gotext.gotime_parse import parse_go_time
 from rulepush.gotext.values import STRING, STRING_SLICE, Function, GoKind, GoMap, GoObject, GoSlice, GoType
+from rulepush.relay.escape import defuse_annotation, defuse_label, safe_link
 from rulepush.relay.notification import Notification, ReceivedAlert
 from rulepush.relay.settings import Language, Mention
 
@@ -21,8 +24,8 @@ _PAIRS: Final = GoType("template.Pairs", GoKind.SLICE, _PAIR)
 _KV: Final = GoType("template.KV", GoKind.MAP, STRING)
 _ALERT: Final = GoType("template.Alert", GoKind.STRUCT)
 _ALERTS: Final = GoType("template.Alerts", GoKind.SLICE, _ALERT)
-_ZERO_TIME: Final = -62_135_596_800_000_000_000  # Go's zero time, in nanoseconds
-_WITHOUT_TZDATA: Final = {"Asia/Shanghai": timezone(timedelta(hours=8), "CST"), "UTC": UTC}
+LOCALTIME: Final = "/etc/localtime"
+_RFC3339: Final = "2006-01-02T15:04:05Z07:00"
 _UNITS: Final = {
     Language.EN: (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)),
     Language.ZH: (("天", 86_400), ("小时", 3600), ("分钟", 60), ("秒", 1)),
@@ -31,12 +34,35 @@ _UNITS: Final = {
 
 def zone(name: str) -> tzinfo:
     """A time zone by its name. Raises ValueError when this machine does not know it."""
+    if name == LOCALTIME:
+        with open(LOCALTIME, "rb") as f:
+            return ZoneInfo.from_file(f)
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        if name in _WITHOUT_TZDATA:
-            return _WITHOUT_TZDATA[name]
+        return load_location(name)
+    except ValueError:
         raise ValueError(f"unknown time zone {name!r}") from None
+
+
+def process_zone(environ: Mapping[str, str] = os.environ) -> str:
+    """The name of the zone that Go calls Local: TZ, else that of /etc/localtime, else UTC."""
+    wanted = environ.get("TZ")
+    if wanted is not None:
+        wanted = wanted.removeprefix(":")
+        try:
+            zone(wanted)
+        except ValueError:
+            return "UTC"  # as Go does with a TZ that it does not know
+        return wanted or "UTC"
+    try:
+        target = os.path.realpath(LOCALTIME)
+        if "zoneinfo/" in target:
+            name = target.rpartition("zoneinfo/")[2]
+            zone(name)
+            return "UTC" if name in ("Etc/UTC", "UTC", "Etc/UCT") else name
+        zone(LOCALTIME)  # a copy, as containers mount it
+    except (OSError, ValueError):
+        return "UTC"
+    return LOCALTIME
 
 
 class Pair(GoObject):
@@ -86,6 +112,14 @@ def _strings(items: list[str]) -> GoSlice:
     return GoSlice(items, STRING_SLICE)
 
 
+def _labels(pairs: Sequence[tuple[str, str]]) -> KV:
+    return KV({name: defuse_label(value) for name, value in pairs})
+
+
+def _annotations(pairs: Sequence[tuple[str, str]]) -> KV:
+    return KV({name: defuse_annotation(value) for name, value in pairs})
+
+
 class TemplateAlert(GoObject):
     """One alert. An open one has lasted until `now`, in milliseconds."""
 
@@ -96,11 +130,11 @@ class TemplateAlert(GoObject):
         ends_at = alert.ends_at
         self._fields: dict[str, object] = {
             "Status": "firing" if alert.firing else "resolved",
-            "Labels": KV(dict(alert.labels)),
-            "Annotations": KV(dict(alert.annotations)),
-            "StartsAt": Time(alert.starts_at * 1_000_000),
-            "EndsAt": Time(_ZERO_TIME if ends_at is None else ends_at * 1_000_000),
-            "GeneratorURL": alert.generator_url,
+            "Labels": _labels(alert.labels),
+            "Annotations": _annotations(alert.annotations),
+            "StartsAt": received_time(alert.starts_text, alert.starts_at, where),
+            "EndsAt": received_time(alert.ends_text, ends_at, where),
+            "GeneratorURL": safe_link(alert.generator_url),
             "Fingerprint": alert.fingerprint,
             "Began": show_time(alert.starts_at, where),
             "Ended": "" if ends_at is None else show_time(ends_at, where),
@@ -109,6 +143,17 @@ class TemplateAlert(GoObject):
 
     def fields(self) -> Mapping[str, object]:
         return self._fields
+
+
+def received_time(text: str, ms: int | None, local: tzinfo) -> Time:
+    """A time of the payload as Go's json.Unmarshal reads it: in its own offset, or in Local where that has the same.
+
+    `ms` counts where the text is missing or no RFC 3339 time.
+    """
+    try:
+        return parse_go_time(_RFC3339, text, local)
+    except ValueError:
+        return Time(ZERO_TIME if ms is None else ms * 1_000_000, local=local)
 
 
 def show_time(ms: int, where: tzinfo) -> str:
@@ -154,9 +199,9 @@ class TemplateData(GoObject):
             "Receiver": n.receiver,
             "Status": n.status,
             "Alerts": TemplateAlerts(alerts),
-            "GroupLabels": KV(dict(n.group_labels)),
-            "CommonLabels": KV(dict(n.common_labels)),
-            "CommonAnnotations": KV(dict(n.common_annotations)),
+            "GroupLabels": _labels(n.group_labels),
+            "CommonLabels": _labels(n.common_labels),
+            "CommonAnnotations": _annotations(n.common_annotations),
             "ExternalURL": n.external_url,
             "AtMobiles": _strings(list(mention.mobiles)),
             "AtUserIds": _strings(list(mention.user_ids)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from rulepush.nacos.raft_state import RaftGroupState, is_up, raft_groups
 from rulepush.notifier.sendloop import SendLoop
 from rulepush.rules.group import EvaluationGroup
 from rulepush.telemetry import MetricReading, Telemetry, single
@@ -59,6 +60,43 @@ def _scraping(t: Telemetry, app: App) -> None:
         "Refreshes of discoveries that failed; the last good list stays.",
         lambda: [MetricReading((kind,), n) for kind, n in app.tally.failures.items()],
         ("mechanism",),
+    )
+    _nacos_clusters(t, app)
+
+
+def _nacos_clusters(t: Telemetry, app: App) -> None:
+    """What the list of servers says that Nacos' own metrics do not: for nacos_sd_configs with role: server."""
+
+    def members() -> Iterable[MetricReading]:
+        return [
+            MetricReading((cluster, f"{member.ip}:{member.port}"), float(is_up(member)))
+            for cluster, found in app.tally.nacos_members.items()
+            for member in found
+        ]
+
+    def groups(number: Callable[[RaftGroupState], float]) -> Read:
+        return lambda: [
+            MetricReading((cluster, group), number(state))
+            for cluster, found in app.tally.nacos_members.items()
+            for group, state in raft_groups(found).items()
+        ]
+
+    group = ("nacos", "raft_group")
+    t.gauge("rulepush_nacos_member_up", "Whether the server is UP for the one asked.", members, ("nacos", "member"))
+    t.gauge(
+        "rulepush_nacos_raft_leader_up",
+        "Whether the leader of the newest term is a server that is UP.",
+        groups(lambda state: float(state.leader_up)),
+        group,
+    )
+    t.gauge(
+        "rulepush_nacos_raft_leaders",
+        "How many servers are named as the leader; more than one: they do not agree.",
+        groups(lambda state: state.leaders),
+        group,
+    )
+    t.gauge(
+        "rulepush_nacos_raft_term", "The newest term; each election adds one.", groups(lambda state: state.term), group
     )
 
 

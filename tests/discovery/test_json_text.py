@@ -1,4 +1,4 @@
-from rulepush.discovery.json_text import parse_json
+from rulepush.model.json_text import parse_json
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character_and_a_whole_one_stays() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
 
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.nacos import NacosDiscovery, NacosSdConfig
+from rulepush.nacos.fake_server import FakeNacos
 from tests.discovery.driving import environment, read_sd, running
-from tests.discovery.fake_nacos import FakeNacos
+from tests.discovery.nacos_servers import fake_nacos
 
 VERSIONS = [(1, True), (1, False), (2, False), (3, False)]
 
@@ -53,7 +55,7 @@ def failure(nacos: FakeNacos, text: str) -> str:
 @pytest.mark.parametrize(("major", "old"), VERSIONS)
 def test_every_server_of_the_cluster_is_a_target(major: int, old: bool) -> None:
     members = [("10.0.0.1", 8848, "UP"), ("10.0.0.2", 8848, "DOWN"), ("fe80::3", 8848, "UP")]
-    targets = once(FakeNacos(major, old, members=members, leader="10.0.0.2"), "role: server")
+    targets = once(fake_nacos(major, old, members=members, leader="10.0.0.2"), "role: server")
     assert [t["__address__"] for t in targets] == ["10.0.0.1:8848", "10.0.0.2:8848", "[fe80::3]:8848"]
     assert {t["__metrics_path__"] for t in targets} == {"/nacos/actuator/prometheus"}
     assert [t["__meta_nacos_server_state"] for t in targets] == ["UP", "DOWN", "UP"]
@@ -64,10 +66,10 @@ def test_every_server_of_the_cluster_is_a_target(major: int, old: bool) -> None:
     assert targets[0]["__meta_nacos_role"] == "server"
 
 
-def registry(major: int, **more: object) -> FakeNacos:
-    nacos = FakeNacos(major, **more)  # type: ignore[arg-type]
-    nacos.namespaces = {"public": "public", "dev-id": "Development"}
-    nacos.services = {
+def registry(major: int, **more: Any) -> FakeNacos:
+    nacos = fake_nacos(major, **more)
+    nacos.registry.namespaces = {"public": "public", "dev-id": "Development"}
+    nacos.registry.services = {
         ("public", "DEFAULT_GROUP", "order"): [
             {"ip": "10.1.0.1", "port": 9001, "metadata": {"management.port": "9101", "zone": "a", "说明": "x"}},
             {"ip": "10.1.0.2", "port": 9001, "healthy": False, "weight": 0.5, "ephemeral": False},
@@ -134,20 +136,22 @@ def test_namespaces_groups_and_services_are_chosen(major: int, text: str, expect
 @pytest.mark.parametrize("major", [1, 2, 3])
 @pytest.mark.parametrize("groups", ["", ", groups: [G]"])
 def test_long_lists_of_services_come_in_pages(major: int, groups: str) -> None:
-    nacos = FakeNacos(major, page_limit=100)
-    nacos.services = {("public", "G", f"s{i}"): [{"ip": f"10.2.{i // 250}.{i % 250}", "port": 1}] for i in range(730)}
+    nacos = fake_nacos(major, page_limit=100)
+    nacos.registry.services = {
+        ("public", "G", f"s{i}"): [{"ip": f"10.2.{i // 250}.{i % 250}", "port": 1}] for i in range(730)
+    }
     assert len(once(nacos, "role: instance" + groups)) == 730
 
 
 @pytest.mark.parametrize("major", [1, 2, 3])
 @pytest.mark.parametrize("groups", ["", ", groups: [G]"])
 def test_a_service_that_goes_away_between_two_pages_hides_no_other(major: int, groups: str) -> None:
-    nacos = FakeNacos(major, page_limit=7)
-    nacos.services = {("public", "G", f"s{i:02}"): [{"ip": f"10.0.0.{i}", "port": 1}] for i in range(30)}
+    nacos = fake_nacos(major, page_limit=7)
+    nacos.registry.services = {("public", "G", f"s{i:02}"): [{"ip": f"10.0.0.{i}", "port": 1}] for i in range(30)}
 
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.params.get("pageNo") == "2":
-            nacos.services.pop(("public", "G", "s00"), None)
+            nacos.registry.services.pop(("public", "G", "s00"), None)
         return nacos.handle(request)
 
     async def go() -> None:
@@ -161,13 +165,17 @@ def test_a_service_that_goes_away_between_two_pages_hides_no_other(major: int, g
 
 
 def test_a_service_that_goes_away_after_it_was_listed_has_no_instances() -> None:
-    nacos = FakeNacos(3, services={("public", "G", s): [{"ip": "10.0.0.1", "port": 1}] for s in ("a", "b")})
+    nacos = fake_nacos(2, services={("public", "G", s): [{"ip": "10.0.0.1", "port": 1}] for s in ("a", "b")})
     gone = {"a"}
 
     def handle(request: httpx.Request) -> httpx.Response:
-        if request.url.params.get("serviceName") in gone:
-            return httpx.Response(404, json={"code": 20004, "message": "service G@@a is not found!", "data": None})
-        return nacos.handle(request)
+        before = dict(nacos.registry.services)
+        if not request.url.path.endswith("/catalog/services"):
+            nacos.registry.services = {key: i for key, i in before.items() if key[2] not in gone}
+        try:
+            return nacos.handle(request)
+        finally:
+            nacos.registry.services = before
 
     async def go() -> None:
         env = environment()
@@ -177,8 +185,59 @@ def test_a_service_that_goes_away_after_it_was_listed_has_no_instances() -> None
             await seen.clock.advance(60)
             assert seen.addresses() == ["10.0.0.1:1"]
             assert env.tally.failures["nacos"] > 0
+            assert "service G@@a is not found!" in str(env.tally.last_errors)
 
     asyncio.run(go())
+
+
+RELEASES = ["1.4.6", "2.0.4", "2.4.3", "3.0.0", "3.0.3", "3.2.0", "3.2.3"]
+
+
+@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("clusters", [["HZ"], ["DEFAULT", "HZ", "SH"]], ids=["no DEFAULT", "DEFAULT and others"])
+@pytest.mark.parametrize("text", ["role: instance", "role: instance, groups: [G]"])
+def test_instances_of_every_cluster_are_found(version: str, clusters: list[str], text: str) -> None:
+    hosts = [{"ip": f"10.0.0.{i}", "port": 1, "clusterName": cluster} for i, cluster in enumerate(clusters)]
+    nacos = fake_nacos(0, version=version, services={("public", "G", "s"): hosts, ("public", "GG", "t"): []})
+    assert [(t["__address__"], t["__meta_nacos_cluster"]) for t in once(nacos, text)] == [
+        (f"10.0.0.{i}:1", cluster) for i, cluster in enumerate(clusters)
+    ]
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_disabled_and_unhealthy_instances_are_found_as_they_are(version: str) -> None:
+    hosts = [
+        {"ip": "10.0.0.1", "port": 1, "healthy": False, "clusterName": "HZ"},
+        {"ip": "10.0.0.2", "port": 1, "healthy": False, "enabled": False, "ephemeral": False},
+    ]
+    key = ("public", "G", "s")
+    nacos = fake_nacos(0, version=version, services={key: hosts}, thresholds={key: 0.8})
+    flags = [(t["__meta_nacos_healthy"], t["__meta_nacos_enabled"]) for t in once(nacos, "role: instance")]
+    assert flags == [("false", "true"), ("false", "false")]
+    assert once(nacos, "role: instance, healthy_only: true") == []
+
+
+@pytest.mark.parametrize("body", ["cluster DEFAULT is not found!", "no such tenant", ""])
+def test_a_404_that_does_not_say_that_the_service_is_gone_is_a_failure(body: str) -> None:
+    nacos = fake_nacos(2, services={("public", "G", s): [{"ip": "10.0.0.1", "port": 1}] for s in ("a", "b")})
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("serviceName") == "a":
+            return httpx.Response(404, json={"code": 20004, "message": "resource not found", "data": body})
+        return nacos.handle(request)
+
+    async def go() -> None:
+        env = environment()
+        async with running(NacosDiscovery(config("role: instance"), env, httpx.MockTransport(handle)), env) as seen:
+            assert seen.lists == []
+            assert f"404 Not Found: resource not found{': ' if body else ''}{body}" in str(env.tally.last_errors)
+
+    asyncio.run(go())
+
+
+def test_nacos_own_words_are_in_the_error() -> None:
+    text = failure(fake_nacos(3), "role: server, api_version: v2")
+    assert "/v2/core/cluster/node/list: 410 Gone: Current API will be deprecated, please use the API(s) of v3" in text
 
 
 def test_metrics_path_of_instances_is_theirs_unless_it_is_set() -> None:
@@ -188,7 +247,7 @@ def test_metrics_path_of_instances_is_theirs_unless_it_is_set() -> None:
 
 
 def test_another_context_path_is_found_in_the_url_or_in_its_key() -> None:
-    nacos = FakeNacos(2, context="/registry")
+    nacos = fake_nacos(2, context="/registry")
     assert (
         once(nacos, "role: server, context_path: /registry")[0]["__metrics_path__"] == "/registry/actuator/prometheus"
     )
@@ -201,16 +260,16 @@ def test_another_context_path_is_found_in_the_url_or_in_its_key() -> None:
 
 
 def test_the_last_good_list_stays_while_the_server_is_down_and_follows_an_upgrade() -> None:
-    nacos = FakeNacos(1)
+    nacos = fake_nacos(1)
 
     async def go() -> None:
         env = environment()
         async with running(discovery(nacos, "role: server", env), env) as seen:
-            nacos.down = True
+            nacos.unreachable = True
             await seen.clock.advance(120)
             assert len(seen.lists) == 1
             assert "no Nacos server answers: http://nacos:8848/nacos: connection refused" in str(env.tally.last_errors)
-            nacos.down, nacos.major, nacos.members = False, 3, [("10.0.0.9", 8848, "UP")]
+            nacos.unreachable, nacos.version, nacos.registry.members = False, "3.0.3", [("10.0.0.9", 8848, "UP")]
             await seen.clock.advance(60)
             assert seen.addresses() == ["10.0.0.9:8848"]
             assert seen.merged()[0]["__meta_nacos_api_version"] == "v3"
@@ -218,8 +277,28 @@ def test_the_last_good_list_stays_while_the_server_is_down_and_follows_an_upgrad
     asyncio.run(go())
 
 
+def test_the_members_of_the_last_good_refresh_are_there_for_own_metrics() -> None:
+    nacos = fake_nacos(2, members=[("10.0.0.1", 8848, "UP"), ("10.0.0.2", 8848, "DOWN")])
+
+    async def go() -> None:
+        env = environment()
+        async with running(discovery(nacos, "role: server", env), env) as seen:
+            (members,) = env.tally.nacos_members.values()
+            assert [(m.ip, m.state) for m in members] == [("10.0.0.1", "UP"), ("10.0.0.2", "DOWN")]
+            assert list(env.tally.nacos_members) == ["http://nacos:8848/nacos"]
+            nacos.unreachable = True
+            await seen.clock.advance(30)
+            assert env.tally.nacos_members == {}, "what was true is no longer known"
+            nacos.unreachable = False
+            await seen.clock.advance(60)
+            assert len(env.tally.nacos_members) == 1
+        assert env.tally.nacos_members == {}, "nobody asks any more"
+
+    asyncio.run(go())
+
+
 def test_a_refresh_that_failed_asks_nothing_more() -> None:
-    nacos = FakeNacos(2, services={("public", "g", f"s{i}"): [] for i in range(300)})
+    nacos = fake_nacos(2, services={("public", "g", f"s{i}"): [] for i in range(300)})
 
     async def go() -> None:
         env = environment()
@@ -245,7 +324,7 @@ def test_a_refresh_that_failed_asks_nothing_more() -> None:
 
 
 def test_a_refresh_that_takes_for_ever_is_a_failure_and_ends() -> None:
-    nacos = FakeNacos(2, services={("public", "g", "s"): []})
+    nacos = fake_nacos(2, services={("public", "g", "s"): []})
 
     async def handle(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/instance/list"):
@@ -270,7 +349,7 @@ def test_a_refresh_that_takes_for_ever_is_a_failure_and_ends() -> None:
 
 
 def test_the_next_server_is_asked_when_one_is_down() -> None:
-    nacos = FakeNacos(2)
+    nacos = fake_nacos(2)
 
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.host == "first":
@@ -290,12 +369,14 @@ def test_the_next_server_is_asked_when_one_is_down() -> None:
 
 
 def test_what_is_no_nacos_is_told() -> None:
-    assert "is this the port of a gateway or of the console?" in failure(FakeNacos(2, html=True), "role: server")
+    gateway = fake_nacos(2)
+    gateway.html = True
+    assert "is this the port of a gateway or of the console?" in failure(gateway, "role: server")
     assert "this is no Nacos server, or its context path is another" in failure(
-        FakeNacos(2, context="/other"), "role: server"
+        fake_nacos(2, context="/other"), "role: server"
     )
-    assert "Nacos lists no servers" in failure(FakeNacos(2, members=[]), "role: server")
-    assert "/v1/core/cluster/nodes: 410" not in failure(FakeNacos(3), "role: server, api_version: v2")
+    assert "Nacos lists no servers" in failure(fake_nacos(2, members=[]), "role: server")
+    assert "/v1/core/cluster/nodes: 410" not in failure(fake_nacos(3), "role: server, api_version: v2")
     assert "no namespace with the id 'nope'" in failure(registry(2), "role: instance, namespaces: [nope]")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rulepush.discovery.nacos import NacosDiscovery
 from tests.discovery.driving import environment, running
-from tests.discovery.fake_nacos import FakeNacos
+from tests.discovery.nacos_servers import fake_nacos
 from tests.discovery.test_nacos import config, discovery, failure, once, registry
 
 
@@ -22,22 +22,22 @@ def test_a_login_gets_in_and_is_renewed_before_it_ends(major: int) -> None:
         env = environment()
         async with running(discovery(nacos, "role: instance, username: nacos, password: s3cret", env), env) as seen:
             assert len(seen.addresses()) == 3
-            assert nacos.logins == 1
+            assert nacos.registry.logins == 1
             await seen.clock.advance(61)
-            assert nacos.logins == 1
+            assert nacos.registry.logins == 1
             await seen.clock.advance(30)
-            assert nacos.logins == 2  # at nine tenths of 100 s
-            nacos.tokens.clear()  # the servers forget every token
+            assert nacos.registry.logins == 2  # at nine tenths of 100 s
+            nacos.registry.tokens.clear()  # the servers forget every token
             await seen.clock.advance(30)
-            assert nacos.logins == 3
+            assert nacos.registry.logins == 3
             assert env.tally.failures == {}
 
     asyncio.run(go())
 
 
 def test_a_token_that_is_withdrawn_in_the_middle_of_a_refresh_costs_one_login() -> None:
-    nacos = FakeNacos(2, users={"nacos": "pw"})
-    nacos.services = {("public", "g", f"s{i}"): [{"ip": "10.0.0.1", "port": i + 1}] for i in range(100)}
+    nacos = fake_nacos(2, users={"nacos": "pw"})
+    nacos.registry.services = {("public", "g", f"s{i}"): [{"ip": "10.0.0.1", "port": i + 1}] for i in range(100)}
     withdrawn = False
 
     async def handle(request: httpx.Request) -> httpx.Response:
@@ -45,7 +45,7 @@ def test_a_token_that_is_withdrawn_in_the_middle_of_a_refresh_costs_one_login() 
         await asyncio.sleep(0)
         if request.url.params.get("serviceName") == "s50" and not withdrawn:
             withdrawn = True
-            nacos.tokens.clear()
+            nacos.registry.tokens.clear()
         return nacos.handle(request)
 
     async def go() -> None:
@@ -54,7 +54,7 @@ def test_a_token_that_is_withdrawn_in_the_middle_of_a_refresh_costs_one_login() 
         async with running(NacosDiscovery(found, env, httpx.MockTransport(handle)), env) as seen:
             await seen.clock.settle(2000)
             assert len(seen.addresses()) == 100
-            assert nacos.logins == 2
+            assert nacos.registry.logins == 2
             assert env.tally.failures == {}
 
     asyncio.run(go())
@@ -123,15 +123,15 @@ def test_a_redirect_to_another_host_does_not_get_the_servers_identity() -> None:
 def test_a_password_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("old\n")
-    nacos = FakeNacos(2, users={"nacos": "old"})
+    nacos = fake_nacos(2, users={"nacos": "old"})
 
     async def go() -> None:
         env = environment()
         login = f"role: server, username: nacos, password_file: {file}"
         async with running(discovery(nacos, login, env), env) as seen:
             assert len(seen.addresses()) == 1
-            nacos.users = {"nacos": "new password"}
-            nacos.tokens.clear()
+            nacos.registry.users = {"nacos": "new password"}
+            nacos.registry.tokens.clear()
             await seen.clock.advance(30)
             assert env.tally.failures["nacos"] == 1
             file.write_text("new password\n")

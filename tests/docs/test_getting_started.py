@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rulepush.clock import SystemClock
-from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from tests.livecheck.servers import Reply, serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "getting-started-nacos.md"

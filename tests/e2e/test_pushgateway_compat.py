@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import math
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -332,9 +331,7 @@ def test_prometheus_client_pushes(real: str, ours: Receiver) -> None:
 
 def test_curl_lines_of_the_documentation(real: str, ours: Receiver, tmp_path: Path) -> None:
     """Every curl line of docs/push.md, against both."""
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
+    binary("curl")
     page = (Path(__file__).parents[2] / "docs" / "push.md").read_text()
     blocks = [b for b in re.findall(r"```sh\n(.*?)```", page, re.S) if "curl" in b and "$RULEPUSH" in b]
     assert blocks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import yaml
 from rulepush.__main__ import main, parse_arguments
 from rulepush.config import load_config
 from rulepush.packs import pack_directory
+from tests.needs import binary
 
 ROOT = Path(__file__).parents[2]
 NACOS = ROOT / "examples" / "nacos"
@@ -74,10 +74,8 @@ def test_what_the_compose_file_mounts_is_there() -> None:
 
 
 def test_alertmanager_accepts_its_configuration() -> None:
-    amtool = shutil.which("amtool")
-    if amtool is None:
-        pytest.skip("amtool is not installed (Debian's package prometheus-alertmanager)")
-    done = subprocess.run([amtool, "check-config", str(NACOS / "alertmanager.yml")], capture_output=True, check=False)
+    command = [binary("amtool"), "check-config", str(NACOS / "alertmanager.yml")]
+    done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition.strict import check_openmetrics
+from tests.needs import shared
 
-CASES = Path(__file__).parents[2].parent / "shared" / "conformance" / "openmetrics"
 
-
-@pytest.mark.skipif(not CASES.is_dir(), reason=f"the shared conformance cases are not at {CASES}")
 def test_every_case_gets_the_verdict_of_the_specification() -> None:
     wrong = []
-    for case in sorted(CASES.iterdir()):
+    for case in sorted(shared("conformance/openmetrics").iterdir()):
         expected = json.loads((case / "test.json").read_text())["shouldParse"]
         try:
             check_openmetrics((case / "metrics").read_bytes())

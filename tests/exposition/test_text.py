@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition import FamilyMetadata, Format, parse_body, parse_line
 from rulepush.model.stale import NORMAL_NAN_BITS
+from tests.needs import SHARED, needs_shared
 
-SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples"
+SAMPLES = SHARED / "samples"
 
 
 def text(body: bytes) -> list[tuple[dict[str, str], float, int | None]]:
@@ -135,7 +135,7 @@ def test_a_line_alone() -> None:
         parse_line(b'a{x="two', Format.TEXT)
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"the shared samples are not at {SAMPLES}")
+@needs_shared("samples")
 @pytest.mark.parametrize(
     ("file", "fmt"),
     [

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.recording import RecordingAlertmanager
 from tests.faults.scene import Scene, job, section
 from tests.harness import Target
-from tests.http_client.certificates import Authority
+from tests.http_client.certificates import Authority, client_context
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.servers import get_json, running, wait_for
 
@@ -64,7 +64,7 @@ class Pki:
         return context
 
     def client(self, *, certificate: bool = True) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.directory / "ca.pem"))
+        context = client_context(self.directory / "ca.pem")
         if certificate:
             context.load_cert_chain(self.directory / "client.pem", self.directory / "client.key")
         return context

@@ -24,6 +24,7 @@ from tests.faults.misbehaving import Asked, Misbehaving, reply
 from tests.faults.recording import RecordingAlertmanager
 from tests.faults.scene import RULES, Scene, section
 from tests.harness import Target
+from tests.needs import not_permitted
 from tests.servers import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -193,7 +194,7 @@ class Names:
         try:
             self._socket.bind((self.ADDRESS, 53))
         except OSError as e:
-            pytest.skip(f"no right to answer at port 53 here: {e}")
+            not_permitted(f"answering at port 53: {e}")
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -236,7 +237,7 @@ class PrivateNames(Scene):
 def names() -> Iterator[Names]:
     allowed: Sequence[str] = ["unshare", "--mount", "true"]
     if shutil.which("unshare") is None or subprocess.run(allowed, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a resolv.conf here")
+        not_permitted("mounting a resolv.conf")
     server = Names()
     try:
         yield server

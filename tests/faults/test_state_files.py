@@ -14,6 +14,7 @@ import pytest
 from tests.faults.recording import RecordingAlertmanager
 from tests.faults.scene import Scene, job, section
 from tests.harness import Target
+from tests.needs import not_permitted
 from tests.servers import Server, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -198,7 +199,7 @@ class Disk:
     def _run(self, *command: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.skip(f"no right to mount a small disk here: {done.stderr.strip()}")
+            not_permitted(f"mounting a small disk: {done.stderr.strip()}")
 
     def read_only(self, on: bool) -> None:
         self._run("mount", "-o", f"remount,{'ro' if on else 'rw'}", str(self.path))

@@ -14,11 +14,11 @@ import yaml
 from rulepush.__main__ import main
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
-from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
 from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
 from rulepush.init.files import working_directory
 from rulepush.init.look import ProbeResult, look_at_alertmanager, probe_nacos
 from rulepush.livecheck import TargetProblem
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
 from tests.livecheck.servers import Reply, serving
@@ -87,6 +87,19 @@ def test_looking_says_what_is_wrong() -> None:
     assert looked.version == "2.4.3"
 
 
+@pytest.mark.parametrize(("version", "newer"), [("3.0.0", "3.0.1"), ("3.2.1", "3.2.2")])
+def test_a_release_without_the_endpoint_is_named_and_no_setting_is_advised(version: str, newer: str) -> None:
+    fake = FakeNacos(version, clock=FakeClock())
+    fake.registry.users = {"nacos": "pw"}  # the version is told without a login
+    looked = _look(fake)
+    assert looked.version == version
+    assert looked.trouble is not None
+    assert looked.trouble.suggestion == (
+        f"This is Nacos {version}, which was built without this endpoint: no setting brings it. Upgrade to {newer} or "
+        "later."
+    )
+
+
 def test_looking_at_an_alertmanager() -> None:
     def look(status: int, text: str = "{}") -> TargetProblem | None:
         transport = httpx.MockTransport(lambda _request: httpx.Response(status, text=text))
@@ -122,7 +135,7 @@ def test_credentials_of_the_url_go_where_they_are_asked_for(proxy: bool) -> None
     looked = asyncio.run(probe_nacos(address, FakeClock(), Guarded()))
     assert looked.trouble is None
     assert looked.basic_auth is proxy
-    assert looked.members == fake.members
+    assert looked.members == ("10.0.0.1:8848", "10.0.0.2:8848")
 
 
 def test_what_is_written_loads(tmp_path: Path) -> None:
@@ -174,7 +187,7 @@ def test_the_command_writes_a_directory_that_checks(tmp_path: Path, capsys: pyte
     assert "ready" in said.out
     assert "check live --config.file" in said.out
     assert said.err == ""
-    assert len(load_rule_files(map(str, (directory / "rules").glob("*.yml")))) == 16
+    assert len(load_rule_files(map(str, (directory / "rules").glob("*.yml")))) == 18
     assert sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()) == [
         "compose.yaml",
         "prometheus.yml",

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from rulepush.exposition import Format, parse_body
 from rulepush.livecheck import (
     Finding,
@@ -22,16 +18,8 @@ from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.promql import parse_expr
 
-SHARED = Path(__file__).parents[3] / "shared"
 NOW = 1_700_000_000_000
 TARGET = Labels.of(job="nacos", instance="n1:8848", service="nacos-headless")
-
-
-def shared(path: str) -> Path:
-    """A file beside the project; skips the test where it is missing."""
-    if not (SHARED / path).exists():
-        pytest.skip(f"{SHARED / path} is not here")
-    return SHARED / path
 
 
 def answer(*bodies: bytes, fmt: Format = Format.TEXT, target: Labels = TARGET, step_ms: int = 15_000) -> TargetScrapes:

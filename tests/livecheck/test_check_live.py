@@ -10,7 +10,7 @@ import pytest
 
 from rulepush.__main__ import main
 from rulepush.clock import SystemClock
-from rulepush.demo.fake_nacos import METRICS_PATH, FakeNacos
+from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from tests.livecheck.servers import Reply, serving
 
 BAD_RULES = """\
@@ -37,7 +37,9 @@ def test_the_packs_on_a_server(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check", "live", "--target", address]) == 0
     out = capsys.readouterr().out
     assert "looks like Nacos 2.3.1 to 2.5" in out
-    assert "67 rules: 0 with problems, 0 true now, 67 fine" in out
+    assert "73 rules: 0 with problems, 0 true now, 4 can never fire on these servers, 69 fine" in out
+    assert "NacosLeaderLost" in out
+    assert "Nacos 2.2.0 and later never write it: it stays at 0, and this is Nacos 2.3.1 to 2.5" in out
 
 
 def test_a_configuration_with_a_rule_that_cannot_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +59,7 @@ def test_a_configuration_with_a_rule_that_cannot_work(tmp_path: Path, capsys: py
         document = json.loads(capsys.readouterr().out)
     assert 'Did you mean name="longConnection"?' in text
     assert "HikariPending" not in text, "it is marked optional"
-    assert document["summary"] == {"rules": 2, "problems": 1, "true_now": 0, "fine": 1, "targets_failed": 0}
+    assert document["summary"] == {"rules": 2, "problems": 1, "true_now": 0, "never": 0, "fine": 1, "targets_failed": 0}
     assert document["rules"][0]["line"] == 4
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rulepush.demo.fake_nacos import FakeNacos
 from rulepush.exposition import Format
 from rulepush.livecheck import Level, LiveData, LiveReport, analyse, live_rules
 from rulepush.model.labels import Labels
+from rulepush.nacos.fake_server import FakeNacos
 from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
-from tests.livecheck.bodies import NOW, answer, shared
+from tests.livecheck.bodies import NOW, answer
+from tests.needs import shared
 
 
 def _report(packs: tuple[str, ...], *bodies: bytes, fmt: Format = Format.TEXT, target: Labels) -> LiveReport:
@@ -36,7 +37,7 @@ def test_all_packs_are_quiet_on_a_nacos_server(sample: str) -> None:
     packs = ("nacos", "jvm", "spring-boot")
     report = _report(packs, body, body, body, target=Labels.of(job="nacos", instance="n1:8848"))
     assert _complaints(report) == {}
-    assert len(report.rules) == 67
+    assert len(report.rules) == 73
 
 
 def test_the_jvm_and_spring_packs_are_quiet_on_a_boot_3_application() -> None:
@@ -45,7 +46,7 @@ def test_the_jvm_and_spring_packs_are_quiet_on_a_boot_3_application() -> None:
     assert _complaints(_report(("jvm", "spring-boot"), body, fmt=Format.OPENMETRICS, target=target)) == {}
 
 
-@pytest.mark.parametrize("version", ["1.4", "2.0", "2.2", "2.4", "3.0"])
+@pytest.mark.parametrize("version", ["1.3.2", "1.4", "2.0", "2.2", "2.4", "3.0", "3.2"])
 def test_all_packs_are_quiet_on_a_simulated_server_of_each_release(version: str) -> None:
     fake = FakeNacos(version, clock=FakeClock(NOW))
     bodies = [fake.body(ts) for ts in range(NOW - 600_000, NOW + 1, 15_000)]

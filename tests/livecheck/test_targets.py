@@ -13,11 +13,11 @@ import pytest
 
 from rulepush.cli.check_live import target_job
 from rulepush.config import load_config
-from rulepush.demo.fake_nacos import FakeNacos
 from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse
-from rulepush.livecheck.diagnose import diagnose_answer, diagnose_error, diagnose_status
 from rulepush.livecheck.fetch import Visit, environment, visit_jobs
 from rulepush.livecheck.report import as_json, report_text
+from rulepush.nacos.diagnose import diagnose_answer, diagnose_error, diagnose_status
+from rulepush.nacos.fake_server import FakeNacos
 from rulepush.promql import parse_expr
 from tests.fakes import FakeClock
 from tests.livecheck.bodies import NOW
@@ -87,6 +87,30 @@ def test_a_target_without_metrics_is_explained(
     assert found.trouble is not None
     assert message in found.trouble.message
     assert suggestion in found.trouble.suggestion
+
+
+@pytest.mark.parametrize(
+    ("version", "suggestion"),
+    [
+        ("3.0.0", "This is Nacos 3.0.0, which was built without this endpoint: no setting brings it. Upgrade to 3.0.1"),
+        ("3.2.1", "This is Nacos 3.2.1, which was built without this endpoint: no setting brings it. Upgrade to 3.2.2"),
+        ("2.4.3", "container, and restart it. It is Nacos 2.4.3."),
+    ],
+)
+def test_metrics_that_are_not_there_are_explained_by_the_release(version: str, suggestion: str) -> None:
+    nacos = FakeNacos(version, clock=FakeClock(NOW))
+    nacos.metrics_exposed = False
+    (found,) = _visit(nacos.handle)
+    assert found.trouble is not None
+    assert suggestion in found.trouble.suggestion
+
+
+def test_without_a_version_both_reasons_are_given() -> None:
+    suggestion = diagnose_status(URL, 404).suggestion
+    assert "management.endpoints.web.exposure.include=prometheus" in suggestion
+    assert (
+        "3.0.0 and 3.2.1 were built without this endpoint and always answer 404: upgrade to 3.0.1, 3.2.2." in suggestion
+    )
 
 
 def test_a_refused_connection() -> None:

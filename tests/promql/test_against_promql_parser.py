@@ -6,30 +6,26 @@ keeps it honest.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import promql_parser
 import pytest
 import yaml
 
 from rulepush.errors import ParseError
 from rulepush.promql import parse_expr
-
-SHARED = Path(__file__).parents[3] / "shared"
+from tests.needs import shared
 
 
 def expressions() -> list[str]:
     """The expressions of the published rule sets and of the benchmark rules."""
     found = set()
-    for file in sorted((SHARED / "conformance/real_rules").glob("*.yml")):
+    for file in sorted(shared("conformance/real_rules").glob("*.yml")):
         for test in yaml.safe_load(file.read_text())["tests"]:
             found |= {case["expr"] for case in test.get("promql_expr_test", ())}
-    bench = yaml.safe_load((SHARED / "bench/rules.yml").read_text())
+    bench = yaml.safe_load(shared("bench/rules.yml").read_text())
     found |= {rule["expr"] for group in bench["groups"] for rule in group["rules"]}
     return sorted(found)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared conformance data is not beside the project")
 def test_both_read_real_expressions_alike() -> None:
     texts = expressions()
     assert len(texts) > 200

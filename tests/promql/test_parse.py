@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import yaml
@@ -12,9 +11,8 @@ from rulepush.errors import ParseError
 from rulepush.promql import parse_expr
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.values import ValueType
+from tests.needs import shared
 from tests.promql.fake_querier import labels, load, values
-
-REAL_RULES = Path(__file__).parents[3] / "shared/conformance/real_rules"
 
 
 @pytest.mark.parametrize(
@@ -188,10 +186,8 @@ def test_positions_count_lines_and_bytes() -> None:
 
 
 def test_real_rules_keep_their_meaning_when_printed() -> None:
-    if not REAL_RULES.is_dir():
-        pytest.skip(f"{REAL_RULES} is missing")
     found = 0
-    for path in sorted(REAL_RULES.glob("*.yml")):
+    for path in sorted(shared("conformance/real_rules").glob("*.yml")):
         for test in yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["tests"]:
             for case in test.get("promql_expr_test", []):
                 canonical = str(parse_expr(case["expr"]))

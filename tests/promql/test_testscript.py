@@ -13,9 +13,8 @@ from rulepush.model.stale import is_stale
 from rulepush.promql.testscript import CaseOutcome
 from rulepush.promql.testscript.compare import almost_equal
 from rulepush.promql.testscript.series import Gap, parse_series
+from tests.needs import SHARED, needs_shared
 from tests.promql.scripting import failures, results
-
-CONFORMANCE = Path(__file__).parents[3] / "shared" / "conformance" / "promql"
 
 DATA = """
 load 1m
@@ -314,8 +313,8 @@ def run_command(*files: str) -> int:
     return int(args.func(args))
 
 
-@pytest.mark.skipif(not CONFORMANCE.is_dir(), reason="../shared/conformance is not here")
-@pytest.mark.parametrize("file", sorted(CONFORMANCE.glob("*.test")), ids=lambda f: f.stem)
+@needs_shared("conformance/promql")
+@pytest.mark.parametrize("file", sorted((SHARED / "conformance/promql").glob("*.test")), ids=lambda f: f.stem)
 def test_prometheus_own_scripts(file: Path) -> None:
     found = results(file.read_text())
     assert not [r for r in found if r.outcome is CaseOutcome.FAILED]

@@ -33,7 +33,7 @@ def _execute(text: str) -> str:
     return Template.parse(text, FUNCTIONS).execute(DATA, functions=bound_sprig_functions(NOW))
 
 
-CASES = read_cases(Path(__file__).parent / "functions.cases")
+CASES = [case for name in ("functions.cases", "sprig.cases") for case in read_cases(Path(__file__).parent / name)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.template)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rulepush.__main__ import main
 from rulepush.errors import ConfigError
 from rulepush.relay.load import load_settings
 from rulepush.relay.settings import Language, Mention, RobotType
@@ -149,3 +150,22 @@ def test_secrets_do_not_show(tmp_path: Path) -> None:
     shown = repr(load(tmp_path, ORIGINAL))
     assert "SEC0000" not in shown
     assert "xxxxxxxxxxxx" not in shown
+
+
+@pytest.mark.parametrize(("text", "ms"), [("1.5s", 1500), ("1m30s", 90_000), ("1d", 86_400_000), ("500ms", 500)])
+def test_a_timeout_is_a_duration_of_go_or_of_prometheus(tmp_path: Path, text: str, ms: int) -> None:
+    assert load(tmp_path, f"timeout: {text}\n" + _target()).timeout_ms == ms
+
+
+@pytest.mark.parametrize("flag", ["--web.ui-enabled", "--web.enable-ui"])
+def test_the_flags_of_the_original_are_taken(tmp_path: Path, flag: str) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text(_target(), encoding="utf-8")
+    assert main(["dingtalk", f"--config.file={path}", flag, "--check"]) == 0
+
+
+def test_the_relay_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["dingtalk", "--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("rulepush ")

@@ -85,7 +85,7 @@ def test_the_names_of_the_original_still_work(tmp_path: Path) -> None:
     message = _one(
         tmp_path,
         "    mention: {mobiles: ['138']}\n    message:\n"
-        "      title: '{{ template \"ding.link.title\" . }}'\n      text: '{{ template \"ding.link.content\" . }}'\n",
+        "      title: '{{ template \"legacy.title\" . }}'\n      text: '{{ template \"legacy.content\" . }}'\n",
     )
     assert message.title == "[FIRING:1] NacosDown (critical)"
     heading = r"#### \[FIRING:1\] **[NacosDown](http://alertmanager:9093/#/alerts?receiver=dingtalk)**"

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rulepush.demo.fake_nacos import FakeNacos
 from rulepush.exposition import Format, parse_body
 from rulepush.model.labels import Labels
+from rulepush.nacos.fake_server import FakeNacos
 from rulepush.packs import pack
 from tests.fakes import FakeClock
 

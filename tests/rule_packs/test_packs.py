@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -17,10 +16,10 @@ from rulepush.exposition import Format, parse_body
 from rulepush.model.labels import Labels
 from rulepush.packs import pack_directory
 from rulepush.template import AlertTemplateData, expand_alert_template
+from tests.needs import binary, shared
 
 RULES = pack_directory()
 PACKS = ("nacos", "jvm", "spring-boot", "self")
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 ANNOTATIONS = {"summary", "description", "runbook", "summary_zh", "description_zh"}
 SEVERITIES = {"critical", "warning", "info", "none"}
 
@@ -45,13 +44,6 @@ def _run(*command: str) -> str:
     return output
 
 
-def _promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed (Debian's package prometheus)")
-    return found
-
-
 @pytest.mark.parametrize("pack", PACKS)
 def test_the_pack_passes_its_tests_with_rulepush(pack: str) -> None:
     output = _run(sys.executable, "-m", "rulepush", "test", "rules", f"{pack}_test.yml")
@@ -60,12 +52,12 @@ def test_the_pack_passes_its_tests_with_rulepush(pack: str) -> None:
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_the_pack_passes_its_tests_with_promtool(pack: str) -> None:
-    assert "SUCCESS" in _run(_promtool(), "test", "rules", f"{pack}_test.yml")
+    assert "SUCCESS" in _run(binary("promtool"), "test", "rules", f"{pack}_test.yml")
 
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_promtool_accepts_the_pack(pack: str) -> None:
-    assert "SUCCESS" in _run(_promtool(), "check", "rules", f"{pack}.yml")
+    assert "SUCCESS" in _run(binary("promtool"), "check", "rules", f"{pack}.yml")
 
 
 @pytest.mark.parametrize("pack", PACKS)
@@ -85,7 +77,7 @@ def test_every_alert_is_shown_firing_and_not_firing(pack: str) -> None:
 
 def test_no_alert_name_is_given_twice() -> None:
     names = [rule["alert"] for pack in PACKS for rule in _alerts(pack)]
-    assert len(names) == len(set(names)) == 79
+    assert len(names) == len(set(names)) == 85
 
 
 @pytest.mark.parametrize("pack", PACKS)
@@ -127,10 +119,8 @@ def _as_test(samples: tuple[tuple[str, Format, str, str], ...], tmp_path: Path) 
     """A unit test file: each body, unchanged for an hour, and no alert at any time."""
     series = []
     for file, fmt, job, instance in samples:
-        if not (SAMPLES / file).exists():
-            pytest.skip(f"{SAMPLES / file} is not here")
         target = {"job": job, "instance": instance}
-        for sample in parse_body((SAMPLES / file).read_bytes(), fmt).samples:
+        for sample in parse_body(shared(f"samples/{file}").read_bytes(), fmt).samples:
             labels = Labels({**dict(sample.pairs), **target})
             series.append({"series": str(labels), "values": f"{sample.value:g}x120"})
         series.append({"series": str(Labels({"__name__": "up", **target})), "values": "1x120"})
@@ -162,4 +152,4 @@ def test_nothing_is_pending_on_a_real_body_with_rulepush(body: tuple[str, Format
 
 
 def test_nothing_is_pending_on_the_real_bodies_with_promtool(tmp_path: Path) -> None:
-    _run(_promtool(), "test", "rules", str(_as_test(BODIES[1:], tmp_path)))
+    _run(binary("promtool"), "test", "rules", str(_as_test(BODIES[1:], tmp_path)))

@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from rulepush.__main__ import main
+from tests.needs import SHARED, needs_shared
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "conformance"
-PROMTOOL = SHARED / "promtool"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/conformance is not here")
+REAL_RULES = SHARED / "conformance/real_rules"
+PROMTOOL = SHARED / "conformance/promtool"
+needs_promtool_files = needs_shared("conformance/promtool")
 
 
 class Ran:
@@ -82,7 +83,7 @@ class TestCheck:
         ran = run("check", "rules", "-")
         assert (ran.code, ran.out.splitlines()[0]) == (0, "Checking standard input")
 
-    @needs_shared
+    @needs_promtool_files
     @pytest.mark.parametrize(
         ("name", "code"), [("rules.yml", 0), ("rules_duplicates.yml", 3), ("rules-bad.yml", 1), ("at-modifier.yml", 0)]
     )
@@ -211,7 +212,7 @@ class TestTest:
         assert ran.code == 1
         assert "field 'expr' must be set in rule" in ran.err
 
-    @needs_shared
+    @needs_promtool_files
     @pytest.mark.parametrize(
         ("name", "code"),
         [
@@ -229,20 +230,20 @@ class TestTest:
     def test_promtools_own_files(self, run: Any, name: str, code: int) -> None:
         assert run("test", "rules", PROMTOOL / name).code == code
 
-    @needs_shared
+    @needs_promtool_files
     def test_promtools_own_unit_tests_fail_only_in_native_histograms(self, run: Any) -> None:
         ran = run("test", "rules", PROMTOOL / "unittest.yml")
         assert ran.code == 1
         assert ran.err.count(" err: ") == ran.err.count("native histograms are not supported") == 3
 
-    @needs_shared
+    @needs_promtool_files
     def test_a_run_expression_chooses_by_name(self, run: Any) -> None:
         assert run("test", "rules", "--run", "correct", PROMTOOL / "rules_run_fuzzy.yml").code == 0
         assert run("test", "rules", "--run", "correct", PROMTOOL / "rules_run.yml").code == 0
         assert run("test", "rules", "--run", "wrong", "--run", "x", PROMTOOL / "rules_run.yml").code == 1
 
-    @needs_shared
-    @pytest.mark.parametrize("chunk", sorted(p.name for p in (SHARED / "real_rules").glob("*.yml")))
+    @needs_shared("conformance/real_rules")
+    @pytest.mark.parametrize("chunk", sorted(p.name for p in REAL_RULES.glob("*.yml")))
     def test_expressions_of_public_rules_give_what_prometheus_gave(self, run: Any, chunk: str) -> None:
-        ran = run("test", "rules", SHARED / "real_rules" / chunk)
+        ran = run("test", "rules", REAL_RULES / chunk)
         assert (ran.code, ran.err) == (0, "")

@@ -5,7 +5,6 @@ firing alert that rulepush gives, and fails where rulepush fails.
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.rulefmt import load_rule_files
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
+from tests.needs import binary
 
-PROMTOOL = shutil.which("promtool")
 MINUTE, TICKS = 60_000, 40
 ALERT_EXPRS = ["m > 2", "m == 0", "sum by (a) (m) > 3", "absent(m)", "rec0 > 3", 'ALERTS{alertname="A0"}', "vector(1)"]
 RECORD_EXPRS = ["m > 2", "sum by (a) (m)", 'ALERTS{alertstate="firing"}', "ALERTS_FOR_STATE", "rec0 + 1", "count(m)"]
@@ -62,7 +61,6 @@ def values(r: random.Random) -> str:
     return " ".join(out[:TICKS])
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 @pytest.mark.parametrize("seed", range(30))
 def test_promtool_agrees(seed: int, tmp_path: Path) -> None:
     r = random.Random(seed)
@@ -74,7 +72,7 @@ def test_promtool_agrees(seed: int, tmp_path: Path) -> None:
     scenario, error = play(tmp_path / "r.yml", series)
     document = {"rule_files": ["r.yml"], "evaluation_interval": "1m", "tests": [scenario]}
     (tmp_path / "t.yml").write_text(yaml.safe_dump(document))
-    command = [str(PROMTOOL), "test", "rules", str(tmp_path / "t.yml")]
+    command = [binary("promtool"), "test", "rules", str(tmp_path / "t.yml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if error:
         assert error in done.stderr

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import random
-from pathlib import Path
 
 import pytest
 
@@ -16,10 +15,11 @@ from rulepush.scrape.layout import ScrapeBodyStats
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
+from tests.needs import SHARED, needs_shared
 
 T0 = 1_700_000_000_000
 TARGET = Labels.of(job="j", instance="i")
-SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples"
+SAMPLES = SHARED / "samples"
 ANY = Matcher("__name__", MatchOp.REGEX, ".+")
 
 
@@ -303,7 +303,7 @@ def test_any_sequence_of_bodies_gives_what_a_full_parse_gives(seed: int) -> None
     assert s.rows() == expected
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"the shared samples are not at {SAMPLES}")
+@needs_shared("samples")
 @pytest.mark.parametrize("file", sorted(p.name for p in SAMPLES.glob("*.prom")))
 def test_the_samples_are_scraped_with_every_line_accounted_for(file: str) -> None:
     body = (SAMPLES / file).read_bytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,6 +15,7 @@ from rulepush.scrape.cache import ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
+from tests.needs import SHARED, needs_shared
 
 T0 = 1_700_000_000_000
 TEXT = (
@@ -34,7 +34,7 @@ PIECES = [
     b"\n# EOF\n",
     b"e 5\n",
 ]
-SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples"
+SAMPLES = SHARED / "samples"
 
 edits = st.lists(
     st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 3), st.sampled_from(PIECES)), min_size=0, max_size=4
@@ -105,7 +105,7 @@ def test_any_bytes(body: bytes, fmt: Format) -> None:
     agree(b"e 5\n# EOF\n", body, fmt)
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"the shared samples are not at {SAMPLES}")
+@needs_shared("samples")
 @pytest.mark.parametrize("file", ["nacos-2.x-real-fragments.prom", "boot34om-synthetic.prom"])
 @settings(max_examples=60, deadline=None)
 @given(changes=edits)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rulepush.nacos.dialects import Member, RaftView
 from rulepush.packs import pack
 from rulepush.promql import parse_expr
 from rulepush.rules.rulefmt import load_rule_files
@@ -107,6 +108,24 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         assert n["rulepush_push_groups"] == n["rulepush_pushes_total"] == n["rulepush_remote_write_samples_total"] == 0
         assert n["rulepush_config_last_reload_successful"] == 1
         assert n["rulepush_queries_total"] == 0
+
+    run(tmp_path, look)
+
+
+def test_what_the_list_of_nacos_servers_tells_is_shown(tmp_path: Path) -> None:
+    raft = {"g": RaftView("10.0.0.1:7848", 3)}
+    members = tuple(Member(f"10.0.0.{i}", 8848, s, "2.4.3", 7848, raft) for i, s in ((1, "DOWN"), (2, "UP")))
+
+    def look(app: App, clock: FakeClock) -> None:
+        assert not any("rulepush_nacos" in name for name in numbers(app))
+        app.tally.nacos_members["http://n/nacos"] = members
+        n = numbers(app)
+        assert n['rulepush_nacos_member_up{member="10.0.0.1:8848",nacos="http://n/nacos"}'] == 0
+        assert n['rulepush_nacos_member_up{member="10.0.0.2:8848",nacos="http://n/nacos"}'] == 1
+        group = 'nacos="http://n/nacos",raft_group="g"'
+        assert n[f"rulepush_nacos_raft_leader_up{{{group}}}"] == 0
+        assert n[f"rulepush_nacos_raft_leaders{{{group}}}"] == 1
+        assert n[f"rulepush_nacos_raft_term{{{group}}}"] == 3
 
     run(tmp_path, look)
 

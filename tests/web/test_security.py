@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from pathlib import Path
 
 import bcrypt
@@ -17,7 +16,7 @@ from starlette.routing import Route
 from rulepush.errors import ConfigError
 from rulepush.web.security import WebConfigReloader
 from rulepush.web.server import WebServer, bind, build_app
-from tests.http_client.certificates import Authority
+from tests.http_client.certificates import Authority, client_context
 
 
 async def hello(_: Request) -> PlainTextResponse:
@@ -46,7 +45,7 @@ class House:
 
     async def status(self, port: int, authority: str, password: str) -> int:
         """The answer's status; 0 when the server's certificate is not of this authority."""
-        context = ssl.create_default_context(cafile=str(self.directory / f"{authority}.pem"))
+        context = client_context(self.directory / f"{authority}.pem")
         async with httpx.AsyncClient(verify=context, auth=("alice", password)) as client:
             try:
                 return (await client.get(f"https://127.0.0.1:{port}/")).status_code
@@ -90,7 +89,7 @@ def test_a_client_certificate_can_be_demanded_while_it_runs(tmp_path: Path) -> N
         server = WebServer(build_app([Route("/", hello)], keeper.door), listener, keeper.door)
         running = asyncio.create_task(server.run())
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
-        context = ssl.create_default_context(cafile=str(tmp_path / "old.pem"))
+        context = client_context(tmp_path / "old.pem")
 
         async def ask() -> int:
             async with httpx.AsyncClient(verify=context) as client:
@@ -147,7 +146,7 @@ def test_a_stop_does_not_wait_for_idle_clients(tmp_path: Path) -> None:
         listener = bind("127.0.0.1:0")
         server = WebServer(build_app([Route("/", hello)], door), listener, door)
         running = asyncio.create_task(server.run())
-        context = ssl.create_default_context(cafile=str(tmp_path / "old.pem"))
+        context = client_context(tmp_path / "old.pem")
         reader, writer = await asyncio.open_connection(*listener.getsockname(), ssl=context)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")

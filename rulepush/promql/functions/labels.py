@@ -18,6 +18,10 @@ from rulepush.promql.vectors.distinct import merge_duplicates
 from rulepush.promql.vectors.matching import recent
 from rulepush.promql.vectors.values import Vector
 
+# What label_replace() and label_join() may make: nested, each can double the last one's values.
+MAX_VALUE_CHARS: Final = 16 << 20  # of one value; Prometheus refuses labels at 16 MiB, too
+MAX_RESULT_CHARS: Final = 64 << 20  # of all values of one call
+
 _VARIABLE: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))?")
 
 
@@ -32,13 +36,16 @@ def _label_replace(ctx: CallContext, vector: Vector, target: str, replacement: s
     def compute() -> tuple[LabelIndex, tuple[int, ...]]:
         changed: list[int] = []
         out: list[Labels] = []
+        size = _ResultSize("label_replace")
         for row, labels in enumerate(vector.index.labels):
             match = pattern.fullmatch(labels.get(source))
             if match is None:
                 out.append(labels)
                 continue
             changed.append(row)
-            out.append(labels.with_({target: expand_replacement(replacement, match, pattern)}))
+            value = expand_replacement(replacement, match, pattern)
+            size.add(len(value))
+            out.append(labels.with_({target: value}))
         return LabelIndex(out), tuple(changed)
 
     index, rows = recent(vector.index, "label_replace", (target, replacement, source, regex), compute)
@@ -53,12 +60,13 @@ def _label_join(ctx: CallContext, vector: Vector, target: str, separator: str, *
         raise EvaluationError(f"invalid destination label name in label_join(): {target}")
 
     def compute() -> LabelIndex:
-        return LabelIndex(
-            [
-                labels.with_({target: separator.join(labels.get(source) for source in sources)})
-                for labels in vector.index.labels
-            ]
-        )
+        out: list[Labels] = []
+        size = _ResultSize("label_join")
+        for labels in vector.index.labels:
+            parts = [labels.get(source) for source in sources]
+            size.add(sum(map(len, parts)) + len(separator) * max(0, len(parts) - 1))
+            out.append(labels.with_({target: separator.join(parts)}))
+        return LabelIndex(out)
 
     index = recent(vector.index, "label_join", (target, separator, sources), compute)
     return _relabelled(vector, index, range(len(index)) if target == METRIC_NAME else ())
@@ -74,11 +82,34 @@ def _relabelled(vector: Vector, index: LabelIndex, named: Sequence[int]) -> Vect
     return merge_duplicates(Vector(index, vector.values, vector.present, drop, vector.order))
 
 
+class _ResultSize:
+    """The characters of the label values that one call has made."""
+
+    def __init__(self, function: str):
+        self._function = function
+        self._chars = 0
+
+    def add(self, chars: int) -> None:
+        """Raises EvaluationError when a value, or all of them, are too long."""
+        self._chars += chars
+        if chars > MAX_VALUE_CHARS or self._chars > MAX_RESULT_CHARS:
+            raise EvaluationError(f"the label values made by {self._function}() are too long")
+
+
 def expand_replacement(template: str, match: RegexMatch, pattern: Pattern) -> str:
     """Go's regexp.Expand: `$1`, `${1}`, `$name`, `$$`; the longest name counts, an unknown one is empty, and a `$`
-    that starts none of these stays."""
+    that starts none of these stays. Raises EvaluationError when the value would exceed MAX_VALUE_CHARS."""
+    made = 0
 
     def variable(found: re.Match[str]) -> str:
+        nonlocal made
+        value = group(found)
+        made += len(value)
+        if made > MAX_VALUE_CHARS:  # before it is joined: one replacement may name a group thousands of times
+            raise EvaluationError("the label values made by label_replace() are too long")
+        return value
+
+    def group(found: re.Match[str]) -> str:
         name = found.group(1) or found.group(2)
         if name is None:
             return "$"

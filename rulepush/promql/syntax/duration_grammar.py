@@ -13,10 +13,8 @@ from rulepush.model.durations import parse_duration
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.cursor import Cursor
 from rulepush.promql.syntax.durations import milliseconds, varies
-from rulepush.promql.syntax.lexer import Lexeme, LexemeKind, number_value
+from rulepush.promql.syntax.lexer import MAX_DEPTH, TOO_DEEP, Lexeme, LexemeKind, number_value
 
-MAX_DEPTH: Final = 200  # of nested expressions and of operators in a row: both become recursion
-TOO_DEEP: Final = f"the expression is nested deeper than {MAX_DEPTH} levels"
 MAX_MS: Final = (1 << 63) - 1
 _PRECEDENCE: Final = {"+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "^": 6}
 _UNARY: Final = 5

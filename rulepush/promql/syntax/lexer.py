@@ -12,6 +12,11 @@ from rulepush.model.floats import parse_float
 from rulepush.promql.syntax.ast import AGGREGATORS
 from rulepush.promql.syntax.strings import unquote
 
+MAX_DEPTH: Final = 200  # of nested expressions and of operators in a row: both become recursion
+TOO_DEEP: Final = f"the expression is nested deeper than {MAX_DEPTH} levels"
+# Queries come from outside and are parsed in the event loop. Generated rules have some hundreds.
+MAX_LEXEMES: Final = 200_000
+
 
 class LexemeKind(Enum):
     """What a token is."""
@@ -88,9 +93,9 @@ def position(text: str, pos: int) -> str:
 
 
 def lex(text: str) -> list[Lexeme]:
-    """All tokens with a final END. Raises ParseError."""
+    """All tokens with a final END, in time linear in the text. Raises ParseError."""
     tokens: list[Lexeme] = []
-    opened: list[str] = []
+    opened: list[str] = []  # no deeper than MAX_DEPTH, so that looking through it takes no time
     pos = 0
     while True:
         skipped = _SKIP.match(text, pos)
@@ -100,7 +105,11 @@ def lex(text: str) -> list[Lexeme]:
         token = _next(text, pos, "[" in opened)
         if token.kind is LexemeKind.PUNCTUATION:
             _balance(text, token, opened)
+            if len(opened) > MAX_DEPTH:
+                raise error(text, token.pos, TOO_DEEP)
         tokens.append(token)
+        if len(tokens) > MAX_LEXEMES:
+            raise error(text, token.pos, f"the expression has more than {MAX_LEXEMES:,} tokens")
         pos += len(token.text)
     if opened:
         inner = opened[-1]

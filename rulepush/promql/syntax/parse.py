@@ -14,8 +14,17 @@ from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.check import Checker
-from rulepush.promql.syntax.duration_grammar import MAX_DEPTH, MAX_MS, TOO_DEEP, DurationGrammar
-from rulepush.promql.syntax.lexer import KEYWORDS, Lexeme, LexemeKind, error, number_value, string_value
+from rulepush.promql.syntax.duration_grammar import MAX_MS, DurationGrammar
+from rulepush.promql.syntax.lexer import (
+    KEYWORDS,
+    MAX_DEPTH,
+    TOO_DEEP,
+    Lexeme,
+    LexemeKind,
+    error,
+    number_value,
+    string_value,
+)
 from rulepush.promql.syntax.signature import DeclaredFunction
 from rulepush.promql.syntax.strings import printable
 

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from rulepush.livecheck.seen import TargetProblem
+from rulepush.nacos.releases import WITHOUT_METRICS, parse_release
 
-NACOS_PATH: Final = "/nacos/actuator/prometheus"
+METRICS: Final = "/actuator/prometheus"
+NACOS_PATH: Final = "/nacos" + METRICS
 _HOW: Final = (
     "Nacos does not expose its metrics by default: set management.endpoints.web.exposure.include=prometheus in "
     "conf/application.properties, or MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE=prometheus in the environment of its "
-    "container, and restart it. Nacos 3.0.0 was built without this endpoint and always answers 404: upgrade to 3.0.1."
+    "container, and restart it."
 )
 
 
-def diagnose_status(url: str, status: int) -> TargetProblem:
-    """What a status other than 200 says about its target."""
+def _named(release: tuple[int, int, int]) -> str:
+    return ".".join(map(str, release))
+
+
+_WITHOUT: Final = (
+    " "
+    + " and ".join(_named(release) for release in WITHOUT_METRICS)
+    + " were built without this endpoint and always answer 404: upgrade to "
+    + ", ".join(WITHOUT_METRICS.values())
+    + "."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProblem:
+    """Why a target gave no metrics, and what to change."""
+
+    message: str
+    suggestion: str = ""
+
+
+def diagnose_status(url: str, status: int, version: str = "") -> TargetProblem:
+    """What a status other than 200 says about its target. `version`: of the Nacos there, where it tells it."""
     parts = urlsplit(url)
     if status == 404:
-        return TargetProblem(f"HTTP 404 at {parts.path}", _not_found(parts.path, parts.port))
+        return TargetProblem(f"HTTP 404 at {parts.path}", _not_found(parts.path, parts.port, version))
     if status in (401, 403):
         return TargetProblem(f"HTTP {status}: credentials are needed", _credentials(parts.path))
     if status in (502, 503):
@@ -43,11 +66,17 @@ def diagnose_answer(url: str, content_type: str, body: bytes) -> TargetProblem |
     return None
 
 
-def _not_found(path: str, port: int | None) -> str:
-    if path == NACOS_PATH:
+def _not_found(path: str, port: int | None, version: str) -> str:
+    release = parse_release(version)
+    if release in WITHOUT_METRICS:
+        return (
+            f"This is Nacos {version}, which was built without this endpoint: no setting brings it. Upgrade to "
+            f"{WITHOUT_METRICS[release]} or later."
+        )
+    if path == NACOS_PATH or (release and path.endswith(METRICS)):
         console = " Port 8080 of Nacos 3.x is its console: metrics are on 8848." if port == 8080 else ""
-        return _HOW + console
-    if path.endswith("/actuator/prometheus"):
+        return _HOW + (_WITHOUT if release is None else f" It is Nacos {version}.") + console
+    if path.endswith(METRICS):
         return (
             f"For Nacos the path is {NACOS_PATH}. A Spring Boot application needs the dependency "
             "micrometer-registry-prometheus and management.endpoints.web.exposure.include=prometheus."

@@ -1,7 +1,13 @@
 """What a Nacos server answers at /nacos/actuator/prometheus, built from a few numbers.
 
-The names, labels, order and number format are those of Micrometer's simpleclient registry, which Nacos 1.x to 3.1 uses:
-a trailing comma in every label list, Java's doubles, and (2.2 to 2.5) summary parts under the gauge `nacos_monitor`.
+Which series a release exposes, and what it never writes, is read from alibaba/nacos, tags 1.4.6 to 3.0.3:
+naming/.../monitor/MetricsMonitor.java and PerformanceLoggerThread.java, config/.../monitor/MetricsMonitor.java,
+core/.../monitor/MetricsMonitor.java, lock/.../monitor/LockMetricsMonitor.java, JRaftServer.java, RaftStore.java,
+RaftCore.java. A value without a writer stays at its first one here, too.
+
+The labels, order and number format are those of Micrometer's simpleclient registry, which Nacos 1.x to 3.2.0 uses: a
+trailing comma in every label list, Java's doubles, and (2.2 to 2.5) summary parts under the gauge `nacos_monitor`.
+3.2.2 and later (Micrometer 1.15, PR 15060) write no trailing comma, and two JVM metrics without their `_percent`.
 Everything here is a pure function of a NacosReadings and a time.
 """
 
@@ -10,19 +16,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+from rulepush.nacos.releases import Release
 
 Labels = Mapping[str, str]
 MIB = 1024.0 * 1024.0
+_NEW_CLIENT: Final = (3, 2, 2)
+# Written by the Raft of before 1.4.0 (RaftCore.java, RaftStore.java), and by no other code since; "unhealth" never was.
+_BEFORE_1_4: Final = (("naming", "disk"), ("naming", "leaderSendBeatFailed"))
+_NEVER: Final = ("config", "unhealth")
 
 
 @dataclass(frozen=True, slots=True)
 class NacosReadings:
     """The state of one Nacos server that the body shows. Ratios are 0 to 1, times are ms since the epoch."""
 
-    major: int  # 1, 2 or 3
-    minor: int
+    release: Release
     started_at: int
     push_failures: float = 0
+    empty_pushes: float = 0
     push_cost_ms: float = -1  # -1: nothing was pushed, as Nacos says it
     push_pending: float = 0
     notify_tasks: float = 0
@@ -38,6 +51,8 @@ class NacosReadings:
     http_errors: float = 0
     log_errors: float = 0
     raft_read_failures: float = 0
+    locks: float = 0  # that were asked for, of which
+    lock_failures: float = 0  # were not given
     old_gen_ratio: float = 0.26
     blocked_threads: float = 0
     open_files: float = 412
@@ -60,12 +75,16 @@ class BodyFamily:
 def render_body(readings: NacosReadings, ts: int) -> bytes:
     """The whole body at `ts` (ms since the epoch), UTF-8."""
     lines: list[str] = []
-    for family in _families(readings, ts):
-        lines.append(f"# HELP {family.name} {family.help or ' '}")
+    new = readings.release >= _NEW_CLIENT
+    families = list(_families(readings, ts))
+    for family in sorted(families, key=lambda f: f.name) if new else families:
+        if family.help or not new:
+            lines.append(f"# HELP {family.name} {family.help or ' '}")
         lines.append(f"# TYPE {family.name} {family.kind}")
         for suffix, labels, value in family.samples:
-            inner = "".join(f'{name}="{_escape(text)}",' for name, text in labels.items())
-            lines.append(f"{family.name}{suffix}{'{' + inner + '}' if inner else ''} {java_double(value)}")
+            inner = ",".join(f'{name}="{_escape(text)}"' for name, text in labels.items()) + ("" if new else ",")
+            number = str(int(value)) if new and suffix == "_count" else java_double(value)
+            lines.append(f"{family.name}{suffix}{'{' + inner + '}' if labels else ''} {number}")
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -94,7 +113,7 @@ def _escape(text: str) -> str:
 def _families(now: NacosReadings, ts: int) -> Iterable[BodyFamily]:
     age = max(0.0, (ts - now.started_at) / 1000)
     yield from _nacos(now, age)
-    if now.major >= 2:
+    if now.release >= (2, 3, 1):
         yield from _grpc(now, age)
     yield from _jvm(now, age)
     yield from _process(now, age)
@@ -127,52 +146,63 @@ def _nacos(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
         "dumpTask": now.dump_tasks,
         "notifyTask": now.notify_tasks,
     }
-    mysql = "mysqlhealthCheck" if now.major == 1 else "mysqlHealthCheck"
+    mysql = "mysqlhealthCheck" if now.release < (2, 0, 0) else "mysqlHealthCheck"
     naming: dict[str, float] = {
         mysql: 0,
         "httpHealthCheck": 0,
         "tcpHealthCheck": 0,
         "serviceCount": now.services,
         "ipCount": now.instances,
-        "leaderStatus": 1 if now.leader else 0,
+        # Nobody writes it since 1.4.0, but for a cluster with members that are older: VersionJudgement.java. 2.2.0
+        # took the writer away.
+        "leaderStatus": 1 if now.leader and now.release < (1, 4, 0) else 0,
         "totalPush": math.floor(age * 2) + now.push_failures,
         "failedPush": now.push_failures,
         "maxPushCost": now.push_cost_ms * 2 if now.push_cost_ms > 0 else -1,
         "avgPushCost": now.push_cost_ms,
     }
     core: dict[str, float] = {}
-    modern = (now.major, now.minor) >= (2, 2)
-    if now.major >= 2:
+    lock: dict[str, float] = {}
+    modern = now.release >= (2, 2, 0)
+    if now.release >= (2, 0, 0):
         config |= {"notifyClientTask": 0, "longConnection": now.long_connections}
         naming |= {"subscriberCount": now.instances * 4, "totalPushCountForAvg": 0, "totalPushCostForAvg": 0}
     if modern:
         config["fuzzySearch"] = 88
         naming |= {
-            "emptyPush": 11,
+            "emptyPush": now.empty_pushes,
             "serviceSubscribedEventQueueSize": 0,
             "serviceChangedEventQueueSize": 0,
             "pushPendingTaskCount": now.push_pending,
         }
-    if (now.major, now.minor) >= (2, 4):  # per module since 2.3.1
+    if now.release >= (2, 3, 1):  # per module: MetricsMonitor.refreshModuleConnectionCount
         core["longConnection"] = now.long_connections + 4
         naming["longConnection"] = 4
+    if now.release >= (3, 0, 0):
+        lock = {
+            "grpcLockTotal": now.locks,
+            "grpcLockSuccess": now.locks - now.lock_failures,
+            "grpcUnLockTotal": now.locks - now.lock_failures,
+            "grpcUnLockSuccess": now.locks - now.lock_failures,
+            "aliveLockCount": 0,  # it has no writer
+        }
     rows: list[tuple[str, Labels, float]] = [
         ("", {"module": module, "name": name}, value)
-        for module, values in (("config", config), ("naming", naming), ("core", core))
+        for module, values in (("config", config), ("naming", naming), ("core", core), ("lock", lock))
         for name, value in values.items()
     ]
     raft: list[tuple[Labels, float, float]] = [
         ({"module": "core", "name": "raft_read_index_failed"}, now.raft_read_failures, now.raft_read_failures),
-        ({"module": "core", "name": "raft_read_from_leader"}, 0, 0),
+        ({"module": "core", "name": "raft_read_from_leader"}, now.raft_read_failures, now.raft_read_failures),
     ]
-    mixed = modern and now.major == 2
+    mixed = modern and now.release < (3, 0, 0)
     if mixed:  # really so: the parts of a summary under a gauge's TYPE line
         rows += [s for row in raft for s in (("_count", row[0], row[1]), ("_sum", row[0], row[2]))]
     yield BodyFamily("nacos_monitor", "gauge", tuple(rows))
     if modern:
-        timers: list[tuple[Labels, float, float]] = [
-            ({"module": "core", "name": "raft_apply_log_timer"}, math.floor(age / 10), math.floor(age / 10) * 1e-4),
-            ({"module": "core", "name": "raft_apply_read_timer"}, math.floor(age / 90), math.floor(age / 90) * 3e-2),
+        timers: list[tuple[Labels, float, float]] = [  # nothing calls their getters, in any release
+            ({"module": "core", "name": "raft_apply_log_timer"}, 0, 0),
+            ({"module": "core", "name": "raft_apply_read_timer"}, 0, 0),
         ]
         yield from _timer("nacos_monitor_seconds" if mixed else "nacos_monitor_summary_seconds", timers)
         if mixed:
@@ -182,22 +212,27 @@ def _nacos(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
         yield _by("nacos_config_subscriber", "gauge", "version", {"v1": 0, "v2": 9})
         yield _by("nacos_naming_subscriber", "gauge", "version", {"v1": 0, "v2": 9})
         yield _by("nacos_naming_publisher", "gauge", "version", {"v1": 0, "v2": 9})
-    names = ["notifyRt"] + (["dumpRt", "readConfigRt", "writeConfigRt"] if modern else [])
+    names = ["notifyRt"]
+    names += ["readConfigRt", "writeConfigRt"] if modern else []
+    names += ["dumpRt"] if now.release >= (2, 4, 0) else []
     yield from _timer(
         "nacos_timer_seconds",
         [({"module": "config", "name": name}, math.floor(age / 60), math.floor(age / 60) * 0.02) for name in names],
     )
-    if now.exceptions:  # lazy: no series, and no TYPE line, before the first exception
+    counted = {key: count for key, count in now.exceptions.items() if _is_counted(key, now.release)}
+    if counted:  # lazy: no series, and no TYPE line, before the first exception
         yield BodyFamily(
             "nacos_exception_total",
             "counter",
-            tuple(("", {"module": m, "name": n}, count) for (m, n), count in now.exceptions.items()),
+            tuple(("", {"module": m, "name": n}, count) for (m, n), count in counted.items()),
         )
 
 
+def _is_counted(key: tuple[str, str], release: Release) -> bool:
+    return key != _NEVER and (release < (1, 4, 0) or key not in _BEFORE_1_4)
+
+
 def _grpc(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
-    if (now.major, now.minor) < (2, 4):
-        return
     done = math.floor(age * 3)
     executor: list[tuple[str, Labels, float]] = []
     for kind, queue in (("grpcSdkServer", now.grpc_queue), ("grpcClusterServer", 0.0)):
@@ -233,7 +268,7 @@ def _grpc_labels(module: str, request: str, code: str, success: bool) -> Labels:
 
 
 def _jvm(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
-    modern = now.major >= 2
+    modern = now.release >= (2, 0, 0)
     young = (0.1 + 0.8 * ((age / 40) % 1)) * 256 * MIB  # fills, and is collected every 40 s
     old = now.old_gen_ratio * 1024 * MIB
     if modern:
@@ -268,8 +303,9 @@ def _jvm(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
     yield _gauge("jvm_gc_max_data_size_bytes", 1024 * MIB)
     if modern:
         after = {"area": "heap", "pool": "long-lived"}
-        yield BodyFamily("jvm_memory_usage_after_gc_percent", "gauge", (("", after, now.old_gen_ratio),))
-        yield _gauge("jvm_gc_overhead_percent", 1.2e-4)
+        percent = "" if now.release >= _NEW_CLIENT else "_percent"  # Micrometer 1.13 dropped it
+        yield BodyFamily(f"jvm_memory_usage_after_gc{percent}", "gauge", (("", after, now.old_gen_ratio),))
+        yield _gauge(f"jvm_gc_overhead{percent}", 1.2e-4)
     states = {"runnable": 34, "blocked": now.blocked_threads, "waiting": 124, "timed-waiting": 42, "new": 0}
     yield _by("jvm_threads_states_threads", "gauge", "state", states | {"terminated": 0})
     yield _gauge("jvm_threads_live_threads", 200 + now.blocked_threads)
@@ -313,5 +349,7 @@ def _http(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
 
 
 def _http_labels(now: NacosReadings, method: str, uri: str, status: str, outcome: str) -> Labels:
-    none = {"exception": "None"} if now.major < 3 else {"error": "none", "exception": "none"}  # Boot 2, Boot 3
+    none = (
+        {"exception": "None"} if now.release < (3, 0, 0) else {"error": "none", "exception": "none"}
+    )  # Boot 2, Boot 3
     return none | {"method": method, "outcome": outcome, "status": status, "uri": uri}

@@ -1,11 +1,12 @@
 """A session with a Nacos cluster: which server answers, who we are, and what it says when it refuses.
 
-Nothing here depends on the version of the API; the paths and shapes are in nacos_dialects.py.
+Nothing here depends on the version of the API; the paths and shapes are in dialects.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,11 +15,11 @@ from urllib.parse import quote, quote_plus
 import httpx
 
 from rulepush.clock import Clock
-from rulepush.discovery.json_text import parse_json
 from rulepush.errors import DiscoveryError
 from rulepush.http_client import IDEMPOTENT
 from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason, shown_url
+from rulepush.model.json_text import parse_json
 from rulepush.model.secret import MASK, NO_SECRET, Secret
 
 _LOGIN_PATHS: Final = ("/v3/auth/user/login", "/v1/auth/login", "/v1/auth/users/login")
@@ -26,13 +27,21 @@ _MAX_BYTES: Final = 64 << 20
 _SECONDS: Final = 30.0  # for one answer; httpx' own timeout starts anew at every byte that comes
 ABSENT: Final = frozenset({404, 405, 410, 501})  # 3.x answers 410 for the APIs it has retired
 
+# "service g@@s is not found!" and "cluster X is not found!" of CatalogServiceV2Impl.java (2.x, 3.x) and
+# CatalogController.java (1.x)
+_GONE: Final = re.compile(r"\b(service|cluster) \S+ is not found\b")
+
 
 class NacosAbsentError(DiscoveryError):
     """This server has no such API."""
 
 
-class NacosMissingError(NacosAbsentError):
-    """Nacos itself says that what was asked for does not exist: the API is there, the service is not."""
+class NacosGoneError(DiscoveryError):
+    """Nacos itself says that what was asked for does not exist, while the API does. `what`: "service" or "cluster"."""
+
+    def __init__(self, message: str, what: str):
+        super().__init__(message)
+        self.what = what
 
 
 class NacosRefusedError(DiscoveryError):
@@ -167,8 +176,7 @@ class NacosSession:
     def _parsed(self, path: str, response: httpx.Response) -> Any:
         status = response.status_code
         if status in ABSENT:
-            kind = NacosMissingError if status == 404 and _is_result(response) else NacosAbsentError
-            raise kind(f"{path}: {status} {response.reason_phrase}")
+            raise self._absent(path, response)
         if status in (401, 403):
             raise NacosRefusedError(f"{path}: {status} {response.reason_phrase}: {self._words(response)}")
         if status != 200:
@@ -183,14 +191,28 @@ class NacosSession:
             answer["message"] = self._shown(answer["message"], response)  # errors will quote it
         return answer
 
+    def _absent(self, path: str, response: httpx.Response) -> DiscoveryError:
+        """What a 404, 405, 410 or 501 means. Only Nacos' own words say that something is gone: 404 also comes from
+        gateways, and from Nacos for what it will not show (docs/nacos-api.md)."""
+        message = f"{path}: {response.status_code} {response.reason_phrase}: {self._words(response)}"
+        if response.status_code != 404 or _from_spring(response):
+            return NacosAbsentError(message)
+        if gone := _GONE.search(self._words(response)):
+            return NacosGoneError(message, gone[1])
+        return DiscoveryError(message) if _is_result(response) else NacosAbsentError(message)
+
     def _words(self, response: httpx.Response) -> str:
-        """The reason in an error's body, shortened; never what we sent."""
+        """The reason in an error's body, shortened; never what we sent.
+
+        2.x and 3.x give `{"code", "message", "data"}`, where `data` holds the details of the error that `message`
+        names; a 410 of 3.x carries this as text in the `message` of Spring's own error.
+        """
         try:
-            body = response.json()
-            text = body.get("message") or body.get("error") or "" if isinstance(body, dict) else str(body)
+            text = _reason(response.json())
         except (ValueError, RecursionError):
-            text = response.text
-        return self._shown(str(text), response) or "no reason given"
+            html = "html" in response.headers.get("Content-Type", "")
+            text = "a web page" if html else response.text
+        return self._shown(text, response) or "no reason given"
 
     def _shown(self, text: str, response: httpx.Response) -> str:
         """Shortened, and without our secrets: there are servers and gateways that quote the request they refuse."""
@@ -203,14 +225,34 @@ class NacosSession:
         return " ".join(text.split())[:200]
 
 
-def _is_result(response: httpx.Response) -> bool:
-    """Whether the body is Nacos' `{"code": 20004, "message": ...}`; for a path that is not there Spring answers, with
-    `status` and `error`."""
+def _reason(body: Any) -> str:
+    if not isinstance(body, dict):
+        return str(body)
+    message, data = str(body.get("message") or ""), body.get("data")
+    if message.startswith("{"):  # ApiCompatibilityFilter.java puts a whole Result into sendError()
+        inner = parse_json(message)
+        return _reason(inner) if isinstance(inner, dict) else message
+    if isinstance(data, str) and data and isinstance(body.get("code"), int):
+        return f"{message}: {data}" if message else data
+    return message or str(body.get("error") or "")
+
+
+def _json_of(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except (ValueError, RecursionError):
-        return False
-    return isinstance(body, dict) and isinstance(body.get("code"), int)
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _is_result(response: httpx.Response) -> bool:
+    """Whether the body is Nacos' `{"code": 20004, "message": ...}`."""
+    return isinstance(_json_of(response).get("code"), int)
+
+
+def _from_spring(response: httpx.Response) -> bool:
+    """Whether Spring answered that there is no such path: `{"timestamp", "status", "error", "path"}`."""
+    return "status" in (body := _json_of(response)) and "error" in body
 
 
 def as_float(value: object, default: float) -> float:

@@ -1,6 +1,7 @@
 """What is known of the metrics of Nacos and Micrometer beyond what one scrape shows.
 
-Gathered from the sources of Nacos 1.0 to 3.1 and of Micrometer. The tables are literal: a new release is a new row.
+Gathered from the sources of Nacos 1.3.2 to 3.2 and of Micrometer; docs/nacos-api.md has the files. The tables are
+literal: a new release is a new row.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
+
+from rulepush.nacos.releases import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,13 @@ LAZY: Final = (
     KnownMetrics("nacos_exception_total", "it appears with the first such exception", "module", "config|naming"),
     KnownMetrics("nacos_timer_seconds_(count|sum|max)", "it appears with the first event"),
     KnownMetrics(
+        "nacos_timer_seconds_(count|sum|max)", "it appears with the first lock (Nacos 3.0 and later)", "module", "lock"
+    ),
+    KnownMetrics(
         "nacos_timer_seconds_(count|sum|max)",
         "it appears with the first such event",
         "name",
-        "notifyRt|dumpRt|readConfigRt|writeConfigRt|lockHandlerRt",
+        "notifyRt|dumpRt|(read|write)Config(Rpc)?Rt|lockHandlerRt",
     ),
     KnownMetrics(
         "nacos_monitor", "it appears when a client of that module connects", "module", "cluster|internal|lock|ai"
@@ -137,13 +143,87 @@ SETTINGS: Final = (
     KnownMetrics("hikaricp_.*", "It needs a Hikari DataSource that is a Spring bean."),
 )
 
-# What counts nothing in any release, or in these: a rule on it can never fire.
-NEVER_COUNTED: Final = (
-    KnownMetrics(
-        "nacos_exception_total",
-        "no release of Nacos counts anything under this name: nothing in its source increments it",
-        "name",
-        "unhealth",
+
+@dataclass(frozen=True, slots=True)
+class NeverWritten:
+    """A series that is exposed, or would be, and that nothing writes.
+
+    `since`   the first release without any writer; (0, 0, 0): no release has one
+    `rarely`  the first release in which it is written under `when` only; None: such a release there is not
+    """
+
+    metrics: KnownMetrics
+    since: Release = (0, 0, 0)
+    rarely: Release | None = None
+    when: str = ""
+    instead: str = "Remove the rule."
+
+    @property
+    def reason(self) -> str:
+        """Since when, and why."""
+        if self.since == (0, 0, 0):
+            return f"no release of Nacos {self.metrics.text}"
+        major, minor, patch = self.since
+        return f"Nacos {major}.{minor}.{patch} and later never {self.metrics.text}"
+
+
+_OLD_RAFT: Final = "the cluster still has a member older than 1.4.0"
+_RAFT_SERIES: Final = "Use rulepush_nacos_raft_leader_up, made of the list of servers (nacos_sd_configs, role: server)."
+# Sources: MetricsMonitor.java of naming, config, core and lock, and who calls its getters, tags 1.3.2 to 3.0.3.
+NEVER_WRITTEN: Final = (
+    NeverWritten(
+        KnownMetrics("nacos_monitor", "write it: it stays at 0", "name", "leaderStatus"),
+        since=(2, 2, 0),
+        rarely=(1, 4, 0),
+        when=_OLD_RAFT,
+        instead=_RAFT_SERIES,
+    ),
+    NeverWritten(
+        KnownMetrics(
+            "nacos_monitor(_summary)?_seconds_(count|sum|max)",
+            "measures the Raft timers that it exposes: they stay at 0",
+        ),
+        instead="Remove the rule. rate(jvm_gc_pause_seconds_sum[5m]) and the disk of data/protocol/raft tell more.",
+    ),
+    NeverWritten(
+        KnownMetrics("nacos_exception_total", "count anything under this name", "name", "disk"),
+        since=(2, 2, 0),
+        rarely=(1, 4, 0),
+        when=_OLD_RAFT,
+        instead="Watch the volume of nacos/data from outside (node_filesystem_avail_bytes, kubelet_volume_stats_*).",
+    ),
+    NeverWritten(
+        KnownMetrics("nacos_exception_total", "count anything under this name", "name", "leaderSendBeatFailed"),
+        since=(2, 2, 0),
+        rarely=(1, 4, 0),
+        when=_OLD_RAFT,
+        instead=_RAFT_SERIES,
+    ),
+    NeverWritten(
+        KnownMetrics(
+            "nacos_exception_total",
+            "counts anything under this name: nothing in its source increments it",
+            "name",
+            "unhealth",
+        ),
+        instead='Remove the rule. up and nacos_exception_total{name="configNotify"} tell of what is not reached.',
+    ),
+    NeverWritten(
+        KnownMetrics("nacos_monitor", "writes it: it stays at 0", "name", "aliveLockCount"),
+        instead='Use nacos_monitor{module="lock",name="grpcLockTotal"}.',
+    ),
+)
+
+# What later releases count for a part of the requests only: (first such release, what it is about, what they count).
+ONLY_PARTLY: Final = (
+    (
+        (3, 0, 0),
+        KnownMetrics(
+            "nacos_exception_total",
+            "Nacos 3.x counts it for the v1 HTTP API of configurations only; v2, v3 and gRPC count nothing there",
+            "name",
+            "nacos|illegalArgument",
+        ),
     ),
 )
 
@@ -169,7 +249,10 @@ MEANT: Final = (
         "nacos_(server_|monitor_)?(grpc_)?connections?_count",
         'nacos_monitor{name="longConnection"} (Nacos 2.0 and later)',
     ),
-    KnownMetrics("nacos_raft_leader", 'nacos_monitor{module="naming",name="leaderStatus"}'),
+    KnownMetrics(
+        "nacos_raft_leader",
+        "rulepush_nacos_raft_leader_up, which rulepush makes of the list of servers (nacos_sd_configs, role: server)",
+    ),
     KnownMetrics(
         "nacos_(monitor_)?distro_.*",
         'grpc_server_requests_seconds_count{requestClass="DistroDataRequest",success="false"} (Nacos 2.3.1 and later)',
@@ -220,19 +303,46 @@ def find(rows: tuple[KnownMetrics, ...], metric: str, label: str = "", value: st
     return next((row.text for row in rows if row.applies(metric, label, value)), "")
 
 
+def never_written(metric: str, label: str = "", value: str = "") -> NeverWritten | None:
+    """The first row that applies."""
+    return next((row for row in NEVER_WRITTEN if row.metrics.applies(metric, label, value)), None)
+
+
+def only_partly(release: Release, metric: str, label: str, value: str) -> str:
+    """What this release still counts of it, "" when all or nothing is known."""
+    return next((row.text for first, row in ONLY_PARTLY if release >= first and row.applies(metric, label, value)), "")
+
+
 def is_nacos(metric_names: tuple[str, ...]) -> bool:
     """Whether a Nacos server is among what was scraped."""
     return "nacos_monitor" in metric_names
 
 
+# From the newest to the oldest: what only these releases expose, the lowest and highest of them, their name.
+_LATEST: Final = (99, 0, 0)
+_SIGNS: Final = (
+    ("nacos_monitor_summary_count", (3, 0, 0), _LATEST, "Nacos 3.x"),
+    ("grpc_server_executor", (2, 3, 1), (2, 5, 99), "Nacos 2.3.1 to 2.5"),
+    ("nacos_config_subscriber", (2, 2, 0), (2, 3, 0), "Nacos 2.2 or 2.3.0"),
+)
+
+
+def release_range(metric_names: frozenset[str], monitor_names: frozenset[str]) -> tuple[Release, Release, str] | None:
+    """Which releases expose these metrics: the lowest, the highest, and how they are called; None when it is no Nacos.
+    `monitor_names`: the values of `name` in nacos_monitor."""
+    if "nacos_monitor" not in metric_names:
+        return None
+    for sign, low, high, name in _SIGNS:
+        if sign in metric_names:
+            return low, high, name
+    if "longConnection" in monitor_names:
+        return (2, 0, 0), (2, 1, 99), "Nacos 2.0 or 2.1"
+    return (1, 0, 0), (1, 4, 99), "Nacos 1.x"
+
+
 def looks_like(metric_names: frozenset[str], monitor_names: frozenset[str]) -> str:
     """What kind of application exposes these metrics, "" when nothing is known. `monitor_names`: of nacos_monitor."""
-    if "nacos_monitor" not in metric_names:
-        return "a JVM with Micrometer" if "jvm_threads_live_threads" in metric_names else ""
-    if "nacos_monitor_summary_count" in metric_names:
-        return "Nacos 3.x"
-    if "grpc_server_executor" in metric_names:
-        return "Nacos 2.3.1 to 2.5"
-    if "nacos_config_subscriber" in metric_names:
-        return "Nacos 2.2 or 2.3.0"
-    return "Nacos 2.0 or 2.1" if "longConnection" in monitor_names else "Nacos 1.x"
+    found = release_range(metric_names, monitor_names)
+    if found is not None:
+        return found[2]
+    return "a JVM with Micrometer" if "jvm_threads_live_threads" in metric_names else ""

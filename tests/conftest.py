@@ -1,0 +1,37 @@
+"""Finds the unpacked servers for all tests, and lets no test be skipped unnoticed in CI (see tests/needs.py)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+from tests.needs import NOT_PERMITTED, REQUIRE, put_servers_on_path
+
+put_servers_on_path()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Also catches what nobody asked for: a parameter list that is empty, a module that skips as a whole."""
+    if not os.environ.get(REQUIRE) or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if not reason.startswith(NOT_PERMITTED):
+        report.outcome = "failed"
+        report.longrepr = f"{REQUIRE} is set, and this was skipped: {reason}"
