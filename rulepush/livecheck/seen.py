@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, exact_metric_name
+from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
 from rulepush.nacos.diagnose import TargetProblem
 from rulepush.nacos.knowledge import release_range
@@ -96,15 +96,15 @@ class LiveData:
         return tuple(sorted(self._series))
 
     @cached_property
+    def shared_labels(self) -> tuple[str, ...]:
+        """A warning for each set of labels that several targets have."""
+        return tuple(shared_label_warnings((answer.labels, answer.url) for answer in self.answers))
+
+    @cached_property
     def nacos_releases(self) -> tuple[tuple[Release, Release, str], ...]:
         """For each Nacos server that answered, the lowest and the highest release that it may be, and their name."""
         found = (nacos_releases_of(answer) for answer in self.answers)
         return tuple(releases for releases in found if releases is not None)
-
-    @cached_property
-    def shared_labels(self) -> tuple[str, ...]:
-        """A warning for each set of labels that several targets have."""
-        return tuple(shared_label_warnings((answer.labels, answer.url) for answer in self.answers))
 
     @cached_property
     def any_trouble(self) -> bool:
@@ -123,7 +123,7 @@ class LiveData:
     def matching(self, matchers: Iterable[Matcher]) -> dict[Labels, float]:
         """The series that satisfy all of the matchers."""
         wanted = tuple(matchers)
-        name = exact_metric_name(wanted)
+        name = next((m.value for m in wanted if m.name == METRIC_NAME and m.op is MatchOp.EQUAL), None)
         pools = [self.series(name)] if name is not None else list(self._series.values())
         return {
             labels: value
