@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ from rulepush.model.floats import format_float
 from rulepush.promql import QueryResult, ResultSeries, ValueType, parse_expr
 from rulepush.rules.api import rules_json
 from rulepush.rules.groups import RuleGroups
-from rulepush.service.scraping import Jobs
+from rulepush.scrape.pool import ScrapePool
 from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
@@ -39,7 +39,7 @@ class WebParts:
     head: Head
     evaluator: QueryEvaluator
     groups: RuleGroups
-    jobs: Jobs
+    jobs: Iterable[ScrapePool]
     metadata: Callable[[], Mapping[str, FamilyMetadata]]
     clock: Clock
     telemetry: Telemetry

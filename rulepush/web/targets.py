@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -13,8 +13,8 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.model.durations import format_duration
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.rules.api import NEVER
+from rulepush.scrape.pool import ScrapePool
 from rulepush.scrape.scraper import Scraper
-from rulepush.service.scraping import Jobs
 from rulepush.web.answers import success
 from rulepush.web.external_url import ExternalURL
 from rulepush.web.params import Params
@@ -23,7 +23,7 @@ from rulepush.web.params import Params
 class TargetsApi:
     """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
 
-    def __init__(self, jobs: Jobs, metadata: Callable[[], Mapping[str, FamilyMetadata]], outside: ExternalURL):
+    def __init__(self, jobs: Iterable[ScrapePool], metadata: Callable[[], Mapping[str, FamilyMetadata]], outside: ExternalURL):
         self._jobs = jobs
         self._outside = outside
         self._metadata = metadata
@@ -92,7 +92,7 @@ class TargetsApi:
         return [scraper for pool in self._jobs for scraper in pool.scrapers]
 
 
-def targets_json(jobs: Jobs, outside: ExternalURL, only_pool: str = "") -> dict[str, Any]:
+def targets_json(jobs: Iterable[ScrapePool], outside: ExternalURL, only_pool: str = "") -> dict[str, Any]:
     """The `data` of /api/v1/targets, of one job or of all."""
     pools = [pool for pool in jobs if not only_pool or pool.job.name == only_pool]
     return {
