@@ -23,7 +23,9 @@ from rulepush.web.params import Params
 class TargetsApi:
     """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
 
-    def __init__(self, jobs: Iterable[ScrapePool], metadata: Callable[[], Mapping[str, FamilyMetadata]], outside: ExternalURL):
+    def __init__(
+        self, jobs: Iterable[ScrapePool], metadata: Callable[[], Mapping[str, FamilyMetadata]], outside: ExternalURL
+    ):
         self._jobs = jobs
         self._outside = outside
         self._metadata = metadata
