@@ -318,9 +318,12 @@ def test_the_storage_keeps_what_it_wants_and_the_receivers_get_everything() -> N
     run(test)
 
 
-def test_syncing_before_running_is_a_mistake() -> None:
+def test_outputs_may_be_synced_before_they_run() -> None:
     async def main() -> None:
-        with pytest.raises(RuntimeError):
-            await Outputs(FakeClock(T), Network().client, None, dict).sync(Config("x", GlobalConfig()))
+        network = Network()
+        outputs = Outputs(FakeClock(T), network.client, None, dict)
+        await outputs.sync(Config("x", GlobalConfig(), remote_write=(FAR,)))
+        assert outputs.active
+        assert len(outputs.senders) == 1
 
     asyncio.run(main())

@@ -95,7 +95,7 @@ def position(text: str, pos: int) -> str:
 def lex(text: str) -> list[Lexeme]:
     """All tokens with a final END, in time linear in the text. Raises ParseError."""
     tokens: list[Lexeme] = []
-    opened: list[str] = []  # no deeper than MAX_DEPTH, so that looking through it takes no time
+    opened: list[str] = []  # no deeper than 2 * MAX_DEPTH, so that looking through it takes no time
     pos = 0
     while True:
         skipped = _SKIP.match(text, pos)
@@ -105,7 +105,7 @@ def lex(text: str) -> list[Lexeme]:
         token = _next(text, pos, "[" in opened)
         if token.kind is LexemeKind.PUNCTUATION:
             _balance(text, token, opened)
-            if len(opened) > MAX_DEPTH:
+            if len(opened) > 2 * MAX_DEPTH:  # the parser says exactly where; this bounds the work before it
                 raise error(text, token.pos, TOO_DEEP)
         tokens.append(token)
         if len(tokens) > MAX_LEXEMES:
