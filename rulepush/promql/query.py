@@ -8,18 +8,16 @@ from functools import cached_property
 from typing import Final
 
 from rulepush.errors import ParseError
-from rulepush.model.labels import METRIC_NAME
-from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.matcher import Matcher
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.extended import misuse, reach
+from rulepush.promql.functions.info import info_selector
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.durations import depends_on_query, resolve
 from rulepush.promql.syntax.parse import parse
 from rulepush.promql.syntax.valuetype import ValueType
 
 DEFAULT_LOOKBACK_MS: Final = 300_000
-_TARGET_INFO: Final = Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info")
-_ANY_INFO: Final = Matcher(METRIC_NAME, MatchOp.REGEX, ".+_info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +110,15 @@ def _uses(node: ast.Node, back: int, since: int | None, function: str | None, de
                 back, since = 0, at
             yield from _uses(expr, back + span + offset, since, function, delta)
         case ast.Call(name, args):
-            inner = [use for arg in args for use in _uses(arg, back, since, name, delta)]
-            if name == "info":  # it reads the info series by itself, at the time of its argument's first selector
-                inner = list(_uses(args[0], back, since, name, delta))
-                longest = max((use.lookback_ms for use in inner), default=back + delta)
-                inner.append(
-                    SelectorUse(_info_matchers(args), longest, False, name, inner[0].since_ms if inner else since)
-                )
-            yield from inner
+            if name != "info":
+                for arg in args:
+                    yield from _uses(arg, back, since, name, delta)
+                return
+            yield from _uses(args[0], back, since, name, delta)  # the second argument selects labels, not data
+            reads = info_selector(node)
+            if isinstance(reads.at, int):
+                back, since = 0, reads.at
+            yield SelectorUse(reads.matchers, max(0, back + delta + reads.offset_ms), False, name, since)
         case _:
             for child in ast.children(node):
                 yield from _uses(child, back, since, function, delta)
@@ -142,18 +141,3 @@ def _use(
     if ahead and since is not None:  # what is kept around a fixed time reaches as far to both sides
         lookback = max(lookback, ahead - offset)
     return SelectorUse(selector.matchers, max(0, lookback), ranged, function, since)
-
-
-def _info_matchers(args: tuple[ast.Node, ...]) -> tuple[Matcher, ...]:
-    selector = args[1] if len(args) > 1 else None
-    return info_name_matchers(selector if isinstance(selector, ast.VectorSelector) else None)
-
-
-def info_name_matchers(selector: ast.VectorSelector | None) -> tuple[Matcher, ...]:
-    """Which metrics are info metrics to info(): target_info, or what its second argument says of `__name__`."""
-    given = [] if selector is None else [m for m in selector.matchers if m.name == METRIC_NAME]
-    if not given:
-        return (_TARGET_INFO,)
-    if not any(m.op in (MatchOp.EQUAL, MatchOp.REGEX) for m in given):
-        return (*given, _ANY_INFO)
-    return tuple(given)

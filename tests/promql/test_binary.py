@@ -68,7 +68,7 @@ def test_operators(text: str, wanted: dict[str, float]) -> None:
         (
             "mem * on(host) cpu",
             'found duplicate series for the match group {host="a"} on the right hand-side of the operation: '
-            '[{__name__="cpu", host="a", mode="user"}, {__name__="cpu", host="a", mode="idle"}];'
+            '[{__name__="cpu", host="a", mode="idle"}, {__name__="cpu", host="a", mode="user"}];'
             "many-to-many matching not allowed: matching labels must be unique on one side",
         ),
         (
@@ -87,6 +87,44 @@ def test_ambiguous_matches_are_errors(text: str, message: str) -> None:
     with pytest.raises(EvaluationError) as caught:
         values(text, 0, querier)
     assert str(caught.value) == message
+
+
+def test_the_two_series_of_an_ambiguous_match_are_named_in_one_order() -> None:
+    message = r'\[\{__name__="m", i="a"\}, \{__name__="m", i="b"\}\]'
+    for first, second in (("a", "b"), ("b", "a")):
+        querier = load((labels("m", i=first), "1"), (labels("m", i=second), "1"), (labels("x"), "1"))
+        with pytest.raises(EvaluationError, match=message):
+            values("x + on() m", 0, querier)
+
+
+@pytest.mark.parametrize("options", [EngineOptions(), DELAYED])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("l + fill(0) r", {"a": [1, 200, 3, 400], "b": [100, 20, 300, None]}),
+        ("l + fill_left(0) r", {"a": [None, 200, None, 400], "b": [100, None, 300, None]}),
+        ("l + fill_right(0) r", {"a": [1, None, 3, None], "b": [None, 20, None, None]}),
+        ("l + on(k) group_left fill_left(0) r", {"a": [None, 200, None, 400], "b": [100, None, 300, None]}),
+        ("l + on(k) group_right fill_right(7) r", {"a": [None, 207, None, 407], "b": [107, None, 307, None]}),
+        ("l > bool fill(150) r", {"a": [0, 0, 0, 0], "b": [1, 0, 0, None]}),
+        ("(l + 0) or (r + 0)", {"a": [1, 200, 3, 400], "b": [100, 20, 300, None]}),
+    ],
+)
+def test_sides_that_are_there_at_different_steps_make_one_series(
+    text: str, wanted: dict[str, list[float | None]], options: EngineOptions
+) -> None:
+    querier = load(
+        (labels("l", k="a"), "1 _ 3 _"),
+        (labels("l", k="b"), "_ 20 _ _"),
+        (labels("r", k="a"), "_ 200 _ 400"),
+        (labels("r", k="b"), "100 _ 300 _"),
+    )
+    engine = Engine(EngineOptions(lookback_delta_ms=1_000, delayed_name_removal=options.delayed_name_removal))
+    found = engine.range(parse_expr(text), 0, 180_000, 60_000, querier).series()
+    times = [0, 60_000, 120_000, 180_000]
+    assert [(s.labels.get("k"), list(zip(s.times.tolist(), s.values.tolist(), strict=True))) for s in found] == [
+        (k, [(t, v) for t, v in zip(times, row, strict=True) if v is not None]) for k, row in wanted.items()
+    ]
 
 
 def test_series_that_take_turns_in_a_match_group_are_no_error() -> None:

@@ -7,9 +7,13 @@ import pytest
 from rulepush.errors import EvaluationError
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.stale import STALE
 from rulepush.promql import Engine, EngineOptions, SharedResults, parse_expr
 from rulepush.promql.vectors.matching import RecentMemo
 from rulepush.promql.vectors.values import Vector
+from rulepush.storage.demand import Demand
+from rulepush.storage.head import Head
+from rulepush.web.snapshot import Snapshot
 from tests.promql.fake_querier import FakeQuerier, instant, labels, load, steps, values
 
 MINUTE = 60_000
@@ -41,7 +45,7 @@ def test_what_a_query_reads(text: str, reads: list[tuple[int, bool, str | None, 
 def test_info_reads_info_metrics_too() -> None:
     first, second = parse_expr('info(x, {__name__=~"a.*", k="v"})').selectors()
     assert first.matchers == (Matcher(METRIC_NAME, MatchOp.EQUAL, "x"),)
-    assert second.matchers == (Matcher(METRIC_NAME, MatchOp.REGEX, "a.*"),)
+    assert second.matchers == (Matcher(METRIC_NAME, MatchOp.REGEX, "a.*"), Matcher("k", MatchOp.EQUAL, "v"))
     assert parse_expr("info(x)").selectors()[1].matchers == (Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info"),)
 
 
@@ -127,6 +131,38 @@ def test_info_joins_labels_by_instance_and_job() -> None:
     )
     with pytest.raises(EvaluationError, match="found duplicate series for info metric"):
         values("info(x)", 0, twice)
+
+
+@pytest.mark.parametrize(
+    ("text", "versions"),
+    [
+        ("info(x offset 2m)", ["old", "new", "new"]),
+        ("info(x @ 120)", ["old", "old", "old"]),
+        ("info(x @ end())", ["new", "new", "new"]),
+        ("info(last_over_time(x[10m:1m] @ 180))", ["new", "new", "new"]),
+        ("info(last_over_time((x offset 1m)[10m:1m] @ 180))", ["old", "old", "old"]),
+        ("info(last_over_time(x[5m:1m] offset 2m))", ["old", "new", "new"]),
+        ("info(last_over_time((x offset 1m)[5m:1m] offset 1m))", ["old", "new", "new"]),
+        ("info(last_over_time(x[30s] @ 120))", ["old", "old", "old"]),
+        ("info(sum by (instance, job) (x offset 2m) + 0 * sum by (instance, job) (x))", ["old", "new", "new"]),
+    ],
+)
+def test_info_series_are_read_at_the_time_of_the_argument(text: str, versions: list[str]) -> None:
+    head = Head(Demand.keep_all(1 << 40))
+    for minute in range(7):
+        version = "old" if minute < 3 else "new"
+        head.append(labels("x", instance="a", job="j"), minute * MINUTE, float(minute))
+        head.append(labels("target_info", instance="a", job="j", version=version), minute * MINUTE, 1.0)
+        if minute == 3:
+            head.append(labels("target_info", instance="a", job="j", version="old"), minute * MINUTE, STALE)
+    query, engine = parse_expr(text), Engine()
+    times = [4 * MINUTE, 5 * MINUTE, 6 * MINUTE]
+    snapshot = Snapshot(head, query, times[0], engine.options)  # holds what the query says that it will read
+    result = engine.range(query, times[0], times[-1], MINUTE, snapshot)
+    at = {int(t): s.labels.get("version") for s in result.series() for t in s.times}
+    assert [at[t] for t in times] == versions
+    once = engine.instant(query, times[0], Snapshot(head, query, times[0], engine.options)).samples()
+    assert [sample.labels.get("version") for sample in once] == versions[:1]
 
 
 def test_queries_that_differ_do_not_pile_up_on_an_index_that_stays() -> None:

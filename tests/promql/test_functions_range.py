@@ -145,6 +145,19 @@ def test_agrees_on_rows_in_step(name: str) -> None:
     agrees()
 
 
+@pytest.mark.parametrize("name", ["rate", "increase", "delta", "sum_over_time", "avg_over_time"])
+def test_agrees_to_the_last_bit(name: str) -> None:
+    """Resets and compensations are added one after the other, as Prometheus does, not in pairs."""
+    draw = np.random.default_rng(3)
+    times = list(range(START + 1, END, 5_000))
+    scale = 10.0 ** draw.integers(-3, 6, (50, len(times)))
+    rows = [list(zip(times, row.tolist(), strict=True)) for row in draw.random((50, len(times))) * scale]
+    function = FUNCTIONS[name]
+    assert isinstance(function, RangeFunction)
+    values, _ = function.kernel(window_of(rows))
+    assert values.tolist() == [REFERENCES[name][0](range_of(row)) for row in rows]
+
+
 @pytest.mark.parametrize("name", sorted(REFERENCES))
 def test_no_sample_no_result(name: str) -> None:
     check(name, [[], [(START, 1.0)], [(END + 1, 1.0)]])

@@ -80,7 +80,9 @@ def vector_binary(node: ast.Binary, lhs: Vector, rhs: Vector, delayed: bool) -> 
         result = _matched(node, matching, lhs, rhs)
     if node.return_bool:
         result = drop_names(result, delayed)
-    return result if delayed else merge_duplicates(result)
+    # Results with equal labels at different steps are one series, whenever names are removed: rows of one match group
+    # that take turns, or a sample that is a match at one step and filled at another.
+    return result if delayed and result.values.shape[1] == 1 else merge_duplicates(result)
 
 
 # Sets.
@@ -241,9 +243,10 @@ def _reject_twins(groups: MatchGroups, matching: Matching, one: Vector) -> None:
 def _twins_message(labels: Labels, twin: Labels, matching: Matching) -> str:
     side = "left" if matching.card is Card.ONE_TO_MANY else "right"
     group = labels_text(match_labels(labels, matching.on, matching.labels))
+    first, second = sorted((labels_text(labels), labels_text(twin)))  # the same text whatever the order of the rows
     return (
         f"found duplicate series for the match group {group} on the {side} hand-side of the operation: "
-        f"[{labels_text(labels)}, {labels_text(twin)}];many-to-many matching not allowed: "
+        f"[{first}, {second}];many-to-many matching not allowed: "
         "matching labels must be unique on one side"
     )
 

@@ -10,14 +10,13 @@ import numpy as np
 from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import INSTANCE, JOB, METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher
 from rulepush.promql.eval.binary import stack_steps
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.eval.selectors import newest
-from rulepush.promql.query import info_name_matchers
+from rulepush.promql.functions.info import InfoSelector, info_selector
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.printer import labels_text
-from rulepush.promql.vectors.values import Vector
+from rulepush.promql.vectors.values import Vector, empty_vector
 from rulepush.storage.selection import Selection
 
 _IDENTIFYING: Final = (INSTANCE, JOB)
@@ -25,42 +24,28 @@ _IDENTIFYING: Final = (INSTANCE, JOB)
 
 def enrich(node: ast.Call, base: Vector, ev: Evaluation) -> Vector:
     """`base` with the labels of the info series that have the same instance and job at each step."""
-    selector = node.args[1] if len(node.args) > 1 else None
-    assert selector is None or isinstance(selector, ast.VectorSelector)
-    names = info_name_matchers(selector)
-    data = [] if selector is None else [m for m in selector.matchers if m.name != METRIC_NAME]
-    times = _times(node.args[0], ev)
+    reads = info_selector(node)
+    if not len(ev.steps):
+        return empty_vector(0)
+    times = _times(reads, ev)
     delta = ev.options.lookback_delta_ms
-    selection = ev.querier.select((*names, *data), min(times) - delta + 1, max(times))
+    selection = ev.querier.select(reads.matchers, min(times) - delta + 1, max(times))
     parts = []
     for step, when in enumerate(times):
         rows = np.flatnonzero(base.present[:, step])
-        labels, kept = _joined(base, rows.tolist(), _candidates(selection, when, delta), names, data)
+        labels, kept = _joined(base, rows.tolist(), _candidates(selection, when, delta), reads)
         rows = rows[kept]
         drop = None if base.drop_name is None else base.drop_name[rows]
         parts.append(Vector(LabelIndex(labels), base.values[rows, step, None], np.ones((len(rows), 1), np.bool_), drop))
     return stack_steps(parts)
 
 
-def _times(node: ast.Node, ev: Evaluation) -> list[int]:
-    """When the info series are read: as the first selector of the argument, under its offset and @."""
-    selector = _first_selector(node)
-    if selector is None:
-        return list(ev.steps.tolist())
-    pinned = ev.pinned(selector.at)
+def _times(reads: InfoSelector, ev: Evaluation) -> list[int]:
+    """When the info series are read at each step."""
+    pinned = ev.pinned(reads.at)
     if pinned is not None:
-        return [pinned - selector.offset_ms] * len(ev.steps)
-    return list((ev.steps - selector.offset_ms).tolist())
-
-
-def _first_selector(node: ast.Node) -> ast.VectorSelector | None:
-    if isinstance(node, ast.VectorSelector):
-        return node
-    for child in ast.children(node):
-        found = _first_selector(child)
-        if found is not None:
-            return found
-    return None
+        return [pinned - reads.offset_ms] * len(ev.steps)
+    return list((ev.steps - reads.offset_ms).tolist())
 
 
 def _signature(labels: Labels) -> tuple[str, ...]:
@@ -88,17 +73,16 @@ def _joined(
     base: Vector,
     rows: list[int],
     candidates: dict[tuple[str, ...], dict[str, Labels]],
-    names: tuple[Matcher, ...],
-    data: list[Matcher],
+    reads: InfoSelector,
 ) -> tuple[list[Labels], list[int]]:
     """The labels of the rows that stay, and their places in `rows`."""
-    wanted = {m.name for m in data}
-    needed = not all(m.matches_empty for m in data)
+    wanted = {m.name for m in reads.data}
+    needed = not all(m.matches_empty for m in reads.data)
     out: list[Labels] = []
     kept: list[int] = []
     for place, row in enumerate(rows):
         labels = base.index.labels[row]
-        if all(m.matches(labels.name) for m in names):  # an info series itself
+        if all(m.matches(labels.name) for m in reads.names):  # an info series itself
             out.append(labels)
             kept.append(place)
             continue

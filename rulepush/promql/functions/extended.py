@@ -81,10 +81,16 @@ def _extended(*, smoothed: bool, is_counter: bool, is_rate: bool) -> RangeKernel
             if is_counter:
                 result += _lost_in_resets(w, found)
             if is_rate:
-                result /= (w.end - w.start) / 1000.0
+                result /= range_seconds(w)
         return result, found.present
 
     return kernel
+
+
+def range_seconds(w: RangeWindow) -> float:
+    """The length of the range as Go's Duration.Seconds gives it: whole seconds and the fraction are added as floats."""
+    whole, rest = divmod(w.end - w.start, 1000)
+    return whole + rest * 1e6 / 1e9
 
 
 def _lost_in_resets(w: RangeWindow, found: Edges) -> Floats:
@@ -94,11 +100,13 @@ def _lost_in_resets(w: RangeWindow, found: Edges) -> Floats:
     high = found.last - (w.times[rows, found.last] >= w.end)
     inside = (columns >= low[:, None]) & (columns <= high[:, None])
     fell = (w.values[:, 1:] < w.values[:, :-1]) & inside[:, 1:] & inside[:, :-1]
-    lost: Floats = np.where(fell, w.values[:, :-1], 0.0).sum(axis=1)
+    between = np.where(fell, w.values[:, :-1], 0.0)
     some = high >= low
-    lost += np.where(some & (w.values[rows, np.minimum(low, k - 1)] < found.left), found.left, 0.0)
+    first = np.where(some & (w.values[rows, np.minimum(low, k - 1)] < found.left), found.left, 0.0)
     newest = np.where(some, w.values[rows, np.maximum(high, 0)], found.left)
-    lost += np.where(found.right < newest, newest, 0.0)
+    last = np.where(found.right < newest, newest, 0.0)
+    # One after the other: numpy's sum() adds in pairs, which rounds otherwise than Prometheus' loop.
+    lost: Floats = np.add.accumulate(np.column_stack((first, between, last)), axis=1)[:, -1]
     return lost
 
 

@@ -44,7 +44,7 @@ def _block(x: Floats) -> tuple[Floats, Floats]:
     error = before - (after - virtual)
     np.subtract(inc, virtual, out=virtual)
     error += virtual
-    rest = error.sum(axis=1)
+    rest = np.add.accumulate(error, axis=1)[:, -1]  # sum() would add in pairs, and round otherwise
     finite = np.isfinite(total)
     if not finite.all():
         rest = np.where(finite, rest, 0.0)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
 from rulepush.promql.functions import extended
+from rulepush.promql.functions.extended import range_seconds
 from rulepush.promql.functions.registry import AnnotationSink, Bools, Floats, RangeFunction
 from rulepush.promql.syntax.signature import MATRIX, Signature
 from rulepush.promql.vectors.annotations import possible_non_counter
@@ -44,7 +45,7 @@ def _extrapolated(w: RangeWindow, *, is_counter: bool, is_rate: bool) -> tuple[F
     with np.errstate(all="ignore"):
         result = last - first
         if is_counter:
-            result += _lost_in_resets(w)
+            _add_lost_in_resets(w, result)
         gaps = np.maximum(w.counts - 1, 1)
         sampled = (last_t - first_t) / 1000.0
         average = sampled / gaps
@@ -62,25 +63,25 @@ def _extrapolated(w: RangeWindow, *, is_counter: bool, is_rate: bool) -> tuple[F
             to_start = np.where(to_zero < to_start, to_zero, to_start)
         factor = (sampled + to_start + to_end) / sampled
         if is_rate:
-            factor /= (w.end - w.start) / 1000.0
+            factor /= range_seconds(w)
         result *= factor
     return result, present
 
 
-def _lost_in_resets(w: RangeWindow) -> Floats | float:
-    """What the counters had counted before each of their resets, float64[n]; 0 when there was none."""
+def _add_lost_in_resets(w: RangeWindow, increase: Floats) -> None:
+    """Adds to increase[n], in place, what the counters had counted before each of their resets. One reset after the
+    other, as Prometheus does: a sum of its own would round otherwise, and `==` and `>` see the last bit."""
     values = w.values
     if values.shape[1] < 2:
-        return 0.0
+        return
     fell = values[:, 1:] < values[:, :-1]
     if not w.full:
         fell &= w.mask[:, 1:]
     if not fell.any():
-        return 0.0
+        return
     rows = np.flatnonzero(fell.any(axis=1))
-    lost = np.zeros(len(values))
-    lost[rows] = np.where(fell[rows], values[rows, :-1], 0.0).sum(axis=1)
-    return lost
+    lost = np.where(fell[rows], values[rows, :-1], 0.0)
+    increase[rows] = np.add.accumulate(np.column_stack((increase[rows], lost)), axis=1)[:, -1]
 
 
 def irate(w: RangeWindow) -> tuple[Floats, Bools]:

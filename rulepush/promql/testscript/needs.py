@@ -11,6 +11,7 @@ from typing import Final
 
 from rulepush.model.labels import BUCKET, METRIC_NAME, Labels
 from rulepush.promql.functions.extended import reach
+from rulepush.promql.functions.info import info_selector
 from rulepush.promql.syntax import ast
 from rulepush.promql.testscript.script import Eval, Load, StepRange
 from rulepush.promql.testscript.series import Gap
@@ -153,8 +154,13 @@ def _reads(node: ast.Node, grid: StepRange, query: StepRange, reader: str | None
             first = (moved.start - span) // every * every + every
             if first <= moved.end:
                 yield from _reads(expr, StepRange(first, moved.end, every), query, None)
+        case ast.Call("info", args):  # the second argument selects the info series, which are read as the first is
+            yield from _reads(ast.unwrap(args[0]), grid, query, "info")
+            info = info_selector(node)
+            moved = _moved(grid, query, info.at, info.offset_ms)
+            yield _Read(ast.VectorSelector("", info.matchers), False, moved, _LOOKBACK_MS, "info")
         case ast.Call(name, args):
-            for arg in args[:1] if name == "info" else args:  # the second argument of info() selects labels, not data
+            for arg in args:
                 yield from _reads(ast.unwrap(arg), grid, query, name)
         case _:
             for child in ast.children(node):

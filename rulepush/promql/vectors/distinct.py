@@ -55,8 +55,10 @@ def merge_duplicates(vector: Vector) -> Vector:
     values[merged.codes[rows], columns] = vector.values[rows, columns]
     drop = None
     if vector.drop_name is not None:
+        # Of several, the first that is present anywhere decides; a later assignment wins, so from the last one.
+        alive = np.flatnonzero(vector.present.any(axis=1))[::-1]
         drop = np.zeros(len(merged.index), np.bool_)
-        drop[merged.codes] = vector.drop_name
+        drop[merged.codes[alive]] = vector.drop_name[alive]
     order = None if vector.order is None else merged.codes[vector.order]
     return Vector(merged.index, values, counts > 0, drop, order)
 
