@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.lives import Lives
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 KILLS = int(os.environ.get("RULEPUSH_KILLS", "50"))
 SEED = int(os.environ.get("RULEPUSH_SEED", "20250301"))

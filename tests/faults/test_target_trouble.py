@@ -163,6 +163,7 @@ HUGE: dict[str, tuple[str, Fault]] = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", HUGE)
 def test_a_huge_body_costs_bounded_memory_and_little_time(tmp_path: Path, name: str) -> None:
     extra, fault = HUGE[name]
