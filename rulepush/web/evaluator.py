@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
-from rulepush.promql import Engine, Query, QueryResult
+from rulepush.promql import Engine, EngineOptions, Query, QueryResult, parse_expr
+from rulepush.promql.eval.evaluation import TIMED_OUT
 from rulepush.storage.head import Head
+from rulepush.web.query_threads import QueryThreads
 from rulepush.web.snapshot import Snapshot
 
 T = TypeVar("T")
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
 _NO_TIMEOUT_MS: Final = 1 << 40
+_LONG: Final = 10_000  # characters of an expression: beyond, parsing it would hold the event loop
 
 
 @dataclass(slots=True)
@@ -34,7 +38,11 @@ class QueryEvaluator:
     """`engine` gives the engine of now (a reload may change it); at most `concurrency` queries run at a time.
 
     `finish` runs in the thread, too: what it makes of the result is returned. A `timeout_ms` above 0 shortens the
-    engine's own, and the wait for a thread counts. Raises EvaluationError as the engine does.
+    engine's own; the wait for a thread counts, and so does what was spent since `asked_at` (seconds of the monotonic
+    clock, as `asked_at()` gave it). Raises EvaluationError as the engine does.
+
+    A query whose caller is cancelled, or whose time is over, ends at the next step of its evaluation that looks at the
+    clock. It holds its slot until then: threads that nobody waits for any more are bounded, too.
     """
 
     def __init__(
@@ -53,67 +61,120 @@ class QueryEvaluator:
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
         # One more than slots, so that a listing need not wait for queries that take long.
-        self._threads = ThreadPoolExecutor(concurrency + 1, thread_name_prefix="query")
+        self._threads = QueryThreads(concurrency + 1)
         self._closed = False
 
-    async def instant(self, query: Query, ts: int, finish: Callable[[QueryResult], T], timeout_ms: int = 0) -> T:
+    def asked_at(self) -> float:
+        """Now: when a request came."""
+        return self._clock.monotonic()
+
+    async def parsed(self, text: str) -> Query:
+        """The query of a text, parsed in a thread where it is long. Raises ParseError."""
+        return parse_expr(text) if len(text) < _LONG else await self.elsewhere(lambda: parse_expr(text))
+
+    async def instant(
+        self,
+        query: Query,
+        ts: int,
+        finish: Callable[[QueryResult], T],
+        timeout_ms: int = 0,
+        asked_at: float | None = None,
+    ) -> T:
         """The value at `ts` (ms)."""
 
         def evaluate(engine: Engine, data: Snapshot) -> T:
             return finish(engine.instant(query, ts, data))
 
-        return await self._run(query.resolved(0, 0), ts, evaluate, timeout_ms)
+        return await self._run(query.resolved(0, 0), ts, evaluate, timeout_ms, asked_at)
 
     async def range(
-        self, query: Query, start: int, end: int, step: int, finish: Callable[[QueryResult], T], timeout_ms: int = 0
+        self,
+        query: Query,
+        start: int,
+        end: int,
+        step: int,
+        finish: Callable[[QueryResult], T],
+        timeout_ms: int = 0,
+        asked_at: float | None = None,
     ) -> T:
         """The values at start, start + step, ... up to end (ms)."""
 
         def evaluate(engine: Engine, data: Snapshot) -> T:
             return finish(engine.range(query, start, end, step, data))
 
-        return await self._run(query.resolved(step, end - start), start, evaluate, timeout_ms)
+        return await self._run(query.resolved(step, end - start), start, evaluate, timeout_ms, asked_at)
 
     async def elsewhere(self, work: Callable[[], T]) -> T:
         """The result of work that takes long, and touches nothing that may change meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.wrap_future(self._threads.submit(work))
 
     def close(self) -> None:
-        """Let what runs end soon, with a time-out."""
+        """Let what runs end soon, with a time-out. Does not wait for it."""
         self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
-    async def _run(self, query: Query, first: int, evaluate: Callable[[Engine, Snapshot], T], timeout_ms: int) -> T:
+    async def _run(
+        self,
+        query: Query,
+        first: int,
+        evaluate: Callable[[Engine, Snapshot], T],
+        timeout_ms: int,
+        asked_at: float | None,
+    ) -> T:
         options, counts = self._engine().options, self.counts
         limit = options.timeout_ms or _NO_TIMEOUT_MS
         limit = min(limit, timeout_ms) if timeout_ms > 0 else limit
-        asked_at = self._clock.monotonic()
+        began = self._clock.monotonic() if asked_at is None else asked_at
         counts.queries += 1
         try:
-            async with self._turn(limit):
-                left = limit - round((self._clock.monotonic() - asked_at) * 1000)
-                most = min(options.max_samples, self._max_samples)
-                options = replace(options, timeout_ms=max(1, left), max_samples=most)
-                engine, data = Engine(options, self._monotonic), Snapshot(self._head, query, first, options)
-                return await self.elsewhere(lambda: evaluate(engine, data))
+            await self._turn(self._left(limit, began))
+            left = self._left(limit, began)
+            most = min(options.max_samples, self._max_samples)
+            return await self._evaluated(query, first, evaluate, replace(options, timeout_ms=left, max_samples=most))
         except EvaluationError:
             counts.failures += 1
             raise
         finally:
-            counts.seconds += self._clock.monotonic() - asked_at
+            counts.seconds += self._clock.monotonic() - began
 
-    @asynccontextmanager
-    async def _turn(self, most_ms: int) -> AsyncIterator[None]:
-        """One of the slots. Raises QueryLimitError when none came free in time."""
+    def _left(self, limit_ms: int, began: float) -> int:
+        return max(1, limit_ms - round((self._clock.monotonic() - began) * 1000))
+
+    async def _evaluated(
+        self, query: Query, first: int, evaluate: Callable[[Engine, Snapshot], T], options: EngineOptions
+    ) -> T:
+        """The result of a query that has its slot, which is free again when the thread has ended."""
+        loop, abandoned = asyncio.get_running_loop(), threading.Event()
+
+        def free(_: Future[T]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the process stops
+                loop.call_soon_threadsafe(self._slots.release)
+
+        def monotonic() -> float:
+            return math.inf if abandoned.is_set() else self._monotonic()
+
+        try:
+            engine, data = Engine(options, monotonic), Snapshot(self._head, query, first, options)
+        except BaseException:
+            self._slots.release()
+            raise
+        future = self._threads.submit(lambda: evaluate(engine, data))
+        future.add_done_callback(free)
+        try:
+            async with asyncio.timeout(options.timeout_ms / 1000):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:  # one step of the evaluation takes long
+            raise QueryLimitError(TIMED_OUT) from None
+        finally:
+            abandoned.set()
+
+    async def _turn(self, most_ms: int) -> None:
+        """Takes one of the slots. Raises QueryLimitError when none came free in time."""
         try:
             async with asyncio.timeout(most_ms / 1000):
                 await self._slots.acquire()
         except TimeoutError:
             raise QueryLimitError(QUEUED_TOO_LONG) from None
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     def _monotonic(self) -> float:
         return math.inf if self._closed else self._clock.monotonic()

@@ -14,19 +14,19 @@ from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, ParseError, QueryLimitError
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.promql import Query, QueryResult, parse_expr
+from rulepush.promql import Query, QueryResult
 from rulepush.promql.syntax.pretty import pretty
 from rulepush.promql.vectors.values import ValueType
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.answers import ApiError, ErrorType, success
+from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft, while_connected
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
 from rulepush.web.snapshot import check_effort
 
 MAX_POINTS: Final = 11_000
-_LONG: Final = 10_000  # characters of an expression: beyond, parsing it takes time
 _MOST_WARNINGS: Final = 10
 _FAR_PAST: Final = -(1 << 62)
 _FAR_FUTURE: Final = 1 << 62
@@ -55,16 +55,16 @@ class QueryApi:
 
     async def query(self, request: Request) -> Response:
         """An instant query."""
-        params = await Params.of(request)
+        params, asked_at = await Params.of(request), self._evaluator.asked_at()
         ts = params.optional_time("time", self._clock.now())
         limit, timeout = params.limit(), params.duration("timeout", 0)
         query = resolved(await self._parsed(params), 0, 0)
-        answer = self._evaluator.instant(query, ts, self._finish(query, limit), timeout)
-        return (await _evaluated(answer)).response()
+        answer = self._evaluator.instant(query, ts, self._finish(query, limit), timeout, asked_at)
+        return await _answered(request, answer)
 
     async def query_range(self, request: Request) -> Response:
         """A range query, at most 11,000 points a series."""
-        params = await Params.of(request)
+        params, asked_at = await Params.of(request), self._evaluator.asked_at()
         start, end = params.time("start"), params.time("end")
         if end < start:
             raise ApiError(ErrorType.BAD_DATA, 'invalid parameter "end": end timestamp must not be before start time')
@@ -86,8 +86,8 @@ class QueryApi:
                 f'invalid parameter "query": invalid expression type "{_type_text(query.value_type)}" '
                 "for range query, must be Scalar or instant Vector",
             )
-        answer = self._evaluator.range(query, start, end, step, self._finish(query, limit), timeout)
-        return (await _evaluated(answer)).response()
+        answer = self._evaluator.range(query, start, end, step, self._finish(query, limit), timeout, asked_at)
+        return await _answered(request, answer)
 
     async def query_exemplars(self, request: Request) -> Response:
         """None: exemplars are not kept. Grafana asks for them beside a query, and an error would be shown."""
@@ -134,8 +134,10 @@ class QueryApi:
         return [labels for selector in selectors or [()] for labels in self._head.series(selector)]
 
     async def _parsed(self, params: Params) -> Query:
-        text = params.text("query")
-        return parsed(text) if len(text) < _LONG else await self._evaluator.elsewhere(lambda: parsed(text))
+        try:
+            return await self._evaluator.parsed(params.text("query"))
+        except ParseError as e:
+            raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
 
     async def _listed(self, make: Callable[[], list[Any]], limit: int | None) -> Response:
         """Sorting and writing many labels takes time, too: not in the event loop."""
@@ -164,22 +166,17 @@ def unkept_warnings(query: Query, demand: Demand) -> list[str]:
     ]
 
 
-async def _evaluated(answer: Awaitable[StreamedBody]) -> StreamedBody:
+async def _answered(request: Request, answer: Awaitable[StreamedBody]) -> Response:
+    """The answer to a query, which is given up when its client leaves."""
     try:
-        return await answer
+        return (await while_connected(request, answer)).response()
+    except ClientLeft:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
     except QueryLimitError as e:
         kind = ErrorType.TIMEOUT if "timed out" in str(e) else ErrorType.EXECUTION
         raise ApiError(kind, str(e)) from e
     except EvaluationError as e:
         raise ApiError(ErrorType.EXECUTION, str(e)) from e
-
-
-def parsed(text: str) -> Query:
-    """The `query` of a request. Raises ApiError."""
-    try:
-        return parse_expr(text)
-    except ParseError as e:
-        raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
 
 
 def resolved(query: Query, step: int, span: int) -> Query:

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from rulepush.clock import Clock
 from rulepush.exposition import FamilyMetadata
 from rulepush.model.floats import format_float
-from rulepush.promql import QueryResult, ResultSeries, ValueType, parse_expr
+from rulepush.promql import QueryResult, ResultSeries, ValueType
 from rulepush.rules.api import rules_json
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
@@ -91,9 +91,11 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
 
 def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
     async def show(expr: str) -> ShownResult:
-        query = parse_expr(expr)
+        asked_at = parts.evaluator.asked_at()
+        query = await parts.evaluator.parsed(expr)
         unkept = unkept_warnings(query, parts.head.demand)
-        return await parts.evaluator.instant(query, parts.clock.now(), lambda result: _shown(result, unkept))
+        now = parts.clock.now()
+        return await parts.evaluator.instant(query, now, lambda r: _shown(r, unkept), asked_at=asked_at)
 
     return show
 

@@ -125,7 +125,7 @@ def test_subqueries() -> None:
         ("m offset step() [5m]", "1:17: parse error: no offset modifiers allowed before range"),
         ("m @ (5 * 2)", '1:5: parse error: unexpected "(" in @, expected timestamp'),
         ("foo + bar[" + "(" * 300 + "1" + ")" * 300 + "]",
-         "1:210: parse error: the expression is nested deeper than 200 levels"),
+         "1:209: parse error: the expression is nested deeper than 200 levels"),
         ("m[" + "1+" * 300 + "1]", "1:399: parse error: the expression is nested deeper than 200 levels"),
     ],
 )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QUEUED_TOO_LONG, QueryEvaluator
 from rulepush.web.query import QueryApi
+from rulepush.web.server import WebSecurity, build_app
 from rulepush.web.snapshot import Snapshot
 from tests.fakes import FakeClock
 from tests.web.asking import ask
@@ -215,5 +218,76 @@ def test_closing_gives_up_what_still_runs() -> None:
         asked.close()
         go.set()
         assert await running == float("inf")  # beyond every deadline
+
+    asyncio.run(main())
+
+
+def test_a_step_that_never_looks_at_the_clock_cannot_hold_the_answer_back() -> None:
+    asked, go = evaluator(filled(), concurrency=1), threading.Event()
+
+    async def main() -> None:
+        with pytest.raises(QueryLimitError, match="query timed out in expression evaluation"):
+            await asked.instant(parse_expr("x"), START, lambda _: go.wait(10), timeout_ms=30)
+        # Its thread still runs, and so it still has the only slot.
+        with pytest.raises(QueryLimitError, match=QUEUED_TOO_LONG):
+            await asked.instant(parse_expr("x"), START, texts, timeout_ms=30)
+        go.set()
+        assert await asked.instant(parse_expr("x"), START, texts) == ['x{i="0"} 0', 'x{i="1"} 0']
+
+    asyncio.run(main())
+
+
+def test_what_was_spent_before_counts() -> None:
+    clock = FakeClock(START)
+    asked = evaluator(filled(), clock, timeout_ms=30_000)
+
+    async def main() -> None:
+        came = asked.asked_at()
+        await clock.advance(31)  # the parser, say
+        with pytest.raises(QueryLimitError, match="query timed out"):
+            await asked.instant(parse_expr("x"), START, lambda _: threading.Event().wait(1), asked_at=came)
+
+    asyncio.run(main())
+
+
+class BlockingClock(FakeClock):
+    """The first look from a query's thread tells `begun`, and lasts until `go`."""
+
+    def __init__(self, now: int):
+        super().__init__(now)
+        self.loop = asyncio.get_running_loop()
+        self.begun = asyncio.Event()
+        self.go = threading.Event()
+        self.looks = 0
+
+    def monotonic(self) -> float:
+        if threading.current_thread() is not threading.main_thread():
+            self.looks += 1
+            self.loop.call_soon_threadsafe(self.begun.set)
+            self.go.wait(10)
+        return super().monotonic()
+
+
+def test_a_query_ends_when_its_client_leaves() -> None:
+    async def main() -> None:
+        head, clock = filled(), BlockingClock(START)
+        asked = evaluator(head, clock, concurrency=1)
+        messages = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive() -> MutableMapping[str, Any]:
+            if messages:
+                return messages.pop()
+            await clock.begun.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: object) -> None:
+            pass
+
+        scope = {"type": "http", "method": "GET", "path": "/query", "query_string": b"query=x*x*x", "headers": []}
+        async with asyncio.timeout(10):
+            await build_app(QueryApi(asked, head, clock).routes(), WebSecurity())(scope, receive, send)
+            clock.go.set()
+            await asked._slots.acquire()  # free when the thread has ended
+        assert clock.looks == 1  # the time is over for it, whatever the clock says
 
     asyncio.run(main())
