@@ -8,7 +8,9 @@ from rulepush.errors import EvaluationError, ParseError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, EngineOptions, parse_expr
+from rulepush.promql.syntax.ast import Card, Matching
 from rulepush.promql.vectors.grouping import group
+from rulepush.promql.vectors.matching import relevant
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 
@@ -53,3 +55,35 @@ def test_a_label_joined_too_often_is_refused() -> None:
         Engine(EngineOptions(), lambda: 0.0).instant(
             parse_expr(f'label_join(m, "y", "", {sources})'), 0, head.querier()
         )
+
+
+@pytest.mark.parametrize(
+    "text", ["x * on (%s) y", "x * ignoring (%s) y", "x * on (k) group_left (%s) y", "x or on (%s) y"]
+)
+def test_labels_that_no_series_has_make_no_difference_to_a_match(text: str) -> None:
+    head = Head(Demand.keep_all(60_000))
+    for name, k, v in (("x", "1", "a"), ("x", "2", "a"), ("y", "1", "b"), ("y", "3", "b")):
+        head.append(Labels.of(__name__=name, k=k, v=v), 0, 2.0)
+    few = "v" if "ignoring" in text or "group_left" in text else "k"
+    many = ", ".join((*(f"l{i}" for i in range(100)), few, few))
+    answers = [
+        [(s.labels, s.value) for s in Engine().instant(parse_expr(text % names), 0, head.querier()).samples()]
+        for names in (few, many)
+    ]
+    assert answers[0] == answers[1] != []
+
+
+def test_a_match_looks_only_at_labels_that_some_series_has() -> None:
+    left, right = LabelIndex([Labels.of(a="1")]), LabelIndex([Labels.of(b="1")])
+    many = tuple(f"l{i}" for i in range(50_000))
+    matching = Matching(Card.MANY_TO_ONE, True, (*many, "b", "a"), (*many, "b"))
+    assert relevant(matching, left, right) == Matching(Card.MANY_TO_ONE, True, ("b", "a"), ("b",))
+
+
+def test_sorting_looks_only_at_labels_that_some_series_has() -> None:
+    head = Head(Demand.keep_all(60_000))
+    for i in range(300):
+        head.append(Labels.of(__name__="m", k=str(i)), 0, 1.0)
+    names = ", ".join(f'"l{i}"' for i in range(20_000))
+    found = Engine().instant(parse_expr(f'sort_by_label_desc(m, {names}, "k")'), 0, head.querier()).samples()
+    assert [s.labels.get("k") for s in found] == [str(i) for i in reversed(range(300))]

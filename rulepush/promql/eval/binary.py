@@ -23,6 +23,7 @@ from rulepush.promql.vectors.matching import (
     group_rows,
     match_labels,
     pair_rows,
+    relevant,
     subset,
 )
 from rulepush.promql.vectors.values import Bools, Floats, Scalar, Vector, drop_names, with_present, with_values
@@ -72,6 +73,7 @@ def vector_binary(node: ast.Binary, lhs: Vector, rhs: Vector, delayed: bool) -> 
     """Two vectors. Raises EvaluationError with Prometheus' text where the matching is ambiguous."""
     matching = node.matching
     assert matching is not None
+    matching = relevant(matching, lhs.index, rhs.index)
     if node.op in ast.SET_OPERATORS:
         result = _set_operation(node.op, lhs, rhs, matching)
     elif matching.card is Card.ONE_TO_MANY:

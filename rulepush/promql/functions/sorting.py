@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import STRING, VECTOR, Signature
+from rulepush.promql.vectors.matching import label_names
 from rulepush.promql.vectors.values import Vector
 
 Order = npt.NDArray[np.intp]
@@ -64,7 +65,8 @@ def _ordered(ctx: CallContext, vector: Vector, order_of: Callable[[Vector], Orde
 
 
 def _by_labels(vector: Vector, names: tuple[str, ...], descending: bool) -> Order:
-    labels = vector.index.labels
+    labels, known = vector.index.labels, label_names(vector.index)
+    names = tuple(name for name in dict.fromkeys(names) if name in known)  # others are empty in every row
 
     def key(row: int) -> tuple[object, ...]:
         own = labels[row]

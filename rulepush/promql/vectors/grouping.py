@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.promql.vectors.matching import recent
+from rulepush.promql.vectors.matching import label_names, recent
 from rulepush.promql.vectors.values import Bools, Floats
 
 Rows = npt.NDArray[np.intp]
@@ -50,7 +50,7 @@ def group(index: LabelIndex, names: tuple[str, ...], without: bool) -> Grouping:
             codes = np.fromiter((seen.setdefault(key, len(seen)) for key in keys), np.intp, len(keys))
             return Grouping(LabelIndex(list(seen)), codes, _blocks(codes, len(seen)))
         # A label that no row has makes no difference to any group, and a query may name tens of thousands.
-        wanted = tuple(sorted(set(names) & _names(index)))
+        wanted = tuple(sorted(set(names) & label_names(index)))
         found: dict[tuple[str, ...], int] = {}
         tuples = (tuple(map(labels.get, wanted)) for labels in index.labels)
         codes = np.fromiter((found.setdefault(key, len(found)) for key in tuples), np.intp, len(index))
@@ -58,11 +58,6 @@ def group(index: LabelIndex, names: tuple[str, ...], without: bool) -> Grouping:
         return Grouping(LabelIndex(out), codes, _blocks(codes, len(found)))
 
     return recent(index, "group", (names, without), compute)
-
-
-def _names(index: LabelIndex) -> set[str]:
-    """The label names that some row has. Memoised."""
-    return index.memo("names", lambda: {name for labels in index.labels for name, _ in labels})
 
 
 def _blocks(codes: Rows, count: int) -> tuple[GroupRectangle, ...]:

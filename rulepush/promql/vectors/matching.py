@@ -7,7 +7,7 @@ series finds it with two dictionary look-ups.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from rulepush.promql.vectors.values import Bools
 T = TypeVar("T")
 Rows = npt.NDArray[np.intp]
 _KEPT: Final = 32
+_FEW_LABELS: Final = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +42,22 @@ def recent(index: LabelIndex, name: Hashable, key: Hashable, compute: Callable[[
             entries.pop(list(entries)[0], None)  # noqa: RUF015 -- one step: threads share the empty index
     entries[key] = value
     return value  # type: ignore[return-value]
+
+
+def label_names(index: LabelIndex) -> set[str]:
+    """The label names that some row has. Memoised."""
+    return index.memo("names", lambda: {name for labels in index.labels for name, _ in labels})
+
+
+def relevant(matching: Matching, left: LabelIndex, right: LabelIndex) -> Matching:
+    """The same without the labels that no row of either side has: they make no difference to a match or a result, and
+    a query may name tens of thousands of them, each to be looked up in every row."""
+    if len(matching.labels) + len(matching.include) <= _FEW_LABELS:
+        return matching
+    known = label_names(left) | label_names(right)
+    labels = tuple(name for name in dict.fromkeys(matching.labels) if name in known)
+    include = tuple(name for name in dict.fromkeys(matching.include) if name in known)
+    return replace(matching, labels=labels, include=include)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
