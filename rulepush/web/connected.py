@@ -13,7 +13,7 @@ CLIENT_CLOSED_REQUEST: Final = 499  # nginx's number for its log; no client read
 
 
 class ClientLeft(Exception):
-    """The client has closed the connection: nobody reads an answer."""
+    """The client has closed the connection: nobody reads an answer. `build_app` ends the request."""
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:

@@ -1,4 +1,4 @@
-"""Outside: how others reach this process and what runs beside it."""
+"""ExternalURL: how others reach this process and what runs beside it."""
 
 from __future__ import annotations
 

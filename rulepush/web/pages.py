@@ -17,7 +17,7 @@ from rulepush.errors import RulepushError
 from rulepush.model.durations import format_duration
 from rulepush.model.floats import format_float
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft, while_connected
+from rulepush.web.connected import while_connected
 from rulepush.web.html import ago, badge, definitions, error_box, label_chips, narrow, page, row, table, wide
 from rulepush.web.status import Status
 
@@ -172,8 +172,6 @@ class Pages:
             return self._page("graph", "Query", form)
         try:
             shown = await while_connected(request, self._parts.evaluate(expr))
-        except ClientLeft:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
         except RulepushError as e:
             return self._page("graph", "Query", form + error_box(str(e)))
         rows = [

@@ -20,7 +20,7 @@ from rulepush.promql.vectors.values import ValueType
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.answers import ApiError, ErrorType, success
-from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft, while_connected
+from rulepush.web.connected import while_connected
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
@@ -170,8 +170,6 @@ async def _answered(request: Request, answer: Awaitable[StreamedBody]) -> Respon
     """The answer to a query, which is given up when its client leaves."""
     try:
         return (await while_connected(request, answer)).response()
-    except ClientLeft:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
     except QueryLimitError as e:
         kind = ErrorType.TIMEOUT if "timed out" in str(e) else ErrorType.EXECUTION
         raise ApiError(kind, str(e)) from e

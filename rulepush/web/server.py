@@ -24,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
 from rulepush.web.answers import ApiError, ErrorType, failure
+from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft
 
 log = logging.getLogger("rulepush.web")
 
@@ -50,6 +51,9 @@ def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
         assert isinstance(e, ApiError)
         return failure(e.kind, str(e))
 
+    async def client_left(_: Request, e: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
     async def http_error(_: Request, e: Exception) -> Response:
         assert isinstance(e, HTTPException)
         return PlainTextResponse(f"{e.detail}\n", e.status_code, headers=e.headers)
@@ -60,7 +64,12 @@ def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
 
     app: ASGIApp = Starlette(
         routes=list(routes),
-        exception_handlers={ApiError: api_error, HTTPException: http_error, Exception: crash},
+        exception_handlers={
+            ApiError: api_error,
+            ClientLeft: client_left,
+            HTTPException: http_error,
+            Exception: crash,
+        },
     )
     app = _NoForeignPages(app)
     if door.verify is not None:
