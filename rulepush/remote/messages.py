@@ -8,6 +8,7 @@ timestamp only: they are counted, never read, and protobuf skips the fields it d
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -97,26 +98,25 @@ def _file(
     return file
 
 
-def _pool(text_type: _F.Type.ValueType) -> descriptor_pool.DescriptorPool:
+def _messages(text_type: _F.Type.ValueType) -> dict[str, Any]:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(_file("prompb.proto", "prometheus", _V1, text_type))
     pool.Add(_file("io/prometheus/write/v2/types.proto", "io.prometheus.write.v2", _V2, text_type))
-    return pool
-
-
-def _messages(pool: descriptor_pool.DescriptorPool) -> dict[str, Any]:
     # The classes exist at run time only, so their fields have no static types.
     names = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in names}
 
 
-_STRICT: Final = _messages(_pool(_F.TYPE_STRING))
-# The same with bytes for texts: protobuf refuses a whole message for one text that is not UTF-8, Prometheus' decoder
-# does not look at texts.
-_LENIENT: Final = _messages(_pool(_F.TYPE_BYTES))
-
+_STRICT: Final = _messages(_F.TYPE_STRING)
 WriteRequest: Final = _STRICT["prometheus.WriteRequest"]
 RequestV2: Final = _STRICT["io.prometheus.write.v2.Request"]
+
+
+@cache
+def _lenient_messages() -> dict[str, Any]:
+    """The same with bytes for texts: protobuf refuses a whole message for one text that is not UTF-8, Prometheus'
+    decoder does not look at texts. Made when the first such message comes, which is hardly ever."""
+    return _messages(_F.TYPE_BYTES)
 
 
 def parse_message(message: Any, data: bytes) -> Any:
@@ -127,7 +127,7 @@ def parse_message(message: Any, data: bytes) -> Any:
         return message.FromString(data)
     except (DecodeError, UnicodeDecodeError):
         try:
-            return _LENIENT[name].FromString(data)
+            return _lenient_messages()[name].FromString(data)
         except DecodeError as e:
             raise RemoteWriteError(400, f"the body is not a protobuf {name}: {e}") from None
 
