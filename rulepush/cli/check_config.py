@@ -15,7 +15,7 @@ from rulepush.errors import Problem
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import Labels
 from rulepush.notifier.endpoints import SCHEME, endpoints
-from rulepush.relabel.relabel import relabel
+from rulepush.relabel.relabel import RelabelConfig, relabel
 from rulepush.scrape.job import job_of
 from rulepush.scrape.target import build_targets, shared_label_warnings, with_defaults
 
@@ -105,17 +105,18 @@ def _static_targets(configs: Sequence[SdConfig]) -> list[Labels]:
 
 
 def _kept_targets(job: ScrapeConfig) -> int:
-    return sum(
-        relabel(with_defaults(t, job_of(job).defaults), job.relabel_configs) is not None
-        for t in _static_targets(job.sd_configs)
-    )
+    defaults = job_of(job).defaults
+    found = [with_defaults(t, defaults) for t in _static_targets(job.sd_configs)]
+    return _kept(found, job.relabel_configs)
 
 
 def _kept_alertmanagers(config: AlertmanagerConfig) -> int:
-    return sum(
-        relabel(Labels({SCHEME: config.scheme, **t.as_dict()}), config.relabel_configs) is not None
-        for t in _static_targets(config.sd_configs)
-    )
+    found = [Labels({SCHEME: config.scheme, **t.as_dict()}) for t in _static_targets(config.sd_configs)]
+    return _kept(found, config.relabel_configs)
+
+
+def _kept(targets: Iterable[Labels], rules: Sequence[RelabelConfig]) -> int:
+    return sum(relabel(target, rules) is not None for target in targets)
 
 
 def _check_static_targets(config: Config) -> tuple[list[Problem], list[str]]:
