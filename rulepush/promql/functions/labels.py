@@ -93,7 +93,11 @@ class _ResultSize:
         """Raises EvaluationError when a value, or all of them, are too long."""
         self._chars += chars
         if chars > MAX_VALUE_CHARS or self._chars > MAX_RESULT_CHARS:
-            raise EvaluationError(f"the label values made by {self._function}() are too long")
+            raise _too_long(self._function)
+
+
+def _too_long(function: str) -> EvaluationError:
+    return EvaluationError(f"the label values made by {function}() are too long")
 
 
 def expand_replacement(template: str, match: RegexMatch, pattern: Pattern) -> str:
@@ -106,7 +110,7 @@ def expand_replacement(template: str, match: RegexMatch, pattern: Pattern) -> st
         value = group(found)
         made += len(value)
         if made > MAX_VALUE_CHARS:  # before it is joined: one replacement may name a group thousands of times
-            raise EvaluationError("the label values made by label_replace() are too long")
+            raise _too_long("label_replace")
         return value
 
     def group(found: re.Match[str]) -> str:
