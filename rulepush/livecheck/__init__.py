@@ -1,7 +1,7 @@
 """What `check live` knows: rules held against what the targets really answer. Pure, except for fetch.
 
-A scrape goes into a Seen, rules come as LiveRules, and `analyse` returns a Report of frozen Findings. Each check is one
-function of a rule and a Seen; they are listed in analyse.CHECKS.
+A scrape goes into LiveData, rules come as LiveRules, and `analyse` returns a LiveReport of frozen Findings. Each check
+is one function of a rule and LiveData; they are listed in analyse.CHECKS.
 """
 
 from rulepush.livecheck.analyse import LiveReport, RuleReport, analyse

@@ -1,4 +1,4 @@
-"""Checks of what a rule computes from the series it selects. Each is one function of a rule and a Seen."""
+"""Checks of what a rule computes from the series it selects. Each is one function of a rule and LiveData."""
 
 from __future__ import annotations
 

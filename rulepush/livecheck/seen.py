@@ -1,4 +1,4 @@
-"""Seen: what the targets showed, indexed for the checks."""
+"""LiveData: what the targets showed, indexed for the checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.model.matcher import Matcher, exact_metric_name
 from rulepush.model.sample import Sample
 from rulepush.nacos.diagnose import TargetProblem
 from rulepush.nacos.knowledge import release_range
@@ -123,7 +123,7 @@ class LiveData:
     def matching(self, matchers: Iterable[Matcher]) -> dict[Labels, float]:
         """The series that satisfy all of the matchers."""
         wanted = tuple(matchers)
-        name = next((m.value for m in wanted if m.name == METRIC_NAME and m.op is MatchOp.EQUAL), None)
+        name = exact_metric_name(wanted)
         pools = [self.series(name)] if name is not None else list(self._series.values())
         return {
             labels: value

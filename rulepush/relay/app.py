@@ -90,8 +90,8 @@ class RelayApp:
         lifecycle = LifecycleApi(
             self.telemetry, lambda: True, self._reload_request, self.stop, options.enable_lifecycle
         )
-        self._doorkeeper = WebConfigReloader(options.web_config_file)
-        door = self._doorkeeper.door
+        self._web_config = WebConfigReloader(options.web_config_file)
+        door = self._web_config.door
         self.asgi = build_app([*self.relay.routes(), *lifecycle.routes()], door)
         self._listener = bind(options.listen_address)
         self._server = WebServer(self.asgi, self._listener, door)
@@ -106,7 +106,7 @@ class RelayApp:
     def reload(self) -> None:
         """Load the configuration again. Raises RulepushError, and keeps all as it was, when it is bad."""
         self._reload_ok = False
-        self._doorkeeper.look()
+        self._web_config.look()
         settings = load_settings(self._options.config_file)
         self._post.timeout_ms = settings.timeout_ms
         self.relay.configure(settings)
@@ -136,12 +136,12 @@ class RelayApp:
             async with asyncio.TaskGroup() as group:
                 server = group.create_task(self._server.run())
                 flusher = group.create_task(self.relay.flush_loop())
-                doorkeeper = group.create_task(self._doorkeeper.run(self._clock))
+                reloader = group.create_task(self._web_config.run(self._clock))
                 await self._stopped.wait()
                 self._server.stop()
                 await server
                 flusher.cancel()
-                doorkeeper.cancel()
+                reloader.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FINAL_FLUSH_SECONDS):
                     await self.relay.flush(final=True)

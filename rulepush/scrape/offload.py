@@ -1,4 +1,4 @@
-"""Apart: work that takes long, in a thread of its own, so that no other target and no alert waits for it."""
+"""Offload: work that takes long, in a thread of its own, so that no other target and no alert waits for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InlineOffload:
     """At once, in the event loop."""
 
     async def run(self, work: Callable[[], T]) -> T:
-        """See Apart."""
+        """See Offload."""
         return work()
 
 

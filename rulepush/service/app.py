@@ -74,7 +74,7 @@ class App:
         self._transport = transport
         self.started_at = self.clock.now()
         self.plan: LoadedConfig = load_config_and_rules(options.config_file, options.lookback_delta_ms)
-        self._doorkeeper = WebConfigReloader(options.web_config_file)
+        self._web_config = WebConfigReloader(options.web_config_file)
         self.state = StateDirectory(options.storage_path)
         self._listener = bind(options.listen_address)
         self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
@@ -90,7 +90,7 @@ class App:
         self.grid = TickGrid(_identity(self.plan.config))
         undelivered, sending = SqliteUndelivered(self.state.alerts), self._sending(self.plan.config)
         self.notifier = Notifier(self.clock, undelivered, sending, lambda: self.groups.active_alerts())
-        self.sections = AlertmanagerSets(self.notifier, self._env, self._client)
+        self.alertmanagers = AlertmanagerSets(self.notifier, self._env, self._client)
         self.jobs = Jobs(self.head, self.grid, self._env, self._client)
         self.received = ReceivedMetadata()
         self.outputs = Outputs(self.clock, self._client, options.storage_path, self._metadata)
@@ -98,8 +98,8 @@ class App:
         store = SqliteAlertStates(self.state.alerts) if options.storage_path else None
         self.groups = RuleGroups(store)
         self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self._data_is_in)
-        self.continuity = ClockWatch(self.clock, self._interrupted)
-        self._completeness = WarmUp(self.jobs, self.continuity, options.lookback_delta_ms, self._received_within_ms)
+        self.clock_watch = ClockWatch(self.clock, self._interrupted)
+        self._warm_up = WarmUp(self.jobs, self.clock_watch, options.lookback_delta_ms, self._received_within_ms)
         self.telemetry = Telemetry()
         own_metrics.register(self)
         self._push = self._open_push_door()
@@ -119,18 +119,18 @@ class App:
     async def run(self) -> None:
         """Serve until `stop`; then send and save what is pending, and return."""
         self._announce()
-        door = self._doorkeeper.door
+        door = self._web_config.door
         web = WebServer(build_app(web_routes(self._web_parts()), door), self._listener, door)
         async with asyncio.TaskGroup() as tasks:
             notifying = tasks.create_task(self.notifier.run(), name="notifier")
             sending_on = tasks.create_task(self.outputs.run(), name="outputs")
             owned = [
-                tasks.create_task(self.sections.run(), name="alertmanager discovery"),
+                tasks.create_task(self.alertmanagers.run(), name="alertmanager discovery"),
                 tasks.create_task(self.jobs.run(), name="scraping"),
                 tasks.create_task(self.loops.run(), name="rules"),
-                tasks.create_task(self.continuity.run(), name="continuity"),
+                tasks.create_task(self.clock_watch.run(), name="clock watch"),
                 tasks.create_task(self._housekeeping(), name="housekeeping"),
-                tasks.create_task(self._doorkeeper.run(self.clock), name="door"),
+                tasks.create_task(self._web_config.run(self.clock), name="door"),
                 tasks.create_task(self._reload_on_request(), name="reload"),
             ]
             if self.journal is not None:
@@ -154,7 +154,7 @@ class App:
             notifying.cancel()
             sending_on.cancel()
             await serving
-        await self.sections.aclose()
+        await self.alertmanagers.aclose()
         await self.jobs.aclose()
         if self.journal is not None:
             self.journal.close()
@@ -171,7 +171,7 @@ class App:
     async def reload(self) -> None:
         """Read the configuration again and put it into effect. Raises ConfigError, and then all is as it was."""
         async with self._reloading:  # a signal and a request may come together
-            self._doorkeeper.look()
+            self._web_config.look()
             try:
                 plan = load_config_and_rules(self.options.config_file, self.options.lookback_delta_ms)
             except RulepushError as e:
@@ -208,7 +208,7 @@ class App:
         defaults = GroupDefaults(config.global_.evaluation_interval_ms, config.global_.rule_query_offset_ms)
         self.groups.update(plan.groups, self._rule_context(config), defaults, self.clock.now())
         self.loops.sync()
-        await self.sections.sync(config.alerting.alertmanagers)
+        await self.alertmanagers.sync(config.alerting.alertmanagers)
         await self.outputs.sync(config)
         await self.jobs.sync(config.scrape_configs, self.outputs.scraped if self.outputs.active else None)
 
@@ -241,8 +241,8 @@ class App:
                 outage_tolerance_ms=self.options.outage_tolerance_ms,
                 grace_period_ms=self.options.grace_period_ms,
             ),
-            fresh=self._completeness.fresh,
-            settled=self._completeness.settled,
+            fresh=self._warm_up.fresh,
+            settled=self._warm_up.settled,
             stopwatch=time.perf_counter,
         )
 
@@ -257,8 +257,8 @@ class App:
         if self._push is not None:
             self._push.collect(ts, self.samples)
         await self.jobs.settled(ts)
-        self.continuity.look()
-        return ts >= self.continuity.since
+        self.clock_watch.look()
+        return ts >= self.clock_watch.since
 
     def _scrape_interval_ms(self) -> int:
         return self.plan.config.global_.scrape_interval_ms
@@ -337,8 +337,8 @@ class App:
             last_config_at=self.last_reload_at,
             corruptions=0,
             retention=format_duration(storage.retention_ms) if self.plan.demand.keeps_all else "by demand of the rules",
-            alertmanagers=self.sections.active,
-            dropped_alertmanagers=self.sections.dropped,
+            alertmanagers=self.alertmanagers.active,
+            dropped_alertmanagers=self.alertmanagers.dropped,
         )
 
     def _web_parts(self) -> WebParts:

@@ -1,4 +1,4 @@
-"""Continuity: notices when time did not run evenly for this process.
+"""ClockWatch: notices when time did not run evenly for this process.
 
 The wall clock was set, or the process stood still (a suspended machine, a paused container). What was not scraped
 meanwhile is missing from every window, so an alert that is missing from a result proves nothing for a while, and `for`

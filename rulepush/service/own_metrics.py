@@ -108,7 +108,7 @@ def _storage(t: Telemetry, app: App) -> None:
     t.counter(
         "rulepush_time_jumps",
         "Times that the clock was set, or the process stood still.",
-        single(lambda: app.continuity.breaks),
+        single(lambda: app.clock_watch.breaks),
     )
     t.counter(
         "rulepush_state_errors",

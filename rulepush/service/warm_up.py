@@ -1,4 +1,4 @@
-"""Completeness: how much the data of a moment proves, after the start or after the time jumped.
+"""WarmUp: how much the data of a moment proves, after the start or after the time jumped.
 
 What was scraped last before may be lost, and what was missed is missing from every window.
 """
@@ -18,11 +18,11 @@ class WarmUp:
     """What rules are told of their data. Nobody waits for ever: a discovery may not answer."""
 
     def __init__(
-        self, jobs: Jobs, continuity: ClockWatch, lookback_delta_ms: int, received_within: Callable[[], int | None]
+        self, jobs: Jobs, clock_watch: ClockWatch, lookback_delta_ms: int, received_within: Callable[[], int | None]
     ):
         """`received_within()`: the time (ms) in which what is not scraped has surely come twice; None: nobody knows."""
         self._jobs = jobs
-        self._continuity = continuity
+        self._clock_watch = clock_watch
         self._lookback_delta_ms = lookback_delta_ms
         self._received_within = received_within
 
@@ -48,12 +48,14 @@ class WarmUp:
             return True
         received = self._received_within()
         return (
-            received is not None and ts >= self._continuity.since + received and _reached(self._jobs.complete_since, ts)
+            received is not None
+            and ts >= self._clock_watch.since + received
+            and _reached(self._jobs.complete_since, ts)
         )
 
     def _over(self, ts: int, within_ms: int) -> bool:
         """Whether nobody waits any longer."""
-        return ts - self._continuity.since > within_ms
+        return ts - self._clock_watch.since > within_ms
 
 
 def _reached(moment: int | None, ts: int) -> bool:
