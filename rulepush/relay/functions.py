@@ -9,20 +9,22 @@ from rulepush.gotext.values import STRING, STRING_SLICE, Function, GoSlice
 from rulepush.relay.escape import dingtalk_text, escape_markdown, feishu_text, one_line, safe_link, wecom_text
 from rulepush.relay.settings import RobotType
 from rulepush.relay.sprig import SPRIG_FUNCTIONS
-from rulepush.relay.sprig_extra import EXTRA_FUNCTIONS
+from rulepush.relay.sprig_collections import COLLECTION_FUNCTIONS
+from rulepush.relay.sprig_texts import TEXT_FUNCTIONS
 from rulepush.template.prometheus import STATIC_FUNCTIONS, title, to_lower, to_upper
 
-_ALSO_MUST: Final = (
-    *("first", "has", "initial", "last", "prepend", "regexFind", "regexMatch", "regexReplaceAll", "rest", "reverse"),
-    *("uniq", "without"),
+# With sprig, `mustFirst` returns the error that `first` panics with; here both are errors of the template.
+_WITH_MUST: Final = (
+    *("append", "chunk", "compact", "deepCopy", "first", "has", "initial", "last", "merge", "mergeOverwrite"),
+    *("prepend", "push", "regexFind", "regexFindAll", "regexMatch", "regexReplaceAll"),
+    *("regexReplaceAllLiteral", "regexSplit", "rest", "reverse", "slice", "uniq", "without"),
 )
 _SHARED: Final = ("humanize", "humanize1024", "humanizeDuration", "humanizePercentage", "match", "reReplaceAll")
-
+_SPRIG: Final[Mapping[str, Function]] = {**SPRIG_FUNCTIONS, **COLLECTION_FUNCTIONS, **TEXT_FUNCTIONS}
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    **SPRIG_FUNCTIONS,
-    **EXTRA_FUNCTIONS,
-    **{f"must{name[0].upper()}{name[1:]}": SPRIG_FUNCTIONS[name] for name in _ALSO_MUST},
+    **_SPRIG,
+    **{f"must{name[0].upper()}{name[1:]}": _SPRIG[name] for name in _WITH_MUST},
     **{name: STATIC_FUNCTIONS[name] for name in (*_SHARED, "safeHtml")},
     "dingtalkText": Function(dingtalk_text, (STRING,)),
     "feishuText": Function(feishu_text, (STRING,)),

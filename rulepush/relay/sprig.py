@@ -1,7 +1,7 @@
-"""The part of the sprig library that notification templates use.
+"""Sprig's choices, numbers, times, and the simple functions of texts and lists; the rest of it is beside this file.
 
 Left out on purpose: `env` and `expandenv` (a template must not read secrets of the process), random and cryptographic
-functions, and those that change a value in place. `now` is bound for each message, see `bound_sprig_functions`.
+functions. What needs the time or the zone is bound for each message, see `bound_sprig_functions`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any, Final
 
-from rulepush.errors import RegexError
 from rulepush.gotext.gofmt import go_format_value
 from rulepush.gotext.goquote import go_quote
 from rulepush.gotext.gotime import ZERO_TIME, Duration, Time, round_duration
 from rulepush.gotext.gotime_parse import parse_go_duration, parse_go_time
-from rulepush.gotext.limits import MAX_TEXT
 from rulepush.gotext.values import (
     ANY,
     ANY_MAP,
@@ -34,8 +32,8 @@ from rulepush.gotext.values import (
     truth,
 )
 from rulepush.model.floats import parse_float
-from rulepush.relay.sprig_extra import as_list, deep_equal
-from rulepush.relay.sprig_extra import to_int as _to_int
+from rulepush.relay.sprig_collections import deep_equal
+from rulepush.relay.sprig_values import as_list, check_length, list_of, map_of, numbered, regex_call, split_text, to_int
 from rulepush.relay.template_data import zone
 from rulepush.template.goregex import compile_go, replace_all
 from rulepush.template.prometheus import title, to_lower, to_upper
@@ -61,7 +59,7 @@ def _to_float(value: object) -> float:
 
 
 def _divide(a: object, b: object) -> int:
-    left, right = _to_int(a), _to_int(b)
+    left, right = to_int(a), to_int(b)
     if right == 0:
         raise CallError("runtime error: integer divide by zero")
     quotient = abs(left) // abs(right)
@@ -69,13 +67,13 @@ def _divide(a: object, b: object) -> int:
 
 
 def _modulo(a: object, b: object) -> int:
-    return _to_int(a) - _to_int(b) * _divide(a, b)
+    return to_int(a) - to_int(b) * _divide(a, b)
 
 
 def _product(*values: object) -> int:
     result = 1
     for value in values:
-        result = _wrap(result * _to_int(value))
+        result = _wrap(result * to_int(value))
     return result
 
 
@@ -83,14 +81,8 @@ def _text(value: object) -> str:
     return str(value) if isinstance(value, str) else go_format_value(value)
 
 
-def _items(value: object) -> Sequence[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise CallError(f"expected a list, got {go_format_value(value)}")
-    return value
-
-
 def _texts(value: object) -> list[str]:
-    return [_text(v) for v in _items(value) if v is not None]
+    return [_text(v) for v in list_of(value) if v is not None]
 
 
 def _joined(separator: str, items: object) -> str:
@@ -98,8 +90,7 @@ def _joined(separator: str, items: object) -> str:
     if isinstance(items, str) or not isinstance(items, Sequence):
         return "" if items is None else _text(items)
     texts = _texts(items)
-    if len(separator) * len(texts) > MAX_TEXT:
-        raise CallError(f"the text is longer than {MAX_TEXT} characters")
+    check_length(len(separator) * len(texts))
     return separator.join(texts)
 
 
@@ -131,8 +122,7 @@ def _repeat(count: int, text: str) -> str:
 
 
 def _replace(old: str, new: str, text: str) -> str:
-    if text.count(old) * len(new) > MAX_TEXT:
-        raise CallError(f"the text is longer than {MAX_TEXT} characters")
+    check_length(text.count(old) * len(new))
     return text.replace(old, new)
 
 
@@ -173,7 +163,7 @@ def _date_in_zone(layout: str, value: object, name: str) -> str:
 
 
 def _duration(value: object) -> str:
-    return Duration(_to_int(value) * 1_000_000_000).go_string()
+    return Duration(to_int(value) * 1_000_000_000).go_string()
 
 
 def _duration_round(value: object, now: int) -> str:
@@ -186,21 +176,12 @@ def _duration_round(value: object, now: int) -> str:
         except ValueError:
             nanoseconds = 0
     else:
-        nanoseconds = _to_int(value)
+        nanoseconds = to_int(value)
     size = abs(nanoseconds)
     for unit, seconds in (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
         if size > seconds * 1_000_000_000:
             return f"{size // (seconds * 1_000_000_000)}{unit}"
     return "0s"
-
-
-def _date_modify(text: str, value: object) -> Time:
-    """Moved by a duration; as it is where that is none."""
-    moment = _moment(value)
-    try:
-        return moment.at(moment.nanoseconds + parse_go_duration(text))
-    except ValueError:
-        return moment
 
 
 def _must_date_modify(text: str, value: object) -> Time:
@@ -211,11 +192,13 @@ def _must_date_modify(text: str, value: object) -> Time:
         raise CallError(str(e)) from None
 
 
-def _to_date(layout: str, text: str, local: tzinfo) -> Time:
+def _date_modify(text: str, value: object) -> Time:
+    """Moved by a duration; as it is where that is none."""
+    moment = _moment(value)
     try:
-        return parse_go_time(layout, text, local)
-    except ValueError:
-        return Time(ZERO_TIME, local=local)
+        return _must_date_modify(text, moment)
+    except CallError:
+        return moment
 
 
 def _must_to_date(layout: str, text: str, local: tzinfo) -> Time:
@@ -225,17 +208,18 @@ def _must_to_date(layout: str, text: str, local: tzinfo) -> Time:
         raise CallError(str(e)) from None
 
 
+def _to_date(layout: str, text: str, local: tzinfo) -> Time:
+    try:
+        return _must_to_date(layout, text, local)
+    except CallError:
+        return Time(ZERO_TIME, local=local)
+
+
 def _dict(*values: object) -> GoMap:
     pairs = {}
     for i in range(0, len(values), 2):
         pairs[_text(values[i])] = values[i + 1] if i + 1 < len(values) else ""
     return GoMap(pairs, ANY_MAP)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise CallError(f"expected a map, got {go_format_value(value)}")
-    return value
 
 
 def _list(*values: object) -> GoSlice:
@@ -244,13 +228,6 @@ def _list(*values: object) -> GoSlice:
 
 def _strings(items: Sequence[str]) -> GoSlice:
     return GoSlice(list(items), STRING_SLICE)
-
-
-def _regex(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except RegexError as e:
-        raise CallError(str(e)) from None
 
 
 def _find(pattern: str, text: str) -> str:
@@ -298,8 +275,8 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "quote": Function(lambda *v: " ".join(go_quote(_text(x)) for x in v if x is not None), (ANY,), variadic=True),
     "repeat": Function(_repeat, (INT, STRING)),
     "replace": Function(_replace, (STRING, STRING, STRING)),
-    "split": Function(lambda sep, text: GoMap({f"_{i}": part for i, part in enumerate(_split(sep, text))}), _S2),
-    "splitList": Function(lambda sep, text: _strings(_split(sep, text)), _S2),
+    "split": Function(lambda sep, text: numbered(split_text(sep, text)), _S2),
+    "splitList": Function(lambda sep, text: _strings(split_text(sep, text)), _S2),
     "squote": Function(lambda *v: " ".join(f"'{_text(x)}'" for x in v if x is not None), (ANY,), variadic=True),
     "substr": Function(_substr, (INT, INT, STRING)),
     "title": Function(title, _S1),
@@ -329,55 +306,49 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "duration": Function(_duration, (ANY,)),
     "unixEpoch": Function(lambda value: str(_moment(value).nanoseconds // 1_000_000_000), (ANY,)),
     # numbers
-    "add": Function(lambda *v: _wrap(sum(map(_to_int, v))), (ANY,), variadic=True),
-    "add1": Function(lambda v: _wrap(_to_int(v) + 1), (ANY,)),
+    "add": Function(lambda *v: _wrap(sum(map(to_int, v))), (ANY,), variadic=True),
+    "add1": Function(lambda v: _wrap(to_int(v) + 1), (ANY,)),
     "ceil": Function(lambda v: _whole(math.ceil, v), (ANY,)),
     "div": Function(_divide, (ANY, ANY)),
     "float64": Function(_to_float, (ANY,)),
     "floor": Function(lambda v: _whole(math.floor, v), (ANY,)),
-    "int": Function(_to_int, (ANY,)),
-    "int64": Function(_to_int, (ANY,)),
-    "max": Function(lambda a, *v: max(map(_to_int, (a, *v))), (ANY, ANY), variadic=True),
-    "min": Function(lambda a, *v: min(map(_to_int, (a, *v))), (ANY, ANY), variadic=True),
+    "int": Function(to_int, (ANY,)),
+    "int64": Function(to_int, (ANY,)),
+    "max": Function(lambda a, *v: max(map(to_int, (a, *v))), (ANY, ANY), variadic=True),
+    "min": Function(lambda a, *v: min(map(to_int, (a, *v))), (ANY, ANY), variadic=True),
     "mod": Function(_modulo, (ANY, ANY)),
     "mul": Function(_product, (ANY,), variadic=True),
-    "sub": Function(lambda a, b: _wrap(_to_int(a) - _to_int(b)), (ANY, ANY)),
+    "sub": Function(lambda a, b: _wrap(to_int(a) - to_int(b)), (ANY, ANY)),
     # lists and maps
     "dict": Function(_dict, (ANY,), variadic=True),
-    "first": Function(lambda items: _items(items)[0] if len(_items(items)) else None, (ANY,)),
-    "get": Function(lambda m, key: _mapping(m).get(key, ""), (ANY, STRING)),
-    "has": Function(lambda needle, items: any(deep_equal(needle, v) for v in _items(items)), (ANY, ANY)),
-    "hasKey": Function(lambda m, key: key in _mapping(m), (ANY, STRING)),
-    "initial": Function(lambda items: _list(*list(_items(items))[:-1]), (ANY,)),
-    "keys": Function(lambda *maps: _strings([k for m in maps for k in sorted(_mapping(m))]), (ANY,), variadic=True),
-    "last": Function(lambda items: _items(items)[-1] if len(_items(items)) else None, (ANY,)),
+    "first": Function(lambda items: list_of(items)[0] if len(list_of(items)) else None, (ANY,)),
+    "get": Function(lambda m, key: map_of(m).get(key, ""), (ANY, STRING)),
+    "has": Function(lambda needle, items: any(deep_equal(needle, v) for v in list_of(items)), (ANY, ANY)),
+    "hasKey": Function(lambda m, key: key in map_of(m), (ANY, STRING)),
+    "initial": Function(lambda items: _list(*list(list_of(items))[:-1]), (ANY,)),
+    "keys": Function(lambda *maps: _strings([k for m in maps for k in sorted(map_of(m))]), (ANY,), variadic=True),
+    "last": Function(lambda items: list_of(items)[-1] if len(list_of(items)) else None, (ANY,)),
     "list": Function(_list, (ANY,), variadic=True),
-    "prepend": Function(lambda items, v: _list(v, *_items(items)), (ANY, ANY)),
-    "rest": Function(lambda items: _list(*list(_items(items))[1:]), (ANY,)),
-    "reverse": Function(lambda items: _list(*reversed(list(_items(items)))), (ANY,)),
+    "prepend": Function(lambda items, v: _list(v, *list_of(items)), (ANY, ANY)),
+    "rest": Function(lambda items: _list(*list(list_of(items))[1:]), (ANY,)),
+    "reverse": Function(lambda items: _list(*reversed(list(list_of(items)))), (ANY,)),
     "sortAlpha": Function(lambda items: _strings(sorted(_texts(items))), (ANY,)),
-    "uniq": Function(lambda items: _list(*_unique(_items(items))), (ANY,)),
-    "values": Function(lambda m: _list(*(_mapping(m)[k] for k in sorted(_mapping(m)))), (ANY,)),
+    "uniq": Function(lambda items: _list(*_unique(list_of(items))), (ANY,)),
+    "values": Function(lambda m: _list(*(map_of(m)[k] for k in sorted(map_of(m)))), (ANY,)),
     "without": Function(
-        lambda items, *drop: _list(*(v for v in _items(items) if not any(deep_equal(v, d) for d in drop))),
+        lambda items, *drop: _list(*(v for v in list_of(items) if not any(deep_equal(v, d) for d in drop))),
         (ANY, ANY),
         True,
     ),
     # patterns and encodings
     "b64dec": Function(_b64_decode, _S1),
     "b64enc": Function(lambda text: base64.b64encode(text.encode("utf-8", "surrogateescape")).decode(), _S1),
-    "regexFind": Function(lambda pattern, text: _regex(lambda: _find(pattern, text)), _S2),
-    "regexMatch": Function(lambda p, text: _regex(lambda: compile_go(p).search(text) is not None), _S2),
-    "regexReplaceAll": Function(
-        lambda p, text, new: _regex(lambda: replace_all(p, new, text)), (STRING, STRING, STRING)
-    ),
+    "regexFind": Function(regex_call(_find), _S2),
+    "regexMatch": Function(regex_call(lambda p, text: compile_go(p).search(text) is not None), _S2),
+    "regexReplaceAll": Function(regex_call(lambda p, text, new: replace_all(p, new, text)), (STRING, STRING, STRING)),
     # bound_functions gives these their time
     **{name: Function(_unbound, params) for name, params in BOUND_PARAMS.items()},
 }
-
-
-def _split(separator: str, text: str) -> list[str]:
-    return text.split(separator) if separator else list(text)
 
 
 def _whole(how: Callable[[float], int], value: object) -> float:
