@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from rulepush.errors import DiscoveryError
 from rulepush.nacos.session import NacosAbsentError, NacosGoneError, NacosRefusedError, NacosSession, as_float
 
+T = TypeVar("T")
 PUBLIC: Final = "public"
 _PAGE: Final = 500  # v2's service/list takes no more: ServiceControllerV2.java
 _PAGE_WITH_INSTANCES: Final = 100  # an answer is bounded, and a service may have thousands of instances
@@ -236,14 +237,23 @@ async def _all_of(session: NacosSession, namespace: str, service: Service, liste
 
 
 async def _of_cluster(session: NacosSession, params: dict[str, str]) -> list[Instance]:
-    found: list[Instance] = []
-    for number in range(1, _MAX_PAGES + 1):
+    async def page(number: int) -> tuple[list[Instance], int]:
         answer = await session.get("/v1/ns/catalog/instances", params | {"pageNo": number, "pageSize": _PAGE})
         items = _list(_field(answer, "list") or [])
-        found += [_instance(item) for item in items]
-        if not items or len(found) >= _count(answer, "count"):
+        return [_instance(item) for item in items], _count(answer, "count") if items else 0
+
+    return [instance async for instances, _ in _pages(page) for instance in instances]
+
+
+async def _pages(page: Callable[[int], Awaitable[tuple[list[T], int]]]) -> AsyncIterator[tuple[list[T], int]]:
+    """The pages of a list, each with the length that the whole list had then, as far as it says there are any."""
+    read = 0
+    for number in range(1, _MAX_PAGES + 1):
+        items, count = await page(number)
+        yield items, count
+        read += len(items)
+        if not items or read >= count:
             break
-    return found
 
 
 async def _all_pages(page: Callable[[int], Awaitable[_Page]]) -> list[Service]:
@@ -256,14 +266,10 @@ async def _all_pages(page: Callable[[int], Awaitable[_Page]]) -> list[Service]:
     found: dict[tuple[str, str], Service] = {}
     for _ in range(_READINGS):
         found = {key: replace(s, count=None, healthy=None, instances=None) for key, s in found.items()}
-        read, counts = 0, set()
-        for number in range(1, _MAX_PAGES + 1):
-            services, count = await page(number)
+        counts = set()
+        async for services, count in _pages(page):
             found |= {(service.group, service.name): service for service in services}
-            read += len(services)
             counts.add(count)
-            if not services or read >= count:
-                break
         if len(counts) == 1:
             break
     return list(found.values())
