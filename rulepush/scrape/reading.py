@@ -67,17 +67,15 @@ def read_known_body(
     regular = True
     parsed: dict[bytes, E] = {}
     family_type = ""
+    comments: list[bytes] = []  # since family_type was found out: any of them may be a TYPE line
     for n in [n for n, entry in enumerate(entries) if entry is None]:
         line = lines[n]
         if fmt is Format.OPENMETRICS and not line and n == len(lines) - 1:
             continue  # what follows the last newline; a blank line elsewhere is an error
-        if b"TYPE" in line and line.startswith(b"#"):
-            try:
-                family_type = declared_type(line, fmt) or family_type
-            except ExpositionError:
-                return _read_whole(body, fmt, resolve)
         if line in silent:
             quiet[line] = None
+            if b"TYPE" in line:
+                comments.append(line)
             continue
         more = _with_more(line, keys[n], texts[n], fmt, known)
         if more is not None:
@@ -85,11 +83,16 @@ def read_known_body(
             keys[n], entries[n], texts[n], time = more
         else:
             try:
+                # Only a new line needs to know its type, so the lines that may tell it are read when one comes.
+                family_type = next(filter(None, (declared_type(c, fmt) for c in reversed(comments))), family_type)
+                comments.clear()
                 sample = parse_line(line, fmt, family_type)
             except ExpositionError:
                 return _read_whole(body, fmt, resolve)  # a quoted newline, or an error that needs its line
             if sample is None:
                 quiet[line] = None
+                if b"TYPE" in line:
+                    comments.append(line)
                 continue
             regular = regular and sample.key == keys[n]
             entry = parsed.get(sample.key)
