@@ -176,8 +176,10 @@ class ScrapePools:
     def _stop(self, running: _Running, end_of_run: bool) -> None:
         if running.task is not None:
             running.task.cancel()
-        if end_of_run and self._tasks.running:
-            self._tasks.start(partial(self._write_end_of_run, running.loop.scraper), "end of run")
+        if self._tasks.running:
+            self._tasks.start(running.loop.scraper.close, "close connections")
+            if end_of_run:
+                self._tasks.start(partial(self._write_end_of_run, running.loop.scraper), "end of run")
 
     async def _write_end_of_run(self, scraper: Scraper) -> None:
         """Mark the series of a target that went away as ended at its next moment, two intervals later.

@@ -132,6 +132,10 @@ class Scraper:
             self.cache.end(ts)
             self._pass_on(self._report.end(ts))
 
+    async def close(self) -> None:
+        """Close the connections: no more scrapes will come."""
+        await self._fetcher.close()
+
     async def _take(self, fetched: Fetched, ts: int) -> Ingested:
         try:
             return await self._ingest(fetched, ts)

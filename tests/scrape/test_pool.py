@@ -7,6 +7,7 @@ from dataclasses import replace
 import httpx
 
 from rulepush.exposition import FamilyMetadata
+from rulepush.http_client.build import RoutingTransport, build_client
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample
@@ -151,6 +152,28 @@ def test_targets_come_and_go_without_disturbing_the_others() -> None:
         assert w.values("y") == [1.0, "stale", 1.0]
         assert w.times("y") == [0, 10, 50]
         assert w.values("up", instance="b") == [1.0, "stale", 1.0]
+
+    play(w, act)
+
+
+def test_the_connections_of_a_target_go_with_it() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n", "b": "y 1\n"}
+    client = build_client(transport=httpx.MockTransport(w.answer))
+    network = client._transport
+    assert isinstance(network, RoutingTransport)
+
+    async def act() -> None:
+        w.pools.put(JOB, client)
+        w.pools.sync("j", hosts("a", "b"))
+        await w.clock.advance(5)
+        assert network.route_count == 2
+        w.pools.sync("j", hosts("b"))
+        await w.clock.settle()
+        assert network.route_count == 1
+        await w.clock.advance(10)
+        assert network.route_count == 1
+        await client.aclose()
 
     play(w, act)
 
