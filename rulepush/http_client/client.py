@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 import httpx
 
 CONNECTION_OWNER: Final = "rulepush_connection_owner"
-"""The extension of a request that says whose connections it uses: requests with the same object share theirs with nobody
-else. A pool of connections looks at all it has for every request, so what asks many servers for ever, as scraping does,
-has one a server."""
+"""The extension of a request that says whose connections it uses: requests with the same object share theirs with
+nobody else. A pool of connections looks at all it has for every request, so what asks many servers for ever, as
+scraping does, has one a server."""
 
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
 

@@ -1,8 +1,8 @@
 """Connections that belong to one owner: HTTP/1.1 straight over a stream, without a pool that many share.
 
 A scrape asks one server again and again, so it needs one connection, and none of what httpcore's pool does to share
-many: for each request that looks at every connection there is, and it costs several times what h11 costs. The rules of
-reuse are those of `network.py`: a kept connection that turns out dead is replaced once, a new one that dies is an error.
+many: that looks at every connection there is for each request, and costs several times what h11 costs. The rules of
+reuse are those of `network.py`: a kept connection that turns out dead is replaced, a new one that dies is an error.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _Origin = tuple[str, str, int]  # scheme, host, port
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
-    """The requests of one owner, which has few under way at a time. Whoever calls sets the deadline: httpx' timeouts are
-    not looked at."""
+    """The requests of one owner, which has few under way at a time. Whoever calls sets the deadline: nothing here looks
+    at httpx' timeouts."""
 
     def __init__(self, context: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend | None = None):
         """`context` serves https requests; `backend` takes the place of sockets in tests."""
