@@ -36,11 +36,11 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
-from rulepush.exposition import FamilyMetadata, Format, ParsedSample, each_sample, parse_body
+from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_body
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
-from rulepush.scrape.interner import Interner
+from rulepush.scrape.interner import Interner, WrittenSeries
 from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries
 from rulepush.scrape.reading import ParsedLines, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
@@ -102,6 +102,8 @@ class ScrapeCache:
         self._rules = rules
         self._interner = interner or Interner()
         self._sink = sink
+        self._target_pairs = list(target)
+        self._target_names = frozenset(name for name, _ in target)
         self._epoch = head.epoch
         self._format = Format.TEXT
         self._entries: dict[bytes, Entry] = {}
@@ -147,7 +149,9 @@ class ScrapeCache:
         if far_too_many:
             return Ingested(ScrapeBodyStats(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
         try:
-            return (yield from read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve))
+            return (
+                yield from read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve, self._interner)
+            )
         except ExpositionError as e:
             error, good = str(e), b"\n".join(lines[: e.line - 1])
         except ScrapeError as e:
@@ -220,17 +224,23 @@ class ScrapeCache:
             for sample in each_sample(good, fmt):
                 yield
                 scraped += 1
-                post += self._resolve(sample) is not LineVerdict.DROPPED
+                post += self._resolve(self._interner.written(sample.pairs)) is not LineVerdict.DROPPED
         except (ExpositionError, ScrapeError):
             pass
         return ScrapeBodyStats(scraped, post)
 
-    def _resolve(self, sample: ParsedSample) -> Entry:
+    def _resolve(self, written: WrittenSeries) -> Entry:
         """What a line that was not seen before means. Raises ScrapeError at a limit."""
         rules, demand = self._rules, self._head.demand
-        if self._sink is None and rules.only_names_matter and not demand.wants_name(sample.name):
+        plain = rules.only_names_matter
+        if self._sink is None and plain and not demand.wants_name(written.name):
             return LineVerdict.NOT_WANTED
-        labels = sample_labels(sample.pairs, self._target, rules)
+        labels: Labels | None
+        shared = plain and bool(written.name) and written.names.isdisjoint(self._target_names)
+        if shared:  # nothing but to put the two together
+            labels = Labels.of_sorted(tuple(sorted(written.sorted + self._target_pairs)))
+        else:
+            labels = sample_labels(written.pairs, self._target, rules)
         if labels is None:
             return LineVerdict.DROPPED
         if self._sink is None and not demand.wants(labels):
@@ -238,7 +248,8 @@ class ScrapeCache:
         known = self._series.get(labels)
         if known is not None:
             return known
-        labels = Labels.of_sorted(tuple(self._interner.pairs(labels)))
+        if not shared:
+            labels = Labels.of_sorted(tuple(self._interner.pairs(labels)))
         made = self._series[labels] = TargetSeries(labels)
         return made
 
