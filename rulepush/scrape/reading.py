@@ -64,7 +64,7 @@ def read_known_body(
     A generator: between its slices of about a millisecond the caller may do something else, and its return value is
     the result. Raises ExpositionError for a body that does not parse as a whole.
     """
-    if b"\0" in body or (fmt is Format.OPENMETRICS and not _ends_well(lines)):
+    if b"\0" in body or (fmt is Format.OPENMETRICS and not ends_well(lines)):
         return (yield from _read_whole(body, fmt, resolve, interner))
     reader = _LineReader(fmt, known, silent, resolve, interner)
     for begin in range(0, len(lines), _LINES_AT_ONCE):
@@ -188,6 +188,18 @@ class _LineReader(Generic[E]):
         return entry
 
 
+def declared_before(lines: Sequence[bytes], index: int, fmt: Format, interner: Interner) -> str:
+    """What the last TYPE line before a line says."""
+    for line in reversed(lines[:index]):
+        if line.startswith(b"#") and b"TYPE" in line:
+            declared = interner.silent(fmt, line)
+            if declared is None:
+                declared = declared_type(line, fmt)
+            if declared:
+                return declared
+    return ""
+
+
 def _read_whole(
     body: bytes, fmt: Format, resolve: Callable[[WrittenSeries], E], interner: Interner
 ) -> Slices[ParsedLines[E]]:
@@ -210,7 +222,8 @@ def _read_whole(
     return ParsedLines(keys, entries, np.array(values, np.float64), times, at, silent, regular=False)
 
 
-def _ends_well(lines: list[bytes]) -> bool:
+def ends_well(lines: list[bytes]) -> bool:
+    """Whether `# EOF` is the last line of an OpenMetrics body, and no other is."""
     last = lines[-2] if lines[-1] == b"" and len(lines) > 1 else lines[-1]
     return last == _EOF and lines.count(_EOF) == 1
 
