@@ -35,7 +35,26 @@ def _scraping(t: Telemetry, app: App) -> None:
     t.counter("rulepush_scrapes", "Scrapes that took place.", single(lambda: tally.scrapes))
     t.counter("rulepush_scrape_failures", "Scrapes that failed.", single(lambda: tally.failed))
     t.counter(
-        "rulepush_scrapes_skipped", "Scrapes left out: the one before took too long.", single(lambda: tally.skipped)
+        "rulepush_scrapes_skipped",
+        "Scrapes left out, nothing is written of them: rulepush had too much to do (overload), the target hung for "
+        "longer than its interval (slow_target), or the clock was set (time_jump).",
+        lambda: [
+            MetricReading(("overload",), tally.skipped_overloaded),
+            MetricReading(("slow_target",), tally.skipped_slow_target),
+            MetricReading(("time_jump",), tally.skipped_time_jump),
+        ],
+        ("reason",),
+    )
+    overload = app.jobs.overload
+    t.gauge(
+        "rulepush_overloaded",
+        "Whether scrapes were left out within the last minute or two, for rulepush had too much to do.",
+        single(lambda: float(overload.overloaded)),
+    )
+    t.gauge(
+        "rulepush_scrape_lateness_seconds",
+        "How long after its planned time the latest scrape of the last minute or two began.",
+        single(lambda: overload.lateness_s),
     )
     t.counter("rulepush_scrape_seconds", "Time that scrapes took, with the fetch.", single(lambda: tally.seconds))
     t.counter("rulepush_scraped_bytes", "Bodies scraped, decompressed.", single(lambda: tally.body_bytes))
