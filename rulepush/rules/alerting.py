@@ -102,15 +102,15 @@ class AlertingRule:
         result = tick.run(self.spec.query)
         found = self._found(tick, result)
         self._resume(tick)
-        fresh = tick.context.fresh(tick.query_ts, self._needs_two)
-        if not fresh:
+        may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
+        if not may_fire:
             known = {alert.labels for alert in self.alerts}
             found = {labels: element for labels, element in found.items() if labels in known}
-        if self._unconfirmed and tick.context.settled(tick.query_ts):
+        if self._unconfirmed and tick.context.may_resolve(tick.query_ts):
             self._unconfirmed.clear()
         after: dict[Labels, Alert] = {}
         for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
-            alert = self._advance(tick, labels, found.get(labels), fresh)
+            alert = self._advance(tick, labels, found.get(labels), may_fire)
             if alert is not None:
                 after[labels] = alert
         active = [a for a in after.values() if a.state is not AlertState.INACTIVE]
@@ -154,7 +154,7 @@ class AlertingRule:
         labels = sample.labels.with_({METRIC_NAME: "", **changes, ALERT_NAME: self.spec.name})
         return labels, tuple((name, expand(text)) for name, text in self.spec.annotations), sample.value
 
-    def _advance(self, tick: Tick, labels: Labels, element: _Element | None, fresh: bool) -> Alert | None:
+    def _advance(self, tick: Tick, labels: Labels, element: _Element | None, may_fire: bool) -> Alert | None:
         alert = self._alerts.get(labels)
         if element is None:
             assert alert is not None
@@ -166,7 +166,7 @@ class AlertingRule:
             alert = pending(labels, annotations, value, tick.ts)
         else:
             alert = alert.seen(annotations, value)
-        return advance(alert, tick.ts, self.timing, present=True, may_fire=fresh)
+        return advance(alert, tick.ts, self.timing, present=True, may_fire=may_fire)
 
     def _held(self, tick: Tick, alert: Alert) -> bool:
         """Whether `alerting.hold_on_scrape_failure` keeps this missing alert."""

@@ -241,8 +241,8 @@ class App:
                 outage_tolerance_ms=self.options.outage_tolerance_ms,
                 grace_period_ms=self.options.grace_period_ms,
             ),
-            fresh=self._warm_up.fresh,
-            settled=self._warm_up.settled,
+            may_fire=self._warm_up.may_fire,
+            may_resolve=self._warm_up.may_resolve,
             stopwatch=time.perf_counter,
         )
 
@@ -256,7 +256,7 @@ class App:
         the time jumped since that moment was planned."""
         if self._push is not None:
             self._push.collect(ts, self.samples)
-        await self.jobs.settled(ts)
+        await self.jobs.scrapes_done(ts)
         self.clock_watch.look()
         return ts >= self.clock_watch.since
 

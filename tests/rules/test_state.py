@@ -82,7 +82,7 @@ def test_a_resolution_is_sent_on_after_a_kill(tmp_path: Path) -> None:
 
 def test_a_restored_alert_is_not_resolved_before_the_data_is_complete(tmp_path: Path) -> None:
     killed(tmp_path, RULE, 60 * S, 5.0)
-    context = {"settled": lambda ts: ts >= T0 + 120 * S}
+    context = {"may_resolve": lambda ts: ts >= T0 + 120 * S}
     world = World(RULE, store=store(tmp_path), start=70 * S, context=context)
     assert world.tick(90 * S) != []  # nothing is in the storage yet, but it is due to be sent again: firing
     assert world.alert.state is AlertState.FIRING
@@ -96,7 +96,7 @@ def test_with_an_offset_the_data_must_be_complete_at_the_time_that_is_read(tmp_p
     world.put(0, 5.0)
     world.tick(60 * S)
     assert world.alert.state is AlertState.FIRING
-    after = World(rule, store=store(tmp_path), start=70 * S, context={"settled": lambda ts: ts >= T0 + 75 * S})
+    after = World(rule, store=store(tmp_path), start=70 * S, context={"may_resolve": lambda ts: ts >= T0 + 75 * S})
     after.tick(90 * S)  # reads the storage at 30 s, before the restart
     after.tick(120 * S)  # and at 60 s
     assert after.alert.state is AlertState.FIRING
@@ -124,7 +124,7 @@ def test_a_restored_alert_is_held_although_the_rule_sets_its_job(tmp_path: Path)
 
 def test_that_it_was_seen_in_samples_of_before_does_not_confirm_it(tmp_path: Path) -> None:
     killed(tmp_path, RULE, 60 * S, 5.0)
-    context = {"settled": lambda ts: ts >= T0 + 150 * S}
+    context = {"may_resolve": lambda ts: ts >= T0 + 150 * S}
     world = World(RULE, store=store(tmp_path), start=70 * S, context=context)
     world.step(90 * S, 5.0)  # from the journal, say
     world.step(120 * S, None)  # too old by now, and nothing was scraped yet
@@ -180,10 +180,10 @@ def test_nothing_is_written_while_nothing_changes(tmp_path: Path) -> None:
     assert counting.saves == 1
 
 
-def test_until_the_data_is_fresh_no_alert_begins_or_starts_to_fire(tmp_path: Path) -> None:
+def test_until_rules_may_fire_no_alert_begins_or_starts_to_fire(tmp_path: Path) -> None:
     text = one_rule("{alert: A, expr: m > 1, for: 1m}")
     killed(tmp_path, text, 30 * S, 5.0)
-    world = World(text, store=store(tmp_path), start=40 * S, context={"fresh": lambda ts, _: ts >= T0 + 120 * S})
+    world = World(text, store=store(tmp_path), start=40 * S, context={"may_fire": lambda ts, _: ts >= T0 + 120 * S})
     assert world.step(60 * S, 5.0, 5.0) == []  # the second one is new, and is not looked at
     assert world.step(90 * S, 5.0, 5.0) == []
     assert [a.labels.get("i") for a in world.rule.alerts] == ["0"]
@@ -198,17 +198,17 @@ def test_only_a_rule_that_needs_two_samples_waits_for_them() -> None:
     rules = ["m > 1", "absent(rate(m[5m]))", "sum(increase(m[5m])) unless m", "max_over_time(m[5m]) > 1"]
     text = "".join(f"{{alert: A{i}, expr: '{expr}'}}," for i, expr in enumerate(rules))
 
-    def fresh(ts: int, needs_two: bool) -> bool:
+    def may_fire(ts: int, needs_two: bool) -> bool:
         asked.append(needs_two)
         return True
 
-    World(one_rule(text), context={"fresh": fresh}).step(0, 5.0)
+    World(one_rule(text), context={"may_fire": may_fire}).step(0, 5.0)
     assert asked == [False, True, True, False]
 
 
-def test_before_the_data_is_fresh_a_resolved_alert_does_not_come_back(tmp_path: Path) -> None:
+def test_before_rules_may_fire_a_resolved_alert_does_not_come_back(tmp_path: Path) -> None:
     killed(tmp_path, RULE, 60 * S, 5.0, 5.0, 0.0)
-    world = World(RULE, store=store(tmp_path), start=70 * S, context={"fresh": lambda ts, _: ts >= T0 + 100 * S})
+    world = World(RULE, store=store(tmp_path), start=70 * S, context={"may_fire": lambda ts, _: ts >= T0 + 100 * S})
     assert world.step(70 * S, 5.0) == []  # as the sample before the one that was lost says
     assert world.alert.state is AlertState.INACTIVE
     assert world.step(100 * S, 0.0) == []
