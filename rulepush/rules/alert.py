@@ -112,18 +112,6 @@ class Alert:
             raise IllegalTransition(f"a pending alert cannot be sent: {self.labels}")
         return replace(self, last_sent_at=ts, valid_until=ts + validity_ms)
 
-    def moved(self, by_ms: int) -> Alert:
-        """All its times are other ones; whoever was told the former ones must hear of it."""
-        return replace(
-            self,
-            active_at=self.active_at + by_ms,
-            fired_at=_plus(self.fired_at, by_ms),
-            resolved_at=_plus(self.resolved_at, by_ms),
-            keep_firing_since=_plus(self.keep_firing_since, by_ms),
-            held_since=_plus(self.held_since, by_ms),
-            last_sent_at=None,
-        )
-
     def runs_out(self, ts: int) -> bool:
         """Whether it fires and will not hold until `ts` unless it is sent before."""
         return self.state is AlertState.FIRING and self.valid_until is not None and self.valid_until < ts
@@ -138,10 +126,6 @@ class Alert:
         if self.resolved_at is not None and last < self.resolved_at <= ts:
             return True
         return ts - last > resend_delay_ms
-
-
-def _plus(ts: int | None, by_ms: int) -> int | None:
-    return None if ts is None else ts + by_ms
 
 
 def pending(labels: Labels, annotations: Annotations, value: float, ts: int) -> Alert:
@@ -198,39 +182,3 @@ def describe_change(before: Alert | None, after: Alert | None, ts: int, timing: 
         if kept is not None:
             reason += f", kept firing for {format_duration(ts - kept)}"
     return f"{was.name} => {now.name} ({reason})"
-
-
-@dataclass(frozen=True, slots=True)
-class RestorePolicy:
-    """What a restart does to `for` clocks, in ms. Written down in docs/restart.md.
-
-    `bridged_ms`            a downtime up to this counts as none: PromQL too bridges gaps of this length
-    `outage_tolerance_ms`   --rules.alert.for-outage-tolerance: after a longer one, pending alerts start anew
-    `grace_period_ms`       --rules.alert.for-grace-period: after a downtime that is not bridged, nothing fires sooner
-    """
-
-    bridged_ms: int = 5 * 60 * 1000
-    outage_tolerance_ms: int = 60 * 60 * 1000
-    grace_period_ms: int = 10 * 60 * 1000
-
-
-def restored(alert: Alert, seen_at: int, ts: int, timing: Timing, policy: RestorePolicy) -> Alert | None:
-    """A saved alert at the first evaluation `ts` after a restart; `seen_at` is the last evaluation before it.
-
-    FIRING and INACTIVE alerts are what they were; a FIRING one is sent at once, for nobody knows whether the sending
-    before the crash arrived. The `for` clock of a PENDING one stands still meanwhile, and
-    at least the grace period remains (or `for`, if shorter): Prometheus' `RestoreForState`. None: it starts anew.
-    When the clock was set back meanwhile, the alert's times go back with it, or it would end before it starts.
-    """
-    if ts < seen_at:
-        return alert.moved(ts - seen_at)
-    if alert.state is AlertState.FIRING:
-        return replace(alert, last_sent_at=None)
-    downtime = ts - seen_at
-    if alert.state is not AlertState.PENDING or downtime <= policy.bridged_ms:
-        return alert
-    if downtime > policy.outage_tolerance_ms:
-        return None
-    remaining = timing.for_ms - (seen_at - alert.active_at)
-    remaining = max(remaining, min(policy.grace_period_ms, timing.for_ms))
-    return replace(alert, active_at=ts + remaining - timing.for_ms)

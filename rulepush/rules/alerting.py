@@ -1,13 +1,14 @@
 """An alerting rule: from the elements of a result to alerts. Source: Prometheus rules/alerting.go.
 
-What an alert's state becomes is decided in `alert.py`; here it is found out which alerts are there.
+What an alert's state becomes is decided in `alert.py`, and in `recovery.py` after a restart; here it is found out which
+alerts are there.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -24,11 +25,11 @@ from rulepush.rules.alert import (
     advance,
     describe_change,
     pending,
-    restored,
     worst,
 )
 from rulepush.rules.context import RuleContext, Tick
 from rulepush.rules.health import RuleHealth
+from rulepush.rules.recovery import Recovery, believable
 from rulepush.rules.specs import AlertingSpec
 from rulepush.template import AlertTemplateData, expand_alert_template
 
@@ -57,9 +58,7 @@ class AlertingRule:
         self.timing = Timing(spec.for_ms, spec.keep_firing_ms)
         self.changed: dict[Labels, Alert | None] = {}
         self._alerts: dict[Labels, Alert] = {}
-        self._saved_at: dict[Labels, int] = {}  # restored alerts that no evaluation has looked at yet
-        self._since_start: dict[Labels, Alert] = {}  # what they were here before they could be restored
-        self._unconfirmed: set[Labels] = set()  # restored alerts, until the data is complete
+        self._recovery = Recovery()
         self._elements: dict[Labels, _Element] = {}  # of the last evaluation, by the labels of the series
         self._sources: dict[Labels, Labels] = {}  # alert's labels -> series' labels, of the last time it was there
         self._series: dict[Labels, tuple[Labels, Labels, Labels]] = {}
@@ -100,14 +99,11 @@ class AlertingRule:
         Raises PromQLError, and then every alert is as it was. Over the limit, Prometheus drops them all.
         """
         result = tick.run(self.spec.query)
-        found = self._found(tick, result)
-        self._resume(tick)
+        found: Mapping[Labels, _Element] = self._found(tick, result)
+        self._set_times(tick)
         may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
-        if not may_fire:
-            known = {alert.labels for alert in self.alerts}
-            found = {labels: element for labels, element in found.items() if labels in known}
-        if self._unconfirmed and tick.context.may_resolve(tick.query_ts):
-            self._unconfirmed.clear()
+        found = believable(found, self.alerts, may_fire=may_fire)
+        self._recovery.confirm(lambda: tick.context.may_resolve(tick.query_ts))
         after: dict[Labels, Alert] = {}
         for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
             alert = self._advance(tick, labels, found.get(labels), may_fire)
@@ -158,8 +154,8 @@ class AlertingRule:
         alert = self._alerts.get(labels)
         if element is None:
             assert alert is not None
-            if labels in self._unconfirmed:
-                return alert  # the data of this time is not complete: it may only seem to be gone
+            if self._recovery.keeps(labels):
+                return alert
             return advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
         _, annotations, value = element
         if alert is None or alert.state is AlertState.INACTIVE:
@@ -195,7 +191,7 @@ class AlertingRule:
             if new is None or old is None or _to_save(old) != _to_save(new):
                 self.changed[labels] = new
             if new is None:
-                self._unconfirmed.discard(labels)
+                self._recovery.forget(labels)
                 self._series.pop(labels, None)
                 self._sources.pop(labels, None)
             self._log(tick, old, new, reason)
@@ -242,30 +238,17 @@ class AlertingRule:
     def take_over(self, other: AlertingRule) -> None:
         """Go on with the alerts of the rule that this one replaces."""
         self._alerts = dict(other._alerts)
-        self._saved_at, self._unconfirmed = dict(other._saved_at), set(other._unconfirmed)
-        self._since_start = dict(other._since_start)
+        self._recovery.take_over(other._recovery)
         self._sources = dict(other._sources)
         self.changed = dict(other.changed)
 
-    def resume(self, alerts: Iterable[tuple[Alert, int]]) -> None:
+    def restore(self, saved: Iterable[tuple[Alert, int]]) -> None:
         """Go on with saved alerts, each with the time of the last evaluation before the restart."""
-        for alert, seen_at in alerts:
-            since = self._alerts.get(alert.labels)
-            if since is not None:  # the file could not be read at the start, and alerting began without it
-                if since.state is AlertState.INACTIVE or worst([alert.state, since.state]) is not alert.state:
-                    continue
-                self._since_start[alert.labels] = since
-            self._alerts[alert.labels] = alert
-            self._saved_at[alert.labels] = seen_at
-            if alert.state is not AlertState.INACTIVE:
-                self._unconfirmed.add(alert.labels)
+        self._recovery.restore(self._alerts, saved)
 
     def interrupted(self, seen_at: int) -> None:
         """Go on as after a restart with the alerts as they are; `seen_at` is the last evaluation."""
-        for alert in self._alerts.values():
-            self._saved_at.setdefault(alert.labels, seen_at)
-            if alert.state is not AlertState.INACTIVE:
-                self._unconfirmed.add(alert.labels)
+        self._recovery.interrupt(self._alerts, seen_at)
 
     def written(self) -> list[Labels]:
         """The series of ALERTS and ALERTS_FOR_STATE that stand for its alerts as they are."""
@@ -273,25 +256,17 @@ class AlertingRule:
 
     def to_save(self, last_ts: int | None) -> list[tuple[Alert, int]]:
         """All alerts, each with the last evaluation that looked at it. `last_ts` is the group's last."""
-        return [(a, self._saved_at.get(a.labels, a.active_at if last_ts is None else last_ts)) for a in self.remembered]
+        return [(alert, self._recovery.seen_at(alert, last_ts)) for alert in self.remembered]
 
-    def _resume(self, tick: Tick) -> None:
+    def _set_times(self, tick: Tick) -> None:
         """At the first evaluation after a restart or interruption: set the `for` clocks as the restart policy says."""
-        for labels, seen_at in self._saved_at.items():
-            old = self._alerts[labels]
-            since = self._since_start.get(labels)
-            back_at = tick.ts if since is None else since.active_at
-            new = restored(old, seen_at, back_at, self.timing, tick.context.restore)
-            if since is not None and (new is None or since.active_at < new.active_at):
-                new = since
-            if new is None:
+        for labels, alert in self._recovery.set_times(self._alerts, tick.ts, self.timing, tick.context.restore).items():
+            self.changed[labels] = alert
+            if alert is None:
                 del self._alerts[labels]
-                self.changed[labels] = None
                 log.info("PENDING starts anew (down for too long): alert=%s", labels)
-            elif new is not old:
-                self._alerts[labels] = self.changed[labels] = new
-        self._saved_at.clear()
-        self._since_start.clear()
+            else:
+                self._alerts[labels] = alert
 
 
 @lru_cache(maxsize=1024)

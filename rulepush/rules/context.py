@@ -9,7 +9,8 @@ from typing import Final, Protocol
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, SharedResults
-from rulepush.rules.alert import Alert, RestorePolicy
+from rulepush.rules.alert import Alert
+from rulepush.rules.recovery import RestorePolicy
 from rulepush.storage.selection import Querier
 from rulepush.storage.table import AppendOutcome
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rulepush.errors import StorageError
@@ -11,6 +11,7 @@ from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext
 from rulepush.rules.group import EvaluationGroup, match_rules
+from rulepush.rules.recovery import assign
 from rulepush.rules.specs import RuleGroup
 from rulepush.rules.state import AlertStateStore, RuleKey, SavedAlert, StateChange
 
@@ -31,7 +32,7 @@ class RuleGroups:
     def __init__(self, store: AlertStateStore | None = None):
         self._store = store
         self._groups: dict[tuple[str, str], EvaluationGroup] = {}
-        self._resumed = store is None
+        self._restored = store is None
         self._complete = False  # whether what is saved differs from the truth by `changed` alone
         self._failing = False
 
@@ -71,8 +72,8 @@ class RuleGroups:
 
     def evaluate(self, group: EvaluationGroup, ts: int, now: int | None = None) -> None:
         """Evaluate a group and save what changed. A store that fails is reported and tried again next time."""
-        if not self._resumed:
-            self._resume()
+        if not self._restored:
+            self._restore()
         if self._store is None:
             group.evaluate(ts, now)
         else:
@@ -109,7 +110,7 @@ class RuleGroups:
 
     def _save_all(self) -> None:
         """After a change of the rules, and after a failure: the file may be a new one now."""
-        if self._store is None or not (self._resumed or self._resume()):
+        if self._store is None or not (self._restored or self._restore()):
             return  # what is saved must not be lost to what it was not read for
         everything = [
             SavedAlert(_key(group, rule), alert, seen_at)
@@ -127,8 +128,8 @@ class RuleGroups:
             self._failing = False
             log.info("alert states are saved again")
 
-    def _resume(self) -> bool:
-        """Take up the saved alerts; False when they cannot be read now."""
+    def _restore(self) -> bool:
+        """Give the saved alerts to their rules; False when they cannot be read now."""
         if self._store is None:
             return True
         try:
@@ -136,10 +137,10 @@ class RuleGroups:
         except StorageError as e:
             self._failed(e)
             return False
-        self._resumed = True
-        taken = _assign(saved, self._groups.values())
+        self._restored = True
+        taken = assign(saved, [(_key(group, rule), rule) for group in self.all() for rule in group.alerting_rules])
         for group in self._groups.values():
-            group.resumed()
+            group.restored()
         if saved:
             active = sum(s.alert.state is not AlertState.INACTIVE for s in saved)
             text = "alert states restored: active=%d resolved=%d without_rule=%d"
@@ -162,33 +163,3 @@ def _moved(spec: RuleGroup, gone: dict[tuple[str, str], EvaluationGroup]) -> Eva
 
 def _key(group: EvaluationGroup, rule: AlertingRule) -> RuleKey:
     return RuleKey(group.file, group.name, rule.spec.id)
-
-
-def _assign(saved: Sequence[SavedAlert], groups: Iterable[EvaluationGroup]) -> int:
-    """Give saved alerts to the rules that they belong to. Returns how many found one.
-
-    The best match first: the same file and expression; then another file; then another expression, as in Prometheus.
-    """
-    by_rule: dict[RuleKey, list[SavedAlert]] = {}
-    for one in saved:
-        by_rule.setdefault(one.key, []).append(one)
-    rules = [(group, rule) for group in groups for rule in group.alerting_rules]
-    free, taken = dict(by_rule), 0
-    for same_file, same_expr in ((True, True), (False, True), (True, False), (False, False)):
-        known = {_seek(key, same_file, same_expr): key for key in free}
-        left = []
-        used = set()
-        for group, rule in rules:
-            key = known.get(_seek(_key(group, rule), same_file, same_expr))
-            if key is None:
-                left.append((group, rule))
-                continue
-            rule.resume((s.alert, s.seen_at) for s in by_rule[key])
-            used.add(key)
-        taken += sum(len(free.pop(key)) for key in used)
-        rules = left
-    return taken
-
-
-def _seek(key: RuleKey, same_file: bool, same_expr: bool) -> object:
-    return (key.file if same_file else "", key.group, key.rule if same_expr else key.rule.loose)

@@ -1,6 +1,6 @@
 """The state of alerts over a restart: what changed is saved after each evaluation, and found again at start.
 
-What the saved state means for the alerts is decided in `alert.restored`.
+What the saved state means for the alerts is decided in `recovery.py`.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ from rulepush.notifier.alertmanager_sets import AlertmanagerSets, relabel_chain
 from rulepush.notifier.notifier import Notifier, SendSettings
 from rulepush.notifier.store import SqliteUndelivered
 from rulepush.promql import Engine, EngineOptions
-from rulepush.rules.alert import RestorePolicy
 from rulepush.rules.context import HoldPolicy, RuleContext
 from rulepush.rules.groups import GroupDefaults, RuleGroups
 from rulepush.rules.loop import RuleLoops
+from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.state import SqliteAlertStates
 from rulepush.service import own_metrics
 from rulepush.service.clock_watch import ClockWatch
