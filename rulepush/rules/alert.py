@@ -1,6 +1,7 @@
 """The life of an alert: its states and every change between them. Nothing else decides about an alert's state.
 
     (seen) -> PENDING --for is over--> FIRING --gone--> INACTIVE --15 minutes--> (forgotten)
+                 │ <-- `for` is longer now --┘
                  └─gone--> (forgotten)
 
 The semantics are those of Prometheus' rules/alerting.go. All times are evaluation times in ms.
@@ -88,6 +89,20 @@ class Alert:
             raise IllegalTransition(f"only a pending alert can fire, this one is {self.state.value}: {self.labels}")
         return replace(self, state=AlertState.FIRING, fired_at=ts)
 
+    def wait_again(self) -> Alert:
+        """FIRING => PENDING: a reload made `for` longer than the alert is active. The `for` clock goes on. As an
+        Alertmanager may know it as firing, `resolve` of the alert as it was has to be sent."""
+        if self.state is not AlertState.FIRING:
+            raise IllegalTransition(f"only a firing alert can wait again, this is {self.state.value}: {self.labels}")
+        return replace(
+            self,
+            state=AlertState.PENDING,
+            fired_at=None,
+            last_sent_at=None,
+            valid_until=None,
+            keep_firing_since=None,
+        )
+
     def resolve(self, ts: int) -> Alert:
         """FIRING => INACTIVE."""
         if self.state is not AlertState.FIRING:
@@ -144,6 +159,8 @@ def advance(
     if present:
         if ts < alert.active_at:  # the clock was set back: the `for` clock cannot have started in the future
             alert = replace(alert, active_at=ts)
+        if _fired_too_soon(alert, ts, timing):
+            return alert.wait_again()
         due = alert.state is AlertState.PENDING and ts - alert.active_at >= timing.for_ms
         return alert.fire(ts) if due and may_fire else alert
     match alert.state:
@@ -157,9 +174,22 @@ def advance(
                 return alert.hold(ts)
             kept = alert.keep(ts)
             since = kept.keep_firing_since if kept.keep_firing_since is not None else ts
-            return kept if ts - since < timing.keep_firing_ms else alert.resolve(ts)
+            if ts - since >= timing.keep_firing_ms:
+                return alert.resolve(ts)
+            return kept.wait_again() if _fired_too_soon(kept, ts, timing) else kept
         case _:
             assert_never(alert.state)
+
+
+def _fired_too_soon(alert: Alert, ts: int, timing: Timing) -> bool:
+    """Whether a FIRING alert would still be PENDING under `timing`: `for` is longer than it was when it fired.
+
+    Prometheus 3.11 (rules/alerting.go, Eval) compares `ts` alone. The time of firing is compared too, because after the
+    clock was set back `ts` may be close to `active_at` although `for` is what it was.
+    """
+    if alert.state is not AlertState.FIRING or alert.fired_at is None:
+        return False
+    return ts - alert.active_at < timing.for_ms and alert.fired_at - alert.active_at < timing.for_ms
 
 
 def describe_change(before: Alert | None, after: Alert | None, ts: int, timing: Timing) -> str | None:
@@ -174,6 +204,10 @@ def describe_change(before: Alert | None, after: Alert | None, ts: int, timing: 
         reason = "no longer in the result"
     elif now is AlertState.FIRING:
         reason = f"active for {format_duration(ts - after.active_at)}" if timing.for_ms else "in the result, no `for`"
+    elif now is AlertState.PENDING and was is AlertState.FIRING:
+        reason = (
+            f"active for {format_duration(ts - after.active_at)}, and `for` is {format_duration(timing.for_ms)} now"
+        )
     elif now is AlertState.PENDING:
         reason = f"in the result, fires after {format_duration(timing.for_ms)}"
     else:

@@ -59,6 +59,7 @@ class AlertingRule:
         self.changed: dict[Labels, Alert | None] = {}
         self._alerts: dict[Labels, Alert] = {}
         self._recovery = Recovery()
+        self._taken_back: list[Alert] = []  # FIRING as an Alertmanager knows them, and PENDING again
         self._elements: dict[Labels, _Element] = {}  # of the last evaluation, by the labels of the series
         self._sources: dict[Labels, Labels] = {}  # alert's labels -> series' labels, of the last time it was there
         self._series: dict[Labels, tuple[Labels, Labels, Labels]] = {}
@@ -190,6 +191,12 @@ class AlertingRule:
                 continue
             if new is None or old is None or _to_save(old) != _to_save(new):
                 self.changed[labels] = new
+            if (
+                old is not None
+                and new is not None
+                and (old.state, new.state) == (AlertState.FIRING, AlertState.PENDING)
+            ):
+                self._taken_back.append(old)
             if new is None:
                 self._recovery.forget(labels)
                 self._series.pop(labels, None)
@@ -221,12 +228,14 @@ class AlertingRule:
     # --- sending
 
     def to_send(self, tick: Tick) -> list[Alert]:
-        """The alerts that are due at `tick.ts`; they count as sent."""
+        """The alerts that are due at `tick.ts`; they count as sent. One that is PENDING again is sent as resolved:
+        otherwise its end at Alertmanager would have to wait until its `endsAt` has passed."""
         delay = tick.context.resend_delay_ms
         then = tick.ts + 2 * tick.interval_ms  # beyond it only when the interval or the delay has just become longer
         due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay) or a.runs_out(then)]
         validity = 4 * max(tick.interval_ms, delay)  # two evaluations or sendings may fail
-        out = []
+        out = [alert.resolve(tick.ts).sent(tick.ts, validity) for alert in self._taken_back]
+        self._taken_back.clear()
         for alert in due:
             sent = alert.sent(tick.ts, validity)
             self._alerts[alert.labels] = self.changed[alert.labels] = sent

@@ -47,6 +47,16 @@ def test_a_firing_alert_is_the_same_alert_after_a_kill(tmp_path: Path) -> None:
     assert world.alert.active_at == T0
 
 
+def test_a_for_that_grew_while_it_was_down_ends_a_firing_alert_too(tmp_path: Path) -> None:
+    killed(tmp_path, RULE, 60 * S, 5.0)
+    world = World(SLOW, store=store(tmp_path), start=70 * S)
+    (ended,) = world.step(90 * S, 5.0)
+    assert (ended.alert.fired_at, ended.alert.resolved_at) == (T0, T0 + 90 * S)
+    assert (world.alert.state, world.alert.active_at) == (AlertState.PENDING, T0)
+    world = World(SLOW, store=store(tmp_path), start=100 * S)
+    assert world.alert.state is AlertState.PENDING
+
+
 def test_a_pending_alert_goes_on_with_its_clock(tmp_path: Path) -> None:
     killed(tmp_path, SLOW, 5 * M, 5.0)
     world = World(SLOW, store=store(tmp_path), start=6 * M)
