@@ -88,6 +88,11 @@ class AlertingRule:
         return not self._steady
 
     @property
+    def has_doubtful(self) -> bool:
+        """Whether a restored alert may be out of date, and new data has not shown yet what it is."""
+        return self._recovery.has_doubtful
+
+    @property
     def remembered(self) -> list[Alert]:
         """All alerts, with the resolved ones that are still resent."""
         return list(self._alerts.values())
@@ -157,7 +162,12 @@ class AlertingRule:
             assert alert is not None
             if self._recovery.keeps(labels):
                 return alert
-            return advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
+            after = advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
+            if after is not None and after.state is AlertState.INACTIVE:
+                self._recovery.proven(labels)
+            return after
+        if may_fire:
+            self._recovery.proven(labels)
         _, annotations, value = element
         if alert is None or alert.state is AlertState.INACTIVE:
             alert = pending(labels, annotations, value, tick.ts)
@@ -233,6 +243,7 @@ class AlertingRule:
         delay = tick.context.resend_delay_ms
         then = tick.ts + 2 * tick.interval_ms  # beyond it only when the interval or the delay has just become longer
         due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay) or a.runs_out(then)]
+        due = [a for a in due if not self._recovery.withholds(a.labels)]
         validity = 4 * max(tick.interval_ms, delay)  # two evaluations or sendings may fail
         out = [alert.resolve(tick.ts).sent(tick.ts, validity) for alert in self._taken_back]
         self._taken_back.clear()
@@ -251,9 +262,10 @@ class AlertingRule:
         self._sources = dict(other._sources)
         self.changed = dict(other.changed)
 
-    def restore(self, saved: Iterable[tuple[Alert, int]]) -> None:
-        """Go on with saved alerts, each with the time of the last evaluation before the restart."""
-        self._recovery.restore(self._alerts, saved)
+    def restore(self, saved: Iterable[tuple[Alert, int]], *, doubtful: bool = False) -> None:
+        """Go on with saved alerts, each with the time of the last evaluation before the restart. `doubtful`: their
+        states may be out of date, and none is sent before new data has shown it."""
+        self._recovery.restore(self._alerts, saved, doubtful=doubtful)
 
     def interrupted(self, seen_at: int) -> None:
         """Go on as after a restart with the alerts as they are; `seen_at` is the last evaluation."""

@@ -39,8 +39,14 @@ State file      Alerting begins without it, and every evaluation tries to read i
 unreadable      so nothing is lost. When it is read, an alert of the file may have a successor here that began since:
                 the one that is further on stays (a resolved or FIRING one of here is not set back), and a PENDING one
                 keeps the older of the two `for` clocks.
-Disk full       Alerting goes on from memory. The file keeps the states of before the disk filled; when it can be
-                written again, it is written whole.
+Disk full       Alerting goes on from memory; when the file can be written again, it is written whole. A crash before
+                finds the states of before the disk filled: an alert that has resolved since would be sent as FIRING,
+                a resolved one that has fired again would end its successor. SQLite cannot write that it is out of
+                date, so a mark beside the file is removed instead (`storage/saved_mark.py`). Without the mark
+                every alert is doubtful: it is not sent before the result of new data has it (may fire), or it is over
+                (may resolve). Alertmanager may end it by its `endsAt` meanwhile, which is what it would do without
+                us. The mark comes back when all is saved and nothing is doubtful. An alert that began and fired
+                while nothing could be saved is not known: it begins anew, as without a state file.
 
 A reload is no gap: the new rule takes over the alerts with what is still doubtful about them.
 """
@@ -121,9 +127,16 @@ class Recovery:
         self._last_seen: dict[Labels, int] = {}  # alerts whose times are not set yet: the last evaluation before
         self._began_since: dict[Labels, Alert] = {}  # what a saved alert was here before the file could be read
         self._unconfirmed: set[Labels] = set()  # alerts of before, until rules may resolve
+        self._doubtful: set[Labels] = set()  # alerts whose saved state may be out of date
 
-    def restore(self, alerts: dict[Labels, Alert], saved: Iterable[tuple[Alert, int]]) -> None:
-        """Put saved alerts into `alerts`, each with the time of the last evaluation before the restart."""
+    @property
+    def has_doubtful(self) -> bool:
+        """Whether an alert may not be sent yet, because its saved state may be out of date."""
+        return bool(self._doubtful)
+
+    def restore(self, alerts: dict[Labels, Alert], saved: Iterable[tuple[Alert, int]], *, doubtful: bool) -> None:
+        """Put saved alerts into `alerts`, each with the time of the last evaluation before the restart. `doubtful`:
+        their states may be out of date."""
         for alert, seen_at in saved:
             since = alerts.get(alert.labels)
             if since is not None:  # the file could not be read at the start, and alerting began without it
@@ -132,22 +145,22 @@ class Recovery:
                 self._began_since[alert.labels] = since
             alerts[alert.labels] = alert
             self._last_seen[alert.labels] = seen_at
-            self._doubt(alert)
+            if doubtful:
+                self._doubtful.add(alert.labels)
+            if doubtful or alert.state is not AlertState.INACTIVE:
+                self._unconfirmed.add(alert.labels)
 
     def interrupt(self, alerts: Mapping[Labels, Alert], seen_at: int) -> None:
         """Doubt the alerts as after a restart; `seen_at` is the last evaluation."""
         for alert in alerts.values():
             self._last_seen.setdefault(alert.labels, seen_at)
-            self._doubt(alert)
-
-    def _doubt(self, alert: Alert) -> None:
-        if alert.state is not AlertState.INACTIVE:
-            self._unconfirmed.add(alert.labels)
+            if alert.state is not AlertState.INACTIVE:
+                self._unconfirmed.add(alert.labels)
 
     def take_over(self, other: Recovery) -> None:
         """Go on for the rule that takes the place of `other`'s by a reload."""
         self._last_seen, self._unconfirmed = dict(other._last_seen), set(other._unconfirmed)
-        self._began_since = dict(other._began_since)
+        self._began_since, self._doubtful = dict(other._began_since), set(other._doubtful)
 
     def set_times(
         self, alerts: Mapping[Labels, Alert], ts: int, timing: Timing, policy: RestorePolicy
@@ -169,9 +182,17 @@ class Recovery:
         return changed
 
     def confirm(self, may_resolve: Callable[[], bool]) -> None:
-        """Doubt no alert any longer if rules may resolve; asked only where one is doubted."""
+        """Let alerts end if rules may resolve; asked only where one may not yet."""
         if self._unconfirmed and may_resolve():
             self._unconfirmed.clear()
+
+    def proven(self, labels: Labels) -> None:
+        """New data has shown what this alert is."""
+        self._doubtful.discard(labels)
+
+    def withholds(self, labels: Labels) -> bool:
+        """Whether this alert must not be sent: its saved state may be out of date."""
+        return labels in self._doubtful
 
     def keeps(self, labels: Labels) -> bool:
         """Whether this alert stays as it is although it is missing from the result."""
@@ -180,6 +201,7 @@ class Recovery:
     def forget(self, labels: Labels) -> None:
         """The alert is gone."""
         self._unconfirmed.discard(labels)
+        self._doubtful.discard(labels)
 
     def seen_at(self, alert: Alert, last_ts: int | None) -> int:
         """The last evaluation that looked at this alert, to save with it. `last_ts` is the group's last."""
@@ -199,11 +221,12 @@ def believable(
 class RestoresAlerts(Protocol):
     """`AlertingRule` is one."""
 
-    def restore(self, saved: Iterable[tuple[Alert, int]]) -> None: ...
+    def restore(self, saved: Iterable[tuple[Alert, int]], *, doubtful: bool) -> None: ...
 
 
-def assign(saved: Sequence[SavedAlert], rules: Iterable[tuple[RuleKey, RestoresAlerts]]) -> int:
-    """Give saved alerts to the rules that they belong to. Returns how many found one.
+def assign(saved: Sequence[SavedAlert], rules: Iterable[tuple[RuleKey, RestoresAlerts]], *, doubtful: bool) -> int:
+    """Give saved alerts to the rules that they belong to; `doubtful`: they may be out of date. Returns how many found
+    one.
 
     The best match first: the same file and expression; then another file; then another expression, as in Prometheus.
     """
@@ -221,7 +244,7 @@ def assign(saved: Sequence[SavedAlert], rules: Iterable[tuple[RuleKey, RestoresA
             if key is None:
                 left.append((own, rule))
                 continue
-            rule.restore((s.alert, s.seen_at) for s in by_rule[key])
+            rule.restore(((s.alert, s.seen_at) for s in by_rule[key]), doubtful=doubtful)
             used.add(key)
         taken += sum(len(free.pop(key)) for key in used)
         waiting = left

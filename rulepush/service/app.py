@@ -95,7 +95,7 @@ class App:
         self.received = ReceivedMetadata()
         self.outputs = Outputs(self.clock, self._client, options.storage_path, self._metadata)
         self.samples = TeeAppender(self.head, self.outputs)
-        store = SqliteAlertStates(self.state.alerts) if options.storage_path else None
+        store = SqliteAlertStates(self.state.alerts, undelivered.whole) if options.storage_path else None
         self.groups = RuleGroups(store)
         self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self._data_is_in)
         self.clock_watch = ClockWatch(self.clock, self._interrupted)
