@@ -29,10 +29,10 @@ from rulepush.notifier.alertmanager_sets import AlertmanagerSets, relabel_chain
 from rulepush.notifier.notifier import Notifier, SendSettings
 from rulepush.notifier.store import SqliteUndelivered
 from rulepush.promql import Engine, EngineOptions
-from rulepush.rules.alert import RestorePolicy
 from rulepush.rules.context import HoldPolicy, RuleContext
 from rulepush.rules.groups import GroupDefaults, RuleGroups
 from rulepush.rules.loop import RuleLoops
+from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.state import SqliteAlertStates
 from rulepush.service import own_metrics
 from rulepush.service.clock_watch import ClockWatch
@@ -95,7 +95,7 @@ class App:
         self.received = ReceivedMetadata()
         self.outputs = Outputs(self.clock, self._client, options.storage_path, self._metadata)
         self.samples = TeeAppender(self.head, self.outputs)
-        store = SqliteAlertStates(self.state.alerts) if options.storage_path else None
+        store = SqliteAlertStates(self.state.alerts, undelivered.whole) if options.storage_path else None
         self.groups = RuleGroups(store)
         self.loops = RuleLoops(self.groups, self.clock, self.grid.next_tick, self._data_is_in)
         self.clock_watch = ClockWatch(self.clock, self._interrupted)
@@ -241,8 +241,8 @@ class App:
                 outage_tolerance_ms=self.options.outage_tolerance_ms,
                 grace_period_ms=self.options.grace_period_ms,
             ),
-            fresh=self._warm_up.fresh,
-            settled=self._warm_up.settled,
+            may_fire=self._warm_up.may_fire,
+            may_resolve=self._warm_up.may_resolve,
             stopwatch=time.perf_counter,
         )
 
@@ -256,7 +256,7 @@ class App:
         the time jumped since that moment was planned."""
         if self._push is not None:
             self._push.collect(ts, self.samples)
-        await self.jobs.settled(ts)
+        await self.jobs.scrapes_done(ts)
         self.clock_watch.look()
         return ts >= self.clock_watch.since
 
