@@ -17,26 +17,33 @@ from rulepush import __version__
 from rulepush.clock import Clock, SystemClock
 from rulepush.config.sections import Config
 from rulepush.discovery.groups import Environment
+from rulepush.discovery.metrics import expose_discoveries
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.errors import RulepushError
 from rulepush.exposition import FamilyMetadata
+from rulepush.forward.metrics import expose_pushgateways
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
+from rulepush.nacos.metrics import expose_nacos_clusters
 from rulepush.notifier.alertmanager_sets import AlertmanagerSets, relabel_chain
+from rulepush.notifier.metrics import expose_notifications
 from rulepush.notifier.notifier import Notifier, SendSettings
 from rulepush.notifier.store import SqliteUndelivered
 from rulepush.promql import Engine, EngineOptions
+from rulepush.remote.metrics import expose_remote_writes
 from rulepush.rules.alert import RestorePolicy
 from rulepush.rules.context import HoldPolicy, RuleContext
 from rulepush.rules.groups import GroupDefaults, RuleGroups
 from rulepush.rules.loop import RuleLoops
+from rulepush.rules.metrics import expose_rules
 from rulepush.rules.state import SqliteAlertStates
-from rulepush.service import own_metrics
+from rulepush.scrape.metrics import expose_scrapes
 from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
+from rulepush.service.metrics import expose_clock_watch, expose_configuration
 from rulepush.service.options import ServiceOptions
 from rulepush.service.outputs import Outputs, TeeAppender
 from rulepush.service.receivers import PushReceiver, ReceivedMetadata, remote_write_receiver_routes
@@ -45,9 +52,11 @@ from rulepush.service.state_directory import StateDirectory
 from rulepush.service.warm_up import WarmUp
 from rulepush.storage.head import Head
 from rulepush.storage.journal import SampleJournal
+from rulepush.storage.metrics import expose_databases, expose_head, expose_journal
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.metrics import expose_queries
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.security import WebConfigReloader
 from rulepush.web.server import WebServer, bind, build_app
@@ -101,12 +110,28 @@ class App:
         self.clock_watch = ClockWatch(self.clock, self._interrupted)
         self._warm_up = WarmUp(self.jobs, self.clock_watch, options.lookback_delta_ms, self._received_within_ms)
         self.telemetry = Telemetry()
-        own_metrics.register(self)
+        self._expose(self.telemetry)
         self._push = self._open_push_door()
         self._stop = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._ready = False
+
+    def _expose(self, t: Telemetry) -> None:
+        expose_scrapes(t, self.jobs.tally, lambda: self.jobs.target_count)
+        expose_discoveries(t, self.tally)
+        expose_nacos_clusters(t, self.tally.nacos_members)
+        expose_head(t, self.head)
+        expose_clock_watch(t, self.clock_watch)
+        expose_databases(t, self.state.all())
+        if self.journal is not None:
+            expose_journal(t, self.journal)
+        expose_rules(t, self.groups)
+        expose_notifications(t, self.notifier, self.clock)
+        expose_remote_writes(t, lambda: self.outputs.senders)
+        expose_pushgateways(t, lambda: self.outputs.forwarders)
+        expose_queries(t, self.queries.counts)
+        expose_configuration(t, lambda: self.last_reload_ok, lambda: self.last_reload_at)
 
     # --- life
 

@@ -12,9 +12,10 @@ from rulepush.clock import Clock
 from rulepush.exposition import FamilyMetadata
 from rulepush.model.sample import Sample
 from rulepush.model.schedule import TickGrid
+from rulepush.remote.metrics import expose_remote_write_receiver
 from rulepush.rules.context import Samples
 from rulepush.storage.head import Head
-from rulepush.telemetry import Telemetry, single
+from rulepush.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from rulepush.push.groups import PushedGroups
@@ -51,29 +52,7 @@ def remote_write_receiver_routes(
     receiver = RemoteWriteReceiver(
         head, on_metadata=on_metadata, on_samples=on_samples, out_of_order_window_ms=out_of_order_window_ms
     )
-    counts = receiver.counts
-    telemetry.counter("rulepush_remote_write_requests", "Requests received.", single(lambda: counts.requests))
-    telemetry.counter(
-        "rulepush_remote_write_refused_requests",
-        "Requests answered with an error.",
-        single(lambda: counts.refused_requests),
-    )
-    telemetry.counter("rulepush_remote_write_samples", "Samples accepted.", single(lambda: counts.samples))
-    telemetry.counter(
-        "rulepush_remote_write_samples_dropped",
-        "Of these, those no rule needs.",
-        single(lambda: counts.unwanted_samples),
-    )
-    telemetry.counter(
-        "rulepush_remote_write_refused_samples",
-        "Samples refused: out of order, duplicates, or with bad labels.",
-        single(lambda: counts.refused_samples),
-    )
-    telemetry.counter(
-        "rulepush_remote_write_histograms_dropped",
-        "Native histograms received; they are not supported.",
-        single(lambda: counts.histograms),
-    )
+    expose_remote_write_receiver(telemetry, receiver.counts)
     return [*remote_write_routes(receiver, clock)]
 
 
@@ -82,20 +61,14 @@ class PushReceiver:
 
     def __init__(self, path: Path | None, default_ttl_ms: int, clock: Clock, telemetry: Telemetry):
         from rulepush.push.groups import PushedGroups
+        from rulepush.push.metrics import expose_pushes
         from rulepush.push.store import SqliteGroupStore
 
         self._store = SqliteGroupStore(path)
         self.groups: PushedGroups = PushedGroups(self._store, default_ttl_ms)
         self._clock = clock
         self._collected_at = 0
-        counts = self.groups.counts
-        telemetry.gauge("rulepush_push_groups", "Pushed groups held.", single(lambda: len(self.groups)))
-        telemetry.counter("rulepush_pushes", "Pushes accepted.", single(lambda: counts.pushes))
-        telemetry.counter("rulepush_push_deletes", "Groups deleted on request.", single(lambda: counts.deletes))
-        telemetry.counter("rulepush_pushes_refused", "Pushes refused.", single(lambda: counts.refused))
-        telemetry.counter(
-            "rulepush_push_groups_expired", "Groups whose pushes stopped.", single(lambda: counts.expired)
-        )
+        expose_pushes(telemetry, self.groups)
 
     def routes(self) -> list[BaseRoute]:
         """Pushgateway's routes."""
