@@ -144,8 +144,8 @@ class App:
     async def run(self) -> None:
         """Serve until `stop`; then send and save what is pending, and return."""
         self._announce()
-        door = self._web_config.door
-        web = WebServer(build_app(web_routes(self._web_parts()), door), self._listener, door)
+        security = self._web_config.security
+        web = WebServer(build_app(web_routes(self._web_parts()), security), self._listener, security)
         async with asyncio.TaskGroup() as tasks:
             notifying = tasks.create_task(self.notifier.run(), name="notifier")
             sending_on = tasks.create_task(self.outputs.run(), name="outputs")
@@ -196,7 +196,7 @@ class App:
     async def reload(self) -> None:
         """Read the configuration again and put it into effect. Raises ConfigError, and then all is as it was."""
         async with self._reloading:  # a signal and a request may come together
-            self._web_config.look()
+            self._web_config.check()
             try:
                 plan = load_config_and_rules(self.options.config_file, self.options.lookback_delta_ms)
             except RulepushError as e:
@@ -382,7 +382,7 @@ class App:
             stop=partial(self.stop, "/-/quit"),
             enable_lifecycle=self.options.enable_lifecycle,
             more=self._doors(),
-            outside=ExternalURL(self.external_url, self.port, self.options.route_prefix),
+            external_url=ExternalURL(self.external_url, self.port, self.options.route_prefix),
         )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server: routes in, a listening socket, credentials at the door. The only file that imports uvicorn."""
+"""The HTTP server: routes in, a listening socket, TLS and passwords. The only file that imports uvicorn."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ Verify = Callable[[str, str], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class WebSecurity:
-    """Who may come in: from `--web.config.file`. The default lets everybody in that reaches the socket."""
+    """TLS, passwords and extra headers, from `--web.config.file`. The default: none of them."""
 
     tls: ssl.SSLContext | None = None
     verify: Verify | None = None  # (user, password) -> bool
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
-    """The ASGI application: the routes behind the door, errors in the API's envelope."""
+def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
+    """The ASGI application: the routes, passwords and extra headers where configured, errors in the API's envelope."""
 
     async def api_error(_: Request, e: Exception) -> Response:
         assert isinstance(e, ApiError)
@@ -72,9 +72,9 @@ def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
         },
     )
     app = _NoForeignPages(app)
-    if door.verify is not None:
-        app = _BasicAuth(app, door.verify)
-    return _ExtraHeaders(app, door.headers) if door.headers else app
+    if security.verify is not None:
+        app = _BasicAuth(app, security.verify)
+    return _ExtraHeaders(app, security.headers) if security.headers else app
 
 
 def bind(address: str) -> socket.socket:
@@ -135,7 +135,7 @@ def _is_idle(connection: H11Protocol) -> bool:
 class WebServer:
     """Serves an app on a socket until it is stopped."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, door: WebSecurity):
+    def __init__(self, app: ASGIApp, listener: socket.socket, security: WebSecurity):
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -150,7 +150,7 @@ class WebServer:
             loop="none",
         )
         config.load()
-        config.ssl = door.tls
+        config.ssl = security.tls
         self._server = _Server(config)
 
     async def run(self) -> None:
