@@ -162,7 +162,7 @@ def test_what_the_list_of_nacos_servers_tells_is_shown(tmp_path: Path) -> None:
 
     def look(app: App, clock: FakeClock) -> None:
         assert not any("rulepush_nacos" in name for name in numbers(app))
-        app.tally.nacos_members["http://n/nacos"] = members
+        app.resources.discoveries.nacos_members["http://n/nacos"] = members
         n = numbers(app)
         assert n['rulepush_nacos_member_up{member="10.0.0.1:8848",nacos="http://n/nacos"}'] == 0
         assert n['rulepush_nacos_member_up{member="10.0.0.2:8848",nacos="http://n/nacos"}'] == 1
