@@ -16,10 +16,10 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
@@ -29,6 +29,7 @@ from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft
 log = logging.getLogger("rulepush.web")
 
 SHUTDOWN_SECONDS: Final = 3
+CANCELLED_SECONDS: Final = 1
 
 _ONLY_READ: Final = ("GET", "HEAD", "OPTIONS")
 
@@ -51,7 +52,8 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
         assert isinstance(e, ApiError)
         return failure(e.kind, str(e))
 
-    async def client_left(_: Request, e: Exception) -> Response:
+    async def client_left(request: Request, e: Exception) -> Response:
+        log.debug("the client closed the connection before it had its answer: path=%s", request.url.path)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     async def http_error(_: Request, e: Exception) -> Response:
@@ -66,7 +68,8 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
         routes=list(routes),
         exception_handlers={
             ApiError: api_error,
-            ClientLeft: client_left,
+            ClientLeft: client_left,  # while its answer was computed
+            ClientDisconnect: client_left,  # while it sent its body
             HTTPException: http_error,
             Exception: crash,
         },
@@ -74,6 +77,7 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
     app = _NoForeignPages(app)
     if security.verify is not None:
         app = _BasicAuth(app, security.verify)
+    app = _AnswersAtStop(app)
     return _ExtraHeaders(app, security.headers) if security.headers else app
 
 
@@ -125,6 +129,9 @@ class _Server(uvicorn.Server):
             if isinstance(connection, H11Protocol) and _is_idle(connection):
                 connection.transport.abort()
         await super().shutdown(sockets)
+        # Requests that took too long are cancelled by now. Let them end, so that nothing of them is logged afterwards.
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=CANCELLED_SECONDS)
 
 
 def _is_idle(connection: H11Protocol) -> bool:
@@ -210,6 +217,29 @@ def _is_foreign(request: Request) -> bool:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")  # browsers leave the other one out where there is no TLS
     return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
+
+
+class _AnswersAtStop:
+    """Answers 503 to a request that uvicorn cancels because the server stops; uvicorn would log a traceback."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except asyncio.CancelledError:
+            log.warning("request cut short, the server stops: path=%s", scope.get("path", ""))
+            if started:
+                raise
+            await PlainTextResponse("the server is stopping\n", 503)(scope, receive, send)
 
 
 class _ExtraHeaders:

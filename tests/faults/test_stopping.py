@@ -113,12 +113,15 @@ def test_a_query_that_takes_long_does_not_hold_up_the_stop(tmp_path: Path, query
     app, alertmanager = Target(), RecordingAlertmanager()
     scene = Scene(tmp_path, [job("app", [app.address])], [section([alertmanager.address])])
     with scene.rulepush() as server:
+        before = scene.own("process_cpu_seconds_total")
         client = WaitingClient(scene.url, query)
         wait_for("the query", lambda: scene.own("rulepush_queries_total") == 1)
+        wait_for("the query's long step", lambda: scene.own("process_cpu_seconds_total") > before + 1, 60)
         assert client.outcome == "", "it was to run for long"
         assert stop(server, signal.SIGTERM) < 10
     assert '"success"' not in client.wait()
     assert scene.log().splitlines()[-1].endswith('msg="rulepush has stopped"')
+    assert "Traceback" not in scene.log()
     app.close()
     alertmanager.close()
 
