@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -159,12 +159,9 @@ def _answer(delivery: Delivery) -> Response:
 async def _read_body(request: Request) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                raise NotificationError(f"larger than {MAX_BODY_BYTES >> 20} MiB")
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise NotificationError("the sender went away") from None
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise NotificationError(f"larger than {MAX_BODY_BYTES >> 20} MiB")
+        chunks.append(chunk)
     return b"".join(chunks)

@@ -46,12 +46,12 @@ class Jobs:
         env: Environment,
         client_factory: ClientFactory,
     ):
-        self.tally = ScrapeStats()
+        self.stats = ScrapeStats()
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
         self._pools = ScrapePools(
-            ScrapeContext(head, env.clock, self.tally, restored=self.restored, offload=ThreadOffload()), grid
+            ScrapeContext(head, env.clock, self.stats, restored=self.restored, offload=ThreadOffload()), grid
         )
         self._tasks = TaskOwner()
         self._tasks.start(self._pools.run, "scrape pools")
