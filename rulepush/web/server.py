@@ -23,8 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
+from rulepush.http_request import CLIENT_CLOSED_REQUEST, ClientDisconnected
 from rulepush.web.answers import ApiError, ErrorType, failure
-from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft
 
 log = logging.getLogger("rulepush.web")
 
@@ -51,7 +51,7 @@ def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
         assert isinstance(e, ApiError)
         return failure(e.kind, str(e))
 
-    async def client_left(_: Request, e: Exception) -> Response:
+    async def disconnected(_: Request, e: Exception) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     async def http_error(_: Request, e: Exception) -> Response:
@@ -66,7 +66,7 @@ def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
         routes=list(routes),
         exception_handlers={
             ApiError: api_error,
-            ClientLeft: client_left,
+            ClientDisconnected: disconnected,
             HTTPException: http_error,
             Exception: crash,
         },
