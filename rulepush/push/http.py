@@ -18,10 +18,9 @@ from rulepush.model.durations import parse_duration
 from rulepush.push.groups import PushedGroups
 from rulepush.push.om_families import parse_openmetrics_families
 from rulepush.push.text_families import ParsedBody, parse_families
-from rulepush.push.url import GroupKey, parse_push_path
+from rulepush.push.url import TTL_HEADER, GroupKey, parse_push_path
 from rulepush.push.view import metrics_view
 
-TTL_HEADER: Final = "X-Rulepush-TTL"
 MAX_BODY_BYTES: Final = 16 << 20  # as sent, and decompressed
 _METHODS: Final = ("PUT", "POST", "DELETE")
 
