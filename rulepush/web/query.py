@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, ParseError, QueryLimitError
+from rulepush.http_request import while_connected
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import Query, QueryResult
@@ -20,7 +21,6 @@ from rulepush.promql.vectors.values import ValueType
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.answers import ApiError, ErrorType, success
-from rulepush.web.connected import while_connected
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
