@@ -43,6 +43,7 @@ from rulepush.service.receivers import PushReceiver, ReceivedMetadata, remote_wr
 from rulepush.service.scraping import Jobs
 from rulepush.service.state_directory import StateDirectory
 from rulepush.service.warm_up import WarmUp
+from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal import SampleJournal
 from rulepush.telemetry import Telemetry
@@ -82,10 +83,16 @@ class App:
         self.tally = DiscoveryReporter()
         self._env = Environment(self.clock, self.tally, f"rulepush/{__version__}")
         self.head = Head(self.plan.demand)
+        self.demands = DemandHistory(self.plan.demand, self.started_at)
         self.journal = self._open_journal()
         self.engine = self._engine(self.plan.config)
         self.queries = QueryEvaluator(
-            lambda: self.engine, self.head, self.clock, options.query_concurrency, options.web_max_samples
+            lambda: self.engine,
+            self.head,
+            self.demands,
+            self.clock,
+            options.query_concurrency,
+            options.web_max_samples,
         )
         self.grid = TickGrid(_identity(self.plan.config))
         undelivered, sending = SqliteUndelivered(self.state.alerts), self._sending(self.plan.config)
@@ -134,7 +141,7 @@ class App:
                 tasks.create_task(self._reload_on_request(), name="reload"),
             ]
             if self.journal is not None:
-                self.journal.restore(self.clock.now())
+                self.journal.restore(self.clock.now(), self.options.lookback_delta_ms)
                 self.jobs.restored.add(self.head.unended(), self.plan.written)
                 owned.append(tasks.create_task(self.journal.run(), name="journal"))
             if self._push is not None:
@@ -205,6 +212,7 @@ class App:
         if self._push is not None:
             self._push.groups.default_ttl_ms = config.push_receiver.default_ttl_ms
         self.head.set_demand(plan.demand)
+        self.demands.change(plan.demand, self.clock.now())
         defaults = GroupDefaults(config.global_.evaluation_interval_ms, config.global_.rule_query_offset_ms)
         self.groups.update(plan.groups, self._rule_context(config), defaults, self.clock.now())
         self.loops.sync()
@@ -289,7 +297,7 @@ class App:
 
     def _open_journal(self) -> SampleJournal | None:
         database = self.state.samples
-        return SampleJournal(self.head, database, self.clock) if database is not None else None
+        return SampleJournal(self.head, self.demands, database, self.clock) if database is not None else None
 
     def _open_push_door(self) -> PushReceiver | None:
         if not self.options.enable_push:
