@@ -6,39 +6,80 @@ expressions are compared only where they are equal, or where one of them is a li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
 from rulepush.model.matcher import Matcher, MatchOp
 
-_MAX_TESTS: Final = 20_000  # comparisons of two matchers for one selector: about 50 ms
+_MAX_TESTS: Final = 4000  # comparisons of two matchers for one selector: some 40 ms
 _MAX_WORDS: Final = 256
 _META: Final = frozenset("\\.+*?()[]{}^$|")
+_UNLIKELY: Final = "\0"
 
 Selector = Sequence[Matcher]
 
 
-def implies(selector: Selector, wanted: Matcher) -> bool:
-    """Whether each label set that satisfies `selector` certainly satisfies `wanted`."""
-    same = [m for m in selector if m.name == wanted.name]
-    if wanted in same:
-        return True
-    values = _possible(same)
-    if values is not None:
-        return all(wanted.matches(value) for value in values)
-    refused = _refused(wanted)
-    return refused is not None and all(_refuse(same, value) for value in refused)
-
-
-def excludes(selector: Selector, other: Matcher) -> bool:
-    """Whether no label set that satisfies `selector` satisfies `other`, for certain."""
-    return implies(selector, _opposite(other))
-
-
 def possible_values(selector: Selector, label: str) -> list[str] | None:
     """The values that a label may have, in the order given; None when they cannot be listed."""
-    return _possible([m for m in selector if m.name == label])
+    return Conditions(selector).values(label)
+
+
+class Conditions:
+    """What a selector says of each label. Immutable."""
+
+    def __init__(self, selector: Selector):
+        self._by_label: dict[str, tuple[Matcher, ...]] = {}
+        for m in selector:
+            self._by_label[m.name] = (*self._by_label.get(m.name, ()), m)
+        self._values: dict[str, list[str] | None] = {}
+
+    def plus(self, matcher: Matcher) -> Conditions:
+        """These and one more."""
+        found = Conditions(())
+        found._by_label = {**self._by_label, matcher.name: (*self._by_label.get(matcher.name, ()), matcher)}
+        found._values = {label: values for label, values in self._values.items() if label != matcher.name}
+        return found
+
+    def values(self, label: str) -> list[str] | None:
+        """See `possible_values`."""
+        if label not in self._values:
+            same = self._by_label.get(label, ())
+            listed = [found for m in same if (found := _listed(m.op, m.value)) is not None]
+            shortest = min(listed, key=len, default=None)
+            self._values[label] = None if shortest is None else [v for v in shortest if _take(same, v)]
+        return self._values[label]
+
+    def imply(self, wanted: Matcher) -> bool:
+        """Whether each label set that satisfies them certainly satisfies `wanted`."""
+        return self._imply(wanted.name, wanted.op, wanted.value, lambda: wanted)
+
+    def exclude(self, other: Matcher) -> bool:
+        """Whether no label set that satisfies them satisfies `other`, for certain."""
+        return self._imply(other.name, other.op.opposite, other.value, lambda: opposite(other))
+
+    def example(self, otherwise: str) -> dict[str, str] | None:
+        """Values for all labels that are spoken of; those that can be anything are `otherwise`. None when none was
+        found."""
+        found = {}
+        for label, same in self._by_label.items():
+            value = next((v for v in (*(self.values(label) or ()), otherwise, _UNLIKELY, "") if _take(same, v)), None)
+            if value is None:
+                return None
+            found[label] = value
+        return found
+
+    def _imply(self, label: str, op: MatchOp, value: str, wanted: Callable[[], Matcher]) -> bool:
+        same = self._by_label.get(label, ())
+        for m in same:
+            if m.value == value and m.op is op:
+                return True
+        values = self.values(label)
+        if values is not None:
+            matcher = wanted()
+            return all(map(matcher.matches, values))
+        refused = _listed(op.opposite, value)
+        return refused is not None and not any(_take(same, v) for v in refused)
 
 
 def covering(selector: Selector, candidates: Sequence[Selector]) -> list[list[int]] | None:
@@ -46,23 +87,26 @@ def covering(selector: Selector, candidates: Sequence[Selector]) -> list[list[in
     each of which holds all series of that part. None when some series may be in no candidate.
 
     A part that no candidate holds is split by a matcher of one that holds some of it: `up` by `up{job="a"}` into
-    `up{job="a"}` and `up{job!="a"}`.
+    `up{job="a"}` and `up{job!="a"}`. Where that fails it takes many splits, so a few examples are tried first.
     """
+    conditions = Conditions(selector)
+    if any(_is_outside(conditions, candidates, otherwise) for otherwise in ("", _UNLIKELY)):
+        return None
     parts: list[list[int]] = []
     tests = 0
-    open_parts: list[tuple[tuple[Matcher, ...], Sequence[int]]] = [(tuple(selector), range(len(candidates)))]
-    while open_parts:
-        part, possible = open_parts.pop()
+    unsettled: list[tuple[Conditions, Sequence[int]]] = [(conditions, range(len(candidates)))]
+    while unsettled:
+        part, possible = unsettled.pop()
         whole: list[int] = []
         partial: list[int] = []
         split: Matcher | None = None
         fewest = _MAX_TESTS
         for i in possible:
-            unmet = [m for m in candidates[i] if not implies(part, m)]
-            tests += len(candidates[i]) + len(unmet) + 1
+            unmet = [m for m in candidates[i] if not part.imply(m)]
+            tests += len(candidates[i]) + len(unmet)
             if not unmet:
                 whole.append(i)
-            elif not whole and not any(excludes(part, m) for m in unmet):
+            elif not whole and not any(map(part.exclude, unmet)):
                 partial.append(i)
                 if len(unmet) < fewest:
                     split, fewest = unmet[0], len(unmet)
@@ -71,39 +115,30 @@ def covering(selector: Selector, candidates: Sequence[Selector]) -> list[list[in
         elif split is None or tests > _MAX_TESTS:
             return None
         else:
-            open_parts.append(((*part, split), partial))
-            open_parts.append(((*part, _opposite(split)), partial))
+            unsettled += [(part.plus(split), partial), (part.plus(opposite(split)), partial)]
     return parts
 
 
-def _opposite(matcher: Matcher) -> Matcher:
+@lru_cache(maxsize=4096)
+def opposite(matcher: Matcher) -> Matcher:
+    """The matcher that takes what this one refuses."""
     return Matcher(matcher.name, matcher.op.opposite, matcher.value)
 
 
-def _possible(same: Selector) -> list[str] | None:
-    """The values that all of some matchers of one label take; None when they cannot be listed."""
-    listed = [found for m in same if (found := _taken(m)) is not None]
-    if not listed:
-        return None
-    shortest = min(listed, key=len)
-    return [value for value in shortest if all(m.matches(value) for m in same)]
+def _is_outside(conditions: Conditions, candidates: Sequence[Selector], otherwise: str) -> bool:
+    """Whether an example of the series is in none of the candidates."""
+    example = conditions.example(otherwise)
+    if example is None:
+        return False
+    return not any(all(m.matches(example.get(m.name, otherwise)) for m in selector) for selector in candidates)
 
 
-def _refuse(same: Selector, value: str) -> bool:
-    return not all(m.matches(value) for m in same)
-
-
-def _taken(matcher: Matcher) -> Sequence[str] | None:
-    """All values that it takes; None when they cannot be listed."""
-    return _listed(matcher.op, matcher.value)
-
-
-def _refused(matcher: Matcher) -> Sequence[str] | None:
-    """All values that it refuses; None when they cannot be listed."""
-    return _listed(matcher.op.opposite, matcher.value)
+def _take(same: Selector, value: str) -> bool:
+    return all(m.matches(value) for m in same)
 
 
 def _listed(op: MatchOp, value: str) -> Sequence[str] | None:
+    """All values that a matcher takes; None when they cannot be listed."""
     match op:
         case MatchOp.EQUAL:
             return (value,)
@@ -131,7 +166,7 @@ def _words(pattern: str) -> tuple[str, ...] | None:
             continue
         if c == "\\":
             c = next(rest, "")
-            if c not in _META or not c:  # \d, \n, \Q...
+            if c not in _META:  # \d, \n, \Q and the like
                 return None
         elif c in _META:
             return None

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp, exact_metric_name, selector_text
-from rulepush.storage.coverage import covering, excludes, possible_values
+from rulepush.storage.coverage import Conditions, covering, possible_values
 
 _NAMES_REMEMBERED: Final = 65_536
 _SELECTORS_REMEMBERED: Final = 4096
@@ -164,13 +164,14 @@ class Demand:
             if self._retention_ms is None and covering((*matchers, exactly_named(name)), found) is None:
                 return None
         # All series of a metric are kept for equally long, whichever selector needs that.
-        return reduce(Retention.common, [self.keep(name) for name in names], _FOR_EVER)
+        return reduce(Retention.common, map(self.keep, names)) if names else _FOR_EVER
 
     def kept_of(self, matchers: Sequence[Matcher]) -> list[tuple[Matcher, ...]]:
         """The selectors that keep series which may satisfy `matchers`, in the order of their texts."""
-        names = possible_values(matchers, METRIC_NAME)
+        conditions = Conditions(matchers)
+        names = conditions.values(METRIC_NAME)
         uses = self._uses if names is None else [use for name in names for use in self._uses_of(name)]
-        found = dict.fromkeys(use.matchers for use in uses if not any(excludes(matchers, m) for m in use.matchers))
+        found = dict.fromkeys(use.matchers for use in uses if not any(map(conditions.exclude, use.matchers)))
         return sorted(found, key=selector_text)
 
     def describe(self) -> list[KeptSelector]:
