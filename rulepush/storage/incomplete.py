@@ -94,8 +94,8 @@ def _too_narrow(matchers: Matchers, view: KeptView) -> str:
     what = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
     times = [kept for part in parts[:_MAX_NAMED] if (kept := view.kept(part)) is not None]
     latest = max(times, key=lambda kept: kept.since, default=None)
-    since = "" if latest is None else f", {_duration(latest)}since {_time(latest.since)}"
-    return f"rulepush: incomplete: of {_text(matchers)} the rules need only {what}, kept{since}; {_KEEP_ALL}"
+    since = "" if latest is None else f" (kept {_duration(latest)}since {_time(latest.since)})"
+    return f"rulepush: incomplete: of {_text(matchers)} the rules need only {what}{since}; {_KEEP_ALL}"
 
 
 def _too_late(matchers: Matchers, kept: KeptSince, first: int, view: KeptView) -> str:

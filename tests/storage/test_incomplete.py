@@ -70,11 +70,11 @@ def test_what_the_rules_read_is_complete(expr: str) -> None:
     [
         (
             "count(up)",
-            'incomplete: of up the rules need only up{job="a"}, kept, for 5m, since 2023-11-14T22:07:50Z; set `',
+            'incomplete: of up the rules need only up{job="a"} (kept for 5m, since 2023-11-14T22:07:50Z); set `',
         ),
         (
             "sum(rate(app_requests_total[5m]))",
-            'incomplete: of app_requests_total the rules need only app_requests_total{job="a"}, kept, for 5m, ',
+            'incomplete: of app_requests_total the rules need only app_requests_total{job="a"} (kept for 5m, ',
         ),
         (
             '{job="a"}',
