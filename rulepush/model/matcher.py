@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
+from typing import Final
 
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
 from rulepush.model.regex import Pattern, compile_regex
@@ -16,6 +17,19 @@ class MatchOp(Enum):
     NOT_EQUAL = "!="
     REGEX = "=~"
     NOT_REGEX = "!~"
+
+    @property
+    def opposite(self) -> MatchOp:
+        """The operator that takes what this one refuses."""
+        return _OPPOSITE[self]
+
+
+_OPPOSITE: Final = {
+    MatchOp.EQUAL: MatchOp.NOT_EQUAL,
+    MatchOp.NOT_EQUAL: MatchOp.EQUAL,
+    MatchOp.REGEX: MatchOp.NOT_REGEX,
+    MatchOp.NOT_REGEX: MatchOp.REGEX,
+}
 
 
 class Matcher:
@@ -72,3 +86,12 @@ class Matcher:
 def exact_metric_name(matchers: Iterable[Matcher]) -> str | None:
     """The metric name that a selector demands with `=`; None when it may match several names."""
     return next((m.value for m in matchers if m.name == METRIC_NAME and m.op is MatchOp.EQUAL), None)
+
+
+def selector_text(matchers: Sequence[Matcher]) -> str:
+    """A selector as PromQL writes it: `name{label="value"}`."""
+    name = exact_metric_name(matchers)
+    rest = [str(m) for m in matchers if not (m.name == METRIC_NAME and m.op is MatchOp.EQUAL)]
+    if name is None:
+        return "{" + ",".join(rest) + "}"
+    return name + ("{" + ",".join(rest) + "}" if rest else "")
