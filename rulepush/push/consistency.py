@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rulepush.errors import PushError
+from rulepush.exposition.families import FamilyType, MetricFamily
 from rulepush.model.labels import Labels, is_legacy_label_name, quote_label_value
-from rulepush.push.families import FamilyType, MetricFamily
 from rulepush.push.group import PushedGroup
 from rulepush.push.url import GroupKey
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from rulepush.exposition.families import FamilyType, Metric, MetricFamily
 from rulepush.model.labels import Labels
-from rulepush.push.families import FamilyType, Metric, MetricFamily
 from rulepush.push.url import GroupKey
 
 PUSH_TIME: Final = "push_time_seconds"

@@ -9,13 +9,13 @@ from typing import Final, Protocol
 
 from rulepush.errors import PushError, StorageError
 from rulepush.exposition import FamilyMetadata
+from rulepush.exposition.expfmt import ParsedBody
+from rulepush.exposition.families import MetricFamily
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
 from rulepush.push.consistency import Index, refusal, timestamps_refused
-from rulepush.push.families import MetricFamily
 from rulepush.push.group import HELP, PUSH_UP, PushedGroup
-from rulepush.push.text_families import ParsedBody
 from rulepush.push.url import GroupKey
 
 log = logging.getLogger("rulepush.push")

@@ -15,10 +15,10 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import PushError
+from rulepush.exposition.expfmt import ParsedBody, parse_families
 from rulepush.model.durations import parse_duration
+from rulepush.push.bodies import parse_openmetrics_families
 from rulepush.push.groups import PushedGroups
-from rulepush.push.om_families import parse_openmetrics_families
-from rulepush.push.text_families import ParsedBody, parse_families
 from rulepush.push.url import GroupKey, parse_push_path
 from rulepush.push.view import metrics_view
 

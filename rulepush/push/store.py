@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any, Final
 
-from rulepush.push.families import FamilyType, Metric, MetricFamily
+from rulepush.exposition.families import FamilyType, Metric, MetricFamily
 from rulepush.push.group import PushedFamily, PushedGroup
 from rulepush.push.url import GroupKey
 from rulepush.storage.database import Database

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from rulepush.exposition.families import FamilyType, Metric, MetricFamily
 from rulepush.model.floats import format_float_g
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.push.families import FamilyType, Metric, MetricFamily
 from rulepush.push.group import PushedGroup
 from rulepush.push.groups import PushedGroups
 

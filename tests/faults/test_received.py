@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from rulepush.exposition.expfmt import parse_families
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
-from rulepush.push.text_families import parse_families
 from rulepush.service.app import App
 from tests.faults.inside import Inside
 

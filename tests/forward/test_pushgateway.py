@@ -14,13 +14,13 @@ import pytest
 
 from rulepush.config.sections import PushgatewayConfig
 from rulepush.exposition import FamilyMetadata
+from rulepush.exposition.expfmt import parse_families
 from rulepush.forward.body import Lines, PushBody
 from rulepush.forward.pushgateway import FORGOTTEN_AFTER, PushgatewayForwarder
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.secret import Secret
 from rulepush.model.stale import STALE
-from rulepush.push.text_families import parse_families
 from rulepush.relabel.relabel import Action, RelabelConfig
 from tests.fakes import FakeClock
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rulepush.errors import PushError
-from rulepush.push.families import FamilyType, MetricFamily
-from rulepush.push.om_families import parse_openmetrics_families
-from rulepush.push.text_families import parse_families
+from rulepush.exposition.expfmt import parse_families
+from rulepush.exposition.families import FamilyType, MetricFamily
+from rulepush.push.bodies import parse_openmetrics_families
 
 
 def shown(families: dict[str, MetricFamily]) -> list[str]:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from rulepush.errors import PushError, StorageError
+from rulepush.exposition.expfmt import parse_families
 from rulepush.model.stale import is_stale
 from rulepush.push.groups import FORGET_AFTER_MS, PushedGroups
 from rulepush.push.store import SqliteGroupStore, decode_group, encode_group
-from rulepush.push.text_families import parse_families
 from rulepush.push.url import GroupKey
 from tests.push.fixtures import MemoryStore
 

@@ -6,10 +6,10 @@ from typing import Final
 
 from rulepush.errors import ExpositionError, PushError
 from rulepush.exposition import FamilyMetadata, Format, ParsedSample, parse_body
+from rulepush.exposition.expfmt import ParsedBody
+from rulepush.exposition.families import FamilyType, Metric, MetricFamily, Pairs
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME
-from rulepush.push.families import FamilyType, Metric, MetricFamily, Pairs
-from rulepush.push.text_families import ParsedBody
 
 _COMPOUND: Final = {"histogram": FamilyType.HISTOGRAM, "summary": FamilyType.SUMMARY}
 _SIMPLE: Final = {

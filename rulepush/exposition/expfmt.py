@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final, Never
 
 from rulepush.errors import PushError
+from rulepush.exposition.families import FamilyType, Metric, MetricFamily, Pairs
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME, quote_label_value
-from rulepush.push.families import FamilyType, Metric, MetricFamily, Pairs
 
 _BLANKS: Final = re.compile(r"[ \t]*")
 _METRIC: Final = re.compile(r"(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?")
