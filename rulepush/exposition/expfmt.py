@@ -1,345 +1,330 @@
-"""The text format as Pushgateway reads it: stricter than a scraper, with its own error texts.
+"""The text format as Pushgateway reads it, into metric families.
 
-Source: prometheus/common expfmt/text_parse.go. A family has one TYPE, before its samples, and one HELP; the body ends
-with a newline; no entry spans two lines. Timestamps are noted, because a push must not have any.
+Source: prometheus/common expfmt/text_parse.go (TextParser), whose error texts are kept. The format is that of `text.py`
+but the program and its verdicts are others, and a push has to get Pushgateway's. Stricter: a family has one TYPE line,
+before its samples, and one HELP line; the body ends with a newline; no entry spans two lines; commas between labels are
+required; an unknown escape is an error. Laxer: a quoted name may stand without braces, TYPE is read in either case,
+timestamps may be negative. Tokens, line numbers and floats are the scanner's.
+
+Unlike there, braces without a metric name are an error (TextParser adds such a sample to the metric of the line before,
+or crashes), and a label that stands before the name in braces is never taken for a bound.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
-from typing import Final, Never
+from typing import Final
 
-from rulepush.errors import PushError
-from rulepush.exposition.families import FamilyType, Metric, MetricFamily, Pairs
-from rulepush.model.floats import parse_float
-from rulepush.model.labels import METRIC_NAME, quote_label_value
+from rulepush.exposition.families import FamilyBuilder, FamilyType, MetricBuilder, ParsedFamilies, build_families
+from rulepush.exposition.floats import parse_value
+from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner, usual_labels
+from rulepush.gotext.goquote import go_quote, quote_char
+from rulepush.model.labels import METRIC_NAME, is_legacy_label_name, is_legacy_metric_name
 
-_BLANKS: Final = re.compile(r"[ \t]*")
-_METRIC: Final = re.compile(r"(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?")
-_LABEL: Final = re.compile(r"(?:[a-zA-Z_][a-zA-Z0-9_]*)?")
-_WORD: Final = re.compile(r"[^ \t\n]*")
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,1000}")
-_PLAIN_VALUE: Final = re.compile(r'[^"\\\n]*')
+_WORD: Final = re.compile(rb"[^ \t\n]*")
+_REST: Final = re.compile(rb"[^\n]*")
+_INTEGER: Final = re.compile(rb"[+-]?[0-9]{1,1000}")  # Python refuses to read many thousand digits
+_UNESCAPED: Final = re.compile(rb'[^"\\\n]+')
+_ESCAPES: Final = {b"\\": b"\\", b"n": b"\n", b'"': b'"'}
+_USUAL: Final = re.compile(USUAL_SERIES + rb"([^ \t\n]+)\n")
 _SUFFIXES: Final = ("_count", "_sum", "_bucket")
-_ESCAPES: Final = {"\\": "\\", "n": "\n", '"': '"'}
+_TYPES: Final = {kind.value: kind for kind in FamilyType} | {"GAUGEHISTOGRAM": FamilyType.GAUGE_HISTOGRAM}
 
 
-@dataclass(slots=True)
-class _Metric:
-    pairs: Pairs
-    value: float = 0.0
-    count: float = 0.0
-    parts: list[tuple[float, float]] = field(default_factory=list)
+def parse_expfmt(body: bytes) -> ParsedFamilies:
+    """Parse a whole body. Raises ExpositionError at the first thing wrong, in Pushgateway's words."""
+    parser = ExpfmtParser(body)
+    while parser.next():
+        pass
+    return ParsedFamilies(build_families(parser.families), parser.timestamps)
 
 
-@dataclass(slots=True)
-class _Family:
-    name: str
-    type: FamilyType | None = None
-    help: str | None = None
-    metrics: list[_Metric] = field(default_factory=list)
-    compound: dict[Pairs, _Metric] = field(default_factory=dict)
+class ExpfmtParser(Scanner):
+    """Walks over the lines of a body and collects their families."""
 
+    free_blanks = True
 
-@dataclass(frozen=True, slots=True)
-class ParsedBody:
-    """The families of a body by name, and whether any sample had a timestamp."""
-
-    families: dict[str, MetricFamily]
-    timestamps: bool
-
-
-def parse_families(body: bytes) -> ParsedBody:
-    """Parse a whole body. Raises PushError 400 in Pushgateway's words."""
-    parser = _Parser()
-    lines = body.decode("utf-8", "surrogateescape").split("\n")
-    for number, line in enumerate(lines, 1):
-        last = number == len(lines)
-        if not last or line.strip(" \t"):
-            parser.line(number, line if last else line + "\n")
-    families = {
-        f.name: MetricFamily(
-            f.name,
-            f.type or FamilyType.UNTYPED,
-            f.help or "",
-            tuple(Metric(m.pairs, m.value, m.count, tuple(m.parts)) for m in f.metrics),
-        )
-        for f in parser.families.values()
-        if f.metrics
-    }
-    return ParsedBody(families, parser.timestamps)
-
-
-class _Parser:
-    def __init__(self) -> None:
-        self.families: dict[str, _Family] = {}
+    def __init__(self, body: bytes):
+        super().__init__(body)
+        self.families: dict[str, FamilyBuilder] = {}
         self.timestamps = False
-        self._number = 0
-        self._text = ""
-        self._pos = 0
 
-    def line(self, number: int, text: str) -> None:
-        """One line with its newline; without it, reading on past its end is the end of the body."""
-        self._number, self._text, self._pos = number, text, 0
-        self._blanks()
-        first = self._peek()
-        if first == "#":
-            self._pos += 1
+    def next(self) -> bool:
+        """Read one line with its newline; False at the end."""
+        self.start = self.pos
+        usual = _USUAL.match(self.body, self.pos)
+        if usual is not None and self._usual_sample(usual):
+            return True
+        self.skip_blanks()
+        if self.pos >= len(self.body):  # the one place where the body may end
+            return False
+        if self.take_byte(b"#"):
             self._comment()
-        elif first != "\n":
+        elif not self.take_byte(b"\n"):
             self._sample()
+        return True
 
     # --- tokens
 
-    def _fail(self, message: str) -> Never:
-        text = f"text format parsing error in line {self._number}: {message}"
-        raise PushError(400, text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    def _peek(self) -> bytes:
+        """The byte at the present position; in a line there must be one."""
+        if self.pos >= len(self.body):
+            self.fail("unexpected end of input stream")
+        return self.body[self.pos : self.pos + 1]
 
-    def _peek(self) -> str:
-        if self._pos >= len(self._text):
-            self._fail("unexpected end of input stream")
-        return self._text[self._pos]
+    def _peek_quoted(self) -> str:
+        return quote_char(self._peek()[0])
 
-    def _take(self, pattern: re.Pattern[str]) -> str:
-        found = pattern.match(self._text, self._pos)
-        if found is None:
-            return ""
-        self._pos = found.end()
-        return found[0]
+    def _token(self, token: re.Pattern[bytes]) -> bytes:
+        """A token that may be empty."""
+        text = self.take(token) or b""
+        self._peek()
+        return text
 
-    def _blanks(self) -> None:
-        self._take(_BLANKS)
+    def _name(self, bare: re.Pattern[bytes], what: str) -> bytes:
+        """A name, bare or quoted or one after the other (`a"b"` is `ab`); empty where there is none."""
+        name = self._token(bare)
+        if self.take_byte(b'"'):
+            name = self._unescaped(b'"', what, name)
+            self._peek()
+        return name
 
-    def _token(self, pattern: re.Pattern[str], what: str) -> str:
-        """A name, bare or quoted; "" where there is none."""
-        if self._peek() != '"':
-            return self._take(pattern)
-        return self._quoted(f"{what} name")
+    def _unescaped(self, end: bytes, what: str, begun: bytes = b"") -> bytes:
+        """`begun` and the text up to `end`, which is taken, its escapes replaced."""
+        text = begun
+        while True:
+            text += self.take(_UNESCAPED) or b""
+            byte = self._peek()
+            self.pos += 1
+            if byte == end:
+                return text
+            if byte == b"\\":
+                escaped = self._peek()
+                if escaped not in _ESCAPES:
+                    self.fail(f"invalid escape sequence '\\{chr(escaped[0])}'")
+                self.pos += 1
+                text += _ESCAPES[escaped]
+            elif byte == b"\n":
+                self.fail(f"{what} {_quote(text)} contains unescaped new-line")
+            else:
+                text += byte
 
-    def _metric_name(self, token: str) -> str:
-        """Quoted or not, a name must be one of the old scheme, as Pushgateway has it without its flag
-        --push.enable-utf8-names."""
-        if _METRIC.fullmatch(token) is None:
-            self._fail(f"invalid metric name {quote_label_value(token)}")
-        return token
-
-    def _rest(self) -> str:
-        text = self._text[self._pos :]
-        if not text.endswith("\n"):
-            self._fail("unexpected end of input stream")
-        return text[:-1]
+    def _rest(self) -> bytes:
+        """What is left of the line, which is taken with its newline. Backslashes are dropped."""
+        text = self._token(_REST)
+        self.pos += 1
+        return text.replace(b"\\", b"")
 
     # --- comments
 
     def _comment(self) -> None:
-        self._blanks()
-        keyword = self._take(_WORD)
-        if self._peek() == "\n":
+        self.skip_blanks()
+        keyword = self._token(_WORD)
+        if self.take_byte(b"\n"):
             return
-        if keyword not in ("HELP", "TYPE"):
+        if keyword not in (b"HELP", b"TYPE"):
             self._rest()
             return
-        self._blanks()
-        name = self._metric_name(self._token(_METRIC, "metric"))
-        if self._peek() == "\n":
+        self.skip_blanks()
+        self._peek()
+        name = self._name(METRIC_TOKEN, "metric name")
+        if self.take_byte(b"\n"):
             return
-        if self._peek() not in " \t":
-            self._fail("invalid metric name in comment")
+        if self._peek() not in b" \t":
+            self.fail("invalid metric name in comment")
         family = self._family(name)
-        self._blanks()
-        if self._peek() == "\n":
+        self.skip_blanks()
+        self._peek()
+        if self.take_byte(b"\n"):
             return
-        if keyword == "HELP":
+        if keyword == b"HELP":
             if family.help is not None:
-                self._fail(f"second HELP line for metric name {quote_label_value(family.name)}")
-            family.help = self._help(self._rest())
+                self.fail(f"second HELP line for metric name {go_quote(family.name)}")
+            family.help = self._unescaped(b"\n", "help text").decode("utf-8", "replace")
             return
         if family.type is not None:
-            self._fail(
-                f"second TYPE line for metric name {quote_label_value(family.name)}, or TYPE reported after samples"
-            )
+            self.fail(f"second TYPE line for metric name {go_quote(family.name)}, or TYPE reported after samples")
         word = self._rest()
-        try:
-            family.type = FamilyType(word.upper())
-        except ValueError:
-            self._fail(f"unknown metric type {quote_label_value(word)}")
-
-    def _help(self, text: str) -> str:
-        def escape(found: re.Match[str]) -> str:
-            if found[1] not in ("\\", "n"):
-                self._fail(f"invalid escape sequence '\\{found[1]}'")
-            return _ESCAPES[found[1]]
-
-        return re.sub(r"\\(.?)", escape, text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        family.type = _TYPES.get(word.decode("utf-8", "replace").upper())
+        if family.type is None:
+            self.fail(f"unknown metric type {_quote(word)}")
 
     # --- samples
 
-    def _family(self, name: str) -> _Family:
-        """The family that a name belongs to: its own, or the summary or histogram that it is a part of."""
+    def _family(self, token: bytes) -> FamilyBuilder:
+        """The family that a name belongs to: its own, or the summary or histogram that it is a part of. Quoted or not,
+        the name must be a legacy one, as it must for Pushgateway without its flag --push.enable-utf8-names."""
+        name = token.decode("utf-8", "surrogateescape")
+        if not is_legacy_metric_name(name):
+            self.fail(f"invalid metric name {go_quote(name)}")
         family = self.families.get(name)
         if family is not None:
             return family
         base = next((name.removesuffix(s) for s in _SUFFIXES if name.endswith(s) and name != s), "")
         owner = self.families.get(base)
-        if owner is not None and (
-            owner.type is FamilyType.HISTOGRAM or (owner.type is FamilyType.SUMMARY and not name.endswith("_bucket"))
-        ):
-            return owner
-        family = self.families[name] = _Family(name)
+        if owner is not None and owner.type is not None:
+            parts = _SUFFIXES if owner.type.has_buckets else _SUFFIXES[:2] if owner.type.compound else ()
+            if name.endswith(parts):
+                return owner
+        family = self.families[name] = FamilyBuilder(name)
         return family
 
-    def _sample(self) -> None:
-        name = self._metric_name(self._token(_METRIC, "metric"))
-        pairs: list[tuple[str, str]] = []
-        bound = math.nan
-        self._peek()
-        if name:
-            self._blanks()
-        if self._peek() == "{":
-            self._pos += 1
-            name, bound = self._labels(name, pairs)
-            self._blanks()
-        if not name:
-            self._fail("invalid metric name")
-        family = self._sampled(name)
-        metric = self._metric(family, tuple(sorted(pairs)))
-        text = self._take(_WORD)
-        try:
-            if any(c in text for c in "pPxX_"):
-                raise ValueError
-            value = parse_float(text)
-        except ValueError:
-            self._fail(f"expected float as value, got {quote_label_value(text)}")
-        end = self._peek()
-        self._assign(family, metric, name, bound, value)
-        if end != "\n":
-            self._timestamp()
-
-    def _sampled(self, name: str) -> _Family:
-        """The family of a sample; from its first sample on its type is settled."""
-        family = self._family(name)
+    def _sampled(self, token: bytes) -> FamilyBuilder:
+        """The family of a sample: from its first sample on its type is fixed."""
+        family = self._family(token)
         family.type = family.type or FamilyType.UNTYPED
         return family
 
-    def _metric(self, family: _Family, pairs: Pairs) -> _Metric:
-        known = family.compound.get(pairs) if family.type and family.type.compound else None
-        if known is not None:
-            return known
-        metric = family.compound[pairs] = _Metric(pairs)
-        family.metrics.append(metric)
-        return metric
+    def _usual_sample(self, found: re.Match[bytes]) -> bool:
+        """Read what `_USUAL` matched; False when the long way must read it or say what is wrong."""
+        token, inside, text = found.group(1, 2, 3)
+        pairs = [] if inside is None or b"\\" in inside else usual_labels(inside)
+        if pairs is None or (inside and not pairs):
+            return False
+        labels = dict(pairs)
+        try:
+            value = parse_value(text)
+            family = self._sampled(token)
+            bound_text = labels.pop(family.type.bound_label or "", None) if family.type is not None else None
+            bound = math.nan if bound_text is None else parse_value(bound_text.encode())
+        except ValueError:
+            return False
+        if METRIC_NAME in labels or len(labels) + (bound_text is not None) < len(pairs):
+            return False
+        self._assign(family, family.metric(tuple(sorted(labels.items()))), token.decode("ascii"), bound, value)
+        self.pos = found.end()
+        return True
 
-    @staticmethod
-    def _assign(family: _Family, metric: _Metric, name: str, bound: float, value: float) -> None:
-        if family.type is None or not family.type.compound:
+    def _sample(self) -> None:
+        name, family = b"", None
+        if self._peek() != b"{":
+            name = self._name(METRIC_TOKEN, "metric name")
+            if not name:
+                self.fail("invalid metric name")
+            family = self._sampled(name)
+            self.skip_blanks()
+        pairs: Pairs = []
+        bound = math.nan
+        self._peek()
+        if self.take_byte(b"{"):
+            name, family, bound = self._braces(name, family, pairs)
+            self.skip_blanks()
+        if family is None:
+            self.fail("invalid metric name")
+        text = self._token(_WORD)
+        try:
+            value = parse_value(text)
+        except ValueError:
+            self.fail(f"expected float as value, got {_quote(text)}")
+        self._assign(family, family.metric(tuple(sorted(pairs))), name.decode("ascii"), bound, value)
+        if not self.take_byte(b"\n"):
+            self._timestamp()
+
+    def _assign(self, family: FamilyBuilder, metric: MetricBuilder, name: str, bound: float, value: float) -> None:
+        if family.type is None or not family.type.compound or (name != family.name and name.endswith("_sum")):
             metric.value = value
         elif name != family.name and name.endswith("_count"):
-            metric.count = _whole(value)
-        elif name != family.name and name.endswith("_sum"):
-            metric.value = value
+            if family.type.has_buckets:
+                metric.count = self._population(family, value, "count")
+            else:
+                metric.count = float(math.trunc(value)) if math.isfinite(value) else value
         elif not math.isnan(bound):
-            metric.parts.append((bound, _whole(value) if family.type is FamilyType.HISTOGRAM else value))
+            if family.type.has_buckets:
+                value = self._population(family, value, "bucket population")
+            metric.parts.append((bound, value))
+
+    def _population(self, family: FamilyBuilder, value: float, what: str) -> float:
+        """The count of a histogram or of a bucket, which may be a fraction."""
+        if value < 0:
+            self.fail(f"negative {what} for histogram {go_quote(family.name)}")
+        return value
 
     def _timestamp(self) -> None:
-        self._blanks()
-        text = self._take(_WORD)
+        self.skip_blanks()
+        text = self._token(_WORD)
         if _INTEGER.fullmatch(text) is None or not -(1 << 63) <= int(text) < 1 << 63:
-            self._fail(f"expected integer as timestamp, got {quote_label_value(text)}")
+            self.fail(f"expected integer as timestamp, got {_quote(text)}")
         self.timestamps = True
         rest = self._rest()
         if rest:
-            self._fail(f"spurious string after timestamp: {quote_label_value(rest)}")
+            self.fail(f"spurious string after timestamp: {_quote(rest)}")
 
-    def _labels(self, name: str, pairs: list[tuple[str, str]]) -> tuple[str, float]:
-        """Read up to and with the closing brace into `pairs`. Returns the metric's name, which may stand among the
-        labels when `name` is empty, and the bound (`le`, `quantile`) or NaN."""
-        before, metric, special = bool(name), name, self._special(name)
+    def _braces(
+        self, metric: bytes, family: FamilyBuilder | None, pairs: Pairs
+    ) -> tuple[bytes, FamilyBuilder | None, float]:
+        """Read labels up to and with the closing brace into `pairs`.
+
+        Returns the metric's name and its family, which may stand among the labels when none stood before them, and
+        the bound (`le`, `quantile`) or NaN.
+        """
+        may_name, bound = family is None, math.nan
         names: set[str] = set()
-        bound = math.nan
         while True:
-            self._blanks()
-            if self._peek() == "}":
-                self._pos += 1
-                return metric, bound
-            name = self._token(_LABEL, "label")
+            self.skip_blanks()
             self._peek()
-            if not name:
-                self._fail(f"invalid label name for metric {quote_label_value(metric)}")
-            if name == METRIC_NAME:
-                self._fail(f'label name "{METRIC_NAME}" is reserved')
-            self._blanks()
-            if self._peek() != "=" and not before:
-                if metric:
-                    self._fail(f"multiple metric names for metric {quote_label_value(metric)}")
-                if self._peek() not in ",}":
-                    self._fail(f"unexpected end of metric name {_char(self._peek())}")
-                metric = self._metric_name(name)
-                special = self._special(metric)
-                self._pos += self._peek() == ","
+            if self.take_byte(b"}"):
+                return metric, family, bound
+            token = self._name(LABEL_TOKEN, "label name")
+            if not token:
+                self.fail(f"invalid label name for metric {_quoted_name(family)}")
+            self.skip_blanks()
+            byte = self._peek()
+            if byte != b"=" and may_name:
+                if family is not None:
+                    self.fail(f"multiple metric names for metric {_quoted_name(family)}")
+                if byte not in b",}":
+                    self.fail(f"unexpected end of metric name {self._peek_quoted()}")
+                metric, family = token, self._sampled(token)
+                self.take_byte(b",")
                 continue
-            if _LABEL.fullmatch(name) is None:
-                self._fail(f"invalid label name {quote_label_value(name)}")
-            if self._peek() != "=":
-                self._fail(f"expected '=' after label name, found {_char(self._peek())}")
-            if name in names:
-                self._fail(f"duplicate label names for metric {quote_label_value(metric)}")
-            self._pos += 1
+            if byte != b"=":
+                self.fail(f"expected '=' after label name, found {self._peek_quoted()}")
+            self.pos += 1
+            name = self._label_name(token)
+            is_bound = family is not None and family.type is not None and name == family.type.bound_label
+            if not is_bound and name in names:
+                self.fail(f"duplicate label names for metric {_quoted_name(family)}")
             value = self._label_value()
-            if name == special:
-                try:
-                    bound = parse_float(value)
-                except ValueError:
-                    self._fail(f"expected float as value for '{special}' label, got {quote_label_value(value)}")
+            if is_bound:
+                bound = self._bound(name, value)
             else:
                 names.add(name)
                 pairs.append((name, value))
-            self._blanks()
-            if self._peek() == ",":
-                self._pos += 1
-            elif self._peek() != "}":
-                self._fail(f"unexpected end of label value {quote_label_value(value)}")
+            self.skip_blanks()
+            if self._peek() not in b",}":
+                self.fail(f"unexpected end of label value {go_quote(value)}")
+            self.take_byte(b",")
 
-    def _special(self, name: str) -> str | None:
-        """The label that is a bound in samples of this name."""
-        kind = self._sampled(name).type if name else None
-        return {FamilyType.SUMMARY: "quantile", FamilyType.HISTOGRAM: "le"}.get(kind or FamilyType.UNTYPED)
+    def _label_name(self, token: bytes) -> str:
+        name = token.decode("utf-8", "surrogateescape")
+        if name == METRIC_NAME:
+            self.fail(f'label name "{METRIC_NAME}" is reserved')
+        if not is_legacy_label_name(name):
+            self.fail(f"invalid label name {go_quote(name)}")
+        return name
 
     def _label_value(self) -> str:
-        self._blanks()
-        if self._peek() != '"':
-            self._fail(f"expected '\"' at start of label value, found {_char(self._peek())}")
-        return self._quoted("label value")
+        self.skip_blanks()
+        if self._peek() != b'"':
+            self.fail(f"expected '\"' at start of label value, found {self._peek_quoted()}")
+        self.pos += 1
+        value = self._unescaped(b'"', "label value")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            self.fail(f"invalid label value {_quote(value)}")
 
-    def _quoted(self, what: str) -> str:
-        """The text between the quote_label_value that stands here and the next one."""
-        self._pos += 1
-        value = ""
-        while True:
-            value += self._take(_PLAIN_VALUE)
-            stop = self._peek()
-            self._pos += 1
-            if stop == '"':
-                break
-            if stop == "\n":
-                self._fail(f"{what} {quote_label_value(value)} contains unescaped new-line")
-            escaped = self._peek()
-            if escaped not in _ESCAPES:
-                self._fail(f"invalid escape sequence '\\{escaped}'")
-            value += _ESCAPES[escaped]
-            self._pos += 1
-        if any("\udc80" <= c <= "\udcff" for c in value):
-            shown = re.sub("[\udc80-\udcff]", lambda c: f"\\x{ord(c[0]) & 0xFF:02x}", value)
-            self._fail(f'invalid {what} "{shown}"')
-        return value
+    def _bound(self, label: str, value: str) -> float:
+        try:
+            return parse_value(value.encode())
+        except ValueError:
+            self.fail(f"expected float as value for '{label}' label, got {go_quote(value)}")
 
 
-def _whole(value: float) -> float:
-    """Counts are whole numbers in Pushgateway's model."""
-    return float(math.trunc(value)) if math.isfinite(value) else value
+def _quoted_name(family: FamilyBuilder | None) -> str:
+    return go_quote(family.name if family is not None else "")
 
 
-def _char(c: str) -> str:
-    """One character as Go's %q prints a byte."""
-    return {"\n": r"'\n'", "\t": r"'\t'", "'": r"'\''", "\\": r"'\\'"}.get(c, f"'{c}'")
+def _quote(text: bytes) -> str:
+    return go_quote(text.decode("utf-8", "surrogateescape"))

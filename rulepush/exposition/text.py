@@ -14,7 +14,6 @@ from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
 from rulepush.exposition.quoting import show, unescape_help
 from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_SERIES, Scanner
 
-_BLANKS: Final = re.compile(rb"[ \t]*")
 _VALUE: Final = re.compile(rb"[^{ \t\n]+")
 _TIMESTAMP: Final = re.compile(rb"[0-9]+")
 _META: Final = re.compile(rb"(HELP|TYPE)[\t ]+")
@@ -47,6 +46,7 @@ def parse_text_line(line: bytes, family_type: str = "") -> ParsedSample | None:
 class TextParser(Scanner):
     """Walks over the entries of a body."""
 
+    free_blanks = True
     commas_required = False
     names_tokens = True
 
@@ -72,12 +72,6 @@ class TextParser(Scanner):
         else:
             self._sample(into)
         return True
-
-    def skip_blanks(self) -> None:
-        """Blanks are free between tokens."""
-        found = _BLANKS.match(self.body, self.pos)
-        if found is not None:
-            self.pos = found.end()
 
     # --- comments and metadata
 

@@ -1,4 +1,4 @@
-"""OpenMetrics bodies as metric families. Pushgateway itself reads only the text format."""
+"""The body of a push as metric families. Pushgateway itself reads only the text format; OpenMetrics comes beside it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Final
 
 from rulepush.errors import ExpositionError, PushError
 from rulepush.exposition import FamilyMetadata, Format, ParsedSample, parse_body
-from rulepush.exposition.expfmt import ParsedBody
-from rulepush.exposition.families import FamilyType, Metric, MetricFamily, Pairs
+from rulepush.exposition.expfmt import parse_expfmt
+from rulepush.exposition.families import FamilyBuilder, FamilyType, LabelPairs, ParsedFamilies, build_families
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME
 
-_COMPOUND: Final = {"histogram": FamilyType.HISTOGRAM, "summary": FamilyType.SUMMARY}
 _SIMPLE: Final = {
     "counter": FamilyType.COUNTER,
     "gauge": FamilyType.GAUGE,
     "info": FamilyType.GAUGE,
     "stateset": FamilyType.GAUGE,
 }
+_COMPOUND: Final = {"histogram": FamilyType.HISTOGRAM, "summary": FamilyType.SUMMARY}
 _PARTS: Final = {
     FamilyType.HISTOGRAM: {"_bucket": "le", "_sum": "", "_count": ""},
     FamilyType.SUMMARY: {"": "quantile", "_sum": "", "_count": ""},
@@ -25,8 +25,16 @@ _PARTS: Final = {
 _SUFFIXES: Final = ("_total", "_created", "_bucket", "_sum", "_count", "_info", "_gsum", "_gcount")
 
 
-def parse_openmetrics_families(body: bytes) -> ParsedBody:
-    """Parse a whole body. Families are named as the text format names them: a counter by its `_total` sample.
+def parse_push_text(body: bytes) -> ParsedFamilies:
+    """Parse a body in the text format. Raises PushError 400 in Pushgateway's words."""
+    try:
+        return parse_expfmt(body)
+    except ExpositionError as e:
+        raise PushError(400, f"text format parsing error in line {e.line}: {e.message}") from None
+
+
+def parse_push_openmetrics(body: bytes) -> ParsedFamilies:
+    """Parse an OpenMetrics body. Families are named as the text format names them: a counter by its `_total` sample.
 
     Raises PushError 400.
     """
@@ -34,23 +42,22 @@ def parse_openmetrics_families(body: bytes) -> ParsedBody:
         exposition = parse_body(body, Format.OPENMETRICS)
     except ExpositionError as e:
         raise PushError(400, f"OpenMetrics parsing error in line {e.line}: {e.message}") from None
-    simple: dict[str, tuple[FamilyType, str, list[Metric]]] = {}
-    compound: dict[str, tuple[FamilyType, str, dict[Pairs, Metric]]] = {}
+    simple: dict[str, FamilyBuilder] = {}
+    compound: dict[str, FamilyBuilder] = {}
     timestamps = False
     for sample in exposition.samples:
         timestamps |= sample.ts is not None
-        name = sample.name
-        base, suffix, meta = _family_of(name, exposition.metadata)
+        base, suffix, meta = _family_of(sample.name, exposition.metadata)
         kind = _COMPOUND.get(meta.type)
         if kind is not None and suffix in _PARTS[kind]:
-            _, _, metrics = compound.setdefault(base, (kind, meta.help, {}))
-            _add_part(metrics, sample, kind, suffix)
+            family = compound.setdefault(base, FamilyBuilder(base, kind, meta.help))
+            _add_part(family, sample, suffix, _PARTS[kind][suffix])
             continue
         kind = FamilyType.GAUGE if suffix == "_created" else _SIMPLE.get(meta.type, FamilyType.UNTYPED)
-        simple.setdefault(name, (kind, meta.help, []))[2].append(Metric(_pairs(sample, ""), sample.value))
-    families = {n: MetricFamily(n, kind, text, tuple(m)) for n, (kind, text, m) in simple.items()}
-    families |= {n: MetricFamily(n, kind, text, tuple(m.values())) for n, (kind, text, m) in compound.items()}
-    return ParsedBody(families, timestamps)
+        family = simple.setdefault(sample.name, FamilyBuilder(sample.name, kind, meta.help))
+        family.metric(_pairs(sample, "")).value = sample.value
+    # Of two with one name, the compound one counts.
+    return ParsedFamilies(build_families({**simple, **compound}), timestamps)
 
 
 def _family_of(name: str, metadata: dict[str, FamilyMetadata]) -> tuple[str, str, FamilyMetadata]:
@@ -64,24 +71,21 @@ def _family_of(name: str, metadata: dict[str, FamilyMetadata]) -> tuple[str, str
     return name, "", FamilyMetadata()
 
 
-def _add_part(metrics: dict[Pairs, Metric], sample: ParsedSample, kind: FamilyType, suffix: str) -> None:
-    label = _PARTS[kind][suffix]
-    pairs = _pairs(sample, label)
-    old = metrics.get(pairs, Metric(pairs, 0.0))
+def _add_part(family: FamilyBuilder, sample: ParsedSample, suffix: str, bound_label: str) -> None:
+    metric = family.metric(_pairs(sample, bound_label))
     if suffix == "_sum":
-        metrics[pairs] = Metric(pairs, sample.value, old.count, old.parts)
+        metric.value = sample.value
     elif suffix == "_count":
-        metrics[pairs] = Metric(pairs, old.value, sample.value, old.parts)
+        metric.count = sample.value
     else:
-        text = dict(sample.pairs).get(label, "")
+        text = dict(sample.pairs).get(bound_label, "")
         try:
             bound = parse_float(text)
         except ValueError:
-            raise PushError(
-                400, f"OpenMetrics parsing error in line {sample.line}: {label} is no number: {text!r}"
-            ) from None
-        metrics[pairs] = Metric(pairs, old.value, old.count, (*old.parts, (bound, sample.value)))
+            message = f"OpenMetrics parsing error in line {sample.line}: {bound_label} is not a number: {text!r}"
+            raise PushError(400, message) from None
+        metric.parts.append((bound, sample.value))
 
 
-def _pairs(sample: ParsedSample, without: str) -> Pairs:
+def _pairs(sample: ParsedSample, without: str) -> LabelPairs:
     return tuple(sorted((n, v) for n, v in sample.pairs if n not in (METRIC_NAME, without)))

@@ -9,8 +9,7 @@ from typing import Final, Protocol
 
 from rulepush.errors import PushError, StorageError
 from rulepush.exposition import FamilyMetadata
-from rulepush.exposition.expfmt import ParsedBody
-from rulepush.exposition.families import MetricFamily
+from rulepush.exposition.families import MetricFamily, ParsedFamilies
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.stale import STALE
@@ -83,7 +82,7 @@ class PushedGroups:
         """Series held, push times included."""
         return len(self._index)
 
-    def push(self, key: GroupKey, body: ParsedBody, all_new: bool, ts: int, ttl_ms: int | None) -> None:
+    def push(self, key: GroupKey, body: ParsedFamilies, all_new: bool, ts: int, ttl_ms: int | None) -> None:
         """PUT (`all_new`) or POST. Raises PushError when the group would be inconsistent; then it stays as it was,
         but for its failure time."""
         old = self._groups.get(key, PushedGroup(key))
@@ -142,7 +141,7 @@ class PushedGroups:
         """The lifetime of a group in ms, 0 for ever."""
         return self.default_ttl_ms if group.ttl_ms is None else group.ttl_ms
 
-    def _check(self, new: PushedGroup, body: ParsedBody) -> None:
+    def _check(self, new: PushedGroup, body: ParsedFamilies) -> None:
         if body.timestamps:
             raise timestamps_refused()
         errors = self._index.problems(new)

@@ -15,9 +15,9 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import PushError
-from rulepush.exposition.expfmt import ParsedBody, parse_families
+from rulepush.exposition.families import ParsedFamilies
 from rulepush.model.durations import parse_duration
-from rulepush.push.bodies import parse_openmetrics_families
+from rulepush.push.bodies import parse_push_openmetrics, parse_push_text
 from rulepush.push.groups import PushedGroups
 from rulepush.push.url import GroupKey, parse_push_path
 from rulepush.push.view import metrics_view
@@ -97,14 +97,14 @@ def _ttl(text: str | None) -> int | None:
         raise PushError(400, f"{TTL_HEADER}: {e}") from None
 
 
-def _parser(content_type: str) -> Callable[[bytes], ParsedBody]:
+def _parser(content_type: str) -> Callable[[bytes], ParsedFamilies]:
     """What reads a body of this type. Like Pushgateway, take everything unknown for the text format."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/openmetrics-text":
-        return parse_openmetrics_families
+        return parse_push_openmetrics
     if media_type == "application/vnd.google.protobuf":
         raise PushError(415, "protobuf bodies are not supported: push the text format or OpenMetrics")
-    return parse_families
+    return parse_push_text
 
 
 async def _body(request: Request, encoding: str, limit: int) -> bytes:
