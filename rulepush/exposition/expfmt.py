@@ -17,7 +17,7 @@ import re
 from typing import Final
 
 from rulepush.exposition.families import FamilyBuilder, FamilyType, MetricBuilder, ParsedFamilies, build_families
-from rulepush.exposition.floats import parse_value
+from rulepush.exposition.literals import parse_value
 from rulepush.exposition.scanner import LABEL_TOKEN, METRIC_TOKEN, USUAL_SERIES, Pairs, Scanner, usual_labels
 from rulepush.gotext.goquote import go_quote, quote_char
 from rulepush.model.labels import METRIC_NAME, is_legacy_label_name, is_legacy_metric_name

@@ -8,8 +8,7 @@ from typing import Final, NoReturn
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, ParsedSample
-from rulepush.exposition.floats import parse_value
-from rulepush.exposition.quoting import show, unescape
+from rulepush.exposition.literals import parse_value, show, unescape
 from rulepush.model.floats import format_float_openmetrics, parse_float
 from rulepush.model.labels import METRIC_NAME
 

@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
-from rulepush.exposition.quoting import show, unescape_help
+from rulepush.exposition.literals import show, unescape_help
 from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_SERIES, Scanner
 
 _VALUE: Final = re.compile(rb"[^{ \t\n]+")

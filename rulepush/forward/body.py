@@ -8,8 +8,7 @@ from typing import Final
 from rulepush.exposition import FamilyMetadata
 from rulepush.model.floats import format_float_g
 from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name
-from rulepush.model.sample import Sample
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import Sample, is_stale
 from rulepush.relabel.relabel import RelabelConfig, relabel
 
 _TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary"))

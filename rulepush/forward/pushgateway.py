@@ -21,8 +21,7 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.forward.body import Lines, PushBody
 from rulepush.model.labels import JOB, METRIC_NAME, Labels
 from rulepush.model.regex import compile_regex
-from rulepush.model.sample import Sample
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import Sample, is_stale
 from rulepush.push.client import PushRequest, push
 from rulepush.push.url import GroupKey
 

@@ -11,8 +11,7 @@ from rulepush.errors import PushError, StorageError
 from rulepush.exposition import FamilyMetadata
 from rulepush.exposition.families import MetricFamily, ParsedFamilies
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.push.consistency import Index, refusal, timestamps_refused
 from rulepush.push.group import HELP, PUSH_UP, PushedGroup
 from rulepush.push.url import GroupKey

@@ -17,9 +17,8 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.forward.body import Lines, PushBody
 from rulepush.forward.pushgateway import FORGOTTEN_AFTER, PushgatewayForwarder
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
+from rulepush.model.sample import STALE, Sample
 from rulepush.model.secret import Secret
-from rulepush.model.stale import STALE
 from rulepush.push.bodies import parse_push_text
 from rulepush.relabel.relabel import Action, RelabelConfig
 from tests.fakes import FakeClock

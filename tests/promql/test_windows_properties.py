@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
-from rulepush.model.stale import STALE, STALE_BITS
+from rulepush.model.sample import STALE, STALE_BITS
 from rulepush.promql.eval.selectors import newest
 from rulepush.promql.vectors.values import Vector
 from rulepush.promql.vectors.windows import WindowColumns, row_bounds, search_bounds

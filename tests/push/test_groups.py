@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rulepush.errors import PushError, StorageError
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import is_stale
 from rulepush.push.bodies import parse_push_text
 from rulepush.push.groups import FORGET_AFTER_MS, PushedGroups
 from rulepush.push.store import SqliteGroupStore, decode_group, encode_group
