@@ -20,7 +20,7 @@ _META: Final = re.compile(rb"(HELP|TYPE)[\t ]+")
 _REST: Final = re.compile(rb"[^\n]*")
 _TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary", "untyped"))
 _MAX_INT64: Final = (1 << 63) - 1
-_MOST_DIGITS: Final = len(str(_MAX_INT64))
+_MAX_DIGITS: Final = len(str(_MAX_INT64))
 
 _USUAL: Final = re.compile(USUAL_SERIES + rb"([^{ \t\n]+)(?: ([0-9]{1,18}))?\n")
 
@@ -137,7 +137,7 @@ class TextParser(Scanner):
                 self.unexpected("expected timestamp or new record")
             return None
         number = digits.lstrip(b"0") or b"0"
-        if len(number) > _MOST_DIGITS or int(number) > _MAX_INT64:  # Python refuses to read thousands of digits
+        if len(number) > _MAX_DIGITS or int(number) > _MAX_INT64:  # Python refuses to read thousands of digits
             whole = show(self.body[self.start : self.pos])
             self.fail(f"strconv.ParseInt: parsing {show(digits)}: value out of range while parsing: {whole}")
         self.skip_blanks()

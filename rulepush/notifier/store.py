@@ -1,4 +1,4 @@
-"""Resolutions that no Alertmanager has accepted yet, kept in SQLite over a restart."""
+"""Resolutions that no Alertmanager has accepted yet, kept in SQLite across restarts."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class SqliteUndelivered:
         self._write("INSERT OR REPLACE INTO undelivered VALUES (?, ?, ?)", rows)
 
     def remove(self, url: str, alerts: Sequence[WireAlert]) -> None:
-        """They were accepted, or refused for good."""
+        """Remove these: they were accepted, or refused permanently."""
         self._write("DELETE FROM undelivered WHERE url = ? AND labels = ?", [(url, str(a.labels)) for a in alerts])
 
     def load(self, url: str) -> list[WireAlert]:
-        """What waits for this Alertmanager since the last run."""
+        """The resolutions that the last run did not deliver to this Alertmanager."""
         try:
             rows = self._database.read("SELECT alert FROM undelivered WHERE url = ?", (url,))
         except StorageError as e:

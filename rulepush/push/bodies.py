@@ -1,4 +1,4 @@
-"""The body of a push as metric families. Pushgateway itself reads only the text format; OpenMetrics comes beside it."""
+"""The body of a push as metric families. Pushgateway itself reads only the text format; OpenMetrics is an addition."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def parse_push_openmetrics(body: bytes) -> ParsedFamilies:
         kind = FamilyType.GAUGE if suffix == "_created" else _SIMPLE.get(meta.type, FamilyType.UNTYPED)
         family = simple.setdefault(sample.name, FamilyBuilder(sample.name, kind, meta.help))
         family.metric(_pairs(sample, "")).value = sample.value
-    # Of two with one name, the compound one counts.
+    # Where a simple and a compound family have one name, the compound one is kept.
     return ParsedFamilies(build_families({**simple, **compound}), timestamps)
 
 
