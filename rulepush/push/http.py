@@ -13,11 +13,11 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import PushError, RequestRefused
+from rulepush.exposition.families import ParsedFamilies
 from rulepush.http_request import GZIP, in_thread_if_large, read_content
 from rulepush.model.durations import parse_duration
+from rulepush.push.bodies import parse_push_openmetrics, parse_push_text
 from rulepush.push.groups import PushedGroups
-from rulepush.push.om_families import parse_openmetrics_families
-from rulepush.push.text_families import ParsedBody, parse_families
 from rulepush.push.url import TTL_HEADER, GroupKey, parse_push_path
 from rulepush.push.view import metrics_view
 
@@ -93,11 +93,11 @@ def _ttl(text: str | None) -> int | None:
         raise PushError(400, f"{TTL_HEADER}: {e}") from None
 
 
-def _parser(content_type: str) -> Callable[[bytes], ParsedBody]:
+def _parser(content_type: str) -> Callable[[bytes], ParsedFamilies]:
     """What reads a body of this type. Like Pushgateway, take everything unknown for the text format."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/openmetrics-text":
-        return parse_openmetrics_families
+        return parse_push_openmetrics
     if media_type == "application/vnd.google.protobuf":
         raise PushError(415, "protobuf bodies are not supported: push the text format or OpenMetrics")
-    return parse_families
+    return parse_push_text

@@ -26,7 +26,7 @@ _ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "-_")
 def parse_push_path(raw_path: str) -> GroupKey:
     """The grouping key that a path names. `raw_path` begins with `/metrics/` and is still percent-encoded.
 
-    Raises PushError: 404 when no push can be meant, 400 when something in it is wrong.
+    Raises PushError: 404 when the path is not one of a push, 400 when a part of it is invalid.
     """
     try:
         path = unquote_to_bytes(raw_path).decode("utf-8")

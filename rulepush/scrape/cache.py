@@ -38,8 +38,7 @@ import numpy as np
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format, ParsedSample, each_sample, parse_body
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.scrape.interner import Interner
 from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries
 from rulepush.scrape.reading import ParsedLines, read_known_body

@@ -58,7 +58,12 @@ class App:
         self.ingestion = Ingestion(self.resources, first)
         self.alerting = Alerting(self.resources, self.ingestion, first)
         self.queries = QueryEvaluator(
-            self.alerting.engine, self.resources.head, clock, options.query_concurrency, options.web_max_samples
+            self.alerting.engine,
+            self.resources.head,
+            self.resources.demands,
+            clock,
+            options.query_concurrency,
+            options.web_max_samples,
         )
         self.reloader = ConfigReloader(options, first, self._web_config, clock, self._apply)
         self.telemetry = Telemetry()
@@ -130,6 +135,7 @@ class App:
 
     async def _apply(self, loaded: LoadedConfig) -> None:
         self.resources.head.set_demand(loaded.demand)
+        self.resources.demands.change(loaded.demand, self.resources.clock.now())
         await self.alerting.apply(loaded)
         await self.ingestion.apply(loaded)
 

@@ -12,7 +12,7 @@ import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.stale import STALE, is_stale
+from rulepush.model.sample import STALE, is_stale
 from rulepush.storage.database import Database
 from rulepush.storage.demand import Demand, ManualDemand, Retention
 from rulepush.storage.demand_history import DemandHistory
