@@ -40,8 +40,7 @@ import numpy as np
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_body, parse_line
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.scrape.interner import Interner, WrittenSeries
 from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries, to_floats
 from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_known_body

@@ -13,7 +13,7 @@ import numpy as np
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition import Format, declared_type, each_sample, parse_line
-from rulepush.exposition.floats import parse_value, to_ms
+from rulepush.exposition.literals import parse_value, to_ms
 from rulepush.scrape.interner import Interner, WrittenSeries
 from rulepush.scrape.layout import to_floats
 from rulepush.scrape.slices import Slices

@@ -45,11 +45,11 @@ class Jobs:
         env: Environment,
         client_factory: ClientFactory,
     ):
-        self.tally = ScrapeStats()
+        self.stats = ScrapeStats()
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
-        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.tally, restored=self.restored), grid)
+        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.stats, restored=self.restored), grid)
         self.overload = self._pools.overload
         self._tasks = TaskOwner()
         self._tasks.start(self._pools.run, "scrape pools")
@@ -92,7 +92,7 @@ class Jobs:
         for running in self._jobs.values():
             await running.client.aclose()
 
-    async def settled(self, ts: int) -> bool:
+    async def scrapes_done(self, ts: int) -> bool:
         """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
         return await self._pools.scrapes_done(ts)
 

@@ -14,10 +14,10 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import RulepushError
+from rulepush.http_request import while_connected
 from rulepush.model.durations import format_duration
 from rulepush.model.floats import format_float
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.web.connected import while_connected
 from rulepush.web.html import ago, badge, definitions, error_box, label_chips, narrow, page, row, table, wide
 from rulepush.web.status import Status
 
@@ -193,6 +193,11 @@ class Pages:
         facts = [
             ("Started", ago(format_rfc3339(status.started_at), now)),
             ("Configuration", f"loaded {loaded}, last attempt {good}"),
+            *(
+                [("Overloaded", f"{badge('err', 'scrapes are skipped')} {escape(status.overload)}")]
+                if status.overload
+                else []
+            ),
             ("Samples are kept", escape(status.retention)),
             *(("Alertmanager", _code(url)) for url in status.alertmanagers),
             *(("Dropped Alertmanager", _code(url)) for url in status.dropped_alertmanagers),

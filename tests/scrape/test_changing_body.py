@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from rulepush.exposition import Format
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import Sample, is_stale
 from rulepush.relabel.relabel import Action, RelabelConfig, relabel
 from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules

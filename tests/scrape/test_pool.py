@@ -10,9 +10,8 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.http_client.build import RoutingTransport, build_client
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import Sample
+from rulepush.model.sample import Sample, is_stale
 from rulepush.model.schedule import TickGrid
-from rulepush.model.stale import is_stale
 from rulepush.scrape.barrier import ScrapeBarrier
 from rulepush.scrape.job import Job
 from rulepush.scrape.pool import ScrapePools
