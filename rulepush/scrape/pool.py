@@ -25,7 +25,8 @@ from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.scrape")
 
-# Requests of one moment go out this far apart, so that a large fleet does not answer all at once into the memory.
+# Requests of one moment go out this far apart, so that a large fleet does not answer all at once into the memory; and
+# nearer to each other where that would take more than half of the interval.
 _SPACING_MS: Final = 3.0
 _SET_BACK_ONCE_MS: Final = 60_000
 
@@ -93,10 +94,13 @@ class ScrapePools:
         await self._tasks.run()
 
     async def scrapes_done(self, ts: int) -> bool:
-        """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
+        """Wait until the scrapes of all moments up to `ts` are over, at most until the last one planned has had the
+        longest scrape timeout."""
         if not self._barrier.pending(ts):
             return True
-        longest = max((s.target.timeout_ms for pool in self for s in pool.scrapers), default=0)
+        loops = [running.loop for pool in self for running in pool.running.values()]
+        longest = max((loop.scraper.target.timeout_ms for loop in loops), default=0)
+        longest += max((loop.delay_ms for loop in loops), default=0)
         return await self._barrier.scrapes_done(ts, longest / 1000 + 0.1)
 
     def pass_on(self, on_scrape: OnScrape | None) -> None:
@@ -208,5 +212,5 @@ class ScrapePools:
         """Spread the requests of one moment a little, in a large fleet."""
         loops = [running.loop for pool in self for running in pool.running.values()]
         for i, loop in enumerate(loops):
-            spacing = min(_SPACING_MS, loop.scraper.target.interval_ms / 4 / len(loops))
+            spacing = min(_SPACING_MS, loop.scraper.target.interval_ms / 2 / len(loops))
             loop.delay_ms = i * spacing
