@@ -103,7 +103,7 @@ class Jobs:
         return iter(self._pools)
 
     def metadata(self) -> dict[str, FamilyMetadata]:
-        """TYPE, HELP and UNIT by metric family, as the targets told of them last."""
+        """TYPE, HELP and UNIT by metric family, as the targets' last scrapes had them."""
         return {name: meta for s in self._scrapers() for name, meta in s.cache.metadata().items()}
 
     @property
