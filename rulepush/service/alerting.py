@@ -11,10 +11,10 @@ from rulepush.notifier.alertmanager_sets import AlertmanagerSets, relabel_chain
 from rulepush.notifier.notifier import Notifier, SendSettings
 from rulepush.notifier.store import SqliteUndelivered
 from rulepush.promql import Engine, EngineOptions
-from rulepush.rules.alert import RestorePolicy
 from rulepush.rules.context import HoldPolicy, RuleContext
 from rulepush.rules.groups import GroupDefaults, RuleGroups
 from rulepush.rules.loop import RuleLoops
+from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.state import SqliteAlertStates
 from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.ingestion import Ingestion
@@ -34,8 +34,9 @@ class Alerting:
         self._resources = resources
         self._ingestion = ingestion
         self._engine = self._engine_for(first.config)
-        self.groups = RuleGroups(SqliteAlertStates(state.alerts) if options.storage_path else None)
         undelivered = SqliteUndelivered(state.alerts)
+        store = SqliteAlertStates(state.alerts, undelivered.whole) if options.storage_path else None
+        self.groups = RuleGroups(store)
         self.notifier = Notifier(clock, undelivered, self._sending(first.config), self.groups.active_alerts)
         self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.http_client)
         self.clock_watch = ClockWatch(clock, self._on_jump)
@@ -115,7 +116,7 @@ class Alerting:
                 outage_tolerance_ms=options.outage_tolerance_ms,
                 grace_period_ms=options.grace_period_ms,
             ),
-            fresh=self._warm_up.fresh,
-            settled=self._warm_up.settled,
+            may_fire=self._warm_up.may_fire,
+            may_resolve=self._warm_up.may_resolve,
             stopwatch=time.perf_counter,
         )

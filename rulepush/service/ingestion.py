@@ -61,7 +61,7 @@ class Ingestion:
         in memory, and stored now."""
         if self.push is not None:
             self.push.collect(ts, self.samples)
-        await self.jobs.settled(ts)
+        await self.jobs.scrapes_done(ts)
 
     def received_within_ms(self) -> int | None:
         """The time (ms) in which what is not scraped has surely come twice; None: unknown, for its senders decide."""

@@ -94,7 +94,7 @@ class Jobs:
         for running in self._jobs.values():
             await running.client.aclose()
 
-    async def settled(self, ts: int) -> bool:
+    async def scrapes_done(self, ts: int) -> bool:
         """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
         return await self._pools.scrapes_done(ts)
 
