@@ -14,7 +14,7 @@ import httpx
 from rulepush.clock import Clock
 from rulepush.config.sections import Config, PushgatewayConfig, RemoteWriteConfig
 from rulepush.exposition import FamilyMetadata
-from rulepush.http_client.config import HTTPClientConfig
+from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.scrape.target import Target
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rulepush.forward.pushgateway import PushgatewayForwarder
     from rulepush.remote.sender import RemoteWriteSender
 
-ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 FLUSH_SECONDS: Final = 2.0
 
 
