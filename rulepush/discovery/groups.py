@@ -46,7 +46,7 @@ class Environment:
     """What discoverers are built with."""
 
     clock: Clock
-    tally: DiscoveryReporter
+    reporter: DiscoveryReporter
     user_agent: str = "rulepush"
 
 

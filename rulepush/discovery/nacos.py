@@ -187,9 +187,9 @@ class NacosDiscovery:
 
     def _show_members(self, where: str) -> None:
         """For own metrics; what the last refresh did not find is not shown: it may no longer be true."""
-        self._env.tally.nacos_members.pop(where, None)
+        self._env.reporter.nacos_members.pop(where, None)
         if self._members:
-            self._env.tally.nacos_members[where] = self._members
+            self._env.reporter.nacos_members[where] = self._members
 
     async def _refresh(self, session: NacosSession) -> Sequence[TargetGroup]:
         seconds = max(_REFRESH_SECONDS, self._config.refresh_interval_ms / 1000)

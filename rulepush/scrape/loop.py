@@ -23,7 +23,7 @@ class ScrapeLoop:
         clock: Clock,
         grid: TickGrid,
         barrier: ScrapeBarrier,
-        tally: ScrapeStats,
+        stats: ScrapeStats,
         clock_set_back: Callable[[int], object],
     ):
         """`clock_set_back(now)` is told when the wall clock went back by more than an interval."""
@@ -32,7 +32,7 @@ class ScrapeLoop:
         self._clock = clock
         self._grid = grid
         self._barrier = barrier
-        self._tally = tally
+        self._stats = stats
         self._clock_set_back = clock_set_back
 
     async def run(self) -> None:
@@ -69,5 +69,5 @@ class ScrapeLoop:
         if now <= following <= now + interval:
             return following
         planned = self._grid.next_tick(now, interval)
-        self._tally.skipped += max(0, (planned - following) // interval)
+        self._stats.skipped += max(0, (planned - following) // interval)
         return planned

@@ -46,12 +46,12 @@ class Jobs:
         env: Environment,
         client_factory: ClientFactory,
     ):
-        self.tally = ScrapeStats()
+        self.stats = ScrapeStats()
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
         self._pools = ScrapePools(
-            ScrapeContext(head, env.clock, self.tally, restored=self.restored, offload=ThreadOffload()), grid
+            ScrapeContext(head, env.clock, self.stats, restored=self.restored, offload=ThreadOffload()), grid
         )
         self._tasks = TaskOwner()
         self._tasks.start(self._pools.run, "scrape pools")
@@ -94,7 +94,7 @@ class Jobs:
         for running in self._jobs.values():
             await running.client.aclose()
 
-    async def settled(self, ts: int) -> bool:
+    async def scrapes_done(self, ts: int) -> bool:
         """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
         return await self._pools.scrapes_done(ts)
 
@@ -103,7 +103,7 @@ class Jobs:
         return iter(self._pools)
 
     def metadata(self) -> dict[str, FamilyMetadata]:
-        """TYPE, HELP and UNIT by metric family, as the targets told of them last."""
+        """TYPE, HELP and UNIT by metric family, as the targets' last scrapes had them."""
         return {name: meta for s in self._scrapers() for name, meta in s.cache.metadata().items()}
 
     @property

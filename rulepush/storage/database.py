@@ -1,7 +1,8 @@
 """SQLite files of the state directory: opened, checked, set aside when they are broken. The only way in to sqlite3.
 
 Losing a state file must never stop alerting: what is corrupt is renamed to `<name>.corrupt-<n>` and begun anew; what is
-locked, read-only or full raises StorageError, and the caller tries again later with what it still holds.
+locked, read-only or full raises StorageError, and the caller tries again later with what it still holds. In a directory
+that cannot be written a file can still be read.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from rulepush.errors import StorageError
+from rulepush.storage.saved_mark import SavedMark
 
 log = logging.getLogger("rulepush.storage")
+
+Statement = tuple[str, Iterable[Sequence[object]]]
+"""SQL and the rows to run it with, as executemany does."""
+
+# `PRAGMA user_version` of a file beside which a SavedMark was put once: without it, nothing follows from its absence.
+_MARKED = 1
 
 
 class Database:
     """One SQLite file, or one in memory when `path` is None. `schema` is idempotent SQL (CREATE ... IF NOT EXISTS).
 
     `closed` counts how often the file was closed: after it changed, the file may be another one, with nothing in it.
+    `lost` counts the writes that failed: after it changed, the file does not hold all that was to be written.
 
     Not thread-safe unless made with `any_thread`, and then only one thread at a time.
     """
@@ -30,12 +39,15 @@ class Database:
     def __init__(self, path: Path | None, schema: str, *, any_thread: bool = False):
         """Never raises: a file that cannot be opened is reported, and tried again at the next use."""
         self.path = path
-        self.errors = self.closed = 0
+        self.errors = self.closed = self.lost = 0
         self._schema = schema
         self._any_thread = any_thread
         self._joining = False  # within `transaction`
         self._locked = ""  # why nothing can be written within this transaction
         self._connection: sqlite3.Connection | None = None
+        self._read_only = False  # whether the connection can only read
+        self._mark = SavedMark(path)
+        self._was_marked: bool | None = None  # whether the file as it was found ever had a mark; None: not opened yet
         try:
             self._open()
         except StorageError as e:
@@ -48,9 +60,16 @@ class Database:
         except sqlite3.Error as e:
             raise self._failed(e) from e
 
-    def write(self, statements: Iterable[tuple[str, Iterable[Sequence[object]]]]) -> None:
+    def write(self, statements: Iterable[Statement]) -> None:
         """Run `(sql, rows)` pairs, each as executemany, in one transaction: all or nothing. Raises StorageError."""
-        connection = self._open()
+        try:
+            self._write(statements)
+        except StorageError:
+            self._lose()
+            raise
+
+    def _write(self, statements: Iterable[Statement]) -> None:
+        connection = self._open(writing=True)
         if self._locked:
             raise StorageError(self._locked)
         try:
@@ -83,14 +102,44 @@ class Database:
             if self._connection is not None:
                 self._connection.commit()
         except sqlite3.Error as e:
+            self._lose()
             raise self._failed(e) from e
         finally:
             self._joining, self._locked = False, ""
             self._undo()  # nothing is left to undo after a commit
 
+    # --- what a later process may believe
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether the last process could not save all that was to be saved here before it ended."""
+        return self._was_marked is True and not self._mark.was_there
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the next process will take what is saved for complete."""
+        return self._mark.is_set
+
+    def mark_complete(self) -> None:
+        """All that was to be saved is saved, and committed. Holds until a write fails. Where it cannot be marked, the
+        next start doubts more than it has to."""
+        if self.path is None or self._mark.is_set:
+            return
+        with contextlib.suppress(sqlite3.Error, StorageError):
+            self._open().execute(f"PRAGMA user_version={_MARKED}")
+            self._mark.put()
+
+    def mark_incomplete(self) -> None:
+        """Something could not be saved. Works on a full disk."""
+        self._mark.remove()
+
+    def _lose(self) -> None:
+        self.lost += 1
+        self._mark.remove()
+
     def _undo(self) -> None:
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):  # what failed before is told by then
+            with contextlib.suppress(sqlite3.Error):  # what failed before is reported by then
                 self._connection.rollback()
 
     def close(self) -> None:
@@ -98,16 +147,22 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._read_only = False
             self.closed += 1
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, *, writing: bool = False) -> sqlite3.Connection:
         self._close_if_gone()
+        if writing and self._read_only:
+            self.close()  # perhaps the directory can be written by now
         if self._connection is not None:
             return self._connection
         try:
             self._connection = self._connect()
         except sqlite3.DatabaseError as e:
             if not _is_corrupt(e) or self.path is None:
+                if not writing and (connection := self._connect_read_only()) is not None:
+                    self._connection, self._read_only = connection, True
+                    return connection
                 raise self._failed(e) from e
             self.errors += 1
             self._set_aside(e)
@@ -135,13 +190,41 @@ class Database:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA cache_size=-512")
             connection.executescript(self._schema)
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found != ("ok",):  # told, not raised, when a page beyond the first ones is damaged
-                raise sqlite3.DatabaseError(f"database disk image is malformed: {found and found[0]}")
+            self._check(connection)
         except sqlite3.Error:
             connection.close()
             raise
         return connection
+
+    def _connect_read_only(self) -> sqlite3.Connection | None:
+        """A connection to a file in a directory that cannot be written: SQLite refuses to open it otherwise, because it
+        cannot make the `-wal` and `-shm` files. None in another case, and where a `-wal` file holds changes, which
+        `immutable` ignores."""
+        path = self.path
+        if path is None:
+            return None
+        connection = None
+        try:
+            wal = path.with_name(f"{path.name}-wal")
+            if not path.is_file() or os.access(path.parent, os.W_OK) or (wal.exists() and wal.stat().st_size):
+                return None
+            url = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+            connection = sqlite3.connect(url, uri=True, check_same_thread=not self._any_thread)
+            self._check(connection)
+        except (OSError, sqlite3.Error):
+            if connection is not None:
+                connection.close()
+            return None
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Look for damage, and for what the last process noted. Raises sqlite3.Error."""
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != ("ok",):  # returned, not raised, when a page beyond the first ones is damaged
+            raise sqlite3.DatabaseError(f"database disk image is malformed: {found and found[0]}")
+        if self._was_marked is None:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            self._was_marked = version == _MARKED
 
     def _close_if_gone(self) -> None:
         """A file that was removed is written without an error, and nobody finds what was written."""
@@ -150,6 +233,7 @@ class Database:
         self.errors += 1
         log.error("state file was removed while in use, and is begun anew: path=%s", self.path)
         self.close()
+        self._mark.remove()
 
     def _failed(self, e: sqlite3.Error) -> StorageError:
         """Count and wrap. A file found corrupt while in use is set aside, so that the next use begins anew."""
@@ -165,6 +249,7 @@ class Database:
         path = self.path
         if path is None:
             return
+        self._mark.remove()
         for n in range(1, 1000):
             aside = path.with_name(f"{path.name}.corrupt-{n}")
             if not aside.exists():

@@ -81,7 +81,7 @@ class SampleJournal:
     def __init__(self, head: Head, database: Database, clock: Clock, offload: Offload = asyncio.to_thread):
         """`database` is made with SCHEMA and `any_thread`; nobody else uses it. `offload` runs a call in a thread."""
         self._offload = offload
-        self.tally = JournalStats()
+        self.stats = JournalStats()
         self._head = head
         self._database = database
         self._clock = clock
@@ -142,7 +142,7 @@ class SampleJournal:
         """Drop the oldest samples that could not be written; their series stay to be written."""
         oldest, following = self._unwritten.popleft(), self._unwritten.popleft()
         self._unwritten.appendleft(Batch({**oldest.series, **following.series}, following.samples))
-        self.tally.lost += oldest.size
+        self.stats.lost += oldest.size
 
     def _work(self) -> _Work:
         """What the writing thread needs."""
@@ -160,10 +160,10 @@ class SampleJournal:
     def _settle(self, count: int, ok: bool) -> None:
         """After an attempt to write `count` batches."""
         if not ok:
-            self.tally.failures += 1
+            self.stats.failures += 1
             return
         for _ in range(count):
-            self.tally.written += self._unwritten.popleft().size
+            self.stats.written += self._unwritten.popleft().size
 
     # --- in the writing thread
 

@@ -42,7 +42,7 @@ class Broken:
 
 def world(apart: Offload, demand: Demand | None = None) -> World:
     one = World(demand=demand)
-    one.pools = ScrapePools(ScrapeContext(one.head, one.clock, one.tally, offload=apart), GRID)
+    one.pools = ScrapePools(ScrapeContext(one.head, one.clock, one.stats, offload=apart), GRID)
     one.bodies |= {"large": LARGE, "small": "s 1\n"}
     return one
 
