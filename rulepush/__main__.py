@@ -17,7 +17,7 @@ from rulepush.errors import RulepushError
 # The arrays here are small: threads of the linear algebra library would only cost memory and CPU.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# name -> (module, help). A command's module is imported only when it is the one that runs: a sidecar pays for memory.
+# name -> (module, help). A command's module is imported only when it runs, to save memory.
 COMMANDS: Final = {
     "run": ("rulepush.cli.run", "scrape, evaluate rules, push alerts"),
     "demo": ("rulepush.cli.demo", "watch the life of an alert on embedded parts"),
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a command; `func` runs it. Leaves with exit code 2 when they make no sense."""
+    """The arguments of a command; `func` runs it. Exits with code 2 when they are invalid."""
     parser, chosen = _parsers(words)
     args, unknown = parser.parse_known_args(words)
     if unknown:
@@ -76,8 +76,8 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes no abbreviated flags, so that one that is added later changes no command line; its errors say what may
-    have been meant."""
+    """Takes no abbreviated flags, so that a flag added later cannot change the meaning of a command line; its errors
+    suggest what may have been meant."""
 
     def __init__(self, **options: Any):
         super().__init__(**{"allow_abbrev": False, **options})
@@ -90,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(message)
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """These words mean nothing here."""
+        """Report unknown arguments."""
         flags = [flag for action in self._actions for flag in action.option_strings]
         told = [word + _did_you_mean(word.partition("=")[0], flags) for word in unknown]
         self.error(f"unrecognized arguments: {' '.join(told)}")
@@ -102,7 +102,7 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 
 def _parsers(words: Sequence[str]) -> tuple[_Parser, _Parser]:
-    """The parser of all words, and that of the command they begin with."""
+    """The parser of the whole command line, and that of its command."""
     parser = chosen = _Parser(
         prog="rulepush",
         description="Scrapes pull-only apps, evaluates Prometheus alerting rules in memory, "

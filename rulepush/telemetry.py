@@ -1,7 +1,7 @@
 """rulepush's own metrics, and the `/metrics` text.
 
-Numbers that other objects hold already are read when `/metrics` is asked for, so that the code that does the work
-counts with plain integers and knows nothing of telemetry. The text is written here: it is a few lines, and
+Numbers that other objects hold already are read when `/metrics` is requested, so that the code that does the work
+counts with plain integers and does not depend on telemetry. The text is written here: it is a few lines, and
 prometheus_client would cost a sidecar more than a MiB.
 """
 
