@@ -57,7 +57,18 @@ def test_stale_and_nan_in_sequences() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["m 1 y", "m 1+2", "m{a=1} 1", 'm{a="1" 1', "m 1x", "m _+1x2", "", "m 0x1F", "m 1x99999999999999999999", "m _x18446744073709551616"],
+    [
+        "m 1 y",
+        "m 1+2",
+        "m{a=1} 1",
+        'm{a="1" 1',
+        "m 1x",
+        "m _+1x2",
+        "",
+        "m 0x1F",
+        "m 1x99999999999999999999",
+        "m _x18446744073709551616",
+    ],
 )
 def test_what_is_no_series(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

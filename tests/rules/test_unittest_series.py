@@ -13,7 +13,9 @@ from tests.needs import binary
 RULES = "groups: [{name: g, rules: [{alert: A, expr: x > 1}]}]\n"
 
 
-def verdict(tmp_path: Path, series: list[tuple[str, str]], expr: str, wanted: dict[str, float], when: str = "2m") -> bool:
+def verdict(
+    tmp_path: Path, series: list[tuple[str, str]], expr: str, wanted: dict[str, float], when: str = "2m"
+) -> bool:
     """Whether `expr` gives what is wanted, and the rule fires where x is above 1, says rulepush; promtool agrees."""
     (tmp_path / "rules.yml").write_text(RULES)
     inputs = "".join(f"  - {{series: '{name}', values: '{values}'}}\n" for name, values in series)
