@@ -19,11 +19,14 @@ MAX_NODES: Final = 1_000_000  # counted with aliases expanded, against alias bom
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DOCUMENT_MARK: Final = re.compile(r"^(---|\.\.\.)(\s|$)", re.MULTILINE)
+_GROUPS: Final = re.compile(r"^groups:", re.MULTILINE)
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _HELM: Final = re.compile(
     r"^\s*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
     re.MULTILINE,
 )
+# Marks of Helm that no alert template has: a file with them that is valid YAML is a chart's all the same.
+_HELM_ONLY: Final = re.compile(r"\{\{-?[^}\n]*(\.(Values|Release|Chart|Files|Capabilities)\b|\b(include|toYaml)\b)")
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -59,12 +62,14 @@ class LoadSession:
 
 @dataclass(slots=True)
 class SourceFile:
-    """One file that is read. Relative paths in it start at `directory`."""
+    """One file that is read. Relative paths in it start at `directory`. `helm_line`: the line in which it looks like a
+    Helm template, 0 where it does not."""
 
     name: str
     directory: str
     reading: LoadSession
     masks: dict[int, tuple[yaml.ScalarNode, str]] = field(default_factory=dict)
+    helm_line: int = 0
 
     def problem(self, line: int, message: str) -> None:
         """Note a problem; `line` is 1-based."""
@@ -122,8 +127,9 @@ def first_document(body: bytes, reading: LoadSession) -> bytes:
             return body
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
         return body  # `compose` reports the error
+    lost = "the rules ('groups') that follow are" if _GROUPS.search(text, end.index) else "what follows is"
     reading.warnings.append(
-        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; what follows is ignored"
+        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; {lost} ignored"
     )
     return text[: end.index].encode()
 
@@ -156,6 +162,8 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
     except _TooHeavy as e:
         source.problem(e.line, str(e))
     else:
+        if helm := _HELM_ONLY.search(text):
+            source.helm_line = text.count("\n", 0, helm.start()) + 1
         return root
     return None
 
