@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -14,8 +14,38 @@ from rulepush.model.labels import METRIC_NAME, Labels
 T = TypeVar("T")
 _AGES: Final = count()
 _FEW: Final = 4  # rows: below, columns are not worth keeping
-_EVERYTHING_BUT_NAME: Final = frozenset((METRIC_NAME,))
+_NAME: Final = frozenset((METRIC_NAME,))
 _NOTHING: Final[frozenset[str]] = frozenset()
+
+
+class _SourceRows:
+    """Some rows of a `LabelRows`. Several indexes share one: they are the same rows reduced in different ways."""
+
+    __slots__ = ("labels", "pool", "rows", "source")
+
+    def __init__(self, source: LabelRows | None, rows: Picked, labels: tuple[Labels, ...], pool: LabelPool | None):
+        self.source = source  # None as long as nobody asked, where label sets are at hand
+        self.rows = rows
+        self.labels = labels
+        self.pool = pool
+
+    def __len__(self) -> int:
+        return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else len(self.rows)
+
+    def found(self) -> LabelRows:
+        if self.source is not None:
+            return self.source
+        made = LabelRows(list(self.labels), self.pool or LabelPool())
+        if len(self.labels) > _FEW or self.pool is not None:
+            self.source = made
+        return made
+
+    def at(self, rows: RowNumbers) -> RowNumbers:
+        return rows + self.rows.start if isinstance(self.rows, slice) else self.rows[rows]
+
+    def some(self, rows: RowNumbers) -> list[Labels]:
+        labels = self.labels if self.source is None else self.source.labels
+        return list(map(labels.__getitem__, self.at(rows).tolist()))
 
 
 class LabelIndex:
@@ -26,37 +56,35 @@ class LabelIndex:
     index to the next: what depends on two is kept on the newer, so that an old one that stays does not keep alive all
     those that came and went beside it.
 
-    Its rows are those of a `LabelRows` (series of the storage, or results in a pool), or those of another index
-    reduced. What depends on labels is computed on numbers (`reduced`): the label sets themselves are made only for what
-    leaves the engine.
+    Its rows are those of a `LabelRows` (series of the storage, or results in a pool), reduced or not. What depends on
+    labels is computed on numbers (`reduced`): the label sets themselves are made only for what leaves the engine.
+    No index refers to itself, by whatever way, so that it goes at once when nobody needs it.
     """
 
-    __slots__ = ("__weakref__", "_base", "_labels", "_memo", "_pool", "_rows", "_source", "_spare", "age")
+    __slots__ = ("__weakref__", "_how", "_labels", "_memo", "_of", "_spare", "age")
 
     def __init__(self, labels: Sequence[Labels], pool: LabelPool | None = None):
         """Of label sets that are at hand. `pool` is where what is derived from them is numbered: give the same one to
         indexes that will be matched with each other."""
-        self._labels: tuple[Labels, ...] | None = tuple(labels)
-        self._pool = pool
-        self._source: LabelRows | None = None
-        self._rows: Picked = slice(0, len(self._labels))
-        self._base: tuple[LabelIndex, Reduction] | None = None
-        self._spare: frozenset[str] | None = None
+        plain = tuple(labels)
+        self._of = _SourceRows(None, slice(0, len(plain)), plain, pool)
+        self._how: Reduction | None = None
+        self._spare: frozenset[str] | None = None  # rows differ even without these labels; None when nobody knows
+        self._labels: tuple[Labels, ...] | None = plain
         self._memo: dict[Hashable, Any] = {}
         self.age = next(_AGES)
 
     @classmethod
-    def of_rows(cls, source: LabelRows, rows: Picked, spare: Iterable[str] | None = None) -> LabelIndex:
-        """Some rows of `source`. `spare`: they are known to differ from each other, even without these labels."""
-        made = cls(())
-        made._labels, made._source, made._rows = None, source, rows
-        made._spare = None if spare is None else frozenset(spare)
+    def _made(cls, of: _SourceRows, how: Reduction | None, spare: frozenset[str] | None) -> LabelIndex:
+        made = cls.__new__(cls)
+        made._of, made._how, made._spare = of, how, spare
+        made._labels, made._memo, made.age = None, {}, next(_AGES)
         return made
 
     @classmethod
     def of_series(cls, source: LabelRows, rows: Picked) -> LabelIndex:
-        """Some series of one metric."""
-        return cls.of_rows(source, rows, _EVERYTHING_BUT_NAME)
+        """Some series of one metric, each at most once: they differ even without their name."""
+        return cls._made(_SourceRows(source, rows, (), None), None, _NAME)
 
     @classmethod
     def pooled(cls, pool: LabelPool, codes: Codes, *, distinct: bool = False) -> LabelIndex:
@@ -64,34 +92,26 @@ class LabelIndex:
         that what is derived from a result stays known when the change of a series made no difference to it."""
         key = (len(codes), hash(codes.tobytes()))
         found: LabelIndex | None = pool.indexes.get(key)
-        if found is None or not np.array_equal(found._rows, codes):  # type: ignore[arg-type]
-            found = pool.indexes[key] = cls.of_rows(pool, codes.astype(np.intp), _NOTHING if distinct else None)
+        if found is None or not np.array_equal(found._of.rows, codes):  # type: ignore[arg-type]
+            rows = _SourceRows(pool, codes.astype(np.intp), (), None)
+            found = pool.indexes[key] = cls._made(rows, None, _NOTHING if distinct else None)
         return found
 
-    def reduced_rows(self, how: Reduction, *, spare: Iterable[str] | None = None) -> LabelIndex:
-        """The same rows reduced. They are known to differ where `spare` is given, or where these rows tell."""
-        base, whole = self, how
-        if self._base is not None:
-            base, whole = self._base[0], self._base[1].then(how)
-        made = LabelIndex(())
-        made._labels, made._base, made._rows = None, (base, whole), slice(0, len(self))
-        if spare is not None:
-            made._spare = frozenset(spare)
-        elif self._spare is not None and how.without and how.names <= self._spare:
-            made._spare = self._spare
-        return made
+    def reduced_rows(self, how: Reduction, *, differ: bool = False) -> LabelIndex:
+        """The same rows reduced; `differ` says that they are known to be different label sets."""
+        spare = _NOTHING if differ else None
+        if self._spare is not None and how.without and how.names <= self._spare:
+            spare = self._spare
+        return self._made(self._of, how if self._how is None else self._how.then(how), spare)
 
     def picked(self, rows: RowNumbers) -> LabelIndex:
         """Some of the rows, each at most once."""
-        if self._base is not None:
-            return self._base[0].picked(rows).reduced_rows(self._base[1], spare=self._spare)
-        source = self.source
-        own = rows + self._rows.start if isinstance(self._rows, slice) else self._rows[rows]
-        return LabelIndex.of_rows(source, own, self._spare)
+        of = self._of
+        return self._made(_SourceRows(of.found(), of.at(rows), (), None), self._how, self._spare)
 
     def moved(self, source: LabelRows, rows: Picked) -> None:
         """The same label sets are now other rows of another source: the storage has removed series around them."""
-        self._source, self._rows = source, rows
+        self._of.source, self._of.rows = source, rows
 
     # --- labels
 
@@ -104,54 +124,38 @@ class LabelIndex:
 
     def row(self, row: int) -> Labels:
         """The labels of one row."""
-        if self._labels is not None:
-            return self._labels[row]
-        if self._base is not None:
-            base, how = self._base
-            return how(base.row(row))
-        own = self._rows.start + row if isinstance(self._rows, slice) else int(self._rows[row])
-        return self.source.labels[own]
+        return self.some(np.array((row,)))[0]
 
     def some(self, rows: RowNumbers) -> list[Labels]:
         """The labels of some rows."""
         if self._labels is not None:
             return list(map(self._labels.__getitem__, rows.tolist()))
-        if self._base is not None:
-            base, how = self._base
-            return list(map(how, base.some(rows)))
-        own = rows + self._rows.start if isinstance(self._rows, slice) else self._rows[rows]
-        return list(map(self.source.labels.__getitem__, own.tolist()))
+        labels = self._of.some(rows)
+        return labels if self._how is None else list(map(self._how, labels))
 
     def __len__(self) -> int:
-        return self._rows.stop - self._rows.start if isinstance(self._rows, slice) else len(self._rows)
+        return len(self._of)
 
     # --- numbers
 
     @property
     def source(self) -> LabelRows:
         """Where the rows come from, before they are reduced."""
-        if self._base is not None:
-            return self._base[0].source
-        if self._source is not None:
-            return self._source
-        assert self._labels is not None
-        made = LabelRows(list(self._labels), self._pool or LabelPool())
-        if len(self._labels) > _FEW or self._pool is not None:
-            self._source = made
-        return made
+        return self._of.found()
 
     def reduced(self, how: Reduction, pool: LabelPool | None = None) -> tuple[LabelPool, Codes]:
         """(pool, int32[n]): what `how` makes of each row, numbered in a pool: `pool`, or that of the rows."""
-        index = self
-        if self._base is not None:
-            index, how = self._base[0], self._base[1].then(how)
-        source = index.source
-        if pool is not None and pool is not source.pool:
-            if len(index) > _FEW:
-                own, places = _translated(source, how, index._rows, pool)
-                return pool, own[places]
-            return pool, pool.numbers([how(labels) for labels in index.labels])
-        return source.pool, _columns_of(source, how, index._rows)
+        if self._how is not None:
+            how = self._how.then(how)
+        source, rows = self._of.found(), self._of.rows
+        if pool is None or pool is source.pool:
+            return source.pool, _codes_of(source, how, rows)
+        if len(self) <= _FEW:
+            return pool, pool.numbers(list(map(how, self._of.some(np.arange(len(self))))))
+        codes = _codes_of(source, how, rows)
+        firsts, places = first_rows(codes)
+        labels = source.pool.labels
+        return pool, pool.numbers([labels[code] for code in codes[firsts].tolist()])[places]
 
     def differ(self) -> bool:
         """Whether all rows are known, or found, to be different label sets. Memoised."""
@@ -168,17 +172,10 @@ class LabelIndex:
         return value
 
 
-def _columns_of(source: LabelRows, how: Reduction, rows: Picked) -> Codes:
+def _codes_of(source: LabelRows, how: Reduction, rows: Picked) -> Codes:
     if how == WHOLE and isinstance(source, LabelPool):  # numbers are what they are
         return np.arange(rows.start, rows.stop, dtype=np.int32) if isinstance(rows, slice) else rows.astype(np.int32)
     return source.reduced(how, rows)
-
-
-def _translated(source: LabelRows, how: Reduction, rows: Picked, pool: LabelPool) -> tuple[Codes, RowNumbers]:
-    codes = _columns_of(source, how, rows)
-    firsts, places = first_rows(codes)
-    labels = source.pool.labels
-    return pool.numbers([labels[code] for code in codes[firsts].tolist()]), places
 
 
 def reduced_alike(left: LabelIndex, right: LabelIndex, how: Reduction) -> tuple[LabelPool, Codes, Codes]:

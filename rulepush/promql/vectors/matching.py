@@ -153,7 +153,7 @@ def pair_rows(
             index = many if _is_range(many_rows, len(many)) else many.picked(many_rows)
             # Of a match group there is one pair, and the result keeps all labels by which the groups differ.
             groups_tell = one_to_one and clash is None and not (matching.on and METRIC_NAME in matching.labels)
-            index = index.reduced_rows(_of_many(matching, drop_name), spare=() if groups_tell else None)
+            index = index.reduced_rows(_of_many(matching, drop_name), differ=groups_tell)
         else:
             index = _joined_rows(many, one, many_rows, one_rows, matching, drop_name)
         if not one_to_one and not index.differ():
