@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rulepush.model.stale import is_stale
 
 from rulepush.exposition import Format
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
+from rulepush.model.sample import Sample, is_stale
 from rulepush.relabel.relabel import Action, RelabelConfig, relabel
 from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
