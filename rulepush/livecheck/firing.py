@@ -18,7 +18,7 @@ _EXAMPLES = 2
 
 
 def record(rules: Sequence[LiveRule], seen: LiveData) -> None:
-    """Write what the recording rules give at each scrape, in their order, so that alerts can read it."""
+    """Store the results of the recording rules at each scrape, in their order, so that alerts can read them."""
     engine = Engine()
     for ts in seen.times:
         for rule in rules:
@@ -50,5 +50,5 @@ def fires(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
 
 
 def reads_history(rule: LiveRule) -> bool:
-    """Whether one scrape says nothing about it: it reads ranges, or the past."""
+    """Whether one scrape is not enough to evaluate it: it reads ranges, or the past."""
     return any(use.ranged or use.lookback_ms > 300_000 for use in rule.query.selectors())

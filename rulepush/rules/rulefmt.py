@@ -12,6 +12,7 @@ from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql import Query, parse_expr
 from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec, result_fault
 from rulepush.template import check_alert_template
+from rulepush.yaml.hints import is_other_kind_than_rules, note_helm
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose, is_null, kind, line_of
 from rulepush.yaml.source import first_document
 
@@ -65,6 +66,7 @@ def parse_rule_file(name: str, body: bytes, *, ignore_unknown: bool = False) -> 
         groups = _Parser(source, ignore_unknown).groups(root)
     elif root is not None and not is_null(root):
         source.problem(line_of(root), f"expected a mapping with the key 'groups', got {kind(root)}")
+    note_helm(source)
     problems = tuple(sorted(reading.problems, key=lambda p: p.line))
     return RuleFile(name, () if problems else tuple(groups), problems, tuple(reading.warnings))
 
@@ -78,6 +80,8 @@ class _Parser:
 
     def groups(self, root: yaml.MappingNode) -> list[RuleGroup]:
         reader = MapReader(self._source, root)
+        if is_other_kind_than_rules(reader):
+            return []
         groups: list[RuleGroup] = []
         lines: dict[str, int] = {}
         for section in reader.sections("groups"):

@@ -213,7 +213,7 @@ def test_only_the_first_document_counts_as_in_prometheus() -> None:
     parsed = parse_rule_file("f", text.encode())
     assert (parsed.rule_count, parsed.problems) == (1, ())
     assert parsed.warnings == (
-        "line 2: only the first YAML document is read, as in Prometheus; what follows is ignored",
+        "line 2: only the first YAML document is read, as in Prometheus; the rules ('groups') that follow are ignored",
     )
     assert parse_rule_file("f", b"---\ngroups: []\n").warnings == ()
     assert parse_rule_file("f", b"---\ngroups: []\n...\n").warnings == ()
