@@ -47,7 +47,7 @@ kept.""",
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when every file can be used, 1 when one cannot, 3 when --lint-fatal and a lint finds something."""
+    """0 when every file is valid, 1 when one is not, 3 with --lint-fatal when a lint check finds something."""
     codes = [_check(path, args) for path in args.files]
     return next((code for code in (1, LINT_EXIT) if code in codes), 0)
 
@@ -134,7 +134,7 @@ def _kept(targets: Iterable[Labels], rules: Sequence[RelabelConfig]) -> int:
 
 
 def _check_static_targets(config: Config) -> tuple[list[Problem], list[str]]:
-    """(problems, warnings) of the static targets as they are after relabelling, as promtool looks at them."""
+    """(problems, warnings) of the static targets after relabelling, as promtool checks them."""
     problems: list[Problem] = []
     targets: list[tuple[Labels, str]] = []
     for config_of_job in config.scrape_configs:
@@ -158,7 +158,7 @@ def _sending(config: Config) -> Iterable[str]:
 
 
 def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[str]]:
-    """What to print about the rules, their problems, and what the lint finds."""
+    """(lines to print, problems, findings of the lint checks) of the rules."""
     # Imported here: --syntax-only needs no PromQL.
     from rulepush.rules.lint import duplicate_rules
     from rulepush.rules.rulefmt import read_rule_file

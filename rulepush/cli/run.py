@@ -181,7 +181,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> ServiceOptions:
     external_url = _external_url(args.external_url, args.listen_address)
-    # As Prometheus: with the slash that it begins with, also where the flags are shown.
+    # As Prometheus: with a leading slash, also where the flags are shown.
     args.route_prefix = "/" + (args.route_prefix or urlsplit(external_url).path).strip("/")
     return ServiceOptions(
         config_file=args.config_file,

@@ -1,4 +1,4 @@
-"""All routes of a running rulepush, put together."""
+"""All routes of the service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rulepush.web.rules import RulesApi
 from rulepush.web.status import Status, StatusApi
 from rulepush.web.targets import TargetsApi, targets_json
 
-MOST_ROWS: Final = 1000  # of a result on the query page
+MAX_ROWS: Final = 1000  # of a result that the query page shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,14 @@ def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
 
 
 def _shown(result: QueryResult, incomplete: Sequence[str]) -> ShownResult:
-    told = [*incomplete, *result.annotations.warnings, *result.annotations.infos]
+    warnings = [*incomplete, *result.annotations.warnings, *result.annotations.infos]
     if result.value_type is ValueType.STRING:
-        return ShownResult([("", result.string)], 1, told)
+        return ShownResult([("", result.string)], 1, warnings)
     if result.value_type is ValueType.MATRIX:
         series = result.series()
-        return ShownResult([(str(s.labels), _points(s)) for s in series[:MOST_ROWS]], len(series), told)
+        return ShownResult([(str(s.labels), _points(s)) for s in series[:MAX_ROWS]], len(series), warnings)
     samples = result.samples()
-    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MOST_ROWS]], len(samples), told)
+    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MAX_ROWS]], len(samples), warnings)
 
 
 def _points(series: ResultSeries) -> str:

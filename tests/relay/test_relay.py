@@ -169,7 +169,7 @@ def test_a_reload_changes_targets_and_keeps_the_limits(tmp_path: Path) -> None:
         assert (await process.http.post("/-/reload")).status_code == 200
         assert (await process.send("ops")).status_code == 404
         answer = await process.send("new")
-        assert answer.text == "the robot's limit is reached: it will be part of a digest\n"
+        assert answer.text == "the robot's rate limit is reached: this will be part of a digest\n"
 
     _run(tmp_path, scenario)
 
