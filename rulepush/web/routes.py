@@ -56,7 +56,7 @@ class WebParts:
 def web_routes(parts: WebParts) -> list[BaseRoute]:
     """Optional doors, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
     api = [
-        *QueryApi(parts.evaluator, parts.head, parts.clock).routes(),
+        *QueryApi(parts.evaluator, parts.clock).routes(),
         *RulesApi(parts.groups).routes(),
         *TargetsApi(parts.jobs, parts.metadata, parts.outside).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),

@@ -109,7 +109,7 @@ def test_selectors_that_look_at_too_much_are_refused() -> None:
 def test_listings_that_look_at_too_much_are_refused(path: str) -> None:
     head, clock = filled(series=200, steps=1), FakeClock(START)
     many = ",".join(f'a{i}=""' for i in range(20_000))
-    routes = QueryApi(evaluator(head, clock), head, clock).routes()
+    routes = QueryApi(evaluator(head, clock), clock).routes()
     answer = ask(routes, "POST", path, data={"match[]": f'{{i=~".+",{many}}}'})
     assert (answer.status_code, answer.json()["errorType"]) == (422, "execution")
     assert ask(routes, "POST", path, data={"match[]": '{i=~".+"}'}).status_code == 200
@@ -286,7 +286,7 @@ def test_a_query_ends_when_its_client_leaves() -> None:
 
         scope = {"type": "http", "method": "GET", "path": "/query", "query_string": b"query=x*x*x", "headers": []}
         async with asyncio.timeout(10):
-            await build_app(QueryApi(asked, head, clock).routes(), WebSecurity())(scope, receive, send)
+            await build_app(QueryApi(asked, clock).routes(), WebSecurity())(scope, receive, send)
             clock.go.set()
             await asked._slots.acquire()  # free when the thread has ended
         assert clock.looks == 1  # the time is over for it, whatever the clock says
