@@ -351,7 +351,6 @@ class App:
 
     def _web_parts(self) -> WebParts:
         return WebParts(
-            head=self.head,
             evaluator=self.queries,
             groups=self.groups,
             jobs=self.jobs,

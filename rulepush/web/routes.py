@@ -17,7 +17,6 @@ from rulepush.promql import QueryResult, ResultSeries, ValueType
 from rulepush.rules.api import rules_json
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
-from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
@@ -36,7 +35,6 @@ class WebParts:
     """What the routes look at. `metadata` is all that is known of metric families, pushed and received ones included;
     `outside` tells how others reach it; `more` are routes of optional doors."""
 
-    head: Head
     evaluator: QueryEvaluator
     groups: RuleGroups
     jobs: Iterable[ScrapePool]

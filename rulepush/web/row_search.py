@@ -60,9 +60,10 @@ class RowSearch:
     """The series of some selectors in the head. Go through `steps`, with turns of the event loop in between; then
     `found` gives what is true at that moment."""
 
-    def __init__(self, head: Head, selectors: Iterable[Sequence[Matcher]]):
-        """Raises QueryLimitError when there would be too much to look at."""
+    def __init__(self, head: Head, selectors: Iterable[Sequence[Matcher]], a_step: int = SLICE):
+        """`a_step`: comparisons in one step. Raises QueryLimitError when there would be too much to look at."""
         self._head = head
+        self._a_step = a_step
         distinct = dict.fromkeys(map(tuple, selectors))
         if len(distinct) > MAX_SELECTORS:
             raise QueryLimitError(f"the query has more than {MAX_SELECTORS:,} different selectors")
@@ -74,7 +75,7 @@ class RowSearch:
     def steps(self) -> Iterator[None]:
         """Look at everything once."""
         self._tables = list(self._head.tables())
-        named = {table.name: table for table in self._tables}
+        a_step, named = self._a_step, {table.name: table for table in self._tables}
         spent = 0
         for matchers, parts in self._parts.items():
             name = exact_metric_name(matchers)
@@ -85,11 +86,11 @@ class RowSearch:
                     part = TableRows(table, matchers)
                     parts.append(part)
                     while not part.is_done:
-                        spent += part.advance(SLICE - spent)
-                        if spent >= SLICE:
+                        spent += part.advance(a_step - spent)
+                        if spent >= a_step:
                             yield
                             spent = 0
-                if spent >= SLICE:
+                if spent >= a_step:
                     yield
                     spent = 0
 

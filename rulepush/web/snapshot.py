@@ -12,7 +12,7 @@ from rulepush.model.index import LabelIndex
 from rulepush.model.matcher import Matcher
 from rulepush.promql import EngineOptions, Query
 from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
-from rulepush.promql.vectors.windows import cut
+from rulepush.promql.vectors.windows import cut, row_bounds
 from rulepush.storage.head import Head
 from rulepush.storage.selecting import Joiner
 from rulepush.storage.selection import Selection
@@ -39,7 +39,8 @@ class Snapshot:
             oldest = (first if use.since_ms is None else min(first, use.since_ms)) - use.lookback_ms
             since[use.matchers] = min(oldest, since.get(use.matchers, oldest))
         found = (search or RowSearch(head, since)).found()
-        self._left = options.max_samples  # by what is selected in the end
+        self._max_samples = options.max_samples
+        self._counted = False
         self._read = {matchers: (oldest, found[matchers]) for matchers, oldest in since.items()}
         self._copies = _copies(self._read.values(), options.max_samples)
         self.tables = list(self._copies)
@@ -48,10 +49,21 @@ class Snapshot:
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
         """See `storage.selection.Querier`. Raises LookupError for what the query did not say it would read, and
         QueryLimitError when it reads too many samples in all."""
+        if not self._counted:
+            self._count()
         oldest, selection = self._selected(tuple(matchers))
         if mint <= oldest:
             raise LookupError(f"samples since {mint} are asked for, those after {oldest} were copied")
         return selection
+
+    def _count(self) -> None:
+        """Refuse what reads too many samples in all, before any of it is evaluated."""
+        left = self._max_samples
+        for oldest, parts in self._read.values():
+            left -= sum(self._copies[part.table].count_of(part, oldest) for part in parts if part.labels)
+            if left < 0:
+                raise QueryLimitError(TOO_MANY_SAMPLES)
+        self._counted = True
 
     def _selected(self, key: Matchers) -> tuple[int, Selection]:
         if key not in self._known:
@@ -59,9 +71,6 @@ class Snapshot:
                 oldest, parts = self._read[key]
                 selections = [self._copies[part.table].rows_of(part, oldest) for part in parts if part.labels]
                 selection = Joiner().join(key, selections, remember=False)
-                self._left -= int(selection.counts.sum())
-                if self._left < 0:
-                    raise QueryLimitError(TOO_MANY_SAMPLES)
             else:  # info() names the metrics that it reads, and asks for some of their series
                 wider = next((known for known in self._read if set(known) <= set(key)), None)
                 if wider is None:
@@ -86,13 +95,25 @@ class _Copy:
 
     def rows_of(self, part: TableRows, oldest: int) -> Selection:
         """The samples of a selector's rows that are later than `oldest`."""
-        rows = part.rows
-        key = oldest if oldest in self._wanted else next(iter(self._wanted))
-        at = np.searchsorted(self._wanted[key], rows)
-        times, values, counts = (array[at] for array in self._arrays[key])
-        if key != oldest:
+        copied, (times, values, counts) = self._rows(part, oldest)
+        if copied != oldest:
             times, values, counts = cut(times, values, counts, oldest, _FAR_FUTURE)
         return Selection(LabelIndex(part.labels), times, values, counts)
+
+    def count_of(self, part: TableRows, oldest: int) -> int:
+        """How many they are."""
+        copied, (times, _, counts) = self._rows(part, oldest)
+        earlier = 0 if copied == oldest else row_bounds(times, counts, oldest)
+        return int((counts - earlier).sum())
+
+    def _rows(self, part: TableRows, oldest: int) -> tuple[int, tuple[Int64s, Floats, Int64s]]:
+        """A selector's rows, and since when their samples were copied."""
+        copied = oldest if oldest in self._wanted else next(iter(self._wanted))
+        times, values, counts = self._arrays[copied]
+        at = np.searchsorted(self._wanted[copied], part.rows)
+        if len(at) == len(counts):
+            return copied, (times, values, counts)
+        return copied, (times[at], values[at], counts[at])
 
 
 def _copies(read: Iterable[tuple[int, Sequence[TableRows]]], max_samples: int) -> dict[Table, _Copy]:
