@@ -1,7 +1,7 @@
-"""SQLite files of the state directory: opened, checked, set aside when corrupt. The only module that uses sqlite3.
+"""SQLite files of the state directory: opened, checked, set aside when they are broken. The only way in to sqlite3.
 
-Losing a state file must never stop alerting: a corrupt file is renamed to `<name>.corrupt-<n>` and replaced by a new
-one; one that is locked, read-only or full raises StorageError, and the caller retries later with what it still holds.
+Losing a state file must never stop alerting: what is corrupt is renamed to `<name>.corrupt-<n>` and begun anew; what is
+locked, read-only or full raises StorageError, and the caller tries again later with what it still holds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger("rulepush.storage")
 class Database:
     """One SQLite file, or one in memory when `path` is None. `schema` is idempotent SQL (CREATE ... IF NOT EXISTS).
 
-    `closed` counts how often the file was closed: after a change, the file may be a new, empty one.
+    `closed` counts how often the file was closed: after it changed, the file may be another one, with nothing in it.
 
     Not thread-safe unless made with `any_thread`, and then only one thread at a time.
     """

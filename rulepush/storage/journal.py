@@ -78,7 +78,7 @@ class SampleJournal:
     """`restore` once, then `run` until cancelled, then `close`."""
 
     def __init__(self, head: Head, database: Database, clock: Clock, offload: Offload = asyncio.to_thread):
-        """`database` is made with SCHEMA and `any_thread`, for the journal alone. `offload` runs a call in a thread."""
+        """`database` is made with SCHEMA and `any_thread`; nobody else uses it. `offload` runs a call in a thread."""
         self._offload = offload
         self.tally = JournalStats()
         self._head = head
@@ -87,11 +87,11 @@ class SampleJournal:
         self._pending = Pending()
         self._unwritten: deque[Batch] = deque()
         self._session = secrets.token_hex(8)
-        self._known_file = False  # whether the file is the one that this process has been writing to
+        self._known_file = False  # whether the file is the one that this session has written to
         self._prune_at = self._prune_series_at = 0.0
 
     def restore(self, now: int) -> Restored:
-        """Fill the head with what is demanded and within its look-back; then start recording what it keeps."""
+        """Fill the head with what is wanted and not beyond its look-back; then begin to note what it keeps."""
         try:
             found = self._load(now)
         except StorageError as e:

@@ -121,7 +121,7 @@ def first_document(body: bytes, reading: LoadSession) -> bytes:
         else:
             return body
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-        return body  # `compose` reports the error
+        return body  # `compose` says what is wrong with it
     reading.warnings.append(
         f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; what follows is ignored"
     )
