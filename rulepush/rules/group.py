@@ -150,8 +150,8 @@ class EvaluationGroup:
 
     # --- restart and reload
 
-    def resumed(self) -> None:
-        """Rules have taken up saved alerts: their series were written before the restart, and must end if they do."""
+    def restored(self) -> None:
+        """Rules go on with saved alerts: their series were written before the restart, and must end if they do."""
         for i, rule in enumerate(self.rules):
             if isinstance(rule, AlertingRule):
                 self._written[i] |= dict.fromkeys(rule.written())

@@ -22,6 +22,7 @@ from rulepush.clock import Clock
 from rulepush.errors import StorageError
 from rulepush.model.labels import Labels
 from rulepush.storage.database import Database
+from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal_batch import Batch, BatchColumns, Pending, decode_labels, encode_labels, snapshot
 from rulepush.storage.table import Floats, Int64s
@@ -35,6 +36,7 @@ CREATE TABLE IF NOT EXISTS batches (
 );
 CREATE INDEX IF NOT EXISTS batches_until ON batches (until);
 CREATE TABLE IF NOT EXISTS writer (session TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS demands (history TEXT NOT NULL);
 """
 
 WRITE_SECONDS: Final = 1.0
@@ -53,6 +55,7 @@ class Restored:
 
     series: int = 0
     samples: int = 0
+    until: int = 0  # the time (ms) of the newest sample
 
 
 @dataclass(slots=True)
@@ -66,34 +69,48 @@ class JournalStats:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What one transaction does. With `whole`, that is written instead of the batches."""
+    """What one transaction does. With `whole`, that is written instead of the batches. `demands`: what is kept since
+    when, where it is not written yet, and its version."""
 
     batches: tuple[Batch, ...]
     whole: Batch | None
     prune_before: int | None
     living: Int64s | None
+    demands: tuple[str, int] | None
 
 
 class SampleJournal:
     """`restore` once, then `run` until cancelled, then `close`."""
 
-    def __init__(self, head: Head, database: Database, clock: Clock, offload: Offload = asyncio.to_thread):
-        """`database` is made with SCHEMA and `any_thread`; nobody else uses it. `offload` runs a call in a thread."""
+    def __init__(
+        self,
+        head: Head,
+        demands: DemandHistory,
+        database: Database,
+        clock: Clock,
+        offload: Offload = asyncio.to_thread,
+    ):
+        """`database` is made with SCHEMA and `any_thread`, for the journal alone. `offload` runs a call in a thread."""
         self._offload = offload
         self.tally = JournalStats()
         self._head = head
+        self._demands = demands
+        self._demands_written = -1  # the version in the file
         self._database = database
         self._clock = clock
         self._pending = Pending()
         self._unwritten: deque[Batch] = deque()
         self._session = secrets.token_hex(8)
-        self._known_file = False  # whether the file is the one that this session has written to
+        self._known_file = False  # whether the file is the one that this process has been writing to
         self._prune_at = self._prune_series_at = 0.0
 
-    def restore(self, now: int) -> Restored:
-        """Fill the head with what is wanted and not beyond its look-back; then begin to note what it keeps."""
+    def restore(self, now: int, bridged_ms: int = 0) -> Restored:
+        """Fill the head with what is demanded and within its look-back; then start recording what it keeps. A stop of
+        up to `bridged_ms` counts as none where it is told since when samples are there."""
         try:
             found = self._load(now)
+            if found.samples:
+                self._restore_demands(found.until, bridged_ms)
         except StorageError as e:
             log.error("samples of before the restart are not restored: %s", e)
             found = Restored()
@@ -154,7 +171,10 @@ class SampleJournal:
         if clock.monotonic() >= self._prune_series_at:
             self._prune_series_at = clock.monotonic() + SERIES_PRUNE_SECONDS
             living = np.concatenate([t.ids(slice(0, len(t))) for t in self._head.tables()] or [np.zeros(0, np.int64)])
-        return _Work(tuple(self._unwritten), whole, prune_before, living)
+        demands = None
+        if whole is not None or self._demands_written != self._demands.version:
+            demands = self._demands.as_text(), self._demands.version
+        return _Work(tuple(self._unwritten), whole, prune_before, living, demands)
 
     def _settle(self, count: int, ok: bool) -> None:
         """After an attempt to write `count` batches."""
@@ -180,7 +200,12 @@ class SampleJournal:
                 living = set(work.living.tolist())  # not np.setdiff1d, which imports numpy.ma: 1.5 MiB
                 stored = self._database.read("SELECT id FROM series") if work.whole is None else []
                 statements.append(("DELETE FROM series WHERE id = ?", [(i,) for (i,) in stored if i not in living]))
+            if work.demands is not None:
+                text, version = work.demands
+                statements += [("DELETE FROM demands", [()]), ("INSERT INTO demands (history) VALUES (?)", [(text,)])]
             self._database.write(statements)
+            if work.demands is not None:
+                self._demands_written = version
         except StorageError as e:
             log.error("samples cannot be journaled, alerting goes on: %s", e)
             return False
@@ -194,12 +219,19 @@ class SampleJournal:
         self._head.skip_ids(max(labels, default=0))
         parts = list(self._batches(now))
         columns = BatchColumns.concat(parts)
-        series = samples = 0
+        series = samples = until = 0
         for series_id, times, values in _by_series(columns, labels, now):
             if self._head.restore(series_id, labels[series_id], times, values):
-                series, samples = series + 1, samples + len(times)
+                series, samples, until = series + 1, samples + len(times), max(until, int(times[-1]))
         self._head.truncate(now)
-        return Restored(series, samples)
+        return Restored(series, samples, until)
+
+    def _restore_demands(self, until: int, bridged_ms: int) -> None:
+        for (text,) in self._database.read("SELECT history FROM demands"):
+            try:
+                self._demands.restore(text, until, bridged_ms)
+            except ValueError as e:
+                log.error("since when samples are kept is unreadable in the journal: err=%s", e)
 
     def _labels(self) -> Iterator[tuple[int, Labels]]:
         for series_id, text in self._database.read("SELECT id, labels FROM series"):
