@@ -23,7 +23,7 @@ import numpy as np
 import yaml
 
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE
 from rulepush.promql import Engine, Query, SharedResults, parse_expr
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head

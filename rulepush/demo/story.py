@@ -77,7 +77,9 @@ async def tell_one_life(stage: Stage, heard: StoryProgress, narrator: Narrator) 
 
 async def _life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> None:
     say = narrator.say
-    await _until(lambda: stage.app.jobs.scraped_since is not None and stage.app.jobs.target_count > 0)
+    await _until(
+        lambda: stage.app.ingestion.jobs.scraped_since is not None and stage.app.ingestion.jobs.target_count > 0
+    )
     await _until(lambda: _state(stage) == "inactive")
     say("rulepush", f"INACTIVE   {ALERT}: Nacos is healthy, notifyTask = {HEALTHY:.0f}")
     stage.nacos.notify_tasks = BACKLOG
@@ -109,11 +111,11 @@ async def _life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> None:
 
 
 def _state(stage: Stage) -> str:
-    return next((r.state.value for r in stage.app.groups.alerting_rules() if r.spec.name == ALERT), "missing")
+    return next((r.state.value for r in stage.app.alerting.groups.alerting_rules() if r.spec.name == ALERT), "missing")
 
 
 def _sent(stage: Stage) -> int:
-    return sum(loop.counts.sent for loop in stage.app.notifier.loops)
+    return sum(loop.counts.sent for loop in stage.app.alerting.notifier.loops)
 
 
 async def _until(condition: Callable[[], bool]) -> None:

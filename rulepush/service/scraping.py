@@ -16,7 +16,6 @@ from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.job import job_of
-from rulepush.scrape.offload import ThreadOffload
 from rulepush.scrape.pool import ScrapePool, ScrapePools
 from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
@@ -46,13 +45,12 @@ class Jobs:
         env: Environment,
         client_factory: ClientFactory,
     ):
-        self.tally = ScrapeStats()
+        self.stats = ScrapeStats()
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
-        self._pools = ScrapePools(
-            ScrapeContext(head, env.clock, self.tally, restored=self.restored, offload=ThreadOffload()), grid
-        )
+        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.stats, restored=self.restored), grid)
+        self.overload = self._pools.overload
         self._tasks = TaskOwner()
         self._tasks.start(self._pools.run, "scrape pools")
         self._jobs: dict[str, _Running] = {}
@@ -94,7 +92,7 @@ class Jobs:
         for running in self._jobs.values():
             await running.client.aclose()
 
-    async def settled(self, ts: int) -> bool:
+    async def scrapes_done(self, ts: int) -> bool:
         """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
         return await self._pools.scrapes_done(ts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from rulepush.notifier.store import SCHEMA as UNDELIVERED_SCHEMA
@@ -24,7 +24,7 @@ class StateDirectory:
         self.alerts = Database(directory and directory / "alerts.db", STATES_SCHEMA + UNDELIVERED_SCHEMA)
         self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True) if directory else None
 
-    def all(self) -> Iterable[Database]:
+    def all(self) -> Sequence[Database]:
         """Those that are open."""
         return [database for database in (self.alerts, self.samples) if database is not None]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rulepush.model.columns import Codes, LabelPool, LabelRows, label_bytes
 from rulepush.model.labels import Labels
-from rulepush.model.stale import stale_mask
+from rulepush.model.sample import stale_mask
 from rulepush.storage.demand import Retention
 
 Int64s = npt.NDArray[np.int64]

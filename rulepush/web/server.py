@@ -1,4 +1,4 @@
-"""The HTTP server: routes in, a listening socket, credentials at the door. The only file that imports uvicorn."""
+"""The HTTP server: routes in, a listening socket, TLS and passwords. The only file that imports uvicorn."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
+from rulepush.http_request import CLIENT_CLOSED_REQUEST, ClientDisconnected
 from rulepush.web.answers import ApiError, ErrorType, failure
-from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft
 
 log = logging.getLogger("rulepush.web")
 
 SHUTDOWN_SECONDS: Final = 3
+CANCELLED_SECONDS: Final = 1
 
 _ONLY_READ: Final = ("GET", "HEAD", "OPTIONS")
 
@@ -37,21 +38,22 @@ Verify = Callable[[str, str], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class WebSecurity:
-    """Who may come in: from `--web.config.file`. The default lets everybody in that reaches the socket."""
+    """TLS, passwords and extra headers, from `--web.config.file`. The default: none of them."""
 
     tls: ssl.SSLContext | None = None
     verify: Verify | None = None  # (user, password) -> bool
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
-    """The ASGI application: the routes behind the door, errors in the API's envelope."""
+def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
+    """The ASGI application: the routes, passwords and extra headers where configured, errors in the API's envelope."""
 
     async def api_error(_: Request, e: Exception) -> Response:
         assert isinstance(e, ApiError)
         return failure(e.kind, str(e))
 
-    async def client_left(_: Request, e: Exception) -> Response:
+    async def disconnected(request: Request, e: Exception) -> Response:
+        log.debug("the client closed the connection before it had its answer: path=%s", request.url.path)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     async def http_error(_: Request, e: Exception) -> Response:
@@ -66,15 +68,16 @@ def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
         routes=list(routes),
         exception_handlers={
             ApiError: api_error,
-            ClientLeft: client_left,
+            ClientDisconnected: disconnected,
             HTTPException: http_error,
             Exception: crash,
         },
     )
     app = _NoForeignPages(app)
-    if door.verify is not None:
-        app = _BasicAuth(app, door.verify)
-    return _ExtraHeaders(app, door.headers) if door.headers else app
+    if security.verify is not None:
+        app = _BasicAuth(app, security.verify)
+    app = _AnswersAtStop(app)
+    return _ExtraHeaders(app, security.headers) if security.headers else app
 
 
 def bind(address: str) -> socket.socket:
@@ -125,6 +128,9 @@ class _Server(uvicorn.Server):
             if isinstance(connection, H11Protocol) and _is_idle(connection):
                 connection.transport.abort()
         await super().shutdown(sockets)
+        # Requests that took too long are cancelled by now. Let them end, so that nothing of them is logged afterwards.
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=CANCELLED_SECONDS)
 
 
 def _is_idle(connection: H11Protocol) -> bool:
@@ -135,7 +141,7 @@ def _is_idle(connection: H11Protocol) -> bool:
 class WebServer:
     """Serves an app on a socket until it is stopped."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, door: WebSecurity):
+    def __init__(self, app: ASGIApp, listener: socket.socket, security: WebSecurity):
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -150,7 +156,7 @@ class WebServer:
             loop="none",
         )
         config.load()
-        config.ssl = door.tls
+        config.ssl = security.tls
         self._server = _Server(config)
 
     async def run(self) -> None:
@@ -210,6 +216,29 @@ def _is_foreign(request: Request) -> bool:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")  # browsers leave the other one out where there is no TLS
     return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
+
+
+class _AnswersAtStop:
+    """Answers 503 to a request that uvicorn cancels because the server stops; uvicorn would log a traceback."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except asyncio.CancelledError:
+            log.warning("request cut short, the server stops: path=%s", scope.get("path", ""))
+            if started:
+                raise
+            await PlainTextResponse("the server is stopping\n", 503)(scope, receive, send)
 
 
 class _ExtraHeaders:

@@ -24,10 +24,13 @@ class TargetsApi:
     """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
 
     def __init__(
-        self, jobs: Iterable[ScrapePool], metadata: Callable[[], Mapping[str, FamilyMetadata]], outside: ExternalURL
+        self,
+        jobs: Iterable[ScrapePool],
+        metadata: Callable[[], Mapping[str, FamilyMetadata]],
+        external_url: ExternalURL,
     ):
         self._jobs = jobs
-        self._outside = outside
+        self._external_url = external_url
         self._metadata = metadata
 
     def routes(self) -> list[Route]:
@@ -44,7 +47,7 @@ class TargetsApi:
         params = await Params.of(request)
         state = params.text("state").lower()
         # As Prometheus: an unknown state shows nothing of either kind.
-        data = targets_json(self._jobs, self._outside, params.text("scrapePool"))
+        data = targets_json(self._jobs, self._external_url, params.text("scrapePool"))
         if state not in ("", "any", "active"):
             data["activeTargets"] = []
         if state not in ("", "any", "dropped"):
@@ -94,11 +97,11 @@ class TargetsApi:
         return [scraper for pool in self._jobs for scraper in pool.scrapers]
 
 
-def targets_json(jobs: Iterable[ScrapePool], outside: ExternalURL, only_pool: str = "") -> dict[str, Any]:
+def targets_json(jobs: Iterable[ScrapePool], external_url: ExternalURL, only_pool: str = "") -> dict[str, Any]:
     """The `data` of /api/v1/targets, of one job or of all."""
     pools = [pool for pool in jobs if not only_pool or pool.job.name == only_pool]
     return {
-        "activeTargets": [_active(pool.job.name, scraper, outside) for pool in pools for scraper in pool.scrapers],
+        "activeTargets": [_active(pool.job.name, scraper, external_url) for pool in pools for scraper in pool.scrapers],
         "droppedTargets": [
             {"discoveredLabels": dropped.discovered.as_dict(), "scrapePool": pool.job.name}
             for pool in pools
@@ -108,14 +111,14 @@ def targets_json(jobs: Iterable[ScrapePool], outside: ExternalURL, only_pool: st
     }
 
 
-def _active(pool: str, scraper: Scraper, outside: ExternalURL) -> dict[str, Any]:
+def _active(pool: str, scraper: Scraper, external_url: ExternalURL) -> dict[str, Any]:
     target, status = scraper.target, scraper.status
     return {
         "discoveredLabels": target.discovered.as_dict(),
         "labels": target.labels.as_dict(),
         "scrapePool": pool,
         "scrapeUrl": target.url,
-        "globalUrl": outside.reach(target.url),
+        "globalUrl": external_url.global_url(target.url),
         "lastError": status.last_error,
         "lastScrape": format_rfc3339(status.last_scrape) if status.last_scrape else NEVER,
         "lastScrapeDuration": status.last_duration_s,

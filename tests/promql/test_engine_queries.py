@@ -10,7 +10,7 @@ from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE
 from rulepush.promql import Engine, EngineOptions, SharedResults, parse_expr
 from rulepush.promql.vectors.matching import RecentMemo, group_rows
 from rulepush.promql.vectors.values import Vector

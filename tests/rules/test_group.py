@@ -179,6 +179,29 @@ class TestReload:
         assert [s.ts for i in range(1, 5) for s in world.step(i * 30 * S, 5.0)] == [90 * S]
         assert (world.alert.fired_at, world.alert.annotations) == (T0, (("t", "new"),))
 
+    def test_a_longer_for_makes_a_firing_alert_pending_again_and_ends_it_at_alertmanager(self) -> None:
+        world = World(one_rule("{alert: A, expr: m > 1, for: 1m}"))
+        for at in range(0, 91 * S, 30 * S):
+            world.step(at, 5.0)
+        assert world.alert.fired_at == T0 + 60 * S
+        world.reload(one_rule("{alert: A, expr: m > 1, for: 5m}"), 100 * S)
+        (ended,) = world.step(120 * S, 5.0)
+        assert (ended.alert.state, ended.alert.fired_at) == (AlertState.INACTIVE, T0 + 60 * S)
+        assert ended.alert.resolved_at == T0 + 120 * S
+        assert (world.alert.state, world.alert.active_at) == (AlertState.PENDING, T0)
+        assert world.query("ALERTS", 120 * S) == {'ALERTS{alertname="A", alertstate="pending", i="0"}': 1.0}
+        sent = [one for at in range(150 * S, 5 * M + 1, 30 * S) for one in world.step(at, 5.0)]
+        assert [(one.ts, one.alert.fired_at) for one in sent] == [(5 * M, T0 + 5 * M)]  # the `for` clock went on
+
+    def test_a_longer_for_that_is_over_already_changes_nothing(self) -> None:
+        world = World(one_rule("{alert: A, expr: m > 1, for: 1m}"))
+        for at in range(0, 4 * M, 30 * S):
+            world.step(at, 5.0)
+        before = world.alert
+        world.reload(one_rule("{alert: A, expr: m > 1, for: 3m}"), 4 * M - 10 * S)
+        world.step(4 * M, 5.0)
+        assert (world.alert.state, world.alert.fired_at) == (AlertState.FIRING, before.fired_at)
+
     def test_the_exact_rule_wins_over_the_one_with_another_expression(self) -> None:
         two = "{alert: A, expr: m > 1}, {alert: A, expr: n > 1}"
         world = World(one_rule("{alert: A, expr: n > 1}"))

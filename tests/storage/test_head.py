@@ -5,8 +5,7 @@ import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE, stale_mask
+from rulepush.model.sample import STALE, Sample, stale_mask
 from rulepush.promql import Engine, parse_expr
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import DEAD_PART, LARGE_TABLE, Head
