@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import BodyError
-from rulepush.http_request import CLIENT_CLOSED_REQUEST, NO_ENCODING, ClientDisconnected, read_content
+from rulepush.http_request import NO_ENCODING, read_content
 from rulepush.model.secret import Secret
 from rulepush.relay.notification import Notification, NotificationError, parse_notification
 from rulepush.relay.robot import Delivery, DeliveryStatus, Post, Robot
@@ -87,9 +87,6 @@ class Relay:
             return self._refuse(target, str(e), e.status)
         except NotificationError as e:
             return self._refuse(target, str(e), 400)
-        except ClientDisconnected:
-            self._refuse(target, "the client disconnected before the end of the body", CLIENT_CLOSED_REQUEST)
-            raise
         if not notification.alerts:
             return PlainTextResponse("OK\n")
         delivery = await self._robots[_address(target)].deliver(target, notification, request.is_disconnected)
