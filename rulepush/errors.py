@@ -21,7 +21,7 @@ RulepushError
 │   └── PushError        a pushed group that is refused
 └── StorageError         the state database cannot be used
 
-A module that needs a finer kind derives it here, so that this drawing stays complete.
+An error class is added here, so that this tree stays complete.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def expose_service(
     reloader: ConfigReloader,
 ) -> None:
     """Register everything that `/metrics` shows of a service."""
-    expose_scrapes(t, ingestion.jobs.stats, lambda: ingestion.jobs.target_count)
+    expose_scrapes(t, ingestion.jobs.stats, ingestion.jobs.overload, lambda: ingestion.jobs.target_count)
     expose_discoveries(t, resources.discoveries)
     expose_nacos_clusters(t, resources.discoveries.nacos_members)
     expose_head(t, resources.head)

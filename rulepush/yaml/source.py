@@ -1,4 +1,4 @@
-"""Reading YAML files into nodes: bounded in size, depth and aliases, with every fault noted where it is."""
+"""Reading YAML files into nodes: bounded in size, depth and aliases, with every problem located."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from rulepush.model.secret import MASK
 from rulepush.yaml.depth import MAX_DEPTH, too_deep
 
 MAX_FILE_BYTES: Final = 16 << 20
-MAX_NODES: Final = 1_000_000  # counted with aliases expanded: a bomb of aliases stops here
+MAX_NODES: Final = 1_000_000  # counted with aliases expanded, against alias bombs
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DOCUMENT_MARK: Final = re.compile(r"^(---|\.\.\.)(\s|$)", re.MULTILINE)
+_GROUPS: Final = re.compile(r"^groups:", re.MULTILINE)
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _HELM: Final = re.compile(
     r"^\s*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
     re.MULTILINE,
 )
+# Marks of Helm that no alert template has: a file with them that is valid YAML is a chart's all the same.
+_HELM_ONLY: Final = re.compile(r"\{\{-?[^}\n]*(\.(Values|Release|Chart|Files|Capabilities)\b|\b(include|toYaml)\b)")
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -38,7 +41,7 @@ class ReferenceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path that a configuration names: where it names it, and the path (or pattern), absolute."""
+    """A path in a configuration: its position, and the absolute path or pattern."""
 
     file: str
     line: int
@@ -49,7 +52,7 @@ class Reference:
 
 @dataclass(slots=True)
 class LoadSession:
-    """What was found while a configuration, with all its files, was read."""
+    """What reading a configuration with all its files collects."""
 
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -59,12 +62,14 @@ class LoadSession:
 
 @dataclass(slots=True)
 class SourceFile:
-    """One file that is read. Relative paths in it start at `directory`."""
+    """One file that is read. Relative paths in it start at `directory`. `helm_line`: the line in which it looks like a
+    Helm template, 0 where it does not."""
 
     name: str
     directory: str
     reading: LoadSession
     masks: dict[int, tuple[yaml.ScalarNode, str]] = field(default_factory=dict)
+    helm_line: int = 0
 
     def problem(self, line: int, message: str) -> None:
         """Note a problem; `line` is 1-based."""
@@ -105,7 +110,7 @@ def _text(body: bytes) -> str:
 
 
 def first_document(body: bytes, reading: LoadSession) -> bytes:
-    """Prometheus reads the first YAML document of a file, and does not even look at the others. A warning says so."""
+    """The first YAML document of a file. Prometheus ignores any further ones; here a warning says so."""
     if len(body) > MAX_FILE_BYTES:
         return body
     try:
@@ -121,9 +126,10 @@ def first_document(body: bytes, reading: LoadSession) -> bytes:
         else:
             return body
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-        return body  # `compose` says what is wrong with it
+        return body  # `compose` reports the error
+    lost = "the rules ('groups') that follow are" if _GROUPS.search(text, end.index) else "what follows is"
     reading.warnings.append(
-        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; what follows is ignored"
+        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; {lost} ignored"
     )
     return text[: end.index].encode()
 
@@ -156,6 +162,8 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
     except _TooHeavy as e:
         source.problem(e.line, str(e))
     else:
+        if helm := _HELM_ONLY.search(text):
+            source.helm_line = text.count("\n", 0, helm.start()) + 1
         return root
     return None
 
@@ -185,7 +193,7 @@ def _weigh(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Whether a node says nothing (`key:`, `key: null`, `key: ~`)."""
+    """Whether a node is null (`key:`, `key: null`, `key: ~`)."""
     return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
 
 

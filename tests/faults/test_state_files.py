@@ -298,6 +298,33 @@ def test_a_read_only_directory_stops_nothing(tmp_path: Path) -> None:
             one.survives_a_kill(server)
 
 
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_what_a_read_only_directory_holds_is_known_after_the_start(tmp_path: Path, end: str) -> None:
+    """A clean stop leaves a file alone, a kill one with SQLite's -wal and -shm files beside it."""
+    with disk(tmp_path / "disk") as small, story(tmp_path, tmp_path / "disk" / "state") as one:
+        with one.scene.rulepush() as server:
+            one.app.value = 99
+            wait_for("the alert", lambda: one.alertmanager.firing() == {"Breach"})
+            start = one.alertmanager.of("Breach")[-1].starts_at
+            wait_for("its samples", lambda: one.scene.own("rulepush_journal_samples_total") > 0)
+            server.terminate() if end == "stop" else server.kill()
+        small.read_only(True)
+        posted = len(one.alertmanager.of("Breach"))
+        before = len(one.scene.log())
+        with one.scene.rulepush() as server:
+            wait_for("it again", lambda: len(one.alertmanager.of("Breach")) > posted)
+            log = one.scene.log()[before:]
+            assert "level=ERROR component=main" in log
+            assert "the state directory cannot be written: what it holds is used, but nothing can be saved" in log
+            assert 'msg="alert states restored" active=1 ' in log
+            assert "alert states may be out of date" in log  # nobody could have noted what changed since
+            assert 'msg="samples restored"' in log
+            assert {p.starts_at for p in one.alertmanager.of("Breach")[posted:]} == {start}
+            small.read_only(False)
+            one.saves_again()
+            one.survives_a_kill(server)
+
+
 def test_a_state_directory_that_cannot_be_made_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with story(tmp_path, tmp_path / "file" / "state") as one, one.scene.rulepush():
