@@ -23,7 +23,8 @@ _DOCUMENT_MARK: Final = re.compile(r"^(---|\.\.\.)(\s|$)", re.MULTILINE)
 _GROUPS: Final = re.compile(r"^groups:", re.MULTILINE)
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _HELM: Final = re.compile(
-    r"^[ \t]*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
+    r"^[ \t]*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b"
+    r"|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
     re.MULTILINE,
 )
 # Words of Helm that no alert template has: a file with them that is valid YAML is a chart's all the same.
