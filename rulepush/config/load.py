@@ -33,7 +33,7 @@ def load_config(path: str) -> Config:
 
 
 def examine_config(path: str) -> tuple[Config, list[Problem]]:
-    """As `load_config`, with the problems beside what could be read: more may be wrong in the files that it names."""
+    """As `load_config`, but returns the problems with what could be read: the files it names can be checked as well."""
     reading = LoadSession()
     source, root = read_yaml(path, reading)
     config = _read(source, root)

@@ -91,10 +91,10 @@ class RelayApp:
             self.telemetry, lambda: True, self._reload_request, self.stop, options.enable_lifecycle
         )
         self._web_config = WebConfigReloader(options.web_config_file)
-        door = self._web_config.door
-        self.asgi = build_app([*self.relay.routes(), *lifecycle.routes()], door)
+        security = self._web_config.security
+        self.asgi = build_app([*self.relay.routes(), *lifecycle.routes()], security)
         self._listener = bind(options.listen_address)
-        self._server = WebServer(self.asgi, self._listener, door)
+        self._server = WebServer(self.asgi, self._listener, security)
         log.info("listening: address=%s:%d targets=%d", *self._listener.getsockname()[:2], len(settings.targets))
 
     @property
@@ -106,7 +106,7 @@ class RelayApp:
     def reload(self) -> None:
         """Load the configuration again. Raises RulepushError, and keeps all as it was, when it is bad."""
         self._reload_ok = False
-        self._web_config.look()
+        self._web_config.check()
         settings = load_settings(self._options.config_file)
         self._post.timeout_ms = settings.timeout_ms
         self.relay.configure(settings)

@@ -9,8 +9,8 @@ import yaml
 
 from rulepush.errors import EvaluationError, ParseError, Problem, RuleFileError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
-from rulepush.promql import Query, ValueType, parse_expr
-from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec
+from rulepush.promql import Query, parse_expr
+from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec, result_fault
 from rulepush.template import TemplateError, check_alert_template
 from rulepush.yaml.hints import is_other_kind_than_rules, note_helm
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose, is_null, kind, line_of
@@ -138,6 +138,9 @@ class _Place:
         line = self.reader.line if key is None else self.reader.line_at(key)
         self.source.problem(line, self.prefix + message)
 
+    def warning(self, message: str, key: str) -> None:
+        self.source.reading.warnings.append(f"line {self.reader.line_at(key)}: {self.prefix}{message}")
+
     def problem_in(self, section: str, key: str, message: str) -> None:
         """At a key of a mapping below."""
         inner = self.reader.section(section)
@@ -201,11 +204,9 @@ def _query(place: _Place) -> Query | None:
     except ParseError as e:
         place.problem(f"could not parse expression: {e}", "expr")
         return None
-    if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
-        # Prometheus accepts it, and then fails at every evaluation.
-        place.problem(f"rule result is not a vector or scalar but a {query.value_type.described}", "expr")
-        return None
-    if query.misuse is not None:  # the same
+    if fault := result_fault(query):
+        place.warning(f"{fault}, so every evaluation fails; the other rules are evaluated", "expr")
+    if query.misuse is not None:  # Prometheus accepts it, and then fails at every evaluation
         place.problem(f"could not evaluate expression: {query.misuse}", "expr")
         return None
     try:

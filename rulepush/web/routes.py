@@ -1,4 +1,4 @@
-"""All routes of a running rulepush, put together."""
+"""All routes of the service."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.pages import PageParts, Pages, ShownResult
-from rulepush.web.query import QueryApi, unkept_warnings
+from rulepush.web.query import QueryApi
 from rulepush.web.rules import RulesApi
 from rulepush.web.status import Status, StatusApi
 from rulepush.web.targets import TargetsApi, targets_json
 
-MOST_ROWS: Final = 1000  # of a result on the query page
+MAX_ROWS: Final = 1000  # of a result that the query page shows
 
 
 @dataclass(frozen=True, slots=True)
 class WebParts:
     """What the routes look at. `metadata` is all that is known of metric families, pushed and received ones included;
-    `outside` tells how others reach it; `more` are routes of optional doors."""
+    `more` are the routes of optional receivers."""
 
     head: Head
     evaluator: QueryEvaluator
@@ -49,28 +49,28 @@ class WebParts:
     reload: Callable[[], Awaitable[None]]
     stop: Callable[[], None]
     enable_lifecycle: bool
-    outside: ExternalURL
+    external_url: ExternalURL
     more: Sequence[BaseRoute] = ()
 
 
 def web_routes(parts: WebParts) -> list[BaseRoute]:
-    """Optional doors, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
+    """Optional receivers, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
     api = [
         *QueryApi(parts.evaluator, parts.head, parts.clock).routes(),
         *RulesApi(parts.groups).routes(),
-        *TargetsApi(parts.jobs, parts.metadata, parts.outside).routes(),
+        *TargetsApi(parts.jobs, parts.metadata, parts.external_url).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),
     ]
     lifecycle = LifecycleApi(parts.telemetry, parts.ready, parts.reload, parts.stop, parts.enable_lifecycle)
     pages = Pages(
         PageParts(
             lambda: rules_json(parts.groups.all()),
-            lambda: targets_json(parts.jobs, parts.outside),
+            lambda: targets_json(parts.jobs, parts.external_url),
             parts.status,
             parts.flags,
             _shower(parts),
             parts.clock,
-            parts.outside.prefix,
+            parts.external_url.prefix,
         )
     )
     routes: list[BaseRoute] = [
@@ -79,7 +79,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         *lifecycle.routes(),
         *pages.routes(),
     ]
-    prefix = parts.outside.route_prefix
+    prefix = parts.external_url.route_prefix
     if not prefix:
         return routes
 
@@ -93,22 +93,20 @@ def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
     async def show(expr: str) -> ShownResult:
         asked_at = parts.evaluator.asked_at()
         query = await parts.evaluator.parsed(expr)
-        unkept = unkept_warnings(query, parts.head.demand)
-        now = parts.clock.now()
-        return await parts.evaluator.instant(query, now, lambda r: _shown(r, unkept), asked_at=asked_at)
+        return await parts.evaluator.instant(query, parts.clock.now(), _shown, asked_at=asked_at)
 
     return show
 
 
-def _shown(result: QueryResult, unkept: Sequence[str]) -> ShownResult:
-    told = [*result.annotations.warnings, *result.annotations.infos, *unkept]
+def _shown(result: QueryResult, incomplete: Sequence[str]) -> ShownResult:
+    warnings = [*incomplete, *result.annotations.warnings, *result.annotations.infos]
     if result.value_type is ValueType.STRING:
-        return ShownResult([("", result.string)], 1, told)
+        return ShownResult([("", result.string)], 1, warnings)
     if result.value_type is ValueType.MATRIX:
         series = result.series()
-        return ShownResult([(str(s.labels), _points(s)) for s in series[:MOST_ROWS]], len(series), told)
+        return ShownResult([(str(s.labels), _points(s)) for s in series[:MAX_ROWS]], len(series), warnings)
     samples = result.samples()
-    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MOST_ROWS]], len(samples), told)
+    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MAX_ROWS]], len(samples), warnings)
 
 
 def _points(series: ResultSeries) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import QueryLimitError
+from rulepush.model.columns import LabelPool
 from rulepush.model.index import LabelIndex
 from rulepush.model.matcher import Matcher
 from rulepush.promql import EngineOptions, Query
@@ -27,24 +28,26 @@ def check_effort(head: Head, selectors: Iterable[Sequence[Matcher]]) -> None:
 
 
 class Snapshot:
-    """A Querier for one query. Made in the event loop, read in any thread."""
+    """A Querier for one query. Made in the event loop, read in any thread. `uses`: the selectors of the query."""
 
     def __init__(self, head: Head, query: Query, first: int, options: EngineOptions):
         """Copies the samples that `query` may read when it is evaluated at `first` (ms) and later. Raises
         QueryLimitError when they are too many."""
         since: dict[tuple[Matcher, ...], int] = {}
-        for use in query.selectors(options.lookback_delta_ms):
+        self.uses = query.selectors(options.lookback_delta_ms)
+        for use in self.uses:
             oldest = (first if use.since_ms is None else min(first, use.since_ms)) - use.lookback_ms
             since[use.matchers] = min(oldest, since.get(use.matchers, oldest))
         check_effort(head, since)
         self._known: dict[tuple[Matcher, ...], tuple[int, Selection]] = {}
+        self._pool = LabelPool()  # of its own, and one for all: selections are matched with each other
         left = options.max_samples
         for matchers, oldest in since.items():
             selection = _cut(head.peek(matchers), oldest)
             left -= int(selection.counts.sum())
             if left < 0:
                 raise QueryLimitError(TOO_MANY_SAMPLES)
-            self._known[matchers] = (oldest, _copy(selection))
+            self._known[matchers] = (oldest, _copy(selection, self._pool))
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
         """See `storage.selection.Querier`. Raises LookupError for what the query did not say it would read."""
@@ -54,17 +57,18 @@ class Snapshot:
             if wider is None:
                 raise LookupError(f"{key} is asked for, and was not copied")
             oldest, selection = self._known[wider]
-            self._known[key] = (oldest, _filtered(selection, [m for m in key if m not in wider]))
+            rest = [m for m in key if m not in wider]
+            self._known[key] = (oldest, _filtered(selection, rest, self._pool))
         oldest, selection = self._known[key]
         if mint <= oldest:
             raise LookupError(f"samples since {mint} are asked for, those after {oldest} were copied")
         return selection
 
 
-def _filtered(selection: Selection, matchers: Sequence[Matcher]) -> Selection:
+def _filtered(selection: Selection, matchers: Sequence[Matcher], pool: LabelPool) -> Selection:
     labels = selection.index.labels
     rows = [i for i, of_row in enumerate(labels) if all(m.matches_labels(of_row) for m in matchers)]
-    index = LabelIndex([labels[i] for i in rows])
+    index = LabelIndex([labels[i] for i in rows], pool)
     return Selection(index, selection.times[rows], selection.values[rows], selection.counts[rows])
 
 
@@ -74,7 +78,7 @@ def _cut(selection: Selection, oldest: int) -> Selection:
     return Selection(selection.index, times, values, counts)
 
 
-def _copy(selection: Selection) -> Selection:
+def _copy(selection: Selection, pool: LabelPool) -> Selection:
     """The same in arrays and with a LabelIndex of its own: no memo is shared with other threads."""
-    index = LabelIndex(selection.index.labels)
+    index = LabelIndex(selection.index.labels, pool)
     return Selection(index, np.array(selection.times), np.array(selection.values), np.array(selection.counts))

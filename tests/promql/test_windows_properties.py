@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
-from rulepush.model.stale import STALE, STALE_BITS
+from rulepush.model.sample import STALE, STALE_BITS
 from rulepush.promql.eval.selectors import newest, newest_by_row
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.registry import RangeFunction

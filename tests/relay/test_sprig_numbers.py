@@ -1,7 +1,7 @@
 """Sprig's one cast to float64.
 
-Sources: Masterminds/sprig numeric.go (toFloat64 is cast.ToFloat64), spf13/cast (a text is what strconv.ParseFloat takes,
-0 with any error), Go strconv/atof_test.go (underscores stand between digits, as in "1_23.50_0_0e+1_2").
+Sources: Masterminds/sprig numeric.go (toFloat64 is cast.ToFloat64), spf13/cast (a text is what strconv.ParseFloat takes
+and 0 with any error), Go strconv/atof_test.go (underscores stand between digits, as in "1_23.50_0_0e+1_2").
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def call_kernel(
             continue
         of_rows, present_rows = kernel(window, *arguments)
         values[part], present[part] = of_rows.reshape(-1, n), present_rows.reshape(-1, n)
-        note(window, present[part].any(axis=0), arguments)
+        note(window, np.logical_or.reduce(present[part], axis=0), arguments)
     return values.T, present.T
 
 

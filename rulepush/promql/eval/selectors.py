@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rulepush.model.stale import stale_mask
+from rulepush.model.sample import stale_mask
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
 from rulepush.promql.syntax import ast

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
-from rulepush.model.stale import stale_mask
+from rulepush.model.sample import stale_mask
 from rulepush.promql.vectors.values import Bools, Floats, Ints, Vector
 from rulepush.storage.selection import Selection
 
