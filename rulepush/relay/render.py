@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.relay.functions import MARKDOWN_FUNCTIONS
 from rulepush.relay.notification import Notification, ReceivedAlert
 from rulepush.relay.senders.base import Message, Sender, shorten

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import yaml
 
-from rulepush.errors import EvaluationError, ParseError, Problem, RuleFileError, TemplateError
+from rulepush.errors import EvaluationError, ParseError, Problem, RuleFileError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql import Query, parse_expr
 from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec, result_fault
-from rulepush.template import check_alert_template
+from rulepush.template import TemplateError, check_alert_template
 from rulepush.yaml.hints import is_other_kind_than_rules, note_helm
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose, is_null, kind, line_of
 from rulepush.yaml.source import first_document

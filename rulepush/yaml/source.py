@@ -1,4 +1,4 @@
-"""Reading YAML files into nodes: bounded in size, depth and aliases, with every problem located."""
+"""Reading YAML files into nodes: bounded in size, depth and aliases, with every fault noted where it is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 import yaml
@@ -15,18 +16,21 @@ from rulepush.model.secret import MASK
 from rulepush.yaml.depth import MAX_DEPTH, too_deep
 
 MAX_FILE_BYTES: Final = 16 << 20
-MAX_NODES: Final = 1_000_000  # counted with aliases expanded, against alias bombs
+MAX_NODES: Final = 1_000_000  # that aliases add when they are expanded, against alias bombs
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DOCUMENT_MARK: Final = re.compile(r"^(---|\.\.\.)(\s|$)", re.MULTILINE)
 _GROUPS: Final = re.compile(r"^groups:", re.MULTILINE)
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _HELM: Final = re.compile(
-    r"^\s*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
+    r"^[ \t]*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b"
+    r"|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
     re.MULTILINE,
 )
-# Marks of Helm that no alert template has: a file with them that is valid YAML is a chart's all the same.
-_HELM_ONLY: Final = re.compile(r"\{\{-?[^}\n]*(\.(Values|Release|Chart|Files|Capabilities)\b|\b(include|toYaml)\b)")
+# Words of Helm that no alert template has: a file with them that is valid YAML is a chart's all the same.
+_HELM_WORDS: Final = re.compile(r"\.(?:Values|Release|Chart|Files|Capabilities)\b|\b(?:include|toYaml)\b")
+_HELM_WORDS_LOOKED_AT: Final = 1_000
+_ACTION_LENGTH: Final = 500
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -41,7 +45,7 @@ class ReferenceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path in a configuration: its position, and the absolute path or pattern."""
+    """A path that a configuration names: where it names it, and the path (or pattern), absolute."""
 
     file: str
     line: int
@@ -52,7 +56,7 @@ class Reference:
 
 @dataclass(slots=True)
 class LoadSession:
-    """What reading a configuration with all its files collects."""
+    """What was found while a configuration, with all its files, was read."""
 
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -110,7 +114,7 @@ def _text(body: bytes) -> str:
 
 
 def first_document(body: bytes, reading: LoadSession) -> bytes:
-    """The first YAML document of a file. Prometheus ignores any further ones; here a warning says so."""
+    """Prometheus reads the first YAML document of a file, and does not even look at the others. A warning says so."""
     if len(body) > MAX_FILE_BYTES:
         return body
     try:
@@ -162,10 +166,18 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
     except _TooHeavy as e:
         source.problem(e.line, str(e))
     else:
-        if helm := _HELM_ONLY.search(text):
-            source.helm_line = text.count("\n", 0, helm.start()) + 1
+        source.helm_line = _helm_line(text)
         return root
     return None
+
+
+def _helm_line(text: str) -> int:
+    """The first line with an action of Helm's, 0 without one. Linear in the text, whatever it is."""
+    for word in islice(_HELM_WORDS.finditer(text), _HELM_WORDS_LOOKED_AT):
+        before = text[max(0, word.start() - _ACTION_LENGTH) : word.start()].rpartition("\n")[2]
+        if before.rfind("{{") > before.rfind("}}"):
+            return text.count("\n", 0, word.start()) + 1
+    return 0
 
 
 class _TooHeavy(Exception):
@@ -186,14 +198,14 @@ def _weigh(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
         weight += sum(_weigh(k, depth + 1, known) + _weigh(v, depth + 1, known) for k, v in node.value)
     elif isinstance(node, yaml.SequenceNode):
         weight += sum(_weigh(v, depth + 1, known) for v in node.value)
-    if weight > MAX_NODES:
+    if weight - len(known) > MAX_NODES:  # `known` has all nodes that were written out so far, those below among them
         raise _TooHeavy(line, f"holds more than {MAX_NODES} values once its aliases are expanded")
     known[id(node)] = weight
     return weight
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Whether a node is null (`key:`, `key: null`, `key: ~`)."""
+    """Whether a node says nothing (`key:`, `key: null`, `key: ~`)."""
     return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
 
 

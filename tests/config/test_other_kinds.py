@@ -23,11 +23,10 @@ SPEC = "is a Kubernetes object (kind: PrometheusRule): the part under 'spec' is 
 @pytest.fixture(autouse=True)
 def log_handlers() -> Iterator[None]:
     """`run` sets up the process' log, on the captured standard error."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    root, ours = logging.getLogger(), logging.getLogger("rulepush")
+    before = root.handlers[:], root.level, ours.level
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    root.handlers[:], root.level, ours.level = before
 
 
 @pytest.mark.parametrize(
