@@ -15,7 +15,7 @@ from rulepush.clock import SystemClock
 from rulepush.errors import RulepushError
 from rulepush.init.addresses import Address, alertmanager_address, nacos_address
 from rulepush.init.files import CONFIG, PACKS, working_directory
-from rulepush.init.look import ProbeResult, look_at_alertmanager, probe_nacos
+from rulepush.init.probe import ProbeResult, probe_alertmanager, probe_nacos
 from rulepush.init.write import write_files
 from rulepush.nacos.diagnose import TargetProblem
 from rulepush.packs import pack
@@ -79,7 +79,7 @@ switch, or delete it."""
 async def _probe(server: Address, alertmanager: Address) -> tuple[ProbeResult, TargetProblem | None]:
     async with asyncio.TaskGroup() as tasks:
         probe = tasks.create_task(probe_nacos(server, SystemClock()))
-        alertmanager_problem = tasks.create_task(look_at_alertmanager(alertmanager))
+        alertmanager_problem = tasks.create_task(probe_alertmanager(alertmanager))
     return probe.result(), alertmanager_problem.result()
 
 

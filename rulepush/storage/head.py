@@ -18,7 +18,9 @@ from rulepush.storage.selection import EMPTY_SELECTION, Querier, Selection
 from rulepush.storage.table import MARGIN_MS, AppendOutcome, Floats, Int64s, Rows, Table
 
 _UNWANTED_REMEMBERED: Final = 65_536
-SMALL_POOL: Final = 4096
+SMALL_POOL: Final = 4096  # label sets: below, compaction is not worth its while
+LARGE_TABLE: Final = 1024  # rows
+DEAD_PART: Final = 16
 
 
 class SampleRecorder(Protocol):
@@ -161,16 +163,21 @@ class Head:
         return self._last_id
 
     def truncate(self, now: int) -> int:
-        """Remove series without a sample that anyone may still ask for. Returns how many. Call it once a while."""
+        """Remove series without a sample that anyone may still ask for. Returns how many. Call it once a while.
+
+        Removing one moves all rows of its table, and who has noted rows must look for them again: a large table waits
+        until a part of it is dead, so that the cost is that of the series that went."""
         removed = 0
         for name in list(self._tables):
             table = self._tables[name]
             dead = table.dead_rows(now)
-            removed += len(dead)
             if len(dead) == len(table):
                 self._forget(name)
-            elif len(dead):
+            elif len(dead) * DEAD_PART >= len(table) or (len(dead) > 0 and len(table) < LARGE_TABLE):
                 self._selectors[name].moved(table.remove(dead))
+            else:
+                continue
+            removed += len(dead)
         if removed:
             self.version += 1
         if len(self._pool) > self._pool_limit:

@@ -282,8 +282,12 @@ class Table:
         self._ids = grown(self._ids)  # type: ignore[assignment]
 
     def _grow_columns(self, capacity: int) -> None:
-        more = ((0, 0), (0, capacity - self.capacity))
-        self._times, self._values = np.pad(self._times, more), np.pad(self._values, more)
+        def wider(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+            out = np.zeros((len(a), capacity), a.dtype)  # np.pad would touch the memory of rows not yet in use
+            out[: len(self), : a.shape[1]] = a[: len(self)]
+            return out
+
+        self._times, self._values = wider(self._times), wider(self._values)  # type: ignore[assignment]
 
     def _make_room(self) -> None:
         """Drop what is beyond the look-back in every row; grow when a row stays nearly full."""

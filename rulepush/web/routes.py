@@ -17,7 +17,6 @@ from rulepush.promql import QueryResult, ResultSeries, ValueType
 from rulepush.rules.api import rules_json
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
-from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
@@ -36,7 +35,6 @@ class WebParts:
     """What the routes look at. `metadata` is all that is known of metric families, pushed and received ones included;
     `more` are the routes of optional receivers."""
 
-    head: Head
     evaluator: QueryEvaluator
     groups: RuleGroups
     jobs: Iterable[ScrapePool]
@@ -56,7 +54,7 @@ class WebParts:
 def web_routes(parts: WebParts) -> list[BaseRoute]:
     """Optional receivers, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
     api = [
-        *QueryApi(parts.evaluator, parts.head, parts.clock).routes(),
+        *QueryApi(parts.evaluator, parts.clock).routes(),
         *RulesApi(parts.groups).routes(),
         *TargetsApi(parts.jobs, parts.metadata, parts.external_url).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),

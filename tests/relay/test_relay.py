@@ -36,7 +36,7 @@ class _Process:
         state = tmp_path / "state" if storage else None
         options = RelayOptions(str(self.config), "127.0.0.1:0", lifecycle, state, web_config_file)
         self.app = RelayApp(options, self.clock, client)
-        transport = httpx.ASGITransport(self.app.asgi)
+        transport = httpx.ASGITransport(self.app.http.asgi)
         self.http = httpx.AsyncClient(transport=transport, base_url=f"http://{self.app.address}")
 
     async def send(self, target: str = "ops", content: bytes | None = None) -> httpx.Response:

@@ -115,7 +115,7 @@ def _host(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
-async def look_at_alertmanager(
+async def probe_alertmanager(
     address: Address, transport: httpx.AsyncBaseTransport | None = None
 ) -> TargetProblem | None:
     """Why an Alertmanager cannot be used; None when it is ready and has API v2."""
