@@ -9,17 +9,18 @@ RulepushError
 │       └── QueryLimitError   too many samples, too deep, or too long
 ├── RegexError           a pattern that RE2 refuses
 ├── ExpositionError      a body that is not a Prometheus or OpenMetrics text, with its line
-├── TemplateError        a template that does not parse, or failed while it ran
 ├── ScrapeError          a scrape that failed: `up` becomes 0
 │   └── HTTPStatusError  the same for an answer that is not 200
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
 ├── IllegalTransition    an invalid state transition of an alert: always a bug; nothing changed
 ├── CredentialsError     http_client: credentials or certificates cannot be used; also an httpx.RequestError
-├── RemoteWriteError     a remote write body that is refused, with its HTTP status
-├── PushError            a pushed group that is refused, with its HTTP status
+├── RequestRefused       a request to one of our servers that is refused, with its HTTP status
+│   ├── BodyError        its body is too large, in an unknown encoding, or corrupt
+│   ├── RemoteWriteError a remote write body that is refused
+│   └── PushError        a pushed group that is refused
 └── StorageError         the state database cannot be used
 
-A module that needs a finer kind derives it here, so that this drawing stays complete.
+An error class is added here, so that this tree stays complete.
 """
 
 from __future__ import annotations
@@ -81,10 +82,6 @@ class ExpositionError(RulepushError):
         super().__init__(f"line {line}: {message}")
 
 
-class TemplateError(RulepushError):
-    """A template that does not parse, or that failed while it ran."""
-
-
 class ScrapeError(RulepushError):
     """A scrape that failed; its text is what the targets API shows as lastError."""
 
@@ -105,20 +102,24 @@ class IllegalTransition(RulepushError):
     """An invalid state transition of an alert. Always a bug in rulepush; nothing was changed."""
 
 
-class RemoteWriteError(RulepushError):
-    """A remote write request that is refused. `status` is the HTTP status to answer."""
+class RequestRefused(RulepushError):
+    """A request that is refused. `status` is the HTTP status to answer."""
 
     def __init__(self, status: int, message: str):
         self.status = status
         super().__init__(message)
 
 
-class PushError(RulepushError):
-    """A pushed group that is refused. `status` is the HTTP status to answer."""
+class BodyError(RequestRefused):
+    """A request body that is refused before its content is looked at."""
 
-    def __init__(self, status: int, message: str):
-        self.status = status
-        super().__init__(message)
+
+class RemoteWriteError(RequestRefused):
+    """A remote write request that is refused."""
+
+
+class PushError(RequestRefused):
+    """A pushed group that is refused."""
 
 
 class StorageError(RulepushError):

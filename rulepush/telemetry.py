@@ -1,8 +1,8 @@
-"""rulepush's own metrics, and the `/metrics` text.
+"""The registry of rulepush's own metrics, and the text of `/metrics`.
 
-Numbers that other objects hold already are read when `/metrics` is asked for, so that the code that does the work
-counts with plain integers and knows nothing of telemetry. The text is written here: it is a few lines, and
-prometheus_client would cost a sidecar more than a MiB.
+The code that does the work counts with plain integers in a `*Stats` object and knows nothing of telemetry. The
+`metrics.py` of each package registers functions that read these numbers when `/metrics` is asked for. The text is
+written here: it is a few lines, and prometheus_client would cost a sidecar more than a MiB.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rulepush import __version__
 from rulepush.model.floats import format_float
 
 _PROC: Final = Path("/proc")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class MetricReading:
     value: float
 
 
+Readings = Callable[[], Iterable[MetricReading]]
+"""Reads a metric now: one reading for each set of label values."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnMetric:
     """A metric that is read on demand. `name` has no `_total`; counters get it when written."""
@@ -36,7 +42,7 @@ class OwnMetric:
     help: str
     kind: str  # "counter" or "gauge"
     label_names: tuple[str, ...]
-    read: Callable[[], Iterable[MetricReading]]
+    read: Readings
 
 
 class Telemetry:
@@ -52,15 +58,11 @@ class Telemetry:
         )
         _process(self)
 
-    def counter(
-        self, name: str, text: str, read: Callable[[], Iterable[MetricReading]], label_names: tuple[str, ...] = ()
-    ) -> None:
+    def counter(self, name: str, text: str, read: Readings, label_names: tuple[str, ...] = ()) -> None:
         """Expose a number that only grows; `name` without its `_total`."""
         self._metrics.append(OwnMetric(name, text, "counter", label_names, read))
 
-    def gauge(
-        self, name: str, text: str, read: Callable[[], Iterable[MetricReading]], label_names: tuple[str, ...] = ()
-    ) -> None:
+    def gauge(self, name: str, text: str, read: Readings, label_names: tuple[str, ...] = ()) -> None:
         """Expose a number that goes up and down."""
         self._metrics.append(OwnMetric(name, text, "gauge", label_names, read))
 
@@ -69,9 +71,14 @@ class Telemetry:
         return "".join(line for metric in self._metrics for line in _lines(metric)).encode()
 
 
-def single(read: Callable[[], float]) -> Callable[[], Iterable[MetricReading]]:
-    """A metric without labels from a function that gives its number."""
+def single(read: Callable[[], float]) -> Readings:
+    """Reads a metric without labels from a function that returns its number."""
     return lambda: (MetricReading((), read()),)
+
+
+def for_each(items: Callable[[], Iterable[T]], label: Callable[[T], str], number: Callable[[T], float]) -> Readings:
+    """Reads a metric with one label from objects that come and go: `label` and `number` of each of `items()`."""
+    return lambda: [MetricReading((label(item),), number(item)) for item in items()]
 
 
 def _lines(metric: OwnMetric) -> Iterator[str]:
@@ -108,7 +115,7 @@ def _process(t: Telemetry) -> None:
     t.gauge("process_open_fds", "Open file descriptors.", _open_fds)
 
 
-def _from_proc(number: Callable[[list[int]], float]) -> Callable[[], Iterable[MetricReading]]:
+def _from_proc(number: Callable[[list[int]], float]) -> Readings:
     """`number` of the fields of /proc/self/stat after the command's name; proc(5) counts the first of them as 3."""
 
     def read() -> Iterable[MetricReading]:

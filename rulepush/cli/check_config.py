@@ -1,4 +1,4 @@
-"""`rulepush check config`: every problem of a configuration and of what it names, or what it amounts to."""
+"""`rulepush check config`: the problems of a configuration and of the files it refers to, or a summary of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
+from rulepush.cli.options import DEFAULT_LINT, LINT_EXIT, RULE_LINTS, Subparsers, add_command, add_lint_fatal
 from rulepush.config import Config, examine_config
 from rulepush.config.references import check_references
 from rulepush.config.sections import AlertmanagerConfig, KeepMode, ScrapeConfig
@@ -19,23 +20,36 @@ from rulepush.relabel.relabel import RelabelConfig, relabel
 from rulepush.scrape.job import job_of
 from rulepush.scrape.target import build_targets, shared_label_warnings, with_defaults
 
-_LINT_FATAL_EXIT = 3  # promtool's
 
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """promtool's flags."""
-    p = subparsers.add_parser("config", help="check a configuration file and what it refers to", description=__doc__)
-    p.add_argument("files", nargs="+", metavar="FILE", help="configuration files")
-    p.add_argument("--syntax-only", action="store_true", help="check the file alone, not the files that it refers to")
-    p.add_argument("--lint", choices=["all", "duplicate-rules", "none"], default="duplicate-rules")
-    p.add_argument("--lint-fatal", action="store_true", help="what the lint finds makes the exit code 3")
+    p = add_command(
+        subparsers,
+        "config",
+        """Check if configuration files are valid, with the files they refer to.
+
+Prints every problem with file and line; of a valid file what is scraped, where alerts are sent, and which series are
+kept.""",
+        {
+            0: "All files are valid.",
+            1: "At least one file is not valid.",
+            LINT_EXIT: "All are valid, but with --lint-fatal a lint check found something.",
+        },
+        ["rulepush check config prometheus.yml"],
+    )
+    p.add_argument("files", nargs="+", metavar="FILE", help="Configuration files to check.")
+    p.add_argument(
+        "--syntax-only", action="store_true", help="Check only the configuration file, not the files it refers to."
+    )
+    p.add_argument("--lint", choices=RULE_LINTS, default=DEFAULT_LINT, help="Lint checks to apply to the rules.")
+    add_lint_fatal(p)
     p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when every file can be used, 1 when one cannot, 3 when --lint-fatal and a lint finds something."""
+    """0 when every file is valid, 1 when one is not, 3 with --lint-fatal when a lint check finds something."""
     codes = [_check(path, args) for path in args.files]
-    return next((code for code in (1, _LINT_FATAL_EXIT) if code in codes), 0)
+    return next((code for code in (1, LINT_EXIT) if code in codes), 0)
 
 
 def _check(path: str, args: argparse.Namespace) -> int:
@@ -46,11 +60,11 @@ def _check(path: str, args: argparse.Namespace) -> int:
         print(f"{path}: the syntax is valid")
         return 0
     of_references, warnings = check_references(config)
-    lines, of_rules, lint = _rules(config, args.lint)
+    lines, of_rules, rule_warnings, lint = _rules(config, args.lint)
     of_targets, target_warnings = ([], []) if problems else _check_static_targets(config)
     problems += of_references + of_targets + of_rules
     noted = (Problem(path, 0, w) for w in (*config.warnings, *target_warnings))
-    for warning in (*warnings, *noted, *lint):
+    for warning in (*warnings, *noted, *rule_warnings, *lint):
         print(f"warning: {warning}", file=sys.stderr)
     if problems:
         return _failed(path, problems)
@@ -59,7 +73,7 @@ def _check(path: str, args: argparse.Namespace) -> int:
         print(f"  {line}")
     if config.ignored:
         print("  ignored, they change no alert: " + ", ".join(config.ignored))
-    return _LINT_FATAL_EXIT if lint and args.lint_fatal else 0
+    return LINT_EXIT if lint and args.lint_fatal else 0
 
 
 def _failed(path: str, problems: Sequence[Problem]) -> int:
@@ -120,7 +134,7 @@ def _kept(targets: Iterable[Labels], rules: Sequence[RelabelConfig]) -> int:
 
 
 def _check_static_targets(config: Config) -> tuple[list[Problem], list[str]]:
-    """(problems, warnings) of the static targets as they are after relabelling, as promtool looks at them."""
+    """(problems, warnings) of the static targets after relabelling, as promtool checks them."""
     problems: list[Problem] = []
     targets: list[tuple[Labels, str]] = []
     for config_of_job in config.scrape_configs:
@@ -143,8 +157,8 @@ def _sending(config: Config) -> Iterable[str]:
         yield f"pushgateway {gateway.name}: jobs {', '.join(gateway.jobs)}"
 
 
-def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[str]]:
-    """What to print about the rules, their problems, and what the lint finds."""
+def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[str], list[str]]:
+    """(lines to print, problems, warnings, findings of the lint checks) of the rules."""
     # Imported here: --syntax-only needs no PromQL.
     from rulepush.rules.lint import duplicate_rules
     from rulepush.rules.rulefmt import read_rule_file
@@ -153,8 +167,9 @@ def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[st
 
     files = [read_rule_file(path) for path in config.rule_files]
     problems = [p for file in files for p in file.problems]
+    warnings = [f"{file.name}: {warning}" for file in files for warning in file.warnings]
     if problems:
-        return [], problems, []
+        return [], problems, warnings, []
     groups = [group for file in files for group in file.groups]
     rules = [rule for group in groups for rule in group.rules]
     alerts = sum(isinstance(rule, AlertingSpec) for rule in rules)
@@ -174,7 +189,7 @@ def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[st
         lines.append("kept for the rules, and nothing else:")
     lines += [f"  {kept}" for kept in demand.describe() if kept.selector != "everything"]
     found = duplicate_rules(groups) if lint != "none" else []
-    return lines, [], [f"duplicate rule: {name} {dict(labels)}" for name, labels in found]
+    return lines, [], warnings, [f"duplicate rule: {name} {dict(labels)}" for name, labels in found]
 
 
 def _number(count: int, one: str, many: str = "") -> str:

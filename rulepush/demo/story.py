@@ -1,4 +1,4 @@
-"""The story that the demo tells: one life of one alert, each step printed when it happens."""
+"""The script of the demo: the life of one alert, each step printed when it happens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ones, but for their `for`, which is {FOR_S}s here so that you need not wait.
 
 @dataclass(slots=True)
 class StoryProgress:
-    """What came out at the far end so far."""
+    """What has arrived at the end of the chain so far."""
 
     arrivals: list[ReceivedNotification] = field(default_factory=list)
     messages: list[ShownMessage] = field(default_factory=list)
@@ -41,7 +41,7 @@ class StoryProgress:
         self.messages.clear()
 
     def arrived(self, *, resolved: bool) -> bool:
-        """Whether Alertmanager notified of our alert, in this state."""
+        """Whether Alertmanager has notified of the demo's alert in this state."""
         return any(a.name == ALERT and a.resolved is resolved for a in self.arrivals)
 
 
@@ -58,13 +58,13 @@ class Narrator:
         sys.stdout.flush()
 
     def plain(self, text: str) -> None:
-        """Text as it is."""
+        """Print text as it is."""
         self._write(text + "\n")
         sys.stdout.flush()
 
 
 async def tell_one_life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> bool:
-    """Break the simulated Nacos, heal it, and tell what follows. False when a step did not come within the bound."""
+    """Break the simulated Nacos, heal it, and print what follows. False when a step did not happen in time."""
     heard.clear()
     try:
         async with asyncio.timeout(LIFE_SECONDS):
@@ -77,7 +77,9 @@ async def tell_one_life(stage: Stage, heard: StoryProgress, narrator: Narrator) 
 
 async def _life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> None:
     say = narrator.say
-    await _until(lambda: stage.app.jobs.scraped_since is not None and stage.app.jobs.target_count > 0)
+    await _until(
+        lambda: stage.app.ingestion.jobs.scraped_since is not None and stage.app.ingestion.jobs.target_count > 0
+    )
     await _until(lambda: _state(stage) == "inactive")
     say("rulepush", f"INACTIVE   {ALERT}: Nacos is healthy, notifyTask = {HEALTHY:.0f}")
     stage.nacos.notify_tasks = BACKLOG
@@ -109,11 +111,11 @@ async def _life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> None:
 
 
 def _state(stage: Stage) -> str:
-    return next((r.state.value for r in stage.app.groups.alerting_rules() if r.spec.name == ALERT), "missing")
+    return next((r.state.value for r in stage.app.alerting.groups.alerting_rules() if r.spec.name == ALERT), "missing")
 
 
 def _sent(stage: Stage) -> int:
-    return sum(loop.counts.sent for loop in stage.app.notifier.loops)
+    return sum(loop.counts.sent for loop in stage.app.alerting.notifier.loops)
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -35,12 +35,13 @@ _OPPOSITE: Final = {
 class Matcher:
     """Immutable. Raises RegexError when its pattern is not RE2."""
 
-    __slots__ = ("_pattern", "_seen", "name", "op", "value")
+    __slots__ = ("_hash", "_pattern", "_seen", "name", "op", "value")
 
     def __init__(self, name: str, op: MatchOp, value: str):
         self.name = name
         self.op = op
         self.value = value
+        self._hash = hash((name, op.value, value))  # a selector is looked up at every evaluation
         self._pattern: Pattern | None = None
         self._seen: dict[str, bool] = {}  # label values repeat; RE2 through Python costs more than a dict
         if op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
@@ -67,10 +68,10 @@ class Matcher:
         return self.matches("")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Matcher) and self._key() == other._key()
+        return self is other or (isinstance(other, Matcher) and self._key() == other._key())
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return self._hash
 
     def _key(self) -> tuple[str, MatchOp, str]:
         return (self.name, self.op, self.value)

@@ -1,6 +1,7 @@
 """The life of an alert: its states and every change between them. Nothing else decides about an alert's state.
 
     (seen) -> PENDING --for is over--> FIRING --gone--> INACTIVE --15 minutes--> (forgotten)
+                 │ <-- `for` is longer now --┘
                  └─gone--> (forgotten)
 
 The semantics are those of Prometheus' rules/alerting.go. All times are evaluation times in ms.
@@ -88,6 +89,20 @@ class Alert:
             raise IllegalTransition(f"only a pending alert can fire, this one is {self.state.value}: {self.labels}")
         return replace(self, state=AlertState.FIRING, fired_at=ts)
 
+    def wait_again(self) -> Alert:
+        """FIRING => PENDING: a reload made `for` longer than the alert is active. The `for` clock goes on. As an
+        Alertmanager may know it as firing, `resolve` of the alert as it was has to be sent."""
+        if self.state is not AlertState.FIRING:
+            raise IllegalTransition(f"only a firing alert can wait again, this is {self.state.value}: {self.labels}")
+        return replace(
+            self,
+            state=AlertState.PENDING,
+            fired_at=None,
+            last_sent_at=None,
+            valid_until=None,
+            keep_firing_since=None,
+        )
+
     def resolve(self, ts: int) -> Alert:
         """FIRING => INACTIVE."""
         if self.state is not AlertState.FIRING:
@@ -112,18 +127,6 @@ class Alert:
             raise IllegalTransition(f"a pending alert cannot be sent: {self.labels}")
         return replace(self, last_sent_at=ts, valid_until=ts + validity_ms)
 
-    def moved(self, by_ms: int) -> Alert:
-        """All its times are other ones; whoever was told the former ones must hear of it."""
-        return replace(
-            self,
-            active_at=self.active_at + by_ms,
-            fired_at=_plus(self.fired_at, by_ms),
-            resolved_at=_plus(self.resolved_at, by_ms),
-            keep_firing_since=_plus(self.keep_firing_since, by_ms),
-            held_since=_plus(self.held_since, by_ms),
-            last_sent_at=None,
-        )
-
     def runs_out(self, ts: int) -> bool:
         """Whether it fires and will not hold until `ts` unless it is sent before."""
         return self.state is AlertState.FIRING and self.valid_until is not None and self.valid_until < ts
@@ -138,10 +141,6 @@ class Alert:
         if self.resolved_at is not None and last < self.resolved_at <= ts:
             return True
         return ts - last > resend_delay_ms
-
-
-def _plus(ts: int | None, by_ms: int) -> int | None:
-    return None if ts is None else ts + by_ms
 
 
 def pending(labels: Labels, annotations: Annotations, value: float, ts: int) -> Alert:
@@ -160,6 +159,8 @@ def advance(
     if present:
         if ts < alert.active_at:  # the clock was set back: the `for` clock cannot have started in the future
             alert = replace(alert, active_at=ts)
+        if _fired_too_soon(alert, ts, timing):
+            return alert.wait_again()
         due = alert.state is AlertState.PENDING and ts - alert.active_at >= timing.for_ms
         return alert.fire(ts) if due and may_fire else alert
     match alert.state:
@@ -173,9 +174,22 @@ def advance(
                 return alert.hold(ts)
             kept = alert.keep(ts)
             since = kept.keep_firing_since if kept.keep_firing_since is not None else ts
-            return kept if ts - since < timing.keep_firing_ms else alert.resolve(ts)
+            if ts - since >= timing.keep_firing_ms:
+                return alert.resolve(ts)
+            return kept.wait_again() if _fired_too_soon(kept, ts, timing) else kept
         case _:
             assert_never(alert.state)
+
+
+def _fired_too_soon(alert: Alert, ts: int, timing: Timing) -> bool:
+    """Whether a FIRING alert would still be PENDING under `timing`: `for` is longer than it was when it fired.
+
+    Prometheus 3.11 (rules/alerting.go, Eval) compares `ts` alone. The time of firing is compared too, because after the
+    clock was set back `ts` may be close to `active_at` although `for` is what it was.
+    """
+    if alert.state is not AlertState.FIRING or alert.fired_at is None:
+        return False
+    return ts - alert.active_at < timing.for_ms and alert.fired_at - alert.active_at < timing.for_ms
 
 
 def describe_change(before: Alert | None, after: Alert | None, ts: int, timing: Timing) -> str | None:
@@ -190,6 +204,10 @@ def describe_change(before: Alert | None, after: Alert | None, ts: int, timing: 
         reason = "no longer in the result"
     elif now is AlertState.FIRING:
         reason = f"active for {format_duration(ts - after.active_at)}" if timing.for_ms else "in the result, no `for`"
+    elif now is AlertState.PENDING and was is AlertState.FIRING:
+        reason = (
+            f"active for {format_duration(ts - after.active_at)}, and `for` is {format_duration(timing.for_ms)} now"
+        )
     elif now is AlertState.PENDING:
         reason = f"in the result, fires after {format_duration(timing.for_ms)}"
     else:
@@ -198,39 +216,3 @@ def describe_change(before: Alert | None, after: Alert | None, ts: int, timing: 
         if kept is not None:
             reason += f", kept firing for {format_duration(ts - kept)}"
     return f"{was.name} => {now.name} ({reason})"
-
-
-@dataclass(frozen=True, slots=True)
-class RestorePolicy:
-    """What a restart does to `for` clocks, in ms. Written down in docs/restart.md.
-
-    `bridged_ms`            a downtime up to this counts as none: PromQL too bridges gaps of this length
-    `outage_tolerance_ms`   --rules.alert.for-outage-tolerance: after a longer one, pending alerts start anew
-    `grace_period_ms`       --rules.alert.for-grace-period: after a downtime that is not bridged, nothing fires sooner
-    """
-
-    bridged_ms: int = 5 * 60 * 1000
-    outage_tolerance_ms: int = 60 * 60 * 1000
-    grace_period_ms: int = 10 * 60 * 1000
-
-
-def restored(alert: Alert, seen_at: int, ts: int, timing: Timing, policy: RestorePolicy) -> Alert | None:
-    """A saved alert at the first evaluation `ts` after a restart; `seen_at` is the last evaluation before it.
-
-    FIRING and INACTIVE alerts are what they were; a FIRING one is sent at once, for nobody knows whether the sending
-    before the crash arrived. The `for` clock of a PENDING one stands still meanwhile, and
-    at least the grace period remains (or `for`, if shorter): Prometheus' `RestoreForState`. None: it starts anew.
-    When the clock was set back meanwhile, the alert's times go back with it, or it would end before it starts.
-    """
-    if ts < seen_at:
-        return alert.moved(ts - seen_at)
-    if alert.state is AlertState.FIRING:
-        return replace(alert, last_sent_at=None)
-    downtime = ts - seen_at
-    if alert.state is not AlertState.PENDING or downtime <= policy.bridged_ms:
-        return alert
-    if downtime > policy.outage_tolerance_ms:
-        return None
-    remaining = timing.for_ms - (seen_at - alert.active_at)
-    remaining = max(remaining, min(policy.grace_period_ms, timing.for_ms))
-    return replace(alert, active_at=ts + remaining - timing.for_ms)

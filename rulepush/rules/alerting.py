@@ -1,13 +1,14 @@
 """An alerting rule: from the elements of a result to alerts. Source: Prometheus rules/alerting.go.
 
-What an alert's state becomes is decided in `alert.py`; here it is found out which alerts are there.
+What an alert's state becomes is decided in `alert.py`, and in `recovery.py` after a restart; here it is found out which
+alerts are there.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -24,11 +25,11 @@ from rulepush.rules.alert import (
     advance,
     describe_change,
     pending,
-    restored,
     worst,
 )
 from rulepush.rules.context import RuleContext, Tick
 from rulepush.rules.health import RuleHealth
+from rulepush.rules.recovery import Recovery, believable
 from rulepush.rules.specs import AlertingSpec
 from rulepush.template import AlertTemplateData, expand_alert_template
 
@@ -57,9 +58,8 @@ class AlertingRule:
         self.timing = Timing(spec.for_ms, spec.keep_firing_ms)
         self.changed: dict[Labels, Alert | None] = {}
         self._alerts: dict[Labels, Alert] = {}
-        self._saved_at: dict[Labels, int] = {}  # restored alerts that no evaluation has looked at yet
-        self._since_start: dict[Labels, Alert] = {}  # what they were here before they could be restored
-        self._unconfirmed: set[Labels] = set()  # restored alerts, until the data is complete
+        self._recovery = Recovery()
+        self._taken_back: list[Alert] = []  # FIRING as an Alertmanager knows them, and PENDING again
         self._elements: dict[Labels, _Element] = {}  # of the last evaluation, by the labels of the series
         self._sources: dict[Labels, Labels] = {}  # alert's labels -> series' labels, of the last time it was there
         self._series: dict[Labels, tuple[Labels, Labels, Labels]] = {}
@@ -88,6 +88,11 @@ class AlertingRule:
         return not self._steady
 
     @property
+    def has_doubtful(self) -> bool:
+        """Whether a restored alert may be out of date, and new data has not shown yet what it is."""
+        return self._recovery.has_doubtful
+
+    @property
     def remembered(self) -> list[Alert]:
         """All alerts, with the resolved ones that are still resent."""
         return list(self._alerts.values())
@@ -100,17 +105,14 @@ class AlertingRule:
         Raises PromQLError, and then every alert is as it was. Over the limit, Prometheus drops them all.
         """
         result = tick.run(self.spec.query)
-        found = self._found(tick, result)
-        self._resume(tick)
-        fresh = tick.context.fresh(tick.query_ts, self._needs_two)
-        if not fresh:
-            known = {alert.labels for alert in self.alerts}
-            found = {labels: element for labels, element in found.items() if labels in known}
-        if self._unconfirmed and tick.context.settled(tick.query_ts):
-            self._unconfirmed.clear()
+        found: Mapping[Labels, _Element] = self._found(tick, result)
+        self._set_times(tick)
+        may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
+        found = believable(found, self.alerts, may_fire=may_fire)
+        self._recovery.confirm(lambda: tick.context.may_resolve(tick.query_ts))
         after: dict[Labels, Alert] = {}
         for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
-            alert = self._advance(tick, labels, found.get(labels), fresh)
+            alert = self._advance(tick, labels, found.get(labels), may_fire)
             if alert is not None:
                 after[labels] = alert
         active = [a for a in after.values() if a.state is not AlertState.INACTIVE]
@@ -154,19 +156,24 @@ class AlertingRule:
         labels = sample.labels.with_({METRIC_NAME: "", **changes, ALERT_NAME: self.spec.name})
         return labels, tuple((name, expand(text)) for name, text in self.spec.annotations), sample.value
 
-    def _advance(self, tick: Tick, labels: Labels, element: _Element | None, fresh: bool) -> Alert | None:
+    def _advance(self, tick: Tick, labels: Labels, element: _Element | None, may_fire: bool) -> Alert | None:
         alert = self._alerts.get(labels)
         if element is None:
             assert alert is not None
-            if labels in self._unconfirmed:
-                return alert  # the data of this time is not complete: it may only seem to be gone
-            return advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
+            if self._recovery.keeps(labels):
+                return alert
+            after = advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
+            if after is not None and after.state is AlertState.INACTIVE:
+                self._recovery.resolved(labels)
+            return after
+        if alert is not None and may_fire:
+            alert = self._recovery.seen(alert, tick.ts)
         _, annotations, value = element
         if alert is None or alert.state is AlertState.INACTIVE:
             alert = pending(labels, annotations, value, tick.ts)
         else:
             alert = alert.seen(annotations, value)
-        return advance(alert, tick.ts, self.timing, present=True, may_fire=fresh)
+        return advance(alert, tick.ts, self.timing, present=True, may_fire=may_fire)
 
     def _held(self, tick: Tick, alert: Alert) -> bool:
         """Whether `alerting.hold_on_scrape_failure` keeps this missing alert."""
@@ -194,8 +201,14 @@ class AlertingRule:
                 continue
             if new is None or old is None or _to_save(old) != _to_save(new):
                 self.changed[labels] = new
+            if (
+                old is not None
+                and new is not None
+                and (old.state, new.state) == (AlertState.FIRING, AlertState.PENDING)
+            ):
+                self._taken_back.append(old)
             if new is None:
-                self._unconfirmed.discard(labels)
+                self._recovery.forget(labels)
                 self._series.pop(labels, None)
                 self._sources.pop(labels, None)
             self._log(tick, old, new, reason)
@@ -225,12 +238,15 @@ class AlertingRule:
     # --- sending
 
     def to_send(self, tick: Tick) -> list[Alert]:
-        """The alerts that are due at `tick.ts`; they count as sent."""
+        """The alerts that are due at `tick.ts`; they count as sent. One that is PENDING again is sent as resolved:
+        otherwise its end at Alertmanager would have to wait until its `endsAt` has passed."""
         delay = tick.context.resend_delay_ms
         then = tick.ts + 2 * tick.interval_ms  # beyond it only when the interval or the delay has just become longer
         due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay) or a.runs_out(then)]
+        due = [a for a in due if not self._recovery.withholds(a.labels)]
         validity = 4 * max(tick.interval_ms, delay)  # two evaluations or sendings may fail
-        out = []
+        out = [alert.resolve(tick.ts).sent(tick.ts, validity) for alert in self._taken_back]
+        self._taken_back.clear()
         for alert in due:
             sent = alert.sent(tick.ts, validity)
             self._alerts[alert.labels] = self.changed[alert.labels] = sent
@@ -242,30 +258,18 @@ class AlertingRule:
     def take_over(self, other: AlertingRule) -> None:
         """Go on with the alerts of the rule that this one replaces."""
         self._alerts = dict(other._alerts)
-        self._saved_at, self._unconfirmed = dict(other._saved_at), set(other._unconfirmed)
-        self._since_start = dict(other._since_start)
+        self._recovery.take_over(other._recovery)
         self._sources = dict(other._sources)
         self.changed = dict(other.changed)
 
-    def resume(self, alerts: Iterable[tuple[Alert, int]]) -> None:
-        """Go on with saved alerts, each with the time of the last evaluation before the restart."""
-        for alert, seen_at in alerts:
-            since = self._alerts.get(alert.labels)
-            if since is not None:  # the file could not be read at the start, and alerting began without it
-                if since.state is AlertState.INACTIVE or worst([alert.state, since.state]) is not alert.state:
-                    continue
-                self._since_start[alert.labels] = since
-            self._alerts[alert.labels] = alert
-            self._saved_at[alert.labels] = seen_at
-            if alert.state is not AlertState.INACTIVE:
-                self._unconfirmed.add(alert.labels)
+    def restore(self, saved: Iterable[tuple[Alert, int]], *, doubtful: bool = False) -> None:
+        """Go on with saved alerts, each with the time of the last evaluation before the restart. `doubtful`: their
+        states may be out of date, and none is sent before new data has shown it."""
+        self._recovery.restore(self._alerts, saved, doubtful=doubtful)
 
     def interrupted(self, seen_at: int) -> None:
         """Go on as after a restart with the alerts as they are; `seen_at` is the last evaluation."""
-        for alert in self._alerts.values():
-            self._saved_at.setdefault(alert.labels, seen_at)
-            if alert.state is not AlertState.INACTIVE:
-                self._unconfirmed.add(alert.labels)
+        self._recovery.interrupt(self._alerts, seen_at)
 
     def written(self) -> list[Labels]:
         """The series of ALERTS and ALERTS_FOR_STATE that stand for its alerts as they are."""
@@ -273,25 +277,17 @@ class AlertingRule:
 
     def to_save(self, last_ts: int | None) -> list[tuple[Alert, int]]:
         """All alerts, each with the last evaluation that looked at it. `last_ts` is the group's last."""
-        return [(a, self._saved_at.get(a.labels, a.active_at if last_ts is None else last_ts)) for a in self.remembered]
+        return [(alert, self._recovery.seen_at(alert, last_ts)) for alert in self.remembered]
 
-    def _resume(self, tick: Tick) -> None:
+    def _set_times(self, tick: Tick) -> None:
         """At the first evaluation after a restart or interruption: set the `for` clocks as the restart policy says."""
-        for labels, seen_at in self._saved_at.items():
-            old = self._alerts[labels]
-            since = self._since_start.get(labels)
-            back_at = tick.ts if since is None else since.active_at
-            new = restored(old, seen_at, back_at, self.timing, tick.context.restore)
-            if since is not None and (new is None or since.active_at < new.active_at):
-                new = since
-            if new is None:
+        for labels, alert in self._recovery.set_times(self._alerts, tick.ts, self.timing, tick.context.restore).items():
+            self.changed[labels] = alert
+            if alert is None:
                 del self._alerts[labels]
-                self.changed[labels] = None
                 log.info("PENDING starts anew (down for too long): alert=%s", labels)
-            elif new is not old:
-                self._alerts[labels] = self.changed[labels] = new
-        self._saved_at.clear()
-        self._since_start.clear()
+            else:
+                self._alerts[labels] = alert
 
 
 @lru_cache(maxsize=1024)

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from rulepush.errors import EvaluationError
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, SharedResults
-from rulepush.rules.alert import Alert, RestorePolicy
+from rulepush.rules.alert import Alert
+from rulepush.rules.recovery import RestorePolicy
+from rulepush.rules.specs import result_fault
 from rulepush.storage.selection import Querier
 from rulepush.storage.table import AppendOutcome
 
@@ -57,12 +60,13 @@ class HoldPolicy:
 class RuleContext:
     """Everything that rules need beside their specification. A reload makes a new one.
 
-    `fresh`      whether the data after a restart is as new as it was before, at a time of evaluation, the query offset
-                 subtracted, for a rule that does not or does need two samples in a range: until it is, no alert begins
-                 or starts to fire, for the last samples before may be lost
-    `settled`    whether the data after a restart is complete at a time of evaluation, the query offset subtracted:
-                 until it is, a restored alert that is missing from the result stays as it is
-    `stopwatch`  seconds of a monotonic clock, for the durations in the API; decides nothing
+    `may_fire`     whether what is in a result is true: asked with the time of evaluation, the query offset subtracted,
+                   and whether the rule needs two samples in a range. Until it is, no alert begins or starts to fire
+    `may_resolve`  whether what is missing from a result is gone: asked with the same time. Until it is, a restored
+                   alert that is missing stays as it is
+    `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
+
+    Why a restart needs the two is in `recovery.py`.
     """
 
     engine: QueryEngine
@@ -73,8 +77,8 @@ class RuleContext:
     resend_delay_ms: int = DEFAULT_RESEND_DELAY_MS
     hold: HoldPolicy | None = None
     restore: RestorePolicy = field(default_factory=RestorePolicy)
-    fresh: Callable[[int, bool], bool] = lambda _ts, _needs_two: True
-    settled: Callable[[int], bool] = _always
+    may_fire: Callable[[int, bool], bool] = lambda _ts, _needs_two: True
+    may_resolve: Callable[[int], bool] = _always
     stopwatch: Callable[[], float] = lambda: 0.0
 
 
@@ -92,7 +96,10 @@ class Tick:
     down: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def run(self, query: Query, ts: int | None = None) -> list[Sample]:
-        """The result as samples; a scalar is one without labels. Raises PromQLError."""
+        """The result as samples; a scalar is one without labels. Raises PromQLError, also for other types."""
+        fault = result_fault(query)
+        if fault:
+            raise EvaluationError(fault)
         at = self.query_ts if ts is None else ts
         shared = self.shared if at == self.query_ts else None
         return self.context.engine.instant(query, at, self.context.samples.querier(), shared).samples()

@@ -12,8 +12,7 @@ from typing import Final
 
 from rulepush.errors import RulepushError
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.promql import SharedResults
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext, Tick, refused
@@ -151,8 +150,8 @@ class EvaluationGroup:
 
     # --- restart and reload
 
-    def resumed(self) -> None:
-        """Rules have taken up saved alerts: their series were written before the restart, and must end if they do."""
+    def restored(self) -> None:
+        """Rules go on with saved alerts: their series were written before the restart, and must end if they do."""
         for i, rule in enumerate(self.rules):
             if isinstance(rule, AlertingRule):
                 self._written[i] |= dict.fromkeys(rule.written())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rulepush.errors import StorageError
@@ -11,8 +11,9 @@ from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext
 from rulepush.rules.group import EvaluationGroup, match_rules
+from rulepush.rules.recovery import assign
 from rulepush.rules.specs import RuleGroup
-from rulepush.rules.state import AlertStateStore, RuleKey, SavedAlert, StateChange
+from rulepush.rules.state import AlertStateStore, RuleKey, SavedAlert, SaveReport, StateChange
 
 log = logging.getLogger("rulepush.rules")
 
@@ -31,9 +32,10 @@ class RuleGroups:
     def __init__(self, store: AlertStateStore | None = None):
         self._store = store
         self._groups: dict[tuple[str, str], EvaluationGroup] = {}
-        self._resumed = store is None
+        self._restored = store is None
         self._complete = False  # whether what is saved differs from the truth by `changed` alone
-        self._failing = False
+        self._marked = False  # whether the next start may believe what is saved
+        self._report = SaveReport()
 
     def all(self) -> list[EvaluationGroup]:
         """Sorted by file, then name."""
@@ -67,25 +69,37 @@ class RuleGroups:
         self._groups = new
         for group in old.values():
             group.leave(ts)
-        self._save_all()
+        if self._store is not None and (self._restored or self._restore(self._store, ts)):
+            try:
+                self._save_all(self._store)
+            except StorageError as e:
+                self._failed(self._store, e, ts)
+            else:
+                self._saved(self._store, ts)
 
     def evaluate(self, group: EvaluationGroup, ts: int, now: int | None = None) -> None:
         """Evaluate a group and save what changed. A store that fails is reported and tried again next time."""
-        if not self._resumed:
-            self._resume()
         if self._store is None:
             group.evaluate(ts, now)
         else:
-            # A crash must not come between what is sent and what is remembered of it: a resolution that is kept to be
-            # sent, of an alert that is remembered as firing, would end a later episode too.
-            try:
-                with self._store.transaction():
-                    group.evaluate(ts, now)
-                    self._save(self._store, group, ts)
-            except StorageError as e:
-                self._failed(e)
+            self._evaluate_and_save(self._store, group, ts, now)
         for rule in group.alerting_rules:
             rule.changed.clear()
+
+    def _evaluate_and_save(self, store: AlertStateStore, group: EvaluationGroup, ts: int, now: int | None) -> None:
+        restored = self._restored or self._restore(store, ts)
+        # A crash must not come between what is sent and what is remembered of it: a resolution that is kept to be
+        # sent, of an alert that is remembered as firing, would end a later episode too.
+        try:
+            with store.transaction():
+                group.evaluate(ts, now)
+                if restored:  # what is saved must not be lost to what it was not read for
+                    self._save(store, group, ts)
+        except StorageError as e:
+            self._failed(store, e, ts)
+        else:
+            if restored:
+                self._saved(store, ts)
 
     def interrupted(self) -> None:
         """The time jumped, or stood still for this process: go on with the alerts as after a restart."""
@@ -95,8 +109,9 @@ class RuleGroups:
                     rule.interrupted(group.last_ts)
 
     def _save(self, store: AlertStateStore, group: EvaluationGroup, ts: int) -> None:
-        if not self._complete:
-            self._save_all()
+        if not self._complete or not store.is_whole:
+            self._complete = self._marked = False
+            self._save_all(store)
             return
         rules = group.alerting_rules
         changes = [
@@ -107,50 +122,52 @@ class RuleGroups:
             return
         store.save(changes, group.file, group.name, ts)
 
-    def _save_all(self) -> None:
+    def _save_all(self, store: AlertStateStore) -> None:
         """After a change of the rules, and after a failure: the file may be a new one now."""
-        if self._store is None or not (self._resumed or self._resume()):
-            return  # what is saved must not be lost to what it was not read for
-        everything = [
-            SavedAlert(_key(group, rule), alert, seen_at)
-            for group in self._groups.values()
-            for rule in group.alerting_rules
-            for alert, seen_at in rule.to_save(group.last_ts)
-        ]
-        try:
-            self._store.replace(everything)
-        except StorageError as e:
-            self._failed(e)
-            return
-        self._complete = True
-        if self._failing:
-            self._failing = False
-            log.info("alert states are saved again")
+        store.replace(
+            [
+                SavedAlert(_key(group, rule), alert, seen_at)
+                for group in self._groups.values()
+                for rule in group.alerting_rules
+                for alert, seen_at in rule.to_save(group.last_ts)
+            ]
+        )
 
-    def _resume(self) -> bool:
-        """Take up the saved alerts; False when they cannot be read now."""
-        if self._store is None:
-            return True
+    def _restore(self, store: AlertStateStore, ts: int) -> bool:
+        """Give the saved alerts to their rules; False when they cannot be read now."""
         try:
-            saved = self._store.load()
+            saved = store.load()
         except StorageError as e:
-            self._failed(e)
+            self._failed(store, e, ts)
             return False
-        self._resumed = True
-        taken = _assign(saved, self._groups.values())
+        self._restored = True
+        doubtful = store.is_incomplete
+        rules = [(_key(group, rule), rule) for group in self.all() for rule in group.alerting_rules]
+        taken = assign(saved, rules, doubtful=doubtful)
         for group in self._groups.values():
-            group.resumed()
+            group.restored()
         if saved:
             active = sum(s.alert.state is not AlertState.INACTIVE for s in saved)
             text = "alert states restored: active=%d resolved=%d without_rule=%d"
             log.info(text, active, len(saved) - active, len(saved) - taken)
+        if doubtful:
+            log.warning(
+                "alert states may be out of date, not all could be saved before the last stop: "
+                "each is sent once new data confirms it"
+            )
         return True
 
-    def _failed(self, error: StorageError) -> None:
-        self._complete = False
-        if not self._failing:
-            log.error("alert states cannot be saved or read, alerting goes on without: err=%s", error)
-        self._failing = True
+    def _saved(self, store: AlertStateStore, ts: int) -> None:
+        """All is saved. The next start may know so when no restored alert is in doubt any longer."""
+        self._complete = True
+        self._report.saved(ts)
+        if not self._marked and not any(rule.has_doubtful for rule in self.alerting_rules()):
+            self._marked = store.mark(complete=True)
+
+    def _failed(self, store: AlertStateStore, error: StorageError, ts: int) -> None:
+        self._complete = self._marked = False
+        store.mark(complete=False)
+        self._report.failed(error, ts)
 
 
 def _moved(spec: RuleGroup, gone: dict[tuple[str, str], EvaluationGroup]) -> EvaluationGroup | None:
@@ -162,33 +179,3 @@ def _moved(spec: RuleGroup, gone: dict[tuple[str, str], EvaluationGroup]) -> Eva
 
 def _key(group: EvaluationGroup, rule: AlertingRule) -> RuleKey:
     return RuleKey(group.file, group.name, rule.spec.id)
-
-
-def _assign(saved: Sequence[SavedAlert], groups: Iterable[EvaluationGroup]) -> int:
-    """Give saved alerts to the rules that they belong to. Returns how many found one.
-
-    The best match first: the same file and expression; then another file; then another expression, as in Prometheus.
-    """
-    by_rule: dict[RuleKey, list[SavedAlert]] = {}
-    for one in saved:
-        by_rule.setdefault(one.key, []).append(one)
-    rules = [(group, rule) for group in groups for rule in group.alerting_rules]
-    free, taken = dict(by_rule), 0
-    for same_file, same_expr in ((True, True), (False, True), (True, False), (False, False)):
-        known = {_seek(key, same_file, same_expr): key for key in free}
-        left = []
-        used = set()
-        for group, rule in rules:
-            key = known.get(_seek(_key(group, rule), same_file, same_expr))
-            if key is None:
-                left.append((group, rule))
-                continue
-            rule.resume((s.alert, s.seen_at) for s in by_rule[key])
-            used.add(key)
-        taken += sum(len(free.pop(key)) for key in used)
-        rules = left
-    return taken
-
-
-def _seek(key: RuleKey, same_file: bool, same_expr: bool) -> object:
-    return (key.file if same_file else "", key.group, key.rule if same_expr else key.rule.loose)

@@ -16,7 +16,7 @@ log = logging.getLogger("rulepush.rules")
 
 NextTick = Callable[[int, int], int]
 """(time, interval), both in ms -> the first moment of the grid of this interval that is not before the time."""
-WaveSettled = Callable[[int], Awaitable[object]]
+ScrapesDone = Callable[[int], Awaitable[object]]
 """Returns when the scrapes of this moment are done or timed out; False when the time jumped since it was planned, and
 nothing can be said of it any more."""
 
@@ -30,11 +30,11 @@ class _Running:
 class RuleLoops:
     """One task a group. `run` owns them; `sync` follows `RuleGroups.update` while it runs."""
 
-    def __init__(self, groups: RuleGroups, clock: Clock, next_tick: NextTick, wave_settled: WaveSettled):
+    def __init__(self, groups: RuleGroups, clock: Clock, next_tick: NextTick, scrapes_done: ScrapesDone):
         self._groups = groups
         self._clock = clock
         self._next_tick = next_tick
-        self._wave_settled = wave_settled
+        self._scrapes_done = scrapes_done
         self._tasks = TaskOwner()
         self._running: dict[tuple[str, str], _Running] = {}
 
@@ -75,7 +75,7 @@ class RuleLoops:
             if delay > 0:
                 await self._clock.sleep(delay / 1000)
                 continue  # look at the clock again: it may have been set meanwhile
-            good = await self._wave_settled(ts)
+            good = await self._scrapes_done(ts)
             group = self._groups.get(key)
             if group is None:
                 return

@@ -1,22 +1,23 @@
 """The state of alerts over a restart: what changed is saved after each evaluation, and found again at start.
 
-What the saved state means for the alerts is decided in `alert.restored`.
+What the saved state means for the alerts is decided in `recovery.py`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from rulepush.errors import StorageError
+from rulepush.model.durations import format_duration
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.specs import Pairs, RuleId
-from rulepush.storage.database import Database
+from rulepush.storage.database import Database, Statement
 
 log = logging.getLogger("rulepush.rules")
 
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS alerts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS evaluations (rule_group TEXT PRIMARY KEY, ts INTEGER NOT NULL) WITHOUT ROWID;
 """
+_REPORT_EVERY_MS: Final = 60_000
 _PUT: Final = "INSERT OR REPLACE INTO alerts VALUES (?, ?, ?)"
 _DROP: Final = "DELETE FROM alerts WHERE rule = ? AND labels = ?"
 _SEEN: Final = "INSERT OR REPLACE INTO evaluations VALUES (?, ?)"
@@ -65,6 +67,21 @@ class AlertStateStore(Protocol):
         """What was saved. Raises StorageError."""
         ...
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something could not be saved before the last end; asked after `load`."""
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file still holds all that `replace` wrote and was saved since: if not, `replace` is needed."""
+        ...
+
+    def mark(self, *, complete: bool) -> bool:
+        """Let the next start know whether all is saved. Never raises; `complete=False` works on a full disk. Returns
+        what the next start will think."""
+        ...
+
     def transaction(self) -> AbstractContextManager[None]:
         """Whatever is written within, here and by others to the same place, a crash loses whole or not at all.
 
@@ -82,11 +99,16 @@ class AlertStateStore(Protocol):
 
 
 class SqliteAlertStates:
-    """An AlertStateStore in a Database made with SCHEMA."""
+    """An AlertStateStore in a Database made with SCHEMA.
 
-    def __init__(self, database: Database):
+    `beside` gives the statements that make the other tables of the file whole: when something could not be written, it
+    may have been something of theirs.
+    """
+
+    def __init__(self, database: Database, beside: Callable[[], Iterable[Statement]] = tuple):
         self._database = database
-        self._whole = -1  # how often the file had been closed when `replace` wrote it
+        self._beside = beside
+        self._whole = (-1, -1)  # how often the file had been closed, and writes had failed, when `replace` wrote it
 
     def load(self) -> list[SavedAlert]:
         """What was saved; rows that cannot be read are reported and left out. Raises StorageError."""
@@ -104,6 +126,27 @@ class SqliteAlertStates:
                 log.error("a saved alert cannot be read and is forgotten: rule=%s err=%s", rule, e)
         return found
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether the last process could not save everything."""
+        return self._database.is_incomplete
+
+    def mark(self, *, complete: bool) -> bool:
+        """Put or remove the mark beside the file. Returns whether it is there."""
+        if not complete:
+            self._database.mark_incomplete()
+        elif self.is_whole:
+            self._database.mark_complete()
+        return self._database.is_complete
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no write has failed since `replace`, and the file is the one that it wrote."""
+        return self._whole == self._now()
+
+    def _now(self) -> tuple[int, int]:
+        return self._database.closed, self._database.lost
+
     def transaction(self) -> AbstractContextManager[None]:
         """One transaction of all that is written to the database within. Raises StorageError."""
         return self._database.transaction()
@@ -111,13 +154,13 @@ class SqliteAlertStates:
     def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
         """One transaction; without fsync (WAL), so it costs some tens of microseconds. Raises StorageError.
 
-        Also where the file may be another one since `replace`: changes alone would not be the whole then.
+        Also when the file is not whole: changes alone would not make it so.
         """
-        if self._whole != self._database.closed:
-            raise StorageError("the file was opened anew, everything has to be saved again")
+        if not self.is_whole:
+            raise StorageError("something could not be saved, or the file is a new one: all has to be saved again")
         put = [(_dump_key(c.key), str(c.labels), _dump_alert(c.alert)) for c in changes if c.alert is not None]
         drop = [(_dump_key(c.key), str(c.labels)) for c in changes if c.alert is None]
-        statements: list[tuple[str, Iterable[Sequence[object]]]] = [(_SEEN, [(_group_key(file, group), ts)])]
+        statements: list[Statement] = [(_SEEN, [(_group_key(file, group), ts)])]
         if put:
             statements.append((_PUT, put))
         if drop:
@@ -136,9 +179,38 @@ class SqliteAlertStates:
                 ("DELETE FROM evaluations", [()]),
                 (_SEEN, list(seen.items())),
                 (_PUT, [(_dump_key(s.key), str(s.alert.labels), _dump_alert(s.alert)) for s in alerts]),
+                *self._beside(),
             ]
         )
-        self._whole = self._database.closed
+        self._whole = self._now()
+
+
+class SaveReport:
+    """Logs that alert states cannot be saved, and that they are again. A disk that is nearly full takes some writes and
+    refuses others, so failures are told once a minute at most."""
+
+    def __init__(self) -> None:
+        self._failing_since: int | None = None  # of the failures that were told; None: all is saved, or was told so
+        self._told_at: int | None = None
+        self._failures = 0
+
+    def failed(self, error: StorageError, ts: int) -> None:
+        """What was to be saved or read at `ts` (ms) could not be."""
+        self._failures += 1
+        if self._failing_since is not None:
+            return
+        if self._told_at is not None and 0 <= ts - self._told_at < _REPORT_EVERY_MS:
+            return
+        self._failing_since, self._told_at, self._failures = ts, ts, 1
+        log.error("alert states cannot be saved or read, alerting goes on without: err=%s", error)
+
+    def saved(self, ts: int) -> None:
+        """All that was to be saved at `ts` (ms) is committed."""
+        if self._failing_since is None:
+            return
+        text = "alert states are saved again: after=%s failures=%d"
+        log.info(text, format_duration(max(0, ts - self._failing_since)), self._failures)
+        self._failing_since = None
 
 
 def _group_key(file: str, group: str) -> str:

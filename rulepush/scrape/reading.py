@@ -12,12 +12,17 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition import Format, ParsedSample, declared_type, each_sample, parse_line
-from rulepush.exposition.floats import parse_value, to_ms
+from rulepush.exposition import Format, declared_type, each_sample, parse_line
+from rulepush.exposition.literals import parse_value, to_ms
+from rulepush.scrape.interner import Interner, WrittenSeries
 from rulepush.scrape.layout import to_floats
+from rulepush.scrape.slices import Slices
 from rulepush.storage.table import Floats
 
 E = TypeVar("E")
+
+_LINES_AT_ONCE: Final = 2_000
+_NEW_AT_ONCE: Final = 32  # lines that are parsed, about a millisecond
 
 _TEXT_TIME: Final = re.compile(rb"[0-9]{1,18}")
 _EXEMPLAR: Final = re.compile(rb' # \{(?:[a-zA-Z_][a-zA-Z0-9_]*="[ !#-\[\]-~]*"(?:,|(?=\})))*\} ([^ ]+)(?: ([^ ]+))?')
@@ -50,71 +55,154 @@ def read_known_body(
     fmt: Format,
     known: Mapping[bytes, E],
     silent: Mapping[bytes, None],
-    resolve: Callable[[ParsedSample], E],
-) -> ParsedLines[E]:
-    """Read `lines` (of `body`): a known key costs a split and a look-up, any other line is parsed and resolved.
+    resolve: Callable[[WrittenSeries], E],
+    interner: Interner,
+) -> Slices[ParsedLines[E]]:
+    """Read `lines` (of `body`): a known key costs a split and a look-up, any other line is resolved, and parsed if no
+    target had it before.
 
-    Raises ExpositionError for a body that does not parse as a whole.
+    A generator: between its slices of about a millisecond the caller may do something else, and its return value is
+    the result. Raises ExpositionError for a body that does not parse as a whole.
     """
-    if b"\0" in body or (fmt is Format.OPENMETRICS and not _ends_well(lines)):
-        return _read_whole(body, fmt, resolve)
-    parts = zip(*map(bytes.rpartition, lines, repeat(b" ")), strict=True)
-    keys, _, texts = (list(part) for part in parts)
-    entries: list[E | None] = list(map(known.get, keys))
-    quiet: dict[bytes, None] = {}
-    times: dict[int, int] = {}
-    values: dict[int, float] = {}
-    regular = True
-    parsed: dict[bytes, E] = {}
-    family_type = ""
-    comments: list[bytes] = []  # since family_type was found out: any of them may be a TYPE line
-    for n in [n for n, entry in enumerate(entries) if entry is None]:
-        line = lines[n]
-        if fmt is Format.OPENMETRICS and not line and n == len(lines) - 1:
-            continue  # what follows the last newline; a blank line elsewhere is an error
-        if line in silent:
-            quiet[line] = None
-            if b"TYPE" in line:
-                comments.append(line)
-            continue
-        more = _with_more(line, keys[n], texts[n], fmt, known)
-        if more is not None:
-            regular = False
-            keys[n], entries[n], texts[n], time = more
-        else:
-            try:
-                # Only a new line needs to know its type, so the lines that may tell it are read when one comes.
-                family_type = next(filter(None, (declared_type(c, fmt) for c in reversed(comments))), family_type)
-                comments.clear()
-                sample = parse_line(line, fmt, family_type)
-            except ExpositionError:
-                return _read_whole(body, fmt, resolve)  # a quoted newline, or an error that needs its line
-            if sample is None:
-                quiet[line] = None
-                if b"TYPE" in line:
-                    comments.append(line)
+    if b"\0" in body or (fmt is Format.OPENMETRICS and not ends_well(lines)):
+        return (yield from _read_whole(body, fmt, resolve, interner))
+    reader = _LineReader(fmt, known, silent, resolve, interner)
+    for begin in range(0, len(lines), _LINES_AT_ONCE):
+        chunk = lines[begin : begin + _LINES_AT_ONCE]
+        if not (yield from reader.read(chunk, begin, is_last=begin + _LINES_AT_ONCE >= len(lines))):
+            # A quoted newline, or an error that needs its line.
+            return (yield from _read_whole(body, fmt, resolve, interner))
+    return reader.result()
+
+
+class _LineReader(Generic[E]):
+    """Reads the lines of a body, some at a time."""
+
+    def __init__(
+        self,
+        fmt: Format,
+        known: Mapping[bytes, E],
+        silent: Mapping[bytes, None],
+        resolve: Callable[[WrittenSeries], E],
+        interner: Interner,
+    ):
+        self._fmt = fmt
+        self._known = known
+        self._silent = silent
+        self._resolve = resolve
+        self._interner = interner
+        self._keys: list[bytes] = []
+        self._entries: list[E] = []
+        self._numbers: list[Floats] = []
+        self._times: dict[int, int] = {}
+        self._at: list[int] = []
+        self._quiet: dict[bytes, None] = {}
+        self._regular = True
+        self._parsed: dict[bytes, E] = {}
+        self._family_type = ""
+        self._comments: list[bytes] = []  # since _family_type was found out: one of them may be a TYPE line
+
+    def result(self) -> ParsedLines[E]:
+        """What was read."""
+        numbers = np.concatenate(self._numbers) if self._numbers else np.empty(0)
+        return ParsedLines(
+            self._keys, self._entries, numbers, self._times, self._at, self._quiet, regular=self._regular
+        )
+
+    def read(self, lines: list[bytes], begin: int, *, is_last: bool) -> Slices[bool]:
+        """Read the lines from index `begin` on; False when the body must be read as a whole."""
+        fmt, known, interner = self._fmt, self._known, self._interner
+        parts = zip(*map(bytes.rpartition, lines, repeat(b" ")), strict=True)
+        keys, _, texts = (list(part) for part in parts)
+        entries: list[E | None] = list(map(known.get, keys))
+        times: dict[int, int] = {}
+        values: dict[int, float] = {}
+        for count, n in enumerate([n for n, entry in enumerate(entries) if entry is None], 1):
+            if not count % _NEW_AT_ONCE:
+                yield
+            line = lines[n]
+            if fmt is Format.OPENMETRICS and not line and is_last and n == len(lines) - 1:
+                continue  # what follows the last newline; a blank line elsewhere is an error
+            if line in self._silent or interner.silent(fmt, line) is not None:
+                self._silence(line)
                 continue
-            regular = regular and sample.key == keys[n]
-            entry = parsed.get(sample.key)
-            if entry is None:
-                entry = parsed[sample.key] = resolve(sample)
-            keys[n], entries[n], texts[n], time = sample.key, entry, b"0", sample.ts
-            values[n] = sample.value
-        if time is not None:
-            times[n] = time
-    at = [n for n, entry in enumerate(entries) if entry is not None]
-    numbers = to_floats([texts[n] for n in at])
-    if numbers is None:
-        return _read_whole(body, fmt, resolve)
-    position = {n: i for i, n in enumerate(at)} if values or times else {}
-    for n, value in values.items():
-        numbers[position[n]] = value
-    found = [entry for entry in entries if entry is not None]
-    timed = {position[n]: time for n, time in times.items()}
-    return ParsedLines([keys[n] for n in at], found, numbers, timed, at, quiet, regular)
+            family_type = self._type_here()
+            written = interner.series(fmt, family_type, keys[n])
+            if written is not None:
+                entries[n] = self._entry(keys[n], written)
+                continue
+            more = _with_more(line, keys[n], texts[n], fmt, known)
+            if more is not None:
+                self._regular = False
+                keys[n], entries[n], texts[n], time = more
+            else:
+                try:
+                    sample = parse_line(line, fmt, family_type)
+                except ExpositionError:
+                    return False
+                if sample is None:
+                    interner.learn_silent(fmt, line, declared_type(line, fmt) or "")
+                    self._silence(line)
+                    continue
+                self._regular = self._regular and sample.key == keys[n]
+                written = interner.learn(fmt, family_type, sample.key, sample.pairs)
+                keys[n], entries[n], texts[n], time = sample.key, self._entry(sample.key, written), b"0", sample.ts
+                values[n] = sample.value
+            if time is not None:
+                times[n] = time
+        at = [n for n, entry in enumerate(entries) if entry is not None]
+        numbers = to_floats([texts[n] for n in at])
+        if numbers is None:
+            return False
+        position = {n: i for i, n in enumerate(at)} if values or times else {}
+        for n, value in values.items():
+            numbers[position[n]] = value
+        before = len(self._keys)
+        self._keys += [keys[n] for n in at]
+        self._entries += [entry for entry in entries if entry is not None]
+        self._numbers.append(numbers)
+        self._times |= {before + position[n]: time for n, time in times.items()}
+        self._at += [begin + n for n in at]
+        yield
+        return True
+
+    def _silence(self, line: bytes) -> None:
+        self._quiet[line] = None
+        if b"TYPE" in line:
+            self._comments.append(line)
+
+    def _type_here(self) -> str:
+        """What the last TYPE line said. Only a new line needs to know, so those lines are read when one comes."""
+        for line in self._comments:
+            declared = self._interner.silent(self._fmt, line)
+            if declared is None:
+                declared = declared_type(line, self._fmt)
+            self._family_type = declared or self._family_type
+        self._comments.clear()
+        return self._family_type
+
+    def _entry(self, key: bytes, written: WrittenSeries) -> E:
+        entry = self._parsed.get(key)
+        if entry is None:
+            entry = self._parsed[key] = self._resolve(written)
+        return entry
 
 
-def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> ParsedLines[E]:
+def declared_before(lines: Sequence[bytes], index: int, fmt: Format, interner: Interner) -> str:
+    """What the last TYPE line before a line says."""
+    for line in reversed(lines[:index]):
+        if line.startswith(b"#") and b"TYPE" in line:
+            declared = interner.silent(fmt, line)
+            if declared is None:
+                declared = declared_type(line, fmt)
+            if declared:
+                return declared
+    return ""
+
+
+def _read_whole(
+    body: bytes, fmt: Format, resolve: Callable[[WrittenSeries], E], interner: Interner
+) -> Slices[ParsedLines[E]]:
     """The exact way, which knows of newlines inside quotes and says which line is wrong."""
     keys: list[bytes] = []
     entries: list[E] = []
@@ -122,8 +210,10 @@ def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) 
     times: dict[int, int] = {}
     at: list[int] = []
     for i, sample in enumerate(each_sample(body, fmt)):
+        if not i % _NEW_AT_ONCE:
+            yield
         keys.append(sample.key)
-        entries.append(resolve(sample))
+        entries.append(resolve(interner.written(sample.pairs)))
         values.append(sample.value)
         at.append(sample.line - 1)
         if sample.ts is not None:
@@ -132,7 +222,8 @@ def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) 
     return ParsedLines(keys, entries, np.array(values, np.float64), times, at, silent, regular=False)
 
 
-def _ends_well(lines: list[bytes]) -> bool:
+def ends_well(lines: list[bytes]) -> bool:
+    """Whether `# EOF` is the last line of an OpenMetrics body, and no other is."""
     last = lines[-2] if lines[-1] == b"" and len(lines) > 1 else lines[-1]
     return last == _EOF and lines.count(_EOF) == 1
 

@@ -15,37 +15,37 @@ from rulepush.clock import Clock
 
 log = logging.getLogger("rulepush.main")
 
-_LOOK_SECONDS: Final = 1.0
-_BACK_MS: Final = 1_000  # NTP's slewing never goes back, its steps are larger
-_STILL_MS: Final = 5_000  # a busy moment of our own may last seconds
+_CHECK_SECONDS: Final = 1.0
+_BACKWARD_TOLERANCE_MS: Final = 1_000  # NTP's slewing never goes back, its steps are larger
+_PAUSE_TOLERANCE_MS: Final = 5_000  # the event loop itself may be busy for seconds
 
 
 class ClockWatch:
-    """`run` looks every second; whoever is about to rely on the time calls `look` too.
+    """`run` checks every second; code that is about to rely on the time calls `check` too.
 
-    `since` is the wall time (ms) from which on time has run evenly, `breaks` counts how often it did not.
+    `since` is the wall time (ms) from which on time has run evenly, `jumps` counts how often it did not.
     """
 
-    def __init__(self, clock: Clock, broke: Callable[[], object]):
-        """`broke` is called at once when a break is noticed."""
+    def __init__(self, clock: Clock, on_jump: Callable[[], object]):
+        """`on_jump` is called at once when a jump is noticed."""
         self._clock = clock
-        self._broke = broke
-        self._seen = self.since = clock.now()
-        self.breaks = 0
+        self._on_jump = on_jump
+        self._checked_at = self.since = clock.now()
+        self.jumps = 0
 
-    def look(self) -> None:
-        """Compare the wall clock with the last look."""
+    def check(self) -> None:
+        """Compare the wall clock with the last check."""
         now = self._clock.now()
-        before, self._seen = self._seen, now
-        if -_BACK_MS <= now - before <= _LOOK_SECONDS * 1000 + _STILL_MS:
+        before, self._checked_at = self._checked_at, now
+        if -_BACKWARD_TOLERANCE_MS <= now - before <= _CHECK_SECONDS * 1000 + _PAUSE_TOLERANCE_MS:
             return
         self.since = now
-        self.breaks += 1
+        self.jumps += 1
         log.warning("the clock was set, or the process stood still: by_ms=%d", now - before)
-        self._broke()
+        self._on_jump()
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._clock.sleep(_LOOK_SECONDS)
-            self.look()
+            await self._clock.sleep(_CHECK_SECONDS)
+            self.check()

@@ -1,4 +1,5 @@
-"""The optional doors: remote write in, and Pushgateway's pushes. What they need is imported only when one is open."""
+"""The optional receivers: remote write, and pushes as a Pushgateway takes them. What they need is imported only when
+one is enabled."""
 
 from __future__ import annotations
 
@@ -14,73 +15,69 @@ from rulepush.model.sample import Sample
 from rulepush.model.schedule import TickGrid
 from rulepush.rules.context import Samples
 from rulepush.storage.head import Head
-from rulepush.telemetry import Telemetry, single
+from rulepush.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from rulepush.push.groups import PushedGroups
     from rulepush.remote.receiver import MetricMetadata
 
-_MOST_FAMILIES: Final = 50_000
+_MAX_FAMILIES: Final = 50_000
 
 
 class ReceivedMetadata:
-    """What remote write senders said about metric families, the newest word on each; bounded."""
+    """What remote write senders said about metric families, the newest of each; bounded."""
 
     def __init__(self) -> None:
         self.families: dict[str, FamilyMetadata] = {}
 
-    def note(self, told: Iterable[MetricMetadata]) -> None:
+    def note(self, received: Iterable[MetricMetadata]) -> None:
         """Remember it."""
-        for m in told:
-            if m.family in self.families or len(self.families) < _MOST_FAMILIES:
+        for m in received:
+            if m.family in self.families or len(self.families) < _MAX_FAMILIES:
                 self.families[m.family] = FamilyMetadata(m.type, m.help, m.unit)
 
 
-def remote_write_receiver_routes(
-    head: Head,
-    clock: Clock,
-    telemetry: Telemetry,
-    on_samples: Callable[[Sequence[Sample]], None],
-    on_metadata: Callable[[Sequence[MetricMetadata]], None],
-    out_of_order_window_ms: Callable[[], int] = lambda: 0,
-) -> list[BaseRoute]:
-    """`--web.enable-remote-write-receiver`. `on_samples` gets what was accepted, needed by a rule or not."""
-    from rulepush.remote.apply import RemoteWriteReceiver
-    from rulepush.remote.http import remote_write_routes
+class RemoteWriteIntake:
+    """`--web.enable-remote-write-receiver`. `out_of_order_window_ms` may change at a reload."""
 
-    receiver = RemoteWriteReceiver(
-        head, on_metadata=on_metadata, on_samples=on_samples, out_of_order_window_ms=out_of_order_window_ms
-    )
-    counts = receiver.counts
-    telemetry.counter("rulepush_remote_write_requests", "Requests received.", single(lambda: counts.requests))
-    telemetry.counter(
-        "rulepush_remote_write_refused_requests",
-        "Requests answered with an error.",
-        single(lambda: counts.refused_requests),
-    )
-    telemetry.counter("rulepush_remote_write_samples", "Samples accepted.", single(lambda: counts.samples))
-    telemetry.counter(
-        "rulepush_remote_write_samples_dropped",
-        "Of these, those no rule needs.",
-        single(lambda: counts.unwanted_samples),
-    )
-    telemetry.counter(
-        "rulepush_remote_write_refused_samples",
-        "Samples refused: out of order, duplicates, or with bad labels.",
-        single(lambda: counts.refused_samples),
-    )
-    telemetry.counter(
-        "rulepush_remote_write_histograms_dropped",
-        "Native histograms received; they are not supported.",
-        single(lambda: counts.histograms),
-    )
-    return [*remote_write_routes(receiver, clock)]
+    def __init__(
+        self,
+        head: Head,
+        clock: Clock,
+        on_samples: Callable[[Sequence[Sample]], None],
+        on_metadata: Callable[[Sequence[MetricMetadata]], None],
+        out_of_order_window_ms: int = 0,
+    ):
+        """`on_samples` gets what was accepted, whether a rule needs it or not."""
+        from rulepush.remote.apply import RemoteWriteReceiver
+
+        self.out_of_order_window_ms = out_of_order_window_ms
+        self._clock = clock
+        self._receiver = RemoteWriteReceiver(
+            head,
+            on_metadata=on_metadata,
+            on_samples=on_samples,
+            out_of_order_window_ms=lambda: self.out_of_order_window_ms,
+        )
+
+    def routes(self) -> list[BaseRoute]:
+        """POST /api/v1/write and its alias."""
+        from rulepush.remote.http import remote_write_routes
+
+        return [*remote_write_routes(self._receiver, self._clock)]
+
+    def expose(self, telemetry: Telemetry) -> None:
+        """Register own metrics."""
+        from rulepush.remote.metrics import expose_remote_write_receiver
+
+        expose_remote_write_receiver(telemetry, self._receiver.counts)
 
 
 class PushReceiver:
     """`--web.enable-push-receiver`: pushed groups, read into the storage as a scrape of a Pushgateway would be."""
 
-    def __init__(self, path: Path | None, default_ttl_ms: int, clock: Clock, telemetry: Telemetry):
+    def __init__(self, path: Path | None, default_ttl_ms: int, clock: Clock):
+        """`path` is where groups survive a restart; None: in memory."""
         from rulepush.push.groups import PushedGroups
         from rulepush.push.store import SqliteGroupStore
 
@@ -88,14 +85,6 @@ class PushReceiver:
         self.groups: PushedGroups = PushedGroups(self._store, default_ttl_ms)
         self._clock = clock
         self._collected_at = 0
-        counts = self.groups.counts
-        telemetry.gauge("rulepush_push_groups", "Pushed groups held.", single(lambda: len(self.groups)))
-        telemetry.counter("rulepush_pushes", "Pushes accepted.", single(lambda: counts.pushes))
-        telemetry.counter("rulepush_push_deletes", "Groups deleted on request.", single(lambda: counts.deletes))
-        telemetry.counter("rulepush_pushes_refused", "Pushes refused.", single(lambda: counts.refused))
-        telemetry.counter(
-            "rulepush_push_groups_expired", "Groups whose pushes stopped.", single(lambda: counts.expired)
-        )
 
     def routes(self) -> list[BaseRoute]:
         """Pushgateway's routes."""
@@ -103,20 +92,26 @@ class PushReceiver:
 
         return [*push_routes(self.groups, self._clock)]
 
+    def expose(self, telemetry: Telemetry) -> None:
+        """Register own metrics."""
+        from rulepush.push.metrics import expose_pushes
+
+        expose_pushes(telemetry, self.groups)
+
     def collect(self, ts: int, samples: Samples) -> None:
-        """Put what is pushed into the storage at `ts`, once."""
+        """Put what is pushed into the storage at `ts` (ms), once."""
         if self._collected_at > self._clock.now():  # the clock was set back
             self._collected_at = 0
         if ts > self._collected_at:
             self._collected_at = ts
             samples.append_many(self.groups.collect(ts))
 
-    async def run(self, grid: TickGrid, interval_ms: Callable[[], int], samples: Callable[[], Samples]) -> None:
-        """Collect at every moment of the scrape interval's grid, until cancelled."""
+    async def run(self, grid: TickGrid, interval_ms: Callable[[], int], samples: Samples) -> None:
+        """Collect at every moment of the interval's grid, until cancelled. A reload may change `interval_ms()`."""
         while True:
             ts = grid.next_tick(self._clock.now() + 1, interval_ms())
             await self._clock.sleep((ts - self._clock.now()) / 1000)
-            self.collect(ts, samples())
+            self.collect(ts, samples)
 
     def close(self) -> None:
         """Close the file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,11 +12,10 @@ from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment, TargetGroup
 from rulepush.discovery.provider import Providers
 from rulepush.exposition import FamilyMetadata
-from rulepush.http_client.config import HTTPClientConfig
+from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.job import job_of
-from rulepush.scrape.offload import ThreadOffload
 from rulepush.scrape.pool import ScrapePool, ScrapePools
 from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
@@ -24,8 +23,6 @@ from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import TargetHealth
 from rulepush.storage.head import Head
 from rulepush.tasks import OwnedTask, TaskOwner
-
-ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 
 
 @dataclass(slots=True)
@@ -46,13 +43,12 @@ class Jobs:
         env: Environment,
         client_factory: ClientFactory,
     ):
-        self.tally = ScrapeStats()
+        self.stats = ScrapeStats()
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
-        self._pools = ScrapePools(
-            ScrapeContext(head, env.clock, self.tally, restored=self.restored, offload=ThreadOffload()), grid
-        )
+        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.stats, restored=self.restored), grid)
+        self.overload = self._pools.overload
         self._tasks = TaskOwner()
         self._tasks.start(self._pools.run, "scrape pools")
         self._jobs: dict[str, _Running] = {}
@@ -94,7 +90,7 @@ class Jobs:
         for running in self._jobs.values():
             await running.client.aclose()
 
-    async def settled(self, ts: int) -> bool:
+    async def scrapes_done(self, ts: int) -> bool:
         """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
         return await self._pools.scrapes_done(ts)
 
@@ -103,7 +99,7 @@ class Jobs:
         return iter(self._pools)
 
     def metadata(self) -> dict[str, FamilyMetadata]:
-        """TYPE, HELP and UNIT by metric family, as the targets told of them last."""
+        """TYPE, HELP and UNIT by metric family, as the targets' last scrapes had them."""
         return {name: meta for s in self._scrapers() for name, meta in s.cache.metadata().items()}
 
     @property

@@ -1,6 +1,7 @@
-"""WarmUp: how much the data of a moment proves, after the start or after the time jumped.
+"""WarmUp: whether rules may act on the data yet, after the start or after the time jumped.
 
-What was scraped last before may be lost, and what was missed is missing from every window.
+The newest samples of before may be lost, and what was missed is missing from every window. What rules do meanwhile is
+in `rules/recovery.py`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from typing import Final
 from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.scraping import Jobs
 
-_FRESH_WITHIN_MS: Final = 120_000
+_MAX_WAIT_TO_FIRE_MS: Final = 120_000
 
 
 class WarmUp:
-    """What rules are told of their data. Nobody waits for ever: a discovery may not answer."""
+    """Whether rules may fire and resolve. Both waits are bounded, because a discovery may never answer."""
 
     def __init__(
         self, jobs: Jobs, clock_watch: ClockWatch, lookback_delta_ms: int, received_within: Callable[[], int | None]
@@ -26,25 +27,25 @@ class WarmUp:
         self._lookback_delta_ms = lookback_delta_ms
         self._received_within = received_within
 
-    def fresh(self, ts: int, needs_two: bool) -> bool:
-        """Whether what is there at `ts` (ms) is true: every target was scraped since, or twice for what `needs_two`
-        samples in a range to be there.
+    def may_fire(self, ts: int, needs_two: bool) -> bool:
+        """Whether what is there at `ts` (ms) is true: every target was scraped since, or twice for a rule that
+        `needs_two` samples in a range.
 
         Until then the newest sample of a series may be older than one that was lost, and `absent(rate(...))` finds
         nothing. Waits for the time in which a target is surely scraped, at most two minutes.
         """
         jobs, scrapes = self._jobs, 2 if needs_two else 1
-        within = min(scrapes * jobs.longest_scrape_ms, _FRESH_WITHIN_MS)
-        # The time first: it is asked for every rule, for ever, and to ask all targets takes long where they are many.
-        return self._over(ts, within) or _reached(jobs.complete_since if needs_two else jobs.scraped_since, ts)
+        within = min(scrapes * jobs.longest_scrape_ms, _MAX_WAIT_TO_FIRE_MS)
+        # The deadline first: it is O(1), and asking every target is O(targets), for each rule and evaluation.
+        return self._waited(ts, within) or _reached(jobs.complete_since if needs_two else jobs.scraped_since, ts)
 
-    def settled(self, ts: int) -> bool:
+    def may_resolve(self, ts: int) -> bool:
         """Whether what is missing at `ts` (ms) is gone: every target was scraped twice since, as `rate` needs.
 
-        What is written to us remotely comes when its sender tries again. Waits for the look-back delta: after that the
+        What comes by remote write comes when its sender tries again. Waits for the look-back delta: after that the
         samples from before no longer count.
         """
-        if self._over(ts, self._lookback_delta_ms):
+        if self._waited(ts, self._lookback_delta_ms):
             return True
         received = self._received_within()
         return (
@@ -53,8 +54,8 @@ class WarmUp:
             and _reached(self._jobs.complete_since, ts)
         )
 
-    def _over(self, ts: int, within_ms: int) -> bool:
-        """Whether nobody waits any longer."""
+    def _waited(self, ts: int, within_ms: int) -> bool:
+        """Whether the wait is over, whatever was scraped."""
         return ts - self._clock_watch.since > within_ms
 
 

@@ -1,9 +1,8 @@
-"""SampleJournal: the kept samples on disk, so that after a crash `rate()` has its window.
+"""SampleJournal: the kept samples on disk, so that `rate()` has its window after a crash.
 
 The event loop only hands references over. Once a second, while there is something new, a thread writes one
-transaction: a `kill -9` loses at most what came since, about the last second. Nothing that happens to the file stops
-alerting: what cannot be written is kept (up to a bound) and tried again, and a file that was set aside begins anew with
-all that is in memory.
+transaction: a SIGKILL loses at most what came since, about one second. No fault of the file stops alerting: what cannot
+be written is kept (up to a bound) and retried, and a file that was set aside is written anew from memory.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ WRITE_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
 SERIES_PRUNE_SECONDS: Final = 600.0
 MOST_UNWRITTEN: Final = 1_000_000  # samples that are held while the file cannot be written
-_LONGEST_RETRY_S: Final = 60.0
+_MAX_RETRY_S: Final = 60.0
 
 Statement = tuple[str, Sequence[Sequence[object]]]
 Offload = Callable[..., Awaitable[bool]]
@@ -52,7 +51,7 @@ Offload = Callable[..., Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back after a restart."""
+    """What `restore` loaded."""
 
     series: int = 0
     samples: int = 0
@@ -61,7 +60,7 @@ class Restored:
 
 @dataclass(slots=True)
 class JournalStats:
-    """What the journal counts of itself."""
+    """Counters since the start, in samples but for `failures`."""
 
     written: int = 0
     failures: int = 0
@@ -91,9 +90,9 @@ class SampleJournal:
         clock: Clock,
         offload: Offload = asyncio.to_thread,
     ):
-        """`database` is made with SCHEMA and `any_thread`; nobody else uses it. `offload` runs a call in a thread."""
+        """`database` is made with SCHEMA and `any_thread`, for the journal alone. `offload` runs a call in a thread."""
         self._offload = offload
-        self.tally = JournalStats()
+        self.stats = JournalStats()
         self._head = head
         self._demands = demands
         self._demands_written = -1  # the version in the file
@@ -102,11 +101,11 @@ class SampleJournal:
         self._pending = Pending()
         self._unwritten: deque[Batch] = deque()
         self._session = secrets.token_hex(8)
-        self._known_file = False  # whether the file is the one that this session has written to
+        self._known_file = False  # whether the file is the one that this process has been writing to
         self._prune_at = self._prune_series_at = 0.0
 
     def restore(self, now: int, bridged_ms: int = 0) -> Restored:
-        """Fill the head with what is wanted and not beyond its look-back; then begin to note what it keeps. A stop of
+        """Fill the head with what is demanded and within its look-back; then start recording what it keeps. A stop of
         up to `bridged_ms` counts as none where it is told since when samples are there."""
         try:
             found = self._load(now)
@@ -135,10 +134,10 @@ class SampleJournal:
                 self._settle(count, await writing)  # the database belongs to the thread until it is done
                 raise
             self._settle(count, ok)
-            wait = WRITE_SECONDS if ok else min(wait * 2, _LONGEST_RETRY_S)
+            wait = WRITE_SECONDS if ok else min(wait * 2, _MAX_RETRY_S)
 
     def close(self) -> None:
-        """Write what is left. `run` must be over."""
+        """Write what is left. `run` must have ended."""
         if self._collect():
             count = len(self._unwritten)
             self._settle(count, self._try_write(self._work()))
@@ -147,7 +146,7 @@ class SampleJournal:
     # --- in the event loop
 
     def _collect(self) -> bool:
-        """Take over what is pending. Whether there is anything to write."""
+        """Take what is pending. Returns whether there is anything to write."""
         batch = self._pending.take(self._clock.now())
         if not batch.is_empty:
             self._unwritten.append(batch)
@@ -156,13 +155,13 @@ class SampleJournal:
         return bool(self._unwritten)
 
     def _give_up(self) -> None:
-        """Drop the oldest samples that could not be written; their series stay to be written."""
+        """Drop the oldest samples that could not be written; their series stay queued."""
         oldest, following = self._unwritten.popleft(), self._unwritten.popleft()
         self._unwritten.appendleft(Batch({**oldest.series, **following.series}, following.samples))
-        self.tally.lost += oldest.size
+        self.stats.lost += oldest.size
 
     def _work(self) -> _Work:
-        """What the writing thread needs."""
+        """The input of the writing thread."""
         clock = self._clock
         whole = None if self._known_file else snapshot(self._head.tables(), clock.now())
         prune_before = living = None
@@ -180,17 +179,17 @@ class SampleJournal:
     def _settle(self, count: int, ok: bool) -> None:
         """After an attempt to write `count` batches."""
         if not ok:
-            self.tally.failures += 1
+            self.stats.failures += 1
             return
         for _ in range(count):
-            self.tally.written += self._unwritten.popleft().size
+            self.stats.written += self._unwritten.popleft().size
 
     # --- in the writing thread
 
     def _try_write(self, work: _Work) -> bool:
         try:
             if self._known_file and self._database.read("SELECT session FROM writer") != [(self._session,)]:
-                self._known_file = False  # the file was set aside meanwhile: the next attempt writes everything
+                self._known_file = False  # the file was set aside in between: the next attempt writes everything
                 return False
             statements = _begin_anew(self._session) if work.whole is not None else []
             for batch in work.batches if work.whole is None else (work.whole,):
@@ -213,7 +212,7 @@ class SampleJournal:
         self._known_file = True
         return True
 
-    # --- at the start
+    # --- restoring
 
     def _load(self, now: int) -> Restored:
         labels = dict(self._labels())
@@ -252,9 +251,9 @@ class SampleJournal:
 
 
 def _by_series(columns: BatchColumns, labels: dict[int, Labels], now: int) -> Iterator[tuple[int, Int64s, Floats]]:
-    """(number, ascending times, values) of each series; one that went and came back has two numbers, and is one.
+    """(number, ascending times, values) of each series; one that went away and came back has two numbers and is joined.
 
-    Samples later than `now` are left out: the clock was set back, and they would refuse what comes.
+    Samples later than `now` are left out: the clock was set back, and newer samples would be refused as out of order.
     """
     number_of: dict[Labels, int] = {}
     one = {i: number_of.setdefault(label_set, i) for i, label_set in labels.items()}
@@ -272,7 +271,7 @@ def _by_series(columns: BatchColumns, labels: dict[int, Labels], now: int) -> It
 
 
 def _begin_anew(session: str) -> list[Statement]:
-    """This session writes the file from here on, and all that is in memory first: numbers then agree for certain."""
+    """Start a new file, with all that is in memory first, so that its series numbers are those of this process."""
     return [
         ("DELETE FROM batches", [()]),
         ("DELETE FROM series", [()]),

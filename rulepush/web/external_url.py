@@ -30,7 +30,7 @@ class ExternalURL:
         path = self.routes.strip("/")
         return path and f"/{path}"
 
-    def reach(self, url: str) -> str:
+    def global_url(self, url: str) -> str:
         """A loopback target's URL as others reach it: on the external URL's host, and this process itself under its
         external URL. Other URLs stay, those too that are none: a discovery may say `[::1` and one such target must not
         hide the others. Source: web/api/v1/api.go, getGlobalURL."""

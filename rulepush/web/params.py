@@ -1,4 +1,4 @@
-"""Reading the parameters of an API call, from the URL and from a posted form."""
+"""The parameters of an API request, from the URL and from a posted form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from rulepush.errors import ParseError
+from rulepush.errors import BodyError, ParseError
+from rulepush.http_request import NO_ENCODING, read_content
 from rulepush.model.durations import parse_duration
 from rulepush.model.matcher import Matcher
 from rulepush.model.timestamps import parse_time
@@ -20,7 +21,7 @@ _MAX_TIME: Final = (1 << 62) // 1_000_000
 
 
 class Params:
-    """The parameters of one call. Every getter raises ApiError(bad_data) with Prometheus' text."""
+    """The parameters of one request. Every getter raises ApiError(bad_data) with Prometheus' text."""
 
     def __init__(self, values: Sequence[tuple[str, str]]):
         self._values = values
@@ -32,10 +33,10 @@ class Params:
         url = request.query_params.multi_items()
         if request.method != "POST":
             return cls(url)
-        body = await read_request_body(request, MAX_FORM_BYTES)
         try:
+            body = await read_content(request, MAX_FORM_BYTES, NO_ENCODING)
             form = parse_qsl(body.decode(), keep_blank_values=True)
-        except ValueError as e:
+        except (BodyError, ValueError) as e:
             raise ApiError(ErrorType.BAD_DATA, f"error parsing form values: {e}") from None
         return cls([*form, *url])
 
@@ -56,7 +57,7 @@ class Params:
             raise _invalid(name, f'cannot parse "{text}" to a valid timestamp') from None
 
     def optional_time(self, name: str, default: int) -> int:
-        """A time in ms that may be left out."""
+        """A time in ms; `default` when absent."""
         text = self.text(name)
         if not text:
             return default
@@ -96,8 +97,8 @@ class Params:
             raise _invalid(name, "limit must be non-negative")
         return number or None
 
-    def most(self, name: str) -> int | None:
-        """The metadata API's limits: 0 is none at all, and what is negative or absent (None) no limit."""
+    def metadata_limit(self, name: str) -> int | None:
+        """A limit of the metadata API: 0 shows nothing; None, no limit, when negative or absent."""
         text = self.text(name)
         if not text:
             return None
@@ -126,14 +127,3 @@ class Params:
 
 def _invalid(name: str, reason: str) -> ApiError:
     return ApiError(ErrorType.BAD_DATA, f'invalid parameter "{name}": {reason}')
-
-
-async def read_request_body(request: Request, limit: int) -> bytes:
-    """The whole body of a request. Raises ApiError(bad_data) beyond `limit` bytes, without reading on."""
-    parts, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise ApiError(ErrorType.BAD_DATA, f"the body is larger than {limit} bytes")
-        parts.append(chunk)
-    return b"".join(parts)

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, ParseError, QueryLimitError
+from rulepush.http_request import while_connected
 from rulepush.model.labels import Labels, is_valid_utf8_name
 from rulepush.model.matcher import Matcher
 from rulepush.promql import Query, QueryResult
@@ -18,7 +19,6 @@ from rulepush.promql.syntax.pretty import pretty
 from rulepush.promql.vectors.values import ValueType
 from rulepush.storage.incomplete import incomplete_listing
 from rulepush.web.answers import ApiError, ErrorType, success
-from rulepush.web.connected import while_connected
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces

@@ -1,4 +1,4 @@
-"""All routes of a running rulepush, put together."""
+"""All routes of the service."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from rulepush.web.rules import RulesApi
 from rulepush.web.status import Status, StatusApi
 from rulepush.web.targets import TargetsApi, targets_json
 
-MOST_ROWS: Final = 1000  # of a result on the query page
+MAX_ROWS: Final = 1000  # of a result that the query page shows
 
 
 @dataclass(frozen=True, slots=True)
 class WebParts:
     """What the routes look at. `metadata` is all that is known of metric families, pushed and received ones included;
-    `outside` tells how others reach it; `more` are routes of optional doors."""
+    `more` are the routes of optional receivers."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -47,28 +47,28 @@ class WebParts:
     reload: Callable[[], Awaitable[None]]
     stop: Callable[[], None]
     enable_lifecycle: bool
-    outside: ExternalURL
+    external_url: ExternalURL
     more: Sequence[BaseRoute] = ()
 
 
 def web_routes(parts: WebParts) -> list[BaseRoute]:
-    """Optional doors, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
+    """Optional receivers, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
     api = [
         *QueryApi(parts.evaluator, parts.clock).routes(),
         *RulesApi(parts.groups).routes(),
-        *TargetsApi(parts.jobs, parts.metadata, parts.outside).routes(),
+        *TargetsApi(parts.jobs, parts.metadata, parts.external_url).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),
     ]
     lifecycle = LifecycleApi(parts.telemetry, parts.ready, parts.reload, parts.stop, parts.enable_lifecycle)
     pages = Pages(
         PageParts(
             lambda: rules_json(parts.groups.all()),
-            lambda: targets_json(parts.jobs, parts.outside),
+            lambda: targets_json(parts.jobs, parts.external_url),
             parts.status,
             parts.flags,
             _shower(parts),
             parts.clock,
-            parts.outside.prefix,
+            parts.external_url.prefix,
         )
     )
     routes: list[BaseRoute] = [
@@ -77,7 +77,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         *lifecycle.routes(),
         *pages.routes(),
     ]
-    prefix = parts.outside.route_prefix
+    prefix = parts.external_url.route_prefix
     if not prefix:
         return routes
 
@@ -97,14 +97,14 @@ def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
 
 
 def _shown(result: QueryResult, incomplete: Sequence[str]) -> ShownResult:
-    told = [*incomplete, *result.annotations.warnings, *result.annotations.infos]
+    warnings = [*incomplete, *result.annotations.warnings, *result.annotations.infos]
     if result.value_type is ValueType.STRING:
-        return ShownResult([("", result.string)], 1, told)
+        return ShownResult([("", result.string)], 1, warnings)
     if result.value_type is ValueType.MATRIX:
         series = result.series()
-        return ShownResult([(str(s.labels), _points(s)) for s in series[:MOST_ROWS]], len(series), told)
+        return ShownResult([(str(s.labels), _points(s)) for s in series[:MAX_ROWS]], len(series), warnings)
     samples = result.samples()
-    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MOST_ROWS]], len(samples), told)
+    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MAX_ROWS]], len(samples), warnings)
 
 
 def _points(series: ResultSeries) -> str:

@@ -1,5 +1,5 @@
-"""From `--web.config.file` to the door of a server, and on with it while the server runs: certificates are renewed,
-passwords change. What it needs is imported only when there is such a file."""
+"""`--web.config.file`, read again while the server runs: certificates are renewed, passwords change. What it needs is
+imported only when there is such a file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rulepush.web")
 
-LOOK_SECONDS: Final = 60.0
+CHECK_SECONDS: Final = 60.0
 
 
 class WebConfigReloader:
-    """`door` is what the file describes; "" lets everybody in that reaches the socket.
+    """`security` is what the file describes; without a file there is neither TLS nor a password.
 
     Whether there is TLS, whether passwords are asked for, the headers and the authorities that are no longer trusted
     are fixed at the start.
@@ -28,7 +28,7 @@ class WebConfigReloader:
 
     def __init__(self, path: str):
         """Raises ConfigError."""
-        self.door = WebSecurity()
+        self.security = WebSecurity()
         self._path = path
         self._passwords: Passwords | None = None
         self._seen: object = None
@@ -36,32 +36,35 @@ class WebConfigReloader:
             config = self._load()
             self._passwords = config.passwords()
             verify = self._passwords.verify if self._passwords else None
-            self.door = WebSecurity(config.tls_context(), verify, config.headers)
+            self.security = WebSecurity(config.tls_context(), verify, config.headers)
 
-    def look(self) -> None:
-        """Take what has changed in the file, or in those it names. A bad file is logged, and changes nothing."""
+    def check(self) -> None:
+        """Put changes of the file, and of those it names, into effect. A bad file is logged, and changes nothing."""
         if not self._path or self._stamps(self._config) == self._seen:
             return
         try:
             config = self._load()
-            if (config.tls is not None, bool(config.users)) != (self.door.tls is not None, self._passwords is not None):
+            if (config.tls is not None, bool(config.users)) != (
+                self.security.tls is not None,
+                self._passwords is not None,
+            ):
                 log.warning("%s: TLS and passwords cannot be added or left out without a restart", self._path)
                 return
-            if self.door.tls is not None:
-                config.renew(self.door.tls)
+            if self.security.tls is not None:
+                config.renew(self.security.tls)
             if self._passwords is not None:
                 self._passwords.replace(dict(config.users))
         except ConfigError as e:
             for problem in e.problems:
-                log.error("the door stays as it is: %s", problem)
+                log.error("TLS and passwords stay as they are: %s", problem)
         else:
             log.info("certificate and passwords are loaded anew: file=%s", self._path)
 
     async def run(self, clock: Clock) -> None:
-        """Look once a minute, until cancelled."""
+        """Check once a minute, until cancelled."""
         while True:
-            await clock.sleep(LOOK_SECONDS)
-            self.look()
+            await clock.sleep(CHECK_SECONDS)
+            self.check()
 
     def _load(self) -> WebConfig:
         from rulepush.config.web_config import WebConfig, load_web_config

@@ -1,4 +1,4 @@
-"""The HTTP server: routes in, a listening socket, credentials at the door. The only file that imports uvicorn."""
+"""The HTTP server: routes in, a listening socket, TLS and passwords. The only file that imports uvicorn."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
+from rulepush.http_request import CLIENT_CLOSED_REQUEST
 from rulepush.web.answers import ApiError, ErrorType, failure
-from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft
 
 log = logging.getLogger("rulepush.web")
 
 SHUTDOWN_SECONDS: Final = 3
+CANCELLED_SECONDS: Final = 1
 
 _ONLY_READ: Final = ("GET", "HEAD", "OPTIONS")
 
@@ -37,21 +38,22 @@ Verify = Callable[[str, str], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class WebSecurity:
-    """Who may come in: from `--web.config.file`. The default lets everybody in that reaches the socket."""
+    """TLS, passwords and extra headers, from `--web.config.file`. The default: none of them."""
 
     tls: ssl.SSLContext | None = None
     verify: Verify | None = None  # (user, password) -> bool
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
-    """The ASGI application: the routes behind the door, errors in the API's envelope."""
+def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
+    """The ASGI application: the routes, passwords and extra headers where configured, errors in the API's envelope."""
 
     async def api_error(_: Request, e: Exception) -> Response:
         assert isinstance(e, ApiError)
         return failure(e.kind, str(e))
 
-    async def client_left(_: Request, e: Exception) -> Response:
+    async def disconnected(request: Request, e: Exception) -> Response:
+        log.debug("the client closed the connection before it had its answer: path=%s", request.url.path)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     async def http_error(_: Request, e: Exception) -> Response:
@@ -66,15 +68,16 @@ def build_app(routes: Sequence[BaseRoute], door: WebSecurity) -> ASGIApp:
         routes=list(routes),
         exception_handlers={
             ApiError: api_error,
-            ClientLeft: client_left,
+            ClientDisconnect: disconnected,  # while it sent its body, or its answer was computed
             HTTPException: http_error,
             Exception: crash,
         },
     )
-    app = _NoForeignPages(app)
-    if door.verify is not None:
-        app = _BasicAuth(app, door.verify)
-    return _ExtraHeaders(app, door.headers) if door.headers else app
+    app = _CrossOriginProtection(app)
+    if security.verify is not None:
+        app = _BasicAuth(app, security.verify)
+    app = _AnswersAtStop(app)
+    return _ExtraHeaders(app, security.headers) if security.headers else app
 
 
 def bind(address: str) -> socket.socket:
@@ -104,7 +107,7 @@ def _listen(address: str) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its rule over the process: it takes no signals, and an idle sidecar sleeps."""
+    """uvicorn, but the process keeps its signal handlers, and no timer wakes an idle sidecar."""
 
     def __init__(self, config: uvicorn.Config):
         super().__init__(config)
@@ -115,16 +118,19 @@ class _Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        # uvicorn would look ten times a second whether to stop, and renew a Date header.
+        # uvicorn's own loop wakes ten times a second to see whether to stop, and renews a Date header.
         await self.on_tick(0)
         await self.stopped.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # A TLS connection that is kept by an idle client would be waited for until its farewell comes.
+        # uvicorn waits for the close_notify of TLS connections, which an idle client may never send.
         for connection in list(self.server_state.connections):
             if isinstance(connection, H11Protocol) and _is_idle(connection):
                 connection.transport.abort()
         await super().shutdown(sockets)
+        # Requests that took too long are cancelled by now. Let them end, so that nothing of them is logged afterwards.
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=CANCELLED_SECONDS)
 
 
 def _is_idle(connection: H11Protocol) -> bool:
@@ -135,7 +141,7 @@ def _is_idle(connection: H11Protocol) -> bool:
 class WebServer:
     """Serves an app on a socket until it is stopped."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, door: WebSecurity):
+    def __init__(self, app: ASGIApp, listener: socket.socket, security: WebSecurity):
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -150,7 +156,7 @@ class WebServer:
             loop="none",
         )
         config.load()
-        config.ssl = door.tls
+        config.ssl = security.tls
         self._server = _Server(config)
 
     async def run(self) -> None:
@@ -186,10 +192,10 @@ class _BasicAuth:
         return bool(colon) and await self._verify(user, password)
 
 
-class _NoForeignPages:
+class _CrossOriginProtection:
     """Refuses what a page of another site makes a browser send, perhaps with its passwords, unless it only reads.
 
-    Whatever is no browser says nothing of these headers, and is let through. The rules are those of Go's
+    Clients that are no browsers send neither of these headers, and are let through. The rules are those of Go's
     http.CrossOriginProtection.
     """
 
@@ -197,19 +203,42 @@ class _NoForeignPages:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _ONLY_READ and _is_foreign(Request(scope)):
+        if scope["type"] == "http" and scope["method"] not in _ONLY_READ and _is_cross_origin(Request(scope)):
             text = "refused: the request comes from a page of another site\n"
             await PlainTextResponse(text, 403)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def _is_foreign(request: Request) -> bool:
+def _is_cross_origin(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
-    origin = request.headers.get("origin")  # browsers leave the other one out where there is no TLS
+    origin = request.headers.get("origin")  # without TLS browsers do not send Sec-Fetch-Site
     return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
+
+
+class _AnswersAtStop:
+    """Answers 503 to a request that uvicorn cancels because the server stops; uvicorn would log a traceback."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except asyncio.CancelledError:
+            log.warning("request cut short, the server stops: path=%s", scope.get("path", ""))
+            if started:
+                raise
+            await PlainTextResponse("the server is stopping\n", 503)(scope, receive, send)
 
 
 class _ExtraHeaders:

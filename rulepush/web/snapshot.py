@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import QueryLimitError
+from rulepush.model.columns import LabelPool
 from rulepush.model.index import LabelIndex
 from rulepush.model.matcher import Matcher
 from rulepush.promql import EngineOptions, Query
@@ -45,6 +46,7 @@ class Snapshot:
         self._copies = _copies(self._read.values(), options.max_samples)
         self.tables = list(self._copies)
         self._known: dict[Matchers, tuple[int, Selection]] = {}
+        self._pool = LabelPool()  # of its own, and one for all: selections are matched with each other
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
         """See `storage.selection.Querier`. Raises LookupError for what the query did not say it would read, and
@@ -69,14 +71,16 @@ class Snapshot:
         if key not in self._known:
             if key in self._read:
                 oldest, parts = self._read[key]
-                selections = [self._copies[part.table].rows_of(part, oldest) for part in parts if part.labels]
+                selections = [
+                    self._copies[part.table].rows_of(part, oldest, self._pool) for part in parts if part.labels
+                ]
                 selection = Joiner().join(key, selections, remember=False)
             else:  # info() names the metrics that it reads, and asks for some of their series
                 wider = next((known for known in self._read if set(known) <= set(key)), None)
                 if wider is None:
                     raise LookupError(f"{key} is asked for, and was not copied")
                 oldest, whole = self._selected(wider)
-                selection = _filtered(whole, [m for m in key if m not in wider])
+                selection = _filtered(whole, [m for m in key if m not in wider], self._pool)
             self._known[key] = (oldest, selection)
         return self._known[key]
 
@@ -93,10 +97,11 @@ class _Copy:
     def sample_count(self) -> int:
         return sum(int(counts.sum()) for _, _, counts in self._arrays.values())
 
-    def rows_of(self, part: TableRows, oldest: int) -> Selection:
-        """A selector's rows with the samples that are later than `oldest`, or some more."""
+    def rows_of(self, part: TableRows, oldest: int, pool: LabelPool) -> Selection:
+        """A selector's rows with the samples that are later than `oldest`, or some more; their labels in `pool`, for no
+        memo is shared with other threads."""
         _, (times, values, counts) = self._rows(part, oldest)
-        return Selection(LabelIndex(part.labels), times, values, counts)
+        return Selection(LabelIndex(part.labels, pool), times, values, counts)
 
     def count_of(self, part: TableRows, oldest: int) -> int:
         """How many samples of these rows are later than `oldest`."""
@@ -153,8 +158,8 @@ def _later(table: Table, rows: Int64s, oldest: int) -> tuple[Int64s, Floats, Int
     return np.array(times), np.array(values), np.array(counts)
 
 
-def _filtered(selection: Selection, matchers: Sequence[Matcher]) -> Selection:
+def _filtered(selection: Selection, matchers: Sequence[Matcher], pool: LabelPool) -> Selection:
     labels = selection.index.labels
     rows = [i for i, of_row in enumerate(labels) if all(m.matches_labels(of_row) for m in matchers)]
-    index = LabelIndex([labels[i] for i in rows])
+    index = LabelIndex([labels[i] for i in rows], pool)
     return Selection(index, selection.times[rows], selection.values[rows], selection.counts[rows])

@@ -24,10 +24,13 @@ class TargetsApi:
     """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
 
     def __init__(
-        self, jobs: Iterable[ScrapePool], metadata: Callable[[], Mapping[str, FamilyMetadata]], outside: ExternalURL
+        self,
+        jobs: Iterable[ScrapePool],
+        metadata: Callable[[], Mapping[str, FamilyMetadata]],
+        external_url: ExternalURL,
     ):
         self._jobs = jobs
-        self._outside = outside
+        self._external_url = external_url
         self._metadata = metadata
 
     def routes(self) -> list[Route]:
@@ -44,7 +47,7 @@ class TargetsApi:
         params = await Params.of(request)
         state = params.text("state").lower()
         # As Prometheus: an unknown state shows nothing of either kind.
-        data = targets_json(self._jobs, self._outside, params.text("scrapePool"))
+        data = targets_json(self._jobs, self._external_url, params.text("scrapePool"))
         if state not in ("", "any", "active"):
             data["activeTargets"] = []
         if state not in ("", "any", "dropped"):
@@ -57,17 +60,18 @@ class TargetsApi:
         return success({"scrapePools": sorted(pool.job.name for pool in self._jobs)})
 
     async def metadata(self, request: Request) -> Response:
-        """Type, help and unit of every metric that somebody told of."""
+        """Type, help and unit of every metric with metadata."""
         params = await Params.of(request)
-        metric, limit, per_metric = params.text("metric"), params.most("limit"), params.most("limit_per_metric")
+        metric, limit = params.text("metric"), params.metadata_limit("limit")
+        per_metric = params.metadata_limit("limit_per_metric")
         found: dict[str, list[dict[str, str]]] = {}
         for scraper in self._scrapers():
             for name, meta in scraper.cache.metadata().items():
                 if metric and name != metric:
                     continue
-                told, known = _metadata_json(meta), found.setdefault(name, [])
-                if told not in known:
-                    known.append(told)
+                shown, known = _metadata_json(meta), found.setdefault(name, [])
+                if shown not in known:
+                    known.append(shown)
         for name, meta in self._metadata().items():
             if name not in found and (not metric or name == metric):
                 found[name] = [_metadata_json(meta)]  # pushed, or received by remote write
@@ -77,7 +81,7 @@ class TargetsApi:
         """The same by target; `match_target` is a selector on the targets' labels."""
         params = await Params.of(request)
         selectors = params.matchers("match_target")
-        metric, limit = params.text("metric"), params.most("limit")
+        metric, limit = params.text("metric"), params.metadata_limit("limit")
         rows: list[dict[str, Any]] = []
         for scraper in self._scrapers():
             labels = scraper.target.labels
@@ -94,11 +98,11 @@ class TargetsApi:
         return [scraper for pool in self._jobs for scraper in pool.scrapers]
 
 
-def targets_json(jobs: Iterable[ScrapePool], outside: ExternalURL, only_pool: str = "") -> dict[str, Any]:
+def targets_json(jobs: Iterable[ScrapePool], external_url: ExternalURL, only_pool: str = "") -> dict[str, Any]:
     """The `data` of /api/v1/targets, of one job or of all."""
     pools = [pool for pool in jobs if not only_pool or pool.job.name == only_pool]
     return {
-        "activeTargets": [_active(pool.job.name, scraper, outside) for pool in pools for scraper in pool.scrapers],
+        "activeTargets": [_active(pool.job.name, scraper, external_url) for pool in pools for scraper in pool.scrapers],
         "droppedTargets": [
             {"discoveredLabels": dropped.discovered.as_dict(), "scrapePool": pool.job.name}
             for pool in pools
@@ -108,14 +112,14 @@ def targets_json(jobs: Iterable[ScrapePool], outside: ExternalURL, only_pool: st
     }
 
 
-def _active(pool: str, scraper: Scraper, outside: ExternalURL) -> dict[str, Any]:
+def _active(pool: str, scraper: Scraper, external_url: ExternalURL) -> dict[str, Any]:
     target, status = scraper.target, scraper.status
     return {
         "discoveredLabels": target.discovered.as_dict(),
         "labels": target.labels.as_dict(),
         "scrapePool": pool,
         "scrapeUrl": target.url,
-        "globalUrl": outside.reach(target.url),
+        "globalUrl": external_url.global_url(target.url),
         "lastError": status.last_error,
         "lastScrape": format_rfc3339(status.last_scrape) if status.last_scrape else NEVER,
         "lastScrapeDuration": status.last_duration_s,

@@ -36,7 +36,7 @@ def test_a_firing_alert_stays_firing_and_resolves_when_it_is_over(
                 assert network.firing() == {"a Now", "a Late"}
             assert network.resolutions() == []
             assert inside.app is not None
-            assert [loop.counts.rejected for loop in inside.app.notifier.loops] == [0, 0]
+            assert [loop.counts.rejected for loop in inside.app.alerting.notifier.loops] == [0, 0]
             network.metrics |= {"a": "m 1\n"}
             await clock.advance(150)
             assert network.firing() == set()
@@ -65,7 +65,7 @@ def test_an_alert_that_resolved_does_not_come_back_when_the_clock_goes_back(tmp_
             await clock.advance(150)
             assert network.firing() == set()
             assert inside.app is not None
-            assert [loop.counts.rejected for loop in inside.app.notifier.loops] == [0, 0]
+            assert [loop.counts.rejected for loop in inside.app.alerting.notifier.loops] == [0, 0]
             await clock.advance(HOUR / 1000)
             assert network.firing() == set()
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 def outbox(inside: Inside, host: str) -> int:
     """How many alerts wait for this Alertmanager."""
     assert inside.app is not None
-    return next(len(loop.outbox) for loop in inside.app.notifier.loops if f"//{host}/" in loop.url)
+    return next(len(loop.outbox) for loop in inside.app.alerting.notifier.loops if f"//{host}/" in loop.url)
 
 
 def test_an_alertmanager_that_is_down_for_an_hour_hears_the_newest_state_of_every_alert_once(tmp_path: Path) -> None:

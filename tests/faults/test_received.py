@@ -10,7 +10,7 @@ import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
-from rulepush.push.text_families import parse_families
+from rulepush.push.bodies import parse_push_text
 from rulepush.service.app import App
 from tests.faults.inside import Inside
 
@@ -22,13 +22,13 @@ GROUP = (("job", "j"), ("instance", "x"))
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize("door", ["remote write", "push"])
+@pytest.mark.parametrize("way", ["remote write", "push"])
 @pytest.mark.parametrize("downtime_s", [30, 600])
 def test_what_fires_on_received_samples_does_not_resolve_because_of_a_restart(
-    tmp_path: Path, door: str, downtime_s: int
+    tmp_path: Path, way: str, downtime_s: int
 ) -> None:
     inside = Inside(tmp_path, RULES, targets=())
-    remote = door == "remote write"
+    remote = way == "remote write"
     inside.options = replace(
         inside.options, storage_path=tmp_path / "state", enable_remote_write=remote, enable_push=not remote
     )
@@ -36,13 +36,13 @@ def test_what_fires_on_received_samples_does_not_resolve_because_of_a_restart(
 
     async def written(app: App, times: int) -> None:
         for _ in range(times):
-            app.samples.append_many([Sample(Labels({"__name__": "m", "instance": "x"}), clock.now(), 99.0)])
+            app.ingestion.samples.append_many([Sample(Labels({"__name__": "m", "instance": "x"}), clock.now(), 99.0)])
             await clock.advance(10)
 
     async def story() -> None:
         async with inside.running() as app:
-            if app._push is not None:
-                app._push.groups.push(GROUP, parse_families(b"m 99\n"), True, clock.now(), None)
+            if app.ingestion.push is not None:
+                app.ingestion.push.groups.push(GROUP, parse_push_text(b"m 99\n"), True, clock.now(), None)
             await written(app, 30 if remote else 0)
             await clock.advance(0 if remote else 300)
         assert network.firing() == BOTH

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.faults.misbehaving import Asked, Misbehaving
@@ -76,6 +78,52 @@ def test_it_stops_in_time_and_saves_what_it_cannot_send(tmp_path: Path, number: 
         one.close()
     good.close()
     app.close()
+
+
+class WaitingClient:
+    """Waits for the answer of one query: `outcome` is its text, or why there is none."""
+
+    def __init__(self, url: str, query: str):
+        self.outcome = ""
+        self._url = f"{url}/api/v1/query"
+        self._query = query
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        try:
+            answer = httpx.post(self._url, data={"query": self._query}, timeout=60, trust_env=False)
+            self.outcome = answer.text
+        except httpx.HTTPError as e:
+            self.outcome = f"no answer: {e}"
+
+    def wait(self) -> str:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        return self.outcome
+
+
+# Each takes a minute and more: one in many steps, between which the engine looks at the clock, the other in one step.
+STEPWISE = "max_over_time(sum_over_time(vector(1)[10h:1s])[10h:1s])"
+ONE_STEP = "double_exponential_smoothing(vector(1)[20d:1s], 0.5, 0.5)"
+
+
+@pytest.mark.parametrize("query", [STEPWISE, ONE_STEP])
+def test_a_query_that_takes_long_does_not_hold_up_the_stop(tmp_path: Path, query: str) -> None:
+    app, alertmanager = Target(), RecordingAlertmanager()
+    scene = Scene(tmp_path, [job("app", [app.address])], [section([alertmanager.address])])
+    with scene.rulepush() as server:
+        before = scene.own("process_cpu_seconds_total")
+        client = WaitingClient(scene.url, query)
+        wait_for("the query", lambda: scene.own("rulepush_queries_total") == 1)
+        wait_for("the query's long step", lambda: scene.own("process_cpu_seconds_total") > before + 1, 60)
+        assert client.outcome == "", "it was to run for long"
+        assert stop(server, signal.SIGTERM) < 10
+    assert '"success"' not in client.wait()
+    assert scene.log().splitlines()[-1].endswith('msg="rulepush has stopped"')
+    assert "Traceback" not in scene.log()
+    app.close()
+    alertmanager.close()
 
 
 def test_it_stops_at_once_when_nothing_hangs_and_twice_is_not_worse(tmp_path: Path) -> None:

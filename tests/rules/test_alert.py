@@ -13,12 +13,10 @@ from rulepush.rules.alert import (
     RESOLVED_RETENTION_MS,
     Alert,
     AlertState,
-    RestorePolicy,
     Timing,
     advance,
     describe_change,
     pending,
-    restored,
     worst,
 )
 
@@ -47,6 +45,8 @@ def firing(ts: int = 0) -> Alert:
         (firing().resolve(1), lambda a: a.keep(2)),
         (firing().resolve(1), lambda a: a.hold(2)),
         (fresh(), lambda a: a.sent(1, 1)),
+        (fresh(), lambda a: a.wait_again()),
+        (firing().resolve(1), lambda a: a.wait_again()),
     ],
 )
 def test_an_illegal_transition_raises_and_changes_nothing(alert: Alert, call: Callable[[Alert], Alert]) -> None:
@@ -109,6 +109,35 @@ def test_keep_firing_ends_at_once_when_it_comes_back() -> None:
     assert again.keep_firing_since == 300
 
 
+def test_a_firing_alert_waits_again_when_for_is_longer_than_it_is_active() -> None:
+    alert = firing().sent(0, 4 * M)
+    again = advance(alert, 2 * M - 1, Timing(2 * M), present=True)
+    assert again == fresh()
+    assert advance(alert, 2 * M, Timing(2 * M), present=True) is alert
+
+
+def test_a_firing_alert_that_is_kept_waits_again_too_and_is_then_forgotten() -> None:
+    timing = Timing(5 * M, 2 * M)
+    again = advance(firing(), M, timing, present=False)
+    assert again == fresh()
+    assert advance(fresh(), 2 * M, timing, present=False) is None
+
+
+def test_a_firing_alert_whose_target_is_down_does_not_wait_again() -> None:
+    held = advance(firing(), M, Timing(5 * M), present=False, held=True)
+    assert held is not None
+    assert held.state is AlertState.FIRING
+
+
+def test_a_clock_set_back_does_not_make_a_firing_alert_wait_again() -> None:
+    timing = Timing(5 * M)
+    alert = replace(fresh(100 * M), state=AlertState.FIRING, fired_at=105 * M)
+    for ts in (102 * M, 50 * M):
+        after = advance(alert, ts, timing, present=True)
+        assert after is not None
+        assert after.state is AlertState.FIRING
+
+
 def test_pending_is_never_sent() -> None:
     assert not fresh().needs_sending(10 * M, M)
 
@@ -162,42 +191,6 @@ def test_a_change_is_told_with_its_reason() -> None:
     assert describe_change(firing(), firing().resolve(5), 5, timing) == "FIRING => INACTIVE (no longer in the result)"
     assert describe_change(fresh(), None, 5, timing) == "PENDING => INACTIVE (no longer in the result)"
     assert describe_change(firing(), firing(), 5, timing) is None
-
-
-class TestRestart:
-    """docs/restart.md, line by line."""
-
-    policy = RestorePolicy()
-
-    def test_firing_stays_firing_however_long_it_took(self) -> None:
-        alert = firing(3)
-        assert restored(alert, 10, 100 * 60 * M, Timing(30 * M), self.policy) == alert
-
-    def test_firing_is_sent_again_at_once_for_the_last_sending_may_have_been_lost(self) -> None:
-        alert = firing(3).sent(5, 4 * M)
-        again = restored(alert, 10, 20, Timing(30 * M), self.policy)
-        assert again is not None
-        assert (again.state, again.fired_at, again.needs_sending(20, M)) == (alert.state, alert.fired_at, True)
-
-    def test_a_short_downtime_leaves_the_clock_alone(self) -> None:
-        alert = fresh()
-        assert restored(alert, 2 * M, 7 * M, Timing(30 * M), self.policy) is alert
-
-    def test_the_clock_stands_still_during_a_longer_one(self) -> None:
-        alert = restored(fresh(), 5 * M, 25 * M, Timing(30 * M), self.policy)
-        assert alert is not None
-        assert alert.active_at + 30 * M == 25 * M + 25 * M  # 25 minutes were left
-
-    def test_at_least_the_grace_period_is_left(self) -> None:
-        alert = restored(fresh(), 29 * M, 49 * M, Timing(30 * M), self.policy)
-        assert alert is not None
-        assert alert.active_at + 30 * M == 49 * M + 10 * M
-
-    def test_a_for_below_the_grace_period_has_to_wait_for_itself(self) -> None:
-        alert = restored(fresh(), 4 * M, 24 * M, Timing(5 * M), self.policy)
-        assert alert is not None
-        assert alert.active_at == 24 * M
-
-    def test_beyond_the_tolerance_it_starts_anew(self) -> None:
-        assert restored(fresh(), 0, 60 * M, Timing(90 * M), self.policy) is not None
-        assert restored(fresh(), 0, 60 * M + 1, Timing(90 * M), self.policy) is None
+    assert describe_change(firing(), fresh(), 5 * S, timing) == (
+        "FIRING => PENDING (active for 5s, and `for` is 1m now)"
+    )

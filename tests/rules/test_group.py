@@ -161,6 +161,32 @@ def test_what_the_rules_demand() -> None:
     assert wants == {"a": 11 * M, "b": 6 * M, "ALERTS": 5 * M}
 
 
+def test_a_result_that_no_rule_can_have_is_that_rules_error_alone() -> None:
+    world = World(
+        """
+        groups:
+        - name: g
+          rules:
+          - {alert: Range, expr: "m[5m]"}
+          - {record: r:range, expr: "m[5m]"}
+          - {alert: Text, expr: '"a"'}
+          - {record: r:text, expr: '"a"'}
+          - {alert: Good, expr: m > 1, annotations: {t: '{{ query "m[5m]" }}'}}
+        """
+    )
+    (sent,) = world.step(0, 5.0)
+    assert sent.alert.labels.get("alertname") == "Good"
+    assert "rule result is not a vector or scalar but a range vector" in sent.alert.annotations[0][1]
+    shown = [(rule.status.health, rule.status.last_error) for rule in world.group.rules]
+    text = "rule result is not a vector or scalar but a "
+    assert shown == [
+        *[(RuleHealthState.ERR, text + "range vector")] * 2,
+        *[(RuleHealthState.ERR, text + "string")] * 2,
+        (RuleHealthState.OK, ""),
+    ]
+    assert world.group.counters.failures == 4
+
+
 class TestReload:
     rule = "{alert: A, expr: m > 1, for: 1m, labels: {s: p}}"
 
@@ -178,6 +204,29 @@ class TestReload:
         world.reload(one_rule("{alert: A, expr: m > 1, annotations: {t: new}}"), 10 * S)
         assert [s.ts for i in range(1, 5) for s in world.step(i * 30 * S, 5.0)] == [90 * S]
         assert (world.alert.fired_at, world.alert.annotations) == (T0, (("t", "new"),))
+
+    def test_a_longer_for_makes_a_firing_alert_pending_again_and_ends_it_at_alertmanager(self) -> None:
+        world = World(one_rule("{alert: A, expr: m > 1, for: 1m}"))
+        for at in range(0, 91 * S, 30 * S):
+            world.step(at, 5.0)
+        assert world.alert.fired_at == T0 + 60 * S
+        world.reload(one_rule("{alert: A, expr: m > 1, for: 5m}"), 100 * S)
+        (ended,) = world.step(120 * S, 5.0)
+        assert (ended.alert.state, ended.alert.fired_at) == (AlertState.INACTIVE, T0 + 60 * S)
+        assert ended.alert.resolved_at == T0 + 120 * S
+        assert (world.alert.state, world.alert.active_at) == (AlertState.PENDING, T0)
+        assert world.query("ALERTS", 120 * S) == {'ALERTS{alertname="A", alertstate="pending", i="0"}': 1.0}
+        sent = [one for at in range(150 * S, 5 * M + 1, 30 * S) for one in world.step(at, 5.0)]
+        assert [(one.ts, one.alert.fired_at) for one in sent] == [(5 * M, T0 + 5 * M)]  # the `for` clock went on
+
+    def test_a_longer_for_that_is_over_already_changes_nothing(self) -> None:
+        world = World(one_rule("{alert: A, expr: m > 1, for: 1m}"))
+        for at in range(0, 4 * M, 30 * S):
+            world.step(at, 5.0)
+        before = world.alert
+        world.reload(one_rule("{alert: A, expr: m > 1, for: 3m}"), 4 * M - 10 * S)
+        world.step(4 * M, 5.0)
+        assert (world.alert.state, world.alert.fired_at) == (AlertState.FIRING, before.fired_at)
 
     def test_the_exact_rule_wins_over_the_one_with_another_expression(self) -> None:
         two = "{alert: A, expr: m > 1}, {alert: A, expr: n > 1}"

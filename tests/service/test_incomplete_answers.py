@@ -28,7 +28,7 @@ class Asked:
     """The API of a running App."""
 
     def __init__(self, app: App):
-        transport = httpx.ASGITransport(app=build_app(web_routes(app._web_parts()), WebSecurity()))
+        transport = httpx.ASGITransport(app=build_app(web_routes(app.web_parts()), WebSecurity()))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://rulepush")
 
     async def warnings(self, path: str, **params: str) -> list[str]:
@@ -88,7 +88,7 @@ def test_an_answer_that_is_smaller_than_it_should_be_says_so(tmp_path: Path) -> 
 def test_what_the_rules_read_says_nothing(tmp_path: Path) -> None:
     async def act(inside: Inside, app: App, asked: Asked) -> None:
         await inside.clock.advance(11 * MINUTE)
-        for group in app.groups.all():
+        for group in app.alerting.groups.all():
             for rule in group.rules:
                 assert await asked.query(str(rule.spec.query)) == []
                 assert "rulepush: " not in await asked.page(str(rule.spec.query))

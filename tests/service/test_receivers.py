@@ -14,7 +14,7 @@ from rulepush.model.schedule import TickGrid
 from rulepush.remote.encode import SentMetadata, metadata_request
 from rulepush.remote.receiver import MetricMetadata
 from rulepush.remote.snappy import compress
-from rulepush.service.receivers import PushReceiver, ReceivedMetadata, remote_write_receiver_routes
+from rulepush.service.receivers import PushReceiver, ReceivedMetadata, RemoteWriteIntake
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from rulepush.storage.table import AppendOutcome
@@ -35,7 +35,9 @@ def stored(head: Head, name: str) -> list[tuple[int, float]]:
 def test_remote_write_fills_the_storage_and_tells_of_everything() -> None:
     head, telemetry, metadata = Head(Demand.of([ManualDemand.metric("m", 60_000)])), Telemetry(), ReceivedMetadata()
     passed: list[Sample] = []
-    routes = remote_write_receiver_routes(head, FakeClock(T), telemetry, passed.extend, metadata.note)
+    intake = RemoteWriteIntake(head, FakeClock(T), passed.extend, metadata.note)
+    intake.expose(telemetry)
+    routes = intake.routes()
     body = compress(v1(({"__name__": "m"}, [(T, 1.0)]), ({"__name__": "n"}, [(T, 2.0)])).SerializeToString())
     headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
     for path in ("/api/v1/write", "/api/v1/prom/write"):
@@ -50,7 +52,7 @@ def test_remote_write_fills_the_storage_and_tells_of_everything() -> None:
 
 def test_metadata_that_comes_in_by_remote_write_is_remembered() -> None:
     received = ReceivedMetadata()
-    routes = remote_write_receiver_routes(Head(Demand.of([])), FakeClock(T), Telemetry(), lambda _: None, received.note)
+    routes = RemoteWriteIntake(Head(Demand.of([])), FakeClock(T), lambda _: None, received.note).routes()
     body = metadata_request([SentMetadata("m", "gauge", "A metric.", "")])
     assert ask_app(routes, "POST", "/api/v1/write", content=body).status_code == 204
     assert received.families == {"m": FamilyMetadata("gauge", "A metric.", "")}
@@ -73,10 +75,11 @@ class Pushed:
         self.clock = FakeClock(T)
         self.head = Head(Demand.keep_all(3_600_000))
         self.telemetry = Telemetry()
-        self.door = PushReceiver(directory and directory / "push.db", 0, self.clock, self.telemetry)
+        self.receiver = PushReceiver(directory and directory / "push.db", 0, self.clock)
+        self.receiver.expose(self.telemetry)
 
     def push(self, body: str) -> None:
-        assert ask_app(self.door.routes(), "PUT", PUSH, content=body.encode()).status_code == 200
+        assert ask_app(self.receiver.routes(), "PUT", PUSH, content=body.encode()).status_code == 200
 
 
 class OfferedTimes(Head):
@@ -96,11 +99,11 @@ def test_a_moment_is_collected_once_and_a_clock_that_goes_back_stops_nothing() -
     world.push("done 1\n")
     samples = OfferedTimes(Demand.of([]))
     for ts in (T, T, T - 1000):  # groups of rules tick side by side
-        world.door.collect(ts, samples)
+        world.receiver.collect(ts, samples)
     assert samples.offered == [T]
-    world.door.collect(T + 1000, samples)
+    world.receiver.collect(T + 1000, samples)
     world.clock.set_wall(T - 3_600_000)
-    world.door.collect(T - 3_600_000, samples)
+    world.receiver.collect(T - 3_600_000, samples)
     assert samples.offered == [T, T + 1000, T - 3_600_000]
 
 
@@ -110,7 +113,7 @@ def test_pushes_are_collected_on_the_grid_of_scrapes() -> None:
     grid = TickGrid("test")
 
     async def main() -> None:
-        running = asyncio.create_task(world.door.run(grid, lambda: 10_000, lambda: world.head))
+        running = asyncio.create_task(world.receiver.run(grid, lambda: 10_000, world.head))
         await world.clock.advance(30)
         running.cancel()
 
@@ -124,18 +127,18 @@ def test_pushes_are_collected_on_the_grid_of_scrapes() -> None:
 def test_groups_are_there_again_after_a_restart(tmp_path: Path) -> None:
     before = Pushed(tmp_path)
     before.push("done 1\n")
-    before.door.close()
+    before.receiver.close()
     after = Pushed(tmp_path)
-    after.door.collect(T + 1000, after.head)
+    after.receiver.collect(T + 1000, after.head)
     assert stored(after.head, "done") == [(T + 1000, 1.0)]
     assert "rulepush_push_groups 1\n" in after.telemetry.render().decode()
 
 
 def test_pushed_families_tell_their_type_and_help() -> None:
     world = Pushed()
-    assert world.door.groups.metadata() == {}
+    assert world.receiver.groups.metadata() == {}
     world.push("# HELP m A metric.\n# TYPE m counter\nm 1\nn 2\n")
-    known = world.door.groups.metadata()
+    known = world.receiver.groups.metadata()
     assert (known["m"], known["n"].type) == (FamilyMetadata("counter", "A metric."), "unknown")
     assert known["push_time_seconds"].type == "gauge"
-    world.door.close()
+    world.receiver.close()

@@ -115,3 +115,69 @@ def test_an_empty_state_file_is_told(tmp_path: Path, caplog: pytest.LogCaptureFi
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     assert Database(path, "CREATE TABLE IF NOT EXISTS t (x)").read("SELECT * FROM t") == []
     assert "state file is empty" in caplog.text
+
+
+class TestMark:
+    """Whether a process may believe that the last one could save everything."""
+
+    def test_a_write_that_failed_is_known_to_the_next_process(self, tmp_path: Path) -> None:
+        database = Database(tmp_path / "s.db", SCHEMA)
+        database.write([(PUT, [(1, "a")])])
+        database.mark_complete()
+        assert not Database(tmp_path / "s.db", SCHEMA).is_incomplete
+        with pytest.raises(StorageError):
+            database.write([(PUT, [(1, "again")])])
+        assert (database.lost, database.is_complete) == (1, False)
+        assert Database(tmp_path / "s.db", SCHEMA).is_incomplete
+        database.mark_complete()
+        assert not Database(tmp_path / "s.db", SCHEMA).is_incomplete
+
+    def test_a_commit_that_failed_is_known_to_the_next_process(self, tmp_path: Path) -> None:
+        deferred = "CREATE TABLE IF NOT EXISTS u (a INTEGER REFERENCES t DEFERRABLE INITIALLY DEFERRED);"
+        database = Database(tmp_path / "s.db", SCHEMA + deferred)
+        database.mark_complete()
+        database.read("PRAGMA foreign_keys=ON")
+
+        def commit() -> None:
+            with database.transaction():
+                database.write([("INSERT INTO u VALUES (?)", [(7,)])])
+
+        with pytest.raises(StorageError, match="FOREIGN KEY"):
+            commit()
+        assert Database(tmp_path / "s.db", SCHEMA).is_incomplete
+
+    def test_nothing_follows_from_a_file_that_never_had_the_mark(self, tmp_path: Path) -> None:
+        Database(tmp_path / "s.db", SCHEMA).write([(PUT, [(1, "a")])])
+        assert not Database(tmp_path / "s.db", SCHEMA).is_incomplete
+
+    @pytest.mark.parametrize("how", ["removed", "corrupt"])
+    def test_the_mark_goes_with_the_file(self, tmp_path: Path, how: str) -> None:
+        path = tmp_path / "s.db"
+        database = Database(path, SCHEMA)
+        database.mark_complete()
+        if how == "removed":
+            path.unlink()
+            database.read("SELECT * FROM t")
+        else:
+            database.close()
+            path.write_bytes(b"not a database at all" * 500)
+            database = Database(path, SCHEMA)
+        assert not database.is_complete
+        assert not Database(path, SCHEMA).is_incomplete  # it is a new one, and holds nothing that could be doubted
+        database.mark_complete()
+        database.mark_incomplete()
+        assert Database(path, SCHEMA).is_incomplete
+
+    def test_a_mark_that_cannot_be_removed_is_told_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        database = Database(tmp_path / "s.db", SCHEMA)
+        (tmp_path / "s.db.complete").mkdir()  # unlink fails on a directory
+        database.mark_complete()
+        database.mark_incomplete()
+        database.mark_incomplete()
+        assert caplog.text.count("cannot remove the mark") == 1
+
+    def test_in_memory_there_is_none(self) -> None:
+        database = Database(None, SCHEMA)
+        database.mark_complete()
+        assert not database.is_incomplete
+        assert not database.is_complete

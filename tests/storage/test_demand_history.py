@@ -21,7 +21,9 @@ def keeping(minutes: int, *selectors: str, since: int | None = None) -> Demand:
 def since(history: DemandHistory, selector: str, now: int) -> tuple[int, int] | None:
     """Minutes after T0: recorded, dropped (without the margin)."""
     kept = history.view(now).kept(parse_selector(selector))
-    return None if kept is None else ((kept.recorded - T0) // M, (kept.dropped + MARGIN_MS - T0) // M)
+    if kept is None:
+        return None
+    return (kept.recorded - T0) // M, (kept.dropped + MARGIN_MS - T0) // M
 
 
 def test_a_selector_is_recorded_since_the_demand_that_covered_it_first() -> None:

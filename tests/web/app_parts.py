@@ -127,6 +127,6 @@ class Parts:
                 reload=reload,
                 stop=lambda: self.calls.append("stop"),
                 enable_lifecycle=self.lifecycle,
-                outside=ExternalURL(f"http://outside.example{self.prefix}", 9095, self.route_prefix),
+                external_url=ExternalURL(f"http://outside.example{self.prefix}", 9095, self.route_prefix),
             )
         )

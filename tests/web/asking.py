@@ -13,17 +13,17 @@ from rulepush.web.server import WebSecurity, build_app
 
 
 def ask(
-    routes: Sequence[BaseRoute], method: str, url: str, door: WebSecurity | None = None, **options: Any
+    routes: Sequence[BaseRoute], method: str, url: str, security: WebSecurity | None = None, **options: Any
 ) -> httpx.Response:
     """One request to these routes, mounted below /api/v1 as well as at the root."""
-    return ask_app([*routes, Mount("/api/v1", routes=list(routes))], method, url, door, **options)
+    return ask_app([*routes, Mount("/api/v1", routes=list(routes))], method, url, security, **options)
 
 
 def ask_app(
-    routes: Sequence[BaseRoute], method: str, url: str, door: WebSecurity | None = None, **options: Any
+    routes: Sequence[BaseRoute], method: str, url: str, security: WebSecurity | None = None, **options: Any
 ) -> httpx.Response:
     """One request to exactly these routes. Redirects are not followed."""
-    app = build_app(routes, door or WebSecurity())
+    app = build_app(routes, security or WebSecurity())
 
     async def main() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -22,11 +22,13 @@ from rulepush.web.external_url import ExternalURL
     ],
 )
 def test_loopback_targets_are_shown_on_the_external_host(url: str, expected: str) -> None:
-    assert ExternalURL("https://mon.example:443/rules", 9095).reach(url) == expected
+    assert ExternalURL("https://mon.example:443/rules", 9095).global_url(url) == expected
 
 
 def test_an_ipv6_host_keeps_its_brackets() -> None:
-    assert ExternalURL("http://[2001:db8::1]:9095", 9095).reach("http://localhost:1/m") == "http://[2001:db8::1]:1/m"
+    assert (
+        ExternalURL("http://[2001:db8::1]:9095", 9095).global_url("http://localhost:1/m") == "http://[2001:db8::1]:1/m"
+    )
 
 
 def test_the_prefix_has_no_slash_at_its_end() -> None:
@@ -36,5 +38,5 @@ def test_the_prefix_has_no_slash_at_its_end() -> None:
 
 @pytest.mark.parametrize(("routes", "expected"), [("", "/a"), ("/", ""), ("x", "/x"), ("/x/y/", "/x/y")])
 def test_routes_are_below_the_same_path_unless_told_otherwise(routes: str, expected: str) -> None:
-    outside = ExternalURL("http://mon.example/a", 1, routes)
-    assert (outside.prefix, outside.route_prefix) == ("/a", expected)
+    own = ExternalURL("http://mon.example/a", 1, routes)
+    assert (own.prefix, own.route_prefix) == ("/a", expected)

@@ -1,4 +1,4 @@
-"""The door while the server runs: certificates are renewed, passwords change, and bad files change nothing."""
+"""TLS and passwords while the server runs: certificates are renewed, passwords change, and bad files change nothing."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ class House:
 
 def test_renewed_certificates_and_changed_passwords_are_taken(tmp_path: Path) -> None:
     house = House(tmp_path)
-    keeper = WebConfigReloader(str(house.path))
+    reloader = WebConfigReloader(str(house.path))
 
     async def main() -> None:
         listener = bind("127.0.0.1:0")
         port = listener.getsockname()[1]
-        server = WebServer(build_app([Route("/", hello)], keeper.door), listener, keeper.door)
+        server = WebServer(build_app([Route("/", hello)], reloader.security), listener, reloader.security)
         running = asyncio.create_task(server.run())
         assert await house.status(port, "old", "wonder") == 200
         house.renew("new")
         house.users(alice="land")
         assert await house.status(port, "old", "wonder") == 200
-        keeper.look()
+        reloader.check()
         assert await house.status(port, "old", "land") == 0
         assert await house.status(port, "new", "wonder") == 401
         assert await house.status(port, "new", "land") == 200
         (tmp_path / "key.pem").write_text("not a key")
-        keeper.look()
+        reloader.check()
         assert await house.status(port, "new", "land") == 200
         server.stop()
         await asyncio.wait_for(running, 10)
@@ -82,11 +82,11 @@ def test_renewed_certificates_and_changed_passwords_are_taken(tmp_path: Path) ->
 def test_a_client_certificate_can_be_demanded_while_it_runs(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.users()
-    keeper = WebConfigReloader(str(house.path))
+    reloader = WebConfigReloader(str(house.path))
 
     async def main() -> None:
         listener = bind("127.0.0.1:0")
-        server = WebServer(build_app([Route("/", hello)], keeper.door), listener, keeper.door)
+        server = WebServer(build_app([Route("/", hello)], reloader.security), listener, reloader.security)
         running = asyncio.create_task(server.run())
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
         context = client_context(tmp_path / "old.pem")
@@ -100,7 +100,7 @@ def test_a_client_certificate_can_be_demanded_while_it_runs(tmp_path: Path) -> N
             "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: old.pem,"
             " client_auth_type: RequireAndVerifyClientCert}\n"
         )
-        keeper.look()
+        reloader.check()
         with pytest.raises(httpx.HTTPError):
             await ask()
         context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
@@ -113,23 +113,23 @@ def test_a_client_certificate_can_be_demanded_while_it_runs(tmp_path: Path) -> N
 
 def test_what_cannot_be_taken_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     house = House(tmp_path)
-    keeper = WebConfigReloader(str(house.path))
+    reloader = WebConfigReloader(str(house.path))
     house.users()
     for _ in range(2):
-        keeper.look()
+        reloader.check()
     (tmp_path / "web.yml").write_text("basic_auth_users: {alice: plain}\n")
     for _ in range(2):
-        keeper.look()
+        reloader.check()
     told = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert told[0].endswith("TLS and passwords cannot be added or left out without a restart")
-    assert told[1].startswith(f"the door stays as it is: {house.path}:1: ")
+    assert told[1].startswith(f"TLS and passwords stay as they are: {house.path}:1: ")
     assert len(told) == 2
 
 
 def test_without_a_file_everybody_comes_in() -> None:
-    keeper = WebConfigReloader("")
-    keeper.look()
-    assert (keeper.door.tls, keeper.door.verify, keeper.door.headers) == (None, None, ())
+    reloader = WebConfigReloader("")
+    reloader.check()
+    assert (reloader.security.tls, reloader.security.verify, reloader.security.headers) == (None, None, ())
 
 
 def test_a_file_that_is_not_there_is_an_error_at_start(tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_a_file_that_is_not_there_is_an_error_at_start(tmp_path: Path) -> None:
 def test_a_stop_does_not_wait_for_idle_clients(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.users()
-    door = WebConfigReloader(str(house.path)).door
+    security = WebConfigReloader(str(house.path)).security
 
     async def main() -> None:
         listener = bind("127.0.0.1:0")
-        server = WebServer(build_app([Route("/", hello)], door), listener, door)
+        server = WebServer(build_app([Route("/", hello)], security), listener, security)
         running = asyncio.create_task(server.run())
         context = client_context(tmp_path / "old.pem")
         reader, writer = await asyncio.open_connection(*listener.getsockname(), ssl=context)

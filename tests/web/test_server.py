@@ -1,4 +1,4 @@
-"""The door: listening, passwords, extra headers, errors."""
+"""The server: listening, passwords, extra headers, errors."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def test_what_there_is_not_is_not_told_to_strangers() -> None:
 
 
 def test_extra_headers_are_on_every_answer() -> None:
-    door = WebSecurity(headers=(("X-Frame-Options", "deny"),))
+    security = WebSecurity(headers=(("X-Frame-Options", "deny"),))
     for path, status in (("/hello", 200), ("/refuse", 422), ("/nothing", 404), ("/crash", 500)):
-        answer = ask_app(ROUTES, "GET", path, door)
+        answer = ask_app(ROUTES, "GET", path, security)
         assert (answer.status_code, answer.headers["x-frame-options"]) == (status, "deny")
-    stranger = ask_app(ROUTES, "GET", "/hello", WebSecurity(verify=verify, headers=door.headers))
+    stranger = ask_app(ROUTES, "GET", "/hello", WebSecurity(verify=verify, headers=security.headers))
     assert (stranger.status_code, stranger.headers["x-frame-options"]) == (401, "deny")
 
 

@@ -38,6 +38,51 @@ groups:
   - {alert: Soon, expr: up == 0, for: 1h}
   - {record: broken, expr: m + on() up}
 """
+NAMES = """
+rulepush_build_info process_cpu_seconds_total process_resident_memory_bytes process_virtual_memory_bytes
+process_start_time_seconds process_open_fds
+
+rulepush_scrapes_total rulepush_scrape_failures_total rulepush_scrapes_skipped_total
+rulepush_overloaded rulepush_scrape_lateness_seconds rulepush_scrape_seconds_total
+rulepush_scraped_bytes_total rulepush_samples_scraped_total rulepush_samples_kept_total rulepush_samples_dropped_total
+rulepush_samples_out_of_order_total rulepush_samples_duplicate_total rulepush_targets
+
+rulepush_discovery_refreshes_total rulepush_discovery_failures_total
+
+rulepush_nacos_member_up rulepush_nacos_raft_leader_up rulepush_nacos_raft_leaders rulepush_nacos_raft_term
+
+rulepush_head_series rulepush_head_samples rulepush_head_bytes rulepush_memory_bytes rulepush_time_jumps_total
+rulepush_state_errors_total
+rulepush_journal_samples_total rulepush_journal_errors_total rulepush_journal_lost_samples_total
+
+rulepush_rule_evaluations_total rulepush_rule_evaluation_failures_total rulepush_rule_group_iterations_total
+rulepush_rule_group_iterations_missed_total rulepush_rule_evaluation_seconds_total
+rulepush_rule_group_last_duration_seconds rulepush_rule_group_interval_seconds rulepush_rule_group_rules
+rulepush_rule_group_last_evaluation_timestamp_seconds rulepush_alerts
+
+rulepush_notifications_sent_total rulepush_notifications_retried_total rulepush_notifications_rejected_total
+rulepush_notifications_errors_total rulepush_outbox_alerts rulepush_outbox_oldest_seconds rulepush_alertmanagers
+rulepush_notifications_dropped_total
+
+rulepush_remote_storage_samples_total rulepush_remote_storage_retries_total
+rulepush_remote_storage_refused_samples_total rulepush_remote_storage_lost_samples_total
+rulepush_remote_storage_expired_samples_total rulepush_remote_storage_samples_pending
+rulepush_remote_storage_buffer_bytes rulepush_remote_storage_highest_timestamp_seconds
+
+rulepush_pushgateway_pushes_total rulepush_pushgateway_deletes_total rulepush_pushgateway_retries_total
+rulepush_pushgateway_refused_total rulepush_pushgateway_groups_waiting
+
+rulepush_queries_total rulepush_query_failures_total rulepush_query_seconds_total
+
+rulepush_config_last_reload_successful rulepush_config_last_reload_success_timestamp_seconds
+
+rulepush_push_groups rulepush_pushes_total rulepush_push_deletes_total rulepush_pushes_refused_total
+rulepush_push_groups_expired_total
+
+rulepush_remote_write_requests_total rulepush_remote_write_refused_requests_total rulepush_remote_write_samples_total
+rulepush_remote_write_samples_dropped_total rulepush_remote_write_refused_samples_total
+rulepush_remote_write_histograms_dropped_total
+"""
 Numbers = dict[str, float]
 
 
@@ -91,6 +136,9 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         assert n["rulepush_scrapes_total"] == 2 * n["rulepush_scrape_failures_total"] >= 6
         assert n["rulepush_samples_kept_total"] == n["rulepush_samples_dropped_total"] >= 3
         assert n["rulepush_head_series"] > 3
+        assert n['rulepush_memory_bytes{part="samples"}'] == n["rulepush_head_bytes"] > 0
+        assert n['rulepush_memory_bytes{part="labels"}'] > 100 * n["rulepush_head_series"]
+        assert n['rulepush_memory_bytes{part="derived_labels"}'] > 0
         assert n["rulepush_state_errors_total"] == 0
         evaluations = n[f"rulepush_rule_evaluations_total{{{group}}}"]
         assert evaluations == 3 * n[f"rulepush_rule_group_iterations_total{{{group}}}"] >= 9
@@ -119,7 +167,7 @@ def test_what_the_list_of_nacos_servers_tells_is_shown(tmp_path: Path) -> None:
 
     def look(app: App, clock: FakeClock) -> None:
         assert not any("rulepush_nacos" in name for name in numbers(app))
-        app.tally.nacos_members["http://n/nacos"] = members
+        app.resources.discoveries.nacos_members["http://n/nacos"] = members
         n = numbers(app)
         assert n['rulepush_nacos_member_up{member="10.0.0.1:8848",nacos="http://n/nacos"}'] == 0
         assert n['rulepush_nacos_member_up{member="10.0.0.2:8848",nacos="http://n/nacos"}'] == 1
@@ -127,6 +175,14 @@ def test_what_the_list_of_nacos_servers_tells_is_shown(tmp_path: Path) -> None:
         assert n[f"rulepush_nacos_raft_leader_up{{{group}}}"] == 0
         assert n[f"rulepush_nacos_raft_leaders{{{group}}}"] == 1
         assert n[f"rulepush_nacos_raft_term{{{group}}}"] == 3
+
+    run(tmp_path, look)
+
+
+def test_the_metrics_that_dashboards_and_rules_know_are_all_there(tmp_path: Path) -> None:
+    def look(app: App, clock: FakeClock) -> None:
+        shown = re.findall(r"^# TYPE (\S+) ", app.telemetry.render().decode(), re.MULTILINE)
+        assert shown == NAMES.split()
 
     run(tmp_path, look)
 

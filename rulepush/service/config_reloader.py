@@ -1,0 +1,72 @@
+"""ConfigReloader: the configuration in force, and how another one takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from rulepush.clock import Clock
+from rulepush.errors import RulepushError
+from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
+from rulepush.service.options import ServiceOptions
+from rulepush.web.security import WebConfigReloader
+
+log = logging.getLogger("rulepush.main")
+
+
+class ConfigReloader:
+    """`loaded` is in force. `last_ok` tells whether the last attempt to load a configuration was good, `loaded_at` when
+    (ms) the last good one was."""
+
+    def __init__(
+        self,
+        options: ServiceOptions,
+        first: LoadedConfig,
+        web_config: WebConfigReloader,
+        clock: Clock,
+        apply: Callable[[LoadedConfig], Awaitable[None]],
+    ):
+        """`apply` puts a configuration into effect."""
+        self.loaded = first
+        self.last_ok, self.loaded_at = True, clock.now()
+        self._options = options
+        self._web_config = web_config
+        self._clock = clock
+        self._apply = apply
+        self._requested = asyncio.Event()
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Put the first configuration into effect."""
+        await self._apply(self.loaded)
+
+    async def reload(self) -> None:
+        """Read the configuration again and put it into effect. Raises ConfigError, and then all is as it was."""
+        async with self._lock:  # a signal and a request may come together
+            self._web_config.check()
+            try:
+                loaded = load_config_and_rules(self._options.config_file, self._options.lookback_delta_ms)
+            except RulepushError as e:
+                self.last_ok = False
+                for line in str(e).splitlines():
+                    log.error("configuration not reloaded, the running one stays: %s", line)
+                raise
+            self.loaded = loaded
+            await self._apply(loaded)
+            self.last_ok, self.loaded_at = True, self._clock.now()
+        log.info("configuration loaded: file=%s rules=%d", self._options.config_file, loaded.rule_count)
+        loaded.log_warnings()
+
+    def request(self) -> None:
+        """Reload soon; a mistake in the files is logged."""
+        self._requested.set()
+
+    async def run(self) -> None:
+        """Reload when requested, until cancelled."""
+        while True:
+            await self._requested.wait()
+            self._requested.clear()
+            with contextlib.suppress(RulepushError):  # `reload` has logged it
+                await self.reload()

@@ -1,0 +1,90 @@
+"""Ingestion: everything that brings samples into memory, and the outputs that samples are passed on to."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from rulepush.exposition import FamilyMetadata
+from rulepush.service.loaded_config import LoadedConfig
+from rulepush.service.outputs import Outputs, TeeAppender
+from rulepush.service.receivers import PushReceiver, ReceivedMetadata, RemoteWriteIntake
+from rulepush.service.resources import ProcessResources
+from rulepush.service.scraping import Jobs
+
+
+class Ingestion:
+    """Scrapes, pushes and received remote writes. `push` and `remote_write` are None without their flags."""
+
+    def __init__(self, resources: ProcessResources, first: LoadedConfig):
+        """`first` is the configuration of the start; `apply` puts it into effect."""
+        options, clock, head = resources.options, resources.clock, resources.head
+        self._resources = resources
+        self._config = first.config
+        self.jobs = Jobs(head, resources.grid, resources.environment, resources.http_client)
+        self.push: PushReceiver | None = None
+        if options.enable_push:
+            directory = options.storage_path
+            ttl_ms = first.config.push_receiver.default_ttl_ms
+            self.push = PushReceiver(directory and directory / "push.db", ttl_ms, clock)
+        self._received = ReceivedMetadata()
+        self.outputs = Outputs(clock, resources.http_client, options.storage_path, self.metadata)
+        self.samples = TeeAppender(head, self.outputs)
+        self.remote_write: RemoteWriteIntake | None = None
+        if options.enable_remote_write:
+            window_ms = first.config.storage.out_of_order_window_ms
+            self.remote_write = RemoteWriteIntake(head, clock, self.outputs.offer, self._received.note, window_ms)
+
+    async def apply(self, loaded: LoadedConfig) -> None:
+        """Put the configuration into effect: receivers, outputs, then the jobs, whose samples the outputs get."""
+        config = self._config = loaded.config
+        if self.push is not None:
+            self.push.groups.default_ttl_ms = config.push_receiver.default_ttl_ms
+        if self.remote_write is not None:
+            self.remote_write.out_of_order_window_ms = config.storage.out_of_order_window_ms
+        await self.outputs.sync(config)
+        await self.jobs.sync(config.scrape_configs, self.outputs.scraped if self.outputs.active else None)
+
+    def restore(self, first: LoadedConfig) -> None:
+        """Read the journal back. Call it before anything runs."""
+        resources = self._resources
+        if resources.journal is not None:
+            resources.journal.restore(resources.clock.now(), resources.options.lookback_delta_ms)
+            self.jobs.restored.add(resources.head.unended(), first.written)
+
+    async def collect_pushes(self) -> None:
+        """Store what is pushed at every moment of the scrape interval's grid, until cancelled."""
+        if self.push is not None:
+            await self.push.run(self._resources.grid, self.scrape_interval_ms, self.samples)
+
+    async def samples_in(self, ts: int) -> None:
+        """Return when the samples of the moment `ts` (ms) are there: its scrapes are over or timed out. Pushes are held
+        in memory, and stored now."""
+        if self.push is not None:
+            self.push.collect(ts, self.samples)
+        await self.jobs.scrapes_done(ts)
+
+    def received_within_ms(self) -> int | None:
+        """The time (ms) in which what is not scraped has surely come twice; None: unknown, for its senders decide."""
+        if self.remote_write is not None:
+            return None
+        return 2 * self.scrape_interval_ms() if self.push is not None else 0  # pushes are kept, and read as a scrape
+
+    def scrape_interval_ms(self) -> int:
+        """`global.scrape_interval`."""
+        return self._config.global_.scrape_interval_ms
+
+    def metadata(self) -> dict[str, FamilyMetadata]:
+        """What is known of metric families; what targets say counts more than what was received."""
+        pushed = self.push.groups.metadata() if self.push is not None else {}
+        return {**self._received.families, **pushed, **self.jobs.metadata()}
+
+    def routes(self) -> list[BaseRoute]:
+        """The HTTP endpoints of the receivers."""
+        pushes = self.push.routes() if self.push is not None else []
+        return [*pushes, *(self.remote_write.routes() if self.remote_write is not None else [])]
+
+    async def aclose(self) -> None:
+        """Close connections and files. Nothing may run any more."""
+        await self.jobs.aclose()
+        if self.push is not None:
+            self.push.close()

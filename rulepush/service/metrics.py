@@ -1,0 +1,86 @@
+"""All own metrics of the service: those of its packages, one after the other, and its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rulepush.discovery.metrics import expose_discoveries
+from rulepush.forward.metrics import expose_pushgateways
+from rulepush.nacos.metrics import expose_nacos_clusters
+from rulepush.notifier.metrics import expose_notifications
+from rulepush.remote.metrics import expose_remote_writes
+from rulepush.rules.metrics import expose_rules
+from rulepush.scrape.metrics import expose_scrapes
+from rulepush.service.alerting import Alerting
+from rulepush.service.clock_watch import ClockWatch
+from rulepush.service.config_reloader import ConfigReloader
+from rulepush.service.ingestion import Ingestion
+from rulepush.service.resources import ProcessResources
+from rulepush.storage.head import Head
+from rulepush.storage.metrics import expose_databases, expose_head, expose_journal
+from rulepush.telemetry import MetricReading, Telemetry, single
+from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.metrics import expose_queries
+
+
+def expose_service(
+    t: Telemetry,
+    resources: ProcessResources,
+    ingestion: Ingestion,
+    alerting: Alerting,
+    queries: QueryEvaluator,
+    reloader: ConfigReloader,
+) -> None:
+    """Register everything that `/metrics` shows of a service."""
+    expose_scrapes(t, ingestion.jobs.stats, ingestion.jobs.overload, lambda: ingestion.jobs.target_count)
+    expose_discoveries(t, resources.discoveries)
+    expose_nacos_clusters(t, resources.discoveries.nacos_members)
+    expose_head(t, resources.head)
+    _memory(t, resources.head)
+    _clock(t, alerting.clock_watch)
+    expose_databases(t, resources.state.all())
+    if resources.journal is not None:
+        expose_journal(t, resources.journal)
+    expose_rules(t, alerting.groups)
+    expose_notifications(t, alerting.notifier, resources.clock)
+    expose_remote_writes(t, lambda: ingestion.outputs.senders)
+    expose_pushgateways(t, lambda: ingestion.outputs.forwarders)
+    expose_queries(t, queries.counts)
+    _configuration(t, reloader)
+    if ingestion.push is not None:
+        ingestion.push.expose(t)
+    if ingestion.remote_write is not None:
+        ingestion.remote_write.expose(t)
+
+
+def _memory(t: Telemetry, head: Head) -> None:
+    parts: dict[str, Callable[[], int]] = {
+        "samples": lambda: head.nbytes,
+        "labels": lambda: head.label_bytes,
+        "derived_labels": lambda: head.derived_bytes,
+    }
+    t.gauge(
+        "rulepush_memory_bytes",
+        "About the memory of what grows with the work: samples, labels of series, what rules derive from labels.",
+        lambda: [MetricReading((part,), read()) for part, read in parts.items()],
+        ("part",),
+    )
+
+
+def _clock(t: Telemetry, watch: ClockWatch) -> None:
+    t.counter(
+        "rulepush_time_jumps", "Times that the clock was set, or the process stood still.", single(lambda: watch.jumps)
+    )
+
+
+def _configuration(t: Telemetry, reloader: ConfigReloader) -> None:
+    t.gauge(
+        "rulepush_config_last_reload_successful",
+        "Whether the last attempt to load the configuration was good.",
+        single(lambda: float(reloader.last_ok)),
+    )
+    t.gauge(
+        "rulepush_config_last_reload_success_timestamp_seconds",
+        "When the configuration in force was loaded.",
+        single(lambda: reloader.loaded_at / 1000),
+    )

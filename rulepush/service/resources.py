@@ -1,0 +1,64 @@
+"""ProcessResources: what is fixed for the life of the process, whatever a reload changes."""
+
+from __future__ import annotations
+
+import socket
+
+import httpx
+
+from rulepush import __version__
+from rulepush.clock import Clock
+from rulepush.discovery.groups import Environment
+from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.http_client.build import build_client
+from rulepush.http_client.config import HTTPClientConfig
+from rulepush.model.labels import Labels
+from rulepush.model.schedule import TickGrid
+from rulepush.service.loaded_config import LoadedConfig
+from rulepush.service.options import ServiceOptions
+from rulepush.service.state_directory import StateDirectory
+from rulepush.storage.demand_history import DemandHistory
+from rulepush.storage.head import Head
+from rulepush.storage.journal import SampleJournal
+from rulepush.web.server import bind
+
+
+class ProcessResources:
+    """The state directory, the listening socket, the samples in memory and their journal, and what discoveries and HTTP
+    clients are made with."""
+
+    def __init__(
+        self, options: ServiceOptions, clock: Clock, transport: httpx.AsyncBaseTransport | None, first: LoadedConfig
+    ):
+        """Takes the state directory and the port. `first` is the configuration of the start. Raises RulepushError when
+        another process has the directory or the port."""
+        self.options = options
+        self.clock = clock
+        self.state = StateDirectory(options.storage_path)
+        self.listener = bind(options.listen_address)
+        self.port: int = self.listener.getsockname()[1]
+        self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
+        self.grid = TickGrid(_replica_identity(first))
+        self.head = Head(first.demand)
+        self.demands = DemandHistory(first.demand, clock.now())
+        samples = self.state.samples
+        self.journal = SampleJournal(self.head, self.demands, samples, clock) if samples is not None else None
+        self.discoveries = DiscoveryReporter()
+        self.environment = Environment(clock, self.discoveries, f"rulepush/{__version__}")
+        self._transport = transport
+
+    def http_client(self, config: HTTPClientConfig) -> httpx.AsyncClient:
+        """A client for a section of the configuration; the caller closes it."""
+        return build_client(config, self.environment.user_agent, clock=self.clock, transport=self._transport)
+
+    def close(self) -> None:
+        """Write what the journal still holds, and let other processes have the directory."""
+        if self.journal is not None:
+            self.journal.close()
+        self.state.close()
+
+
+def _replica_identity(first: LoadedConfig) -> str:
+    """What tells replicas apart, so that they do not scrape at the same moments: the host and the external labels. A
+    reload that changes the labels does not move the grid: windows would have gaps."""
+    return f"{socket.gethostname()} {Labels(first.config.global_.external_labels)}"

@@ -1,0 +1,62 @@
+"""What the HTTP API and the pages of a running service read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rulepush.model.durations import format_duration
+from rulepush.service.alerting import Alerting
+from rulepush.service.config_reloader import ConfigReloader
+from rulepush.service.ingestion import Ingestion
+from rulepush.service.resources import ProcessResources
+from rulepush.telemetry import Telemetry
+from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.external_url import ExternalURL
+from rulepush.web.routes import WebParts
+from rulepush.web.status import Status
+
+
+def service_web_parts(
+    resources: ProcessResources,
+    ingestion: Ingestion,
+    alerting: Alerting,
+    queries: QueryEvaluator,
+    reloader: ConfigReloader,
+    telemetry: Telemetry,
+    started_at: int,
+    ready: Callable[[], bool],
+    stop: Callable[[], None],
+) -> WebParts:
+    """`started_at` in ms; `ready()` tells whether a configuration is in effect; `stop` ends the process."""
+    options = resources.options
+
+    def status() -> Status:
+        loaded = reloader.loaded
+        kept_ms = loaded.config.storage.retention_ms
+        return Status(
+            config_yaml=loaded.config.rendered,
+            started_at=started_at,
+            reload_successful=reloader.last_ok,
+            last_config_at=reloader.loaded_at,
+            corruptions=0,
+            retention=format_duration(kept_ms) if loaded.demand.keeps_all else "by demand of the rules",
+            alertmanagers=alerting.alertmanagers.active,
+            dropped_alertmanagers=alerting.alertmanagers.dropped,
+        )
+
+    return WebParts(
+        evaluator=queries,
+        groups=alerting.groups,
+        jobs=ingestion.jobs,
+        metadata=ingestion.metadata,
+        clock=resources.clock,
+        telemetry=telemetry,
+        status=status,
+        flags=options.flags,
+        ready=ready,
+        reload=reloader.reload,
+        stop=stop,
+        enable_lifecycle=options.enable_lifecycle,
+        more=ingestion.routes(),
+        external_url=ExternalURL(resources.external_url, resources.port, options.route_prefix),
+    )
