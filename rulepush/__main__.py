@@ -17,29 +17,32 @@ from rulepush.errors import RulepushError
 # The arrays here are small: threads of the linear algebra library would only cost memory and CPU.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# name -> (module, help). A command's module is imported only when it is the one that runs: a sidecar pays for memory.
+# name -> (module, summary). Only the module of the command that runs is imported: a sidecar pays for memory.
 COMMANDS: Final = {
-    "run": ("rulepush.cli.run", "scrape, evaluate rules, push alerts"),
-    "demo": ("rulepush.cli.demo", "watch the life of an alert on embedded parts"),
-    "push": ("rulepush.cli.push", "push the metrics of a short job"),
-    "dingtalk": ("rulepush.cli.dingtalk", "relay Alertmanager's webhook to DingTalk, Feishu and WeCom robots"),
-    "init": ("rulepush.cli.init", "write a working directory for an app"),
+    "run": ("rulepush.cli.run", "Scrape targets, evaluate alerting rules, send alerts to Alertmanager."),
+    "demo": ("rulepush.cli.demo", "Show the life of an alert, with simulated servers."),
+    "push": ("rulepush.cli.push", "Push the metrics of a batch job to rulepush or a Pushgateway."),
+    "dingtalk": ("rulepush.cli.dingtalk", "Relay Alertmanager's webhook to DingTalk, Feishu and WeCom robots."),
+    "init": ("rulepush.cli.init", "Write a working directory for an app: configuration, rules, compose file."),
 }
 GROUPS: Final = {
     "check": (
-        "find problems before they matter",
+        "Check configuration files, rule files, metrics, or rules on live targets.",
         {
-            "config": ("rulepush.cli.check_config", "check a configuration file and what it refers to"),
-            "rules": ("rulepush.cli.check_rules", "check rule files"),
-            "metrics": ("rulepush.cli.check_metrics", "check a metrics body"),
-            "live": ("rulepush.cli.check_live", "tell what each rule would see on the real targets"),
+            "config": (
+                "rulepush.cli.check_config",
+                "Check if configuration files are valid, with the files they refer to.",
+            ),
+            "rules": ("rulepush.cli.check_rules", "Check if rule files are valid."),
+            "metrics": ("rulepush.cli.check_metrics", "Check if metrics can be scraped, and lint their names."),
+            "live": ("rulepush.cli.check_live", "Report rules that can never fire on the real targets."),
         },
     ),
     "test": (
-        "run tests",
+        "Run unit tests for rules, or PromQL test scripts.",
         {
-            "rules": ("rulepush.cli.test_rules", "run unit tests of rules, in promtool's format"),
-            "promql": ("rulepush.cli.test_promql", "run PromQL test scripts"),
+            "rules": ("rulepush.cli.test_rules", "Run unit tests for rules, in promtool's format."),
+            "promql": ("rulepush.cli.test_promql", "Run PromQL test scripts, in the format of Prometheus' own."),
         },
     ),
 }
@@ -49,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words:
-        _parsers(words)[0].print_help(sys.stderr)
+        parser_for(words).print_help(sys.stderr)
         return 2
     args = parse_arguments(words)
     try:
@@ -67,8 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a command; `func` runs it. Leaves with exit code 2 when they make no sense."""
-    parser, chosen = _parsers(words)
+    """The arguments of a command; `func` runs it. Exits with code 2 when they are invalid."""
+    parser = parser_for(words)
+    chosen = parser.innermost(words)
+    chosen.refuse_unknown_flags(words)
     args, unknown = parser.parse_known_args(words)
     if unknown:
         chosen.refuse(unknown)
@@ -76,24 +81,46 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes no abbreviated flags, so that one that is added later changes no command line; its errors say what may
-    have been meant."""
+    """Takes no abbreviated flags, so that one that is added later changes no command line. Its errors suggest the flag
+    or command that may be meant."""
 
     def __init__(self, **options: Any):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         """Exit code 2."""
+        if self._subparsers is not None and message.startswith("the following arguments are required"):
+            self.print_help(sys.stderr)  # without a command its list helps more than the message
+            self.exit(2)
         choice = re.match(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)", message)
         if choice is not None:
             message += _did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
         super().error(message)
 
+    def innermost(self, words: Sequence[str]) -> _Parser:
+        """The parser of the subcommand that the words begin with: of `init nacos` for `init nacos --force`."""
+        for action in self._actions:
+            if words and isinstance(action, argparse._SubParsersAction) and words[0] in action.choices:
+                parser: _Parser = action.choices[words[0]]
+                return parser.innermost(words[1:])
+        return self
+
+    def refuse_unknown_flags(self, words: Sequence[str]) -> None:
+        """Before parsing: the required flag that argparse would find missing may be the one that is misspelt."""
+        words = words[: words.index("--")] if "--" in words else words
+        flags = self._flags()
+        unknown = [w for w in words if w.startswith("--") and " " not in w and w.partition("=")[0] not in flags]
+        if unknown and "-h" not in words and "--help" not in words:
+            self.refuse(unknown)
+
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """These words mean nothing here."""
-        flags = [flag for action in self._actions for flag in action.option_strings]
-        told = [word + _did_you_mean(word.partition("=")[0], flags) for word in unknown]
-        self.error(f"unrecognized arguments: {' '.join(told)}")
+        """Exit code 2: these arguments are not known here."""
+        flags = self._flags()
+        shown = [word + _did_you_mean(word.partition("=")[0], flags) for word in unknown]
+        self.error(f"unrecognized arguments: {' '.join(shown)}")
+
+    def _flags(self) -> list[str]:
+        return [flag for action in self._actions for flag in action.option_strings]
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -101,36 +128,35 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _parsers(words: Sequence[str]) -> tuple[_Parser, _Parser]:
-    """The parser of all words, and that of the command they begin with."""
-    parser = chosen = _Parser(
+def parser_for(words: Sequence[str]) -> _Parser:
+    """The parser of all commands, with the options of the one that the words begin with."""
+    words = list(words)
+    parser = _Parser(
         prog="rulepush",
         description="Scrapes pull-only apps, evaluates Prometheus alerting rules in memory, "
-        "pushes firing and resolved alerts to Alertmanager.",
+        "and sends firing and resolved alerts to Alertmanager.",
+        epilog="Run 'rulepush COMMAND --help' for the options of a command.",
     )
-    parser.add_argument("--version", action="version", version=f"rulepush, version {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, (module, text) in COMMANDS.items():
-        if words[:1] == [name]:
-            chosen = _loaded(commands, name, module)
-        else:
-            commands.add_parser(name, help=text)
-    for group, (text, members) in GROUPS.items():
-        sub = commands.add_parser(group, help=text, description=text).add_subparsers(metavar="WHAT", required=True)
-        for name, (module, member_text) in members.items():
-            if words[:2] == [group, name]:
-                chosen = _loaded(sub, name, module)
-            else:
-                sub.add_parser(name, help=member_text)
-    return parser, chosen
+    parser.add_argument(
+        "--version", action="version", version=f"rulepush, version {__version__}", help="show the version and exit"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (module, summary) in COMMANDS.items():
+        _add_command(commands, name, module, summary, words[:1] == [name])
+    for group, (summary, members) in GROUPS.items():
+        members_parser = commands.add_parser(group, help=summary, description=summary)
+        subcommands = members_parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+        for name, (module, member_summary) in members.items():
+            _add_command(subcommands, name, module, member_summary, words[:2] == [group, name])
+    return parser
 
 
-def _loaded(subparsers: argparse._SubParsersAction[Any], name: str, module: str) -> _Parser:
-    """Import a command and let it add its parser."""
-    importlib.import_module(module).add_parser(subparsers)
-    made = subparsers.choices[name]
-    assert isinstance(made, _Parser)
-    return made
+def _add_command(subparsers: argparse._SubParsersAction[Any], name: str, module: str, summary: str, load: bool) -> None:
+    """`load`: import the command's module, and let it add its parser; else it gets a line in the list of commands."""
+    if load:
+        importlib.import_module(module).add_parser(subparsers)
+    else:
+        subparsers.add_parser(name, help=summary)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ RulepushError
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
 ├── IllegalTransition    an invalid state transition of an alert: always a bug; nothing changed
 ├── CredentialsError     http_client: credentials or certificates cannot be used; also an httpx.RequestError
-├── RemoteWriteError     a remote write body that is refused, with its HTTP status
-├── PushError            a pushed group that is refused, with its HTTP status
+├── RequestRefused       a request to one of our servers that is refused, with its HTTP status
+│   ├── BodyError        its body is too large, in an unknown encoding, or corrupt
+│   ├── RemoteWriteError a remote write body that is refused
+│   └── PushError        a pushed group that is refused
 └── StorageError         the state database cannot be used
 
 A module that needs a finer kind derives it here, so that this drawing stays complete.
@@ -105,20 +107,24 @@ class IllegalTransition(RulepushError):
     """An invalid state transition of an alert. Always a bug in rulepush; nothing was changed."""
 
 
-class RemoteWriteError(RulepushError):
-    """A remote write request that is refused. `status` is the HTTP status to answer."""
+class RequestRefused(RulepushError):
+    """A request that is refused. `status` is the HTTP status to answer."""
 
     def __init__(self, status: int, message: str):
         self.status = status
         super().__init__(message)
 
 
-class PushError(RulepushError):
-    """A pushed group that is refused. `status` is the HTTP status to answer."""
+class BodyError(RequestRefused):
+    """A request body that is refused before its content is looked at."""
 
-    def __init__(self, status: int, message: str):
-        self.status = status
-        super().__init__(message)
+
+class RemoteWriteError(RequestRefused):
+    """A remote write request that is refused."""
+
+
+class PushError(RequestRefused):
+    """A pushed group that is refused."""
 
 
 class StorageError(RulepushError):

@@ -51,6 +51,10 @@ class FakeClock:
         self._elapsed_ms = until
         await self.settle()
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass while nothing runs: the event loop is busy, or the machine gives no CPU."""
+        self._elapsed_ms += seconds * 1000
+
     async def settle(self, turns: int = 50) -> None:
         """Let every runnable task run until it waits again."""
         for _ in range(turns):

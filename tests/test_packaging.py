@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import rulepush
 from tests.needs import ROOT
@@ -50,3 +52,36 @@ def test_a_checkout_has_the_packs_in_the_same_place() -> None:
 def test_the_wheel_has_the_version_of_the_package(site: Path) -> None:
     (metadata,) = site.glob("rulepush-*.dist-info/METADATA")
     assert f"\nVersion: {rulepush.__version__}\n" in metadata.read_text()
+
+
+def test_the_lock_has_every_requirement_in_its_range() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    run = project["project"]["dependencies"]
+    build = project["dependency-groups"]["build"]
+    assert build == project["build-system"]["requires"]
+    wanted = {
+        "run": run,
+        "dev": run + project["project"]["optional-dependencies"]["dev"],
+        "build": build,
+        "mutate": run + project["dependency-groups"]["mutate"],
+    }
+    missing = {f"requirements/{name}.txt: {text}" for name, texts in wanted.items() for text in texts}
+    for name, texts in wanted.items():
+        pins = locked(name)
+        missing -= {f"requirements/{name}.txt: {t}" for t in texts if in_range(Requirement(t), pins)}
+    assert not missing, "run make lock"
+
+
+def locked(name: str) -> dict[str, list[str]]:
+    """The versions of a lock file by name; a name has several where the Python versions need different ones."""
+    pins: dict[str, list[str]] = {}
+    for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines():
+        package, equals, rest = line.partition("==")
+        if equals and not package.startswith((" ", "#")):
+            pins.setdefault(package, []).append(rest.split()[0])
+    return pins
+
+
+def in_range(wanted: Requirement, pins: dict[str, list[str]]) -> bool:
+    versions = pins.get(wanted.name.lower(), [])
+    return bool(versions) and all(wanted.specifier.contains(version) for version in versions)

@@ -1,1 +1,1 @@
-"""The commands: one file a command, its options declared in it."""
+"""The commands: one file a command, its options declared in it; those of several commands in options.py."""

@@ -1,4 +1,4 @@
-"""`rulepush check config`: every problem of a configuration and of what it names, or what it amounts to."""
+"""`rulepush check config`: the problems of a configuration and of the files it refers to, or a summary of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
+from rulepush.cli.options import DEFAULT_LINT, LINT_EXIT, RULE_LINTS, Subparsers, add_command, add_lint_fatal
 from rulepush.config import Config, examine_config
 from rulepush.config.references import check_references
 from rulepush.config.sections import AlertmanagerConfig, KeepMode, ScrapeConfig
@@ -19,23 +20,36 @@ from rulepush.relabel.relabel import RelabelConfig, relabel
 from rulepush.scrape.job import job_of
 from rulepush.scrape.target import build_targets, shared_label_warnings, with_defaults
 
-_LINT_FATAL_EXIT = 3  # promtool's
 
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """promtool's flags."""
-    p = subparsers.add_parser("config", help="check a configuration file and what it refers to", description=__doc__)
-    p.add_argument("files", nargs="+", metavar="FILE", help="configuration files")
-    p.add_argument("--syntax-only", action="store_true", help="check the file alone, not the files that it refers to")
-    p.add_argument("--lint", choices=["all", "duplicate-rules", "none"], default="duplicate-rules")
-    p.add_argument("--lint-fatal", action="store_true", help="what the lint finds makes the exit code 3")
+    p = add_command(
+        subparsers,
+        "config",
+        """Check if configuration files are valid, with the files they refer to.
+
+Prints every problem with file and line; of a valid file what is scraped, where alerts are sent, and which series are
+kept.""",
+        {
+            0: "All files are valid.",
+            1: "At least one file is not valid.",
+            LINT_EXIT: "All are valid, but with --lint-fatal a lint check found something.",
+        },
+        ["rulepush check config prometheus.yml"],
+    )
+    p.add_argument("files", nargs="+", metavar="FILE", help="Configuration files to check.")
+    p.add_argument(
+        "--syntax-only", action="store_true", help="Check only the configuration file, not the files it refers to."
+    )
+    p.add_argument("--lint", choices=RULE_LINTS, default=DEFAULT_LINT, help="Lint checks to apply to the rules.")
+    add_lint_fatal(p)
     p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when every file can be used, 1 when one cannot, 3 when --lint-fatal and a lint finds something."""
     codes = [_check(path, args) for path in args.files]
-    return next((code for code in (1, _LINT_FATAL_EXIT) if code in codes), 0)
+    return next((code for code in (1, LINT_EXIT) if code in codes), 0)
 
 
 def _check(path: str, args: argparse.Namespace) -> int:
@@ -59,7 +73,7 @@ def _check(path: str, args: argparse.Namespace) -> int:
         print(f"  {line}")
     if config.ignored:
         print("  ignored, they change no alert: " + ", ".join(config.ignored))
-    return _LINT_FATAL_EXIT if lint and args.lint_fatal else 0
+    return LINT_EXIT if lint and args.lint_fatal else 0
 
 
 def _failed(path: str, problems: Sequence[Problem]) -> int:

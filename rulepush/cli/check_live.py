@@ -1,4 +1,4 @@
-"""`rulepush check live`: scrape the targets, and tell for each rule what it would see tonight."""
+"""`rulepush check live`: report rules that can never fire on the real targets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rulepush import __version__
+from rulepush.cli.options import Subparsers, add_command, add_config_file
 from rulepush.clock import Clock, SystemClock
 from rulepush.config import load_config
 from rulepush.config.sections import ScrapeConfig
@@ -30,34 +31,53 @@ _STEP_S = 15.0
 _PACKS = ("nacos", "jvm", "spring-boot")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """One of --config.file and --target."""
-    p = subparsers.add_parser(
+    p = add_command(
+        subparsers,
         "live",
-        help="tell what each rule would see on the real targets",
-        description=__doc__,
-        epilog="exit code 0: every target answered and no rule has a problem; 1: one did not, a job has no targets, "
-        "or a rule has a problem. A rule that is true now is no problem.",
+        """Scrape the real targets and report rules that can never fire on them, and why.
+
+A rule that would fire now is not a problem. Nothing is sent.""",
+        {
+            0: "Every target answered and no rule has a problem.",
+            1: "A target did not answer, a job has no targets, or a rule has a problem.",
+        },
+        [
+            "rulepush check live --config.file prometheus.yml --for 1m",
+            "rulepush check live --target http://nacos:8848 --rules my-rules.yml",
+        ],
     )
-    what = p.add_mutually_exclusive_group(required=True)
-    what.add_argument("--config.file", dest="config", metavar="FILE", help="scrape the targets of this configuration")
-    what.add_argument(
-        "--target", metavar="URL", help="scrape this one, http://USER:PASSWORD@HOST if need be; without a path, Nacos' "
-        "is taken, without a port 8848. Labels that a configuration "
-        "would add (job and the like) are not judged then",
-    )  # fmt: skip
+    source = p.add_mutually_exclusive_group(required=True)
+    add_config_file(source, "Configuration file whose targets are scraped.")
+    source.add_argument(
+        "--target",
+        metavar="URL",
+        help="URL of a single target to scrape; can contain user:password@. Without a path it is taken for a Nacos "
+        "server, on port 8848 unless given. Labels that a configuration would add, such as job, are not checked.",
+    )
     p.add_argument(
-        "--rules", nargs="+", default=[], metavar="FILE", help="rule files; default: those of the configuration, "
-        "with --target the packs nacos, jvm and spring-boot",
-    )  # fmt: skip
-    p.add_argument("--for", dest="span", default="0s", metavar="DURATION", help="go on scraping for so long, for rates")
-    p.add_argument("--format", choices=["text", "json"], default="text")
-    p.add_argument("-v", "--verbose", action="store_true", help="show notes, too")
+        "--rules",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="Rule files to check. Defaults to those of the configuration; with --target to the rule packs nacos, jvm "
+        "and spring-boot.",
+    )
+    p.add_argument(
+        "--for",
+        dest="span",
+        default="0s",
+        metavar="DURATION",
+        help="Scrape repeatedly for this long, so that rate() and the like have data; 0s scrapes once.",
+    )
+    p.add_argument("--format", choices=["text", "json"], default="text", help="Format of the report.")
+    p.add_argument("-v", "--verbose", action="store_true", help="Print notes, too.")
     p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when all is well, 1 when something is not, or cannot be read."""
+    """0 when there is no problem, 1 when there is one or a file cannot be read."""
     try:
         span_s = parse_duration(args.span) / 1000
         jobs, files = _what(args)
@@ -85,8 +105,8 @@ async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> tuple
 
 def _what(args: argparse.Namespace) -> tuple[list[ScrapeConfig], list[str]]:
     """The jobs and the rule files. Raises ConfigError and ValueError."""
-    if args.config:
-        config = load_config(args.config)
+    if args.config_file:
+        config = load_config(args.config_file)
         return list(config.scrape_configs), args.rules or list(config.rule_files)
     return [target_job(args.target)], args.rules or [str(pack(name)) for name in _PACKS]
 

@@ -1,4 +1,4 @@
-"""`rulepush check metrics`: whether a body can be scraped, and what could be named better."""
+"""`rulepush check metrics`: whether metrics can be scraped, and a lint of their names. As `promtool check metrics`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import sys
 from typing import Final
 
+from rulepush.cli.options import LINT_EXIT, Subparsers, add_command, add_lint_fatal, add_timeout
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import Exposition, Format, parse_body, parse_line
 from rulepush.exposition.content_type import choose_format
@@ -16,37 +17,37 @@ from rulepush.scrape.fetch import Fetcher, accept_header
 
 EXIT_OK: Final = 0
 EXIT_BAD: Final = 1
-EXIT_LINT: Final = 3
-_MOST_PROBLEMS: Final = 50
+_MAX_PROBLEMS: Final = 50
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`rulepush check metrics < body`, or with `--url`."""
-    p = subparsers.add_parser(
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """promtool reads standard input only; `--url` is rulepush's own."""
+    p = add_command(
+        subparsers,
         "metrics",
-        help="check a metrics body",
-        description="Check a body on standard input, or the answer of a URL, as the scraper reads it.",
-        epilog="exit code 0: it can be scraped; 1: it cannot; 3: it can, and there is advice on names (as promtool)",
+        "Check if metrics from standard input or a URL can be scraped, and lint their names.",
+        {
+            EXIT_OK: "The metrics can be scraped.",
+            EXIT_BAD: "The metrics cannot be scraped.",
+            LINT_EXIT: "The metrics can be scraped, but a lint check found something.",
+        },
+        [
+            "curl -s http://app:8080/metrics | rulepush check metrics",
+            "rulepush check metrics --url http://app:8080/metrics",
+        ],
     )
-    p.add_argument("--url", help="fetch the body from here instead of standard input")
-    p.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for --url (default: 10)")
+    p.add_argument("--url", help="URL to read the metrics from instead of standard input.")
+    add_timeout(p, "Timeout for --url.")
     p.add_argument(
         "--format",
         choices=["auto", "text", "openmetrics"],
         default="auto",
-        help="auto: by Content-Type or a final # EOF, with the scraper's tolerance; text: text format 0.0.4; "
-        "openmetrics: every rule of the OpenMetrics specification",
+        help="auto: by Content-Type or a final # EOF, as tolerant as the scraper; text: text format 0.0.4; "
+        "openmetrics: strictly as the OpenMetrics specification.",
     )
-    p.add_argument("--lint", choices=["all", "none"], default="all", help="advice on metric names (default: all)")
-    p.add_argument("--lint-fatal", action="store_true", help="no effect: advice always makes the exit code 3")
+    p.add_argument("--lint", choices=["all", "none"], default="all", help="Lint checks to apply to metric names.")
+    add_lint_fatal(p, f"No effect: the exit code is {LINT_EXIT} whenever a lint check finds something.")
     p.set_defaults(func=run)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return seconds
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,7 +83,7 @@ def examine(body: bytes, fmt: Format) -> tuple[Exposition | None, list[Expositio
             parse_line(line, fmt)
         except ExpositionError as e:
             problems.append(ExpositionError(number, e.message))
-    return None, problems[:_MOST_PROBLEMS]
+    return None, problems[:_MAX_PROBLEMS]
 
 
 def _check_strictly(body: bytes, args: argparse.Namespace) -> int:
@@ -105,7 +106,7 @@ def _advise(found: Exposition, fmt: Format, args: argparse.Namespace) -> int:
     advice = lint(found, fmt) if args.lint == "all" else []
     for a in advice:
         print(a, file=sys.stderr)
-    return EXIT_LINT if advice else EXIT_OK
+    return LINT_EXIT if advice else EXIT_OK
 
 
 def _read(args: argparse.Namespace) -> tuple[bytes, Format]:

@@ -1,4 +1,4 @@
-"""`rulepush check rules`: are these rule files valid, and what will be kept for them. As `promtool check rules`."""
+"""`rulepush check rules`: whether rule files are valid, and what is kept for them. As `promtool check rules`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ import sys
 from enum import Enum
 from typing import Final
 
+from rulepush.cli.options import (
+    DEFAULT_LINT,
+    LINT_EXIT,
+    RULE_LINTS,
+    Subparsers,
+    add_command,
+    add_ignore_unknown_fields,
+    add_lint_fatal,
+)
 from rulepush.rules.lint import duplicate_rules
 from rulepush.rules.rulefmt import RuleFile, parse_rule_file, read_rule_file
 from rulepush.rules.specs import RuleGroup, demanded
 from rulepush.storage.demand import Demand
 
-LINTS: Final = ("all", "duplicate-rules", "none")
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
-EXIT_LINT: Final = 3  # promtool's code for "valid, but against the advice"
 
 
 class _Verdict(Enum):
@@ -24,32 +31,39 @@ class _Verdict(Enum):
     BAD = 2
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """promtool's flags."""
-    p = subparsers.add_parser(
+    p = add_command(
+        subparsers,
         "rules",
-        help="check rule files",
-        description=__doc__,
-        epilog="exit code 0: all are good; 1: at least one is not; 3: lint advice, with --lint-fatal",
+        """Check if rule files are valid, and print which series are kept for the rules.
+
+Compatible with promtool check rules.""",
+        {
+            EXIT_OK: "All files are valid.",
+            EXIT_FAILED: "At least one file is not valid.",
+            LINT_EXIT: "All are valid, but with --lint-fatal a lint check found something.",
+        },
+        ["rulepush check rules --lint-fatal rules/*.yml", "rulepush check rules < rules.yml"],
     )
-    p.add_argument("files", nargs="*", metavar="FILE", help="rule files; - or none for standard input")
+    p.add_argument("files", nargs="*", metavar="FILE", help="Rule files to check; - or none for standard input.")
     p.add_argument(
         "--lint",
-        default="duplicate-rules",
-        metavar="LINT",
-        help=f"lints to apply, separated by commas: {', '.join(LINTS)} (default: duplicate-rules)",
+        default=DEFAULT_LINT,
+        metavar="LINT[,LINT]",
+        help=f"Lint checks to apply. Available options: {', '.join(RULE_LINTS)}.",
     )
-    p.add_argument("--lint-fatal", action="store_true", help="exit with code 3 when a lint finds something")
-    p.add_argument("--ignore-unknown-fields", action="store_true", help="accept keys that Prometheus does not know")
+    add_lint_fatal(p)
+    add_ignore_unknown_fields(p)
     p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check every file, then say what all of them together need."""
+    """Check every file, then print what is kept for all of them together."""
     lints = {name.strip() for name in args.lint.split(",")}
-    unknown = lints - set(LINTS)
+    unknown = lints - set(RULE_LINTS)
     if unknown:
-        print(f"rulepush: unknown lint {', '.join(sorted(unknown))}; there is {', '.join(LINTS)}", file=sys.stderr)
+        print(f"rulepush: unknown lint {', '.join(sorted(unknown))}; there is {', '.join(RULE_LINTS)}", file=sys.stderr)
         return EXIT_FAILED
     lint = bool(lints & {"all", "duplicate-rules"})
     groups: list[RuleGroup] = []
@@ -62,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if _Verdict.BAD in verdicts:
         return EXIT_FAILED
     _print_demand(groups)
-    return EXIT_LINT if args.lint_fatal and _Verdict.ADVISED in verdicts else EXIT_OK
+    return LINT_EXIT if args.lint_fatal and _Verdict.ADVISED in verdicts else EXIT_OK
 
 
 def _read(name: str, ignore_unknown: bool) -> RuleFile:

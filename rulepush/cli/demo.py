@@ -1,4 +1,4 @@
-"""`rulepush demo`: watch the life of an alert on embedded parts."""
+"""`rulepush demo`: show the life of an alert, with simulated servers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from rulepush.cli.options import Subparsers, add_command, add_log_level
 from rulepush.demo.stage import open_stage
 from rulepush.demo.story import INTRODUCTION, Narrator, StoryProgress, tell_one_life
 from rulepush.logs import setup_logging
@@ -16,16 +17,23 @@ from rulepush.logs import setup_logging
 PAUSE_SECONDS: Final = 20.0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """--once and --log.level."""
-    p = subparsers.add_parser("demo", help="watch the life of an alert on embedded parts", description=__doc__)
-    p.add_argument("--once", action="store_true", help="end after one life: exit code 0, or 1 when a step did not come")
-    p.add_argument("--log.level", dest="log_level", choices=["debug", "info", "warn", "error"], default="error")
+    p = add_command(
+        subparsers,
+        "demo",
+        """Show the life of an alert, from scrape to resolution, with a simulated Nacos and an Alertmanager.
+
+Everything runs on this machine, in a temporary directory. Alertmanager is the real one when it is on PATH.""",
+        {0: "Stopped by Ctrl-C, or --once and the alert was resolved.", 1: "A step did not happen in time."},
+    )
+    p.add_argument("--once", action="store_true", help="Exit after one alert was resolved; otherwise start again.")
+    add_log_level(p, "error")
     p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 after Ctrl-C or a full life with --once; 1 when a step did not come in time."""
+    """0 after Ctrl-C, or with --once when the alert was resolved; 1 when a step did not happen in time."""
     setup_logging(args.log_level, "logfmt")
     with tempfile.TemporaryDirectory(prefix="rulepush-demo-") as directory:
         return asyncio.run(_demo(Path(directory), args.once))

@@ -6,12 +6,19 @@ import argparse
 import asyncio
 import logging
 import signal
-from pathlib import Path
 from typing import Final
 
 from rulepush import __version__
+from rulepush.cli.options import (
+    Subparsers,
+    add_command,
+    add_config_file,
+    add_log_options,
+    add_storage_path,
+    add_web_options,
+)
 from rulepush.errors import RulepushError
-from rulepush.logs import LEVELS, setup_logging
+from rulepush.logs import setup_logging
 from rulepush.relay.app import RelayApp, RelayOptions
 from rulepush.relay.load import load_settings
 from rulepush.web.security import WebConfigReloader
@@ -21,33 +28,28 @@ log = logging.getLogger("rulepush.dingtalk")
 DEFAULT_ADDRESS: Final = "127.0.0.1:8060"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """prometheus-webhook-dingtalk's flag names."""
-    p = subparsers.add_parser(
+    p = add_command(
+        subparsers,
         "dingtalk",
-        help="relay Alertmanager's webhook to DingTalk, Feishu and WeCom robots",
-        description=__doc__,
-        epilog="Alertmanager's webhook_configs url is http://HOST:PORT/dingtalk/<target>/send",
+        """Relay Alertmanager's webhook notifications to DingTalk, Feishu and WeCom robots.
+
+The url of Alertmanager's webhook_configs is http://HOST:PORT/dingtalk/TARGET/send.""",
+        {
+            0: "Stopped on request, or the configuration is valid (--check).",
+            1: "The process could not start, or the configuration is not valid (--check).",
+        },
+        ["rulepush dingtalk --config.file config.yml", "rulepush dingtalk --config.file config.yml --check"],
     )
-    p.add_argument("--config.file", dest="config_file", default="config.yml", metavar="FILE")
-    p.add_argument(
-        "--storage.path",
-        dest="storage_path",
-        type=Path,
-        metavar="DIR",
-        help="where messages that wait for a robot's limit survive a crash; without it they do not",
-    )
-    p.add_argument("--web.listen-address", dest="listen_address", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
-    p.add_argument("--web.config.file", dest="web_config_file", default="", metavar="FILE", help="TLS and passwords")
-    p.add_argument(
-        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="POST /-/reload, /-/quit"
-    )
+    add_config_file(p, "Configuration file with the robots, in prometheus-webhook-dingtalk's format.", "config.yml")
+    add_storage_path(p, "notifications that wait for a robot's rate limit")
+    add_web_options(p, DEFAULT_ADDRESS)
     for flag in ("--web.enable-ui", "--web.ui-enabled"):  # the original's playground, by its two names
         p.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
-    p.add_argument("--version", action="version", version=f"rulepush {__version__}")
-    p.add_argument("--check", action="store_true", help="check the configuration file and end")
-    p.add_argument("--log.level", dest="log_level", choices=sorted(LEVELS), default="info")
-    p.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt")
+    p.add_argument("--version", action="version", version=f"rulepush {__version__}", help="Show the version and exit.")
+    p.add_argument("--check", action="store_true", help="Check the configuration files and exit.")
+    add_log_options(p)
     p.set_defaults(func=run)
 
 

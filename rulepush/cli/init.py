@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from rulepush.cli.options import Subparsers, add_command
 from rulepush.clock import SystemClock
 from rulepush.errors import RulepushError
 from rulepush.init.addresses import Address, alertmanager_address, nacos_address
@@ -20,20 +21,28 @@ from rulepush.nacos.diagnose import TargetProblem
 from rulepush.packs import pack
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`init` has one kind so far."""
-    p = subparsers.add_parser("init", help="write a working directory for an app", description=__doc__)
-    kinds = p.add_subparsers(metavar="APP", required=True)
-    nacos = kinds.add_parser(
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """`init nacos`."""
+    p = add_command(subparsers, "init", "Write a working directory for an app: configuration, rules and compose file.")
+    apps = p.add_subparsers(title="apps", metavar="APP", required=True)
+    nacos = add_command(
+        apps,
         "nacos",
-        help="for a Nacos server",
-        description="Looks at what the servers answer, and writes a configuration, the rules and a compose file.",
-        epilog="exit code 0: written, even if a server does not answer yet (it says so); 1: nothing was written",
+        """Write a working directory for a Nacos server: configuration, rules and a compose file.
+
+Asks Nacos for its version and cluster members, and checks that Alertmanager is ready.""",
+        {0: "The files are written, with warnings when a server does not answer yet.", 1: "Nothing is written."},
+        ["rulepush init nacos --server http://nacos:8848 --alertmanager http://alertmanager:9093"],
+        summary="Nacos server or cluster",
     )
-    nacos.add_argument("--server", required=True, metavar="URL", help="such as http://nacos:8848")
-    nacos.add_argument("--alertmanager", required=True, metavar="URL", help="such as http://alertmanager:9093")
-    nacos.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
-    nacos.add_argument("--force", action="store_true", help="overwrite files that are there with another content")
+    nacos.add_argument(
+        "--server", required=True, metavar="URL", help="URL of a Nacos server, such as http://nacos:8848."
+    )
+    nacos.add_argument(
+        "--alertmanager", required=True, metavar="URL", help="URL of Alertmanager, such as http://alertmanager:9093."
+    )
+    nacos.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help="Directory to write to.")
+    nacos.add_argument("--force", action="store_true", help="Overwrite existing files whose content differs.")
     nacos.set_defaults(func=run)
 
 
@@ -59,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         f"""
 next:
   rulepush run --config.file {config} --storage.path {shlex.quote(os.path.join(args.dir, "data"))}
-  rulepush check live --config.file {config}     # beside it: what each rule would see tonight
+  rulepush check live --config.file {config}     # reports rules that can never fire
 
 The alert Watchdog of rules/self.yml fires all the time, to show that alerts get through: route it to a dead man's
 switch, or delete it."""

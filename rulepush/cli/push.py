@@ -1,4 +1,4 @@
-"""`rulepush push`: push the metrics of a short job, to rulepush or to a Pushgateway."""
+"""`rulepush push`: push the metrics of a batch job, to rulepush or to a Pushgateway."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from rulepush import __version__
+from rulepush.cli.options import Subparsers, add_command, add_timeout
 from rulepush.clock import SystemClock
 from rulepush.errors import PushError, RulepushError
 from rulepush.http_client.build import build_client
@@ -16,38 +17,58 @@ from rulepush.http_client.tls import client_context
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import JOB, is_legacy_label_name
 from rulepush.push.client import PushRequest, push
-from rulepush.push.url import GroupKey
-
-TTL_HEADER = "X-Rulepush-TTL"
+from rulepush.push.url import TTL_HEADER, GroupKey
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Flags of our own."""
-    p = subparsers.add_parser(
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """rulepush's own flags."""
+    p = add_command(
+        subparsers,
         "push",
-        help="push the metrics of a short job",
-        description=__doc__,
-        epilog="exit code 0: accepted; 1: refused, or not reached. Example: "
-        "collect.sh | rulepush push --job backup --label host=db1 --ttl 26h http://rulepush:9095",
+        "Push the metrics of a batch job to rulepush or to a Pushgateway.",
+        {0: "The push was accepted.", 1: "The push was refused, or the receiver could not be reached."},
+        ["collect.sh | rulepush push --job backup --label host=db1 --ttl 26h http://rulepush:9095"],
     )
-    p.add_argument("url", metavar="URL", help="base URL of the receiver; may hold user:password@")
-    p.add_argument("--job", required=True, help="the job label of the group")
+    p.add_argument("url", metavar="URL", help="Base URL of the receiver; can contain user:password@.")
+    p.add_argument("--job", required=True, help="Job label of the group.")
     p.add_argument(
-        "--label", action="append", default=[], metavar="NAME=VALUE", help="more labels of the group; repeatable"
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="Additional label of the group; can be repeated.",
     )
     p.add_argument(
         "--method",
         choices=("put", "post", "delete"),
         default="put",
-        help="put replaces the group (default), post only metrics of the same name, delete removes the group",
+        help="put: replace the group; post: replace only metrics of the same name; delete: delete the group.",
     )
-    p.add_argument("--ttl", metavar="DURATION", help="lifetime of the group without another push, such as 26h")
-    p.add_argument("--file", default="-", metavar="FILE", help="the metrics; - for standard input (default)")
-    p.add_argument("--openmetrics", action="store_true", help="the metrics are OpenMetrics, not the text format")
-    p.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="more headers; repeatable")
-    p.add_argument("--ca-file", metavar="FILE", help="the certificate authority of an https URL")
-    p.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="of one attempt (default 10)")
-    p.add_argument("--retries", type=int, default=3, metavar="N", help="more attempts when not reached (default 3)")
+    p.add_argument(
+        "--ttl",
+        metavar="DURATION",
+        help="Time after which the group is deleted unless it is pushed again, such as 26h (rulepush only).",
+    )
+    p.add_argument("--file", default="-", metavar="FILE", help="File with the metrics; - for standard input.")
+    p.add_argument("--openmetrics", action="store_true", help="The metrics are OpenMetrics, not the text format.")
+    p.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME: VALUE",
+        help="Additional HTTP header; can be repeated.",
+    )
+    p.add_argument(
+        "--ca-file", metavar="FILE", help="Certificates of the authorities to trust for an https URL, in PEM format."
+    )
+    add_timeout(p, "Timeout of one attempt.")
+    p.add_argument(
+        "--retries",
+        type=int,
+        default=3,
+        metavar="N",
+        help="Number of further attempts when the receiver cannot be reached or is overloaded.",
+    )
     p.set_defaults(func=run)
 
 

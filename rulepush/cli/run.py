@@ -1,4 +1,4 @@
-"""`rulepush run`: the service."""
+"""`rulepush run`: scrape targets, evaluate rules, send alerts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ import logging
 import signal
 import socket
 from functools import partial
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from rulepush import __version__
+from rulepush.cli.options import (
+    FEATURES,
+    Subparsers,
+    add_command,
+    add_config_file,
+    add_enable_feature,
+    add_log_options,
+    add_storage_path,
+    add_web_options,
+    duration_ms,
+    feature_names,
+    positive_int,
+)
 from rulepush.errors import RulepushError
-from rulepush.logs import LEVELS, setup_logging
-from rulepush.model.durations import format_duration, parse_duration
+from rulepush.logs import setup_logging
+from rulepush.model.durations import format_duration
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
@@ -23,8 +35,7 @@ from rulepush.service.options import ServiceOptions
 log = logging.getLogger("rulepush.main")
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9095"
-FEATURES: Final = frozenset({"promql-delayed-name-removal"})
-# Prometheus' features that change nothing here: asked for out of habit, or always on.
+# Prometheus' feature flags that change nothing here: what they enable is always on.
 _WITHOUT_EFFECT: Final = frozenset(
     {
         "promql-experimental-functions",
@@ -37,116 +48,104 @@ _WITHOUT_EFFECT: Final = frozenset(
 )
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Prometheus' flag names."""
-    p = subparsers.add_parser(
+    p = add_command(
+        subparsers,
         "run",
-        help="scrape, evaluate rules, push alerts",
-        description=__doc__,
+        """Scrape targets, evaluate Prometheus alerting rules in memory, and send alerts to Alertmanager.
+
+SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the process.""",
+        {0: "Stopped on request.", 1: "The process could not start; the log says why."},
+        ["rulepush run --config.file prometheus.yml --storage.path /var/lib/rulepush"],
         usage="rulepush run [--config.file FILE] [--storage.path DIR] [FLAG ...]",
     )
+    add_config_file(p, "Configuration file, in Prometheus' format.", "prometheus.yml")
+    add_storage_path(p, "alert states, undelivered notifications and samples")
+    add_web_options(p, DEFAULT_ADDRESS)
     p.add_argument(
-        "--config.file",
-        dest="config_file",
-        default="prometheus.yml",
-        metavar="FILE",
-        help="the configuration, in Prometheus' format (%(default)s)",
-    )
-    p.add_argument(
-        "--storage.path",
-        dest="storage_path",
-        type=Path,
-        metavar="DIR",
-        help="where alert states, undelivered resolutions and samples survive a restart; without it they do not",
-    )
-    p.add_argument(
-        "--web.listen-address",
-        dest="listen_address",
-        default=DEFAULT_ADDRESS,
-        metavar="HOST:PORT",
-        help="where to serve the API and the pages; without a host on all addresses (%(default)s)",
-    )
-    p.add_argument(
-        "--web.external-url", dest="external_url", default="", metavar="URL", help="as others reach this one"
+        "--web.external-url",
+        dest="external_url",
+        default="",
+        metavar="URL",
+        help="URL under which rulepush is externally reachable, for example via a reverse proxy. Used for links in "
+        "alerts and on the pages. If omitted, this host's name and the port.",
     )
     p.add_argument(
         "--web.route-prefix",
         dest="route_prefix",
         default="",
         metavar="PATH",
-        help="what all paths begin with; the path of --web.external-url unless given",
-    )
-    p.add_argument("--web.config.file", dest="web_config_file", default="", metavar="FILE", help="TLS and passwords")
-    p.add_argument(
-        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", help="POST /-/reload, /-/quit"
+        help="Prefix for the routes of all HTTP endpoints. Defaults to the path of --web.external-url.",
     )
     p.add_argument(
-        "--web.enable-remote-write-receiver", dest="enable_remote_write", action="store_true", help="POST /api/v1/write"
+        "--web.enable-remote-write-receiver",
+        dest="enable_remote_write",
+        action="store_true",
+        help="Accept remote write requests: POST /api/v1/write.",
     )
-    p.add_argument("--web.enable-push-receiver", dest="enable_push", action="store_true", help="as a Pushgateway")
-    _duration(p, "--rules.alert.resend-delay", "resend_delay", "1m", "least time between sending an alert again")
+    p.add_argument(
+        "--web.enable-push-receiver",
+        dest="enable_push",
+        action="store_true",
+        help="Accept pushed metrics, as a Pushgateway does: PUT, POST and DELETE /metrics/job/...",
+    )
+    _duration(p, "--rules.alert.resend-delay", "resend_delay", "1m", "Minimum time before an alert is sent again.")
     _duration(
-        p, "--rules.alert.for-outage-tolerance", "outage_tolerance", "1h", "longest downtime a `for` clock survives"
+        p,
+        "--rules.alert.for-outage-tolerance",
+        "outage_tolerance",
+        "1h",
+        "Maximum downtime after which the `for` state of alerts is restored.",
     )
-    _duration(p, "--rules.alert.for-grace-period", "grace_period", "10m", "least time to firing after a restart")
-    _duration(p, "--query.lookback-delta", "lookback_delta", "5m", "how far back an instant selector looks")
-    _duration(p, "--query.timeout", "query_timeout", "2m", "longest time of one query")
-    p.add_argument(
+    _duration(
+        p,
+        "--rules.alert.for-grace-period",
+        "grace_period",
+        "10m",
+        "Minimum time between a restart and the firing of a restored pending alert, for alerts with a longer `for`.",
+    )
+    _duration(
+        p,
+        "--query.lookback-delta",
+        "lookback_delta",
+        "5m",
+        "Maximum age of a sample that an instant selector finds.",
+    )
+    _duration(p, "--query.timeout", "query_timeout", "2m", "Maximum time a query may take before it is aborted.")
+    _count(
+        p,
         "--query.max-concurrency",
-        dest="query_concurrency",
-        type=_count,
-        default=2,
-        metavar="N",
-        help="most queries of the API that are evaluated at a time, beside the rules (%(default)d)",
+        "query_concurrency",
+        2,
+        "Maximum number of queries of the HTTP API that are evaluated at the same time.",
     )
-    p.add_argument(
+    _count(
+        p,
         "--query.max-samples",
-        dest="max_samples",
-        type=_count,
-        default=50_000_000,
-        metavar="N",
-        help="most samples that one query may load, of rules and of the API (%(default)d)",
+        "max_samples",
+        50_000_000,
+        "Maximum number of samples that a query of a rule or of the HTTP API may load into memory.",
     )
-    p.add_argument(
+    _count(
+        p,
         "--web.query-max-samples",
-        dest="web_max_samples",
-        type=_count,
-        default=5_000_000,
-        metavar="N",
-        help="the same for queries of the API alone: at about 30 bytes each, they share the memory with the alerts "
-        "(%(default)d)",
+        "web_max_samples",
+        5_000_000,
+        "Maximum number of samples that a query of the HTTP API may load, at about 30 bytes each. Lower, so that "
+        "queries leave memory for the rules.",
     )
-    p.add_argument(
-        "--enable-feature",
-        dest="features",
-        action="append",
-        default=[],
-        metavar="NAME[,NAME]",
-        help=", ".join(sorted(FEATURES)),
-    )
-    p.add_argument("--log.level", dest="log_level", choices=list(LEVELS), default="info", help="default: %(default)s")
-    p.add_argument(
-        "--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt", help="default: %(default)s"
-    )
+    add_enable_feature(p)
+    add_log_options(p)
     p.set_defaults(func=run, shown_flags=partial(_shown_flags, p))
 
 
 def _duration(p: argparse.ArgumentParser, flag: str, dest: str, default: str, text: str) -> None:
-    p.add_argument(flag, dest=dest, type=_duration_ms, default=default, metavar="DURATION", help=f"{text} ({default})")
+    p.add_argument(flag, dest=dest, type=duration_ms, default=default, metavar="DURATION", help=text)
 
 
-def _duration_ms(text: str) -> int:
-    try:
-        return parse_duration(text)
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(str(e)) from None
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
+def _count(p: argparse.ArgumentParser, flag: str, dest: str, default: int, text: str) -> None:
+    p.add_argument(flag, dest=dest, type=positive_int, default=default, metavar="N", help=text)
 
 
 def _shown_flags(p: argparse.ArgumentParser, args: argparse.Namespace) -> dict[str, str]:
@@ -160,7 +159,7 @@ def _shown_flags(p: argparse.ArgumentParser, args: argparse.Namespace) -> dict[s
             text = "true" if value else "false"
         elif isinstance(value, list):
             text = ",".join(value)
-        elif action.type is _duration_ms:
+        elif action.type is duration_ms:
             text = format_duration(value or 0)
         else:
             text = "" if value is None else str(value)
@@ -208,7 +207,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
 
 
 def _features(values: list[str]) -> frozenset[str]:
-    names = {name for value in values for name in value.split(",") if name}
+    names = feature_names(values)
     unknown = names - FEATURES - _WITHOUT_EFFECT
     if unknown:
         known = ", ".join(sorted(FEATURES))

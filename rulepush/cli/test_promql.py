@@ -1,4 +1,4 @@
-"""`rulepush test promql`: runs PromQL test scripts, the language of Prometheus' own tests."""
+"""`rulepush test promql`: run PromQL test scripts, in the format of Prometheus' own tests."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from rulepush.cli.options import Subparsers, add_command
 from rulepush.promql.testscript import CaseOutcome, CaseResult, run_script
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """`promql FILE.test...`"""
-    p = subparsers.add_parser("promql", help="run PromQL test scripts (load, eval, expect)", description=__doc__)
-    p.add_argument("files", nargs="+", metavar="FILE.test")
-    p.add_argument("-v", "--verbose", action="store_true", help="print every case that is skipped, not only how many")
+    p = add_command(
+        subparsers,
+        "promql",
+        "Run PromQL test scripts, in the format of Prometheus' own promqltest (load, clear, eval, expect).",
+        {0: "No case failed.", 1: "At least one case failed, or a file cannot be read."},
+        ["rulepush test promql functions.test"],
+    )
+    p.add_argument("files", nargs="+", metavar="FILE", help="Test scripts to run.")
+    p.add_argument("-v", "--verbose", action="store_true", help="Print every skipped case, not only their number.")
     p.set_defaults(func=run)
 
 

@@ -1,4 +1,4 @@
-"""`rulepush test rules`: run unit tests of rules. As `promtool test rules`."""
+"""`rulepush test rules`: run unit tests for rules. As `promtool test rules`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 
+from rulepush.cli.options import (
+    DELAYED_NAME_REMOVAL,
+    Subparsers,
+    add_command,
+    add_enable_feature,
+    add_ignore_unknown_fields,
+    feature_names,
+)
 from rulepush.errors import ConfigError, RegexError
 from rulepush.model.regex import compile_regex
 from rulepush.rules.unittest import TestReport, load_test_file, run_test_file
@@ -15,23 +23,28 @@ from rulepush.rules.unittest.junit import junit_xml
 from rulepush.rules.unittest.runner import TestOptions
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """promtool's flags."""
-    p = subparsers.add_parser(
+    p = add_command(
+        subparsers,
         "rules",
-        help="run unit tests of rules, in promtool's format",
-        description=__doc__,
-        epilog="exit code 0: all passed; 1: at least one did not, or a file cannot be used",
+        "Run unit tests for rules, in promtool's format.",
+        {0: "All tests passed.", 1: "At least one test failed, or a file cannot be used."},
+        ["rulepush test rules --junit results.xml tests/*.yml"],
     )
-    p.add_argument("files", nargs="+", metavar="FILE", help="unit test files")
-    p.add_argument("--run", action="append", default=[], metavar="REGEX", help="only tests whose name matches")
-    p.add_argument("--junit", default="", metavar="FILE", help="also write the results as JUnit XML")
-    p.add_argument("--debug", action="store_true", help="print when tests start and end, and all data")
-    p.add_argument("--diff", action="store_true", help="for promtool's users: differences are always shown")
-    p.add_argument("--ignore-unknown-fields", action="store_true", help="accept keys that Prometheus does not know")
+    p.add_argument("files", nargs="+", metavar="FILE", help="Unit test files to run.")
     p.add_argument(
-        "--enable-feature", action="append", default=[], metavar="NAME[,NAME]", help="promql-delayed-name-removal"
+        "--run",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="Run only tests whose name matches the regular expression; can be repeated.",
     )
+    p.add_argument("--junit", default="", metavar="FILE", help="Also write the results as JUnit XML to this file.")
+    p.add_argument("--debug", action="store_true", help="Print when tests start and end, and all data of their series.")
+    p.add_argument("--diff", action="store_true", help="No effect: differences are always printed.")
+    add_ignore_unknown_fields(p)
+    add_enable_feature(p)
     p.set_defaults(func=run)
 
 
@@ -42,14 +55,13 @@ def run(args: argparse.Namespace) -> int:
     except RegexError as e:
         print(f"rulepush: --run: {e}", file=sys.stderr)
         return 1
-    # A rule that fails is told by the report; the log of the service would only say it again.
+    # The report has every failing rule; the log would only repeat it.
     logging.getLogger("rulepush").addHandler(logging.NullHandler())
-    features = {name for value in args.enable_feature for name in value.split(",")}
     options = TestOptions(
         wanted,
         print if args.debug else None,
         args.ignore_unknown_fields,
-        "promql-delayed-name-removal" in features,
+        DELAYED_NAME_REMOVAL in feature_names(args.features),
     )
     reports = []
     for name in args.files:

@@ -13,8 +13,7 @@ from typing import Final
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
-from rulepush.exposition.floats import to_ms
-from rulepush.exposition.quoting import show, unescape_help
+from rulepush.exposition.literals import show, to_ms, unescape_help
 from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_SERIES, Pairs, Scanner
 
 _VALUE_QUOTED: Final = re.compile(rb'"(?:\\[^\n]|[^\\"\n])*"')

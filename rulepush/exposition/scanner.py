@@ -1,4 +1,4 @@
-"""The scanning that both texts share: tokens by regular expression, errors in Prometheus' words."""
+"""The scanning that the three grammars share: tokens by regular expression, errors in Prometheus' words."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final, NoReturn
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, ParsedSample
-from rulepush.exposition.floats import parse_value
-from rulepush.exposition.quoting import show, unescape
+from rulepush.exposition.literals import parse_value, show, unescape
 from rulepush.model.floats import format_float_openmetrics, parse_float
 from rulepush.model.labels import METRIC_NAME
 
 METRIC_TOKEN: Final = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LABEL_TOKEN: Final = re.compile(rb"[a-zA-Z_][a-zA-Z0-9_]*")
+BLANKS: Final = re.compile(rb"[ \t]*")
 QUOTED_TOKEN: Final = re.compile(rb'"(?:\\[^\n]|[^\\"])*"')
 QUOTED_NAME_TOKEN: Final = re.compile(rb'"(?:\\[^\n\0]|[^\\"\0])*"')
 
@@ -37,9 +37,10 @@ class Scanner:
     """A position in a body. `start` is where the present entry began, `token` where the present token did,
     `family_type` what the last TYPE line said.
 
-    What the two lexers of Prometheus do differently inside braces is in the three class attributes.
+    What Prometheus' lexers do differently is in the four class attributes.
     """
 
+    free_blanks = False  # whether blanks may stand between tokens
     value_token: re.Pattern[bytes] = QUOTED_TOKEN
     commas_required = True
     names_tokens = False  # whether an error names the token that was found
@@ -67,13 +68,10 @@ class Scanner:
         self.start = found.start()
         pairs = [(METRIC_NAME, name.decode("ascii"))]
         if inside:
-            try:
-                pairs += [
-                    (k.decode("ascii"), (unescape(v) if b"\\" in v else v).decode("utf-8"))
-                    for k, v in _USUAL_LABEL.findall(inside)
-                ]
-            except UnicodeDecodeError:
+            labels = usual_labels(inside)
+            if labels is None:
                 return False
+            pairs += labels
         self.pos = found.end(3)
         number = self.number(value)
         self.pos = found.end()
@@ -94,7 +92,11 @@ class Scanner:
         self.fail(f'{expected}, got {seen} ("{got}") while parsing: {whole}')
 
     def skip_blanks(self) -> None:
-        """Skip what may stand between tokens: nothing, unless a parser says otherwise."""
+        """Skip what may stand between tokens."""
+        if self.free_blanks:
+            found = BLANKS.match(self.body, self.pos)
+            if found is not None:
+                self.pos = found.end()
 
     def series(self) -> Pairs:
         """The name and the labels at the present position."""
@@ -215,6 +217,17 @@ class Scanner:
             self.fail(f'label name "{twice}" is not unique: invalid sample')
         bound = _BOUNDS.get(self.family_type)
         return tuple(pairs) if bound not in names else tuple((n, _bound(v) if n == bound else v) for n, v in pairs)
+
+
+def usual_labels(inside: bytes) -> Pairs | None:
+    """The pairs between the braces that `USUAL_SERIES` matched; None when a value is not UTF-8."""
+    try:
+        return [
+            (k.decode("ascii"), (unescape(v) if b"\\" in v else v).decode("utf-8"))
+            for k, v in _USUAL_LABEL.findall(inside)
+        ]
+    except UnicodeDecodeError:
+        return None
 
 
 def _bound(text: str) -> str:

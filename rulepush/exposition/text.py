@@ -11,17 +11,16 @@ import re
 from typing import Final
 
 from rulepush.exposition.entries import Exposition, FamilyMetadata, ParsedSample
-from rulepush.exposition.quoting import show, unescape_help
+from rulepush.exposition.literals import show, unescape_help
 from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_SERIES, Scanner
 
-_BLANKS: Final = re.compile(rb"[ \t]*")
 _VALUE: Final = re.compile(rb"[^{ \t\n]+")
 _TIMESTAMP: Final = re.compile(rb"[0-9]+")
 _META: Final = re.compile(rb"(HELP|TYPE)[\t ]+")
 _REST: Final = re.compile(rb"[^\n]*")
 _TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary", "untyped"))
 _MAX_INT64: Final = (1 << 63) - 1
-_MOST_DIGITS: Final = len(str(_MAX_INT64))
+_MAX_DIGITS: Final = len(str(_MAX_INT64))
 
 _USUAL: Final = re.compile(USUAL_SERIES + rb"([^{ \t\n]+)(?: ([0-9]{1,18}))?\n")
 
@@ -47,6 +46,7 @@ def parse_text_line(line: bytes, family_type: str = "") -> ParsedSample | None:
 class TextParser(Scanner):
     """Walks over the entries of a body."""
 
+    free_blanks = True
     commas_required = False
     names_tokens = True
 
@@ -72,12 +72,6 @@ class TextParser(Scanner):
         else:
             self._sample(into)
         return True
-
-    def skip_blanks(self) -> None:
-        """Blanks are free between tokens."""
-        found = _BLANKS.match(self.body, self.pos)
-        if found is not None:
-            self.pos = found.end()
 
     # --- comments and metadata
 
@@ -143,7 +137,7 @@ class TextParser(Scanner):
                 self.unexpected("expected timestamp or new record")
             return None
         number = digits.lstrip(b"0") or b"0"
-        if len(number) > _MOST_DIGITS or int(number) > _MAX_INT64:  # Python refuses to read thousands of digits
+        if len(number) > _MAX_DIGITS or int(number) > _MAX_INT64:  # Python refuses to read thousands of digits
             whole = show(self.body[self.start : self.pos])
             self.fail(f"strconv.ParseInt: parsing {show(digits)}: value out of range while parsing: {whole}")
         self.skip_blanks()

@@ -1,1 +1,1 @@
-"""Outputs beside alerts: samples sent on to a Pushgateway."""
+"""Forwards samples to a Pushgateway."""

@@ -1,4 +1,4 @@
-"""Samples as the text that a Pushgateway takes. Pure."""
+"""Samples as the body of a push to a Pushgateway, in the text format. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Final
 from rulepush.exposition import FamilyMetadata
 from rulepush.model.floats import format_float_g
 from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name
-from rulepush.model.sample import Sample
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import Sample, is_stale
 from rulepush.relabel.relabel import RelabelConfig, relabel
 
 _TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary"))
@@ -22,7 +21,7 @@ Line = tuple[str, str]
 
 
 class PushBody:
-    """The text of one push: what the targets of a group gave, each family and each series once, the first one wins."""
+    """The text of one push: the samples of a group's targets, each family and each series once; the first one wins."""
 
     def __init__(self) -> None:
         self._families: dict[str, list[str]] = {}
@@ -42,20 +41,20 @@ class PushBody:
         self._families[family].append(f"{start} {format_float_g(value)}\n")
 
     def encode(self) -> bytes:
-        """As it is sent."""
+        """The body."""
         return "".join(self._comments[f] + "".join(lines) for f, lines in self._families.items()).encode()
 
 
 class Lines:
-    """Of one target: from a sample's labels to the start of its line, or None when it is not pushed; relabelled and
-    written once."""
+    """The lines of one target: a sample's labels -> the start of its line, None when it is not pushed. Relabelled and
+    written once per series."""
 
     def __init__(self, relabel_configs: Sequence[RelabelConfig]):
         self._configs = tuple(relabel_configs)
         self._known: dict[Labels, Line | None] = {}
 
     def write(self, body: PushBody, samples: Iterable[Sample], metadata: Mapping[str, FamilyMetadata]) -> None:
-        """Add these samples without the stale ones. Forgets every series that is not among them."""
+        """Add these samples, except stale ones. Evicts every series that is not among them."""
         known: dict[Labels, Line | None] = {}
         for s in samples:
             line = known[s.labels] = self._known[s.labels] if s.labels in self._known else self._make(s.labels)

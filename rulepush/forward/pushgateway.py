@@ -21,25 +21,24 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.forward.body import Lines, PushBody
 from rulepush.model.labels import JOB, METRIC_NAME, Labels
 from rulepush.model.regex import compile_regex
-from rulepush.model.sample import Sample
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import Sample, is_stale
 from rulepush.push.client import PushRequest, push
 from rulepush.push.url import GroupKey
 
 log = logging.getLogger("rulepush.forward")
 
-_AT_ONCE: Final = 8  # requests to one Pushgateway
+_CONCURRENCY: Final = 8  # requests to one Pushgateway
 _BACKOFF_MIN: Final = 1.0  # seconds
 _BACKOFF_MAX: Final = 60.0
-_NUDGE: Final = 0.5  # seconds; how late a group that is due may be
-FORGOTTEN_AFTER: Final = 600.0  # seconds after the start: groups of before whose target has not come back go
+_NUDGE: Final = 0.5  # seconds; how often due groups are looked for
+FORGOTTEN_AFTER: Final = 600.0  # seconds after the start: former groups without a target are deleted
 _BUSY: Final = frozenset((0, 408, 425, 429))
 _NO_METADATA: Final[Mapping[str, FamilyMetadata]] = {}
 
 
 @dataclass(slots=True)
 class ForwardStats:
-    """What happened so far, in requests."""
+    """Counters since the start, in requests."""
 
     pushed: int = 0
     deleted: int = 0
@@ -56,7 +55,7 @@ class _Target:
 
 @dataclass(slots=True)
 class _Group:
-    """`due` and `version` say when and whether something is to be delivered; no target left means DELETE."""
+    """Delivered at `due` when `version` is above `delivered`; by DELETE when no target is left."""
 
     key: GroupKey
     targets: dict[Labels, _Target] = field(default_factory=dict)
@@ -64,14 +63,14 @@ class _Group:
     delivered: int = 0
     due: float = 0.0
     attempt: int = 0
-    refused: str = ""  # why, the last time; it is logged when it changes
+    refused: str = ""  # the last reason; logged when it changes
 
 
 class PushgatewayForwarder:
     """`offer` is synchronous and never blocks; `run` delivers until it is cancelled.
 
-    `known_file` remembers over a restart which groups are there, so that those of targets that went away meanwhile
-    are deleted, too; None for no memory.
+    `known_file` keeps across restarts which groups were pushed, so that those of targets that went away in between
+    are deleted, too; None keeps nothing.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class PushgatewayForwarder:
     def offer(
         self, target: Labels, samples: Sequence[Sample], metadata: Mapping[str, FamilyMetadata] = _NO_METADATA
     ) -> None:
-        """One scrape of the target with these labels. A stale `up` says that the target is gone."""
+        """One scrape of the target with these labels. A stale `up` means that the target is gone."""
         if not self.wants(target):
             return
         key = self._key(target)
@@ -121,7 +120,7 @@ class PushgatewayForwarder:
         farewell = next((s for s in samples if is_stale(s.value) and s.labels.get(METRIC_NAME) == "up"), None)
         if farewell is not None:
             if group is None or held is None or any(s.ts > farewell.ts for s in held.samples):
-                return  # not ours, or the target came back meanwhile
+                return  # not one of these jobs, or the target came back
             del group.targets[target]
             if not group.targets and not self._config.delete_when_gone:
                 del self._groups[key]
@@ -138,7 +137,7 @@ class PushgatewayForwarder:
         self._wake.set()
 
     async def run(self) -> None:
-        """Deliver for ever."""
+        """Deliver until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._nudge())
             tasks.create_task(self._forget())
@@ -150,20 +149,20 @@ class PushgatewayForwarder:
             self._wake.clear()
             now = self._clock.monotonic()
             due = [g for g in self._groups.values() if g.version > g.delivered and g.due <= now]
-            for i in range(0, len(due), _AT_ONCE):
+            for i in range(0, len(due), _CONCURRENCY):
                 async with asyncio.TaskGroup() as requests:
-                    for group in due[i : i + _AT_ONCE]:
+                    for group in due[i : i + _CONCURRENCY]:
                         requests.create_task(self._deliver(group))
 
     async def _nudge(self) -> None:
-        """What waits for its time is looked at again and again; events would need a timer a group."""
+        """Look for due groups periodically; waking up exactly would need a timer per group."""
         while True:
             await self._clock.sleep(_NUDGE)
             if self.waiting:
                 self._wake.set()
 
     async def _forget(self) -> None:
-        """Delete the groups that a former process pushed, when their targets have not come back."""
+        """Delete the groups that the former process pushed and whose targets have not come back."""
         if not self._before:
             return
         await self._clock.sleep(FORGOTTEN_AFTER)

@@ -16,8 +16,9 @@ import httpx
 
 from rulepush.clock import Clock, SystemClock
 from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow, drop_body, header_bytes
-from rulepush.http_client.client import Client
+from rulepush.http_client.client import CONNECTION_OWNER, Client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
+from rulepush.http_client.direct import DirectTransport
 from rulepush.http_client.network import NetworkTransport
 from rulepush.http_client.oauth2 import ClientCredentials
 from rulepush.http_client.proxy import ProxyChooser
@@ -30,7 +31,8 @@ _AUTHORIZATION: Final = "rulepush_authorization"
 
 ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 """Makes a client for a section of the configuration; the caller closes it."""
-TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None], httpx.AsyncBaseTransport]
+TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None, bool], httpx.AsyncBaseTransport]
+"""Opens what sends requests, given the context for TLS, the proxy, and whether the requests have one owner."""
 
 
 def build_client(
@@ -46,7 +48,7 @@ def build_client(
     `transport` takes the place of the network in tests. Requests raise httpx.HTTPError, see `Client`; credentials that
     cannot be read raise CredentialsError, which is one.
     """
-    routing = RoutingTransport(config, (lambda _context, _proxy: transport) if transport else NetworkTransport)
+    routing = RoutingTransport(config, (lambda *_: transport) if transport else _network)
     auth: httpx.Auth | None = None  # then httpx takes a user and password that stand in the URL
     if config.basic_auth:
         auth = BasicAuthFlow(config.basic_auth)
@@ -59,6 +61,7 @@ def build_client(
         routing.closers.append(tokens.aclose)
         auth = TokenFlow(tokens)
     return Client(
+        routing,
         transport=routing,
         auth=auth,
         headers={"User-Agent": user_agent},
@@ -67,6 +70,10 @@ def build_client(
         max_redirects=MAX_REDIRECTS,
         trust_env=False,  # neither proxies nor .netrc from the environment, unless the settings say so
     )
+
+
+def _network(context: ssl.SSLContext, proxy: httpx.Proxy | None, owned: bool) -> httpx.AsyncBaseTransport:
+    return DirectTransport(context) if owned and proxy is None else NetworkTransport(context, proxy)
 
 
 class _Route:
@@ -93,6 +100,9 @@ class _Route:
             await self.transport.aclose()
 
 
+_Routes = dict[tuple[bool, str], _Route]  # by whether the request speaks TLS, and its proxy
+
+
 class RoutingTransport(httpx.AsyncBaseTransport):
     """See the top of this file."""
 
@@ -101,12 +111,13 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         self._factory = factory
         self._proxies = ProxyChooser(config.proxy, os.environ)
         self._headers = ExtraHeaders(config.headers)
-        self._routes: dict[tuple[bool, str], _Route] = {}
+        self._owned: dict[object, _Routes] = {None: {}}  # None has what requests without an owner share
         self.closers: list[Callable[[], Awaitable[None]]] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         _check_port(url)
+        owner = request.extensions.get(CONNECTION_OWNER)
         first = request.extensions.setdefault(_FIRST_URL, url)
         if first.host == url.host and (first.scheme, url.scheme) != ("https", "http"):
             self._headers.add_to(request)
@@ -114,7 +125,8 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         else:  # a redirect elsewhere, or out of TLS: httpx hands on the extensions, and the headers with them
             self._headers.remove_from(request)
             request.extensions[_AUTHORIZATION] = ""
-        route, old = self._route(url.scheme == "https", self._proxies.choose(url.scheme, url.host, url.port))
+        proxy = self._proxies.choose(url.scheme, url.host, url.port)
+        route, old = self._route(url.scheme == "https", proxy, owner)
         route.busy += 1
         try:
             if old is not None:
@@ -131,19 +143,30 @@ class RoutingTransport(httpx.AsyncBaseTransport):
             await drop_body(response)
         return response
 
-    def _route(self, secure: bool, proxy: str) -> tuple[_Route, _Route | None]:
+    async def close_owned(self, owner: object) -> None:
+        """Close the connections of an owner that goes away, those with a request under way after its end."""
+        for route in self._owned.pop(owner, {}).values():
+            await route.replace()
+
+    @property
+    def route_count(self) -> int:
+        """How many routes have been opened and not closed."""
+        return sum(map(len, self._owned.values()))
+
+    def _route(self, secure: bool, proxy: str, owner: object) -> tuple[_Route, _Route | None]:
         """The route of a request, and the one that it replaces now."""
+        routes = self._owned.setdefault(owner, {})
         stamps = tls_stamps(self._config.tls) if secure or proxy.startswith("https://") else ()
-        old = self._routes.get((secure, proxy))
+        old = routes.get((secure, proxy))
         if old is not None and old.stamps == stamps:
             return old, None
-        route = self._routes[secure, proxy] = _Route(self._open(secure, proxy), stamps)
+        route = routes[secure, proxy] = _Route(self._open(secure, proxy, owner is not None), stamps)
         return route, old
 
-    def _open(self, secure: bool, proxy: str) -> httpx.AsyncBaseTransport:
+    def _open(self, secure: bool, proxy: str, owned: bool) -> httpx.AsyncBaseTransport:
         context = client_context(self._config.tls) if secure else _plain_context()
         if not proxy:
-            return self._factory(context, None)
+            return self._factory(context, None, owned)
         scheme = proxy.partition("://")[0].lower()
         if scheme not in ("http", "https"):  # from the environment; httpx would raise ImportError for SOCKS
             raise httpx.UnsupportedProtocol(f"a proxy of the kind {scheme}:// is not supported")
@@ -153,12 +176,12 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         proxy_context = client_context(self._config.tls) if scheme == "https" else None
         through = httpx.Proxy(proxy, headers=headers, ssl_context=proxy_context)
         _check_port(through.url)
-        return self._factory(context, through)
+        return self._factory(context, through, owned)
 
     async def aclose(self) -> None:
-        for route in self._routes.values():
+        owned, self._owned = self._owned, {None: {}}
+        for route in [route for routes in owned.values() for route in routes.values()]:
             await route.transport.aclose()
-        self._routes.clear()
         for close in self.closers:
             await close()
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
+
+CONNECTION_OWNER: Final = "rulepush_connection_owner"
+"""The extension of a request that says whose connections it uses: requests with the same object share theirs with
+nobody else. A pool of connections looks at all it has for every request, so what asks many servers for ever, as
+scraping does, has one a server."""
 
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
 
@@ -55,8 +60,25 @@ def shown_url(url: str) -> str:
         return url.rpartition("@")[2]
 
 
+class ConnectionCloser(Protocol):
+    """What knows the connections of owners: the transport."""
+
+    async def close_owned(self, owner: object) -> None:
+        """Close the connections of this owner."""
+        ...
+
+
 class Client(httpx.AsyncClient):
     """Raises httpx.HTTPError and nothing else. Header values that are not ASCII are sent as UTF-8, as Go does."""
+
+    def __init__(self, closer: ConnectionCloser, **settings: Any):
+        """`settings` are httpx' own."""
+        super().__init__(**settings)
+        self._closer = closer
+
+    async def close_owned(self, owner: object) -> None:
+        """Close the connections of requests with this CONNECTION_OWNER: no more will come."""
+        await self._closer.close_owned(owner)
 
     def build_request(self, *args: Any, **kwargs: Any) -> httpx.Request:
         headers = kwargs.get("headers")

@@ -27,17 +27,17 @@ IDEMPOTENT: Final = "rulepush_idempotent"
 
 IDLE_SECONDS: Final = 300.0  # above every usual scrape interval, so that connections live from scrape to scrape
 _IDEMPOTENT_METHODS: Final = ("GET", "HEAD", "OPTIONS", "TRACE")  # net/http request.go isReplayable
-_ERRORS: Final = (
+NETWORK_ERRORS: Final = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
 )
-_NO_ANSWER: Final = "Server disconnected without sending a response."
+NO_ANSWER: Final = "Server disconnected without sending a response."
 
 
-class _DeadConnection(httpcore.ReadError):
+class DeadConnection(httpcore.ReadError):
     """A connection that had been used before ended before the first byte of an answer."""
 
 
@@ -51,7 +51,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         backend: httpcore.AsyncNetworkBackend | None = None,
     ):
         """`backend` takes the place of sockets in tests."""
-        watching = _WatchingBackend(backend or httpcore.AnyIOBackend())
+        watching = WatchingBackend(backend or httpcore.AnyIOBackend())
         if proxy is None:
             self._pool: httpcore.AsyncConnectionPool = httpcore.AsyncConnectionPool(
                 ssl_context=context, max_connections=None, keepalive_expiry=IDLE_SECONDS, network_backend=watching
@@ -81,11 +81,11 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             try:
                 got = await self._pool.handle_async_request(sent)
                 break
-            except _DeadConnection as e:
-                if not _is_repeatable(request):
+            except DeadConnection as e:
+                if not is_repeatable(request):
                     raise httpx.ReadError(str(e)) from e
-            except _ERRORS as e:
-                _raise_as_httpx(e)
+            except NETWORK_ERRORS as e:
+                raise_as_httpx(e)
         return httpx.Response(
             status_code=got.status, headers=got.headers, stream=_Body(got), extensions=dict(got.extensions)
         )
@@ -94,7 +94,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         await self._pool.aclose()
 
 
-def _is_repeatable(request: httpx.Request) -> bool:
+def is_repeatable(request: httpx.Request) -> bool:
     """Whether the request may be sent twice, and its body is still there to be sent."""
     if not isinstance(request.stream, httpx.ByteStream):
         return False
@@ -105,7 +105,7 @@ def _url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
-def _raise_as_httpx(e: Exception) -> NoReturn:
+def raise_as_httpx(e: Exception) -> NoReturn:
     """Raise the exception of httpx that has the name of httpcore's, or of the nearest base that httpx has too."""
     for kind in type(e).__mro__:
         same = getattr(httpx, kind.__name__, None)
@@ -125,14 +125,14 @@ class _Body(httpx.AsyncByteStream):
         try:
             async for part in self._response.stream:
                 yield part
-        except _ERRORS as e:
-            _raise_as_httpx(e)
+        except NETWORK_ERRORS as e:
+            raise_as_httpx(e)
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
 
-class _WatchingBackend(httpcore.AsyncNetworkBackend):
+class WatchingBackend(httpcore.AsyncNetworkBackend):
     """Opens connections as `inner` does, each watched by a `_WatchedStream`."""
 
     def __init__(self, inner: httpcore.AsyncNetworkBackend):
@@ -153,7 +153,7 @@ class _WatchingBackend(httpcore.AsyncNetworkBackend):
 
 
 class _WatchedStream(httpcore.AsyncNetworkStream):
-    """Raises _DeadConnection when the connection ends between a request that is not its first and the answer.
+    """Raises DeadConnection when the connection ends between a request that is not its first and the answer.
 
     httpcore's own errors cannot tell this: it says "disconnected without sending a response" after half a status line,
     too, and on a new connection. A TLS connection, and one through a proxy's CONNECT, has a stream of its own from
@@ -170,12 +170,12 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
             data = await self._inner.read(max_bytes, timeout)
         except (httpcore.ReadError, ssl.SSLError) as e:
             if self._is_dead():
-                raise _DeadConnection(str(e)) from e
+                raise DeadConnection(str(e)) from e
             raise
         if data:
             self._answering = True
         elif self._is_dead():
-            raise _DeadConnection(_NO_ANSWER)
+            raise DeadConnection(NO_ANSWER)
         return data
 
     def _is_dead(self) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from itertools import count
+from typing import Any, Final, TypeVar
 
 from rulepush.model.labels import Labels
 
 T = TypeVar("T")
+_AGES: Final = count()
 
 
 class LabelIndex:
@@ -15,12 +17,15 @@ class LabelIndex:
 
     Identity is the key: two evaluations over an unchanged set of series see the same LabelIndex object, so grouping,
     matching, dropped names and parsed `le` are found in its memo. Never compare two by content.
+    `age` grows from one index to the next: what depends on two is kept on the newer, so that an old one that stays does
+    not keep alive all those that came and went beside it.
     """
 
-    __slots__ = ("_memo", "labels")
+    __slots__ = ("__weakref__", "_memo", "age", "labels")
 
     def __init__(self, labels: Sequence[Labels]):
         self.labels: tuple[Labels, ...] = tuple(labels)
+        self.age = next(_AGES)
         self._memo: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:

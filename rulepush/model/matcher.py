@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
+from typing import Final
 
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
 from rulepush.model.regex import Pattern, compile_regex
@@ -17,16 +18,30 @@ class MatchOp(Enum):
     REGEX = "=~"
     NOT_REGEX = "!~"
 
+    @property
+    def opposite(self) -> MatchOp:
+        """The operator that takes what this one refuses."""
+        return _OPPOSITE[self]
+
+
+_OPPOSITE: Final = {
+    MatchOp.EQUAL: MatchOp.NOT_EQUAL,
+    MatchOp.NOT_EQUAL: MatchOp.EQUAL,
+    MatchOp.REGEX: MatchOp.NOT_REGEX,
+    MatchOp.NOT_REGEX: MatchOp.REGEX,
+}
+
 
 class Matcher:
     """Immutable. Raises RegexError when its pattern is not RE2."""
 
-    __slots__ = ("_pattern", "_seen", "name", "op", "value")
+    __slots__ = ("_hash", "_pattern", "_seen", "name", "op", "value")
 
     def __init__(self, name: str, op: MatchOp, value: str):
         self.name = name
         self.op = op
         self.value = value
+        self._hash = hash((name, op.value, value))  # a selector is looked up at every evaluation
         self._pattern: Pattern | None = None
         self._seen: dict[str, bool] = {}  # label values repeat; RE2 through Python costs more than a dict
         if op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
@@ -53,10 +68,10 @@ class Matcher:
         return self.matches("")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Matcher) and self._key() == other._key()
+        return self is other or (isinstance(other, Matcher) and self._key() == other._key())
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return self._hash
 
     def _key(self) -> tuple[str, MatchOp, str]:
         return (self.name, self.op, self.value)
@@ -71,3 +86,12 @@ class Matcher:
 def exact_metric_name(matchers: Iterable[Matcher]) -> str | None:
     """The metric name that a selector demands with `=`; None when it may match several names."""
     return next((m.value for m in matchers if m.name == METRIC_NAME and m.op is MatchOp.EQUAL), None)
+
+
+def selector_text(matchers: Sequence[Matcher]) -> str:
+    """A selector as PromQL writes it: `name{label="value"}`."""
+    name = exact_metric_name(matchers)
+    rest = [str(m) for m in matchers if not (m.name == METRIC_NAME and m.op is MatchOp.EQUAL)]
+    if name is None:
+        return "{" + ",".join(rest) + "}"
+    return name + ("{" + ",".join(rest) + "}" if rest else "")

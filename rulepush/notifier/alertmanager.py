@@ -20,7 +20,7 @@ class PostOutcome(Enum):
     """What to do with a batch after an attempt."""
 
     ACCEPTED = "accepted"
-    RETRY = "retry"  # nothing wrong with the alerts: the network, the server, or our credentials
+    RETRY = "retry"  # the fault is not in the alerts: network, server, or our credentials
     REFUSED = "refused"  # Alertmanager says the content is bad
 
 
@@ -33,8 +33,8 @@ class PostResponse:
     retry_after: float | None = None
 
 
-# The answers that blame the alerts themselves. Other 4xx (401, 403, 404, 429, ...) blame the configuration or the
-# moment: the alerts must wait, not be thrown away for it.
+# The statuses that mean the alerts themselves are invalid. Other 4xx (401, 403, 404, 429, ...) mean a wrong setting or
+# a temporary fault: the alerts must wait, not be dropped.
 _REFUSALS = frozenset((400, 413, 422))
 
 
@@ -68,7 +68,7 @@ class Alertmanager:
 
 
 def _network_failure(e: httpx.HTTPError, url: str) -> str:
-    """The failure in words; "not reached" only where there was no connection."""
+    """Describes the failure; "not reached" only where there was no connection."""
     if _caused_by(e, socket.gaierror):
         return f"not reached: name not found: {_split(url)[0]}: {reason(e)}"
     if isinstance(e, httpx.ProxyError):
@@ -116,7 +116,7 @@ def _refusal(got: HTTPExchange, url: str) -> str:
 
 
 def _no_acceptance(text: str) -> str:
-    """Why a 2xx accepts nothing, "" where it does. Alertmanager's body is empty; a login page, the page of another
+    """Why a 2xx accepted nothing, "" where it did. Alertmanager's body is empty; a login page, the page of another
     service, and gateways that put their error into a JSON object answer 200 as well."""
     if not text.strip():
         return ""

@@ -1,4 +1,4 @@
-"""The `alerting.alertmanagers` sections at work: discoveries in, destinations out."""
+"""The sets of Alertmanagers of `alerting.alertmanagers`: from their discoveries to a Notifier's destinations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Sender = tuple[HTTPClientConfig, tuple[RelabelConfig, ...]]
 
 
 class AlertmanagerSets:
-    """Keeps a Notifier's destinations what the sections and their discoveries say.
+    """Keeps a Notifier's destinations in step with the sections and their discoveries.
 
     `run` once, `sync` at start and at a reload.
     """
@@ -38,14 +38,14 @@ class AlertmanagerSets:
         self._tasks = TaskOwner()
         self._sections: dict[AlertmanagerConfig, _Section] = {}
         self._slots: dict[str, list[Sender | None]] = {}  # by URL: the senders to it, each in a slot of its own
-        self._retired: list[_Section] = []  # no longer configured, but their connections may still be in use
+        self._retired: list[_Section] = []  # no longer configured, but perhaps still in use
 
     async def run(self) -> None:
         """Own the discoveries until cancelled."""
         await self._tasks.run()
 
     async def sync(self, configs: Sequence[AlertmanagerConfig]) -> None:
-        """Put these sections into effect; one that did not change goes on undisturbed."""
+        """Apply these sections; an unchanged one keeps running."""
         gone = [config for config in self._sections if config not in configs]
         old = [self._sections.pop(config) for config in gone]
         for config in dict.fromkeys(configs):
@@ -68,7 +68,7 @@ class AlertmanagerSets:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The URLs that alerts go to."""
+        """The URLs that alerts are sent to."""
         return tuple(dict.fromkeys(url for s in self._sections.values() for url in s.found.active))
 
     @property
@@ -78,7 +78,7 @@ class AlertmanagerSets:
 
     def _changed(self) -> None:
         sections = self._sections.values()
-        # As long as a discovery has not answered, a URL may only seem to be gone, and its outbox must not go with it.
+        # Until every discovery has answered, a missing URL may only seem to be gone: its outbox must be kept.
         complete = all(section.providers.answered for section in sections)
         self._assign_slots(complete)
         self._notifier.sync(
@@ -87,7 +87,7 @@ class AlertmanagerSets:
         )
         if complete and self._tasks.running:
             retired, self._retired = self._retired, []
-            for section in retired:  # whoever still sends has been given a connection of a present section
+            for section in retired:  # every loop has been given a client of a current section
                 self._tasks.start(section.client.aclose, "closing connections")
 
     def _assign_slots(self, complete: bool) -> None:
@@ -130,8 +130,8 @@ class _Section:
         self.providers = Providers(config.sd_configs, env, self._discovered)
 
     def take_over(self, former: _Section) -> None:
-        """Start from what the former discoveries knew. It counts as answered, so it must be in effect at once:
-        or the URLs would seem to be gone for a moment, and their outboxes would go."""
+        """Start from the targets of the former discoveries. They count as answered, so they must be in effect at once:
+        else the URLs would seem to be gone, and their outboxes would be dropped."""
         self.providers.take_over(former.providers)
         self._find(self.providers.groups())
 
@@ -148,7 +148,7 @@ class _Section:
 
     @property
     def sender(self) -> Sender:
-        """What makes sending to a URL another thing than sending to it from another section."""
+        """What distinguishes sending to a URL from sending to it for another section."""
         return self.config.http_client, self.config.alert_relabel_configs
 
     def destination(self, name: str) -> Destination:

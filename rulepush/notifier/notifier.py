@@ -42,7 +42,7 @@ class _Running:
 
 
 class Notifier:
-    """`send` is what the rules call.
+    """The rules call `send`.
 
     `run` owns the tasks of the send loops; `sync` may be called before and while it runs.
     """
@@ -54,7 +54,7 @@ class Notifier:
         sending: SendSettings,
         active: Callable[[], Iterable[Alert]] = tuple,
     ):
-        """`active` tells the alerts that are pending or fire now."""
+        """`active` returns the alerts that are pending or firing now."""
         self.sending = sending
         self._active = active
         self._clock = clock
@@ -73,8 +73,8 @@ class Notifier:
         await self._tasks.run()
 
     def sync(self, destinations: Sequence[Destination], *, remove: bool = True) -> None:
-        """Send to these from now on. A loop whose URL stays keeps its outbox; one that goes is stopped, unless
-        `remove` is false: then all that run go on."""
+        """Send to these from now on. A loop whose URL stays keeps its outbox; one whose URL is gone is stopped, unless
+        `remove` is false: then all keep running."""
         wanted: Mapping[str, Destination] = {d.poster.url: d for d in destinations}
         for url in [u for u in self._running if remove and u not in wanted]:
             running = self._running.pop(url)
@@ -89,8 +89,8 @@ class Notifier:
                 continue
             loop = SendLoop(destination.poster, self._clock, self._store)
             if len(loop.outbox):
-                # Kept from a former time of this Alertmanager, or of this process. What fires again since must not be
-                # ended by it: no `take_back` reached it while the Alertmanager was not configured.
+                # Resolutions kept from when this Alertmanager was configured before, or from the former process. They
+                # must not resolve an alert that fires again since: no `take_back` reached them in between.
                 loop.take_back(self._firing(destination.relabel))
             task = self._tasks.start(loop.run, f"sending to {url}")
             self._running[url] = _Running(loop, task, destination.relabel)
@@ -115,13 +115,13 @@ class Notifier:
         return relabelled(wire_alert(alert, expr, sending.external_url, sending.external_labels), sending.relabel)
 
     def _firing(self, relabel: Relabel | None) -> set[Labels]:
-        """What fires now, as an Alertmanager with this relabelling knows it."""
+        """The alerts that fire now, relabelled as for this Alertmanager."""
         wire = [self._wire(alert, "") for alert in self._active() if alert.state is AlertState.FIRING]
         known = (relabelled(one, relabel) for one in wire if one is not None)
         return {one.labels for one in known if one is not None}
 
     async def drain(self) -> None:
-        """Return when every outbox is empty. Who pauses after a failure tries again at once: there may be no later."""
+        """Return when every outbox is empty. Loops that pause after a failure retry at once: it may be the last try."""
         for running in self._running.values():
             if self._tasks.running and running.loop.pausing:
                 running.task.cancel()

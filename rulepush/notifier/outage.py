@@ -1,11 +1,11 @@
-"""What the log says while alerts cannot be delivered: at once, then once a minute, and when it is over. Pure."""
+"""The log lines of an outage of an Alertmanager: at once, then once a minute, and at its end. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
 REMIND_SECONDS: Final = 60.0
-MAX_REASONS: Final = 3  # logged between two reminders: the text of an answer may be another one each time
+MAX_REASONS: Final = 3  # lines between two reminders: the text of an error may change at each attempt
 
 
 class OutageLog:
@@ -29,7 +29,7 @@ class OutageLog:
         return self.reminder(now, waiting)
 
     def until_reminder(self, now: float) -> float:
-        """Seconds until `reminder` has something to say."""
+        """Seconds until the next `reminder`."""
         return max(0.0, self._logged_at + REMIND_SECONDS - now)
 
     def reminder(self, now: float, waiting: int) -> str:

@@ -1,20 +1,20 @@
 """The outbox of one Alertmanager: the newest state of each alert that it has not accepted yet.
 
 What it promises: an alert that was put in stays until it is acknowledged, whatever happens in between, and what is sent
-is the newest state.
+is its newest state.
 
 - The key is the alert's label set, which is Alertmanager's own identity of an alert. A newer state replaces an older
   one in place, so memory is bounded by the number of alerts, not by the length of an outage. Nothing that matters is
   lost: Alertmanager acts on the last state it gets.
 - The entry keeps its place in the order and its `queued_at` when its state is replaced: what has waited longest is sent
-  first, and an alert that is renewed at each evaluation cannot be overtaken for ever.
+  first, so an alert that is renewed at each evaluation cannot starve.
 - `batch` only reads. The sender may be cancelled, or fail, between `batch` and `acknowledge`; the alerts are then sent
   again. Alertmanager takes an alert that it knows as an update, so sending twice is harmless.
-- While a batch is under way the rules go on, and `put` may replace an alert of it. `acknowledge` therefore compares by
-  identity (`is`), not by labels: what was accepted is the old state, and the new one must still be sent. In particular
-  a resolution that comes in while the firing state is being sent is not taken for delivered.
-- A firing alert that waits needs no file: its rule sends it again after a restart. A resolution is sent by nobody a
-  second time, so `SendLoop` keeps it in an UndeliveredStore until it is acknowledged, and takes it back
+- While a batch is being sent the rules keep evaluating, and `put` may replace an alert of it. `acknowledge` therefore
+  compares by identity (`is`), not by labels: what was accepted is the old state, and the new one must still be sent. In
+  particular, a resolution that is queued while the firing state is being sent does not count as delivered.
+- A firing alert that waits needs no file: its rule sends it again after a restart. Its rule does not send a
+  resolution a second time, so `SendLoop` keeps it in an UndeliveredStore until it is acknowledged, and takes it back
   (`SendLoop.take_back`) when the alert fires again before.
 
 Pure: no clock, no I/O.
@@ -56,7 +56,7 @@ class Outbox:
         return [entry.alert for entry, _ in zip(self._entries.values(), range(limit), strict=False)]
 
     def acknowledge(self, alerts: Iterable[WireAlert]) -> list[WireAlert]:
-        """Remove what was accepted, or refused for good. An alert whose state changed while it was under way stays
+        """Remove what was accepted, or refused permanently. An alert whose state changed while it was being sent stays
         queued with the new state. Returns what was removed."""
         removed = []
         for alert in alerts:
@@ -71,5 +71,5 @@ class Outbox:
         return min((entry.queued_at for entry in self._entries.values()), default=None)
 
     def waiting(self) -> Sequence[WireAlert]:
-        """All that waits."""
+        """All queued alerts."""
         return [entry.alert for entry in self._entries.values()]

@@ -24,7 +24,7 @@ BACKOFF_MAX: Final = 30.0
 
 
 class Poster(Protocol):
-    """Whoever delivers a batch: `Alertmanager`, or a fake."""
+    """Delivers a batch: `Alertmanager`, or a fake."""
 
     url: str
 
@@ -32,7 +32,7 @@ class Poster(Protocol):
 
 
 class UndeliveredStore(Protocol):
-    """Keeps the resolutions that wait, over a restart. Firing alerts need no keeping: their rule sends them again."""
+    """Keeps undelivered resolutions across restarts. Firing alerts need not be kept: their rule sends them again."""
 
     def save(self, url: str, alerts: Sequence[WireAlert]) -> None: ...
     def remove(self, url: str, alerts: Sequence[WireAlert]) -> None: ...
@@ -41,7 +41,7 @@ class UndeliveredStore(Protocol):
 
 @dataclass(slots=True)
 class SendStats:
-    """What happened so far, in alerts (`errors` in attempts)."""
+    """Counters since the start, in alerts (`errors` in attempts)."""
 
     sent: int = 0
     retried: int = 0
@@ -91,7 +91,7 @@ class SendLoop:
         for alert in alerts:
             self._queue(alert)
         self._keep([a for a in alerts if a.resolved])
-        # Fires again before its resolution got through: that must not come out of the store after a restart.
+        # Fires again before its resolution was delivered, which must not be restored after a restart.
         self._drop([a for a in alerts if not a.resolved])
 
     def _queue(self, alert: WireAlert) -> None:
@@ -100,19 +100,19 @@ class SendLoop:
         self._wake.set()
 
     def take_back(self, firing: Container[Labels]) -> None:
-        """Forget the resolutions of these alerts that wait."""
+        """Drop the undelivered resolutions of these alerts."""
         self._acknowledge([a for a in self.outbox.waiting() if a.resolved and a.labels in firing])
 
     def use(self, alertmanager: Poster) -> None:
-        """Deliver through this from the next attempt on: same URL, perhaps new credentials."""
+        """Deliver through this client from the next attempt on: same URL, perhaps new credentials."""
         self._alertmanager = alertmanager
 
     async def drained(self) -> None:
-        """Return when nothing waits."""
+        """Return when the outbox is empty."""
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Deliver what comes in, for ever."""
+        """Deliver until cancelled."""
         attempt = 0
         while True:
             await self._wake.wait()
@@ -123,7 +123,7 @@ class SendLoop:
                 continue
             try:
                 answer = await self._deliver(batch)
-            except Exception as e:  # a bug in rulepush must not stop the process, nor lose what waits
+            except Exception as e:  # a bug in rulepush must not stop the process, nor lose the outbox
                 log.exception("sending alerts crashed: url=%s", self.url)
                 answer = PostResponse(PostOutcome.RETRY, f"internal error: {type(e).__name__}: {e}")
             if answer.outcome is not PostOutcome.RETRY:
@@ -135,7 +135,7 @@ class SendLoop:
             self.counts.retried += len(batch)
             pause = backoff(attempt, self._jitter())
             if answer.retry_after is not None:
-                pause = max(answer.retry_after, backoff(0, 0.0))  # "Retry-After: 0" must not make a storm
+                pause = max(answer.retry_after, backoff(0, 0.0))  # "Retry-After: 0" must not cause a tight loop
             attempt += 1
             self._warn(self._outage.failed(self._clock.monotonic(), answer.reason, len(self.outbox)))
             self.pausing = True
@@ -156,7 +156,7 @@ class SendLoop:
             log.warning("%s: url=%s err=%s", line, self.url, self._outage.reason)
 
     async def _deliver(self, batch: Sequence[WireAlert]) -> PostResponse:
-        """Send a batch; where it is refused, halve it until the alert that is refused stands alone."""
+        """Send a batch; where it is refused, halve it until the refused alert is alone."""
         answer = await self._alertmanager.post(batch)
         match answer.outcome:
             case PostOutcome.RETRY:

@@ -1,4 +1,4 @@
-"""Resolutions that no Alertmanager has accepted yet, kept in SQLite over a restart."""
+"""Resolutions that no Alertmanager has accepted yet, kept in SQLite across restarts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SqliteUndelivered:
         self._write(_PUT, [_row(url, a) for a in alerts])
 
     def remove(self, url: str, alerts: Sequence[WireAlert]) -> None:
-        """They were accepted, or refused for good."""
+        """Remove these: they were accepted, or refused permanently."""
         kept = self._kept.setdefault(url, {})
         for alert in alerts:
             kept.pop(alert.labels, None)

@@ -1,4 +1,4 @@
-"""The alert as Alertmanager's API takes it, and the one translator from the rules' own alert.
+"""The alert as Alertmanager's API takes it, and the conversion from the rules' own alert.
 
 Source: Prometheus rules/manager.go `SendAlerts`, notifier/alert.go and Alertmanager's api/v2/openapi.yaml.
 """
@@ -21,7 +21,7 @@ Relabel = Callable[[Labels], Labels | None]
 @dataclass(frozen=True, slots=True)
 class WireAlert:
     """One alert of a `POST /api/v2/alerts`. Times in ms. `resolved` says which of its two ends `ends_at` is:
-    when it ended, or until when it holds if nothing more is heard."""
+    when it ended, or when it expires if no update follows."""
 
     labels: Labels
     annotations: tuple[tuple[str, str], ...]
@@ -42,14 +42,14 @@ class WireAlert:
 
 
 def wire_alert(alert: Alert, expr: str, external_url: str, external_labels: Labels) -> WireAlert:
-    """Translate; external labels are added where the alert does not have its own."""
+    """Convert; external labels are added where the alert does not have its own."""
     resolved = alert.resolved_at is not None
     ends_at = alert.resolved_at if alert.resolved_at is not None else alert.valid_until
     starts_at = alert.fired_at if alert.fired_at is not None else alert.active_at
     return WireAlert(
         labels=Labels({**external_labels.as_dict(), **alert.labels.as_dict()}),
         annotations=tuple(alert.annotations),
-        # Alertmanager refuses what ends before it starts, as an alert may for a moment when the clock is set back.
+        # Alertmanager refuses an alert that ends before it starts, which can happen after the clock is set back.
         starts_at=starts_at if ends_at is None else min(starts_at, ends_at),
         ends_at=ends_at if ends_at is not None else starts_at,
         generator_url=f"{external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1",

@@ -1,1 +1,1 @@
-"""The door for short jobs: a Pushgateway-compatible receiver, and its client."""
+"""A Pushgateway-compatible receiver for short-lived jobs, and its client."""

@@ -42,7 +42,7 @@ async def push(
     jitter: Callable[[], float] = random.random,
 ) -> None:
     """Send until it is accepted. Raises PushError (status 0 when there was no answer) when it is refused, or when
-    the receiver could not be reached `retries` + 1 times. `on_retry` is told the reason and the pause in seconds."""
+    the receiver could not be reached `retries` + 1 times. `on_retry` gets the reason and the pause in seconds."""
     attempt = 0
     while True:
         error = await _once(client, request)

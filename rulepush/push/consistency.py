@@ -1,4 +1,4 @@
-"""Whether a group fits among the others: Pushgateway's consistency check, against an index instead of everything.
+"""Pushgateway's consistency check of a pushed group against all others, by an index instead of a full gather.
 
 Source: client_golang prometheus/registry.go, Gatherers.Gather and checkMetricConsistency, whose texts are kept.
 """
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rulepush.errors import PushError
+from rulepush.exposition.families import FamilyType, MetricFamily
 from rulepush.model.labels import Labels, is_legacy_label_name, quote_label_value
-from rulepush.push.families import FamilyType, MetricFamily
 from rulepush.push.group import PushedGroup
 from rulepush.push.url import GroupKey
 
@@ -20,7 +20,7 @@ _TIMESTAMPS: Final = "pushed metrics must not have timestamps"
 
 
 def refusal(errors: list[str]) -> PushError:
-    """Pushgateway's answer for these reasons (one at least)."""
+    """Pushgateway's answer with these reasons (at least one)."""
     if len(errors) == 1:
         return PushError(400, _PREFIX + errors[0])
     lines = "".join(f"\n* {e}" for e in errors[:_MAX_ERRORS])
@@ -44,14 +44,14 @@ class Index:
         return len(self._owners)
 
     def add(self, group: PushedGroup) -> None:
-        """Note a group that passed `problems` (and is not noted at present)."""
+        """Add a group that passed `problems` and is not in the index."""
         for family in _families(group):
             self._types.setdefault(family.name, {})[group.key] = family.type
             for labels, _ in family.series():
                 self._owners[labels] = group.key
 
     def remove(self, group: PushedGroup) -> None:
-        """Forget a group."""
+        """Remove a group."""
         for family in _families(group):
             types = self._types.get(family.name, {})
             types.pop(group.key, None)
@@ -66,7 +66,7 @@ class Index:
         return any(self._taken(labels, group.key) for f in group.meta_families() for labels, _ in f.series())
 
     def problems(self, group: PushedGroup) -> list[str]:
-        """Why this group, as it would be, does not fit; empty when it does."""
+        """Why this group, as the push would leave it, is inconsistent; empty when it is consistent."""
         errors: list[str] = []
         names = {f.name: f.type for f in _families(group)}
         seen: set[Labels] = set()
@@ -102,7 +102,7 @@ class Index:
         return self._owners.get(labels, key) != key
 
     def _collision(self, family: MetricFamily, key: GroupKey, ours: Mapping[str, FamilyType]) -> str | None:
-        """Pushgateway's text when a name runs into the parts of a histogram or summary."""
+        """Pushgateway's text when a name collides with the series of a histogram or summary; None when it does not."""
 
         def types(name: str) -> set[FamilyType]:
             found = {t for k, t in self._types.get(name, {}).items() if k != key}

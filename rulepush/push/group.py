@@ -1,4 +1,4 @@
-"""One pushed group: what was pushed under one grouping key, and when. Immutable: a push makes a new one."""
+"""One pushed group: what was pushed under one grouping key, and when. Immutable: each push makes a new one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from rulepush.exposition.families import FamilyType, Metric, MetricFamily
 from rulepush.model.labels import Labels
-from rulepush.push.families import FamilyType, Metric, MetricFamily
 from rulepush.push.url import GroupKey
 
 PUSH_TIME: Final = "push_time_seconds"
@@ -32,10 +32,10 @@ class PushedFamily:
 
 @dataclass(frozen=True, slots=True)
 class PushedGroup:
-    """Times are in ms, 0 for never. `ttl_ms` is None when the push named no lifetime, 0 for ever.
+    """Times are in ms, 0 for never. `ttl_ms` is None when the push named no lifetime, 0 for no limit.
 
     `pushed_at`   the last push that was accepted, as Pushgateway counts
-    `renewed_at`  the last one that brought a metric: a lifetime begins here, because a collector that fails often
+    `renewed_at`  the last one with at least one metric: the lifetime starts here, because a collector that fails often
                   pushes nothing at all (`collector | curl --data-binary @- ...`)
     """
 
@@ -47,7 +47,7 @@ class PushedGroup:
     renewed_at: int = 0
 
     def pushed(self, families: Mapping[str, MetricFamily], all_new: bool, ts: int, ttl_ms: int | None) -> PushedGroup:
-        """The group after a push. `all_new` is PUT: what was there goes; else only families of the same name do."""
+        """The group after a push. `all_new` is PUT: it replaces all families; else only those of the same names."""
         kept = {} if all_new else dict(self.families)
         new = {f.name: PushedFamily(sanitised(f, self.key), ts) for f in families.values() if f.name not in RESERVED}
         if not families:
@@ -56,7 +56,7 @@ class PushedGroup:
         return replace(self, families={**kept, **new}, pushed_at=ts, renewed_at=ts, ttl_ms=ttl_ms)
 
     def series(self) -> Iterator[tuple[Labels, float]]:
-        """What was pushed, a series each."""
+        """Every series of the group, without its push times."""
         for pushed in self.families.values():
             yield from pushed.family.series()
 
@@ -74,7 +74,7 @@ class PushedGroup:
 
 
 def sanitised(family: MetricFamily, key: GroupKey) -> MetricFamily:
-    """The family with the grouping labels on every metric, whatever it said itself, and an `instance` in any case.
+    """The family with the grouping labels on every metric, in place of its own, and an `instance` in any case.
 
     Pushgateway adds `instance=""` so that a scraper with honor_labels does not add its own.
     """

@@ -1,4 +1,4 @@
-"""The pushed groups: Pushgateway's state, with a lifetime. Pure but for the store it tells of every change."""
+"""The pushed groups: Pushgateway's state, with lifetimes. Pure, but for the store that gets every change."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Final, Protocol
 
 from rulepush.errors import PushError, StorageError
 from rulepush.exposition import FamilyMetadata
+from rulepush.exposition.families import MetricFamily, ParsedFamilies
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.push.consistency import Index, refusal, timestamps_refused
-from rulepush.push.families import MetricFamily
 from rulepush.push.group import HELP, PUSH_UP, PushedGroup
-from rulepush.push.text_families import ParsedBody
 from rulepush.push.url import GroupKey
 
 log = logging.getLogger("rulepush.push")
@@ -24,7 +22,7 @@ FORGET_AFTER_MS: Final = 7 * 24 * 3600 * 1000
 
 
 class GroupStore(Protocol):
-    """Keeps the groups over a restart. Raises StorageError."""
+    """Keeps the groups across restarts. Raises StorageError."""
 
     def load(self) -> list[PushedGroup]: ...
     def save(self, group: PushedGroup) -> None: ...
@@ -33,7 +31,7 @@ class GroupStore(Protocol):
 
 @dataclass(slots=True)
 class PushStats:
-    """What happened so far."""
+    """Counters since the start: requests, and groups whose lifetime ended."""
 
     pushes: int = 0
     refused: int = 0
@@ -44,7 +42,7 @@ class PushStats:
 class PushedGroups:
     """Not thread-safe: it lives in the event loop.
 
-    `default_ttl_ms`  the lifetime of groups that name none; 0 for ever
+    `default_ttl_ms`  the lifetime of groups that set none; 0 for no limit
     `max_series`      a push that would take the receiver over this many series is refused
     `forget_after_ms` a group is forgotten this long after its lifetime ended (its `rulepush_push_up` is 0 till then)
     """
@@ -64,11 +62,11 @@ class PushedGroups:
         self._groups: dict[GroupKey, PushedGroup] = {}
         self._expired: set[GroupKey] = set()
         self._index = Index()
-        self._series: dict[GroupKey, tuple[tuple[Labels, float], ...]] = {}  # made once a push, not once a tick
+        self._series: dict[GroupKey, tuple[tuple[Labels, float], ...]] = {}  # computed at a push, not at every tick
         self._emitted: set[Labels] = set()
         for group in self._load():
             self._hold(group)
-            # What was there before the restart gets its stale marker if it is gone after it.
+            # A series of before the restart that is not collected again gets its stale marker.
             self._emitted.update(labels for labels, _ in self._series[group.key])
 
     def __len__(self) -> int:
@@ -83,7 +81,7 @@ class PushedGroups:
         """Series held, push times included."""
         return len(self._index)
 
-    def push(self, key: GroupKey, body: ParsedBody, all_new: bool, ts: int, ttl_ms: int | None) -> None:
+    def push(self, key: GroupKey, body: ParsedFamilies, all_new: bool, ts: int, ttl_ms: int | None) -> None:
         """PUT (`all_new`) or POST. Raises PushError when the group would be inconsistent; then it stays as it was,
         but for its failure time."""
         old = self._groups.get(key, PushedGroup(key))
@@ -92,7 +90,7 @@ class PushedGroups:
             self._check(new, body)
         except PushError:
             self.counts.refused += 1
-            # Unlike Pushgateway, a key that collides by itself leaves nothing behind: it would spoil every later push.
+            # Unlike in Pushgateway, a key that collides by itself is not stored: every later push would fail.
             if not self._index.meta_collides(new):
                 self._put(replace(old, failed_at=ts))
             raise
@@ -131,7 +129,7 @@ class PushedGroups:
         return samples
 
     def metadata(self) -> dict[str, FamilyMetadata]:
-        """Type and help of every pushed family, those of the group that was pushed first where groups disagree."""
+        """Type and help of every pushed family, those of the group that was pushed first where groups differ."""
         known = {name: FamilyMetadata("gauge", text) for name, text in HELP.items()} if self._groups else {}
         for group in self._groups.values():
             for name, pushed in group.families.items():
@@ -139,10 +137,10 @@ class PushedGroups:
         return known
 
     def ttl_of(self, group: PushedGroup) -> int:
-        """The lifetime of a group in ms, 0 for ever."""
+        """The lifetime of a group in ms, 0 for no limit."""
         return self.default_ttl_ms if group.ttl_ms is None else group.ttl_ms
 
-    def _check(self, new: PushedGroup, body: ParsedBody) -> None:
+    def _check(self, new: PushedGroup, body: ParsedFamilies) -> None:
         if body.timestamps:
             raise timestamps_refused()
         errors = self._index.problems(new)

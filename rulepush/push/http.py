@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import posixpath
-import zlib
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote, unquote
@@ -14,17 +12,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from rulepush.clock import Clock
-from rulepush.errors import PushError
+from rulepush.errors import PushError, RequestRefused
+from rulepush.exposition.families import ParsedFamilies
+from rulepush.http_request import GZIP, in_thread_if_large, read_content
 from rulepush.model.durations import parse_duration
+from rulepush.push.bodies import parse_push_openmetrics, parse_push_text
 from rulepush.push.groups import PushedGroups
-from rulepush.push.om_families import parse_openmetrics_families
-from rulepush.push.text_families import ParsedBody, parse_families
-from rulepush.push.url import GroupKey, parse_push_path
+from rulepush.push.url import TTL_HEADER, GroupKey, parse_push_path
 from rulepush.push.view import metrics_view
 
-TTL_HEADER: Final = "X-Rulepush-TTL"
-MAX_BODY_BYTES: Final = 16 << 20  # uncompressed, too
-_IN_THREAD_FROM: Final = 64 << 10  # bytes; a large body must not hold up the rules
+MAX_BODY_BYTES: Final = 16 << 20  # as sent, and decompressed
 _METHODS: Final = ("PUT", "POST", "DELETE")
 
 
@@ -46,16 +43,15 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
                 groups.delete(key)
                 return Response(status_code=202)
             await _push(request, key)
-        except PushError as e:
+        except RequestRefused as e:
             return PlainTextResponse(f"{e}\n", e.status)
         return Response(status_code=200)
 
     async def _push(request: Request, key: GroupKey) -> None:
         ttl_ms = _ttl(request.headers.get(TTL_HEADER))
         parse = _parser(request.headers.get("content-type", ""))
-        encoding = request.headers.get("content-encoding", "")
-        body = await _body(request, encoding, max_body_bytes)
-        parsed = parse(body) if len(body) < _IN_THREAD_FROM else await asyncio.to_thread(parse, body)
+        body = await read_content(request, max_body_bytes, GZIP)
+        parsed = await in_thread_if_large(body, parse)
         groups.push(key, parsed, request.method == "PUT", clock.now(), ttl_ms)
 
     async def metrics(_: Request) -> Response:
@@ -97,49 +93,11 @@ def _ttl(text: str | None) -> int | None:
         raise PushError(400, f"{TTL_HEADER}: {e}") from None
 
 
-def _parser(content_type: str) -> Callable[[bytes], ParsedBody]:
+def _parser(content_type: str) -> Callable[[bytes], ParsedFamilies]:
     """What reads a body of this type. Like Pushgateway, take everything unknown for the text format."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/openmetrics-text":
-        return parse_openmetrics_families
+        return parse_push_openmetrics
     if media_type == "application/vnd.google.protobuf":
         raise PushError(415, "protobuf bodies are not supported: push the text format or OpenMetrics")
-    return parse_families
-
-
-async def _body(request: Request, encoding: str, limit: int) -> bytes:
-    """The body, decompressed. Raises PushError 413 or 415, or 400 for bad gzip."""
-    too_large = PushError(413, f"the body is larger than the limit of {limit} bytes")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        raise too_large
-    if encoding not in ("", "identity", "gzip"):
-        raise PushError(415, f"content encoding {encoding} is not supported: send gzip, or none")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    if encoding != "gzip":
-        return bytes(body)
-    unpacked = gunzip(bytes(body), limit)
-    if unpacked is None:
-        raise too_large
-    return unpacked
-
-
-def gunzip(data: bytes, limit: int) -> bytes | None:
-    """Unpack gzip, None when it holds more than `limit` bytes. Raises PushError 400."""
-    out = bytearray()
-    try:
-        while data:
-            member = zlib.decompressobj(wbits=31)
-            out += member.decompress(data, limit - len(out) + 1)
-            if len(out) > limit:
-                return None
-            if not member.eof:
-                raise PushError(400, "unexpected EOF")
-            data = member.unused_data
-    except zlib.error as e:
-        raise PushError(400, f"gzip: invalid body: {e}") from None
-    return bytes(out)
+    return parse_push_text

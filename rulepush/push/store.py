@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any, Final
 
-from rulepush.push.families import FamilyType, Metric, MetricFamily
+from rulepush.exposition.families import FamilyType, Metric, MetricFamily
 from rulepush.push.group import PushedFamily, PushedGroup
 from rulepush.push.url import GroupKey
 from rulepush.storage.database import Database
@@ -18,7 +18,7 @@ _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS pushed_groups (key TEXT PRIMARY KEY
 
 
 class SqliteGroupStore:
-    """A GroupStore in one SQLite file, in memory when `path` is None. A corrupt file is set aside and reported."""
+    """A GroupStore in one SQLite file, in memory when `path` is None. A corrupt file is renamed and reported."""
 
     def __init__(self, path: Path | None):
         self._db = Database(path, _SCHEMA)

@@ -1,4 +1,5 @@
-"""The path of a push: `/metrics/job/<job>{/<label>/<value>}`, with `@base64` forms. Texts are Pushgateway's.
+"""What a push says besides its body: the path `/metrics/job/<job>{/<label>/<value>}`, with `@base64` forms, and a
+header. Texts are Pushgateway's.
 
 Source: prometheus/pushgateway handler/push.go.
 """
@@ -17,13 +18,15 @@ GroupKey = tuple[tuple[str, str], ...]
 """The grouping labels, sorted by name. An empty value counts: `a=""` is another group than no `a`."""
 
 SUFFIX: Final = "@base64"
+TTL_HEADER: Final = "X-Rulepush-TTL"
+"""The lifetime of a group, in Prometheus' notation: rulepush's own addition to the protocol."""
 _ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "-_")
 
 
 def parse_push_path(raw_path: str) -> GroupKey:
     """The grouping key that a path names. `raw_path` begins with `/metrics/` and is still percent-encoded.
 
-    Raises PushError: 404 when no push can be meant, 400 when something in it is wrong.
+    Raises PushError: 404 when the path is not one of a push, 400 when a part of it is invalid.
     """
     try:
         path = unquote_to_bytes(raw_path).decode("utf-8")

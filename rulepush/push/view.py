@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from rulepush.exposition.families import Metric, MetricFamily
 from rulepush.model.floats import format_float_g
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.push.families import FamilyType, Metric, MetricFamily
 from rulepush.push.group import PushedGroup
 from rulepush.push.groups import PushedGroups
 
@@ -51,5 +51,5 @@ def _metric(family: MetricFamily, metric: Metric) -> dict[str, Any]:
         "labels": labels,
         "count": format_float_g(metric.count),
         "sum": format_float_g(metric.value),
-        "buckets" if family.type is FamilyType.HISTOGRAM else "quantiles": parts,
+        "buckets" if family.type.has_buckets else "quantiles": parts,
     }

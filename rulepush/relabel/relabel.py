@@ -1,7 +1,7 @@
 """Relabelling: every action, exactly as Prometheus' model/relabel/relabel.go does it. Pure.
 
-It runs once for each new series and each discovered target, so a rule remembers what its regular expression said about
-the values it has seen: they repeat.
+It runs once for each new series and each discovered target. Their values repeat, so a rule caches the matches of its
+regular expression.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _ONLY_EQUAL: Final = "{} action requires only 'source_labels' and `target_label`
 
 @dataclass(frozen=True)
 class RelabelConfig:
-    """One rule. Raises RegexError when `regex` is not RE2; `faults` tells what Prometheus would refuse it for."""
+    """One rule. Raises RegexError when `regex` is not RE2; `faults` lists what Prometheus would refuse."""
 
     action: Action = Action.REPLACE
     source_labels: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class RelabelConfig:
         object.__setattr__(self, "_target", _Template(self.target_label))
 
     def faults(self) -> list[str]:
-        """What is wrong with it, in Prometheus' words; empty when it is sound."""
+        """Why Prometheus would refuse the rule, in its words; empty when it is valid."""
         action, target = self.action, self.target_label
         found = []
         if action is Action.HASH_MOD and self.modulus == 0:
@@ -206,7 +206,7 @@ def _apply(config: RelabelConfig, labels: dict[str, str], changed: set[str]) -> 
 
 
 def _set(labels: dict[str, str], changed: set[str], name: str, value: str) -> None:
-    # As labels.Builder: what is set for the first time goes behind all others, and stays there when it is set again.
+    # As labels.Builder: a label that is set for the first time goes last, and keeps its place when it is set again.
     # labelmap walks the labels in this order, and the last one wins.
     if not value:
         labels.pop(name, None)
@@ -231,7 +231,7 @@ def _upper(text: str) -> str:
 
 
 class _Template:
-    """Go's Regexp.Expand: `$1`, `${1}`, `$name`, `$$`; a `$` that starts none of them stands for itself."""
+    """Go's Regexp.Expand: `$1`, `${1}`, `$name`, `$$`; any other `$` is literal."""
 
     __slots__ = ("_parts", "_plain")
 
@@ -297,7 +297,7 @@ def _quoted(text: str) -> str:
 
 
 def read_relabel_configs(m: MapReader, key: str, *, legacy_names: bool = False) -> tuple[RelabelConfig, ...]:
-    """Read a list of rules; what is wrong is noted, and the rule left out."""
+    """Read a list of rules; an invalid one is reported and left out."""
     configs = []
     for rule in m.sections(key):
         config = _read(rule, legacy_names)

@@ -13,6 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rulepush.clock import Clock
+from rulepush.errors import BodyError
+from rulepush.http_request import NO_ENCODING, read_content
 from rulepush.model.secret import Secret
 from rulepush.relay.notification import Notification, NotificationError, parse_notification
 from rulepush.relay.robot import Delivery, DeliveryStatus, Post, Robot
@@ -77,12 +79,12 @@ class Relay:
             log.warning("a notification for an unknown target: %r", request.path_params["target"])
             return PlainTextResponse("target not found\n", 404)
         try:
-            body = await _read_body(request)
+            body = await read_content(request, MAX_BODY_BYTES, NO_ENCODING)
             notification = parse_notification(body)
+        except BodyError as e:
+            return self._refuse(target, str(e), e.status)
         except NotificationError as e:
-            log.warning("bad notification for target %s: %s", target.name, e)
-            self._notifications[target.name, "bad"] += 1
-            return PlainTextResponse(f"{e}\n", 400)
+            return self._refuse(target, str(e), 400)
         if not notification.alerts:
             return PlainTextResponse("OK\n")
         delivery = await self._robots[_address(target)].deliver(target, notification, request.is_disconnected)
@@ -91,6 +93,11 @@ class Relay:
             "notification: target=%s alerts=%d fate=%s", target.name, len(notification.alerts), delivery.fate.value
         )
         return _answer(delivery)
+
+    def _refuse(self, target: RobotTarget, reason: str, status: int) -> Response:
+        log.warning("bad notification for target %s: %s", target.name, reason)
+        self._notifications[target.name, "bad"] += 1
+        return PlainTextResponse(f"{reason}\n", status)
 
     # -- what waits
 
@@ -154,14 +161,3 @@ def _address(target: RobotTarget) -> tuple[RobotType, Secret, Secret]:
 def _answer(delivery: Delivery) -> Response:
     text = "OK" if delivery.fate is DeliveryStatus.SENT else delivery.reason
     return PlainTextResponse(f"{text}\n", _STATUS[delivery.fate])
-
-
-async def _read_body(request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise NotificationError(f"larger than {MAX_BODY_BYTES >> 20} MiB")
-        chunks.append(chunk)
-    return b"".join(chunks)

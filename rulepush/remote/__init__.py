@@ -1,1 +1,1 @@
-"""Remote write, in and out. Imported only when a configuration or a flag asks for it: protobuf costs memory."""
+"""Remote write, in and out. Imported only when a configuration or a flag needs it: protobuf costs memory."""

@@ -1,6 +1,6 @@
-"""What becomes of a decoded remote write request: samples into the head, and the answer that Prometheus would give.
+"""Applies a decoded remote write request to the head, and makes the answer that Prometheus would give.
 
-1.0 knows no partial write: the first sample that the head refuses refuses the request, and nothing is stored; series
+1.0 has no partial write: the first sample that the head refuses fails the request, and nothing is stored; series
 with invalid labels are left out, logged and counted, and the answer is still 204. 2.0 stores what it can, answers 400
 with every reason, and counts in headers what was written.
 """
@@ -29,7 +29,7 @@ _MAX_REASONS: Final = 20  # of a 2.0 answer; the rest is counted
 
 @dataclass(frozen=True, slots=True)
 class WriteAnswer:
-    """What goes back to the sender. `text` is empty when all went well."""
+    """The response. `text` is empty on success."""
 
     status: int
     text: str = ""
@@ -38,7 +38,7 @@ class WriteAnswer:
 
 @dataclass(slots=True)
 class ReceiverStats:
-    """What happened so far."""
+    """Counters since the start."""
 
     requests: int = 0
     refused_requests: int = 0
@@ -60,8 +60,8 @@ class RemoteWriteReceiver:
         on_samples: Callable[[Sequence[Sample]], None] | None = None,
         out_of_order_window_ms: Callable[[], int] = lambda: 0,
     ):
-        """`out_of_order_window_ms`: a sample that is older than the newest of its series is welcome while it is at most
-        this much older than the newest of all; 0 refuses it, as Prometheus does.
+        """`out_of_order_window_ms`: a sample older than the newest of its series is accepted when it is at most this
+        much older than the newest of all; 0 refuses it, as Prometheus does.
 
         `on_samples` gets the samples that were accepted, needed by a rule or not: they are sent on by remote write
         as those of Prometheus' receiver are, which go through its WAL."""
@@ -82,7 +82,7 @@ class RemoteWriteReceiver:
             return WriteAnswer(e.status, str(e))
 
     def apply(self, decoded: WriteBatch | WriteAnswer, now: int) -> WriteAnswer:
-        """Store what was decoded and say how it went. `now` in ms bounds how far ahead a sample may lie."""
+        """Store what was decoded and return the answer. `now` in ms bounds how far ahead a sample may lie."""
         self.counts.requests += 1
         if isinstance(decoded, WriteAnswer):
             answer = decoded
@@ -107,7 +107,7 @@ class RemoteWriteReceiver:
             if reason is not None:
                 self.counts.refused_samples += len(samples)
                 return WriteAnswer(400, reason)
-        # A request that contradicts itself is only found out here; Prometheus drops those samples silently, too.
+        # Conflicts within one request only show here; Prometheus drops such samples silently, too.
         self._pass_on([sample for sample in samples if self._store(sample) is None])
         return WriteAnswer(204)
 
@@ -135,7 +135,7 @@ class RemoteWriteReceiver:
         return WriteAnswer(400, text, headers)
 
     def _foresee(self, sample: Sample) -> str | None:
-        """Why the head would refuse this sample now, without giving it; None when it would not."""
+        """Why the head would refuse this sample now, without appending it; None when it would accept it."""
         table = self._head.table_for(sample.labels)
         row = None if table is None else table.find(sample.labels)
         if table is None or row is None:
@@ -168,7 +168,7 @@ class RemoteWriteReceiver:
         return None if sample.ts >= self._newest - window else _TOO_OLD
 
     def _store(self, sample: Sample) -> str | None:
-        """Give the head a sample; why it was refused, None when it is welcome."""
+        """Append a sample to the head. Returns why it was refused, None when it was accepted."""
         if self._window_ms():
             late = self._foresee(sample)
             if late is not None:
@@ -179,7 +179,7 @@ class RemoteWriteReceiver:
         if outcome is AppendOutcome.NOT_WANTED:
             self.counts.unwanted_samples += 1
         elif outcome is AppendOutcome.DUPLICATE:
-            return self._foresee(sample)  # None for a late one: Prometheus drops it without a word
+            return self._foresee(sample)  # None for a late one: Prometheus drops it silently
         elif not outcome:
             return str(outcome.value)
         self.counts.samples += 1
@@ -202,7 +202,7 @@ class RemoteWriteReceiver:
 
 
 def _duplicate(sample: Sample, existing: float) -> str:
-    """Prometheus' text for another value at a time that is taken (storage/interface.go, since 3.0)."""
+    """Prometheus' text for a second value at one timestamp (storage/interface.go, since 3.0)."""
     old, new = format_float_g(existing), format_float_g(sample.value)
     text = f"{AppendOutcome.DUPLICATE.value} {sample.ts}; overrides not allowed: existing {old}, new value {new}"
     return text if sample.ts else AppendOutcome.DUPLICATE.value

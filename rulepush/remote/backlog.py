@@ -1,4 +1,4 @@
-"""What waits to be sent: blocks in memory while all goes well, on disk as soon as it does not."""
+"""Blocks that wait to be sent: in memory while sending succeeds, on disk as soon as it fails."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ log = logging.getLogger("rulepush.remote")
 
 
 class Backlog:
-    """First in, first out. Either all blocks are in memory or all are on disk, so their order is never in doubt.
+    """First in, first out. Either all blocks are in memory or all are on disk, so their order is always known.
 
-    Without a directory all stays in memory, and the oldest blocks go when there are more than `max_memory_samples`.
+    Without a directory all stay in memory, and the oldest are dropped when there are more than `max_memory_samples`.
     """
 
     def __init__(self, directory: Path | None, max_bytes: int, max_memory_samples: int):
@@ -48,7 +48,7 @@ class Backlog:
 
     @property
     def dropped_samples(self) -> int:
-        """Samples lost because there was no room for them."""
+        """Samples dropped because the bound was reached."""
         return self.lost_samples + (self._disk.dropped_samples if self._disk is not None else 0)
 
     @property
@@ -80,11 +80,11 @@ class Backlog:
         return self._peeked
 
     def done(self) -> tuple[int, ...]:
-        """How many requests of each lane of the block that `peek` gave are through; () for none."""
+        """How many requests of each lane of the block that `peek` returned are done; () for none."""
         return self._disk.done if self._on_disk and self._disk is not None else self._done
 
     def note(self, done: tuple[int, ...]) -> None:
-        """Remember progress with the block that `peek` gave: a restart goes on from there."""
+        """Record the progress with the block that `peek` returned: a restart continues from there."""
         self._done = done
         if self._on_disk and self._disk is not None:
             try:
@@ -93,7 +93,7 @@ class Backlog:
                 self._give_up(e)
 
     def pop(self) -> None:
-        """The block that `peek` gave is done with. It may have moved to disk since, or be dropped already."""
+        """Remove the block that `peek` returned. It may have moved to disk since, or have been dropped."""
         self._done = ()
         if self._on_disk and self._disk is not None:
             try:
@@ -104,7 +104,7 @@ class Backlog:
             self._memory_samples -= self._memory.popleft().samples
 
     def spill(self) -> bool:
-        """Bring all to disk, where it survives. Whether that worked."""
+        """Move all blocks to disk, where they survive a restart. Returns whether that worked."""
         if self._disk is None:
             return False
         if self._on_disk or not self._memory:
@@ -119,7 +119,7 @@ class Backlog:
         return self._on_disk
 
     def close(self) -> None:
-        """Save what waits, and close the files."""
+        """Write the blocks in memory to disk, and close the files."""
         self.spill()
         if self._disk is not None:
             self._disk.close()
@@ -135,7 +135,7 @@ class Backlog:
         return True
 
     def _give_up(self, e: OSError) -> None:
-        """The disk is full or broken: go on in memory. What is on it is sent after the next start."""
+        """The disk is full or broken: continue in memory. What is on the disk is sent after the next start."""
         log.error("the buffer fails, samples wait in memory only: err=%s", e)
         if self._disk is not None:
             try:

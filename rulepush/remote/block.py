@@ -1,7 +1,7 @@
-"""Blocks: what waits to be sent, as finished requests, and how a block is written in a file. Pure.
+"""Blocks of finished requests that wait to be sent, and their format in a file. Pure.
 
-A block holds requests in lanes. Lanes go side by side, the requests of a lane one after the other, and a series is
-always in the same lane of a block; the next block starts when all of this one is through. So the samples of a series
+A block holds requests in lanes. Lanes are sent concurrently, the requests of a lane one by one, and a series is always
+in the same lane of a block; the next block starts when all of this one is done. So the samples of a series
 arrive in order whatever the number of lanes, and a retry repeats the very same request, which a receiver that had
 stored it already recognises.
 
@@ -37,7 +37,7 @@ class WriteRequest:
 
 @dataclass(frozen=True, slots=True)
 class QueueBlock:
-    """`created` in ms: a block that waited too long is dropped by it."""
+    """`created` in ms: decides when a block has waited too long."""
 
     protocol: RemoteWriteMessage
     created: int
@@ -55,7 +55,7 @@ class QueueBlock:
 
 
 class TornRecordError(ValueError):
-    """A record that was not written whole, or was damaged since."""
+    """A record that is incomplete or damaged."""
 
 
 def encode_record(block: QueueBlock) -> bytes:

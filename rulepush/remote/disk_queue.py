@@ -1,7 +1,7 @@
-"""A first-in-first-out queue of blocks in files, bounded in size. It survives a kill at any moment.
+"""A first-in-first-out queue of blocks in files, bounded in size. It survives a SIGKILL at any time.
 
 Files `<number>.seg` hold records (see `block`), each process begins a new one, and `cursor` says how far the oldest was
-read, and how many requests of each lane of the next block are through. What is torn or damaged is skipped with the rest
+read, and how many requests of each lane of the next block are done. A torn or damaged record is skipped with the rest
 of its file and reported; a lost cursor means that some blocks are sent twice, which receivers recognise. Nothing is
 synced: a power cut may cost the last seconds, a crash nothing.
 """
@@ -66,7 +66,7 @@ class DiskQueue:
         return sum(s.size for s in self._segments)
 
     def append(self, block: QueueBlock) -> None:
-        """Write one block at the end; the oldest file goes when there is no room."""
+        """Write one block at the end; the oldest file is dropped when there is no room."""
         record = encode_record(block)
         while self._segments and self.nbytes + len(record) > self._max_bytes:
             self._drop_oldest("the buffer is full")
@@ -98,7 +98,7 @@ class DiskQueue:
         return self._front[0] if self._front is not None else None
 
     def pop(self) -> None:
-        """The oldest block is done with. Call `peek` before."""
+        """Remove the oldest block. Call `peek` before."""
         if self._front is None:
             return
         self._offset = self._front[1]
@@ -109,7 +109,7 @@ class DiskQueue:
             self._save_cursor()
 
     def note(self, done: tuple[int, ...]) -> None:
-        """Remember how many requests of each lane of the oldest block are through. Call `peek` before."""
+        """Record how many requests of each lane of the oldest block are done. Call `peek` before."""
         if self._front is not None:
             self.done = done
             self._save_cursor()
@@ -169,7 +169,7 @@ class DiskQueue:
         (self._directory / "cursor").write_bytes(zlib.crc32(content).to_bytes(4, "little") + content)
 
     def _load_cursor(self) -> tuple[int, tuple[int, ...]]:
-        """Where in the oldest file reading goes on, and the requests that are through; (0, ()) when not known."""
+        """Where in the oldest file reading continues, and the requests that are done; (0, ()) when unknown."""
         try:
             saved = (self._directory / "cursor").read_bytes()
         except OSError:

@@ -41,8 +41,8 @@ class SentMetadata:
 
 
 class SentSeries:
-    """A series as it is sent: its labels, serialised for 1.0, the lane that it always goes by, and the time (ms) of
-    the newest sample that went in."""
+    """A series as it is sent: its labels, serialised for 1.0, its lane, and the time (ms) of
+    the newest sample that was queued."""
 
     __slots__ = ("labels", "lane", "newest", "wire")
 
@@ -56,7 +56,7 @@ class SentSeries:
 
 @dataclass(frozen=True, slots=True)
 class SentSample:
-    """One sample on its way. `ts` in ms."""
+    """One sample to send. `ts` in ms."""
 
     series: SentSeries
     ts: int

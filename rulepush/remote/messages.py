@@ -3,7 +3,7 @@
 Sources: prometheus/prompb/{remote,types}.proto (1.0) and prompb/io/prometheus/write/v2/types.proto (2.0). The
 descriptors are built here from a table, in a pool of their own, so that no generated file has to match the installed
 protobuf library and nothing collides with another user of the same names. Native histograms are declared with their
-timestamp only: they are counted, never read, and protobuf skips the fields it does not know.
+timestamp only: they are counted, never read, and protobuf skips unknown fields.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ RequestV2: Final = _STRICT["io.prometheus.write.v2.Request"]
 @cache
 def _lenient_messages() -> dict[str, Any]:
     """The same with bytes for texts: protobuf refuses a whole message for one text that is not UTF-8, Prometheus'
-    decoder does not look at texts. Made when the first such message comes, which is hardly ever."""
+    decoder does not look at texts. Built when the first such message arrives, which is rare."""
     return _messages(_F.TYPE_BYTES)
 
 

@@ -1,8 +1,8 @@
 """From the body of a remote write request to samples. Pure: nothing is stored here.
 
 Sources: the remote write specifications 1.0 and 2.0, and storage/remote/write_handler.go of Prometheus 3, whose
-statuses and texts are kept where it has them. As there, a series with invalid labels is left out alone: senders do not
-repeat what was answered with 400, so refusing the request would lose the good series.
+statuses and texts are kept where it has them. As there, only the series with invalid labels is left out: senders do not
+retry what was answered with 400, so refusing the request would lose the valid series.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Protocol(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WriteLimits:
-    """What one request may hold. More is answered with 413, before it is decoded as far as that is possible."""
+    """Limits of one request. More is answered with 413, where possible before decoding."""
 
     max_body_bytes: int = 8 << 20  # as sent, compressed
     max_decoded_bytes: int = 32 << 20  # as Prometheus 3
@@ -44,7 +44,7 @@ class WriteLimits:
 
 @dataclass(frozen=True, slots=True)
 class MetricMetadata:
-    """What a sender says about a metric family. `type` is the exposition formats' name of it."""
+    """The metadata that a sender sent for a metric family. `type` is the exposition formats' name of it."""
 
     family: str
     type: str
@@ -56,7 +56,7 @@ class MetricMetadata:
 class WriteBatch:
     """One decoded request.
 
-    `samples`     in the order of the request; values bit for bit, so stale markers stay stale markers
+    `samples`     in the order of the request; values bit for bit, so that stale markers survive
     `rejected`    why each series was left out; the other series are to be written all the same
     `rejected_samples`  how many samples were left out with them
     `histograms`  native histogram samples, which are skipped: no rule can read them here
@@ -75,7 +75,7 @@ class WriteBatch:
 def decode(body: bytes, content_type: str, content_encoding: str, limits: WriteLimits) -> WriteBatch:
     """Decode a request's body; the headers are "" when absent, which means 1.0 and snappy.
 
-    The version header is not read: Prometheus does not either, the content type decides.
+    The version header is not read, as in Prometheus: the content type decides.
     Raises RemoteWriteError with 400, 413 or 415.
     """
     protocol = protocol_of(content_type)
@@ -198,7 +198,7 @@ def _check_series(count: int, limits: WriteLimits) -> None:
 
 
 def _problem(pairs: Sequence[tuple[str, str]], limits: WriteLimits) -> str | None:
-    """Why these labels cannot name a series, in the words of Prometheus; None when they can."""
+    """Why these labels are invalid, in Prometheus' words; None when they are valid."""
     if len(pairs) > limits.max_labels:
         return f"a series has {len(pairs)} labels, more than the limit of {limits.max_labels}"
     names = {name for name, _ in pairs}
@@ -223,7 +223,7 @@ def _shown(text: str | bytes) -> str:
 
 
 def _resolve(refs: Sequence[int], symbols: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs that references into the symbol table mean. Raises ValueError in Prometheus' words."""
+    """The pairs that these references into the symbol table stand for. Raises ValueError in Prometheus' words."""
     if len(refs) % 2:
         raise ValueError(f"invalid labelRefs length {len(refs)}")
     for i, ref in enumerate(refs):

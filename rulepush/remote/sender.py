@@ -1,4 +1,4 @@
-"""RemoteWriteSender: one entry of `remote_write`. Samples go in synchronously; two tasks cut and send them."""
+"""RemoteWriteSender: one entry of `remote_write`. Samples are queued synchronously; two tasks cut and send blocks."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from rulepush.remote.series_cache import RelabelCache
 
 log = logging.getLogger("rulepush.remote")
 
-_BEHIND: Final = 3  # this many blocks in a row that left another one waiting: more shards
-_AHEAD: Final = 30  # this many that did not: fewer
+_BEHIND: Final = 3  # add shards after this many blocks in a row behind which another one waited
+_AHEAD: Final = 30  # remove shards after this many behind which none did
 
 MetadataSource = Callable[[], Iterable[SentMetadata]]
 
 
 @dataclass(slots=True)
 class RemoteWriteStats:
-    """What happened so far, in samples but for `retries` (requests) and `bytes`."""
+    """Counters since the start, in samples but for `retries` (requests) and `bytes`."""
 
     unwanted: int = 0  # dropped by write_relabel_configs
-    out_of_order: int = 0  # not newer than what went in before
+    out_of_order: int = 0  # not newer than the last queued sample of the series
     sent: int = 0
     refused: int = 0  # the receiver answered 4xx
     expired: int = 0  # older than the buffer or sample_age_limit allows
@@ -100,10 +100,10 @@ class RemoteWriteSender:
         """Samples lost because the buffer was full."""
         return self._backlog.dropped_samples
 
-    # --- in
+    # --- queueing
 
     def offer(self, samples: Sequence[Sample]) -> None:
-        """Send these samples on, those that relabelling keeps."""
+        """Queue these samples, as far as relabelling keeps them."""
         now = self._clock.now()
         self._series.turn(now)
         get, pending = self._series.get, self._pending
@@ -115,8 +115,8 @@ class RemoteWriteSender:
             elif s.ts < oldest:
                 self.counts.expired += 1
             elif s.ts <= series.newest:
-                # A receiver would refuse the whole request for it. The head refused it as well: the stale marker of a
-                # target that came back, for one.
+                # A receiver would refuse the whole request for it. The head refused it as well: it may be the stale
+                # marker of a target that came back.
                 self.counts.out_of_order += 1
             else:
                 series.newest = s.ts
@@ -127,7 +127,7 @@ class RemoteWriteSender:
             self._cut_wanted.set()
 
     def cut(self) -> None:
-        """Make a block of what came in since the last one."""
+        """Make a block of the samples queued since the last one."""
         self._cut_wanted.clear()
         if not self._pending:
             return
@@ -152,10 +152,10 @@ class RemoteWriteSender:
             return write_request(samples)
         return request_v2(samples, self._metadata)
 
-    # --- out
+    # --- sending
 
     async def run(self) -> None:
-        """Send for ever. Cancel it to stop; then call `close`."""
+        """Send until cancelled. Then call `close`."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._cut_in_time())
             tasks.create_task(self._send_blocks())
@@ -163,7 +163,7 @@ class RemoteWriteSender:
                 tasks.create_task(self._send_metadata(self._metadata_source))
 
     async def flush(self, seconds: float) -> bool:
-        """Send what waits, for `seconds` at most. Whether nothing waits any more. `run` must be running."""
+        """Send what is queued, for at most `seconds`. Returns whether the queue is empty. `run` must be running."""
         self.cut()
         if self._backlog.peek() is None:
             return True
@@ -175,7 +175,7 @@ class RemoteWriteSender:
         return True
 
     def close(self) -> None:
-        """Save what waits. Call it when `run` has ended."""
+        """Save what is queued. Call it after `run` has ended."""
         self.cut()
         waiting = self.pending_samples
         self._backlog.close()
@@ -213,7 +213,7 @@ class RemoteWriteSender:
             self._backlog.note(tuple(done))
 
     async def _send(self, block: QueueBlock, request: WriteRequest) -> None:
-        """Try until the request is taken, refused for good, or too old."""
+        """Try until the request is accepted, refused permanently, or too old."""
         attempt = 0
         while True:
             now = self._clock.now()
@@ -246,14 +246,14 @@ class RemoteWriteSender:
 
     async def _pause(self, answer: WriteResponse, attempt: int) -> None:
         if attempt == 0:
-            self._backlog.spill()  # from here on a crash of ours must not cost what waits
+            self._backlog.spill()  # from here on a crash of rulepush must not lose what is queued
         self.counts.retries += 1
         pause = answer.retry_after
         if pause is None:
             longest = self._queue.max_backoff_ms / 1000
             pause = min(longest, self._queue.min_backoff_ms / 1000 * 2.0 ** min(attempt, 30))
             pause *= 0.5 + 0.5 * self._jitter()
-        level = logging.DEBUG if self._failing else logging.WARNING  # once an outage, not once a shard
+        level = logging.DEBUG if self._failing else logging.WARNING  # once per outage, not per shard
         self._failing = True
         log.log(
             level,

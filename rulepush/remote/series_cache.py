@@ -13,7 +13,7 @@ _KEEP_MS: Final = 10 * 60_000
 
 
 class RelabelCache:
-    """Forgets series that nobody asked for during 10 to 20 minutes."""
+    """Evicts series that were not looked up for 10 to 20 minutes."""
 
     def __init__(self, external_labels: Labels, relabel_configs: Sequence[RelabelConfig]):
         self._external = external_labels

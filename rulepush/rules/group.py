@@ -12,8 +12,7 @@ from typing import Final
 
 from rulepush.errors import RulepushError
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.promql import SharedResults
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext, Tick, refused

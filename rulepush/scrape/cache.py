@@ -22,7 +22,7 @@ Invariants:
   stale marker at that scrape's time; a failed scrape ends all of them (Prometheus scrape.go, `updateStaleMarkers`).
   Series with timestamps are live only with track_timestamps_staleness.
 - Series of before a restart (`add_restored`) are live, too, until the first scrape shows whether they still exist.
-- `read` may run in a thread while the loop goes on. It uses `_entries` but does not write it; `finish` gives None when
+- `read` works in slices, between which others work. It uses `_entries` but does not write it; `finish` gives None when
   the epoch has changed meanwhile, and the body is begun anew.
 """
 
@@ -38,12 +38,12 @@ import numpy as np
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format, ParsedSample, each_sample, parse_body
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.scrape.interner import Interner
 from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries
 from rulepush.scrape.reading import ParsedLines, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
+from rulepush.scrape.slices import Slices, at_once
 from rulepush.storage.head import Head
 from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome
 
@@ -88,8 +88,8 @@ class UnreadBody:
 class ScrapeCache:
     """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away.
 
-    A body that is new takes thirty times as long as one that is known. To parse it off the event loop: begin(), read()
-    in a thread, finish(). Do not call other methods in between.
+    A body that is new takes thirty times as long as one that is known. So that others can work meanwhile: begin(), the
+    slices of read(), finish(). Do not call other methods in between.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class ScrapeCache:
         begun = self.begin(body, fmt, ts)
         if isinstance(begun, Ingested):
             return begun
-        done = self.finish(begun, self.read(begun), ts)
+        done = self.finish(begun, at_once(self.read(begun)), ts)
         assert done is not None  # the demand cannot change in between
         return done
 
@@ -139,21 +139,20 @@ class ScrapeCache:
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
         return UnreadBody(body, lines, fmt, self._epoch)
 
-    def read(self, unread: UnreadBody) -> ParsedLines[Entry] | Ingested:
-        """Read a body line by line; with an error, nothing of it counts. May run in a thread: of what others use it
-        changes nothing but the interner."""
+    def read(self, unread: UnreadBody) -> Slices[ParsedLines[Entry] | Ingested]:
+        """Read a body line by line, in slices; with an error, nothing of it counts."""
         body, lines, fmt = unread.body, unread.lines, unread.fmt
         far_too_many = self._far_beyond_limit(lines)
         if far_too_many:
             return Ingested(ScrapeBodyStats(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
         try:
-            return read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve)
+            return (yield from read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve))
         except ExpositionError as e:
             error, good = str(e), b"\n".join(lines[: e.line - 1])
         except ScrapeError as e:
             error, good = str(e), body
         # Not within `except`: what was read before the error would be kept with it.
-        counts = self._count_failed(good, fmt)
+        counts = yield from self._count_failed(good, fmt)
         if error.endswith(_NOT_UNIQUE):  # for Prometheus such a line parses, and its storage refuses it: it counts
             counts = ScrapeBodyStats(counts.scraped + 1, counts.post_relabel)
         return Ingested(counts, error=error)
@@ -210,7 +209,7 @@ class ScrapeCache:
         count = len({line.rpartition(b" ")[0] for line in lines if line and not line.startswith(b"#")})
         return count if count > most else 0
 
-    def _count_failed(self, good: bytes, fmt: Format) -> ScrapeBodyStats:
+    def _count_failed(self, good: bytes, fmt: Format) -> Slices[ScrapeBodyStats]:
         """What Prometheus reports of a body that it gave up: the lines before, and the one that broke a limit."""
         if fmt is Format.OPENMETRICS:
             good = good.rstrip(b"\n").removesuffix(b"# EOF").rstrip(b"\n")
@@ -218,6 +217,7 @@ class ScrapeCache:
         scraped = post = 0
         try:
             for sample in each_sample(good, fmt):
+                yield
                 scraped += 1
                 post += self._resolve(sample) is not LineVerdict.DROPPED
         except (ExpositionError, ScrapeError):

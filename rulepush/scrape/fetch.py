@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from rulepush.errors import HTTPStatusError, ScrapeError
-from rulepush.http_client.client import reason
+from rulepush.http_client.client import CONNECTION_OWNER, Client, reason
 from rulepush.model.floats import format_float
 
 # Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size,
@@ -59,7 +59,7 @@ def accept_header(protocols: tuple[str, ...], escaping: str = "allow-utf-8") -> 
 
 
 class Fetcher:
-    """Fetches for the targets of one job, through the client of that job."""
+    """Fetches for one target, through the client of its job, over connections of its own."""
 
     def __init__(
         self,
@@ -75,15 +75,13 @@ class Fetcher:
         self._headers = {"Accept": accept, "Accept-Encoding": "gzip" if compression else "identity"}
         self._limit = body_size_limit or DEFAULT_BODY_LIMIT
         self._deadline = deadline
+        self._prepared: tuple[str, int, httpx.Request] | None = None  # of the last URL and timeout
 
     async def fetch(self, url: str, timeout_ms: int) -> Fetched:
         """GET `url`, all of it within the timeout. Raises ScrapeError."""
-        seconds = timeout_ms / 1000
-        headers = {**self._headers, "X-Prometheus-Scrape-Timeout-Seconds": format_float(seconds)}
         try:
-            async with self._deadline(seconds):
-                request = self._client.build_request("GET", url, headers=headers, timeout=None)
-                response = await self._send(request)
+            async with self._deadline(timeout_ms / 1000):
+                response = await self._send(self._request(url, timeout_ms))
                 try:
                     return await self._read(response)
                 finally:
@@ -92,6 +90,21 @@ class Fetcher:
             raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, ValueError) as e:
             raise ScrapeError(f'Get "{url}": {reason(e)}') from e
+
+    async def close(self) -> None:
+        """Close the connections: the target is gone."""
+        if isinstance(self._client, Client):
+            await self._client.close_owned(self)
+
+    def _request(self, url: str, timeout_ms: int) -> httpx.Request:
+        """A new one each time, for what sends it changes it; its URL and headers are put together once."""
+        if self._prepared is None or self._prepared[:2] != (url, timeout_ms):
+            headers = {**self._headers, "X-Prometheus-Scrape-Timeout-Seconds": format_float(timeout_ms / 1000)}
+            request = self._client.build_request("GET", url, headers=headers, timeout=None)
+            self._prepared = url, timeout_ms, request
+        prepared = self._prepared[2]
+        extensions = {**prepared.extensions, CONNECTION_OWNER: self}
+        return httpx.Request("GET", prepared.url, headers=prepared.headers, extensions=extensions)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         """Follow redirects here, for httpx would read the whole body of each one."""

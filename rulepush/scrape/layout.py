@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rulepush.exposition.floats import parse_value
+from rulepush.exposition.literals import parse_value
 from rulepush.model.labels import Labels
 from rulepush.storage.head import Head
 from rulepush.storage.table import Floats, Rows, Table, as_rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,9 +14,11 @@ import httpx
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.barrier import ScrapeBarrier
-from rulepush.scrape.fetch import Deadline, Fetcher
+from rulepush.scrape.fetch import Fetcher
 from rulepush.scrape.job import Job
-from rulepush.scrape.loop import ScrapeLoop
+from rulepush.scrape.loop import Pace, ScrapeLoop
+from rulepush.scrape.loop_time import LoopTime
+from rulepush.scrape.overload import OverloadWatch
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.target import Dropped, Target, TargetStatus, build_targets
 from rulepush.tasks import OwnedTask, TaskOwner
@@ -62,13 +63,19 @@ class ScrapePool:
 class ScrapePools:
     """All jobs. `put`, `sync` and `remove` may be called at any time in the event loop; `run` owns every task."""
 
-    def __init__(self, context: ScrapeContext, grid: TickGrid, *, deadline: Deadline = asyncio.timeout):
+    def __init__(self, context: ScrapeContext, grid: TickGrid):
         self._context = context
         self._grid = grid
-        self._deadline = deadline
         self._barrier = ScrapeBarrier(context.clock)
+        self._loop_time = LoopTime(context.clock)
+        self.overload = OverloadWatch(context.clock)
+        self._pace = Pace(
+            context.clock, grid, self._barrier, context.turns, context.stats, self.overload, self._clock_set_back
+        )
         self._pools: dict[str, ScrapePool] = {}
         self._tasks = TaskOwner()
+        self._tasks.start(self._loop_time.run, "scrape deadlines")
+        self._tasks.start(self.overload.run, "overload watch")
         self._rewound_at = 0
 
     def __iter__(self) -> Iterator[ScrapePool]:
@@ -163,12 +170,10 @@ class ScrapePools:
             job.accept,
             compression=job.compression,
             body_size_limit=job.body_size_limit,
-            deadline=self._deadline,
+            deadline=self._loop_time.deadline,
         )
         scraper = Scraper(target, context, fetcher, job.rules, fallback=job.fallback, extra_metrics=job.extra_metrics)
-        return _Running(
-            ScrapeLoop(scraper, context.clock, self._grid, self._barrier, context.stats, self._clock_set_back)
-        )
+        return _Running(ScrapeLoop(scraper, self._pace))
 
     def _start(self, running: _Running) -> None:
         running.task = self._tasks.start(running.loop.run, f"scrape {running.loop.scraper.target.url}")
@@ -176,8 +181,10 @@ class ScrapePools:
     def _stop(self, running: _Running, end_of_run: bool) -> None:
         if running.task is not None:
             running.task.cancel()
-        if end_of_run and self._tasks.running:
-            self._tasks.start(partial(self._write_end_of_run, running.loop.scraper), "end of run")
+        if self._tasks.running:
+            self._tasks.start(running.loop.scraper.close, "close connections")
+            if end_of_run:
+                self._tasks.start(partial(self._write_end_of_run, running.loop.scraper), "end of run")
 
     async def _write_end_of_run(self, scraper: Scraper) -> None:
         """Mark the series of a target that went away as ended at its next moment, two intervals later.

@@ -13,11 +13,15 @@ import numpy as np
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition import Format, ParsedSample, declared_type, each_sample, parse_line
-from rulepush.exposition.floats import parse_value, to_ms
+from rulepush.exposition.literals import parse_value, to_ms
 from rulepush.scrape.layout import to_floats
+from rulepush.scrape.slices import Slices
 from rulepush.storage.table import Floats
 
 E = TypeVar("E")
+
+_LINES_AT_ONCE: Final = 2_000
+_NEW_AT_ONCE: Final = 32  # lines that are parsed, about a millisecond
 
 _TEXT_TIME: Final = re.compile(rb"[0-9]{1,18}")
 _EXEMPLAR: Final = re.compile(rb' # \{(?:[a-zA-Z_][a-zA-Z0-9_]*="[ !#-\[\]-~]*"(?:,|(?=\})))*\} ([^ ]+)(?: ([^ ]+))?')
@@ -51,70 +55,122 @@ def read_known_body(
     known: Mapping[bytes, E],
     silent: Mapping[bytes, None],
     resolve: Callable[[ParsedSample], E],
-) -> ParsedLines[E]:
+) -> Slices[ParsedLines[E]]:
     """Read `lines` (of `body`): a known key costs a split and a look-up, any other line is parsed and resolved.
 
-    Raises ExpositionError for a body that does not parse as a whole.
+    A generator: between its slices of about a millisecond the caller may do something else, and its return value is
+    the result. Raises ExpositionError for a body that does not parse as a whole.
     """
     if b"\0" in body or (fmt is Format.OPENMETRICS and not _ends_well(lines)):
-        return _read_whole(body, fmt, resolve)
-    parts = zip(*map(bytes.rpartition, lines, repeat(b" ")), strict=True)
-    keys, _, texts = (list(part) for part in parts)
-    entries: list[E | None] = list(map(known.get, keys))
-    quiet: dict[bytes, None] = {}
-    times: dict[int, int] = {}
-    values: dict[int, float] = {}
-    regular = True
-    parsed: dict[bytes, E] = {}
-    family_type = ""
-    comments: list[bytes] = []  # since family_type was found out: any of them may be a TYPE line
-    for n in [n for n, entry in enumerate(entries) if entry is None]:
-        line = lines[n]
-        if fmt is Format.OPENMETRICS and not line and n == len(lines) - 1:
-            continue  # what follows the last newline; a blank line elsewhere is an error
-        if line in silent:
-            quiet[line] = None
-            if b"TYPE" in line:
-                comments.append(line)
-            continue
-        more = _with_more(line, keys[n], texts[n], fmt, known)
-        if more is not None:
-            regular = False
-            keys[n], entries[n], texts[n], time = more
-        else:
-            try:
-                # Only a new line needs to know its type, so the lines that may tell it are read when one comes.
-                family_type = next(filter(None, (declared_type(c, fmt) for c in reversed(comments))), family_type)
-                comments.clear()
-                sample = parse_line(line, fmt, family_type)
-            except ExpositionError:
-                return _read_whole(body, fmt, resolve)  # a quoted newline, or an error that needs its line
-            if sample is None:
-                quiet[line] = None
-                if b"TYPE" in line:
-                    comments.append(line)
+        return (yield from _read_whole(body, fmt, resolve))
+    reader = _LineReader(fmt, known, silent, resolve)
+    for begin in range(0, len(lines), _LINES_AT_ONCE):
+        chunk = lines[begin : begin + _LINES_AT_ONCE]
+        if not (yield from reader.read(chunk, begin, is_last=begin + _LINES_AT_ONCE >= len(lines))):
+            # A quoted newline, or an error that needs its line.
+            return (yield from _read_whole(body, fmt, resolve))
+    return reader.result()
+
+
+class _LineReader(Generic[E]):
+    """Reads the lines of a body, some at a time."""
+
+    def __init__(
+        self,
+        fmt: Format,
+        known: Mapping[bytes, E],
+        silent: Mapping[bytes, None],
+        resolve: Callable[[ParsedSample], E],
+    ):
+        self._fmt = fmt
+        self._known = known
+        self._silent = silent
+        self._resolve = resolve
+        self._keys: list[bytes] = []
+        self._entries: list[E] = []
+        self._numbers: list[Floats] = []
+        self._times: dict[int, int] = {}
+        self._at: list[int] = []
+        self._quiet: dict[bytes, None] = {}
+        self._regular = True
+        self._parsed: dict[bytes, E] = {}
+        self._family_type = ""
+        self._comments: list[bytes] = []  # since _family_type was found out: any of them may be a TYPE line
+
+    def result(self) -> ParsedLines[E]:
+        """What was read."""
+        numbers = np.concatenate(self._numbers) if self._numbers else np.empty(0)
+        return ParsedLines(
+            self._keys, self._entries, numbers, self._times, self._at, self._quiet, regular=self._regular
+        )
+
+    def read(self, lines: list[bytes], begin: int, *, is_last: bool) -> Slices[bool]:
+        """Read the lines from index `begin` on; False when the body must be read as a whole."""
+        fmt, known = self._fmt, self._known
+        parts = zip(*map(bytes.rpartition, lines, repeat(b" ")), strict=True)
+        keys, _, texts = (list(part) for part in parts)
+        entries: list[E | None] = list(map(known.get, keys))
+        times: dict[int, int] = {}
+        values: dict[int, float] = {}
+        for count, n in enumerate([n for n, entry in enumerate(entries) if entry is None], 1):
+            if not count % _NEW_AT_ONCE:
+                yield
+            line = lines[n]
+            if fmt is Format.OPENMETRICS and not line and is_last and n == len(lines) - 1:
+                continue  # what follows the last newline; a blank line elsewhere is an error
+            if line in self._silent:
+                self._silence(line)
                 continue
-            regular = regular and sample.key == keys[n]
-            entry = parsed.get(sample.key)
-            if entry is None:
-                entry = parsed[sample.key] = resolve(sample)
-            keys[n], entries[n], texts[n], time = sample.key, entry, b"0", sample.ts
-            values[n] = sample.value
-        if time is not None:
-            times[n] = time
-    at = [n for n, entry in enumerate(entries) if entry is not None]
-    numbers = to_floats([texts[n] for n in at])
-    if numbers is None:
-        return _read_whole(body, fmt, resolve)
-    position = {n: i for i, n in enumerate(at)} if values or times else {}
-    for n, value in values.items():
-        numbers[position[n]] = value
-    found = [entry for entry in entries if entry is not None]
-    timed = {position[n]: time for n, time in times.items()}
-    return ParsedLines([keys[n] for n in at], found, numbers, timed, at, quiet, regular)
+            more = _with_more(line, keys[n], texts[n], fmt, known)
+            if more is not None:
+                self._regular = False
+                keys[n], entries[n], texts[n], time = more
+            else:
+                try:
+                    sample = parse_line(line, fmt, self._type_here())
+                except ExpositionError:
+                    return False
+                if sample is None:
+                    self._silence(line)
+                    continue
+                self._regular = self._regular and sample.key == keys[n]
+                entry = self._parsed.get(sample.key)
+                if entry is None:
+                    entry = self._parsed[sample.key] = self._resolve(sample)
+                keys[n], entries[n], texts[n], time = sample.key, entry, b"0", sample.ts
+                values[n] = sample.value
+            if time is not None:
+                times[n] = time
+        at = [n for n, entry in enumerate(entries) if entry is not None]
+        numbers = to_floats([texts[n] for n in at])
+        if numbers is None:
+            return False
+        position = {n: i for i, n in enumerate(at)} if values or times else {}
+        for n, value in values.items():
+            numbers[position[n]] = value
+        before = len(self._keys)
+        self._keys += [keys[n] for n in at]
+        self._entries += [entry for entry in entries if entry is not None]
+        self._numbers.append(numbers)
+        self._times |= {before + position[n]: time for n, time in times.items()}
+        self._at += [begin + n for n in at]
+        yield
+        return True
+
+    def _silence(self, line: bytes) -> None:
+        self._quiet[line] = None
+        if b"TYPE" in line:
+            self._comments.append(line)
+
+    def _type_here(self) -> str:
+        """What the last TYPE line said. Only a new line needs to know, so those lines are read when one comes."""
+        told = next(filter(None, (declared_type(c, self._fmt) for c in reversed(self._comments))), None)
+        self._comments.clear()
+        self._family_type = told or self._family_type
+        return self._family_type
 
 
-def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> ParsedLines[E]:
+def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> Slices[ParsedLines[E]]:
     """The exact way, which knows of newlines inside quotes and says which line is wrong."""
     keys: list[bytes] = []
     entries: list[E] = []
@@ -122,6 +178,8 @@ def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) 
     times: dict[int, int] = {}
     at: list[int] = []
     for i, sample in enumerate(each_sample(body, fmt)):
+        if not i % _NEW_AT_ONCE:
+            yield
         keys.append(sample.key)
         entries.append(resolve(sample))
         values.append(sample.value)

@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.scrape.layout import Placement, TargetSeries
 from rulepush.storage.head import Head
 

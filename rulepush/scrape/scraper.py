@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final
 
 from rulepush.clock import Clock
 from rulepush.errors import ScrapeError
@@ -17,17 +15,15 @@ from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.fetch import Fetched, Fetcher
 from rulepush.scrape.interner import Interner
 from rulepush.scrape.layout import ScrapeBodyStats
-from rulepush.scrape.offload import InlineOffload, Offload
 from rulepush.scrape.report import ReportSeries
 from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import Target, TargetHealth, TargetStatus
+from rulepush.scrape.turns import WorkTurns
 from rulepush.storage.head import Head
 
 log = logging.getLogger("rulepush.scrape")
-
-_MANY_LINES: Final = 5_000  # a tenth of a second when all of them are new
 
 OnScrape = Callable[[Target, Sequence[Sample], Callable[[], Mapping[str, FamilyMetadata]]], None]
 """Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series; and, when
@@ -43,7 +39,7 @@ class ScrapeContext:
     stats: ScrapeStats = field(default_factory=ScrapeStats)
     interner: Interner = field(default_factory=Interner)
     restored: RestoredSeries = field(default_factory=RestoredSeries)
-    offload: Offload = field(default_factory=InlineOffload)  # for bodies that take long
+    turns: WorkTurns = field(default_factory=WorkTurns)
     on_scrape: OnScrape | None = None
 
 
@@ -66,6 +62,7 @@ class Scraper:
         self.target = target
         self.status = status or TargetStatus()
         self.timed_out = False  # the last scrape took longer than its timeout allows
+        self.hung = False  # the last request was not answered within the timeout
         self.forced_error = forced_error
         # Moments of the first and the second scrape since the start, or since the time jumped.
         self.scraped_since: int | None = None
@@ -89,18 +86,18 @@ class Scraper:
         fetched: Fetched | None = None
         error = self.forced_error
         interruptions = self._interruptions
-        self.timed_out = False
+        self.hung = False
         if not error:
             try:
                 fetched = await self._fetcher.fetch(self.target.url, self.target.timeout_ms)
             except ScrapeError as e:
                 error = str(e)
-                self.timed_out = error.endswith("context deadline exceeded")
+                self.hung = error.endswith("context deadline exceeded")
         taken = Ingested(ScrapeBodyStats(), error=error) if fetched is None else await self._take(fetched, ts)
         if taken.error:
             self.cache.end(ts)
         status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start
-        self.timed_out = self.timed_out or status.last_duration_s * 1000 > self.target.timeout_ms
+        self.timed_out = self.hung or status.last_duration_s * 1000 > self.target.timeout_ms
         if interruptions == self._interruptions:
             if self.scraped_since is None:
                 self.scraped_since = ts
@@ -132,6 +129,10 @@ class Scraper:
             self.cache.end(ts)
             self._pass_on(self._report.end(ts))
 
+    async def close(self) -> None:
+        """Close the connections: no more scrapes will come."""
+        await self._fetcher.close()
+
     async def _take(self, fetched: Fetched, ts: int) -> Ingested:
         try:
             return await self._ingest(fetched, ts)
@@ -146,16 +147,18 @@ class Scraper:
             fmt = choose_format(fetched.content_type, self._fallback)
         except ScrapeError as e:
             return Ingested(ScrapeBodyStats(), error=str(e))
-        cache = self.cache
-        while True:
-            begun = cache.begin(fetched.body, fmt, ts)
-            if isinstance(begun, Ingested):
-                return begun
-            read = partial(cache.read, begun)
-            found = await self._context.offload.run(read) if len(begun.lines) > _MANY_LINES else read()
-            done = cache.finish(begun, found, ts)
-            if done is not None:
-                return done
+        cache, turns = self.cache, self._context.turns
+        await turns.body()
+        try:
+            while True:
+                begun = cache.begin(fetched.body, fmt, ts)
+                if isinstance(begun, Ingested):
+                    return begun
+                done = cache.finish(begun, await turns.work(cache.read(begun)), ts)
+                if done is not None:
+                    return done
+        finally:
+            turns.done()
 
     def _count(self, taken: Ingested, fetched: Fetched | None) -> None:
         stats, counts = self._context.stats, taken.counts

@@ -22,4 +22,11 @@ class ScrapeStats:
     samples_not_wanted: int = 0
     out_of_order: int = 0
     duplicates: int = 0
-    skipped: int = 0  # scrapes that did not take place, because the one before took too long or the clock jumped
+    skipped_slow_target: int = 0  # scrapes that did not take place: the one before waited so long for its target,
+    skipped_overloaded: int = 0  # rulepush had too much to do,
+    skipped_time_jump: int = 0  # or the clock jumped
+
+    @property
+    def skipped(self) -> int:
+        """Scrapes that did not take place, for whatever reason."""
+        return self.skipped_slow_target + self.skipped_overloaded + self.skipped_time_jump

@@ -21,7 +21,7 @@ from rulepush.service.resources import ProcessResources
 from rulepush.service.web_parts import service_web_parts
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
-from rulepush.web.routes import web_routes
+from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.security import WebConfigReloader
 from rulepush.web.server import WebServer, build_app
 
@@ -58,7 +58,12 @@ class App:
         self.ingestion = Ingestion(self.resources, first)
         self.alerting = Alerting(self.resources, self.ingestion, first)
         self.queries = QueryEvaluator(
-            self.alerting.engine, self.resources.head, clock, options.query_concurrency, options.web_max_samples
+            self.alerting.engine,
+            self.resources.head,
+            self.resources.demands,
+            clock,
+            options.query_concurrency,
+            options.web_max_samples,
         )
         self.reloader = ConfigReloader(options, first, self._web_config, clock, self._apply)
         self.telemetry = Telemetry()
@@ -130,6 +135,7 @@ class App:
 
     async def _apply(self, loaded: LoadedConfig) -> None:
         self.resources.head.set_demand(loaded.demand)
+        self.resources.demands.change(loaded.demand, self.resources.clock.now())
         await self.alerting.apply(loaded)
         await self.ingestion.apply(loaded)
 
@@ -141,8 +147,9 @@ class App:
     def _is_ready(self) -> bool:
         return self._ready
 
-    def _web_server(self) -> WebServer:
-        parts = service_web_parts(
+    def web_parts(self) -> WebParts:
+        """What the API and the pages show of this process."""
+        return service_web_parts(
             self.resources,
             self.ingestion,
             self.alerting,
@@ -153,8 +160,10 @@ class App:
             self._is_ready,
             partial(self.stop, "/-/quit"),
         )
+
+    def _web_server(self) -> WebServer:
         security = self._web_config.security
-        return WebServer(build_app(web_routes(parts), security), self.resources.listener, security)
+        return WebServer(build_app(web_routes(self.web_parts()), security), self.resources.listener, security)
 
     def _announce(self) -> None:
         loaded = self.reloader.loaded

@@ -48,7 +48,7 @@ class Ingestion:
         """Read the journal back. Call it before anything runs."""
         resources = self._resources
         if resources.journal is not None:
-            resources.journal.restore(resources.clock.now())
+            resources.journal.restore(resources.clock.now(), resources.options.lookback_delta_ms)
             self.jobs.restored.add(resources.head.unended(), first.written)
 
     async def collect_pushes(self) -> None:

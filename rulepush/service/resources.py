@@ -17,6 +17,7 @@ from rulepush.model.schedule import TickGrid
 from rulepush.service.loaded_config import LoadedConfig
 from rulepush.service.options import ServiceOptions
 from rulepush.service.state_directory import StateDirectory
+from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal import SampleJournal
 from rulepush.web.server import bind
@@ -39,8 +40,9 @@ class ProcessResources:
         self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
         self.grid = TickGrid(_replica_identity(first))
         self.head = Head(first.demand)
+        self.demands = DemandHistory(first.demand, clock.now())
         samples = self.state.samples
-        self.journal = SampleJournal(self.head, samples, clock) if samples is not None else None
+        self.journal = SampleJournal(self.head, self.demands, samples, clock) if samples is not None else None
         self.discoveries = DiscoveryReporter()
         self.environment = Environment(clock, self.discoveries, f"rulepush/{__version__}")
         self._transport = transport

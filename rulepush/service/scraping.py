@@ -16,7 +16,6 @@ from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.job import job_of
-from rulepush.scrape.offload import ThreadOffload
 from rulepush.scrape.pool import ScrapePool, ScrapePools
 from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
@@ -48,9 +47,8 @@ class Jobs:
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
-        self._pools = ScrapePools(
-            ScrapeContext(head, env.clock, self.stats, restored=self.restored, offload=ThreadOffload()), grid
-        )
+        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.stats, restored=self.restored), grid)
+        self.overload = self._pools.overload
         self._tasks = TaskOwner()
         self._tasks.start(self._pools.run, "scrape pools")
         self._jobs: dict[str, _Running] = {}

@@ -1,8 +1,8 @@
-"""SQLite files of the state directory: opened, checked, set aside when they are broken. The only way in to sqlite3.
+"""SQLite files of the state directory: opened, checked, set aside when corrupt. The only module that uses sqlite3.
 
-Losing a state file must never stop alerting: what is corrupt is renamed to `<name>.corrupt-<n>` and begun anew; what is
-locked, read-only or full raises StorageError, and the caller tries again later with what it still holds. In a directory
-that cannot be written a file can still be read.
+Losing a state file must never stop alerting: a corrupt file is renamed to `<name>.corrupt-<n>` and replaced by a new
+one; one that is locked, read-only or full raises StorageError, and the caller retries later with what it still holds.
+In a directory that cannot be written a file can still be read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Database:
     """
 
     def __init__(self, path: Path | None, schema: str, *, any_thread: bool = False):
-        """Never raises: a file that cannot be opened is reported, and tried again at the next use."""
+        """Never raises: a file that cannot be opened is reported, and opening is retried at the next use."""
         self.path = path
         self.errors = self.closed = self.lost = 0
         self._schema = schema
@@ -81,7 +81,7 @@ class Database:
             self._undo()
             error = self._failed(e)
             if self._joining and getattr(e, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                self._locked = str(error)  # each attempt waits, and there may be one for each rule and Alertmanager
+                self._locked = str(error)  # each attempt waits, and there may be one per rule and Alertmanager
             raise error from e
         except (ValueError, OverflowError) as e:  # a text that is not Unicode, a number beyond 64 bits
             self._undo()
@@ -92,7 +92,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Make one transaction of all writes within, so that a crash loses all of them or none.
 
-        Raises StorageError at the end when it cannot be committed. A write within that fails takes back those before
+        Raises StorageError at the end when it cannot be committed. A write within that fails rolls back those before
         it; those after it are kept.
         """
         self._close_if_gone()
@@ -139,7 +139,7 @@ class Database:
 
     def _undo(self) -> None:
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):  # what failed before is reported by then
+            with contextlib.suppress(sqlite3.Error):  # a former failure has been reported by then
                 self._connection.rollback()
 
     def close(self) -> None:
@@ -179,13 +179,13 @@ class Database:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_file() and self.path.stat().st_size == 0:
-                # SQLite takes it for a new one. Ours has its first page as soon as it has been opened once.
+                # SQLite takes an empty file for a new one, but one that was opened once has its first page.
                 log.error("state file is empty, what it held is lost, and it is begun anew: path=%s", self.path)
         connection = sqlite3.connect(
             ":memory:" if self.path is None else self.path, timeout=0.2, check_same_thread=not self._any_thread
         )
         try:
-            # WAL with NORMAL survives kill -9 whole; a power cut may lose the last transactions, never the file.
+            # WAL with NORMAL survives a SIGKILL whole; a power cut may lose the last transactions, never the file.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA cache_size=-512")
@@ -227,7 +227,7 @@ class Database:
             self._was_marked = version == _MARKED
 
     def _close_if_gone(self) -> None:
-        """A file that was removed is written without an error, and nobody finds what was written."""
+        """Writes to a removed file succeed, and are lost."""
         if self._connection is None or self._joining or self.path is None or os.path.exists(self.path):
             return
         self.errors += 1
@@ -236,13 +236,13 @@ class Database:
         self._mark.remove()
 
     def _failed(self, e: sqlite3.Error) -> StorageError:
-        """Count and wrap. A file found corrupt while in use is set aside, so that the next use begins anew."""
+        """Count and wrap. A file found corrupt while in use is set aside, so that the next use starts a new one."""
         self.errors += 1
         if isinstance(e, sqlite3.DatabaseError) and _is_corrupt(e) and self.path is not None:
             self.close()
             self._set_aside(e)
         elif "readonly database" in str(e) or "disk I/O error" in str(e):
-            self.close()  # the file or its disk changed beneath us: open it afresh next time
+            self.close()  # the file or its disk changed: reopen it at the next use
         return StorageError(f"cannot use {self.path or 'the in-memory database'}: {e}")
 
     def _set_aside(self, reason: Exception) -> None:

@@ -1,9 +1,8 @@
-"""SampleJournal: the kept samples on disk, so that after a crash `rate()` has its window.
+"""SampleJournal: the kept samples on disk, so that `rate()` has its window after a crash.
 
 The event loop only hands references over. Once a second, while there is something new, a thread writes one
-transaction: a `kill -9` loses at most what came since, about the last second. Nothing that happens to the file stops
-alerting: what cannot be written is kept (up to a bound) and tried again, and a file that was set aside begins anew with
-all that is in memory.
+transaction: a SIGKILL loses at most what came since, about one second. No fault of the file stops alerting: what cannot
+be written is kept (up to a bound) and retried, and a file that was set aside is written anew from memory.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from rulepush.clock import Clock
 from rulepush.errors import StorageError
 from rulepush.model.labels import Labels
 from rulepush.storage.database import Database
+from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal_batch import Batch, BatchColumns, Pending, decode_labels, encode_labels, snapshot
 from rulepush.storage.table import Floats, Int64s
@@ -36,13 +36,14 @@ CREATE TABLE IF NOT EXISTS batches (
 );
 CREATE INDEX IF NOT EXISTS batches_until ON batches (until);
 CREATE TABLE IF NOT EXISTS writer (session TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS demands (history TEXT NOT NULL);
 """
 
 WRITE_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
 SERIES_PRUNE_SECONDS: Final = 600.0
 MOST_UNWRITTEN: Final = 1_000_000  # samples that are held while the file cannot be written
-_LONGEST_RETRY_S: Final = 60.0
+_MAX_RETRY_S: Final = 60.0
 
 Statement = tuple[str, Sequence[Sequence[object]]]
 Offload = Callable[..., Awaitable[bool]]
@@ -50,15 +51,16 @@ Offload = Callable[..., Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back after a restart."""
+    """What `restore` loaded."""
 
     series: int = 0
     samples: int = 0
+    until: int = 0  # the time (ms) of the newest sample
 
 
 @dataclass(slots=True)
 class JournalStats:
-    """What the journal counts of itself."""
+    """Counters since the start, in samples but for `failures`."""
 
     written: int = 0
     failures: int = 0
@@ -67,34 +69,48 @@ class JournalStats:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What one transaction does. With `whole`, that is written instead of the batches."""
+    """What one transaction does. With `whole`, that is written instead of the batches. `demands`: what is kept since
+    when, where it is not written yet, and its version."""
 
     batches: tuple[Batch, ...]
     whole: Batch | None
     prune_before: int | None
     living: Int64s | None
+    demands: tuple[str, int] | None
 
 
 class SampleJournal:
     """`restore` once, then `run` until cancelled, then `close`."""
 
-    def __init__(self, head: Head, database: Database, clock: Clock, offload: Offload = asyncio.to_thread):
-        """`database` is made with SCHEMA and `any_thread`; nobody else uses it. `offload` runs a call in a thread."""
+    def __init__(
+        self,
+        head: Head,
+        demands: DemandHistory,
+        database: Database,
+        clock: Clock,
+        offload: Offload = asyncio.to_thread,
+    ):
+        """`database` is made with SCHEMA and `any_thread`, for the journal alone. `offload` runs a call in a thread."""
         self._offload = offload
         self.stats = JournalStats()
         self._head = head
+        self._demands = demands
+        self._demands_written = -1  # the version in the file
         self._database = database
         self._clock = clock
         self._pending = Pending()
         self._unwritten: deque[Batch] = deque()
         self._session = secrets.token_hex(8)
-        self._known_file = False  # whether the file is the one that this session has written to
+        self._known_file = False  # whether the file is the one that this process has been writing to
         self._prune_at = self._prune_series_at = 0.0
 
-    def restore(self, now: int) -> Restored:
-        """Fill the head with what is wanted and not beyond its look-back; then begin to note what it keeps."""
+    def restore(self, now: int, bridged_ms: int = 0) -> Restored:
+        """Fill the head with what is demanded and within its look-back; then start recording what it keeps. A stop of
+        up to `bridged_ms` counts as none where it is told since when samples are there."""
         try:
             found = self._load(now)
+            if found.samples:
+                self._restore_demands(found.until, bridged_ms)
         except StorageError as e:
             log.error("samples of before the restart are not restored: %s", e)
             found = Restored()
@@ -118,10 +134,10 @@ class SampleJournal:
                 self._settle(count, await writing)  # the database belongs to the thread until it is done
                 raise
             self._settle(count, ok)
-            wait = WRITE_SECONDS if ok else min(wait * 2, _LONGEST_RETRY_S)
+            wait = WRITE_SECONDS if ok else min(wait * 2, _MAX_RETRY_S)
 
     def close(self) -> None:
-        """Write what is left. `run` must be over."""
+        """Write what is left. `run` must have ended."""
         if self._collect():
             count = len(self._unwritten)
             self._settle(count, self._try_write(self._work()))
@@ -130,7 +146,7 @@ class SampleJournal:
     # --- in the event loop
 
     def _collect(self) -> bool:
-        """Take over what is pending. Whether there is anything to write."""
+        """Take what is pending. Returns whether there is anything to write."""
         batch = self._pending.take(self._clock.now())
         if not batch.is_empty:
             self._unwritten.append(batch)
@@ -139,13 +155,13 @@ class SampleJournal:
         return bool(self._unwritten)
 
     def _give_up(self) -> None:
-        """Drop the oldest samples that could not be written; their series stay to be written."""
+        """Drop the oldest samples that could not be written; their series stay queued."""
         oldest, following = self._unwritten.popleft(), self._unwritten.popleft()
         self._unwritten.appendleft(Batch({**oldest.series, **following.series}, following.samples))
         self.stats.lost += oldest.size
 
     def _work(self) -> _Work:
-        """What the writing thread needs."""
+        """The input of the writing thread."""
         clock = self._clock
         whole = None if self._known_file else snapshot(self._head.tables(), clock.now())
         prune_before = living = None
@@ -155,7 +171,10 @@ class SampleJournal:
         if clock.monotonic() >= self._prune_series_at:
             self._prune_series_at = clock.monotonic() + SERIES_PRUNE_SECONDS
             living = np.concatenate([t.ids(slice(0, len(t))) for t in self._head.tables()] or [np.zeros(0, np.int64)])
-        return _Work(tuple(self._unwritten), whole, prune_before, living)
+        demands = None
+        if whole is not None or self._demands_written != self._demands.version:
+            demands = self._demands.as_text(), self._demands.version
+        return _Work(tuple(self._unwritten), whole, prune_before, living, demands)
 
     def _settle(self, count: int, ok: bool) -> None:
         """After an attempt to write `count` batches."""
@@ -170,7 +189,7 @@ class SampleJournal:
     def _try_write(self, work: _Work) -> bool:
         try:
             if self._known_file and self._database.read("SELECT session FROM writer") != [(self._session,)]:
-                self._known_file = False  # the file was set aside meanwhile: the next attempt writes everything
+                self._known_file = False  # the file was set aside in between: the next attempt writes everything
                 return False
             statements = _begin_anew(self._session) if work.whole is not None else []
             for batch in work.batches if work.whole is None else (work.whole,):
@@ -181,26 +200,38 @@ class SampleJournal:
                 living = set(work.living.tolist())  # not np.setdiff1d, which imports numpy.ma: 1.5 MiB
                 stored = self._database.read("SELECT id FROM series") if work.whole is None else []
                 statements.append(("DELETE FROM series WHERE id = ?", [(i,) for (i,) in stored if i not in living]))
+            if work.demands is not None:
+                text, version = work.demands
+                statements += [("DELETE FROM demands", [()]), ("INSERT INTO demands (history) VALUES (?)", [(text,)])]
             self._database.write(statements)
+            if work.demands is not None:
+                self._demands_written = version
         except StorageError as e:
             log.error("samples cannot be journaled, alerting goes on: %s", e)
             return False
         self._known_file = True
         return True
 
-    # --- at the start
+    # --- restoring
 
     def _load(self, now: int) -> Restored:
         labels = dict(self._labels())
         self._head.skip_ids(max(labels, default=0))
         parts = list(self._batches(now))
         columns = BatchColumns.concat(parts)
-        series = samples = 0
+        series = samples = until = 0
         for series_id, times, values in _by_series(columns, labels, now):
             if self._head.restore(series_id, labels[series_id], times, values):
-                series, samples = series + 1, samples + len(times)
+                series, samples, until = series + 1, samples + len(times), max(until, int(times[-1]))
         self._head.truncate(now)
-        return Restored(series, samples)
+        return Restored(series, samples, until)
+
+    def _restore_demands(self, until: int, bridged_ms: int) -> None:
+        for (text,) in self._database.read("SELECT history FROM demands"):
+            try:
+                self._demands.restore(text, until, bridged_ms)
+            except ValueError as e:
+                log.error("since when samples are kept is unreadable in the journal: err=%s", e)
 
     def _labels(self) -> Iterator[tuple[int, Labels]]:
         for series_id, text in self._database.read("SELECT id, labels FROM series"):
@@ -220,9 +251,9 @@ class SampleJournal:
 
 
 def _by_series(columns: BatchColumns, labels: dict[int, Labels], now: int) -> Iterator[tuple[int, Int64s, Floats]]:
-    """(number, ascending times, values) of each series; one that went and came back has two numbers, and is one.
+    """(number, ascending times, values) of each series; one that went away and came back has two numbers and is joined.
 
-    Samples later than `now` are left out: the clock was set back, and they would refuse what comes.
+    Samples later than `now` are left out: the clock was set back, and newer samples would be refused as out of order.
     """
     number_of: dict[Labels, int] = {}
     one = {i: number_of.setdefault(label_set, i) for i, label_set in labels.items()}
@@ -240,7 +271,7 @@ def _by_series(columns: BatchColumns, labels: dict[int, Labels], now: int) -> It
 
 
 def _begin_anew(session: str) -> list[Statement]:
-    """This session writes the file from here on, and all that is in memory first: numbers then agree for certain."""
+    """Start a new file, with all that is in memory first, so that its series numbers are those of this process."""
     return [
         ("DELETE FROM batches", [()]),
         ("DELETE FROM series", [()]),

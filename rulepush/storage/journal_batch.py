@@ -1,8 +1,8 @@
 """What the journal has not written yet, and how it is written. Pure: no file, no clock.
 
 A batch is one blob of three columns: series numbers (uint32), times (int64, ms) and values (float64), compressed.
-Samples are sorted into classes by how long they are needed, so that a metric with a look-back of a day does not keep
-all others on the disk for a day.
+Samples are grouped by how long they are needed, so that one metric with a look-back of a day does not keep all others
+on disk for a day.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Chunk = tuple[Int64s, int, Floats]  # numbers[n] of the series, one time, values
 
 
 def shelf_life(keep: Retention) -> int:
-    """For how long, in ms, samples with this look-back stay on disk: 5 minutes times a power of two."""
+    """How long, in ms, samples with this look-back stay on disk: 5 minutes times a power of two."""
     needed, life = keep.lookback_ms + MARGIN_MS, _SHORTEST_MS
     while life < needed:
         life *= 2
@@ -66,7 +66,7 @@ class BatchColumns:
 
     @classmethod
     def concat(cls, parts: Iterable[BatchColumns]) -> BatchColumns:
-        """All of them."""
+        """All of them in one."""
         found = list(parts)
         if len(found) == 1:
             return found[0]
@@ -100,7 +100,7 @@ class Batch:
 
 
 class Pending:
-    """A `head.Recorder` that gathers until `take`."""
+    """A `head.Recorder` that collects until `take`."""
 
     def __init__(self) -> None:
         self._series: dict[int, Labels] = {}
@@ -138,7 +138,7 @@ class Pending:
         self.size += 1
 
     def take(self, now: int) -> Batch:
-        """All that was gathered; it is then forgotten here. A sample of the future is needed no longer for that."""
+        """All that was collected since the last call. A sample with a future timestamp is not kept longer for it."""
         samples = []
         for life in sorted({*self._chunks, *self._single}):
             columns = BatchColumns.concat((*self._of_chunks(life), *self._of_singles(life)))
@@ -172,7 +172,7 @@ def _fixed(keep: Retention, ts: int) -> bool:
 
 
 def snapshot(tables: Iterable[Table], now: int) -> Batch:
-    """Everything that the tables hold, for a file that begins anew."""
+    """Everything that the tables hold, for a new file."""
     series: dict[int, Labels] = {}
     by_life: dict[int, list[BatchColumns]] = {}
     for table in tables:

@@ -1,4 +1,4 @@
-"""One process a state directory: two would overwrite each other's alerts and samples."""
+"""One process per state directory: two would overwrite each other's alerts and samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DirectoryLock:
 
     def __init__(self, directory: Path):
         """Raises StorageError when another process holds it, or when the path names a file. A directory that cannot
-        be written is no reason to refuse: alerting goes on without state, and the databases report it."""
+        be written does not raise: alerting works without state, and the databases report it."""
         self._file: IO[str] | None = None
         if directory.exists() and not directory.is_dir():
             raise StorageError(
@@ -42,11 +42,11 @@ class DirectoryLock:
             file.write(f"{os.getpid()}\n")
             file.flush()
         except OSError:
-            pass  # a full disk: the lock holds all the same, only the hint is missing
+            pass  # a full disk: the lock is held, only the process id in it is missing
         self._file = file
 
     def release(self) -> None:
-        """Let another process in."""
+        """Release the lock."""
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.model.labels import Labels
-from rulepush.model.stale import stale_mask
+from rulepush.model.sample import stale_mask
 from rulepush.storage.demand import Retention
 
 Int64s = npt.NDArray[np.int64]

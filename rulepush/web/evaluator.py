@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,13 +13,20 @@ from typing import Final, TypeVar
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
+from rulepush.model.labels import METRIC_NAME
+from rulepush.model.matcher import Matcher, exact_metric_name
 from rulepush.promql import Engine, EngineOptions, Query, QueryResult, parse_expr
 from rulepush.promql.eval.evaluation import TIMED_OUT
+from rulepush.storage.demand_history import DemandHistory, KeptView
 from rulepush.storage.head import Head
+from rulepush.storage.incomplete import incomplete_listing, incomplete_query
 from rulepush.web.query_threads import QueryThreads
 from rulepush.web.snapshot import Snapshot
 
 T = TypeVar("T")
+Finish = Callable[[QueryResult, Sequence[str]], T]
+"""Makes the answer of a result and of what is to be said of its completeness."""
+
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
 _NO_TIMEOUT_MS: Final = 1 << 40
 _LONG: Final = 10_000  # characters of an expression: beyond, parsing it would hold the event loop
@@ -37,7 +44,8 @@ class QueryStats:
 class QueryEvaluator:
     """`engine` gives the engine of now (a reload may change it); at most `concurrency` queries run at a time.
 
-    `finish` runs in the thread, too: what it makes of the result is returned. A `timeout_ms` above 0 shortens the
+    `finish` runs in the thread, too: what it makes of the result, and of the warnings that say what it would have
+    needed and is not kept, is returned. A `timeout_ms` above 0 shortens the
     engine's own; the wait for a thread counts, and so does what was spent since `asked_at` (seconds of the monotonic
     clock, as `asked_at()` gave it). Raises EvaluationError as the engine does.
 
@@ -49,6 +57,7 @@ class QueryEvaluator:
         self,
         engine: Callable[[], Engine],
         head: Head,
+        history: DemandHistory,
         clock: Clock,
         concurrency: int = 2,
         max_samples: int = 5_000_000,
@@ -58,6 +67,7 @@ class QueryEvaluator:
         self._max_samples = max_samples
         self._engine = engine
         self._head = head
+        self._history = history
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
         # One more than slots, so that a listing need not wait for queries that take long.
@@ -76,14 +86,15 @@ class QueryEvaluator:
         self,
         query: Query,
         ts: int,
-        finish: Callable[[QueryResult], T],
+        finish: Finish[T],
         timeout_ms: int = 0,
         asked_at: float | None = None,
     ) -> T:
         """The value at `ts` (ms)."""
 
-        def evaluate(engine: Engine, data: Snapshot) -> T:
-            return finish(engine.instant(query, ts, data))
+        def evaluate(engine: Engine, data: Snapshot, view: KeptView) -> T:
+            result = engine.instant(query, ts, data)
+            return finish(result, incomplete_query(data.uses, view, ts, ts, engine.options.lookback_delta_ms))
 
         return await self._run(query.resolved(0, 0), ts, evaluate, timeout_ms, asked_at)
 
@@ -93,20 +104,32 @@ class QueryEvaluator:
         start: int,
         end: int,
         step: int,
-        finish: Callable[[QueryResult], T],
+        finish: Finish[T],
         timeout_ms: int = 0,
         asked_at: float | None = None,
     ) -> T:
         """The values at start, start + step, ... up to end (ms)."""
 
-        def evaluate(engine: Engine, data: Snapshot) -> T:
-            return finish(engine.range(query, start, end, step, data))
+        def evaluate(engine: Engine, data: Snapshot, view: KeptView) -> T:
+            result = engine.range(query, start, end, step, data)
+            return finish(result, incomplete_query(data.uses, view, start, end, engine.options.lookback_delta_ms))
 
         return await self._run(query.resolved(step, end - start), start, evaluate, timeout_ms, asked_at)
 
     async def elsewhere(self, work: Callable[[], T]) -> T:
         """The result of work that takes long, and touches nothing that may change meanwhile."""
         return await asyncio.wrap_future(self._threads.submit(work))
+
+    def listing_check(self, selectors: Sequence[Sequence[Matcher]], start: int | None) -> Callable[[], list[str]]:
+        """What is to be said of a list of series as it is now, worked out in any thread: see `incomplete_listing`."""
+        view = self._view(selectors)
+        return lambda: incomplete_listing(selectors, view, start)
+
+    def _view(self, selectors: Sequence[Sequence[Matcher]]) -> KeptView:
+        names = set(map(exact_metric_name, selectors))
+        others = [matchers for matchers in selectors if exact_metric_name(matchers) is None] if None in names else []
+        tables = (t for t in self._head.tables() if t.name in names or any(_may_name(m, t.name) for m in others))
+        return self._history.view(self._clock.now(), tables)
 
     def close(self) -> None:
         """Let what runs end soon, with a time-out. Does not wait for it."""
@@ -117,7 +140,7 @@ class QueryEvaluator:
         self,
         query: Query,
         first: int,
-        evaluate: Callable[[Engine, Snapshot], T],
+        evaluate: Callable[[Engine, Snapshot, KeptView], T],
         timeout_ms: int,
         asked_at: float | None,
     ) -> T:
@@ -141,7 +164,7 @@ class QueryEvaluator:
         return max(1, limit_ms - round((self._clock.monotonic() - began) * 1000))
 
     async def _evaluated(
-        self, query: Query, first: int, evaluate: Callable[[Engine, Snapshot], T], options: EngineOptions
+        self, query: Query, first: int, evaluate: Callable[[Engine, Snapshot, KeptView], T], options: EngineOptions
     ) -> T:
         """The result of a query that has its slot, which is free again when the thread has ended."""
         loop, abandoned = asyncio.get_running_loop(), threading.Event()
@@ -155,10 +178,11 @@ class QueryEvaluator:
 
         try:
             engine, data = Engine(options, monotonic), Snapshot(self._head, query, first, options)
+            view = self._view([use.matchers for use in data.uses])
         except BaseException:
             self._slots.release()
             raise
-        future = self._threads.submit(lambda: evaluate(engine, data))
+        future = self._threads.submit(lambda: evaluate(engine, data, view))
         future.add_done_callback(free)
         try:
             async with asyncio.timeout(options.timeout_ms / 1000):
@@ -178,3 +202,7 @@ class QueryEvaluator:
 
     def _monotonic(self) -> float:
         return math.inf if self._closed else self._clock.monotonic()
+
+
+def _may_name(matchers: Sequence[Matcher], name: str) -> bool:
+    return all(m.matches(name) for m in matchers if m.name == METRIC_NAME)

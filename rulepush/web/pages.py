@@ -14,10 +14,10 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import RulepushError
+from rulepush.http_request import while_connected
 from rulepush.model.durations import format_duration
 from rulepush.model.floats import format_float
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.web.connected import while_connected
 from rulepush.web.html import ago, badge, definitions, error_box, label_chips, narrow, page, row, table, wide
 from rulepush.web.status import Status
 

@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from rulepush.errors import ParseError
+from rulepush.errors import BodyError, ParseError
+from rulepush.http_request import NO_ENCODING, read_content
 from rulepush.model.durations import parse_duration
 from rulepush.model.matcher import Matcher
 from rulepush.model.timestamps import parse_time
@@ -32,10 +33,10 @@ class Params:
         url = request.query_params.multi_items()
         if request.method != "POST":
             return cls(url)
-        body = await read_request_body(request, MAX_FORM_BYTES)
         try:
+            body = await read_content(request, MAX_FORM_BYTES, NO_ENCODING)
             form = parse_qsl(body.decode(), keep_blank_values=True)
-        except ValueError as e:
+        except (BodyError, ValueError) as e:
             raise ApiError(ErrorType.BAD_DATA, f"error parsing form values: {e}") from None
         return cls([*form, *url])
 
@@ -126,14 +127,3 @@ class Params:
 
 def _invalid(name: str, reason: str) -> ApiError:
     return ApiError(ErrorType.BAD_DATA, f'invalid parameter "{name}": {reason}')
-
-
-async def read_request_body(request: Request, limit: int) -> bytes:
-    """The whole body of a request. Raises ApiError(bad_data) beyond `limit` bytes, without reading on."""
-    parts, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise ApiError(ErrorType.BAD_DATA, f"the body is larger than {limit} bytes")
-        parts.append(chunk)
-    return b"".join(parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -12,22 +11,20 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, ParseError, QueryLimitError
-from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
-from rulepush.model.matcher import Matcher, MatchOp
+from rulepush.http_request import while_connected
+from rulepush.model.labels import Labels, is_valid_utf8_name
+from rulepush.model.matcher import Matcher
 from rulepush.promql import Query, QueryResult
 from rulepush.promql.syntax.pretty import pretty
 from rulepush.promql.vectors.values import ValueType
-from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.web.answers import ApiError, ErrorType, success
-from rulepush.web.connected import while_connected
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
 from rulepush.web.snapshot import check_effort
 
 MAX_POINTS: Final = 11_000
-_MOST_WARNINGS: Final = 10
 _FAR_PAST: Final = -(1 << 62)
 _FAR_FUTURE: Final = 1 << 62
 
@@ -59,7 +56,7 @@ class QueryApi:
         ts = params.optional_time("time", self._clock.now())
         limit, timeout = params.limit(), params.duration("timeout", 0)
         query = resolved(await self._parsed(params), 0, 0)
-        answer = self._evaluator.instant(query, ts, self._finish(query, limit), timeout, asked_at)
+        answer = self._evaluator.instant(query, ts, _finish(limit), timeout, asked_at)
         return await _answered(request, answer)
 
     async def query_range(self, request: Request) -> Response:
@@ -86,7 +83,7 @@ class QueryApi:
                 f'invalid parameter "query": invalid expression type "{_type_text(query.value_type)}" '
                 "for range query, must be Scalar or instant Vector",
             )
-        answer = self._evaluator.range(query, start, end, step, self._finish(query, limit), timeout, asked_at)
+        answer = self._evaluator.range(query, start, end, step, _finish(limit), timeout, asked_at)
         return await _answered(request, answer)
 
     async def query_exemplars(self, request: Request) -> Response:
@@ -102,36 +99,48 @@ class QueryApi:
 
     async def series(self, request: Request) -> Response:
         """The label sets that match any of `match[]`."""
-        params = await Params.of(request)
-        found = self._matching(params, required=True)
-        return await self._listed(lambda: [labels.as_dict() for labels in sorted(set(found))], params.limit())
+        return await self._listed(request, _dicts, required=True)
 
     async def labels(self, request: Request) -> Response:
         """The label names in use."""
-        params = await Params.of(request)
-        found = self._matching(params)
-        return await self._listed(lambda: sorted({name for labels in found for name, _ in labels}), params.limit())
+        return await self._listed(request, lambda found: sorted({name for labels in found for name, _ in labels}))
 
     async def label_values(self, request: Request) -> Response:
         """The values of one label."""
-        params = await Params.of(request)
         name = _unescape_name(request.path_params["name"])
         if not is_valid_utf8_name(name):
             raise ApiError(ErrorType.BAD_DATA, f'invalid label name: "{name}"')
-        found = self._matching(params)
-        return await self._listed(lambda: sorted({labels.get(name) for labels in found} - {""}), params.limit())
+        return await self._listed(request, lambda found: sorted({labels.get(name) for labels in found} - {""}))
 
-    def _matching(self, params: Params, *, required: bool = False) -> list[Labels]:
+    async def _listed(
+        self, request: Request, make: Callable[[list[Labels]], list[Any]], *, required: bool = False
+    ) -> Response:
+        """A list made of the series that are asked for. Sorting and writing many labels takes time, too: not in the
+        event loop."""
+        params = await Params.of(request)
         selectors: list[Sequence[Matcher]] = params.matchers()
         if required and not selectors:
             raise ApiError(ErrorType.BAD_DATA, "no match[] parameter provided")
-        if params.optional_time("end", _FAR_FUTURE) < params.optional_time("start", _FAR_PAST):
-            return []
+        selectors = selectors or [()]
+        start, end = params.optional_time("start", _FAR_PAST), params.optional_time("end", _FAR_FUTURE)
+        limit = params.limit()
+        found = self._matching(selectors) if start <= end else []
+        incomplete = self._evaluator.listing_check(selectors, None if start == _FAR_PAST else start)
+
+        def answer() -> Response:
+            data = make(found)
+            if limit is not None and len(data) > limit:
+                return success(data[:limit], ["results truncated due to limit", *incomplete()])
+            return success(data, incomplete())
+
+        return await self._evaluator.elsewhere(answer)
+
+    def _matching(self, selectors: Sequence[Sequence[Matcher]]) -> list[Labels]:
         try:
             check_effort(self._head, selectors)
         except QueryLimitError as e:
             raise ApiError(ErrorType.EXECUTION, str(e)) from None
-        return [labels for selector in selectors or [()] for labels in self._head.series(selector)]
+        return [labels for selector in selectors for labels in self._head.series(selector)]
 
     async def _parsed(self, params: Params) -> Query:
         try:
@@ -139,31 +148,9 @@ class QueryApi:
         except ParseError as e:
             raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
 
-    async def _listed(self, make: Callable[[], list[Any]], limit: int | None) -> Response:
-        """Sorting and writing many labels takes time, too: not in the event loop."""
 
-        def answer() -> Response:
-            data = make()
-            if limit is not None and len(data) > limit:
-                return success(data[:limit], ["results truncated due to limit"])
-            return success(data)
-
-        return await self._evaluator.elsewhere(answer)
-
-    def _finish(self, query: Query, limit: int | None) -> Callable[[QueryResult], StreamedBody]:
-        unkept = unkept_warnings(query, self._head.demand)
-        return lambda result: StreamedBody.of(success_pieces(result, limit, unkept))
-
-
-def unkept_warnings(query: Query, demand: Demand) -> list[str]:
-    """What to say of metrics that `query` reads and nobody keeps."""
-    matchers = [m for use in query.selectors() for m in use.matchers if m.name == METRIC_NAME]
-    names = dict.fromkeys(m.value for m in matchers if m.op is MatchOp.EQUAL)
-    return [
-        f"rulepush: no rule needs the metric {name!r}, so its samples are not kept; "
-        "set `storage: {keep: all}` in the configuration to explore all that is scraped"
-        for name in islice((n for n in names if n and not demand.wants_name(n)), _MOST_WARNINGS)
-    ]
+def _finish(limit: int | None) -> Callable[[QueryResult, Sequence[str]], StreamedBody]:
+    return lambda result, incomplete: StreamedBody.of(success_pieces(result, limit, incomplete))
 
 
 async def _answered(request: Request, answer: Awaitable[StreamedBody]) -> Response:
@@ -184,6 +171,10 @@ def resolved(query: Query, step: int, span: int) -> Query:
         return query.resolved(step, span)
     except EvaluationError as e:
         raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
+
+
+def _dicts(found: list[Labels]) -> list[Any]:
+    return [labels.as_dict() for labels in sorted(set(found))]
 
 
 def _type_text(value_type: ValueType) -> str:

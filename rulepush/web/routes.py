@@ -23,7 +23,7 @@ from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.pages import PageParts, Pages, ShownResult
-from rulepush.web.query import QueryApi, unkept_warnings
+from rulepush.web.query import QueryApi
 from rulepush.web.rules import RulesApi
 from rulepush.web.status import Status, StatusApi
 from rulepush.web.targets import TargetsApi, targets_json
@@ -93,15 +93,13 @@ def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
     async def show(expr: str) -> ShownResult:
         asked_at = parts.evaluator.asked_at()
         query = await parts.evaluator.parsed(expr)
-        unkept = unkept_warnings(query, parts.head.demand)
-        now = parts.clock.now()
-        return await parts.evaluator.instant(query, now, lambda r: _shown(r, unkept), asked_at=asked_at)
+        return await parts.evaluator.instant(query, parts.clock.now(), _shown, asked_at=asked_at)
 
     return show
 
 
-def _shown(result: QueryResult, unkept: Sequence[str]) -> ShownResult:
-    told = [*result.annotations.warnings, *result.annotations.infos, *unkept]
+def _shown(result: QueryResult, incomplete: Sequence[str]) -> ShownResult:
+    told = [*incomplete, *result.annotations.warnings, *result.annotations.infos]
     if result.value_type is ValueType.STRING:
         return ShownResult([("", result.string)], 1, told)
     if result.value_type is ValueType.MATRIX:

@@ -16,15 +16,15 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
+from rulepush.http_request import CLIENT_CLOSED_REQUEST, ClientDisconnected
 from rulepush.web.answers import ApiError, ErrorType, failure
-from rulepush.web.connected import CLIENT_CLOSED_REQUEST, ClientLeft
 
 log = logging.getLogger("rulepush.web")
 
@@ -52,7 +52,7 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
         assert isinstance(e, ApiError)
         return failure(e.kind, str(e))
 
-    async def client_left(request: Request, e: Exception) -> Response:
+    async def disconnected(request: Request, e: Exception) -> Response:
         log.debug("the client closed the connection before it had its answer: path=%s", request.url.path)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
@@ -68,8 +68,7 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
         routes=list(routes),
         exception_handlers={
             ApiError: api_error,
-            ClientLeft: client_left,  # while its answer was computed
-            ClientDisconnect: client_left,  # while it sent its body
+            ClientDisconnected: disconnected,
             HTTPException: http_error,
             Exception: crash,
         },

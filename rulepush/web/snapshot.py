@@ -27,13 +27,14 @@ def check_effort(head: Head, selectors: Iterable[Sequence[Matcher]]) -> None:
 
 
 class Snapshot:
-    """A Querier for one query. Made in the event loop, read in any thread."""
+    """A Querier for one query. Made in the event loop, read in any thread. `uses`: the selectors of the query."""
 
     def __init__(self, head: Head, query: Query, first: int, options: EngineOptions):
         """Copies the samples that `query` may read when it is evaluated at `first` (ms) and later. Raises
         QueryLimitError when they are too many."""
         since: dict[tuple[Matcher, ...], int] = {}
-        for use in query.selectors(options.lookback_delta_ms):
+        self.uses = query.selectors(options.lookback_delta_ms)
+        for use in self.uses:
             oldest = (first if use.since_ms is None else min(first, use.since_ms)) - use.lookback_ms
             since[use.matchers] = min(oldest, since.get(use.matchers, oldest))
         check_effort(head, since)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rulepush.__main__ import main
+from rulepush.__main__ import COMMANDS, GROUPS, main, parser_for
 from rulepush.cli.run import add_parser
 
 
@@ -30,7 +30,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "scrape, evaluate rules, push alerts" in capsys.readouterr().err
+    assert "Scrape targets, evaluate alerting rules, send alerts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,20 @@ def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture
         (("run", "--query.max-samples", "0"), "0 is not above 0"),
         (("run", "--query.timeout", "5"), 'not a valid duration string: "5"'),
         (("check", "metrics", "--timeout", "nan"), "nan is not a number of seconds above 0"),
+        (("push", "--jbo", "x", "http://x"), "--jbo (did you mean --job?)"),
+        (("push", "--timeout", "-1", "--job", "j", "http://x"), "-1 is not a number of seconds above 0"),
+        (("init", "nacos", "--servr=http://x"), "--servr=http://x (did you mean --server?)"),
+        (("check", "live", "--config.fil", "x"), "--config.fil (did you mean --config.file?)"),
+        (("dingtalk", "--web.listn-address", ":1"), "(did you mean --web.listen-address?)"),
+        (("run", "--log.level", "inof"), "(did you mean info?)"),
+        (("run", "--query.max-samples", "many"), "'many' is not a whole number"),
+        (("--versoin",), "(did you mean --version?)"),
         (("check", "metrics", "body.prom"), "rulepush check metrics: error: unrecognized arguments: body.prom"),
     ],
 )
-def test_what_was_meant_is_suggested(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], text: str) -> None:
+def test_a_misspelt_flag_gets_a_suggestion(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], text: str
+) -> None:
     assert text in refused(capsys, *words)
 
 
@@ -91,3 +101,81 @@ def test_a_script_that_cannot_be_read_fails(capsys: pytest.CaptureFixture[str], 
     assert f"{file}: cannot be read: " in told.err
     assert "Errno" not in told.err
     assert told.out == "0 passed, 1 failed, 0 skipped\n"
+
+
+COMMANDS_AND_GROUPS = [
+    (),
+    ("run",),
+    ("demo",),
+    ("push",),
+    ("dingtalk",),
+    ("init",),
+    ("init", "nacos"),
+    ("check",),
+    ("check", "config"),
+    ("check", "rules"),
+    ("check", "metrics"),
+    ("check", "live"),
+    ("test",),
+    ("test", "rules"),
+    ("test", "promql"),
+]
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as e:
+        main([*words, "--help"])
+    assert e.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", COMMANDS_AND_GROUPS)
+def test_every_command_and_option_has_a_description(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    lines = help_of(capsys, *words).splitlines()
+    assert lines[0].startswith(" ".join(("usage: rulepush", *words)))
+    assert lines[lines.index("") + 1][0].isupper()  # the description, after the usage
+    actions = parser_for(words).innermost(words)._actions
+    without = [a.dest for a in actions if not a.help and not isinstance(a, argparse._SubParsersAction)]
+    assert without == []
+
+
+def test_all_commands_are_listed_and_have_a_help() -> None:
+    top = {words[0] for words in COMMANDS_AND_GROUPS if words}
+    assert top == COMMANDS.keys() | GROUPS.keys()
+    for group, (_, members) in GROUPS.items():
+        assert {
+            words[1] for words in COMMANDS_AND_GROUPS if words[:1] == (group,) and len(words) == 2
+        } == members.keys()
+
+
+def test_help_shows_defaults_exit_codes_and_an_example(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    text = help_of(capsys, "check", "config")
+    assert "(default: duplicate-rules)" in text
+    assert "exit codes:\n  0  All files are valid.\n  1  At least one file is not valid.\n  2  " in text
+    assert "\n  3  All are valid, but with --lint-fatal a lint check found something.\n" in text
+    assert "examples:\n  $ rulepush check config prometheus.yml\n" in text
+
+
+@pytest.mark.parametrize("group", ["check", "test", "init"])
+def test_a_group_without_a_command_lists_its_commands(capsys: pytest.CaptureFixture[str], group: str) -> None:
+    with pytest.raises(SystemExit) as e:
+        main([group])
+    assert e.value.code == 2
+    assert f"usage: rulepush {group} " in (err := capsys.readouterr().err)
+    assert ("nacos" if group == "init" else "rules") in err
+
+
+def test_an_option_that_commands_share_means_the_same_in_each() -> None:
+    shared: dict[str, set[tuple[object, ...]]] = {}
+    for words in COMMANDS_AND_GROUPS:
+        parser = parser_for(words).innermost(words)
+        for action in parser._actions:
+            for flag in action.option_strings:
+                choices = tuple(action.choices) if action.choices else None
+                shared.setdefault(flag, set()).add((action.dest, action.type, action.metavar, action.nargs, choices))
+    own_meaning = {"--lint", "--format"}  # of rules or of names; of a body or of a report
+    assert [flag for flag, meanings in shared.items() if len(meanings) > 1 and flag not in own_meaning] == []
+    assert len(shared["--config.file"]) == 1

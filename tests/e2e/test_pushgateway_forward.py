@@ -15,9 +15,8 @@ from rulepush.config.sections import PushgatewayConfig
 from rulepush.exposition import FamilyMetadata, Format, parse_body
 from rulepush.forward.pushgateway import PushgatewayForwarder
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
+from rulepush.model.sample import STALE, Sample
 from rulepush.model.secret import Secret
-from rulepush.model.stale import STALE
 from tests.servers import answers, binary, free_port, running, wait_for
 
 pytestmark = pytest.mark.e2e

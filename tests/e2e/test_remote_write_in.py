@@ -19,8 +19,7 @@ from starlette.applications import Starlette
 from rulepush.clock import SystemClock
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.remote.apply import RemoteWriteReceiver
 from rulepush.remote.encode import SentSample, SentSeries, write_request
 from rulepush.remote.http import remote_write_routes

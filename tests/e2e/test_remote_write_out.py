@@ -16,9 +16,8 @@ import pytest
 from rulepush.clock import SystemClock
 from rulepush.config.sections import QueueConfig, RemoteWriteConfig
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
+from rulepush.model.sample import STALE, Sample
 from rulepush.model.secret import Secret
-from rulepush.model.stale import STALE
 from rulepush.remote.encode import SentMetadata
 from rulepush.remote.sender import RemoteWriteSender
 from tests.servers import Server, answers, binary, free_port, get_json, running, wait_for

@@ -8,7 +8,7 @@ import pytest
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition import FamilyMetadata, Format, parse_body, parse_line
-from rulepush.model.stale import NORMAL_NAN_BITS
+from rulepush.model.sample import NORMAL_NAN_BITS
 from tests.needs import SHARED, needs_shared
 
 SAMPLES = SHARED / "samples"

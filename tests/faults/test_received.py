@@ -10,7 +10,7 @@ import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
-from rulepush.push.text_families import parse_families
+from rulepush.push.bodies import parse_push_text
 from rulepush.service.app import App
 from tests.faults.inside import Inside
 
@@ -42,7 +42,7 @@ def test_what_fires_on_received_samples_does_not_resolve_because_of_a_restart(
     async def story() -> None:
         async with inside.running() as app:
             if app.ingestion.push is not None:
-                app.ingestion.push.groups.push(GROUP, parse_families(b"m 99\n"), True, clock.now(), None)
+                app.ingestion.push.groups.push(GROUP, parse_push_text(b"m 99\n"), True, clock.now(), None)
             await written(app, 30 if remote else 0)
             await clock.advance(0 if remote else 300)
         assert network.firing() == BOTH

@@ -17,10 +17,9 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.forward.body import Lines, PushBody
 from rulepush.forward.pushgateway import FORGOTTEN_AFTER, PushgatewayForwarder
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
+from rulepush.model.sample import STALE, Sample
 from rulepush.model.secret import Secret
-from rulepush.model.stale import STALE
-from rulepush.push.text_families import parse_families
+from rulepush.push.bodies import parse_push_text
 from rulepush.relabel.relabel import Action, RelabelConfig
 from tests.fakes import FakeClock
 
@@ -136,7 +135,7 @@ def test_targets_of_one_group_are_pushed_together() -> None:
 
     run(test, gateway, replace(CONFIG, grouping_key=("cluster",)))
     (first, last) = gateway.seen
-    pushed = parse_families(first[2].encode()).families["m"]
+    pushed = parse_push_text(first[2].encode()).families["m"]
     assert (pushed.type.value, pushed.help, len(pushed.metrics)) == ("GAUGE", "A metric.", 2)
     assert first[1] == "/metrics/job/nacos/cluster@base64/="
     assert 'instance="h:1"' in first[2]
@@ -247,7 +246,7 @@ def test_bodies_are_what_a_pushgateway_reads() -> None:
     }
     text = PushBody()
     lines.write(text, samples, metadata)
-    parsed = parse_families(text.encode()).families
+    parsed = parse_push_text(text.encode()).families
     assert {n: f.type.value for n, f in parsed.items()} == {"h": "HISTOGRAM", "c_total": "COUNTER", "g": "GAUGE"}
     assert parsed["h"].help == "of\nh"
     assert parsed["g"].metrics[0].pairs == (("x", 'a\\b\n"c'),)

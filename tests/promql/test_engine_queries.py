@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from rulepush.errors import EvaluationError
+from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE
 from rulepush.promql import Engine, EngineOptions, SharedResults, parse_expr
-from rulepush.promql.vectors.matching import RecentMemo
+from rulepush.promql.vectors.matching import RecentMemo, group_rows
 from rulepush.promql.vectors.values import Vector
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
@@ -172,5 +176,28 @@ def test_queries_that_differ_do_not_pile_up_on_an_index_that_stays() -> None:
     for i in range(200):
         values(f"sum by (l{i}) (x)", 0, querier)
         values(f"x + on (l{i}) label_replace(y, 'l', 'v{i}', '', '')", 0, querier)
-    for name in ("group", "groups", "pairs", "signatures"):
+    for name in ("group", "signatures"):
         assert 0 < len(vector.index.memo(name, RecentMemo).entries) <= 32, name
+
+
+@pytest.mark.parametrize("text", ["old / new", "new / old", "old or new", "new and old", "old / on (i) new"])
+def test_an_index_that_stays_does_not_keep_those_that_came_and_went_beside_it(text: str) -> None:
+    head = Head(Demand.keep_all(1 << 40))
+    engine, query, gone = Engine(), parse_expr(text), []
+    head.append(labels("old", i="0"), 0, 1.0)
+    engine.instant(parse_expr("old"), 0, head.querier())
+    for minute in range(5):
+        head.append(labels("new", i=str(minute)), 0, 1.0)
+        engine.instant(query, 0, head.querier()).samples()
+        gone.append(weakref.ref(head.select(parse_expr("new").selectors()[0].matchers, 0, 0).index))
+    gc.collect()
+    assert [ref() is None for ref in gone] == [True] * 4 + [False]
+
+
+def test_what_two_indexes_have_in_common_is_found_again_whichever_is_the_newer() -> None:
+    older = LabelIndex([Labels.of(a="1")])
+    newer = LabelIndex([Labels.of(a="1"), Labels.of(a="2")])
+    for left, right in ((older, newer), (newer, older), (older, older)):
+        first = group_rows(left, right, True, ("a",))
+        assert group_rows(left, right, True, ("a",)) is first
+        assert (len(first.left), len(first.right)) == (len(left), len(right))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rulepush.errors import EvaluationError, QueryLimitError
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE
 from rulepush.promql import Engine, EngineOptions, parse_expr
 from tests.promql.fake_querier import FakeQuerier, instant, labels, load, steps, values
 

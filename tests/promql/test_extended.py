@@ -9,8 +9,7 @@ from itertools import pairwise
 import pytest
 
 from rulepush.errors import EvaluationError
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.promql import Engine, EngineOptions, QueryResult, parse_expr
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
-from rulepush.model.stale import STALE, is_stale
+from rulepush.model.sample import STALE, is_stale
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.registry import RangeFunction
 from rulepush.promql.vectors.windows import RangeWindow, WindowColumns

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
-from rulepush.model.stale import STALE, STALE_BITS
-from rulepush.promql.eval.selectors import newest
+from rulepush.model.sample import STALE, STALE_BITS
+from rulepush.promql.eval.selectors import newest, newest_by_row
+from rulepush.promql.functions import FUNCTIONS
+from rulepush.promql.functions.registry import RangeFunction
 from rulepush.promql.vectors.values import Vector
 from rulepush.promql.vectors.windows import WindowColumns, row_bounds, search_bounds
 from rulepush.storage.selection import Selection
@@ -111,3 +113,45 @@ def test_the_steps_of_a_subquery_become_samples(present: list[list[bool]]) -> No
     for i in range(n):
         wanted = [(int(grid[j]), float(i * 4 + j)) for j in range(4) if present[i][j]]
         assert equal(read(columns.times, columns.values, columns.counts, i), wanted)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(), st.integers(1, 5), st.integers(1, 30))
+def test_stacked_windows_of_many_steps_give_each_function_what_single_ones_give(
+    case: Case, steps: int, apart: int
+) -> None:
+    columns = WindowColumns.of_selection(selection(case.rows), -100, 1000)
+    n = len(case.rows)
+    bounds = [(case.start + i * apart, case.end + i * apart, case.end + i * apart + 7) for i in range(steps)]
+    stacked = columns.stacked(bounds)
+    for name, function in FUNCTIONS.items():
+        if not isinstance(function, RangeFunction) or function.absolute_times:
+            continue
+        scalars = (0.5,) * (len(function.signature.arg_types) - 1)
+        if stacked.times.shape[1] == 0:
+            continue
+        values, present = function.kernel(stacked, *scalars)
+        for i, (start, end, ts) in enumerate(bounds):
+            window = columns.window(start, end, ts)
+            here = present[i * n : (i + 1) * n]
+            if window.times.shape[1] == 0:
+                assert not here.any(), name
+                continue
+            wanted, wanted_here = function.kernel(window, *scalars)
+            assert here.tolist() == wanted_here.tolist(), name
+            got = values[i * n : (i + 1) * n][here].tolist()
+            assert repr(got) == repr(wanted[here].tolist()), name
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(), st.integers(1, 40), st.integers(1, 25))
+def test_many_steps_over_few_series_read_what_single_steps_read(case: Case, delta: int, apart: int) -> None:
+    found = selection(case.rows)
+    whens = np.arange(case.start, case.start + 12 * apart, apart, dtype=np.int64)
+    for timestamps in (False, True):
+        values, present = newest_by_row(found, whens, delta, timestamps)
+        for i, when in enumerate(whens.tolist()):
+            at, wanted, here = newest(found, when, delta)
+            assert present[:, i].tolist() == here.tolist()
+            column = at / 1000 if timestamps else wanted
+            assert repr(values[here, i].tolist()) == repr(column[here].tolist())

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from rulepush.clock import SystemClock
 from rulepush.model.labels import Labels
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import is_stale
 from rulepush.push.group import PushedGroup
 from rulepush.push.groups import PushedGroups
 from rulepush.push.http import push_routes

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from rulepush.errors import PushError, StorageError
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import is_stale
+from rulepush.push.bodies import parse_push_text
 from rulepush.push.groups import FORGET_AFTER_MS, PushedGroups
 from rulepush.push.store import SqliteGroupStore, decode_group, encode_group
-from rulepush.push.text_families import parse_families
 from rulepush.push.url import GroupKey
 from tests.push.fixtures import MemoryStore
 
@@ -21,7 +21,7 @@ T = 1_700_000_000_000
 def push(
     groups: PushedGroups, body: bytes, ts: int = T, key: GroupKey = JOB, ttl: int | None = None, put: bool = True
 ) -> None:
-    groups.push(key, parse_families(body), put, ts, ttl)
+    groups.push(key, parse_push_text(body), put, ts, ttl)
 
 
 def seen(groups: PushedGroups, ts: int) -> dict[str, float | str]:

@@ -12,8 +12,10 @@ import pytest
 
 from rulepush.errors import ConfigError
 from rulepush.relay.app import RelayApp, RelayOptions
+from rulepush.relay.relay import MAX_BODY_BYTES
 from tests.fakes import FakeClock
 from tests.relay.fake_robot import URL, Failure, FakeDingTalk, alert, body, robot_transport
+from tests.web.upload import upload
 
 CONFIG = f"""
 targets:
@@ -80,6 +82,21 @@ def test_other_requests_are_answered_clearly(
     async def scenario(process: _Process) -> None:
         answer = await process.send(target, content)
         assert (answer.status_code, answer.text) == (status, text)
+        assert process.robot.requests == 0
+
+    _run(tmp_path, scenario)
+
+
+def test_a_body_that_cannot_be_read_is_refused_and_counted(tmp_path: Path) -> None:
+    async def scenario(process: _Process) -> None:
+        path = "/dingtalk/ops/send"
+        answer = await process.http.post(path, content=b" " * (MAX_BODY_BYTES + 1))
+        assert (answer.status_code, answer.text) == (413, "the body is larger than the limit of 16777216 bytes\n")
+        answer = await process.http.post(path, content=b"x", headers={"Content-Encoding": "gzip"})
+        assert (answer.status_code, answer.text) == (415, "content encoding gzip is not supported: send none\n")
+        assert await upload(process.app.asgi, path, [body([alert()])], complete=False) == 499
+        metrics = (await process.http.get("/metrics")).text
+        assert 'rulepush_dingtalk_notifications_total{target="ops",fate="bad"} 3' in metrics
         assert process.robot.requests == 0
 
     _run(tmp_path, scenario)

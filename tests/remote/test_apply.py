@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.stale import STALE, is_stale
+from rulepush.model.sample import STALE, is_stale
 from rulepush.remote.apply import RemoteWriteReceiver, WriteAnswer
 from rulepush.remote.http import remote_write_routes
 from rulepush.remote.receiver import MetricMetadata, WriteLimits

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.remote.encode import SentMetadata, SentSample, SentSeries, metadata_request, request_v2, write_request
 from rulepush.remote.receiver import MetricMetadata, Protocol, WriteLimits, decode
 

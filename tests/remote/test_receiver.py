@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from rulepush.errors import RemoteWriteError
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import NORMAL_NAN_BITS, STALE, is_stale
+from rulepush.model.sample import NORMAL_NAN_BITS, STALE, Sample, is_stale
 from rulepush.remote.messages import RequestV2, WriteRequest
 from rulepush.remote.receiver import Protocol, WriteBatch, WriteLimits, decode, protocol_of
 from rulepush.remote.snappy import compress, decompress

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.promql import Engine, parse_expr
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule

@@ -8,8 +8,7 @@ import pytest
 from rulepush.exposition import Format, parse_body
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import Sample
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import Sample, is_stale
 from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.layout import ScrapeBodyStats
 from rulepush.scrape.sample_labels import SampleRules

@@ -7,11 +7,12 @@ from dataclasses import replace
 import httpx
 
 from rulepush.exposition import FamilyMetadata
+from rulepush.http_client.build import RoutingTransport, build_client
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import Sample
+from rulepush.model.sample import Sample, is_stale
 from rulepush.model.schedule import TickGrid
-from rulepush.model.stale import is_stale
+from rulepush.scrape.barrier import ScrapeBarrier
 from rulepush.scrape.job import Job
 from rulepush.scrape.pool import ScrapePools
 from rulepush.scrape.restored import RestoredSeries
@@ -19,6 +20,7 @@ from rulepush.scrape.sample_labels import SampleRules
 from rulepush.scrape.scraper import OnScrape, ScrapeContext
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import Target, TargetDefaults, TargetHealth
+from rulepush.scrape.turns import WorkTurns
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
@@ -32,15 +34,24 @@ START = GRID.next_tick(1_700_000_000_000, INTERVAL) - 4_000  # the first moment 
 class World:
     """Pools over fake targets: `bodies` by host, a string or an exception to raise."""
 
-    def __init__(self, on_scrape: OnScrape | None = None, demand: Demand | None = None) -> None:
+    def __init__(
+        self, on_scrape: OnScrape | None = None, demand: Demand | None = None, turns: WorkTurns | None = None
+    ) -> None:
         self.clock = FakeClock(START)
         self.head = Head(demand or Demand.keep_all(3_600_000))
-        self.stats = ScrapeStats()
+        self.tally = ScrapeStats()
         self.bodies: dict[str, str | Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
         self.restored = RestoredSeries()
-        context = ScrapeContext(self.head, self.clock, self.stats, on_scrape=on_scrape, restored=self.restored)
+        context = ScrapeContext(
+            self.head,
+            self.clock,
+            self.tally,
+            on_scrape=on_scrape,
+            restored=self.restored,
+            turns=turns or WorkTurns(lambda: 0.0),  # nothing takes time
+        )
         self.pools = ScrapePools(context, GRID)
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
@@ -94,7 +105,7 @@ def test_targets_are_scraped_at_the_moments_of_the_grid() -> None:
         w.pools.put(JOB, w.client)
         w.pools.sync("j", hosts("a"))
         await w.clock.advance(3)
-        assert w.stats.scrapes == 0
+        assert w.tally.scrapes == 0
         await w.clock.advance(22)
         assert w.times("x") == [0, 10, 20]
         assert w.values("up") == [1.0, 1.0, 1.0]
@@ -130,7 +141,7 @@ def test_a_failed_scrape_sets_up_to_zero_and_ends_its_series() -> None:
         assert (status.health, status.last_error, status.failing_since) == (TargetHealth.UP, "", 0)
         assert w.values("x") == [1.0, "stale", 2.0]
         assert w.values("up") == [1.0, 0.0, 0.0, 1.0]
-        assert (w.stats.scrapes, w.stats.failed) == (4, 2)
+        assert (w.tally.scrapes, w.tally.failed) == (4, 2)
 
     play(w, act)
 
@@ -151,6 +162,28 @@ def test_targets_come_and_go_without_disturbing_the_others() -> None:
         assert w.values("y") == [1.0, "stale", 1.0]
         assert w.times("y") == [0, 10, 50]
         assert w.values("up", instance="b") == [1.0, "stale", 1.0]
+
+    play(w, act)
+
+
+def test_the_connections_of_a_target_go_with_it() -> None:
+    w = World()
+    w.bodies = {"a": "x 1\n", "b": "y 1\n"}
+    client = build_client(transport=httpx.MockTransport(w.answer))
+    network = client._transport
+    assert isinstance(network, RoutingTransport)
+
+    async def act() -> None:
+        w.pools.put(JOB, client)
+        w.pools.sync("j", hosts("a", "b"))
+        await w.clock.advance(5)
+        assert network.route_count == 2
+        w.pools.sync("j", hosts("b"))
+        await w.clock.settle()
+        assert network.route_count == 1
+        await w.clock.advance(10)
+        assert network.route_count == 1
+        await client.aclose()
 
     play(w, act)
 
@@ -269,7 +302,7 @@ def test_a_tick_waits_for_the_scrapes_of_its_moment_and_no_longer() -> None:
     play(w, act)
 
 
-def test_a_tick_waits_at_most_the_scrape_timeout() -> None:
+def test_a_tick_waits_for_a_target_that_hangs_until_its_timeout() -> None:
     w = World()
 
     async def act() -> None:
@@ -278,12 +311,27 @@ def test_a_tick_waits_at_most_the_scrape_timeout() -> None:
         w.pools.sync("j", hosts("a"))
         await w.clock.advance(4)
         tick = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))
-        await w.clock.advance(5)
+        await w.clock.advance(4.9)
         assert not tick.done()
         await w.clock.advance(0.2)
-        assert await tick is False
+        assert await tick is True
+        assert w.values("up") == [0.0]
 
     play(w, act)
+
+
+def test_a_tick_waits_no_longer_than_a_scrape_may_take() -> None:
+    async def act() -> None:
+        clock = FakeClock()
+        barrier = ScrapeBarrier(clock)
+        barrier.expect(1)
+        tick = asyncio.ensure_future(barrier.scrapes_done(1, 5.1))
+        await clock.advance(5)
+        assert not tick.done()
+        await clock.advance(0.2)
+        assert await tick is False
+
+    asyncio.run(act())
 
 
 def test_nobody_waits_for_a_target_that_hung_the_last_time() -> None:
@@ -352,8 +400,8 @@ def test_after_the_clock_is_set_forward_the_missed_moments_are_skipped() -> None
         w.clock.set_wall(w.clock.now() + 3_600_000)
         await w.clock.advance(20)
         assert w.times("x")[-1] in (3610, 3620)
-        assert w.stats.scrapes <= 4
-        assert w.stats.skipped >= 359
+        assert w.tally.scrapes <= 4
+        assert w.tally.skipped >= 359
 
     play(w, act)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rulepush.exposition import Format
 from rulepush.model.labels import Labels
-from rulepush.model.stale import STALE, is_stale
+from rulepush.model.sample import STALE, is_stale
 from rulepush.scrape.cache import ScrapeCache
 from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.sample_labels import SampleRules

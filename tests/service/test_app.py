@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from rulepush.errors import ConfigError
-from rulepush.push.text_families import parse_families
+from rulepush.push.bodies import parse_push_text
 from rulepush.remote.snappy import compress
 from rulepush.service.app import App
 from rulepush.web.server import WebSecurity, build_app
@@ -182,7 +182,7 @@ def test_a_reload_changes_the_lifetime_of_what_is_pushed(tmp_path: Path) -> None
         inside.network.metrics["a"] = ""
         push = app.ingestion.push
         assert push is not None
-        push.groups.push((("job", "j"), ("instance", "x")), parse_families(b"m 99\n"), True, inside.clock.now(), None)
+        push.groups.push((("job", "j"), ("instance", "x")), parse_push_text(b"m 99\n"), True, inside.clock.now(), None)
         await inside.clock.advance(10 * MINUTE)
         assert inside.network.firing() == {"x Hot"}
         change(tmp_path, lambda text: f"{text}push_receiver: {{default_ttl: 5m}}\n")

@@ -5,8 +5,7 @@ import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import Sample
-from rulepush.model.stale import STALE, stale_mask
+from rulepush.model.sample import STALE, Sample, stale_mask
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from rulepush.storage.table import AppendOutcome

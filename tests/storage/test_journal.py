@@ -12,9 +12,10 @@ import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.stale import STALE, is_stale
+from rulepush.model.sample import STALE, is_stale
 from rulepush.storage.database import Database
 from rulepush.storage.demand import Demand, ManualDemand, Retention
+from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal import MOST_UNWRITTEN, SCHEMA, SampleJournal
 from rulepush.storage.journal_batch import BatchColumns, decode_labels, encode_labels, shelf_life
@@ -36,7 +37,8 @@ class Life:
         self.clock = clock
         self.head = Head(demand or Demand.keep_all(5 * MINUTE))
         self.database = Database(path, SCHEMA, any_thread=True)
-        self.journal = SampleJournal(self.head, self.database, clock, inline)
+        self.demands = DemandHistory(self.head.demand, clock.now())
+        self.journal = SampleJournal(self.head, self.demands, self.database, clock, inline)
         self.restored = self.journal.restore(clock.now())
 
     def append(self, name: str, value: float, **labels: str) -> bool:

@@ -19,6 +19,7 @@ from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.schedule import TickGrid
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.service.scraping import Jobs
+from rulepush.storage.demand_history import DemandHistory
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
@@ -93,7 +94,8 @@ class Parts:
         )
         asyncio.run(self._scrape())
         self.world.tick(self.clock.now() - T0)
-        self.evaluator = QueryEvaluator(lambda: self.world.engine, self.world.head, self.clock)
+        demands = DemandHistory(self.world.head.demand, 0)
+        self.evaluator = QueryEvaluator(lambda: self.world.engine, self.world.head, demands, self.clock)
 
     async def _scrape(self) -> None:
         running = asyncio.create_task(self.jobs.run())

@@ -13,6 +13,7 @@ from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, EngineOptions, QueryResult, parse_expr
 from rulepush.storage.demand import Demand
+from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QUEUED_TOO_LONG, QueryEvaluator
 from rulepush.web.query import QueryApi
@@ -38,10 +39,10 @@ def filled(series: int = 2, steps: int = 21) -> Head:
 def evaluator(head: Head, clock: FakeClock | None = None, **options: int) -> QueryEvaluator:
     clock = clock or FakeClock(START)
     engine = Engine(EngineOptions(timeout_ms=options.pop("timeout_ms", 60_000)), clock.monotonic)
-    return QueryEvaluator(lambda: engine, head, clock, **options)
+    return QueryEvaluator(lambda: engine, head, DemandHistory(head.demand, 0), clock, **options)
 
 
-def texts(result: QueryResult) -> list[str]:
+def texts(result: QueryResult, _: object = None) -> list[str]:
     return [f"{s.labels} {s.value:g}" for s in result.samples()]
 
 
@@ -130,7 +131,7 @@ def test_the_event_loop_goes_on_while_a_query_is_evaluated() -> None:
     asked = evaluator(filled())
     release = threading.Event()
 
-    def slow(result: QueryResult) -> str:
+    def slow(result: QueryResult, _: object) -> str:
         return "released" if release.wait(10) else "held the event loop"
 
     async def main() -> str:
@@ -147,7 +148,7 @@ def test_a_query_that_waits_too_long_for_its_turn_times_out() -> None:
     release = threading.Event()
 
     async def main() -> None:
-        first = asyncio.ensure_future(asked.instant(parse_expr("x"), START, lambda _: release.wait(10)))
+        first = asyncio.ensure_future(asked.instant(parse_expr("x"), START, lambda *_: release.wait(10)))
         await asyncio.sleep(0)
         try:
             with pytest.raises(QueryLimitError, match=QUEUED_TOO_LONG):
@@ -182,7 +183,7 @@ def test_the_time_that_a_query_waits_for_its_turn_counts() -> None:
     release = threading.Event()
 
     async def main() -> None:
-        first = asyncio.ensure_future(asked.instant(parse_expr("x"), START, lambda _: release.wait(10)))
+        first = asyncio.ensure_future(asked.instant(parse_expr("x"), START, lambda *_: release.wait(10)))
         await asyncio.sleep(0)
         second = asyncio.ensure_future(asked.instant(parse_expr("x + x + x"), START, texts, timeout_ms=30_000))
         await clock.advance(29.99)
@@ -209,7 +210,7 @@ def test_closing_gives_up_what_still_runs() -> None:
     go = threading.Event()
 
     async def main() -> None:
-        def wait_then_evaluate(_: QueryResult) -> object:
+        def wait_then_evaluate(*_: object) -> object:
             go.wait(10)
             return asked._monotonic()
 
@@ -227,7 +228,7 @@ def test_a_step_that_never_looks_at_the_clock_cannot_hold_the_answer_back() -> N
 
     async def main() -> None:
         with pytest.raises(QueryLimitError, match="query timed out in expression evaluation"):
-            await asked.instant(parse_expr("x"), START, lambda _: go.wait(10), timeout_ms=30)
+            await asked.instant(parse_expr("x"), START, lambda *_: go.wait(10), timeout_ms=30)
         # Its thread still runs, and so it still has the only slot.
         with pytest.raises(QueryLimitError, match=QUEUED_TOO_LONG):
             await asked.instant(parse_expr("x"), START, texts, timeout_ms=30)
@@ -245,7 +246,7 @@ def test_what_was_spent_before_counts() -> None:
         came = asked.asked_at()
         await clock.advance(31)  # the parser, say
         with pytest.raises(QueryLimitError, match="query timed out"):
-            await asked.instant(parse_expr("x"), START, lambda _: threading.Event().wait(1), asked_at=came)
+            await asked.instant(parse_expr("x"), START, lambda *_: threading.Event().wait(1), asked_at=came)
 
     asyncio.run(main())
 

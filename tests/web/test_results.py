@@ -56,7 +56,7 @@ def test_special_values_and_labels_are_valid_json() -> None:
 def test_a_range_over_many_steps_is_streamed() -> None:
     asked = evaluator(filled(series=20))
     whole = asyncio.run(
-        asked.range(parse_expr("x"), START, START + 20 * STEP, 40, lambda r: "".join(success_pieces(r, None, ["w"])))
+        asked.range(parse_expr("x"), START, START + 20 * STEP, 40, lambda r, _: "".join(success_pieces(r, None, ["w"])))
     )
     answer = json.loads(whole)
     assert len(whole) > 1 << 20

@@ -15,6 +15,7 @@ from rulepush.promql.eval.aggregations import aggregate
 from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
 from rulepush.promql.eval.evaluation import EngineOptions, Evaluation, EvaluationLimits, SharedResults
 from rulepush.promql.eval.info import enrich
+from rulepush.promql.eval.range_call import call_kernel
 from rulepush.promql.eval.result import QueryResult
 from rulepush.promql.eval.selectors import select_matrix, select_vector, select_windows, window_bounds
 from rulepush.promql.functions import FUNCTIONS
@@ -287,20 +288,9 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     columns, windows = _windows(ranged, ev)
     kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
     assert kernel is not None  # Query.misuse has told
-    n, steps = len(columns.index), len(ev.steps)
-    ev.limits.take(n * steps)
-    values, present = np.empty((steps, n)), np.empty((steps, n), np.bool_)
-    for i, window in enumerate(windows):
-        arguments = tuple(float(s[i]) for s in scalars)
-        if window.times.shape[1] == 0:
-            present[i] = False
-            continue
-        values[i], present[i] = kernel(window, *arguments)
-        if function.note is not None:
-            function.note(window, present[i], arguments, ev.notes, node, node.args)
-        if steps > 1:
-            ev.limits.check_time()
-    vector = Vector(columns.index, values.T, present.T, columns.drop_name)
+    ev.limits.take(len(columns.index) * len(ev.steps))
+    values, present = call_kernel(node, function, kernel, columns, windows, scalars, ev)
+    vector = Vector(columns.index, values, present, columns.drop_name)
     if not function.drop_name:
         return vector
     if ev.options.delayed_name_removal:

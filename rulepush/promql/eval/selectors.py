@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rulepush.model.stale import stale_mask
+from rulepush.model.sample import stale_mask
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
 from rulepush.promql.syntax import ast
@@ -39,11 +39,29 @@ def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = F
         if steps > 1:
             values, presence = np.repeat(values, steps, axis=1), np.repeat(presence, steps, axis=1)
         return Vector(selection.index, values, presence)
+    if n <= steps:  # a search per row costs less than one per step: a subquery over few series and many steps
+        return Vector(selection.index, *newest_by_row(selection, np.array(times, np.int64), delta, timestamps))
     out, here = np.empty((steps, n)), np.empty((steps, n), np.bool_)
     for i, when in enumerate(times):
         at, value, here[i] = newest(selection, when, delta)
         out[i] = at / 1000 if timestamps else value
     return Vector(selection.index, out.T, here.T)
+
+
+def newest_by_row(selection: Selection, whens: Ints, delta: int, timestamps: bool) -> tuple[Floats, Bools]:
+    """(float64[n, T], bool[n, T]): what `newest` finds at all of `whens`, with one binary search for each row."""
+    n = len(selection.index)
+    out, here = np.zeros((n, len(whens))), np.zeros((n, len(whens)), np.bool_)
+    for row, count in enumerate(selection.counts.tolist()):
+        if count == 0:
+            continue
+        times, values = selection.times[row, :count], selection.values[row, :count]
+        bound = times.searchsorted(whens, "right")
+        last = np.maximum(bound - 1, 0)
+        at, value = times[last], values[last]
+        here[row] = (at > whens - delta) & (bound > 0) & ~stale_mask(value)
+        out[row] = at / 1000 if timestamps else value
+    return out, here
 
 
 def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation) -> Vector:

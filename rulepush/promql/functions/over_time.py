@@ -201,6 +201,10 @@ def _plain(
     return RangeFunction(name, Signature((MATRIX,), experimental=experimental), kernel, drop_name=not keeps_name)
 
 
+def _time_of(name: str, kernel: Callable[..., tuple[Floats, Bools]]) -> RangeFunction:
+    return RangeFunction(name, Signature((MATRIX,), experimental=True), kernel, absolute_times=True)
+
+
 OVER_TIME: Final = {
     "avg_over_time": _plain("avg_over_time", avg_over_time),
     "count_over_time": _plain("count_over_time", count_over_time),
@@ -216,8 +220,8 @@ OVER_TIME: Final = {
     "stddev_over_time": _plain("stddev_over_time", stddev_over_time),
     "stdvar_over_time": _plain("stdvar_over_time", stdvar_over_time),
     "sum_over_time": _plain("sum_over_time", sum_over_time),
-    "ts_of_first_over_time": _plain("ts_of_first_over_time", ts_of_first_over_time, experimental=True),
-    "ts_of_last_over_time": _plain("ts_of_last_over_time", ts_of_last_over_time, experimental=True),
-    "ts_of_max_over_time": _plain("ts_of_max_over_time", ts_of_max_over_time, experimental=True),
-    "ts_of_min_over_time": _plain("ts_of_min_over_time", ts_of_min_over_time, experimental=True),
+    "ts_of_first_over_time": _time_of("ts_of_first_over_time", ts_of_first_over_time),
+    "ts_of_last_over_time": _time_of("ts_of_last_over_time", ts_of_last_over_time),
+    "ts_of_max_over_time": _time_of("ts_of_max_over_time", ts_of_max_over_time),
+    "ts_of_min_over_time": _time_of("ts_of_min_over_time", ts_of_min_over_time),
 }

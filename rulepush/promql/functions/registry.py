@@ -80,11 +80,13 @@ RangeNote = Callable[["RangeWindow", Bools, tuple[float, ...], AnnotationSink, A
 class RangeFunction:
     """A function of one range vector, and scalars evaluated at each step.
 
-    `kernel(w, *scalars)` is called per step, scalars in the order of the arguments, the range vector left out.
+    `kernel(w, *scalars)` is called per step, scalars in the order of the arguments, the range vector left out. Where
+    there are few series and many steps, the windows of many steps are the rows of one call: each row stands alone.
     `range_arg` is the position of the range vector among the arguments.
     `note(w, present, scalars, notes, call_node, arg_nodes)`, where set, is called after the kernel of each step.
     `drop_name`: whether the metric name is removed from the result.
     `anchored`, `smoothed`: the kernels for ranges with these modifiers; None where it does not take them.
+    `absolute_times`: whether the result contains times of samples, so that it changes when all times are moved.
     The kernel may raise EvaluationError (an impossible parameter).
     """
 
@@ -96,6 +98,7 @@ class RangeFunction:
     note: RangeNote | None = None
     anchored: RangeKernel | None = None
     smoothed: RangeKernel | None = None
+    absolute_times: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.stale import STALE
+from rulepush.model.sample import STALE
 from rulepush.promql.syntax.strings import unquote
 
 

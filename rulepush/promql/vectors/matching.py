@@ -1,7 +1,7 @@
 """Which rows of two vectors meet: computed from labels alone, once for a pair of label indexes.
 
-A `MatchedRows` is memoised on the left index, for the few right indexes seen last, so a rule over an unchanged set of
-series finds it with two dictionary look-ups.
+A `MatchedRows` is memoised on the newer of the two indexes, so a rule over an unchanged set of series finds it with two
+dictionary look-ups, and what was found for an index that is gone goes with it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ def recent(index: LabelIndex, name: Hashable, key: Hashable, compute: Callable[[
             entries.pop(list(entries)[0], None)  # noqa: RUF015 -- one step: threads share the empty index
     entries[key] = value
     return value  # type: ignore[return-value]
+
+
+def recent_pair(left: LabelIndex, right: LabelIndex, name: str, key: Hashable, compute: Callable[[], T]) -> T:
+    """As `recent`, for what depends on two indexes: kept on the newer of them. On an old one that stays, the memo would
+    hold every new one that is made beside it when a series comes or goes, with all that was derived from it."""
+    if left is right:  # a key that is the index itself would be a cycle
+        return recent(left, name, key, compute)
+    if left.age > right.age:
+        return recent(left, name, (right, key), compute)
+    return recent(right, f"{name} of the left", (left, key), compute)
 
 
 def label_names(index: LabelIndex) -> set[str]:
@@ -90,7 +100,7 @@ def group_rows(left: LabelIndex, right: LabelIndex, on: bool, labels: tuple[str,
         twice = bool((row[sides[1]] != at).any())
         return MatchGroups(sides[0], sides[1], len(codes), row, twice)
 
-    return recent(left, "groups", (right, on, labels), compute)
+    return recent_pair(left, right, "groups", (on, labels), compute)
 
 
 def signatures(index: LabelIndex, on: bool, labels: tuple[str, ...]) -> list[tuple[str, ...] | Labels]:
@@ -164,7 +174,7 @@ def pair_rows(
             codes,
         )
 
-    return recent(many, "pairs", (one, matching, drop_name), compute)
+    return recent_pair(many, one, "pairs", (matching, drop_name), compute)
 
 
 def _codes(keys: list[T]) -> Rows | None:
@@ -209,4 +219,4 @@ def subset(index: LabelIndex, keep: Bools) -> LabelIndex:
 
 def concatenated(left: LabelIndex, right: LabelIndex) -> LabelIndex:
     """The rows of both, left first. Memoised."""
-    return recent(left, "concatenated", right, lambda: LabelIndex(left.labels + right.labels))
+    return recent_pair(left, right, "concatenated", (), lambda: LabelIndex(left.labels + right.labels))

@@ -7,6 +7,7 @@ the same columns (one target, one scrape) a window is a view; otherwise it is on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.model.index import LabelIndex
-from rulepush.model.stale import stale_mask
+from rulepush.model.sample import stale_mask
 from rulepush.promql.vectors.values import Bools, Floats, Ints, Vector
 from rulepush.storage.selection import Selection
 
@@ -111,6 +112,31 @@ class WindowColumns:
         """The samples of (start - back, end + ahead] for the range (start, end] of the step at `ts`."""
         times, values, counts = cut(self.times, self.values, self.counts, start - back, end + ahead)
         return RangeWindow(self.index, times, values, counts, start, end, ts)
+
+    def stacked(self, bounds: Sequence[tuple[int, int, int]]) -> RangeWindow:
+        """The windows of T steps, given by (start, end, ts), as one of T * n rows: row `step * n + series`.
+
+        The times of each step are moved so that its range is that of the first: what a kernel computes from the
+        distances of times comes out the same, absolute times do not. `index` stays the n label sets, once.
+        """
+        steps, n = len(bounds), len(self.counts)
+        starts, ends = (np.array([b[i] for b in bounds], np.int64) for i in (0, 1))
+        shift = ends - ends[0]
+        low, high = np.empty((steps, n), np.int64), np.empty((steps, n), np.int64)
+        for row, count in enumerate(self.counts.tolist()):
+            own = self.times[row, :count]
+            low[:, row], high[:, row] = own.searchsorted(starts, "right"), own.searchsorted(ends, "right")
+        counts = high - low
+        k = int(counts.max(initial=0))
+        times, values = np.empty((steps, n, k), np.int64), np.empty((steps, n, k))
+        if k:
+            columns = np.arange(k)
+            for row in range(n):
+                at = np.minimum(low[:, row, None] + columns, self.times.shape[1] - 1)
+                times[:, row] = self.times[row][at] - shift[:, None]
+                values[:, row] = self.values[row][at]
+        flat = (times.reshape(steps * n, k), values.reshape(steps * n, k), counts.reshape(steps * n))
+        return RangeWindow(self.index, *flat, *bounds[0])
 
     def whole(self, start: int, end: int, ts: int) -> RangeWindow:
         """All samples, when the columns were cut to exactly those of (start, end] already."""

@@ -11,8 +11,7 @@ from rulepush.errors import ParseError, PromQLError, RuleFileError
 from rulepush.model.durations import format_duration
 from rulepush.model.floats import format_float
 from rulepush.model.labels import ALERT_NAME, EMPTY_LABELS, Labels
-from rulepush.model.sample import Sample
-from rulepush.model.stale import is_stale
+from rulepush.model.sample import Sample, is_stale
 from rulepush.promql import Engine, EngineOptions, Query, ValueType, parse_expr
 from rulepush.promql.testscript.series import Gap, parse_series
 from rulepush.rules.alert import AlertState

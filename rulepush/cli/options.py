@@ -1,0 +1,191 @@
+"""How commands declare themselves, and the options that several of them have: each is declared here, once."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from rulepush.logs import LEVELS
+from rulepush.model.durations import parse_duration
+
+Subparsers = argparse._SubParsersAction
+OptionContainer = argparse._ActionsContainer
+"""A parser, or a group of its options."""
+
+RULE_LINTS: Final = ("all", "duplicate-rules", "none")
+DEFAULT_LINT: Final = "duplicate-rules"
+LINT_EXIT: Final = 3  # promtool: valid, but a lint check found something
+DELAYED_NAME_REMOVAL: Final = "promql-delayed-name-removal"
+FEATURES: Final = frozenset({DELAYED_NAME_REMOVAL})
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of descriptions and the hyphens of names, and shows the default of every option that takes
+    a value and has one."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help
+        if text and action.option_strings and action.nargs != 0 and action.default not in (None, "", [], ()):
+            text += " (default: %(default)s)"
+        return text
+
+
+def add_command(
+    subparsers: Subparsers[argparse.ArgumentParser],
+    name: str,
+    description: str,
+    exit_codes: Mapping[int, str] | None = None,
+    examples: Sequence[str] = (),
+    usage: str | None = None,
+    summary: str | None = None,
+) -> argparse.ArgumentParser:
+    """The parser of a command. Its help ends with the exit codes, where they matter, and with examples.
+
+    `usage` takes the place of the generated line where that would list too many options. `summary` is for the list of
+    commands that this one is in; `__main__` has those of the commands proper, whose modules it does not import.
+    """
+    sections = []
+    if exit_codes:
+        codes = {**exit_codes, 2: "The command line is invalid."}
+        sections.append("\n".join(["exit codes:", *(f"  {code}  {codes[code]}" for code in sorted(codes))]))
+    if examples:
+        sections.append("\n".join(["examples:", *(f"  $ {line}" for line in examples)]))
+    return subparsers.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog="\n\n".join(sections) or None,
+        usage=usage,
+        formatter_class=HelpFormatter,
+    )
+
+
+def add_config_file(p: OptionContainer, text: str, default: str | None = None) -> None:
+    """`--config.file`."""
+    p.add_argument("--config.file", dest="config_file", default=default, metavar="FILE", help=text)
+
+
+def add_storage_path(p: OptionContainer, kept: str) -> None:
+    """`--storage.path`; `kept` names what is kept there."""
+    text = f"Directory for {kept}, which then survive a restart. Without it they are held in memory only."
+    p.add_argument("--storage.path", dest="storage_path", type=Path, metavar="DIR", help=text)
+
+
+def add_web_options(p: OptionContainer, listen_address: str) -> None:
+    """The options of every command that serves HTTP: address, TLS and passwords, reload and quit."""
+    p.add_argument(
+        "--web.listen-address",
+        dest="listen_address",
+        default=listen_address,
+        metavar="HOST:PORT",
+        help="Address to listen on. Without a host, all addresses.",
+    )
+    p.add_argument(
+        "--web.config.file",
+        dest="web_config_file",
+        default="",
+        metavar="FILE",
+        help="File that enables TLS or authentication, in the format of Prometheus' exporter toolkit.",
+    )
+    p.add_argument(
+        "--web.enable-lifecycle",
+        dest="enable_lifecycle",
+        action="store_true",
+        help="Enable reload and shutdown via HTTP: POST /-/reload and /-/quit.",
+    )
+
+
+def add_log_level(p: OptionContainer, default: str = "info") -> None:
+    """`--log.level`."""
+    p.add_argument(
+        "--log.level",
+        dest="log_level",
+        choices=list(LEVELS),
+        default=default,
+        help="Log only messages of this severity or above.",
+    )
+
+
+def add_log_options(p: OptionContainer) -> None:
+    """`--log.level` and `--log.format`."""
+    add_log_level(p)
+    p.add_argument(
+        "--log.format",
+        dest="log_format",
+        choices=["logfmt", "json"],
+        default="logfmt",
+        help="Format of log messages.",
+    )
+
+
+def add_enable_feature(p: OptionContainer) -> None:
+    """`--enable-feature`; `feature_names` reads it."""
+    p.add_argument(
+        "--enable-feature",
+        dest="features",
+        action="append",
+        default=[],
+        metavar="NAME[,NAME]",
+        help=f"Feature to enable; can be repeated. Valid options: {', '.join(sorted(FEATURES))}.",
+    )
+
+
+def feature_names(values: Sequence[str]) -> frozenset[str]:
+    """The names that `--enable-feature` was given, known or not."""
+    return frozenset(name for value in values for name in value.split(",") if name)
+
+
+def add_ignore_unknown_fields(p: OptionContainer) -> None:
+    """`--ignore-unknown-fields`."""
+    p.add_argument(
+        "--ignore-unknown-fields",
+        action="store_true",
+        help="Ignore keys in the files that Prometheus does not know.",
+    )
+
+
+def add_lint_fatal(p: OptionContainer, text: str = "") -> None:
+    """`--lint-fatal`."""
+    text = text or f"Exit with code {LINT_EXIT} when a lint check finds something."
+    p.add_argument("--lint-fatal", action="store_true", help=text)
+
+
+def add_timeout(p: OptionContainer, text: str) -> None:
+    """`--timeout`, in seconds."""
+    p.add_argument("--timeout", type=seconds, default=10.0, metavar="SECONDS", help=text)
+
+
+def duration_ms(text: str) -> int:
+    """The type of an option that is a duration, in Prometheus' notation."""
+    try:
+        return parse_duration(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(str(e)) from None
+
+
+def positive_int(text: str) -> int:
+    """The type of an option that is a whole number above 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def seconds(text: str) -> float:
+    """The type of an option that is a number of seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return number

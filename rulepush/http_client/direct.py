@@ -1,0 +1,208 @@
+"""Connections that belong to one owner: HTTP/1.1 straight over a stream, without a pool that many share.
+
+A scrape asks one server again and again, so it needs one connection, and none of what httpcore's pool does to share
+many: that looks at every connection there is for each request, and costs several times what h11 costs. The rules of
+reuse are those of `network.py`: a kept connection that turns out dead is replaced, a new one that dies is an error.
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import anyio
+import h11
+import httpcore
+import httpx
+
+from rulepush.http_client.network import (
+    IDLE_SECONDS,
+    NETWORK_ERRORS,
+    NO_ANSWER,
+    DeadConnection,
+    WatchingBackend,
+    is_repeatable,
+    raise_as_httpx,
+)
+
+_READ_AT_ONCE: Final = 1 << 18  # what asyncio reads from a socket
+_LONGEST_HEAD: Final = 100 << 10  # as httpcore has it
+_PORTS: Final = {"http": 80, "https": 443}
+
+_Origin = tuple[str, str, int]  # scheme, host, port
+
+
+class DirectTransport(httpx.AsyncBaseTransport):
+    """The requests of one owner, which has few under way at a time. Whoever calls sets the deadline: nothing here looks
+    at httpx' timeouts."""
+
+    def __init__(self, context: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend | None = None):
+        """`context` serves https requests; `backend` takes the place of sockets in tests."""
+        self._context = context
+        self._backend = WatchingBackend(backend or httpcore.AnyIOBackend())
+        self._open: list[_Connection] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        port = url.port or _PORTS.get(url.scheme)
+        if port is None:
+            raise httpx.UnsupportedProtocol(f"Request URL has an unsupported protocol '{url.scheme}://'.")
+        origin = url.scheme, url.raw_host.decode("ascii"), port
+        while True:
+            try:
+                connection = await self._kept(origin) or await self._connect(origin)
+                return await connection.exchange(request)
+            except DeadConnection as e:
+                if not is_repeatable(request):
+                    raise httpx.ReadError(str(e)) from e
+            except NETWORK_ERRORS as e:
+                raise_as_httpx(e)
+
+    async def aclose(self) -> None:
+        for connection in list(self._open):
+            await connection.close()
+
+    async def _kept(self, origin: _Origin) -> _Connection | None:
+        """An idle connection to this server. One that has ended, or told something unasked, is closed."""
+        for connection in [c for c in self._open if not c.busy and c.origin == origin]:
+            if connection.is_reusable():
+                return connection
+            await connection.close()
+        return None
+
+    async def _connect(self, origin: _Origin) -> _Connection:
+        scheme, host, port = origin
+        stream = await self._backend.connect_tcp(host, port)
+        if scheme == "https":
+            self._context.set_alpn_protocols(["http/1.1"])
+            stream = await stream.start_tls(self._context, host)
+        connection = _Connection(origin, stream, self._open)
+        self._open.append(connection)
+        return connection
+
+
+class _Connection:
+    """One connection, and the state of its protocol."""
+
+    def __init__(self, origin: _Origin, stream: httpcore.AsyncNetworkStream, siblings: list[_Connection]):
+        """`siblings` are those that are open: this one leaves them when it closes."""
+        self.origin = origin
+        self.busy = False
+        self._stream = stream
+        self._siblings = siblings
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._idle_since = time.monotonic()
+        self._asked: tuple[list[tuple[bytes, bytes]], bytes, h11.Request] | None = None
+        self._readable: select.poll | None = None
+        raw = stream.get_extra_info("socket")
+        if raw is not None:
+            self._readable = select.poll()
+            self._readable.register(raw, select.POLLIN)
+
+    def is_reusable(self) -> bool:
+        """Whether nothing has come of an idle connection, neither its end nor bytes that nobody asked for."""
+        if time.monotonic() - self._idle_since > IDLE_SECONDS:
+            return False
+        return self._readable is None or not self._readable.poll(0)
+
+    async def exchange(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and read the head of the answer; its stream gives the body, and the connection back."""
+        self.busy = True
+        try:
+            await self._send(request)
+            head = await self._head()
+        except BaseException:
+            await self.close()
+            raise
+        extensions = {"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason}
+        return httpx.Response(
+            head.status_code, headers=head.headers.raw_items(), stream=_DirectBody(self), extensions=extensions
+        )
+
+    async def _send(self, request: httpx.Request) -> None:
+        raw, target = request.headers.raw, request.url.raw_path
+        if self._asked is None or self._asked[0] != raw or self._asked[1] != target:
+            try:
+                event = h11.Request(method=request.method, target=target, headers=raw)
+            except h11.LocalProtocolError as e:
+                raise httpcore.LocalProtocolError(str(e)) from e
+            self._asked = raw, target, event
+        parts = [self._h11.send(self._asked[2])]
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        parts += [self._h11.send(h11.Data(data=part)) async for part in request.stream]
+        parts.append(self._h11.send(h11.EndOfMessage()))
+        try:
+            await self._stream.write(b"".join(part for part in parts if part))
+        except httpcore.WriteError:
+            pass  # a server may refuse before it has read all: what it answered decides
+
+    async def _head(self) -> h11.Response:
+        while True:
+            event = await self._event()
+            if isinstance(event, h11.Response):
+                return event
+            if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
+                raise httpcore.RemoteProtocolError("the server switches to another protocol, which nobody asked for")
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The parts of the body as they come."""
+        while True:
+            event = await self._event()
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage) or event is h11.PAUSED:
+                return
+
+    async def _event(self) -> Any:
+        while True:
+            try:
+                event = self._h11.next_event()
+            except h11.RemoteProtocolError as e:
+                raise httpcore.RemoteProtocolError(str(e)) from e
+            if event is not h11.NEED_DATA:
+                return event
+            data = await self._stream.read(_READ_AT_ONCE)
+            if not data and self._h11.their_state is h11.SEND_RESPONSE:
+                raise httpcore.RemoteProtocolError(NO_ANSWER)  # h11 would speak of its states
+            self._h11.receive_data(data)
+
+    async def finish(self) -> None:
+        """The answer is read, or not wanted any more. A connection in the middle of one is of no use, nor one on which
+        more came than was asked for."""
+        state = self._h11
+        if state.our_state is h11.DONE and state.their_state is h11.DONE and state.trailing_data == (b"", False):
+            self._h11.start_next_cycle()
+            self._idle_since = time.monotonic()
+            self.busy = False
+        else:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the connection, even while the caller is being cancelled."""
+        if self in self._siblings:
+            self._siblings.remove(self)
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+
+
+class _DirectBody(httpx.AsyncByteStream):
+    """The body of an answer, with httpx' exceptions."""
+
+    def __init__(self, connection: _Connection):
+        self._connection: _Connection | None = connection
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        assert self._connection is not None
+        try:
+            async for part in self._connection.body():
+                yield part
+        except NETWORK_ERRORS as e:
+            raise_as_httpx(e)
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.finish()

@@ -1,0 +1,96 @@
+"""LoopTime: the time in which this process was there to receive what came.
+
+A scrape timeout says how long a target may take. While our event loop is busy with something else, or the machine gives
+us no CPU, an answer that has long arrived lies in the socket's buffer: such time is ours, and no target fails for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from types import TracebackType
+from typing import Final
+
+from rulepush.clock import Clock
+
+_BEAT_SECONDS: Final = 0.05
+_COUNTED_AT_ONCE: Final = 2 * _BEAT_SECONDS  # a beat comes a little late in a healthy loop, too
+
+
+class LoopTime:
+    """Looks at the clock twenty times a second as long as somebody has a deadline. Of what passes between two looks no
+    more counts than a healthy loop would need, so a deadline moves by as long as the loop stood."""
+
+    def __init__(self, clock: Clock):
+        self._clock = clock
+        self._passed = 0.0  # seconds that count, up to the last look
+        self._looked_at = 0.0
+        self._pending: list[
+            tuple[float, int, _Deadline]
+        ] = []  # a heap; those that are over are taken out in their turn
+        self._open = 0
+        self._order = count()
+        self._wanted = asyncio.Event()
+
+    def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Raises TimeoutError in its block after so many seconds of loop time, as asyncio.timeout does."""
+        return _Deadline(self, seconds)
+
+    async def run(self) -> None:
+        """Enforce the deadlines, until cancelled."""
+        while True:
+            if not self._open:
+                self._pending.clear()
+                self._wanted.clear()
+                await self._wanted.wait()
+            await self._clock.sleep(_BEAT_SECONDS)
+            self._look()
+            while self._pending and self._pending[0][0] <= self._passed:
+                heapq.heappop(self._pending)[2].expire()
+
+    def begin(self, deadline: _Deadline, seconds: float) -> None:
+        """For `_Deadline`: it is entered."""
+        if self._open:
+            self._look()
+        else:
+            self._looked_at = self._clock.monotonic()
+        self._open += 1
+        heapq.heappush(self._pending, (self._passed + seconds, next(self._order), deadline))
+        self._wanted.set()
+
+    def end(self) -> None:
+        """For `_Deadline`: one is left."""
+        self._open -= 1
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        self._passed += min(now - self._looked_at, _COUNTED_AT_ONCE)
+        self._looked_at = now
+
+
+class _Deadline:
+    """asyncio.timeout, expired by somebody else."""
+
+    def __init__(self, time: LoopTime, seconds: float):
+        self._time = time
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(None)
+        self._over = False
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self._time.begin(self, self._seconds)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over = True
+        self._time.end()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def expire(self) -> None:
+        """Interrupt the block at the next turn of the event loop."""
+        if not self._over:
+            self._timeout.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,113 @@
+"""WorkTurns: who may work in this turn of the event loop.
+
+Everything happens in one thread. If a hundred bodies arrive within one turn and each is parsed as it comes, nothing
+else happens meanwhile: no request goes out, no page answers, no alert is sent. So there is a bounded piece of work in a
+turn, and the rest waits in order:
+
+- bodies that have arrived come first, for they take memory, and alerts wait for them;
+- then, by turns, the next slice of a body that takes many, and the start of another scrape. No scrape starts while a
+  number of long bodies are in work: after a start of the process all bodies are long, and would pile up.
+
+So the work that there is decides how fast scrapes start, and a slow target, which is no work, holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, TypeVar, cast
+
+from rulepush.scrape.slices import Slices
+
+T = TypeVar("T")
+
+SLICE_SECONDS: Final = 0.01  # of work in a turn; somebody who asks a page waits for a few turns
+MOST_LONG_BODIES: Final = 8
+
+_Lane = deque[asyncio.Future[None]]
+
+
+class WorkTurns:
+    """`body` and `start` wait for a turn; then the caller works without awaiting, but for `work`, and calls `done`."""
+
+    def __init__(self, stopwatch: Callable[[], float] = time.perf_counter, slice_seconds: float = SLICE_SECONDS):
+        self._stopwatch = stopwatch
+        self._slice = slice_seconds
+        self._bodies: _Lane = deque()
+        self._slices: _Lane = deque()
+        self._starts: _Lane = deque()
+        self._slice_is_next = False
+        self._began = 0.0
+        self._spent = 0.0  # seconds of work in this turn of the event loop
+        self._turning = False  # whether `_turn` is called soon
+
+    async def body(self) -> None:
+        """A body has arrived: wait until it may be read."""
+        await self._wait(self._bodies)
+
+    async def start(self) -> None:
+        """A scrape is due: wait until it may begin."""
+        await self._wait(self._starts)
+
+    async def work(self, slices: Slices[T]) -> T:
+        """The result of work whose first slice has its turn now."""
+        while True:
+            try:
+                next(slices)
+            except StopIteration as e:
+                return cast(T, e.value)
+            if self._stopwatch() - self._began >= self._slice:
+                await self._next_slice()
+
+    def done(self) -> None:
+        """The piece of work is over, or was given up."""
+        self._spent += self._stopwatch() - self._began
+        self._plan_turn()
+
+    async def _next_slice(self) -> None:
+        """Who works now has more to do: let the others have their turn first."""
+        self.done()
+        await self._wait(self._slices)
+
+    @property
+    def _some_wait(self) -> bool:
+        return bool(self._bodies or self._slices or self._starts)
+
+    async def _wait(self, lane: _Lane) -> None:
+        if self._spent >= self._slice or self._some_wait:
+            mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            lane.append(mine)
+            self._plan_turn()
+            try:
+                await mine
+            except asyncio.CancelledError:
+                self._plan_turn()  # if it was my turn already, it is somebody else's now
+                raise
+        self._began = self._stopwatch()
+
+    def _plan_turn(self) -> None:
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """A new turn of the event loop: one of those that wait may work, and calls `done`, which brings the next."""
+        self._turning = False
+        self._spent = 0.0
+        while self._some_wait:
+            mine = self._next_lane().popleft()
+            if not mine.done():
+                mine.set_result(None)
+                return
+
+    def _next_lane(self) -> _Lane:
+        if self._bodies:
+            return self._bodies
+        may_start = bool(self._starts) and len(self._slices) < MOST_LONG_BODIES
+        if self._slices and (self._slice_is_next or not may_start):
+            self._slice_is_next = False
+            return self._slices
+        self._slice_is_next = True
+        return self._starts

@@ -1,0 +1,125 @@
+"""What to say of an answer for which more would be needed than is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from rulepush.model.durations import format_duration
+from rulepush.model.matcher import Matcher, exact_metric_name, selector_text
+from rulepush.model.timestamps import format_rfc3339
+from rulepush.storage.demand_history import KeptSince, KeptView
+
+MAX_WARNINGS: Final = 10
+_MAX_NAMED: Final = 3  # of the selectors that keep some of what is asked for
+_MAX_TEXT: Final = 200
+_KEEP_ALL: Final = "set `storage: {keep: all}` in the configuration to explore all that is scraped"
+
+Matchers = tuple[Matcher, ...]
+
+
+class SelectorRead(Protocol):
+    """One selector of a query, and how far back it reads; `promql.SelectorUse` is one."""
+
+    @property
+    def matchers(self) -> Matchers: ...
+    @property
+    def lookback_ms(self) -> int: ...
+    @property
+    def ranged(self) -> bool: ...
+    @property
+    def since_ms(self) -> int | None: ...
+
+
+def incomplete_query(
+    uses: Iterable[SelectorRead], view: KeptView, start: int, end: int, lookback_delta_ms: int
+) -> list[str]:
+    """The warnings for a query that is evaluated from `start` to `end` (ms), in the order of its selectors; at most
+    MAX_WARNINGS, one a selector.
+
+    An instant selector reads the newest sample of the look-back delta. That this time begins before rulepush did is
+    no reason to warn: each series that is there has had a scrape since.
+    """
+    farthest: dict[Matchers, int | None] = {}  # when a selector's oldest missing sample is needed; None: nothing is
+    found: dict[Matchers, KeptSince | None] = {}
+    warnings = 0
+    for use in uses:
+        known = use.matchers in found
+        if not known and warnings == MAX_WARNINGS:
+            continue
+        kept = found[use.matchers] if known else found.setdefault(use.matchers, view.kept(use.matchers))
+        if kept is None:
+            warnings += not known
+            farthest[use.matchers] = 0
+            continue
+        first = (start if use.since_ms is None else use.since_ms) - use.lookback_ms
+        last = end if use.since_ms is None else use.since_ms
+        before = farthest.setdefault(use.matchers, None)
+        if not kept.holds(first, last, 0 if use.ranged else lookback_delta_ms):
+            warnings += before is None
+            farthest[use.matchers] = first if before is None else min(first, before)
+    return [
+        _too_narrow(matchers, view) if (kept := found[matchers]) is None else _too_late(matchers, kept, first, view)
+        for matchers, first in farthest.items()
+        if first is not None
+    ][:MAX_WARNINGS]
+
+
+def incomplete_listing(selectors: Sequence[Sequence[Matcher]], view: KeptView, start: int | None) -> list[str]:
+    """The warnings for the series (or their labels) that satisfy any of `selectors` and had a sample since `start`
+    (ms; None: whenever there was one)."""
+    warnings = []
+    for matchers in dict.fromkeys(map(tuple, selectors)):
+        kept = view.kept(matchers)
+        if kept is None:
+            warnings.append(_too_narrow(matchers, view))
+        elif start is not None and not kept.holds(start, view.now):
+            warnings.append(_too_late(matchers, kept, start, view))
+        if len(warnings) == MAX_WARNINGS:
+            break
+    return warnings
+
+
+def _too_narrow(matchers: Matchers, view: KeptView) -> str:
+    """No demand covers the selector."""
+    name, demand = exact_metric_name(matchers), view.demand
+    if name is not None and not demand.wants_name(name):
+        return f"rulepush: no rule needs the metric {name!r}, so its samples are not kept; {_KEEP_ALL}"
+    parts = demand.kept_of(matchers)
+    if not parts:
+        return f"rulepush: no rule needs {_text(matchers)}, so its samples are not kept; {_KEEP_ALL}"
+    named = [_text(part) for part in parts[:_MAX_NAMED]]
+    if len(parts) > len(named):
+        named.append(f"{len(parts) - len(named)} more selectors")
+    what = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    times = [kept for part in parts[:_MAX_NAMED] if (kept := view.kept(part)) is not None]
+    latest = max(times, key=lambda kept: kept.since, default=None)
+    since = "" if latest is None else f" (kept {_duration(latest)}since {_time(latest.since)})"
+    return f"rulepush: incomplete: of {_text(matchers)} the rules need only {what}{since}; {_KEEP_ALL}"
+
+
+def _too_late(matchers: Matchers, kept: KeptSince, first: int, view: KeptView) -> str:
+    """All series of the selector are kept, but not for long enough."""
+    read = f"rulepush: incomplete: {_text(matchers)} is read from {_time(first)} on, and kept {_duration(kept)}"
+    if kept.recorded >= kept.dropped:
+        return f"{read}since {_time(kept.since)}, when rulepush began to keep it"
+    more = "raise `storage.retention`" if view.demand.keeps_all else "set `storage: {keep: all, retention: ...}`"
+    return f"{read}since {_time(kept.since)}; {more} in the configuration to keep more"
+
+
+def _duration(kept: KeptSince) -> str:
+    lookback_ms = kept.retention.lookback_ms
+    return f"for {format_duration(lookback_ms)}, " if lookback_ms else ""
+
+
+def _time(ms: int) -> str:
+    """With whole seconds: what is certain to the millisecond depends on when the rows were last compacted."""
+    try:
+        return format_rfc3339(ms // 1000 * 1000)
+    except (OverflowError, ValueError, OSError):
+        return f"{ms / 1000:.0f}"
+
+
+def _text(matchers: Sequence[Matcher]) -> str:
+    text = selector_text(matchers) if matchers else "all series"
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "..."

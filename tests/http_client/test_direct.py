@@ -1,0 +1,178 @@
+"""Connections that belong to one owner, on real sockets. What a server may do to them: see test_network.py."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rulepush.errors import ScrapeError
+from rulepush.http_client import HTTPClientConfig, build_client
+from rulepush.http_client.client import CONNECTION_OWNER, Client
+from rulepush.http_client.config import ProxyConfig, TLSConfig
+from rulepush.model.secret import Secret
+from rulepush.scrape.fetch import Fetcher
+from tests.http_client.certificates import Authority
+from tests.http_client.test_network import FIN, OK, RST, ClosingServer, talk
+
+OWNED = {CONNECTION_OWNER: "a target"}
+END_OF_BODY_BY_CLOSING = b"HTTP/1.1 200 OK\r\n\r\na 1"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na \r\n2\r\n1\n\r\n0\r\n\r\n"
+CONTINUE = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK
+
+
+async def get(client: httpx.AsyncClient, url: str) -> str:
+    return (await client.get(url, extensions=OWNED)).text
+
+
+async def get_twice(client: httpx.AsyncClient, url: str) -> None:
+    for _ in range(2):
+        assert (await get(client, url)).strip() == "a 1"
+
+
+@pytest.mark.parametrize("answer", [OK, CHUNKED, CONTINUE], ids=["length", "chunked", "early hints"])
+def test_an_answer_is_read_to_its_end_and_the_connection_kept(answer: bytes) -> None:
+    assert talk(ClosingServer([[answer, answer]]), get_twice) == [(0, "GET"), (0, "GET")]
+
+
+def test_a_body_that_ends_with_its_connection_is_whole() -> None:
+    seen = talk(ClosingServer([[END_OF_BODY_BY_CLOSING]]), get_twice)
+    assert [connection for connection, _ in seen] == [0, 1]
+
+
+@pytest.mark.parametrize("end", [FIN, RST])
+def test_a_get_is_repeated_when_a_kept_connection_dies_before_the_answer(end: bytes) -> None:
+    assert talk(ClosingServer([[OK, end]]), get_twice) == [(0, "GET"), (0, "GET"), (1, "GET")]
+
+
+@pytest.mark.parametrize("end", [FIN, RST])
+def test_a_new_connection_that_dies_is_an_error_of_the_server(end: bytes) -> None:
+    async def fails(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(httpx.TransportError):
+            await get(client, url)
+
+    assert talk(ClosingServer([[end]]), fails) == [(0, "GET")]
+
+
+@pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\nContent-Le", OK[:-3]])
+def test_a_request_is_not_repeated_after_a_byte_of_the_answer(part: bytes) -> None:
+    async def second_fails(client: httpx.AsyncClient, url: str) -> None:
+        await get(client, url)
+        with pytest.raises(httpx.TransportError):
+            await get(client, url)
+
+    assert talk(ClosingServer([[OK, part]]), second_fails) == [(0, "GET"), (0, "GET")]
+
+
+def test_what_is_no_http_is_an_error_of_the_protocol() -> None:
+    async def fails(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(httpx.RemoteProtocolError, match="illegal status line"):
+            await get(client, url)
+
+    talk(ClosingServer([[b"220 mail.example ESMTP\r\n\r\n"]]), fails)
+
+
+def test_what_nobody_asked_for_is_not_taken_for_the_next_answer() -> None:
+    """A server that gives up an idle connection may say so (408): Go calls it an unsolicited response."""
+    unasked = OK + b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    assert talk(ClosingServer([[unasked]]), get_twice) == [(0, "GET"), (1, "GET")]
+
+
+def test_over_tls_too(tmp_path: Path) -> None:
+    Authority().issue(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    config = HTTPClientConfig(tls=TLSConfig(insecure_skip_verify=True))
+    seen = talk(ClosingServer([[OK, OK, FIN]], context), get_twice, config, "https")
+    assert seen == [(0, "GET"), (0, "GET")]
+
+
+def test_through_a_proxy_too() -> None:
+    server = ClosingServer([[OK, RST]])
+
+    async def go() -> None:
+        async with server as address:
+            config = HTTPClientConfig(proxy=ProxyConfig(url=Secret(f"http://{address}")))
+            async with build_client(config, timeout=5.0) as client:
+                await get_twice(client, "http://app.example/metrics")
+
+    asyncio.run(go())
+    assert [connection for connection, _ in server.requests] == [0, 0, 1]
+
+
+def test_each_fetcher_has_a_connection_of_its_own_until_it_is_closed() -> None:
+    server = ClosingServer([])
+
+    async def scrapes(client: httpx.AsyncClient, url: str) -> None:
+        fetchers = [Fetcher(client, "text/plain") for _ in range(2)]
+        for fetcher in [*fetchers, *fetchers]:
+            assert (await fetcher.fetch(url, 5000)).body == b"a 1\n"
+        assert [connection for connection, _ in server.requests] == [0, 1, 0, 1]
+        await fetchers[0].close()
+        await fetchers[0].fetch(url, 5000)
+        await fetchers[1].fetch(url, 5000)
+        assert [connection for connection, _ in server.requests[4:]] == [2, 1]
+
+    talk(server, scrapes)
+
+
+def test_a_fetch_that_takes_too_long_gives_up_its_connection() -> None:
+    async def scrapes(client: httpx.AsyncClient, url: str) -> None:
+        fetcher = Fetcher(client, "text/plain")
+        with pytest.raises(ScrapeError, match="context deadline exceeded"):
+            await fetcher.fetch(url, 50)
+        assert (await fetcher.fetch(url, 5000)).body == b"a 1\n"
+
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na 1\n"
+    assert [n for n, _ in talk(ClosingServer([[half]]), scrapes)] == [0, 1]
+
+
+def test_an_owner_with_two_requests_at_a_time_gets_two_connections() -> None:
+    async def both(client: httpx.AsyncClient, url: str) -> None:
+        assert list(await asyncio.gather(get(client, url), get(client, url))) == ["a 1\n", "a 1\n"]
+
+    assert sorted(n for n, _ in talk(ClosingServer([]), both)) == [0, 1]
+
+
+def test_a_body_of_a_request_is_sent() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"body"
+
+    async def post(client: httpx.AsyncClient, url: str) -> None:
+        content = parts()
+        headers = {"Content-Length": "4"}
+        response = await client.post(url, content=content, headers=headers, extensions=OWNED)
+        assert response.text == "a 1\n"
+
+    assert talk(ClosingServer([]), post) == [(0, "POST")]
+
+
+def test_a_refused_connection_is_told_in_the_systems_words() -> None:
+    async def go() -> None:
+        async with ClosingServer([]) as address:
+            pass
+        async with build_client() as client:
+            with pytest.raises(ScrapeError, match="connection refused"):
+                await Fetcher(client, "text/plain").fetch(f"http://{address}/", 5000)
+
+    asyncio.run(go())
+
+
+def test_closing_the_connections_of_an_owner_leaves_those_of_others() -> None:
+    server = ClosingServer([])
+
+    async def closes(client: httpx.AsyncClient, url: str) -> None:
+        assert isinstance(client, Client)
+        await get(client, url)
+        await client.get(url)
+        await client.close_owned("nobody")
+        await client.close_owned("a target")
+        await client.get(url)
+        await get(client, url)
+        assert [n for n, _ in server.requests] == [0, 1, 1, 2]
+
+    talk(server, closes)
