@@ -1,4 +1,4 @@
-"""The story that the demo tells: one life of one alert, each step printed when it happens."""
+"""The script of the demo: the life of one alert, each step printed when it happens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ones, but for their `for`, which is {FOR_S}s here so that you need not wait.
 
 @dataclass(slots=True)
 class StoryProgress:
-    """What came out at the far end so far."""
+    """What has arrived at the end of the chain so far."""
 
     arrivals: list[ReceivedNotification] = field(default_factory=list)
     messages: list[ShownMessage] = field(default_factory=list)
@@ -41,7 +41,7 @@ class StoryProgress:
         self.messages.clear()
 
     def arrived(self, *, resolved: bool) -> bool:
-        """Whether Alertmanager notified of our alert, in this state."""
+        """Whether Alertmanager has notified of the demo's alert in this state."""
         return any(a.name == ALERT and a.resolved is resolved for a in self.arrivals)
 
 
@@ -58,13 +58,13 @@ class Narrator:
         sys.stdout.flush()
 
     def plain(self, text: str) -> None:
-        """Text as it is."""
+        """Print text as it is."""
         self._write(text + "\n")
         sys.stdout.flush()
 
 
 async def tell_one_life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> bool:
-    """Break the simulated Nacos, heal it, and tell what follows. False when a step did not come within the bound."""
+    """Break the simulated Nacos, heal it, and print what follows. False when a step did not happen in time."""
     heard.clear()
     try:
         async with asyncio.timeout(LIFE_SECONDS):

@@ -186,7 +186,7 @@ class NacosDiscovery:
                 self._show_members(where)
 
     def _show_members(self, where: str) -> None:
-        """For own metrics; what the last refresh did not find is not shown: it may no longer be true."""
+        """For own metrics. After a failed refresh nothing is shown, as it may no longer be true."""
         self._env.reporter.nacos_members.pop(where, None)
         if self._members:
             self._env.reporter.nacos_members[where] = self._members

@@ -1,4 +1,4 @@
-"""The rhythm of discoveries that ask a server: at once, then at every interval, sooner after a failure."""
+"""Polling for discoveries that ask a server: at once, then at every interval, sooner after a failure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Poller:
         self._env = env
 
     async def run(self, publish: Publish) -> None:
-        """Until it is cancelled."""
+        """Poll until cancelled."""
         last: Sequence[TargetGroup] | None = None
         retry = _FIRST_RETRY_S
         while True:

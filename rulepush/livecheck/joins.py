@@ -1,4 +1,4 @@
-"""Do the two sides of an operator ever meet? `a / b` whose labels differ gives nothing, for ever, and no error."""
+"""Checks that the two sides of an operator match: `a / b` whose labels differ is always empty, without an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rulepush.promql import Engine, Query, ValueType
 from rulepush.promql.syntax import ast
 
 _SHOWN = 3
-_MADE_UP = frozenset(("absent", "absent_over_time"))  # their labels are those of matchers, not of any series
+_MADE_UP = frozenset(("absent", "absent_over_time"))  # their labels come from matchers, not from series
 
 
 def joins(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
@@ -46,7 +46,7 @@ def _elements(node: ast.Node, seen: LiveData) -> list[Labels]:
 
 
 def _keys(elements: Sequence[Labels], matching: ast.Matching) -> set[Labels]:
-    """What is compared of each element."""
+    """The matching labels of each element."""
     named = set(matching.labels)
     if matching.on:
         return {Labels(p for p in labels if p[0] in named) for labels in elements}
@@ -83,7 +83,7 @@ def _told(values: set[str]) -> str:
 
 
 def _unfiltered(node: ast.Node) -> ast.Node:
-    """The expression without its conditions: of a comparison and of `and` the left side is left."""
+    """The expression without its conditions: of a comparison and of `and` the left side."""
     match node:
         case ast.Binary(op, lhs, rhs) if op in ast.COMPARISONS and not node.return_bool:
             return _unfiltered(rhs if lhs.type is ValueType.SCALAR else lhs)

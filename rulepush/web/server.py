@@ -16,14 +16,14 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
-from rulepush.http_request import CLIENT_CLOSED_REQUEST, ClientDisconnected
+from rulepush.http_request import CLIENT_CLOSED_REQUEST
 from rulepush.web.answers import ApiError, ErrorType, failure
 
 log = logging.getLogger("rulepush.web")
@@ -68,7 +68,7 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
         routes=list(routes),
         exception_handlers={
             ApiError: api_error,
-            ClientDisconnected: disconnected,
+            ClientDisconnect: disconnected,  # while it sent its body, or its answer was computed
             HTTPException: http_error,
             Exception: crash,
         },

@@ -47,7 +47,7 @@ class World:
         context = ScrapeContext(
             self.head,
             self.clock,
-            self.tally,
+            self.stats,
             on_scrape=on_scrape,
             restored=self.restored,
             turns=turns or WorkTurns(lambda: 0.0),  # nothing takes time
