@@ -1,4 +1,4 @@
-"""`--web.config.file`: TLS, client certificates and passwords of our own server, in the exporter toolkit's format."""
+"""`--web.config.file`: TLS, client certificates and passwords of the HTTP server, in the exporter toolkit's format."""
 
 from __future__ import annotations
 

@@ -87,9 +87,9 @@ class DnsDiscovery:
         if len(failures) == len(set(names)):
             raise failures[names[0]]
         for name, failure in failures.items():
-            self._env.tally.failed("dns", f"{self._config.type} {name}", str(failure))
+            self._env.reporter.failed("dns", f"{self._config.type} {name}", str(failure))
         for name in self._failing.difference(failures):
-            self._env.tally.succeeded("dns", f"{self._config.type} {name}")
+            self._env.reporter.succeeded("dns", f"{self._config.type} {name}")
         self._failing = set(failures)
         return [self._known[name] for name in names if name in self._known]
 

@@ -92,16 +92,16 @@ class FileDiscovery:
                 self._known[path] = (stamp, self._read(path, known[1] if known else []))
         for path in self._known.keys() - paths:
             del self._known[path]
-            self._env.tally.forget("file", _shown(path))
+            self._env.reporter.forget("file", _shown(path))
         return [group for path in paths for group in self._known[path][1]]
 
     def _read(self, path: str, before: list[TargetGroup]) -> list[TargetGroup]:
         try:
             groups = read_group_file(path)
         except DiscoveryError as e:
-            self._env.tally.failed("file", _shown(path), str(e))
+            self._env.reporter.failed("file", _shown(path), str(e))
             return before
-        self._env.tally.succeeded("file", _shown(path))
+        self._env.reporter.succeeded("file", _shown(path))
         return groups
 
 

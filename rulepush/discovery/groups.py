@@ -46,7 +46,7 @@ class Environment:
     """Dependencies of discoverers."""
 
     clock: Clock
-    tally: DiscoveryReporter
+    reporter: DiscoveryReporter
     user_agent: str = "rulepush"
 
 

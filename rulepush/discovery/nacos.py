@@ -186,10 +186,10 @@ class NacosDiscovery:
                 self._show_members(where)
 
     def _show_members(self, where: str) -> None:
-        """For own metrics; what the last refresh did not find is not shown: it may no longer be true."""
-        self._env.tally.nacos_members.pop(where, None)
+        """For own metrics. After a failed refresh nothing is shown, as it may no longer be true."""
+        self._env.reporter.nacos_members.pop(where, None)
         if self._members:
-            self._env.tally.nacos_members[where] = self._members
+            self._env.reporter.nacos_members[where] = self._members
 
     async def _refresh(self, session: NacosSession) -> Sequence[TargetGroup]:
         seconds = max(_REFRESH_SECONDS, self._config.refresh_interval_ms / 1000)

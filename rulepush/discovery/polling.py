@@ -36,11 +36,11 @@ class Poller:
             try:
                 groups = await self._refresh()
             except DiscoveryError as e:
-                self._env.tally.failed(self._kind, self._where, str(e))
+                self._env.reporter.failed(self._kind, self._where, str(e))
                 await self._env.clock.sleep(min(retry, self._interval_s))
                 retry *= 2
                 continue
-            self._env.tally.succeeded(self._kind, self._where)
+            self._env.reporter.succeeded(self._kind, self._where)
             retry = _FIRST_RETRY_S
             if groups != last:
                 last = groups

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.goquote import go_quote
 from rulepush.gotext.limits import ExecutionBudget
 from rulepush.gotext.nodes import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.goquote import go_quote, go_unquote
 from rulepush.gotext.lexer import TemplateToken, TokenKind, tokenize_template
 from rulepush.gotext.nodes import (

@@ -12,6 +12,7 @@ from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.sample import Sample
 from rulepush.promql import Engine
+from rulepush.rules.specs import result_fault
 
 _EXAMPLES = 2
 
@@ -21,7 +22,7 @@ def record(rules: Sequence[LiveRule], seen: LiveData) -> None:
     engine = Engine()
     for ts in seen.times:
         for rule in rules:
-            if rule.alert:
+            if rule.alert or result_fault(rule.query):
                 continue
             try:
                 samples = engine.instant(rule.query, ts, seen.head.querier()).samples()
@@ -32,6 +33,9 @@ def record(rules: Sequence[LiveRule], seen: LiveData) -> None:
 
 def fires(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
     """Whether the rule would be active at the last scrape, or fail."""
+    if fault := result_fault(rule.query):
+        yield problem(FindingKind.FAILS, f"it fails at every evaluation: {fault}")
+        return
     try:
         samples = Engine().instant(rule.query, seen.now, seen.head.querier()).samples()
     except EvaluationError as e:

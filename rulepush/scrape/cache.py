@@ -1,14 +1,16 @@
 """ScrapeCache: what a target's lines mean, learned once a series.
 
 Most of the cost of a scrape is to turn text into label sets. A target's lines are nearly the same each time, so what a
-line means is kept by its raw bytes. There are three levels, fastest first:
+line means is kept by its raw bytes. There are four levels, fastest first:
 
 1. `_plan` (a BodyLayout): the body has the same series in the same order as the one before. All lines are compared and
    all values converted by a few calls in C; nothing is looked up. Used only after a body in which each sample line is
    `key value`, without timestamps.
-2. `_entries`: from the bytes of a line before its value to an Entry: the series it goes to, or a LineVerdict that says
+2. `_follow`: the same, but for a few series that came or went. They cost what they are, and the others what they cost
+   on the first level; the plan then is that of this body.
+3. `_entries`: from the bytes of a line before its value to an Entry: the series it goes to, or a LineVerdict that says
    no rule needs it, or metric_relabel_configs dropped it. A known line costs a split and a look-up.
-3. The parser, for a line that is new. `_resolve` applies the target's labels, relabelling and limits, once.
+4. The parser, for a line that is new to all targets. `_resolve` applies the target's labels, relabelling and limits.
 
 Invariants:
 
@@ -36,12 +38,12 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
-from rulepush.exposition import FamilyMetadata, Format, ParsedSample, each_sample, parse_body
+from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_body, parse_line
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
-from rulepush.scrape.interner import Interner
-from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries
-from rulepush.scrape.reading import ParsedLines, read_known_body
+from rulepush.scrape.interner import Interner, WrittenSeries
+from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries, to_floats
+from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.slices import Slices, at_once
 from rulepush.storage.head import Head
@@ -101,6 +103,8 @@ class ScrapeCache:
         self._rules = rules
         self._interner = interner or Interner()
         self._sink = sink
+        self._target_pairs = list(target)
+        self._target_names = frozenset(name for name, _ in target)
         self._epoch = head.epoch
         self._format = Format.TEXT
         self._entries: dict[bytes, Entry] = {}
@@ -137,7 +141,8 @@ class ScrapeCache:
             if self._sink is not None:
                 self._sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
-        return UnreadBody(body, lines, fmt, self._epoch)
+        done = None if plan is None else self._follow(plan, lines, ts)
+        return done or UnreadBody(body, lines, fmt, self._epoch)
 
     def read(self, unread: UnreadBody) -> Slices[ParsedLines[Entry] | Ingested]:
         """Read a body line by line, in slices; with an error, nothing of it counts."""
@@ -146,7 +151,9 @@ class ScrapeCache:
         if far_too_many:
             return Ingested(ScrapeBodyStats(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
         try:
-            return (yield from read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve))
+            return (
+                yield from read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve, self._interner)
+            )
         except ExpositionError as e:
             error, good = str(e), b"\n".join(lines[: e.line - 1])
         except ScrapeError as e:
@@ -219,17 +226,23 @@ class ScrapeCache:
             for sample in each_sample(good, fmt):
                 yield
                 scraped += 1
-                post += self._resolve(sample) is not LineVerdict.DROPPED
+                post += self._resolve(self._interner.written(sample.pairs)) is not LineVerdict.DROPPED
         except (ExpositionError, ScrapeError):
             pass
         return ScrapeBodyStats(scraped, post)
 
-    def _resolve(self, sample: ParsedSample) -> Entry:
+    def _resolve(self, written: WrittenSeries) -> Entry:
         """What a line that was not seen before means. Raises ScrapeError at a limit."""
         rules, demand = self._rules, self._head.demand
-        if self._sink is None and rules.only_names_matter and not demand.wants_name(sample.name):
+        plain = rules.only_names_matter
+        if self._sink is None and plain and not demand.wants_name(written.name):
             return LineVerdict.NOT_WANTED
-        labels = sample_labels(sample.pairs, self._target, rules)
+        labels: Labels | None
+        shared = plain and bool(written.name) and written.names.isdisjoint(self._target_names)
+        if shared:  # nothing but to put the two together
+            labels = Labels.of_sorted(tuple(sorted(written.sorted + self._target_pairs)))
+        else:
+            labels = sample_labels(written.pairs, self._target, rules)
         if labels is None:
             return LineVerdict.DROPPED
         if self._sink is None and not demand.wants(labels):
@@ -237,7 +250,8 @@ class ScrapeCache:
         known = self._series.get(labels)
         if known is not None:
             return known
-        labels = Labels.of_sorted(tuple(self._interner.pairs(labels)))
+        if not shared:
+            labels = Labels.of_sorted(tuple(self._interner.pairs(labels)))
         made = self._series[labels] = TargetSeries(labels)
         return made
 
@@ -294,6 +308,76 @@ class ScrapeCache:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
 
+    def _follow(self, plan: BodyLayout, lines: list[bytes], ts: int) -> Ingested | None:
+        """Take in a body that differs from the one before in a few series only; None when it differs in more, or
+        when something about it needs a closer look: then nothing has changed yet."""
+        rules, sink = self._rules, self._sink
+        entries, live = self._entries, plan.live
+        if plan.counts.duplicates or len(entries) != len(plan.keys) or live is not self._live or self._has_restored:
+            return None
+        if self._format is Format.OPENMETRICS and not ends_well(lines):
+            return None
+        change = plan.compare(lines, entries)
+        numbers = None if change is None else to_floats(change.texts)
+        if change is None or numbers is None:
+            return None
+        fresh: dict[bytes, Entry] = {}
+        for place in change.inserted:
+            entry = self._entry_of_line(lines, change.at[place], change.keys[place])
+            if entry is None or entry in live or (isinstance(entry, TargetSeries) and entry in fresh.values()):
+                return None
+            if change.keys[place] in fresh:
+                return None
+            fresh[change.keys[place]] = entry
+        gone = {plan.keys[place]: entries[plan.keys[place]] for place in change.removed}
+        counts = plan.counts
+        post = counts.post_relabel + sum(_is_kept(e) for e in fresh.values()) - sum(map(_is_kept, gone.values()))
+        if rules.sample_limit and post > rules.sample_limit:
+            return None
+        wanted = counts.wanted + self._count_wanted(fresh.values()) - self._count_wanted(gone.values())
+        # From here on the body counts.
+        for key, entry in gone.items():
+            del entries[key]
+            if isinstance(entry, TargetSeries):
+                del live[entry]
+                self._series.pop(entry.labels, None)
+                plan.placement.discard(entry)
+        entries |= fresh
+        plan.follow(change, lines, ScrapeBodyStats(len(change.keys), post, wanted))
+        for place in change.inserted:
+            entry = fresh[change.keys[place]]
+            if isinstance(entry, TargetSeries):
+                live[entry] = None
+                plan.placement.add(entry, plan.slot_of(place))
+        values = plan.by_slot(numbers)
+        late, same = plan.placement.append(ts, values)
+        if sink is not None:
+            slots = {key: plan.slot_of(place) for place, key in enumerate(change.keys)}
+            self._passing = [(e, slots[k]) for k, e in entries.items() if isinstance(e, TargetSeries)]
+            sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
+        self._mark_stale([e for e in gone.values() if isinstance(e, TargetSeries)], ts)
+        return Ingested(plan.counts, sum(_is_kept(e) for e in fresh.values()), late, same)
+
+    def _entry_of_line(self, lines: list[bytes], index: int, key: bytes) -> Entry | None:
+        """The entry of a line that is new in its body; None when it is not `key value`, or breaks a limit."""
+        fmt, interner = self._format, self._interner
+        family_type = declared_before(lines, index, fmt, interner)
+        written = interner.series(fmt, family_type, key)
+        try:
+            if written is None:
+                sample = parse_line(lines[index], fmt, family_type)
+                if sample is None or sample.key != key or sample.ts is not None:
+                    return None
+                written = interner.learn(fmt, family_type, key, sample.pairs)
+            return self._resolve(written)
+        except (ExpositionError, ScrapeError):
+            return None
+
+    def _count_wanted(self, entries: Iterable[Entry]) -> int:
+        """How many of them a rule needs. With a sink, what no rule needs has a series, too."""
+        wants = self._head.demand.wants
+        return sum(isinstance(e, TargetSeries) and (self._sink is None or wants(e.labels)) for e in entries)
+
     def _learn(self, read: ParsedLines[Entry]) -> int:
         """Remember the lines of this body, and only those. Returns how many series are new."""
         before, raw = self._entries, self._interner.raw
@@ -322,3 +406,8 @@ class ScrapeCache:
             if self._sink is not None:
                 self._sink([Sample(series.labels, ts, STALE) for series, _ in placed])
         return len(placed)
+
+
+def _is_kept(entry: Entry) -> bool:
+    """Whether a line counts after metric relabelling."""
+    return entry is not LineVerdict.DROPPED

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rulepush.scrape.overload import OverloadWatch
 from rulepush.scrape.stats import ScrapeStats
-from rulepush.telemetry import Telemetry, single
+from rulepush.telemetry import MetricReading, Telemetry, single
 
 
-def expose_scrapes(t: Telemetry, stats: ScrapeStats, target_count: Callable[[], int]) -> None:
-    """What all scrapes counted, and the number of targets."""
+def expose_scrapes(t: Telemetry, stats: ScrapeStats, overload: OverloadWatch, target_count: Callable[[], int]) -> None:
+    """What all scrapes counted, whether they keep up, and the number of targets."""
     t.counter("rulepush_scrapes", "Scrapes that took place.", single(lambda: stats.scrapes))
     t.counter("rulepush_scrape_failures", "Scrapes that failed.", single(lambda: stats.failed))
     t.counter(
-        "rulepush_scrapes_skipped", "Scrapes left out: the one before took too long.", single(lambda: stats.skipped)
+        "rulepush_scrapes_skipped",
+        "Scrapes left out, nothing is written of them: rulepush had too much to do (overload), the target hung for "
+        "longer than its interval (slow_target), or the clock was set (time_jump).",
+        lambda: [
+            MetricReading(("overload",), stats.skipped_overloaded),
+            MetricReading(("slow_target",), stats.skipped_slow_target),
+            MetricReading(("time_jump",), stats.skipped_time_jump),
+        ],
+        ("reason",),
+    )
+    t.gauge(
+        "rulepush_overloaded",
+        "Whether scrapes were left out within the last minute or two, for rulepush had too much to do.",
+        single(lambda: float(overload.overloaded)),
+    )
+    t.gauge(
+        "rulepush_scrape_lateness_seconds",
+        "How long after its planned time the latest scrape of the last minute or two began.",
+        single(lambda: overload.lateness_s),
     )
     t.counter("rulepush_scrape_seconds", "Time that scrapes took, with the fetch.", single(lambda: stats.seconds))
     t.counter("rulepush_scraped_bytes", "Bodies scraped, decompressed.", single(lambda: stats.body_bytes))

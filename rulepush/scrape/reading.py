@@ -12,8 +12,9 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition import Format, ParsedSample, declared_type, each_sample, parse_line
+from rulepush.exposition import Format, declared_type, each_sample, parse_line
 from rulepush.exposition.literals import parse_value, to_ms
+from rulepush.scrape.interner import Interner, WrittenSeries
 from rulepush.scrape.layout import to_floats
 from rulepush.scrape.slices import Slices
 from rulepush.storage.table import Floats
@@ -54,21 +55,23 @@ def read_known_body(
     fmt: Format,
     known: Mapping[bytes, E],
     silent: Mapping[bytes, None],
-    resolve: Callable[[ParsedSample], E],
+    resolve: Callable[[WrittenSeries], E],
+    interner: Interner,
 ) -> Slices[ParsedLines[E]]:
-    """Read `lines` (of `body`): a known key costs a split and a look-up, any other line is parsed and resolved.
+    """Read `lines` (of `body`): a known key costs a split and a look-up, any other line is resolved, and parsed if no
+    target had it before.
 
     A generator: between its slices of about a millisecond the caller may do something else, and its return value is
     the result. Raises ExpositionError for a body that does not parse as a whole.
     """
-    if b"\0" in body or (fmt is Format.OPENMETRICS and not _ends_well(lines)):
-        return (yield from _read_whole(body, fmt, resolve))
-    reader = _LineReader(fmt, known, silent, resolve)
+    if b"\0" in body or (fmt is Format.OPENMETRICS and not ends_well(lines)):
+        return (yield from _read_whole(body, fmt, resolve, interner))
+    reader = _LineReader(fmt, known, silent, resolve, interner)
     for begin in range(0, len(lines), _LINES_AT_ONCE):
         chunk = lines[begin : begin + _LINES_AT_ONCE]
         if not (yield from reader.read(chunk, begin, is_last=begin + _LINES_AT_ONCE >= len(lines))):
             # A quoted newline, or an error that needs its line.
-            return (yield from _read_whole(body, fmt, resolve))
+            return (yield from _read_whole(body, fmt, resolve, interner))
     return reader.result()
 
 
@@ -80,12 +83,14 @@ class _LineReader(Generic[E]):
         fmt: Format,
         known: Mapping[bytes, E],
         silent: Mapping[bytes, None],
-        resolve: Callable[[ParsedSample], E],
+        resolve: Callable[[WrittenSeries], E],
+        interner: Interner,
     ):
         self._fmt = fmt
         self._known = known
         self._silent = silent
         self._resolve = resolve
+        self._interner = interner
         self._keys: list[bytes] = []
         self._entries: list[E] = []
         self._numbers: list[Floats] = []
@@ -95,7 +100,7 @@ class _LineReader(Generic[E]):
         self._regular = True
         self._parsed: dict[bytes, E] = {}
         self._family_type = ""
-        self._comments: list[bytes] = []  # since _family_type was found out: any of them may be a TYPE line
+        self._comments: list[bytes] = []  # since _family_type was found out: one of them may be a TYPE line
 
     def result(self) -> ParsedLines[E]:
         """What was read."""
@@ -106,7 +111,7 @@ class _LineReader(Generic[E]):
 
     def read(self, lines: list[bytes], begin: int, *, is_last: bool) -> Slices[bool]:
         """Read the lines from index `begin` on; False when the body must be read as a whole."""
-        fmt, known = self._fmt, self._known
+        fmt, known, interner = self._fmt, self._known, self._interner
         parts = zip(*map(bytes.rpartition, lines, repeat(b" ")), strict=True)
         keys, _, texts = (list(part) for part in parts)
         entries: list[E | None] = list(map(known.get, keys))
@@ -118,8 +123,13 @@ class _LineReader(Generic[E]):
             line = lines[n]
             if fmt is Format.OPENMETRICS and not line and is_last and n == len(lines) - 1:
                 continue  # what follows the last newline; a blank line elsewhere is an error
-            if line in self._silent:
+            if line in self._silent or interner.silent(fmt, line) is not None:
                 self._silence(line)
+                continue
+            family_type = self._type_here()
+            written = interner.series(fmt, family_type, keys[n])
+            if written is not None:
+                entries[n] = self._entry(keys[n], written)
                 continue
             more = _with_more(line, keys[n], texts[n], fmt, known)
             if more is not None:
@@ -127,17 +137,16 @@ class _LineReader(Generic[E]):
                 keys[n], entries[n], texts[n], time = more
             else:
                 try:
-                    sample = parse_line(line, fmt, self._type_here())
+                    sample = parse_line(line, fmt, family_type)
                 except ExpositionError:
                     return False
                 if sample is None:
+                    interner.learn_silent(fmt, line, declared_type(line, fmt) or "")
                     self._silence(line)
                     continue
                 self._regular = self._regular and sample.key == keys[n]
-                entry = self._parsed.get(sample.key)
-                if entry is None:
-                    entry = self._parsed[sample.key] = self._resolve(sample)
-                keys[n], entries[n], texts[n], time = sample.key, entry, b"0", sample.ts
+                written = interner.learn(fmt, family_type, sample.key, sample.pairs)
+                keys[n], entries[n], texts[n], time = sample.key, self._entry(sample.key, written), b"0", sample.ts
                 values[n] = sample.value
             if time is not None:
                 times[n] = time
@@ -164,13 +173,36 @@ class _LineReader(Generic[E]):
 
     def _type_here(self) -> str:
         """What the last TYPE line said. Only a new line needs to know, so those lines are read when one comes."""
-        told = next(filter(None, (declared_type(c, self._fmt) for c in reversed(self._comments))), None)
+        for line in self._comments:
+            declared = self._interner.silent(self._fmt, line)
+            if declared is None:
+                declared = declared_type(line, self._fmt)
+            self._family_type = declared or self._family_type
         self._comments.clear()
-        self._family_type = told or self._family_type
         return self._family_type
 
+    def _entry(self, key: bytes, written: WrittenSeries) -> E:
+        entry = self._parsed.get(key)
+        if entry is None:
+            entry = self._parsed[key] = self._resolve(written)
+        return entry
 
-def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) -> Slices[ParsedLines[E]]:
+
+def declared_before(lines: Sequence[bytes], index: int, fmt: Format, interner: Interner) -> str:
+    """What the last TYPE line before a line says."""
+    for line in reversed(lines[:index]):
+        if line.startswith(b"#") and b"TYPE" in line:
+            declared = interner.silent(fmt, line)
+            if declared is None:
+                declared = declared_type(line, fmt)
+            if declared:
+                return declared
+    return ""
+
+
+def _read_whole(
+    body: bytes, fmt: Format, resolve: Callable[[WrittenSeries], E], interner: Interner
+) -> Slices[ParsedLines[E]]:
     """The exact way, which knows of newlines inside quotes and says which line is wrong."""
     keys: list[bytes] = []
     entries: list[E] = []
@@ -181,7 +213,7 @@ def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) 
         if not i % _NEW_AT_ONCE:
             yield
         keys.append(sample.key)
-        entries.append(resolve(sample))
+        entries.append(resolve(interner.written(sample.pairs)))
         values.append(sample.value)
         at.append(sample.line - 1)
         if sample.ts is not None:
@@ -190,7 +222,8 @@ def _read_whole(body: bytes, fmt: Format, resolve: Callable[[ParsedSample], E]) 
     return ParsedLines(keys, entries, np.array(values, np.float64), times, at, silent, regular=False)
 
 
-def _ends_well(lines: list[bytes]) -> bool:
+def ends_well(lines: list[bytes]) -> bool:
+    """Whether `# EOF` is the last line of an OpenMetrics body, and no other is."""
     last = lines[-2] if lines[-1] == b"" and len(lines) > 1 else lines[-1]
     return last == _EOF and lines.count(_EOF) == 1
 

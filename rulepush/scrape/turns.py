@@ -5,8 +5,8 @@ else happens meanwhile: no request goes out, no page answers, no alert is sent. 
 turn, and the rest waits in order:
 
 - bodies that have arrived come first, for they take memory, and alerts wait for them;
-- then, by turns, the next slice of a body that takes many, and the start of another scrape. No scrape starts while a
-  number of long bodies are in work: after a start of the process all bodies are long, and would pile up.
+- then, by turns, the next slice of a body that takes many, and the start of another scrape. Few such long bodies are in
+  work at a time, and no scrape starts while there are as many: after a start of the process all bodies are long.
 
 So the work that there is decides how fast scrapes start, and a slow target, which is no work, holds up nobody.
 """
@@ -38,6 +38,8 @@ class WorkTurns:
         self._bodies: _Lane = deque()
         self._slices: _Lane = deque()
         self._starts: _Lane = deque()
+        self._long = 0  # bodies that take more than one slice, and are in work
+        self._long_waiting: _Lane = deque()  # such bodies, before they are
         self._slice_is_next = False
         self._began = 0.0
         self._spent = 0.0  # seconds of work in this turn of the event loop
@@ -53,23 +55,49 @@ class WorkTurns:
 
     async def work(self, slices: Slices[T]) -> T:
         """The result of work whose first slice has its turn now."""
-        while True:
-            try:
-                next(slices)
-            except StopIteration as e:
-                return cast(T, e.value)
-            if self._stopwatch() - self._began >= self._slice:
-                await self._next_slice()
+        joined = False
+        try:
+            while True:
+                try:
+                    next(slices)
+                except StopIteration as e:
+                    return cast(T, e.value)
+                if self._stopwatch() - self._began >= self._slice:
+                    self.done()
+                    if not joined:
+                        await self._join()
+                        joined = True
+                    await self._wait(self._slices)
+        finally:
+            if joined:
+                self._leave()
 
     def done(self) -> None:
         """The piece of work is over, or was given up."""
         self._spent += self._stopwatch() - self._began
         self._plan_turn()
 
-    async def _next_slice(self) -> None:
-        """Who works now has more to do: let the others have their turn first."""
-        self.done()
-        await self._wait(self._slices)
+    async def _join(self) -> None:
+        """Be one of the long bodies in work. They are few, so that the first is done soon, and not all at the end."""
+        if self._long < MOST_LONG_BODIES:
+            self._long += 1
+            return
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._long_waiting.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if not mine.cancelled():
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        while self._long_waiting:
+            following = self._long_waiting.popleft()
+            if not following.done():
+                following.set_result(None)
+                return
+        self._long -= 1
 
     @property
     def _some_wait(self) -> bool:
@@ -105,7 +133,7 @@ class WorkTurns:
     def _next_lane(self) -> _Lane:
         if self._bodies:
             return self._bodies
-        may_start = bool(self._starts) and len(self._slices) < MOST_LONG_BODIES
+        may_start = bool(self._starts) and self._long < MOST_LONG_BODIES
         if self._slices and (self._slice_is_next or not may_start):
             self._slice_is_next = False
             return self._slices

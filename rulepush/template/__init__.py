@@ -1,5 +1,6 @@
 """Go's text/template as alert templates use it, with Prometheus' functions."""
 
+from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.limits import TemplateLimitError, TemplateLimits
 from rulepush.gotext.pipelines import TemplateSyntaxError
 from rulepush.gotext.template import Template
@@ -8,6 +9,7 @@ from rulepush.template.alert import AlertTemplateData, check_alert_template, exp
 __all__ = [
     "AlertTemplateData",
     "Template",
+    "TemplateError",
     "TemplateLimitError",
     "TemplateLimits",
     "TemplateSyntaxError",

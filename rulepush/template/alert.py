@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.limits import TemplateLimits
 from rulepush.gotext.nodes import (
     ActionNode,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,14 +13,15 @@ from typing import Final, TypeVar
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
-from rulepush.model.labels import METRIC_NAME
-from rulepush.model.matcher import Matcher, exact_metric_name
+from rulepush.model.matcher import Matcher
 from rulepush.promql import Engine, EngineOptions, Query, QueryResult, parse_expr
 from rulepush.promql.eval.evaluation import TIMED_OUT
 from rulepush.storage.demand_history import DemandHistory, KeptView
 from rulepush.storage.head import Head
-from rulepush.storage.incomplete import incomplete_listing, incomplete_query
+from rulepush.storage.incomplete import incomplete_query
+from rulepush.storage.table import Table
 from rulepush.web.query_threads import QueryThreads
+from rulepush.web.row_search import RowSearch
 from rulepush.web.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -120,15 +121,16 @@ class QueryEvaluator:
         """The result of work that takes long, and touches nothing that may change meanwhile."""
         return await asyncio.wrap_future(self._threads.submit(work))
 
-    def listing_check(self, selectors: Sequence[Sequence[Matcher]], start: int | None) -> Callable[[], list[str]]:
-        """What is to be said of a list of series as it is now, worked out in any thread: see `incomplete_listing`."""
-        view = self._view(selectors)
-        return lambda: incomplete_listing(selectors, view, start)
+    async def search(self, selectors: Iterable[Sequence[Matcher]]) -> RowSearch:
+        """The series of some selectors, looked for in slices between which everything else has its turn. Raises
+        QueryLimitError."""
+        search = RowSearch(self._head, selectors)
+        for _ in search.steps():
+            await asyncio.sleep(0)
+        return search
 
-    def _view(self, selectors: Sequence[Sequence[Matcher]]) -> KeptView:
-        names = set(map(exact_metric_name, selectors))
-        others = [matchers for matchers in selectors if exact_metric_name(matchers) is None] if None in names else []
-        tables = (t for t in self._head.tables() if t.name in names or any(_may_name(m, t.name) for m in others))
+    def kept(self, tables: Iterable[Table]) -> KeptView:
+        """What is kept of these tables since when, for whoever answers without an evaluation."""
         return self._history.view(self._clock.now(), tables)
 
     def close(self) -> None:
@@ -177,8 +179,13 @@ class QueryEvaluator:
             return math.inf if abandoned.is_set() else self._monotonic()
 
         try:
-            engine, data = Engine(options, monotonic), Snapshot(self._head, query, first, options)
-            view = self._view([use.matchers for use in data.uses])
+            async with asyncio.timeout(options.timeout_ms / 1000):
+                search = await self.search(use.matchers for use in query.selectors(options.lookback_delta_ms))
+            engine, data = Engine(options, monotonic), Snapshot(self._head, query, first, options, search)
+            view = self.kept(data.tables)
+        except TimeoutError:
+            self._slots.release()
+            raise QueryLimitError(TIMED_OUT) from None
         except BaseException:
             self._slots.release()
             raise
@@ -202,7 +209,3 @@ class QueryEvaluator:
 
     def _monotonic(self) -> float:
         return math.inf if self._closed else self._clock.monotonic()
-
-
-def _may_name(matchers: Sequence[Matcher], name: str) -> bool:
-    return all(m.matches(name) for m in matchers if m.name == METRIC_NAME)

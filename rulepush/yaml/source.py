@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 import yaml
@@ -15,15 +16,21 @@ from rulepush.model.secret import MASK
 from rulepush.yaml.depth import MAX_DEPTH, too_deep
 
 MAX_FILE_BYTES: Final = 16 << 20
-MAX_NODES: Final = 1_000_000  # counted with aliases expanded: a bomb of aliases stops here
+MAX_NODES: Final = 1_000_000  # that aliases add when they are expanded, against alias bombs
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DOCUMENT_MARK: Final = re.compile(r"^(---|\.\.\.)(\s|$)", re.MULTILINE)
+_GROUPS: Final = re.compile(r"^groups:", re.MULTILINE)
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _HELM: Final = re.compile(
-    r"^\s*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
+    r"^[ \t]*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b"
+    r"|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
     re.MULTILINE,
 )
+# Words of Helm that no alert template has: a file with them that is valid YAML is a chart's all the same.
+_HELM_WORDS: Final = re.compile(r"\.(?:Values|Release|Chart|Files|Capabilities)\b|\b(?:include|toYaml)\b")
+_HELM_WORDS_LOOKED_AT: Final = 1_000
+_ACTION_LENGTH: Final = 500
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -59,12 +66,14 @@ class LoadSession:
 
 @dataclass(slots=True)
 class SourceFile:
-    """One file that is read. Relative paths in it start at `directory`."""
+    """One file that is read. Relative paths in it start at `directory`. `helm_line`: the line in which it looks like a
+    Helm template, 0 where it does not."""
 
     name: str
     directory: str
     reading: LoadSession
     masks: dict[int, tuple[yaml.ScalarNode, str]] = field(default_factory=dict)
+    helm_line: int = 0
 
     def problem(self, line: int, message: str) -> None:
         """Note a problem; `line` is 1-based."""
@@ -121,9 +130,10 @@ def first_document(body: bytes, reading: LoadSession) -> bytes:
         else:
             return body
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-        return body  # `compose` says what is wrong with it
+        return body  # `compose` reports the error
+    lost = "the rules ('groups') that follow are" if _GROUPS.search(text, end.index) else "what follows is"
     reading.warnings.append(
-        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; what follows is ignored"
+        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; {lost} ignored"
     )
     return text[: end.index].encode()
 
@@ -156,8 +166,18 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
     except _TooHeavy as e:
         source.problem(e.line, str(e))
     else:
+        source.helm_line = _helm_line(text)
         return root
     return None
+
+
+def _helm_line(text: str) -> int:
+    """The first line with an action of Helm's, 0 without one. Linear in the text, whatever it is."""
+    for word in islice(_HELM_WORDS.finditer(text), _HELM_WORDS_LOOKED_AT):
+        before = text[max(0, word.start() - _ACTION_LENGTH) : word.start()].rpartition("\n")[2]
+        if before.rfind("{{") > before.rfind("}}"):
+            return text.count("\n", 0, word.start()) + 1
+    return 0
 
 
 class _TooHeavy(Exception):
@@ -178,7 +198,7 @@ def _weigh(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
         weight += sum(_weigh(k, depth + 1, known) + _weigh(v, depth + 1, known) for k, v in node.value)
     elif isinstance(node, yaml.SequenceNode):
         weight += sum(_weigh(v, depth + 1, known) for v in node.value)
-    if weight > MAX_NODES:
+    if weight - len(known) > MAX_NODES:  # `known` has all nodes that were written out so far, those below among them
         raise _TooHeavy(line, f"holds more than {MAX_NODES} values once its aliases are expanded")
     known[id(node)] = weight
     return weight

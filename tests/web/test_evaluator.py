@@ -60,6 +60,10 @@ def texts(result: QueryResult, _: object = None) -> list[str]:
         "x + on(i) group_left(v) target_info",
         'info(x, {v="1"})',
         "1 + 1",
+        " + ".join(
+            f'x{{a!="{n}"}} offset {n}s' for n in range(0, 140, 10)
+        ),  # more look-backs than copies are made of a table
+        'x{i="1"} or x offset 1m or {__name__=~"x|target_info"}',
     ],
 )
 def test_a_copy_answers_as_the_storage_does(expr: str) -> None:
@@ -90,6 +94,10 @@ def test_a_copy_holds_no_more_than_the_query_looks_back_on() -> None:
 def test_what_is_too_much_is_refused_before_it_is_copied() -> None:
     with pytest.raises(QueryLimitError, match="too many samples"):
         Snapshot(filled(), parse_expr("x[1h]"), START + 20 * STEP, EngineOptions(max_samples=40))
+    many = " + ".join(f'count(x{{a!="{n}"}} offset {n}s)' for n in range(0, 300, 15))  # each few
+    copied = Snapshot(filled(), parse_expr(many), START + 20 * STEP, EngineOptions(max_samples=100))
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        copied.select(parse_expr('x{a!="0"}').selectors()[0].matchers, START + 20 * STEP, START + 20 * STEP)
     asked = evaluator(filled(), max_samples=40)
     with pytest.raises(QueryLimitError, match="too many samples"):
         asyncio.run(asked.instant(parse_expr("x[1h]"), START + 20 * STEP, texts))
@@ -109,7 +117,7 @@ def test_selectors_that_look_at_too_much_are_refused() -> None:
 def test_listings_that_look_at_too_much_are_refused(path: str) -> None:
     head, clock = filled(series=200, steps=1), FakeClock(START)
     many = ",".join(f'a{i}=""' for i in range(20_000))
-    routes = QueryApi(evaluator(head, clock), head, clock).routes()
+    routes = QueryApi(evaluator(head, clock), clock).routes()
     answer = ask(routes, "POST", path, data={"match[]": f'{{i=~".+",{many}}}'})
     assert (answer.status_code, answer.json()["errorType"]) == (422, "execution")
     assert ask(routes, "POST", path, data={"match[]": '{i=~".+"}'}).status_code == 200
@@ -207,15 +215,16 @@ def test_queries_are_counted() -> None:
 
 def test_closing_gives_up_what_still_runs() -> None:
     asked = evaluator(filled(), timeout_ms=0)
-    go = threading.Event()
+    began, go = threading.Event(), threading.Event()
 
     async def main() -> None:
         def wait_then_evaluate(*_: object) -> object:
+            began.set()
             go.wait(10)
             return asked._monotonic()
 
         running = asyncio.ensure_future(asked.instant(parse_expr("x"), START, wait_then_evaluate))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(began.wait, 10)
         asked.close()
         go.set()
         assert await running == float("inf")  # beyond every deadline
@@ -286,7 +295,7 @@ def test_a_query_ends_when_its_client_leaves() -> None:
 
         scope = {"type": "http", "method": "GET", "path": "/query", "query_string": b"query=x*x*x", "headers": []}
         async with asyncio.timeout(10):
-            await build_app(QueryApi(asked, head, clock).routes(), WebSecurity())(scope, receive, send)
+            await build_app(QueryApi(asked, clock).routes(), WebSecurity())(scope, receive, send)
             clock.go.set()
             await asked._slots.acquire()  # free when the thread has ended
         assert clock.looks == 1  # the time is over for it, whatever the clock says

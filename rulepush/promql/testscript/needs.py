@@ -65,16 +65,14 @@ class Missing:
 
     def note(self, load: Load) -> None:
         """Remember what of `load` is not there, or not as it should be."""
-        for line in load.series:
-            if line.start_times:
-                self._started.add(line.labels)
-                continue
+        self._started |= {line.labels for line in load.series if line.start_times}
+        for line in load.sample_lines():
             if any(name in line.labels for name in _METADATA):
                 self._metadata.add(line.labels)
-            times = [i * load.gap_ms for i, cell in enumerate(line.cells) if cell is Gap.NATIVE]
+            times = [i * load.gap_ms for i, cell in enumerate(line.cells()) if cell is Gap.NATIVE]
             if times:
                 self._native.setdefault(line.labels, set()).update(times)
-            floats = [i * load.gap_ms for i, cell in enumerate(line.cells) if isinstance(cell, float)]
+            floats = [i * load.gap_ms for i, cell in enumerate(line.cells()) if isinstance(cell, float)]
             self._floats.setdefault(line.labels, set()).update(floats)
             if load.with_nhcb and line.labels.name.endswith(_HISTOGRAM_SUFFIXES):
                 base = line.labels.name.rpartition("_")[0]

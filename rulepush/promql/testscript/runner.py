@@ -85,11 +85,10 @@ class _Bench:
 
     def load(self, load: Load) -> None:
         self._missing.note(load)
-        last = {line.labels: line for line in load.series if not line.start_times}  # a line may be given twice
-        for line in last.values():
+        for line in load.sample_lines():
             self._head.append_many(
                 Sample(line.labels, i * load.gap_ms, cell)
-                for i, cell in enumerate(line.cells)
+                for i, cell in enumerate(line.cells())
                 if isinstance(cell, float)
             )
 
