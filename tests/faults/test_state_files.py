@@ -110,7 +110,7 @@ def test_a_corrupt_file_is_set_aside_and_begun_anew(tmp_path: Path, how: str) ->
             one.app.value = 0
             wait_for("its resolution", lambda: one.alertmanager.firing() == set())
             if how != "empty":  # an empty file is a new database, to SQLite
-                assert "set aside and begun anew" in one.scene.log()
+                assert "set aside and recreated" in one.scene.log()
                 assert one.errors() >= 1
                 assert (tmp_path / "state" / "alerts.db.corrupt-1").exists()
             one.survives_a_kill(server)
