@@ -1,5 +1,5 @@
 # Two commands: `make demo` and `make test`. Both do all the set-up themselves, inside this folder: .venv has what the lock
-# (requirements/) names, .servers the real servers that the end-to-end tests drive. CONTRIBUTING.md tells of the other targets.
+# (requirements/) names, .servers the real servers that the end-to-end tests drive. CONTRIBUTING.md lists the other targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -11,7 +11,6 @@ at that time. Every line is the median tick of ten: the cost of writing, of eval
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import random
 import statistics
@@ -151,7 +150,6 @@ def main() -> int:
         if tick % TRUNCATE_EVERY == 0:
             head.truncate(ts)
         if tick % 10 == 0:
-            gc.collect()
             cost = (statistics.median(times[-10:]) * 1e3 for times in (written, evaluated))
             print(f"{tick:>5}{head.series_count:>9}{next(cost):>10.1f}{next(cost):>10.1f}{rss_mib():>9.0f}", flush=True)
     return 0

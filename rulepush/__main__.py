@@ -17,7 +17,7 @@ from rulepush.errors import RulepushError
 # The arrays here are small: threads of the linear algebra library would only cost memory and CPU.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# name -> (module, summary). Only the module of the command that runs is imported: a sidecar pays for memory.
+# name -> (module, help). A command's module is imported only when it runs, to save memory.
 COMMANDS: Final = {
     "run": ("rulepush.cli.run", "Scrape targets, evaluate alerting rules, send alerts to Alertmanager."),
     "demo": ("rulepush.cli.demo", "Show the life of an alert, with simulated servers."),
@@ -81,8 +81,8 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes no abbreviated flags, so that one that is added later changes no command line. Its errors suggest the flag
-    or command that may be meant."""
+    """Takes no abbreviated flags, so that a flag added later cannot change the meaning of a command line; its errors
+    suggest what may have been meant."""
 
     def __init__(self, **options: Any):
         super().__init__(**{"allow_abbrev": False, **options})

@@ -9,7 +9,6 @@ RulepushError
 │       └── QueryLimitError   too many samples, too deep, or too long
 ├── RegexError           a pattern that RE2 refuses
 ├── ExpositionError      a body that is not a Prometheus or OpenMetrics text, with its line
-├── TemplateError        a template that does not parse, or failed while it ran
 ├── ScrapeError          a scrape that failed: `up` becomes 0
 │   └── HTTPStatusError  the same for an answer that is not 200
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
@@ -21,7 +20,7 @@ RulepushError
 │   └── PushError        a pushed group that is refused
 └── StorageError         the state database cannot be used
 
-A module that needs a finer kind derives it here, so that this drawing stays complete.
+An error class is added here, so that this tree stays complete.
 """
 
 from __future__ import annotations
@@ -81,10 +80,6 @@ class ExpositionError(RulepushError):
         self.line = line
         self.message = message
         super().__init__(f"line {line}: {message}")
-
-
-class TemplateError(RulepushError):
-    """A template that does not parse, or that failed while it ran."""
 
 
 class ScrapeError(RulepushError):

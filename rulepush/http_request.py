@@ -23,24 +23,17 @@ CLIENT_CLOSED_REQUEST: Final = 499  # nginx's status for its log; no client read
 _THREAD_THRESHOLD_BYTES: Final = 64 << 10
 
 
-class ClientDisconnected(Exception):
-    """The client has closed the connection, so there is no one to answer. `build_app` ends the request."""
-
-
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body as sent. Raises BodyError 413 for more than `limit` bytes, without reading on, and
-    ClientDisconnected."""
+    ClientDisconnect, which `build_app` handles."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise body_too_large(limit)
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise body_too_large(limit)
-    except ClientDisconnect:
-        raise ClientDisconnected from None
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise body_too_large(limit)
     return bytes(body)
 
 
@@ -91,14 +84,14 @@ def body_too_large(limit: int) -> BodyError:
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled when the client of `request` disconnects; ClientDisconnected is raised
+    """The result of `work`, which is cancelled when the client of `request` disconnects; ClientDisconnect is raised
     then. The body must have been read."""
     working = asyncio.ensure_future(work)
     watching = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientDisconnected
+            raise ClientDisconnect
         return working.result()
     finally:
         watching.cancel()

@@ -28,7 +28,7 @@ class LogfmtFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with the same keys."""
+    """One JSON object per line, with the same keys."""
 
     def format(self, record: logging.LogRecord) -> str:
         return json.dumps(_fields(self, record), ensure_ascii=False)
@@ -49,7 +49,7 @@ def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str
 
 
 def _message(record: logging.LogRecord) -> tuple[str, dict[str, str]]:
-    """What happened, and what the message names at its end."""
+    """Split a message into what happened and the key=value pairs at its end."""
     words = record.msg.split(" ") if isinstance(record.msg, str) else []
     args = record.args
     at = len(words)
@@ -80,7 +80,7 @@ def _logfmt_value(value: str) -> str:
 
 
 def setup_logging(level: str, form: str) -> None:
-    """`level` is a key of LEVELS, `form` is "logfmt" or "json". httpx's line a request is left out."""
+    """`level` is a key of LEVELS, `form` is "logfmt" or "json". httpx's line per request is left out."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else LogfmtFormatter())
     root = logging.getLogger()

@@ -38,7 +38,7 @@ class TaskOwner:
     """Runs tasks that come and go while it runs.
 
     `start` may be called before `run`: such tasks begin when `run` does, so that a part can be configured before it
-    runs, and nobody depends on the order in which the event loop starts the owners. When `run` ends, its tasks are
+    runs, and the order in which the event loop starts the owners does not matter. When `run` ends, its tasks are
     cancelled; an exception in one of them ends `run` with an ExceptionGroup, as in asyncio.TaskGroup.
     """
 

@@ -8,14 +8,13 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from rulepush.errors import BodyError
 from rulepush.http_request import (
     GZIP,
     NO_ENCODING,
-    ClientDisconnected,
     gunzip,
     in_thread_if_large,
     read_body,
@@ -122,7 +121,7 @@ def test_a_raw_body_keeps_its_encoding() -> None:
 
 
 def test_a_client_that_disconnects_within_the_body_is_noticed() -> None:
-    with pytest.raises(ClientDisconnected):
+    with pytest.raises(ClientDisconnect):
         content(Sender([b"half"], complete=False))
 
 
@@ -147,7 +146,7 @@ def test_work_is_cancelled_when_its_client_disconnects() -> None:
             raise
 
     async def main() -> None:
-        with pytest.raises(ClientDisconnected):
+        with pytest.raises(ClientDisconnect):
             await while_connected(Sender([]).request, forever())
 
     asyncio.run(main())

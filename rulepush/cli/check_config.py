@@ -47,7 +47,7 @@ kept.""",
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when every file can be used, 1 when one cannot, 3 when --lint-fatal and a lint finds something."""
+    """0 when every file is valid, 1 when one is not, 3 with --lint-fatal when a lint check finds something."""
     codes = [_check(path, args) for path in args.files]
     return next((code for code in (1, LINT_EXIT) if code in codes), 0)
 
@@ -60,11 +60,11 @@ def _check(path: str, args: argparse.Namespace) -> int:
         print(f"{path}: the syntax is valid")
         return 0
     of_references, warnings = check_references(config)
-    lines, of_rules, lint = _rules(config, args.lint)
+    lines, of_rules, rule_warnings, lint = _rules(config, args.lint)
     of_targets, target_warnings = ([], []) if problems else _check_static_targets(config)
     problems += of_references + of_targets + of_rules
     noted = (Problem(path, 0, w) for w in (*config.warnings, *target_warnings))
-    for warning in (*warnings, *noted, *lint):
+    for warning in (*warnings, *noted, *rule_warnings, *lint):
         print(f"warning: {warning}", file=sys.stderr)
     if problems:
         return _failed(path, problems)
@@ -134,7 +134,7 @@ def _kept(targets: Iterable[Labels], rules: Sequence[RelabelConfig]) -> int:
 
 
 def _check_static_targets(config: Config) -> tuple[list[Problem], list[str]]:
-    """(problems, warnings) of the static targets as they are after relabelling, as promtool looks at them."""
+    """(problems, warnings) of the static targets after relabelling, as promtool checks them."""
     problems: list[Problem] = []
     targets: list[tuple[Labels, str]] = []
     for config_of_job in config.scrape_configs:
@@ -157,8 +157,8 @@ def _sending(config: Config) -> Iterable[str]:
         yield f"pushgateway {gateway.name}: jobs {', '.join(gateway.jobs)}"
 
 
-def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[str]]:
-    """What to print about the rules, their problems, and what the lint finds."""
+def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[str], list[str]]:
+    """(lines to print, problems, warnings, findings of the lint checks) of the rules."""
     # Imported here: --syntax-only needs no PromQL.
     from rulepush.rules.lint import duplicate_rules
     from rulepush.rules.rulefmt import read_rule_file
@@ -167,8 +167,9 @@ def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[st
 
     files = [read_rule_file(path) for path in config.rule_files]
     problems = [p for file in files for p in file.problems]
+    warnings = [f"{file.name}: {warning}" for file in files for warning in file.warnings]
     if problems:
-        return [], problems, []
+        return [], problems, warnings, []
     groups = [group for file in files for group in file.groups]
     rules = [rule for group in groups for rule in group.rules]
     alerts = sum(isinstance(rule, AlertingSpec) for rule in rules)
@@ -188,7 +189,7 @@ def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[st
         lines.append("kept for the rules, and nothing else:")
     lines += [f"  {kept}" for kept in demand.describe() if kept.selector != "everything"]
     found = duplicate_rules(groups) if lint != "none" else []
-    return lines, [], [f"duplicate rule: {name} {dict(labels)}" for name, labels in found]
+    return lines, [], warnings, [f"duplicate rule: {name} {dict(labels)}" for name, labels in found]
 
 
 def _number(count: int, one: str, many: str = "") -> str:

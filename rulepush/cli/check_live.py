@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """0 when there is no problem, 1 when there is one or a file cannot be read."""
     try:
         span_s = parse_duration(args.span) / 1000
-        jobs, files = _what(args)
+        jobs, files = _jobs_and_rule_files(args)
         rules = _rules(files)
     except ConfigError as e:
         print(e, file=sys.stderr)
@@ -97,13 +97,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> tuple[list[TargetScrapes], list[SilentJob]]:
-    """The targets of the jobs: once, or with a span twice and more, at most 15 s apart; and jobs without targets."""
+    """Scrape the targets of the jobs: once, or with a span at least twice, at most 15 s apart. Returns the scrapes, and
+    the jobs without targets."""
     times = 1 + max(1, round(span_s / _STEP_S)) if span_s else 1
     visit = Visit(times, span_s / (times - 1) if times > 1 else 0.0)
     return await visit_jobs(jobs, environment(clock, f"rulepush/{__version__}"), visit)
 
 
-def _what(args: argparse.Namespace) -> tuple[list[ScrapeConfig], list[str]]:
+def _jobs_and_rule_files(args: argparse.Namespace) -> tuple[list[ScrapeConfig], list[str]]:
     """The jobs and the rule files. Raises ConfigError and ValueError."""
     if args.config_file:
         config = load_config(args.config_file)
@@ -112,7 +113,7 @@ def _what(args: argparse.Namespace) -> tuple[list[ScrapeConfig], list[str]]:
 
 
 def target_job(url: str) -> ScrapeConfig:
-    """A job with this one target. Raises ValueError when it is no URL."""
+    """A job with this one target. Raises ValueError when it is not a URL."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -125,7 +126,7 @@ def target_job(url: str) -> ScrapeConfig:
     if is_nacos and parts.port is None and parts.scheme == "http":
         address = f"{address.removesuffix(':')}:{NACOS_PORT}"
     credentials = None
-    if parts.username is not None:  # neither a label nor a line of the report may hold them
+    if parts.username is not None:  # which must not appear in a label or in the report
         credentials = BasicAuth(unquote(parts.username), password=Secret(unquote(parts.password or "")))
     params: dict[str, list[str]] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):

@@ -51,7 +51,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Problems and advice go to standard error, as promtool's."""
+    """Problems and lint findings go to standard error, as with promtool."""
     try:
         body, fmt = _read(args)
     except ScrapeError as e:
@@ -64,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"error: {problem}", file=sys.stderr)
     if found is None:
         return EXIT_BAD
-    code = _advise(found, fmt, args)
+    code = _lint(found, fmt, args)
     print(f"SUCCESS: {len(found.samples)} samples, {len(found.metadata)} families with metadata, read as {fmt.value}")
     return code
 
 
 def examine(body: bytes, fmt: Format) -> tuple[Exposition | None, list[ExpositionError]]:
-    """The parsed body, or None and everything wrong with it, line by line."""
+    """The parsed body, or None and its problems, line by line."""
     try:
         return parse_body(body, fmt), []
     except ExpositionError as e:
@@ -97,20 +97,20 @@ def _check_strictly(body: bytes, args: argparse.Namespace) -> int:
     code = EXIT_OK
     found, _ = examine(body, Format.OPENMETRICS)
     if found is not None:
-        code = _advise(found, Format.OPENMETRICS, args)
+        code = _lint(found, Format.OPENMETRICS, args)
     print(f"SUCCESS: {samples} samples in {families} families, valid OpenMetrics")
     return code
 
 
-def _advise(found: Exposition, fmt: Format, args: argparse.Namespace) -> int:
-    advice = lint(found, fmt) if args.lint == "all" else []
-    for a in advice:
-        print(a, file=sys.stderr)
-    return LINT_EXIT if advice else EXIT_OK
+def _lint(found: Exposition, fmt: Format, args: argparse.Namespace) -> int:
+    findings = lint(found, fmt) if args.lint == "all" else []
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    return LINT_EXIT if findings else EXIT_OK
 
 
 def _read(args: argparse.Namespace) -> tuple[bytes, Format]:
-    """The body and how the scraper would read it. Raises ScrapeError."""
+    """The body, and the format in which the scraper would read it. Raises ScrapeError."""
     content_type = ""
     if args.url:
         body, content_type = asyncio.run(_fetch(args.url, args.timeout))

@@ -26,9 +26,9 @@ EXIT_FAILED: Final = 1
 
 
 class _Verdict(Enum):
-    GOOD = 0
-    ADVISED = 1
-    BAD = 2
+    VALID = 0
+    LINTED = 1
+    INVALID = 2
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -73,10 +73,10 @@ def run(args: argparse.Namespace) -> int:
         verdicts.append(_report(file, lint))
         groups += file.groups
         print()
-    if _Verdict.BAD in verdicts:
+    if _Verdict.INVALID in verdicts:
         return EXIT_FAILED
     _print_demand(groups)
-    return LINT_EXIT if args.lint_fatal and _Verdict.ADVISED in verdicts else EXIT_OK
+    return LINT_EXIT if args.lint_fatal and _Verdict.LINTED in verdicts else EXIT_OK
 
 
 def _read(name: str, ignore_unknown: bool) -> RuleFile:
@@ -89,22 +89,22 @@ def _read(name: str, ignore_unknown: bool) -> RuleFile:
 
 def _report(file: RuleFile, lint: bool) -> _Verdict:
     for warning in file.warnings:
-        _complain(f"  WARNING: {warning}")
+        _print_error(f"  WARNING: {warning}")
     if file.problems:
-        _complain("  FAILED:", *map(str, file.problems))
-        return _Verdict.BAD
+        _print_error("  FAILED:", *map(str, file.problems))
+        return _Verdict.INVALID
     duplicates = duplicate_rules(file.groups) if lint else []
     if not duplicates:
         print(f"  SUCCESS: {file.rule_count} rules found")
-        return _Verdict.GOOD
+        return _Verdict.VALID
     lines = [f"{file.name}: lint error {len(duplicates)} duplicate rule(s) found."]
     for name, labels in duplicates:
         lines += [f"Metric: {name}", "Label(s):", *(f"\t{n}: {v}" for n, v in labels)]
-    _complain("  FAILED:", *lines, "Might cause inconsistency while recording expressions")
-    return _Verdict.ADVISED
+    _print_error("  FAILED:", *lines, "Might cause inconsistency while recording expressions")
+    return _Verdict.LINTED
 
 
-def _complain(*lines: str) -> None:
+def _print_error(*lines: str) -> None:
     sys.stdout.flush()
     print("\n".join(lines), file=sys.stderr, flush=True)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from rulepush.cli.options import Subparsers, add_command, add_log_level
 from rulepush.demo.stage import open_stage
-from rulepush.demo.story import INTRODUCTION, Narrator, StoryProgress, tell_one_life
+from rulepush.demo.story import INTRODUCTION, Narrator, StoryProgress, show_one_life
 from rulepush.logs import setup_logging
 
 PAUSE_SECONDS: Final = 20.0
@@ -51,10 +51,10 @@ async def _demo(directory: Path, once: bool) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    narrator, heard = Narrator(), StoryProgress()
+    narrator, progress = Narrator(), StoryProgress()
     narrator.plain(INTRODUCTION)
     try:
-        return await _tell(directory, once, narrator, heard)
+        return await _run_story(directory, once, narrator, progress)
     except asyncio.CancelledError:
         if not stopped:
             raise
@@ -62,13 +62,13 @@ async def _demo(directory: Path, once: bool) -> int:
         return 0
 
 
-async def _tell(directory: Path, once: bool, narrator: Narrator, heard: StoryProgress) -> int:
-    async with open_stage(directory, heard.arrivals.append, heard.messages.append) as stage:
+async def _run_story(directory: Path, once: bool, narrator: Narrator, progress: StoryProgress) -> int:
+    async with open_stage(directory, progress.arrivals.append, progress.messages.append) as stage:
         page = f"http://127.0.0.1:{stage.app.port}/alerts"
         narrator.say("demo", f"everything runs; alerts go to {stage.alertmanager}")
         narrator.say("demo", f"files in {directory}, pages at {page}")
         while True:
-            if not await tell_one_life(stage, heard, narrator):
+            if not await show_one_life(stage, progress, narrator):
                 return 1
             if once:
                 narrator.say("demo", "that was its whole life")

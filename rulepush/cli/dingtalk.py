@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
-import signal
 from typing import Final
 
 from rulepush import __version__
@@ -21,6 +19,7 @@ from rulepush.errors import RulepushError
 from rulepush.logs import setup_logging
 from rulepush.relay.app import RelayApp, RelayOptions
 from rulepush.relay.load import load_settings
+from rulepush.web.http_service import run_until_signal
 from rulepush.web.security import WebConfigReloader
 
 log = logging.getLogger("rulepush.dingtalk")
@@ -56,28 +55,25 @@ The url of Alertmanager's webhook_configs is http://HOST:PORT/dingtalk/TARGET/se
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; 0 after a clean stop, 1 when it could not start."""
     setup_logging(args.log_level, args.log_format)
-    try:
-        if args.check:
-            settings = load_settings(args.config_file)
-            WebConfigReloader(args.web_config_file)
-            print(f"{args.config_file}: {len(settings.targets)} targets, all good")
-            return 0
-        options = RelayOptions(
-            args.config_file, args.listen_address, args.enable_lifecycle, args.storage_path, args.web_config_file
+
+    def start() -> RelayApp:
+        log.info("starting the relay: version=%s", __version__)
+        return RelayApp(
+            RelayOptions(
+                args.config_file, args.listen_address, args.enable_lifecycle, args.storage_path, args.web_config_file
+            )
         )
-        asyncio.run(_serve(options))
+
+    return _check(args) if args.check else run_until_signal(start, log)
+
+
+def _check(args: argparse.Namespace) -> int:
+    try:
+        settings = load_settings(args.config_file)
+        WebConfigReloader(args.web_config_file)
     except RulepushError as e:
         for line in str(e).splitlines():
             log.error("%s", line)
         return 1
+    print(f"{args.config_file}: {len(settings.targets)} targets, all good")
     return 0
-
-
-async def _serve(options: RelayOptions) -> None:
-    log.info("starting the relay: version=%s", __version__)
-    app = RelayApp(options)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, app.stop, signal.Signals(number).name)
-    loop.add_signal_handler(signal.SIGHUP, app.reload_and_log)
-    await app.run()

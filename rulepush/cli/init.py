@@ -15,7 +15,7 @@ from rulepush.clock import SystemClock
 from rulepush.errors import RulepushError
 from rulepush.init.addresses import Address, alertmanager_address, nacos_address
 from rulepush.init.files import CONFIG, PACKS, working_directory
-from rulepush.init.look import ProbeResult, look_at_alertmanager, probe_nacos
+from rulepush.init.probe import ProbeResult, probe_alertmanager, probe_nacos
 from rulepush.init.write import write_files
 from rulepush.nacos.diagnose import TargetProblem
 from rulepush.packs import pack
@@ -47,22 +47,22 @@ Asks Nacos for its version and cluster members, and checks that Alertmanager is 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look, write, and say what to do next."""
+    """Probe the servers, write the files, and print what to do next."""
     try:
         server, alertmanager = nacos_address(args.server), alertmanager_address(args.alertmanager)
         packs = {name: pack(name).read_text(encoding="utf-8") for name in PACKS}
-        looked, unready = asyncio.run(_look(server, alertmanager))
-        if not looked.basic_auth:  # the credentials were for Nacos' own login, which the metrics do not ask for
+        probe, alertmanager_problem = asyncio.run(_probe(server, alertmanager))
+        if not probe.basic_auth:  # the credentials are for Nacos' own login, which the metrics endpoint does not use
             server = replace(server, username="", password="")
-        files = working_directory(server, looked.members, alertmanager, packs)
-        _say_what_was_seen(server, looked, alertmanager, unready)
+        files = working_directory(server, probe.members, alertmanager, packs)
+        _print_probes(server, probe, alertmanager, alertmanager_problem)
         write_files(args.dir, files, force=args.force)
     except (RulepushError, OSError) as e:
         print(f"rulepush: {e}", file=sys.stderr)
         return 1
     print(f"\nwritten to {args.dir.resolve()}: {', '.join(f.path for f in files)}")
     if any(f.secret for f in files):
-        print(f"{CONFIG} holds a password, and only you may read it; the container's user must: chown 10001 {CONFIG}")
+        print(f"{CONFIG} contains a password and is readable by you only; for the container: chown 10001 {CONFIG}")
     config = shlex.quote(os.path.join(args.dir, CONFIG))
     print(
         f"""
@@ -76,27 +76,27 @@ switch, or delete it."""
     return 0
 
 
-async def _look(server: Address, alertmanager: Address) -> tuple[ProbeResult, TargetProblem | None]:
+async def _probe(server: Address, alertmanager: Address) -> tuple[ProbeResult, TargetProblem | None]:
     async with asyncio.TaskGroup() as tasks:
-        looked = tasks.create_task(probe_nacos(server, SystemClock()))
-        unready = tasks.create_task(look_at_alertmanager(alertmanager))
-    return looked.result(), unready.result()
+        probe = tasks.create_task(probe_nacos(server, SystemClock()))
+        alertmanager_problem = tasks.create_task(probe_alertmanager(alertmanager))
+    return probe.result(), alertmanager_problem.result()
 
 
-def _say_what_was_seen(
-    server: Address, looked: ProbeResult, alertmanager: Address, unready: TargetProblem | None
+def _print_probes(
+    server: Address, probe: ProbeResult, alertmanager: Address, alertmanager_problem: TargetProblem | None
 ) -> None:
-    version = f"Nacos {looked.version}" if looked.version else "Nacos"
-    if looked.trouble is None:
-        print(f"{version} at {server.base}: {looked.samples} samples")
+    version = f"Nacos {probe.version}" if probe.version else "Nacos"
+    if probe.trouble is None:
+        print(f"{version} at {server.base}: {probe.samples} samples")
     else:
-        _warn(f"Nacos at {server.base} gives no metrics yet", looked.trouble)
-    if len(looked.members) > 1:
-        print(f"  the cluster has {len(looked.members)} servers: {', '.join(looked.members)}")
-    if unready is None:
+        _warn(f"Nacos at {server.base} gives no metrics yet", probe.trouble)
+    if len(probe.members) > 1:
+        print(f"  the cluster has {len(probe.members)} servers: {', '.join(probe.members)}")
+    if alertmanager_problem is None:
         print(f"Alertmanager at {alertmanager.base}: ready")
     else:
-        _warn(f"Alertmanager at {alertmanager.base} cannot take alerts yet", unready)
+        _warn(f"Alertmanager at {alertmanager.base} cannot take alerts yet", alertmanager_problem)
 
 
 def _warn(what: str, trouble: TargetProblem) -> None:

@@ -73,27 +73,27 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the metrics, push, say what went wrong."""
+    """Read the metrics and push them; errors go to standard error."""
     tls = TLSConfig(ca_file=args.ca_file or "")
     try:
         request = build_request(args)
         if args.ca_file:
-            client_context(tls)  # a bad file is no reason to try again
+            client_context(tls)  # before the first attempt: a retry would not help
     except (RulepushError, OSError) as e:
         print(f"rulepush push: {e}", file=sys.stderr)
         return 1
-    # As curl does it: proxies of the environment are taken, redirects are not.
+    # As curl: proxies of the environment are used, redirects are not followed.
     config = HTTPClientConfig(tls=tls, proxy=ProxyConfig(from_environment=True), follow_redirects=False)
     return asyncio.run(_push(request, config, args.retries))
 
 
 async def _push(request: PushRequest, config: HTTPClientConfig, retries: int) -> int:
-    def tell(reason: str, pause: float) -> None:
-        print(f"rulepush push: {reason}; again in {pause:.1f}s", file=sys.stderr)
+    def report_retry(reason: str, pause: float) -> None:
+        print(f"rulepush push: {reason}; retrying in {pause:.1f}s", file=sys.stderr)
 
     async with build_client(config, f"rulepush/{__version__}") as client:
         try:
-            await push(client, request, SystemClock(), retries, tell)
+            await push(client, request, SystemClock(), retries, report_retry)
         except PushError as e:
             print(f"rulepush push: {e}", file=sys.stderr)
             return 1
@@ -101,7 +101,7 @@ async def _push(request: PushRequest, config: HTTPClientConfig, retries: int) ->
 
 
 def build_request(args: argparse.Namespace) -> PushRequest:
-    """The request that the flags mean. Raises PushError for bad flags, OSError when the file cannot be read."""
+    """The request that the flags describe. Raises PushError for invalid flags, OSError when the file cannot be read."""
     headers = {}
     for header in args.header:
         name, colon, value = header.partition(":")

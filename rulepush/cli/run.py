@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
-import signal
 import socket
 from functools import partial
 from typing import Final
@@ -31,6 +29,7 @@ from rulepush.model.durations import format_duration
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
+from rulepush.web.http_service import run_until_signal
 
 log = logging.getLogger("rulepush.main")
 
@@ -170,18 +169,18 @@ def _shown_flags(p: argparse.ArgumentParser, args: argparse.Namespace) -> dict[s
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; 0 after a clean stop, 1 when it could not start."""
     setup_logging(args.log_level, args.log_format)
-    try:
-        asyncio.run(_serve(_options(args)))
-    except RulepushError as e:
-        for line in str(e).splitlines():
-            log.error("%s", line)
-        return 1
-    return 0
+
+    def start() -> App:
+        app = App(_options(args))
+        log.info("starting rulepush: version=%s", __version__)
+        return app
+
+    return run_until_signal(start, log)
 
 
 def _options(args: argparse.Namespace) -> ServiceOptions:
     external_url = _external_url(args.external_url, args.listen_address)
-    # As Prometheus: with the slash that it begins with, also where the flags are shown.
+    # As Prometheus: with a leading slash, also where the flags are shown.
     args.route_prefix = "/" + (args.route_prefix or urlsplit(external_url).path).strip("/")
     return ServiceOptions(
         config_file=args.config_file,
@@ -226,13 +225,3 @@ def _external_url(url: str, listen_address: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
         raise RulepushError(f"--web.external-url: {url!r} is not a URL such as https://host/path")
     return url.rstrip("/")
-
-
-async def _serve(options: ServiceOptions) -> None:
-    app = App(options)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, app.stop, signal.Signals(number).name)
-    loop.add_signal_handler(signal.SIGHUP, app.request_reload)
-    log.info("starting rulepush: version=%s", __version__)
-    await app.run()

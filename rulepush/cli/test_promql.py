@@ -26,7 +26,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when nothing failed."""
+    """0 when no case failed."""
     totals: Counter[CaseOutcome] = Counter()
     reasons: Counter[str] = Counter()
     for file in args.files:

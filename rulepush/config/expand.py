@@ -9,7 +9,7 @@ _SPECIAL: Final = frozenset("*#$@!?-0123456789")
 
 
 def expand_variables(text: str, lookup: Callable[[str], str]) -> str:
-    """Replace `$name` and `${name}` by what `lookup` answers; `$` before anything else stays."""
+    """Replace `$name` and `${name}` by the result of `lookup`; `$` before anything else stays."""
     out, i = [], 0
     while i < len(text):
         if text[i] != "$" or i + 1 == len(text):
@@ -26,7 +26,7 @@ def expand_variables(text: str, lookup: Callable[[str], str]) -> str:
 
 
 def expand_environment(text: str, environment: Mapping[str, str], empty: Callable[[str], None]) -> str:
-    """Expand from the environment; `$$` is a dollar. `empty` is told of names that are unset or empty."""
+    """Expand from the environment; `$$` is a dollar. `empty` is called with each name that is unset or empty."""
 
     def lookup(name: str) -> str:
         if name == "$":

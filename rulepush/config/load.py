@@ -14,6 +14,7 @@ from rulepush.config.read_scrape import read_global, read_scrape_config
 from rulepush.config.read_sending import read_push_receiver, read_pushgateways, read_remote_writes
 from rulepush.config.sections import Config, GlobalConfig, KeepMode, ScrapeConfig, StorageConfig
 from rulepush.errors import ConfigError, Problem
+from rulepush.yaml.hints import is_other_kind_than_config, note_helm
 from rulepush.yaml.nodes import LoadSession, MapReader, ReferenceKind, SourceFile, kind, line_of, read_yaml
 
 _WINDOW: Final = "out_of_order_time_window"
@@ -32,10 +33,11 @@ def load_config(path: str) -> Config:
 
 
 def examine_config(path: str) -> tuple[Config, list[Problem]]:
-    """As `load_config`, with the problems beside what could be read: more may be wrong in the files that it names."""
+    """As `load_config`, but returns the problems with what could be read: the files it names can be checked as well."""
     reading = LoadSession()
     source, root = read_yaml(path, reading)
     config = _read(source, root)
+    note_helm(source)
     return config, sorted(reading.problems, key=lambda p: (p.file != path, p.file, p.line))
 
 
@@ -51,6 +53,8 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Config:
     if root is None:
         return Config(source.name)
     m = MapReader(source, root)
+    if is_other_kind_than_config(m):
+        return Config(source.name)
     global_ = read_global(m.section("global"))
     rule_files = expand_globs(_globs(m, "rule_files"))
     jobs: dict[str, str] = {}

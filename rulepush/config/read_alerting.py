@@ -10,7 +10,7 @@ from rulepush.yaml.nodes import MapReader
 
 
 def read_alerting(m: MapReader | None) -> AlertingConfig:
-    """Read `alerting`, with our `hold_on_scrape_failure`."""
+    """Read `alerting`, with rulepush's own `hold_on_scrape_failure`."""
     if m is None:
         return AlertingConfig()
     config = AlertingConfig(

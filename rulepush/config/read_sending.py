@@ -1,4 +1,4 @@
-"""Reading what is sent on and taken in: `remote_write`, `pushgateways`, `push_receiver`."""
+"""Reading `remote_write`, `pushgateways` and `push_receiver`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from rulepush.model.secret import Secret
 from rulepush.relabel.relabel import read_relabel_configs
 from rulepush.yaml.nodes import MapReader
 
-_LONGEST_NAME: Final = 200  # bytes; file systems take 255
+_MAX_NAME_BYTES: Final = 200  # bytes; file systems take 255
 
 
 def read_remote_writes(m: MapReader) -> tuple[RemoteWriteConfig, ...]:
-    """Read `remote_write`; names must be unique, and two entries that are the same are one too many."""
+    """Read `remote_write`; names must be unique, and two equal entries are an error."""
     seen: set[str] = set()
     configs = []
     entries = list(m.sections("remote_write"))
@@ -55,7 +55,7 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
         m.problem("url for remote_write is empty", None)
     url = m.url("url")
     headers = m.text_map("headers")
-    m.mask_all("headers")  # keys of tenants and of gateways are sent in them
+    m.mask_all("headers")  # tenants' and gateways' keys are sent in headers
     for name, value in headers.items():
         if name.lower() in ALWAYS_RESERVED_HEADERS:
             m.problem(f"{name} is a reserved header. It must not be changed", "headers")
@@ -88,8 +88,8 @@ def _name(m: MapReader, url: Secret) -> str:
     name = m.text("name")
     if name in (".", "..") or "/" in name or not name.isprintable():
         m.problem(f'name: {name!r} cannot name a file: leave out "/" and control characters', "name")
-    elif len(name.encode()) > _LONGEST_NAME:
-        m.problem(f"name: longer than {_LONGEST_NAME} bytes, so it cannot name a file", "name")
+    elif len(name.encode()) > _MAX_NAME_BYTES:
+        m.problem(f"name: longer than {_MAX_NAME_BYTES} bytes, so it cannot name a file", "name")
     return name or _short_hash(url.reveal())
 
 

@@ -1,4 +1,4 @@
-"""Checking what a configuration refers to: the files it names exist and can be used. Reads files, asks no network."""
+"""Checking what a configuration refers to: the files it names exist and can be used. Reads files, no network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rulepush.yaml.nodes import Reference, ReferenceKind
 
 
 def check_references(config: Config) -> tuple[list[Problem], list[Problem]]:
-    """(problems, warnings) of the files that the configuration names; rule files are only looked for, not read."""
+    """(problems, warnings) of the files that the configuration names; rule files are only checked for existence."""
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for reference in config.references:
@@ -83,7 +83,7 @@ def _files_of(tls: TLSConfig) -> list[str]:
 def _check_tls(tls: TLSConfig, config: Config) -> Problem | None:
     files = _files_of(tls)
     if not (files or tls.ca or tls.cert) or not all(os.access(f, os.R_OK) for f in files):
-        return None  # nothing to try, or a missing file that is reported already
+        return None  # nothing to check, or a missing file that is reported already
     try:
         client_context(tls)
     except CredentialsError as e:

@@ -93,7 +93,7 @@ class AlertmanagerConfig:
 
 @dataclass(frozen=True, slots=True)
 class AlertingConfig:
-    """`alerting`. `hold_on_scrape_failure_ms` is ours: how long alerts keep their state while their target fails."""
+    """`alerting`. `hold_on_scrape_failure_ms` (ours): how long alerts keep their state while their target fails."""
 
     alertmanagers: tuple[AlertmanagerConfig, ...] = ()
     alert_relabel_configs: tuple[RelabelConfig, ...] = ()
@@ -109,7 +109,7 @@ class KeepMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StorageConfig:
-    """`storage`, mostly our own keys.
+    """`storage`, mostly rulepush's own keys.
 
     `retention_ms`            counts with `keep: all`; with `keep: rules` the rules' look-backs do
     `out_of_order_window_ms`  `tsdb.out_of_order_time_window`, for samples that remote write receives
@@ -195,7 +195,7 @@ class PushgatewayConfig:
 
 @dataclass(frozen=True, slots=True)
 class PushReceiverConfig:
-    """`push_receiver` (ours): the lifetime of a pushed group that names none; 0 means for ever, as Pushgateway."""
+    """`push_receiver` (ours): the lifetime of a pushed group that sets none; 0 means no limit, as in Pushgateway."""
 
     default_ttl_ms: int = 0
 
@@ -205,8 +205,8 @@ class Config:
     """One configuration file with the scrape config files it names.
 
     `rule_files`   the absolute paths that the globs match now, each once
-    `ignored`      keys that are known and have no effect here: to be reported once
-    `warnings`     what is allowed, and probably not meant
+    `ignored`      known keys that have no effect here, to be reported once
+    `warnings`     what is valid, but probably not intended
     `references`   every path it names, for `check config`
     `rendered`     the file as YAML with its secrets masked; see `render`
     """

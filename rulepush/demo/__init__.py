@@ -1,1 +1,1 @@
-"""`rulepush demo` and the simulated Nacos that it, and the tests, watch."""
+"""`rulepush demo`: the life of one alert, with simulated servers where real ones are missing."""

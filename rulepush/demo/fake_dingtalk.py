@@ -1,6 +1,6 @@
-"""A fake DingTalk robot: checks tokens, signatures and keywords, enforces size and rate, keeps what it takes.
+"""A fake DingTalk robot: checks tokens, signatures and keywords, enforces size and rate, stores what it accepts.
 
-Like the real one it answers every complaint with HTTP 200 and an errcode.
+Like the real one it answers every error with HTTP 200 and an errcode.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ShownMessage:
 
 @dataclass(slots=True)
 class FakeDingTalk:
-    """One robot. With a `secret` it wants signatures, with `keywords` one of them in each message."""
+    """One robot. With a `secret` it requires signatures, with `keywords` one of them in each message."""
 
     clock: Clock
     token: str = "token"
@@ -45,7 +45,7 @@ class FakeDingTalk:
     keywords: tuple[str, ...] = ()
     took: Callable[[ShownMessage], None] = lambda taken: None
     messages: list[ShownMessage] = field(default_factory=list)
-    answers: list[dict[str, Any]] = field(default_factory=list)  # answered first, instead of taking the message
+    answers: list[dict[str, Any]] = field(default_factory=list)  # returned first, instead of accepting the message
     requests: int = 0
     _arrivals: deque[int] = field(default_factory=deque)
     _blocked_until: int = 0
@@ -55,14 +55,14 @@ class FakeDingTalk:
         return [Route(PATH, self.send, methods=["POST"])]
 
     async def send(self, request: Request) -> Response:
-        """Take a message, or say why not."""
+        """Accept a message, or answer why not."""
         body = await request.body()
         query = request.query_params
         answer = self.answer(query.get("access_token", ""), query.get("timestamp", ""), query.get("sign", ""), body)
         return JSONResponse(answer)
 
     def answer(self, token: str, timestamp: str, signature: str, body: bytes) -> dict[str, Any]:
-        """The robot's verdict as it is written on the wire."""
+        """The robot's answer to a message, as JSON."""
         self.requests += 1
         now = self.clock.now()
         if self.answers:

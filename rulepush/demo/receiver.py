@@ -1,4 +1,4 @@
-"""A small stand-in for Alertmanager, for machines that have none, and the webhook that tells the demo what arrived."""
+"""A small stand-in for Alertmanager, for machines without one, and the webhook by which the demo sees what arrived."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rulepush.model.timestamps import parse_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class ReceivedNotification:
-    """An alert as it came out at the far end."""
+    """An alert as it arrived at the end of the chain."""
 
     name: str
     resolved: bool
@@ -71,7 +71,7 @@ class Receiver:
         return JSONResponse({})
 
     def take(self, alerts: Sequence[dict[str, Any]]) -> None:
-        """One batch. Raises KeyError, ValueError or TypeError when it is not what the API takes."""
+        """One batch. Raises KeyError, ValueError or TypeError when it is not valid for the API."""
         for alert in alerts:
             key = frozenset(alert["labels"].items())
             resolved = parse_rfc3339(alert["endsAt"]) <= self._clock.now()
@@ -98,7 +98,7 @@ def _arrival(alert: dict[str, Any], resolved: bool) -> ReceivedNotification:
 
 
 def webhook_body(arrival: ReceivedNotification, receiver: str = "dingtalk") -> dict[str, Any]:
-    """One alert as Alertmanager's webhook (version 4) tells of it, for the stand-in to pass on."""
+    """One alert as Alertmanager's webhook (version 4) sends it, for the stand-in to forward."""
     status = "resolved" if arrival.resolved else "firing"
     alert = {
         "status": status,

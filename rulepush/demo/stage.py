@@ -69,7 +69,7 @@ class Stage:
     def __init__(self, nacos: FakeNacos, app: App, alertmanager: str):
         self.nacos = nacos
         self.app = app
-        self.alertmanager = alertmanager  # how it is named to the reader
+        self.alertmanager = alertmanager  # its name in the demo's output
 
 
 def alertmanager_binary() -> str | None:
@@ -79,7 +79,7 @@ def alertmanager_binary() -> str | None:
 
 @contextlib.asynccontextmanager
 async def open_stage(directory: Path, arrived: Arrived, took: Took) -> AsyncIterator[Stage]:
-    """Start all parts in `directory`; `arrived` hears what Alertmanager notifies, `took` what the robot shows."""
+    """Start all parts in `directory`; `arrived` gets what Alertmanager notifies, `took` what the robot shows."""
     clock = SystemClock()
     nacos = FakeNacos(clock=clock)
     robot = FakeDingTalk(clock, secret=ROBOT_SECRET, took=took)
@@ -96,7 +96,7 @@ async def open_stage(directory: Path, arrived: Arrived, took: Took) -> AsyncIter
         else:
             stand_in = await stack.enter_async_context(_stand_in(clock, arrived, relay_url))
             alertmanager_at, named = stand_in, "a small stand-in for Alertmanager (none is on PATH)"
-        (directory / "nacos.yml").write_text(_hurried(pack("nacos").read_text()))
+        (directory / "nacos.yml").write_text(_with_short_for(pack("nacos").read_text()))
         config = CONFIG.format(interval=INTERVAL_S, path=METRICS_PATH, nacos=nacos_at, alertmanager=alertmanager_at)
         (directory / "prometheus.yml").write_text(config)
         app = App(ServiceOptions(str(directory / "prometheus.yml"), directory / "state", resend_delay_ms=30_000))
@@ -108,14 +108,14 @@ async def open_stage(directory: Path, arrived: Arrived, took: Took) -> AsyncIter
             await task
 
 
-def _hurried(rules: str) -> str:
-    """The rules as they are, but for the waiting: a demo of five minutes would not be watched."""
+def _with_short_for(rules: str) -> str:
+    """The rules with `for` shortened, so that the demo does not wait for minutes."""
     return re.sub(r"^(\s+for:) .*$", rf"\1 {FOR_S}s", rules, flags=re.MULTILINE)
 
 
 @contextlib.asynccontextmanager
 async def _served(routes: Sequence[BaseRoute]) -> AsyncIterator[str]:
-    """These routes on a free loopback port; gives host:port."""
+    """Serve these routes on a free loopback port; yields host:port."""
     listener = bind("127.0.0.1:0")
     server = WebServer(build_app(routes, WebSecurity()), listener, WebSecurity())
     task = asyncio.create_task(server.run())
@@ -152,7 +152,7 @@ async def _stand_in(clock: SystemClock, arrived: Arrived, relay: str) -> AsyncIt
 
 
 async def _post(client: httpx.AsyncClient, relay: str, arrival: ReceivedNotification) -> None:
-    with contextlib.suppress(httpx.HTTPError):  # the stand-in does not retry, and the demo's bound notices
+    with contextlib.suppress(httpx.HTTPError):  # the stand-in does not retry; the demo's time limit shows the failure
         await client.post(relay, json=webhook_body(arrival))
 
 

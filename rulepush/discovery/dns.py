@@ -73,7 +73,7 @@ class DnsDiscovery:
         self._env = env
         self._lookup = lookup
         self._known: dict[str, TargetGroup] = {}
-        self._failing: set[str] = set()  # names that failed while others did not: they are told of one by one
+        self._failing: set[str] = set()  # names that failed while others succeeded: they are reported one by one
 
     async def run(self, publish: Publish) -> None:
         where = f"{self._config.type} {', '.join(self._config.names)}"
@@ -87,9 +87,9 @@ class DnsDiscovery:
         if len(failures) == len(set(names)):
             raise failures[names[0]]
         for name, failure in failures.items():
-            self._env.tally.failed("dns", f"{self._config.type} {name}", str(failure))
+            self._env.reporter.failed("dns", f"{self._config.type} {name}", str(failure))
         for name in self._failing.difference(failures):
-            self._env.tally.succeeded("dns", f"{self._config.type} {name}")
+            self._env.reporter.succeeded("dns", f"{self._config.type} {name}")
         self._failing = set(failures)
         return [self._known[name] for name in names if name in self._known]
 
@@ -125,7 +125,7 @@ async def system_lookup(name: str, kind: str, path: str = RESOLV_CONF) -> list[R
     resolver.domain = dns.name.root  # not the domain of this machine's name: only what stands in the file is searched
     try:
         resolver.read_resolv_conf(path)
-    except (dns.exception.DNSException, OSError, ValueError) as e:  # one word amiss in the file raises any of them
+    except (dns.exception.DNSException, OSError, ValueError) as e:  # a syntax error in the file raises any of them
         raise DiscoveryError(f"could not load {path}: {e}") from None
     return await resolve_with(resolver, name, kind)
 
@@ -133,8 +133,8 @@ async def system_lookup(name: str, kind: str, path: str = RESOLV_CONF) -> list[R
 async def resolve_with(resolver: object, name: str, kind: str) -> list[Record]:
     """Look up with a dns.asyncresolver.Resolver.
 
-    The first name of the search list that exists counts; when none does, but for one of them the servers failed, nobody
-    knows (prometheus discovery/dns/dns.go lookupWithSearchPath). The resolver's own search ends at the first failure.
+    The first name of the search list that exists counts; when none does but the servers failed for one, the result is
+    unknown (prometheus discovery/dns/dns.go lookupWithSearchPath). The resolver's own search ends at the first failure.
     """
     import dns.asyncresolver
     import dns.exception
@@ -159,7 +159,7 @@ async def resolve_with(resolver: object, name: str, kind: str) -> list[Record]:
 
 
 def _suffixes(resolver: dns.asyncresolver.Resolver, name: str) -> list[dns.name.Name]:
-    """What to put behind a name, in the order to try; a name that ends in a dot takes none of it."""
+    """The suffixes to append to a name, in the order to try; a name that ends in a dot gets none."""
     import dns.name
 
     root = dns.name.root

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rulepush.yaml.nodes import MapReader
 
 _PATTERN: Final = re.compile(r"[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)")
-_LOOK_EVERY_S: Final = 3.0  # looking at modification times is cheap, and works where inotify does not (NFS, mounts)
+_LOOK_EVERY_S: Final = 3.0  # polling modification times is cheap, and works where inotify does not (NFS, mounts)
 
 Stamp = tuple[int, int, int]
 
@@ -61,7 +61,7 @@ def read_group_file(path: str) -> list[TargetGroup]:
 
 
 class FileDiscovery:
-    """Reads what has changed, and everything at each refresh interval. A bad file keeps its last good groups."""
+    """Reads changed files, and every file at each refresh interval. An invalid file keeps its last good groups."""
 
     def __init__(self, config: FileSdConfig, env: Environment):
         self._config = config
@@ -79,7 +79,7 @@ class FileDiscovery:
             await self._env.clock.sleep(min(_LOOK_EVERY_S, self._config.refresh_interval_ms / 1000))
 
     def look(self) -> list[TargetGroup]:
-        """The groups of all files now; reads only those that changed since the last look."""
+        """The groups of all files now; reads only those that changed since the last call."""
         now = self._env.clock.monotonic()
         everything = now >= self._read_all_at
         if everything:
@@ -92,21 +92,21 @@ class FileDiscovery:
                 self._known[path] = (stamp, self._read(path, known[1] if known else []))
         for path in self._known.keys() - paths:
             del self._known[path]
-            self._env.tally.forget("file", _shown(path))
+            self._env.reporter.forget("file", _shown(path))
         return [group for path in paths for group in self._known[path][1]]
 
     def _read(self, path: str, before: list[TargetGroup]) -> list[TargetGroup]:
         try:
             groups = read_group_file(path)
         except DiscoveryError as e:
-            self._env.tally.failed("file", _shown(path), str(e))
+            self._env.reporter.failed("file", _shown(path), str(e))
             return before
-        self._env.tally.succeeded("file", _shown(path))
+        self._env.reporter.succeeded("file", _shown(path))
         return groups
 
 
 def _shown(path: str) -> str:
-    """The path as a label's value: a name that is not UTF-8 could be neither sent nor saved."""
+    """The path as a label value: text that is not UTF-8 could be neither sent nor saved."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""The list of target groups that files and HTTP services give: `[{"targets": [...], "labels": {...}}]`."""
+"""The list of target groups in files and in answers of HTTP services: `[{"targets": [...], "labels": {...}}]`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_groups(
 ) -> list[TargetGroup]:
     """`form` is "json" or "yaml"; `extra` labels go to every group, whose source is `<source>:<position>`.
 
-    `lenient` takes what Nacos and hand-written services answer: numbers as label values, further keys.
+    `lenient` accepts what Nacos and hand-written services answer: numbers as label values, additional keys.
     Raises DiscoveryError.
     """
     if len(body) > MAX_BYTES:
@@ -53,7 +53,7 @@ def parse_groups(
 
 
 def _lower_keys(entry: Any) -> Any:
-    """Go takes the keys of a JSON object in any case, and a service written in Go may well answer `Targets`."""
+    """Go decodes the keys of a JSON object case-insensitively, and services written in Go answer `Targets`."""
     return {str(k).lower(): v for k, v in entry.items()} if isinstance(entry, dict) else entry
 
 

@@ -1,4 +1,4 @@
-"""What every discovery produces, and the seams between a discovery and the rest."""
+"""What every discovery produces, and the interfaces between a discovery and its callers."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Discoverer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What discoverers are built with."""
+    """Dependencies of discoverers."""
 
     clock: Clock
-    tally: DiscoveryReporter
+    reporter: DiscoveryReporter
     user_agent: str = "rulepush"
 
 
@@ -59,5 +59,5 @@ class SdConfig(Protocol):
         ...
 
     def discoverer(self, env: Environment) -> Discoverer:
-        """Build what finds the targets."""
+        """Build the discoverer of these targets."""
         ...

@@ -48,7 +48,7 @@ def read_http_sd(m: MapReader) -> HttpSdConfig:
 
 
 class HttpDiscovery:
-    """Asks at every refresh interval."""
+    """Requests the list at every refresh interval."""
 
     def __init__(self, config: HttpSdConfig, env: Environment, transport: httpx.AsyncBaseTransport | None = None):
         self._config = config
@@ -80,7 +80,7 @@ class HttpDiscovery:
         body = bytearray()
         try:
             async with (
-                asyncio.timeout(self._timeout),  # httpx' own starts anew at every byte that comes
+                asyncio.timeout(self._timeout),  # httpx' own timeout restarts at every byte received
                 client.stream("GET", self._config.url.reveal(), headers=headers) as response,
             ):
                 if response.status_code != 200:

@@ -1,4 +1,4 @@
-"""The rhythm of discoveries that ask a server: at once, then at every interval, sooner after a failure."""
+"""Polling for discoveries that ask a server: at once, then at every interval, sooner after a failure."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Poller:
         self._env = env
 
     async def run(self, publish: Publish) -> None:
-        """Until it is cancelled."""
+        """Poll until cancelled."""
         last: Sequence[TargetGroup] | None = None
         retry = _FIRST_RETRY_S
         while True:
             try:
                 groups = await self._refresh()
             except DiscoveryError as e:
-                self._env.tally.failed(self._kind, self._where, str(e))
+                self._env.reporter.failed(self._kind, self._where, str(e))
                 await self._env.clock.sleep(min(retry, self._interval_s))
                 retry *= 2
                 continue
-            self._env.tally.succeeded(self._kind, self._where)
+            self._env.reporter.succeeded(self._kind, self._where)
             retry = _FIRST_RETRY_S
             if groups != last:
                 last = groups

@@ -16,10 +16,10 @@ _AFTER_CRASH_SECONDS: Final = 30.0
 
 
 class Providers:
-    """Runs the discoveries of one job (or of one `alertmanagers` entry) and tells of changes.
+    """Runs the discoveries of one job (or of one `alertmanagers` entry) and reports changes.
 
     `changed` gets the full list of groups. The first list of each discovery is passed on at once; later changes are
-    gathered for `settle_s`, so that a service that restarts its instances one by one costs one change.
+    collected for `settle_s`, so that a rolling restart of a service is one change.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Providers:
         self._later = asyncio.Event()
 
     def groups(self) -> list[TargetGroup]:
-        """What is known now, in the order of the configuration."""
+        """The current groups, in the order of the configuration."""
         return [group for groups in self._groups if groups is not None for group in groups]
 
     def take_over(self, previous: Providers) -> None:
-        """Start from what `previous` knew, where a discovery is the same: while its server is down, a reload of the
-        configuration must not lose its targets. The discoverer goes on too, for it knows the last good list of each of
-        its files or names; `previous` is to be cancelled."""
+        """Start from the groups of `previous` where a discovery is unchanged: while its server is down, a reload of the
+        configuration must not lose its targets. The discoverer is taken over as well, for it holds the last good list
+        of each of its files or names; the caller cancels `previous`."""
         for i, config in enumerate(self._configs):
             for old, groups, discoverer in zip(previous._configs, previous._groups, previous._discoverers, strict=True):
                 if old == config and groups is not None:
@@ -59,7 +59,7 @@ class Providers:
         return all(groups is not None for groups in self._groups)
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Run all discoveries until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for i, discoverer in enumerate(self._discoverers):
                 tasks.create_task(self._discover(discoverer, self._publisher(i)))

@@ -1,4 +1,4 @@
-"""Which discoveries there are. A new one is one file and one row here."""
+"""The discoveries that rulepush has. A new one is one file and one row here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rulepush.discovery.static import StaticConfig, address_fault
 if TYPE_CHECKING:
     from rulepush.yaml.nodes import MapReader
 
-# key -> (module, its reader). A module is imported when a configuration uses it: a sidecar pays for memory.
+# key -> (module, its reader). A module is imported only when a configuration uses it, to save memory.
 SD_CONFIGS: Final = {
     "static_configs": ("rulepush.discovery.static", "read_static"),
     "file_sd_configs": ("rulepush.discovery.file", "read_file_sd"),
@@ -65,7 +65,7 @@ def read_sd_configs(m: MapReader) -> tuple[SdConfig, ...]:
     """Read every discovery of a job or of an `alertmanagers` entry.
 
     Static targets are checked only where there are no relabel_configs (Prometheus config/config.go,
-    `checkStaticTargets`): those may make an address of a URL, as jobs of probes do. Addresses after relabelling are
+    `checkStaticTargets`): those may turn a URL into an address, as probe jobs do. Addresses after relabelling are
     checked where targets are built.
     """
     relabelling = m.value("relabel_configs")

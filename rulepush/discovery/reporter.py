@@ -1,4 +1,4 @@
-"""What discoveries count and log."""
+"""Counters and log lines of discoveries."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _log = logging.getLogger("rulepush.discovery")
 
 
 class DiscoveryReporter:
-    """Refreshes and failures by kind of discovery, for own metrics; and what each place said last, for the log.
+    """Refreshes and failures by kind of discovery, for own metrics; and the last error of each source, for the log.
 
-    A place that keeps failing in the same way is logged once, and once more when it works again. `nacos_members` are
-    the servers of each Nacos cluster whose members are targets, as its last refresh found them.
+    A source that keeps failing with the same error is logged once, and once more when it works again. `nacos_members`
+    are the servers of each Nacos cluster whose members are targets, as its last refresh found them.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class DiscoveryReporter:
         self.nacos_members: dict[str, tuple[Member, ...]] = {}
 
     def succeeded(self, kind: str, where: str) -> None:
-        """One refresh went through."""
+        """One refresh succeeded."""
         self.refreshes[kind] += 1
         if self.last_errors.pop(f"{kind} {where}", None) is not None:
             _log.info("%s discovery of %s works again", kind, where)
@@ -40,5 +40,5 @@ class DiscoveryReporter:
         self.last_errors[f"{kind} {where}"] = detail
 
     def forget(self, kind: str, where: str) -> None:
-        """There is no such place any more; should it come back and fail, that is news."""
+        """The source no longer exists; if it comes back and fails, that is logged again."""
         self.last_errors.pop(f"{kind} {where}", None)

@@ -1,4 +1,4 @@
-"""static_configs: the targets stand in the configuration itself."""
+"""static_configs: targets listed in the configuration itself."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_static(m: MapReader) -> StaticConfig:
 
 
 def address_fault(address: str) -> str:
-    """What is wrong with a target's address, in Prometheus' words; "" when nothing is."""
+    """Why a target's address is invalid, in Prometheus' words; "" when it is valid."""
     if not address:
         return "no address"
     return f'"{address}" is not a valid hostname' if "/" in address else ""

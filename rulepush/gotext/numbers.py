@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
 from rulepush.gotext.goquote import go_quote, go_unquote
 from rulepush.gotext.nodes import NumberNode
-from rulepush.model.floats import parse_float
 
 INT_MIN: Final = -(1 << 63)
 INT_MAX: Final = (1 << 63) - 1
@@ -19,6 +19,28 @@ _FLOAT: Final = re.compile(
     r"[+-]?(?:(?:[0-9](?:_?[0-9])*\.?(?:[0-9](?:_?[0-9])*)?|\.[0-9](?:_?[0-9])*)(?:[eE][+-]?[0-9](?:_?[0-9])*)?"
     r"|0[xX]_?[0-9a-fA-F_]*\.?[0-9a-fA-F_]*[pP][+-]?[0-9]+)"
 )
+
+
+_SPECIAL_FLOAT: Final = re.compile(r"(?P<infinite>[+-]?inf(?:inity)?)|nan", re.IGNORECASE)
+
+
+def parse_go_float(text: str) -> float:
+    """strconv.ParseFloat: decimal or hexadecimal (with `p`), underscores between digits, Inf and NaN.
+
+    Raises ValueError for other texts, OverflowError for a number that float64 cannot hold.
+    """
+    special = _SPECIAL_FLOAT.fullmatch(text)
+    if special is not None:
+        if special["infinite"] is None:
+            return math.nan
+        return -math.inf if text.startswith("-") else math.inf
+    if _FLOAT.fullmatch(text) is None:
+        raise ValueError(f"invalid syntax: {go_quote(text)}")
+    digits = text.replace("_", "")
+    value = float.fromhex(digits) if "x" in digits.lower() else float(digits)
+    if math.isinf(value):
+        raise OverflowError(f"value out of range: {go_quote(text)}")
+    return value
 
 
 def char_constant(pos: int, text: str) -> NumberNode:
@@ -47,11 +69,12 @@ def number_constant(pos: int, text: str) -> NumberNode:
         return NumberNode(pos, text, None, None, float(whole))
     if _FLOAT.fullmatch(text) is None:
         raise ValueError(f"illegal number syntax: {go_quote(text)}")
-    value = parse_float(text.replace("_", ""))
     if not any(c in ".eEpP" for c in text):
         raise ValueError(f"integer overflow: {go_quote(text)}")
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"illegal number syntax: {go_quote(text)}")
+    try:
+        value = parse_go_float(text)
+    except OverflowError:
+        raise ValueError(f"illegal number syntax: {go_quote(text)}") from None
     as_int = int(value) if value == int(value) and INT_MIN <= value < INT_MAX else None
     return NumberNode(pos, text, value, as_int, value)
 

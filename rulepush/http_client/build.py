@@ -29,6 +29,8 @@ _LAST_PORT: Final = 65535
 _FIRST_URL: Final = "rulepush_first_url"
 _AUTHORIZATION: Final = "rulepush_authorization"
 
+ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
+"""Makes a client for a section of the configuration; the caller closes it."""
 TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None, bool], httpx.AsyncBaseTransport]
 """Opens what sends requests, given the context for TLS, the proxy, and whether the requests have one owner."""
 

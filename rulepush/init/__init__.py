@@ -1,1 +1,1 @@
-"""`rulepush init`: looks at a server, and writes a working directory for it."""
+"""`rulepush init`: probes a server, and writes a working directory for it."""

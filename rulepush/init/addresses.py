@@ -1,4 +1,4 @@
-"""The URLs that a person types, taken apart."""
+"""Parses the URLs that a person types."""
 
 from __future__ import annotations
 

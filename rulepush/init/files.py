@@ -95,8 +95,8 @@ def _basic_auth(address: Address, indent: str) -> str:
 
 
 def _compose(loopback: bool, secret: bool) -> str:
-    """With a server on the machine's own loopback, the container has to share the machine's network. `secret`: the
-    configuration is for its owner's eyes."""
+    """With a server on the machine's own loopback, the container has to share the machine's network. `secret`: only
+    its owner may read the configuration."""
     network = (
         "    # Nacos or Alertmanager listens on 127.0.0.1 of this machine.\n    network_mode: host\n"
         if loopback

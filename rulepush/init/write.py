@@ -1,4 +1,4 @@
-"""Writing the files: all of them, or none when something is in the way."""
+"""Writing the files: all of them, or none when one cannot be written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rulepush.init.files import NewFile
 
 
 class WriteError(RulepushError):
-    """Something is in the way, or cannot be written."""
+    """A file exists with other content, or cannot be written."""
 
 
 def write_files(directory: Path, files: Sequence[NewFile], *, force: bool) -> None:
@@ -44,7 +44,7 @@ def _differs(path: Path, text: str) -> bool:
 
 
 def _replace(path: Path, file: NewFile) -> None:
-    """By renaming, so that a crash leaves the old file or the new one."""
+    """Replace by renaming, so that a crash leaves the old file or the new one."""
     beside = path.with_name(f".{path.name}.new")
     mode = 0o600 if file.secret else 0o644
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as f:

@@ -1,4 +1,4 @@
-"""What `check live` knows: rules held against what the targets really answer. Pure, except for fetch.
+"""`check live`: checks rules against what the targets really expose. Pure, except for `fetch`.
 
 A scrape goes into LiveData, rules come as LiveRules, and `analyse` returns a LiveReport of frozen Findings. Each check
 is one function of a rule and LiveData; they are listed in analyse.CHECKS.

@@ -19,7 +19,7 @@ from rulepush.promql.syntax import ast
 
 Check = Callable[[LiveRule, LiveData], Iterable[Finding]]
 
-# What is computed; names come before, and what would fire after.
+# Checks of expressions; names are checked before, what would fire after.
 CHECKS: Final[tuple[Check, ...]] = (
     expressions.inverted,
     joins.joins,
@@ -35,7 +35,7 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:
-    """A rule and what was found about it. `needs_more` says that one scrape was too little to tell whether it fires."""
+    """A rule and what was found about it. `needs_more`: one scrape is not enough to know whether it fires."""
 
     rule: LiveRule
     findings: tuple[Finding, ...]
@@ -49,7 +49,7 @@ class RuleReport:
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """Everything. `rules` is empty when no target answered: then nothing can be said about rules."""
+    """The whole report. `rules` is empty when no target answered: then rules cannot be checked."""
 
     seen: LiveData
     rules: tuple[RuleReport, ...]
@@ -65,7 +65,7 @@ class LiveReport:
 
 
 def analyse(rules: Sequence[LiveRule], seen: LiveData) -> LiveReport:
-    """Hold every rule against what was scraped. Recorded series are added to `seen.head`."""
+    """Check every rule against what was scraped. Recorded series are added to `seen.head`."""
     if seen.nothing:
         return LiveReport(seen, ())
     recorded = {rule.name: metrics_of(rule.query.root) for rule in rules if not rule.alert}
@@ -108,5 +108,5 @@ def _without_target_labels(rule: LiveRule, seen: LiveData) -> LiveRule:
 
 
 def _would_hold(matcher: Matcher) -> bool:
-    """Whether it holds for a series without the label, so that it need not go."""
+    """Whether the matcher is satisfied by a series without the label, so that it can stay."""
     return matcher.matches_empty and matcher.name not in ("job", "instance")

@@ -32,7 +32,7 @@ _SAME_AGGREGATES: Final = frozenset(("avg", "min", "max", "topk", "bottomk", "li
 
 
 def bounds(node: ast.Node, seen: LiveData) -> Bounds:
-    """The values that the elements of `node` can have. Wide when in doubt."""
+    """The values that the elements of `node` can have. Wider where unknown."""
     match node:
         case ast.Number(value):
             return ANY if math.isnan(value) else (value, value)

@@ -57,7 +57,7 @@ def _ranged_calls(rule: LiveRule, names: frozenset[str]) -> Iterator[tuple[str, 
 
 
 def histogram_quantile(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
-    """A quantile needs buckets, and their `le` must reach it."""
+    """A quantile needs buckets, and their `le` must be kept by the aggregation."""
     for node, _ in walk(rule.query.root):
         if not (isinstance(node, ast.Call) and node.name == "histogram_quantile" and len(node.args) == 2):
             continue
@@ -88,12 +88,12 @@ def histogram_quantile(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
 
 
 def _reads_buckets(node: ast.Node) -> bool:
-    """Whether buckets are below: what they are joined with may lose its `le`, for it has none."""
+    """Whether the expression reads buckets: the other side of a join has no `le` to lose."""
     return any((metric_of(selector) or "").endswith("_bucket") for selector, _ in selectors(node))
 
 
 def division_by_negative(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
-    """A divisor of -1 (Micrometer's "no limit", Nacos' "nothing pushed") makes a ratio that never exceeds anything."""
+    """A divisor of -1 (Micrometer's "no limit", Nacos' "nothing pushed") makes a ratio that exceeds no threshold."""
     for node, _ in walk(rule.query.root):
         if not (isinstance(node, ast.Binary) and node.op == "/" and node.rhs.type is ValueType.VECTOR):
             continue
@@ -135,7 +135,7 @@ def per_pool(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
 
 
 def absent_never(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
-    """absent() of what is always there, or whose result can match nothing."""
+    """absent() of a series that always exists, or whose result can match nothing."""
     for node, above in walk(rule.query.root):
         if not (isinstance(node, ast.Call) and node.name in ("absent", "absent_over_time") and node.args):
             continue
@@ -211,7 +211,7 @@ def inverted(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
 
 
 def _also_the_first(counter: ast.VectorSelector) -> str:
-    """What increase() needs beside it for a series that its first event creates."""
+    """The second condition that increase() needs for a series that its first event creates."""
     lazy = knowledge.find(knowledge.LAZY, metric_of(counter) or "")
     return f" or ({counter} unless {counter} offset 5m)" if lazy else ""
 
@@ -260,7 +260,7 @@ def _named(node: ast.Node, labels: Labels) -> str:
 
 
 def _values(node: ast.Node, seen: LiveData) -> list[Sample]:
-    """What an expression is at the last scrape; nothing where it cannot be evaluated."""
+    """The values of an expression at the last scrape; none where it cannot be evaluated."""
     try:
         return Engine().instant(Query(node.text, node), seen.now, seen.head.querier()).samples()
     except EvaluationError:

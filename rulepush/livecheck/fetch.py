@@ -1,4 +1,4 @@
-"""The I/O of `check live`: find the targets, scrape each of them a few times, with the scrape's own parts."""
+"""The I/O of `check live`: find the targets, and scrape each of them a few times, by the scraper's own code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A job with its targets; without any, `silent` says why."""
+    """A job with its targets; without any, `silent` has the reason."""
 
     config: ScrapeConfig
     job: Job
@@ -51,8 +51,8 @@ async def visit_jobs(
     visit: Visit,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> tuple[list[TargetScrapes], list[SilentJob]]:
-    """Every target of every job, scraped `visit.times` times, and the jobs that have none. `transport` takes the place
-    of the network in tests."""
+    """Every target of every job, scraped `visit.times` times, and the jobs that have none. `transport` replaces the
+    network in tests."""
     found = await asyncio.gather(*(_find(config, env, visit.discovery_s) for config in configs))
     scrapes: dict[tuple[int, int], list[Scrape]] = {}
     clients = [build_client(f.config.http_client, env.user_agent, transport=transport) for f in found]
@@ -85,7 +85,7 @@ async def visit_jobs(
 
 
 async def _find(config: ScrapeConfig, env: Environment, wait_s: float) -> _Found:
-    """The targets of a job: the first list of each of its discoveries; one that is silent for `wait_s` finds none."""
+    """The targets of a job: the first list of each discovery, nothing from one that does not answer in `wait_s`."""
     job = job_of(config)
     lists = await asyncio.gather(*(_first_list(sd, env, wait_s) for sd in config.sd_configs))
     labels = [label_set for groups in lists for group in groups or () for label_set in group.merged()]
@@ -157,7 +157,7 @@ async def _scrape(
 
 
 async def _version(client: httpx.AsyncClient, url: str) -> str:
-    """The version of the Nacos whose metrics were not found at `url`."""
+    """The version of the Nacos server whose metrics were not found at `url`."""
     base, found, _ = url.partition(METRICS)
     return await server_version(client, base) if found else ""
 
@@ -173,7 +173,7 @@ def _samples(parsed: Exposition, rules: SampleRules, target: Labels, ts: int) ->
 
 
 def environment(clock: Clock, user_agent: str) -> Environment:
-    """What discoveries are built with."""
+    """The dependencies of discoveries."""
     from rulepush.discovery.reporter import DiscoveryReporter
 
     return Environment(clock, DiscoveryReporter(), user_agent)

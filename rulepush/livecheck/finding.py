@@ -1,4 +1,4 @@
-"""What `check live` has to say about a rule."""
+"""The findings of `check live` about a rule."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from enum import Enum
 
 
 class Level(Enum):
-    """PROBLEM: the rule cannot do what it is for. FIRES: it would fire now. NEVER: it cannot fire on these servers, and
-    says itself that it is for others. NOTE: worth knowing, nothing to change."""
+    """PROBLEM: the rule cannot work. FIRES: it would fire now. NEVER: it cannot fire on these servers, and is marked as
+    one for others. NOTE: worth knowing, nothing to change."""
 
     PROBLEM = "problem"
     FIRES = "fires"
@@ -44,7 +44,7 @@ class FindingKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found. `message` is a sentence about what is, `suggestion` one about what to do, or ""."""
+    """One thing found. `message` is a sentence on what is wrong, `suggestion` one on what to do, or ""."""
 
     kind: FindingKind
     level: Level

@@ -12,16 +12,17 @@ from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.sample import Sample
 from rulepush.promql import Engine
+from rulepush.rules.specs import result_fault
 
 _EXAMPLES = 2
 
 
 def record(rules: Sequence[LiveRule], seen: LiveData) -> None:
-    """Write what the recording rules give at each scrape, in their order, so that alerts can read it."""
+    """Store the results of the recording rules at each scrape, in their order, so that alerts can read them."""
     engine = Engine()
     for ts in seen.times:
         for rule in rules:
-            if rule.alert:
+            if rule.alert or result_fault(rule.query):
                 continue
             try:
                 samples = engine.instant(rule.query, ts, seen.head.querier()).samples()
@@ -32,6 +33,9 @@ def record(rules: Sequence[LiveRule], seen: LiveData) -> None:
 
 def fires(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
     """Whether the rule would be active at the last scrape, or fail."""
+    if fault := result_fault(rule.query):
+        yield problem(FindingKind.FAILS, f"it fails at every evaluation: {fault}")
+        return
     try:
         samples = Engine().instant(rule.query, seen.now, seen.head.querier()).samples()
     except EvaluationError as e:
@@ -46,5 +50,5 @@ def fires(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
 
 
 def reads_history(rule: LiveRule) -> bool:
-    """Whether one scrape says nothing about it: it reads ranges, or the past."""
+    """Whether one scrape is not enough to evaluate it: it reads ranges, or the past."""
     return any(use.ranged or use.lookback_ms > 300_000 for use in rule.query.selectors())

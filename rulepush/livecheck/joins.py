@@ -1,4 +1,4 @@
-"""Do the two sides of an operator ever meet? `a / b` whose labels differ gives nothing, for ever, and no error."""
+"""Checks that the two sides of an operator match: `a / b` whose labels differ is always empty, without an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rulepush.promql import Engine, Query, ValueType
 from rulepush.promql.syntax import ast
 
 _SHOWN = 3
-_MADE_UP = frozenset(("absent", "absent_over_time"))  # their labels are those of matchers, not of any series
+_MADE_UP = frozenset(("absent", "absent_over_time"))  # their labels come from matchers, not from series
 
 
 def joins(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
@@ -46,7 +46,7 @@ def _elements(node: ast.Node, seen: LiveData) -> list[Labels]:
 
 
 def _keys(elements: Sequence[Labels], matching: ast.Matching) -> set[Labels]:
-    """What is compared of each element."""
+    """The matching labels of each element."""
     named = set(matching.labels)
     if matching.on:
         return {Labels(p for p in labels if p[0] in named) for labels in elements}
@@ -59,8 +59,8 @@ def _no_match(node: ast.Binary, matching: ast.Matching, left: Sequence[Labels], 
     values = {name: (_values(left, name), _values(right, name)) for name in compared}
     differ = [name for name, (ours, theirs) in values.items() if not ours & theirs]
     shared = [name for name in compared if name not in differ]
-    told = "; ".join(
-        f"{name} is {_told(values[name][0])} on the left and {_told(values[name][1])} on the right" for name in differ
+    detail = "; ".join(
+        f"{name} is {_show(values[name][0])} on the left and {_show(values[name][1])} on the right" for name in differ
     )
     suggestion = ""
     if shared and differ:
@@ -68,7 +68,7 @@ def _no_match(node: ast.Binary, matching: ast.Matching, left: Sequence[Labels], 
         suggestion += "." if matching.on else f", or ignoring ({', '.join(sorted([*matching.labels, *differ]))})."
     return problem(
         FindingKind.NO_MATCH,
-        f"the sides of `{node.op}` never meet, so it gives nothing: {told or 'no element has the labels of another'}",
+        f"the sides of `{node.op}` never meet, so it gives nothing: {detail or 'no element has the labels of another'}",
         suggestion,
     )
 
@@ -77,13 +77,13 @@ def _values(elements: Sequence[Labels], name: str) -> set[str]:
     return {labels.get(name) for labels in elements}
 
 
-def _told(values: set[str]) -> str:
+def _show(values: set[str]) -> str:
     some = " or ".join(quote_label_value(value) if value else "missing" for value in sorted(values)[:_SHOWN])
     return some + (" or others" if len(values) > _SHOWN else "")
 
 
 def _unfiltered(node: ast.Node) -> ast.Node:
-    """The expression without its conditions: of a comparison and of `and` the left side is left."""
+    """The expression without its conditions: of a comparison and of `and` the left side."""
     match node:
         case ast.Binary(op, lhs, rhs) if op in ast.COMPARISONS and not node.return_bool:
             return _unfiltered(rhs if lhs.type is ValueType.SCALAR else lhs)

@@ -1,4 +1,4 @@
-"""Does what a rule selects exist? Metrics, labels and label values, held against the scrape."""
+"""Checks that what a rule selects exists: metrics, labels and label values, against the scrape."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rulepush.promql.syntax import ast
 _WRITTEN_BY_RULES: Final = frozenset(("ALERTS", "ALERTS_FOR_STATE"))
 _SHOWN: Final = 8  # label values listed in a message
 
-# The kinds that say: what the rule reads is not there.
+# The kinds that mean: what the rule reads does not exist.
 MISSING: Final = frozenset(
     (
         FindingKind.UNKNOWN_METRIC,
@@ -41,15 +41,15 @@ def check_names(rule: LiveRule, seen: LiveData, recorded: Recorded) -> Iterator[
     by_selector = [
         (above, list(check_selector(selector, seen, recorded))) for selector, above in selectors(rule.query.root)
     ]
-    said: set[Finding] = set()
+    reported: set[Finding] = set()
     for above, findings in by_selector:
         for finding in findings:
-            meant = _soften(finding, above, seen, recorded)
-            if meant.kind is FindingKind.NOT_THERE_YET and _counts_first(rule):
-                meant = replace(meant, suggestion="")
-            if meant not in said:
-                said.add(meant)
-                yield meant
+            softened = _soften(finding, above, seen, recorded)
+            if softened.kind is FindingKind.NOT_THERE_YET and _counts_first(rule):
+                softened = replace(softened, suggestion="")
+            if softened not in reported:
+                reported.add(softened)
+                yield softened
 
 
 def check_selector(selector: ast.VectorSelector, seen: LiveData, recorded: Recorded) -> Iterator[Finding]:
@@ -98,7 +98,8 @@ def unknown_metric(selector: ast.VectorSelector, metric: str, seen: LiveData) ->
             return note(FindingKind.OTHER_RELEASE, f"{missing}: it exists in {releases}, and this one is another")
     elif (lazy := knowledge.find(knowledge.LAZY, metric)) and (not about_nacos or nacos):
         return note(FindingKind.NOT_THERE_YET, f"{metric} is not there yet: {lazy}", _first_event(selector, metric))
-    if seen.any_trouble and not (about_nacos and nacos):  # a Nacos that answers shows what a Nacos has
+    # A Nacos server that answers exposes all metrics of its release.
+    if seen.any_trouble and not (about_nacos and nacos):
         return note(FindingKind.NOT_THERE_YET, f"{missing}, but some target could not be scraped")
     suggestion = _instead_of(metric, seen, nacos)
     if about_nacos and not nacos:
@@ -121,7 +122,7 @@ def _instead_of(metric: str, seen: LiveData, nacos: bool) -> str:
 
 
 def _counts_first(rule: LiveRule) -> bool:
-    """Whether the rule itself says what to do with a series that was not there a while ago: `x unless x offset 5m`."""
+    """Whether the rule itself handles a series that did not exist a while ago: `x unless x offset 5m`."""
     return any(
         isinstance(node, ast.Binary)
         and node.op == "unless"
@@ -178,22 +179,22 @@ def _check_matcher(selector: ast.VectorSelector, metric: str, matcher: Matcher, 
 
 
 def _never_counted(metric: str, matcher: Matcher, seen: LiveData) -> Iterator[Finding]:
-    """What is said when nothing writes any of the series that the matcher asks for by name."""
+    """The finding when nothing writes any of the series that the matcher names."""
     if matcher.op in (MatchOp.EQUAL, MatchOp.REGEX):
         yield from _never_written(metric, matcher.name, _asked_values(matcher), f"{metric}{{{matcher}}}", seen)
 
 
 def _never_recorded(sources: frozenset[str], matcher: Matcher, seen: LiveData) -> Iterator[Finding]:
-    """A recorded series keeps labels of what it is made of: of the one metric that has, or would have, this value."""
+    """A recorded series keeps labels of its inputs: check the one metric that has, or would have, this value."""
     found = {source: list(_never_counted(source, matcher, seen)) for source in sources}
     shown = [s for s in sources if not found[s] and any(matcher.matches(v) for v in seen.values_of(s, matcher.name))]
-    told = [findings for findings in found.values() if findings]
-    if len(told) == 1 and not shown:
-        yield from told[0]
+    concerned = [findings for findings in found.values() if findings]
+    if len(concerned) == 1 and not shown:
+        yield from concerned[0]
 
 
 def _never_written(metric: str, label: str, values: Sequence[str], what: str, seen: LiveData) -> Iterator[Finding]:
-    """Held against the releases of the servers that were scraped: one that may write it is enough."""
+    """Checked against the releases of the scraped servers: one that may write it is enough."""
     rows = [knowledge.never_written(metric, label, value) for value in values]
     releases = seen.nacos_releases
     row = rows[0]
@@ -204,8 +205,8 @@ def _never_written(metric: str, label: str, values: Sequence[str], what: str, se
             yield problem(FindingKind.NEVER_COUNTED, f"{what} never changes: {row.reason}{here}", row.instead)
         elif row.rarely is not None and any(high >= row.rarely for _, high, _ in releases):
             since = ".".join(map(str, row.rarely))
-            told = f"{what} may never change: Nacos {since} and later write it only while {row.when}"
-            yield note(FindingKind.OTHER_RELEASE, told, row.instead)
+            message = f"{what} may never change: Nacos {since} and later write it only while {row.when}"
+            yield note(FindingKind.OTHER_RELEASE, message, row.instead)
     for value in values:
         partly = [knowledge.only_partly(low, metric, label, value) for low, _, _ in releases]
         if partly and all(partly):
@@ -260,7 +261,7 @@ def _unknown_value(metric: str, matcher: Matcher, value: str, values: Sequence[s
 
 
 def _no_such_combination(metric: str, selector: ast.VectorSelector, seen: LiveData) -> Finding:
-    """Each matcher matches something, all together match nothing: drop one at a time to find the odd one."""
+    """Each matcher matches something, all together match nothing: drop one at a time to find which excludes all."""
     asked = [m for m in selector.matchers if m.name != METRIC_NAME]
     named = [m for m in selector.matchers if m.name == METRIC_NAME]
     suggestion = ""
@@ -278,8 +279,8 @@ def _no_such_combination(metric: str, selector: ast.VectorSelector, seen: LiveDa
 
 
 def _soften(finding: Finding, above: Ancestors, seen: LiveData, recorded: Recorded) -> Finding:
-    """What is missing is no problem where the rule is made for that: in absent(), right of `unless`, and beside an
-    alternative (`x or y`) that does exist."""
+    """A missing series is not a problem where the rule expects it: in absent(), right of `unless`, and as an
+    alternative (`x or y`) of one that exists."""
     if finding.kind is FindingKind.NOT_THERE_YET:
         counted = any(
             isinstance(parent, ast.Call) and parent.name in ("rate", "irate", "increase") for parent, _ in above
@@ -296,7 +297,8 @@ def _soften(finding: Finding, above: Ancestors, seen: LiveData, recorded: Record
             case ast.Binary("or", lhs, rhs):
                 other = rhs if side == 0 else lhs
                 others = [f for selector, _ in selectors(other) for f in check_selector(selector, seen, recorded)]
-                never = finding.kind is FindingKind.NEVER_COUNTED  # then another release's alternative is none, too
+                # Where it is never counted at all, an alternative for another release does not help either.
+                never = finding.kind is FindingKind.NEVER_COUNTED
                 if not any(f.level is Level.PROBLEM or (never and f.kind is FindingKind.OTHER_RELEASE) for f in others):
                     return note(finding.kind, finding.message, finding.suggestion)
             case _:

@@ -1,4 +1,4 @@
-"""A Report as text for people and as JSON for machines."""
+"""A LiveReport as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORDS = {Level.PROBLEM: "problem", Level.FIRES: "now", Level.NEVER: "never", Le
 
 
 def report_text(report: LiveReport, *, verbose: bool = False) -> str:
-    """Targets, then what was found, then the sum of it. Notes only with `verbose`."""
+    """Targets, then the findings, then a summary. Notes only with `verbose`."""
     lines = [*_targets(report.seen), ""]
     for rule in report.rules:
         shown = [f for f in rule.findings if verbose or f.level is not Level.NOTE or _explains(f, rule)]
@@ -27,7 +27,7 @@ def report_text(report: LiveReport, *, verbose: bool = False) -> str:
 
 
 def _explains(note: Finding, rule: RuleReport) -> bool:
-    """Whether a note is why a rule fires: absent() of what may be a mistake in a name."""
+    """Whether a note explains why a rule fires: absent() of what may be a mistake in a name."""
     return rule.level is Level.FIRES and note.kind in MISSING
 
 

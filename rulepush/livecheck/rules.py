@@ -1,4 +1,4 @@
-"""The rules that are held against the targets."""
+"""The rules that `check live` checks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 from rulepush.promql import Query
 from rulepush.rules.specs import AlertingSpec, RuleGroup
 
-# Above a rule, in its comment: what it is about may be missing without that being a problem.
+# In the comment above a rule: what it reads may be missing without that being a problem.
 OPTIONAL_MARK: Final = "rulepush: optional"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRule:
-    """One rule and where it stands."""
+    """One rule and its position."""
 
     name: str
     query: Query
@@ -50,7 +50,7 @@ def live_rules(groups: Iterable[RuleGroup], read_lines: Callable[[str], Sequence
 
 
 def _marked(lines: Sequence[str], line: int) -> bool:
-    """Whether the comment that ends right above `line` (1-based) holds the mark."""
+    """Whether the comment that ends right above `line` (1-based) contains the mark."""
     at = line - 2
     while at >= 0 and lines[at].lstrip().startswith("#"):
         if OPTIONAL_MARK in lines[at]:

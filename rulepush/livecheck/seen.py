@@ -1,4 +1,4 @@
-"""LiveData: what the targets showed, indexed for the checks."""
+"""LiveData: what the targets exposed, indexed for the checks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TargetScrapes:
 
 @dataclass(frozen=True, slots=True)
 class SilentJob:
-    """A job without targets, and why. `meant`: its configuration says so (shards), and nothing is wrong."""
+    """A job without targets, and why. `meant`: intended by its configuration (shards)."""
 
     name: str
     reason: str
@@ -108,12 +108,12 @@ class LiveData:
 
     @cached_property
     def any_trouble(self) -> bool:
-        """Whether some target gave nothing, or a job has none, so that what is missing may be there."""
+        """Whether some target gave nothing, or a job has no target, so that a missing series may exist there."""
         return any(answer.trouble for answer in self.answers) or not all(job.meant for job in self.silent)
 
     @cached_property
     def nothing(self) -> bool:
-        """Whether no target gave anything."""
+        """Whether no target answered."""
         return all(answer.trouble for answer in self.answers)
 
     def series(self, metric: str) -> Mapping[Labels, float]:
@@ -154,13 +154,13 @@ class LiveData:
 
 
 def nacos_releases_of(answer: TargetScrapes) -> tuple[Release, Release, str] | None:
-    """What the last scrape of a target tells; None when it is no Nacos."""
+    """The releases that the last scrape of a target may be of; None when it is not Nacos."""
     names = frozenset(s.labels.name for s in answer.scrapes[-1].samples)
     return release_range(names, monitor_names_of(answer))
 
 
 def monitor_names_of(answer: TargetScrapes) -> frozenset[str]:
-    """What this server shows in nacos_monitor: it differs by release."""
+    """The values of `name` in nacos_monitor on this server: they differ by release."""
     return frozenset(s.labels.get("name") for s in answer.scrapes[-1].samples if s.labels.name == "nacos_monitor")
 
 

@@ -41,7 +41,7 @@ def metrics_of(node: ast.Node) -> frozenset[str]:
 
 
 def conjuncts(node: ast.Node) -> Iterator[ast.Node]:
-    """What must be true for the whole to be: the sides of `and`, the left side of `unless`, through parentheses."""
+    """The conditions that must all hold: the sides of `and`, the left side of `unless`, through parentheses."""
     node = ast.unwrap(node)
     if isinstance(node, ast.Binary) and node.op == "and":
         yield from conjuncts(node.lhs)
@@ -53,7 +53,7 @@ def conjuncts(node: ast.Node) -> Iterator[ast.Node]:
 
 
 def bare_selector(node: ast.Node) -> ast.VectorSelector | None:
-    """The selector when the expression is nothing else."""
+    """The selector when the expression is only that."""
     node = ast.unwrap(node)
     return node if isinstance(node, ast.VectorSelector) else None
 

@@ -1,1 +1,1 @@
-"""The vocabulary of every other package: labels, matchers, samples, times. Imports nothing of ours."""
+"""The vocabulary of every other package: labels, matchers, samples, times. Imports nothing else of rulepush."""

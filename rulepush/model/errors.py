@@ -1,5 +1,5 @@
-"""The root of the error tree, and what the model itself raises. They live here so that `model` imports nothing of ours;
-`rulepush.errors` draws the whole tree and is where everybody else takes them from."""
+"""The root of the error tree, and what the model itself raises. They are here so that `model` imports nothing else of
+rulepush; `rulepush.errors` shows the whole tree, and every other package imports them from there."""
 
 from __future__ import annotations
 

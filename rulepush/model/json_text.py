@@ -1,4 +1,4 @@
-"""Reading the JSON of discoveries."""
+"""Decodes the JSON of discoveries as Go does."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 def parse_json(text: str) -> Any:
-    """As Go reads JSON: half a surrogate pair (`\\ud800`) becomes U+FFFD. Python keeps it, and no such text can be sent
-    or saved. Raises ValueError (json.JSONDecodeError), or RecursionError when it nests too deeply.
+    """As Go decodes JSON: half a surrogate pair (`\\ud800`) becomes U+FFFD. Python keeps it, and such a text cannot be
+    sent or saved. Raises ValueError (json.JSONDecodeError), or RecursionError when it nests too deeply.
     """
     parsed = json.loads(text)
     if "\\u" not in text:

@@ -36,8 +36,8 @@ class Pattern(Protocol):
     def search(self, text: str, /) -> RegexMatch | None: ...
 
 
-# Queries come from outside. RE2 is linear in the text, but not in the pattern: compiling goes with its square where
-# groups follow each other, and keeping track of groups takes groups x states of memory: 100,000 of them took 22 GB.
+# Queries come from outside. RE2 is linear in the text, but not in the pattern: compiling consecutive groups takes
+# quadratic time, and tracking captures takes groups x states of memory: 100,000 groups took 22 GB.
 MAX_PATTERN: Final = 1 << 17  # characters
 MAX_GROUPS: Final = 100
 
@@ -55,8 +55,10 @@ _OPTIONS = {captures: _options(captures) for captures in (True, False)}
 
 @lru_cache(maxsize=4096)
 def compile_regex(pattern: str, *, captures: bool = True) -> Pattern:
-    """Compile with `.` matching newlines, as Prometheus' matchers do. Without `captures`, all that a match tells is
-    that it is one. Raises RegexError with RE2's reason, or with our limits."""
+    """Compile with `.` matching newlines, as Prometheus' matchers do. Without `captures`, a match has no groups.
+
+    Raises RegexError with RE2's reason, or with our limits.
+    """
     if len(pattern) > MAX_PATTERN:
         raise RegexError(f"invalid regular expression {pattern[:60]!r}...: it has more than {MAX_PATTERN} characters")
     try:

@@ -1,8 +1,8 @@
 """The grid of times on which scrapes and evaluations fall. Pure.
 
-All intervals share one phase number, so the moments of a 15 s grid are moments of the 5 s grid too, and a group's tick
-finds the scrapes of its own moment under way. The number is a hash of the replica's identity: two replicas with the
-same configuration do not scrape in step.
+All intervals share one phase number, so the ticks of a 15 s grid are ticks of the 5 s grid too, and a group's tick
+coincides with the scrapes of the same time. The number is a hash of the replica's identity, so that replicas with the
+same configuration do not scrape at the same time.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from dataclasses import dataclass
 
 
 def phase_ms(identity: str, interval_ms: int) -> int:
-    """How far after a multiple of `interval_ms` since the epoch this identity's moments lie: 0 to interval_ms - 1."""
+    """How far after a multiple of `interval_ms` since the epoch this identity's ticks lie: 0 to interval_ms - 1."""
     return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:6], "big") % interval_ms
 
 
 def next_tick(now_ms: int, interval_ms: int, phase: int) -> int:
-    """The first moment at or after `now_ms`."""
+    """The first tick at or after `now_ms`."""
     return now_ms + (phase - now_ms) % interval_ms
 
 
 @dataclass(frozen=True, slots=True)
 class TickGrid:
-    """The grid of one replica. `identity` is what tells replicas apart: external labels and host name."""
+    """The grid of one replica. `identity` distinguishes replicas: external labels and host name."""
 
     identity: str
 
     def next_tick(self, now_ms: int, interval_ms: int) -> int:
-        """The first moment of this interval's grid at or after `now_ms`."""
+        """The first tick of this interval's grid at or after `now_ms`."""
         return next_tick(now_ms, interval_ms, phase_ms(self.identity, interval_ms))

@@ -1,4 +1,4 @@
-"""Secret: a text that never shows itself."""
+"""Secret: a text that is never printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Secret:
-    """Immutable. `str`, `repr` and formatting give `<secret>`; `reveal` gives the text, where it is used."""
+    """Immutable. `str`, `repr` and formatting give `<secret>`; `reveal` gives the text."""
 
     __slots__ = ("_text",)
 

@@ -1,5 +1,6 @@
-"""What is known of Nacos, in one place: its releases, its APIs, what its answers mean, and a server that plays it.
+"""What is known of Nacos, in one place: its releases, its APIs, what its answers mean, and a server that simulates it.
 
-`session` and `dialects` ask its APIs, `knowledge` says what each release exposes and never writes, `diagnose` why an
-answer holds no metrics, `fake_server` and `fake_body` play it for the demo and the tests. Docs: docs/nacos-api.md.
+`session` and `dialects` query its APIs, `knowledge` has what each release exposes and never writes, `diagnose`
+explains an answer without metrics, `fake_server` and `fake_body` simulate it for the demo and the tests. See
+docs/nacos-api.md.
 """

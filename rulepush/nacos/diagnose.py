@@ -1,4 +1,4 @@
-"""Why a target gave no metrics: what the answer looks like, and the setting to change."""
+"""Why a target gave no metrics: what the answer means, and which setting to change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TargetProblem:
 
 
 def diagnose_status(url: str, status: int, version: str = "") -> TargetProblem:
-    """What a status other than 200 says about its target. `version`: of the Nacos there, where it tells it."""
+    """What a status other than 200 means. `version`: of that Nacos, "" when unknown."""
     parts = urlsplit(url)
     if status == 404:
         return TargetProblem(f"HTTP 404 at {parts.path}", _not_found(parts.path, parts.port, version))
@@ -51,7 +51,7 @@ def diagnose_status(url: str, status: int, version: str = "") -> TargetProblem:
 
 
 def diagnose_answer(url: str, content_type: str, body: bytes) -> TargetProblem | None:
-    """What a whole answer of status 200 says about its target; None when it may be metrics."""
+    """What an answer of status 200 without metrics means; None when it may be metrics."""
     parts = urlsplit(url)
     if "html" in content_type.lower() or body.lstrip()[:1] == b"<":
         return TargetProblem(

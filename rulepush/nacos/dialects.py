@@ -1,4 +1,4 @@
-"""What Nacos 1.x, 2.x and 3.x call the same things: paths, parameters and the shapes of answers."""
+"""The APIs of Nacos 1.x, 2.x and 3.x: paths, parameters and the shapes of answers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rulepush.nacos.session import NacosAbsentError, NacosGoneError, NacosRefuse
 T = TypeVar("T")
 PUBLIC: Final = "public"
 _PAGE: Final = 500  # v2's service/list takes no more: ServiceControllerV2.java
-_PAGE_WITH_INSTANCES: Final = 100  # an answer is bounded, and a service may have thousands of instances
+_PAGE_WITH_INSTANCES: Final = 100  # answers are limited in size, and a service may have thousands of instances
 _MAX_PAGES: Final = 1000
 _READINGS: Final = 3  # of a list that changes while it is read
-_PLAIN: Final = re.compile(r"[\w:.-]+")  # groupNameParam goes into a regular expression of the server's
+_PLAIN: Final = re.compile(r"[\w:.-]+")  # the server makes a regular expression of groupNameParam
 
 
 @dataclass(frozen=True, slots=True)
 class RaftView:
-    """What a server knows of one Raft group: the last leader it heard of (`ip:raft port`, "" for none) and its term.
+    """What a server knows of one Raft group: the last leader it saw (`ip:raft port`, "" for none) and its term.
 
     A server that loses its leader keeps the last one it knew: JRaftProtocol.java writes valid leaders only.
     """
@@ -95,7 +95,7 @@ _Page = tuple[list[Service], int]  # the services of one page, and how many ther
 
 
 class NacosDialect(Protocol):
-    """One version of the open API. All methods raise DiscoveryError; NacosAbsentError when it is not spoken."""
+    """One version of the open API. All methods raise DiscoveryError; NacosAbsentError when the server lacks it."""
 
     name: str
 
@@ -106,7 +106,7 @@ class NacosDialect(Protocol):
 
 
 class V1:
-    """1.x; 2.x speaks it too."""
+    """1.x; 2.x has it too."""
 
     name = "v1"
 
@@ -188,7 +188,7 @@ DIALECTS: Final[dict[str, NacosDialect]] = {"v3": V3(), "v2": V2(), "v1": V1()} 
 
 
 async def detect(session: NacosSession) -> NacosDialect:
-    """The newest API that the cluster speaks. Raises DiscoveryError when it speaks none."""
+    """The newest API that the cluster has. Raises DiscoveryError when it has none of them."""
     tried = []
     for dialect in DIALECTS.values():
         try:
@@ -196,7 +196,7 @@ async def detect(session: NacosSession) -> NacosDialect:
         except NacosAbsentError as e:
             tried.append(str(e))
             continue
-        except NacosRefusedError:  # it is there; whether we may do what we came for shows then
+        except NacosRefusedError:  # the API exists; whether access is permitted shows at the first real request
             pass
         return dialect
     raise DiscoveryError("this is no Nacos server, or its context path is another: " + "; ".join(tried))
@@ -219,7 +219,7 @@ async def _all_of(session: NacosSession, namespace: str, service: Service, liste
 
     v1's and v2's instance/list leaves disabled instances out, and calls all of them healthy when fewer are than the
     protection threshold asks for: in 1.x, with the default threshold of 0, when none is (InstanceController.java of
-    1.x, ServiceUtil.java of 2.x). The catalog counts the truth; where it differs, its own list counts.
+    1.x, ServiceUtil.java of 2.x). The catalog has the true counts; where they differ, its own list is used.
     """
     healthy = sum(instance.healthy for instance in listed)
     if service.count is None or (len(listed), healthy) == (service.count, service.healthy):
@@ -232,7 +232,7 @@ async def _all_of(session: NacosSession, namespace: str, service: Service, liste
             found += await _of_cluster(session, params | {"clusterName": str(_field(cluster, "name"))})
         except NacosGoneError as e:
             if e.what != "cluster":
-                raise  # a cluster goes with its last instance
+                raise  # a cluster disappears with its last instance
     return found
 
 
@@ -246,7 +246,7 @@ async def _of_cluster(session: NacosSession, params: dict[str, str]) -> list[Ins
 
 
 async def _pages(page: Callable[[int], Awaitable[tuple[list[T], int]]]) -> AsyncIterator[tuple[list[T], int]]:
-    """The pages of a list, each with the length that the whole list had then, as far as it says there are any."""
+    """The pages of a list, each with the length of the whole list at that time."""
     read = 0
     for number in range(1, _MAX_PAGES + 1):
         items, count = await page(number)
@@ -259,9 +259,9 @@ async def _pages(page: Callable[[int], Awaitable[tuple[list[T], int]]]) -> Async
 async def _all_pages(page: Callable[[int], Awaitable[_Page]]) -> list[Service]:
     """Each service of all pages once.
 
-    A service that goes away while the pages are read moves the others up, one of them onto a page that has been read
-    already. So the list is read again when its length has changed. What is found in any reading counts; of what the
-    last one does not have, neither the counts nor the instances do.
+    A service that is removed while the pages are read moves the others up, one of them onto a page that has been read
+    already. So the list is read again when its length has changed. A service found in any reading is returned; one that
+    the last reading does not have is returned without counts and instances.
     """
     found: dict[tuple[str, str], Service] = {}
     for _ in range(_READINGS):
@@ -280,12 +280,12 @@ def _page(namespace: str, page: int, size: int) -> dict[str, str | int]:
 
 
 def _group_param(groups: tuple[str, ...]) -> dict[str, str]:
-    """The server's own filter: it finds groups that contain the text, so the answer is filtered once more."""
+    """The server's own filter: it matches groups that contain the text, so the answer is filtered again."""
     return {"groupNameParam": _plain(groups[0]) if len(groups) == 1 else ""}
 
 
 def _plain(text: str) -> str:
-    """The text, unless it would be more than a text in a regular expression: then no filter."""
+    """The text, unless it has special characters of a regular expression: then no filter."""
     return text if _PLAIN.fullmatch(text) else ""
 
 

@@ -26,7 +26,7 @@ Params = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class FakeCall:
-    """A request, its path behind the context path."""
+    """A request; its path is relative to the context path."""
 
     method: str
     path: str

@@ -3,7 +3,7 @@
 Which series a release exposes, and what it never writes, is read from alibaba/nacos, tags 1.4.6 to 3.0.3:
 naming/.../monitor/MetricsMonitor.java and PerformanceLoggerThread.java, config/.../monitor/MetricsMonitor.java,
 core/.../monitor/MetricsMonitor.java, lock/.../monitor/LockMetricsMonitor.java, JRaftServer.java, RaftStore.java,
-RaftCore.java. A value without a writer stays at its first one here, too.
+RaftCore.java. A value that nothing writes keeps its initial value here, too.
 
 The labels, order and number format are those of Micrometer's simpleclient registry, which Nacos 1.x to 3.2.0 uses: a
 trailing comma in every label list, Java's doubles, and (2.2 to 2.5) summary parts under the gauge `nacos_monitor`.

@@ -1,6 +1,6 @@
 """What is known of the metrics of Nacos and Micrometer beyond what one scrape shows.
 
-Gathered from the sources of Nacos 1.3.2 to 3.2 and of Micrometer; docs/nacos-api.md has the files. The tables are
+Collected from the sources of Nacos 1.3.2 to 3.2 and of Micrometer; docs/nacos-api.md has the files. The tables are
 literal: a new release is a new row.
 """
 
@@ -31,7 +31,7 @@ class KnownMetrics:
         )
 
 
-# Series that are created by the first event they count. Their absence is no mistake.
+# Series that are created by the first event they count. Their absence is not a mistake.
 LAZY: Final = (
     KnownMetrics("nacos_exception_total", "it appears with the first exception"),
     KnownMetrics(
@@ -93,7 +93,7 @@ LAZY: Final = (
     KnownMetrics("http_(server|client)_requests_seconds_.*", "it appears with the first such request", "error"),
 )
 
-# What only some releases expose. A rule on it is right, and silent on the others.
+# What only some releases expose. A rule on it is correct, and never fires on the others.
 RELEASES: Final = (
     KnownMetrics("(nacos_config_subscriber|nacos_naming_(subscriber|publisher))", "Nacos 2.2 and later"),
     KnownMetrics("(config|service)_change_count", "Nacos 2.2 and later"),
@@ -149,7 +149,7 @@ class NeverWritten:
     """A series that is exposed, or would be, and that nothing writes.
 
     `since`   the first release without any writer; (0, 0, 0): no release has one
-    `rarely`  the first release in which it is written under `when` only; None: such a release there is not
+    `rarely`  the first release in which it is written under `when` only; None: there is no such release
     """
 
     metrics: KnownMetrics
@@ -227,14 +227,14 @@ ONLY_PARTLY: Final = (
     ),
 )
 
-# On a server that looks like Nacos, these can never be.
+# These cannot exist on a Nacos server.
 NOT_OF_NACOS: Final = (
     KnownMetrics(
         "hikaricp_.*", "Nacos builds its Hikari pool outside of Spring, so no release exposes hikaricp metrics"
     ),
 )
 
-# What people write for what Nacos calls otherwise. The text is what to use.
+# Wrong names that people use for metrics of Nacos. The text is what to use.
 MEANT: Final = (
     KnownMetrics(
         "nacos_(monitor_)?(pushFailCount|push_fail.*)",
@@ -309,12 +309,12 @@ def never_written(metric: str, label: str = "", value: str = "") -> NeverWritten
 
 
 def only_partly(release: Release, metric: str, label: str, value: str) -> str:
-    """What this release still counts of it, "" when all or nothing is known."""
+    """What this release still counts of it; "" when it counts all, or nothing is known."""
     return next((row.text for first, row in ONLY_PARTLY if release >= first and row.applies(metric, label, value)), "")
 
 
 def is_nacos(metric_names: tuple[str, ...]) -> bool:
-    """Whether a Nacos server is among what was scraped."""
+    """Whether one of the scraped targets is a Nacos server."""
     return "nacos_monitor" in metric_names
 
 
@@ -328,7 +328,7 @@ _SIGNS: Final = (
 
 
 def release_range(metric_names: frozenset[str], monitor_names: frozenset[str]) -> tuple[Release, Release, str] | None:
-    """Which releases expose these metrics: the lowest, the highest, and how they are called; None when it is no Nacos.
+    """The releases that expose these metrics: the lowest, the highest, their common name; None when it is not Nacos.
     `monitor_names`: the values of `name` in nacos_monitor."""
     if "nacos_monitor" not in metric_names:
         return None

@@ -1,8 +1,8 @@
-"""What the list of a cluster's servers tells of its Raft groups, for series of our own: since 2.2.0 no metric of Nacos
-tells who leads (docs/nacos-api.md).
+"""The state of a cluster's Raft groups from the list of its servers, for rulepush's own series: since 2.2.0 no metric
+of Nacos shows the leader (docs/nacos-api.md).
 
-Each server reports, in its `raftMetaData`, the last leader that it heard of and that leader's term. It does not take a
-lost leader back, so "no leader" is seen as a leader that is not UP, two leaders as servers that do not agree, and
+Each server reports, in its `raftMetaData`, the last leader that it saw and that leader's term. It does not clear a
+lost leader, so "no leader" is seen as a leader that is not UP, two leaders as servers that disagree, and
 elections as a term that grows.
 """
 
@@ -27,7 +27,7 @@ class RaftGroupState:
 
 
 def raft_groups(members: Sequence[Member]) -> dict[str, RaftGroupState]:
-    """The state of each Raft group, by name, as the servers that are UP see it: what others last reported is old."""
+    """The state of each Raft group, by name, as the servers that are UP see it: reports of the others are outdated."""
     up = [member for member in members if is_up(member)]
     addresses = {member.raft_address for member in up}
     groups = {}

@@ -1,4 +1,4 @@
-"""A session with a Nacos cluster: which server answers, who we are, and what it says when it refuses.
+"""A session with a Nacos cluster: which server answers, the login, and the reason of a refusal.
 
 Nothing here depends on the version of the API; the paths and shapes are in dialects.py.
 """
@@ -24,7 +24,7 @@ from rulepush.model.secret import MASK, NO_SECRET, Secret
 
 _LOGIN_PATHS: Final = ("/v3/auth/user/login", "/v1/auth/login", "/v1/auth/users/login")
 _MAX_BYTES: Final = 64 << 20
-_SECONDS: Final = 30.0  # for one answer; httpx' own timeout starts anew at every byte that comes
+_SECONDS: Final = 30.0  # for one answer; httpx' own timeout restarts at every byte received
 ABSENT: Final = frozenset({404, 405, 410, 501})  # 3.x answers 410 for the APIs it has retired
 
 # "service g@@s is not found!" and "cluster X is not found!" of CatalogServiceV2Impl.java (2.x, 3.x) and
@@ -37,7 +37,7 @@ class NacosAbsentError(DiscoveryError):
 
 
 class NacosGoneError(DiscoveryError):
-    """Nacos itself says that what was asked for does not exist, while the API does. `what`: "service" or "cluster"."""
+    """Nacos itself answers that the object does not exist; the API does. `what`: "service" or "cluster"."""
 
     def __init__(self, message: str, what: str):
         super().__init__(message)
@@ -50,9 +50,9 @@ class NacosRefusedError(DiscoveryError):
 
 @dataclass(frozen=True, slots=True)
 class NacosLogin:
-    """Who we are: a user, or the identity header that Nacos servers show each other, or nobody.
+    """The login: a user, or the identity header that Nacos servers send each other, or none.
 
-    The header is the client's to send, as one of its `http_headers`: a redirect to another host must not take it along.
+    The client sends the header, as one of its `http_headers`: it must not follow a redirect to another host.
     """
 
     username: str = ""
@@ -63,7 +63,7 @@ class NacosLogin:
 
 
 class NacosSession:
-    """Sends requests to the first server that answers, with a login that is renewed before it ends.
+    """Sends requests to the first server that answers, with a token that is renewed before it expires.
 
     `servers` are base URLs with their context path (`http://nacos-0:8848/nacos`).
     """
@@ -93,7 +93,7 @@ class NacosSession:
         except NacosRefusedError:
             if not self._login.username:
                 raise
-            if self._token == token:  # unless another request has got a new one by now
+            if self._token == token:  # unless another request has renewed it by now
                 self._token = ""  # the servers were restarted with another key, or the token was withdrawn
             return await self._get(path, params, await self._access_token())
 
@@ -107,7 +107,7 @@ class NacosSession:
     async def _access_token(self) -> str:
         if not self._login.username:
             return ""
-        async with self._logging_in:  # requests go out side by side, and one login is enough for all of them
+        async with self._logging_in:  # requests run concurrently, and one login serves all of them
             if self._token and self._clock.monotonic() < self._renew_at:
                 return self._token
             return await self._log_in()
@@ -157,7 +157,7 @@ class NacosSession:
         raise DiscoveryError("no Nacos server answers: " + "; ".join(failures))
 
     async def _whole(self, method: str, url: str, **content: Any) -> httpx.Response:
-        """The answer, bounded in time as a whole and in bytes. Raises TimeoutError or httpx.HTTPError."""
+        """The answer, limited in total time and in bytes. Raises TimeoutError or httpx.HTTPError."""
         body = bytearray()
         async with asyncio.timeout(_SECONDS), self._client.stream(method, url, **content) as response:
             async for part in response.aiter_bytes():
@@ -192,8 +192,8 @@ class NacosSession:
         return answer
 
     def _absent(self, path: str, response: httpx.Response) -> DiscoveryError:
-        """What a 404, 405, 410 or 501 means. Only Nacos' own words say that something is gone: 404 also comes from
-        gateways, and from Nacos for what it will not show (docs/nacos-api.md)."""
+        """What a 404, 405, 410 or 501 means. Only Nacos' own messages prove that an object is gone: 404 also comes from
+        gateways, and from Nacos for what it does not expose (docs/nacos-api.md)."""
         message = f"{path}: {response.status_code} {response.reason_phrase}: {self._words(response)}"
         if response.status_code != 404 or _from_spring(response):
             return NacosAbsentError(message)
@@ -202,7 +202,7 @@ class NacosSession:
         return DiscoveryError(message) if _is_result(response) else NacosAbsentError(message)
 
     def _words(self, response: httpx.Response) -> str:
-        """The reason in an error's body, shortened; never what we sent.
+        """The reason in an error's body, shortened; never a secret that was sent.
 
         2.x and 3.x give `{"code", "message", "data"}`, where `data` holds the details of the error that `message`
         names; a 410 of 3.x carries this as text in the `message` of Spring's own error.
@@ -215,7 +215,7 @@ class NacosSession:
         return self._shown(text, response) or "no reason given"
 
     def _shown(self, text: str, response: httpx.Response) -> str:
-        """Shortened, and without our secrets: there are servers and gateways that quote the request they refuse."""
+        """Shortened, and without secrets: some servers and gateways quote the request they refuse."""
         secrets = [self._token, response.request.url.params.get("accessToken", "")]
         secrets += [self._sent_password, self._login.identity_value.reveal()]
         secrets.append(response.request.headers.get("Authorization", "").partition(" ")[2])
@@ -256,7 +256,7 @@ def _from_spring(response: httpx.Response) -> bool:
 
 
 def as_float(value: object, default: float) -> float:
-    """A number of an answer; `default` for what is none. JSON has integers that no float holds: they are none."""
+    """A number of an answer; `default` for anything else, and for integers that no float holds."""
     try:
         return float(value) if isinstance(value, int | float) else default
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Which release a server is, from what it tells everybody."""
+"""The release of a server, from its state API, which needs no login."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import httpx
 
 from rulepush.model.json_text import parse_json
 
-# Neither asks for a login: ServerStateController.java of core (3.x) and of console (1.x, 2.x).
+# Neither needs a login: ServerStateController.java of core (3.x) and of console (1.x, 2.x).
 _STATE_PATHS: Final = ("/v3/admin/core/state", "/v1/console/server/state")
 _SECONDS: Final = 5.0
 _MAX_BYTES: Final = 1 << 16
 
 
 async def server_version(client: httpx.AsyncClient, base: str) -> str:
-    """The version that the server at `base` (with its context path) tells, such as "3.2.1"; "" when it tells none."""
+    """The version of the server at `base` (with its context path), such as "3.2.1"; "" when it does not show one."""
     for path in _STATE_PATHS:
         try:
             async with asyncio.timeout(_SECONDS):

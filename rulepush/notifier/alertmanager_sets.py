@@ -11,6 +11,7 @@ import httpx
 from rulepush.config.sections import AlertmanagerConfig
 from rulepush.discovery.groups import Environment, TargetGroup
 from rulepush.discovery.provider import Providers
+from rulepush.http_client.build import ClientFactory
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.notifier.alertmanager import Alertmanager
 from rulepush.notifier.endpoints import Endpoints, endpoints
@@ -21,7 +22,6 @@ from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.notifier")
 
-ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 Sender = tuple[HTTPClientConfig, tuple[RelabelConfig, ...]]
 
 

@@ -31,7 +31,7 @@ from rulepush.notifier.wire import WireAlert
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An alert waiting since `queued_at` (ms; when its oldest unsent state came in)."""
+    """An alert waiting since `queued_at` (ms), which stays when its state is replaced."""
 
     alert: WireAlert
     queued_at: int

@@ -1,12 +1,12 @@
-"""The relay as a process: HTTP server and client, reload, orderly end. The only file here that imports httpx."""
+"""The relay as a process: HTTP server and client, reload, shutdown. The only file here that imports httpx."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import socket
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +25,10 @@ from rulepush.relay.robot import PostError
 from rulepush.relay.senders import RobotRequest
 from rulepush.relay.waiting import FileStore
 from rulepush.telemetry import Telemetry, single
+from rulepush.web.http_service import HttpService, address_of
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.security import WebConfigReloader
-from rulepush.web.server import WebServer, bind, build_app
+from rulepush.web.server import bind
 
 log = logging.getLogger("rulepush.dingtalk")
 
@@ -37,17 +38,17 @@ _TO_ROBOTS: Final = HTTPClientConfig(proxy=ProxyConfig(from_environment=True), f
 
 @dataclass(frozen=True, slots=True)
 class RelayOptions:
-    """What the command line says."""
+    """The options of `rulepush dingtalk`."""
 
     config_file: str
     listen_address: str
     enable_lifecycle: bool
-    storage_path: Path | None = None  # where what waits for a robot's limit survives a crash
+    storage_path: Path | None = None  # for notifications that wait for a robot's rate limit
     web_config_file: str = ""
 
 
 class HttpPost:
-    """Posts JSON. An answer is read up to what a robot could say."""
+    """Posts JSON. `exchange` bounds how much of the response is read."""
 
     def __init__(self, client: httpx.AsyncClient, timeout_ms: int):
         self._client = client
@@ -88,20 +89,18 @@ class RelayApp:
             single(lambda: float(self._reload_ok)),
         )
         lifecycle = LifecycleApi(
-            self.telemetry, lambda: True, self._reload_request, self.stop, options.enable_lifecycle
+            self.telemetry,
+            lambda: True,
+            self._reload_request,
+            partial(self.stop, "/-/quit"),
+            options.enable_lifecycle,
         )
         self._web_config = WebConfigReloader(options.web_config_file)
-        security = self._web_config.security
-        self.asgi = build_app([*self.relay.routes(), *lifecycle.routes()], security)
-        self._listener = bind(options.listen_address)
-        self._server = WebServer(self.asgi, self._listener, security)
-        log.info("listening: address=%s:%d targets=%d", *self._listener.getsockname()[:2], len(settings.targets))
-
-    @property
-    def address(self) -> str:
-        """`host:port`, for when the port was left to the system."""
-        host, port = self._listener.getsockname()[:2]
-        return f"[{host}]:{port}" if self._listener.family == socket.AF_INET6 else f"{host}:{port}"
+        listener = bind(options.listen_address)
+        self.address = address_of(listener)
+        routes = [*self.relay.routes(), *lifecycle.routes()]
+        self.http = HttpService(routes, listener, self._web_config, self._clock)
+        log.info("listening: address=%s targets=%d", self.address, len(settings.targets))
 
     def reload(self) -> None:
         """Load the configuration again. Raises RulepushError, and keeps all as it was, when it is bad."""
@@ -116,32 +115,29 @@ class RelayApp:
     async def _reload_request(self) -> None:
         self.reload()
 
-    def reload_and_log(self) -> None:
-        """For SIGHUP."""
+    def request_reload(self) -> None:
+        """Reload, as SIGHUP asks; errors are logged."""
         try:
             self.reload()
         except RulepushError as e:
             for line in str(e).splitlines():
                 log.error("%s", line)
 
-    def stop(self, reason: str = "") -> None:
-        """Make `run` end."""
-        if reason:
-            log.info("stopping: signal=%s", reason)
+    def stop(self, reason: str = "request") -> None:
+        """Ask `run` to end."""
+        log.info("stopping: reason=%s", reason)
         self._stopped.set()
 
     async def run(self) -> None:
-        """Serve until `stop`; then send what waits, as far as the robots let it."""
+        """Serve until `stop`; then try to send the notifications that wait, for at most _FINAL_FLUSH_SECONDS."""
         try:
-            async with asyncio.TaskGroup() as group:
-                server = group.create_task(self._server.run())
-                flusher = group.create_task(self.relay.flush_loop())
-                reloader = group.create_task(self._web_config.run(self._clock))
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(self.http.run(), name="web")
+                flushing = tasks.create_task(self.relay.flush_loop(), name="digests")
                 await self._stopped.wait()
-                self._server.stop()
-                await server
-                flusher.cancel()
-                reloader.cancel()
+                self.http.stop()
+                await serving
+                flushing.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FINAL_FLUSH_SECONDS):
                     await self.relay.flush(final=True)

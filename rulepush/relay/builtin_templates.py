@@ -1,9 +1,9 @@
-"""The templates that are there without any configuration.
+"""The built-in templates.
 
-`default.*` is the message people read: every alert, what it is, since when, for how long, and where to look. It
-exists in two languages and, because the three products understand different Markdown, in three dialects.
-`legacy.*`, `ding.link.*` and the names with two underscores are those of prometheus-webhook-dingtalk, unchanged in
-what they show, so that templates built on them keep working.
+`default.*` is the default message: every alert with summary, description, labels, start, duration and links. It exists
+in two languages and, because the products support different Markdown, in three dialects. `legacy.*`, `ding.link.*` and
+the names with two underscores are those of prometheus-webhook-dingtalk, with the same output, so that templates built
+on them keep working.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class MarkupDialect:
     line_break: str
     paragraph: str
     quote: str
-    escape: str  # a stage of a pipeline that makes a text harmless
+    escape: str  # the stage of a pipeline that escapes a text
     title: str = ""  # a template for the first line, where the product does not show the message's title
     strong: str = "**"
 
@@ -184,6 +184,6 @@ def _default_text(language: Language, dialect: MarkupDialect) -> str:
         ("QUOTE", dialect.quote),
         ("STRONG", dialect.strong),
     ):
-        # As a constant of the template: trimming around actions must not take the spaces and newlines away.
+        # As a constant of the template: trimming around actions must not remove its spaces and newlines.
         text = text.replace(f"«{mark}»", '{{ "' + shown.replace("\n", "\\n") + '" }}' if shown else "")
     return text

@@ -1,9 +1,9 @@
-"""Text that comes from alerts, made harmless for the Markdown of each robot.
+"""Escapes text of alerts for the Markdown of each robot.
 
 Three layers. The built-in templates escape every value (`dingtalk_text`, `feishu_text`, `wecom_text`). Users' templates
-call the same through `markdown`. And whatever a template does, labels are defused before it sees them: they come from
-targets, and a label never is markup. Annotations are written by the author of a rule, who may want markup in them, so
-only their links to anything but a web page are.
+call the same functions through `markdown`. And whatever a template does, markup in labels is broken up before it sees
+them, because they come from targets. Annotations are written by the author of a rule, who may want markup in them; only
+their links to anything but a web page are broken up.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _BREAKS: Final = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _LINE_START: Final = re.compile(r"(?m)^([ \t]{0,3})([#>]|[=-]+[ \t]*$)")
 _DINGTALK: Final = str.maketrans({**{c: "\\" + c for c in "\\_*`[]"}, "<": "&lt;"})
 _MARKDOWN: Final = str.maketrans({c: "\\" + c for c in "\\_*`[]"})
-# Feishu has no backslash escapes; WeCom has neither those nor entities, and "<@" would call somebody.
+# Feishu has no backslash escapes; WeCom has neither those nor entities, and "<@" would mention a user.
 _FEISHU: Final = str.maketrans({c: f"&#{ord(c)};" for c in "_*`~<>[]"})
 _WECOM: Final = str.maketrans({"<": "＜", "`": "'", "[": "［", "]": "］"})
 _URL: Final = re.compile(r"https?://[^\s]", re.IGNORECASE)
 _URL_UNSAFE: Final = re.compile(r"[()<>\"'`\\|^{}\x00-\x20\x7f-\x9f\u2028\u2029*_\[\]]")
 _HOSTILE: Final = re.compile(r"(?<=[\]!])(?=[(\[])|(?<=<)(?=[@/!a-zA-Z])|(?<=\A)(?=[#>])")
 _BAD_LINK: Final = re.compile(r"(?<=\])(?=\(\s*<?(?!\s*<?(?:https?|dingtalk|mailto|tel):)[^)\s]*:)", re.IGNORECASE)
-_SEPARATOR: Final = "\u200b"  # zero width: what was markup reads the same and no longer is
+_SEPARATOR: Final = "\u200b"  # zero width: the text looks the same and is not markup any more
 
 
 def one_line(text: str) -> str:

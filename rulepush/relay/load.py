@@ -30,7 +30,8 @@ _OUTER: Final = (
     ("__subject", "default.title", "v2.title"),
     ("default.__text_alert_list", "default.content", "v2.content"),
 )
-"""Who overrides only the first, of version 2's own look, sees it in the second, which then has version 2's frame."""
+"""(inner, outer, frame): when the files define only `inner`, a part of prometheus-webhook-dingtalk's default message,
+`outer` becomes version 2's `frame`, which includes it."""
 _MAX_TEMPLATE_BYTES: Final = 1 << 20
 
 
@@ -72,7 +73,7 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Settings:
 
 
 class _Common:
-    """What targets inherit."""
+    """The settings that all targets share."""
 
     def __init__(self, m: MapReader):
         self._from_scratch = m.flag("no_builtin_template")
@@ -131,7 +132,7 @@ class _Common:
         return target
 
     def warn_of_unused(self) -> None:
-        """Say which templates of the files no message shows: the usual reason is a name that nothing asks for."""
+        """Log the templates of the files that no message uses: usually their names are mistaken."""
         for name in sorted(self._defined.keys() - self._used):
             log.warning(
                 "%s: template %r is defined and never used: no target's title or text leads to it; the default message "
@@ -205,7 +206,7 @@ def _definitions(files: Mapping[str, str]) -> dict[str, str]:
         try:
             template = Template.parse(text, FUNCTIONS, path)
         except TemplateSyntaxError:
-            continue  # told where it is parsed for a target
+            continue  # reported where it is parsed for a target
         found.update({name: path for name, tree in template.trees.items() if name != path and not tree.is_empty()})
     return found
 
@@ -238,7 +239,7 @@ def _mention(m: MapReader, robot: RobotType) -> Mention:
 
 
 def _check_address(m: MapReader, robot: RobotType, url: Secret, secret: Secret) -> None:
-    """What can be seen to be wrong without asking the robot."""
+    """Mistakes in the address that can be found without a request to the robot."""
     if robot is RobotType.WECOM and secret:
         m.problem("secret: robots of WeCom have none", "secret")
     if not url:

@@ -16,7 +16,7 @@ _ZERO_YEAR: Final = "0001-"
 
 
 class NotificationError(RulepushError):
-    """A body that is no notification of Alertmanager."""
+    """A body that is not a notification of Alertmanager."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ReceivedAlert:
 
     @property
     def identity(self) -> str:
-        """What tells this alert from others: Alertmanager's fingerprint, else the labels."""
+        """By which the alert is identified: Alertmanager's fingerprint, else the labels."""
         return self.fingerprint or json.dumps(self.labels)
 
 
@@ -62,12 +62,12 @@ class Notification:
 
     @property
     def firing(self) -> tuple[ReceivedAlert, ...]:
-        """The alerts that fire."""
+        """The firing alerts."""
         return tuple(a for a in self.alerts if a.firing)
 
     @property
     def resolved(self) -> tuple[ReceivedAlert, ...]:
-        """The alerts that are over."""
+        """The resolved alerts."""
         return tuple(a for a in self.alerts if not a.firing)
 
     @property
@@ -80,7 +80,7 @@ class Notification:
         return replace(self, alerts=tuple(alerts))
 
     def updated_by(self, newer: Notification) -> Notification:
-        """The newer one, with what only the older one tells: resolved alerts are sent once."""
+        """The newer one, with the alerts that only the older one has: a resolved alert is sent once."""
         known = {a.identity for a in newer.alerts}
         return newer.only((*newer.alerts, *(a for a in self.alerts if a.identity not in known)))
 
@@ -139,7 +139,7 @@ def _text(data: Mapping[str, Any], key: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """JSON may hold lone surrogates, which no UTF-8 can carry on."""
+    """JSON may contain lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -160,7 +160,7 @@ def _time(data: Mapping[str, Any], key: str) -> int | None:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise NotificationError(f"{key}: {text!r} is no RFC 3339 time") from None
+        raise NotificationError(f"{key}: {text!r} is not an RFC 3339 time") from None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
     return (when - _EPOCH) // timedelta(milliseconds=1)

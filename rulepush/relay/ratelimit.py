@@ -1,4 +1,4 @@
-"""How often a robot may be sent to: pure, every method takes `ts` in milliseconds."""
+"""The rate limit of a robot. Pure: every method takes `ts` in milliseconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _MARGIN_MS: Final = 1000
-"""The robot counts when messages arrive, this counts when they have been answered: the network may shift a window."""
+"""The robot counts messages when they arrive, this when they are answered: the network may shift a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class RateWindow:
 
 
 class RateLimit:
-    """A sliding window. The last `reserved` messages of it are kept for digests, spread over the window.
+    """A sliding window, of which `reserved` messages are kept for digests, spread evenly over it.
 
-    Without the reserve a burst would use up the window, and what comes next would wait for most of a minute; with it,
-    a digest leaves every `span / reserved`. `pace`, if given, is a second, short window: it only slows sending down.
+    Without them a burst would use up the window, and the next notification would wait for most of a minute; with them,
+    a digest is sent every `span / reserved`. `pace` is a second, short window that only delays messages.
     """
 
     def __init__(self, window: RateWindow, reserved: int, pace: RateWindow | None = None):
@@ -34,7 +34,7 @@ class RateLimit:
         self._digest_at = 0
 
     def may_send(self, ts: int, messages: int = 1) -> bool:
-        """Whether messages may be sent now, one by one, without touching the reserve."""
+        """Whether so many messages may be sent now, without those that are reserved."""
         return ts >= self._blocked_until and self._free(ts) - self._reserved >= messages
 
     def digest_due(self, ts: int) -> int:
@@ -46,29 +46,24 @@ class RateLimit:
         return due
 
     def pause(self, ts: int) -> int:
-        """How many milliseconds to wait before the next message, because of the short window."""
+        """Milliseconds to wait before the next message, because of `pace`."""
         if self._pace is None:
             return 0
         recent = [t for t in self._sent if t > ts - self._pace.span_ms]
         return max(recent[-self._pace.count] + self._pace.span_ms - ts, 1) if len(recent) >= self._pace.count else 0
 
-    def took(self, ts: int) -> None:
+    def record(self, ts: int) -> None:
         """A message was answered at `ts`."""
         self._sent.append(ts)
         self._forget(ts)
 
-    def took_digest(self, ts: int) -> None:
-        """A digest was sent: the next one leaves a share of the window later."""
+    def record_digest(self, ts: int) -> None:
+        """A digest was sent: the next one is due `span / reserved` later."""
         self._digest_at = ts + self._window.span_ms // max(self._reserved, 1)
 
-    def blocked(self, until: int) -> None:
-        """The robot refuses everything until then."""
+    def block_until(self, until: int) -> None:
+        """The robot refuses all messages until then (ms)."""
         self._blocked_until = max(self._blocked_until, until)
-
-    @property
-    def blocked_until(self) -> int:
-        """When the robot's own block ends; 0 or past when there is none."""
-        return self._blocked_until
 
     def _free(self, ts: int) -> int:
         self._forget(ts)
@@ -77,4 +72,4 @@ class RateLimit:
     def _forget(self, ts: int) -> None:
         edge = ts - self._window.span_ms - _MARGIN_MS
         while self._sent and (self._sent[0] <= edge or self._sent[0] > ts + _MARGIN_MS):
-            self._sent.popleft()  # long ago, or from before the clock was set back
+            self._sent.popleft()  # out of the window, or recorded before the clock was set back

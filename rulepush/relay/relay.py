@@ -1,4 +1,4 @@
-"""The relay: its targets and robots, and the HTTP interface to them."""
+"""The relay: its targets and their robots, and the HTTP interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import BodyError
-from rulepush.http_request import CLIENT_CLOSED_REQUEST, NO_ENCODING, ClientDisconnected, read_content
+from rulepush.http_request import NO_ENCODING, read_content
 from rulepush.model.secret import Secret
 from rulepush.relay.notification import Notification, NotificationError, parse_notification
 from rulepush.relay.robot import Delivery, DeliveryStatus, Post, Robot
@@ -36,7 +36,8 @@ _TICK_SECONDS: Final = 1.0
 
 
 class Relay:
-    """Routes, robots and counts. `configure` may be called again at any time: robots that stay keep their limits."""
+    """The targets, the robots behind them, and the routes. `configure` may be called at any time: a robot whose address
+    stays keeps its rate limit."""
 
     def __init__(self, post: Post, clock: Clock, store: WaitingStore | None = None):
         self._post = post
@@ -47,7 +48,7 @@ class Relay:
         self._notifications: Counter[tuple[str, str]] = Counter()
 
     def configure(self, settings: Settings) -> None:
-        """Take another configuration. Robots without a target stay while something waits for them."""
+        """Put a configuration into effect. A robot without a target is kept while notifications wait for it."""
         self._targets = dict(settings.targets)
         wanted = {_address(t) for t in self._targets.values()}
         for address in wanted - self._robots.keys():
@@ -57,11 +58,12 @@ class Relay:
             del self._robots[address]
 
     def restore(self, waiting: Iterable[tuple[Key, int, Notification]]) -> None:
-        """Take back what waited when the last process ended. What is for a target that is no more is dropped."""
+        """Restore the notifications that waited when the last process ended, but for those of targets that are not
+        configured any more."""
         for key, since, notification in waiting:
             target = self._targets.get(key[0])
             if target is None:
-                log.warning("a notification that waited for target %s is dropped: there is no such target", key[0])
+                log.warning("dropping a waiting notification: target %s is not configured any more", key[0])
                 self._store.remove([key])
             else:
                 self._robots[_address(target)].restore(target, key, since, notification)
@@ -69,14 +71,14 @@ class Relay:
     # -- HTTP
 
     def routes(self) -> list[Route]:
-        """The one path that Alertmanager posts to."""
+        """The path that Alertmanager posts to."""
         return [Route("/dingtalk/{target:str}/send", self.send, methods=["POST"])]
 
     async def send(self, request: Request) -> Response:
-        """200: sent, or kept for a digest. 4xx: do not send this again. 503: try again."""
+        """200: sent, or queued for a digest. 4xx: a retry would fail, too. 503: to be retried."""
         target = self._targets.get(request.path_params["target"])
         if target is None:
-            log.warning("a notification for an unknown target: %r", request.path_params["target"])
+            log.warning("notification for an unknown target: %r", request.path_params["target"])
             return PlainTextResponse("target not found\n", 404)
         try:
             body = await read_content(request, MAX_BODY_BYTES, NO_ENCODING)
@@ -85,15 +87,12 @@ class Relay:
             return self._refuse(target, str(e), e.status)
         except NotificationError as e:
             return self._refuse(target, str(e), 400)
-        except ClientDisconnected:
-            self._refuse(target, "the client disconnected before the end of the body", CLIENT_CLOSED_REQUEST)
-            raise
         if not notification.alerts:
             return PlainTextResponse("OK\n")
         delivery = await self._robots[_address(target)].deliver(target, notification, request.is_disconnected)
-        self._notifications[target.name, delivery.fate.value] += 1
+        self._notifications[target.name, delivery.status.value] += 1
         log.debug(
-            "notification: target=%s alerts=%d fate=%s", target.name, len(notification.alerts), delivery.fate.value
+            "notification: target=%s alerts=%d fate=%s", target.name, len(notification.alerts), delivery.status.value
         )
         return _answer(delivery)
 
@@ -102,7 +101,7 @@ class Relay:
         self._notifications[target.name, "bad"] += 1
         return PlainTextResponse(f"{reason}\n", status)
 
-    # -- what waits
+    # -- waiting notifications
 
     async def flush_loop(self) -> None:
         """Send digests when they are due; runs until cancelled."""
@@ -111,7 +110,7 @@ class Relay:
             await self.flush()
 
     async def flush(self, final: bool = False) -> None:
-        """Send what is due, all robots side by side."""
+        """Send the digests that are due, for all robots concurrently."""
         async with asyncio.TaskGroup() as group:
             for robot in list(self._robots.values()):
                 if robot.waiting:
@@ -123,7 +122,7 @@ class Relay:
         """Add the relay's metrics."""
         telemetry.counter(
             "rulepush_dingtalk_notifications",
-            "Notifications taken, by what became of them.",
+            "Notifications received, by outcome.",
             lambda: [MetricReading(key, count) for key, count in sorted(self._notifications.items())],
             ("target", "fate"),
         )
@@ -131,7 +130,7 @@ class Relay:
             telemetry.counter(name, text, self._per_target(read), ("target",))
         telemetry.gauge(
             "rulepush_dingtalk_waiting",
-            "Notifications that wait for the robot's limit.",
+            "Notifications that wait for the robot's rate limit.",
             self._per_target(lambda r: r.waiting),
             ("target",),
         )
@@ -140,7 +139,7 @@ class Relay:
         return lambda: [MetricReading((name,), read(robot)) for name, robot in self._first_targets()]
 
     def _first_targets(self) -> Iterator[tuple[str, Robot]]:
-        """Each robot under the name of the first of its targets, so that sums are right."""
+        """Each robot under the name of the first of its targets, so that a sum over targets counts it once."""
         seen: set[int] = set()
         for name, target in self._targets.items():
             robot = self._robots[_address(target)]
@@ -150,10 +149,10 @@ class Relay:
 
 
 _ROBOT_COUNTERS: Final[tuple[tuple[str, str, Callable[[Robot], int]], ...]] = (
-    ("rulepush_dingtalk_messages_sent", "Messages that robots took.", lambda r: r.counts.sent),
-    ("rulepush_dingtalk_messages_failed", "Messages that robots did not take.", lambda r: r.counts.failed),
-    ("rulepush_dingtalk_digests", "Messages that told of notifications which had waited.", lambda r: r.counts.digests),
-    ("rulepush_dingtalk_dropped", "Notifications that were lost.", lambda r: r.counts.dropped),
+    ("rulepush_dingtalk_messages_sent", "Messages that robots accepted.", lambda r: r.stats.sent),
+    ("rulepush_dingtalk_messages_failed", "Messages that robots did not accept.", lambda r: r.stats.failed),
+    ("rulepush_dingtalk_digests", "Digest messages sent.", lambda r: r.stats.digests),
+    ("rulepush_dingtalk_dropped", "Notifications that were lost.", lambda r: r.stats.dropped),
 )
 
 
@@ -162,5 +161,5 @@ def _address(target: RobotTarget) -> tuple[RobotType, Secret, Secret]:
 
 
 def _answer(delivery: Delivery) -> Response:
-    text = "OK" if delivery.fate is DeliveryStatus.SENT else delivery.reason
-    return PlainTextResponse(f"{text}\n", _STATUS[delivery.fate])
+    text = "OK" if delivery.status is DeliveryStatus.SENT else delivery.reason
+    return PlainTextResponse(f"{text}\n", _STATUS[delivery.status])

@@ -1,4 +1,4 @@
-"""A notification as messages: templates over its data, split where it is too large for one message."""
+"""Renders a notification as messages: executes its templates, and splits what is too large for one message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.relay.functions import MARKDOWN_FUNCTIONS
 from rulepush.relay.notification import Notification, ReceivedAlert
 from rulepush.relay.senders.base import Message, Sender, shorten
@@ -19,18 +19,18 @@ from rulepush.template import Template, TemplateLimitError, TemplateLimits
 log = logging.getLogger("rulepush.dingtalk")
 
 MAX_PARTS: Final = 10
-"""More parts than this are no help: the last one then lists its alerts by a line each."""
+"""Maximum number of messages of a notification. The last one lists the remaining alerts, one line each."""
 _LIMITS: Final = TemplateLimits(max_output=4 << 20, max_steps=5_000_000)
 _MAX_TITLE: Final = 200
-_FIRST_GUESS: Final = 64  # alerts in a message, before any was measured
-_ROOM: Final = " (10/10) (10/10)\n\n"
+_FIRST_GUESS: Final = 64  # alerts in a message, before one was rendered
+_PART_MARKS: Final = " (10/10) (10/10)\n\n"
 _MORE: Final = {Language.EN: "… and {} more", Language.ZH: "……另有 {} 条"}
 
 
 def render_notification(target: RobotTarget, sender: Sender, notification: Notification, now: int) -> list[Message]:
     """The messages for a notification, at least one; each fits. Mentions are in the last one. `now` in milliseconds.
 
-    A template that fails is replaced by the built-in one, and the log says so: an alert must not be lost to a typo.
+    When a template fails the built-in one is used and an error is logged: a typo must not lose an alert.
     """
     rendering = _Rendering(target, sender, notification, now)
     parts = rendering.parts()
@@ -46,7 +46,7 @@ def render_notification(target: RobotTarget, sender: Sender, notification: Notif
 
 
 class _Rendering:
-    """One notification on its way to messages: what is computed once for all its parts."""
+    """Renders one notification; holds what is computed once for all its parts."""
 
     def __init__(self, target: RobotTarget, sender: Sender, notification: Notification, now: int):
         self._target = target
@@ -60,15 +60,15 @@ class _Rendering:
         self.title = self._title(notification)
 
     def parts(self) -> list[Message]:
-        """The messages, still with room for what render adds to them: one if all alerts fit into it."""
+        """The messages, with room for what `render_notification` adds: one if all alerts fit into it."""
         whole = self._message(0, len(self._alerts))
         if whole is not None and self._sender.fits(whole):
             return [whole]
         if whole is None and len(self._alerts) == 1:
-            self._give_up("it takes more than a template may")
+            self._use_fallback("it exceeds the limits of a template")
         parts: list[Message] = []
         start, count = 0, _FIRST_GUESS
-        if whole is not None:  # as many as the share of the text that fits
+        if whole is not None:  # in proportion to the text that fits
             count = len(self._alerts) * len(shorten(whole, self._sender).text) // len(whole.text)
         while True:
             count, message = self._largest(start, count)
@@ -83,7 +83,7 @@ class _Rendering:
 
     def _largest(self, start: int, guess: int) -> tuple[int, Message]:
         """How many alerts from `start` on fit into one message, at least one, and that message."""
-        high = len(self._alerts) - start  # the most that may fit
+        high = len(self._alerts) - start
         low, best = 0, None
         step = min(max(guess, 1), high)
         while low < high and not (low and high - low <= low // 16):
@@ -92,41 +92,41 @@ class _Rendering:
                 low, best = step, message
             else:
                 high = step - 1
-            # Parts of a notification are alike: look near the guess first.
+            # Alerts of a notification have similar lengths: try near the guess first.
             near = low + max(low // 8, 1) if low else high
             step = min(near, (low + high + 1) // 2)
         return (low, best) if best is not None else (1, self._single(start))
 
     def _single(self, start: int) -> Message:
-        """The message for an alert that fits into none: it will be cut."""
+        """The message for an alert that does not fit into one: it will be cut."""
         message = self._message(start, 1)
-        if message is None:  # not even one within the limits of a template
-            self._give_up("it takes more than a template may, for a single alert")
+        if message is None:  # a single alert exceeds the limits of a template
+            self._use_fallback("it exceeds the limits of a template, for a single alert")
             message = self._message(start, 1)
-        return message if message is not None else Message(f"{self.title}{_ROOM}", "", True, self._target.mention)
+        return message if message is not None else Message(f"{self.title}{_PART_MARKS}", "", True, self._target.mention)
 
     def _message(self, start: int, count: int) -> Message | None:
-        """The message for some alerts; None where it takes more than a template may, which counts as too long."""
+        """The message for some alerts; None when it exceeds the limits of a template, which counts as too long."""
         part = self._notification.only(self._alerts[start : start + count])
         shown = self._shown[start : start + count]
         try:
             text = self._execute(self._target.text, self._target.fallback_text, part, shown)
         except TemplateLimitError:
             return None
-        # The mention and the number of the part are counted in, so that adding them later leaves it to fit.
-        return Message(f"{self.title}{_ROOM}", text.strip(), part.status == "firing", self._target.mention)
+        # Measured with mention and part number, so that it still fits when they are added.
+        return Message(f"{self.title}{_PART_MARKS}", text.strip(), part.status == "firing", self._target.mention)
 
-    def _give_up(self, reason: str) -> None:
+    def _use_fallback(self, reason: str) -> None:
         """Use the built-in template from here on."""
         self._failed = True
-        log.error("the template of target %s failed, the built-in one is used: %s", self._target.name, reason)
+        log.error("the template of target %s failed, using the built-in one: %s", self._target.name, reason)
 
     def _title(self, notification: Notification) -> str:
         """The title over all alerts, on one line."""
         try:
             title = self._execute(self._target.title, self._target.fallback_title, notification, self._shown)
         except TemplateLimitError:
-            log.error("the title of target %s takes more than a template may", self._target.name)
+            log.error("the title of target %s exceeds the limits of a template", self._target.name)
             title = ""
         return " ".join(title.split())[:_MAX_TITLE] or notification.status
 
@@ -140,12 +140,12 @@ class _Rendering:
             except TemplateLimitError:
                 raise
             except TemplateError as e:
-                self._give_up(str(e))
+                self._use_fallback(str(e))
         return fallback.execute(data, _LIMITS, self._functions)
 
 
 def _with_keyword(message: Message, target: RobotTarget, sender: Sender) -> Message:
-    """The message with the target's keyword: a robot refuses one without."""
+    """The message with the target's keyword, without which the robot refuses it."""
     message = shorten(message, sender)
     if not target.keyword or target.keyword in message.title or target.keyword in message.text:
         return message
@@ -156,7 +156,7 @@ def _with_keyword(message: Message, target: RobotTarget, sender: Sender) -> Mess
 
 
 def lines(alerts: Sequence[ReceivedAlert], language: Language, sender: Sender, frame: Message) -> str:
-    """Alerts by a line each, as many as fit into the frame, and the number of those that do not."""
+    """Alerts, one line each, as many as fit into the frame, and the number of those that do not."""
     shown = [_line(a, language) for a in alerts]
     low, high = 0, len(shown)
     while low < high:
@@ -187,7 +187,7 @@ def _line(alert: ReceivedAlert, language: Language) -> str:
 def render_digest(
     target: RobotTarget, sender: Sender, notifications: Sequence[Notification], mention: Mention, since: int, now: int
 ) -> Message:
-    """One message for all that had to wait since `since`, firing alerts first."""
+    """One message for notifications that waited since `since`, firing alerts first. Times in milliseconds."""
     alerts = [a for n in notifications for a in n.alerts]
     alerts.sort(key=lambda a: not a.firing)
     firing = sum(a.firing for a in alerts)
@@ -200,6 +200,6 @@ def render_digest(
         title = f"[DIGEST] {len(notifications)} notifications: {firing} firing, {resolved} resolved"
         note = f"Too many messages for the robot's limit: these waited {seconds}s and are sent as one."
     frame = Message(title, "", firing > 0, mention or NO_MENTION)
-    room = replace(frame, title=f"{title}{note}{_ROOM}")
+    room = replace(frame, title=f"{title}{note}{_PART_MARKS}")
     message = frame.with_text(f"{note}\n\n{lines(alerts, target.language, sender, room)}")
     return _with_keyword(message, target, sender)

@@ -1,8 +1,8 @@
-"""One robot: sends what it is given, within the limit, and keeps what must wait.
+"""One robot: sends notifications within its rate limit, and queues those that exceed it.
 
-Targets with the same address share a robot, for the limit is the robot's. A notification that is let through is sent
-before `deliver` returns, so that the answer tells the truth. One that exceeds the limit is kept and answered as
-accepted; what waits leaves as one digest as soon as the limit allows.
+Targets with the same address share a robot, because the limit is the robot's. A notification within the limit is sent
+before `deliver` returns, so that Alertmanager learns of a failure and retries. One that exceeds the limit is accepted
+and queued; the queue is sent as one digest as soon as the limit allows.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from rulepush.relay.waiting import Key, NoStore, WaitingStore
 
 log = logging.getLogger("rulepush.dingtalk")
 
-BUSY_TRIES: Final = 3
+MAX_BUSY_RETRIES: Final = 3
 _BUSY_SECONDS: Final = (0.5, 1.0, 2.0)
 MAX_WAITING: Final = 1000
 MAX_WAITING_ALERTS: Final = 20_000
 _PROGRESS_KEPT: Final = 1000
-_ORPHAN_MS: Final = 600_000
+_UNCONFIRMED_MS: Final = 600_000
 _RETRY_MS: Final = (5_000, 15_000, 60_000)
 
 
@@ -52,19 +52,19 @@ async def _never_disconnected() -> bool:
 
 
 class DeliveryStatus(Enum):
-    """What became of a notification."""
+    """The outcome of a notification."""
 
     SENT = "sent"
     WAITS = "waits"  # for the rate limit; it will be part of a digest
-    LATER = "later"  # Alertmanager should try again
-    REFUSED = "refused"  # trying again changes nothing
+    LATER = "later"  # Alertmanager should retry
+    REFUSED = "refused"  # a retry would fail, too
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The fate of a notification and, unless it was sent, why."""
+    """The outcome of a notification and, unless it was sent, the reason."""
 
-    fate: DeliveryStatus
+    status: DeliveryStatus
     reason: str = ""
 
 
@@ -77,7 +77,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class RobotStats:
-    """What the metrics show."""
+    """What the metrics count: messages that were sent and failed, digests, and notifications that were lost."""
 
     sent: int = 0
     failed: int = 0
@@ -87,64 +87,66 @@ class RobotStats:
 
 @dataclass(slots=True)
 class Robot:
-    """See the module. `clock` is the only time it knows; `post` the only way out."""
+    """See the module."""
 
     sender: Sender
     post: Post
     clock: Clock
     limit: RateLimit
     store: WaitingStore = field(default_factory=NoStore)
-    counts: RobotStats = field(default_factory=RobotStats)
+    stats: RobotStats = field(default_factory=RobotStats)
     _waiting: dict[tuple[str, str], _Waiting] = field(default_factory=dict)
-    _progress: dict[str, int] = field(default_factory=dict)  # notifications sent in part -> bodies that arrived
-    _orphans: dict[str, int] = field(default_factory=dict)  # sent, but who asked had gone -> when
+    _progress: dict[str, int] = field(default_factory=dict)  # of notifications sent in part: bodies that arrived
+    _unconfirmed: dict[str, int] = field(default_factory=dict)  # sent after the client disconnected: when
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _not_before: int = 0  # a digest failed: the next try
+    _not_before: int = 0  # a digest failed: the time of the next attempt
     _failures: int = 0
 
     @property
     def waiting(self) -> int:
-        """How many notifications wait."""
+        """Number of waiting notifications."""
         return len(self._waiting)
 
     async def deliver(
         self, target: RobotTarget, notification: Notification, is_disconnected: DisconnectCheck = _never_disconnected
     ) -> Delivery:
-        """Send a notification, or keep it when the limit is reached.
+        """Send a notification, or queue it when the limit is reached.
 
-        `is_disconnected` tells whether the sender has hung up. Alertmanager does so after a while, and asks again: then
-        this must neither be sent for the old request after the new one, nor for the new one after the old.
+        `is_disconnected` tells whether the client has disconnected. Alertmanager does so at its timeout, and retries:
+        then the notification must be sent for one of the two requests only.
         """
         async with self._lock:
             now = self.clock.now()
             key = _content_key(target, notification)
-            if now - self._orphans.pop(key, 0) < _ORPHAN_MS:
+            if now - self._unconfirmed.pop(key, 0) < _UNCONFIRMED_MS:
                 return Delivery(DeliveryStatus.SENT)
             if await is_disconnected():
-                return Delivery(DeliveryStatus.LATER, "who asked has gone")
+                return Delivery(DeliveryStatus.LATER, "the client has disconnected")
             if self._waiting or not self.limit.may_send(now):
-                return self._keep(target, notification, now)
+                return self._enqueue(target, notification, now)
             messages = render_notification(target, self.sender, notification, now)
             bodies = [body for message in messages for body in self.sender.bodies(message)]
             if not self.limit.may_send(now, len(bodies)):
-                return self._keep(target, notification, now)
+                return self._enqueue(target, notification, now)
             for number, body in enumerate(bodies):
                 if number < self._progress.get(key, 0):
-                    continue  # arrived at an earlier try
+                    continue  # arrived at an earlier attempt
                 verdict = await self._send(body)
                 if verdict.kind is not VerdictKind.SENT:
                     return self._not_sent(target, notification, verdict)
                 self._progress[key] = number + 1
             self._progress.pop(key, None)
             if await is_disconnected():
-                self._orphans = {k: t for k, t in self._orphans.items() if now - t < _ORPHAN_MS} | {key: now}
+                self._unconfirmed = {k: t for k, t in self._unconfirmed.items() if now - t < _UNCONFIRMED_MS} | {
+                    key: now
+                }
             return Delivery(DeliveryStatus.SENT)
 
     def _not_sent(self, target: RobotTarget, notification: Notification, verdict: SendVerdict) -> Delivery:
         reason = describe(verdict, self.sender)
         if verdict.kind is VerdictKind.TOO_FAST:
-            log.warning("the robot of target %s refuses messages for a while: %s", target.name, reason)
-            return self._keep(target, notification, self.clock.now())
+            log.warning("the robot of target %s rate-limits: %s", target.name, reason)
+            return self._enqueue(target, notification, self.clock.now())
         if verdict.kind is VerdictKind.REFUSED:
             log.error("the robot of target %s refused a message: %s", target.name, reason)
             self._progress.pop(_content_key(target, notification), None)
@@ -154,7 +156,7 @@ class Robot:
             self._progress.pop(next(iter(self._progress)))
         return Delivery(DeliveryStatus.LATER, reason)
 
-    def _keep(self, target: RobotTarget, notification: Notification, now: int) -> Delivery:
+    def _enqueue(self, target: RobotTarget, notification: Notification, now: int) -> Delivery:
         key = (target.name, notification.group_key or repr(notification.group_labels))
         known = self._waiting.get(key)
         since = now
@@ -162,15 +164,15 @@ class Robot:
             notification, since = known.notification.updated_by(notification), known.since
         alerts = len(notification.alerts) + sum(len(w.notification.alerts) for w in self._waiting.values())
         if alerts > MAX_WAITING_ALERTS or (known is None and len(self._waiting) >= MAX_WAITING):
-            return Delivery(DeliveryStatus.LATER, "too much waits for this robot already")
+            return Delivery(DeliveryStatus.LATER, "too many notifications wait for this robot already")
         self._waiting[key] = _Waiting(target, notification, since)
         self.store.put(key, since, notification)
-        return Delivery(DeliveryStatus.WAITS, "the robot's limit is reached: it will be part of a digest")
+        return Delivery(DeliveryStatus.WAITS, "the robot's rate limit is reached: this will be part of a digest")
 
-    # -- what waits
+    # -- waiting notifications
 
     def restore(self, target: RobotTarget, key: Key, since: int, notification: Notification) -> None:
-        """Take back what waited when the last process ended."""
+        """Restore a notification that waited when the last process ended."""
         self._waiting[key] = _Waiting(target, notification, since)
 
     def _clear(self) -> None:
@@ -178,11 +180,11 @@ class Robot:
         self._waiting.clear()
 
     def due(self, now: int) -> int | None:
-        """When to call `flush`; None when nothing waits."""
+        """When (ms) to call `flush`; None when nothing waits."""
         return max(self.limit.digest_due(now), self._not_before) if self._waiting else None
 
     async def flush(self, final: bool = False) -> None:
-        """Send what waits, if it is time. `final`: the process ends, so try whatever the spacing says."""
+        """Send the waiting notifications if a digest is due. `final`: the process ends, so send them in any case."""
         async with self._lock:
             now = self.clock.now()
             due = self.due(now)
@@ -196,11 +198,11 @@ class Robot:
                     return
             self._failures = 0
             self._clear()
-            self.counts.digests += 1
-            self.limit.took_digest(self.clock.now())
+            self.stats.digests += 1
+            self.limit.record_digest(self.clock.now())
 
     def _combined(self, entries: list[_Waiting], now: int) -> list[Body]:
-        """The bodies for all that waits: a single notification as it is where that takes one message, else a digest."""
+        """The bodies for all waiting notifications: a single one by itself when it is one message, else a digest."""
         first = entries[0]
         if len(entries) == 1:
             messages = render_notification(first.target, self.sender, first.notification, now)
@@ -219,51 +221,51 @@ class Robot:
         reason = describe(verdict, self.sender)
         names = ", ".join(dict.fromkeys(e.target.name for e in entries))
         if verdict.kind is VerdictKind.REFUSED:
-            log.error("the robot of target %s refused a digest, which is lost: %s", names, reason)
-            self.counts.dropped += len(entries)
+            log.error("the robot of target %s refused a digest, its notifications are lost: %s", names, reason)
+            self.stats.dropped += len(entries)
             self._clear()
             return
         wait = _RETRY_MS[min(self._failures, len(_RETRY_MS) - 1)]
         self._failures += 1
         self._not_before = self.clock.now() + wait
-        log.warning("a digest for target %s waits %d s more: %s", names, wait // 1000, reason)
+        log.warning("sending a digest for target %s failed, next attempt in %d s: %s", names, wait // 1000, reason)
 
     # -- one body
 
     async def _send(self, body: Body) -> SendVerdict:
-        """Post one body, again while the robot says it is busy."""
+        """Post one body, with retries while the robot is busy."""
         verdict = SendVerdict(VerdictKind.LATER)
-        for attempt in range(BUSY_TRIES + 1):
+        for attempt in range(MAX_BUSY_RETRIES + 1):
             pause = self.limit.pause(self.clock.now())
             if pause:
                 await self.clock.sleep(pause / 1000)
             verdict = await self._post_once(body)
-            if verdict.kind is not VerdictKind.BUSY or attempt == BUSY_TRIES:
+            if verdict.kind is not VerdictKind.BUSY or attempt == MAX_BUSY_RETRIES:
                 break
             await self.clock.sleep(_BUSY_SECONDS[attempt])
         if verdict.kind is VerdictKind.SENT:
-            self.counts.sent += 1
+            self.stats.sent += 1
         else:
-            self.counts.failed += 1
+            self.stats.failed += 1
         return verdict
 
     async def _post_once(self, body: Body) -> SendVerdict:
         try:
             status, content = await self.post(self.sender.request(body, self.clock.now()))
         except PostError as e:
-            # It may have arrived all the same: count it, rather than exceed the limit.
-            self.limit.took(self.clock.now())
+            # It may have arrived: count it, rather than exceed the limit.
+            self.limit.record(self.clock.now())
             return SendVerdict(VerdictKind.LATER, "", str(e))
         now = self.clock.now()
-        self.limit.took(now)
+        self.limit.record(now)
         verdict = self.sender.verdict(status, content)
         if verdict.kind is VerdictKind.TOO_FAST:
-            self.limit.blocked(now + self.sender.block_ms)
+            self.limit.block_until(now + self.sender.block_ms)
         return verdict
 
 
 def _content_key(target: RobotTarget, notification: Notification) -> str:
-    """What makes a retry of Alertmanager the same notification."""
+    """By which a retry of Alertmanager is recognised as the same notification."""
     return hashlib.sha256(repr((target.name, notification)).encode("utf-8", "replace")).hexdigest()
 
 

@@ -15,7 +15,7 @@ DEFAULT_TEXT: Final = '{{ template "ding.link.content" . }}'
 
 
 class RobotType(Enum):
-    """Which kind of robot a target is."""
+    """The product that a robot belongs to."""
 
     DINGTALK = "dingtalk"
     FEISHU = "feishu"
@@ -31,7 +31,7 @@ class Language(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """Who is called by a message."""
+    """Whom a message mentions."""
 
     everyone: bool = False
     mobiles: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Mention:
         return self.everyone or bool(self.mobiles) or bool(self.user_ids)
 
     def joined(self, other: Mention) -> Mention:
-        """Everybody that either calls."""
+        """The union of both."""
         return Mention(
             self.everyone or other.everyone,
             tuple(dict.fromkeys(self.mobiles + other.mobiles)),
@@ -54,7 +54,7 @@ NO_MENTION: Final = Mention()
 
 @dataclass(frozen=True, slots=True)
 class RobotTarget:
-    """One path of the relay, `/dingtalk/<name>/send`, and where it leads.
+    """One path of the relay, `/dingtalk/<name>/send`, and the robot behind it.
 
     `title` and `text` are parsed with the templates of the configuration; `time_zone` is the name of the zone in
     which the built-in texts show times.
@@ -65,7 +65,7 @@ class RobotTarget:
     url: Secret
     secret: Secret
     mention: Mention
-    keyword: str  # what every message must contain, for the robot's security setting; "" for nothing
+    keyword: str  # required in every message by the robot's security settings; "" for none
     language: Language
     time_zone: str
     title: Template

@@ -1,4 +1,5 @@
-"""Sprig's choices, numbers, times, and the simple functions of texts and lists; the rest of it is beside this file.
+"""Sprig's functions for conditions, numbers, times, and the simple ones for texts and lists. The others are in
+`sprig_texts.py` and `sprig_collections.py`.
 
 Left out on purpose: `env` and `expandenv` (a template must not read secrets of the process), random and cryptographic
 functions. What needs the time or the zone is bound for each message, see `bound_sprig_functions`.
@@ -31,9 +32,18 @@ from rulepush.gotext.values import (
     GoType,
     truth,
 )
-from rulepush.model.floats import parse_float
 from rulepush.relay.sprig_collections import deep_equal
-from rulepush.relay.sprig_values import as_list, check_length, list_of, map_of, numbered, regex_call, split_text, to_int
+from rulepush.relay.sprig_values import (
+    as_list,
+    check_length,
+    list_of,
+    map_of,
+    numbered,
+    regex_call,
+    split_text,
+    to_float64,
+    to_int,
+)
 from rulepush.relay.template_data import zone
 from rulepush.template.goregex import compile_go, replace_all
 from rulepush.template.prometheus import title, to_lower, to_upper
@@ -47,15 +57,6 @@ _MAX_REPEAT: Final = 100_000
 def _wrap(number: int) -> int:
     """int64 arithmetic wraps around."""
     return (number + _HALF) % _INT_BITS - _HALF
-
-
-def _to_float(value: object) -> float:
-    if isinstance(value, str):
-        try:
-            return parse_float(value)
-        except ValueError:
-            return 0.0
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _divide(a: object, b: object) -> int:
@@ -310,7 +311,7 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
     "add1": Function(lambda v: _wrap(to_int(v) + 1), (ANY,)),
     "ceil": Function(lambda v: _whole(math.ceil, v), (ANY,)),
     "div": Function(_divide, (ANY, ANY)),
-    "float64": Function(_to_float, (ANY,)),
+    "float64": Function(to_float64, (ANY,)),
     "floor": Function(lambda v: _whole(math.floor, v), (ANY,)),
     "int": Function(to_int, (ANY,)),
     "int64": Function(to_int, (ANY,)),
@@ -352,7 +353,7 @@ SPRIG_FUNCTIONS: Final[Mapping[str, Function]] = {
 
 
 def _whole(how: Callable[[float], int], value: object) -> float:
-    number = _to_float(value)
+    number = to_float64(value)
     return float(how(number)) if math.isfinite(number) else number
 
 

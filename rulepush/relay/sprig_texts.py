@@ -31,22 +31,21 @@ from rulepush.gotext.values import (
     GoSlice,
 )
 from rulepush.model.regex import RegexMatch
-from rulepush.relay.sprig_values import MAX_ITEMS, check_length, map_of, numbered, regex_call, split_text, to_int
+from rulepush.relay.sprig_values import (
+    MAX_ITEMS,
+    check_length,
+    map_of,
+    numbered,
+    regex_call,
+    split_text,
+    to_float64,
+    to_int,
+)
 from rulepush.template.goregex import compile_go
 
 
-def to_float(value: object) -> float:
-    """cast.ToFloat64: 0 for what is no number."""
-    if isinstance(value, str | bool | int | float):
-        try:
-            return float(value)
-        except (ValueError, OverflowError):
-            return 0.0
-    return 0.0
-
-
 def _exact(value: object) -> Fraction:
-    number = to_float(value)
+    number = to_float64(value)
     if not math.isfinite(number):
         raise CallError(f"Cannot create a Decimal from {number}")
     return Fraction(repr(number))
@@ -79,7 +78,7 @@ def _divided(left: Fraction, right: Fraction) -> Fraction:
 
 
 def _round(value: object, digits: int, *on: float) -> float:
-    number, power = to_float(value), 10.0 ** max(min(digits, 300), -300)
+    number, power = to_float64(value), 10.0 ** max(min(digits, 300), -300)
     scaled = number * power
     if not math.isfinite(scaled):
         return number
@@ -317,8 +316,8 @@ TEXT_FUNCTIONS: Final[Mapping[str, Function]] = {
     "atoi": Function(lambda text: int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else 0, _S),
     "biggest": Function(lambda a, *v: max(map(to_int, (a, *v))), (ANY, ANY), variadic=True),
     "divf": Function(_decimal(_divided), (ANY, ANY), variadic=True),
-    "maxf": Function(lambda a, *v: max(map(to_float, (a, *v))), (ANY, ANY), variadic=True),
-    "minf": Function(lambda a, *v: min(map(to_float, (a, *v))), (ANY, ANY), variadic=True),
+    "maxf": Function(lambda a, *v: max(map(to_float64, (a, *v))), (ANY, ANY), variadic=True),
+    "minf": Function(lambda a, *v: min(map(to_float64, (a, *v))), (ANY, ANY), variadic=True),
     "mulf": Function(_decimal(lambda a, b: a * b), (ANY, ANY), variadic=True),
     "round": Function(_round, (ANY, INT, FLOAT64), variadic=True),
     "subf": Function(_decimal(lambda a, b: a - b), (ANY, ANY), variadic=True),

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from rulepush.errors import RegexError
 from rulepush.gotext.gofmt import go_format_value
+from rulepush.gotext.gotime import Duration
 from rulepush.gotext.limits import MAX_TEXT
+from rulepush.gotext.numbers import parse_go_float
 from rulepush.gotext.values import (
     ANY_SLICE,
     CallError,
@@ -22,6 +24,17 @@ from rulepush.gotext.values import (
 )
 
 MAX_ITEMS: Final = 100_000
+
+
+def to_float64(value: object) -> float:
+    """Sprig's toFloat64, spf13/cast ToFloat64: 0 for what is no number, also for a text that float64 cannot hold and
+    for a duration."""
+    if isinstance(value, str):
+        try:
+            return parse_go_float(value)
+        except (ValueError, OverflowError):
+            return 0.0
+    return float(value) if isinstance(value, int | float) and not isinstance(value, Duration) else 0.0
 
 
 def as_list(items: Iterable[Any], go_type: GoType = ANY_SLICE) -> GoSlice:

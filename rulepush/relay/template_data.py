@@ -1,4 +1,4 @@
-"""What the relay's templates see: Alertmanager's data and its methods, as prometheus-webhook-dingtalk gives them.
+"""The data of the relay's templates: Alertmanager's, with its methods, as in prometheus-webhook-dingtalk.
 
 Beyond those: `.AtUserIds`, `.TruncatedAlerts`, and on an alert `.Began`, `.Ended` and `.Lasted`, which are texts in the
 target's language and time zone.
@@ -33,7 +33,7 @@ _UNITS: Final = {
 
 
 def zone(name: str) -> tzinfo:
-    """A time zone by its name. Raises ValueError when this machine does not know it."""
+    """A time zone by its name. Raises ValueError when it is not in the time zone database."""
     if name == LOCALTIME:
         with open(LOCALTIME, "rb") as f:
             return ZoneInfo.from_file(f)
@@ -146,9 +146,9 @@ class TemplateAlert(GoObject):
 
 
 def received_time(text: str, ms: int | None, local: tzinfo) -> Time:
-    """A time of the payload as Go's json.Unmarshal reads it: in its own offset, or in Local where that has the same.
+    """A time of the payload as Go's json.Unmarshal reads it: in its own offset, or in Local when the offsets are equal.
 
-    `ms` counts where the text is missing or no RFC 3339 time.
+    `ms` is used when the text is missing or not an RFC 3339 time.
     """
     try:
         return parse_go_time(_RFC3339, text, local)
@@ -189,7 +189,7 @@ class TemplateAlerts(GoSlice):
 
 
 class TemplateData(GoObject):
-    """A notification, with the alerts of it that are to be shown."""
+    """A notification, with those of its alerts that are to be shown."""
 
     TYPE = GoType("*template.Data", GoKind.POINTER, GoType("template.Data", GoKind.STRUCT))
 

@@ -1,4 +1,4 @@
-"""Notifications that wait for a robot's limit, kept where a crash cannot take them: they were answered as accepted."""
+"""The notifications that wait for a robot's rate limit, on disk: they were accepted, so a crash must not lose them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CREATE TABLE IF NOT EXISTS waiting (
 
 
 class WaitingStore(Protocol):
-    """Where what waits is kept. No method raises: losing the file must not stop messages."""
+    """Stores waiting notifications. No method raises: a lost file must not stop messages."""
 
     def put(self, key: Key, since: int, notification: Notification) -> None: ...
     def remove(self, keys: Iterable[Key]) -> None: ...
 
 
 class NoStore:
-    """Keeps nothing: without `--storage.path`, what waits ends with the process."""
+    """Stores nothing: without `--storage.path` waiting notifications are in memory only."""
 
     def put(self, key: Key, since: int, notification: Notification) -> None:
         return
@@ -57,7 +57,7 @@ class FileStore:
         self._write("DELETE FROM waiting WHERE target = ? AND grp = ?", list(keys))
 
     def load(self) -> list[tuple[Key, int, Notification]]:
-        """What waited when the last process ended, the oldest first."""
+        """The notifications that waited when the last process ended, oldest first."""
         try:
             rows = self._database.read("SELECT target, grp, since, body FROM waiting ORDER BY since")
         except StorageError as e:
@@ -83,7 +83,7 @@ class FileStore:
 
 
 def to_json(notification: Notification) -> str:
-    """A notification as it is stored."""
+    """A notification as JSON text."""
     return json.dumps(asdict(notification), ensure_ascii=False, separators=(",", ":"))
 
 

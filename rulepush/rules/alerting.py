@@ -164,10 +164,10 @@ class AlertingRule:
                 return alert
             after = advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
             if after is not None and after.state is AlertState.INACTIVE:
-                self._recovery.proven(labels)
+                self._recovery.resolved(labels)
             return after
-        if may_fire:
-            self._recovery.proven(labels)
+        if alert is not None and may_fire:
+            alert = self._recovery.seen(alert, tick.ts)
         _, annotations, value = element
         if alert is None or alert.state is AlertState.INACTIVE:
             alert = pending(labels, annotations, value, tick.ts)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from rulepush.errors import EvaluationError
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, SharedResults
 from rulepush.rules.alert import Alert
 from rulepush.rules.recovery import RestorePolicy
+from rulepush.rules.specs import result_fault
 from rulepush.storage.selection import Querier
 from rulepush.storage.table import AppendOutcome
 
@@ -94,7 +96,10 @@ class Tick:
     down: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def run(self, query: Query, ts: int | None = None) -> list[Sample]:
-        """The result as samples; a scalar is one without labels. Raises PromQLError."""
+        """The result as samples; a scalar is one without labels. Raises PromQLError, also for other types."""
+        fault = result_fault(query)
+        if fault:
+            raise EvaluationError(fault)
         at = self.query_ts if ts is None else ts
         shared = self.shared if at == self.query_ts else None
         return self.context.engine.instant(query, at, self.context.samples.querier(), shared).samples()

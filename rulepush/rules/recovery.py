@@ -44,9 +44,10 @@ Disk full       Alerting goes on from memory; when the file can be written again
                 a resolved one that has fired again would end its successor. SQLite cannot write that it is out of
                 date, so a mark beside the file is removed instead (`storage/saved_mark.py`). Without the mark
                 every alert is doubtful: it is not sent before the result of new data has it (may fire), or it is over
-                (may resolve). Alertmanager may end it by its `endsAt` meanwhile, which is what it would do without
-                us. The mark comes back when all is saved and nothing is doubtful. An alert that began and fired
-                while nothing could be saved is not known: it begins anew, as without a state file.
+                (may resolve). One that is in the result may have resolved and begun again, so it is sent with a new
+                `startsAt`: Alertmanager keeps the earliest of an alert that it still knows as firing. The mark comes
+                back when all is saved and nothing is doubtful. An alert that began and fired while nothing could be
+                saved is not known: it begins anew, as without a state file.
 
 A reload is no gap: the new rule takes over the alerts with what is still doubtful about them.
 """
@@ -186,8 +187,15 @@ class Recovery:
         if self._unconfirmed and may_resolve():
             self._unconfirmed.clear()
 
-    def proven(self, labels: Labels) -> None:
-        """New data has shown what this alert is."""
+    def seen(self, alert: Alert, ts: int) -> Alert:
+        """New data has this alert. One that is doubtful fires since `ts`: its former start may have been resolved."""
+        if alert.labels not in self._doubtful:
+            return alert
+        self._doubtful.discard(alert.labels)
+        return replace(alert, fired_at=ts) if alert.state is AlertState.FIRING else alert
+
+    def resolved(self, labels: Labels) -> None:
+        """Complete data has shown that this alert is over."""
         self._doubtful.discard(labels)
 
     def withholds(self, labels: Labels) -> bool:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import yaml
 
-from rulepush.errors import EvaluationError, ParseError, Problem, RuleFileError, TemplateError
+from rulepush.errors import EvaluationError, ParseError, Problem, RuleFileError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
-from rulepush.promql import Query, ValueType, parse_expr
-from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec
-from rulepush.template import check_alert_template
+from rulepush.promql import Query, parse_expr
+from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec, result_fault
+from rulepush.template import TemplateError, check_alert_template
+from rulepush.yaml.hints import is_other_kind_than_rules, note_helm
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose, is_null, kind, line_of
 from rulepush.yaml.source import first_document
 
@@ -65,6 +66,7 @@ def parse_rule_file(name: str, body: bytes, *, ignore_unknown: bool = False) -> 
         groups = _Parser(source, ignore_unknown).groups(root)
     elif root is not None and not is_null(root):
         source.problem(line_of(root), f"expected a mapping with the key 'groups', got {kind(root)}")
+    note_helm(source)
     problems = tuple(sorted(reading.problems, key=lambda p: p.line))
     return RuleFile(name, () if problems else tuple(groups), problems, tuple(reading.warnings))
 
@@ -78,6 +80,8 @@ class _Parser:
 
     def groups(self, root: yaml.MappingNode) -> list[RuleGroup]:
         reader = MapReader(self._source, root)
+        if is_other_kind_than_rules(reader):
+            return []
         groups: list[RuleGroup] = []
         lines: dict[str, int] = {}
         for section in reader.sections("groups"):
@@ -133,6 +137,9 @@ class _Place:
     def problem(self, message: str, key: str | None = None) -> None:
         line = self.reader.line if key is None else self.reader.line_at(key)
         self.source.problem(line, self.prefix + message)
+
+    def warning(self, message: str, key: str) -> None:
+        self.source.reading.warnings.append(f"line {self.reader.line_at(key)}: {self.prefix}{message}")
 
     def problem_in(self, section: str, key: str, message: str) -> None:
         """At a key of a mapping below."""
@@ -197,11 +204,9 @@ def _query(place: _Place) -> Query | None:
     except ParseError as e:
         place.problem(f"could not parse expression: {e}", "expr")
         return None
-    if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
-        # Prometheus accepts it, and then fails at every evaluation.
-        place.problem(f"rule result is not a vector or scalar but a {query.value_type.described}", "expr")
-        return None
-    if query.misuse is not None:  # the same
+    if fault := result_fault(query):
+        place.warning(f"{fault}, so every evaluation fails; the other rules are evaluated", "expr")
+    if query.misuse is not None:  # Prometheus accepts it, and then fails at every evaluation
         place.problem(f"could not evaluate expression: {query.misuse}", "expr")
         return None
     try:

@@ -9,7 +9,7 @@ from typing import Final
 from rulepush.errors import ParseError
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.promql import Query, parse_expr
+from rulepush.promql import Query, ValueType, parse_expr
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.storage.demand import ManualDemand
 from rulepush.template import literal_queries
@@ -90,6 +90,16 @@ class RuleGroup:
     def key(self) -> tuple[str, str]:
         """(file, name): unique, and the order in which groups are shown."""
         return (self.file, self.name)
+
+
+def result_fault(query: Query) -> str:
+    """Why every evaluation of a rule with this expression fails; "" where its result can be one of a rule.
+
+    Prometheus loads such a rule and finds this when it is evaluated (rules/manager.go, EngineQueryFunc).
+    """
+    if query.value_type in (ValueType.VECTOR, ValueType.SCALAR):
+        return ""
+    return f"rule result is not a vector or scalar but a {query.value_type.described}"
 
 
 def demanded(

@@ -30,7 +30,7 @@ class Pace:
     grid: TickGrid
     barrier: ScrapeBarrier
     turns: WorkTurns
-    tally: ScrapeStats
+    stats: ScrapeStats
     overload: OverloadWatch
     clock_set_back: Callable[[int], object]
     """`clock_set_back(now)` is told when the wall clock went back by more than an interval."""
@@ -86,7 +86,7 @@ class ScrapeLoop:
         late = max(0, int(pace.clock.now() - self.delay_ms) - ts)
         passed = late // interval
         if passed:
-            pace.tally.skipped_overloaded += passed
+            pace.stats.skipped_overloaded += passed
             pace.overload.left_out(passed)
         pace.overload.started(late)
         moment, late = ts + passed * interval, late % interval
@@ -101,10 +101,10 @@ class ScrapeLoop:
         planned = pace.grid.next_tick(now, interval)
         passed = max(0, (planned - following) // interval)
         if passed and self.scraper.hung:
-            pace.tally.skipped_slow_target += passed
+            pace.stats.skipped_slow_target += passed
         elif passed > 1 + self.scraper.status.last_duration_s * 1000 // interval:
-            pace.tally.skipped_time_jump += passed  # the scrape took less
+            pace.stats.skipped_time_jump += passed  # the scrape took less
         elif passed:
-            pace.tally.skipped_overloaded += passed
+            pace.stats.skipped_overloaded += passed
             pace.overload.left_out(passed)
         return planned

@@ -35,8 +35,8 @@ class Alerting:
         self._ingestion = ingestion
         self._engine = self._engine_for(first.config)
         undelivered = SqliteUndelivered(state.alerts)
-        states = SqliteAlertStates(state.alerts, undelivered.whole) if options.storage_path else None
-        self.groups = RuleGroups(states)
+        store = SqliteAlertStates(state.alerts, undelivered.whole) if options.storage_path else None
+        self.groups = RuleGroups(store)
         self.notifier = Notifier(clock, undelivered, self._sending(first.config), self.groups.active_alerts)
         self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.http_client)
         self.clock_watch = ClockWatch(clock, self._on_jump)

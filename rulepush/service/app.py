@@ -21,9 +21,9 @@ from rulepush.service.resources import ProcessResources
 from rulepush.service.web_parts import service_web_parts
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.http_service import HttpService
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.security import WebConfigReloader
-from rulepush.web.server import WebServer, build_app
 
 log = logging.getLogger("rulepush.main")
 
@@ -93,7 +93,7 @@ class App:
         """Serve until `stop`; then send and save what is pending, and return."""
         self._announce()
         self.ingestion.restore(self.reloader.loaded)
-        web = self._web_server()
+        web = self._http_service()
         async with asyncio.TaskGroup() as tasks:
             # These send what is pending at the end, and so outlive what produces it.
             senders = [
@@ -127,7 +127,6 @@ class App:
         yield "rules", self.alerting.loops.run()
         yield "clock watch", self.alerting.clock_watch.run()
         yield "truncation", self._truncate()
-        yield "web configuration", self._web_config.run(self.resources.clock)
         yield "reload", self.reloader.run()
         if self.resources.journal is not None:
             yield "journal", self.resources.journal.run()
@@ -161,9 +160,9 @@ class App:
             partial(self.stop, "/-/quit"),
         )
 
-    def _web_server(self) -> WebServer:
-        security = self._web_config.security
-        return WebServer(build_app(web_routes(self.web_parts()), security), self.resources.listener, security)
+    def _http_service(self) -> HttpService:
+        routes = web_routes(self.web_parts())
+        return HttpService(routes, self.resources.listener, self._web_config, self.resources.clock)
 
     def _announce(self) -> None:
         loaded = self.reloader.loaded

@@ -1,4 +1,4 @@
-"""Plan: a configuration file with its rule files, read and checked whole, before anything that runs is touched."""
+"""LoadedConfig: a configuration file with its rule files, read and checked whole before anything that runs changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("rulepush.config")
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """What a run or a reload puts into effect. `warnings`: what is allowed in its files, and probably not meant."""
+    """What a start or a reload puts into effect. `warnings`: what its files may say, but probably by mistake."""
 
     config: Config
     groups: tuple[RuleGroup, ...]
@@ -39,7 +39,7 @@ class LoadedConfig:
         return frozenset((*ALERT_SERIES, *recorded))
 
     def log_warnings(self) -> None:
-        """Say them, once a start or reload."""
+        """Log them, once for each start or reload."""
         for warning in self.warnings:
             log.warning("%s", warning)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rulepush.discovery.metrics import expose_discoveries
 from rulepush.forward.metrics import expose_pushgateways
 from rulepush.nacos.metrics import expose_nacos_clusters
@@ -14,8 +16,9 @@ from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
+from rulepush.storage.head import Head
 from rulepush.storage.metrics import expose_databases, expose_head, expose_journal
-from rulepush.telemetry import Telemetry, single
+from rulepush.telemetry import MetricReading, Telemetry, single
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.metrics import expose_queries
 
@@ -33,6 +36,7 @@ def expose_service(
     expose_discoveries(t, resources.discoveries)
     expose_nacos_clusters(t, resources.discoveries.nacos_members)
     expose_head(t, resources.head)
+    _memory(t, resources.head)
     _clock(t, alerting.clock_watch)
     expose_databases(t, resources.state.all())
     if resources.journal is not None:
@@ -47,6 +51,20 @@ def expose_service(
         ingestion.push.expose(t)
     if ingestion.remote_write is not None:
         ingestion.remote_write.expose(t)
+
+
+def _memory(t: Telemetry, head: Head) -> None:
+    parts: dict[str, Callable[[], int]] = {
+        "samples": lambda: head.nbytes,
+        "labels": lambda: head.label_bytes,
+        "derived_labels": lambda: head.derived_bytes,
+    }
+    t.gauge(
+        "rulepush_memory_bytes",
+        "About the memory of what grows with the work: samples, labels of series, what rules derive from labels.",
+        lambda: [MetricReading((part,), read()) for part, read in parts.items()],
+        ("part",),
+    )
 
 
 def _clock(t: Telemetry, watch: ClockWatch) -> None:

@@ -1,5 +1,5 @@
-"""Outputs: what is sent on besides alerts. Remote writes and Pushgateways get samples; what is kept for the rules stays
-as it is. The senders are imported only when the configuration has one."""
+"""Outputs: remote writes and Pushgateways, to which samples are sent on. What is kept in memory for the rules does not
+depend on them. The senders are imported only when the configuration has one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 from rulepush.clock import Clock
 from rulepush.config.sections import Config, PushgatewayConfig, RemoteWriteConfig
 from rulepush.exposition import FamilyMetadata
-from rulepush.http_client.config import HTTPClientConfig
+from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.scrape.target import Target
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rulepush.forward.pushgateway import PushgatewayForwarder
     from rulepush.remote.sender import RemoteWriteSender
 
-ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 FLUSH_SECONDS: Final = 2.0
 
 
@@ -39,13 +38,13 @@ class _Writing:
     task: OwnedTask
 
     async def stop(self, flush_s: float) -> None:
-        """Send for a moment more. What is offered afterwards is saved by `sender.close`."""
+        """Send for `flush_s` seconds more. What is offered afterwards is saved by `sender.close`."""
         await self.sender.flush(flush_s)
         self.task.cancel()
         await self.task.wait()
 
     async def end(self, flush_s: float) -> None:
-        """Send for a moment more, save the rest, close the connection."""
+        """Send for `flush_s` seconds more, save the rest, close the connection."""
         await self.stop(flush_s)
         self.sender.close()
         await self.client.aclose()
@@ -58,7 +57,7 @@ class _Forwarding:
     task: OwnedTask
 
     async def end(self) -> None:
-        """Stop pushing. The groups stay: the next start goes on with them."""
+        """Stop pushing. The groups stay at the Pushgateway: the next start goes on with them."""
         self.task.cancel()
         await self.task.wait()
         await self.client.aclose()
@@ -75,8 +74,8 @@ class Outputs:
         metadata: Callable[[], Mapping[str, FamilyMetadata]],
         flush_seconds: float = FLUSH_SECONDS,
     ):
-        """`directory` is where samples wait for a receiver that is away; None: in memory. `flush_seconds` is how long
-        an entry that ends may go on sending."""
+        """`directory` is where samples wait for a receiver that cannot be reached; None: in memory. `metadata` is read
+        when it is sent. `flush_seconds` is how long an entry that ends may go on sending."""
         self._clock = clock
         self._client_factory = client_factory
         self._directory = directory
@@ -98,22 +97,22 @@ class Outputs:
             running = self._writes[old]
             if old in config.remote_write and running.external_labels == labels:
                 continue
-            heir = next((c for c in config.remote_write if c.name == old.name), None)
-            if heir is None or self._directory is None:
+            successor = next((c for c in config.remote_write if c.name == old.name), None)
+            if successor is None or self._directory is None:
                 ending.append(self._writes.pop(old))
                 continue
-            # Two queues cannot share a directory. Samples are taken until the new one is there, so none is missed.
+            # Two queues cannot share a directory. The old one takes samples until the new one is there: none is missed.
             await running.stop(0.0)
             running.sender.close()
             del self._writes[old]
-            self._writes[heir] = self._write(heir, labels)
+            self._writes[successor] = self._write(successor, labels)
             await running.client.aclose()
         for write in config.remote_write:
             if write not in self._writes:
                 self._writes[write] = self._write(write, labels)
         await asyncio.gather(*(running.end(self._flush_s) for running in ending))
-        for gone in [c for c in self._forwards if c not in config.pushgateways]:
-            await self._forwards.pop(gone).end()
+        for removed in [c for c in self._forwards if c not in config.pushgateways]:
+            await self._forwards.pop(removed).end()
         for gateway in config.pushgateways:
             if gateway not in self._forwards:
                 self._forwards[gateway] = self._forward(gateway)
@@ -139,14 +138,14 @@ class Outputs:
         return _Forwarding(forwarder, client, self._tasks.start(forwarder.run, f"pushgateway {config.name}"))
 
     async def aclose(self) -> None:
-        """Send for a moment more and save the rest. Call it while `run` runs."""
+        """Send for `flush_seconds` more and save the rest. Call it while `run` runs."""
         writes, self._writes = list(self._writes.values()), {}
         forwards, self._forwards = list(self._forwards.values()), {}
         await asyncio.gather(*(w.end(self._flush_s) for w in writes), *(f.end() for f in forwards))
 
     @property
     def active(self) -> bool:
-        """Whether anything wants samples."""
+        """Whether samples are sent anywhere."""
         return bool(self._writes or self._forwards)
 
     @property
@@ -160,18 +159,20 @@ class Outputs:
         return [running.forwarder for running in self._forwards.values()]
 
     def scraped(
-        self, target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, FamilyMetadata]]
+        self, target: Target, samples: Sequence[Sample], metadata_source: Callable[[], Mapping[str, FamilyMetadata]]
     ) -> None:
-        """All samples of one scrape; `told` is what the target says of its metric families."""
+        """Send on all samples of one scrape; `metadata_source()` is what the target says of its metric families."""
         self.offer(samples)
         wanting = [f.forwarder for f in self._forwards.values() if f.forwarder.wants(target.labels)]
         if wanting:
-            metadata = told()  # from the first scrape on: a Pushgateway refuses a family that changes its type
+            metadata = (
+                metadata_source()
+            )  # from the first scrape on: a Pushgateway refuses a family that changes its type
             for forwarder in wanting:
                 forwarder.offer(target.labels, samples, metadata)
 
     def offer(self, samples: Sequence[Sample]) -> None:
-        """Pushed and recorded samples, and those of ALERTS."""
+        """Send on pushed and recorded samples, and those of ALERTS."""
         for running in self._writes.values():
             running.sender.offer(samples)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment, TargetGroup
 from rulepush.discovery.provider import Providers
 from rulepush.exposition import FamilyMetadata
-from rulepush.http_client.config import HTTPClientConfig
+from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.job import job_of
@@ -24,8 +24,6 @@ from rulepush.scrape.target import TargetHealth
 from rulepush.service.long_lived import LongLivedObjects
 from rulepush.storage.head import Head
 from rulepush.tasks import OwnedTask, TaskOwner
-
-ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 
 
 @dataclass(slots=True)
@@ -105,7 +103,7 @@ class Jobs:
         return iter(self._pools)
 
     def metadata(self) -> dict[str, FamilyMetadata]:
-        """TYPE, HELP and UNIT by metric family, as the targets told of them last."""
+        """TYPE, HELP and UNIT by metric family, as the targets' last scrapes had them."""
         return {name: meta for s in self._scrapers() for name, meta in s.cache.metadata().items()}
 
     @property

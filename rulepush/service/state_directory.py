@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from rulepush.rules.state import SCHEMA as STATES_SCHEMA
 from rulepush.storage.database import Database
 from rulepush.storage.journal import SCHEMA as JOURNAL_SCHEMA
 from rulepush.storage.lock import DirectoryLock
+
+log = logging.getLogger("rulepush.main")
 
 
 class StateDirectory:
@@ -21,6 +25,12 @@ class StateDirectory:
     def __init__(self, directory: Path | None):
         """Raises StorageError when another process uses the directory."""
         self._lock = DirectoryLock(directory) if directory else None
+        if directory is not None and not os.access(directory, os.W_OK | os.X_OK):
+            log.error(
+                "the state directory cannot be written: what it holds is used, but nothing can be saved until this "
+                "process may write to it: path=%s",
+                directory,
+            )
         self.alerts = Database(directory and directory / "alerts.db", STATES_SCHEMA + UNDELIVERED_SCHEMA)
         self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True) if directory else None
 

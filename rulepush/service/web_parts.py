@@ -46,7 +46,6 @@ def service_web_parts(
         )
 
     return WebParts(
-        head=resources.head,
         evaluator=queries,
         groups=alerting.groups,
         jobs=ingestion.jobs,

@@ -2,6 +2,7 @@
 
 Losing a state file must never stop alerting: a corrupt file is renamed to `<name>.corrupt-<n>` and replaced by a new
 one; one that is locked, read-only or full raises StorageError, and the caller retries later with what it still holds.
+In a directory that cannot be written a file can still be read.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MARKED = 1
 class Database:
     """One SQLite file, or one in memory when `path` is None. `schema` is idempotent SQL (CREATE ... IF NOT EXISTS).
 
-    `closed` counts how often the file was closed: after it changed, the file may be another one, with nothing in it.
+    `closed` counts how often the file was closed: after a change, the file may be a new, empty one.
     `lost` counts the writes that failed: after it changed, the file does not hold all that was to be written.
 
     Not thread-safe unless made with `any_thread`, and then only one thread at a time.
@@ -44,6 +45,7 @@ class Database:
         self._joining = False  # within `transaction`
         self._locked = ""  # why nothing can be written within this transaction
         self._connection: sqlite3.Connection | None = None
+        self._read_only = False  # whether the connection can only read
         self._mark = SavedMark(path)
         self._was_marked: bool | None = None  # whether the file as it was found ever had a mark; None: not opened yet
         try:
@@ -67,7 +69,7 @@ class Database:
             raise
 
     def _write(self, statements: Iterable[Statement]) -> None:
-        connection = self._open()
+        connection = self._open(writing=True)
         if self._locked:
             raise StorageError(self._locked)
         try:
@@ -145,16 +147,22 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._read_only = False
             self.closed += 1
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, *, writing: bool = False) -> sqlite3.Connection:
         self._close_if_gone()
+        if writing and self._read_only:
+            self.close()  # perhaps the directory can be written by now
         if self._connection is not None:
             return self._connection
         try:
             self._connection = self._connect()
         except sqlite3.DatabaseError as e:
             if not _is_corrupt(e) or self.path is None:
+                if not writing and (connection := self._connect_read_only()) is not None:
+                    self._connection, self._read_only = connection, True
+                    return connection
                 raise self._failed(e) from e
             self.errors += 1
             self._set_aside(e)
@@ -172,7 +180,7 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_file() and self.path.stat().st_size == 0:
                 # SQLite takes an empty file for a new one, but one that was opened once has its first page.
-                log.error("state file is empty, what it held is lost, and it is begun anew: path=%s", self.path)
+                log.error("state file is empty, its content is lost, and it is recreated: path=%s", self.path)
         connection = sqlite3.connect(
             ":memory:" if self.path is None else self.path, timeout=0.2, check_same_thread=not self._any_thread
         )
@@ -182,23 +190,48 @@ class Database:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA cache_size=-512")
             connection.executescript(self._schema)
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found != ("ok",):  # returned, not raised, when a page beyond the first ones is damaged
-                raise sqlite3.DatabaseError(f"database disk image is malformed: {found and found[0]}")
-            if self._was_marked is None:
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                self._was_marked = version == _MARKED
+            self._check(connection)
         except sqlite3.Error:
             connection.close()
             raise
         return connection
+
+    def _connect_read_only(self) -> sqlite3.Connection | None:
+        """A connection to a file in a directory that cannot be written: SQLite refuses to open it otherwise, because it
+        cannot make the `-wal` and `-shm` files. None in another case, and where a `-wal` file holds changes, which
+        `immutable` ignores."""
+        path = self.path
+        if path is None:
+            return None
+        connection = None
+        try:
+            wal = path.with_name(f"{path.name}-wal")
+            if not path.is_file() or os.access(path.parent, os.W_OK) or (wal.exists() and wal.stat().st_size):
+                return None
+            url = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+            connection = sqlite3.connect(url, uri=True, check_same_thread=not self._any_thread)
+            self._check(connection)
+        except (OSError, sqlite3.Error):
+            if connection is not None:
+                connection.close()
+            return None
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Look for damage, and for what the last process noted. Raises sqlite3.Error."""
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != ("ok",):  # returned, not raised, when a page beyond the first ones is damaged
+            raise sqlite3.DatabaseError(f"database disk image is malformed: {found and found[0]}")
+        if self._was_marked is None:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            self._was_marked = version == _MARKED
 
     def _close_if_gone(self) -> None:
         """Writes to a removed file succeed, and are lost."""
         if self._connection is None or self._joining or self.path is None or os.path.exists(self.path):
             return
         self.errors += 1
-        log.error("state file was removed while in use, and is begun anew: path=%s", self.path)
+        log.error("state file was removed while in use, and is recreated: path=%s", self.path)
         self.close()
         self._mark.remove()
 
@@ -228,7 +261,7 @@ class Database:
         except OSError as e:
             log.error("state file is corrupt and cannot be set aside: path=%s err=%s", path, e)
             return
-        log.error("state file is corrupt, set aside and begun anew: path=%s aside=%s err=%s", path, aside, reason)
+        log.error("state file is corrupt, set aside and recreated: path=%s aside=%s err=%s", path, aside, reason)
 
 
 def _is_corrupt(e: sqlite3.Error) -> bool:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from rulepush.model.columns import LabelPool
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, exact_metric_name
 from rulepush.model.sample import Sample
@@ -17,6 +18,9 @@ from rulepush.storage.selection import EMPTY_SELECTION, Querier, Selection
 from rulepush.storage.table import MARGIN_MS, AppendOutcome, Floats, Int64s, Rows, Table
 
 _UNWANTED_REMEMBERED: Final = 65_536
+SMALL_POOL: Final = 4096  # label sets: below, compaction is not worth its while
+LARGE_TABLE: Final = 1024  # rows
+DEAD_PART: Final = 16
 
 
 class SampleRecorder(Protocol):
@@ -46,6 +50,8 @@ class Head:
         self._tables: dict[str, Table] = {}
         self._selectors: dict[str, TableSelector] = {}
         self._joiner = Joiner()
+        self._pool = LabelPool()
+        self._pool_limit = SMALL_POOL
         self._unwanted: set[Labels] = set()
         self._recorder: SampleRecorder | None = None
         self._last_id = 0
@@ -72,7 +78,8 @@ class Head:
             if len(unwanted) == len(table):
                 self._forget(name)
             elif unwanted:
-                table.remove(unwanted)
+                self._selectors[name].moved(table.remove(unwanted))
+        self._compact_labels()
 
     def record_to(self, recorder: SampleRecorder | None) -> None:
         """Tell `recorder` of every sample kept from now on."""
@@ -128,7 +135,7 @@ class Head:
             self._unwanted.add(labels)
             return None
         if table is None:
-            table = self._tables[name] = Table(name, self._demand.keep(name), self._new_id)
+            table = self._tables[name] = Table(name, self._demand.keep(name), self._new_id, self._pool)
             self._selectors[name] = TableSelector(table)
         return table
 
@@ -156,18 +163,25 @@ class Head:
         return self._last_id
 
     def truncate(self, now: int) -> int:
-        """Remove series without a sample that anyone may still ask for. Returns how many. Call it once a while."""
+        """Remove series without a sample that anyone may still ask for. Returns how many. Call it once a while.
+
+        Removing one moves all rows of its table, and who has noted rows must look for them again: a large table waits
+        until a part of it is dead, so that the cost is that of the series that went."""
         removed = 0
         for name in list(self._tables):
             table = self._tables[name]
             dead = table.dead_rows(now)
-            removed += len(dead)
             if len(dead) == len(table):
                 self._forget(name)
-            elif len(dead):
-                table.remove(dead)
+            elif len(dead) * DEAD_PART >= len(table) or (len(dead) > 0 and len(table) < LARGE_TABLE):
+                self._selectors[name].moved(table.remove(dead))
+            else:
+                continue
+            removed += len(dead)
         if removed:
             self.version += 1
+        if len(self._pool) > self._pool_limit:
+            self._compact_labels()
         return removed
 
     def rewind(self, now: int) -> int:
@@ -175,6 +189,18 @@ class Head:
         dropped = sum(table.drop_after(now) for table in self._tables.values())
         self.version += 1
         return dropped
+
+    def _compact_labels(self) -> None:
+        """Give up what was derived from the labels of series that are gone. The cost is that of what is left, so it is
+        done when that is at most half."""
+        in_use = [column for table in self._tables.values() for column in table.derived.columns()]
+        self._pool, number_of = self._pool.compacted(in_use)
+        for table in self._tables.values():
+            table.renumber(self._pool, number_of)
+        for selector in self._selectors.values():
+            selector.renumbered()
+        self._joiner.forget()
+        self._pool_limit = 2 * len(self._pool) + SMALL_POOL
 
     def _forget(self, name: str) -> None:
         self._tables.pop(name).layout += 1  # who still holds the table must ask again
@@ -188,11 +214,13 @@ class Head:
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
         """See `storage.selection.Querier`."""
-        return self._select(tuple(matchers), remember=True)
-
-    def peek(self, matchers: Sequence[Matcher]) -> Selection:
-        """As `select`, for queries from outside: they come and go, so nothing is remembered for the next time."""
-        return self._select(tuple(matchers), remember=False)
+        key = tuple(matchers)
+        name = exact_metric_name(key)
+        if name is not None and _names_agree(key, name):
+            selector = self._selectors.get(name)
+            return EMPTY_SELECTION if selector is None else selector.select(key)
+        parts = [selector.select(key) for selector in self._matching(key)]
+        return self._joiner.join(key, [p for p in parts if len(p.index)])
 
     def candidates(self, matchers: Sequence[Matcher]) -> int:
         """How many series a selection has to look at."""
@@ -201,14 +229,6 @@ class Head:
             return self.series_count
         table = self._tables.get(name)
         return 0 if table is None else len(table)
-
-    def _select(self, matchers: tuple[Matcher, ...], *, remember: bool) -> Selection:
-        name = exact_metric_name(matchers)
-        if name is not None and _names_agree(matchers, name):
-            selector = self._selectors.get(name)
-            return EMPTY_SELECTION if selector is None else selector.select(matchers, remember=remember)
-        parts = [selector.select(matchers, remember=remember) for selector in self._matching(matchers)]
-        return self._joiner.join(matchers, [p for p in parts if len(p.index)], remember=remember)
 
     def series(self, matchers: Sequence[Matcher]) -> list[Labels]:
         """The series that satisfy all matchers, in no special order."""
@@ -243,6 +263,17 @@ class Head:
     def nbytes(self) -> int:
         """Bytes of sample arrays held."""
         return sum(t.nbytes for t in self._tables.values())
+
+    @property
+    def label_bytes(self) -> int:
+        """About the bytes of the label sets of all series."""
+        return sum(t.label_bytes for t in self._tables.values())
+
+    @property
+    def derived_bytes(self) -> int:
+        """About the bytes of what evaluations derived from labels, and of the rows that selectors remember."""
+        columns = sum(t.derived.nbytes for t in self._tables.values())
+        return columns + self._pool.nbytes + sum(s.nbytes for s in self._selectors.values())
 
 
 def _names_agree(matchers: tuple[Matcher, ...], name: str) -> bool:

@@ -92,7 +92,7 @@ class SampleJournal:
     ):
         """`database` is made with SCHEMA and `any_thread`, for the journal alone. `offload` runs a call in a thread."""
         self._offload = offload
-        self.tally = JournalStats()
+        self.stats = JournalStats()
         self._head = head
         self._demands = demands
         self._demands_written = -1  # the version in the file
@@ -112,7 +112,7 @@ class SampleJournal:
             if found.samples:
                 self._restore_demands(found.until, bridged_ms)
         except StorageError as e:
-            log.error("samples of before the restart are not restored: %s", e)
+            log.error("samples from before the restart are not restored: %s", e)
             found = Restored()
         self._head.record_to(self._pending)
         if found.samples:
@@ -158,7 +158,7 @@ class SampleJournal:
         """Drop the oldest samples that could not be written; their series stay queued."""
         oldest, following = self._unwritten.popleft(), self._unwritten.popleft()
         self._unwritten.appendleft(Batch({**oldest.series, **following.series}, following.samples))
-        self.tally.lost += oldest.size
+        self.stats.lost += oldest.size
 
     def _work(self) -> _Work:
         """The input of the writing thread."""
@@ -179,10 +179,10 @@ class SampleJournal:
     def _settle(self, count: int, ok: bool) -> None:
         """After an attempt to write `count` batches."""
         if not ok:
-            self.tally.failures += 1
+            self.stats.failures += 1
             return
         for _ in range(count):
-            self.tally.written += self._unwritten.popleft().size
+            self.stats.written += self._unwritten.popleft().size
 
     # --- in the writing thread
 

@@ -28,6 +28,6 @@ def expose_databases(t: Telemetry, databases: Sequence[Database]) -> None:
 
 def expose_journal(t: Telemetry, journal: SampleJournal) -> None:
     """What was written of the samples, and what was not."""
-    t.counter("rulepush_journal_samples", "Samples written to the journal.", single(lambda: journal.tally.written))
-    t.counter("rulepush_journal_errors", "Writes of the journal that failed.", single(lambda: journal.tally.failures))
-    t.counter("rulepush_journal_lost_samples", "Samples the journal gave up.", single(lambda: journal.tally.lost))
+    t.counter("rulepush_journal_samples", "Samples written to the journal.", single(lambda: journal.stats.written))
+    t.counter("rulepush_journal_errors", "Writes of the journal that failed.", single(lambda: journal.stats.failures))
+    t.counter("rulepush_journal_lost_samples", "Samples the journal gave up.", single(lambda: journal.stats.lost))

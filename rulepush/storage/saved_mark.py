@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from pathlib import Path
 
 log = logging.getLogger("rulepush.storage")
@@ -16,13 +17,14 @@ log = logging.getLogger("rulepush.storage")
 class SavedMark:
     """The mark beside a database file; with `path` None, in memory, there is none. Never raises.
 
-    `was_there` tells whether the last process left it.
+    `was_there` tells whether the last process left it. In a directory that cannot be written it proves nothing: nobody
+    could have removed it.
     """
 
     def __init__(self, database: Path | None):
         self._path = database.with_name(f"{database.name}.complete") if database is not None else None
-        self.was_there = self._is_there()
-        self._set = self.was_there
+        self._set = self._is_there()
+        self.was_there = self._set and self._is_removable()
         self._told = False
 
     def _is_there(self) -> bool:
@@ -30,6 +32,9 @@ class SavedMark:
             return self._path is not None and self._path.exists()
         except OSError:
             return False
+
+    def _is_removable(self) -> bool:
+        return self._path is not None and os.access(self._path.parent, os.W_OK)
 
     @property
     def is_set(self) -> bool:

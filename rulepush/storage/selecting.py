@@ -8,11 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.model.columns import WHOLE
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher
 from rulepush.storage.selection import EMPTY_SELECTION, Selection
-from rulepush.storage.table import Rows, Table, as_rows
+from rulepush.storage.table import Int64s, Rows, Table, as_rows, row_numbers
 
 _REMEMBERED: Final = 4096  # selectors a table, and of the head; the rules' own fit
 
@@ -24,15 +25,14 @@ class _Rows:
     """The memo of one set of matchers on one table."""
 
     version: int
-    layout: int
     seen: int  # rows looked at so far
-    rows: list[int]
-    index: LabelIndex
     where: Rows  # a slice when the rows are consecutive, so that the selection is a view
+    index: LabelIndex
 
 
 class TableSelector:
-    """Selects rows of one table. The LabelIndex of a set of matchers changes only when its series do."""
+    """Selects rows of one table. The LabelIndex of a set of matchers changes only when its series do. What a new series
+    costs is to look at that series; call `moved` when rows leave the table."""
 
     def __init__(self, table: Table):
         self._table = table
@@ -42,36 +42,54 @@ class TableSelector:
         """The label sets that satisfy `matchers` (which need not name the metric). Not remembered."""
         return self._rows(matchers, remember=False).index
 
-    def select(self, matchers: Matchers, *, remember: bool = True) -> Selection:
+    def select(self, matchers: Matchers) -> Selection:
         """The rows that satisfy `matchers`, as views where they are consecutive."""
-        found = self._rows(matchers, remember)
+        found = self._rows(matchers, remember=True)
         times, values, counts = self._table.columns()
         return Selection(found.index, times[found.where], values[found.where], counts[found.where])
+
+    def moved(self, now_at: Int64s) -> None:
+        """Rows have left the table: `now_at` int64[n] is where each row is now, -1 for those that are gone. A selection
+        that lost none of its own keeps its LabelIndex."""
+        table = self._table
+        for known in self._known.values():
+            had = len(known.index)
+            rows = now_at[known.where]
+            rows = rows[rows >= 0]
+            known.where = as_rows(rows)
+            known.seen = int(np.count_nonzero(now_at[: known.seen] >= 0))
+            if len(rows) == had:
+                known.index.moved(table.derived, known.where)
+            else:
+                known.index = LabelIndex.of_series(table.derived, known.where)
+
+    def renumbered(self) -> None:
+        """What is derived from labels is numbered anew: nothing that was memoised on an index fits any more."""
+        for known in self._known.values():
+            known.index = LabelIndex.of_series(self._table.derived, known.where)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the row numbers that are remembered; nothing where they are consecutive."""
+        return sum(known.where.nbytes for known in self._known.values() if not isinstance(known.where, slice))
 
     def _rows(self, matchers: Matchers, remember: bool) -> _Rows:
         table = self._table
         known = self._known.get(matchers)
         if known is not None and known.version == table.version:
             return known
+        first = known.seen if known is not None else 0
         rest = [m for m in matchers if m.name != METRIC_NAME]
-        same_rows = known is not None and known.layout == table.layout
-        first = known.seen if known is not None and same_rows else 0
-        found = (
-            range(first, len(table))
-            if not rest
-            else [
-                row
-                for row, labels in enumerate(table.labels[first:], first)
-                if all(m.matches_labels(labels) for m in rest)
-            ]
-        )
-        if known is not None and same_rows and not found:
+        if rest:
+            new = enumerate(table.labels[first:], first)
+            found = np.array([row for row, labels in new if all(m.matches_labels(labels) for m in rest)], np.int64)
+        else:
+            found = np.arange(first, len(table))
+        if known is not None and not len(found):
             known.version, known.seen = table.version, len(table)
             return known
-        rows = [*(known.rows if known is not None and same_rows else ()), *found]
-        labels = tuple(table.labels[row] for row in rows)
-        index = known.index if known is not None and known.index.labels == labels else LabelIndex(labels)
-        made = _Rows(table.version, table.layout, len(table), rows, index, as_rows(rows))
+        where = as_rows(found if known is None else np.concatenate((row_numbers(known.where), found)))
+        made = _Rows(table.version, len(table), where, LabelIndex.of_series(table.derived, where))
         if remember:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
@@ -107,12 +125,18 @@ class Joiner:
         known = self._known.get(matchers)
         if known is not None and len(known[0]) == len(parts) and all(map(_is, known[0], parts)):
             return known[1]
-        index = LabelIndex([labels for part in parts for labels in part.labels])
-        if remember:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[matchers] = (parts, index)
+        if not remember:  # a query from outside leaves nothing behind in the pool
+            return LabelIndex([labels for part in parts for labels in part.labels])
+        pool = parts[0].source.pool
+        index = LabelIndex.pooled(pool, np.concatenate([part.reduced(WHOLE, pool)[1] for part in parts]))
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[matchers] = (parts, index)
         return index
+
+    def forget(self) -> None:
+        """What is derived from labels is numbered anew."""
+        self._known.clear()
 
 
 def _is(a: object, b: object) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.columns import Codes, LabelPool, LabelRows, label_bytes
 from rulepush.model.labels import Labels
 from rulepush.model.sample import stale_mask
 from rulepush.storage.demand import Retention
@@ -40,27 +41,38 @@ class AppendOutcome(Enum):
         return self in (AppendOutcome.KEPT, AppendOutcome.SAME)
 
 
-def as_rows(numbers: Sequence[int]) -> Rows:
-    """Row numbers as a slice when they are consecutive and ascending, so that numpy takes views."""
-    if numbers and all(map(int.__eq__, numbers, range(numbers[0], numbers[0] + len(numbers)))):
-        return slice(numbers[0], numbers[0] + len(numbers))
-    return np.array(numbers, np.int64)
+def as_rows(numbers: Sequence[int] | Int64s) -> Rows:
+    """Row numbers, each at most once, as a slice when they are consecutive and ascending, so that numpy takes views."""
+    if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
+        rows = np.asarray(numbers, np.int64)
+        if (rows[1:] > rows[:-1]).all():
+            return slice(int(rows[0]), int(rows[0]) + len(rows))
+    return np.asarray(numbers, np.int64)
+
+
+def row_numbers(rows: Rows) -> Int64s:
+    """The numbers of some rows, as an array."""
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
 
 
 class Table:
     """n series, each with up to `capacity` samples.
 
     `labels`   n label sets; a row keeps its number until `layout` changes
+    `derived`  the same with what evaluations made of them, as columns; another object when rows move
     `version`  changes when the set of series does
     `layout`   changes when rows move or the table leaves the head: row numbers noted before are void
     """
 
-    def __init__(self, name: str, keep: Retention, new_id: Callable[[Labels], int]):
-        """`new_id` numbers a new series, for the journal: unlike its row, the number never changes."""
+    def __init__(self, name: str, keep: Retention, new_id: Callable[[Labels], int], pool: LabelPool):
+        """`new_id` numbers a new series, for the journal: unlike its row, the number never changes. In `pool`, what is
+        derived from the labels of all tables is numbered."""
         self.name = name
         self.keep = keep
         self._new_id = new_id
         self.labels: list[Labels] = []
+        self.derived = LabelRows(self.labels, pool)
+        self._pairs = 0
         self.version = 0
         self.layout = 0
         self._row_of: dict[Labels, int] = {}
@@ -82,6 +94,11 @@ class Table:
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
         return self._times.nbytes + self._values.nbytes + self._counts.nbytes + self._last.nbytes
+
+    @property
+    def label_bytes(self) -> int:
+        """About the bytes of the label sets; without the texts, which most series share."""
+        return label_bytes(len(self.labels), self._pairs) + self._ids.nbytes
 
     @property
     def sample_count(self) -> int:
@@ -122,6 +139,7 @@ class Table:
                 self._grow_rows(row + row // 2 + 1)
             self._row_of[labels] = row
             self.labels.append(labels)
+            self._pairs += len(labels)
             self._counts[row] = 0
             self._last[row] = 0
             self._ids[row] = self._new_id(labels) if series_id is None else series_id
@@ -181,7 +199,7 @@ class Table:
                 self._counts[rows] = count + 1
                 self._last[rows] = ts
                 return 0, 0
-        at = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        at = row_numbers(rows)
         counts = self._counts[at]
         if (self._last[at] >= ts).any():
             return self._append_each(at, ts, values)
@@ -210,18 +228,27 @@ class Table:
         if more:
             self._last[row] = times[-1]
 
-    def remove(self, dead: Sequence[int] | Int64s) -> None:
-        """Take rows out; the others keep their order."""
+    def remove(self, dead: Sequence[int] | Int64s) -> Int64s:
+        """Take rows out; the others keep their order. Returns int64[n]: where each row is now, -1 for those removed."""
         n = len(self.labels)
         alive = np.ones(n, np.bool_)
         alive[dead] = False
         rows = np.flatnonzero(alive)
         self._times, self._values = self._times[rows], self._values[rows]
         self._counts, self._last, self._ids = self._counts[rows], self._last[rows], self._ids[rows]
-        self.labels = [self.labels[i] for i in rows]
+        self.labels = [self.labels[i] for i in rows.tolist()]
+        self._pairs = sum(map(len, self.labels))
+        self.derived = self.derived.kept(rows, self.labels)
         self._row_of = {labels: i for i, labels in enumerate(self.labels)}
         self.version += 1
         self.layout += 1
+        moved = np.full(n, -1, np.int64)
+        moved[rows] = np.arange(len(rows))
+        return moved
+
+    def renumber(self, pool: LabelPool, number_of: Codes) -> None:
+        """What is derived from the labels is now numbered in another pool."""
+        self.derived = self.derived.renumbered(pool, number_of)
 
     def dead_rows(self, now: int) -> Int64s:
         """The rows that hold no sample anyone can still ask for at `now` or later."""
@@ -255,8 +282,12 @@ class Table:
         self._ids = grown(self._ids)  # type: ignore[assignment]
 
     def _grow_columns(self, capacity: int) -> None:
-        more = ((0, 0), (0, capacity - self.capacity))
-        self._times, self._values = np.pad(self._times, more), np.pad(self._values, more)
+        def wider(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+            out = np.zeros((len(a), capacity), a.dtype)  # np.pad would touch the memory of rows not yet in use
+            out[: len(self), : a.shape[1]] = a[: len(self)]
+            return out
+
+        self._times, self._values = wider(self._times), wider(self._values)  # type: ignore[assignment]
 
     def _make_room(self) -> None:
         """Drop what is beyond the look-back in every row; grow when a row stays nearly full."""

@@ -23,7 +23,7 @@ _INT64_MAX: Final = 9_223_372_036_854_775_807
 _INT64_MIN: Final = -_INT64_MAX - 1
 
 
-def to_float(value: object) -> float:
+def convert_to_float(value: object) -> float:
     """A number from a number, a text or a duration (its seconds). Raises CallError with Prometheus' text."""
     if isinstance(value, bool) or value is None:
         raise CallError(f"can't convert {'<nil>' if value is None else 'bool'} to float")
@@ -52,7 +52,7 @@ def _four_digits(value: float) -> str:
 
 def humanize(value: object) -> str:
     """1234567 -> `1.235M`: metric prefixes, four significant digits."""
-    number = to_float(value)
+    number = convert_to_float(value)
     if number == 0 or not math.isfinite(number):
         return _four_digits(number)
     if abs(number) >= 1:
@@ -62,7 +62,7 @@ def humanize(value: object) -> str:
 
 def humanize1024(value: object) -> str:
     """Like humanize, with binary prefixes."""
-    number = to_float(value)
+    number = convert_to_float(value)
     if abs(number) <= 1 or not math.isfinite(number):
         return _four_digits(number)
     return _scale_down(number, 1024, _BINARY)
@@ -90,7 +90,7 @@ def _scale_up(number: float) -> str:
 
 def humanize_duration(value: object) -> str:
     """Seconds -> `1d 2h 3m 4s`; below a second with a metric prefix."""
-    number = to_float(value)
+    number = convert_to_float(value)
     if not math.isfinite(number):
         return _four_digits(number)
     if number == 0:
@@ -121,7 +121,7 @@ def _rest(a: int, b: int) -> int:
 
 def humanize_percentage(value: object) -> str:
     """0.1234 -> `12.34%`."""
-    return _four_digits(to_float(value) * 100) + "%"
+    return _four_digits(convert_to_float(value) * 100) + "%"
 
 
 def _time_of(number: float) -> Time:
@@ -135,13 +135,13 @@ def _time_of(number: float) -> Time:
 
 def humanize_timestamp(value: object) -> str:
     """Unix seconds -> `2015-05-01 12:00:00 +0000 UTC`."""
-    number = to_float(value)
+    number = convert_to_float(value)
     return _time_of(number).go_string() if math.isfinite(number) else _four_digits(number)
 
 
 def to_time(value: object) -> Time:
     """Unix seconds -> a time with Go's methods."""
-    number = to_float(value)
+    number = convert_to_float(value)
     if not math.isfinite(number):
         raise CallError("value is NaN or Inf")
     return _time_of(number)
@@ -149,7 +149,7 @@ def to_time(value: object) -> Time:
 
 def to_duration(value: object) -> DurationPointer:
     """Seconds -> a duration with Go's methods."""
-    nanoseconds = to_float(value) * 1e9
+    nanoseconds = convert_to_float(value) * 1e9
     if not math.isfinite(nanoseconds) or not _INT64_MIN <= nanoseconds < _INT64_MAX:
         return DurationPointer(_INT64_MIN)
     return DurationPointer(int(nanoseconds))

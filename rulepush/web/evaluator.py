@@ -1,11 +1,11 @@
-"""Evaluates what is asked over HTTP: in threads and on copies, so that no query makes an alert wait."""
+"""Evaluates the queries of the HTTP API in threads, on copies of the data, so that no query delays an alert."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,14 +13,15 @@ from typing import Final, TypeVar
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
-from rulepush.model.labels import METRIC_NAME
-from rulepush.model.matcher import Matcher, exact_metric_name
+from rulepush.model.matcher import Matcher
 from rulepush.promql import Engine, EngineOptions, Query, QueryResult, parse_expr
 from rulepush.promql.eval.evaluation import TIMED_OUT
 from rulepush.storage.demand_history import DemandHistory, KeptView
 from rulepush.storage.head import Head
-from rulepush.storage.incomplete import incomplete_listing, incomplete_query
+from rulepush.storage.incomplete import incomplete_query
+from rulepush.storage.table import Table
 from rulepush.web.query_threads import QueryThreads
+from rulepush.web.row_search import RowSearch
 from rulepush.web.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ Finish = Callable[[QueryResult, Sequence[str]], T]
 
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
 _NO_TIMEOUT_MS: Final = 1 << 40
-_LONG: Final = 10_000  # characters of an expression: beyond, parsing it would hold the event loop
+_MAX_INLINE_PARSE: Final = 10_000  # characters of an expression: parsing a longer one would hold the event loop
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ class QueryEvaluator:
 
     async def parsed(self, text: str) -> Query:
         """The query of a text, parsed in a thread where it is long. Raises ParseError."""
-        return parse_expr(text) if len(text) < _LONG else await self.elsewhere(lambda: parse_expr(text))
+        return parse_expr(text) if len(text) < _MAX_INLINE_PARSE else await self.in_thread(lambda: parse_expr(text))
 
     async def instant(
         self,
@@ -116,19 +117,20 @@ class QueryEvaluator:
 
         return await self._run(query.resolved(step, end - start), start, evaluate, timeout_ms, asked_at)
 
-    async def elsewhere(self, work: Callable[[], T]) -> T:
-        """The result of work that takes long, and touches nothing that may change meanwhile."""
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """The result of `work`, run in a thread: it must not read anything that the event loop may change meanwhile."""
         return await asyncio.wrap_future(self._threads.submit(work))
 
-    def listing_check(self, selectors: Sequence[Sequence[Matcher]], start: int | None) -> Callable[[], list[str]]:
-        """What is to be said of a list of series as it is now, worked out in any thread: see `incomplete_listing`."""
-        view = self._view(selectors)
-        return lambda: incomplete_listing(selectors, view, start)
+    async def search(self, selectors: Iterable[Sequence[Matcher]]) -> RowSearch:
+        """The series of some selectors, looked for in slices between which everything else has its turn. Raises
+        QueryLimitError."""
+        search = RowSearch(self._head, selectors)
+        for _ in search.steps():
+            await asyncio.sleep(0)
+        return search
 
-    def _view(self, selectors: Sequence[Sequence[Matcher]]) -> KeptView:
-        names = set(map(exact_metric_name, selectors))
-        others = [matchers for matchers in selectors if exact_metric_name(matchers) is None] if None in names else []
-        tables = (t for t in self._head.tables() if t.name in names or any(_may_name(m, t.name) for m in others))
+    def kept(self, tables: Iterable[Table]) -> KeptView:
+        """What is kept of these tables since when, for whoever answers without an evaluation."""
         return self._history.view(self._clock.now(), tables)
 
     def close(self) -> None:
@@ -150,10 +152,12 @@ class QueryEvaluator:
         began = self._clock.monotonic() if asked_at is None else asked_at
         counts.queries += 1
         try:
-            await self._turn(self._left(limit, began))
+            await self._acquire_slot(self._left(limit, began))
             left = self._left(limit, began)
-            most = min(options.max_samples, self._max_samples)
-            return await self._evaluated(query, first, evaluate, replace(options, timeout_ms=left, max_samples=most))
+            max_samples = min(options.max_samples, self._max_samples)
+            return await self._evaluated(
+                query, first, evaluate, replace(options, timeout_ms=left, max_samples=max_samples)
+            )
         except EvaluationError:
             counts.failures += 1
             raise
@@ -168,6 +172,7 @@ class QueryEvaluator:
     ) -> T:
         """The result of a query that has its slot, which is free again when the thread has ended."""
         loop, abandoned = asyncio.get_running_loop(), threading.Event()
+        deadline = loop.time() + options.timeout_ms / 1000
 
         def free(_: Future[T]) -> None:
             with suppress(RuntimeError):  # the loop is closed: the process stops
@@ -177,32 +182,33 @@ class QueryEvaluator:
             return math.inf if abandoned.is_set() else self._monotonic()
 
         try:
-            engine, data = Engine(options, monotonic), Snapshot(self._head, query, first, options)
-            view = self._view([use.matchers for use in data.uses])
+            async with asyncio.timeout_at(deadline):
+                search = await self.search(use.matchers for use in query.selectors(options.lookback_delta_ms))
+            engine, data = Engine(options, monotonic), Snapshot(self._head, query, first, options, search)
+            view = self.kept(data.tables)
+        except TimeoutError:
+            self._slots.release()
+            raise QueryLimitError(TIMED_OUT) from None
         except BaseException:
             self._slots.release()
             raise
         future = self._threads.submit(lambda: evaluate(engine, data, view))
         future.add_done_callback(free)
         try:
-            async with asyncio.timeout(options.timeout_ms / 1000):
+            async with asyncio.timeout_at(deadline):
                 return await asyncio.wrap_future(future)
         except TimeoutError:  # one step of the evaluation takes long
             raise QueryLimitError(TIMED_OUT) from None
         finally:
             abandoned.set()
 
-    async def _turn(self, most_ms: int) -> None:
-        """Takes one of the slots. Raises QueryLimitError when none came free in time."""
+    async def _acquire_slot(self, timeout_ms: int) -> None:
+        """Waits for a free slot and takes it. Raises QueryLimitError when none became free in time."""
         try:
-            async with asyncio.timeout(most_ms / 1000):
+            async with asyncio.timeout(timeout_ms / 1000):
                 await self._slots.acquire()
         except TimeoutError:
             raise QueryLimitError(QUEUED_TOO_LONG) from None
 
     def _monotonic(self) -> float:
         return math.inf if self._closed else self._clock.monotonic()
-
-
-def _may_name(matchers: Sequence[Matcher], name: str) -> bool:
-    return all(m.matches(name) for m in matchers if m.name == METRIC_NAME)

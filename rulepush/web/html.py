@@ -1,4 +1,4 @@
-"""The frame of the pages for people, and the small pieces that they share. No script: any browser shows them."""
+"""The layout of the HTML pages, and the elements that they share. Without scripts."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def row(*cells: str) -> str:
 
 
 def narrow(html: str) -> str:
-    """A cell that takes no more room than it needs: a state, a time, a number."""
+    """A cell as narrow as its content: a state, a time, a number."""
     return f'<td class="n">{html}</td>'
 
 
@@ -102,12 +102,12 @@ def wide(html: str) -> str:
 
 
 def badge(kind: str, text: str = "") -> str:
-    """A coloured word; `kind` is a state or a health."""
+    """A coloured badge; `kind` is a state or a health."""
     return f'<span class="badge {escape(kind)}">{escape(text or kind)}</span>'
 
 
 def label_chips(labels: Mapping[str, str], *hidden: str) -> str:
-    """`name="value"`, each apart, so that a long list wraps."""
+    """`name="value"` for each label, as separate elements, so that a long list wraps."""
     shown = ((n, v) for n, v in labels.items() if n not in hidden)
     return " ".join(f'<span class="label">{escape(n)}=&quot;{escape(v)}&quot;</span>' for n, v in shown)
 
@@ -118,12 +118,12 @@ def definitions(pairs: Mapping[str, str]) -> str:
 
 
 def error_box(text: str | None) -> str:
-    """An error as it is, or nothing."""
+    """An error text; nothing when there is none."""
     return f'<pre class="err">{escape(text)}</pre>' if text else ""
 
 
 def ago(then: str, now: int) -> str:
-    """An RFC 3339 time as the API gives it, told from `now` (ms); the time itself shows under the pointer."""
+    """An RFC 3339 time of the API relative to `now` (ms), with the time itself as tooltip."""
     if then.startswith(_NEVER_YEAR):
         return "never"
     ms = max(0, now - parse_rfc3339(then))

@@ -40,17 +40,17 @@ class LifecycleApi:
         ]
 
     async def healthy(self, _: Request) -> Response:
-        """The process answers."""
+        """200 while the process responds."""
         return PlainTextResponse("rulepush is Healthy.\n")
 
     async def readiness(self, _: Request) -> Response:
-        """The configuration is loaded and the state of the last run is back."""
+        """200 once the configuration is in effect and the state of the last run is restored."""
         if self._ready():
             return PlainTextResponse("rulepush is Ready.\n")
         return PlainTextResponse("Service Unavailable\n", 503)
 
     async def reload(self, _: Request) -> Response:
-        """Load the configuration again; what runs stays when the new one is bad."""
+        """Reload the configuration. 500 when it is not valid; the running one then stays in effect."""
         if not self._enabled:
             return _disabled()
         try:

@@ -1,4 +1,4 @@
-"""The pages for people: what the API tells, to be read. `/graph` is where an alert's generatorURL leads."""
+"""The HTML pages: the data of the API in readable form. An alert's generatorURL is a link to `/graph`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from rulepush.web.html import ago, badge, definitions, error_box, label_chips, n
 from rulepush.web.status import Status
 
 Data = Mapping[str, Any]
-_HELD: Final = "<br><small>held: its target is down</small>"
+_HELD: Final = "<br><small>held: target is down</small>"
 _ORDER: Final = {"firing": 0, "pending": 1, "inactive": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class ShownResult:
-    """The result of an instant query as texts: (labels, value) rows, how many there are in all, what was said."""
+    """The result of an instant query as texts: (labels, value) rows, of `count` rows in all, and warnings."""
 
     rows: Sequence[tuple[str, str]]
     count: int
@@ -37,8 +37,8 @@ class ShownResult:
 
 @dataclass(frozen=True, slots=True)
 class PageParts:
-    """What the pages show. `rules` and `targets` give the `data` of /api/v1/rules and /api/v1/targets; `evaluate(expr)`
-    raises RulepushError."""
+    """The data of the pages. `rules` and `targets` give the `data` of /api/v1/rules and /api/v1/targets;
+    `evaluate(expr)` raises RulepushError."""
 
     rules: Callable[[], Data]
     targets: Callable[[], Data]
@@ -68,22 +68,22 @@ class Pages:
         ]
 
     async def index(self, _: Request) -> Response:
-        """The alerts are what one comes for."""
+        """Redirects to the alerts."""
         return RedirectResponse(f"{self._parts.prefix}/alerts", 302)
 
     async def alerts(self, _: Request) -> Response:
-        """Every alerting rule, those that fire first, with its alerts."""
+        """Every alerting rule with its alerts, firing ones first."""
         rules = [r for g in self._parts.rules()["groups"] for r in g["rules"] if r["type"] == "alerting"]
         if not rules:
             return self._page("alerts", "Alerts", "<p>No alerting rules.</p>")
         counts = {state: sum(r["state"] == state for r in rules) for state in _ORDER}
-        told = [badge(state, f"{n} {state}") for state, n in counts.items()]
+        summary = [badge(state, f"{n} {state}") for state, n in counts.items()]
         failing = sum(r["health"] == "err" for r in rules)
         if failing:
-            told.append(badge("err", f"{failing} cannot be evaluated"))
+            summary.append(badge("err", f"{failing} cannot be evaluated"))
         active = sorted((r for r in rules if r["alerts"]), key=lambda r: _ORDER[r["state"]])
         rest = [r for r in rules if not r["alerts"]]
-        body = f'<p class="sum">{" ".join(told)}</p>{"".join(map(self._active, active))}'
+        body = f'<p class="sum">{" ".join(summary)}</p>{"".join(map(self._active, active))}'
         if rest:
             rows = [
                 row(narrow(badge(r["state"])), wide(self._what(r) + error_box(r.get("lastError"))), narrow(_for(r)))
@@ -98,9 +98,7 @@ class Pages:
             row(
                 narrow(badge(a["state"])),
                 wide(label_chips(a["labels"], "alertname") + definitions(a["annotations"])),
-                narrow(
-                    ago(a["activeAt"], now) + ("<br><small>held: target is down</small>" if "heldSince" in a else "")
-                ),
+                narrow(ago(a["activeAt"], now) + (_HELD if "heldSince" in a else "")),
                 narrow(format_float(float(a["value"]))),
             )
             for a in rule["alerts"]
@@ -134,7 +132,7 @@ class Pages:
         return self._page("rules", "Rules", "".join(parts) or "<p>No rules are configured.</p>")
 
     async def targets(self, _: Request) -> Response:
-        """Every job with its targets, and what went wrong at their last scrape."""
+        """Every job with its targets and the error of their last scrape."""
         data = self._parts.targets()
         now = self._parts.clock.now()
         parts = []
@@ -152,16 +150,18 @@ class Pages:
                 for t in active
             ]
             dropped = [t["discoveredLabels"] for t in data["droppedTargets"] if t["scrapePool"] == pool]
-            told = badge("ok" if up == len(active) else "err", f"{up} of {len(active)} up") if active else "no targets"
+            health = "no targets"
+            if active:
+                health = badge("ok" if up == len(active) else "err", f"{up} of {len(active)} up")
             parts.append(
-                f"<h2>{escape(pool)} <small>{told}</small></h2>"
+                f"<h2>{escape(pool)} <small>{health}</small></h2>"
                 + (table(("State", "Endpoint", "Labels", "Scraped", "Took"), rows) if rows else "")
                 + _dropped(dropped, data["droppedTargetCounts"][pool])
             )
         return self._page("targets", "Targets", "".join(parts) or "<p>No jobs are configured.</p>")
 
     async def graph(self, request: Request) -> Response:
-        """The expression, and what it gives now."""
+        """The expression, and its result now."""
         expr = request.query_params.get("g0.expr") or request.query_params.get("expr", "")
         form = (
             f'<form action="{escape(self._parts.prefix)}/graph"><textarea name="g0.expr" '
@@ -182,13 +182,17 @@ class Pages:
             return self._page("graph", "Query", body + "<p>Empty result.</p>")
         more = f", the first {len(rows):,} shown" if shown.count > len(rows) else ""
         at = format_rfc3339(self._parts.clock.now())
-        told = f'<p class="muted">{shown.count:,} {"row" if shown.count == 1 else "rows"}{more}, at {at}</p>'
-        return self._page("graph", "Query", body + told + table(("Series", "Value"), rows))
+        summary = f'<p class="muted">{shown.count:,} {"row" if shown.count == 1 else "rows"}{more}, at {at}</p>'
+        return self._page("graph", "Query", body + summary + table(("Series", "Value"), rows))
 
     async def status(self, _: Request) -> Response:
-        """What runs, since when, with which configuration."""
+        """Start time, configuration and flags."""
         status, now = self._parts.status(), self._parts.clock.now()
-        good = badge("ok", "good") if status.reload_successful else badge("err", "failed, the one below runs on")
+        good = (
+            badge("ok", "good")
+            if status.reload_successful
+            else badge("err", "failed, the one below is still in effect")
+        )
         loaded = ago(format_rfc3339(status.last_config_at), now)
         facts = [
             ("Started", ago(format_rfc3339(status.started_at), now)),

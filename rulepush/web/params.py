@@ -1,4 +1,4 @@
-"""Reading the parameters of an API call, from the URL and from a posted form."""
+"""The parameters of an API request, from the URL and from a posted form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_TIME: Final = (1 << 62) // 1_000_000
 
 
 class Params:
-    """The parameters of one call. Every getter raises ApiError(bad_data) with Prometheus' text."""
+    """The parameters of one request. Every getter raises ApiError(bad_data) with Prometheus' text."""
 
     def __init__(self, values: Sequence[tuple[str, str]]):
         self._values = values
@@ -57,7 +57,7 @@ class Params:
             raise _invalid(name, f'cannot parse "{text}" to a valid timestamp') from None
 
     def optional_time(self, name: str, default: int) -> int:
-        """A time in ms that may be left out."""
+        """A time in ms; `default` when absent."""
         text = self.text(name)
         if not text:
             return default
@@ -97,8 +97,8 @@ class Params:
             raise _invalid(name, "limit must be non-negative")
         return number or None
 
-    def most(self, name: str) -> int | None:
-        """The metadata API's limits: 0 is none at all, and what is negative or absent (None) no limit."""
+    def metadata_limit(self, name: str) -> int | None:
+        """A limit of the metadata API: 0 shows nothing; None, no limit, when negative or absent."""
         text = self.text(name)
         if not text:
             return None

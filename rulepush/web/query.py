@@ -17,12 +17,11 @@ from rulepush.model.matcher import Matcher
 from rulepush.promql import Query, QueryResult
 from rulepush.promql.syntax.pretty import pretty
 from rulepush.promql.vectors.values import ValueType
-from rulepush.storage.head import Head
+from rulepush.storage.incomplete import incomplete_listing
 from rulepush.web.answers import ApiError, ErrorType, success
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
-from rulepush.web.snapshot import check_effort
 
 MAX_POINTS: Final = 11_000
 _FAR_PAST: Final = -(1 << 62)
@@ -30,11 +29,10 @@ _FAR_FUTURE: Final = 1 << 62
 
 
 class QueryApi:
-    """The read side of the API over one Head."""
+    """The read side of the API."""
 
-    def __init__(self, evaluator: QueryEvaluator, head: Head, clock: Clock):
+    def __init__(self, evaluator: QueryEvaluator, clock: Clock):
         self._evaluator = evaluator
-        self._head = head
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -124,23 +122,21 @@ class QueryApi:
         selectors = selectors or [()]
         start, end = params.optional_time("start", _FAR_PAST), params.optional_time("end", _FAR_FUTURE)
         limit = params.limit()
-        found = self._matching(selectors) if start <= end else []
-        incomplete = self._evaluator.listing_check(selectors, None if start == _FAR_PAST else start)
-
-        def answer() -> Response:
-            data = make(found)
-            if limit is not None and len(data) > limit:
-                return success(data[:limit], ["results truncated due to limit", *incomplete()])
-            return success(data, incomplete())
-
-        return await self._evaluator.elsewhere(answer)
-
-    def _matching(self, selectors: Sequence[Sequence[Matcher]]) -> list[Labels]:
         try:
-            check_effort(self._head, selectors)
+            parts = (await self._evaluator.search(selectors)).found()
         except QueryLimitError as e:
             raise ApiError(ErrorType.EXECUTION, str(e)) from None
-        return [labels for selector in selectors for labels in self._head.series(selector)]
+        found = [(part.table, part.labels) for one in parts.values() for part in one] if start <= end else []
+        view = self._evaluator.kept(table for table, _ in found)
+
+        def answer() -> Response:
+            data = make([labels for _, some in found for labels in some])
+            incomplete = incomplete_listing(selectors, view, None if start == _FAR_PAST else start)
+            if limit is not None and len(data) > limit:
+                return success(data[:limit], ["results truncated due to limit", *incomplete])
+            return success(data, incomplete)
+
+        return await self._evaluator.in_thread(answer)
 
     async def _parsed(self, params: Params) -> Query:
         try:

@@ -1,4 +1,4 @@
-"""The threads that queries run in. concurrent.futures' own would keep a stopping process alive until they end."""
+"""Daemon threads for queries. Those of concurrent.futures would keep a stopping process alive until they end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ _END: Final = None
 
 
 class QueryThreads:
-    """At most `most` daemon threads, started as they are needed.
+    """At most `max_threads` daemon threads, started on demand.
 
-    ThreadPoolExecutor's threads are joined when the interpreter exits, whatever they do, so one long call into numpy
-    would hold a process that has promised to stop. A daemon thread is left where it is; it only computes, and owns
-    nothing that would have to be saved.
+    ThreadPoolExecutor joins its threads when the interpreter exits, so one long call into numpy would delay the end of
+    the process. A daemon thread is abandoned; it only computes, and has no state that must be saved.
     """
 
-    def __init__(self, most: int):
-        self._most = most
+    def __init__(self, max_threads: int):
+        self._max_threads = max_threads
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._started = 0
@@ -30,7 +29,7 @@ class QueryThreads:
         self._closed = False
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run `work` in a thread. Only to be called from one thread, the event loop's."""
+        """Run `work` in a thread. To be called from the event loop's thread only."""
         future: Future[T] = Future()
         if self._closed:
             future.cancel()
@@ -49,13 +48,13 @@ class QueryThreads:
                 future.set_result(result)
 
         self._jobs.put(job)
-        if not self._idle.acquire(blocking=False) and self._started < self._most:
+        if not self._idle.acquire(blocking=False) and self._started < self._max_threads:
             self._started += 1
             threading.Thread(target=self._run, name=f"query-{self._started}", daemon=True).start()
         return future
 
     def close(self) -> None:
-        """Take no more work, and give up what has not begun. Does not wait for what runs."""
+        """Accept no more work, and cancel what has not started. Does not wait for running work."""
         self._closed = True
         for future in list(self._waiting):
             future.cancel()
@@ -65,5 +64,5 @@ class QueryThreads:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not _END:
             job()
-            del job  # or its result would be held until the next one comes
+            del job  # or its result would be kept in memory until the next one
             self._idle.release()

@@ -1,4 +1,4 @@
-"""All routes of a running rulepush, put together."""
+"""All routes of the service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from rulepush.promql import QueryResult, ResultSeries, ValueType
 from rulepush.rules.api import rules_json
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
-from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
@@ -28,15 +27,14 @@ from rulepush.web.rules import RulesApi
 from rulepush.web.status import Status, StatusApi
 from rulepush.web.targets import TargetsApi, targets_json
 
-MOST_ROWS: Final = 1000  # of a result on the query page
+MAX_ROWS: Final = 1000  # of a result that the query page shows
 
 
 @dataclass(frozen=True, slots=True)
 class WebParts:
-    """What the routes look at. `metadata` is all that is known of metric families, pushed and received ones included;
+    """The objects behind the routes. `metadata()` is the metadata of scraped, pushed and received metric families;
     `more` are the routes of optional receivers."""
 
-    head: Head
     evaluator: QueryEvaluator
     groups: RuleGroups
     jobs: Iterable[ScrapePool]
@@ -56,7 +54,7 @@ class WebParts:
 def web_routes(parts: WebParts) -> list[BaseRoute]:
     """Optional receivers, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
     api = [
-        *QueryApi(parts.evaluator, parts.head, parts.clock).routes(),
+        *QueryApi(parts.evaluator, parts.clock).routes(),
         *RulesApi(parts.groups).routes(),
         *TargetsApi(parts.jobs, parts.metadata, parts.external_url).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),
@@ -68,7 +66,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
             lambda: targets_json(parts.jobs, parts.external_url),
             parts.status,
             parts.flags,
-            _shower(parts),
+            _page_query(parts),
             parts.clock,
             parts.external_url.prefix,
         )
@@ -89,7 +87,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     return [Route("/", enter), Route(prefix, enter), Mount(prefix, routes=routes)]
 
 
-def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
+def _page_query(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
     async def show(expr: str) -> ShownResult:
         asked_at = parts.evaluator.asked_at()
         query = await parts.evaluator.parsed(expr)
@@ -99,14 +97,14 @@ def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
 
 
 def _shown(result: QueryResult, incomplete: Sequence[str]) -> ShownResult:
-    told = [*incomplete, *result.annotations.warnings, *result.annotations.infos]
+    warnings = [*incomplete, *result.annotations.warnings, *result.annotations.infos]
     if result.value_type is ValueType.STRING:
-        return ShownResult([("", result.string)], 1, told)
+        return ShownResult([("", result.string)], 1, warnings)
     if result.value_type is ValueType.MATRIX:
         series = result.series()
-        return ShownResult([(str(s.labels), _points(s)) for s in series[:MOST_ROWS]], len(series), told)
+        return ShownResult([(str(s.labels), _points(s)) for s in series[:MAX_ROWS]], len(series), warnings)
     samples = result.samples()
-    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MOST_ROWS]], len(samples), told)
+    return ShownResult([(str(s.labels), format_float(s.value)) for s in samples[:MAX_ROWS]], len(samples), warnings)
 
 
 def _points(series: ResultSeries) -> str:

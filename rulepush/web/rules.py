@@ -26,7 +26,7 @@ class RulesApi:
         ]
 
     async def rules(self, request: Request) -> Response:
-        """All groups, or those that the parameters ask for."""
+        """All groups, or those that the parameters select."""
         params = await Params.of(request)
         try:
             wanted = RulesFilter.of(

@@ -16,14 +16,14 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.errors import RulepushError
-from rulepush.http_request import CLIENT_CLOSED_REQUEST, ClientDisconnected
+from rulepush.http_request import CLIENT_CLOSED_REQUEST
 from rulepush.web.answers import ApiError, ErrorType, failure
 
 log = logging.getLogger("rulepush.web")
@@ -68,12 +68,12 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
         routes=list(routes),
         exception_handlers={
             ApiError: api_error,
-            ClientDisconnected: disconnected,
+            ClientDisconnect: disconnected,  # while it sent its body, or its answer was computed
             HTTPException: http_error,
             Exception: crash,
         },
     )
-    app = _NoForeignPages(app)
+    app = _CrossOriginProtection(app)
     if security.verify is not None:
         app = _BasicAuth(app, security.verify)
     app = _AnswersAtStop(app)
@@ -107,7 +107,7 @@ def _listen(address: str) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its rule over the process: it takes no signals, and an idle sidecar sleeps."""
+    """uvicorn, but the process keeps its signal handlers, and no timer wakes an idle sidecar."""
 
     def __init__(self, config: uvicorn.Config):
         super().__init__(config)
@@ -118,12 +118,12 @@ class _Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        # uvicorn would look ten times a second whether to stop, and renew a Date header.
+        # uvicorn's own loop wakes ten times a second to see whether to stop, and renews a Date header.
         await self.on_tick(0)
         await self.stopped.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # A TLS connection that is kept by an idle client would be waited for until its farewell comes.
+        # uvicorn waits for the close_notify of TLS connections, which an idle client may never send.
         for connection in list(self.server_state.connections):
             if isinstance(connection, H11Protocol) and _is_idle(connection):
                 connection.transport.abort()
@@ -192,10 +192,10 @@ class _BasicAuth:
         return bool(colon) and await self._verify(user, password)
 
 
-class _NoForeignPages:
+class _CrossOriginProtection:
     """Refuses what a page of another site makes a browser send, perhaps with its passwords, unless it only reads.
 
-    Whatever is no browser says nothing of these headers, and is let through. The rules are those of Go's
+    Clients that are no browsers send neither of these headers, and are let through. The rules are those of Go's
     http.CrossOriginProtection.
     """
 
@@ -203,18 +203,18 @@ class _NoForeignPages:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _ONLY_READ and _is_foreign(Request(scope)):
+        if scope["type"] == "http" and scope["method"] not in _ONLY_READ and _is_cross_origin(Request(scope)):
             text = "refused: the request comes from a page of another site\n"
             await PlainTextResponse(text, 403)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def _is_foreign(request: Request) -> bool:
+def _is_cross_origin(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
-    origin = request.headers.get("origin")  # browsers leave the other one out where there is no TLS
+    origin = request.headers.get("origin")  # without TLS browsers do not send Sec-Fetch-Site
     return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
 
 

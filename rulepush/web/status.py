@@ -20,7 +20,7 @@ from rulepush.web.answers import success
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the status pages tell. `config_yaml` has its secrets masked; times in ms."""
+    """The data of the status endpoints. Secrets in `config_yaml` are masked; times in ms."""
 
     config_yaml: str
     started_at: int
@@ -60,7 +60,7 @@ class StatusApi:
         return success(dict(self._flags))
 
     async def runtime_info(self, _: Request) -> Response:
-        """Prometheus' keys; those that only a Go program has are empty or count what comes nearest."""
+        """Prometheus' keys; those specific to Go are empty, or have the nearest equivalent."""
         status = self._status()
         return success(
             {
@@ -94,7 +94,7 @@ class StatusApi:
         )
 
     async def alertmanagers(self, _: Request) -> Response:
-        """The Alertmanagers that alerts go to."""
+        """The Alertmanagers that alerts are sent to, and those dropped by relabelling."""
         status = self._status()
         return success(
             {

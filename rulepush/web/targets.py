@@ -21,7 +21,7 @@ from rulepush.web.params import Params
 
 
 class TargetsApi:
-    """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
+    """Targets, and the metadata of metrics; `metadata()` has that of pushed and received ones, too."""
 
     def __init__(
         self,
@@ -60,17 +60,18 @@ class TargetsApi:
         return success({"scrapePools": sorted(pool.job.name for pool in self._jobs)})
 
     async def metadata(self, request: Request) -> Response:
-        """Type, help and unit of every metric that somebody told of."""
+        """Type, help and unit of every metric with metadata."""
         params = await Params.of(request)
-        metric, limit, per_metric = params.text("metric"), params.most("limit"), params.most("limit_per_metric")
+        metric, limit = params.text("metric"), params.metadata_limit("limit")
+        per_metric = params.metadata_limit("limit_per_metric")
         found: dict[str, list[dict[str, str]]] = {}
         for scraper in self._scrapers():
             for name, meta in scraper.cache.metadata().items():
                 if metric and name != metric:
                     continue
-                told, known = _metadata_json(meta), found.setdefault(name, [])
-                if told not in known:
-                    known.append(told)
+                shown, known = _metadata_json(meta), found.setdefault(name, [])
+                if shown not in known:
+                    known.append(shown)
         for name, meta in self._metadata().items():
             if name not in found and (not metric or name == metric):
                 found[name] = [_metadata_json(meta)]  # pushed, or received by remote write
@@ -80,7 +81,7 @@ class TargetsApi:
         """The same by target; `match_target` is a selector on the targets' labels."""
         params = await Params.of(request)
         selectors = params.matchers("match_target")
-        metric, limit = params.text("metric"), params.most("limit")
+        metric, limit = params.text("metric"), params.metadata_limit("limit")
         rows: list[dict[str, Any]] = []
         for scraper in self._scrapers():
             labels = scraper.target.labels

@@ -13,7 +13,7 @@ from typing import Final
 import yaml
 
 MAX_DEPTH: Final = 100
-_HARMLESS: Final = 500  # no composer has trouble with this depth
+_HARMLESS: Final = 500  # every composer handles this depth
 _LIBYAML_TOO_DEEP: Final = "exceeded maximum nesting depth"
 _PREFIX: Final = re.compile(r"^[\s?:-]*", re.MULTILINE)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

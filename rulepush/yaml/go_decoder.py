@@ -1,4 +1,4 @@
-"""Reading the YAML of discoveries."""
+"""Decodes the YAML of discoveries as Go does."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _TAG: Final = "tag:yaml.org,2002:"
 
 
 def parse_yaml(text: str) -> Any:
-    """As Go's yaml.v2 reads YAML into texts: every scalar is the text it is written with (`true`, `010` and `1.0` stay
-    what they are), null is None, `<<` merges mappings, and a key must not stand twice.
+    """As Go's yaml.v2 decodes YAML into strings: every scalar is its source text (`true`, `010` and `1.0` stay as they
+    are), null is None, `<<` merges mappings, and a duplicate key is an error.
 
     The text must not nest too deeply (see `yaml.depth`). Raises yaml.YAMLError or ValueError.
     """
@@ -24,7 +24,7 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Converter:
-    """Nodes to plain values. What aliases repeat is converted once, so a file cannot grow without a bound."""
+    """Nodes to plain values. An aliased node is converted once, so that a small file cannot expand without bound."""
 
     def __init__(self) -> None:
         self._values: dict[yaml.Node, Any] = {}
@@ -34,7 +34,7 @@ class _Converter:
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
         if node not in self._values:
-            self._values[node] = None  # what an alias within itself stands for
+            self._values[node] = None  # the value of an alias inside its own anchor
             if isinstance(node, yaml.MappingNode):
                 self._values[node] = {name: self.value(n) for name, (_, n) in self._mappings.entries(node).items()}
             else:

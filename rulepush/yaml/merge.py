@@ -12,10 +12,10 @@ Entries = dict[str, tuple[yaml.ScalarNode, yaml.Node]]
 
 
 class MappingMerger:
-    """Entries by key: a mapping's own come first and win, then those of its merges, the earlier merge before the later.
+    """Entries by key: a mapping's own win, then those of its merges, an earlier merge before a later one.
 
-    Each mapping is merged once, so that aliases of aliases cost no more than their text. `on_fault` gets the node and
-    what is wrong with it: a key that is no text, a key given twice, a merge of something that is no mapping. It may
+    Each mapping is merged once, so that the cost of nested aliases is linear in the text. `on_fault` gets the node and
+    what is wrong with it: a non-scalar key, a duplicate key, a merge of something other than a mapping. It may
     raise.
     """
 
@@ -28,7 +28,7 @@ class MappingMerger:
         known = self._merged.get(node)
         if known is not None:
             return known
-        self._merged[node] = {}  # what a mapping that merges itself gets of itself
+        self._merged[node] = {}  # a mapping that merges itself adds nothing
         entries: Entries = {}
         merges: list[yaml.Node] = []
         for key, value in node.value:

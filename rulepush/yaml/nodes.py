@@ -2,7 +2,7 @@
 
 A `LoadSession` collects the problems of all files that belong to one configuration. `MapReader` reads one mapping: each
 method asks for one key, returns a typed value, and on a wrong type notes a problem and returns the default, so that
-one pass finds everything. `finish` reports the keys that nobody asked for.
+one pass finds everything. `finish` reports the keys that were not asked for.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class MapReader:
 
     def _wrong(self, node: yaml.Node, key: str, expected: str) -> None:
         path = self._path(key)
-        # `http_headers: {X-Key: hunter2}` and the like: what stands in the wrong place may be the secret itself.
+        # `http_headers: {X-Key: hunter2}` and the like: a value in the wrong place may be the secret itself.
         secret = isinstance(node, yaml.ScalarNode) and any(_HOLDS_SECRETS.search(part) for part in path.split("."))
         got = "a text" if secret and not is_null(node) else kind(node)
         self.source.problem(line_of(node), f"{path}: expected {expected}, got {got}")
@@ -187,11 +187,11 @@ class MapReader:
         return self._patterns(key, ReferenceKind.CREDENTIALS, _ANY, "")
 
     def target_files(self, key: str, form: re.Pattern[str], complaint: str) -> tuple[str, ...]:
-        """A list of patterns of files with targets; those that are not of the form get the complaint."""
+        """A list of patterns of files with targets; invalid ones are reported."""
         return self._patterns(key, ReferenceKind.TARGETS, form, complaint)
 
     def globs(self, key: str, refers: ReferenceKind, form: re.Pattern[str], complaint: str) -> tuple[str, ...]:
-        """A list of patterns of files; those that are not of the form get the complaint."""
+        """A list of patterns of files; invalid ones are reported."""
         return self._patterns(key, refers, form, complaint)
 
     def _patterns(self, key: str, refers: ReferenceKind, form: re.Pattern[str], complaint: str) -> tuple[str, ...]:
@@ -220,7 +220,7 @@ class MapReader:
         return default
 
     def one_of_lower(self, key: str, allowed: Sequence[str], default: str, complaint: str) -> str:
-        """One of the given texts, in any case; `complaint` opens the message about another."""
+        """One of the given texts, case-insensitive; `complaint` starts the message about any other."""
         text = self.text(key, default)
         if text.lower() in allowed:
             return text.lower()

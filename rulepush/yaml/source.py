@@ -1,4 +1,4 @@
-"""Reading YAML files into nodes: bounded in size, depth and aliases, with every fault noted where it is."""
+"""Reading YAML files into nodes: bounded in size, depth and aliases, with every problem located."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 import yaml
@@ -15,15 +16,21 @@ from rulepush.model.secret import MASK
 from rulepush.yaml.depth import MAX_DEPTH, too_deep
 
 MAX_FILE_BYTES: Final = 16 << 20
-MAX_NODES: Final = 1_000_000  # counted with aliases expanded: a bomb of aliases stops here
+MAX_NODES: Final = 1_000_000  # that aliases add when they are expanded, against alias bombs
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DOCUMENT_MARK: Final = re.compile(r"^(---|\.\.\.)(\s|$)", re.MULTILINE)
+_GROUPS: Final = re.compile(r"^groups:", re.MULTILINE)
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _HELM: Final = re.compile(
-    r"^\s*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
+    r"^[ \t]*\{\{-?\s*(if|range|with|end|else|include|define|template|toYaml)\b"
+    r"|\{\{-?\s*\.(Values|Release|Chart|Files)\b",
     re.MULTILINE,
 )
+# Words of Helm that no alert template has: a file with them that is valid YAML is a chart's all the same.
+_HELM_WORDS: Final = re.compile(r"\.(?:Values|Release|Chart|Files|Capabilities)\b|\b(?:include|toYaml)\b")
+_HELM_WORDS_LOOKED_AT: Final = 1_000
+_ACTION_LENGTH: Final = 500
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -38,7 +45,7 @@ class ReferenceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path that a configuration names: where it names it, and the path (or pattern), absolute."""
+    """A path in a configuration: its position, and the absolute path or pattern."""
 
     file: str
     line: int
@@ -49,7 +56,7 @@ class Reference:
 
 @dataclass(slots=True)
 class LoadSession:
-    """What was found while a configuration, with all its files, was read."""
+    """What reading a configuration with all its files collects."""
 
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -59,12 +66,14 @@ class LoadSession:
 
 @dataclass(slots=True)
 class SourceFile:
-    """One file that is read. Relative paths in it start at `directory`."""
+    """One file that is read. Relative paths in it start at `directory`. `helm_line`: the line in which it looks like a
+    Helm template, 0 where it does not."""
 
     name: str
     directory: str
     reading: LoadSession
     masks: dict[int, tuple[yaml.ScalarNode, str]] = field(default_factory=dict)
+    helm_line: int = 0
 
     def problem(self, line: int, message: str) -> None:
         """Note a problem; `line` is 1-based."""
@@ -105,7 +114,7 @@ def _text(body: bytes) -> str:
 
 
 def first_document(body: bytes, reading: LoadSession) -> bytes:
-    """Prometheus reads the first YAML document of a file, and does not even look at the others. A warning says so."""
+    """The first YAML document of a file. Prometheus ignores any further ones; here a warning says so."""
     if len(body) > MAX_FILE_BYTES:
         return body
     try:
@@ -121,9 +130,10 @@ def first_document(body: bytes, reading: LoadSession) -> bytes:
         else:
             return body
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-        return body  # `compose` says what is wrong with it
+        return body  # `compose` reports the error
+    lost = "the rules ('groups') that follow are" if _GROUPS.search(text, end.index) else "what follows is"
     reading.warnings.append(
-        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; what follows is ignored"
+        f"line {end.line + 1}: only the first YAML document is read, as in Prometheus; {lost} ignored"
     )
     return text[: end.index].encode()
 
@@ -137,10 +147,10 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
         text = _text(body)
         deep = too_deep(text)
         if deep is not None:
-            raise _TooHeavy(deep, f"nested more than {MAX_DEPTH} levels deep")
+            raise TooHeavyError(deep, f"nested more than {MAX_DEPTH} levels deep")
         root = yaml.compose(text, Loader=_LOADER)
         if root is not None:
-            _weigh(root, 0, {})
+            check_weight(root)
     except UnicodeDecodeError as e:
         charset = "UTF-8" if e.encoding.startswith("utf-8") else "UTF-16"
         source.problem(body.count(b"\n", 0, e.start) + 1, f"is not valid {charset}")
@@ -153,39 +163,56 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
     except (yaml.YAMLError, RecursionError, ValueError) as e:
         reason = "nested too deeply" if isinstance(e, RecursionError) else str(e).splitlines()[0]
         source.problem(0, f"not valid YAML: {reason}")
-    except _TooHeavy as e:
+    except TooHeavyError as e:
         source.problem(e.line, str(e))
     else:
+        source.helm_line = _helm_line(text)
         return root
     return None
 
 
-class _TooHeavy(Exception):
+def _helm_line(text: str) -> int:
+    """The first line with an action of Helm's, 0 without one. Linear in the text, whatever it is."""
+    for word in islice(_HELM_WORDS.finditer(text), _HELM_WORDS_LOOKED_AT):
+        before = text[max(0, word.start() - _ACTION_LENGTH) : word.start()].rpartition("\n")[2]
+        if before.rfind("{{") > before.rfind("}}"):
+            return text.count("\n", 0, word.start()) + 1
+    return 0
+
+
+class TooHeavyError(Exception):
+    """A tree that is too deep or too large. `line` is 1-based."""
+
     def __init__(self, line: int, message: str):
         self.line = line
         super().__init__(message)
 
 
-def _weigh(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
+def check_weight(root: yaml.Node, added: int = MAX_NODES) -> None:
+    """Raises TooHeavyError for a tree that is too deep, or to which aliases add more than `added` nodes."""
+    _weigh(root, 0, {}, added)
+
+
+def _weigh(node: yaml.Node, depth: int, known: dict[int, int], added: int) -> int:
     """The number of nodes below, aliases counted as often as they are used."""
     if id(node) in known:
         return known[id(node)]
     line = node.start_mark.line + 1
     if depth > MAX_DEPTH:
-        raise _TooHeavy(line, f"nested more than {MAX_DEPTH} levels deep, or an alias inside its own anchor")
+        raise TooHeavyError(line, f"nested more than {MAX_DEPTH} levels deep, or an alias inside its own anchor")
     weight = 1
     if isinstance(node, yaml.MappingNode):
-        weight += sum(_weigh(k, depth + 1, known) + _weigh(v, depth + 1, known) for k, v in node.value)
+        weight += sum(_weigh(k, depth + 1, known, added) + _weigh(v, depth + 1, known, added) for k, v in node.value)
     elif isinstance(node, yaml.SequenceNode):
-        weight += sum(_weigh(v, depth + 1, known) for v in node.value)
-    if weight > MAX_NODES:
-        raise _TooHeavy(line, f"holds more than {MAX_NODES} values once its aliases are expanded")
+        weight += sum(_weigh(v, depth + 1, known, added) for v in node.value)
+    if weight - len(known) - 1 > added:  # `known`: all nodes written out so far, those below this one among them
+        raise TooHeavyError(line, f"holds more than {added} values once its aliases are expanded")
     known[id(node)] = weight
     return weight
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Whether a node says nothing (`key:`, `key: null`, `key: ~`)."""
+    """Whether a node is null (`key:`, `key: null`, `key: ~`)."""
     return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
 
 

@@ -90,6 +90,15 @@ def test_duplicate_rules_are_a_lint(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert check(capsys, "--lint-fatal", "--lint", "none", name)[0] == 0
 
 
+def test_what_rule_files_are_warned_of_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.yml").write_text("groups:\n- name: g\n  rules:\n  - {alert: A, expr: 'up[5m]'}\n")
+    (tmp_path / "c.yml").write_text("rule_files: [r.yml]\n")
+    code, _, err = check(capsys, str(tmp_path / "c.yml"))
+    assert code == 0  # as promtool
+    text = 'line 4: group "g", rule 1, "A": rule result is not a vector or scalar but a range vector'
+    assert f"warning: {tmp_path / 'r.yml'}: {text}" in err
+
+
 def test_problems_of_the_file_and_of_the_files_it_names_come_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,9 +16,9 @@ from tests.fakes import FakeClock
 class Seen:
     """What a discoverer published, and the clock it runs on."""
 
-    def __init__(self, clock: FakeClock, tally: DiscoveryReporter) -> None:
+    def __init__(self, clock: FakeClock, reporter: DiscoveryReporter) -> None:
         self.clock = clock
-        self.tally = tally
+        self.reporter = reporter
         self.lists: list[Sequence[TargetGroup]] = []
 
     def addresses(self) -> list[str]:
@@ -37,7 +37,7 @@ def environment() -> Environment:
 @asynccontextmanager
 async def running(discoverer: Discoverer, env: Environment) -> AsyncIterator[Seen]:
     assert isinstance(env.clock, FakeClock)
-    seen = Seen(env.clock, env.tally)
+    seen = Seen(env.clock, env.reporter)
     task = asyncio.get_running_loop().create_task(discoverer.run(seen.lists.append))
     try:
         await env.clock.settle()

@@ -89,11 +89,11 @@ def test_a_name_that_fails_keeps_its_targets_and_one_that_is_gone_loses_them() -
             names.failing = {"a", "b"}
             await seen.clock.advance(300)
             assert seen.addresses() == ["1.1.1.1:1", "3.3.3.3:1"]
-            assert "could not resolve 'a': timeout" in str(env.tally.last_errors)
+            assert "could not resolve 'a': timeout" in str(env.reporter.last_errors)
             names.failing, names.answers = set(), {"b": [Record("3.3.3.3")]}
             await seen.clock.advance(60)
             assert seen.addresses() == ["3.3.3.3:1"]
-            assert env.tally.last_errors == {}
+            assert env.reporter.last_errors == {}
 
     asyncio.run(go())
 

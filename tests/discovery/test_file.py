@@ -62,12 +62,12 @@ def test_a_bad_file_keeps_its_last_good_groups(tmp_path: Path) -> None:
             write(tmp_path / "b.json", [{"targets": ["b:2"]}])
             await seen.clock.advance(3)
             assert seen.addresses() == ["a:1", "b:2"]
-            assert "a.json" in next(iter(env.tally.last_errors))
-            assert env.tally.failures["file"] == 1
+            assert "a.json" in next(iter(env.reporter.last_errors))
+            assert env.reporter.failures["file"] == 1
             write(tmp_path / "a.json", [{"targets": ["a:10"]}])
             await seen.clock.advance(3)
             assert seen.addresses() == ["a:10", "b:2"]
-            assert env.tally.last_errors == {}
+            assert env.reporter.last_errors == {}
 
     asyncio.run(go())
 
@@ -86,7 +86,7 @@ def test_a_bad_file_that_went_away_is_told_of_again_when_it_comes_back(
                 assert [r.name for r in caplog.records] == ["rulepush.discovery"] * times
                 (tmp_path / "a.json").unlink()
                 await seen.clock.advance(3)
-                assert env.tally.last_errors == {}
+                assert env.reporter.last_errors == {}
 
     asyncio.run(go())
 
@@ -102,7 +102,7 @@ def test_a_file_name_that_is_not_utf8_is_a_label_that_can_be_sent(tmp_path: Path
             assert seen.merged() == [{"__address__": "a:1", "__meta_filepath": f"{tmp_path}/\ufffd.json"}]
             write(tmp_path / name, "[{")
             await seen.clock.advance(3)
-            assert list(env.tally.last_errors) == [f"file {tmp_path}/\ufffd.json"]
+            assert list(env.reporter.last_errors) == [f"file {tmp_path}/\ufffd.json"]
 
     asyncio.run(go())
 

@@ -57,7 +57,7 @@ def test_any_answers_of_nacos_are_targets_or_a_failure(answers: list[object], ro
         env = environment()
         async with running(NacosDiscovery(config, env, httpx.MockTransport(handle)), env) as seen:
             await seen.clock.settle(2000)
-            assert len(seen.lists) + env.tally.failures["nacos"] >= 1
+            assert len(seen.lists) + env.reporter.failures["nacos"] >= 1
 
     asyncio.run(go())
 

@@ -49,12 +49,12 @@ def test_targets_follow_the_service_and_stay_when_it_fails() -> None:
             service.response = httpx.Response(200, html="<html>")
             await seen.clock.advance(60)
             assert seen.addresses() == ["a:1"]
-            assert env.tally.failures["http"] >= 3
-            assert "hidden" not in str(env.tally.last_errors)
+            assert env.reporter.failures["http"] >= 3
+            assert "hidden" not in str(env.reporter.last_errors)
             service.response = httpx.Response(200, json=[{"targets": ["b:1"]}])
             await seen.clock.advance(60)
             assert seen.addresses() == ["b:1"]
-            assert env.tally.last_errors == {}
+            assert env.reporter.last_errors == {}
 
     asyncio.run(go())
 
@@ -143,7 +143,7 @@ def test_failures_say_what_is_wrong(response: httpx.Response, complaint: str) ->
         env = environment()
         async with running(HttpDiscovery(config(), env, httpx.MockTransport(service.handle)), env) as seen:
             assert seen.lists == []
-            assert complaint in str(env.tally.last_errors)
+            assert complaint in str(env.reporter.last_errors)
 
     asyncio.run(go())
 

@@ -34,7 +34,7 @@ def once(nacos: FakeNacos, text: str) -> list[dict[str, str]]:
     async def go() -> list[dict[str, str]]:
         env = environment()
         async with running(discovery(nacos, text, env), env) as seen:
-            assert env.tally.last_errors == {}
+            assert env.reporter.last_errors == {}
             return seen.merged()
 
     return asyncio.run(go())
@@ -47,7 +47,7 @@ def failure(nacos: FakeNacos, text: str) -> str:
         env = environment()
         async with running(discovery(nacos, text, env), env) as seen:
             assert seen.lists == []
-            return next(iter(env.tally.last_errors.values()))
+            return next(iter(env.reporter.last_errors.values()))
 
     return asyncio.run(go())
 
@@ -184,8 +184,8 @@ def test_a_service_that_goes_away_after_it_was_listed_has_no_instances() -> None
             gone.add("b")  # now nothing is left: that is no answer to act on
             await seen.clock.advance(60)
             assert seen.addresses() == ["10.0.0.1:1"]
-            assert env.tally.failures["nacos"] > 0
-            assert "service G@@a is not found!" in str(env.tally.last_errors)
+            assert env.reporter.failures["nacos"] > 0
+            assert "service G@@a is not found!" in str(env.reporter.last_errors)
 
     asyncio.run(go())
 
@@ -230,7 +230,7 @@ def test_a_404_that_does_not_say_that_the_service_is_gone_is_a_failure(body: str
         env = environment()
         async with running(NacosDiscovery(config("role: instance"), env, httpx.MockTransport(handle)), env) as seen:
             assert seen.lists == []
-            assert f"404 Not Found: resource not found{': ' if body else ''}{body}" in str(env.tally.last_errors)
+            assert f"404 Not Found: resource not found{': ' if body else ''}{body}" in str(env.reporter.last_errors)
 
     asyncio.run(go())
 
@@ -268,7 +268,9 @@ def test_the_last_good_list_stays_while_the_server_is_down_and_follows_an_upgrad
             nacos.unreachable = True
             await seen.clock.advance(120)
             assert len(seen.lists) == 1
-            assert "no Nacos server answers: http://nacos:8848/nacos: connection refused" in str(env.tally.last_errors)
+            assert "no Nacos server answers: http://nacos:8848/nacos: connection refused" in str(
+                env.reporter.last_errors
+            )
             nacos.unreachable, nacos.version, nacos.registry.members = False, "3.0.3", [("10.0.0.9", 8848, "UP")]
             await seen.clock.advance(60)
             assert seen.addresses() == ["10.0.0.9:8848"]
@@ -283,16 +285,16 @@ def test_the_members_of_the_last_good_refresh_are_there_for_own_metrics() -> Non
     async def go() -> None:
         env = environment()
         async with running(discovery(nacos, "role: server", env), env) as seen:
-            (members,) = env.tally.nacos_members.values()
+            (members,) = env.reporter.nacos_members.values()
             assert [(m.ip, m.state) for m in members] == [("10.0.0.1", "UP"), ("10.0.0.2", "DOWN")]
-            assert list(env.tally.nacos_members) == ["http://nacos:8848/nacos"]
+            assert list(env.reporter.nacos_members) == ["http://nacos:8848/nacos"]
             nacos.unreachable = True
             await seen.clock.advance(30)
-            assert env.tally.nacos_members == {}, "what was true is no longer known"
+            assert env.reporter.nacos_members == {}, "what was true is no longer known"
             nacos.unreachable = False
             await seen.clock.advance(60)
-            assert len(env.tally.nacos_members) == 1
-        assert env.tally.nacos_members == {}, "nobody asks any more"
+            assert len(env.reporter.nacos_members) == 1
+        assert env.reporter.nacos_members == {}, "nobody asks any more"
 
     asyncio.run(go())
 
@@ -316,7 +318,7 @@ def test_a_refresh_that_failed_asks_nothing_more() -> None:
             await seen.clock.advance(1)
             asked = len(nacos.requests)
             await seen.clock.advance(3)
-            assert env.tally.failures["nacos"] == 1
+            assert env.reporter.failures["nacos"] == 1
             assert len(nacos.requests) == asked
             assert len(asyncio.all_tasks()) == before + 1
 
@@ -343,7 +345,7 @@ def test_a_refresh_that_takes_for_ever_is_a_failure_and_ends() -> None:
         env = environment()
         found = NacosDiscovery(config("role: instance"), env, httpx.MockTransport(handle), deadline)
         async with running(found, env):
-            assert "Nacos has not told everything within 300s" in env.tally.last_errors.values()
+            assert "Nacos has not told everything within 300s" in env.reporter.last_errors.values()
 
     asyncio.run(go())
 
@@ -400,7 +402,7 @@ def test_odd_answers_are_failures_not_crashes(body: str) -> None:
         env = environment()
         transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body))
         async with running(NacosDiscovery(config("role: server"), env, transport), env) as seen:
-            assert len(seen.lists) + env.tally.failures["nacos"] == 1
+            assert len(seen.lists) + env.reporter.failures["nacos"] == 1
 
     asyncio.run(go())
 
@@ -427,7 +429,7 @@ def test_odd_lists_of_services_and_instances_are_failures_not_crashes(services: 
         env = environment()
         found = config("role: instance, groups: [g], api_version: v1")
         async with running(NacosDiscovery(found, env, httpx.MockTransport(handle)), env) as seen:
-            assert len(seen.lists) + env.tally.failures["nacos"] == 1
+            assert len(seen.lists) + env.reporter.failures["nacos"] == 1
 
     asyncio.run(go())
 

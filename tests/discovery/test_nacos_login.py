@@ -30,7 +30,7 @@ def test_a_login_gets_in_and_is_renewed_before_it_ends(major: int) -> None:
             nacos.registry.tokens.clear()  # the servers forget every token
             await seen.clock.advance(30)
             assert nacos.registry.logins == 3
-            assert env.tally.failures == {}
+            assert env.reporter.failures == {}
 
     asyncio.run(go())
 
@@ -55,7 +55,7 @@ def test_a_token_that_is_withdrawn_in_the_middle_of_a_refresh_costs_one_login() 
             await seen.clock.settle(2000)
             assert len(seen.addresses()) == 100
             assert nacos.registry.logins == 2
-            assert env.tally.failures == {}
+            assert env.reporter.failures == {}
 
     asyncio.run(go())
 
@@ -90,9 +90,9 @@ def test_a_server_that_quotes_the_request_gives_no_secret_away(status: int) -> N
     async def go() -> None:
         env = environment()
         async with running(NacosDiscovery(config(SECRETS), env, httpx.MockTransport(handle)), env) as seen:
-            errors = list(env.tally.last_errors.values())
+            errors = list(env.reporter.last_errors.values())
             await seen.clock.advance(5)
-            errors += env.tally.last_errors.values()
+            errors += env.reporter.last_errors.values()
         assert any("hidden" in q for q in quoted)
         assert any("t0ken" in q for q in quoted)
         assert "no: " in str(errors)
@@ -133,9 +133,9 @@ def test_a_password_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
             nacos.registry.users = {"nacos": "new password"}
             nacos.registry.tokens.clear()
             await seen.clock.advance(30)
-            assert env.tally.failures["nacos"] == 1
+            assert env.reporter.failures["nacos"] == 1
             file.write_text("new password\n")
             await seen.clock.advance(30)
-            assert env.tally.last_errors == {}
+            assert env.reporter.last_errors == {}
 
     asyncio.run(go())

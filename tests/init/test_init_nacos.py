@@ -16,7 +16,7 @@ from rulepush.clock import SystemClock
 from rulepush.config import load_config
 from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
 from rulepush.init.files import working_directory
-from rulepush.init.look import ProbeResult, look_at_alertmanager, probe_nacos
+from rulepush.init.probe import ProbeResult, probe_alertmanager, probe_nacos
 from rulepush.livecheck import TargetProblem
 from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
 from rulepush.rules.rulefmt import load_rule_files
@@ -103,7 +103,7 @@ def test_a_release_without_the_endpoint_is_named_and_no_setting_is_advised(versi
 def test_looking_at_an_alertmanager() -> None:
     def look(status: int, text: str = "{}") -> TargetProblem | None:
         transport = httpx.MockTransport(lambda _request: httpx.Response(status, text=text))
-        return asyncio.run(look_at_alertmanager(alertmanager_address("http://am:9093"), transport))
+        return asyncio.run(probe_alertmanager(alertmanager_address("http://am:9093"), transport))
 
     assert look(200) is None
     for status, text, hint in (

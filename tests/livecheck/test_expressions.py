@@ -89,6 +89,8 @@ jvm_memory_max_bytes{area="heap",id="PS Old Gen"} 100
         ("up == 1 unless on (job) queue_length", set()),
         ("up == 0", set()),
         ("used + on () limit > 0", {FindingKind.FAILS}),
+        ("used[5m]", {FindingKind.FAILS}),
+        ('"text"', {FindingKind.FAILS}),
     ],
 )
 def test_each_check(expr: str, kinds: set[FindingKind]) -> None:

@@ -42,11 +42,11 @@ load 1m
     ],
 )
 def test_sequences(text: str, cells: list[object]) -> None:
-    assert list(parse_series(f"m {text}").cells) == cells
+    assert list(parse_series(f"m {text}").cells()) == cells
 
 
 def test_stale_and_nan_in_sequences() -> None:
-    stale, nan, again = parse_series("m stale NaN stale").cells
+    stale, nan, again = parse_series("m stale NaN stale").cells()
     assert isinstance(stale, float)
     assert is_stale(stale)
     assert isinstance(nan, float)
@@ -57,7 +57,18 @@ def test_stale_and_nan_in_sequences() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["m 1 y", "m 1+2", "m{a=1} 1", 'm{a="1" 1', "m 1x", "m _+1x2", "", "m 0x1F", "m 1x9999999999", "m _x9999999"],
+    [
+        "m 1 y",
+        "m 1+2",
+        "m{a=1} 1",
+        'm{a="1" 1',
+        "m 1x",
+        "m _+1x2",
+        "",
+        "m 0x1F",
+        "m 1x99999999999999999999",
+        "m _x18446744073709551616",
+    ],
 )
 def test_what_is_no_series(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.relay.functions import FUNCTIONS
 from rulepush.relay.settings import Language, Mention
 from rulepush.relay.sprig import bound_sprig_functions

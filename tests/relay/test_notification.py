@@ -43,7 +43,7 @@ def test_a_newer_notification_keeps_what_only_the_older_one_told() -> None:
         (b'{"alerts": 5}', 'no list "alerts"'),
         (b'{"alerts": [1]}', r"alerts\[0\]: expected an object"),
         (b'{"alerts": [{"labels": {"a": 1}}]}', "labels: expected an object of texts"),
-        (b'{"alerts": [{"startsAt": "yesterday"}]}', "startsAt: 'yesterday' is no RFC 3339 time"),
+        (b'{"alerts": [{"startsAt": "yesterday"}]}', "startsAt: 'yesterday' is not an RFC 3339 time"),
         (b'{"alerts": [], "receiver": 5}', "receiver: expected a text"),
         (b"\xff\xfe", "not JSON"),
         (b"[" * 100_000, "not JSON|expected"),

@@ -16,7 +16,7 @@ def _limit() -> RateLimit:
 
 def _fill(limit: RateLimit, count: int, ts: int = T) -> None:
     for _ in range(count):
-        limit.took(ts)
+        limit.record(ts)
 
 
 def test_all_but_the_reserve_may_be_sent_at_once() -> None:
@@ -38,21 +38,21 @@ def test_digests_use_the_reserve_and_keep_a_distance() -> None:
     limit = _limit()
     _fill(limit, 15)
     assert limit.digest_due(T) == T
-    limit.took(T)
-    limit.took_digest(T)
+    limit.record(T)
+    limit.record_digest(T)
     assert limit.digest_due(T + 1) == T + 12_000
 
 
 def test_a_full_window_makes_a_digest_wait_for_its_oldest_message() -> None:
     limit = _limit()
-    limit.took(T)
+    limit.record(T)
     _fill(limit, 19, T + 5_000)
     assert limit.digest_due(T + 6_000) == T + 61_000
 
 
 def test_a_block_holds_everything() -> None:
     limit = _limit()
-    limit.blocked(T + 600_000)
+    limit.block_until(T + 600_000)
     assert not limit.may_send(T + 599_999)
     assert limit.digest_due(T) == T + 600_000
     assert limit.may_send(T + 600_000)
@@ -78,10 +78,10 @@ def test_no_minute_ever_sees_more_than_twenty(steps: list[tuple[int, bool]]) -> 
     for wait, digest in steps:
         ts += wait // 10
         if limit.may_send(ts) if not digest else limit.digest_due(ts) <= ts:
-            limit.took(ts)
+            limit.record(ts)
             sent.append(ts)
             if digest:
-                limit.took_digest(ts)
+                limit.record_digest(ts)
     for i, first in enumerate(sent):
         assert sum(t < first + 60_000 for t in sent[i:]) <= 20
 
@@ -94,7 +94,7 @@ def test_a_digest_is_never_more_than_a_window_away(waits: list[int]) -> None:
         due = limit.digest_due(ts)
         assert ts <= due <= ts + 61_000
         if due == ts:
-            limit.took(ts)
-            limit.took_digest(ts)
+            limit.record(ts)
+            limit.record_digest(ts)
         elif limit.may_send(ts):
-            limit.took(ts)
+            limit.record(ts)

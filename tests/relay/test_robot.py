@@ -69,7 +69,7 @@ def _run(bench: _Bench, scenario: Scenario) -> None:
 
 def test_a_notification_arrives_signed(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
-        assert (await bench.deliver()).fate is DeliveryStatus.SENT
+        assert (await bench.deliver()).status is DeliveryStatus.SENT
         (taken,) = bench.fake.messages
         assert taken.title == "[FIRING:1] NacosDown"
 
@@ -79,7 +79,7 @@ def test_a_notification_arrives_signed(tmp_path: Path) -> None:
 def test_a_busy_robot_is_asked_again(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
         bench.fake.answers += [{"errcode": -1, "errmsg": "system busy"}] * 3
-        assert (await bench.deliver()).fate is DeliveryStatus.SENT
+        assert (await bench.deliver()).status is DeliveryStatus.SENT
         assert bench.fake.requests == 4
         assert len(bench.fake.messages) == 1
 
@@ -89,8 +89,8 @@ def test_a_busy_robot_is_asked_again(tmp_path: Path) -> None:
 def test_a_robot_that_stays_busy_is_left_to_alertmanager(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
         bench.fake.answers += [{"errcode": -1, "errmsg": "system busy"}] * 4
-        assert (await bench.deliver()).fate is DeliveryStatus.LATER
-        assert (await bench.deliver()).fate is DeliveryStatus.SENT
+        assert (await bench.deliver()).status is DeliveryStatus.LATER
+        assert (await bench.deliver()).status is DeliveryStatus.SENT
 
     _run(_Bench(tmp_path), scenario)
 
@@ -101,8 +101,8 @@ def test_a_robot_that_stays_busy_is_left_to_alertmanager(tmp_path: Path) -> None
 def test_trouble_on_the_way_is_left_to_alertmanager(tmp_path: Path, failure: Failure) -> None:
     async def scenario(bench: _Bench) -> None:
         bench.failures.append(failure)
-        assert (await bench.deliver()).fate is DeliveryStatus.LATER
-        assert (await bench.deliver()).fate is DeliveryStatus.SENT
+        assert (await bench.deliver()).status is DeliveryStatus.LATER
+        assert (await bench.deliver()).status is DeliveryStatus.SENT
 
     _run(_Bench(tmp_path), scenario)
 
@@ -112,7 +112,7 @@ def test_a_wrong_keyword_is_refused_and_the_log_says_what_to_fix(
 ) -> None:
     async def scenario(bench: _Bench) -> None:
         delivery = await bench.deliver()
-        assert delivery.fate is DeliveryStatus.REFUSED
+        assert delivery.status is DeliveryStatus.REFUSED
         assert "put one of the robot's keywords into the title or text" in delivery.reason
 
     with caplog.at_level(logging.ERROR):
@@ -129,7 +129,7 @@ def test_a_wrong_secret_is_refused_and_shown_nowhere(tmp_path: Path, caplog: pyt
         assert "token=" not in (await bench.deliver()).reason
         bench.fake.answers.append({"errcode": 310000, "errmsg": "sign not match for SECright"})
         assert "SECright" not in (await bench.deliver()).reason
-        assert (await bench.deliver()).fate is DeliveryStatus.REFUSED
+        assert (await bench.deliver()).status is DeliveryStatus.REFUSED
 
     with caplog.at_level(logging.DEBUG):
         _run(bench, scenario)
@@ -140,7 +140,7 @@ def test_a_wrong_secret_is_refused_and_shown_nowhere(tmp_path: Path, caplog: pyt
 
 def test_a_burst_is_sent_up_to_the_reserve_and_the_rest_is_a_digest(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
-        fates = [(await bench.deliver(f"Alert{i}", alert(f"Alert{i}"))).fate for i in range(50)]
+        fates = [(await bench.deliver(f"Alert{i}", alert(f"Alert{i}"))).status for i in range(50)]
         assert fates == [DeliveryStatus.SENT] * 15 + [DeliveryStatus.WAITS] * 35
         await bench.tick(2)
         assert len(bench.fake.messages) == 16
@@ -163,7 +163,7 @@ def test_under_a_flood_the_robot_never_complains(tmp_path: Path) -> None:
             await bench.deliver(name, alert(name))
             await bench.tick(1)
         await bench.tick(70)
-        assert bench.robot.counts.failed == 0
+        assert bench.robot.stats.failed == 0
         text = "".join(m.text for m in bench.fake.messages)
         told = {f"Alert{i}" for i in range(600) if f"Alert{i}:" in text or f"alertname=Alert{i}," in text}
         assert len(told) == 600
@@ -175,7 +175,7 @@ def test_one_notification_that_waited_is_sent_whole(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
         for i in range(15):
             await bench.deliver(f"Alert{i}")
-        assert (await bench.deliver("Late")).fate is DeliveryStatus.WAITS
+        assert (await bench.deliver("Late")).status is DeliveryStatus.WAITS
         await bench.tick(2)
         assert bench.fake.messages[-1].title == "[FIRING:1] Late"
 
@@ -186,7 +186,7 @@ def test_what_waits_is_the_newest_state_and_no_resolution_is_lost(tmp_path: Path
     async def scenario(bench: _Bench) -> None:
         for i in range(16):
             await bench.deliver(f"Alert{i}")
-        bench.robot.limit.took_digest(bench.clock.now())
+        bench.robot.limit.record_digest(bench.clock.now())
         await bench.deliver("X", alert("X", "a"), alert("X", "b", resolved=True))
         await bench.deliver("X", alert("X", "a", resolved=True), alert("X", "c"))
         assert bench.robot.waiting == 2
@@ -203,14 +203,14 @@ def test_what_waits_is_the_newest_state_and_no_resolution_is_lost(tmp_path: Path
 def test_a_robot_that_blocks_us_is_left_alone_for_ten_minutes(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
         bench.fake.answers.append({"errcode": 130101, "errmsg": "send too fast, exceed 20 times per minute"})
-        assert (await bench.deliver("A")).fate is DeliveryStatus.WAITS
-        assert (await bench.deliver("B")).fate is DeliveryStatus.WAITS
+        assert (await bench.deliver("A")).status is DeliveryStatus.WAITS
+        assert (await bench.deliver("B")).status is DeliveryStatus.WAITS
         await bench.tick(599)
         assert bench.fake.requests == 1
         await bench.tick(2)
         assert bench.fake.requests == 2
         assert bench.fake.messages[-1].title == "[DIGEST] 2 notifications: 2 firing, 0 resolved"
-        assert (await bench.deliver("C")).fate is DeliveryStatus.SENT
+        assert (await bench.deliver("C")).status is DeliveryStatus.SENT
 
     _run(_Bench(tmp_path), scenario)
 
@@ -236,7 +236,7 @@ def test_a_digest_that_is_refused_is_counted_as_lost(tmp_path: Path) -> None:
         bench.fake.answers.append({"errcode": 300001, "errmsg": "token is not exist"})
         await bench.tick(2)
         assert bench.robot.waiting == 0
-        assert bench.robot.counts.dropped == 2
+        assert bench.robot.stats.dropped == 2
 
     _run(_Bench(tmp_path), scenario)
 
@@ -246,9 +246,9 @@ def test_a_retry_after_half_a_notification_goes_on_where_it_was(tmp_path: Path) 
         alerts = [alert("Big", f"host-{i}") for i in range(150)]
         bench.fake.answers.append({"errcode": 0, "errmsg": "ok"})  # the first part
         bench.fake.answers += [{"errcode": -1, "errmsg": "busy"}] * 4  # the second one
-        assert (await bench.deliver("Big", *alerts)).fate is DeliveryStatus.LATER
+        assert (await bench.deliver("Big", *alerts)).status is DeliveryStatus.LATER
         assert bench.fake.messages == []
-        assert (await bench.deliver("Big", *alerts)).fate is DeliveryStatus.SENT
+        assert (await bench.deliver("Big", *alerts)).status is DeliveryStatus.SENT
         assert all("(1/" not in m.title for m in bench.fake.messages)
         assert "(2/" in bench.fake.messages[0].title
 
@@ -261,7 +261,7 @@ def test_a_request_whose_asker_has_gone_is_not_sent(tmp_path: Path) -> None:
 
     async def scenario(bench: _Bench) -> None:
         delivery = await bench.robot.deliver(bench.target, notification([alert()]), gone)
-        assert delivery.fate is DeliveryStatus.LATER
+        assert delivery.status is DeliveryStatus.LATER
         assert bench.fake.requests == 0
 
     _run(_Bench(tmp_path), scenario)
@@ -276,9 +276,9 @@ def test_what_was_sent_for_an_asker_that_left_meanwhile_is_not_sent_again(tmp_pa
     async def scenario(bench: _Bench) -> None:
         n = notification([alert()])
         await bench.robot.deliver(bench.target, n, gone)
-        assert (await bench.deliver()).fate is DeliveryStatus.SENT
+        assert (await bench.deliver()).status is DeliveryStatus.SENT
         assert bench.fake.requests == 1
-        assert (await bench.deliver()).fate is DeliveryStatus.SENT  # Alertmanager repeats it hours later
+        assert (await bench.deliver()).status is DeliveryStatus.SENT  # Alertmanager repeats it hours later
         assert bench.fake.requests == 2
 
     _run(_Bench(tmp_path), scenario)
@@ -286,9 +286,9 @@ def test_what_was_sent_for_an_asker_that_left_meanwhile_is_not_sent_again(tmp_pa
 
 def test_too_much_that_waits_is_left_to_alertmanager(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
-        bench.robot.limit.blocked(bench.clock.now() + 600_000)
+        bench.robot.limit.block_until(bench.clock.now() + 600_000)
         many = [alert(instance=f"host-{i}") for i in range(9_000)]
-        fates = [(await bench.deliver(f"Group{i}", *many)).fate for i in range(3)]
+        fates = [(await bench.deliver(f"Group{i}", *many)).status for i in range(3)]
         assert fates == [DeliveryStatus.WAITS, DeliveryStatus.WAITS, DeliveryStatus.LATER]
 
     _run(_Bench(tmp_path), scenario)
@@ -298,7 +298,7 @@ def test_the_last_flush_does_not_wait_for_its_turn(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
         for i in range(17):
             await bench.deliver(f"Alert{i}")
-        bench.robot.limit.took_digest(bench.clock.now())
+        bench.robot.limit.record_digest(bench.clock.now())
         await bench.robot.flush()
         assert bench.robot.waiting == 2
         await bench.robot.flush(final=True)
@@ -312,7 +312,7 @@ def test_feishu_is_paced_to_five_a_second(tmp_path: Path) -> None:
         times = []
         for i in range(11):
             bench.failures.append(httpx.Response(200, json={"code": 0, "msg": "success"}))
-            assert (await bench.deliver(f"Alert{i}")).fate is DeliveryStatus.SENT
+            assert (await bench.deliver(f"Alert{i}")).status is DeliveryStatus.SENT
             times.append(bench.clock.now())
         assert all(b - a >= 1000 for a, b in zip(times, times[5:], strict=False))
 

@@ -55,6 +55,17 @@ class TestCheck:
         assert ran.err.startswith("  FAILED:\n")
         assert f'{bad}:1: group "g", rule 1, "A": could not parse expression: 1:4: parse error' in ran.err
 
+    def test_a_rule_that_fails_at_every_evaluation_is_warned_of(self, run: Any, tmp_path: Path) -> None:
+        name = write(
+            tmp_path / "r.yml", "groups: [{name: g, rules: [{alert: A, expr: 'up[5m]'}, {alert: B, expr: up}]}]"
+        )
+        ran = run("check", "rules", name)
+        assert ran.code == 0  # promtool accepts it as well
+        assert "  SUCCESS: 2 rules found\n" in ran.out
+        assert ran.err.startswith(
+            '  WARNING: line 1: group "g", rule 1, "A": rule result is not a vector or scalar but'
+        )
+
     @pytest.mark.parametrize(
         ("flags", "code"),
         [

@@ -161,6 +161,32 @@ def test_what_the_rules_demand() -> None:
     assert wants == {"a": 11 * M, "b": 6 * M, "ALERTS": 5 * M}
 
 
+def test_a_result_that_no_rule_can_have_is_that_rules_error_alone() -> None:
+    world = World(
+        """
+        groups:
+        - name: g
+          rules:
+          - {alert: Range, expr: "m[5m]"}
+          - {record: r:range, expr: "m[5m]"}
+          - {alert: Text, expr: '"a"'}
+          - {record: r:text, expr: '"a"'}
+          - {alert: Good, expr: m > 1, annotations: {t: '{{ query "m[5m]" }}'}}
+        """
+    )
+    (sent,) = world.step(0, 5.0)
+    assert sent.alert.labels.get("alertname") == "Good"
+    assert "rule result is not a vector or scalar but a range vector" in sent.alert.annotations[0][1]
+    shown = [(rule.status.health, rule.status.last_error) for rule in world.group.rules]
+    text = "rule result is not a vector or scalar but a "
+    assert shown == [
+        *[(RuleHealthState.ERR, text + "range vector")] * 2,
+        *[(RuleHealthState.ERR, text + "string")] * 2,
+        (RuleHealthState.OK, ""),
+    ]
+    assert world.group.counters.failures == 4
+
+
 class TestReload:
     rule = "{alert: A, expr: m > 1, for: 1m, labels: {s: p}}"
 

@@ -87,13 +87,14 @@ def play(rules: Path, series: dict[str, str]) -> tuple[dict[str, Any], str]:
     (spec,) = load_rule_files([str(rules)])
     group = EvaluationGroup(spec, RuleContext(engine, head), MINUTE, 0)
     feeds = [parse_series(f"{name} {text}") for name, text in series.items()]
+    cells = [list(feed.cells()) for feed in feeds]
     exprs: list[dict[str, Any]] = []
     alerts: list[dict[str, Any]] = []
     error = ""
     for tick in range(TICKS):
         ts = tick * MINUTE
-        for feed in feeds:
-            cell = feed.cells[tick]
+        for feed, own in zip(feeds, cells, strict=True):
+            cell = own[tick]
             if isinstance(cell, float):
                 head.append(feed.labels, ts, cell)
         group.evaluate(ts)

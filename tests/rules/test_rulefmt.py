@@ -124,10 +124,6 @@ def test_all_problems_at_once_in_the_words_of_prometheus() -> None:
             "3: groups[0]: key 'name' is already set in line 2",
         ),
         (
-            'groups: [{name: a, rules: [{record: r, expr: "up[5m]"}]}]',
-            '1: group "a", rule 1, "r": rule result is not a vector or scalar but a range vector',
-        ),
-        (
             'groups: [{name: a, labels: {__name__: x, t: "{{ $x }}"}, rules: [{alert: r, expr: 1}]}]',
             '1: group "a": invalid label name: __name__',
         ),
@@ -154,6 +150,21 @@ def test_all_problems_at_once_in_the_words_of_prometheus() -> None:
 )
 def test_what_is_refused(text: str, expected: str) -> None:
     assert expected in [line.replace("while parsing a flow node, ", "") for line in problems(text)]
+
+
+@pytest.mark.parametrize(
+    ("expr", "kind"), [("up[5m]", "range vector"), ("up[5m:1m] offset 1m", "range vector"), ("'\"a\"'", "string")]
+)
+@pytest.mark.parametrize("rule", ["alert", "record"])
+def test_a_result_that_no_rule_can_have_is_loaded_as_in_prometheus_with_a_warning(
+    rule: str, expr: str, kind: str
+) -> None:
+    file = parse_rule_file("f", f"groups:\n- name: a\n  rules:\n  - {rule}: r\n    expr: {expr}\n".encode())
+    assert (file.problems, file.rule_count) == ((), 1)
+    assert file.warnings == (
+        f'line 5: group "a", rule 1, "r": rule result is not a vector or scalar but a {kind}, '
+        "so every evaluation fails; the other rules are evaluated",
+    )
 
 
 def test_group_labels_are_no_templates_where_nothing_alerts() -> None:
@@ -202,7 +213,7 @@ def test_only_the_first_document_counts_as_in_prometheus() -> None:
     parsed = parse_rule_file("f", text.encode())
     assert (parsed.rule_count, parsed.problems) == (1, ())
     assert parsed.warnings == (
-        "line 2: only the first YAML document is read, as in Prometheus; what follows is ignored",
+        "line 2: only the first YAML document is read, as in Prometheus; the rules ('groups') that follow are ignored",
     )
     assert parse_rule_file("f", b"---\ngroups: []\n").warnings == ()
     assert parse_rule_file("f", b"---\ngroups: []\n...\n").warnings == ()
@@ -230,3 +241,20 @@ def test_duplicates_are_those_with_the_same_name_and_labels() -> None:
         b"{name: b, rules: [{record: r, expr: 3}]}, {name: c, labels: {g: c}, rules: [{record: r, expr: 3}]}]",
     ).groups
     assert duplicate_rules(groups) == [("r", ())]
+
+
+@pytest.mark.parametrize(
+    ("expr", "message"),
+    [
+        ("{" * 300_000, "nested deeper than 200 levels"),
+        ("(" * 300_000, "nested deeper than 200 levels"),
+        ("sum(" * 300_000, "nested deeper than 200 levels"),
+        ("-" * 300_000, "more than 200,000 tokens"),
+        ("1" + "+1" * 300_000, "more than 200,000 tokens"),
+    ],
+)
+def test_an_expression_without_bounds_is_refused_where_it_stands(expr: str, message: str) -> None:
+    """Each took minutes or hours where a step was quadratic, also the search for Helm's words in `{{{{`."""
+    (problem,) = problems(f"groups:\n- name: g\n  rules:\n  - record: x\n    expr: '{expr}'\n")
+    assert problem.startswith('5: group "g", rule 1, "x": could not parse expression: ')
+    assert message in problem

@@ -436,13 +436,18 @@ def test_an_alert_that_resolved_while_nothing_could_be_saved_does_not_fire_again
     assert (sent.alert.state, sent.alert.fired_at) == (AlertState.INACTIVE, T0)
 
 
-def test_an_alert_that_goes_on_is_sent_as_it_was_once_new_data_shows_it(tmp_path: Path) -> None:
+def test_an_alert_that_may_have_resolved_is_sent_with_a_new_start_once_new_data_shows_it(tmp_path: Path) -> None:
     full(tmp_path, RULE, 5.0, saved=30 * S, until=120 * S)
     context = {"may_fire": lambda ts, _: ts >= T0 + 180 * S, "may_resolve": lambda ts: ts >= T0 + 300 * S}
     world = World(RULE, store=store(tmp_path), start=130 * S, context=context)
     assert world.step(150 * S, 5.0) == []  # perhaps a sample of before
     (sent,) = world.step(180 * S, 5.0)
-    assert (sent.alert.state, sent.alert.fired_at) == (AlertState.FIRING, T0)
+    assert (sent.alert.state, sent.alert.fired_at) == (AlertState.FIRING, T0 + 180 * S)
+    world.step(210 * S, 5.0)
+    assert (world.alert.fired_at, world.alert.active_at) == (T0 + 180 * S, T0)
+    world = World(RULE, store=store(tmp_path), start=220 * S)
+    (sent,) = world.step(240 * S, 5.0)
+    assert sent.alert.fired_at == T0 + 180 * S  # there is no doubt any longer
 
 
 def test_a_resolution_that_may_have_been_followed_by_a_new_alert_does_not_end_it(tmp_path: Path) -> None:

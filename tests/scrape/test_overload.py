@@ -54,7 +54,7 @@ def test_an_answer_that_came_while_the_loop_was_blocked_counts() -> None:
         await w.clock.settle()
         assert w.values("up") == [1.0, 1.0]
         assert w.values("x") == [1.0, 1.0]
-        assert w.tally.failed == 0
+        assert w.stats.failed == 0
 
     play(w, act)
 
@@ -96,7 +96,7 @@ def test_moments_that_cannot_be_kept_are_left_out_and_nothing_is_written_of_them
         await w.clock.settle()
         assert w.values("x") == w.values("up") == [1.0, 1.0]
         assert exact_times(w) == [0, 36_000], "too late for its moment, it has its own time"
-        assert (w.tally.skipped_overloaded, w.tally.skipped, w.tally.failed) == (2, 2, 0)
+        assert (w.stats.skipped_overloaded, w.stats.skipped, w.stats.failed) == (2, 2, 0)
         assert (w.pools.overload.overloaded, w.pools.overload.lateness_s) == (True, 26.0)
         await w.clock.advance(30)
         assert exact_times(w) == [0, 36_000, 40_000, 50_000, 60_000]
@@ -109,7 +109,7 @@ def test_moments_that_cannot_be_kept_are_left_out_and_nothing_is_written_of_them
         assert not w.pools.overload.overloaded
         await w.clock.advance(60)
         assert w.pools.overload.lateness_s == 0.0
-        assert w.tally.skipped == 2
+        assert w.stats.skipped == 2
 
     play(w, act)
 
@@ -141,10 +141,10 @@ def test_a_target_that_hangs_for_its_whole_interval_is_no_overload() -> None:
         w.gates["a"] = asyncio.Event()
         await w.clock.advance(45)
         assert w.values("up") == [0.0] * 4
-        assert w.tally.skipped == 0
+        assert w.stats.skipped == 0
         w.clock.stall(8)  # it hangs, and a moment passes meanwhile
         await w.clock.advance(10)
-        assert (w.tally.skipped_slow_target, w.tally.skipped) == (1, 1)
+        assert (w.stats.skipped_slow_target, w.stats.skipped) == (1, 1)
         assert not w.pools.overload.overloaded
 
     play(w, act)

@@ -39,7 +39,7 @@ class World:
     ) -> None:
         self.clock = FakeClock(START)
         self.head = Head(demand or Demand.keep_all(3_600_000))
-        self.tally = ScrapeStats()
+        self.stats = ScrapeStats()
         self.bodies: dict[str, str | Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
@@ -47,7 +47,7 @@ class World:
         context = ScrapeContext(
             self.head,
             self.clock,
-            self.tally,
+            self.stats,
             on_scrape=on_scrape,
             restored=self.restored,
             turns=turns or WorkTurns(lambda: 0.0),  # nothing takes time
@@ -105,7 +105,7 @@ def test_targets_are_scraped_at_the_moments_of_the_grid() -> None:
         w.pools.put(JOB, w.client)
         w.pools.sync("j", hosts("a"))
         await w.clock.advance(3)
-        assert w.tally.scrapes == 0
+        assert w.stats.scrapes == 0
         await w.clock.advance(22)
         assert w.times("x") == [0, 10, 20]
         assert w.values("up") == [1.0, 1.0, 1.0]
@@ -141,7 +141,7 @@ def test_a_failed_scrape_sets_up_to_zero_and_ends_its_series() -> None:
         assert (status.health, status.last_error, status.failing_since) == (TargetHealth.UP, "", 0)
         assert w.values("x") == [1.0, "stale", 2.0]
         assert w.values("up") == [1.0, 0.0, 0.0, 1.0]
-        assert (w.tally.scrapes, w.tally.failed) == (4, 2)
+        assert (w.stats.scrapes, w.stats.failed) == (4, 2)
 
     play(w, act)
 
@@ -400,8 +400,8 @@ def test_after_the_clock_is_set_forward_the_missed_moments_are_skipped() -> None
         w.clock.set_wall(w.clock.now() + 3_600_000)
         await w.clock.advance(20)
         assert w.times("x")[-1] in (3610, 3620)
-        assert w.tally.scrapes <= 4
-        assert w.tally.skipped >= 359
+        assert w.stats.scrapes <= 4
+        assert w.stats.skipped >= 359
 
     play(w, act)
 

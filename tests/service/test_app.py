@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from rulepush.errors import ConfigError
+from rulepush.push.bodies import parse_push_text
+from rulepush.remote.snappy import compress
 from rulepush.service.app import App
+from rulepush.web.server import WebSecurity, build_app
 from tests.faults.inside import FakeNetwork, Inside
+from tests.remote.test_receiver import v1
 
 RULE = "{alert: Hot, expr: m > 50}"
 MINUTE = 60
@@ -30,9 +36,11 @@ def play(
     *,
     rules: str = RULE,
     edit: Callable[[str], str] = lambda text: text,
+    **flags: bool,
 ) -> FakeNetwork:
     """A service whose one target `a` says `m 99`, for as long as `act` takes; `edit` changes its configuration."""
     inside = Inside(directory, rules, targets=("a",))
+    inside.options = replace(inside.options, **flags)  # type: ignore[arg-type]
     inside.network.metrics["a"] = "m 99\n"
     change(directory, edit)
 
@@ -191,6 +199,42 @@ def test_a_reload_finds_new_targets_and_lets_old_ones_go(tmp_path: Path) -> None
         assert inside.network.firing() == {"b Hot"}
 
     play(tmp_path, act)
+
+
+def test_a_reload_changes_the_lifetime_of_what_is_pushed(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App) -> None:
+        inside.network.metrics["a"] = ""
+        push = app.ingestion.push
+        assert push is not None
+        push.groups.push((("job", "j"), ("instance", "x")), parse_push_text(b"m 99\n"), True, inside.clock.now(), None)
+        await inside.clock.advance(10 * MINUTE)
+        assert inside.network.firing() == {"x Hot"}
+        change(tmp_path, lambda text: f"{text}push_receiver: {{default_ttl: 5m}}\n")
+        await app.reload()
+        await inside.clock.advance(2 * MINUTE)
+        assert inside.network.firing() == set()
+
+    play(tmp_path, act, enable_push=True)
+
+
+def test_a_reload_changes_the_window_in_which_received_samples_may_come_out_of_order(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App) -> None:
+        assert app.ingestion.remote_write is not None
+        api = httpx.ASGITransport(build_app(app.ingestion.remote_write.routes(), WebSecurity()))
+
+        async def write(ts: int) -> int:
+            body = compress(v1(({"__name__": "m"}, [(ts, 1.0)])).SerializeToString())
+            async with httpx.AsyncClient(transport=api, base_url="http://rulepush") as client:
+                return (await client.post("/api/v1/write", content=body)).status_code
+
+        now = inside.clock.now()
+        assert await write(now) == 204
+        assert await write(now - 5000) == 400
+        change(tmp_path, lambda text: f"{text}storage: {{tsdb: {{out_of_order_time_window: 1m}}}}\n")
+        await app.reload()
+        assert await write(now - 5000) == 204
+
+    play(tmp_path, act, enable_remote_write=True)
 
 
 @pytest.mark.parametrize("file", ["prometheus.yml", "rules.yml"])

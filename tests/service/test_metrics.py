@@ -51,7 +51,8 @@ rulepush_discovery_refreshes_total rulepush_discovery_failures_total
 
 rulepush_nacos_member_up rulepush_nacos_raft_leader_up rulepush_nacos_raft_leaders rulepush_nacos_raft_term
 
-rulepush_head_series rulepush_head_samples rulepush_head_bytes rulepush_time_jumps_total rulepush_state_errors_total
+rulepush_head_series rulepush_head_samples rulepush_head_bytes rulepush_memory_bytes rulepush_time_jumps_total
+rulepush_state_errors_total
 rulepush_journal_samples_total rulepush_journal_errors_total rulepush_journal_lost_samples_total
 
 rulepush_rule_evaluations_total rulepush_rule_evaluation_failures_total rulepush_rule_group_iterations_total
@@ -137,6 +138,9 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         assert n["rulepush_scrapes_total"] == 2 * n["rulepush_scrape_failures_total"] >= 6
         assert n["rulepush_samples_kept_total"] == n["rulepush_samples_dropped_total"] >= 3
         assert n["rulepush_head_series"] > 3
+        assert n['rulepush_memory_bytes{part="samples"}'] == n["rulepush_head_bytes"] > 0
+        assert n['rulepush_memory_bytes{part="labels"}'] > 100 * n["rulepush_head_series"]
+        assert n['rulepush_memory_bytes{part="derived_labels"}'] > 0
         assert n["rulepush_state_errors_total"] == 0
         evaluations = n[f"rulepush_rule_evaluations_total{{{group}}}"]
         assert evaluations == 3 * n[f"rulepush_rule_group_iterations_total{{{group}}}"] >= 9

@@ -6,8 +6,9 @@ import pytest
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import STALE, Sample, stale_mask
+from rulepush.promql import Engine, parse_expr
 from rulepush.storage.demand import Demand, ManualDemand
-from rulepush.storage.head import Head
+from rulepush.storage.head import DEAD_PART, LARGE_TABLE, Head
 from rulepush.storage.table import AppendOutcome
 
 T0 = 1_700_000_000_000
@@ -91,6 +92,41 @@ def test_an_index_survives_the_removal_of_other_series() -> None:
     after = head.querier().select((eq("__name__", "m"), eq("a", "new")), 0, T0).index
     assert after is before
     assert [str(x) for x in head.series([eq("__name__", "m")])] == ['m{a="new"}']
+
+
+def test_a_large_table_waits_until_a_part_of_its_series_is_gone() -> None:
+    head, late = keeping_all(), T0 + 20 * MINUTE
+    for i in range(LARGE_TABLE):
+        head.append(named("m", i=str(i)), T0, 1.0)
+        if i >= LARGE_TABLE // DEAD_PART - 1:
+            head.append(named("m", i=str(i)), late, 1.0)
+    assert (head.truncate(late), head.series_count) == (0, LARGE_TABLE)
+    table = next(head.tables())
+    layout = table.layout
+    for i in range(2):
+        head.append(named("m", i=f"gone {i}"), T0, 1.0)
+    assert head.truncate(late) == LARGE_TABLE // DEAD_PART + 1
+    assert (head.series_count, table.layout) == (LARGE_TABLE - LARGE_TABLE // DEAD_PART + 1, layout + 1)
+
+
+def test_what_is_held_is_accounted_for_as_it_comes_and_goes() -> None:
+    head = keeping_all()
+    assert (head.nbytes, head.label_bytes, head.derived_bytes) == (0, 0, 0)
+    for i in range(100):
+        head.append(named("m", i=str(i)), T0, 1.0)
+    few = head.label_bytes
+    for i in range(100, 200):
+        head.append(named("m", i=str(i), more="1", labels="2"), T0 + 20 * MINUTE, 1.0)
+    assert 2 * few < head.label_bytes < 4 * few
+    query = parse_expr('sum by (i) (m{more="1"})')
+    assert head.derived_bytes == 0
+    Engine().instant(query, T0 + 20 * MINUTE, head.querier())
+    assert head.derived_bytes > 100 * 4
+    assert head.truncate(T0 + 20 * MINUTE) == 100
+    assert head.label_bytes < 3 * few
+    head.truncate(T0 + 60 * MINUTE)
+    head.set_demand(Demand.keep_all(MINUTE))
+    assert (head.nbytes, head.label_bytes, head.derived_bytes) == (0, 0, 0)
 
 
 def test_a_full_selection_is_a_view() -> None:

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
+from rulepush.packs import pack
 from rulepush.promql import Engine, parse_expr, parse_selector
+from rulepush.rules.rulefmt import parse_rule_file
+from rulepush.rules.specs import demanded
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.demand_history import DemandHistory, KeptView
 from rulepush.storage.head import Head
@@ -63,6 +66,15 @@ def said(expr: str, at: int = NOW, start: int | None = None, of: KeptView | None
 def test_what_the_rules_read_is_complete(expr: str) -> None:
     assert said(expr) == []
     assert said(expr, NOW - 20 * S) == []
+
+
+def test_no_expression_of_the_packs_is_said_to_be_incomplete() -> None:
+    files = [pack(name) for name in ("nacos", "jvm", "spring-boot", "self")]
+    groups = [group for file in files for group in parse_rule_file(file.name, file.read_bytes()).groups]
+    everything = view(Demand.of(demanded(groups)))
+    exprs = [str(rule.query) for group in groups for rule in group.rules]
+    assert len(exprs) > 50
+    assert [warning for expr in exprs for warning in said(expr, of=everything)] == []
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_after_a_kill_the_samples_are_there_again(tmp_path: Path) -> None:
     second = Life(tmp_path / "s.db", clock)
     assert second.values() == first.values()
     assert (second.restored.series, second.restored.samples) == (4, 20)
-    assert first.journal.tally.written == 20
+    assert first.journal.stats.written == 20
 
 
 def test_series_go_on_over_several_lives(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_while_the_file_is_locked_samples_wait_and_are_written_later(tmp_path: P
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     life.run(4, lambda: life.append("a", 2.0))
-    assert life.journal.tally.failures >= 1
+    assert life.journal.stats.failures >= 1
     assert len(life.head.select([ANY], 0, 2**62).index) == 1  # alerting goes on
     other.execute("ROLLBACK")
     other.close()
@@ -238,8 +238,8 @@ def test_samples_are_given_up_when_the_file_cannot_be_written_for_too_long(tmp_p
             life.head.append_rows(table, rows, clock.now() + k, np.zeros(1000))
 
     life.run(8, burst)
-    assert life.journal.tally.lost >= n
-    assert life.journal.tally.written == 0
+    assert life.journal.stats.lost >= n
+    assert life.journal.stats.written == 0
 
 
 def test_a_series_outlives_the_batch_that_it_came_with(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_series_outlives_the_batch_that_it_came_with(tmp_path: Path) -> None:
             life.head.append_rows(table, rows, clock.now() + k, np.zeros(1000))
 
     life.run(8, burst)
-    assert life.journal.tally.lost > 0
+    assert life.journal.stats.lost > 0
     other.execute("ROLLBACK")
     other.close()
     life.run(60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.model.labels import Labels
 from rulepush.template import AlertTemplateData, TemplateSyntaxError, check_alert_template, literal_queries
 from tests.template.alerts import expand

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rulepush.errors import EvaluationError, TemplateError
+from rulepush.errors import EvaluationError
+from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.values import ANY_MAP, GoKind, GoMap, GoObject, GoType
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample

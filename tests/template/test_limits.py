@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.gofmt import sprintf
 from rulepush.template import Template, TemplateLimitError, TemplateLimits, check_alert_template, literal_queries
 from rulepush.template.goregex import replace_all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rulepush.errors import TemplateError
+from rulepush.gotext.errors import TemplateError
 from rulepush.template import check_alert_template
 from tests.template.alerts import expand
 from tests.template.cases import HERE, Case, read_cases

@@ -115,7 +115,6 @@ class Parts:
         reload: Callable[[], Awaitable[None]] = self._reload
         return web_routes(
             WebParts(
-                head=self.world.head,
                 evaluator=self.evaluator,
                 groups=self.world.groups,
                 jobs=self.jobs,

@@ -58,7 +58,7 @@ def relay(directory: Path) -> ASGIApp:
     (directory / "config.yml").write_text(
         "targets: {ops: {url: 'https://oapi.dingtalk.com/robot/send?access_token=t'}}"
     )
-    return RelayApp(RelayOptions(str(directory / "config.yml"), "127.0.0.1:0", False), FakeClock()).asgi
+    return RelayApp(RelayOptions(str(directory / "config.yml"), "127.0.0.1:0", False), FakeClock()).http.asgi
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,10 @@ def texts(result: QueryResult, _: object = None) -> list[str]:
         "x + on(i) group_left(v) target_info",
         'info(x, {v="1"})',
         "1 + 1",
+        " + ".join(
+            f'sum_over_time(x{{a!="{n}"}}[{n}s])' for n in range(150, 10, -10)
+        ),  # more look-backs than copies are made of a table
+        'x{i="1"} or x offset 1m or {__name__=~"x|target_info"}',
     ],
 )
 def test_a_copy_answers_as_the_storage_does(expr: str) -> None:
@@ -96,6 +100,18 @@ def test_what_is_too_much_is_refused_before_it_is_copied() -> None:
     assert len(asyncio.run(asked.instant(parse_expr("x"), START + 20 * STEP, texts))) == 2
 
 
+def test_all_that_a_query_reads_counts_although_it_is_copied_once() -> None:
+    many = " + ".join(f'count_over_time(x{{a!="{n}"}}[{n}m])' for n in range(1, 11))
+    at, in_all = START + 20 * STEP, 2 * (4 + 8 + 12 + 16 + 20 + 5 * 21)
+    read = parse_expr('x{a!="1"}').selectors()[0].matchers
+    assert (
+        len(Snapshot(filled(), parse_expr(many), at, EngineOptions(max_samples=in_all)).select(read, at, at).index) == 2
+    )
+    copied = Snapshot(filled(), parse_expr(many), at, EngineOptions(max_samples=in_all - 1))
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        copied.select(read, at, at)
+
+
 def test_selectors_that_look_at_too_much_are_refused() -> None:
     head, options = filled(series=200, steps=1), EngineOptions()
     many = ",".join(f'a{i}=""' for i in range(30_000))
@@ -109,7 +125,7 @@ def test_selectors_that_look_at_too_much_are_refused() -> None:
 def test_listings_that_look_at_too_much_are_refused(path: str) -> None:
     head, clock = filled(series=200, steps=1), FakeClock(START)
     many = ",".join(f'a{i}=""' for i in range(20_000))
-    routes = QueryApi(evaluator(head, clock), head, clock).routes()
+    routes = QueryApi(evaluator(head, clock), clock).routes()
     answer = ask(routes, "POST", path, data={"match[]": f'{{i=~".+",{many}}}'})
     assert (answer.status_code, answer.json()["errorType"]) == (422, "execution")
     assert ask(routes, "POST", path, data={"match[]": '{i=~".+"}'}).status_code == 200
@@ -153,7 +169,7 @@ def test_a_query_that_waits_too_long_for_its_turn_times_out() -> None:
         try:
             with pytest.raises(QueryLimitError, match=QUEUED_TOO_LONG):
                 await asked.instant(parse_expr("x"), START, texts, timeout_ms=1)
-            assert await asked.elsewhere(lambda: "a listing need not wait") == "a listing need not wait"
+            assert await asked.in_thread(lambda: "a listing need not wait") == "a listing need not wait"
         finally:
             release.set()
         assert await first is True
@@ -207,15 +223,16 @@ def test_queries_are_counted() -> None:
 
 def test_closing_gives_up_what_still_runs() -> None:
     asked = evaluator(filled(), timeout_ms=0)
-    go = threading.Event()
+    began, go = threading.Event(), threading.Event()
 
     async def main() -> None:
         def wait_then_evaluate(*_: object) -> object:
+            began.set()
             go.wait(10)
             return asked._monotonic()
 
         running = asyncio.ensure_future(asked.instant(parse_expr("x"), START, wait_then_evaluate))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(began.wait, 10)
         asked.close()
         go.set()
         assert await running == float("inf")  # beyond every deadline
@@ -286,7 +303,7 @@ def test_a_query_ends_when_its_client_leaves() -> None:
 
         scope = {"type": "http", "method": "GET", "path": "/query", "query_string": b"query=x*x*x", "headers": []}
         async with asyncio.timeout(10):
-            await build_app(QueryApi(asked, head, clock).routes(), WebSecurity())(scope, receive, send)
+            await build_app(QueryApi(asked, clock).routes(), WebSecurity())(scope, receive, send)
             clock.go.set()
             await asked._slots.acquire()  # free when the thread has ended
         assert clock.looks == 1  # the time is over for it, whatever the clock says

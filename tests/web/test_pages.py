@@ -104,7 +104,7 @@ def test_status_shows_the_configuration_and_a_failed_reload(parts: Parts) -> Non
     assert "http://am:9093/api/v2/alerts" in text
     parts.status = replace(parts.status, reload_successful=False, dropped_alertmanagers=("http://x",))
     text = read(parts, "/status")
-    assert "failed, the one below runs on" in text
+    assert "failed, the one below is still in effect" in text
     assert "Dropped Alertmanagerhttp://x" in text
 
 

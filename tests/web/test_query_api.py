@@ -25,7 +25,7 @@ def api(demand: Demand | None = None) -> QueryApi:
             value = step * (1.0 if zone == "a" else 1e-7)
             head.append(Labels.of(__name__="x", zone=zone), START + step * 15_000, value)
     engine, clock = Engine(), FakeClock(START + 60_000)
-    return QueryApi(QueryEvaluator(lambda: engine, head, DemandHistory(head.demand, 0), clock), head, clock)
+    return QueryApi(QueryEvaluator(lambda: engine, head, DemandHistory(head.demand, 0), clock), clock)
 
 
 def get(path: str, params: Mapping[str, str | int] | None = None, demand: Demand | None = None) -> httpx.Response:

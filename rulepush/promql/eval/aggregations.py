@@ -306,7 +306,8 @@ def _counted_steps(node: ast.Aggregate, label: str, vector: Vector) -> Iterator[
     for step in range(vector.values.shape[1]):
         rows = np.flatnonzero(vector.present[:, step])
         texts = [format_float(v) for v in vector.values[rows, step].tolist()]
-        labels = [vector.index.labels[i].with_({label: text}) for i, text in zip(rows.tolist(), texts, strict=True)]
+        plain = vector.index.some(rows)
+        labels = [of_row.with_({label: text}) for of_row, text in zip(plain, texts, strict=True)]
         grouping = group(LabelIndex(labels), names, node.without)
         counts = np.bincount(grouping.codes, minlength=len(grouping.index)).astype(np.float64)
         drop = None

@@ -238,7 +238,7 @@ def _reject_twins(groups: MatchGroups, matching: Matching, one: Vector) -> None:
     for row in here.tolist():
         code = int(groups.right[row])
         if code in seen:
-            raise EvaluationError(_twins_message(one.index.labels[row], one.index.labels[seen[code]], matching))
+            raise EvaluationError(_twins_message(one.index.row(row), one.index.row(seen[code]), matching))
         seen[code] = row
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from rulepush.errors import QueryLimitError
 from rulepush.model.labels import METRIC_NAME
-from rulepush.model.matcher import Matcher
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS, Query
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import Annotation, AnnotationSet
@@ -61,18 +61,16 @@ class SharedResults:
         names = tuple(metric_names)
         if not names:
             return
-        stale = [
-            key
-            for key, (_, _, node) in self._known.items()
-            if any(_may_read(use.matchers, names) for use in Query("", node).selectors())
-        ]
+        stale = [key for key, (_, _, node) in self._known.items() if _may_read(node, names)]
         for key in stale:
             del self._known[key]
 
 
-def _may_read(matchers: tuple[Matcher, ...], names: tuple[str, ...]) -> bool:
-    on_name = [m for m in matchers if m.name == METRIC_NAME]
-    return any(all(m.matches(name) for m in on_name) for name in names)
+@lru_cache(maxsize=8_192)  # asked for the same nodes at every evaluation
+def _may_read(node: ast.Node, names: tuple[str, ...]) -> bool:
+    """Whether a selector under `node` may select one of these metrics."""
+    uses = [[m for m in use.matchers if m.name == METRIC_NAME] for use in Query("", node).selectors()]
+    return any(all(m.matches(name) for m in on_name) for on_name in uses for name in names)
 
 
 class EvaluationLimits:

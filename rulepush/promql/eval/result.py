@@ -80,10 +80,9 @@ class QueryResult:
             case Scalar(values):
                 return [Sample(EMPTY_LABELS, ts, float(values[0]))]
             case Vector():
-                labels = self.value.index.labels
                 rows = _listed(self.value)
-                values = self.value.values[rows, 0].tolist()
-                return [Sample(labels[row], ts, v) for row, v in zip(rows.tolist(), values, strict=True)]
+                labels, values = self.value.index.some(rows), self.value.values[rows, 0].tolist()
+                return [Sample(of_row, ts, v) for of_row, v in zip(labels, values, strict=True)]
             case _:
                 raise TypeError(f"no samples in a {self.value_type.value}")
 
@@ -101,7 +100,7 @@ class QueryResult:
                 return [ResultSeries(EMPTY_LABELS, self.steps, numbers)]
             case Vector(index, values, present) if self.is_range:
                 found = [
-                    ResultSeries(index.labels[i], self.steps[present[i]], values[i, present[i]])
+                    ResultSeries(index.row(i), self.steps[present[i]], values[i, present[i]])
                     for i in np.flatnonzero(present.any(axis=1)).tolist()
                 ]
             case _:

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
+from rulepush.model.columns import each_distinct, first_rows, only, without
 from rulepush.model.floats import format_float_g, parse_float
 from rulepush.model.index import LabelIndex
-from rulepush.model.labels import BUCKET, Labels, quote_label_value
+from rulepush.model.labels import BUCKET, quote_label_value
 from rulepush.promql.functions.buckets import ForcedBuckets, fractions, quantiles
 from rulepush.promql.functions.quantile import quantile_warning
 from rulepush.promql.functions.registry import Bools, CallContext, Floats, Function, Ints, VectorFunction
@@ -64,39 +65,44 @@ def _layout(index: LabelIndex) -> _Layout:
 
 
 def _make_layout(index: LabelIndex) -> _Layout:
-    groups: dict[Labels, dict[float, int]] = {}
-    more: list[tuple[int, Labels, float]] = []
+    pool, texts = index.reduced(only((BUCKET,)))
+    found, of_row = each_distinct(texts, lambda code: _bound(pool.labels[code].get(BUCKET)))
+    malformed = np.array([bound is None for bound in found], np.bool_)[of_row]
+    keys = index.reduced(without((BUCKET,)), pool)[1]
+    good = np.flatnonzero(~malformed)
+    firsts, groups = first_rows(keys[good])
+    limits = np.array([0.0 if bound is None else bound for bound in found])[of_row[good]]
+    order = np.lexsort((limits, groups))  # stable, and NaN last
+    own, bounds_of, rows_of = groups[order], limits[order], good[order]
+    new_group = np.ones(len(order), np.bool_)
+    new_group[1:] = own[1:] != own[:-1]
+    again = np.zeros(len(order), np.bool_)  # a bound that the group has already: the first row stands for it
+    again[1:] = ~new_group[1:] & (bounds_of[1:] == bounds_of[:-1])
+    place = np.cumsum(~again) - 1
+    place -= place[np.maximum.accumulate(np.where(new_group, np.arange(len(order)), 0))]
+    width = int(place.max(initial=-1)) + 1
+    bounds, rows = np.full((len(firsts), width), np.inf), np.full((len(firsts), width), -1, np.int64)
+    bounds[own[~again], place[~again]] = bounds_of[~again]
+    rows[own[~again], place[~again]] = rows_of[~again]
+    extras = sorted(zip(rows_of[again].tolist(), own[again].tolist(), place[again].tolist(), strict=True))
     bad: dict[tuple[str, str], list[int]] = {}
-    for row, labels in enumerate(index.labels):
-        text = labels.get(BUCKET)
-        try:
-            bound = parse_float(text)
-        except ValueError:
-            bad.setdefault((labels.name, text), []).append(row)
-            continue
-        key = labels.without((BUCKET,))
-        own = groups.setdefault(key, {})
-        if bound in own:
-            more.append((row, key, bound))
-        else:
-            own[bound] = row
-    width = max((len(own) for own in groups.values()), default=0)
-    bounds = np.full((len(groups), width), np.inf)
-    rows = np.full((len(groups), width), -1, np.int64)
-    place: dict[tuple[Labels, float], tuple[int, int]] = {}
-    for g, (key, own) in enumerate(groups.items()):
-        for b, bound in enumerate(sorted(own, key=lambda x: (x != x, x))):
-            bounds[g, b], rows[g, b] = bound, own[bound]
-            if more:
-                place[key, bound] = (g, b)
-    extras = tuple((row, *place[key, bound]) for row, key, bound in more)
+    for row in np.flatnonzero(malformed).tolist():
+        labels = index.row(row)
+        bad.setdefault((labels.name, labels.get(BUCKET)), []).append(row)
     return _Layout(
-        LabelIndex(list(groups)),
+        LabelIndex.pooled(pool, keys[good[firsts]], distinct=True),
         bounds,
         rows,
-        extras,
+        tuple(extras),
         tuple((name, text, np.array(at, np.intp)) for (name, text), at in bad.items()),
     )
+
+
+def _bound(text: str) -> float | None:
+    try:
+        return parse_float(text)
+    except ValueError:
+        return None
 
 
 def _histograms(vector: Vector, layout: _Layout) -> _Histograms:
@@ -139,7 +145,7 @@ def _for_metric(name: str) -> str:
 def _note_forced(ctx: CallContext, layout: _Layout, forced: list[tuple[int, ForcedBuckets]], node: Any) -> None:
     steps = len(ctx.steps)
     for row, fix in forced:
-        labels = layout.index.labels[row // steps]
+        labels = layout.index.row(row // steps)
         name = _for_metric(labels.name) if ctx.delayed_name_removal else ""
         ctx.notes.forced_monotonicity(
             f"PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see {_DOCS}){name}",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable
 from typing import Final
 
 import numpy as np
 
 from rulepush.errors import EvaluationError, RegexError
+from rulepush.model.columns import WHOLE, each_distinct, only, without
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.regex import Pattern, RegexMatch, compile_regex
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import STRING, VECTOR, Signature
 from rulepush.promql.vectors.distinct import merge_duplicates
-from rulepush.promql.vectors.matching import recent
+from rulepush.promql.vectors.matching import Rows, recent
 from rulepush.promql.vectors.values import Vector
 
 # What label_replace() and label_join() may make: nested, each can double the last one's values.
@@ -33,22 +34,15 @@ def _label_replace(ctx: CallContext, vector: Vector, target: str, replacement: s
     if not is_valid_utf8_name(target):
         raise EvaluationError(f"invalid destination label name in label_replace(): {target}")
 
-    def compute() -> tuple[LabelIndex, tuple[int, ...]]:
-        changed: list[int] = []
-        out: list[Labels] = []
-        size = _ResultSize("label_replace")
-        for row, labels in enumerate(vector.index.labels):
-            match = pattern.fullmatch(labels.get(source))
-            if match is None:
-                out.append(labels)
-                continue
-            changed.append(row)
-            value = expand_replacement(replacement, match, pattern)
-            size.add(len(value))
-            out.append(labels.with_({target: value}))
-        return LabelIndex(out), tuple(changed)
+    def replaced(labels: Labels) -> str | None:
+        match = pattern.fullmatch(labels.get(source))
+        return None if match is None else expand_replacement(replacement, match, pattern)
 
-    index, rows = recent(vector.index, "label_replace", (target, replacement, source, regex), compute)
+    key = (target, replacement, source, regex)
+    call = "label_replace"
+    index, rows = recent(
+        vector.index, call, key, lambda: _with_label(vector.index, target, (source,), replaced, call, key)
+    )
     return _relabelled(vector, index, rows if target == METRIC_NAME else ())
 
 
@@ -59,20 +53,52 @@ def _label_join(ctx: CallContext, vector: Vector, target: str, separator: str, *
     if not is_valid_utf8_name(target):
         raise EvaluationError(f"invalid destination label name in label_join(): {target}")
 
-    def compute() -> LabelIndex:
-        out: list[Labels] = []
-        size = _ResultSize("label_join")
-        for labels in vector.index.labels:
-            parts = [labels.get(source) for source in sources]
-            size.add(sum(map(len, parts)) + len(separator) * max(0, len(parts) - 1))
-            out.append(labels.with_({target: separator.join(parts)}))
-        return LabelIndex(out)
+    def joined(labels: Labels) -> str:
+        parts = [labels.get(source) for source in sources]
+        if sum(map(len, parts)) + len(separator) * max(0, len(parts) - 1) > MAX_VALUE_CHARS:
+            raise _too_long("label_join")  # before it is made
+        return separator.join(parts)
 
-    index = recent(vector.index, "label_join", (target, separator, sources), compute)
-    return _relabelled(vector, index, range(len(index)) if target == METRIC_NAME else ())
+    key = (target, separator, sources)
+    call = "label_join"
+    index, rows = recent(vector.index, call, key, lambda: _with_label(vector.index, target, sources, joined, call, key))
+    return _relabelled(vector, index, rows if target == METRIC_NAME else ())
 
 
-def _relabelled(vector: Vector, index: LabelIndex, named: Sequence[int]) -> Vector:
+def _with_label(
+    index: LabelIndex,
+    target: str,
+    sources: tuple[str, ...],
+    value_of: Callable[[Labels], str | None],
+    call: str,
+    key: Hashable,
+) -> tuple[LabelIndex, Rows]:
+    """(the rows with `target` set to what `value_of` makes of the labels `sources`, the rows where it gave a value).
+    Raises EvaluationError when all values together are too long."""
+    made = 0
+
+    def value(code: int) -> str | None:
+        nonlocal made
+        text = value_of(pool.labels[code])
+        made += len(text or "")
+        if made > MAX_RESULT_CHARS:  # before the next one is made
+            raise _too_long(call)
+        return text
+
+    pool, found = index.reduced(only(sources))
+    values, of_row = each_distinct(found, value)
+    changed = np.array([text is not None for text in values], np.bool_)[of_row]
+    sizes = np.array([len(text or "") for text in values], np.int64)
+    if sizes[of_row].sum() > MAX_RESULT_CHARS:
+        raise _too_long(call)
+    added = pool.numbers([Labels({target: text or ""}) for text in values])
+    _, codes = index.reduced(without((target,)), pool)
+    _, whole = index.reduced(WHOLE, pool)
+    codes = np.where(changed, pool.joined((call, key), codes, added[of_row]), whole)
+    return LabelIndex.pooled(pool, codes), np.flatnonzero(changed)
+
+
+def _relabelled(vector: Vector, index: LabelIndex, named: Rows | tuple[()]) -> Vector:
     """The vector under other labels. Rows in `named` got a metric name that a late removal must keep. Rows that became
     equal are one series, which is an error where two of them meet."""
     drop = vector.drop_name
@@ -80,20 +106,6 @@ def _relabelled(vector: Vector, index: LabelIndex, named: Sequence[int]) -> Vect
         drop = drop.copy()
         drop[np.asarray(named, np.intp)] = False
     return merge_duplicates(Vector(index, vector.values, vector.present, drop, vector.order))
-
-
-class _ResultSize:
-    """The characters of the label values that one call has made."""
-
-    def __init__(self, function: str):
-        self._function = function
-        self._chars = 0
-
-    def add(self, chars: int) -> None:
-        """Raises EvaluationError when a value, or all of them, are too long."""
-        self._chars += chars
-        if chars > MAX_VALUE_CHARS or self._chars > MAX_RESULT_CHARS:
-            raise _too_long(self._function)
 
 
 def _too_long(function: str) -> EvaluationError:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.columns import each_distinct, only
 from rulepush.model.index import LabelIndex
+from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.functions import extended
 from rulepush.promql.functions.extended import range_seconds
 from rulepush.promql.functions.registry import AnnotationSink, Bools, Floats, RangeFunction
@@ -146,12 +148,10 @@ def _note_counters(
 
 def _suspects(index: LabelIndex) -> tuple[tuple[str, npt.NDArray[np.intp]], ...]:
     """(metric name, its rows) of each metric that is not called like a counter."""
-    rows: dict[str, list[int]] = {}
-    for i, labels in enumerate(index.labels):
-        name = labels.name
-        if name and not name.endswith(_COUNTER_SUFFIXES):
-            rows.setdefault(name, []).append(i)
-    return tuple((name, np.array(at, np.intp)) for name, at in rows.items())
+    pool, codes = index.reduced(only((METRIC_NAME,)))
+    names, of_row = each_distinct(codes, lambda code: pool.labels[code].name)
+    suspects = [(i, name) for i, name in enumerate(names) if name and not name.endswith(_COUNTER_SUFFIXES)]
+    return tuple((name, np.flatnonzero(of_row == i)) for i, name in suspects)
 
 
 _ONE_RANGE: Final = Signature((MATRIX,))

@@ -68,11 +68,11 @@ def run_script(text: str) -> Iterator[CaseResult]:
 
 
 class _Skip(Exception):
-    """A case that needs what is not there."""
+    """A case that needs a feature or data that is missing."""
 
 
 class _Bench:
-    """The data loaded so far, and an engine."""
+    """The loaded data, and an engine."""
 
     def __init__(self) -> None:
         self._engine = Engine(OPTIONS)
@@ -85,11 +85,10 @@ class _Bench:
 
     def load(self, load: Load) -> None:
         self._missing.note(load)
-        last = {line.labels: line for line in load.series if not line.start_times}  # a line may be given twice
-        for line in last.values():
+        for line in load.sample_lines():
             self._head.append_many(
                 Sample(line.labels, i * load.gap_ms, cell)
-                for i, cell in enumerate(line.cells)
+                for i, cell in enumerate(line.cells())
                 if isinstance(cell, float)
             )
 

@@ -22,11 +22,12 @@ _RANGE: Final = re.compile(r"eval(?:_(fail|warn|info))?\s+range\s+from\s+(.+)\s+
 _EXPECT: Final = re.compile(r"expect\s+(ordered|fail|warn|no_warn|info|no_info)(?:\s+(regex|msg):(.+))?")
 _RANGE_VECTOR: Final = re.compile(r"expect range vector\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(.+)")
 _STRING: Final = "expect string"
+MAX_CELLS: Final = 1_000_000  # of a series: a script loads all of it at once (in a rule test, as far as it gets)
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptProblem:
-    """A line that is not a command, or a command that makes no sense. `line` is 1-based."""
+    """A line that is not a command, or an invalid command. `line` is 1-based."""
 
     line: int
     message: str
@@ -45,7 +46,7 @@ class Expectation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """One `expect` line; `matches` says whether a text is what it means, `wanted` how it says so."""
+    """One `expect` line; `matches` tests a text against it, `wanted` is the expected text or pattern."""
 
     kind: Expectation
     wanted: str = ""
@@ -67,6 +68,10 @@ class Load:
     gap_ms: int
     with_nhcb: bool
     series: tuple[SeriesLine, ...]
+
+    def sample_lines(self) -> list[SeriesLine]:
+        """The lines with values; of a series that is given twice only the last."""
+        return list({line.labels: line for line in self.series if not line.start_times}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ Command = Clear | Load | Eval
 
 
 def parse_script(text: str) -> list[Command | ScriptProblem]:
-    """All commands in order; what cannot be understood is a problem in its place, and the next block goes on."""
+    """All commands in order. An invalid block becomes a ScriptProblem in its place, and the next one is read."""
     lines = [_bare(line) for line in text.split("\n")]
     commands: list[Command | ScriptProblem] = []
     at = 0
@@ -162,9 +167,12 @@ def _parse_load(lines: list[str], at: int, end: int) -> Load:
 
 def _series(text: str, at: int) -> SeriesLine:
     try:
-        return parse_series(text)
+        line = parse_series(text)
     except ValueError as e:
         raise _Bad(at, str(e)) from None
+    if line.count > MAX_CELLS:
+        raise _Bad(at, f"a series of {line.count:,} values, more than {MAX_CELLS:,} are not supported")
+    return line
 
 
 def _duration(text: str, at: int) -> int:
@@ -254,11 +262,11 @@ class _Body:
         else:
             self._position += 1
             series = _series(text, at)
-            if len(series.cells) > 1 and self._instant and not self.range_vector:
+            if series.count > 1 and self._instant and not self.range_vector:
                 raise _Bad(at, "expecting multiple values in instant evaluation not allowed")
-            if not series.cells:
+            if not series.count:
                 raise _Bad(at, f"no value expected in {text!r}")
-            self.series[series.labels] = ExpectedSeries(series.labels, series.cells, self._position)
+            self.series[series.labels] = ExpectedSeries(series.labels, tuple(series.cells()), self._position)
         return False
 
     def check(self, at: int) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import repeat
 from typing import Final
 
 from rulepush.model.floats import parse_float
@@ -23,7 +24,7 @@ class Gap(Enum):
 
 Cell = float | Gap
 
-MOST_TIMES: Final = 1_000_000  # two years of minutes
+MAX_TIMES: Final = (1 << 64) - 1  # Go's uint64
 _NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.]*")
 _SPACE: Final = re.compile(r"[ \t]*")
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
@@ -35,12 +36,44 @@ _DURATIONS: Final = re.compile(r"_(?:x([0-9]+))?|[+-]?[0-9][0-9a-z]*?(?:[+-][0-9
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """`count` cells that one word of a line stands for: `first`, then each `step` more than the one before. Not spelled
+    out, because `0x10000000` is written where a hundred are looked at."""
+
+    first: Cell
+    count: int
+    step: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesLine:
     """One line. `start_times`: whether it gives the start timestamps (`@st`) of the samples of another line."""
 
     labels: Labels
-    cells: tuple[Cell, ...]
+    runs: tuple[Run, ...]
     start_times: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many cells there are."""
+        return sum(run.count for run in self.runs)
+
+    @property
+    def has_native(self) -> bool:
+        """Whether any cell is a native histogram."""
+        return any(run.first is Gap.NATIVE for run in self.runs)
+
+    def cells(self) -> Iterator[Cell]:
+        """Each cell in turn. The values of a run are added up one by one, as Prometheus does: a product would round
+        differently."""
+        for run in self.runs:
+            cell = run.first
+            if run.step and isinstance(cell, float):
+                for _ in range(run.count):
+                    yield cell
+                    cell += run.step
+            else:
+                yield from repeat(cell, run.count)
 
 
 def parse_series(text: str) -> SeriesLine:
@@ -49,8 +82,8 @@ def parse_series(text: str) -> SeriesLine:
     start_times = text.startswith(_START_TIMES, at)
     rest = text[at + len(_START_TIMES) if start_times else at :]
     if start_times:
-        return SeriesLine(labels, tuple(_start_cells(rest)), True)
-    return SeriesLine(labels, tuple(_cells(rest)))
+        return SeriesLine(labels, tuple(_start_runs(rest)), True)
+    return SeriesLine(labels, tuple(_runs(rest)))
 
 
 def _parse_metric(text: str) -> tuple[Labels, int]:
@@ -102,14 +135,14 @@ def _skip(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-def _cells(text: str) -> Iterator[Cell]:
+def _runs(text: str) -> Iterator[Run]:
     at = 0
     while (at := _skip(text, at)) < len(text):
         if histogram := _HISTOGRAM.match(text, at):
-            yield from _repeat(Gap.NATIVE, histogram.group(1))
+            yield _repeated(Gap.NATIVE, histogram.group(1))
             at = histogram.end()
         elif item := _ITEM.match(text, at):
-            yield from _floats(item)
+            yield _floats(item)
             at = item.end()
         else:
             raise ValueError(f"unexpected {text[at : at + 20]!r} in series values")
@@ -117,47 +150,41 @@ def _cells(text: str) -> Iterator[Cell]:
             raise ValueError(f"unexpected {text[at : at + 20]!r} in series values")
 
 
-def _repeat(cell: Cell, times: str | None) -> list[Cell]:
+def _repeated(cell: Cell, times: str | None, step: float = 0.0) -> Run:
     """`1x3` is one value and three more."""
-    return [cell] * (_times(times) + 1 if times else 1)
+    return Run(cell, _times(times) + 1 if times else 1, step)
 
 
 def _times(text: str) -> int:
-    """Raises ValueError for a slip that would fill the memory."""
-    times = int(text[:20])
-    if times > MOST_TIMES:
-        raise ValueError(f"a value repeated {text} times, more than {MOST_TIMES:,} are not supported")
+    """Raises ValueError."""
+    times = int(text) if len(text) <= 20 else MAX_TIMES + 1
+    if times > MAX_TIMES:
+        raise ValueError(f"invalid repetition in series values: {text}: value out of range")
     return times
 
 
-def _floats(item: re.Match[str]) -> list[Cell]:
+def _floats(item: re.Match[str]) -> Run:
     value, step, times = item.group("value", "step", "times")
     if value == "_":
         if step:
             raise ValueError(f"unexpected {item.group()!r} in series values")
-        return [Gap.OMITTED] * (_times(times) if times else 1)
+        return Run(Gap.OMITTED, _times(times) if times else 1)
     if value == "stale":
-        return _repeat(STALE, times)
-    current = parse_float(value)
+        return _repeated(STALE, times)
     if step is None:
-        return _repeat(current, times)
+        return _repeated(parse_float(value), times)
     if times is None:
         raise ValueError(f"unexpected {item.group()!r} in series values, expected 'x'")
-    increment = parse_float(step)
-    cells: list[Cell] = []
-    for _ in range(_times(times) + 1):
-        cells.append(current)
-        current += increment
-    return cells
+    return _repeated(parse_float(value), times, parse_float(step))
 
 
-def _start_cells(text: str) -> Iterator[Cell]:
+def _start_runs(text: str) -> Iterator[Run]:
     """Of start timestamps it only matters where they are: what needs them is skipped."""
     for word in text.split():
         match = _DURATIONS.fullmatch(word)
         if match is None:
             raise ValueError(f"unexpected {word!r} in start timestamps")
         if word.startswith("_"):
-            yield from [Gap.OMITTED] * _times(match.group(1) or "1")
+            yield Run(Gap.OMITTED, _times(match.group(1) or "1"))
         else:
-            yield from _repeat(0.0, match.group(2))
+            yield _repeated(0.0, match.group(2))

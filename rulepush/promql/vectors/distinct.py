@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
+from rulepush.model.columns import NAMELESS, WHOLE, first_rows
 from rulepush.model.index import LabelIndex
-from rulepush.model.labels import Labels
 from rulepush.promql.vectors.matching import recent
 from rulepush.promql.vectors.values import Bools, Vector, dropped_index
 
@@ -29,13 +29,14 @@ class _Merged:
 def _merged(index: LabelIndex) -> _Merged | None:
     """None when all rows differ, which is nearly always. Memoised."""
 
-    def compute() -> _Merged | None:
-        if len(set(index.labels)) == len(index.labels):
-            return None
-        seen: dict[Labels, int] = {}
-        codes = np.fromiter((seen.setdefault(labels, len(seen)) for labels in index.labels), np.intp, len(index))
+    if index.differ():
+        return None
+
+    def compute() -> _Merged:
+        pool, numbers = index.reduced(WHOLE)
+        firsts, codes = first_rows(numbers)
         twins = np.flatnonzero(np.bincount(codes)[codes] > 1)
-        return _Merged(LabelIndex(list(seen)), codes, twins)
+        return _Merged(LabelIndex.pooled(pool, numbers[firsts], distinct=True), codes, twins)
 
     return index.memo("merged", compute)
 
@@ -90,8 +91,8 @@ def apply_drops(vector: Vector) -> Vector:
 
 def _partly_dropped(index: LabelIndex, drop: Bools) -> LabelIndex:
     def compute() -> LabelIndex:
-        pairs = zip(index.labels, drop, strict=True)
-        return LabelIndex([labels.without_name() if dropped else labels for labels, dropped in pairs])
+        pool, codes = index.reduced(WHOLE)
+        return LabelIndex.pooled(pool, np.where(drop, index.reduced(NAMELESS, pool)[1], codes))
 
     return recent(index, "partly dropped", drop.tobytes(), compute)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.columns import first_rows, only
+from rulepush.model.columns import without as drop_labels
 from rulepush.model.index import LabelIndex
-from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.promql.vectors.matching import label_names, recent
+from rulepush.model.labels import METRIC_NAME
+from rulepush.promql.vectors.matching import recent
 from rulepush.promql.vectors.values import Bools, Floats
 
 Rows = npt.NDArray[np.intp]
@@ -43,19 +45,9 @@ def group(index: LabelIndex, names: tuple[str, ...], without: bool) -> Grouping:
     """Memoised."""
 
     def compute() -> Grouping:
-        if without:
-            drop = frozenset((*names, METRIC_NAME))
-            keys = [Labels(p for p in labels if p[0] not in drop) for labels in index.labels]
-            seen: dict[Labels, int] = {}
-            codes = np.fromiter((seen.setdefault(key, len(seen)) for key in keys), np.intp, len(keys))
-            return Grouping(LabelIndex(list(seen)), codes, _blocks(codes, len(seen)))
-        # A label that no row has makes no difference to any group, and a query may name tens of thousands.
-        wanted = tuple(sorted(set(names) & label_names(index)))
-        found: dict[tuple[str, ...], int] = {}
-        tuples = (tuple(map(labels.get, wanted)) for labels in index.labels)
-        codes = np.fromiter((found.setdefault(key, len(found)) for key in tuples), np.intp, len(index))
-        out = [Labels(zip(wanted, key, strict=True)) for key in found]
-        return Grouping(LabelIndex(out), codes, _blocks(codes, len(found)))
+        pool, keys = index.reduced(drop_labels((*names, METRIC_NAME)) if without else only(names))
+        firsts, codes = first_rows(keys)
+        return Grouping(LabelIndex.pooled(pool, keys[firsts], distinct=True), codes, _blocks(codes, len(firsts)))
 
     return recent(index, "group", (names, without), compute)
 
@@ -100,7 +92,8 @@ def sorted_rank(index: LabelIndex) -> Rows:
 
     def compute() -> Rows:
         rank = np.empty(len(index), np.intp)
-        rank[sorted(range(len(index)), key=index.labels.__getitem__)] = np.arange(len(index))
+        pairs = [labels.pairs for labels in index.labels]  # tuples compare faster than Labels
+        rank[sorted(range(len(index)), key=pairs.__getitem__)] = np.arange(len(index))
         return rank
 
     return index.memo("sorted rank", compute)

@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.model.index import LabelIndex
+from rulepush.model.columns import NAMELESS, WHOLE, Codes, LabelPool, Reduction, first_rows, only, without
+from rulepush.model.index import LabelIndex, reduced_alike
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.promql.syntax.ast import Card, Matching
 from rulepush.promql.vectors.values import Bools
@@ -89,31 +90,21 @@ def group_rows(left: LabelIndex, right: LabelIndex, on: bool, labels: tuple[str,
     """Memoised."""
 
     def compute() -> MatchGroups:
-        codes: dict[Hashable, int] = {}
-        sides = []
-        for index in (left, right):
-            keys = signatures(index, on, labels)
-            sides.append(np.fromiter((codes.setdefault(k, len(codes)) for k in keys), np.intp, len(keys)))
-        row = np.full(len(codes), -1, np.intp)
+        _, mine, theirs = reduced_alike(left, right, _match(on, labels))
+        firsts, codes = first_rows(np.concatenate((mine, theirs)))
+        lefts, rights = codes[: len(left)], codes[len(left) :]
+        row = np.full(len(firsts), -1, np.intp)
         at = np.arange(len(right))
-        row[sides[1]] = at
-        twice = bool((row[sides[1]] != at).any())
-        return MatchGroups(sides[0], sides[1], len(codes), row, twice)
+        row[rights] = at
+        twice = bool((row[rights] != at).any())
+        return MatchGroups(lefts, rights, len(firsts), row, twice)
 
     return recent_pair(left, right, "groups", (on, labels), compute)
 
 
-def signatures(index: LabelIndex, on: bool, labels: tuple[str, ...]) -> list[tuple[str, ...] | Labels]:
-    """What rows must have in common to match. Memoised."""
-
-    def compute() -> list[tuple[str, ...] | Labels]:
-        if on:
-            names = tuple(sorted(set(labels)))
-            return [tuple(map(ls.get, names)) for ls in index.labels]
-        drop = frozenset((*labels, METRIC_NAME))
-        return [Labels(p for p in ls if p[0] not in drop) for ls in index.labels]
-
-    return recent(index, "signatures", (on, labels), compute)
+def _match(on: bool, labels: tuple[str, ...]) -> Reduction:
+    """What rows must have in common to match."""
+    return only(labels) if on else without((*labels, METRIC_NAME))
 
 
 def match_labels(labels: Labels, on: bool, names: tuple[str, ...]) -> Labels:
@@ -156,16 +147,20 @@ def pair_rows(
             many_rows = np.concatenate((many_rows, np.full(len(one), -1)))
             one_rows = np.concatenate((one_rows, np.arange(len(one))))
             codes = np.concatenate((codes, groups.right))
-        labels = [
-            _result_labels(many, one, i, j, matching, drop_name)
-            for i, j in zip(many_rows.tolist(), one_rows.tolist(), strict=True)
-        ]
-        if matching.card is Card.ONE_TO_ONE:
-            clash = _codes(codes.tolist())
+        one_to_one = matching.card is Card.ONE_TO_ONE
+        clash = _twins(codes) if one_to_one else None
+        if matching.fill_left is None and matching.fill_right is None and not matching.include:
+            index = many if _is_range(many_rows, len(many)) else many.picked(many_rows)
+            # Of a match group there is one pair, and the result keeps all labels by which the groups differ.
+            groups_tell = one_to_one and clash is None and not (matching.on and METRIC_NAME in matching.labels)
+            index = index.reduced_rows(_of_many(matching, drop_name), differ=groups_tell)
         else:
-            clash = _codes(list(zip(codes.tolist(), labels, strict=True)))
+            index = _joined_rows(many, one, many_rows, one_rows, matching, drop_name)
+        if not one_to_one and not index.differ():
+            pairs = zip(codes.tolist(), index.reduced(WHOLE)[1].tolist(), strict=True)
+            clash = _codes(list(pairs))
         return MatchedRows(
-            LabelIndex(labels),
+            index,
             many_rows,
             one_rows,
             _is_range(many_rows, len(many)),
@@ -175,6 +170,12 @@ def pair_rows(
         )
 
     return recent_pair(many, one, "pairs", (matching, drop_name), compute)
+
+
+def _twins(codes: Rows) -> Rows | None:
+    """A number for each distinct code; None when all are distinct."""
+    firsts, places = first_rows(codes)
+    return places if len(firsts) < len(codes) else None
 
 
 def _codes(keys: list[T]) -> Rows | None:
@@ -188,35 +189,62 @@ def _is_range(rows: Rows, n: int) -> bool:
     return len(rows) == n and bool((rows == np.arange(n)).all())
 
 
-def _result_labels(many: LabelIndex, one: LabelIndex, i: int, j: int, matching: Matching, drop_name: bool) -> Labels:
-    """Prometheus' resultMetric."""
-    names, on = matching.labels, matching.on
-    left = many.labels[i] if i >= 0 else match_labels(one.labels[j], on, names)
-    pairs = dict(left.pairs)
-    if drop_name:
-        pairs.pop(METRIC_NAME, None)
+# The labels of a result: Prometheus' resultMetric.
+
+
+def _of_many(matching: Matching, drop_name: bool) -> Reduction:
+    """What a result has of its row of the many side."""
+    how = NAMELESS if drop_name else WHOLE
     if matching.card is Card.ONE_TO_ONE:
-        if on:
-            pairs = {n: v for n, v in pairs.items() if n in names}
-        else:
-            for name in names:
-                pairs.pop(name, None)
+        how = how.then(only(matching.labels) if matching.on else without(matching.labels))
+    return how.then(without(matching.include))
+
+
+def _joined_rows(
+    many: LabelIndex, one: LabelIndex, many_rows: Rows, one_rows: Rows, matching: Matching, drop_name: bool
+) -> LabelIndex:
+    """With labels of the one side, or with filled samples, which have only what their match group has in common."""
+    signature, left, right = _match(matching.on, matching.labels), _of_many(matching, drop_name), only(matching.include)
+    pool, lefts, fills = _both(many, one, left, signature.then(left))
+    codes = _either(lefts, many_rows, fills, one_rows)
     if matching.include:
-        right = one.labels[j] if j >= 0 else match_labels(many.labels[i], on, names)
-        for name in matching.include:
-            pairs[name] = right.get(name)
-    return Labels(pairs)
+        _, left_fills, rights = _both(many, one, signature.then(right), right, pool)
+        codes = pool.joined(("include", right), codes, _either(rights, one_rows, left_fills, many_rows))
+    return LabelIndex.pooled(pool, codes)
+
+
+def _both(
+    many: LabelIndex, one: LabelIndex, how: Reduction, of_one: Reduction, pool: LabelPool | None = None
+) -> tuple[LabelPool, Codes, Codes]:
+    """Rows of both sides, each reduced in its own way, numbered in one pool."""
+    if pool is None:
+        pool = (many if len(many) >= len(one) else one).source.pool
+    return pool, many.reduced(how, pool)[1], one.reduced(of_one, pool)[1]
+
+
+def _either(codes: Codes, rows: Rows, others: Codes, other_rows: Rows) -> Codes:
+    """codes[rows], and others[other_rows] where rows is -1."""
+    out = np.empty(len(rows), np.int32)
+    real = rows >= 0
+    out[real] = codes[rows[real]]
+    out[~real] = others[other_rows[~real]]
+    return out
 
 
 def subset(index: LabelIndex, keep: Bools) -> LabelIndex:
     """The rows of `keep` (bool[n]). Memoised for the last few masks, so that it is stable while the mask is."""
 
     def compute() -> LabelIndex:
-        return LabelIndex([index.labels[i] for i in np.flatnonzero(keep).tolist()])
+        return index.picked(np.flatnonzero(keep))
 
     return recent(index, "subset", keep.tobytes(), compute)
 
 
 def concatenated(left: LabelIndex, right: LabelIndex) -> LabelIndex:
     """The rows of both, left first. Memoised."""
-    return recent_pair(left, right, "concatenated", (), lambda: LabelIndex(left.labels + right.labels))
+
+    def compute() -> LabelIndex:
+        pool, mine, theirs = reduced_alike(left, right, WHOLE)
+        return LabelIndex.pooled(pool, np.concatenate((mine, theirs)))
+
+    return recent_pair(left, right, "concatenated", (), compute)

@@ -6,12 +6,14 @@ Every value covers the T steps of the evaluation; an instant query is a range qu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.columns import NAMELESS, Reduction, only
 from rulepush.model.index import EMPTY_INDEX, LabelIndex
-from rulepush.model.labels import METRIC_NAME
+from rulepush.model.labels import EMPTY_LABELS, METRIC_NAME
 from rulepush.promql.syntax.valuetype import ValueType
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "with_present",
     "with_values",
 ]
+
+_NAME: Final[Reduction] = only((METRIC_NAME,))
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -107,12 +111,13 @@ def dropped_index(index: LabelIndex) -> LabelIndex:
     """The same rows without `__name__`; the same object when no row has one. Memoised. Rows may now be equal:
     see `distinct.merge_duplicates`, which the engine applies to every result."""
 
-    def compute() -> LabelIndex:
-        if not any(METRIC_NAME in labels for labels in index.labels):
-            return index
-        return LabelIndex([labels.without_name() for labels in index.labels])
+    def compute() -> LabelIndex | None:
+        pool, codes = index.reduced(_NAME)
+        nothing = pool.number(EMPTY_LABELS)
+        return index.reduced_rows(NAMELESS) if (codes != nothing).any() else None
 
-    return index.memo("without name", compute)
+    dropped = index.memo("without name", compute)
+    return index if dropped is None else dropped
 
 
 def drop_names(vector: Vector, delayed: bool) -> Vector:

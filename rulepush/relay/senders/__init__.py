@@ -1,4 +1,4 @@
-"""The kinds of robots. A new one is a file that passes the contract test, and a row in SENDERS."""
+"""The kinds of robots. To add one: a file that passes tests/relay/test_sender_contract.py, and a row in SENDERS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kind of robot must offer. Everything here is pure: the robot's task does the sending."""
+"""The interface of a kind of robot. Everything here is pure: `Robot` does the sending."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message before it takes a product's shape. `text` is Markdown in the product's dialect."""
+    """One message, before it is encoded for a product. `text` is Markdown in the product's dialect."""
 
     title: str
     text: str
@@ -29,18 +29,18 @@ class Message:
 
 
 class VerdictKind(Enum):
-    """What a robot's answer means for the message."""
+    """The meaning of a robot's response for the message."""
 
     SENT = "sent"
-    BUSY = "busy"  # try again at once, a few times
-    TOO_FAST = "too_fast"  # the robot takes nothing for a while
-    LATER = "later"  # worth trying again: Alertmanager does
-    REFUSED = "refused"  # trying again changes nothing: somebody must fix something
+    BUSY = "busy"  # retry at once, a few times
+    TOO_FAST = "too_fast"  # the robot refuses all messages for `block_ms`
+    LATER = "later"  # a retry may succeed: Alertmanager does it
+    REFUSED = "refused"  # a retry would fail, too: configuration or robot must be fixed
 
 
 @dataclass(frozen=True, slots=True)
 class SendVerdict:
-    """`code` is the robot's own, `reason` what it said, `hint` what to do about it."""
+    """`code` and `reason` are the robot's, `hint` says what to do."""
 
     kind: VerdictKind
     code: str = ""
@@ -50,35 +50,35 @@ class SendVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RobotRequest:
-    """What is posted. The URL holds the robot's token: it is never logged."""
+    """What is posted. The URL contains the robot's token, so it must not be logged."""
 
     url: str
     content: bytes
 
 
 class Sender(Protocol):
-    """A kind of robot, with its address and secret. See tests/dingtalk/test_sender_contract.py."""
+    """A kind of robot, with its address and secret. See tests/relay/test_sender_contract.py."""
 
     @property
     def shows_title(self) -> bool:
-        """Whether readers of the message see its title, not only those of the notification on their phone."""
+        """Whether the title is shown in the message, not only in the phone's notification of it."""
         ...
 
     @property
     def block_ms(self) -> int:
-        """How long the robot refuses everything once it was sent to too fast."""
+        """How long (ms) the robot refuses all messages after its rate limit was exceeded."""
         ...
 
     def rate_limit(self) -> RateLimit:
-        """A new, unused limit for one robot."""
+        """A new rate limit for one robot."""
         ...
 
     def bodies(self, message: Message) -> list[Body]:
-        """What to post for a message, in order: one body, or a second one that only mentions."""
+        """The bodies to post for a message, in order: one, or a second one for mentions alone."""
         ...
 
     def fits(self, message: Message) -> bool:
-        """Whether each body is within the product's limit of size."""
+        """Whether each body is within the product's size limit."""
         ...
 
     def request(self, body: Body, ts: int) -> RobotRequest:
@@ -86,7 +86,7 @@ class Sender(Protocol):
         ...
 
     def verdict(self, status: int, content: bytes) -> SendVerdict:
-        """What an answer means; never raises, whatever came back."""
+        """The meaning of a response. Never raises."""
         ...
 
     def secrets(self) -> tuple[str, ...]:
@@ -95,12 +95,12 @@ class Sender(Protocol):
 
 
 def encode(body: Body) -> bytes:
-    """JSON as it is posted, and as its size counts."""
+    """JSON as it is posted; its length is what the size limit counts."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def read_answer(status: int, content: bytes) -> Mapping[str, Any] | SendVerdict:
-    """The JSON object of an answer; a verdict where there is none to read."""
+    """The JSON object of a response, or a verdict when it is none."""
     if status == 429 or status >= 500:
         return SendVerdict(VerdictKind.LATER, str(status), f"HTTP status {status}")
     try:
@@ -112,12 +112,12 @@ def read_answer(status: int, content: bytes) -> Mapping[str, Any] | SendVerdict:
     hint = "is the url that of a robot's webhook?"
     if status >= 400:
         return SendVerdict(VerdictKind.REFUSED, str(status), f"HTTP status {status}", hint)
-    # A page, or a redirect to one: as likely from a proxy or a gateway on the way, and gone in a minute.
-    return SendVerdict(VerdictKind.LATER, str(status), f"HTTP status {status}, and not the answer of a robot", hint)
+    # A page or a redirect, possibly of a proxy on the way and temporary.
+    return SendVerdict(VerdictKind.LATER, str(status), f"HTTP status {status}, and not the response of a robot", hint)
 
 
 def read_code(answer: Mapping[str, Any], *keys: str) -> int | None:
-    """The number under the first of the keys that is there; None when it is no whole number."""
+    """The number under the first key that is present; None when it is not an integer."""
     value = next((answer[key] for key in keys if key in answer), None)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 

@@ -1,4 +1,4 @@
-"""DingTalk custom robots. Source: DingTalk's documentation of custom robots, and ../facts of this project."""
+"""DingTalk custom robots. Source: DingTalk's documentation of custom robots."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class DingTalkSender:
     def bodies(self, message: Message) -> list[Body]:
         at = message.mention
         text = message.text
-        # A mention is highlighted only where the text names it too; a template may have done so already.
+        # A mention is highlighted only when the text contains it; a template may have added it already.
         named = [f"@{who}" for who in (*at.mobiles, *at.user_ids) if f"@{who}" not in text]
         if named:
             text = f"{text}\n\n{' '.join(named)}"

@@ -29,13 +29,13 @@ _HINTS: Final = {
     19021: "the target's `secret` is not the robot's, or the clock of this machine is off by more than an hour",
     19022: "the address of this machine is not in the robot's IP list",
     19024: "put one of the robot's keywords into the title or text of the message, or change its keywords",
-    11246: "the message holds what a card must not hold",
-    230001: "the message holds what Feishu does not take",
+    11246: "the message contains what a card must not contain",
+    230001: "the message contains what Feishu does not accept",
 }
 
 
 class FeishuSender:
-    """A card with a coloured head. Robots know people by user id (open_id) only, not by mobile."""
+    """A card with a coloured header. Users are mentioned by user id (open_id) only, not by mobile number."""
 
     shows_title: bool = True
     block_ms: int = 60_000

@@ -24,7 +24,7 @@ BUSY: Final = -1
 _TOO_FAST: Final = 45009
 _HINTS: Final = {
     93000: "the key in the target's `url` is wrong, or the robot was removed",
-    40058: "the message holds what WeCom does not take",
+    40058: "the message contains what WeCom does not accept",
     44004: "the title and the text of the message are empty",
     45002: f"the message is over {MAX_MARKDOWN_BYTES} bytes",
     60020: "the address of this machine is not in the robot's IP list",
@@ -32,14 +32,15 @@ _HINTS: Final = {
 
 
 class WeComSender:
-    """Markdown, and where everybody or a mobile is mentioned a second, plain text: Markdown cannot do that here."""
+    """Markdown, and a second message of plain text for mentions of everyone or by mobile number, which Markdown cannot
+    do here."""
 
     shows_title: bool = True
     block_ms: int = 60_000
 
     def __init__(self, url: Secret, secret: Secret):
         self._url = url
-        self._secret = secret  # robots of WeCom have none; kept out of log lines all the same
+        self._secret = secret  # WeCom robots have none; kept out of log lines in any case
 
     def rate_limit(self) -> RateLimit:
         return RateLimit(RateWindow(20, 60_000), reserved=5)

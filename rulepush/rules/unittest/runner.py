@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from rulepush.errors import ParseError, PromQLError, RuleFileError
@@ -13,7 +14,7 @@ from rulepush.model.floats import format_float
 from rulepush.model.labels import ALERT_NAME, EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample, is_stale
 from rulepush.promql import Engine, EngineOptions, Query, ValueType, parse_expr
-from rulepush.promql.testscript.series import Gap, parse_series
+from rulepush.promql.testscript.series import Cell, SeriesLine, parse_series
 from rulepush.rules.alert import AlertState
 from rulepush.rules.context import RuleContext
 from rulepush.rules.group import EvaluationGroup
@@ -38,7 +39,7 @@ class ScenarioResult:
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """What became of a file. `problems`: why it could not run at all."""
+    """The results of one file. `problems`: why it could not run at all."""
 
     file: str
     results: tuple[ScenarioResult, ...] = ()
@@ -46,13 +47,13 @@ class TestReport:
 
     @property
     def failures(self) -> list[str]:
-        """Everything that is wrong, in the order of the file."""
+        """All problems and failures, in the order of the file."""
         return [*self.problems, *(text for result in self.results for text in result.failures)]
 
 
 @dataclass(frozen=True, slots=True)
 class TestOptions:
-    """`debug` is called with lines of the course of events; `wanted` chooses scenarios by name."""
+    """`debug` receives the lines of `--debug`; `wanted` selects scenarios by name."""
 
     wanted: Callable[[str], bool] = lambda _name: True
     debug: Callable[[str], None] | None = None
@@ -61,7 +62,7 @@ class TestOptions:
 
 
 def run_test_file(file: UnitTestFile, options: TestOptions = TestOptions()) -> TestReport:
-    """Run every wanted scenario. Never raises for what a file says."""
+    """Run every wanted scenario. Problems and failures are in the report; nothing is raised for them."""
     try:
         groups = load_rule_files(file.rule_files, ignore_unknown=options.ignore_unknown)
     except RuleFileError as e:
@@ -78,11 +79,19 @@ def run_test_file(file: UnitTestFile, options: TestOptions = TestOptions()) -> T
 
 @dataclass(slots=True)
 class _Feed:
-    """The samples of one input series, given out as time goes on. `cells[i]` is due at start + i * step."""
+    """The samples of one input series, given out as time goes on: the i-th cell is due at start + i * step. Only what
+    is due is ever made: a line may stand for more cells than memory can hold."""
 
     labels: Labels
-    cells: Sequence[object]
+    cells: Iterator[Cell]
     at: int = 0
+
+    def due(self, count: int) -> Iterator[tuple[int, float]]:
+        """(i, value) of the floats among the first `count` cells that were not given out yet."""
+        first, self.at = self.at, max(self.at, count)
+        for i, cell in enumerate(islice(self.cells, self.at - first), first):
+            if isinstance(cell, float):
+                yield i, cell
 
 
 class _Run:
@@ -104,7 +113,7 @@ class _Run:
         )
         self._groups = [EvaluationGroup(spec, context, scenario.interval_ms, 0) for spec in groups]
         self._feeds: list[_Feed] = []
-        self._native: list[Labels] = []  # series with native histograms, which are not there
+        self._native: list[Labels] = []  # series with native histograms, which are not loaded
         self._failures: list[str] = []
 
     def run(self) -> list[str]:
@@ -129,15 +138,16 @@ class _Run:
         self._failures.append(f"{name}    {self._file.name}:{line}: {head}{rest}")
 
     def _read_input(self) -> bool:
+        lines: dict[Labels, SeriesLine] = {}
         for series in self._scenario.input_series:
             try:
                 line = parse_series(f"{series.series} {' '.join(series.values.split())}")
             except ValueError as e:
                 self._fail(series.line, f"input series {series.series!r}: {e}")
                 continue
-            if Gap.NATIVE in line.cells:
-                self._native.append(line.labels)
-            self._feeds.append(_Feed(line.labels, line.cells))
+            lines[line.labels] = line  # of a series that is given twice the last definition counts: loadCmd.set
+        self._native = [line.labels for line in lines.values() if line.has_native]
+        self._feeds = [_Feed(line.labels, line.cells()) for line in lines.values()]
         for rule in (rule for group in self._groups for rule in group.rules):
             if self._reads_native(rule.spec.query):
                 self._fail(self._scenario.line, f"rule: {rule.spec.name}, err: {_NATIVE}")
@@ -181,11 +191,8 @@ class _Run:
         start, step = self._scenario.start_ms, self._scenario.interval_ms
         due = (ts - start) // step + 1
         for feed in self._feeds:
-            for i in range(feed.at, min(due, len(feed.cells))):
-                cell = feed.cells[i]
-                if isinstance(cell, float):
-                    self._head.append(feed.labels, start + i * step, cell)
-            feed.at = max(feed.at, due)
+            for i, value in feed.due(due):
+                self._head.append(feed.labels, start + i * step, value)
 
     def _check_alerts(self, check: AlertCheck) -> None:
         got: list[FoundAlert] = [
@@ -253,7 +260,7 @@ def _expected_labels(text: str) -> Labels:
         line = parse_series(text.strip())
     except ValueError as e:
         raise ParseError(f'labels "{text}": {e}') from None
-    if line.cells or line.start_times:
+    if line.runs or line.start_times:
         raise ParseError(f'labels "{text}": unexpected text after the labels')
     return line.labels
 

@@ -1,4 +1,4 @@
-"""What the servers answer before anything is written."""
+"""Probes the servers before anything is written."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ALERTMANAGER = "Is this an Alertmanager (0.16 or later)?"
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What is known of a Nacos server.
+    """The result of probing a Nacos server.
 
     `trouble`     why it gives no metrics, None when it does
-    `members`     host:port of the cluster's servers, the asked one alone when it does not tell
-    `version`     "" when it does not tell
-    `basic_auth`  whether the metrics want the credentials of the URL: a proxy in front does, Nacos itself does not
+    `members`     host:port of the cluster's servers, only the asked one when it does not list them
+    `version`     "" when unknown
+    `basic_auth`  whether the metrics need the credentials of the URL: a proxy may demand them, Nacos itself does not
     """
 
     trouble: TargetProblem | None
@@ -67,14 +67,14 @@ async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBase
     members, version = await _cluster(address, clock, transport, basic_auth)
     if refused:  # the release may be the reason
         trouble = diagnose_status(url, refused, version)
-    # Without an answer nobody knows who wants the credentials.
+    # Without an answer it is unknown which part needs the credentials.
     return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None))
 
 
 async def _fetch(
     address: Address, url: str, transport: httpx.AsyncBaseTransport | None, *, login: bool = False
 ) -> Fetched:
-    """As a scrape would, so that the words are the same. Raises ScrapeError."""
+    """As a scrape would, so that the messages are the same. Raises ScrapeError."""
     async with build_client(_settings(address, login), "rulepush", transport=transport) as client:
         return await Fetcher(client, "*/*").fetch(url, _TIMEOUT_MS)
 
@@ -91,21 +91,21 @@ def _diagnosed(e: ScrapeError, url: str) -> TargetProblem:
 async def _cluster(
     address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None, basic_auth: bool
 ) -> tuple[tuple[str, ...], str]:
-    """The members and the version. With authentication on, Nacos tells the members to its users only."""
+    """The members and the version. With authentication on, Nacos shows the members only to its users."""
     alone = (address.host,)
     login = NacosLogin(address.username, Secret(address.password)) if address.username else NacosLogin()
-    told = ""
+    version = ""
     try:
         async with build_client(
             _settings(address, basic_auth), "rulepush", timeout=_TIMEOUT_MS / 1000, transport=transport
         ) as client:
             session = NacosSession(client, [address.base], login, clock)
-            told = await server_version(client, address.base)
+            version = await server_version(client, address.base)
             dialect = await detect(session)
             members = await dialect.members(session)
     except DiscoveryError:
-        return alone, told
-    version = told or next((m.version for m in members if m.version), "")
+        return alone, version
+    version = version or next((m.version for m in members if m.version), "")
     if len(members) < 2:
         return alone, version  # a lone server names itself by an address that may not be reachable from here
     return tuple(_host(m.ip, m.port) for m in members), version
@@ -115,10 +115,10 @@ def _host(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
-async def look_at_alertmanager(
+async def probe_alertmanager(
     address: Address, transport: httpx.AsyncBaseTransport | None = None
 ) -> TargetProblem | None:
-    """None when it is ready and speaks API v2."""
+    """Why an Alertmanager cannot be used; None when it is ready and has API v2."""
     url = f"{address.base}/api/v2/status"
     try:
         fetched = await _fetch(address, url, transport, login=True)
