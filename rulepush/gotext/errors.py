@@ -1,4 +1,5 @@
-"""What a template raises. The language stands alone: its users turn these into what they show."""
+"""The base of all errors of templates. Not part of rulepush's error tree, because this package imports nothing of
+rulepush: callers catch it where they parse and execute."""
 
 from __future__ import annotations
 
