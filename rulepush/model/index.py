@@ -130,8 +130,13 @@ class LabelIndex:
         """The labels of some rows."""
         if self._labels is not None:
             return list(map(self._labels.__getitem__, rows.tolist()))
-        labels = self._of.some(rows)
-        return labels if self._how is None else list(map(self._how, labels))
+        if self._how is None:
+            return self._of.some(rows)
+        source = self._of.source
+        if source is None or len(rows) <= _FEW:
+            return list(map(self._how, self._of.some(rows)))
+        codes = _codes_of(source, self._how, self._of.at(rows))  # what leaves once will leave again: it stays made
+        return list(map(source.pool.labels.__getitem__, codes.tolist()))
 
     def __len__(self) -> int:
         return len(self._of)

@@ -64,13 +64,22 @@ def series_are_gone(head: Head) -> None:
     add(head, "x", 0, T0 + 10 * MINUTE)
 
 
+def as_many_come_as_go(head: Head) -> None:
+    for i in range(29):
+        add(head, "x", i, T0 + 10 * MINUTE)
+    head.truncate(T0 + 10 * MINUTE)
+    add(head, "x", 100, T0 + 10 * MINUTE)
+
+
 def a_metric_is_gone_and_comes_back(head: Head) -> None:
     head.truncate(T0 + 10 * MINUTE)
     add(head, "x", 13, T0 + 10 * MINUTE)
 
 
 @pytest.mark.parametrize("after", [0, 2, 12, 1000])
-@pytest.mark.parametrize("change", [nothing, new_series, new_metric, series_are_gone, a_metric_is_gone_and_comes_back])
+@pytest.mark.parametrize(
+    "change", [nothing, new_series, new_metric, series_are_gone, as_many_come_as_go, a_metric_is_gone_and_comes_back]
+)
 def test_what_changes_meanwhile_is_found_too(change: Callable[[Head], None], after: int) -> None:
     stored = head()
     search = RowSearch(stored, SELECTORS, a_step=7)
