@@ -92,10 +92,9 @@ class LabelRows:
         self._columns[how] = column
         codes = column[rows]
         if len(codes) and codes.min() < 0:
-            labels, number = self.labels, self.pool.number
             at = np.flatnonzero(codes < 0)
             which = at + rows.start if isinstance(rows, slice) else rows[at]
-            found = np.fromiter((number(how(labels[row])) for row in which.tolist()), np.int32, len(which))
+            found = self.pool.reductions(how, map(self.labels.__getitem__, which.tolist()))
             if codes.base is not None:
                 codes = codes.copy()
             codes[at] = found
@@ -139,7 +138,8 @@ class LabelPool(LabelRows):
     def __init__(self) -> None:
         super().__init__([], self)
         del self._pool  # it is its own; a reference to itself would be a cycle
-        self._numbers: dict[Labels, int] = {}
+        # By their pairs: a tuple is looked up in C, and most pairs are shared by many series, so equal at first sight.
+        self._numbers: dict[tuple[tuple[str, str], ...], int] = {}
         self._pairs = 0
         self._lock = threading.Lock()  # an index that does not change may be evaluated in several threads
         self._joins: dict[Hashable, tuple[Codes, Codes]] = {}
@@ -155,16 +155,33 @@ class LabelPool(LabelRows):
 
     def number(self, labels: Labels) -> int:
         """The number of a label set, which is new when it was never there."""
-        found = self._numbers.get(labels)
-        if found is None:
-            with self._lock:
-                found = self._numbers.get(labels)
-                if found is None:
-                    found = len(self.labels)
-                    self.labels.append(labels)  # before anyone can find its number
-                    self._numbers[labels] = found
-                    self._pairs += len(labels)
-        return found
+        found = self._numbers.get(labels.pairs)
+        return self._added(labels) if found is None else found
+
+    def reductions(self, how: Reduction, labels: Iterable[Labels]) -> Codes:
+        """int32[k]: the numbers of what `how` makes of k label sets."""
+        names, drops, find, out = how.names, how.without, self._numbers.get, []
+        for whole in labels:  # spelled out: this is what a new series costs, and a cold start has a million of them
+            pairs = whole.pairs
+            if drops:
+                kept = tuple([pair for pair in pairs if pair[0] not in names])
+            else:
+                kept = tuple([pair for pair in pairs if pair[0] in names])
+            number = find(kept)
+            if number is None:
+                number = self._added(whole if len(kept) == len(pairs) else Labels.of_sorted(kept))
+            out.append(number)
+        return np.array(out, np.int32)
+
+    def _added(self, labels: Labels) -> int:
+        with self._lock:
+            found = self._numbers.get(labels.pairs)
+            if found is None:
+                found = len(self.labels)
+                self.labels.append(labels)  # before anyone can find its number
+                self._numbers[labels.pairs] = found
+                self._pairs += len(labels)
+            return found
 
     def numbers(self, labels: Sequence[Labels]) -> Codes:
         """int32[k]: the numbers of k label sets."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from sys import getrefcount
+from typing import Final, TypeVar
 
 from rulepush.exposition import Format
 from rulepush.model.labels import METRIC_NAME
 
-_MOST: Final = 65_536
+T = TypeVar("T", bound=Hashable)
+_FEW: Final = 8_192
 
 Pair = tuple[str, str]
 
@@ -32,7 +34,8 @@ class WrittenSeries:
 class Interner:
     """Shares equal byte strings, label pairs and parsed lines between targets of the same application.
 
-    It forgets everything when it is full: what was shared stays shared, only later finds are not.
+    When there are twice as many as were in use the last time, it lets go of what nobody else holds: series that are
+    gone leave nothing behind, and what many targets share stays shared, however much it is.
     """
 
     def __init__(self) -> None:
@@ -40,17 +43,28 @@ class Interner:
         self._pairs: dict[Pair, Pair] = {}
         self._series: dict[tuple[Format, str, bytes], WrittenSeries] = {}
         self._types: dict[tuple[Format, bytes], str] = {}
+        self._names: dict[frozenset[str], frozenset[str]] = {}
+        self._most_bytes = self._most_pairs = _FEW
+
+    @property
+    def count(self) -> int:
+        """Texts, pairs and parsed lines held."""
+        return len(self._bytes) + len(self._pairs) + len(self._series) + len(self._types)
 
     def raw(self, text: bytes) -> bytes:
         """The shared copy of `text`."""
-        if len(self._bytes) >= _MOST:
-            self._bytes.clear()
+        if len(self._bytes) >= self._most_bytes:
+            # Parsed lines hold their keys. They are only for targets that say the same for the first time.
+            self._series, self._types, self._names = {}, {}, {}
+            self._bytes = _in_use(self._bytes)
+            self._most_bytes = 2 * len(self._bytes) + _FEW
         return self._bytes.setdefault(text, text)
 
     def pairs(self, pairs: Iterable[Pair]) -> list[Pair]:
         """The shared copies of label pairs."""
-        if len(self._pairs) >= _MOST:
-            self._pairs.clear()
+        if len(self._pairs) >= self._most_pairs:
+            self._pairs = _in_use(self._pairs)
+            self._most_pairs = 2 * len(self._pairs) + _FEW
         share = self._pairs.setdefault
         return [share(p, p) for p in pairs]
 
@@ -60,17 +74,17 @@ class Interner:
 
     def learn(self, fmt: Format, family_type: str, key: bytes, pairs: Iterable[Pair]) -> WrittenSeries:
         """Remember what such a line says."""
-        if len(self._series) >= _MOST:
-            self._series.clear()
-        made = self._series[fmt, family_type, self.raw(key)] = self.written(pairs)
+        shared, made = self.raw(key), self.written(pairs)
+        self._series[fmt, family_type, shared] = made
         return made
 
     def written(self, pairs: Iterable[Pair]) -> WrittenSeries:
         """A series made of these pairs."""
         shared = self.pairs(pairs)
         name = next(value for label, value in shared if label == METRIC_NAME)
+        names = frozenset(label for label, _ in shared)
         return WrittenSeries(
-            name, tuple(shared), sorted(p for p in shared if p[1]), frozenset(label for label, _ in shared)
+            name, tuple(shared), sorted(p for p in shared if p[1]), self._names.setdefault(names, names)
         )
 
     def silent(self, fmt: Format, line: bytes) -> str | None:
@@ -79,6 +93,15 @@ class Interner:
 
     def learn_silent(self, fmt: Format, line: bytes, declared: str) -> None:
         """Remember a line without a sample, and the type that it declares."""
-        if len(self._types) >= _MOST:
-            self._types.clear()
-        self._types[fmt, self.raw(line)] = declared
+        shared = self.raw(line)
+        self._types[fmt, shared] = declared
+
+
+def _in_use(shared: dict[T, T]) -> dict[T, T]:
+    """Those that are held by someone beside this dictionary."""
+    alone = _holders(dict([(object(),) * 2]))[0]  # how many holders one has that only a dictionary holds, twice
+    return {one: one for one, holders in zip(shared, _holders(shared), strict=True) if holders > alone}
+
+
+def _holders(shared: dict[T, T]) -> list[int]:
+    return [getrefcount(one) for one in shared]

@@ -1,4 +1,4 @@
-"""Reading YAML files into nodes: bounded in size, depth and aliases, with every fault noted where it is."""
+"""Reading YAML files into nodes: bounded in size, depth and aliases, with every problem located."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ReferenceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path that a configuration names: where it names it, and the path (or pattern), absolute."""
+    """A path in a configuration: its position, and the absolute path or pattern."""
 
     file: str
     line: int
@@ -56,7 +56,7 @@ class Reference:
 
 @dataclass(slots=True)
 class LoadSession:
-    """What was found while a configuration, with all its files, was read."""
+    """What reading a configuration with all its files collects."""
 
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -114,7 +114,7 @@ def _text(body: bytes) -> str:
 
 
 def first_document(body: bytes, reading: LoadSession) -> bytes:
-    """Prometheus reads the first YAML document of a file, and does not even look at the others. A warning says so."""
+    """The first YAML document of a file. Prometheus ignores any further ones; here a warning says so."""
     if len(body) > MAX_FILE_BYTES:
         return body
     try:
@@ -212,7 +212,7 @@ def _weigh(node: yaml.Node, depth: int, known: dict[int, int], added: int) -> in
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Whether a node says nothing (`key:`, `key: null`, `key: ~`)."""
+    """Whether a node is null (`key:`, `key: null`, `key: ~`)."""
     return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
 
 

@@ -169,7 +169,7 @@ def test_a_query_that_waits_too_long_for_its_turn_times_out() -> None:
         try:
             with pytest.raises(QueryLimitError, match=QUEUED_TOO_LONG):
                 await asked.instant(parse_expr("x"), START, texts, timeout_ms=1)
-            assert await asked.elsewhere(lambda: "a listing need not wait") == "a listing need not wait"
+            assert await asked.in_thread(lambda: "a listing need not wait") == "a listing need not wait"
         finally:
             release.set()
         assert await first is True
