@@ -11,7 +11,7 @@ from typing import Final
 
 from rulepush.cli.options import Subparsers, add_command, add_log_level
 from rulepush.demo.stage import open_stage
-from rulepush.demo.story import INTRODUCTION, Narrator, StoryProgress, tell_one_life
+from rulepush.demo.story import INTRODUCTION, Narrator, StoryProgress, show_one_life
 from rulepush.logs import setup_logging
 
 PAUSE_SECONDS: Final = 20.0
@@ -68,7 +68,7 @@ async def _run_story(directory: Path, once: bool, narrator: Narrator, progress: 
         narrator.say("demo", f"everything runs; alerts go to {stage.alertmanager}")
         narrator.say("demo", f"files in {directory}, pages at {page}")
         while True:
-            if not await tell_one_life(stage, progress, narrator):
+            if not await show_one_life(stage, progress, narrator):
                 return 1
             if once:
                 narrator.say("demo", "that was its whole life")

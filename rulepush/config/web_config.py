@@ -24,7 +24,7 @@ _VERSIONS: Final = {
     "TLS12": ssl.TLSVersion.TLSv1_2,
     "TLS13": ssl.TLSVersion.TLSv1_3,
 }
-# Client certificates that are asked for and not checked mean nothing; Python cannot demand one without checking it.
+# A client certificate that is not verified proves nothing, and Python cannot require one without verifying it.
 _CLIENT_AUTH: Final = {
     "NoClientCert": ssl.CERT_NONE,
     "RequestClientCert": ssl.CERT_NONE,
@@ -57,10 +57,10 @@ _CIPHERS: Final = {
     "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
 }
 _TLS13_CIPHERS: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
-# Compared with when the user is unknown, so that the time to answer does not tell which users there are.
+# Compared with for an unknown user, so that the response time does not reveal which users exist.
 _NOBODY: Final = b"$2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 _CACHED: Final = 100
-_BCRYPT_BYTES: Final = 72  # bcrypt looks at no more
+_BCRYPT_BYTES: Final = 72  # bcrypt ignores the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class TLSServerConfig:
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """The file's content. `users` maps names to bcrypt hashes; empty means that nobody is asked."""
+    """The file's content. `users` maps names to bcrypt hashes; empty means no authentication."""
 
     path: str = ""
     tls: TLSServerConfig | None = None
@@ -95,9 +95,9 @@ class WebConfig:
         return None if self.tls is None else _context(self.tls, self.path)
 
     def renew(self, context: ssl.SSLContext) -> None:
-        """Give a context in use these settings, for connections from now on. Raises ConfigError."""
+        """Apply these settings to a context in use, for new connections. Raises ConfigError."""
         if self.tls is not None:
-            _context(self.tls, self.path)  # a bad pair of files must not spoil the one in use
+            _context(self.tls, self.path)  # an invalid pair of files must not replace the one in use
             _load(context, self.tls, self.path)
 
     def files(self) -> tuple[str, ...]:
@@ -106,12 +106,12 @@ class WebConfig:
         return (self.path, *(f for f in named if f))
 
     def passwords(self) -> Passwords | None:
-        """What checks users; None when nobody is asked."""
+        """The checker of passwords; None without authentication."""
         return Passwords(dict(self.users)) if self.users else None
 
 
 class Passwords:
-    """Checks passwords against bcrypt hashes. What was right once is remembered, as a salted hash: bcrypt is slow."""
+    """Checks passwords against bcrypt hashes. Correct ones are cached, as salted hashes: bcrypt is slow."""
 
     def __init__(self, users: Mapping[str, Secret]):
         self._users = users
@@ -120,32 +120,32 @@ class Passwords:
         self._turn = asyncio.Lock()
 
     def replace(self, users: Mapping[str, Secret]) -> None:
-        """These count from now on."""
+        """Use these users from now on."""
         self._users = users
         self._good.clear()
 
     async def verify(self, user: str, password: str) -> bool:
         """Whether the password is right; a comparison runs in a thread, so that it does not hold up the loop.
 
-        One at a time, as in the exporter toolkit: whoever tries passwords would take all threads, and with them the
-        look-up of every target's name."""
+        One at a time, as in the exporter toolkit: a password guesser would otherwise occupy all threads, which
+        name resolution needs as well."""
         key = self._key(user, password)
         if key in self._good:
             return True
         async with self._turn:
-            if key in self._good:  # another request of the same user was before this one
+            if key in self._good:  # another request of the same user was first
                 return True
             users = self._users
             if not await asyncio.to_thread(self.check, user, password):
                 return False
-        if users is self._users:  # a password that was replaced meanwhile must not stay good
+        if users is self._users:  # a password that was replaced in between must not be cached
             if len(self._good) >= _CACHED:
                 self._good.pop(next(iter(self._good)))
             self._good[key] = None
         return True
 
     def check(self, user: str, password: str) -> bool:
-        """The same, in the caller's thread and without memory."""
+        """The same, in the caller's thread and without the cache."""
         known = self._users.get(user)
         digest = known.reveal().encode() if known is not None else _NOBODY
         try:
@@ -160,7 +160,7 @@ class Passwords:
 
 
 def load_web_config(path: str) -> WebConfig:
-    """Read and check the file. Raises ConfigError with every problem. An empty file asks for nothing."""
+    """Read and check the file. Raises ConfigError with every problem. An empty file enables nothing."""
     reading = LoadSession()
     source, root = read_yaml(path, reading)
     config = WebConfig(path)
@@ -250,7 +250,7 @@ def _context(config: TLSServerConfig, path: str) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, config: TLSServerConfig, path: str) -> None:
-    """What may change while the context is used. Raises ConfigError."""
+    """Load the settings that may change while the context is in use. Raises ConfigError."""
     where = f"{config.cert_file or 'cert'} and {config.key_file or 'key'}"
     try:
         set_ciphers(context, config.min_version, ":".join(config.ciphers))

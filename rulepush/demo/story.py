@@ -63,19 +63,19 @@ class Narrator:
         sys.stdout.flush()
 
 
-async def tell_one_life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> bool:
+async def show_one_life(stage: Stage, progress: StoryProgress, narrator: Narrator) -> bool:
     """Break the simulated Nacos, heal it, and print what follows. False when a step did not happen in time."""
-    heard.clear()
+    progress.clear()
     try:
         async with asyncio.timeout(LIFE_SECONDS):
-            await _life(stage, heard, narrator)
+            await _life(stage, progress, narrator)
     except TimeoutError:
         narrator.say("demo", f"the next step did not come within {LIFE_SECONDS:.0f}s: something is broken")
         return False
     return True
 
 
-async def _life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> None:
+async def _life(stage: Stage, progress: StoryProgress, narrator: Narrator) -> None:
     say = narrator.say
     await _until(
         lambda: stage.app.ingestion.jobs.scraped_since is not None and stage.app.ingestion.jobs.target_count > 0
@@ -91,11 +91,11 @@ async def _life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> None:
     say("rulepush", "FIRING     it did")
     await _until(lambda: _sent(stage) > sent)
     say("rulepush", "PUSHED     POST /api/v2/alerts, accepted")
-    await _until(lambda: heard.arrived(resolved=False))
+    await _until(lambda: progress.arrived(resolved=False))
     say("Alertmanager", "RECEIVED   the alert is active, receivers are notified")
-    await _until(lambda: len(heard.messages) > 0)
+    await _until(lambda: len(progress.messages) > 0)
     say("DingTalk", "SHOWN      the on-call group reads:")
-    narrator.plain(_quoted(heard.messages[0].text))
+    narrator.plain(_quoted(progress.messages[0].text))
     stage.nacos.notify_tasks = HEALTHY
     say("Nacos", f"           recovers: notifyTask = {HEALTHY:.0f}")
     sent = _sent(stage)
@@ -103,11 +103,11 @@ async def _life(stage: Stage, heard: StoryProgress, narrator: Narrator) -> None:
     say("rulepush", "RESOLVED   the expression is no longer true")
     await _until(lambda: _sent(stage) > sent)
     say("rulepush", "PUSHED     the resolution, accepted")
-    await _until(lambda: heard.arrived(resolved=True))
+    await _until(lambda: progress.arrived(resolved=True))
     say("Alertmanager", "RECEIVED   the alert is over, receivers are notified")
-    await _until(lambda: len(heard.messages) > 1)
+    await _until(lambda: len(progress.messages) > 1)
     say("DingTalk", "SHOWN      the on-call group reads:")
-    narrator.plain(_quoted(heard.messages[-1].text))
+    narrator.plain(_quoted(progress.messages[-1].text))
 
 
 def _state(stage: Stage) -> str:

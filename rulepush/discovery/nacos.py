@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from rulepush.yaml.nodes import MapReader
 
 META: Final = "__meta_nacos_"
-_AT_ONCE: Final = 8  # instance lists asked for at the same time
-_REFRESH_SECONDS: Final = 300.0  # for one refresh: each answer has its own bound, but there may be thousands of them
+_CONCURRENCY: Final = 8  # concurrent requests for instance lists
+_REFRESH_SECONDS: Final = 300.0  # of one refresh: each response has its own limit, but there may be thousands
 _NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -138,7 +138,7 @@ def _with_context(server: Secret, context: str) -> Secret:
 
 
 class NacosDiscovery:
-    """Asks at every refresh interval. The API's version is found once, and again when the server forgets it."""
+    """Queries at every refresh interval. The API version is detected once, and again when the server has lost it."""
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class NacosDiscovery:
             raise DiscoveryError(str(e)) from None
         except NacosAbsentError:
             if self._config.api_version == "auto":
-                self._dialect = None  # the cluster was upgraded: look again next time
+                self._dialect = None  # the cluster was upgraded: detect again next time
             raise
         self._dialect = dialect
         return groups
@@ -216,13 +216,13 @@ class NacosDiscovery:
         shared = Labels({"__metrics_path__": path, f"{META}role": "server", f"{META}api_version": dialect.name})
         members = await dialect.members(session)
         if not members:
-            raise DiscoveryError("Nacos lists no servers")  # it lists at least itself: this is no answer to act on
+            raise DiscoveryError("Nacos lists no servers")  # a server lists at least itself: do not act on this answer
         self._members = tuple(members)
         return TargetGroup("servers", tuple(sorted(_server_labels(m) for m in members)), shared)
 
     async def _instance_groups(self, session: NacosSession, dialect: NacosDialect) -> list[TargetGroup]:
         namespaces = await self._namespaces(session, dialect)
-        gate = asyncio.Semaphore(_AT_ONCE)
+        gate = asyncio.Semaphore(_CONCURRENCY)
         gone: list[NacosGoneError] = []
 
         async def group(namespace: Namespace, service: Service) -> TargetGroup:
@@ -232,7 +232,7 @@ class NacosDiscovery:
                 except NacosGoneError as e:
                     if e.what != "service":
                         raise
-                    gone.append(e)  # it was there when the services were listed
+                    gone.append(e)  # it existed when the services were listed
                     instances = []
             return self._instance_group(namespace, service, instances)
 
@@ -243,12 +243,12 @@ class NacosDiscovery:
             if self._pattern.fullmatch(service.name)
         ]
         try:
-            async with asyncio.TaskGroup() as tasks:  # with the first failure the other requests end, unlike in gather
+            async with asyncio.TaskGroup() as tasks:  # the first failure cancels the other requests, unlike in gather
                 asked = [tasks.create_task(group(namespace, service)) for namespace, service in wanted]
         except ExceptionGroup as e:
             raise e.exceptions[0] from None
         if gone and len(gone) == len(wanted):
-            raise gone[0]  # all of them gone within a moment: more likely something else is wrong
+            raise gone[0]  # all of them gone at once: more likely something else is wrong
         return sorted((task.result() for task in asked), key=lambda g: g.source)
 
     async def _namespaces(self, session: NacosSession, dialect: NacosDialect) -> list[Namespace]:

@@ -76,10 +76,10 @@ def le(left: object, right: object) -> bool:
 
 
 def gt(left: object, right: object) -> bool:
-    """Go says: not less or equal. So NaN is greater than everything, and than itself."""
+    """Defined in Go as "not less or equal", so NaN is greater than everything, itself included."""
     return not le(left, right)
 
 
 def ge(left: object, right: object) -> bool:
-    """Go says: not less."""
+    """Defined in Go as "not less"."""
     return not lt(left, right)

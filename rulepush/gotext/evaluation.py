@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from rulepush.gotext.errors import TemplateError
+from rulepush.gotext.errors import TemplateExecError
 from rulepush.gotext.goquote import go_quote
 from rulepush.gotext.limits import ExecutionBudget
 from rulepush.gotext.nodes import (
@@ -51,10 +51,6 @@ _MISSING: Final = object()
 
 
 _NILABLE: Final = frozenset({GoKind.INTERFACE, GoKind.POINTER, GoKind.MAP, GoKind.SLICE})
-
-
-class TemplateExecError(TemplateError):
-    """A template that failed while it ran."""
 
 
 def _holds_interfaces(receiver: object, field: str) -> bool:

@@ -97,7 +97,7 @@ class Location(GoObject):
 
 
 class Time(GoObject):
-    """time.Time at nanoseconds since the epoch, in a zone (UTC unless told). `pointer` only changes its type name.
+    """time.Time at nanoseconds since the epoch, in a zone (default UTC). `pointer` only changes its type name.
 
     `local` is what Go's time.Local would be; it passes on to every time that is made of this one.
     """

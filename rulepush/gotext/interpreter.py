@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rulepush.gotext.evaluation import PipelineEvaluator, TemplateExecError
+from rulepush.gotext.errors import TemplateExecError, TemplateLimitError
+from rulepush.gotext.evaluation import PipelineEvaluator
 from rulepush.gotext.gofmt import format_printed, go_format_value
 from rulepush.gotext.goquote import go_quote
-from rulepush.gotext.limits import ExecutionBudget, TemplateLimitError, TemplateLimits
+from rulepush.gotext.limits import ExecutionBudget, TemplateLimits
 from rulepush.gotext.nodes import (
     ActionNode,
     BreakNode,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rulepush.gotext.errors import TemplateError
+from rulepush.gotext.errors import TemplateLimitError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +18,6 @@ class TemplateLimits:
 
 MAX_TEXT = 1 << 21
 """The longest text, in characters, that one call of a function may build up; what checks it afterwards is smaller."""
-
-
-class TemplateLimitError(TemplateError):
-    """A template that wanted more output, depth or steps than its limits allow."""
 
 
 class OutputBudget:

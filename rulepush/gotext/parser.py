@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from rulepush.gotext.errors import TemplateSyntaxError
 from rulepush.gotext.goquote import go_quote
 from rulepush.gotext.lexer import TemplateToken, TokenKind
 from rulepush.gotext.nodes import (
@@ -20,7 +21,7 @@ from rulepush.gotext.nodes import (
     Tree,
     WithNode,
 )
-from rulepush.gotext.pipelines import MAX_NESTING, MAX_TEXT, PipelineParser, TemplateSyntaxError
+from rulepush.gotext.pipelines import MAX_NESTING, MAX_TEXT, PipelineParser
 
 
 def parse_template(text: str, functions: Collection[str], name: str) -> dict[str, Tree]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from rulepush.gotext.errors import TemplateError
+from rulepush.gotext.errors import TemplateSyntaxError
 from rulepush.gotext.goquote import go_quote, go_unquote
 from rulepush.gotext.lexer import TemplateToken, TokenKind, tokenize_template
 from rulepush.gotext.nodes import (
@@ -49,15 +49,6 @@ _OPERAND_STARTS: Final = frozenset(
     }
 )
 _NOT_EXECUTABLE: Final = (BoolNode, DotNode, NilNode, NumberNode, StringNode)
-
-
-class TemplateSyntaxError(TemplateError):
-    """A template that does not parse. `line` is 1-based, within the text of the template."""
-
-    def __init__(self, name: str, line: int, message: str):
-        self.line = line
-        self.message = message
-        super().__init__(f"template: {name}:{line}: {message}")
 
 
 class PipelineParser:

@@ -38,7 +38,7 @@ class Template:
         return Template(self.name, trees, self.functions)
 
     def named(self, name: str) -> Template:
-        """The same templates, with another one to execute unless told."""
+        """The same templates, with another one as the default to execute."""
         return Template(name, self.trees, self.functions)
 
     def reachable(self) -> frozenset[str]:

@@ -94,18 +94,18 @@ async def _cluster(
     """The members and the version. With authentication on, Nacos shows the members only to its users."""
     alone = (address.host,)
     login = NacosLogin(address.username, Secret(address.password)) if address.username else NacosLogin()
-    told = ""
+    version = ""
     try:
         async with build_client(
             _settings(address, basic_auth), "rulepush", timeout=_TIMEOUT_MS / 1000, transport=transport
         ) as client:
             session = NacosSession(client, [address.base], login, clock)
-            told = await server_version(client, address.base)
+            version = await server_version(client, address.base)
             dialect = await detect(session)
             members = await dialect.members(session)
     except DiscoveryError:
-        return alone, told
-    version = told or next((m.version for m in members if m.version), "")
+        return alone, version
+    version = version or next((m.version for m in members if m.version), "")
     if len(members) < 2:
         return alone, version  # a lone server names itself by an address that may not be reachable from here
     return tuple(_host(m.ip, m.port) for m in members), version

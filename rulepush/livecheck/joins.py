@@ -59,8 +59,8 @@ def _no_match(node: ast.Binary, matching: ast.Matching, left: Sequence[Labels], 
     values = {name: (_values(left, name), _values(right, name)) for name in compared}
     differ = [name for name, (ours, theirs) in values.items() if not ours & theirs]
     shared = [name for name in compared if name not in differ]
-    told = "; ".join(
-        f"{name} is {_told(values[name][0])} on the left and {_told(values[name][1])} on the right" for name in differ
+    detail = "; ".join(
+        f"{name} is {_show(values[name][0])} on the left and {_show(values[name][1])} on the right" for name in differ
     )
     suggestion = ""
     if shared and differ:
@@ -68,7 +68,7 @@ def _no_match(node: ast.Binary, matching: ast.Matching, left: Sequence[Labels], 
         suggestion += "." if matching.on else f", or ignoring ({', '.join(sorted([*matching.labels, *differ]))})."
     return problem(
         FindingKind.NO_MATCH,
-        f"the sides of `{node.op}` never meet, so it gives nothing: {told or 'no element has the labels of another'}",
+        f"the sides of `{node.op}` never meet, so it gives nothing: {detail or 'no element has the labels of another'}",
         suggestion,
     )
 
@@ -77,7 +77,7 @@ def _values(elements: Sequence[Labels], name: str) -> set[str]:
     return {labels.get(name) for labels in elements}
 
 
-def _told(values: set[str]) -> str:
+def _show(values: set[str]) -> str:
     some = " or ".join(quote_label_value(value) if value else "missing" for value in sorted(values)[:_SHOWN])
     return some + (" or others" if len(values) > _SHOWN else "")
 

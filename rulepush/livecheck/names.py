@@ -41,15 +41,15 @@ def check_names(rule: LiveRule, seen: LiveData, recorded: Recorded) -> Iterator[
     by_selector = [
         (above, list(check_selector(selector, seen, recorded))) for selector, above in selectors(rule.query.root)
     ]
-    said: set[Finding] = set()
+    reported: set[Finding] = set()
     for above, findings in by_selector:
         for finding in findings:
-            meant = _soften(finding, above, seen, recorded)
-            if meant.kind is FindingKind.NOT_THERE_YET and _counts_first(rule):
-                meant = replace(meant, suggestion="")
-            if meant not in said:
-                said.add(meant)
-                yield meant
+            softened = _soften(finding, above, seen, recorded)
+            if softened.kind is FindingKind.NOT_THERE_YET and _counts_first(rule):
+                softened = replace(softened, suggestion="")
+            if softened not in reported:
+                reported.add(softened)
+                yield softened
 
 
 def check_selector(selector: ast.VectorSelector, seen: LiveData, recorded: Recorded) -> Iterator[Finding]:
@@ -188,9 +188,9 @@ def _never_recorded(sources: frozenset[str], matcher: Matcher, seen: LiveData) -
     """A recorded series keeps labels of its inputs: check the one metric that has, or would have, this value."""
     found = {source: list(_never_counted(source, matcher, seen)) for source in sources}
     shown = [s for s in sources if not found[s] and any(matcher.matches(v) for v in seen.values_of(s, matcher.name))]
-    told = [findings for findings in found.values() if findings]
-    if len(told) == 1 and not shown:
-        yield from told[0]
+    concerned = [findings for findings in found.values() if findings]
+    if len(concerned) == 1 and not shown:
+        yield from concerned[0]
 
 
 def _never_written(metric: str, label: str, values: Sequence[str], what: str, seen: LiveData) -> Iterator[Finding]:
@@ -205,8 +205,8 @@ def _never_written(metric: str, label: str, values: Sequence[str], what: str, se
             yield problem(FindingKind.NEVER_COUNTED, f"{what} never changes: {row.reason}{here}", row.instead)
         elif row.rarely is not None and any(high >= row.rarely for _, high, _ in releases):
             since = ".".join(map(str, row.rarely))
-            told = f"{what} may never change: Nacos {since} and later write it only while {row.when}"
-            yield note(FindingKind.OTHER_RELEASE, told, row.instead)
+            message = f"{what} may never change: Nacos {since} and later write it only while {row.when}"
+            yield note(FindingKind.OTHER_RELEASE, message, row.instead)
     for value in values:
         partly = [knowledge.only_partly(low, metric, label, value) for low, _, _ in releases]
         if partly and all(partly):

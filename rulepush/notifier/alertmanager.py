@@ -123,17 +123,17 @@ def _no_acceptance(text: str) -> str:
     if _is_markup(text):
         return "answered with a page instead of accepting the alerts: check that this is an Alertmanager's address"
     try:
-        told = json.loads(text)
+        answer = json.loads(text)
     except (ValueError, RecursionError):
         return ""
-    if not isinstance(told, dict):
+    if not isinstance(answer, dict):
         return ""
     is_bad = (
-        str(told.get("status", "")).lower() in ("error", "fail", "failed")
-        or told.get("success") is False
-        or bool(told.get("error"))
-        or told.get("errcode", 0) not in (0, "0")
-        or str(told.get("code", 200))[:1] in ("4", "5")
+        str(answer.get("status", "")).lower() in ("error", "fail", "failed")
+        or answer.get("success") is False
+        or bool(answer.get("error"))
+        or answer.get("errcode", 0) not in (0, "0")
+        or str(answer.get("code", 200))[:1] in ("4", "5")
     )
     return f"answered with an error instead of accepting the alerts: {text[:300].strip()}" if is_bad else ""
 

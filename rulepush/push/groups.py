@@ -66,7 +66,7 @@ class PushedGroups:
         self._emitted: set[Labels] = set()
         for group in self._load():
             self._hold(group)
-            # A series of before the restart that is not collected again gets its stale marker.
+            # A series from before the restart that is not collected again gets its stale marker.
             self._emitted.update(labels for labels, _ in self._series[group.key])
 
     def __len__(self) -> int:
@@ -181,7 +181,7 @@ class PushedGroups:
         try:
             return self._store.load()
         except StorageError as e:
-            log.error("pushed groups of before the restart are not available: err=%s", e)
+            log.error("pushed groups from before the restart are not available: err=%s", e)
             return []
 
     def _expire(self, group: PushedGroup, ttl: int) -> None:

@@ -32,7 +32,7 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
         raw_path = _raw_path(request)
         clean = _cleaned(raw_path)
         if clean != raw_path:
-            # As Go's router does; curl -L then sends a GET, which is refused.
+            # As Go's router; curl -L then sends a GET, which is refused.
             query = request.url.query
             return RedirectResponse(clean + (f"?{query}" if query else ""), 301)
         if request.method not in _METHODS:
@@ -57,16 +57,16 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
     async def metrics(_: Request) -> Response:
         return JSONResponse({"status": "success", "data": metrics_view(groups)})
 
-    every = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"]
+    methods = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"]
     return [
-        Route("/metrics/job/{rest:path}", change, methods=every),
-        Route("/metrics/job@base64/{rest:path}", change, methods=every),
+        Route("/metrics/job/{rest:path}", change, methods=methods),
+        Route("/metrics/job@base64/{rest:path}", change, methods=methods),
         Route("/api/v1/metrics", metrics, methods=["GET"]),
     ]
 
 
 def _raw_path(request: Request) -> str:
-    """The path as sent: what is percent-encoded in it must be decoded only once, and strictly."""
+    """The path as sent: its percent-encoding must be decoded once only, and strictly."""
     raw = request.scope.get("raw_path")
     path = raw.decode("ascii", "replace").partition("?")[0] if raw else quote(request.url.path)
     root = request.scope.get("root_path", "").rstrip("/")
@@ -94,7 +94,7 @@ def _ttl(text: str | None) -> int | None:
 
 
 def _parser(content_type: str) -> Callable[[bytes], ParsedFamilies]:
-    """What reads a body of this type. Like Pushgateway, take everything unknown for the text format."""
+    """The parser for a content type. As in Pushgateway, an unknown one means the text format."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/openmetrics-text":
         return parse_push_openmetrics

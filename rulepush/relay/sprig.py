@@ -1,4 +1,5 @@
-"""Sprig's choices, numbers, times, and the simple functions of texts and lists; the rest of it is beside this file.
+"""Sprig's functions for conditions, numbers, times, and the simple ones for texts and lists. The others are in
+`sprig_texts.py` and `sprig_collections.py`.
 
 Left out on purpose: `env` and `expandenv` (a template must not read secrets of the process), random and cryptographic
 functions. What needs the time or the zone is bound for each message, see `bound_sprig_functions`.

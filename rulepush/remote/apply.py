@@ -196,7 +196,7 @@ class RemoteWriteReceiver:
         self.counts.refused_samples += batch.rejected_samples
         if batch.histograms and not self._warned_histograms:
             self._warned_histograms = True
-            log.warning("remote write: native histograms are not supported and are skipped (said once)")
+            log.warning("remote write: native histograms are not supported and are skipped (logged once)")
         if batch.metadata and self._on_metadata is not None:
             self._on_metadata(batch.metadata)
 

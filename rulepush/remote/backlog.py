@@ -151,4 +151,4 @@ class Backlog:
             self._memory_samples -= samples
             lost += samples
         self.lost_samples += lost
-        log.error("samples are lost, there is no room in memory and no disk to wait on: samples=%d", lost)
+        log.error("samples are lost, memory is full and there is no buffer on disk: samples=%d", lost)

@@ -125,53 +125,79 @@ def go_labels(pairs: Iterable[tuple[str, str]]) -> str:
     return _shown("{" + ", ".join(f"{quote_name(n)}={quote_label_value(v)}" for n, v in pairs) + "}")
 
 
+class _BatchBuilder:
+    """Collects the series of a request, of either version."""
+
+    def __init__(self, limits: WriteLimits):
+        self._limits = limits
+        self._samples: list[Sample] = []
+        self._rejected: list[str] = []
+        self._rejected_samples = self._histograms = self._exemplars = 0
+
+    def reject(self, series: Any, reason: str) -> None:
+        """Leave a series out."""
+        self._rejected.append(reason)
+        self._rejected_samples += len(series.samples)
+
+    def add(self, series: Any, pairs: Sequence[tuple[str, str]]) -> None:
+        """Add a series. Raises RemoteWriteError 413."""
+        if len(self._samples) + len(series.samples) > self._limits.max_samples:
+            raise RemoteWriteError(413, f"the request holds more than {self._limits.max_samples} samples")
+        if series.samples:
+            labels = Labels(pairs)
+            self._samples.extend(Sample(labels, s.timestamp, s.value) for s in series.samples)
+        self._histograms += len(series.histograms)
+        self._exemplars += len(series.exemplars)
+
+    def build(self, protocol: Protocol, metadata: Iterable[MetricMetadata]) -> WriteBatch:
+        """The whole request."""
+        return WriteBatch(
+            protocol,
+            tuple(self._samples),
+            tuple(self._rejected),
+            self._histograms,
+            self._exemplars,
+            tuple(metadata),
+            self._rejected_samples,
+        )
+
+
 def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
-    samples: list[Sample] = []
-    rejected: list[str] = []
-    histograms = exemplars = rejected_samples = 0
+    builder = _BatchBuilder(limits)
     for series in request.timeseries:
         pairs = [(text_of(label.name), text_of(label.value)) for label in series.labels]
         reason = _problem(pairs, limits)
         if reason is not None:
-            rejected.append(reason)
-            rejected_samples += len(series.samples)
-            continue
-        _add_samples(samples, pairs, series.samples, limits)
-        histograms += len(series.histograms)
-        exemplars += len(series.exemplars)
-    metadata = tuple(
+            builder.reject(series, reason)
+        else:
+            builder.add(series, pairs)
+    metadata = (
         MetricMetadata(_shown(m.metric_family_name), _metric_type(m.type), _shown(m.help), _shown(m.unit))
         for m in request.metadata
     )
-    return WriteBatch(Protocol.V1, tuple(samples), tuple(rejected), histograms, exemplars, metadata, rejected_samples)
+    return builder.build(Protocol.V1, metadata)
 
 
 def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
     symbols = tuple(map(text_of, request.symbols))
-    samples: list[Sample] = []
-    rejected: list[str] = []
+    builder = _BatchBuilder(limits)
     metadata: dict[str, MetricMetadata] = {}
-    histograms = exemplars = rejected_samples = 0
     for series in request.timeseries:
         refs = tuple(series.labels_refs)
         try:
             pairs = _resolve(refs, symbols)
         except ValueError as e:
-            rejected.append(f"parsing labels for series [{' '.join(map(str, refs))}]: {e}")
-            rejected_samples += len(series.samples)
+            builder.reject(series, f"parsing labels for series [{' '.join(map(str, refs))}]: {e}")
             continue
         reason = _problem(pairs, limits)
         if reason is None and not series.samples and not series.histograms:
             reason = f"TimeSeries must contain at least one sample or histogram for series {go_labels(sorted(pairs))}"
         if reason is not None:
-            rejected.append(reason)
-            rejected_samples += len(series.samples)
+            builder.reject(series, reason)
             continue
-        _add_samples(samples, pairs, series.samples, limits)
-        histograms += len(series.histograms)
-        exemplars += len(series.exemplars)
+        builder.add(series, pairs)
         if series.HasField("metadata"):
             family = dict(pairs)[METRIC_NAME]
             meta = series.metadata
@@ -180,16 +206,7 @@ def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
                 metadata[family] = MetricMetadata(
                     family, _metric_type(meta.type), _shown(texts[meta.help_ref]), _shown(texts[meta.unit_ref])
                 )
-    told = tuple(metadata.values())
-    return WriteBatch(Protocol.V2, tuple(samples), tuple(rejected), histograms, exemplars, told, rejected_samples)
-
-
-def _add_samples(into: list[Sample], pairs: Sequence[tuple[str, str]], samples: Any, limits: WriteLimits) -> None:
-    if len(into) + len(samples) > limits.max_samples:
-        raise RemoteWriteError(413, f"the request holds more than {limits.max_samples} samples")
-    if samples:
-        labels = Labels(pairs)
-        into.extend(Sample(labels, s.timestamp, s.value) for s in samples)
+    return builder.build(Protocol.V2, metadata.values())
 
 
 def _check_series(count: int, limits: WriteLimits) -> None:

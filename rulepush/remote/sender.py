@@ -180,7 +180,7 @@ class RemoteWriteSender:
         waiting = self.pending_samples
         self._backlog.close()
         if self.pending_samples:
-            log.error("samples are lost, there is no disk to wait on: remote=%s samples=%d", self.name, waiting)
+            log.error("samples are lost, there is no buffer on disk: remote=%s samples=%d", self.name, waiting)
 
     async def _cut_in_time(self) -> None:
         while True:

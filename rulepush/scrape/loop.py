@@ -83,7 +83,6 @@ class ScrapeLoop:
         """Wait until there is time for a scrape. Returns the newest moment by then, and the time of its samples."""
         pace = self._pace
         await pace.turns.start()
-        pace.turns.done()
         late = max(0, int(pace.clock.now() - self.delay_ms) - ts)
         passed = late // interval
         if passed:

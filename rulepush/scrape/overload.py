@@ -25,7 +25,7 @@ class OverloadWatch:
         self._scrapes = self._skipped = 0  # since _began
         self._latest_ms = 0.0
         self._former_latest_ms = 0.0  # in the window before
-        self._overloaded = False
+        self._former_scrapes = self._former_skipped = 0
 
     def started(self, late_ms: float) -> None:
         """A scrape began so long after its planned time."""
@@ -44,7 +44,14 @@ class OverloadWatch:
     @property
     def overloaded(self) -> bool:
         """Whether scrapes were left out within the last minute or two."""
-        return self._overloaded or self._skipped > 0
+        return self._skipped + self._former_skipped > 0
+
+    def described(self) -> str:
+        """Of the present minute, and the one before; "" when rulepush keeps up."""
+        if not self.overloaded:
+            return ""
+        skipped, scrapes = self._skipped + self._former_skipped, self._scrapes + self._former_scrapes
+        return f"{skipped} left out and {scrapes} done lately, the latest {self.lateness_s:.1f} s late"
 
     async def run(self) -> None:
         """Say once a minute that rulepush is overloaded, and when it is no more; until cancelled."""
@@ -63,8 +70,8 @@ class OverloadWatch:
                 seconds,
                 self._latest_ms / 1000,
             )
-        elif self._overloaded:
+        elif self._former_skipped:
             log.info("rulepush keeps up with its scrapes again: done=%d within_s=%d", self._scrapes, seconds)
-        self._overloaded = self._skipped > 0
+        self._former_skipped, self._former_scrapes = self._skipped, self._scrapes
         self._former_latest_ms = self._latest_ms
         self._began, self._scrapes, self._skipped, self._latest_ms = self._clock.now(), 0, 0, 0.0

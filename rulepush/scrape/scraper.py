@@ -41,6 +41,7 @@ class ScrapeContext:
     restored: RestoredSeries = field(default_factory=RestoredSeries)
     turns: WorkTurns = field(default_factory=WorkTurns)
     on_scrape: OnScrape | None = None
+    series_came: Callable[[int], object] = lambda _count: None  # is told how many series of a scrape are new
 
 
 class Scraper:
@@ -169,6 +170,8 @@ class Scraper:
         if taken.error:
             stats.failed += 1
             return
+        if taken.added:
+            self._context.series_came(taken.added)
         stats.samples_kept += counts.wanted - taken.late
         stats.samples_not_wanted += counts.post_relabel - counts.wanted - counts.duplicates
         stats.out_of_order += taken.late

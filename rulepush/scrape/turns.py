@@ -25,14 +25,18 @@ T = TypeVar("T")
 
 SLICE_SECONDS: Final = 0.01  # of work in a turn; somebody who asks a page waits for a few turns
 MOST_LONG_BODIES: Final = 8
+_START_SHARE: Final = 0.5  # of a slice: a request, perhaps a new connection, and what comes of them
 
 _Lane = deque[asyncio.Future[None]]
 
 
 class WorkTurns:
-    """`body` and `start` wait for a turn; then the caller works without awaiting, but for `work`, and calls `done`."""
+    """`start` and `body` wait for a turn. After `body` the caller works, awaits nothing but `work`, and calls `done`.
 
-    def __init__(self, stopwatch: Callable[[], float] = time.perf_counter, slice_seconds: float = SLICE_SECONDS):
+    `stopwatch` gives seconds of work: CPU time, for on a busy machine others work meanwhile.
+    """
+
+    def __init__(self, stopwatch: Callable[[], float] = time.thread_time, slice_seconds: float = SLICE_SECONDS):
         self._stopwatch = stopwatch
         self._slice = slice_seconds
         self._bodies: _Lane = deque()
@@ -50,8 +54,10 @@ class WorkTurns:
         await self._wait(self._bodies)
 
     async def start(self) -> None:
-        """A scrape is due: wait until it may begin."""
+        """A scrape is due: wait until it may begin. It needs no `done`; what it costs is reckoned."""
         await self._wait(self._starts)
+        self._spent += self._slice * _START_SHARE
+        self._plan_turn()
 
     async def work(self, slices: Slices[T]) -> T:
         """The result of work whose first slice has its turn now."""

@@ -21,6 +21,7 @@ from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import TargetHealth
+from rulepush.service.long_lived import LongLivedObjects
 from rulepush.storage.head import Head
 from rulepush.tasks import OwnedTask, TaskOwner
 
@@ -47,7 +48,10 @@ class Jobs:
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
-        self._pools = ScrapePools(ScrapeContext(head, env.clock, self.stats, restored=self.restored), grid)
+        context = ScrapeContext(
+            head, env.clock, self.stats, restored=self.restored, series_came=LongLivedObjects().came
+        )
+        self._pools = ScrapePools(context, grid)
         self.overload = self._pools.overload
         self._tasks = TaskOwner()
         self._tasks.start(self._pools.run, "scrape pools")

@@ -42,6 +42,7 @@ def service_web_parts(
             retention=format_duration(kept_ms) if loaded.demand.keeps_all else "by demand of the rules",
             alertmanagers=alerting.alertmanagers.active,
             dropped_alertmanagers=alerting.alertmanagers.dropped,
+            overload=ingestion.jobs.overload.described(),
         )
 
     return WebParts(

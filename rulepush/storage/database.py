@@ -30,7 +30,7 @@ _MARKED = 1
 class Database:
     """One SQLite file, or one in memory when `path` is None. `schema` is idempotent SQL (CREATE ... IF NOT EXISTS).
 
-    `closed` counts how often the file was closed: after it changed, the file may be another one, with nothing in it.
+    `closed` counts how often the file was closed: after a change, the file may be a new, empty one.
     `lost` counts the writes that failed: after it changed, the file does not hold all that was to be written.
 
     Not thread-safe unless made with `any_thread`, and then only one thread at a time.
@@ -180,7 +180,7 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_file() and self.path.stat().st_size == 0:
                 # SQLite takes an empty file for a new one, but one that was opened once has its first page.
-                log.error("state file is empty, what it held is lost, and it is begun anew: path=%s", self.path)
+                log.error("state file is empty, its content is lost, and it is recreated: path=%s", self.path)
         connection = sqlite3.connect(
             ":memory:" if self.path is None else self.path, timeout=0.2, check_same_thread=not self._any_thread
         )
@@ -231,7 +231,7 @@ class Database:
         if self._connection is None or self._joining or self.path is None or os.path.exists(self.path):
             return
         self.errors += 1
-        log.error("state file was removed while in use, and is begun anew: path=%s", self.path)
+        log.error("state file was removed while in use, and is recreated: path=%s", self.path)
         self.close()
         self._mark.remove()
 
@@ -261,7 +261,7 @@ class Database:
         except OSError as e:
             log.error("state file is corrupt and cannot be set aside: path=%s err=%s", path, e)
             return
-        log.error("state file is corrupt, set aside and begun anew: path=%s aside=%s err=%s", path, aside, reason)
+        log.error("state file is corrupt, set aside and recreated: path=%s aside=%s err=%s", path, aside, reason)
 
 
 def _is_corrupt(e: sqlite3.Error) -> bool:

@@ -214,11 +214,13 @@ class Head:
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
         """See `storage.selection.Querier`."""
-        return self._select(tuple(matchers), remember=True)
-
-    def peek(self, matchers: Sequence[Matcher]) -> Selection:
-        """As `select`, for queries from outside: they come and go, so nothing is remembered for the next time."""
-        return self._select(tuple(matchers), remember=False)
+        key = tuple(matchers)
+        name = exact_metric_name(key)
+        if name is not None and _names_agree(key, name):
+            selector = self._selectors.get(name)
+            return EMPTY_SELECTION if selector is None else selector.select(key)
+        parts = [selector.select(key) for selector in self._matching(key)]
+        return self._joiner.join(key, [p for p in parts if len(p.index)])
 
     def candidates(self, matchers: Sequence[Matcher]) -> int:
         """How many series a selection has to look at."""
@@ -227,14 +229,6 @@ class Head:
             return self.series_count
         table = self._tables.get(name)
         return 0 if table is None else len(table)
-
-    def _select(self, matchers: tuple[Matcher, ...], *, remember: bool) -> Selection:
-        name = exact_metric_name(matchers)
-        if name is not None and _names_agree(matchers, name):
-            selector = self._selectors.get(name)
-            return EMPTY_SELECTION if selector is None else selector.select(matchers, remember=remember)
-        parts = [selector.select(matchers, remember=remember) for selector in self._matching(matchers)]
-        return self._joiner.join(matchers, [p for p in parts if len(p.index)], remember=remember)
 
     def series(self, matchers: Sequence[Matcher]) -> list[Labels]:
         """The series that satisfy all matchers, in no special order."""

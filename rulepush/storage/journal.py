@@ -112,7 +112,7 @@ class SampleJournal:
             if found.samples:
                 self._restore_demands(found.until, bridged_ms)
         except StorageError as e:
-            log.error("samples of before the restart are not restored: %s", e)
+            log.error("samples from before the restart are not restored: %s", e)
             found = Restored()
         self._head.record_to(self._pending)
         if found.samples:

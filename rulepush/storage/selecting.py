@@ -42,9 +42,9 @@ class TableSelector:
         """The label sets that satisfy `matchers` (which need not name the metric). Not remembered."""
         return self._rows(matchers, remember=False).index
 
-    def select(self, matchers: Matchers, *, remember: bool = True) -> Selection:
+    def select(self, matchers: Matchers) -> Selection:
         """The rows that satisfy `matchers`, as views where they are consecutive."""
-        found = self._rows(matchers, remember)
+        found = self._rows(matchers, remember=True)
         times, values, counts = self._table.columns()
         return Selection(found.index, times[found.where], values[found.where], counts[found.where])
 

@@ -1,8 +1,7 @@
 """Go's text/template as alert templates use it, with Prometheus' functions."""
 
-from rulepush.gotext.errors import TemplateError
-from rulepush.gotext.limits import TemplateLimitError, TemplateLimits
-from rulepush.gotext.pipelines import TemplateSyntaxError
+from rulepush.gotext.errors import TemplateError, TemplateLimitError, TemplateSyntaxError
+from rulepush.gotext.limits import TemplateLimits
 from rulepush.gotext.template import Template
 from rulepush.template.alert import AlertTemplateData, check_alert_template, expand_alert_template, literal_queries
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from rulepush.gotext.errors import TemplateError
+from rulepush.gotext.errors import TemplateError, TemplateSyntaxError
 from rulepush.gotext.limits import TemplateLimits
 from rulepush.gotext.nodes import (
     ActionNode,
@@ -23,7 +23,6 @@ from rulepush.gotext.nodes import (
     TemplateNode,
     WithNode,
 )
-from rulepush.gotext.pipelines import TemplateSyntaxError
 from rulepush.gotext.template import Template
 from rulepush.gotext.values import STRING_MAP, GoKind, GoMap, GoObject, GoType
 from rulepush.model.labels import Labels

@@ -1,4 +1,4 @@
-"""Evaluates what is asked over HTTP: in threads and on copies, so that no query makes an alert wait."""
+"""Evaluates the queries of the HTTP API in threads, on copies of the data, so that no query delays an alert."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Finish = Callable[[QueryResult, Sequence[str]], T]
 
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
 _NO_TIMEOUT_MS: Final = 1 << 40
-_LONG: Final = 10_000  # characters of an expression: beyond, parsing it would hold the event loop
+_MAX_INLINE_PARSE: Final = 10_000  # characters of an expression: parsing a longer one would hold the event loop
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class QueryEvaluator:
 
     async def parsed(self, text: str) -> Query:
         """The query of a text, parsed in a thread where it is long. Raises ParseError."""
-        return parse_expr(text) if len(text) < _LONG else await self.elsewhere(lambda: parse_expr(text))
+        return parse_expr(text) if len(text) < _MAX_INLINE_PARSE else await self.in_thread(lambda: parse_expr(text))
 
     async def instant(
         self,
@@ -117,8 +117,8 @@ class QueryEvaluator:
 
         return await self._run(query.resolved(step, end - start), start, evaluate, timeout_ms, asked_at)
 
-    async def elsewhere(self, work: Callable[[], T]) -> T:
-        """The result of work that takes long, and touches nothing that may change meanwhile."""
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """The result of `work`, run in a thread: it must not read anything that the event loop may change meanwhile."""
         return await asyncio.wrap_future(self._threads.submit(work))
 
     async def search(self, selectors: Iterable[Sequence[Matcher]]) -> RowSearch:
@@ -152,10 +152,12 @@ class QueryEvaluator:
         began = self._clock.monotonic() if asked_at is None else asked_at
         counts.queries += 1
         try:
-            await self._turn(self._left(limit, began))
+            await self._acquire_slot(self._left(limit, began))
             left = self._left(limit, began)
-            most = min(options.max_samples, self._max_samples)
-            return await self._evaluated(query, first, evaluate, replace(options, timeout_ms=left, max_samples=most))
+            max_samples = min(options.max_samples, self._max_samples)
+            return await self._evaluated(
+                query, first, evaluate, replace(options, timeout_ms=left, max_samples=max_samples)
+            )
         except EvaluationError:
             counts.failures += 1
             raise
@@ -170,6 +172,7 @@ class QueryEvaluator:
     ) -> T:
         """The result of a query that has its slot, which is free again when the thread has ended."""
         loop, abandoned = asyncio.get_running_loop(), threading.Event()
+        deadline = loop.time() + options.timeout_ms / 1000
 
         def free(_: Future[T]) -> None:
             with suppress(RuntimeError):  # the loop is closed: the process stops
@@ -179,7 +182,7 @@ class QueryEvaluator:
             return math.inf if abandoned.is_set() else self._monotonic()
 
         try:
-            async with asyncio.timeout(options.timeout_ms / 1000):
+            async with asyncio.timeout_at(deadline):
                 search = await self.search(use.matchers for use in query.selectors(options.lookback_delta_ms))
             engine, data = Engine(options, monotonic), Snapshot(self._head, query, first, options, search)
             view = self.kept(data.tables)
@@ -192,17 +195,17 @@ class QueryEvaluator:
         future = self._threads.submit(lambda: evaluate(engine, data, view))
         future.add_done_callback(free)
         try:
-            async with asyncio.timeout(options.timeout_ms / 1000):
+            async with asyncio.timeout_at(deadline):
                 return await asyncio.wrap_future(future)
         except TimeoutError:  # one step of the evaluation takes long
             raise QueryLimitError(TIMED_OUT) from None
         finally:
             abandoned.set()
 
-    async def _turn(self, most_ms: int) -> None:
-        """Takes one of the slots. Raises QueryLimitError when none came free in time."""
+    async def _acquire_slot(self, timeout_ms: int) -> None:
+        """Waits for a free slot and takes it. Raises QueryLimitError when none became free in time."""
         try:
-            async with asyncio.timeout(most_ms / 1000):
+            async with asyncio.timeout(timeout_ms / 1000):
                 await self._slots.acquire()
         except TimeoutError:
             raise QueryLimitError(QUEUED_TOO_LONG) from None

@@ -1,4 +1,4 @@
-"""ExternalURL: how others reach this process and what runs beside it."""
+"""ExternalURL: `--web.external-url` and `--web.route-prefix`, and what follows from them for links and routes."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class ExternalURL:
 
     @property
     def prefix(self) -> str:
-        """The path of the external URL, which all links begin with; no slash at its end."""
+        """The path of the external URL, with which all links begin; no slash at its end."""
         return urlsplit(self.url).path.rstrip("/")
 
     @property
     def route_prefix(self) -> str:
-        """What all routes are below; no slash at its end. A proxy that takes the prefix off wants `/` for `routes`."""
+        """The prefix of all routes; no slash at its end. Behind a proxy that strips the path, `routes` is `/`."""
         if not self.routes:
             return self.prefix
         path = self.routes.strip("/")
         return path and f"/{path}"
 
     def global_url(self, url: str) -> str:
-        """A loopback target's URL as others reach it: on the external URL's host, and this process itself under its
-        external URL. Other URLs stay, those too that are none: a discovery may say `[::1` and one such target must not
-        hide the others. Source: web/api/v1/api.go, getGlobalURL."""
+        """The URL of a loopback target as seen from elsewhere: with the external URL's host, or for this process itself
+        the external URL. Other URLs are returned unchanged, invalid ones too: a discovery may return `[::1`, and one
+        such target must not hide the others. Source: web/api/v1/api.go, getGlobalURL."""
         try:
             parts = urlsplit(url)
             port = parts.port

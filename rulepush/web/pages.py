@@ -197,6 +197,11 @@ class Pages:
         facts = [
             ("Started", ago(format_rfc3339(status.started_at), now)),
             ("Configuration", f"loaded {loaded}, last attempt {good}"),
+            *(
+                [("Overloaded", f"{badge('err', 'scrapes are skipped')} {escape(status.overload)}")]
+                if status.overload
+                else []
+            ),
             ("Samples are kept", escape(status.retention)),
             *(("Alertmanager", _code(url)) for url in status.alertmanagers),
             *(("Dropped Alertmanager", _code(url)) for url in status.dropped_alertmanagers),

@@ -136,7 +136,7 @@ class QueryApi:
                 return success(data[:limit], ["results truncated due to limit", *incomplete])
             return success(data, incomplete)
 
-        return await self._evaluator.elsewhere(answer)
+        return await self._evaluator.in_thread(answer)
 
     async def _parsed(self, params: Params) -> Query:
         try:

@@ -15,8 +15,8 @@ from rulepush.promql import QueryResult, ResultSeries
 from rulepush.promql.vectors.values import ValueType
 from rulepush.web.answers import json_text_of, seconds
 
-_AT_ONCE: Final = 1 << 20  # characters: an answer up to this is sent whole, with its length
-_PIECE: Final = 1 << 16
+_MAX_UNSTREAMED: Final = 1 << 20  # characters: an answer up to this is sent whole, with its length
+_PIECE_SIZE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class StreamedBody:
     def of(cls, pieces: Iterable[str]) -> StreamedBody:
         """Make the body as far as it is sent at once."""
         pieces = iter(pieces)
-        begun = next(_gathered(pieces, _AT_ONCE), "")
+        begun = next(_gathered(pieces, _MAX_UNSTREAMED), "")
         following = next(pieces, None)
-        return cls(begun, None if following is None else _gathered(chain((following,), pieces), _PIECE))
+        return cls(begun, None if following is None else _gathered(chain((following,), pieces), _PIECE_SIZE))
 
     def response(self) -> Response:
         """With status 200. What is still to be made is made in a thread, as fast as it is read."""
@@ -76,9 +76,9 @@ def success_pieces(result: QueryResult, limit: int | None, warnings: Sequence[st
             f'{{"metric":{_metric(s.labels)},"value":[{ts},"{format_float_json(s.value)}"]}}' for s in samples[:limit]
         )
     yield "}"
-    told = [*result.annotations.warnings, *(["results truncated due to limit"] if cut else []), *warnings]
-    if told:
-        yield f',"warnings":{json_text_of(told)}'
+    all_warnings = [*result.annotations.warnings, *(["results truncated due to limit"] if cut else []), *warnings]
+    if all_warnings:
+        yield f',"warnings":{json_text_of(all_warnings)}'
     if result.annotations.infos:
         yield f',"infos":{json_text_of(result.annotations.infos)}'
     yield "}"

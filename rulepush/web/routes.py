@@ -32,7 +32,7 @@ MAX_ROWS: Final = 1000  # of a result that the query page shows
 
 @dataclass(frozen=True, slots=True)
 class WebParts:
-    """What the routes look at. `metadata` is all that is known of metric families, pushed and received ones included;
+    """The objects behind the routes. `metadata()` is the metadata of scraped, pushed and received metric families;
     `more` are the routes of optional receivers."""
 
     evaluator: QueryEvaluator
@@ -66,7 +66,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
             lambda: targets_json(parts.jobs, parts.external_url),
             parts.status,
             parts.flags,
-            _shower(parts),
+            _page_query(parts),
             parts.clock,
             parts.external_url.prefix,
         )
@@ -87,7 +87,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     return [Route("/", enter), Route(prefix, enter), Mount(prefix, routes=routes)]
 
 
-def _shower(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
+def _page_query(parts: WebParts) -> Callable[[str], Awaitable[ShownResult]]:
     async def show(expr: str) -> ShownResult:
         asked_at = parts.evaluator.asked_at()
         query = await parts.evaluator.parsed(expr)

@@ -98,15 +98,13 @@ class _Copy:
         return sum(int(counts.sum()) for _, _, counts in self._arrays.values())
 
     def rows_of(self, part: TableRows, oldest: int, pool: LabelPool) -> Selection:
-        """The samples of a selector's rows that are later than `oldest`; their labels in `pool`, for no memo is shared
-        with other threads."""
-        copied, (times, values, counts) = self._rows(part, oldest)
-        if copied != oldest:
-            times, values, counts = cut(times, values, counts, oldest, _FAR_FUTURE)
+        """A selector's rows with the samples that are later than `oldest`, or some more; their labels in `pool`, for no
+        memo is shared with other threads."""
+        _, (times, values, counts) = self._rows(part, oldest)
         return Selection(LabelIndex(part.labels, pool), times, values, counts)
 
     def count_of(self, part: TableRows, oldest: int) -> int:
-        """How many they are."""
+        """How many samples of these rows are later than `oldest`."""
         copied, (times, _, counts) = self._rows(part, oldest)
         earlier = 0 if copied == oldest else row_bounds(times, counts, oldest)
         return int((counts - earlier).sum())

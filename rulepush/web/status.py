@@ -30,6 +30,7 @@ class Status:
     retention: str
     alertmanagers: tuple[str, ...]
     dropped_alertmanagers: tuple[str, ...] = ()
+    overload: str = ""  # by how much scraping does not keep up
 
 
 class StatusApi:

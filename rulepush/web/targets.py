@@ -21,7 +21,7 @@ from rulepush.web.params import Params
 
 
 class TargetsApi:
-    """What is scraped, and what is known about metrics; `metadata` knows of pushed and received ones, too."""
+    """Targets, and the metadata of metrics; `metadata()` has that of pushed and received ones, too."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
-"""What to do with a file that is of another kind: rules in place of a configuration, both in one, a Kubernetes object,
-a Helm template. One problem says which part is wanted, in place of a list of unknown keys."""
+"""Recognises files of another kind: rules in place of a configuration, both in one file, a Kubernetes object, a Helm
+template. One problem that names the expected part replaces a list of unknown keys."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _TO_RULE_FILE: Final = "move 'groups' to a file of its own and name that under '
 
 
 def is_other_kind_than_config(m: MapReader) -> bool:
-    """Note what is wrong with a configuration that is something else, or something else as well. True: there is nothing
-    more to read in it."""
+    """Note a problem for a configuration that is a file of another kind, or also holds rules. True: there is nothing
+    else to read in it."""
     if _is_kubernetes_object(m, "; name the rule file under 'rule_files' of the configuration"):
         return True
     if not m.has(_RULES):
@@ -56,7 +56,7 @@ def is_other_kind_than_rules(m: MapReader) -> bool:
 
 
 def note_helm(source: SourceFile) -> None:
-    """Say of a file with problems that it is a Helm template, which may be valid YAML and still be none of ours."""
+    """Note of a file with problems that it is a Helm template: such a file can be valid YAML."""
     if source.helm_line and any(p.file == source.name for p in source.reading.problems):
         source.problem(source.helm_line, "this is a Helm template: what `helm template` makes of it is wanted")
 

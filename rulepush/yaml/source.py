@@ -1,4 +1,4 @@
-"""Reading YAML files into nodes: bounded in size, depth and aliases, with every fault noted where it is."""
+"""Reading YAML files into nodes: bounded in size, depth and aliases, with every problem located."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ReferenceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path that a configuration names: where it names it, and the path (or pattern), absolute."""
+    """A path in a configuration: its position, and the absolute path or pattern."""
 
     file: str
     line: int
@@ -56,7 +56,7 @@ class Reference:
 
 @dataclass(slots=True)
 class LoadSession:
-    """What was found while a configuration, with all its files, was read."""
+    """What reading a configuration with all its files collects."""
 
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -114,7 +114,7 @@ def _text(body: bytes) -> str:
 
 
 def first_document(body: bytes, reading: LoadSession) -> bytes:
-    """Prometheus reads the first YAML document of a file, and does not even look at the others. A warning says so."""
+    """The first YAML document of a file. Prometheus ignores any further ones; here a warning says so."""
     if len(body) > MAX_FILE_BYTES:
         return body
     try:
@@ -147,10 +147,10 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
         text = _text(body)
         deep = too_deep(text)
         if deep is not None:
-            raise _TooHeavy(deep, f"nested more than {MAX_DEPTH} levels deep")
+            raise TooHeavyError(deep, f"nested more than {MAX_DEPTH} levels deep")
         root = yaml.compose(text, Loader=_LOADER)
         if root is not None:
-            _weigh(root, 0, {})
+            check_weight(root)
     except UnicodeDecodeError as e:
         charset = "UTF-8" if e.encoding.startswith("utf-8") else "UTF-16"
         source.problem(body.count(b"\n", 0, e.start) + 1, f"is not valid {charset}")
@@ -163,7 +163,7 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
     except (yaml.YAMLError, RecursionError, ValueError) as e:
         reason = "nested too deeply" if isinstance(e, RecursionError) else str(e).splitlines()[0]
         source.problem(0, f"not valid YAML: {reason}")
-    except _TooHeavy as e:
+    except TooHeavyError as e:
         source.problem(e.line, str(e))
     else:
         source.helm_line = _helm_line(text)
@@ -180,32 +180,39 @@ def _helm_line(text: str) -> int:
     return 0
 
 
-class _TooHeavy(Exception):
+class TooHeavyError(Exception):
+    """A tree that is too deep or too large. `line` is 1-based."""
+
     def __init__(self, line: int, message: str):
         self.line = line
         super().__init__(message)
 
 
-def _weigh(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
+def check_weight(root: yaml.Node, added: int = MAX_NODES) -> None:
+    """Raises TooHeavyError for a tree that is too deep, or to which aliases add more than `added` nodes."""
+    _weigh(root, 0, {}, added)
+
+
+def _weigh(node: yaml.Node, depth: int, known: dict[int, int], added: int) -> int:
     """The number of nodes below, aliases counted as often as they are used."""
     if id(node) in known:
         return known[id(node)]
     line = node.start_mark.line + 1
     if depth > MAX_DEPTH:
-        raise _TooHeavy(line, f"nested more than {MAX_DEPTH} levels deep, or an alias inside its own anchor")
+        raise TooHeavyError(line, f"nested more than {MAX_DEPTH} levels deep, or an alias inside its own anchor")
     weight = 1
     if isinstance(node, yaml.MappingNode):
-        weight += sum(_weigh(k, depth + 1, known) + _weigh(v, depth + 1, known) for k, v in node.value)
+        weight += sum(_weigh(k, depth + 1, known, added) + _weigh(v, depth + 1, known, added) for k, v in node.value)
     elif isinstance(node, yaml.SequenceNode):
-        weight += sum(_weigh(v, depth + 1, known) for v in node.value)
-    if weight - len(known) > MAX_NODES:  # `known` has all nodes that were written out so far, those below among them
-        raise _TooHeavy(line, f"holds more than {MAX_NODES} values once its aliases are expanded")
+        weight += sum(_weigh(v, depth + 1, known, added) for v in node.value)
+    if weight - len(known) - 1 > added:  # `known`: all nodes written out so far, those below this one among them
+        raise TooHeavyError(line, f"holds more than {added} values once its aliases are expanded")
     known[id(node)] = weight
     return weight
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Whether a node says nothing (`key:`, `key: null`, `key: ~`)."""
+    """Whether a node is null (`key:`, `key: null`, `key: ~`)."""
     return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
 
 

@@ -24,9 +24,20 @@ class FakeNetwork:
         self.clock = clock
         self.metrics: dict[str, str] = {}
         self.down: set[str] = set()
+        self.gates: dict[str, asyncio.Event] = {}
+        self.held = 0  # requests that wait at a gate
         self.status: dict[str, int] = {}
         self.posts: dict[str, int] = dict.fromkeys(ALERTMANAGERS, 0)
         self.received: dict[str, list[Posted]] = {name: [] for name in ALERTMANAGERS}
+
+    async def receive(self, request: httpx.Request) -> httpx.Response:
+        """The answer, when the host's gate is open."""
+        gate = self.gates.get(request.url.host)
+        if gate is not None:
+            self.held += 1
+            await gate.wait()
+            self.held -= 1
+        return self.answer(request)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         host = request.url.host
@@ -83,7 +94,7 @@ alerting:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[App]:
         """The service for the length of the block; it must then stop by itself."""
-        self.app = app = App(self.options, self.clock, httpx.MockTransport(self.network.answer))
+        self.app = app = App(self.options, self.clock, httpx.MockTransport(self.network.receive))
         task = asyncio.create_task(app.run())
         try:
             await self.clock.settle()

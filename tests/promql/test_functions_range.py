@@ -191,3 +191,18 @@ def test_impossible_smoothing_factors_fail_where_there_is_data(factors: tuple[fl
     with pytest.raises(EvaluationError, match=message):
         function.kernel(window_of([[(START + 1, 1.0)]]), *factors)
     function.kernel(window_of([[]]), *factors)
+
+
+def test_smoothing_many_rows_at_once_is_smoothing_each() -> None:
+    function = FUNCTIONS["double_exponential_smoothing"]
+    assert isinstance(function, RangeFunction)
+    draw = np.random.default_rng(7)
+    rows = [
+        [(START + 1000 * (i + 1), float(v)) for i, v in enumerate(draw.normal(size=draw.integers(0, 12)))]
+        for _ in range(100)
+    ]
+    values, present = function.kernel(window_of(rows), 0.3, 0.6)
+    for row, value, here in zip(rows, values.tolist(), present.tolist(), strict=True):
+        (alone,), (there,) = function.kernel(window_of([row]), 0.3, 0.6)
+        assert here == there == (len(row) >= 2)
+        assert not here or value == alone

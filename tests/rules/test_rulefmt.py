@@ -241,3 +241,20 @@ def test_duplicates_are_those_with_the_same_name_and_labels() -> None:
         b"{name: b, rules: [{record: r, expr: 3}]}, {name: c, labels: {g: c}, rules: [{record: r, expr: 3}]}]",
     ).groups
     assert duplicate_rules(groups) == [("r", ())]
+
+
+@pytest.mark.parametrize(
+    ("expr", "message"),
+    [
+        ("{" * 300_000, "nested deeper than 200 levels"),
+        ("(" * 300_000, "nested deeper than 200 levels"),
+        ("sum(" * 300_000, "nested deeper than 200 levels"),
+        ("-" * 300_000, "more than 200,000 tokens"),
+        ("1" + "+1" * 300_000, "more than 200,000 tokens"),
+    ],
+)
+def test_an_expression_without_bounds_is_refused_where_it_stands(expr: str, message: str) -> None:
+    """Each took minutes or hours where a step was quadratic, also the search for Helm's words in `{{{{`."""
+    (problem,) = problems(f"groups:\n- name: g\n  rules:\n  - record: x\n    expr: '{expr}'\n")
+    assert problem.startswith('5: group "g", rule 1, "x": could not parse expression: ')
+    assert message in problem

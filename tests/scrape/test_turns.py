@@ -31,8 +31,7 @@ class Work:
 
     async def start(self, name: str) -> None:
         await self.turns.start()
-        self.works(name)
-        self.turns.done()
+        self.diary.append(name)
 
     async def body(self, name: str, slices: int = 1) -> None:
         def reads() -> Slices[None]:
@@ -80,6 +79,19 @@ def test_bodies_come_before_starts_and_a_long_one_takes_turns_with_them() -> Non
         )
 
     assert run(act) == ["long.0", "short", "start a", "long.1", "start b", "long.2", "start c", "long.3"]
+
+
+def test_few_scrapes_start_in_a_turn() -> None:
+    async def act(w: Work) -> None:
+        starts = [asyncio.ensure_future(w.start(str(n))) for n in range(6)]
+        most, done = 0, 0
+        while done < 6:
+            await asyncio.sleep(0)
+            most, done = max(most, len(w.diary) - done), len(w.diary)
+        await asyncio.gather(*starts)
+        assert most == 2
+
+    assert run(act) == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_no_scrape_starts_while_many_long_bodies_are_in_work() -> None:

@@ -128,6 +128,30 @@ def test_a_pause_of_the_process_is_noticed_when_it_is_longer_than_a_busy_moment(
     play(tmp_path, act)
 
 
+def test_a_blocked_event_loop_makes_no_target_fail_and_no_alert(tmp_path: Path) -> None:
+    """Each time the requests are under way, the loop stands for longer than the scrape timeout."""
+    rules = "{alert: Down, expr: up == 0}, {alert: Gone, expr: absent(m)}, {alert: Hot, expr: m > 50}"
+
+    async def act(inside: Inside, app: App) -> None:
+        clock = inside.clock
+        answered = inside.network.gates["a"] = asyncio.Event()
+        for _ in range(8):
+            answered.clear()
+            while not inside.network.held:
+                await clock.advance(0.5)
+            for _ in range(3):
+                clock.stall(2)
+                await clock.advance(0.05)
+            answered.set()
+            await clock.settle()
+        assert [status.last_error for pool in app.ingestion.jobs for _, status in pool.targets] == [""]
+        assert number(app, "rulepush_scrape_failures_total") == 0
+        assert number(app, "rulepush_scrapes_total") > 4
+        assert {name for host in ("am1", "am2") for name in inside.network.view(host)} == {"a Hot"}
+
+    play(tmp_path, act, rules=rules, edit=lambda text: text.replace("scrape_timeout: 10s", "scrape_timeout: 5s"))
+
+
 # --- reload
 
 

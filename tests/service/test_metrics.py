@@ -42,8 +42,8 @@ NAMES = """
 rulepush_build_info process_cpu_seconds_total process_resident_memory_bytes process_virtual_memory_bytes
 process_start_time_seconds process_open_fds
 
-rulepush_scrapes_total rulepush_scrape_failures_total rulepush_scrapes_skipped_total
-rulepush_overloaded rulepush_scrape_lateness_seconds rulepush_scrape_seconds_total
+rulepush_scrapes_total rulepush_scrape_failures_total rulepush_scrapes_skipped_total rulepush_overloaded
+rulepush_scrape_lateness_seconds rulepush_scrape_seconds_total
 rulepush_scraped_bytes_total rulepush_samples_scraped_total rulepush_samples_kept_total rulepush_samples_dropped_total
 rulepush_samples_out_of_order_total rulepush_samples_duplicate_total rulepush_targets
 
@@ -133,6 +133,8 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         n = numbers(app)
         group = f'rule_group="{tmp_path}/rules.yml;g"'
         assert n["rulepush_targets"] == 2
+        assert n['rulepush_scrapes_skipped_total{reason="overload"}'] == n["rulepush_overloaded"] == 0
+        assert n["rulepush_scrape_lateness_seconds"] == 0
         assert n["rulepush_scrapes_total"] == 2 * n["rulepush_scrape_failures_total"] >= 6
         assert n["rulepush_samples_kept_total"] == n["rulepush_samples_dropped_total"] >= 3
         assert n["rulepush_head_series"] > 3

@@ -61,7 +61,7 @@ def texts(result: QueryResult, _: object = None) -> list[str]:
         'info(x, {v="1"})',
         "1 + 1",
         " + ".join(
-            f'x{{a!="{n}"}} offset {n}s' for n in range(0, 140, 10)
+            f'sum_over_time(x{{a!="{n}"}}[{n}s])' for n in range(150, 10, -10)
         ),  # more look-backs than copies are made of a table
         'x{i="1"} or x offset 1m or {__name__=~"x|target_info"}',
     ],
@@ -94,14 +94,22 @@ def test_a_copy_holds_no_more_than_the_query_looks_back_on() -> None:
 def test_what_is_too_much_is_refused_before_it_is_copied() -> None:
     with pytest.raises(QueryLimitError, match="too many samples"):
         Snapshot(filled(), parse_expr("x[1h]"), START + 20 * STEP, EngineOptions(max_samples=40))
-    many = " + ".join(f'count(x{{a!="{n}"}} offset {n}s)' for n in range(0, 300, 15))  # each few
-    copied = Snapshot(filled(), parse_expr(many), START + 20 * STEP, EngineOptions(max_samples=100))
-    with pytest.raises(QueryLimitError, match="too many samples"):
-        copied.select(parse_expr('x{a!="0"}').selectors()[0].matchers, START + 20 * STEP, START + 20 * STEP)
     asked = evaluator(filled(), max_samples=40)
     with pytest.raises(QueryLimitError, match="too many samples"):
         asyncio.run(asked.instant(parse_expr("x[1h]"), START + 20 * STEP, texts))
     assert len(asyncio.run(asked.instant(parse_expr("x"), START + 20 * STEP, texts))) == 2
+
+
+def test_all_that_a_query_reads_counts_although_it_is_copied_once() -> None:
+    many = " + ".join(f'count_over_time(x{{a!="{n}"}}[{n}m])' for n in range(1, 11))
+    at, in_all = START + 20 * STEP, 2 * (4 + 8 + 12 + 16 + 20 + 5 * 21)
+    read = parse_expr('x{a!="1"}').selectors()[0].matchers
+    assert (
+        len(Snapshot(filled(), parse_expr(many), at, EngineOptions(max_samples=in_all)).select(read, at, at).index) == 2
+    )
+    copied = Snapshot(filled(), parse_expr(many), at, EngineOptions(max_samples=in_all - 1))
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        copied.select(read, at, at)
 
 
 def test_selectors_that_look_at_too_much_are_refused() -> None:
@@ -161,7 +169,7 @@ def test_a_query_that_waits_too_long_for_its_turn_times_out() -> None:
         try:
             with pytest.raises(QueryLimitError, match=QUEUED_TOO_LONG):
                 await asked.instant(parse_expr("x"), START, texts, timeout_ms=1)
-            assert await asked.elsewhere(lambda: "a listing need not wait") == "a listing need not wait"
+            assert await asked.in_thread(lambda: "a listing need not wait") == "a listing need not wait"
         finally:
             release.set()
         assert await first is True

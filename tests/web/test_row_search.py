@@ -9,7 +9,7 @@ import pytest
 
 from rulepush.errors import QueryLimitError
 from rulepush.model.labels import Labels
-from rulepush.promql import Engine, parse_selector
+from rulepush.promql import Engine, parse_expr, parse_selector
 from rulepush.storage.demand import Demand
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
@@ -64,13 +64,22 @@ def series_are_gone(head: Head) -> None:
     add(head, "x", 0, T0 + 10 * MINUTE)
 
 
+def as_many_come_as_go(head: Head) -> None:
+    for i in range(29):
+        add(head, "x", i, T0 + 10 * MINUTE)
+    head.truncate(T0 + 10 * MINUTE)
+    add(head, "x", 100, T0 + 10 * MINUTE)
+
+
 def a_metric_is_gone_and_comes_back(head: Head) -> None:
     head.truncate(T0 + 10 * MINUTE)
     add(head, "x", 13, T0 + 10 * MINUTE)
 
 
 @pytest.mark.parametrize("after", [0, 2, 12, 1000])
-@pytest.mark.parametrize("change", [nothing, new_series, new_metric, series_are_gone, a_metric_is_gone_and_comes_back])
+@pytest.mark.parametrize(
+    "change", [nothing, new_series, new_metric, series_are_gone, as_many_come_as_go, a_metric_is_gone_and_comes_back]
+)
 def test_what_changes_meanwhile_is_found_too(change: Callable[[Head], None], after: int) -> None:
     stored = head()
     search = RowSearch(stored, SELECTORS, a_step=7)
@@ -115,3 +124,17 @@ def test_the_number_of_selectors_is_bounded() -> None:
     RowSearch(head(), [*selectors, *selectors])
     with pytest.raises(QueryLimitError, match="more than 1,000 different selectors"):
         RowSearch(head(), [*selectors, parse_selector("up")])
+
+
+def test_a_search_that_takes_too_long_is_given_up_and_leaves_its_slot() -> None:
+    stored, clock = head(5000), FakeClock(T0)
+    engine = Engine()
+    asked = QueryEvaluator(lambda: engine, stored, DemandHistory(stored.demand, T0), clock, concurrency=1)
+    many = parse_expr(" + ".join(f'count(x{{i!="{n}"}})' for n in range(100)))
+
+    async def main() -> None:
+        with pytest.raises(QueryLimitError, match="query timed out"):
+            await asked.instant(many, T0, lambda *_: None, timeout_ms=1)
+        assert await asked.instant(parse_expr("count(y)"), T0, lambda r, _: r.samples()[0].value) == 5.0
+
+    asyncio.run(main())

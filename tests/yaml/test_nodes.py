@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rulepush.config.load import _read
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose
 from rulepush.yaml.scalars import parse_count, parse_size
-from rulepush.yaml.source import MAX_FILE_BYTES, first_document
+from rulepush.yaml.source import MAX_FILE_BYTES, TooHeavyError, check_weight, first_document
 
 
 def source() -> SourceFile:
@@ -38,6 +38,18 @@ def test_a_bomb_of_aliases_is_refused_at_once() -> None:
     assert messages("\n".join(lines).encode()) == [
         "f.yml:6: holds more than 1000000 values once its aliases are expanded"
     ]
+
+
+def test_only_what_aliases_add_counts_as_a_bomb() -> None:
+    """A file of 100,000 rules has more than a million nodes, all of them written out."""
+    written_out = yaml.compose("[" + "1, " * 500 + "]")
+    repeated = yaml.compose("[&a [1, 2, 3, 4], *a, *a, *a]")
+    assert written_out is not None
+    assert repeated is not None
+    check_weight(written_out, added=10)
+    check_weight(repeated, added=15)
+    with pytest.raises(TooHeavyError, match="more than 14 values once its aliases are expanded"):
+        check_weight(repeated, added=14)
 
 
 def test_depth_and_loops_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from rulepush.promql.syntax.signature import MATRIX, SCALAR, Signature
 
 if TYPE_CHECKING:
     from rulepush.promql.vectors.windows import RangeWindow
+
+_FEW_ROWS: Final = 64  # with more, one step for all of them costs less than a step for each
 
 
 def deriv(w: RangeWindow) -> tuple[Floats, Bools]:
@@ -54,7 +57,7 @@ def _linear_regression(w: RangeWindow, intercept_time: Ints) -> tuple[Floats, Fl
 
 
 def double_exponential_smoothing(w: RangeWindow, smoothing: float, trend: float) -> tuple[Floats, Bools]:
-    """Holt's double exponential smoothing; inherently sequential, so a loop over samples, for all rows at once."""
+    """Holt's double exponential smoothing; inherently sequential, so a loop over samples, for many rows at once."""
     if (w.counts > 0).any():
         # Prometheus' panic happens only where there is data.
         if not 0 < smoothing < 1 and smoothing == smoothing:
@@ -64,6 +67,10 @@ def double_exponential_smoothing(w: RangeWindow, smoothing: float, trend: float)
     present = w.counts >= 2
     if not present.any():
         return np.zeros(len(w.counts)), present
+    if len(w.counts) <= _FEW_ROWS:
+        rows = zip(w.values, w.counts.tolist(), strict=True)
+        smoothed = [_smoothed(row[:count].tolist(), smoothing, trend) for row, count in rows]
+        return np.array(smoothed), present
     columns = np.ascontiguousarray(w.values.T)
     with np.errstate(all="ignore"):
         before, now = np.zeros(len(w.counts)), columns[0]
@@ -78,6 +85,19 @@ def double_exponential_smoothing(w: RangeWindow, smoothing: float, trend: float)
             before, now = np.where(inside, now, before), np.where(inside, after, now)
             slope = np.where(inside, slope_next, slope)
     return now, present
+
+
+def _smoothed(samples: Sequence[float], smoothing: float, trend: float) -> float:
+    """One row, in Python: a subquery's row may have a million samples, and numpy takes microseconds for each step."""
+    if len(samples) < 2:
+        return 0.0
+    before, now = 0.0, samples[0]
+    slope = samples[1] - samples[0]
+    for i, sample in enumerate(samples[1:]):
+        if i:
+            slope = trend * (now - before) + (1 - trend) * slope
+        before, now = now, smoothing * sample + (1 - smoothing) * (now + slope)
+    return now
 
 
 def _f(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from rulepush.errors import EvaluationError
 from rulepush.promql.syntax import ast
 
-_MOST_SECONDS: Final = (1 << 63) / 1e9  # Go's Duration counts nanoseconds in an int64
+_MAX_SECONDS: Final = (1 << 63) / 1e9  # Go's Duration counts nanoseconds in an int64
 
 
 def milliseconds(expr: ast.DurationExpr, step_ms: int, range_ms: int, *, positive: bool) -> int:
@@ -19,7 +19,7 @@ def milliseconds(expr: ast.DurationExpr, step_ms: int, range_ms: int, *, positiv
     where = f"{expr.pos}:{expr.end}"
     if positive and seconds <= 0:
         raise EvaluationError(f"{where}: duration must be greater than 0")
-    if not abs(seconds) < _MOST_SECONDS:
+    if not abs(seconds) < _MAX_SECONDS:
         raise EvaluationError(f"{where}: duration is out of range")
     ms = int(seconds * 1000)
     if positive and ms == 0:  # Prometheus lets it pass, and then finds no sample

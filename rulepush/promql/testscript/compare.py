@@ -18,7 +18,7 @@ _MAX: Final = 1.7976931348623157e308
 
 
 class Mismatch(Exception):
-    """`expected` and `got`, each a line for the person who reads; `variant` how the query was asked, if not plainly."""
+    """`expected` and `got` are one line each, for the report; `variant` is how the query was rewritten, if it was."""
 
     def __init__(self, expected: str, got: str):
         self.expected = expected

@@ -1,5 +1,5 @@
-"""What a case needs that rulepush does not have. A case is skipped only when its own query would read such data,
-or says it in its own text."""
+"""Features that a case needs and rulepush does not have. A case is skipped only when its query reads such data or
+names such a feature."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOOKBACK_MS: Final = 300_000
 
 
 def syntax_needed(expr: str) -> str | None:
-    """What the text of an expression that does not parse asks for, None when it is simply wrong."""
+    """The missing feature that an expression which does not parse uses; None when it is just invalid."""
     text = _STRINGS.sub('""', expr)
     if _TRIM.search(text):
         return NATIVE
@@ -51,7 +51,7 @@ class _Read:
 
 
 class Missing:
-    """The data of a script that could not be loaded as it was meant."""
+    """The data of a script that could not be loaded as written."""
 
     def __init__(self) -> None:
         self._native: dict[Labels, set[int]] = {}
@@ -60,11 +60,11 @@ class Missing:
         self._metadata: set[Labels] = set()
 
     def clear(self) -> None:
-        """Forget, with all data."""
+        """Forget everything: the script has cleared its data."""
         self.__init__()  # type: ignore[misc]
 
     def note(self, load: Load) -> None:
-        """Remember what of `load` is not there, or not as it should be."""
+        """Remember what of `load` is missing or incomplete."""
         self._started |= {line.labels for line in load.series if line.start_times}
         for line in load.sample_lines():
             if any(name in line.labels for name in _METADATA):

@@ -68,11 +68,11 @@ def run_script(text: str) -> Iterator[CaseResult]:
 
 
 class _Skip(Exception):
-    """A case that needs what is not there."""
+    """A case that needs a feature or data that is missing."""
 
 
 class _Bench:
-    """The data loaded so far, and an engine."""
+    """The loaded data, and an engine."""
 
     def __init__(self) -> None:
         self._engine = Engine(OPTIONS)

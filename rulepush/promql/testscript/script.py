@@ -27,7 +27,7 @@ MAX_CELLS: Final = 1_000_000  # of a series: a script loads all of it at once (i
 
 @dataclass(frozen=True, slots=True)
 class ScriptProblem:
-    """A line that is not a command, or a command that makes no sense. `line` is 1-based."""
+    """A line that is not a command, or an invalid command. `line` is 1-based."""
 
     line: int
     message: str
@@ -46,7 +46,7 @@ class Expectation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """One `expect` line; `matches` says whether a text is what it means, `wanted` how it says so."""
+    """One `expect` line; `matches` tests a text against it, `wanted` is the expected text or pattern."""
 
     kind: Expectation
     wanted: str = ""
@@ -117,7 +117,7 @@ Command = Clear | Load | Eval
 
 
 def parse_script(text: str) -> list[Command | ScriptProblem]:
-    """All commands in order; what cannot be understood is a problem in its place, and the next block goes on."""
+    """All commands in order. An invalid block becomes a ScriptProblem in its place, and the next one is read."""
     lines = [_bare(line) for line in text.split("\n")]
     commands: list[Command | ScriptProblem] = []
     at = 0

@@ -1,4 +1,4 @@
-"""The same query, said otherwise: what Prometheus' own runner also evaluates for each instant case."""
+"""Equivalent forms of a query, which Prometheus' own runner also evaluates for each instant case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what came is what was expected, and if not, how to say it."""
+"""Compares expected samples and alerts with the actual ones, and describes the difference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def same_value(a: float, b: float, fuzzy: bool) -> bool:
 
 
 def compare_samples(expected: Sequence[Sample], got: Sequence[Sample], fuzzy: bool) -> list[str]:
-    """The lines that say what differs; none when nothing does. Order does not count."""
+    """Lines that describe the difference, empty when there is none. The order of the elements is ignored."""
     want = sorted(expected, key=lambda s: s.labels)
     have = sorted(got, key=lambda s: s.labels)
     if len(want) == len(have) and all(
@@ -58,7 +58,7 @@ def _number(value: float) -> str:
 
 
 def compare_alerts(expected: Sequence[FoundAlert], got: Sequence[FoundAlert]) -> list[str]:
-    """The lines that say what differs; none when nothing does. Order does not count."""
+    """Lines that describe the difference, empty when there is none. The order of the elements is ignored."""
     want, have = sorted(expected), sorted(got)
     if want == have:
         return []
@@ -67,14 +67,14 @@ def compare_alerts(expected: Sequence[FoundAlert], got: Sequence[FoundAlert]) ->
     extra = [a for a in have if a not in want]
     differences: list[str] = []
     for alert in missing:
-        twin = min(extra, key=lambda other: _distance(alert, other), default=None)
-        if twin is None:
+        nearest = min(extra, key=lambda other: _distance(alert, other), default=None)
+        if nearest is None:
             differences.append(f"- {alert[0]}")
             continue
-        extra.remove(twin)
+        extra.remove(nearest)
         differences.append(f"~ {alert[0]}")
-        differences += _pair_differences("label", alert[0].pairs, twin[0].pairs)
-        differences += _pair_differences("annotation", alert[1], twin[1])
+        differences += _pair_differences("label", alert[0].pairs, nearest[0].pairs)
+        differences += _pair_differences("annotation", alert[1], nearest[1])
     differences += [f"+ {alert[0]}" for alert in extra]
     return [*lines, "    diff (- missing, + unexpected, ~ different):", *(f"      {d}" for d in differences)]
 

@@ -39,7 +39,7 @@ class ScenarioResult:
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """What became of a file. `problems`: why it could not run at all."""
+    """The results of one file. `problems`: why it could not run at all."""
 
     file: str
     results: tuple[ScenarioResult, ...] = ()
@@ -47,13 +47,13 @@ class TestReport:
 
     @property
     def failures(self) -> list[str]:
-        """Everything that is wrong, in the order of the file."""
+        """All problems and failures, in the order of the file."""
         return [*self.problems, *(text for result in self.results for text in result.failures)]
 
 
 @dataclass(frozen=True, slots=True)
 class TestOptions:
-    """`debug` is called with lines of the course of events; `wanted` chooses scenarios by name."""
+    """`debug` receives the lines of `--debug`; `wanted` selects scenarios by name."""
 
     wanted: Callable[[str], bool] = lambda _name: True
     debug: Callable[[str], None] | None = None
@@ -62,7 +62,7 @@ class TestOptions:
 
 
 def run_test_file(file: UnitTestFile, options: TestOptions = TestOptions()) -> TestReport:
-    """Run every wanted scenario. Never raises for what a file says."""
+    """Run every wanted scenario. Problems and failures are in the report; nothing is raised for them."""
     try:
         groups = load_rule_files(file.rule_files, ignore_unknown=options.ignore_unknown)
     except RuleFileError as e:
@@ -113,7 +113,7 @@ class _Run:
         )
         self._groups = [EvaluationGroup(spec, context, scenario.interval_ms, 0) for spec in groups]
         self._feeds: list[_Feed] = []
-        self._native: list[Labels] = []  # series with native histograms, which are not there
+        self._native: list[Labels] = []  # series with native histograms, which are not loaded
         self._failures: list[str] = []
 
     def run(self) -> list[str]:
