@@ -83,6 +83,11 @@ class ScrapePools:
     def __iter__(self) -> Iterator[ScrapePool]:
         return iter(self._pools.values())
 
+    @property
+    def nbytes(self) -> int:
+        """About the bytes of what is known of all targets' lines."""
+        return self._context.interner.nbytes + sum(s.cache.nbytes for pool in self for s in pool.scrapers)
+
     def __len__(self) -> int:
         return len(self._pools)
 
