@@ -49,7 +49,7 @@ class AlertingRule:
     """Evaluated by its group, which also asks it what to send and what to save.
 
     `changed` collects what a state store must know: alerts whose state moved, None for those that are gone. Who saves
-    them takes them away. Values and annotations alone do not count: they are computed anew.
+    them takes them away. Values and annotations alone do not count: they are computed again.
     """
 
     def __init__(self, spec: AlertingSpec):
@@ -70,7 +70,7 @@ class AlertingRule:
         self._target = _fixed_target(spec.query)
         self._needs_two = any(use.ranged and use.function in _NEED_TWO for use in spec.query.selectors())
 
-    # --- what the API and the tests look at
+    # --- what the API reads
 
     @property
     def alerts(self) -> list[Alert]:
@@ -285,7 +285,7 @@ class AlertingRule:
             self.changed[labels] = alert
             if alert is None:
                 del self._alerts[labels]
-                log.info("PENDING starts anew (down for too long): alert=%s", labels)
+                log.info("PENDING starts over (down for too long): alert=%s", labels)
             else:
                 self._alerts[labels] = alert
 
