@@ -52,6 +52,9 @@ from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome
 _LIMIT_EXCEEDED: Final = "sample limit exceeded"
 _NOT_UNIQUE: Final = "is not unique: invalid sample"  # of a line with a label twice
 _NEAR_LIMIT: Final = 1000
+# Measured with sys.getsizeof: an entry of a dict; of a kept series a TargetSeries, three more entries, its positions.
+_LINE_BYTES: Final = 45
+_SERIES_BYTES: Final = 290
 
 Sink = Callable[[Sequence[Sample]], None]
 
@@ -188,6 +191,11 @@ class ScrapeCache:
         """Go on where the cache of a target with the same labels stopped, under a new configuration."""
         self._series, self._live, self._has_restored = former._series, former._live, former._has_restored
         self._seen = frozenset(former._entries)
+
+    @property
+    def nbytes(self) -> int:
+        """About the bytes of what is known of the body's lines; without the texts, which the interner shares."""
+        return (len(self._entries) + len(self._silent)) * _LINE_BYTES + len(self._series) * _SERIES_BYTES
 
     def metadata(self) -> dict[str, FamilyMetadata]:
         """TYPE, HELP and UNIT of the last good body, by metric family."""

@@ -32,10 +32,13 @@ class WarmUp:
         `needs_two` samples in a range.
 
         Until then the newest sample of a series may be older than one that was lost, and `absent(rate(...))` finds
-        nothing. Waits for the time in which a target is surely scraped, at most two minutes.
+        nothing. Waits for the time in which a target is surely scraped, at most two minutes. While scrapes are left
+        out, for there is too much to do, no time is sure.
         """
         jobs, scrapes = self._jobs, 2 if needs_two else 1
-        within = min(scrapes * jobs.longest_scrape_ms, _MAX_WAIT_TO_FIRE_MS)
+        within = _MAX_WAIT_TO_FIRE_MS
+        if not jobs.overload.overloaded:
+            within = min(scrapes * jobs.longest_scrape_ms, within)
         # The deadline first: it is O(1), and asking every target is O(targets), for each rule and evaluation.
         return self._waited(ts, within) or _reached(jobs.complete_since if needs_two else jobs.scraped_since, ts)
 

@@ -192,7 +192,7 @@ class Head:
 
     def _compact_labels(self) -> None:
         """Give up what was derived from the labels of series that are gone. The cost is that of what is left, so it is
-        done when that is at most half."""
+        done when that is two thirds at most."""
         in_use = [column for table in self._tables.values() for column in table.derived.columns()]
         self._pool, number_of = self._pool.compacted(in_use)
         for table in self._tables.values():
@@ -200,7 +200,7 @@ class Head:
         for selector in self._selectors.values():
             selector.renumbered()
         self._joiner.forget()
-        self._pool_limit = 2 * len(self._pool) + SMALL_POOL
+        self._pool_limit = len(self._pool) * 3 // 2 + SMALL_POOL
 
     def _forget(self, name: str) -> None:
         self._tables.pop(name).layout += 1  # who still holds the table must ask again

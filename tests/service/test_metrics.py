@@ -141,6 +141,7 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         assert n['rulepush_memory_bytes{part="samples"}'] == n["rulepush_head_bytes"] > 0
         assert n['rulepush_memory_bytes{part="labels"}'] > 100 * n["rulepush_head_series"]
         assert n['rulepush_memory_bytes{part="derived_labels"}'] > 0
+        assert n['rulepush_memory_bytes{part="lines"}'] > 0
         assert n["rulepush_state_errors_total"] == 0
         evaluations = n[f"rulepush_rule_evaluations_total{{{group}}}"]
         assert evaluations == 3 * n[f"rulepush_rule_group_iterations_total{{{group}}}"] >= 9
