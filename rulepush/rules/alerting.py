@@ -276,7 +276,7 @@ class AlertingRule:
         return [sample.labels for alert in self.alerts for sample in self._samples(alert, 0)]
 
     def to_save(self, last_ts: int | None) -> list[tuple[Alert, int]]:
-        """All alerts, each with the last evaluation that looked at it. `last_ts` is the group's last."""
+        """All alerts, each with the last evaluation that covered it. `last_ts` is the group's last."""
         return [(alert, self._recovery.seen_at(alert, last_ts)) for alert in self.remembered]
 
     def _set_times(self, tick: Tick) -> None:

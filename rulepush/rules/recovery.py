@@ -212,7 +212,7 @@ class Recovery:
         self._doubtful.discard(labels)
 
     def seen_at(self, alert: Alert, last_ts: int | None) -> int:
-        """The last evaluation that looked at this alert, to save with it. `last_ts` is the group's last."""
+        """The last evaluation that covered this alert, to save with it. `last_ts` is the group's last."""
         return self._last_seen.get(alert.labels, alert.active_at if last_ts is None else last_ts)
 
 

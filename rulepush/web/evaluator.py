@@ -50,7 +50,7 @@ class QueryEvaluator:
     engine's own; the wait for a thread counts, and so does what was spent since `asked_at` (seconds of the monotonic
     clock, as `asked_at()` gave it). Raises EvaluationError as the engine does.
 
-    A query whose caller is cancelled, or whose time is over, ends at the next step of its evaluation that looks at the
+    A query whose caller is cancelled, or whose time is over, ends at the next step of its evaluation that reads the
     clock. It holds its slot until then: threads whose caller has gone are bounded, too.
     """
 

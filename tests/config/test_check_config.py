@@ -155,7 +155,7 @@ def test_the_address_after_relabelling_is_checked(tmp_path: Path, capsys: pytest
         f"{file}: job 'probe': a target after relabelling: \"https://shop.example/health\" is not a valid hostname",
         f"{file}: job 'probe': a target after relabelling: \"http://web:3000\" is not a valid hostname",
         f'{file}: alertmanagers: a target after relabelling: "http://am:9093" is not a valid hostname',
-        f"{file}: 3 reported",
+        f"{file}: 3 problems",
     ]
 
 

@@ -194,7 +194,7 @@ def test_the_modifier_of_a_plain_vector_that_is_anchored_changes_nothing() -> No
     assert values("m anchored", 90_000, querier) == values("m", 90_000, querier)
 
 
-def test_misuse_is_told_even_without_data() -> None:
+def test_misuse_is_reported_even_without_data() -> None:
     with pytest.raises(EvaluationError, match=r"^smoothed modifier can only be used with: delta, increase, rate - not"):
         instant("vector(1) or deriv(none[1m] smoothed)", 0, load())
 

@@ -23,7 +23,7 @@ ANY = Matcher("__name__", MatchOp.REGEX, ".+")
 
 
 class Scraped:
-    """A head and one target's cache, told bodies in turn."""
+    """A head and one target's cache, given bodies in turn."""
 
     def __init__(self, rules: SampleRules | None = None, demand: Demand | None = None):
         self.head = Head(demand or Demand.keep_all(300_000))
