@@ -31,8 +31,8 @@ class _Rows:
 
 
 class TableSelector:
-    """Selects rows of one table. The LabelIndex of a set of matchers changes only when its series do. A new series costs
-    one comparison per set of matchers; call `moved` when rows leave the table."""
+    """Selects rows of one table. The LabelIndex of a set of matchers changes only when its series do. A new series
+    costs one comparison per set of matchers; call `moved` when rows leave the table."""
 
     def __init__(self, table: Table):
         self._table = table
