@@ -3,7 +3,7 @@
 Grouping, matching and dropping names are all the same: a function from a label set to a smaller one. A `LabelRows` has
 a column for each such `Reduction` that was asked for: for every row, the number of its result in a `LabelPool`, which
 holds every result once. A reduction is computed once for each row, in Python; after that, whatever set of rows an
-evaluation looks at, it is one numpy gather, and equal label sets are equal numbers.
+evaluation selects, it is one numpy gather, and equal label sets are equal numbers.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class LabelRows:
         return codes
 
     def kept(self, alive: RowNumbers, labels: list[Labels]) -> LabelRows:
-        """What is left when only the rows `alive` stay (`labels` are theirs). Columns that nobody has asked for since
-        the last time are left out."""
+        """What is left when only the rows `alive` stay (`labels` are theirs). Columns that were not read since the
+        last time are left out."""
         rest = LabelRows(labels, self.pool)
         for how, column in self._columns.items():
             if how in self._asked:
@@ -119,7 +119,7 @@ class LabelRows:
         return rest
 
     def columns(self) -> Iterable[Codes]:
-        """All columns; UNKNOWN where nobody has asked."""
+        """All columns; UNKNOWN where a result was not needed yet."""
         return list(self._columns.values())
 
     @property

@@ -23,9 +23,9 @@ Invariants:
 - `_live` are the series of the last good body that had no timestamp of their own. Those that the next body lacks get a
   stale marker at that scrape's time; a failed scrape ends all of them (Prometheus scrape.go, `updateStaleMarkers`).
   Series with timestamps are live only with track_timestamps_staleness.
-- Series of before a restart (`add_restored`) are live, too, until the first scrape shows whether they still exist.
+- Series from before a restart (`add_restored`) are live, too, until the first scrape shows whether they still exist.
 - `read` works in slices, between which others work. It uses `_entries` but does not write it; `finish` gives None when
-  the epoch has changed meanwhile, and the body is begun anew.
+  the epoch has changed meanwhile, and the body is read from the start again.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class ScrapeCache:
         return Ingested(counts, error=error)
 
     def finish(self, unread: UnreadBody, found: ParsedLines[Entry] | Ingested, ts: int) -> Ingested | None:
-        """Take in what was read; None when the rules want other series by now, and it must be begun anew."""
+        """Take in what was read; None when the rules want other series by now: read it from the start again."""
         if isinstance(found, Ingested):
             return found
         if unread.epoch != self._head.epoch:

@@ -21,8 +21,8 @@ from rulepush.storage.table import Floats, Int64s, Rows, Table, as_rows
 
 _PLAIN: Final = b"0123456789+-.eE "
 _HASH: Final = ord("#")
-_MOST_PARTS: Final = 4
-_MOST_CHANGES: Final = 100  # series that come and go at a time; with more the body is read anew
+_MAX_PARTS: Final = 4
+_MAX_CHANGES: Final = 100  # series that come and go at a time; with more the body is read line by line
 _AT_ONCE: Final = 64
 
 
@@ -66,7 +66,7 @@ class TableGroup:
         rows = [series.row for series in self.members]
         positions = list(self.members.values())
         starts = [i for i in range(1, len(rows)) if rows[i] != rows[i - 1] + 1]
-        if len(starts) >= _MOST_PARTS:
+        if len(starts) >= _MAX_PARTS:
             self.parts = [(as_rows(rows), as_rows(positions))]
         else:
             cuts = list(zip([0, *starts], [*starts, len(rows)], strict=True)) if rows else []
@@ -241,10 +241,10 @@ class BodyLayout:
                 same.append(keys[j])
                 source.append(-1)
                 j += 1
-            if len(removed) + len(inserted) > _MOST_CHANGES:
+            if len(removed) + len(inserted) > _MAX_CHANGES:
                 return None
         removed += range(i, len(before))
-        if len(removed) + len(inserted) > _MOST_CHANGES:
+        if len(removed) + len(inserted) > _MAX_CHANGES:
             return None
         return BodyChange(at, tuple(same), texts, np.array(source, np.int64), removed, inserted)
 
@@ -274,7 +274,7 @@ def to_floats(texts: Sequence[bytes]) -> Floats | None:
     """Many values at once, float64[n]; None when one of them is not what `parse_value` accepts."""
     try:
         values = np.array(list(map(float, texts)))
-        # float() is more lenient than Go: what is not plainly a number is looked at one by one.
+        # float() is more lenient than Go: what is not plainly a number is checked one by one.
         if b" ".join(texts).translate(None, _PLAIN):
             for text in texts:
                 if text.translate(None, _PLAIN):

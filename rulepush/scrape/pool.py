@@ -104,7 +104,7 @@ class ScrapePools:
         longest scrape timeout.
 
         After the start, until every target was scraped once, the limit is higher: where there are many new bodies to
-        read, evaluations over half of them find nothing that may be told, and hold up the other half.
+        read, evaluations over half of them find nothing that may be sent, and hold up the other half.
         """
         if not self._barrier.pending(ts):
             return True
@@ -120,7 +120,7 @@ class ScrapePools:
         self._context = replace(self._context, on_scrape=on_scrape)
 
     def put(self, job: Job, client: httpx.AsyncClient) -> None:
-        """A new job, or a job with a new configuration: its targets are built anew, and keep their series.
+        """A new job, or a job with a new configuration: its targets are rebuilt, and keep their series.
 
         The client stays the caller's to close, once no scrape uses it.
         """

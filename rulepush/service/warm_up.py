@@ -1,7 +1,7 @@
 """WarmUp: whether rules may act on the data yet, after the start or after the time jumped.
 
-The newest samples of before may be lost, and what was missed is missing from every window. What rules do meanwhile is
-in `rules/recovery.py`.
+The newest samples before the stop may be lost, and what was missed is missing from every window. What rules do until
+then is in `rules/recovery.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class WarmUp:
     def __init__(
         self, jobs: Jobs, clock_watch: ClockWatch, lookback_delta_ms: int, received_within: Callable[[], int | None]
     ):
-        """`received_within()`: the time (ms) in which what is not scraped has surely come twice; None: nobody knows."""
+        """`received_within()`: the time (ms) in which what is not scraped has surely come twice; None: not known."""
         self._jobs = jobs
         self._clock_watch = clock_watch
         self._lookback_delta_ms = lookback_delta_ms

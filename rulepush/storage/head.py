@@ -24,7 +24,7 @@ DEAD_PART: Final = 16
 
 
 class SampleRecorder(Protocol):
-    """Is told of every series and every kept sample: the journal."""
+    """Receives every series and every kept sample: the journal."""
 
     def created(self, series_id: int, labels: Labels) -> None:
         """There is a new series."""
@@ -224,7 +224,7 @@ class Head:
         return self._joiner.join(key, [p for p in parts if len(p.index)])
 
     def candidates(self, matchers: Sequence[Matcher]) -> int:
-        """How many series a selection has to look at."""
+        """How many series a selection has to compare."""
         name = exact_metric_name(matchers)
         if name is None:
             return self.series_count

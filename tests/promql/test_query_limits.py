@@ -1,4 +1,4 @@
-"""Queries come from outside: nothing that one contains may take unbounded time or memory."""
+"""Queries are not trusted: nothing that one contains may take unbounded time or memory."""
 
 from __future__ import annotations
 

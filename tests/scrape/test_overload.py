@@ -1,4 +1,4 @@
-"""When rulepush itself is the one that is late: no target fails for it, and it is told."""
+"""When rulepush itself is the one that is late: no target fails for it, and it is reported."""
 
 from __future__ import annotations
 

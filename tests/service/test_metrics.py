@@ -214,8 +214,8 @@ def test_the_pack_for_rulepush_itself_reads_metrics_that_there_are(tmp_path: Pat
     assert read
 
     def look(app: App, clock: FakeClock) -> None:
-        told = {s.name for f in text_string_to_metric_families(app.telemetry.render().decode()) for s in f.samples}
-        lazy = {name for name in read - told if not name.startswith("rulepush_discovery")}
+        exposed = {s.name for f in text_string_to_metric_families(app.telemetry.render().decode()) for s in f.samples}
+        lazy = {name for name in read - exposed if not name.startswith("rulepush_discovery")}
         assert lazy == set()
 
     run(tmp_path, look)
