@@ -27,6 +27,7 @@ class Pace:
     """What the loops of all targets share."""
 
     clock: Clock
+    began: int  # ms, when the first target could come
     grid: TickGrid
     barrier: ScrapeBarrier
     turns: WorkTurns
@@ -51,7 +52,7 @@ class ScrapeLoop:
     async def run(self) -> None:
         """Scrape until cancelled."""
         pace, interval = self._pace, self.scraper.target.interval_ms
-        ts = pace.grid.next_tick(pace.clock.now(), interval)
+        ts = self._first(int(pace.clock.now()), interval)
         while True:
             # Rules do not wait for a target that hung the last time: it would delay every alert by its timeout.
             awaited = not self.scraper.timed_out
@@ -66,6 +67,13 @@ class ScrapeLoop:
                 if awaited:
                     pace.barrier.done(ts)
             ts = self._after(moment, interval)
+
+    def _first(self, now: int, interval: int) -> int:
+        """When to scrape for the first time. After a start of the process at once where the next moment of the grid is
+        far, so that rules have data soon, and the many bodies of a start are spread over more time."""
+        moment = self._pace.grid.next_tick(now, interval)
+        starting = now - self._pace.began <= interval // 4
+        return now if starting and moment - now > interval // 2 else moment
 
     async def _reach(self, ts: int, interval: int) -> bool:
         """Sleep until `ts`; False when the clock jumped so that this moment makes no sense any more."""
@@ -95,7 +103,7 @@ class ScrapeLoop:
     def _after(self, ts: int, interval: int) -> int:
         """The next moment. What has passed meanwhile is left out."""
         pace = self._pace
-        now, following = pace.clock.now(), ts + interval
+        now, following = pace.clock.now(), pace.grid.next_tick(ts + 1, interval)
         if now - interval // _LATE_SHARE <= following <= now + interval:
             return following
         planned = pace.grid.next_tick(now, interval)

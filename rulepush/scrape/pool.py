@@ -72,7 +72,14 @@ class ScrapePools:
         self._loop_time = LoopTime(context.clock)
         self.overload = OverloadWatch(context.clock)
         self._pace = Pace(
-            context.clock, grid, self._barrier, context.turns, context.stats, self.overload, self._clock_set_back
+            context.clock,
+            int(context.clock.now()),
+            grid,
+            self._barrier,
+            context.turns,
+            context.stats,
+            self.overload,
+            self._clock_set_back,
         )
         self._pools: dict[str, ScrapePool] = {}
         self._tasks = TaskOwner()

@@ -35,9 +35,13 @@ class World:
     """Pools over fake targets: `bodies` by host, a string or an exception to raise."""
 
     def __init__(
-        self, on_scrape: OnScrape | None = None, demand: Demand | None = None, turns: WorkTurns | None = None
+        self,
+        on_scrape: OnScrape | None = None,
+        demand: Demand | None = None,
+        turns: WorkTurns | None = None,
+        start: int = START,
     ) -> None:
-        self.clock = FakeClock(START)
+        self.clock = FakeClock(start)
         self.head = Head(demand or Demand.keep_all(3_600_000))
         self.stats = ScrapeStats()
         self.bodies: dict[str, str | Exception] = {}
@@ -95,6 +99,23 @@ def play(world: World, act: Callable[[], Awaitable[None]]) -> None:
             await world.client.aclose()
 
     asyncio.run(run())
+
+
+def test_after_the_start_a_far_moment_is_not_waited_for() -> None:
+    w = World(start=START - 5_000)  # the first moment comes in 9 s
+    w.bodies = {"a": "x 1\n", "b": "y 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a"))
+        await w.clock.advance(11)
+        assert w.times("x") == [-9, 0]
+        w.pools.sync("j", hosts("a", "b"))  # the moment is as far, but this is no start
+        await w.clock.advance(10)
+        assert w.times("x") == [-9, 0, 10]
+        assert w.times("y") == [10]
+
+    play(w, act)
 
 
 def test_targets_are_scraped_at_the_moments_of_the_grid() -> None:
