@@ -1,7 +1,7 @@
 """Connections that belong to one owner: HTTP/1.1 straight over a stream, without a pool that many share.
 
 A scrape asks one server again and again, so it needs one connection, and none of what httpcore's pool does to share
-many: that looks at every connection there is for each request, and costs several times what h11 costs. The rules of
+many: that visits every connection there is for each request, and costs several times what h11 costs. The rules of
 reuse are those of `network.py`: a kept connection that turns out dead is replaced, a new one that dies is an error.
 """
 
@@ -37,8 +37,8 @@ _Origin = tuple[str, str, int]  # scheme, host, port
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
-    """The requests of one owner, which has few under way at a time. Whoever calls sets the deadline: nothing here looks
-    at httpx' timeouts."""
+    """The requests of one owner, which has few under way at a time. The caller sets the deadline: httpx' timeouts have
+    no effect here."""
 
     def __init__(self, context: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend | None = None):
         """`context` serves https requests; `backend` takes the place of sockets in tests."""
@@ -67,7 +67,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             await connection.close()
 
     async def _kept(self, origin: _Origin) -> _Connection | None:
-        """An idle connection to this server. One that has ended, or told something unasked, is closed."""
+        """An idle connection to this server. One that has ended, or has received unexpected bytes, is closed."""
         for connection in [c for c in self._open if not c.busy and c.origin == origin]:
             if connection.is_reusable():
                 return connection
@@ -104,7 +104,7 @@ class _Connection:
             self._readable.register(raw, select.POLLIN)
 
     def is_reusable(self) -> bool:
-        """Whether nothing has come of an idle connection, neither its end nor bytes that nobody asked for."""
+        """Whether an idle connection has received nothing, neither its end nor unexpected bytes."""
         if time.monotonic() - self._idle_since > IDLE_SECONDS:
             return False
         return self._readable is None or not self._readable.poll(0)
@@ -146,7 +146,7 @@ class _Connection:
             if isinstance(event, h11.Response):
                 return event
             if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
-                raise httpcore.RemoteProtocolError("the server switches to another protocol, which nobody asked for")
+                raise httpcore.RemoteProtocolError("the server switches to another protocol, which was not requested")
 
     async def body(self) -> AsyncIterator[bytes]:
         """The parts of the body as they come."""

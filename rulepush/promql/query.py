@@ -15,7 +15,7 @@ from rulepush.promql.functions.info import info_selector
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.durations import depends_on_query, resolve
 from rulepush.promql.syntax.parse import parse
-from rulepush.promql.syntax.valuetype import ValueType
+from rulepush.promql.syntax.signature import ValueType
 
 DEFAULT_LOOKBACK_MS: Final = 300_000
 

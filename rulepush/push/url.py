@@ -7,6 +7,7 @@ Source: prometheus/pushgateway handler/push.go.
 from __future__ import annotations
 
 import base64
+import re
 import string
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -20,6 +21,7 @@ GroupKey = tuple[tuple[str, str], ...]
 SUFFIX: Final = "@base64"
 TTL_HEADER: Final = "X-Rulepush-TTL"
 """The lifetime of a group, in Prometheus' notation: rulepush's own addition to the protocol."""
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
 _ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "-_")
 
 
@@ -28,6 +30,8 @@ def parse_push_path(raw_path: str) -> GroupKey:
 
     Raises PushError: 404 when the path is not one of a push, 400 when a part of it is invalid.
     """
+    if (bad := _BAD_ESCAPE.search(raw_path)) is not None:  # Go's server refuses such a request before any handler
+        raise PushError(400, f"invalid URL escape {quote_label_value(bad.group())}")
     try:
         path = unquote_to_bytes(raw_path).decode("utf-8")
     except UnicodeDecodeError:

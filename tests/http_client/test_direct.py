@@ -178,7 +178,7 @@ def test_a_body_of_a_request_is_sent() -> None:
     assert talk(ClosingServer([]), post) == [(0, "POST")]
 
 
-def test_a_refused_connection_is_told_in_the_systems_words() -> None:
+def test_a_refused_connection_is_reported_in_the_systems_words() -> None:
     async def go() -> None:
         async with ClosingServer([]) as address:
             pass

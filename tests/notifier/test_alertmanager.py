@@ -145,7 +145,7 @@ def test_a_server_that_does_not_speak_tls_was_reached() -> None:
         (302, "/api/v2/alerts", "redirected with 302 Found"),
     ],
 )
-def test_a_status_is_told_in_words(status: int, path: str, reason: str) -> None:
+def test_a_status_is_reported_in_words(status: int, path: str, reason: str) -> None:
     def answer(text: str) -> PostResponse:
         return post(lambda _: httpx.Response(status, text=text), "http://am:9093" + path)
 

@@ -47,6 +47,10 @@ def test_good_paths(path: str, key: dict[str, str]) -> None:
             400,
             'invalid base64 encoding in job name "!!": illegal base64 data at input byte 0',
         ),
+        ("/metrics/job/j/a/%", 400, 'invalid URL escape "%"'),
+        ("/metrics/job/j/a/100%/b/c", 400, 'invalid URL escape "%/b"'),
+        ("/metrics/job/%2/a/b", 400, 'invalid URL escape "%2/"'),
+        ("/metrics/job/j/a/%zz", 400, 'invalid URL escape "%zz"'),
         ("/metrics/job/%ff", 400, "the path is not valid UTF-8 once its percent signs are decoded"),
         (
             "/metrics/job/j/a@base64/_w",

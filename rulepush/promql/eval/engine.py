@@ -142,6 +142,9 @@ class Context:
     def delayed_name_removal(self) -> bool:
         return self.ev.options.delayed_name_removal
 
+    def check_time(self) -> None:
+        self.ev.limits.check_time()
+
 
 def evaluate(node: ast.Node, ev: Evaluation) -> Value:
     """The value of `node` at the steps of `ev`; found in `ev.shared` where another rule has asked for it already."""
@@ -287,7 +290,7 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     ranged = ast.unwrap(node.args[function.range_arg])
     columns, windows = _windows(ranged, ev)
     kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
-    assert kernel is not None  # Query.misuse has told
+    assert kernel is not None  # Query.misuse has reported it
     ev.limits.take(len(columns.index) * len(ev.steps))
     values, present = call_kernel(node, function, kernel, columns, windows, scalars, ev)
     vector = Vector(columns.index, values, present, columns.drop_name)
