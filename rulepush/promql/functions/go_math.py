@@ -42,7 +42,8 @@ def power(x: Floats, y: Floats) -> Floats:
     if half.any():
         root = np.sqrt(x)
         found = np.where(plain & half, np.where(y > 0, root, 1 / root), found)
-    plain &= ~half & ((x > 0) | (y == np.trunc(y)))
+    # A square is rounded once either way, and C's is hundreds of times quicker.
+    plain &= ~half & (y != 2) & ((x > 0) | (y == np.trunc(y)))
     if plain.any():
         found[plain] = _power(x[plain], y[plain])
     return found
