@@ -79,7 +79,7 @@ def decode(body: bytes, content_type: str, content_encoding: str, limits: WriteL
     Raises RemoteWriteError with 400, 413 or 415.
     """
     protocol = protocol_of(content_type)
-    if content_encoding not in ("", "snappy"):
+    if content_encoding.lower() not in ("", "snappy"):
         raise RemoteWriteError(
             415, f"{content_encoding} encoding (compression) is not accepted by this server; only snappy is acceptable"
         )

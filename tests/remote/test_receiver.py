@@ -196,6 +196,10 @@ def test_known_content_types() -> None:
     assert protocol_of("application/x-protobuf;proto=io.prometheus.write.v2.Request") is Protocol.V2
 
 
+def test_the_name_of_the_encoding_is_read_in_any_case_as_prometheus_does() -> None:
+    assert decode(compress(b""), "", "Snappy", WriteLimits()).protocol is Protocol.V1
+
+
 def test_other_encodings_are_not_accepted() -> None:
     error = refused(b"", "", "zstd")
     assert error.status == 415

@@ -18,6 +18,7 @@ from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql.eval.binary import stack_steps
 from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows
+from rulepush.promql.functions.welford import kahan_step, variances
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.strings import quote_go
 from rulepush.promql.vectors.annotations import AnnotationSet, invalid_quantile, invalid_ratio
@@ -108,25 +109,15 @@ def _incremental_mean(values: Floats) -> float:
     total, rest, mean, incremental = numbers[0], 0.0, 0.0, False
     for i, value in enumerate(numbers[1:], 2):
         if not incremental:
-            next_total, next_rest = _kahan_step(value, total, rest)
+            next_total, next_rest = kahan_step(value, total, rest)
             if not math.isinf(next_total):
                 total, rest = next_total, next_rest
                 continue
             incremental = True
             mean, rest = total / (i - 1), rest / (i - 1)
         q = (i - 1) / i
-        mean, rest = _kahan_step(value / i, q * mean, q * rest)
+        mean, rest = kahan_step(value / i, q * mean, q * rest)
     return mean + rest if incremental else total / len(numbers) + rest / len(numbers)
-
-
-def _kahan_step(inc: float, total: float, rest: float) -> tuple[float, float]:
-    """Prometheus' kahansum.Inc."""
-    t = total + inc
-    if math.isinf(t):
-        return t, 0.0
-    if abs(total) >= abs(inc):
-        return t, rest + ((total - t) + inc)
-    return t, rest + ((inc - t) + total)
 
 
 def _min(x: Floats, mask: Bools | None) -> Floats:
@@ -139,19 +130,6 @@ def _max(x: Floats, mask: Bools | None) -> Floats:
     return most
 
 
-def _stdvar(x: Floats, mask: Bools | None) -> Floats:
-    # Relative to one of the values, so that equal values have a variance of exactly 0, as in Welford's recurrence.
-    sizes = _sizes(x, mask)
-    if mask is None:
-        delta = x - x[:, :1]
-        delta -= (delta.sum(axis=1) / sizes)[:, None]
-    else:
-        delta = np.where(mask, x - np.take_along_axis(x, mask.argmax(axis=1)[:, None], axis=1), 0.0)
-        delta = np.where(mask, delta - (delta.sum(axis=1) / sizes)[:, None], 0.0)
-    variance: Floats = np.einsum("ij,ij->i", delta, delta) / sizes
-    return variance
-
-
 REDUCTIONS: Final[dict[str, Reduce]] = {
     "sum": _sum,
     "avg": _avg,
@@ -159,8 +137,8 @@ REDUCTIONS: Final[dict[str, Reduce]] = {
     "max": _max,
     "count": _sizes,
     "group": lambda x, _: np.ones(len(x)),
-    "stdvar": _stdvar,
-    "stddev": lambda x, mask: np.sqrt(_stdvar(x, mask)),
+    "stdvar": variances,
+    "stddev": lambda x, mask: np.sqrt(variances(x, mask)),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from rulepush.errors import EvaluationError
 from rulepush.model.index import EMPTY_INDEX
 from rulepush.model.labels import Labels
+from rulepush.promql.functions.go_math import power
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.ast import Card, Matching
 from rulepush.promql.syntax.printer import labels_text
@@ -34,7 +35,7 @@ ARITHMETIC: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
     "*": np.multiply,
     "/": np.divide,
     "%": np.fmod,
-    "^": np.power,
+    "^": power,
     "atan2": np.arctan2,
 }
 COMPARISON: Final[dict[str, Callable[[Floats, Floats], Bools]]] = {

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.promql.functions.go_math import log2, log10
 from rulepush.promql.functions.registry import CallContext, Floats, Function, InstantFunction, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
 from rulepush.promql.vectors.values import Bools, Scalar, Vector, drop_names
@@ -79,8 +80,8 @@ MATH: Final[dict[str, Function]] = {
     "exp": _math("exp", np.exp),
     "floor": _math("floor", np.floor),
     "ln": _math("ln", np.log),
-    "log10": _math("log10", np.log10),
-    "log2": _math("log2", np.log2),
+    "log10": _math("log10", log10),
+    "log2": _math("log2", log2),
     "round": InstantFunction("round", Signature((VECTOR, SCALAR), variadic=1), _quiet(round_)),
     "sgn": _math("sgn", sgn),
     "sqrt": _math("sqrt", np.sqrt),

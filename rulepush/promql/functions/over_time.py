@@ -11,6 +11,7 @@ import numpy as np
 from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows, quantile_warning
 from rulepush.promql.functions.registry import AnnotationSink, Bools, Floats, RangeFunction
+from rulepush.promql.functions.welford import compensated_variances
 from rulepush.promql.syntax.signature import MATRIX, SCALAR, Signature
 
 if TYPE_CHECKING:
@@ -145,26 +146,8 @@ def ts_of_last_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
 
 
 def stdvar_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
-    """Population variance.
-
-    Prometheus runs Welford's recurrence with compensation. Here: two compensated passes over the differences to the
-    first sample, which agrees to the last digits and is exactly 0 for a constant row.
-    """
-    n, k = w.values.shape
-    if k == 0:
-        return np.zeros(n), w.counts > 0
-    mask = None if w.full else w.mask
-    with np.errstate(all="ignore"):
-        shifted = w.values - w.values[:, :1]
-        mean = _mean(shifted, mask, w)
-        shifted -= mean[:, None]
-        shifted *= shifted
-        return _mean(shifted, mask, w), w.counts > 0
-
-
-def _mean(values: Floats, mask: Bools | None, w: RangeWindow) -> Floats:
-    total, rest = kahan_sum(values, mask)
-    return (total + rest) / w.counts
+    """Population variance."""
+    return compensated_variances(w.values, None if w.full else w.mask), w.counts > 0
 
 
 def stddev_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
