@@ -104,7 +104,8 @@ def read_yaml(path: str, reading: LoadSession) -> tuple[SourceFile, yaml.Node | 
     except OSError as e:
         source.problem(0, f"cannot be read: {e.strerror or e}")
         return source, None
-    return source, compose(first_document(body, reading), source)
+    root = compose(first_document(body, reading), source)
+    return source, None if root is not None and is_null(root) else root
 
 
 def _text(body: bytes) -> str:
