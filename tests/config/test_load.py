@@ -259,10 +259,10 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
             "alerting:\n  alertmanagers:\n  - api_version: v1",
             ["3: alerting.alertmanagers[0]: expected Alertmanager api version to be one of [v2] but got v1"],
         ),
-        ("global: {scrape_protocols: []}", ["1: global.scrape_protocols: cannot be empty"]),
+        ("global: {scrape_protocols: []}", ["1: global: scrape_protocols: cannot be empty"]),
         (
             "scrape_configs:\n- job_name: a\n  scrape_protocols: []",
-            ["3: scrape_configs[0].scrape_protocols: cannot be empty"],
+            ["3: scrape_configs[0]: scrape_protocols: cannot be empty"],
         ),
         (
             "remote_write:\n- {url: 'http://a/w', sigv4: {}}",
