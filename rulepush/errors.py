@@ -111,7 +111,7 @@ class RequestRefused(RulepushError):
 
 
 class BodyError(RequestRefused):
-    """A request body that is refused before its content is looked at."""
+    """A request body that is refused before its content is read."""
 
 
 class RemoteWriteError(RequestRefused):

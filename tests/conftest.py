@@ -27,7 +27,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Also catches what nobody asked for: a parameter list that is empty, a module that skips as a whole."""
+    """Also catches skips that no test asks for: a parameter list that is empty, a module that skips as a whole."""
     if not os.environ.get(REQUIRE) or not report.skipped or hasattr(report, "wasxfail"):
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

@@ -35,7 +35,7 @@ class LoopbackServer:
     """Answers every GET and POST with `reply(request)`, each in a thread of its own, from its construction to `close`.
 
     A client that goes away, or whose handshake fails, is part of some tests: such errors are not printed. With `tls` it
-    speaks TLS; the handshake is made in the thread of the connection, so that a bad one keeps nobody else waiting.
+    speaks TLS; the handshake is made in the thread of the connection, so that a bad one holds up no other.
     With `keep_alive` a connection stays open between requests, as with most real servers, and after `close` too.
     """
 

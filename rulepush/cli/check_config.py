@@ -160,9 +160,8 @@ def _sending(config: Config) -> Iterable[str]:
 def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[str], list[str]]:
     """(lines to print, problems, warnings, findings of the lint checks) of the rules."""
     # Imported here: --syntax-only needs no PromQL.
-    from rulepush.rules.lint import duplicate_rules
     from rulepush.rules.rulefmt import read_rule_file
-    from rulepush.rules.specs import AlertingSpec, demanded
+    from rulepush.rules.specs import AlertingSpec, demanded, duplicate_rules
     from rulepush.storage.demand import Demand
 
     files = [read_rule_file(path) for path in config.rule_files]

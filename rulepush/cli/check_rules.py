@@ -16,9 +16,8 @@ from rulepush.cli.options import (
     add_ignore_unknown_fields,
     add_lint_fatal,
 )
-from rulepush.rules.lint import duplicate_rules
 from rulepush.rules.rulefmt import RuleFile, parse_rule_file, read_rule_file
-from rulepush.rules.specs import RuleGroup, demanded
+from rulepush.rules.specs import RuleGroup, demanded, duplicate_rules
 from rulepush.storage.demand import Demand
 
 EXIT_OK: Final = 0

@@ -158,7 +158,7 @@ def add_lint_fatal(p: OptionContainer, text: str = "") -> None:
 
 def add_timeout(p: OptionContainer, text: str) -> None:
     """`--timeout`, in seconds."""
-    p.add_argument("--timeout", type=seconds, default=10.0, metavar="SECONDS", help=text)
+    p.add_argument("--timeout", type=positive_seconds, default=10.0, metavar="SECONDS", help=text)
 
 
 def duration_ms(text: str) -> int:
@@ -180,7 +180,7 @@ def positive_int(text: str) -> int:
     return number
 
 
-def seconds(text: str) -> float:
+def positive_seconds(text: str) -> float:
     """The type of an option that is a number of seconds."""
     try:
         number = float(text)

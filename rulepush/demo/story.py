@@ -119,7 +119,7 @@ def _sent(stage: Stage) -> int:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    # The parts are watched from outside, as a person would: none of them has an event for each of these steps.
+    # Polled, because none of the parts has an event for each of these steps.
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 

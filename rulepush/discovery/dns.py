@@ -116,7 +116,7 @@ class DnsDiscovery:
 
 
 async def system_lookup(name: str, kind: str, path: str = RESOLV_CONF) -> list[Record]:
-    """Ask the servers of resolv.conf, with its search list; it is read anew each time, as Prometheus does."""
+    """Ask the servers of resolv.conf, with its search list; it is read for each look-up, as Prometheus does."""
     import dns.asyncresolver
     import dns.exception
     import dns.name

@@ -201,7 +201,7 @@ class NacosDiscovery:
                 else:
                     groups = await self._instance_groups(session, dialect)
         except TimeoutError:
-            raise DiscoveryError(f"Nacos has not told everything within {seconds:g}s") from None
+            raise DiscoveryError(f"Nacos did not answer every request within {seconds:g}s") from None
         except CredentialsError as e:
             raise DiscoveryError(str(e)) from None
         except NacosAbsentError:

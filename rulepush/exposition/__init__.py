@@ -26,7 +26,7 @@ def parse_body(body: bytes, fmt: Format) -> Exposition:
 
 
 def each_sample(body: bytes, fmt: Format) -> Iterator[ParsedSample]:
-    """The samples of a body one by one, for who need not hold them all. Raises ExpositionError where it is wrong."""
+    """The samples of a body one by one, never all of them in memory. Raises ExpositionError where it is wrong."""
     parser = OpenMetricsParser(body) if fmt is Format.OPENMETRICS else TextParser(body)
     found = Exposition()
     while parser.next(found):

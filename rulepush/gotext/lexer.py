@@ -106,9 +106,9 @@ def is_alphanumeric(char: str) -> bool:
     return char == "_" or char.isalpha() or char.isdecimal()
 
 
-def tokenize_template(text: str) -> list[TemplateToken]:
-    """Cut a template. The last token is EOF or ERROR; never raises."""
-    return _Lexer(text).run()
+def tokenize_template(text: str, start: int = 0) -> list[TemplateToken]:
+    """Cut a template, from `start` on its first line. The last token is EOF or ERROR; never raises."""
+    return _Lexer(text, start).run()
 
 
 class _LexError(Exception):
@@ -116,10 +116,10 @@ class _LexError(Exception):
 
 
 class _Lexer:
-    def __init__(self, text: str):
+    def __init__(self, text: str, start: int):
         self.text = text
-        self.pos = 0
-        self.start = 0
+        self.pos = start
+        self.start = start
         self.line = 1
         self.tokens: list[TemplateToken] = []
         self.depth = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
 
 from rulepush.gotext.errors import TemplateSyntaxError
 from rulepush.gotext.goquote import go_quote
@@ -24,13 +26,34 @@ from rulepush.gotext.nodes import (
 from rulepush.gotext.pipelines import MAX_NESTING, MAX_TEXT, PipelineParser
 
 
-def parse_template(text: str, functions: Collection[str], name: str) -> dict[str, Tree]:
-    """Every template that a text defines, by name; the text itself is `name`. Raises TemplateSyntaxError."""
+def parse_template(text: str, functions: Collection[str], name: str, prefix: str = "") -> dict[str, Tree]:
+    """Every template that a text defines, by name; the text itself is `name`. Raises TemplateSyntaxError.
+
+    `prefix` stands before the text: actions on one line that many texts share, and that are parsed only once.
+    """
     if len(text) > MAX_TEXT:
         raise TemplateSyntaxError(name, 1, f"text longer than {MAX_TEXT} characters")
     trees: dict[str, Tree] = {}
-    _Parser(text, functions, name, trees).parse_file()
+    _Parser(prefix + text, functions, name, trees, len(prefix)).parse_file(_parsed_prefix(prefix))
     return trees
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefix:
+    """What was read of a prefix, and the variables that it declares."""
+
+    nodes: tuple[Node, ...]
+    variables: tuple[str, ...]
+
+
+@lru_cache(maxsize=8)
+def _parsed_prefix(prefix: str) -> _Prefix:
+    if not prefix:
+        return _Prefix((), ("$",))
+    trees: dict[str, Tree] = {}
+    parser = _Parser(prefix, (), "prefix", trees)
+    parser.parse_file(_Prefix((), ("$",)))
+    return _Prefix(tuple(trees["prefix"].root.nodes), tuple(parser._vars))
 
 
 class _Parser(PipelineParser):
@@ -38,8 +61,10 @@ class _Parser(PipelineParser):
 
     # -- files and lists
 
-    def parse_file(self) -> None:
+    def parse_file(self, prefix: _Prefix) -> None:
         root = ListNode(0)
+        root.nodes += prefix.nodes
+        self._vars = list(prefix.variables)
         while self._peek().kind is not TokenKind.EOF:
             if self._peek().kind is TokenKind.LEFT_DELIM:
                 delim = self._next()

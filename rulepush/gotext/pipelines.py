@@ -54,12 +54,13 @@ _NOT_EXECUTABLE: Final = (BoolNode, DotNode, NilNode, NumberNode, StringNode)
 class PipelineParser:
     """Reads the tokens of one text; what is declared so far, and how deep it is nested."""
 
-    def __init__(self, text: str, functions: Collection[str], name: str, trees: dict[str, Tree]):
+    def __init__(self, text: str, functions: Collection[str], name: str, trees: dict[str, Tree], start: int = 0):
+        """`start`: where in the text to begin; what is before it was read already."""
         self._text = text
         self._functions = functions
         self._name = name
         self._trees = trees
-        self._tokens = tokenize_template(text)
+        self._tokens = tokenize_template(text, start)
         self._at = 0
         self._current = self._tokens[0]  # what an error's line refers to
         self._vars: list[str] = ["$"]

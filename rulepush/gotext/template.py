@@ -24,10 +24,13 @@ class Template:
     functions: Mapping[str, Function]
 
     @classmethod
-    def parse(cls, text: str, functions: Mapping[str, Function] | None = None, name: str = "template") -> Template:
-        """Parse a text. `functions` are known besides text/template's own. Raises TemplateSyntaxError with its line."""
+    def parse(
+        cls, text: str, functions: Mapping[str, Function] | None = None, name: str = "template", prefix: str = ""
+    ) -> Template:
+        """Parse a text. `functions` are known besides text/template's own; `prefix` is as in `parse_template`. Raises
+        TemplateSyntaxError with its line."""
         known = {**BUILTINS, **(functions or {})}
-        return cls(name, parse_template(text, known, name), known)
+        return cls(name, parse_template(text, known, name, prefix), known)
 
     def with_text(self, text: str, name: str) -> Template:
         """The same templates and those of another text, which replace the ones of their name unless they are empty."""

@@ -1,8 +1,8 @@
 """Client: httpx' client, with every way in which a request can fail as one family of errors.
 
 httpx raises more than its HTTPError: InvalidURL is none, a host name that IDNA refuses (in a redirect, perhaps) is a
-ValueError, and a header value with a line break is quoted in the error's text, secret or not. Whoever sends requests
-here catches httpx.HTTPError and may log its text.
+ValueError, and a header value with a line break is quoted in the error's text, secret or not. A caller of this
+client catches httpx.HTTPError and may log its text.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import httpx
 
 CONNECTION_OWNER: Final = "rulepush_connection_owner"
 """The extension of a request that says whose connections it uses: requests with the same object share theirs with
-nobody else. A pool of connections looks at all it has for every request, so what asks many servers for ever, as
-scraping does, has one a server."""
+no others. A pool of connections visits all it has for every request, so what keeps asking many servers, as
+scraping does, has one per server."""
 
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
 
@@ -49,6 +49,15 @@ def reason(e: BaseException) -> str:
     if not str(e) and isinstance(e, httpx.ConnectError):  # anyio's end of the stream, which has no text
         return f"tls: the server closed the connection during the handshake{_WEAK}"
     return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
+
+
+def failed_url(e: BaseException, url: str) -> str:
+    """The URL whose request failed, without credentials: another one than `url` after a redirect."""
+    try:
+        asked = e.request.url if isinstance(e, httpx.RequestError) else None
+    except RuntimeError:  # it was never sent
+        asked = None
+    return url if asked is None or asked == httpx.URL(url) else shown_url(str(asked))
 
 
 def shown_url(url: str) -> str:

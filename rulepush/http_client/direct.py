@@ -1,7 +1,7 @@
 """Connections that belong to one owner: HTTP/1.1 straight over a stream, without a pool that many share.
 
 A scrape asks one server again and again, so it needs one connection, and none of what httpcore's pool does to share
-many: that looks at every connection there is for each request, and costs several times what h11 costs. The rules of
+many: that visits every connection there is for each request, and costs several times what h11 costs. The rules of
 reuse are those of `network.py`: a kept connection that turns out dead is replaced, a new one that dies is an error.
 """
 
@@ -29,15 +29,16 @@ from rulepush.http_client.network import (
 )
 
 _READ_AT_ONCE: Final = 1 << 18  # what asyncio reads from a socket
-_LONGEST_HEAD: Final = 100 << 10  # as httpcore has it
+_LONGEST_HEAD: Final = 10 << 20  # as Go's net/http has it
+_MAX_QUOTED: Final = 64
 _PORTS: Final = {"http": 80, "https": 443}
 
 _Origin = tuple[str, str, int]  # scheme, host, port
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
-    """The requests of one owner, which has few under way at a time. Whoever calls sets the deadline: nothing here looks
-    at httpx' timeouts."""
+    """The requests of one owner, which has few under way at a time. The caller sets the deadline: httpx' timeouts have
+    no effect here."""
 
     def __init__(self, context: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend | None = None):
         """`context` serves https requests; `backend` takes the place of sockets in tests."""
@@ -66,7 +67,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             await connection.close()
 
     async def _kept(self, origin: _Origin) -> _Connection | None:
-        """An idle connection to this server. One that has ended, or told something unasked, is closed."""
+        """An idle connection to this server. One that has ended, or has received unexpected bytes, is closed."""
         for connection in [c for c in self._open if not c.busy and c.origin == origin]:
             if connection.is_reusable():
                 return connection
@@ -103,7 +104,7 @@ class _Connection:
             self._readable.register(raw, select.POLLIN)
 
     def is_reusable(self) -> bool:
-        """Whether nothing has come of an idle connection, neither its end nor bytes that nobody asked for."""
+        """Whether an idle connection has received nothing, neither its end nor unexpected bytes."""
         if time.monotonic() - self._idle_since > IDLE_SECONDS:
             return False
         return self._readable is None or not self._readable.poll(0)
@@ -145,7 +146,7 @@ class _Connection:
             if isinstance(event, h11.Response):
                 return event
             if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
-                raise httpcore.RemoteProtocolError("the server switches to another protocol, which nobody asked for")
+                raise httpcore.RemoteProtocolError("the server switches to another protocol, which was not requested")
 
     async def body(self) -> AsyncIterator[bytes]:
         """The parts of the body as they come."""
@@ -161,13 +162,24 @@ class _Connection:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as e:
-                raise httpcore.RemoteProtocolError(str(e)) from e
+                text = str(e)
+                if text == "illegal request line":  # of h11's server side: it looks at the first byte, even in a client
+                    text = self._no_answer()
+                raise httpcore.RemoteProtocolError(text) from e
             if event is not h11.NEED_DATA:
                 return event
             data = await self._stream.read(_READ_AT_ONCE)
             if not data and self._h11.their_state is h11.SEND_RESPONSE:
-                raise httpcore.RemoteProtocolError(NO_ANSWER)  # h11 would speak of its states
+                raise httpcore.RemoteProtocolError(self._no_answer())  # h11 would speak of its states
             self._h11.receive_data(data)
+
+    def _no_answer(self) -> str:
+        """What to say where the head of an answer never came: what came begins like the greeting of an SSH server, or
+        is a TLS alert."""
+        begun = self._h11.trailing_data[0].lstrip(b"\r\n")
+        if not begun:
+            return NO_ANSWER
+        return f"malformed HTTP response {begun.splitlines()[0][:_MAX_QUOTED].decode('latin-1')!a}"
 
     async def finish(self) -> None:
         """The answer is read, or not wanted any more. A connection in the middle of one is of no use, nor one on which

@@ -57,7 +57,7 @@ async def exchange(
     text = b""
     try:
         async with (
-            asyncio.timeout(seconds),  # httpx' own starts anew at every byte that comes
+            asyncio.timeout(seconds),  # httpx' own timeout restarts at every byte received
             client.stream(method, url, content=content, headers=asked, timeout=seconds, extensions=marks) as response,
         ):
             if response.request.method != method:

@@ -47,7 +47,7 @@ def trust_any_anchor(context: ssl.SSLContext) -> None:
 
 
 class _NamedContext(ssl.SSLContext):
-    """Asks for `name`, and for a certificate of that name, whoever is connected to: `server_name`.
+    """Asks for `name`, and for a certificate of that name, whatever the address is: `server_name`.
 
     httpx' own extension for it says nothing to a target behind a proxy.
     """

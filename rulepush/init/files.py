@@ -39,7 +39,7 @@ def _config(nacos: Address, members: tuple[str, ...], alertmanager: Address) -> 
     return f"""\
 # Written by `rulepush init nacos`. The format is Prometheus' own.
 #   rulepush check config {CONFIG}
-#   rulepush check live --config.file {CONFIG}     what each rule would see tonight
+#   rulepush check live --config.file {CONFIG}     rules that cannot fire on the real targets
 #   rulepush run --config.file {CONFIG} --storage.path data
 global:
   scrape_interval: 15s

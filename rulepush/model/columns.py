@@ -3,7 +3,7 @@
 Grouping, matching and dropping names are all the same: a function from a label set to a smaller one. A `LabelRows` has
 a column for each such `Reduction` that was asked for: for every row, the number of its result in a `LabelPool`, which
 holds every result once. A reduction is computed once for each row, in Python; after that, whatever set of rows an
-evaluation looks at, it is one numpy gather, and equal label sets are equal numbers.
+evaluation selects, it is one numpy gather, and equal label sets are equal numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from rulepush.model.labels import METRIC_NAME, Labels
 
+K = TypeVar("K", bound=Hashable)
 Codes = npt.NDArray[np.int32]  # numbers in a pool
 RowNumbers = npt.NDArray[np.intp]
 Picked = RowNumbers | slice  # some rows: a slice has a start and a stop
@@ -85,11 +86,11 @@ class LabelRows:
 
     def reduced(self, how: Reduction, rows: Picked) -> Codes:
         """int32[k]: the numbers in `pool` of what `how` makes of k rows. A copy or a view: do not write into it."""
-        self._asked.add(how)
         column = _grown(self._columns.pop(how, None), len(self.labels))
         if len(self._columns) >= _MOST:
-            _drop_first(self._columns)
+            self._asked.discard(_drop_first(self._columns))
         self._columns[how] = column
+        self._asked.add(how)
         codes = column[rows]
         if len(codes) and codes.min() < 0:
             at = np.flatnonzero(codes < 0)
@@ -102,8 +103,8 @@ class LabelRows:
         return codes
 
     def kept(self, alive: RowNumbers, labels: list[Labels]) -> LabelRows:
-        """What is left when only the rows `alive` stay (`labels` are theirs). Columns that nobody has asked for since
-        the last time are left out."""
+        """What is left when only the rows `alive` stay (`labels` are theirs). Columns that were not read since the
+        last time are left out."""
         rest = LabelRows(labels, self.pool)
         for how, column in self._columns.items():
             if how in self._asked:
@@ -118,7 +119,7 @@ class LabelRows:
         return rest
 
     def columns(self) -> Iterable[Codes]:
-        """All columns; UNKNOWN where nobody has asked."""
+        """All columns; UNKNOWN where a result was not needed yet."""
         return list(self._columns.values())
 
     @property
@@ -241,8 +242,10 @@ def label_bytes(count: int, pairs: int) -> int:
     return count * (_LABELS_BYTES + _ENTRY_BYTES) + pairs * _PAIR_BYTES
 
 
-def _drop_first(entries: dict[Any, Any]) -> None:
-    entries.pop(list(entries)[0], None)  # noqa: RUF015 -- one step: threads share the empty index
+def _drop_first(entries: dict[K, Any]) -> K:
+    first = list(entries)[0]  # noqa: RUF015 -- one step: threads share the empty index
+    entries.pop(first, None)
+    return first
 
 
 def _grown(column: Codes | None, rows: int) -> Codes:

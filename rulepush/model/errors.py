@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class RulepushError(Exception):
-    """Root of the tree. Its text is one clear sentence for the person who reads the log."""
+    """Root of the tree. The text is one clear sentence for the reader of the log."""
 
 
 class RegexError(RulepushError):

@@ -24,7 +24,7 @@ class _SourceRows:
     __slots__ = ("labels", "pool", "rows", "source")
 
     def __init__(self, source: LabelRows | None, rows: Picked, labels: tuple[Labels, ...], pool: LabelPool | None):
-        self.source = source  # None as long as nobody asked, where label sets are at hand
+        self.source = source  # None until it is needed, where label sets are at hand
         self.rows = rows
         self.labels = labels
         self.pool = pool
@@ -58,7 +58,7 @@ class LabelIndex:
 
     Its rows are those of a `LabelRows` (series of the storage, or results in a pool), reduced or not. What depends on
     labels is computed on numbers (`reduced`): the label sets themselves are made only for what leaves the engine.
-    No index refers to itself, by whatever way, so that it goes at once when nobody needs it.
+    No index refers to itself, not even through others, so it is freed with the last reference to it.
     """
 
     __slots__ = ("__weakref__", "_how", "_labels", "_memo", "_of", "_spare", "age")
@@ -69,7 +69,7 @@ class LabelIndex:
         plain = tuple(labels)
         self._of = _SourceRows(None, slice(0, len(plain)), plain, pool)
         self._how: Reduction | None = None
-        self._spare: frozenset[str] | None = None  # rows differ even without these labels; None when nobody knows
+        self._spare: frozenset[str] | None = None  # rows differ even without these labels; None when not known
         self._labels: tuple[Labels, ...] | None = plain
         self._memo: dict[Hashable, Any] = {}
         self.age = next(_AGES)

@@ -94,10 +94,6 @@ class Labels:
         keep = frozenset(names)
         return Labels(p for p in self._pairs if p[0] in keep)
 
-    def without_name(self) -> Labels:
-        """A new set without the metric name."""
-        return self.without((METRIC_NAME,)) if METRIC_NAME in self else self
-
     def __str__(self) -> str:
         """Prometheus' notation: `up{job="nacos"}`, and `{job="nacos"}` without a name."""
         inner = ", ".join(f"{quote_name(n)}={quote_label_value(v)}" for n, v in self._pairs if n != METRIC_NAME)

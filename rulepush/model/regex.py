@@ -36,7 +36,7 @@ class Pattern(Protocol):
     def search(self, text: str, /) -> RegexMatch | None: ...
 
 
-# Queries come from outside. RE2 is linear in the text, but not in the pattern: compiling consecutive groups takes
+# Queries are not trusted. RE2 is linear in the text, but not in the pattern: compiling consecutive groups takes
 # quadratic time, and tracking captures takes groups x states of memory: 100,000 groups took 22 GB.
 MAX_PATTERN: Final = 1 << 17  # characters
 MAX_GROUPS: Final = 100

@@ -13,7 +13,6 @@ from rulepush.model.labels import Labels
 
 # Prometheus model/value/value.go. Arithmetic does not preserve signalling NaNs: compare the bits, before computing.
 STALE_BITS: Final = 0x7FF0000000000002
-NORMAL_NAN_BITS: Final = 0x7FF8000000000001
 STALE: Final[float] = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
 
 

@@ -23,7 +23,7 @@ from rulepush.nacos.releases import Release
 Labels = Mapping[str, str]
 MIB = 1024.0 * 1024.0
 _NEW_CLIENT: Final = (3, 2, 2)
-# Written by the Raft of before 1.4.0 (RaftCore.java, RaftStore.java), and by no other code since; "unhealth" never was.
+# Written only by the Raft that Nacos had until 1.4.0 (RaftCore.java, RaftStore.java); "unhealth" never was.
 _BEFORE_1_4: Final = (("naming", "disk"), ("naming", "leaderSendBeatFailed"))
 _NEVER: Final = ("config", "unhealth")
 
@@ -153,8 +153,8 @@ def _nacos(now: NacosReadings, age: float) -> Iterable[BodyFamily]:
         "tcpHealthCheck": 0,
         "serviceCount": now.services,
         "ipCount": now.instances,
-        # Nobody writes it since 1.4.0, but for a cluster with members that are older: VersionJudgement.java. 2.2.0
-        # took the writer away.
+        # Since 1.4.0 it is written only in a cluster with older members (VersionJudgement.java); 2.2.0 removed the
+        # writer.
         "leaderStatus": 1 if now.leader and now.release < (1, 4, 0) else 0,
         "totalPush": math.floor(age * 2) + now.push_failures,
         "failedPush": now.push_failures,

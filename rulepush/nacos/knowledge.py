@@ -55,9 +55,7 @@ LAZY: Final = (
     KnownMetrics(
         "nacos_monitor", "it appears when a client of that module connects", "module", "cluster|internal|lock|ai"
     ),
-    KnownMetrics(
-        "(config|service)_change_count", "it appears with the first change, and is built anew every 30 seconds"
-    ),
+    KnownMetrics("(config|service)_change_count", "it appears with the first change, and is rebuilt every 30 seconds"),
     KnownMetrics("grpc_server_requests_seconds_(count|sum|max)", "it appears with the first request"),
     KnownMetrics(
         "grpc_server_requests_seconds_(count|sum|max)",

@@ -115,7 +115,7 @@ RequestV2: Final = _STRICT["io.prometheus.write.v2.Request"]
 @cache
 def _lenient_messages() -> dict[str, Any]:
     """The same with bytes for texts: protobuf refuses a whole message for one text that is not UTF-8, Prometheus'
-    decoder does not look at texts. Built when the first such message arrives, which is rare."""
+    decoder does not check texts. Built when the first such message arrives, which is rare."""
     return _messages(_F.TYPE_BYTES)
 
 

@@ -122,7 +122,7 @@ class Alert:
         return self if self.held_since is not None else replace(self, held_since=ts)
 
     def sent(self, ts: int, validity_ms: int) -> Alert:
-        """Handed to the notifier; it holds until `validity_ms` later if nothing more is heard."""
+        """Handed to the notifier; Alertmanager ends it `validity_ms` later unless it is sent again."""
         if self.state is AlertState.PENDING:
             raise IllegalTransition(f"a pending alert cannot be sent: {self.labels}")
         return replace(self, last_sent_at=ts, valid_until=ts + validity_ms)

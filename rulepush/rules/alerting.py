@@ -49,7 +49,7 @@ class AlertingRule:
     """Evaluated by its group, which also asks it what to send and what to save.
 
     `changed` collects what a state store must know: alerts whose state moved, None for those that are gone. Who saves
-    them takes them away. Values and annotations alone do not count: they are computed anew.
+    them takes them away. Values and annotations alone do not count: they are computed again.
     """
 
     def __init__(self, spec: AlertingSpec):
@@ -70,7 +70,7 @@ class AlertingRule:
         self._target = _fixed_target(spec.query)
         self._needs_two = any(use.ranged and use.function in _NEED_TWO for use in spec.query.selectors())
 
-    # --- what the API and the tests look at
+    # --- what the API reads
 
     @property
     def alerts(self) -> list[Alert]:
@@ -276,7 +276,7 @@ class AlertingRule:
         return [sample.labels for alert in self.alerts for sample in self._samples(alert, 0)]
 
     def to_save(self, last_ts: int | None) -> list[tuple[Alert, int]]:
-        """All alerts, each with the last evaluation that looked at it. `last_ts` is the group's last."""
+        """All alerts, each with the last evaluation that covered it. `last_ts` is the group's last."""
         return [(alert, self._recovery.seen_at(alert, last_ts)) for alert in self.remembered]
 
     def _set_times(self, tick: Tick) -> None:
@@ -285,7 +285,7 @@ class AlertingRule:
             self.changed[labels] = alert
             if alert is None:
                 del self._alerts[labels]
-                log.info("PENDING starts anew (down for too long): alert=%s", labels)
+                log.info("PENDING starts over (down for too long): alert=%s", labels)
             else:
                 self._alerts[labels] = alert
 

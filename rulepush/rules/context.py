@@ -1,4 +1,4 @@
-"""What the evaluation of rules needs from outside, as small seams."""
+"""What the evaluation of rules needs from the rest of the service, as small protocols."""
 
 from __future__ import annotations
 

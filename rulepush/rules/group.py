@@ -100,7 +100,7 @@ class EvaluationGroup:
         except RulepushError as e:
             self._failed(rule, str(e))
             return 0
-        except Exception as e:  # a mistake of ours in one rule must not stop the others, nor the process
+        except Exception as e:  # a bug in rulepush must stop neither the other rules nor the process
             log.exception("Evaluating rule crashed: file=%s group=%s rule=%s", self.file, self.name, rule.spec.name)
             self._failed(rule, f"internal error: {type(e).__name__}: {e}")
             return 0
@@ -116,7 +116,7 @@ class EvaluationGroup:
         return len(samples)
 
     def _failed(self, rule: Rule, error: str) -> None:
-        """Counts each time; warns when it is new, for it fails at every evaluation until somebody acts."""
+        """Counts every failure, but warns only of a new one: it repeats at every evaluation until the rule is fixed."""
         level = logging.DEBUG if error == rule.status.last_error else logging.WARNING
         rule.status.bad(error)
         self.counters.failures += 1

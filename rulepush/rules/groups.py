@@ -117,7 +117,7 @@ class RuleGroups:
         changes = [
             StateChange(_key(group, rule), labels, alert) for rule in rules for labels, alert in rule.changed.items()
         ]
-        # Without a pending alert nobody will ask when this group was last evaluated.
+        # Only pending alerts need the time of the last evaluation after a restart.
         if not changes and not any(a.state is AlertState.PENDING for rule in rules for a in rule.alerts):
             return
         store.save(changes, group.file, group.name, ts)

@@ -18,7 +18,7 @@ NextTick = Callable[[int, int], int]
 """(time, interval), both in ms -> the first moment of the grid of this interval that is not before the time."""
 ScrapesDone = Callable[[int], Awaitable[object]]
 """Returns when the scrapes of this moment are done or timed out; False when the time jumped since it was planned, and
-nothing can be said of it any more."""
+nothing is known about it any more."""
 
 
 @dataclass(slots=True)
@@ -58,8 +58,8 @@ class RuleLoops:
                 former[key] = running.interval_ms
         for key, group in wanted.items():
             if key not in self._running:
-                # When the interval grew, once more at the former rhythm: what fires was told to hold for four of the
-                # shorter intervals, and would end at Alertmanager before it is heard of again.
+                # When the interval grew, evaluate once more after the former one: the `endsAt` that Alertmanager has
+                # is four of the shorter intervals away, and would pass before the alert is sent again.
                 soonest = min(group.interval_ms, former.get(key, group.interval_ms))
                 loop = partial(self._loop, key, group.interval_ms, self._first(key, soonest))
                 task = self._tasks.start(loop, f"rules {group.name}")
@@ -74,7 +74,7 @@ class RuleLoops:
                 continue
             if delay > 0:
                 await self._clock.sleep(delay / 1000)
-                continue  # look at the clock again: it may have been set meanwhile
+                continue  # read the clock again: it may have been set meanwhile
             good = await self._scrapes_done(ts)
             group = self._groups.get(key)
             if group is None:

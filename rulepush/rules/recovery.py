@@ -7,7 +7,7 @@ way of its own:
 - the alerts: the state file says how they were at the last evaluation that was saved;
 - the samples: the journal is written once a second, so a crash loses up to the last second of them, and what happened
   during the gap is in no window at all;
-- the time: a `for` clock measures how long a condition held, and nobody saw whether it held during the gap.
+- the time: a `for` clock measures how long a condition held, and whether it held during the gap is not known.
 
 So there are two permissions, which `service/warm_up.py` gives (`RuleContext.may_fire`, `may_resolve`):
 
@@ -15,14 +15,14 @@ So there are two permissions, which `service/warm_up.py` gives (`RuleContext.may
   newest sample of a series may be the one before the sample that was lost, and an alert that was over would fire once
   more; `absent(rate(...))` would fire for want of a second sample. No alert begins, and no PENDING one fires.
 - may resolve: every target was scraped twice, or the look-back delta has passed. Before, a series may be missing only
-  because it was not scraped yet. An alert of before that is missing from the result stays as it is (unconfirmed); one
-  that is in the result is no more certain, for the sample may still be one of before.
+  because it was not scraped yet. A restored alert that is missing from the result stays as it is (unconfirmed); one
+  that is in the result is no more certain, for the sample may still be one from before the gap.
 
-And the times of every alert of before are set once, at the first evaluation after the gap (`restored`). Case by case:
+And the times of every restored alert are set once, at the first evaluation after the gap (`restored`). Case by case:
 
 Clean stop      All is saved. What was missed is the downtime: a downtime that PromQL's look-back bridges counts as
                 none; after a longer one the `for` clock stood still, and at least the grace period is left
-                (Prometheus' RestoreForState); after the outage tolerance a PENDING alert starts anew.
+                (Prometheus' RestoreForState); after the outage tolerance a PENDING alert starts over.
 Crash           The same. States and resolutions are written in one transaction, before anything leaves the process,
                 so the file holds the last evaluation or the one before it. What was sent last may not have arrived:
                 a FIRING alert is sent at once, a resolved one on its rhythm until its 15 minutes are over.
@@ -32,7 +32,7 @@ Long outage     FIRING stays FIRING with its `startsAt`, however long it took: o
                 new `startsAt` would tell a second incident. If the condition is over it resolves, and the resolution
                 is sent.
 Clock set back  The times of an alert go back by as much, or it would end before it starts, and a `for` clock that began
-                in the future would never be over. It is sent again, because Alertmanager was told other times.
+                in the future would never be over. It is sent again, because Alertmanager has the former times.
 Pause           A suspended machine or container, or a clock set forward: the alerts are in memory and true as of the
                 last evaluation, but what they are seen against is not. The same as a restart with nothing lost.
 State file      Alerting begins without it, and every evaluation tries to read it again; nothing is written meanwhile,
@@ -40,14 +40,14 @@ unreadable      so nothing is lost. When it is read, an alert of the file may ha
                 the one that is further on stays (a resolved or FIRING one of here is not set back), and a PENDING one
                 keeps the older of the two `for` clocks.
 Disk full       Alerting goes on from memory; when the file can be written again, it is written whole. A crash before
-                finds the states of before the disk filled: an alert that has resolved since would be sent as FIRING,
+                finds the states from before the disk filled: an alert that has resolved since would be sent as FIRING,
                 a resolved one that has fired again would end its successor. SQLite cannot write that it is out of
                 date, so a mark beside the file is removed instead (`storage/saved_mark.py`). Without the mark
                 every alert is doubtful: it is not sent before the result of new data has it (may fire), or it is over
                 (may resolve). One that is in the result may have resolved and begun again, so it is sent with a new
                 `startsAt`: Alertmanager keeps the earliest of an alert that it still knows as firing. The mark comes
                 back when all is saved and nothing is doubtful. An alert that began and fired while nothing could be
-                saved is not known: it begins anew, as without a state file.
+                saved is not known: it starts over, as without a state file.
 
 A reload is no gap: the new rule takes over the alerts with what is still doubtful about them.
 """
@@ -70,7 +70,7 @@ class RestorePolicy:
     """What a restart does to `for` clocks, in ms. Written down in docs/restart.md.
 
     `bridged_ms`            a downtime up to this counts as none: PromQL too bridges gaps of this length
-    `outage_tolerance_ms`   --rules.alert.for-outage-tolerance: after a longer one, pending alerts start anew
+    `outage_tolerance_ms`   --rules.alert.for-outage-tolerance: after a longer one, pending alerts start over
     `grace_period_ms`       --rules.alert.for-grace-period: after a downtime that is not bridged, nothing fires sooner
     """
 
@@ -82,9 +82,9 @@ class RestorePolicy:
 def restored(alert: Alert, seen_at: int, ts: int, timing: Timing, policy: RestorePolicy) -> Alert | None:
     """A saved alert at the first evaluation `ts` after a restart; `seen_at` is the last evaluation before it.
 
-    FIRING and INACTIVE alerts are what they were; a FIRING one is sent at once, for nobody knows whether the sending
-    before the crash arrived. The `for` clock of a PENDING one stands still meanwhile, and
-    at least the grace period remains (or `for`, if shorter): Prometheus' `RestoreForState`. None: it starts anew.
+    FIRING and INACTIVE alerts are what they were; a FIRING one is sent at once, for whether the last sending before
+    the crash arrived is not known. The `for` clock of a PENDING one stands still meanwhile, and
+    at least the grace period remains (or `for`, if shorter): Prometheus' `RestoreForState`. None: it starts over.
     When the clock was set back meanwhile, the alert's times go back with it, or it would end before it starts.
     """
     if ts < seen_at:
@@ -127,7 +127,7 @@ class Recovery:
     def __init__(self) -> None:
         self._last_seen: dict[Labels, int] = {}  # alerts whose times are not set yet: the last evaluation before
         self._began_since: dict[Labels, Alert] = {}  # what a saved alert was here before the file could be read
-        self._unconfirmed: set[Labels] = set()  # alerts of before, until rules may resolve
+        self._unconfirmed: set[Labels] = set()  # restored alerts, until rules may resolve
         self._doubtful: set[Labels] = set()  # alerts whose saved state may be out of date
 
     @property
@@ -167,7 +167,7 @@ class Recovery:
         self, alerts: Mapping[Labels, Alert], ts: int, timing: Timing, policy: RestorePolicy
     ) -> dict[Labels, Alert | None]:
         """At the first evaluation after the gap: what `restored` makes of the alerts. Returns those that it changes,
-        None for one that starts anew."""
+        None for one that starts over."""
         changed: dict[Labels, Alert | None] = {}
         for labels, seen_at in self._last_seen.items():
             old = alerts[labels]
@@ -212,7 +212,7 @@ class Recovery:
         self._doubtful.discard(labels)
 
     def seen_at(self, alert: Alert, last_ts: int | None) -> int:
-        """The last evaluation that looked at this alert, to save with it. `last_ts` is the group's last."""
+        """The last evaluation that covered this alert, to save with it. `last_ts` is the group's last."""
         return self._last_seen.get(alert.labels, alert.active_at if last_ts is None else last_ts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -137,3 +138,9 @@ def _template_queries(rule: AlertingSpec) -> list[Query]:
             except ParseError:
                 continue
     return queries
+
+
+def duplicate_rules(groups: Iterable[RuleGroup]) -> list[tuple[str, Pairs]]:
+    """(name, labels) of the rules that are there more than once, sorted: they overwrite each other's results."""
+    own: list[tuple[str, Pairs]] = [(rule.name, rule.labels) for group in groups for rule in group.rules]
+    return sorted(key for key, count in Counter(own).items() if count > 1)

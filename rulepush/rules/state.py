@@ -187,11 +187,11 @@ class SqliteAlertStates:
 
 class SaveReport:
     """Logs that alert states cannot be saved, and that they are again. A disk that is nearly full takes some writes and
-    refuses others, so failures are told once a minute at most."""
+    refuses others, so failures are logged once a minute at most."""
 
     def __init__(self) -> None:
-        self._failing_since: int | None = None  # of the failures that were told; None: all is saved, or was told so
-        self._told_at: int | None = None
+        self._failing_since: int | None = None  # in ms; None: no failure was logged since the last success
+        self._logged_at: int | None = None
         self._failures = 0
 
     def failed(self, error: StorageError, ts: int) -> None:
@@ -199,9 +199,9 @@ class SaveReport:
         self._failures += 1
         if self._failing_since is not None:
             return
-        if self._told_at is not None and 0 <= ts - self._told_at < _REPORT_EVERY_MS:
+        if self._logged_at is not None and 0 <= ts - self._logged_at < _REPORT_EVERY_MS:
             return
-        self._failing_since, self._told_at, self._failures = ts, ts, 1
+        self._failing_since, self._logged_at, self._failures = ts, ts, 1
         log.error("alert states cannot be saved or read, alerting goes on without: err=%s", error)
 
     def saved(self, ts: int) -> None:

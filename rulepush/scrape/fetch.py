@@ -14,15 +14,15 @@ from typing import Final
 import httpx
 
 from rulepush.errors import HTTPStatusError, ScrapeError
-from rulepush.http_client.client import CONNECTION_OWNER, Client, reason
+from rulepush.http_client.client import CONNECTION_OWNER, Client, failed_url, reason
 from rulepush.model.floats import format_float
 
 # Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size,
 # and more for each line than for its bytes; a line without an end is no exposition.
 DEFAULT_BODY_LIMIT: Final = 64 << 20
 _BYTES_A_LINE: Final = 128
-_LINES_ALWAYS: Final = 100_000
-_LONGEST_LINE: Final = 1 << 20
+_MIN_LINE_LIMIT: Final = 100_000
+_MAX_LINE_BYTES: Final = 1 << 20
 _UNPACKED_AT_ONCE: Final = 1 << 18
 _MAX_REDIRECTS: Final = 10
 _GZIP: Final = 31  # zlib's wbits for a gzip header
@@ -89,7 +89,7 @@ class Fetcher:
         except TimeoutError:
             raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, ValueError) as e:
-            raise ScrapeError(f'Get "{url}": {reason(e)}') from e
+            raise ScrapeError(f'Get "{failed_url(e, url)}": {reason(e)}') from e
 
     async def close(self) -> None:
         """Close the connections: the target is gone."""
@@ -155,7 +155,7 @@ class _Received:
     def __init__(self, limit: int):
         """`limit` in bytes."""
         self._limit = limit
-        self._most_lines = max(_LINES_ALWAYS, limit // _BYTES_A_LINE)
+        self._max_lines = max(_MIN_LINE_LIMIT, limit // _BYTES_A_LINE)
         self._parts: list[bytes] = []
         self._size = self._lines = self._since_newline = 0
 
@@ -166,11 +166,11 @@ class _Received:
             raise ScrapeError("body size limit exceeded")
         newlines = part.count(b"\n")
         self._lines += newlines
-        if self._lines > self._most_lines:
-            raise ScrapeError(f"body size limit exceeded: more than {self._most_lines} lines")
+        if self._lines > self._max_lines:
+            raise ScrapeError(f"body size limit exceeded: more than {self._max_lines} lines")
         self._since_newline = len(part) - part.rfind(b"\n") - 1 if newlines else self._since_newline + len(part)
-        if self._since_newline > _LONGEST_LINE:
-            raise ScrapeError(f"body size limit exceeded: a line of more than {_LONGEST_LINE >> 20} MiB")
+        if self._since_newline > _MAX_LINE_BYTES:
+            raise ScrapeError(f"body size limit exceeded: a line of more than {_MAX_LINE_BYTES >> 20} MiB")
         self._parts.append(part)
 
     def body(self) -> bytes:

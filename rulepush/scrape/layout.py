@@ -21,18 +21,20 @@ from rulepush.storage.table import Floats, Int64s, Rows, Table, as_rows
 
 _PLAIN: Final = b"0123456789+-.eE "
 _HASH: Final = ord("#")
-_MOST_PARTS: Final = 4
-_MOST_CHANGES: Final = 100  # series that come and go at a time; with more the body is read anew
+_MAX_PARTS: Final = 4
+_MAX_CHANGES: Final = 100  # series that come and go at a time; with more the body is read line by line
 _AT_ONCE: Final = 64
 
 
 class TargetSeries:
     """A series of a target: its labels, and where its samples go (None when no rule wants it)."""
 
-    __slots__ = ("labels", "layout", "row", "table")
+    __slots__ = ("labels", "layout", "row", "table", "wanted_in")
 
-    def __init__(self, labels: Labels):
+    def __init__(self, labels: Labels, wanted_in: int | None = None):
+        """`wanted_in` is the epoch of the head in which its demand was asked, and wants the series."""
         self.labels = labels
+        self.wanted_in = wanted_in
         self.table: Table | None = None
         self.layout = 0
         self.row = 0
@@ -41,7 +43,7 @@ class TargetSeries:
         """Find the row, again if rows have moved; False when the series is not wanted."""
         table = self.table
         if table is None or table.layout != self.layout:
-            table = self.table = head.table_for(self.labels)
+            table = self.table = head.table_for(self.labels, wanted=self.wanted_in == head.epoch)
             if table is None:
                 return False
             self.layout = table.layout
@@ -64,7 +66,7 @@ class TableGroup:
         rows = [series.row for series in self.members]
         positions = list(self.members.values())
         starts = [i for i in range(1, len(rows)) if rows[i] != rows[i - 1] + 1]
-        if len(starts) >= _MOST_PARTS:
+        if len(starts) >= _MAX_PARTS:
             self.parts = [(as_rows(rows), as_rows(positions))]
         else:
             cuts = list(zip([0, *starts], [*starts, len(rows)], strict=True)) if rows else []
@@ -239,10 +241,10 @@ class BodyLayout:
                 same.append(keys[j])
                 source.append(-1)
                 j += 1
-            if len(removed) + len(inserted) > _MOST_CHANGES:
+            if len(removed) + len(inserted) > _MAX_CHANGES:
                 return None
         removed += range(i, len(before))
-        if len(removed) + len(inserted) > _MOST_CHANGES:
+        if len(removed) + len(inserted) > _MAX_CHANGES:
             return None
         return BodyChange(at, tuple(same), texts, np.array(source, np.int64), removed, inserted)
 
@@ -272,7 +274,7 @@ def to_floats(texts: Sequence[bytes]) -> Floats | None:
     """Many values at once, float64[n]; None when one of them is not what `parse_value` accepts."""
     try:
         values = np.array(list(map(float, texts)))
-        # float() is more lenient than Go: what is not plainly a number is looked at one by one.
+        # float() is more lenient than Go: what is not plainly a number is checked one by one.
         if b" ".join(texts).translate(None, _PLAIN):
             for text in texts:
                 if text.translate(None, _PLAIN):

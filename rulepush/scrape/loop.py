@@ -33,7 +33,7 @@ class Pace:
     stats: ScrapeStats
     overload: OverloadWatch
     clock_set_back: Callable[[int], object]
-    """`clock_set_back(now)` is told when the wall clock went back by more than an interval."""
+    """`clock_set_back(now)` is called when the wall clock went back by more than an interval."""
 
 
 class ScrapeLoop:
@@ -53,7 +53,7 @@ class ScrapeLoop:
         pace, interval = self._pace, self.scraper.target.interval_ms
         ts = pace.grid.next_tick(pace.clock.now(), interval)
         while True:
-            # Nobody waits for a target that hung the last time: it would hold up every alert by its timeout.
+            # Rules do not wait for a target that hung the last time: it would delay every alert by its timeout.
             awaited = not self.scraper.timed_out
             if awaited:
                 pace.barrier.expect(ts)

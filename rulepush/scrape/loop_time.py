@@ -20,13 +20,13 @@ _COUNTED_AT_ONCE: Final = 2 * _BEAT_SECONDS  # a beat comes a little late in a h
 
 
 class LoopTime:
-    """Looks at the clock twenty times a second as long as somebody has a deadline. Of what passes between two looks no
-    more counts than a healthy loop would need, so a deadline moves by as long as the loop stood."""
+    """Reads the clock twenty times a second while a deadline is pending. Of the time between two readings no more
+    counts than a healthy loop would need, so a deadline moves by as long as the loop stood."""
 
     def __init__(self, clock: Clock):
         self._clock = clock
-        self._passed = 0.0  # seconds that count, up to the last look
-        self._looked_at = 0.0
+        self._passed = 0.0  # seconds that count, up to the last reading
+        self._read_at = 0.0
         self._pending: list[
             tuple[float, int, _Deadline]
         ] = []  # a heap; those that are over are taken out in their turn
@@ -55,7 +55,7 @@ class LoopTime:
         if self._open:
             self._look()
         else:
-            self._looked_at = self._clock.monotonic()
+            self._read_at = self._clock.monotonic()
         self._open += 1
         heapq.heappush(self._pending, (self._passed + seconds, next(self._order), deadline))
         self._wanted.set()
@@ -66,12 +66,12 @@ class LoopTime:
 
     def _look(self) -> None:
         now = self._clock.monotonic()
-        self._passed += min(now - self._looked_at, _COUNTED_AT_ONCE)
-        self._looked_at = now
+        self._passed += min(now - self._read_at, _COUNTED_AT_ONCE)
+        self._read_at = now
 
 
 class _Deadline:
-    """asyncio.timeout, expired by somebody else."""
+    """asyncio.timeout, expired by LoopTime."""
 
     def __init__(self, time: LoopTime, seconds: float):
         self._time = time

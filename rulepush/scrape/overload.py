@@ -1,7 +1,7 @@
-"""OverloadWatch: whether rulepush keeps up with its scrapes, told in its log and its own metrics.
+"""OverloadWatch: whether rulepush keeps up with its scrapes, shown in its log and its own metrics.
 
 A moment of the grid that cannot be kept is left out and counted. The targets did nothing wrong, so their `up` and their
-series stay as they are; but whoever runs rulepush must hear of it.
+series stay as they are; but the operator must learn of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WINDOW_SECONDS: Final = 60
 
 
 class OverloadWatch:
-    """`started` and `left_out` are told by the loops of the targets. The figures are of the last minute."""
+    """The loops of the targets call `started` and `left_out`. The figures are of the last minute."""
 
     def __init__(self, clock: Clock):
         self._clock = clock

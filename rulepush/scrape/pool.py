@@ -25,8 +25,10 @@ from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.scrape")
 
-# Requests of one moment go out this far apart, so that a large fleet does not answer all at once into the memory.
+# Requests of one moment go out this far apart, so that a large fleet does not answer all at once into the memory; and
+# nearer to each other where that would take more than half of the interval.
 _SPACING_MS: Final = 3.0
+_FIRST_SCRAPES_MS: Final = 120_000  # half of the time after which Alertmanager takes an alert for ended
 _SET_BACK_ONCE_MS: Final = 60_000
 
 Key = tuple[Labels, str]
@@ -81,6 +83,11 @@ class ScrapePools:
     def __iter__(self) -> Iterator[ScrapePool]:
         return iter(self._pools.values())
 
+    @property
+    def nbytes(self) -> int:
+        """About the bytes of what is known of all targets' lines."""
+        return self._context.interner.nbytes + sum(s.cache.nbytes for pool in self for s in pool.scrapers)
+
     def __len__(self) -> int:
         return len(self._pools)
 
@@ -93,10 +100,19 @@ class ScrapePools:
         await self._tasks.run()
 
     async def scrapes_done(self, ts: int) -> bool:
-        """Wait until the scrapes of all moments up to `ts` are over, at most the longest scrape timeout."""
+        """Wait until the scrapes of all moments up to `ts` are over, at most until the last one planned has had the
+        longest scrape timeout.
+
+        After the start, until every target was scraped once, the limit is higher: where there are many new bodies to
+        read, evaluations over half of them find nothing that may be sent, and hold up the other half.
+        """
         if not self._barrier.pending(ts):
             return True
-        longest = max((s.target.timeout_ms for pool in self for s in pool.scrapers), default=0)
+        loops = [running.loop for pool in self for running in pool.running.values()]
+        longest = max((loop.scraper.target.timeout_ms for loop in loops), default=0.0)
+        longest += max((loop.delay_ms for loop in loops), default=0.0)
+        if any(not loop.scraper.status.last_scrape for loop in loops):
+            longest = max(longest, _FIRST_SCRAPES_MS)
         return await self._barrier.scrapes_done(ts, longest / 1000 + 0.1)
 
     def pass_on(self, on_scrape: OnScrape | None) -> None:
@@ -104,7 +120,7 @@ class ScrapePools:
         self._context = replace(self._context, on_scrape=on_scrape)
 
     def put(self, job: Job, client: httpx.AsyncClient) -> None:
-        """A new job, or a job with a new configuration: its targets are built anew, and keep their series.
+        """A new job, or a job with a new configuration: its targets are rebuilt, and keep their series.
 
         The client stays the caller's to close, once no scrape uses it.
         """
@@ -208,5 +224,5 @@ class ScrapePools:
         """Spread the requests of one moment a little, in a large fleet."""
         loops = [running.loop for pool in self for running in pool.running.values()]
         for i, loop in enumerate(loops):
-            spacing = min(_SPACING_MS, loop.scraper.target.interval_ms / 4 / len(loops))
+            spacing = min(_SPACING_MS, loop.scraper.target.interval_ms / 2 / len(loops))
             loop.delay_ms = i * spacing

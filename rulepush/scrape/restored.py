@@ -1,7 +1,7 @@
 """RestoredSeries: the series that targets wrote before a restart.
 
 What the journal brought back has no stale marker: a series that went away meanwhile would be seen for the whole
-look-back delta, and what fires on it would begin anew. So its target's first scrape decides, see ScrapeCache.
+look-back delta, and what fires on it would start over. So its target's first scrape decides, see ScrapeCache.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class ScrapeContext:
     restored: RestoredSeries = field(default_factory=RestoredSeries)
     turns: WorkTurns = field(default_factory=WorkTurns)
     on_scrape: OnScrape | None = None
-    series_came: Callable[[int], object] = lambda _count: None  # is told how many series of a scrape are new
+    series_came: Callable[[int], object] = lambda _count: None  # called with the number of new series of a scrape
 
 
 class Scraper:
@@ -120,7 +120,7 @@ class Scraper:
         self.cache.take_over(former.cache)
 
     def interrupted(self) -> None:
-        """The time jumped: begin to count anew."""
+        """The time jumped: start counting again."""
         self._interruptions += 1
         self.scraped_since = self.complete_since = None
 

@@ -11,7 +11,7 @@ Slices = Generator[None, None, T]
 
 
 def at_once(work: Slices[T]) -> T:
-    """The result of work that nobody interrupts."""
+    """The result of the work, done without interruption."""
     while True:
         try:
             next(work)

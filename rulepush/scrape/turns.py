@@ -8,7 +8,7 @@ turn, and the rest waits in order:
 - then, by turns, the next slice of a body that takes many, and the start of another scrape. Few such long bodies are in
   work at a time, and no scrape starts while there are as many: after a start of the process all bodies are long.
 
-So the work that there is decides how fast scrapes start, and a slow target, which is no work, holds up nobody.
+So the work that there is decides how fast scrapes start, and a slow target, which is no work, holds up nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rulepush.scrape.slices import Slices
 
 T = TypeVar("T")
 
-SLICE_SECONDS: Final = 0.01  # of work in a turn; somebody who asks a page waits for a few turns
-MOST_LONG_BODIES: Final = 8
+SLICE_SECONDS: Final = 0.01  # of work in a turn; a request to the HTTP API waits for a few turns
+MAX_LONG_BODIES: Final = 8
 _START_SHARE: Final = 0.5  # of a slice: a request, perhaps a new connection, and what comes of them
 
 _Lane = deque[asyncio.Future[None]]
@@ -85,7 +85,7 @@ class WorkTurns:
 
     async def _join(self) -> None:
         """Be one of the long bodies in work. They are few, so that the first is done soon, and not all at the end."""
-        if self._long < MOST_LONG_BODIES:
+        if self._long < MAX_LONG_BODIES:
             self._long += 1
             return
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -117,7 +117,7 @@ class WorkTurns:
             try:
                 await mine
             except asyncio.CancelledError:
-                self._plan_turn()  # if it was my turn already, it is somebody else's now
+                self._plan_turn()  # if it was this caller's turn already, the next one takes it
                 raise
         self._began = self._stopwatch()
 
@@ -139,7 +139,7 @@ class WorkTurns:
     def _next_lane(self) -> _Lane:
         if self._bodies:
             return self._bodies
-        may_start = bool(self._starts) and self._long < MOST_LONG_BODIES
+        may_start = bool(self._starts) and self._long < MAX_LONG_BODIES
         if self._slices and (self._slice_is_next or not may_start):
             self._slice_is_next = False
             return self._slices

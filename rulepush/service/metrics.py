@@ -16,6 +16,7 @@ from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
+from rulepush.service.scraping import Jobs
 from rulepush.storage.head import Head
 from rulepush.storage.metrics import expose_databases, expose_head, expose_journal
 from rulepush.telemetry import MetricReading, Telemetry, single
@@ -36,7 +37,7 @@ def expose_service(
     expose_discoveries(t, resources.discoveries)
     expose_nacos_clusters(t, resources.discoveries.nacos_members)
     expose_head(t, resources.head)
-    _memory(t, resources.head)
+    _memory(t, resources.head, ingestion.jobs)
     _clock(t, alerting.clock_watch)
     expose_databases(t, resources.state.all())
     if resources.journal is not None:
@@ -53,15 +54,16 @@ def expose_service(
         ingestion.remote_write.expose(t)
 
 
-def _memory(t: Telemetry, head: Head) -> None:
+def _memory(t: Telemetry, head: Head, jobs: Jobs) -> None:
     parts: dict[str, Callable[[], int]] = {
         "samples": lambda: head.nbytes,
         "labels": lambda: head.label_bytes,
         "derived_labels": lambda: head.derived_bytes,
+        "lines": lambda: jobs.line_bytes,
     }
     t.gauge(
         "rulepush_memory_bytes",
-        "About the memory of what grows with the work: samples, labels of series, what rules derive from labels.",
+        "About the memory of what grows with the work: samples, labels, what rules derive from them, scraped lines.",
         lambda: [MetricReading((part,), read()) for part, read in parts.items()],
         ("part",),
     )

@@ -112,6 +112,11 @@ class Jobs:
         return sum(len(pool.running) for pool in self._pools)
 
     @property
+    def line_bytes(self) -> int:
+        """About the bytes of what is known of all targets' lines."""
+        return self._pools.nbytes
+
+    @property
     def complete_since(self) -> int | None:
         """The moment (ms) from which on what is missing is really gone: every discovery has answered and every target
         was scraped twice since the start or the last interruption, for `rate` needs two samples. None before."""

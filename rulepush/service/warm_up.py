@@ -1,7 +1,7 @@
 """WarmUp: whether rules may act on the data yet, after the start or after the time jumped.
 
-The newest samples of before may be lost, and what was missed is missing from every window. What rules do meanwhile is
-in `rules/recovery.py`.
+The newest samples before the stop may be lost, and what was missed is missing from every window. What rules do until
+then is in `rules/recovery.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class WarmUp:
     def __init__(
         self, jobs: Jobs, clock_watch: ClockWatch, lookback_delta_ms: int, received_within: Callable[[], int | None]
     ):
-        """`received_within()`: the time (ms) in which what is not scraped has surely come twice; None: nobody knows."""
+        """`received_within()`: the time (ms) in which what is not scraped has surely come twice; None: not known."""
         self._jobs = jobs
         self._clock_watch = clock_watch
         self._lookback_delta_ms = lookback_delta_ms
@@ -32,10 +32,13 @@ class WarmUp:
         `needs_two` samples in a range.
 
         Until then the newest sample of a series may be older than one that was lost, and `absent(rate(...))` finds
-        nothing. Waits for the time in which a target is surely scraped, at most two minutes.
+        nothing. Waits for the time in which a target is surely scraped, at most two minutes. While scrapes are left
+        out, for there is too much to do, no time is sure.
         """
         jobs, scrapes = self._jobs, 2 if needs_two else 1
-        within = min(scrapes * jobs.longest_scrape_ms, _MAX_WAIT_TO_FIRE_MS)
+        within = _MAX_WAIT_TO_FIRE_MS
+        if not jobs.overload.overloaded:
+            within = min(scrapes * jobs.longest_scrape_ms, within)
         # The deadline first: it is O(1), and asking every target is O(targets), for each rule and evaluation.
         return self._waited(ts, within) or _reached(jobs.complete_since if needs_two else jobs.scraped_since, ts)
 

@@ -14,7 +14,7 @@ from rulepush.storage.coverage import Conditions, covering, possible_values
 
 _NAMES_REMEMBERED: Final = 65_536
 _SELECTORS_REMEMBERED: Final = 4096
-_MAX_NAMES: Final = 64  # names of one selector that are looked at one by one
+_MAX_NAMES: Final = 64  # names of one selector that are checked one by one
 
 
 class SelectorDemand(Protocol):

@@ -24,7 +24,7 @@ DEAD_PART: Final = 16
 
 
 class SampleRecorder(Protocol):
-    """Is told of every series and every kept sample: the journal."""
+    """Receives every series and every kept sample: the journal."""
 
     def created(self, series_id: int, labels: Labels) -> None:
         """There is a new series."""
@@ -121,15 +121,16 @@ class Head:
             self._recorder.wrote(table, rows, ts, values)
         return refused
 
-    def table_for(self, labels: Labels) -> Table | None:
-        """The table that a series belongs to, made when it is wanted and new; None when it is not wanted."""
+    def table_for(self, labels: Labels, *, wanted: bool = False) -> Table | None:
+        """The table that a series belongs to, made when it is wanted and new; None when it is not wanted. With `wanted`
+        the caller has asked the present demand already."""
         name = labels.name
         table = self._tables.get(name)
         if table is not None and table.find(labels) is not None:
             return table
-        if labels in self._unwanted:
+        if not wanted and labels in self._unwanted:
             return None
-        if not self._demand.wants(labels):
+        if not wanted and not self._demand.wants(labels):
             if len(self._unwanted) >= _UNWANTED_REMEMBERED:
                 self._unwanted.clear()
             self._unwanted.add(labels)
@@ -192,7 +193,7 @@ class Head:
 
     def _compact_labels(self) -> None:
         """Give up what was derived from the labels of series that are gone. The cost is that of what is left, so it is
-        done when that is at most half."""
+        done when that is two thirds at most."""
         in_use = [column for table in self._tables.values() for column in table.derived.columns()]
         self._pool, number_of = self._pool.compacted(in_use)
         for table in self._tables.values():
@@ -200,7 +201,7 @@ class Head:
         for selector in self._selectors.values():
             selector.renumbered()
         self._joiner.forget()
-        self._pool_limit = 2 * len(self._pool) + SMALL_POOL
+        self._pool_limit = len(self._pool) * 3 // 2 + SMALL_POOL
 
     def _forget(self, name: str) -> None:
         self._tables.pop(name).layout += 1  # who still holds the table must ask again
@@ -223,7 +224,7 @@ class Head:
         return self._joiner.join(key, [p for p in parts if len(p.index)])
 
     def candidates(self, matchers: Sequence[Matcher]) -> int:
-        """How many series a selection has to look at."""
+        """How many series a selection has to compare."""
         name = exact_metric_name(matchers)
         if name is None:
             return self.series_count

@@ -2,7 +2,7 @@
 
 The event loop only hands references over. Once a second, while there is something new, a thread writes one
 transaction: a SIGKILL loses at most what came since, about one second. No fault of the file stops alerting: what cannot
-be written is kept (up to a bound) and retried, and a file that was set aside is written anew from memory.
+be written is kept (up to a bound) and retried, and a file that was set aside is rewritten from memory.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class SampleJournal:
 
     def restore(self, now: int, bridged_ms: int = 0) -> Restored:
         """Fill the head with what is demanded and within its look-back; then start recording what it keeps. A stop of
-        up to `bridged_ms` counts as none where it is told since when samples are there."""
+        up to `bridged_ms` counts as none in what the head notes as the time since which it has samples."""
         try:
             found = self._load(now)
             if found.samples:

@@ -17,15 +17,15 @@ log = logging.getLogger("rulepush.storage")
 class SavedMark:
     """The mark beside a database file; with `path` None, in memory, there is none. Never raises.
 
-    `was_there` tells whether the last process left it. In a directory that cannot be written it proves nothing: nobody
-    could have removed it.
+    `was_there`: whether the last process left it. In a directory that cannot be written it proves nothing, for that
+    process could not have removed it.
     """
 
     def __init__(self, database: Path | None):
         self._path = database.with_name(f"{database.name}.complete") if database is not None else None
         self._set = self._is_there()
         self.was_there = self._set and self._is_removable()
-        self._told = False
+        self._failure_logged = False
 
     def _is_there(self) -> bool:
         try:
@@ -55,9 +55,9 @@ class SavedMark:
         try:
             self._path.unlink(missing_ok=True)
         except OSError as e:  # tried again at the next write that fails
-            if not self._told:
+            if not self._failure_logged:
                 text = "cannot remove the mark of a complete state file, the next start takes it for complete: err=%s"
                 log.error(text, e)
-            self._told = True
+            self._failure_logged = True
             return
         self._set = False

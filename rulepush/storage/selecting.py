@@ -25,14 +25,14 @@ class _Rows:
     """The memo of one set of matchers on one table."""
 
     version: int
-    seen: int  # rows looked at so far
+    seen: int  # rows compared so far
     where: Rows  # a slice when the rows are consecutive, so that the selection is a view
     index: LabelIndex
 
 
 class TableSelector:
-    """Selects rows of one table. The LabelIndex of a set of matchers changes only when its series do. What a new series
-    costs is to look at that series; call `moved` when rows leave the table."""
+    """Selects rows of one table. The LabelIndex of a set of matchers changes only when its series do. A new series
+    costs one comparison per set of matchers; call `moved` when rows leave the table."""
 
     def __init__(self, table: Table):
         self._table = table
@@ -64,7 +64,7 @@ class TableSelector:
                 known.index = LabelIndex.of_series(table.derived, known.where)
 
     def renumbered(self) -> None:
-        """What is derived from labels is numbered anew: nothing that was memoised on an index fits any more."""
+        """What is derived from labels was renumbered: nothing that was memoised on an index is valid any more."""
         for known in self._known.values():
             known.index = LabelIndex.of_series(self._table.derived, known.where)
 
@@ -125,7 +125,7 @@ class Joiner:
         known = self._known.get(matchers)
         if known is not None and len(known[0]) == len(parts) and all(map(_is, known[0], parts)):
             return known[1]
-        if not remember:  # a query from outside leaves nothing behind in the pool
+        if not remember:  # a query of an API client leaves nothing behind in the pool
             return LabelIndex([labels for part in parts for labels in part.labels])
         pool = parts[0].source.pool
         index = LabelIndex.pooled(pool, np.concatenate([part.reduced(WHOLE, pool)[1] for part in parts]))
@@ -135,7 +135,7 @@ class Joiner:
         return index
 
     def forget(self) -> None:
-        """What is derived from labels is numbered anew."""
+        """What is derived from labels was renumbered."""
         self._known.clear()
 
 

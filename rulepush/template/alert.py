@@ -109,12 +109,12 @@ def check_alert_template(text: str, name: str = "") -> None:
 
 @lru_cache(maxsize=8192)
 def _parsed(text: str, name: str) -> Template:
-    return Template.parse(PREFIX + text, _FUNCTIONS, name)
+    return Template.parse(text, _FUNCTIONS, name, PREFIX)
 
 
 def literal_queries(text: str) -> list[str]:
     """The expressions in `query "..."`, as far as they are literals, in order. [] for a text that does not parse."""
-    if "{{" not in text:
+    if "{{" not in text or "query" not in text:
         return []
     try:
         template = _parsed(text, "__alert_")

@@ -54,6 +54,6 @@ def json_text_of(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def seconds(ms: int) -> int | float:
+def unix_seconds(ms: int) -> int | float:
     """A time of the API: Unix seconds, with decimals only where there are milliseconds."""
     return ms // 1000 if ms % 1000 == 0 else ms / 1000

@@ -26,7 +26,7 @@ from rulepush.web.snapshot import Snapshot
 
 T = TypeVar("T")
 Finish = Callable[[QueryResult, Sequence[str]], T]
-"""Makes the answer of a result and of what is to be said of its completeness."""
+"""Makes the answer of a result and of what its warnings say about completeness."""
 
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
 _NO_TIMEOUT_MS: Final = 1 << 40
@@ -50,8 +50,8 @@ class QueryEvaluator:
     engine's own; the wait for a thread counts, and so does what was spent since `asked_at` (seconds of the monotonic
     clock, as `asked_at()` gave it). Raises EvaluationError as the engine does.
 
-    A query whose caller is cancelled, or whose time is over, ends at the next step of its evaluation that looks at the
-    clock. It holds its slot until then: threads that nobody waits for any more are bounded, too.
+    A query whose caller is cancelled, or whose time is over, ends at the next step of its evaluation that reads the
+    clock. It holds its slot until then: threads whose caller has gone are bounded, too.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class QueryEvaluator:
         return search
 
     def kept(self, tables: Iterable[Table]) -> KeptView:
-        """What is kept of these tables since when, for whoever answers without an evaluation."""
+        """What is kept of these tables since when, for answers that need no evaluation (`/api/v1/series`, labels)."""
         return self._history.view(self._clock.now(), tables)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from rulepush.model.floats import format_float_json
 from rulepush.model.labels import Labels
 from rulepush.promql import QueryResult, ResultSeries
 from rulepush.promql.vectors.values import ValueType
-from rulepush.web.answers import json_text_of, seconds
+from rulepush.web.answers import json_text_of, unix_seconds
 
 _MAX_UNSTREAMED: Final = 1 << 20  # characters: an answer up to this is sent whole, with its length
 _PIECE_SIZE: Final = 1 << 16
@@ -57,7 +57,7 @@ def _gathered(pieces: Iterable[str], size: int) -> Iterator[str]:
 
 def success_pieces(result: QueryResult, limit: int | None, warnings: Sequence[str]) -> Iterator[str]:
     """The success envelope around at most `limit` series; `warnings` come after those of the evaluation."""
-    kind, ts = result.value_type, seconds(int(result.steps[0]))
+    kind, ts = result.value_type, unix_seconds(int(result.steps[0]))
     cut = False
     yield f'{{"status":"success","data":{{"resultType":"{kind.value}","result":'
     if kind is ValueType.SCALAR:
@@ -97,7 +97,7 @@ def _series(series: ResultSeries, times: dict[int, str]) -> str:
     for t, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
         text = times.get(t)
         if text is None:
-            text = times[t] = str(seconds(t))
+            text = times[t] = str(unix_seconds(t))
         points.append(f'[{text},"{format_float_json(value)}"]')
     return f'{{"metric":{_metric(series.labels)},"values":[{",".join(points)}]}}'
 

@@ -21,7 +21,7 @@ Matchers = tuple[Matcher, ...]
 
 
 class TableRows:
-    """The rows of one table that satisfy a selector, as far as they were looked at. `labels` are theirs."""
+    """The rows of one table that satisfy a selector, as far as they were checked. `labels` are theirs."""
 
     __slots__ = ("_layout", "_rest", "_rows", "_seen", "labels", "table")
 
@@ -35,7 +35,7 @@ class TableRows:
 
     @property
     def is_done(self) -> bool:
-        """Whether every row was looked at, and none has moved since."""
+        """Whether every row was checked, and none has moved since."""
         return self._layout == self.table.layout and self._seen == len(self.table)
 
     @property
@@ -44,7 +44,7 @@ class TableRows:
         return np.array(self._rows, np.int64)
 
     def advance(self, comparisons: int) -> int:
-        """Look at further rows, at least one; what that cost."""
+        """Check further rows, at least one. Returns the number of comparisons made."""
         if self._layout != self.table.layout:
             self._layout, self._seen, self._rows, self.labels = self.table.layout, 0, [], []
         rest, first, cost = self._rest, self._seen, 1 + len(self._rest)
@@ -61,19 +61,19 @@ class RowSearch:
     `found` gives what is true at that moment."""
 
     def __init__(self, head: Head, selectors: Iterable[Sequence[Matcher]], a_step: int = SLICE):
-        """`a_step`: comparisons in one step. Raises QueryLimitError when there would be too much to look at."""
+        """`a_step`: comparisons in one step. Raises QueryLimitError when the search would exceed MAX_COMPARISONS."""
         self._head = head
         self._a_step = a_step
         distinct = dict.fromkeys(map(tuple, selectors))
         if len(distinct) > MAX_SELECTORS:
             raise QueryLimitError(f"the query has more than {MAX_SELECTORS:,} different selectors")
         if sum((1 + len(matchers)) * (1 + head.candidates(matchers)) for matchers in distinct) > MAX_COMPARISONS:
-            raise QueryLimitError("the selectors of the query have too many series to look at")
+            raise QueryLimitError("the selectors of the query have too many series to compare")
         self._tables: list[Table] = []
         self._parts: dict[Matchers, list[TableRows]] = {matchers: [] for matchers in distinct}
 
     def steps(self) -> Iterator[None]:
-        """Look at everything once."""
+        """Check every series of every selector once; a yield ends a slice."""
         self._tables = list(self._head.tables())
         a_step, named = self._a_step, {table.name: table for table in self._tables}
         spent = 0
@@ -95,7 +95,7 @@ class RowSearch:
                     spent = 0
 
     def found(self) -> dict[Matchers, list[TableRows]]:
-        """The rows of each selector, a part a table, at this moment: what has changed since is looked at once more."""
+        """The rows of each selector, a part a table, at this moment: what has changed since is checked again."""
         tables = list(self._head.tables())
         if tables != self._tables:
             before, now = set(map(id, self._tables)), set(map(id, tables))

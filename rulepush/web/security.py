@@ -58,7 +58,7 @@ class WebConfigReloader:
             for problem in e.problems:
                 log.error("TLS and passwords stay as they are: %s", problem)
         else:
-            log.info("certificate and passwords are loaded anew: file=%s", self._path)
+            log.info("certificate and passwords are reloaded: file=%s", self._path)
 
     async def run(self, clock: Clock) -> None:
         """Check once a minute, until cancelled."""

@@ -76,8 +76,8 @@ def test_a_run_that_cannot_start_says_why_and_ends_with_1(
     capfd: pytest.CaptureFixture[str], words: tuple[str, ...], text: str
 ) -> None:
     assert main(["run", "--log.format", "json", *words]) == 1
-    told = json.loads(capfd.readouterr().err.splitlines()[-1])
-    assert (told["level"], text in told["msg"]) == ("ERROR", True)
+    shown = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert (shown["level"], text in shown["msg"]) == ("ERROR", True)
 
 
 def test_flags_are_shown_in_the_notation_of_prometheus() -> None:
@@ -97,10 +97,10 @@ def test_flags_are_shown_in_the_notation_of_prometheus() -> None:
 @pytest.mark.parametrize("file", ["/nowhere/x.test", "/"])
 def test_a_script_that_cannot_be_read_fails(capsys: pytest.CaptureFixture[str], file: str) -> None:
     assert main(["test", "promql", file]) == 1
-    told = capsys.readouterr()
-    assert f"{file}: cannot be read: " in told.err
-    assert "Errno" not in told.err
-    assert told.out == "0 passed, 1 failed, 0 skipped\n"
+    shown = capsys.readouterr()
+    assert f"{file}: cannot be read: " in shown.err
+    assert "Errno" not in shown.err
+    assert shown.out == "0 passed, 1 failed, 0 skipped\n"
 
 
 COMMANDS_AND_GROUPS = [

@@ -106,11 +106,11 @@ def test_problems_of_the_file_and_of_the_files_it_names_come_at_once(
     (tmp_path / "c.yml").write_text("rule_files: [bad.yml, none.yml]\nglobal: {scrape_intervall: 1s}\n")
     code, _, err = check(capsys, str(tmp_path / "c.yml"))
     assert code == 1
-    told = err.replace(f"{tmp_path}/", "").splitlines()
-    assert told[0] == "c.yml:2: global: unknown key 'scrape_intervall' (did you mean 'scrape_interval'?)"
-    assert told[1] == "c.yml:1: rule_files: 'none.yml' does not point to an existing file"
-    assert told[2].startswith('bad.yml:4: group "g", rule 1, "A": could not parse expression: ')
-    assert told[3:] == ["c.yml: 3 problems"]
+    reported = err.replace(f"{tmp_path}/", "").splitlines()
+    assert reported[0] == "c.yml:2: global: unknown key 'scrape_intervall' (did you mean 'scrape_interval'?)"
+    assert reported[1] == "c.yml:1: rule_files: 'none.yml' does not point to an existing file"
+    assert reported[2].startswith('bad.yml:4: group "g", rule 1, "A": could not parse expression: ')
+    assert reported[3:] == ["c.yml: 3 problems"]
 
 
 def test_of_several_documents_the_first_is_read_as_in_prometheus(

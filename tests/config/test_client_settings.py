@@ -1,4 +1,4 @@
-"""Settings of HTTP clients: what is refused, and that no secret is told."""
+"""Settings of HTTP clients: what is refused, and that no secret is shown."""
 
 from __future__ import annotations
 

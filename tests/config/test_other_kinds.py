@@ -50,9 +50,9 @@ def test_a_configuration_of_another_kind(
     path = tmp_path / "c.yml"
     path.write_text(text)
     assert main([*command, str(path)]) == 1
-    told = [t for t in capsys.readouterr().err.splitlines() if message in t]
-    assert len(told) == 1
-    assert f"{path}:{line}: " in told[0]
+    problems = [t for t in capsys.readouterr().err.splitlines() if message in t]
+    assert len(problems) == 1
+    assert f"{path}:{line}: " in problems[0]
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_a_rule_file_of_another_kind(
     path = tmp_path / "r.yml"
     path.write_text(text)
     assert main(["check", "rules", str(path)]) == 1
-    told = [t for t in capsys.readouterr().err.splitlines() if message in t]
-    assert len(told) == 1
-    assert f"{path}:{line}: " in told[0]
+    problems = [t for t in capsys.readouterr().err.splitlines() if message in t]
+    assert len(problems) == 1
+    assert f"{path}:{line}: " in problems[0]
     config = tmp_path / "c.yml"
     config.write_text("rule_files: [r.yml]\n")
     for command in (["check", "config"], ["run", "--config.file"]):

@@ -115,7 +115,7 @@ def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:
     assert config.passwords() is None
 
 
-def test_a_certificate_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+def test_a_certificate_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("none")
     (tmp_path / "cert.pem").write_text("none")
     config = load_web_config(write(tmp_path, "tls_server_config: {cert_file: cert.pem, key_file: key.pem}"))

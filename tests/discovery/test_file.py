@@ -81,7 +81,7 @@ def test_a_bad_file_keeps_its_last_good_groups(tmp_path: Path) -> None:
     asyncio.run(go())
 
 
-def test_a_bad_file_that_went_away_is_told_of_again_when_it_comes_back(
+def test_a_bad_file_that_went_away_is_reported_again_when_it_comes_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = FileSdConfig((str(tmp_path / "*.json"),))

@@ -294,7 +294,7 @@ def test_the_members_of_the_last_good_refresh_are_there_for_own_metrics() -> Non
             nacos.unreachable = False
             await seen.clock.advance(60)
             assert len(env.reporter.nacos_members) == 1
-        assert env.reporter.nacos_members == {}, "nobody asks any more"
+        assert env.reporter.nacos_members == {}, "no discovery asks any more"
 
     asyncio.run(go())
 
@@ -345,7 +345,7 @@ def test_a_refresh_that_takes_for_ever_is_a_failure_and_ends() -> None:
         env = environment()
         found = NacosDiscovery(config("role: instance"), env, httpx.MockTransport(handle), deadline)
         async with running(found, env):
-            assert "Nacos has not told everything within 300s" in env.reporter.last_errors.values()
+            assert "Nacos did not answer every request within 300s" in env.reporter.last_errors.values()
 
     asyncio.run(go())
 
@@ -370,7 +370,7 @@ def test_the_next_server_is_asked_when_one_is_down() -> None:
     asyncio.run(go())
 
 
-def test_what_is_no_nacos_is_told() -> None:
+def test_what_is_no_nacos_is_reported() -> None:
     gateway = fake_nacos(2)
     gateway.html = True
     assert "is this the port of a gateway or of the console?" in failure(gateway, "role: server")

@@ -53,7 +53,7 @@ def test_it_knows_whether_every_discovery_has_answered() -> None:
 
 def test_a_reload_keeps_what_an_unchanged_discovery_knew() -> None:
     async def go() -> None:
-        env, told = environment(), list[list[str]]()
+        env, updates = environment(), list[list[str]]()
         assert isinstance(env.clock, FakeClock)
         same, gone, new = ByHand("same"), ByHand("gone"), ByHand("new")
         before = Providers([same, gone], env, lambda _: None)
@@ -64,13 +64,13 @@ def test_a_reload_keeps_what_an_unchanged_discovery_knew() -> None:
         task.cancel()
 
         def changed(groups: Sequence[TargetGroup]) -> None:
-            told.append([t.get("__address__") for g in groups for t in g.merged()])
+            updates.append([t.get("__address__") for g in groups for t in g.merged()])
 
         after = Providers([new, same], env, changed)
         after.take_over(before)
         task = asyncio.get_running_loop().create_task(after.run())
         await env.clock.settle()
-        assert told == [["same:1"]]
+        assert updates == [["same:1"]]
         assert not after.answered
         task.cancel()
 
@@ -79,7 +79,7 @@ def test_a_reload_keeps_what_an_unchanged_discovery_knew() -> None:
 
 def test_a_reload_keeps_the_last_good_groups_of_a_file_that_is_bad_by_then(tmp_path: Path) -> None:
     async def go() -> None:
-        env, told = environment(), list[list[str]]()
+        env, updates = environment(), list[list[str]]()
         assert isinstance(env.clock, FakeClock)
         for name in ("a", "b"):
             (tmp_path / f"{name}.json").write_text(f'[{{"targets": ["{name}:1"]}}]')
@@ -91,25 +91,25 @@ def test_a_reload_keeps_the_last_good_groups_of_a_file_that_is_bad_by_then(tmp_p
         await env.clock.advance(10)
 
         def changed(groups: Sequence[TargetGroup]) -> None:
-            told.append([t.get("__address__") for g in groups for t in g.merged()])
+            updates.append([t.get("__address__") for g in groups for t in g.merged()])
 
         after = Providers([replace(config)], env, changed)
         after.take_over(before)
         second = asyncio.get_running_loop().create_task(after.run())
         task.cancel()
         await env.clock.advance(400)
-        assert told == [["a:1", "b:1"]]
+        assert updates == [["a:1", "b:1"]]
         (tmp_path / "a.json").write_text('[{"targets": ["a:2"]}]')
         await env.clock.advance(10)
-        assert told[1:] == [["a:2", "b:1"]]
+        assert updates[1:] == [["a:2", "b:1"]]
         second.cancel()
 
     asyncio.run(go())
 
 
-async def drive(configs: Sequence[SdConfig], env: Environment, told: list[list[str]]) -> asyncio.Task[None]:
+async def drive(configs: Sequence[SdConfig], env: Environment, updates: list[list[str]]) -> asyncio.Task[None]:
     def changed(groups: Sequence[TargetGroup]) -> None:
-        told.append([t.get("__address__") for g in groups for t in g.merged()])
+        updates.append([t.get("__address__") for g in groups for t in g.merged()])
 
     task = asyncio.get_running_loop().create_task(Providers(configs, env, changed).run())
     assert isinstance(env.clock, FakeClock)
@@ -134,15 +134,15 @@ class Crashing(ByHand):
 
 def test_a_mistake_of_ours_in_one_discovery_stops_nobody() -> None:
     async def go() -> None:
-        env, told = environment(), list[list[str]]()
+        env, updates = environment(), list[list[str]]()
         assert isinstance(env.clock, FakeClock)
         one, two = Crashing(), ByHand()
-        task = await drive([one, two], env, told)
+        task = await drive([one, two], env, updates)
         two.give("two:1")
         await env.clock.advance(10)
-        assert told[-1] == ["run:1", "two:1"]
+        assert updates[-1] == ["run:1", "two:1"]
         await env.clock.advance(30)
-        assert (one.runs, told[-1]) == (2, ["run:2", "two:1"])
+        assert (one.runs, updates[-1]) == (2, ["run:2", "two:1"])
         task.cancel()
 
     asyncio.run(go())
@@ -150,10 +150,10 @@ def test_a_mistake_of_ours_in_one_discovery_stops_nobody() -> None:
 
 def test_static_targets_of_all_entries_come_at_once_and_together() -> None:
     async def go() -> None:
-        env, told = environment(), list[list[str]]()
+        env, updates = environment(), list[list[str]]()
         statics = [StaticConfig((f"a:{i}",), EMPTY_LABELS, i) for i in range(20)]
-        task = await drive(statics, env, told)
-        assert told == [[f"a:{i}" for i in range(20)]]
+        task = await drive(statics, env, updates)
+        assert updates == [[f"a:{i}" for i in range(20)]]
         task.cancel()
 
     asyncio.run(go())
@@ -161,29 +161,29 @@ def test_static_targets_of_all_entries_come_at_once_and_together() -> None:
 
 def test_a_first_list_passes_at_once_and_later_ones_settle() -> None:
     async def go() -> None:
-        env, told = environment(), list[list[str]]()
+        env, updates = environment(), list[list[str]]()
         assert isinstance(env.clock, FakeClock)
         one, two = ByHand(), ByHand()
-        task = await drive([one, two], env, told)
-        assert told == []
+        task = await drive([one, two], env, updates)
+        assert updates == []
         two.give("two:1")
         await env.clock.settle()
-        assert told == [["two:1"]]
+        assert updates == [["two:1"]]
         one.give("one:1")
         await env.clock.settle()
-        assert told[-1] == ["one:1", "two:1"]
+        assert updates[-1] == ["one:1", "two:1"]
         for i in range(5):
             one.give(*(f"one:{n}" for n in range(i + 1)))
             await env.clock.advance(0.5)
-        assert len(told) == 2
+        assert len(updates) == 2
         await env.clock.advance(5)
-        assert told[2:] == [["one:0", "one:1", "one:2", "one:3", "one:4", "two:1"]]
+        assert updates[2:] == [["one:0", "one:1", "one:2", "one:3", "one:4", "two:1"]]
         one.give("one:0", "one:1", "one:2", "one:3", "one:4")
         await env.clock.advance(10)
-        assert len(told) == 3
+        assert len(updates) == 3
         one.give()
         await env.clock.advance(5)
-        assert told[-1] == ["two:1"]
+        assert updates[-1] == ["two:1"]
         task.cancel()
 
     asyncio.run(go())

@@ -139,7 +139,7 @@ class Tester:
 
     def _compare(self, where: str, found: Mapping[Key, list[str]], since: float, until: float) -> None:
         for key in found.keys() - self._expected.keys():
-            self.report.problems.append(f"{where}: nobody expects {key} {found[key]}")
+            self.report.problems.append(f"{where}: unexpected {key} {found[key]}")
         for key, expected in self._expected.items():
             states = found.get(key, [])
             wanted = expected.state(self._t, since, until)
@@ -182,7 +182,7 @@ class Tester:
         for message in messages:
             by_key[message.key].append(message)
         for key in by_key.keys() - self._expected.keys():
-            self.report.problems.append(f"alerts: nobody expects {key}")
+            self.report.problems.append(f"alerts: unexpected {key}")
         for key, expected in self._expected.items():
             by_start: dict[float, list[Received]] = defaultdict(list)
             for message in by_key.get(key, []):

@@ -286,7 +286,7 @@ def send(base: str, push: Push) -> httpx.Response:
 
 
 def one_space(text: str) -> str:
-    """Go's protobuf package prints one or two blanks between fields, by a hash of the program, so that nobody relies on
+    """Go's protobuf package prints one or two blanks between fields, by a hash of the program, so that none relies on
     its text (internal/encoding/text/encode.go). Here it is always one."""
     return re.sub(r'(?<=["}0-9])  (?=[a-z_]+:)', " ", text)
 

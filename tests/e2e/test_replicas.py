@@ -24,16 +24,16 @@ class _Pager:
     """A webhook that remembers what it was notified of: the status of each alert, in order."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, dict[str, str]]] = []
+        self.received: list[tuple[str, dict[str, str]]] = []
         self._server = LoopbackServer(self._take)
         self.url = f"http://{self._server.address}/"
 
     def _take(self, request: HttpRequest) -> HttpReply:
-        self.heard += [(alert["status"], alert["labels"]) for alert in json.loads(request.body)["alerts"]]
+        self.received += [(alert["status"], alert["labels"]) for alert in json.loads(request.body)["alerts"]]
         return HttpReply()
 
     def statuses(self) -> list[str]:
-        return [status for status, _ in self.heard]
+        return [status for status, _ in self.received]
 
     def close(self) -> None:
         self._server.close()
@@ -107,8 +107,8 @@ def test_an_alert_of_both_is_one_alert_and_outlives_either(pair: _Pair) -> None:
             assert "replica" not in alert["labels"]
             first.kill()
         # The other one keeps it alive: what "a" sent last would have ended by itself after four resends.
-        told = time.monotonic()
-        wait_for("resends of the other", lambda: time.monotonic() - told > 6)
+        begin = time.monotonic()
+        wait_for("resends of the other", lambda: time.monotonic() - begin > 6)
         assert len(bench.received()) == 1
         assert pair.pager.statuses() == ["firing"]
         with pair.replica("a"):
@@ -120,10 +120,10 @@ def test_an_alert_of_both_is_one_alert_and_outlives_either(pair: _Pair) -> None:
             wait_for("resolution", lambda: not bench.received())
             for name in ("a", "b"):
                 wait_for(f"resolved at {name}", partial(pair.is_quiet, name))
-            told = time.monotonic()
-            wait_for("everything that could follow", lambda: time.monotonic() - told > 4)
+            begin = time.monotonic()
+            wait_for("everything that could follow", lambda: time.monotonic() - begin > 4)
     statuses = pair.pager.statuses()
     assert statuses[0] == "firing"
     assert statuses[-1] == "resolved"
-    # When one saw the end a moment before the other, Alertmanager may notify twice; it is not told more than that.
+    # When one saw the end a moment before the other, Alertmanager may notify twice; but not more than that.
     assert len(statuses) in (2, 4)

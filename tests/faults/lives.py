@@ -1,6 +1,6 @@
 """Alerts that go through their lives while rulepush is killed at random moments, and what must be true of them.
 
-The story goes on only when Alertmanager has heard what it must hear, so that each phase of each alert is one episode:
+The next change comes only when Alertmanager has received the last one, so that each phase of each alert is one episode:
 one `startsAt`, and one end. That is the view of a run without kills, and what the record is held against.
 """
 
@@ -61,7 +61,7 @@ class Series:
         return bool(self.phases) and self.phases[-1].off is None
 
     def waiting_seconds(self) -> float:
-        """Since the change that nobody has heard of yet, 0 when all is heard."""
+        """Seconds since the change that Alertmanager has not received yet, 0 when it has received all."""
         return time.monotonic() - self.waits_since if self.next_change is None and self.phases else 0.0
 
     def lines(self) -> str:
@@ -124,8 +124,8 @@ class Lives:
         return server
 
     def _live(self, seconds: float) -> None:
-        """For that long; longer if by then something has not been heard for a long time: what was delayed by a row of
-        short lives is heard in peace, what was lost is not."""
+        """Runs for `seconds`; longer if by then a change has been on its way for long: what a row of short lives
+        delayed arrives now, what was lost does not."""
         moment = time.monotonic() + seconds
         while time.monotonic() < moment:
             self._step()
@@ -139,15 +139,15 @@ class Lives:
 
     def _wait_for(self, series: list[Series], when: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while unheard := [one for one in series if not self._heard(one)]:
+        while missing := [one for one in series if not self._received(one)]:
             if time.monotonic() > deadline:
-                states = [f"series {one.number} {'fires' if one.holds else 'is over'}" for one in unheard]
-                raise TimeoutError(f"{when}: nobody heard that {', '.join(states)}: {self.alertmanager.last()}")
+                states = [f"series {one.number} {'fires' if one.holds else 'is over'}" for one in missing]
+                raise TimeoutError(f"{when}: not received: {', '.join(states)}: {self.alertmanager.last()}")
             time.sleep(0.05)
 
     def _step(self) -> None:
         for one in self.series:
-            if one.next_change is None and self._heard(one):
+            if one.next_change is None and self._received(one):
                 one.next_change = time.monotonic() + self.rng.uniform(0, 1.5)
             if one.next_change is not None and time.monotonic() >= one.next_change:
                 if one.holds:
@@ -156,7 +156,7 @@ class Lives:
                     one.phases.append(Phase(now_ms()))
                 one.next_change, one.waits_since = None, time.monotonic()
 
-    def _heard(self, one: Series) -> bool:
+    def _received(self, one: Series) -> bool:
         """Whether Alertmanager knows of the present phase of the series."""
         last = {p.name: p for p in self.alertmanager.last().values() if p.labels.get("n") == str(one.number)}
         if one.holds:

@@ -35,17 +35,17 @@ class BadAlertmanager(Misbehaving):
 
     def __init__(self, mode: Mode):
         super().__init__(lambda asked: mode(self, asked))
-        self.heard = b""
+        self.received = b""
 
     def asked_twice(self) -> bool:
         return self.asked >= 2
 
     def recover(self) -> None:
-        def hear(asked: Asked) -> None:
-            self.heard += asked.body
+        def receive(asked: Asked) -> None:
+            self.received += asked.body
             asked.connection.sendall(reply("200 OK"))
 
-        self.answer = hear
+        self.answer = receive
 
 
 def hang(server: Misbehaving, asked: Asked) -> None:
@@ -125,7 +125,7 @@ def test_ten_kinds_of_failure_hold_up_neither_the_good_one_nor_their_own_recover
             assert memory_peak_mb(server) < 200
             for one in bad:
                 one.recover()
-            wait_for("all of them", lambda: all(b'"alertname":"Breach"' in one.heard for one in bad), 40)
+            wait_for("all of them", lambda: all(b'"alertname":"Breach"' in one.received for one in bad), 40)
             log = scene.log()
     for reason in ("failed with 500", "refused with 403", "no answer within 1s", "onnection"):
         assert reason in log, reason

@@ -45,10 +45,10 @@ def test_an_alert_whose_end_was_lost_does_not_fire_again(tmp_path: Path, over_af
             await clock.advance(150)  # two scrapes: until then nothing that is missing counts as gone
             assert network.firing() == set()
         shutil.copy(before / "samples.db", state / "samples.db")
-        heard = len(network.received["am1"])
+        sent_before = len(network.received["am1"])
         async with inside.running():
             await clock.advance(5 * 60)
-        assert [p for p in network.received["am1"][heard:] if not p.resolved] == []
+        assert [p for p in network.received["am1"][sent_before:] if not p.resolved] == []
         assert len({p.starts_at for p in network.received["am1"] if p.name == "Now"}) == 1
 
     asyncio.run(go())

@@ -48,15 +48,15 @@ def test_an_alertmanager_that_is_down_for_an_hour_hears_the_newest_state_of_ever
             await clock.advance(31)
             assert outbox(inside, "am1") == 0
             assert network.firing("am1") == {"b Now", "b Late"}
-            heard = network.received["am1"][before:][:4]  # after these, those that fire come again in their rhythm
-            assert sorted(f"{p.labels.get('instance')} {p.name}" for p in heard) == [
+            received = network.received["am1"][before:][:4]  # after these, those that fire come again in their rhythm
+            assert sorted(f"{p.labels.get('instance')} {p.name}" for p in received) == [
                 "a Now",
                 "b Late",
                 "b Now",
                 "c Now",
             ]
-            assert all(p.ends_at >= p.starts_at for p in heard)
-            assert next(p for p in heard if p.labels.get("instance") == "b" and p.name == "Late").starts_at == (
+            assert all(p.ends_at >= p.starts_at for p in received)
+            assert next(p for p in received if p.labels.get("instance") == "b" and p.name == "Late").starts_at == (
                 network.view("am2")["b Late"].starts_at
             )
 
@@ -149,8 +149,8 @@ def test_a_resolution_that_the_alert_outran_is_not_sent_after_a_restart(tmp_path
         before = len(network.received["am1"])
         async with inside.running():
             await clock.advance(120)
-        heard = network.received["am1"][before:]
-        assert heard
-        assert [p for p in heard if p.resolved] == []
+        received = network.received["am1"][before:]
+        assert received
+        assert [p for p in received if p.resolved] == []
 
     asyncio.run(go())

@@ -1,4 +1,4 @@
-"""Samples that are received, not scraped: nobody knows when they come again after a restart."""
+"""Samples that are received, not scraped: when they come again after a restart is not known."""
 
 from __future__ import annotations
 

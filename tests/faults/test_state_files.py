@@ -123,11 +123,11 @@ def test_a_file_that_is_overwritten_while_it_is_used_stops_nothing(tmp_path: Pat
             one.app.value = 99
             wait_for("the alert", lambda: one.alertmanager.firing() == {"Breach"})
             server.kill()
-            heard = len(one.alertmanager.of("Breach"))
+            earlier = len(one.alertmanager.of("Breach"))
         with one.scene.rulepush() as server:
             wait_for("it still fires", lambda: set(one.scene.states().values()) == {"firing"})
-            # Its state was lost with the file, so it may be a new alert: wait until Alertmanager has heard of it.
-            wait_for("it is heard again", lambda: len(one.alertmanager.of("Breach")) > heard)
+            # Its state was lost with the file, so it may be a new alert: wait until Alertmanager has received it.
+            wait_for("it is sent again", lambda: len(one.alertmanager.of("Breach")) > earlier)
             assert not one.alertmanager.of("Breach")[-1].resolved
             one.survives_a_kill(server)
 
@@ -259,14 +259,16 @@ def test_what_resolved_while_the_disk_was_full_does_not_fire_again_after_a_kill(
             wait_for("its resolution", lambda: one.alertmanager.firing() == set())
             assert "alert states cannot be saved" in one.scene.log()
             server.kill()
-        heard = len(one.alertmanager.of("Breach"))
+        earlier = len(one.alertmanager.of("Breach"))
         if not still_full:
             small.free()
         with one.scene.rulepush():
-            wait_for("it is heard of again", lambda: len(one.alertmanager.of("Breach")) > heard)
-            assert 'msg="alert states restored" active=1 ' in one.scene.log()  # FIRING, as of before the disk was full
+            wait_for("it is sent again", lambda: len(one.alertmanager.of("Breach")) > earlier)
+            assert (
+                'msg="alert states restored" active=1 ' in one.scene.log()
+            )  # FIRING, the state before the disk was full
             assert "alert states may be out of date" in one.scene.log()
-            assert all(posted.resolved for posted in one.alertmanager.of("Breach")[heard:])
+            assert all(posted.resolved for posted in one.alertmanager.of("Breach")[earlier:])
             assert one.alertmanager.firing() == set()
 
 
@@ -279,11 +281,11 @@ def test_what_still_fires_after_a_full_disk_and_a_kill_goes_on_with_a_new_start(
             small.fill()
             wait_for("a state that is not saved", lambda: "alert states cannot be saved" in one.scene.log())
             server.kill()
-        heard = len(one.alertmanager.of("Breach"))
+        earlier = len(one.alertmanager.of("Breach"))
         with one.scene.rulepush():
-            wait_for("it is heard of again", lambda: len(one.alertmanager.of("Breach")) > heard)
-            assert all(p.starts_at > start for p in one.alertmanager.of("Breach")[heard:])  # it may have resolved
-            assert not any(p.resolved for p in one.alertmanager.of("Breach")[heard:])
+            wait_for("it is sent again", lambda: len(one.alertmanager.of("Breach")) > earlier)
+            assert all(p.starts_at > start for p in one.alertmanager.of("Breach")[earlier:])  # it may have resolved
+            assert not any(p.resolved for p in one.alertmanager.of("Breach")[earlier:])
 
 
 def test_a_read_only_directory_stops_nothing(tmp_path: Path) -> None:
@@ -319,7 +321,7 @@ def test_what_a_read_only_directory_holds_is_known_after_the_start(tmp_path: Pat
             assert "level=ERROR component=main" in log
             assert "the state directory cannot be written: what it holds is used, but nothing can be saved" in log
             assert 'msg="alert states restored" active=1 ' in log
-            assert "alert states may be out of date" in log  # nobody could have noted what changed since
+            assert "alert states may be out of date" in log  # the mark could not have been removed since
             assert 'msg="samples restored"' in log
             assert "PENDING" not in log  # it is known, and need not wait for its `for` again
             assert all(p.starts_at > start for p in one.alertmanager.of("Breach")[posted:])  # it may have resolved

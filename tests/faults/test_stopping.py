@@ -63,16 +63,16 @@ def test_it_stops_in_time_and_saves_what_it_cannot_send(tmp_path: Path, number: 
     assert 'they go out after the next start" alerts=1' in log
     assert "Traceback" not in log
     assert good.of("Breach")[-1].resolved, "what could be sent in time was not"
-    # The one that hung hears of it after the next start.
-    heard: list[bytes] = []
+    # The one that hung receives it after the next start.
+    received: list[bytes] = []
 
-    def hear(asked: Asked) -> None:
-        heard.append(asked.body)
+    def receive(asked: Asked) -> None:
+        received.append(asked.body)
         asked.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
-    silent.answer = hear
+    silent.answer = receive
     with scene.rulepush() as server:
-        wait_for("the resolution", lambda: any(b'"Breach"' in body for body in heard))
+        wait_for("the resolution", lambda: any(b'"Breach"' in body for body in received))
         assert stop(server, number) < 10
     for one in (stuck, silent):
         one.close()

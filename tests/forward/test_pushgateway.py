@@ -263,5 +263,5 @@ def test_a_refusal_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -
 
     with caplog.at_level(logging.INFO):
         run(test, gateway)
-    told = [r.getMessage() for r in caplog.records if r.name == "rulepush.forward"]
-    assert ["400" in t or "401" in t for t in told] == [True, True, False, True]
+    logged = [r.getMessage() for r in caplog.records if r.name == "rulepush.forward"]
+    assert ["400" in t or "401" in t for t in logged] == [True, True, False, True]

@@ -41,7 +41,7 @@ def ask(response: httpx.Response, seconds: float = 5.0) -> HTTPExchange:
     return asyncio.run(go())
 
 
-def test_an_answer_is_told_in_one_line() -> None:
+def test_an_answer_is_reported_in_one_line() -> None:
     got = ask(httpx.Response(503, headers={"Retry-After": "7"}, text="too busy\n"))
     assert (got.is_success, got.described()) == (False, "HTTP status 503 Service Unavailable: too busy")
     assert got.headers.get("retry-after") == "7"
@@ -154,7 +154,7 @@ def test_a_redirect_that_loses_the_body_is_no_delivery(status: int) -> None:
         asyncio.run(go())
 
 
-def test_the_reason_beneath_is_told() -> None:
+def test_the_reason_beneath_is_reported() -> None:
     def beneath(cause: BaseException, *, hidden: bool = False) -> str:
         try:
             try:

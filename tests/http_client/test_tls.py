@@ -192,7 +192,7 @@ def test_connections_with_old_certificates_are_closed(tmp_path: Path) -> None:
     pki = Pki(tmp_path)
     tls = TLSConfig(ca_file=pki.ca)
 
-    class Body(httpx.AsyncByteStream):  # a text would count as read, and nobody would close it
+    class Body(httpx.AsyncByteStream):  # a text would count as read, and would never be closed
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield b"ok"
 
@@ -375,7 +375,7 @@ def test_what_openssl_refuses_by_default_is_said_so_and_the_advice_helps(
         server.close()
 
 
-def test_a_server_that_hangs_up_in_the_handshake_is_told_in_words() -> None:
+def test_a_server_that_hangs_up_in_the_handshake_is_reported_in_words() -> None:
     async def go() -> None:
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
         async with server, build_client() as client:

@@ -90,7 +90,7 @@ def test_looking_says_what_is_wrong() -> None:
 @pytest.mark.parametrize(("version", "newer"), [("3.0.0", "3.0.1"), ("3.2.1", "3.2.2")])
 def test_a_release_without_the_endpoint_is_named_and_no_setting_is_advised(version: str, newer: str) -> None:
     fake = FakeNacos(version, clock=FakeClock())
-    fake.registry.users = {"nacos": "pw"}  # the version is told without a login
+    fake.registry.users = {"nacos": "pw"}  # the version is shown without a login
     looked = _look(fake)
     assert looked.version == version
     assert looked.trouble is not None
@@ -218,7 +218,7 @@ def test_a_file_in_the_place_of_the_directory(tmp_path: Path, capsys: pytest.Cap
     assert "is no directory" in capsys.readouterr().err
 
 
-def test_a_password_is_for_its_owner_and_the_container_is_told(
+def test_a_password_is_for_its_owner_and_the_hint_names_the_container(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = "http://user:secret@127.0.0.1:1"

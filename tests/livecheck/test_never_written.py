@@ -41,7 +41,7 @@ def test_what_nothing_writes_since_2_2_is_a_problem_there(version: str, expr: st
 
 @pytest.mark.parametrize("version", ["1.3.2", "1.4", "2.0", "2.1"])
 @pytest.mark.parametrize("expr", [f"{LEADER} > 1", DISK, BEAT])
-def test_before_2_2_it_is_told_when_it_is_written(version: str, expr: str) -> None:
+def test_before_2_2_it_is_reported_when_it_is_written(version: str, expr: str) -> None:
     found = _findings(expr, version)
     assert FindingKind.NEVER_COUNTED not in {f.kind for f in found}
     assert any("1.4.0 and later write it only while the cluster still has a member older" in f.message for f in found)

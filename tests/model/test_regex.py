@@ -18,7 +18,7 @@ def test_a_match_is_anchored_and_sees_newlines() -> None:
     assert (match.groups(), match.groupdict()) == (("aa", None), {"first": "aa"})
 
 
-def test_without_captures_only_the_match_itself_is_told() -> None:
+def test_without_captures_only_the_match_itself_is_reported() -> None:
     pattern = compile_regex("(a+)(b)?", captures=False)
     match = pattern.fullmatch("aab")
     assert match is not None

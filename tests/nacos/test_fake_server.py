@@ -1,4 +1,4 @@
-"""The simulated Nacos says what a real one says, and breaks only where it is told to."""
+"""The simulated Nacos says what a real one says, and breaks only where a test asks for it."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_v3_means_cluster_default_up_to_3_2_0() -> None:
     assert len(with_instances["pageItems"][0]["clusterMap"]["HZ"]["hosts"]) == 2
 
 
-def test_a_service_that_is_gone_is_told_in_nacos_words() -> None:
+def test_a_service_that_is_gone_is_reported_in_nacos_words() -> None:
     gone = "pageNo=1&pageSize=9&clusterName=HZ&serviceName=PAY@@no"
     answer = _get(_pay("2.4"), f"/nacos/v1/ns/catalog/instances?{gone}")
     assert (answer.status_code, answer.text) == (404, "service PAY@@no is not found!")

@@ -115,7 +115,7 @@ def test_a_reload_keeps_the_outbox_of_a_url_that_stays_and_uses_its_new_connecti
     play(act)
 
 
-def test_one_that_is_gone_gets_no_more_and_what_waited_for_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_is_gone_gets_no_more_and_what_waited_for_it_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     async def act(world: World) -> None:
         world.a.up = False
         world.sync(world.a, world.b)
@@ -183,9 +183,9 @@ def test_with_nobody_to_send_to_alerts_are_logged(caplog: pytest.LogCaptureFixtu
         world.send(alert("A"), alert("B", resolved=True))
 
     play(act)
-    told = [r.getMessage() for r in caplog.records]
-    assert [text.partition(" ")[0] for text in told] == ["FIRING", "RESOLVED"]
-    assert 'alertname="A"' in told[0]
+    logged = [r.getMessage() for r in caplog.records]
+    assert [text.partition(" ")[0] for text in logged] == ["FIRING", "RESOLVED"]
+    assert 'alertname="A"' in logged[0]
 
 
 def test_the_end_is_not_slept_through() -> None:

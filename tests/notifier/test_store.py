@@ -35,7 +35,7 @@ def test_a_wire_alert_survives_its_text() -> None:
     assert load_alert(dump_alert(alert("A"))) == alert("A")
 
 
-def test_a_row_that_cannot_be_read_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_row_that_cannot_be_read_is_reported_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     database = Database(tmp_path / "undelivered.db", SCHEMA)
     store = SqliteUndelivered(database)
     store.save(URL, [alert("A")])
@@ -44,7 +44,7 @@ def test_a_row_that_cannot_be_read_is_told_and_left_out(tmp_path: Path, caplog: 
     assert "cannot be read" in caplog.text
 
 
-def test_a_database_that_fails_is_told_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_database_that_fails_is_reported_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     store = SqliteUndelivered(Database(tmp_path / "file" / "undelivered.db", SCHEMA))
     caplog.clear()

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rulepush.promql.functions.buckets import ForcedBuckets, bucket_fraction, bucket_quantile, fractions, quantiles
+from rulepush.promql.functions.buckets import ForcedBuckets, bucket_quantile, fractions, quantiles
 from tests.promql.scripting import failures
 
 counts = st.one_of(
@@ -30,6 +30,33 @@ def histogram(draw: st.DrawFn) -> tuple[list[float], list[float]]:
     if draw(st.booleans()) and not any(c != c for c in own):
         own.sort()
     return uppers, own
+
+
+def bucket_fraction(lower: float, upper: float, bounds: list[float], counts: list[float]) -> float:
+    """The share of observations between `lower` and `upper`, one histogram at a time (Prometheus promql/quantile.go,
+    `BucketFraction`); bounds ascending and distinct, NaN without a +Inf bucket."""
+    total = counts[-1]
+    if bounds[-1] != math.inf or total == 0:
+        return math.nan
+    if lower >= upper:
+        return 0.0
+    lower_rank, upper_rank = rank_of(lower, bounds, counts), rank_of(upper, bounds, counts)
+    return (min(upper_rank, total) - min(lower_rank, total)) / total
+
+
+def rank_of(value: float, bounds: list[float], counts: list[float]) -> float:
+    """How many observations are below `value`, linear within its bucket; infinite when it is above all buckets."""
+    rank = 0.0
+    start = 0.0 if bounds[0] > 0 else -math.inf
+    for bound, count in zip(bounds, counts, strict=True):
+        if start >= value:
+            return rank
+        if start < value < bound:
+            if start == -math.inf:
+                return count  # a bucket of infinite width cannot be interpolated
+            return rank + (count - rank) * (value - start) / (bound - start)
+        rank, start = count, bound
+    return math.inf
 
 
 def same(a: float, b: float) -> bool:

@@ -1,4 +1,4 @@
-"""Queries come from outside: nothing that one contains may take unbounded time or memory."""
+"""Queries are not trusted: nothing that one contains may take unbounded time or memory."""
 
 from __future__ import annotations
 
@@ -117,9 +117,7 @@ def test_work_on_labels_ends_when_the_time_is_over(expr: str) -> None:
         return float(asked)
 
     with pytest.raises(QueryLimitError, match="query timed out"):
-        Engine(EngineOptions(timeout_ms=50_000), clock).instant(
-            parse_expr(expr), 0, head.querier()
-        )
+        Engine(EngineOptions(timeout_ms=50_000), clock).instant(parse_expr(expr), 0, head.querier())
     assert asked < 60
 
 
@@ -127,7 +125,5 @@ def test_numbers_of_thousands_of_digits_can_be_sorted() -> None:
     head = Head(Demand.keep_all(60_000))
     for x in ("9" * 5000, "8" * 5000, "0" * 5000 + "7"):
         head.append(Labels.of(__name__="m", x=x), 0, 1.0)
-    result = Engine(EngineOptions(), lambda: 0.0).instant(
-        parse_expr('sort_by_label(m, "x")'), 0, head.querier()
-    )
-    assert [sample.labels.get("x")[-1] for sample in result.samples()] == ["7", "8", "9"]
+    result = Engine(EngineOptions(), lambda: 0.0).instant(parse_expr('sort_by_label(m, "x")'), 0, head.querier())
+    assert [s.labels.get("x")[-1] for s in result.samples()] == ["7", "8", "9"]

@@ -105,7 +105,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "expected"), MISTAKES, ids=[expected for _, expected in MISTAKES])
-def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+def test_a_mistake_is_reported_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
     (problem,) = caught.value.problems

@@ -100,7 +100,7 @@ def test_a_body_that_cannot_be_read_is_refused_and_counted(tmp_path: Path) -> No
     _run(tmp_path, scenario)
 
 
-def test_alertmanager_is_told_to_try_again_only_where_that_helps(tmp_path: Path) -> None:
+def test_alertmanager_is_asked_to_retry_only_where_that_helps(tmp_path: Path) -> None:
     async def scenario(process: _Process) -> None:
         process.failures.append(httpx.ConnectError("no route to host"))
         answer = await process.send()

@@ -76,8 +76,8 @@ def test_the_annotations_of_the_packs_are_shown(tmp_path: Path) -> None:
     for lang in ("en", "zh"):
         for resolved in (False, True):
             target, sender = _target(tmp_path, f"    lang: {lang}\n")
-            told = notification([alert(annotations=annotations, resolved=resolved)])
-            (message,) = render_notification(target, sender, told, NOW)
+            group = notification([alert(annotations=annotations, resolved=resolved)])
+            (message,) = render_notification(target, sender, group, NOW)
             texts[lang, resolved] = message.text
     assert (
         "**Nacos n1 does not answer** (critical)  \nIt has failed.  \nRunbook: Look at logs/start.out.  \n"

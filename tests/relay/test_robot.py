@@ -157,7 +157,7 @@ def test_a_burst_is_sent_up_to_the_reserve_and_the_rest_is_a_digest(tmp_path: Pa
 
 def test_under_a_flood_the_robot_never_complains(tmp_path: Path) -> None:
     async def scenario(bench: _Bench) -> None:
-        told: set[str] = set()
+        reported: set[str] = set()
         for i in range(600):
             name = f"Alert{i}"
             await bench.deliver(name, alert(name))
@@ -165,8 +165,8 @@ def test_under_a_flood_the_robot_never_complains(tmp_path: Path) -> None:
         await bench.tick(70)
         assert bench.robot.stats.failed == 0
         text = "".join(m.text for m in bench.fake.messages)
-        told = {f"Alert{i}" for i in range(600) if f"Alert{i}:" in text or f"alertname=Alert{i}," in text}
-        assert len(told) == 600
+        reported = {f"Alert{i}" for i in range(600) if f"Alert{i}:" in text or f"alertname=Alert{i}," in text}
+        assert len(reported) == 600
 
     _run(_Bench(tmp_path), scenario)
 

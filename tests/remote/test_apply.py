@@ -1,4 +1,4 @@
-"""What the head makes of remote write requests, and what the sender is told."""
+"""What the head makes of remote write requests, and what it answers to the sender."""
 
 from __future__ import annotations
 

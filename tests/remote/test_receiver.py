@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from rulepush.errors import RemoteWriteError
 from rulepush.model.labels import Labels
-from rulepush.model.sample import NORMAL_NAN_BITS, STALE, Sample, is_stale
+from rulepush.model.sample import STALE, Sample, is_stale
 from rulepush.remote.messages import RequestV2, WriteRequest
 from rulepush.remote.receiver import Protocol, WriteBatch, WriteLimits, decode, protocol_of
 from rulepush.remote.snappy import compress, decompress
 
 V2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
+NORMAL_NAN_BITS = 0x7FF8000000000001  # Prometheus model/value/value.go
 LIMITS = WriteLimits()
 
 

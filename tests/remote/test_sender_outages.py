@@ -172,6 +172,6 @@ def test_an_outage_is_logged_once_whatever_the_shards(caplog: pytest.LogCaptureF
     queue = QueueConfig(min_shards=4, max_samples_per_send=5)
     with caplog.at_level(logging.INFO):
         run(test, receiver, replace(CONFIG, queue=queue))
-    told = [r.getMessage().partition(":")[0] for r in caplog.records if r.name == "rulepush.remote"]
-    assert told == ["remote write fails, samples wait", "remote write is accepted again"]
+    logged = [r.getMessage().partition(":")[0] for r in caplog.records if r.name == "rulepush.remote"]
+    assert logged == ["remote write fails, samples wait", "remote write is accepted again"]
     assert len(receiver.samples) == 120

@@ -91,8 +91,8 @@ def _life(release: str, servers: int) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("servers", [1, 3])
 @pytest.mark.parametrize("release", RELEASES)
 def test_an_ordinary_day_is_silent(release: str, servers: int, tmp_path: Path) -> None:
-    told = ("JvmRestarted", "NacosServerDown")  # of every server once: each was restarted
-    expected = [{"labels": f'{{alertname="{name}"}}', "value": servers} for name in told]
+    per_server = ("JvmRestarted", "NacosServerDown")  # of every server once: each was restarted
+    expected = [{"labels": f'{{alertname="{name}"}}', "value": servers} for name in per_server]
     document = {
         "rule_files": [str(pack(name)) for name in ("nacos", "jvm", "spring-boot")],
         "evaluation_interval": f"{STEP_S}s",

@@ -184,7 +184,7 @@ def test_the_worst_state_of_a_rule() -> None:
     assert worst([AlertState.PENDING, AlertState.FIRING]) is AlertState.FIRING
 
 
-def test_a_change_is_told_with_its_reason() -> None:
+def test_a_change_is_reported_with_its_reason() -> None:
     timing = Timing(M)
     assert describe_change(None, fresh(), 0, timing) == "INACTIVE => PENDING (in the result, fires after 1m)"
     assert describe_change(fresh(), fresh().fire(M), M, timing) == "PENDING => FIRING (active for 1m)"

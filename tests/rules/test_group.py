@@ -380,13 +380,13 @@ class TestHoldOnScrapeFailure:
         assert world.alert.state is AlertState.INACTIVE
 
 
-def test_a_failure_is_told_once_until_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_reported_once_until_it_changes(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "rulepush.rules")
     world = World(one_rule("{record: twice, expr: m}, {record: twice, expr: m + 1}, {alert: A, expr: m + on() m}"))
     for at in range(0, 120 * S, 30 * S):
         world.step(at, 1.0, 2.0)
-    told = [r.getMessage() for r in caplog.records]
-    assert [text.partition("rule=")[2].partition(" ")[0] for text in told] == ["twice", "A"]
+    logged = [r.getMessage() for r in caplog.records]
+    assert [text.partition("rule=")[2].partition(" ")[0] for text in logged] == ["twice", "A"]
     assert world.group.counters.failures == 8
     world.step(120 * S, 1.0, None)  # one series is left: m + on() m can be evaluated
     world.step(150 * S, 1.0, 2.0)

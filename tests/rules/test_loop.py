@@ -20,7 +20,7 @@ def next_tick(now: int, interval: int) -> int:
 
 
 class Recorded(RuleGroups):
-    """Notes every evaluation; takes as long as it is told."""
+    """Notes every evaluation, which takes a given time."""
 
     def __init__(self, clock: FakeClock):
         super().__init__()

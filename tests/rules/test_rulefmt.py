@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from rulepush.errors import RuleFileError
-from rulepush.rules.lint import duplicate_rules
 from rulepush.rules.rulefmt import load_rule_files, parse_rule_file
-from rulepush.rules.specs import AlertingSpec, RecordingSpec
+from rulepush.rules.specs import AlertingSpec, RecordingSpec, duplicate_rules
 
 
 def problems(text: str, **options: bool) -> list[str]:

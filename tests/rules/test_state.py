@@ -226,7 +226,7 @@ def test_before_rules_may_fire_a_resolved_alert_does_not_come_back(tmp_path: Pat
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nobody catches it."""
+    """Stands for kill -9: no handler of Exception catches it."""
 
 
 @pytest.mark.parametrize("before", ["save", "commit"])
@@ -256,7 +256,7 @@ def test_a_kill_never_comes_between_what_is_kept_to_be_sent_and_what_is_remember
 
 
 class FailingStore:
-    """Fails while told to."""
+    """Fails while `failing` is set."""
 
     def __init__(self, inner: SqliteAlertStates):
         self.inner = inner
@@ -380,7 +380,7 @@ def test_when_the_file_is_begun_anew_while_it_is_used_everything_is_saved_again(
         for file in tmp_path.iterdir():
             with file.open("r+b") as f:
                 f.write(bytes(range(256)) * (max(4096, file.stat().st_size) // 256))
-        SqliteUndelivered(database).remove("am", [])  # whoever uses the file first finds it corrupt
+        SqliteUndelivered(database).remove("am", [])  # the first use of the file finds it corrupt
         with contextlib.suppress(StorageError):
             database.read("SELECT * FROM alerts")
     world.step(30 * S, 5.0, 5.0)  # the first alert does not change
@@ -440,7 +440,7 @@ def test_an_alert_that_may_have_resolved_is_sent_with_a_new_start_once_new_data_
     full(tmp_path, RULE, 5.0, saved=30 * S, until=120 * S)
     context = {"may_fire": lambda ts, _: ts >= T0 + 180 * S, "may_resolve": lambda ts: ts >= T0 + 300 * S}
     world = World(RULE, store=store(tmp_path), start=130 * S, context=context)
-    assert world.step(150 * S, 5.0) == []  # perhaps a sample of before
+    assert world.step(150 * S, 5.0) == []  # perhaps a sample from before the restart
     (sent,) = world.step(180 * S, 5.0)
     assert (sent.alert.state, sent.alert.fired_at) == (AlertState.FIRING, T0 + 180 * S)
     world.step(210 * S, 5.0)
@@ -505,7 +505,7 @@ def test_what_was_not_read_is_in_doubt_at_the_next_start(tmp_path: Path) -> None
     killed(tmp_path, RULE, 60 * S, 5.0)
     failing = FailingStore(store(tmp_path))
     killed_blind = World(RULE, store=failing, start=10 * M)
-    killed_blind.step(10 * M, 0.0)  # Alertmanager has ended the alert by now, and nobody here knows of it
+    killed_blind.step(10 * M, 0.0)  # Alertmanager has ended the alert by now, which is not known here
     world = World(RULE, store=store(tmp_path), start=11 * M, context={"may_resolve": lambda ts: ts >= T0 + 12 * M})
     assert world.step(11 * M + 30 * S, 0.0) == []
     (sent,) = world.step(12 * M, 0.0)
@@ -560,7 +560,7 @@ def test_a_file_that_is_full_is_known_to_be_out_of_date_and_made_whole_when_it_c
     assert said[1] == "alert states are saved again: after=4m30s failures=9"
 
 
-def test_a_disk_that_takes_every_second_write_is_told_once_a_minute(
+def test_a_disk_that_takes_every_second_write_is_reported_once_a_minute(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "rulepush.rules")

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from rulepush.exposition import Format, parse_body
-from rulepush.model.labels import Labels
+from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample, is_stale
 from rulepush.scrape.cache import Ingested, ScrapeCache
@@ -23,7 +23,7 @@ ANY = Matcher("__name__", MatchOp.REGEX, ".+")
 
 
 class Scraped:
-    """A head and one target's cache, told bodies in turn."""
+    """A head and one target's cache, given bodies in turn."""
 
     def __init__(self, rules: SampleRules | None = None, demand: Demand | None = None):
         self.head = Head(demand or Demand.keep_all(300_000))
@@ -196,7 +196,7 @@ def test_metric_relabelling_is_asked_once_a_series() -> None:
 
 
 def test_relabelling_the_name_away_fails_the_scrape() -> None:
-    s = Scraped(SampleRules(metric_relabel=lambda labels: labels.without_name()))
+    s = Scraped(SampleRules(metric_relabel=lambda labels: labels.without((METRIC_NAME,))))
     assert s.take(b"a 1\n").error == "missing metric name (__name__ label)"
 
 

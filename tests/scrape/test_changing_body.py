@@ -1,4 +1,4 @@
-"""Bodies in which a few series come and go: read by what changed, they mean what they mean when read anew."""
+"""Bodies in which a few series come and go: read by what changed, they mean what they mean when read line by line."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ bodies = st.lists(st.tuples(*[numbers] * len(FAMILIES)), min_size=2, max_size=6)
 
 
 def body(families: Sequence[Sequence[int]], value: int, fmt: Format = Format.TEXT) -> bytes:
-    """One line a number; `c` is a histogram, whose bounds are written anew."""
+    """One line a number; `c` is a histogram, whose bounds are written again."""
     lines = []
     for name, found in zip(FAMILIES, families, strict=True):
         family, kind, label = ("c", "histogram", "le") if name == "c_bucket" else (name, "gauge", "n")
@@ -94,16 +94,16 @@ def body(families: Sequence[Sequence[int]], value: int, fmt: Format = Format.TEX
 @settings(max_examples=60, deadline=None)
 @given(bodies)
 def test_it_means_what_it_means_when_read_anew(
-    fmt: Format, sink: bool, demand: Demand, rules: SampleRules, told: list[tuple[list[int], ...]]
+    fmt: Format, sink: bool, demand: Demand, rules: SampleRules, exposed: list[tuple[list[int], ...]]
 ) -> None:
     quick = Reader(demand, rules, fmt=fmt, sink=sink)
-    anew = Reader(demand, rules, fmt=fmt, sink=sink, forgetful=True)
-    for value, families in enumerate([*told, told[-1]]):
+    from_start = Reader(demand, rules, fmt=fmt, sink=sink, forgetful=True)
+    for value, families in enumerate([*exposed, exposed[-1]]):
         text = body(families, value, fmt)
-        assert quick.read(text) == anew.read(text)
-        assert quick.kept() == anew.kept()
-        assert sorted(quick.sunk, key=str) == sorted(anew.sunk, key=str)
-    assert quick.cache._entries.keys() == anew.cache._entries.keys()
+        assert quick.read(text) == from_start.read(text)
+        assert quick.kept() == from_start.kept()
+        assert sorted(quick.sunk, key=str) == sorted(from_start.sunk, key=str)
+    assert quick.cache._entries.keys() == from_start.cache._entries.keys()
 
 
 class Counting(Reader):
@@ -111,11 +111,11 @@ class Counting(Reader):
 
     def __init__(self) -> None:
         super().__init__(KEEP_ALL, SampleRules())
-        self.anew = 0
+        self.from_start = 0
 
     def read(self, body: bytes) -> Ingested:
         begun = self.cache.begin(body, self.fmt, self.at + 1000)
-        self.anew += not isinstance(begun, Ingested)
+        self.from_start += not isinstance(begun, Ingested)
         self.at += 1000
         if isinstance(begun, Ingested):
             return begun
@@ -131,14 +131,14 @@ def lines(*numbers: int) -> bytes:
 def test_series_that_come_and_go_do_not_cost_the_whole_body() -> None:
     r = Counting()
     r.read(lines(*range(200)))
-    assert r.anew == 1
+    assert r.from_start == 1
     changes = [(*range(200), 999), (*range(200), 1000), (*range(50), *range(60, 200)), (7777, *range(100)), range(99)]
     added = [r.read(lines(*numbers)).added for numbers in changes[:3]]
-    assert (r.anew, added) == (1, [1, 1, 0])
+    assert (r.from_start, added) == (1, [1, 1, 0])
     r.read(lines(*changes[3]))
-    assert r.anew == 2, "more than a hundred changes"
+    assert r.from_start == 2, "more than a hundred changes"
     r.read(lines(*changes[4]))
-    assert r.anew == 2
+    assert r.from_start == 2
     assert len(r.kept()) == 203
 
 
@@ -159,11 +159,11 @@ def test_series_that_come_and_go_do_not_cost_the_whole_body() -> None:
     ids=lambda text: text.decode()[-18:],
 )
 def test_what_is_more_than_that_is_read_line_by_line(text: bytes) -> None:
-    r, anew = Counting(), Reader(KEEP_ALL, SampleRules(), forgetful=True)
-    for told in (lines(1, 2), text, lines(1, 2, 3)):
-        assert r.read(told) == anew.read(told)
-        assert r.kept() == anew.kept()
-    assert r.anew >= 2
+    r, from_start = Counting(), Reader(KEEP_ALL, SampleRules(), forgetful=True)
+    for body in (lines(1, 2), text, lines(1, 2, 3)):
+        assert r.read(body) == from_start.read(body)
+        assert r.kept() == from_start.kept()
+    assert r.from_start >= 2
 
 
 def test_openmetrics_after_its_end_is_an_error() -> None:

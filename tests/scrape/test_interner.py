@@ -1,4 +1,4 @@
-"""What targets say alike is there once, and what nobody says any more is not."""
+"""What targets have in common is held once, and what no target exposes any more is not."""
 
 from __future__ import annotations
 

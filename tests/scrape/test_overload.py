@@ -1,4 +1,4 @@
-"""When rulepush itself is the one that is late: no target fails for it, and it is told."""
+"""When rulepush itself is the one that is late: no target fails for it, and it is reported."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from tests.scrape.test_pool import JOB, START, World, hosts, play
 
 
 class Busy(WorkTurns):
-    """Work that leaves no turn to scrapes while `busy` is set."""
+    """No scrape may start unless `free`, and no body be read unless `reading`."""
 
     def __init__(self) -> None:
         super().__init__(lambda: 0.0)
         self.free = asyncio.Event()
         self.free.set()
+        self.reading = asyncio.Event()
+        self.reading.set()
+
+    async def body(self) -> None:
+        await self.reading.wait()
+        await super().body()
 
     async def start(self) -> None:
         await self.free.wait()
@@ -140,5 +146,32 @@ def test_a_target_that_hangs_for_its_whole_interval_is_no_overload() -> None:
         await w.clock.advance(10)
         assert (w.stats.skipped_slow_target, w.stats.skipped) == (1, 1)
         assert not w.pools.overload.overloaded
+
+    play(w, act)
+
+
+def test_the_first_tick_waits_for_the_first_scrapes_of_all_targets_and_later_ones_do_not() -> None:
+    turns = Busy()
+    w = World(turns=turns)
+    w.bodies = {"a": "x 1\n", "b": "y 1\n"}
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        w.pools.sync("j", hosts("a", "b"))
+        turns.reading.clear()
+        await w.clock.advance(5)
+        first = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))
+        await w.clock.advance(20)
+        assert not first.done()
+        turns.reading.set()
+        await w.clock.settle()
+        assert await first is True
+        assert w.values("up", instance="a") == w.values("up", instance="b") == [1.0]
+        await w.clock.advance(10)  # they are not waited for the next time, for they took so long
+        turns.reading.clear()
+        await w.clock.advance(10)
+        later = asyncio.ensure_future(w.pools.scrapes_done(START + 44_000))
+        await w.clock.advance(5.2)
+        assert (later.done(), later.result()) == (True, False)
 
     play(w, act)

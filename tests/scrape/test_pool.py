@@ -407,12 +407,14 @@ def test_after_the_clock_is_set_forward_the_missed_moments_are_skipped() -> None
 
 
 def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
-    heard: list[tuple[str, list[tuple[str, float | str]]]] = []
+    received: list[tuple[str, list[tuple[str, float | str]]]] = []
 
-    def on_scrape(target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, FamilyMetadata]]) -> None:
-        assert told() == {"x": FamilyMetadata("gauge")}
+    def on_scrape(
+        target: Target, samples: Sequence[Sample], metadata: Callable[[], Mapping[str, FamilyMetadata]]
+    ) -> None:
+        assert metadata() == {"x": FamilyMetadata("gauge")}
         got = [(s.labels.name, "stale" if is_stale(s.value) else s.value) for s in samples]
-        heard.append((target.labels.get("instance"), [g for g in got if not g[0].startswith("scrape_")]))
+        received.append((target.labels.get("instance"), [g for g in got if not g[0].startswith("scrape_")]))
 
     w = World(on_scrape, Demand.of([]))
     w.bodies = {"a": "# TYPE x gauge\nx 1\ny 1\n"}
@@ -427,7 +429,7 @@ def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
         await w.clock.advance(30)
 
     play(w, act)
-    assert heard == [
+    assert received == [
         ("a", [("x", 1.0), ("y", 1.0), ("up", 1.0)]),
         ("a", [("x", 2.0), ("y", "stale"), ("up", 1.0)]),
         ("a", [("x", "stale"), ("up", "stale")]),

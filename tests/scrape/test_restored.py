@@ -1,4 +1,4 @@
-"""The series of before a restart, and the targets that they came from."""
+"""The series from before a restart, and the targets that they came from."""
 
 from __future__ import annotations
 

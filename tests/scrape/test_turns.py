@@ -9,7 +9,7 @@ import pytest
 
 from rulepush.scrape.slices import Slices
 from rulepush.scrape.target import TargetHealth
-from rulepush.scrape.turns import MOST_LONG_BODIES, SLICE_SECONDS, WorkTurns
+from rulepush.scrape.turns import MAX_LONG_BODIES, SLICE_SECONDS, WorkTurns
 from rulepush.storage.demand import Demand, ManualDemand
 from tests.scrape.test_pool import JOB, World, hosts, play
 
@@ -96,11 +96,11 @@ def test_few_scrapes_start_in_a_turn() -> None:
 
 def test_no_scrape_starts_while_many_long_bodies_are_in_work() -> None:
     async def act(w: Work) -> None:
-        await asyncio.gather(*(w.body(f"b{n}", 2) for n in range(MOST_LONG_BODIES)), w.start("start"))
+        await asyncio.gather(*(w.body(f"b{n}", 2) for n in range(MAX_LONG_BODIES)), w.start("start"))
 
     diary = run(act)
-    assert diary[:MOST_LONG_BODIES] == [f"b{n}.0" for n in range(MOST_LONG_BODIES)]
-    assert diary[MOST_LONG_BODIES : MOST_LONG_BODIES + 2] == ["b0.1", "start"]
+    assert diary[:MAX_LONG_BODIES] == [f"b{n}.0" for n in range(MAX_LONG_BODIES)]
+    assert diary[MAX_LONG_BODIES : MAX_LONG_BODIES + 2] == ["b0.1", "start"]
 
 
 def test_who_gives_up_hands_the_turn_on() -> None:
@@ -120,7 +120,7 @@ def test_who_gives_up_hands_the_turn_on() -> None:
 
 
 class Ticking(WorkTurns):
-    """Each look at the stopwatch finds a slice over."""
+    """Each reading of the stopwatch finds a slice over."""
 
     def __init__(self) -> None:
         self.looks = 0

@@ -181,9 +181,9 @@ def test_a_reload_puts_external_labels_and_alert_relabelling_into_effect(tmp_pat
             ),
         )
         await app.reload()
-        heard = len(inside.network.received["am1"])
+        sent_before = len(inside.network.received["am1"])
         await inside.clock.advance(3 * MINUTE)
-        later = inside.network.received["am1"][heard:]
+        later = inside.network.received["am1"][sent_before:]
         assert {(p.labels.get("site"), p.labels.get("seen")) for p in later} == {("hz1", "yes")}
 
     play(tmp_path, act)
@@ -281,7 +281,7 @@ def test_a_reload_that_a_signal_asks_for_is_done_soon_and_a_mistake_does_not_end
 
 
 def test_a_stop_sends_what_waits_for_an_alertmanager(tmp_path: Path) -> None:
-    """Both are away when the alert ends; they are back when the service is told to stop, before it would try again."""
+    """Both are away when the alert ends; they are back when the service is asked to stop, before it would try again."""
 
     async def act(inside: Inside, app: App) -> None:
         network = inside.network

@@ -124,7 +124,7 @@ def test_lists_of_series_and_labels_say_what_is_not_in_them(tmp_path: Path) -> N
     play(tmp_path, act)
 
 
-def test_with_everything_kept_only_the_time_is_told(tmp_path: Path) -> None:
+def test_with_everything_kept_only_the_time_is_reported(tmp_path: Path) -> None:
     async def act(inside: Inside, app: App, asked: Asked) -> None:
         config = tmp_path / "prometheus.yml"
         config.write_text(config.read_text() + "storage: {keep: all, retention: 8m}\n")

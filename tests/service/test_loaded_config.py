@@ -41,8 +41,8 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     path = write(tmp_path, "rule_file: []\nrule_files: [a.yml, b.yml]\n", a="groups: 1\n", b=RULES.replace("x[", "("))
     with pytest.raises(ConfigError) as e:
         load_config_and_rules(path)
-    told = str(e.value).replace(f"{tmp_path}/", "").splitlines()
-    assert [line.partition(": ")[0] for line in told] == ["prometheus.yml:1", "a.yml:1", "b.yml:1"]
+    problems = str(e.value).replace(f"{tmp_path}/", "").splitlines()
+    assert [line.partition(": ")[0] for line in problems] == ["prometheus.yml:1", "a.yml:1", "b.yml:1"]
 
 
 def test_warnings_of_the_configuration_and_of_its_rule_files_are_logged(

@@ -141,6 +141,7 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         assert n['rulepush_memory_bytes{part="samples"}'] == n["rulepush_head_bytes"] > 0
         assert n['rulepush_memory_bytes{part="labels"}'] > 100 * n["rulepush_head_series"]
         assert n['rulepush_memory_bytes{part="derived_labels"}'] > 0
+        assert n['rulepush_memory_bytes{part="lines"}'] > 0
         assert n["rulepush_state_errors_total"] == 0
         evaluations = n[f"rulepush_rule_evaluations_total{{{group}}}"]
         assert evaluations == 3 * n[f"rulepush_rule_group_iterations_total{{{group}}}"] >= 9
@@ -213,8 +214,8 @@ def test_the_pack_for_rulepush_itself_reads_metrics_that_there_are(tmp_path: Pat
     assert read
 
     def look(app: App, clock: FakeClock) -> None:
-        told = {s.name for f in text_string_to_metric_families(app.telemetry.render().decode()) for s in f.samples}
-        lazy = {name for name in read - told if not name.startswith("rulepush_discovery")}
+        exposed = {s.name for f in text_string_to_metric_families(app.telemetry.render().decode()) for s in f.samples}
+        lazy = {name for name in read - exposed if not name.startswith("rulepush_discovery")}
         assert lazy == set()
 
     run(tmp_path, look)

@@ -93,7 +93,7 @@ def run(
     asyncio.run(go())
 
 
-def told() -> dict[str, FamilyMetadata]:
+def metadata() -> dict[str, FamilyMetadata]:
     return {"m": FamilyMetadata("gauge", "A metric.")}
 
 
@@ -106,7 +106,7 @@ def test_a_scrape_goes_to_every_receiver() -> None:
         assert not scene.outputs.active
         await scene.sync(FAR, NEAR, gateways=[GATEWAY], site="e2e")
         assert scene.outputs.active
-        scene.outputs.scraped(TARGET, [sample("m", 1), sample("up", 1)], told)
+        scene.outputs.scraped(TARGET, [sample("m", 1), sample("up", 1)], metadata)
         await scene.sent()
         net = scene.network
         assert net.got("far") == net.got("near") == [("m", 1), ("up", 1)]
@@ -163,7 +163,7 @@ def test_a_receiver_that_is_removed_gets_what_waits_and_nothing_more() -> None:
         await scene.sync(FAR, gateways=[GATEWAY])
         scene.outputs.offer([sample("m", 1)])
         await scene.sync()
-        scene.outputs.scraped(TARGET, [sample("m", 2, T + 1)], told)
+        scene.outputs.scraped(TARGET, [sample("m", 2, T + 1)], metadata)
         assert not scene.outputs.active
         await scene.sent()
         assert scene.network.got("far") == [("m", 1)]
@@ -231,7 +231,7 @@ def test_a_stop_sends_what_waits_or_saves_it(tmp_path: Path) -> None:
 def test_a_changed_pushgateway_remembers_its_groups(tmp_path: Path) -> None:
     async def test(scene: Scene) -> None:
         await scene.sync(gateways=[GATEWAY])
-        scene.outputs.scraped(TARGET, [sample("m", 1)], told)
+        scene.outputs.scraped(TARGET, [sample("m", 1)], metadata)
         await scene.sent()
         await scene.sync(gateways=[replace(GATEWAY, timeout_ms=1000)])
         await scene.clock.advance(601)
@@ -284,11 +284,11 @@ def test_a_pushgateway_asks_for_metadata_with_each_scrape() -> None:
     asked: list[str] = []
 
     def ask(type_: str) -> Callable[[], dict[str, FamilyMetadata]]:
-        def told() -> dict[str, FamilyMetadata]:
+        def counted() -> dict[str, FamilyMetadata]:
             asked.append(type_)
             return {"m": FamilyMetadata(type_, "M.")}
 
-        return told
+        return counted
 
     async def test(scene: Scene) -> None:
         await scene.sync(gateways=[GATEWAY])

@@ -71,10 +71,10 @@ class World:
         self.asked.append(host)
         if host in self.down:
             raise httpx.ConnectError("connection refused", request=request)
-        body = f"# TYPE of_{host} gauge\n# HELP of_{host} Told by {host}.\nof_{host} 1\n"
+        body = f"# TYPE of_{host} gauge\n# HELP of_{host} Exposed by {host}.\nof_{host} 1\n"
         return httpx.Response(200, text=body, headers={"Content-Type": "text/plain"})
 
-    def sink(self, target: Target, samples: Sequence[Sample], told: Callable[[], Mapping[str, FamilyMetadata]]) -> None:
+    def sink(self, target: Target, samples: Sequence[Sample], _: Callable[[], Mapping[str, FamilyMetadata]]) -> None:
         self.sunk += [(target.url, s.labels.name) for s in samples]
 
     def scrapes(self) -> list[str]:
@@ -211,14 +211,14 @@ def test_whether_the_target_of_a_series_is_down(labels: dict[str, str], down: bo
     play(act)
 
 
-def test_metadata_is_what_the_targets_told_last() -> None:
+def test_metadata_is_what_the_targets_exposed_last() -> None:
     async def act(world: World) -> None:
         await world.jobs.sync([job("a", "h1"), job("b", "h2")])
         await world.clock.advance(10)
-        told = world.jobs.metadata()
-        assert {name: (m.type, m.help) for name, m in told.items()} == {
-            "of_h1": ("gauge", "Told by h1."),
-            "of_h2": ("gauge", "Told by h2."),
+        metadata = world.jobs.metadata()
+        assert {name: (m.type, m.help) for name, m in metadata.items()} == {
+            "of_h1": ("gauge", "Exposed by h1."),
+            "of_h2": ("gauge", "Exposed by h2."),
         }
 
     play(act)

@@ -79,7 +79,7 @@ def test_within_a_transaction_a_locked_file_is_waited_for_once(tmp_path: Path) -
     assert other.read("SELECT a FROM t") == [(1,), (3,)]
 
 
-def test_a_transaction_on_a_locked_file_is_told_and_the_next_one_works(tmp_path: Path) -> None:
+def test_a_transaction_on_a_locked_file_is_reported_and_the_next_one_works(tmp_path: Path) -> None:
     database, other = Database(tmp_path / "s.db", SCHEMA), Database(tmp_path / "s.db", SCHEMA)
     with other.transaction():
         other.write([(PUT, [(1, "a")])])
@@ -105,7 +105,7 @@ def test_a_file_that_is_removed_while_it_is_used_is_begun_anew(tmp_path: Path, h
     assert Database(path, SCHEMA).read("SELECT a FROM t") == [(2,)]
 
 
-def test_an_empty_state_file_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_state_file_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "alerts.db"
     Database(path, "CREATE TABLE IF NOT EXISTS t (x)").close()
     Database(path, "CREATE TABLE IF NOT EXISTS t (x)").close()
@@ -168,7 +168,9 @@ class TestMark:
         database.mark_incomplete()
         assert Database(path, SCHEMA).is_incomplete
 
-    def test_a_mark_that_cannot_be_removed_is_told_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_mark_that_cannot_be_removed_is_logged_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         database = Database(tmp_path / "s.db", SCHEMA)
         (tmp_path / "s.db.complete").mkdir()  # unlink fails on a directory
         database.mark_complete()

@@ -78,7 +78,7 @@ def test_no_expression_of_the_packs_is_said_to_be_incomplete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expr", "told"),
+    ("expr", "warned"),
     [
         (
             "count(up)",
@@ -111,9 +111,9 @@ def test_no_expression_of_the_packs_is_said_to_be_incomplete() -> None:
         ),
     ],
 )
-def test_what_needs_more_is_told_with_what_is_kept_and_since_when(expr: str, told: str) -> None:
+def test_a_warning_says_what_is_kept_and_since_when(expr: str, warned: str) -> None:
     (warning,) = said(expr)
-    assert warning.startswith(f"rulepush: {told}")
+    assert warning.startswith(f"rulepush: {warned}")
 
 
 def test_the_start_of_a_range_query_counts() -> None:
@@ -158,9 +158,9 @@ def test_a_sample_ahead_of_the_clock_pushes_others_out_sooner() -> None:
 
 
 def test_there_are_few_warnings_in_the_order_of_the_query() -> None:
-    told = said(" or ".join(f"z{i}" for i in range(50)))
-    assert len(told) == MAX_WARNINGS
-    assert ["'z0'" in told[0], "'z9'" in told[9]] == [True, True]
+    warned = said(" or ".join(f"z{i}" for i in range(50)))
+    assert len(warned) == MAX_WARNINGS
+    assert ["'z0'" in warned[0], "'z9'" in warned[9]] == [True, True]
 
 
 def test_a_long_selector_is_cut() -> None:

@@ -1,4 +1,4 @@
-"""Queries from outside: in threads, on copies, within limits."""
+"""Queries of API clients: in threads, on copies, within limits."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_all_that_a_query_reads_counts_although_it_is_copied_once() -> None:
 def test_selectors_that_look_at_too_much_are_refused() -> None:
     head, options = filled(series=200, steps=1), EngineOptions()
     many = ",".join(f'a{i}=""' for i in range(30_000))
-    with pytest.raises(QueryLimitError, match="too many series to look at"):
+    with pytest.raises(QueryLimitError, match="too many series to compare"):
         Snapshot(head, parse_expr(f"x{{{many}}}"), START, options)
     Snapshot(head, parse_expr(f"nothing{{{many}}}"), START, options)
     Snapshot(head, parse_expr(" + ".join(f'count(x{{i!="{i}"}})' for i in range(100))), START, options)
@@ -207,7 +207,7 @@ def test_a_query_that_waits_too_long_for_its_turn_times_out() -> None:
 
 
 class TickingClock(FakeClock):
-    """Every look at the monotonic clock takes 20 ms."""
+    """Every reading of the monotonic clock takes 20 ms."""
 
     def monotonic(self) -> float:
         self._elapsed_ms += 20

@@ -120,10 +120,10 @@ def test_what_cannot_be_taken_is_logged_once(tmp_path: Path, caplog: pytest.LogC
     (tmp_path / "web.yml").write_text("basic_auth_users: {alice: plain}\n")
     for _ in range(2):
         reloader.check()
-    told = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert told[0].endswith("TLS and passwords cannot be added or left out without a restart")
-    assert told[1].startswith(f"TLS and passwords stay as they are: {house.path}:1: ")
-    assert len(told) == 2
+    warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert warnings[0].endswith("TLS and passwords cannot be added or left out without a restart")
+    assert warnings[1].startswith(f"TLS and passwords stay as they are: {house.path}:1: ")
+    assert len(warnings) == 2
 
 
 def test_without_a_file_everybody_comes_in() -> None:

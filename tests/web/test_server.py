@@ -126,7 +126,7 @@ def test_without_a_host_both_families_are_listened_on() -> None:
             socket.create_connection((host, port), timeout=5).close()
 
 
-def test_a_port_that_is_taken_is_told_in_one_sentence() -> None:
+def test_a_port_that_is_taken_is_reported_in_one_sentence() -> None:
     with bind("127.0.0.1:0") as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(RulepushError) as e:

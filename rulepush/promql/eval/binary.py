@@ -135,7 +135,7 @@ def _matched(node: ast.Binary, matching: Matching, many: Vector, one: Vector) ->
     groups = group_rows(many.index, one.index, matching.on, matching.labels)
     if groups.twice:
         if matching.fill_left is None and matching.fill_right is None:
-            # Where one side is empty nothing can match, and Prometheus does not look at the other side at all.
+            # Where one side is empty nothing can match, and Prometheus does not check the other side at all.
             one = with_present(one, one.present & many.present.any(axis=0))
         alive: Bools = np.logical_or.reduce(one.present, axis=1)
         if not alive.all():

@@ -290,7 +290,7 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     ranged = ast.unwrap(node.args[function.range_arg])
     columns, windows = _windows(ranged, ev)
     kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
-    assert kernel is not None  # Query.misuse has told
+    assert kernel is not None  # Query.misuse has reported it
     ev.limits.take(len(columns.index) * len(ev.steps))
     values, present = call_kernel(node, function, kernel, columns, windows, scalars, ev)
     vector = Vector(columns.index, values, present, columns.drop_name)

@@ -43,14 +43,10 @@ class SharedResults:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, int, int], tuple[Value, tuple[Annotation, ...], ast.Node]] = {}
-        self.hits = 0
 
     def find(self, key: tuple[str, int, int, int]) -> tuple[Value, tuple[Annotation, ...], ast.Node] | None:
         """The value, its annotations, and the node that it was evaluated for."""
-        found = self._known.get(key)
-        if found is not None:
-            self.hits += 1
-        return found
+        return self._known.get(key)
 
     def keep(self, key: tuple[str, int, int, int], value: Value, notes: tuple[Annotation, ...], node: ast.Node) -> None:
         """Remember a value."""

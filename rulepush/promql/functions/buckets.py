@@ -1,7 +1,7 @@
 """Quantiles and fractions of classic histograms. Source: Prometheus promql/quantile.go.
 
-One histogram at a time in plain Python here (`bucket_quantile`, `bucket_fraction`): the reference, and the way for the
-rare shapes. `quantiles` does all histograms at once.
+One histogram at a time in plain Python here (`bucket_quantile`): the reference, and the way for the rare shapes.
+`quantiles` and `fractions` do all histograms at once.
 """
 
 from __future__ import annotations
@@ -63,40 +63,6 @@ def bucket_quantile(q: float, bounds: list[float], counts: list[float]) -> tuple
         count -= counts[b - 1]
         rank -= counts[b - 1]
     return start + (bounds[b] - start) * _divide(rank, count), forced
-
-
-def bucket_fraction(lower: float, upper: float, bounds: list[float], counts: list[float]) -> float:
-    """The share of observations between `lower` and `upper`; bounds ascending, NaN without a +Inf bucket."""
-    if bounds[-1] != math.inf:
-        return math.nan
-    bounds, counts = _coalesce(bounds, counts)
-    total = counts[-1]
-    if total == 0 or lower != lower or upper != upper:
-        return math.nan
-    if lower >= upper:
-        return 0.0
-    lower_rank = _rank_of(lower, bounds, counts)
-    upper_rank = _rank_of(upper, bounds, counts)
-    if lower_rank is None or lower_rank > total:
-        lower_rank = total
-    if upper_rank is None or upper_rank > total:
-        upper_rank = total
-    return _divide(upper_rank - lower_rank, total)
-
-
-def _rank_of(value: float, bounds: list[float], counts: list[float]) -> float | None:
-    """How many observations are below `value`, linear within its bucket; None when it is above all buckets."""
-    rank = 0.0
-    start = 0.0 if bounds[0] > 0 else -math.inf
-    for bound, count in zip(bounds, counts, strict=True):
-        if start >= value:
-            return rank
-        if start < value < bound:
-            if start == -math.inf:
-                return count  # a bucket of infinite width cannot be interpolated
-            return rank + (count - rank) * (value - start) / (bound - start)
-        rank, start = count, bound
-    return None
 
 
 def _coalesce(bounds: list[float], counts: list[float]) -> tuple[list[float], list[float]]:
@@ -178,8 +144,8 @@ def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[F
         result = start + (bound - start) * ((rank - under) / (counts[rows, b] - under))
         result = np.where(at_start & (bound <= 0), bound, result)
         result = np.where(b == last, bounds[rows, np.maximum(last - 1, 0)], result)
-        hopeless = (bounds[rows, last] != np.inf) | (sizes < 2) | (observations == 0) | np.isnan(q)
-        result = np.where(hopeless, math.nan, result)
+        undefined = (bounds[rows, last] != np.inf) | (sizes < 2) | (observations == 0) | np.isnan(q)
+        result = np.where(undefined, math.nan, result)
         result = np.where((q < 0) | (q > 1), np.copysign(math.inf, q), result)
     forced: list[tuple[int, ForcedBuckets]] = []
     for row in odd.tolist():
@@ -229,12 +195,13 @@ def fractions(lower: Floats, upper: Floats, bounds: Floats, counts: Floats, size
         ranks = [np.fmin(_ranks(value, bounds, counts, sizes, total), total) for value in (lower, upper)]
         result = (ranks[1] - ranks[0]) / total
     result = np.where(lower >= upper, 0.0, result)
-    hopeless = (bounds[rows, sizes - 1] != np.inf) | (total == 0) | np.isnan(lower) | np.isnan(upper)
-    return np.where(hopeless, math.nan, result)
+    undefined = (bounds[rows, sizes - 1] != np.inf) | (total == 0) | np.isnan(lower) | np.isnan(upper)
+    return np.where(undefined, math.nan, result)
 
 
 def _ranks(value: Floats, bounds: Floats, counts: Floats, sizes: Ints, total: Floats) -> Floats:
-    """`_rank_of` for all rows; `total` where a value is above all buckets."""
+    """How many observations of each row are below its value, linear within the bucket; `total` where the value is above
+    all buckets."""
     rows = np.arange(len(counts))
     under = (bounds <= value[:, None]) & (np.arange(counts.shape[1]) < sizes[:, None])
     j = np.count_nonzero(under, axis=1)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from rulepush.model.matcher import Matcher
-from rulepush.promql.syntax.valuetype import ValueType
+from rulepush.promql.syntax.signature import ValueType
 
 SET_OPERATORS: Final = frozenset(("and", "or", "unless"))
 COMPARISONS: Final = frozenset(("==", "!=", "<", "<=", ">", ">="))

@@ -12,9 +12,8 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.ast import Card
 from rulepush.promql.syntax.duration_grammar import Amount
 from rulepush.promql.syntax.lexer import Lexeme, error
-from rulepush.promql.syntax.signature import DeclaredFunction
+from rulepush.promql.syntax.signature import DeclaredFunction, ValueType
 from rulepush.promql.syntax.strings import printable, quote_go
-from rulepush.promql.syntax.valuetype import ValueType
 
 _SCALAR, _VECTOR = ValueType.SCALAR, ValueType.VECTOR
 _MODIFIABLE: Final = "an instant vector selector or range vector selector or a subquery"

@@ -14,7 +14,7 @@ from rulepush.promql.syntax.strings import unquote
 
 MAX_DEPTH: Final = 200  # of nested expressions and of operators in a row: both become recursion
 TOO_DEEP: Final = f"the expression is nested deeper than {MAX_DEPTH} levels"
-# Queries come from outside and are parsed in the event loop. Generated rules have some hundreds.
+# Queries are not trusted, and are parsed in the event loop. Generated rules have some hundreds.
 MAX_LEXEMES: Final = 200_000
 _MAX_INT64: Final = (1 << 63) - 1
 

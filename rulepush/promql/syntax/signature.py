@@ -1,11 +1,25 @@
-"""What the parser knows of a function: the types of its arguments and of its result."""
+"""The four types of an expression, and what the parser knows of a function: the types of its arguments and result."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, Protocol
 
-from rulepush.promql.syntax.valuetype import ValueType
+
+class ValueType(Enum):
+    """As Prometheus names them in its API and its error messages."""
+
+    VECTOR = "vector"
+    SCALAR = "scalar"
+    MATRIX = "matrix"
+    STRING = "string"
+
+    @property
+    def described(self) -> str:
+        """`instant vector`, as in `expected type instant vector in call to function "abs"`."""
+        return {"vector": "instant vector", "matrix": "range vector"}.get(self.value, self.value)
+
 
 SCALAR: Final = ValueType.SCALAR
 VECTOR: Final = ValueType.VECTOR

@@ -9,7 +9,7 @@ from rulepush.model.floats import format_float_g
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample, is_stale
 from rulepush.promql.eval.result import QueryResult, ResultSeries
-from rulepush.promql.syntax.valuetype import ValueType
+from rulepush.promql.syntax.signature import ValueType
 from rulepush.promql.testscript.script import Eval, Expectation, ExpectedSeries, StepRange
 
 _EPSILON: Final = 1e-6

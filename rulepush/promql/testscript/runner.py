@@ -16,7 +16,7 @@ from rulepush.promql.eval.result import QueryResult
 from rulepush.promql.query import Query, parse_expr
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.durations import depends_on_query
-from rulepush.promql.syntax.valuetype import ValueType
+from rulepush.promql.syntax.signature import ValueType
 from rulepush.promql.testscript import needs
 from rulepush.promql.testscript.compare import Mismatch, Relabel, compare, compare_scalar, compare_vector
 from rulepush.promql.testscript.script import Clear, Eval, Expect, Expectation, Load, ScriptProblem, parse_script

@@ -38,7 +38,7 @@ _DURATIONS: Final = re.compile(r"_(?:x([0-9]+))?|[+-]?[0-9][0-9a-z]*?(?:[+-][0-9
 @dataclass(frozen=True, slots=True)
 class Run:
     """`count` cells that one word of a line stands for: `first`, then each `step` more than the one before. Not spelled
-    out, because `0x10000000` is written where a hundred are looked at."""
+    out, because `0x10000000` is written where a hundred are compared."""
 
     first: Cell
     count: int

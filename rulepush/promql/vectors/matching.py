@@ -34,7 +34,7 @@ class RecentMemo:
 
 def recent(index: LabelIndex, name: Hashable, key: Hashable, compute: Callable[[], T]) -> T:
     """As `index.memo`, but keeps only the last few keys under `name`: for what depends on a second index or on a query.
-    An index that is new at every evaluation, and queries from outside, must not pile up on an index that stays."""
+    An index that is new at every evaluation, and queries of API clients, must not pile up on an index that stays."""
     entries = index.memo(name, RecentMemo).entries
     value = entries.pop(key, None)
     if value is None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rulepush.model.columns import NAMELESS, Reduction, only
 from rulepush.model.index import EMPTY_INDEX, LabelIndex
 from rulepush.model.labels import EMPTY_LABELS, METRIC_NAME
-from rulepush.promql.syntax.valuetype import ValueType
+from rulepush.promql.syntax.signature import ValueType
 
 __all__ = [
     "Bools",

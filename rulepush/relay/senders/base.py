@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
@@ -120,6 +120,20 @@ def read_code(answer: Mapping[str, Any], *keys: str) -> int | None:
     """The number under the first key that is present; None when it is not an integer."""
     value = next((answer[key] for key in keys if key in answer), None)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def verdict_of_code(
+    code: int | None, reason: str, hint: str, *, too_fast: Collection[int], limit: str, busy: int | None = None
+) -> SendVerdict:
+    """The verdict of a robot's own code: 0 is sent, `busy` is retried at once, `too_fast` means that its rate `limit`
+    (in words) was exceeded. Any other is refused where there is a `hint` what to fix, and else may succeed later."""
+    if code == 0:
+        return SendVerdict(VerdictKind.SENT)
+    if busy is not None and code == busy:
+        return SendVerdict(VerdictKind.BUSY, str(code), reason)
+    if code in too_fast:
+        return SendVerdict(VerdictKind.TOO_FAST, str(code), reason, limit)
+    return SendVerdict(VerdictKind.REFUSED if hint else VerdictKind.LATER, str(code), reason, hint)
 
 
 def shorten(message: Message, sender: Sender, ending: str = "…") -> Message:

@@ -15,15 +15,16 @@ from rulepush.relay.senders.base import (
     Message,
     RobotRequest,
     SendVerdict,
-    VerdictKind,
     encode,
     read_answer,
     read_code,
+    verdict_of_code,
 )
 
 MAX_BODY_BYTES: Final = 20_000
 BUSY: Final = -1
 _TOO_FAST: Final = frozenset({130101, 660026})
+_LIMIT: Final = "more than 20 messages a minute reached this robot"
 _TOO_LONG: Final = frozenset({460101, 101002})
 _BAD_TOKEN: Final = frozenset({300001, 400101, 88})
 _STOPPED: Final = frozenset({400102})
@@ -78,17 +79,9 @@ class DingTalkSender:
         if isinstance(answer, SendVerdict):
             return answer
         code, reason = read_code(answer, "errcode"), str(answer.get("errmsg", ""))
-        if code == 0:
-            return SendVerdict(VerdictKind.SENT)
-        if code == BUSY:
-            return SendVerdict(VerdictKind.BUSY, "-1", reason)
-        if code in _TOO_FAST:
-            return SendVerdict(
-                VerdictKind.TOO_FAST, str(code), reason, "more than 20 messages a minute reached this robot"
-            )
-        hint = self._hint(code, reason.lower())
-        kind = VerdictKind.REFUSED if hint else VerdictKind.LATER
-        return SendVerdict(kind, str(code), reason, hint)
+        return verdict_of_code(
+            code, reason, self._hint(code, reason.lower()), too_fast=_TOO_FAST, limit=_LIMIT, busy=BUSY
+        )
 
     def _hint(self, code: int | None, reason: str) -> str:
         if code == _SECURITY:

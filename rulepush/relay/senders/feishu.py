@@ -15,10 +15,10 @@ from rulepush.relay.senders.base import (
     Message,
     RobotRequest,
     SendVerdict,
-    VerdictKind,
     encode,
     read_answer,
     read_code,
+    verdict_of_code,
 )
 
 MAX_BODY_BYTES: Final = 20_000
@@ -78,14 +78,10 @@ class FeishuSender:
             return answer
         code = read_code(answer, "code", "StatusCode")
         reason = str(answer.get("msg", answer.get("StatusMessage", "")))
-        if code == 0:
-            return SendVerdict(VerdictKind.SENT)
-        if code in _TOO_FAST:
-            return SendVerdict(
-                VerdictKind.TOO_FAST, str(code), reason, "more than 100 messages a minute, or 5 a second"
-            )
         hint = _HINTS.get(code, "") if code is not None else ""
-        return SendVerdict(VerdictKind.REFUSED if hint else VerdictKind.LATER, str(code), reason, hint)
+        return verdict_of_code(
+            code, reason, hint, too_fast=_TOO_FAST, limit="more than 100 messages a minute, or 5 a second"
+        )
 
     def secrets(self) -> tuple[str, ...]:
         token = urlsplit(self._url.reveal()).path.rpartition("/")[2]

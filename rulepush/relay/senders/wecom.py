@@ -13,16 +13,17 @@ from rulepush.relay.senders.base import (
     Message,
     RobotRequest,
     SendVerdict,
-    VerdictKind,
     encode,
     read_answer,
     read_code,
+    verdict_of_code,
 )
 
 MAX_MARKDOWN_BYTES: Final = 4096
 MAX_TEXT_BYTES: Final = 2048
 BUSY: Final = -1
-_TOO_FAST: Final = 45009
+_TOO_FAST: Final = frozenset({45009})
+_LIMIT: Final = "more than 20 messages a minute reached this robot"
 _HINTS: Final = {
     93000: "the key in the target's `url` is wrong, or the robot was removed",
     40058: "the message contains what WeCom does not accept",
@@ -74,16 +75,8 @@ class WeComSender:
         if isinstance(answer, SendVerdict):
             return answer
         code, reason = read_code(answer, "errcode"), str(answer.get("errmsg", ""))
-        if code == 0:
-            return SendVerdict(VerdictKind.SENT)
-        if code == BUSY:
-            return SendVerdict(VerdictKind.BUSY, "-1", reason)
-        if code == _TOO_FAST:
-            return SendVerdict(
-                VerdictKind.TOO_FAST, str(code), reason, "more than 20 messages a minute reached this robot"
-            )
         hint = _HINTS.get(code, "") if code is not None else ""
-        return SendVerdict(VerdictKind.REFUSED if hint else VerdictKind.LATER, str(code), reason, hint)
+        return verdict_of_code(code, reason, hint, too_fast=_TOO_FAST, limit=_LIMIT, busy=BUSY)
 
     def secrets(self) -> tuple[str, ...]:
         query = parse_qs(urlsplit(self._url.reveal()).query)

@@ -181,7 +181,7 @@ class _Run:
                         self._fail(scenario.line, text)
             if failed:
                 return False
-            # A check between two evaluations looks at the earlier one.
+            # A check between two evaluations sees the earlier one.
             while checks and checks[0].eval_time_ms < offset + step:
                 self._check_alerts(checks.pop(0))
         return True
