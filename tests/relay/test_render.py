@@ -233,7 +233,8 @@ def test_labels_in_the_heading_are_no_markup(tmp_path: Path, kind: str) -> None:
     (message,) = render_notification(target, sender, group, NOW)
     body = sender.bodies(message)[0]["markdown"]
     heading = str(body.get("text", body.get("content"))).partition("\n")[0]
-    assert heading.startswith("### ") and "b" in heading
+    assert heading.startswith("### ")
+    assert "b" in heading
     assert _STYLED.search(heading) is None
 
 
