@@ -130,6 +130,8 @@ def _protocols(m: MapReader, default: tuple[str, ...]) -> tuple[str, ...]:
     """The formats to ask for, best first. Protobuf is left out: a target that has it has a text format too."""
     names = m.texts("scrape_protocols")
     if not names:
+        if m.has("scrape_protocols"):
+            m.problem("scrape_protocols: cannot be empty", "scrape_protocols")
         return default
     known = (*SCRAPE_PROTOCOLS, _PROTOBUF)
     for name in names:

@@ -78,7 +78,8 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
         m.source.reading.warnings.append(text)
     m.ignore("round_robin_dns", "send_native_histograms")
     for key in ("sigv4", "azuread", "google_iam"):
-        m.unsupported(key)
+        if m.has(key):  # also an empty one: it means the credentials of the machine
+            m.problem(f"{key} is not supported yet by rulepush (Prometheus knows it)", key)
     m.finish()
     return config
 

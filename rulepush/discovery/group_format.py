@@ -13,6 +13,7 @@ from rulepush.model.json_text import parse_json
 from rulepush.model.labels import Labels
 from rulepush.yaml.depth import too_deep
 from rulepush.yaml.go_decoder import parse_yaml
+from rulepush.yaml.source import yaml_text
 
 MAX_BYTES: Final = 64 << 20
 
@@ -28,7 +29,7 @@ def parse_groups(
     if len(body) > MAX_BYTES:
         raise DiscoveryError(f"larger than {MAX_BYTES >> 20} MiB")
     try:
-        text = body.decode("utf-8-sig")
+        text = yaml_text(body) if form == "yaml" else body.decode("utf-8-sig")
         if form == "yaml" and too_deep(text) is not None:
             raise DiscoveryError("nested too deeply")
         parsed: Any = parse_json(text) if form == "json" else parse_yaml(text)

@@ -261,6 +261,11 @@ def format_rfc3339_nano(time: Time) -> str:
     return time.format("2006-01-02T15:04:05.999999999Z07:00")
 
 
+def _saturated(nanoseconds: int) -> int:
+    """Go's Time.Sub: the nearest that a Duration holds. An alert that fires has an end in the year 1."""
+    return min(max(nanoseconds, -(1 << 63)), (1 << 63) - 1)
+
+
 Time.METHODS = {
     "Format": Function(lambda t, layout: t.format(layout), (STRING,)),
     "In": Function(_in, (ANY,)),
@@ -285,7 +290,7 @@ Time.METHODS = {
     "Second": Function(lambda t: t.when().second),
     "Nanosecond": Function(lambda t: t.nanoseconds % 1_000_000_000),
     "Add": Function(lambda t, d: t.at(t.nanoseconds + d), (DURATION_TYPE,)),
-    "Sub": Function(lambda t, u: Duration(t.nanoseconds - u.nanoseconds), (TIME_TYPE,)),
+    "Sub": Function(lambda t, u: Duration(_saturated(t.nanoseconds - u.nanoseconds)), (TIME_TYPE,)),
     "Equal": Function(lambda t, u: t.nanoseconds == u.nanoseconds, (TIME_TYPE,)),
     "Before": Function(lambda t, u: t.nanoseconds < u.nanoseconds, (TIME_TYPE,)),
     "After": Function(lambda t, u: t.nanoseconds > u.nanoseconds, (TIME_TYPE,)),

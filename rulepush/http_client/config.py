@@ -307,7 +307,7 @@ def _read_proxy(m: MapReader) -> ProxyConfig:
         m.problem("if proxy_from_environment is configured, proxy_url must not be configured", "proxy_url")
     if config.from_environment and config.no_proxy:
         m.problem("if proxy_from_environment is configured, no_proxy must not be configured", "no_proxy")
-    if config.no_proxy and not has_url and not config.from_environment:
+    if config.no_proxy and not m.has("proxy_url") and not config.from_environment:
         m.problem("if no_proxy is configured, proxy_url must also be configured", "no_proxy")
     return config
 

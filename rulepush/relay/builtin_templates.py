@@ -42,12 +42,12 @@ COMPATIBLE: Final = r"""
 {{ end }}{{ end }}
 {{ end }}{{ end }}
 {{- define "legacy.title" }}{{ template "__subject" . }}{{ end }}
-{{- define "legacy.content" }}#### \[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}\] **[{{ index .GroupLabels "alertname" }}]({{ template "__alertmanagerURL" . }})**
+{{- define "legacy.content" }}#### \[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}\] **[{{ index .GroupLabels "alertname" | markdown }}]({{ template "__alertmanagerURL" . }})**
 {{ template "__text_alert_list" .Alerts.Firing }}{{ template "__text_alert_list" .Alerts.Resolved }}
 {{ range .AtMobiles }}@{{ . }}{{ end }}
 {{- end }}
 {{- define "v2.title" }}{{ template "__subject" . }}{{ end }}
-{{- define "v2.content" }}#### \[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}\] **[{{ index .GroupLabels "alertname" }}]({{ template "__alertmanagerURL" . }})**
+{{- define "v2.content" }}#### \[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}\] **[{{ index .GroupLabels "alertname" | markdown }}]({{ template "__alertmanagerURL" . }})**
 {{ if gt (len .Alerts.Firing) 0 -}}
 **Alerts Firing**
 {{ template "default.__text_alert_list" .Alerts.Firing }}
@@ -70,6 +70,9 @@ _DEFAULT: Final = r"""
 {{- end }}
 {{- define "rulepush.subject" -}}
 {{ with .GroupLabels.SortedPairs.Values }}{{ . | join " " }}{{ else }}{{ with .CommonLabels.alertname }}{{ . }}{{ else }}«ALERTS»{{ end }}{{ end }}
+{{- end }}
+{{- define "rulepush.heading" -}}
+{{ with .GroupLabels.SortedPairs.Values }}{{ . | join " " «ESCAPE»}}{{ else }}{{ with .CommonLabels.alertname }}{{ . «ESCAPE»}}{{ else }}«ALERTS»{{ end }}{{ end }}
 {{- end }}
 {{- define "rulepush.alert" -}}
 «STRONG»{{ with «SUMMARY» }}{{ . «ESCAPE»}}{{ else }}{{ .Labels.alertname «ESCAPE»}}{{ end }}«STRONG»{{ with .Labels.severity }} ({{ . «ESCAPE»}}){{ end }}«BR»
@@ -159,7 +162,7 @@ DIALECTS: Final = {
         "\n",
         "> ",
         '| dingtalkText | replace "\\n" "  \\n" ',
-        '### {{ template "rulepush.subject" . }}{{ "\\n\\n" }}',
+        '### {{ template "rulepush.heading" . }}{{ "\\n\\n" }}',
     ),
     RobotType.FEISHU: MarkupDialect("**", "**\n", "\n", "\n", "", "| feishuText "),
     RobotType.WECOM: MarkupDialect("#### ", "\n", "\n", "\n", ">", "| wecomText "),

@@ -18,6 +18,7 @@ _MARKDOWN: Final = str.maketrans({c: "\\" + c for c in "\\_*`[]"})
 # Feishu has no backslash escapes; WeCom has neither those nor entities, and "<@" would mention a user.
 _FEISHU: Final = str.maketrans({c: f"&#{ord(c)};" for c in "_*`~<>[]"})
 _WECOM: Final = str.maketrans({"<": "＜", "`": "'", "[": "［", "]": "］"})
+_STARS: Final = re.compile(r"\*(?=\*)")
 _URL: Final = re.compile(r"https?://[^\s]", re.IGNORECASE)
 _URL_UNSAFE: Final = re.compile(r"[()<>\"'`\\|^{}\x00-\x20\x7f-\x9f\u2028\u2029*_\[\]]")
 _HOSTILE: Final = re.compile(r"(?<=[\]!])(?=[(\[])|(?<=<)(?=[@/!a-zA-Z])|(?<=\A)(?=[#>])")
@@ -47,7 +48,13 @@ def feishu_text(text: str) -> str:
 
 def wecom_text(text: str) -> str:
     """For WeCom, with full-width characters where its Markdown has no escape."""
-    return _LINE_START.sub(lambda m: m[1] + chr(ord(m[2][0]) + 0xFEE0) + m[2][1:], text.translate(_WECOM))
+    text = _STARS.sub("*" + _SEPARATOR, text.translate(_WECOM))
+    return _LINE_START.sub(lambda m: m[1] + chr(ord(m[2][0]) + 0xFEE0) + m[2][1:], text)
+
+
+def wecom_heading(title: str) -> str:
+    """A title, which is text, as WeCom's heading. Its labels are defused already; brackets stay as they are."""
+    return _STARS.sub("*" + _SEPARATOR, title.replace("`", "'"))
 
 
 def safe_link(url: str) -> str:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from rulepush.gotext.errors import TemplateError
+from rulepush.relay.escape import dingtalk_text, feishu_text, wecom_text
 from rulepush.relay.functions import MARKDOWN_FUNCTIONS
 from rulepush.relay.notification import Notification, ReceivedAlert
 from rulepush.relay.senders.base import Message, Sender, shorten
-from rulepush.relay.settings import NO_MENTION, Language, Mention, RobotTarget
+from rulepush.relay.settings import NO_MENTION, Language, Mention, RobotTarget, RobotType
 from rulepush.relay.sprig import bound_sprig_functions
 from rulepush.relay.template_data import TemplateAlert, TemplateData, zone
 from rulepush.template import Template, TemplateLimitError, TemplateLimits
@@ -24,6 +25,8 @@ _LIMITS: Final = TemplateLimits(max_output=4 << 20, max_steps=5_000_000)
 _MAX_TITLE: Final = 200
 _FIRST_GUESS: Final = 64  # alerts in a message, before one was rendered
 _PART_MARKS: Final = " (10/10) (10/10)\n\n"
+ESCAPES: Final = {RobotType.DINGTALK: dingtalk_text, RobotType.FEISHU: feishu_text, RobotType.WECOM: wecom_text}
+"""How a robot's messages show a text that is no markup."""
 _MORE: Final = {Language.EN: "… and {} more", Language.ZH: "……另有 {} 条"}
 
 
@@ -74,7 +77,7 @@ class _Rendering:
             count, message = self._largest(start, count)
             end = start + count
             if len(parts) == MAX_PARTS - 1 and end < len(self._alerts):
-                text = lines(self._alerts[start:], self._target.language, self._sender, message)
+                text = lines(self._alerts[start:], self._target, self._sender, message)
                 return [*parts, shorten(message.with_text(text), self._sender)]
             parts.append(shorten(message, self._sender))
             start = end
@@ -155,9 +158,10 @@ def _with_keyword(message: Message, target: RobotTarget, sender: Sender) -> Mess
     return shorten(message.with_text(message.text + " " * len(ending)), sender, "…" + ending)
 
 
-def lines(alerts: Sequence[ReceivedAlert], language: Language, sender: Sender, frame: Message) -> str:
+def lines(alerts: Sequence[ReceivedAlert], target: RobotTarget, sender: Sender, frame: Message) -> str:
     """Alerts, one line each, as many as fit into the frame, and the number of those that do not."""
-    shown = [_line(a, language) for a in alerts]
+    language = target.language
+    shown = [f"{'🔥' if a.firing else '✅'} {ESCAPES[target.type](_line(a, language))}" for a in alerts]
     low, high = 0, len(shown)
     while low < high:
         middle = (low + high + 1) // 2
@@ -176,11 +180,10 @@ def _listed(shown: Sequence[str], count: int, language: Language) -> str:
 
 
 def _line(alert: ReceivedAlert, language: Language) -> str:
-    mark = "🔥" if alert.firing else "✅"
     name = alert.label("alertname")
     chinese = alert.annotation("summary_zh") if language is Language.ZH else ""
     what = chinese or alert.annotation("summary") or alert.label("instance") or alert.label("service")
-    text = f"{mark} {name}: {what}" if what and what != name else f"{mark} {name}"
+    text = f"{name}: {what}" if what and what != name else name
     return " ".join(text.split())[:300]
 
 
@@ -201,5 +204,5 @@ def render_digest(
         note = f"Too many messages for the robot's limit: these waited {seconds}s and are sent as one."
     frame = Message(title, "", firing > 0, mention or NO_MENTION)
     room = replace(frame, title=f"{title}{note}{_PART_MARKS}")
-    message = frame.with_text(f"{note}\n\n{lines(alerts, target.language, sender, room)}")
+    message = frame.with_text(f"{note}\n\n{lines(alerts, target, sender, room)}")
     return _with_keyword(message, target, sender)

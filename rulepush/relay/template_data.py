@@ -202,7 +202,7 @@ class TemplateData(GoObject):
             "GroupLabels": _labels(n.group_labels),
             "CommonLabels": _labels(n.common_labels),
             "CommonAnnotations": _annotations(n.common_annotations),
-            "ExternalURL": n.external_url,
+            "ExternalURL": safe_link(n.external_url),
             "AtMobiles": _strings(list(mention.mobiles)),
             "AtUserIds": _strings(list(mention.user_ids)),
             "TruncatedAlerts": n.truncated,

@@ -63,7 +63,7 @@ class Target:
                 params.setdefault(name.removeprefix(_PARAM), [""])[0] = value
         query = "&".join(f"{quote_plus(n)}={quote_plus(v)}" for n in sorted(params) for v in params[n])
         path = self.all_labels.get(METRICS_PATH)
-        path = quote(path if path.startswith("/") else "/" + path, safe="/:@!$&'()*+,;=~-._%")
+        path = quote(path if path.startswith("/") else "/" + path, safe="/:@!$&'()*+,;=~-._")
         base = f"{self.all_labels.get(SCHEME)}://{self.all_labels.get(ADDRESS)}{path}"
         return f"{base}?{query}" if query else base
 

@@ -81,7 +81,11 @@ class QueryEvaluator:
 
     async def parsed(self, text: str) -> Query:
         """The query of a text, parsed in a thread where it is long. Raises ParseError."""
-        return parse_expr(text) if len(text) < _MAX_INLINE_PARSE else await self.in_thread(lambda: parse_expr(text))
+        return await self.in_thread_if_long(len(text), lambda: parse_expr(text))
+
+    async def in_thread_if_long(self, chars: int, parse: Callable[[], T]) -> T:
+        """The result of `parse`, which reads so many characters; in a thread where that would hold the event loop."""
+        return parse() if chars < _MAX_INLINE_PARSE else await self.in_thread(parse)
 
     async def instant(
         self,

@@ -15,6 +15,7 @@ from rulepush.model.matcher import Matcher
 from rulepush.model.timestamps import parse_time
 from rulepush.promql import parse_selector
 from rulepush.web.answers import ApiError, ErrorType
+from rulepush.web.row_search import MAX_SELECTORS
 
 MAX_FORM_BYTES: Final = 1 << 20
 _MAX_TIME: Final = (1 << 62) // 1_000_000
@@ -118,9 +119,12 @@ class Params:
         raise _invalid(name, f'strconv.ParseBool: parsing "{text}": invalid syntax')
 
     def matchers(self, name: str = "match[]") -> list[Sequence[Matcher]]:
-        """Each value as a series selector."""
+        """Each value as a series selector; one that is given twice counts once."""
+        texts = dict.fromkeys(self.texts(name))
+        if len(texts) > MAX_SELECTORS:  # before they are parsed
+            raise _invalid(name, f"more than {MAX_SELECTORS:,} different selectors")
         try:
-            return [parse_selector(text) for text in self.texts(name)]
+            return [parse_selector(text) for text in texts]
         except ParseError as e:
             raise _invalid(name, str(e)) from None
 

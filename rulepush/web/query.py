@@ -116,7 +116,9 @@ class QueryApi:
         """A list made of the series that are asked for. Sorting and writing many labels takes time, too: not in the
         event loop."""
         params = await Params.of(request)
-        selectors: list[Sequence[Matcher]] = params.matchers()
+        selectors: list[Sequence[Matcher]] = await self._evaluator.in_thread_if_long(
+            sum(map(len, params.texts("match[]"))), params.matchers
+        )
         if required and not selectors:
             raise ApiError(ErrorType.BAD_DATA, "no match[] parameter provided")
         selectors = selectors or [()]

@@ -104,10 +104,11 @@ def read_yaml(path: str, reading: LoadSession) -> tuple[SourceFile, yaml.Node | 
     except OSError as e:
         source.problem(0, f"cannot be read: {e.strerror or e}")
         return source, None
-    return source, compose(first_document(body, reading), source)
+    root = compose(first_document(body, reading), source)
+    return source, None if root is not None and is_null(root) else root
 
 
-def _text(body: bytes) -> str:
+def yaml_text(body: bytes) -> str:
     """The text of a YAML file: UTF-8, or UTF-16 where a byte order mark says so (PowerShell writes it), as libyaml
     reads it. Raises UnicodeDecodeError."""
     return body.decode("utf-16" if body[:2] in _UTF16_MARKS else "utf-8-sig")
@@ -118,7 +119,7 @@ def first_document(body: bytes, reading: LoadSession) -> bytes:
     if len(body) > MAX_FILE_BYTES:
         return body
     try:
-        text = _text(body)
+        text = yaml_text(body)
         if not _DOCUMENT_MARK.search(text):
             return body
         end = None
@@ -144,7 +145,7 @@ def compose(body: bytes, source: SourceFile) -> yaml.Node | None:
         source.problem(0, f"is larger than {MAX_FILE_BYTES >> 20} MiB")
         return None
     try:
-        text = _text(body)
+        text = yaml_text(body)
         deep = too_deep(text)
         if deep is not None:
             raise TooHeavyError(deep, f"nested more than {MAX_DEPTH} levels deep")

@@ -182,6 +182,11 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, "global:\nscrape_configs:\nalerting:\nrule_files:\n").scrape_configs == ()
 
 
+@pytest.mark.parametrize("text", ["null\n", "~", "# nothing\nnull"])
+def test_a_null_is_an_empty_file(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text).scrape_configs == ()
+
+
 def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
     c = load(
         tmp_path, "global: {scrape_interval: 5s}\nscrape_configs: [{job_name: a}, {job_name: b, scrape_interval: 2s}]"
@@ -253,6 +258,15 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
         (
             "alerting:\n  alertmanagers:\n  - api_version: v1",
             ["3: alerting.alertmanagers[0]: expected Alertmanager api version to be one of [v2] but got v1"],
+        ),
+        ("global: {scrape_protocols: []}", ["1: global: scrape_protocols: cannot be empty"]),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_protocols: []",
+            ["3: scrape_configs[0]: scrape_protocols: cannot be empty"],
+        ),
+        (
+            "remote_write:\n- {url: 'http://a/w', sigv4: {}}",
+            ["2: remote_write[0]: sigv4 is not supported yet by rulepush (Prometheus knows it)"],
         ),
         (
             "alerting:\n  alertmanagers:\n  - sigv4: {region: x}",

@@ -23,6 +23,15 @@ def write(path: Path, value: object) -> None:
     os.replace(path.with_suffix(".tmp"), path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_yaml_files_of_powershell_are_read(encoding: str) -> None:
+    body = "\ufeff" * (encoding == "utf-16-be") + "- targets: ['a:1']\n"
+    (group,) = parse_groups(body.encode(encoding), "a.yml", {}, form="yaml")
+    assert [target.get("__address__") for target in group.targets] == ["a:1"]
+    with pytest.raises(DiscoveryError):
+        parse_groups("- targets: ['a:1']\n".encode("utf-16-le"), "a.yml", {}, form="yaml")
+
+
 def test_json_and_yaml_files_are_read_and_watched(tmp_path: Path) -> None:
     write(tmp_path / "a.json", [{"targets": ["a:1", "a:2"], "labels": {"env": "x"}}])
     write(tmp_path / "b.yml", "- targets: ['b:1']\n  labels: {port: 010, on: yes}\n- targets: [b:2]\n")

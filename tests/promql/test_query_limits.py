@@ -28,6 +28,13 @@ def test_an_expression_has_a_bounded_number_of_tokens() -> None:
     parse_expr(f"sum by ({','.join(f'l{i}' for i in range(20_000))}) (up)")
 
 
+@pytest.mark.parametrize("digits", ["0x" + "f" * 17, "0x8000000000000000", "0x" + "f" * 100_000])
+def test_hexadecimal_numbers_above_int64_are_no_numbers_as_in_go(digits: str) -> None:
+    with pytest.raises(ParseError, match="error parsing number: 0x"):
+        parse_expr(digits)
+    parse_expr("0x7fffffffffffffff")
+
+
 def test_labels_that_no_series_has_make_no_difference_to_a_group() -> None:
     index = LabelIndex([Labels.of(a="1", b="x"), Labels.of(a="1", b="y"), Labels.of(a="2")])
     many = tuple(f"l{i}" for i in range(20_000))

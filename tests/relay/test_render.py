@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rulepush.relay.notification import Notification
 from rulepush.relay.render import MAX_PARTS, render_digest, render_notification
 from rulepush.relay.senders import SENDERS, Message, Sender
 from rulepush.relay.settings import NO_MENTION, Mention, RobotTarget
@@ -217,3 +220,48 @@ def test_the_work_of_a_notification_grows_with_its_alerts_and_not_with_their_squ
     render_notification(target, sender, few, NOW)  # what is made once
     work = [_calls(partial(render_notification, target, sender, n, NOW)) for n in (few, many)]
     assert work[1] < 8 * work[0]  # four times the alerts, and parts that are tried by halves; a square would be 16
+
+
+HOSTILE = "**b** `c` [t](http://e.vil) ![i](http://e.vil) <font color=x>f</font> <@all>"
+_STYLED = re.compile(r"(?<!\\)\*\*b|(?<!\\)`|[^\\]\]\(http://e|<font|<@")
+
+
+@pytest.mark.parametrize("kind", ["dingtalk", "wecom"])
+def test_labels_in_the_heading_are_no_markup(tmp_path: Path, kind: str) -> None:
+    target, sender = _target(tmp_path, f"    type: {kind}\n")
+    group = notification([alert(HOSTILE, "x", annotations={})], HOSTILE)
+    (message,) = render_notification(target, sender, group, NOW)
+    body = sender.bodies(message)[0]["markdown"]
+    heading = str(body.get("text", body.get("content"))).partition("\n")[0]
+    assert heading.startswith("### ")
+    assert "b" in heading
+    assert _STYLED.search(heading) is None
+
+
+@pytest.mark.parametrize("kind", ["dingtalk", "feishu", "wecom"])
+def test_a_digest_shows_no_markup_of_alerts(tmp_path: Path, kind: str) -> None:
+    target, sender = _target(tmp_path, f"    type: {kind}\n")
+    group = notification([alert(HOSTILE, annotations={"summary": f"# {HOSTILE}\n# head"})])
+    digest = render_digest(target, sender, [group, group], NO_MENTION, NOW, NOW)
+    assert digest.text.count("🔥") == 2
+    assert _STYLED.search(digest.text) is None
+
+
+@pytest.mark.parametrize("template", ["v2", "legacy"])
+def test_the_name_of_an_alert_in_the_old_looks_is_no_markup(tmp_path: Path, template: str) -> None:
+    message = _one_of(tmp_path, template, notification([alert("**b** `c`", "x", annotations={})], "**b** `c`"))
+    assert r"**[\*\*b\*\* \`c\`](http://alertmanager:9093/" in message.text
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "[x](http://e.vil)", "data:text/html,x"])
+def test_an_external_url_that_is_no_web_page_is_no_link(tmp_path: Path, url: str) -> None:
+    assert url not in _one(tmp_path, externalURL=url).text
+    assert "Open Alertmanager" not in _one(tmp_path, externalURL=url).text
+    assert "(http://am/a%29%28b/#/alerts?" in _one(tmp_path, externalURL="http://am/a)(b").text
+
+
+def _one_of(tmp_path: Path, template: str, group: Notification) -> Message:
+    names = {"title": f'{{{{ template "{template}.title" . }}}}', "text": f'{{{{ template "{template}.content" . }}}}'}
+    target, sender = _target(tmp_path, f"    message: {json.dumps(names)}\n")
+    (message,) = render_notification(target, sender, group, NOW)
+    return message

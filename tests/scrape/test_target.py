@@ -23,6 +23,11 @@ def test_a_job_fills_in_what_the_target_does_not_say() -> None:
     assert target.discovered.get("__scrape_interval__") == "1s"
 
 
+def test_a_percent_sign_in_the_path_is_one_as_in_go() -> None:
+    (target,), _ = build_targets([labels(__metrics_path__="/a%20b c?d")], TargetDefaults("job", 1000, 500), None)
+    assert target.url == "http://1.2.3.4:1000/a%2520b%20c%3Fd"
+
+
 def test_labels_of_the_target_win_over_the_job() -> None:
     own = labels(
         __scheme__="https",

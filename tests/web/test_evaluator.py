@@ -11,10 +11,12 @@ import pytest
 
 from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.labels import Labels
-from rulepush.promql import Engine, EngineOptions, QueryResult, parse_expr
+from rulepush.model.matcher import Matcher
+from rulepush.promql import Engine, EngineOptions, QueryResult, parse_expr, parse_selector
 from rulepush.storage.demand import Demand
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
+from rulepush.web import params
 from rulepush.web.evaluator import QUEUED_TOO_LONG, QueryEvaluator
 from rulepush.web.query import QueryApi
 from rulepush.web.server import WebSecurity, build_app
@@ -129,6 +131,33 @@ def test_listings_that_look_at_too_much_are_refused(path: str) -> None:
     answer = ask(routes, "POST", path, data={"match[]": f'{{i=~".+",{many}}}'})
     assert (answer.status_code, answer.json()["errorType"]) == (422, "execution")
     assert ask(routes, "POST", path, data={"match[]": '{i=~".+"}'}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/series", "/labels"])
+def test_long_selectors_are_parsed_outside_of_the_event_loop(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, clock = filled(), FakeClock(START)
+    routes, parsing = QueryApi(evaluator(head, clock), clock).routes(), set[str]()
+
+    def parse(text: str) -> tuple[Matcher, ...]:
+        parsing.add(threading.current_thread().name)
+        return parse_selector(text)
+
+    monkeypatch.setattr(params, "parse_selector", parse)
+    many = ",".join(f'a{i}=""' for i in range(2_000))
+    assert ask(routes, "POST", path, data={"match[]": f"x{{{many}}}"}).status_code == 200
+    assert parsing
+    assert threading.current_thread().name not in parsing
+
+
+def test_too_many_selectors_are_refused_before_they_are_parsed() -> None:
+    head, clock = filled(), FakeClock(START)
+    routes = QueryApi(evaluator(head, clock), clock).routes()
+    answer = ask(routes, "POST", "/series", data={"match[]": [f"m{i}{{" for i in range(1001)]})
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        'invalid parameter "match[]": more than 1,000 different selectors',
+    )
+    assert ask(routes, "POST", "/series", data={"match[]": ["x"] * 1001}).status_code == 200
 
 
 def test_queries_from_outside_leave_nothing_behind_in_the_storage() -> None:

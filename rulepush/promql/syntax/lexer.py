@@ -16,6 +16,7 @@ MAX_DEPTH: Final = 200  # of nested expressions and of operators in a row: both 
 TOO_DEEP: Final = f"the expression is nested deeper than {MAX_DEPTH} levels"
 # Queries are not trusted, and are parsed in the event loop. Generated rules have some hundreds.
 MAX_LEXEMES: Final = 200_000
+_MAX_INT64: Final = (1 << 63) - 1
 
 
 class LexemeKind(Enum):
@@ -201,10 +202,15 @@ def number_value(text: str, token: Lexeme) -> float:
     """Go's ParseInt with base 0 (0x, 0, underscores), else ParseFloat. Raises ParseError."""
     digits = token.text.replace("_", "").lower()
     try:
+        number = 0
         if digits.startswith("0x"):
-            return float(int(digits, 16))
-        if len(digits) > 1 and digits[0] == "0" and digits.isdigit() and not set(digits) & {"8", "9"}:
-            return float(int(digits, 8))
-        return parse_float(digits)
+            number = int(digits, 16)
+            if number > _MAX_INT64:
+                raise ValueError  # ParseFloat wants an exponent after hexadecimal digits
+        elif len(digits) > 1 and digits[0] == "0" and digits.isdigit() and not set(digits) & {"8", "9"}:
+            number = int(digits, 8)
+        else:
+            return parse_float(digits)
+        return float(number) if number <= _MAX_INT64 else parse_float(digits)
     except ValueError:
         raise error(text, token.pos, f"error parsing number: {token.text}") from None

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from rulepush.model.secret import Secret
+from rulepush.relay.escape import wecom_heading
 from rulepush.relay.ratelimit import RateLimit, RateWindow
 from rulepush.relay.senders.base import (
     Body,
@@ -48,7 +49,7 @@ class WeComSender:
 
     def bodies(self, message: Message) -> list[Body]:
         at = message.mention
-        content = f"### {message.title}\n{message.text}"
+        content = f"### {wecom_heading(message.title)}\n{message.text}"
         if at.user_ids:
             content += "\n" + " ".join(f"<@{who}>" for who in at.user_ids)
         bodies: list[Body] = [{"msgtype": "markdown", "markdown": {"content": content}}]
