@@ -51,6 +51,15 @@ def reason(e: BaseException) -> str:
     return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 
+def failed_url(e: BaseException, url: str) -> str:
+    """The URL whose request failed, without credentials: another one than `url` after a redirect."""
+    try:
+        asked = e.request.url if isinstance(e, httpx.RequestError) else None
+    except RuntimeError:  # it was never sent
+        asked = None
+    return url if asked is None or asked == httpx.URL(url) else shown_url(str(asked))
+
+
 def shown_url(url: str) -> str:
     """A URL without its user and password, for logs and labels."""
     try:

@@ -29,7 +29,8 @@ from rulepush.http_client.network import (
 )
 
 _READ_AT_ONCE: Final = 1 << 18  # what asyncio reads from a socket
-_LONGEST_HEAD: Final = 100 << 10  # as httpcore has it
+_LONGEST_HEAD: Final = 10 << 20  # as Go's net/http has it
+_MAX_QUOTED: Final = 64
 _PORTS: Final = {"http": 80, "https": 443}
 
 _Origin = tuple[str, str, int]  # scheme, host, port
@@ -161,13 +162,24 @@ class _Connection:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as e:
-                raise httpcore.RemoteProtocolError(str(e)) from e
+                text = str(e)
+                if text == "illegal request line":  # of h11's server side: it looks at the first byte, even in a client
+                    text = self._no_answer()
+                raise httpcore.RemoteProtocolError(text) from e
             if event is not h11.NEED_DATA:
                 return event
             data = await self._stream.read(_READ_AT_ONCE)
             if not data and self._h11.their_state is h11.SEND_RESPONSE:
-                raise httpcore.RemoteProtocolError(NO_ANSWER)  # h11 would speak of its states
+                raise httpcore.RemoteProtocolError(self._no_answer())  # h11 would speak of its states
             self._h11.receive_data(data)
+
+    def _no_answer(self) -> str:
+        """What to say where the head of an answer never came: what came begins like the greeting of an SSH server, or
+        is a TLS alert."""
+        begun = self._h11.trailing_data[0].lstrip(b"\r\n")
+        if not begun:
+            return NO_ANSWER
+        return f"malformed HTTP response {begun.splitlines()[0][:_MAX_QUOTED].decode('latin-1')!a}"
 
     async def finish(self) -> None:
         """The answer is read, or not wanted any more. A connection in the middle of one is of no use, nor one on which

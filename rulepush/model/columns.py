@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from rulepush.model.labels import METRIC_NAME, Labels
 
+K = TypeVar("K", bound=Hashable)
 Codes = npt.NDArray[np.int32]  # numbers in a pool
 RowNumbers = npt.NDArray[np.intp]
 Picked = RowNumbers | slice  # some rows: a slice has a start and a stop
@@ -85,11 +86,11 @@ class LabelRows:
 
     def reduced(self, how: Reduction, rows: Picked) -> Codes:
         """int32[k]: the numbers in `pool` of what `how` makes of k rows. A copy or a view: do not write into it."""
-        self._asked.add(how)
         column = _grown(self._columns.pop(how, None), len(self.labels))
         if len(self._columns) >= _MOST:
-            _drop_first(self._columns)
+            self._asked.discard(_drop_first(self._columns))
         self._columns[how] = column
+        self._asked.add(how)
         codes = column[rows]
         if len(codes) and codes.min() < 0:
             at = np.flatnonzero(codes < 0)
@@ -241,8 +242,10 @@ def label_bytes(count: int, pairs: int) -> int:
     return count * (_LABELS_BYTES + _ENTRY_BYTES) + pairs * _PAIR_BYTES
 
 
-def _drop_first(entries: dict[Any, Any]) -> None:
-    entries.pop(list(entries)[0], None)  # noqa: RUF015 -- one step: threads share the empty index
+def _drop_first(entries: dict[K, Any]) -> K:
+    first = list(entries)[0]  # noqa: RUF015 -- one step: threads share the empty index
+    entries.pop(first, None)
+    return first
 
 
 def _grown(column: Codes | None, rows: int) -> Codes:

@@ -11,7 +11,7 @@ from typing import Final
 
 import httpx
 
-from rulepush.http_client.client import reason
+from rulepush.http_client.client import failed_url, reason
 from rulepush.http_client.exchange import HTTPExchange, exchange
 from rulepush.notifier.wire import WireAlert, encode_batch
 
@@ -69,6 +69,11 @@ class Alertmanager:
 
 def _network_failure(e: httpx.HTTPError, url: str) -> str:
     """Describes the failure; "not reached" only where there was no connection."""
+    failed = failed_url(e, url)
+    return _failure(e, url) if failed == url else f"redirected to {failed}: {_failure(e, failed)}"
+
+
+def _failure(e: httpx.HTTPError, url: str) -> str:
     if _caused_by(e, socket.gaierror):
         return f"not reached: name not found: {_split(url)[0]}: {reason(e)}"
     if isinstance(e, httpx.ProxyError):

@@ -28,7 +28,7 @@ class SelectorUse:
                    offsets around it, and the look-back delta for an instant selector. With `since_ms`, before that.
     `ranged`       whether it is a range selector
     `function`     the innermost call that reads it, None when there is none
-    `since_ms`     the fixed time of an @ modifier
+    `since_ms`     the fixed time of an @ modifier, moved by the offsets at it and inside it
     """
 
     matchers: tuple[Matcher, ...]
@@ -97,7 +97,7 @@ def parse_selector(text: str) -> tuple[Matcher, ...]:
 
 
 def _uses(node: ast.Node, back: int, since: int | None, function: str | None, delta: int) -> Iterator[SelectorUse]:
-    """`back`: what the surrounding subqueries add; `since`: the @ of the innermost of them that has one."""
+    """`back`: what the surrounding subqueries add; `since`: the @ of the innermost that has one, see `_moved`."""
     match node:
         case ast.VectorSelector():
             ahead = delta if node.extended is ast.Extended.SMOOTHED else 0
@@ -108,7 +108,8 @@ def _uses(node: ast.Node, back: int, since: int | None, function: str | None, de
         case ast.Subquery(expr, span, _, offset, at):
             if isinstance(at, int):
                 back, since = 0, at
-            yield from _uses(expr, back + span + offset, since, function, delta)
+            back, since = _moved(back, since, offset)
+            yield from _uses(expr, back + span, since, function, delta)
         case ast.Call(name, args):
             if name != "info":
                 for arg in args:
@@ -118,7 +119,8 @@ def _uses(node: ast.Node, back: int, since: int | None, function: str | None, de
             reads = info_selector(node)
             if isinstance(reads.at, int):
                 back, since = 0, reads.at
-            yield SelectorUse(reads.matchers, max(0, back + delta + reads.offset_ms), False, name, since)
+            back, since = _moved(back, since, reads.offset_ms)
+            yield SelectorUse(reads.matchers, max(0, back + delta), False, name, since)
         case _:
             for child in ast.children(node):
                 yield from _uses(child, back, since, function, delta)
@@ -137,7 +139,14 @@ def _use(
 ) -> SelectorUse:
     if isinstance(at, int):
         back, since = 0, at
-    lookback = back + span + offset
+    back, since = _moved(back, since, offset)
+    lookback = back + span
     if ahead and since is not None:  # what is kept around a fixed time reaches as far to both sides
-        lookback = max(lookback, ahead - offset)
+        lookback = max(lookback, ahead)
     return SelectorUse(selector.matchers, max(0, lookback), ranged, function, since)
+
+
+def _moved(back: int, since: int | None, offset: int) -> tuple[int, int | None]:
+    """What an offset does: it moves a fixed time, or looks further back from one that is not. Were a negative one taken
+    from the look-back of a fixed time, nothing after that time would be kept."""
+    return (back + offset, None) if since is None else (back, since - offset)

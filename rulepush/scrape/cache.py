@@ -260,7 +260,7 @@ class ScrapeCache:
             return known
         if not shared:
             labels = Labels.of_sorted(tuple(self._interner.pairs(labels)))
-        made = self._series[labels] = TargetSeries(labels)
+        made = self._series[labels] = TargetSeries(labels, self._head.epoch if self._sink is None else None)
         return made
 
     def _take(self, read: ParsedLines[Entry], lines: list[bytes], ts: int) -> Ingested:

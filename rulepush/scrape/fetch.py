@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from rulepush.errors import HTTPStatusError, ScrapeError
-from rulepush.http_client.client import CONNECTION_OWNER, Client, reason
+from rulepush.http_client.client import CONNECTION_OWNER, Client, failed_url, reason
 from rulepush.model.floats import format_float
 
 # Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size,
@@ -89,7 +89,7 @@ class Fetcher:
         except TimeoutError:
             raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, ValueError) as e:
-            raise ScrapeError(f'Get "{url}": {reason(e)}') from e
+            raise ScrapeError(f'Get "{failed_url(e, url)}": {reason(e)}') from e
 
     async def close(self) -> None:
         """Close the connections: the target is gone."""

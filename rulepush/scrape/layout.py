@@ -29,10 +29,12 @@ _AT_ONCE: Final = 64
 class TargetSeries:
     """A series of a target: its labels, and where its samples go (None when no rule wants it)."""
 
-    __slots__ = ("labels", "layout", "row", "table")
+    __slots__ = ("labels", "layout", "row", "table", "wanted_in")
 
-    def __init__(self, labels: Labels):
+    def __init__(self, labels: Labels, wanted_in: int | None = None):
+        """`wanted_in` is the epoch of the head in which its demand was asked, and wants the series."""
         self.labels = labels
+        self.wanted_in = wanted_in
         self.table: Table | None = None
         self.layout = 0
         self.row = 0
@@ -41,7 +43,7 @@ class TargetSeries:
         """Find the row, again if rows have moved; False when the series is not wanted."""
         table = self.table
         if table is None or table.layout != self.layout:
-            table = self.table = head.table_for(self.labels)
+            table = self.table = head.table_for(self.labels, wanted=self.wanted_in == head.epoch)
             if table is None:
                 return False
             self.layout = table.layout

@@ -121,15 +121,16 @@ class Head:
             self._recorder.wrote(table, rows, ts, values)
         return refused
 
-    def table_for(self, labels: Labels) -> Table | None:
-        """The table that a series belongs to, made when it is wanted and new; None when it is not wanted."""
+    def table_for(self, labels: Labels, *, wanted: bool = False) -> Table | None:
+        """The table that a series belongs to, made when it is wanted and new; None when it is not wanted. With `wanted`
+        the caller has asked the present demand already."""
         name = labels.name
         table = self._tables.get(name)
         if table is not None and table.find(labels) is not None:
             return table
-        if labels in self._unwanted:
+        if not wanted and labels in self._unwanted:
             return None
-        if not self._demand.wants(labels):
+        if not wanted and not self._demand.wants(labels):
             if len(self._unwanted) >= _UNWANTED_REMEMBERED:
                 self._unwanted.clear()
             self._unwanted.add(labels)

@@ -72,6 +72,22 @@ def test_what_is_no_http_is_an_error_of_the_protocol() -> None:
     talk(ClosingServer([[b"220 mail.example ESMTP\r\n\r\n"]]), fails)
 
 
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-x", b"\x15\x03\x01\x00\x02\x02\x46"], ids=["ssh", "tls alert"])
+def test_a_server_that_says_something_else_and_closes_is_quoted(greeting: bytes) -> None:
+    async def fails(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(httpx.RemoteProtocolError) as caught:
+            await get(client, url)
+        assert str(caught.value) == f"malformed HTTP response {greeting.decode('latin-1')!a}"
+
+    talk(ClosingServer([[greeting]]), fails)
+
+
+def test_a_head_may_be_as_long_as_go_takes_it() -> None:
+    """net/http transport.go maxHeaderResponseSize: 10 MiB."""
+    long = OK.replace(b"\r\n\r\n", b"\r\nX-Note: " + b"a" * (300 << 10) + b"\r\n\r\n")
+    assert talk(ClosingServer([[long, long]]), get_twice) == [(0, "GET"), (0, "GET")]
+
+
 def test_what_nobody_asked_for_is_not_taken_for_the_next_answer() -> None:
     """A server that gives up an idle connection may say so (408): Go calls it an unsolicited response."""
     unasked = OK + b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
@@ -111,6 +127,17 @@ def test_a_fetch_that_takes_too_long_gives_up_its_connection() -> None:
 
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na 1\n"
     assert [n for n, _ in talk(ClosingServer([[half]]), scrapes)] == [0, 1]
+
+
+def test_a_scrape_that_fails_after_a_redirect_names_where() -> None:
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: http://u:secret@127.0.0.1:1/m\r\nContent-Length: 0\r\n\r\n"
+
+    async def scrapes(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(ScrapeError) as caught:
+            await Fetcher(client, "text/plain").fetch(url, 5000)
+        assert str(caught.value) == 'Get "http://127.0.0.1:1/m": connection refused'
+
+    talk(ClosingServer([[redirect]]), scrapes)
 
 
 def test_an_owner_with_two_requests_at_a_time_gets_two_connections() -> None:

@@ -100,6 +100,18 @@ def test_a_port_where_nothing_listens_is_not_reached(host: str) -> None:
     assert got == retry("not reached: connection refused: nothing listens at this address")
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_what_is_not_reached_after_a_redirect_is_not_called_the_alertmanager(status: int) -> None:
+    elsewhere = "https://sso.invalid/login"
+    server = LoopbackServer(lambda _: HttpReply(status=status, headers={"Location": elsewhere}))
+    try:
+        got = post_for_real(f"http://{server.address}/api/v2/alerts")
+    finally:
+        server.close()
+    assert got.outcome is PostOutcome.RETRY
+    assert got.reason.startswith(f"redirected to {elsewhere}: not reached: name not found: sso.invalid: ")
+
+
 def test_a_name_that_is_not_found_is_said_so() -> None:
     got = post_for_real("http://u:secret@alertmanager.invalid:9093/api/v2/alerts")
     assert got.outcome is PostOutcome.RETRY

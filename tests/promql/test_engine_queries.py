@@ -10,7 +10,7 @@ from rulepush.errors import EvaluationError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import STALE
+from rulepush.model.sample import STALE, Sample
 from rulepush.promql import Engine, EngineOptions, SharedResults, parse_expr
 from rulepush.promql.vectors.matching import RecentMemo, group_rows
 from rulepush.promql.vectors.values import Vector
@@ -31,7 +31,10 @@ DELAYED = EngineOptions(delayed_name_removal=True)
         ("rate(x[5m] offset 1h)", [(3_900_000, True, "rate", None)]),
         ("x offset -10m", [(0, False, None, None)]),
         ("x @ 100", [(300_000, False, None, 100_000)]),
-        ("rate(x[1m] @ 100 offset 1m)", [(120_000, True, "rate", 100_000)]),
+        ("rate(x[1m] @ 100 offset 1m)", [(60_000, True, "rate", 40_000)]),
+        ("x @ 100 offset -5m", [(300_000, False, None, 400_000)]),
+        ("max_over_time(x[10m:] @ 100 offset -1m)", [(900_000, False, "max_over_time", 160_000)]),
+        ("max_over_time((x offset -2m)[10m:] @ 100)", [(900_000, False, "max_over_time", 220_000)]),
         ("max_over_time(rate(x[1m])[10m:])", [(660_000, True, "rate", None)]),
         ("max_over_time(x[10m:] offset 5m)", [(1_200_000, False, "max_over_time", None)]),
         ("max_over_time(x[10m:] @ 100)", [(900_000, False, "max_over_time", 100_000)]),
@@ -50,6 +53,24 @@ def test_info_reads_info_metrics_too() -> None:
     assert first.matchers == (Matcher(METRIC_NAME, MatchOp.EQUAL, "x"),)
     assert second.matchers == (Matcher(METRIC_NAME, MatchOp.REGEX, "a.*"), Matcher("k", MatchOp.EQUAL, "v"))
     assert parse_expr("info(x)").selectors()[1].matchers == (Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info"),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x @ 3600 offset -5m",
+        "max_over_time(x[1m] @ 3600 offset -5m)",
+        "max_over_time(x[1m:15s] @ 3600 offset -5m)",
+        "max_over_time((x offset -5m)[1m:15s] @ 3600)",
+    ],
+)
+def test_a_rule_still_finds_what_it_reads_after_a_fixed_time(text: str) -> None:
+    query = parse_expr(text)
+    head, engine = Head(Demand.of(query.selectors())), Engine()
+    for ts in range(0, 3 * 3_600_000, 15_000):
+        head.append_many([Sample(labels("x"), ts, ts / 1000)])
+    found = engine.instant(query, 3 * 3_600_000, head.querier()).samples()
+    assert [s.value for s in found] == [3900.0]
 
 
 def test_rules_share_what_they_have_in_common() -> None:

@@ -209,7 +209,7 @@ def test_misuse_is_reported_even_without_data() -> None:
         ("m anchored", 60_000, None),
         ("max_over_time(increase(m[1m] anchored)[10m:1m])", 720_000, None),
         ("rate(m[5m] smoothed @ 1000)", 360_000, 1_000_000),
-        ("rate(m[1m] smoothed @ 1000 offset -10m)", 660_000, 1_000_000),
+        ("rate(m[1m] smoothed @ 1000 offset -10m)", 120_000, 1_600_000),
     ],
 )
 def test_what_is_kept_reaches_before_the_range(text: str, lookback: int, since: int | None) -> None:

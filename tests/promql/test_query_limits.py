@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rulepush.errors import EvaluationError, ParseError
+from rulepush.errors import EvaluationError, ParseError, QueryLimitError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, EngineOptions, parse_expr
@@ -87,3 +87,36 @@ def test_sorting_looks_only_at_labels_that_some_series_has() -> None:
     names = ", ".join(f'"l{i}"' for i in range(20_000))
     found = Engine().instant(parse_expr(f'sort_by_label_desc(m, {names}, "k")'), 0, head.querier()).samples()
     assert [s.labels.get("k") for s in found] == [str(i) for i in reversed(range(300))]
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        'label_replace(m, "y", "$1$1", "x", "(.*)")',
+        'label_join(m, "y", ",", "x", "x")',
+        'sort_by_label(m, "x")',
+        'sort_by_label_desc(m, "x")',
+    ],
+)
+def test_work_on_labels_ends_when_the_time_is_over(expr: str) -> None:
+    head = Head(Demand.keep_all(60_000))
+    for i in range(200):
+        head.append(Labels.of(__name__="m", x=f"a{i}"), 0, 1.0)
+    asked = 0
+
+    def clock() -> float:  # one second passes each time it is read
+        nonlocal asked
+        asked += 1
+        return float(asked)
+
+    with pytest.raises(QueryLimitError, match="query timed out"):
+        Engine(EngineOptions(timeout_ms=50_000), clock).instant(parse_expr(expr), 0, head.querier())
+    assert asked < 60
+
+
+def test_numbers_of_thousands_of_digits_can_be_sorted() -> None:
+    head = Head(Demand.keep_all(60_000))
+    for x in ("9" * 5000, "8" * 5000, "0" * 5000 + "7"):
+        head.append(Labels.of(__name__="m", x=x), 0, 1.0)
+    result = Engine(EngineOptions(), lambda: 0.0).instant(parse_expr('sort_by_label(m, "x")'), 0, head.querier())
+    assert [s.labels.get("x")[-1] for s in result.samples()] == ["7", "8", "9"]

@@ -142,6 +142,9 @@ class Context:
     def delayed_name_removal(self) -> bool:
         return self.ev.options.delayed_name_removal
 
+    def check_time(self) -> None:
+        self.ev.limits.check_time()
+
 
 def evaluate(node: ast.Node, ev: Evaluation) -> Value:
     """The value of `node` at the steps of `ev`; found in `ev.shared` where another rule has asked for it already."""

@@ -35,6 +35,7 @@ def _label_replace(ctx: CallContext, vector: Vector, target: str, replacement: s
         raise EvaluationError(f"invalid destination label name in label_replace(): {target}")
 
     def replaced(labels: Labels) -> str | None:
+        ctx.check_time()  # a short expression can ask for 100,000 groups in each of thousands of values
         match = pattern.fullmatch(labels.get(source))
         return None if match is None else expand_replacement(replacement, match, pattern)
 
@@ -54,6 +55,7 @@ def _label_join(ctx: CallContext, vector: Vector, target: str, separator: str, *
         raise EvaluationError(f"invalid destination label name in label_join(): {target}")
 
     def joined(labels: Labels) -> str:
+        ctx.check_time()
         parts = [labels.get(source) for source in sources]
         if sum(map(len, parts)) + len(separator) * max(0, len(parts) - 1) > MAX_VALUE_CHARS:
             raise _too_long("label_join")  # before it is made

@@ -71,6 +71,8 @@ class CallContext(Protocol):
     def notes(self) -> AnnotationSink: ...
     @property
     def delayed_name_removal(self) -> bool: ...
+    def check_time(self) -> None:
+        """To be called in loops over labels. Raises QueryLimitError when the time of the query is over."""
 
 
 RangeNote = Callable[["RangeWindow", Bools, tuple[float, ...], AnnotationSink, Any, tuple[Any, ...]], None]

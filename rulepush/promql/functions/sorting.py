@@ -20,6 +20,7 @@ Order = npt.NDArray[np.intp]
 
 _CHUNKS: Final = re.compile(r"[0-9]+|[^0-9]+")
 _MAX_INT: Final = (1 << 63) - 1
+_MAX_DIGITS: Final = len(str(_MAX_INT))
 
 
 def listed(vector: Vector) -> Order:
@@ -48,7 +49,7 @@ def _sort(name: str, order_of: Callable[[Vector], Order]) -> VectorFunction:
 
 def _sort_by_label(name: str, *, descending: bool) -> VectorFunction:
     def call(ctx: CallContext, vector: Vector, *names: str) -> Vector:
-        return _ordered(ctx, vector, lambda v: _by_labels(v, names, descending))
+        return _ordered(ctx, vector, lambda v: _by_labels(ctx, v, names, descending))
 
     return VectorFunction(name, Signature((VECTOR, STRING), variadic=-1, experimental=True), call)
 
@@ -64,13 +65,18 @@ def _ordered(ctx: CallContext, vector: Vector, order_of: Callable[[Vector], Orde
     return replace(vector, order=order_of(vector))
 
 
-def _by_labels(vector: Vector, names: tuple[str, ...], descending: bool) -> Order:
+def _by_labels(ctx: CallContext, vector: Vector, names: tuple[str, ...], descending: bool) -> Order:
+    def compare(a: str, b: str) -> int:
+        ctx.check_time()  # the values may be long
+        return _compare(a, b)
+
+    natural = cmp_to_key(compare)
     labels, known = vector.index.labels, label_names(vector.index)
     names = tuple(name for name in dict.fromkeys(names) if name in known)  # others are empty in every row
 
     def key(row: int) -> tuple[object, ...]:
         own = labels[row]
-        return (*(_natural(own.get(name)) for name in names), own.pairs)
+        return (*(natural(own.get(name)) for name in names), own.pairs)
 
     return np.array(sorted(listed(vector).tolist(), key=key, reverse=descending), np.intp)
 
@@ -98,7 +104,10 @@ def _number(chunk: str) -> int | None:
     """strconv.Atoi."""
     if not chunk.isascii() or not chunk.isdigit():
         return None
-    value = int(chunk)
+    digits = chunk.lstrip("0") or "0"
+    if len(digits) > _MAX_DIGITS:
+        return None
+    value = int(digits)
     return value if value <= _MAX_INT else None
 
 
@@ -107,8 +116,6 @@ def _compare(a: str, b: str) -> int:
         return 0
     return -1 if natural_less(a, b) else 1
 
-
-_natural: Final = cmp_to_key(_compare)
 
 SORTING: Final[dict[str, Function]] = {
     "sort": _sort("sort", _by_value),
