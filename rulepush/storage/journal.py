@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS demands (history TEXT NOT NULL);
 WRITE_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
 SERIES_PRUNE_SECONDS: Final = 600.0
-MOST_UNWRITTEN: Final = 1_000_000  # samples that are held while the file cannot be written
+MAX_UNWRITTEN: Final = 1_000_000  # samples that are held while the file cannot be written
 _MAX_RETRY_S: Final = 60.0
 
 Statement = tuple[str, Sequence[Sequence[object]]]
@@ -150,7 +150,7 @@ class SampleJournal:
         batch = self._pending.take(self._clock.now())
         if not batch.is_empty:
             self._unwritten.append(batch)
-            while len(self._unwritten) > 1 and sum(b.size for b in self._unwritten) > MOST_UNWRITTEN:
+            while len(self._unwritten) > 1 and sum(b.size for b in self._unwritten) > MAX_UNWRITTEN:
                 self._give_up()
         return bool(self._unwritten)
 

@@ -21,7 +21,7 @@ from rulepush.storage.table import Floats, Int64s, Table
 from rulepush.web.row_search import Matchers, RowSearch, TableRows
 
 _FAR_FUTURE: Final = 1 << 62
-_FEW: Final = 8  # copies of one table, each with its own look-back
+_MAX_COPIES: Final = 8  # copies of one table, each with its own look-back
 
 
 class Snapshot:
@@ -129,7 +129,7 @@ def _copies(read: Iterable[tuple[int, Sequence[TableRows]]], max_samples: int) -
                 wanted.setdefault(part.table, {}).setdefault(oldest, []).append(part.rows)
     copies = {}
     for table, by_time in wanted.items():
-        if len(by_time) > _FEW:
+        if len(by_time) > _MAX_COPIES:
             by_time = {min(by_time): [rows for found in by_time.values() for rows in found]}
         copy = _Copy(table, {oldest: _union(found, len(table)) for oldest, found in by_time.items()})
         max_samples -= copy.sample_count

@@ -88,7 +88,7 @@ def test_a_head_may_be_as_long_as_go_takes_it() -> None:
     assert talk(ClosingServer([[long, long]]), get_twice) == [(0, "GET"), (0, "GET")]
 
 
-def test_what_nobody_asked_for_is_not_taken_for_the_next_answer() -> None:
+def test_unexpected_bytes_are_not_taken_for_the_next_answer() -> None:
     """A server that gives up an idle connection may say so (408): Go calls it an unsolicited response."""
     unasked = OK + b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
     assert talk(ClosingServer([[unasked]]), get_twice) == [(0, "GET"), (1, "GET")]
