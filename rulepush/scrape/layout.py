@@ -15,9 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from rulepush.exposition.literals import parse_value
+from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
 from rulepush.storage.head import Head
-from rulepush.storage.table import Floats, Int64s, Rows, Table, as_rows
+from rulepush.storage.table import Int64s, Rows, Table, as_rows
 
 _PLAIN: Final = b"0123456789+-.eE "
 _HASH: Final = ord("#")

@@ -14,10 +14,10 @@ import numpy as np
 from rulepush.errors import ExpositionError
 from rulepush.exposition import Format, declared_type, each_sample, parse_line
 from rulepush.exposition.literals import parse_value, to_ms
+from rulepush.model.arrays import Floats
 from rulepush.scrape.interner import Interner, WrittenSeries
 from rulepush.scrape.layout import to_floats
 from rulepush.scrape.slices import Slices
-from rulepush.storage.table import Floats
 
 E = TypeVar("E")
 

@@ -15,9 +15,10 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
 from rulepush.storage.demand import Retention
-from rulepush.storage.table import MARGIN_MS, Floats, Int64s, Rows, Table
+from rulepush.storage.table import MARGIN_MS, Int64s, Rows, Table
 
 FOREVER: Final = 1 << 62
 _MIN_MS: Final = 300_000

@@ -8,17 +8,18 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import QueryLimitError
+from rulepush.model.arrays import Floats
 from rulepush.model.columns import LabelPool
 from rulepush.model.index import LabelIndex
-from rulepush.model.matcher import Matcher
+from rulepush.model.matcher import Matcher, Matchers
 from rulepush.promql import EngineOptions, Query
 from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
 from rulepush.promql.vectors.windows import cut, row_bounds
 from rulepush.storage.head import Head
 from rulepush.storage.selecting import Joiner
 from rulepush.storage.selection import Selection
-from rulepush.storage.table import Floats, Int64s, Table
-from rulepush.web.row_search import Matchers, RowSearch, TableRows
+from rulepush.storage.table import Int64s, Table
+from rulepush.web.row_search import RowSearch, TableRows
 
 _FAR_FUTURE: Final = 1 << 62
 _MAX_COPIES: Final = 8  # copies of one table, each with its own look-back

@@ -14,9 +14,10 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.index import LabelIndex
 from rulepush.model.sample import stale_mask
-from rulepush.promql.vectors.values import Bools, Floats, Ints, Vector
+from rulepush.promql.vectors.values import Vector
 from rulepush.storage.selection import Selection
 
 T = TypeVar("T", bound=np.generic)
