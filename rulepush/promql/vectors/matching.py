@@ -214,7 +214,7 @@ def _joined_rows(
 def _both(
     many: LabelIndex, one: LabelIndex, how: Reduction, of_one: Reduction, pool: LabelPool | None = None
 ) -> tuple[LabelPool, Codes, Codes]:
-    """RowNumbers of both sides, each reduced in its own way, numbered in one pool."""
+    """Rows of both sides, each reduced in its own way, numbered in one pool."""
     if pool is None:
         pool = (many if len(many) >= len(one) else one).source.pool
     return pool, many.reduced(how, pool)[1], one.reduced(of_one, pool)[1]
