@@ -30,7 +30,7 @@ log = logging.getLogger("rulepush.forward")
 _CONCURRENCY: Final = 8  # requests to one Pushgateway
 _BACKOFF_MIN: Final = 1.0  # seconds
 _BACKOFF_MAX: Final = 60.0
-_NUDGE: Final = 0.5  # seconds; how often due groups are looked for
+_POLL_SECONDS: Final = 0.5  # seconds; how often due groups are looked for
 FORGOTTEN_AFTER: Final = 600.0  # seconds after the start: former groups without a target are deleted
 _BUSY: Final = frozenset((0, 408, 425, 429))
 _NO_METADATA: Final[Mapping[str, FamilyMetadata]] = {}
@@ -157,7 +157,7 @@ class PushgatewayForwarder:
     async def _nudge(self) -> None:
         """Look for due groups periodically; waking up exactly would need a timer per group."""
         while True:
-            await self._clock.sleep(_NUDGE)
+            await self._clock.sleep(_POLL_SECONDS)
             if self.waiting:
                 self._wake.set()
 

@@ -13,7 +13,7 @@ from rulepush.http_client.files import CredentialsError, WatchedFile
 
 _AUTHORIZATION: Final = "Authorization"
 SENT_SECRETS: Final = "rulepush_secrets"  # the extension of a request that tells which secrets are in its headers
-_SHORT: Final = 2048  # bytes: net/http/client.go maxBodySlurpSize
+_MAX_SLURP_BYTES: Final = 2048  # bytes: net/http/client.go maxBodySlurpSize
 
 
 def text_source(text: str, path: str) -> Callable[[], str]:
@@ -37,7 +37,7 @@ async def drop_body(response: httpx.Response) -> None:
     read = 0
     async for part in response.stream:
         read += len(part)
-        if read > _SHORT:
+        if read > _MAX_SLURP_BYTES:
             break
     await response.stream.aclose()
     response.stream = httpx.ByteStream(b"")

@@ -21,7 +21,7 @@ scraping does, has one per server."""
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
 
 # OpenSSL's defaults against Go's: crypto/tls takes RSA keys of 1024 bits and the CBC ciphers with SHA-1.
-_WEAK: Final = (
+_WEAK_TLS_HINT: Final = (
     " (OpenSSL refuses by default what Prometheus takes: RSA keys under 2048 bits and ciphers with SHA-1, such as "
     "ECDHE-RSA-AES128-SHA. Renew the server's certificate or ciphers, or set min_version: TLS10 in tls_config, which "
     "accepts them)"
@@ -35,10 +35,10 @@ def reason(e: BaseException) -> str:
         if isinstance(cause, BaseExceptionGroup):  # anyio's, where a name has several addresses: one reason is enough
             cause = cause.exceptions[0]
         if isinstance(cause, ssl.SSLCertVerificationError):
-            hint = _WEAK if "too weak" in cause.verify_message or "too small" in cause.verify_message else ""
+            hint = _WEAK_TLS_HINT if "too weak" in cause.verify_message or "too small" in cause.verify_message else ""
             return f"tls: failed to verify certificate: {cause.verify_message}{hint}"
         if isinstance(cause, ssl.SSLError) and cause.reason:
-            hint = _WEAK if "HANDSHAKE_FAILURE" in cause.reason or "TOO_SMALL" in cause.reason else ""
+            hint = _WEAK_TLS_HINT if "HANDSHAKE_FAILURE" in cause.reason or "TOO_SMALL" in cause.reason else ""
             return f"tls: {cause.reason.replace('_', ' ').lower()}{hint}"
         if isinstance(cause, OSError) and cause.strerror:
             # asyncio's own text for a refused connection is "Connect call failed (address)", which hides the reason.
@@ -47,7 +47,7 @@ def reason(e: BaseException) -> str:
         hides = cause.__suppress_context__ and not type(cause).__module__.startswith("httpcore")
         cause = cause.__cause__ or (None if hides else cause.__context__)
     if not str(e) and isinstance(e, httpx.ConnectError):  # anyio's end of the stream, which has no text
-        return f"tls: the server closed the connection during the handshake{_WEAK}"
+        return f"tls: the server closed the connection during the handshake{_WEAK_TLS_HINT}"
     return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 

@@ -28,8 +28,8 @@ from rulepush.http_client.network import (
     raise_as_httpx,
 )
 
-_READ_AT_ONCE: Final = 1 << 18  # what asyncio reads from a socket
-_LONGEST_HEAD: Final = 10 << 20  # as Go's net/http has it
+_READ_BYTES: Final = 1 << 18  # what asyncio reads from a socket
+_MAX_HEAD_BYTES: Final = 10 << 20  # as Go's net/http has it
 _MAX_QUOTED: Final = 64
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -94,7 +94,7 @@ class _Connection:
         self.busy = False
         self._stream = stream
         self._siblings = siblings
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._idle_since = time.monotonic()
         self._asked: tuple[list[tuple[bytes, bytes]], bytes, h11.Request] | None = None
         self._readable: select.poll | None = None
@@ -168,7 +168,7 @@ class _Connection:
                 raise httpcore.RemoteProtocolError(text) from e
             if event is not h11.NEED_DATA:
                 return event
-            data = await self._stream.read(_READ_AT_ONCE)
+            data = await self._stream.read(_READ_BYTES)
             if not data and self._h11.their_state is h11.SEND_RESPONSE:
                 raise httpcore.RemoteProtocolError(self._no_answer())  # h11 would speak of its states
             self._h11.receive_data(data)

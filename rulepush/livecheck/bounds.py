@@ -25,7 +25,7 @@ _ONE: Final = frozenset(("absent", "absent_over_time", "present_over_time"))
 _NOT_NEGATIVE: Final = frozenset(
     ("rate", "irate", "increase", "changes", "resets", "count_over_time", "stddev_over_time", "stdvar_over_time", "abs")
 )
-_SAME: Final = frozenset(
+_KEEPS_BOUNDS: Final = frozenset(
     ("avg_over_time", "min_over_time", "max_over_time", "last_over_time", "sort", "sort_desc", "vector", "scalar")
 )
 _SAME_AGGREGATES: Final = frozenset(("avg", "min", "max", "topk", "bottomk", "limitk", "limit_ratio"))
@@ -66,7 +66,7 @@ def _of_call(name: str, args: tuple[ast.Node, ...], seen: LiveData) -> Bounds:
         return (1.0, 1.0)
     if name in _NOT_NEGATIVE:
         return NOT_NEGATIVE
-    if name in _SAME and args:
+    if name in _KEEPS_BOUNDS and args:
         return bounds(args[0], seen)
     return ANY
 

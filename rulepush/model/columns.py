@@ -25,7 +25,7 @@ RowNumbers = npt.NDArray[np.intp]
 Picked = RowNumbers | slice  # some rows: a slice has a start and a stop
 UNKNOWN: Final = -1
 _FIRST: Final = 16
-_MOST: Final = 128  # columns: queries that differ each time must not pile up
+_MAX_COLUMNS: Final = 128  # columns: queries that differ each time must not pile up
 # Measured with sys.getsizeof: a Labels with its hash and the tuple of its pairs; an entry of a dict and of a list.
 _LABELS_BYTES: Final = 48 + 32 + 40
 _PAIR_BYTES: Final = 8
@@ -87,7 +87,7 @@ class LabelRows:
     def reduced(self, how: Reduction, rows: Picked) -> Codes:
         """int32[k]: the numbers in `pool` of what `how` makes of k rows. A copy or a view: do not write into it."""
         column = _grown(self._columns.pop(how, None), len(self.labels))
-        if len(self._columns) >= _MOST:
+        if len(self._columns) >= _MAX_COLUMNS:
             self._asked.discard(_drop_first(self._columns))
         self._columns[how] = column
         self._asked.add(how)
@@ -194,7 +194,7 @@ class LabelPool(LabelRows):
         size = len(self.labels)
         partners, results = self._joins.pop(key, (None, None))
         partners, results = _grown(partners, size), _grown(results, size)
-        if len(self._joins) >= _MOST:
+        if len(self._joins) >= _MAX_COLUMNS:
             _drop_first(self._joins)
         self._joins[key] = partners, results
         codes = results[left]

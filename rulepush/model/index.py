@@ -13,7 +13,7 @@ from rulepush.model.labels import METRIC_NAME, Labels
 
 T = TypeVar("T")
 _AGES: Final = count()
-_FEW: Final = 4  # rows: below, columns are not worth keeping
+_MIN_ROWS: Final = 4  # rows: below, columns are not worth keeping
 _NAME: Final = frozenset((METRIC_NAME,))
 _NOTHING: Final[frozenset[str]] = frozenset()
 
@@ -36,7 +36,7 @@ class _SourceRows:
         if self.source is not None:
             return self.source
         made = LabelRows(list(self.labels), self.pool or LabelPool())
-        if len(self.labels) > _FEW or self.pool is not None:
+        if len(self.labels) > _MIN_ROWS or self.pool is not None:
             self.source = made
         return made
 
@@ -133,7 +133,7 @@ class LabelIndex:
         if self._how is None:
             return self._of.some(rows)
         source = self._of.source
-        if source is None or len(rows) <= _FEW:
+        if source is None or len(rows) <= _MIN_ROWS:
             return list(map(self._how, self._of.some(rows)))
         codes = _codes_of(source, self._how, self._of.at(rows))  # what leaves once will leave again: it stays made
         return list(map(source.pool.labels.__getitem__, codes.tolist()))
@@ -155,7 +155,7 @@ class LabelIndex:
         source, rows = self._of.found(), self._of.rows
         if pool is None or pool is source.pool:
             return source.pool, _codes_of(source, how, rows)
-        if len(self) <= _FEW:
+        if len(self) <= _MIN_ROWS:
             return pool, pool.numbers(list(map(how, self._of.some(np.arange(len(self))))))
         codes = _codes_of(source, how, rows)
         firsts, places = first_rows(codes)

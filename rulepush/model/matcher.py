@@ -83,6 +83,10 @@ class Matcher:
         return f"Matcher({self})"
 
 
+Matchers = tuple[Matcher, ...]
+"""A selector: all of them hold."""
+
+
 def exact_metric_name(matchers: Iterable[Matcher]) -> str | None:
     """The metric name that a selector demands with `=`; None when it may match several names."""
     return next((m.value for m in matchers if m.name == METRIC_NAME and m.op is MatchOp.EQUAL), None)

@@ -16,8 +16,7 @@ from rulepush.http_client.config import HTTPClientConfig
 from rulepush.notifier.alertmanager import Alertmanager
 from rulepush.notifier.endpoints import Endpoints, endpoints
 from rulepush.notifier.notifier import Destination, Notifier
-from rulepush.notifier.wire import Relabel
-from rulepush.relabel.relabel import RelabelConfig, relabel
+from rulepush.relabel.relabel import Relabel, RelabelConfig, relabel
 from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.notifier")

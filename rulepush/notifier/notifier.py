@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from rulepush.clock import Clock
 from rulepush.model.labels import Labels
 from rulepush.notifier.sendloop import Poster, SendLoop, UndeliveredStore
-from rulepush.notifier.wire import Relabel, WireAlert, relabelled, wire_alert
+from rulepush.notifier.wire import WireAlert, relabelled, wire_alert
+from rulepush.relabel.relabel import Relabel
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.tasks import OwnedTask, TaskOwner
 

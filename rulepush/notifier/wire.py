@@ -6,16 +6,15 @@ Source: Prometheus rules/manager.go `SendAlerts`, notifier/alert.go and Alertman
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
 
 from rulepush.model.labels import Labels
 from rulepush.model.timestamps import format_rfc3339, parse_rfc3339
+from rulepush.relabel.relabel import Relabel
 from rulepush.rules.alert import Alert
-
-Relabel = Callable[[Labels], Labels | None]
 
 
 @dataclass(frozen=True, slots=True)

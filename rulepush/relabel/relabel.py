@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, assert_never
@@ -24,6 +24,9 @@ DEFAULT_REGEX: Final = "(.*)"
 DEFAULT_REPLACEMENT: Final = "$1"
 DEFAULT_SEPARATOR: Final = ";"
 _MEMO_LIMIT: Final = 8192
+
+Relabel = Callable[[Labels], Labels | None]
+"""The rules of one configuration applied to a label set; None when they drop it."""
 
 
 class Action(Enum):

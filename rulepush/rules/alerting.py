@@ -35,7 +35,7 @@ from rulepush.template import AlertTemplateData, expand_alert_template
 
 log = logging.getLogger("rulepush.rules")
 
-_SAME: Final = "vector contains metrics with the same labelset after applying alert labels"
+_DUPLICATE_LABELS: Final = "vector contains metrics with the same labelset after applying alert labels"
 # They give nothing for a series with one sample in the range.
 _NEED_TWO: Final = frozenset(
     ("rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "double_exponential_smoothing")
@@ -134,7 +134,7 @@ class AlertingRule:
                 element = self._expand(tick, sample)
             self._elements[sample.labels] = element
             if element[0] in found:
-                raise EvaluationError(_SAME)
+                raise EvaluationError(_DUPLICATE_LABELS)
             found[element[0]] = element
             if tick.context.hold is not None:
                 self._sources[element[0]] = sample.labels

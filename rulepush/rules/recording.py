@@ -9,7 +9,7 @@ from rulepush.rules.context import Tick
 from rulepush.rules.health import RuleHealth
 from rulepush.rules.specs import RecordingSpec
 
-_SAME = "vector contains metrics with the same labelset after applying rule labels"
+_DUPLICATE_LABELS = "vector contains metrics with the same labelset after applying rule labels"
 _REMEMBERED = 100_000
 
 
@@ -27,7 +27,7 @@ class RecordingRule:
         result = tick.run(self.spec.query)
         out = [Sample(self._rename(s.labels), tick.query_ts, s.value) for s in result]
         if len({s.labels for s in out}) != len(out):
-            raise EvaluationError(_SAME)
+            raise EvaluationError(_DUPLICATE_LABELS)
         if 0 < tick.limit < len(out):
             raise EvaluationError(f"exceeded limit of {tick.limit} with {len(out)} series")
         return out

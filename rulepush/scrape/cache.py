@@ -51,7 +51,7 @@ from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome
 
 _LIMIT_EXCEEDED: Final = "sample limit exceeded"
 _NOT_UNIQUE: Final = "is not unique: invalid sample"  # of a line with a label twice
-_NEAR_LIMIT: Final = 1000
+_LIMIT_MARGIN: Final = 1000
 # Measured with sys.getsizeof: an entry of a dict; of a kept series a TargetSeries, three more entries, its positions.
 _LINE_BYTES: Final = 45
 _SERIES_BYTES: Final = 290
@@ -218,7 +218,7 @@ class ScrapeCache:
         Parsing costs a hundred times more than to count. Nearer to the limit it takes the parser: a quoted newline
         makes two lines of one sample. So does relabelling, for what it drops is free.
         """
-        most = 2 * self._rules.sample_limit + _NEAR_LIMIT
+        most = 2 * self._rules.sample_limit + _LIMIT_MARGIN
         if not self._rules.sample_limit or self._rules.metric_relabel is not None or len(lines) <= most:
             return 0
         count = len({line.rpartition(b" ")[0] for line in lines if line and not line.startswith(b"#")})

@@ -23,7 +23,7 @@ DEFAULT_BODY_LIMIT: Final = 64 << 20
 _BYTES_A_LINE: Final = 128
 _MIN_LINE_LIMIT: Final = 100_000
 _MAX_LINE_BYTES: Final = 1 << 20
-_UNPACKED_AT_ONCE: Final = 1 << 18
+_UNPACK_BYTES: Final = 1 << 18
 _MAX_REDIRECTS: Final = 10
 _GZIP: Final = 31  # zlib's wbits for a gzip header
 
@@ -138,7 +138,7 @@ class Fetcher:
         try:
             async for part in _raw(response):
                 while part:
-                    received.add(unpacker.decompress(part, _UNPACKED_AT_ONCE))
+                    received.add(unpacker.decompress(part, _UNPACK_BYTES))
                     part = unpacker.unconsumed_tail
                     if unpacker.eof and unpacker.unused_data:  # gzip members may follow each other
                         part, unpacker = unpacker.unused_data, zlib.decompressobj(_GZIP)

@@ -9,9 +9,9 @@ from functools import partial
 from rulepush.config.sections import ScrapeConfig
 from rulepush.exposition import Format
 from rulepush.exposition.content_type import PROTOCOL_FORMATS
-from rulepush.relabel.relabel import RelabelConfig, relabel
+from rulepush.relabel.relabel import Relabel, RelabelConfig, relabel
 from rulepush.scrape.fetch import accept_header
-from rulepush.scrape.sample_labels import DEFAULT_RULES, Relabel, SampleRules
+from rulepush.scrape.sample_labels import DEFAULT_RULES, SampleRules
 from rulepush.scrape.target import TargetDefaults
 
 

@@ -15,15 +15,16 @@ from typing import Any, Final
 import numpy as np
 
 from rulepush.exposition.literals import parse_value
+from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
 from rulepush.storage.head import Head
-from rulepush.storage.table import Floats, Int64s, Rows, Table, as_rows
+from rulepush.storage.table import Int64s, Rows, Table, as_rows
 
 _PLAIN: Final = b"0123456789+-.eE "
 _HASH: Final = ord("#")
 _MAX_PARTS: Final = 4
 _MAX_CHANGES: Final = 100  # series that come and go at a time; with more the body is read line by line
-_AT_ONCE: Final = 64
+_STEP_LINES: Final = 64
 
 
 class TargetSeries:
@@ -221,13 +222,13 @@ class BodyLayout:
         inserted: list[int] = []
         i = j = 0
         while j < len(keys):
-            step = min(_AT_ONCE, len(keys) - j)
+            step = min(_STEP_LINES, len(keys) - j)
             if keys[j : j + step] != before[i : i + step]:
                 step = next((k for k in range(step) if i + k == len(before) or keys[j + k] != before[i + k]), step)
             same += before[i : i + step]
             source += range(i, i + step)
             i, j = i + step, j + step
-            if step == _AT_ONCE or j == len(keys):
+            if step == _STEP_LINES or j == len(keys):
                 continue
             if keys[j] in known:
                 try:

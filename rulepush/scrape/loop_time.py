@@ -16,7 +16,7 @@ from typing import Final
 from rulepush.clock import Clock
 
 _BEAT_SECONDS: Final = 0.05
-_COUNTED_AT_ONCE: Final = 2 * _BEAT_SECONDS  # a beat comes a little late in a healthy loop, too
+_MAX_COUNTED_SECONDS: Final = 2 * _BEAT_SECONDS  # a beat comes a little late in a healthy loop, too
 
 
 class LoopTime:
@@ -66,7 +66,7 @@ class LoopTime:
 
     def _look(self) -> None:
         now = self._clock.monotonic()
-        self._passed += min(now - self._read_at, _COUNTED_AT_ONCE)
+        self._passed += min(now - self._read_at, _MAX_COUNTED_SECONDS)
         self._read_at = now
 
 

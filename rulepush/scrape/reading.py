@@ -14,15 +14,15 @@ import numpy as np
 from rulepush.errors import ExpositionError
 from rulepush.exposition import Format, declared_type, each_sample, parse_line
 from rulepush.exposition.literals import parse_value, to_ms
+from rulepush.model.arrays import Floats
 from rulepush.scrape.interner import Interner, WrittenSeries
 from rulepush.scrape.layout import to_floats
 from rulepush.scrape.slices import Slices
-from rulepush.storage.table import Floats
 
 E = TypeVar("E")
 
-_LINES_AT_ONCE: Final = 2_000
-_NEW_AT_ONCE: Final = 32  # lines that are parsed, about a millisecond
+_CHUNK_LINES: Final = 2_000
+_PARSES_PER_SLICE: Final = 32  # lines that are parsed, about a millisecond
 
 _TEXT_TIME: Final = re.compile(rb"[0-9]{1,18}")
 _EXEMPLAR: Final = re.compile(rb' # \{(?:[a-zA-Z_][a-zA-Z0-9_]*="[ !#-\[\]-~]*"(?:,|(?=\})))*\} ([^ ]+)(?: ([^ ]+))?')
@@ -67,9 +67,9 @@ def read_known_body(
     if b"\0" in body or (fmt is Format.OPENMETRICS and not ends_well(lines)):
         return (yield from _read_whole(body, fmt, resolve, interner))
     reader = _LineReader(fmt, known, silent, resolve, interner)
-    for begin in range(0, len(lines), _LINES_AT_ONCE):
-        chunk = lines[begin : begin + _LINES_AT_ONCE]
-        if not (yield from reader.read(chunk, begin, is_last=begin + _LINES_AT_ONCE >= len(lines))):
+    for begin in range(0, len(lines), _CHUNK_LINES):
+        chunk = lines[begin : begin + _CHUNK_LINES]
+        if not (yield from reader.read(chunk, begin, is_last=begin + _CHUNK_LINES >= len(lines))):
             # A quoted newline, or an error that needs its line.
             return (yield from _read_whole(body, fmt, resolve, interner))
     return reader.result()
@@ -118,7 +118,7 @@ class _LineReader(Generic[E]):
         times: dict[int, int] = {}
         values: dict[int, float] = {}
         for count, n in enumerate([n for n, entry in enumerate(entries) if entry is None], 1):
-            if not count % _NEW_AT_ONCE:
+            if not count % _PARSES_PER_SLICE:
                 yield
             line = lines[n]
             if fmt is Format.OPENMETRICS and not line and is_last and n == len(lines) - 1:
@@ -210,7 +210,7 @@ def _read_whole(
     times: dict[int, int] = {}
     at: list[int] = []
     for i, sample in enumerate(each_sample(body, fmt)):
-        if not i % _NEW_AT_ONCE:
+        if not i % _PARSES_PER_SLICE:
             yield
         keys.append(sample.key)
         entries.append(resolve(interner.written(sample.pairs)))

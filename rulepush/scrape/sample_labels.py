@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rulepush.errors import ScrapeError
 from rulepush.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name, quote_label_value
-
-Relabel = Callable[[Labels], Labels | None]
+from rulepush.relabel.relabel import Relabel
 
 _EXPORTED = "exported_"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -14,6 +14,7 @@ from rulepush.discovery.static import address_fault
 from rulepush.errors import ScrapeError
 from rulepush.model.durations import format_duration, parse_duration
 from rulepush.model.labels import INSTANCE, JOB, Labels
+from rulepush.relabel.relabel import Relabel
 
 SCHEME: Final = "__scheme__"
 METRICS_PATH: Final = "__metrics_path__"
@@ -24,7 +25,6 @@ _META: Final = "__meta_"
 _RESERVED: Final = "__"
 
 Params = tuple[tuple[str, tuple[str, ...]], ...]
-Relabel = Callable[[Labels], Labels | None]
 
 
 @dataclass(frozen=True, slots=True)

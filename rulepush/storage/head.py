@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from rulepush.model.arrays import Floats
 from rulepush.model.columns import LabelPool
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, exact_metric_name
@@ -15,7 +16,7 @@ from rulepush.model.sample import Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
 from rulepush.storage.selection import EMPTY_SELECTION, Querier, Selection
-from rulepush.storage.table import MARGIN_MS, AppendOutcome, Floats, Int64s, Rows, Table
+from rulepush.storage.table import MARGIN_MS, AppendOutcome, Int64s, Rows, Table
 
 _UNWANTED_REMEMBERED: Final = 65_536
 SMALL_POOL: Final = 4096  # label sets: below, compaction is not worth its while

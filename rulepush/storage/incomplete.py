@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from rulepush.model.durations import format_duration
-from rulepush.model.matcher import Matcher, exact_metric_name, selector_text
+from rulepush.model.matcher import Matcher, Matchers, exact_metric_name, selector_text
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.storage.demand_history import KeptSince, KeptView
 
@@ -14,8 +14,6 @@ MAX_WARNINGS: Final = 10
 _MAX_NAMED: Final = 3  # of the selectors that keep some of what is asked for
 _MAX_TEXT: Final = 200
 _KEEP_ALL: Final = "set `storage: {keep: all}` in the configuration to explore all that is scraped"
-
-Matchers = tuple[Matcher, ...]
 
 
 class SelectorRead(Protocol):

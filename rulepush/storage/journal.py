@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -20,12 +20,13 @@ import numpy as np
 
 from rulepush.clock import Clock
 from rulepush.errors import StorageError
+from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
-from rulepush.storage.database import Database
+from rulepush.storage.database import Database, Statement
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal_batch import Batch, BatchColumns, Pending, decode_labels, encode_labels, snapshot
-from rulepush.storage.table import Floats, Int64s
+from rulepush.storage.table import Int64s
 
 log = logging.getLogger("rulepush.storage")
 
@@ -42,10 +43,9 @@ CREATE TABLE IF NOT EXISTS demands (history TEXT NOT NULL);
 WRITE_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
 SERIES_PRUNE_SECONDS: Final = 600.0
-MOST_UNWRITTEN: Final = 1_000_000  # samples that are held while the file cannot be written
+MAX_UNWRITTEN: Final = 1_000_000  # samples that are held while the file cannot be written
 _MAX_RETRY_S: Final = 60.0
 
-Statement = tuple[str, Sequence[Sequence[object]]]
 Offload = Callable[..., Awaitable[bool]]
 
 
@@ -150,7 +150,7 @@ class SampleJournal:
         batch = self._pending.take(self._clock.now())
         if not batch.is_empty:
             self._unwritten.append(batch)
-            while len(self._unwritten) > 1 and sum(b.size for b in self._unwritten) > MOST_UNWRITTEN:
+            while len(self._unwritten) > 1 and sum(b.size for b in self._unwritten) > MAX_UNWRITTEN:
                 self._give_up()
         return bool(self._unwritten)
 
@@ -191,7 +191,7 @@ class SampleJournal:
             if self._known_file and self._database.read("SELECT session FROM writer") != [(self._session,)]:
                 self._known_file = False  # the file was set aside in between: the next attempt writes everything
                 return False
-            statements = _begin_anew(self._session) if work.whole is not None else []
+            statements = _begin_again(self._session) if work.whole is not None else []
             for batch in work.batches if work.whole is None else (work.whole,):
                 statements += _insert(batch)
             if work.prune_before is not None:
@@ -270,7 +270,7 @@ def _by_series(columns: BatchColumns, labels: dict[int, Labels], now: int) -> It
         yield int(ids[start]), times[start:end], values[start:end]
 
 
-def _begin_anew(session: str) -> list[Statement]:
+def _begin_again(session: str) -> list[Statement]:
     """Start a new file, with all that is in memory first, so that its series numbers are those of this process."""
     return [
         ("DELETE FROM batches", [()]),

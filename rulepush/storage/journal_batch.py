@@ -16,12 +16,13 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
 from rulepush.storage.demand import Retention
-from rulepush.storage.table import MARGIN_MS, Floats, Int64s, Rows, Table
+from rulepush.storage.table import MARGIN_MS, Int64s, Rows, Table
 
 FOREVER: Final = 1 << 62
-_SHORTEST_MS: Final = 300_000
+_MIN_MS: Final = 300_000
 _LEVEL: Final = 1  # repeated times and numbers shrink well at any level
 
 Chunk = tuple[Int64s, int, Floats]  # numbers[n] of the series, one time, values[n]
@@ -29,7 +30,7 @@ Chunk = tuple[Int64s, int, Floats]  # numbers[n] of the series, one time, values
 
 def shelf_life(keep: Retention) -> int:
     """How long, in ms, samples with this look-back stay on disk: 5 minutes times a power of two."""
-    needed, life = keep.lookback_ms + MARGIN_MS, _SHORTEST_MS
+    needed, life = keep.lookback_ms + MARGIN_MS, _MIN_MS
     while life < needed:
         life *= 2
     return life

@@ -11,13 +11,11 @@ import numpy as np
 from rulepush.model.columns import WHOLE
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME
-from rulepush.model.matcher import Matcher
+from rulepush.model.matcher import Matchers
 from rulepush.storage.selection import EMPTY_SELECTION, Selection
 from rulepush.storage.table import Int64s, Rows, Table, as_rows, row_numbers
 
 _REMEMBERED: Final = 4096  # selectors a table, and of the head; the rules' own fit
-
-Matchers = tuple[Matcher, ...]
 
 
 @dataclass(slots=True)

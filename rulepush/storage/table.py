@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.arrays import Floats
 from rulepush.model.columns import Codes, LabelPool, LabelRows, label_bytes
 from rulepush.model.labels import Labels
 from rulepush.model.sample import stale_mask
 from rulepush.storage.demand import Retention
 
 Int64s = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Rows = Int64s | slice  # a slice has a start and a stop, and is not empty
 
 # An evaluation runs a little after its own timestamp, and the API may ask for a time just past.

@@ -9,15 +9,13 @@ import numpy as np
 
 from rulepush.errors import QueryLimitError
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, exact_metric_name
+from rulepush.model.matcher import Matcher, Matchers, exact_metric_name
 from rulepush.storage.head import Head
 from rulepush.storage.table import Int64s, Table
 
 MAX_COMPARISONS: Final = 5_000_000  # of a label with a matcher, for one query: about two seconds, in slices
 MAX_SELECTORS: Final = 1000  # what each costs in the one turn that copies adds up
 SLICE: Final = 20_000  # comparisons between two turns of the event loop: about 10 ms
-
-Matchers = tuple[Matcher, ...]
 
 
 class TableRows:

@@ -8,20 +8,21 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import QueryLimitError
+from rulepush.model.arrays import Floats
 from rulepush.model.columns import LabelPool
 from rulepush.model.index import LabelIndex
-from rulepush.model.matcher import Matcher
+from rulepush.model.matcher import Matcher, Matchers
 from rulepush.promql import EngineOptions, Query
 from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
 from rulepush.promql.vectors.windows import cut, row_bounds
 from rulepush.storage.head import Head
 from rulepush.storage.selecting import Joiner
 from rulepush.storage.selection import Selection
-from rulepush.storage.table import Floats, Int64s, Table
-from rulepush.web.row_search import Matchers, RowSearch, TableRows
+from rulepush.storage.table import Int64s, Table
+from rulepush.web.row_search import RowSearch, TableRows
 
 _FAR_FUTURE: Final = 1 << 62
-_FEW: Final = 8  # copies of one table, each with its own look-back
+_MAX_COPIES: Final = 8  # copies of one table, each with its own look-back
 
 
 class Snapshot:
@@ -129,7 +130,7 @@ def _copies(read: Iterable[tuple[int, Sequence[TableRows]]], max_samples: int) -
                 wanted.setdefault(part.table, {}).setdefault(oldest, []).append(part.rows)
     copies = {}
     for table, by_time in wanted.items():
-        if len(by_time) > _FEW:
+        if len(by_time) > _MAX_COPIES:
             by_time = {min(by_time): [rows for found in by_time.values() for rows in found]}
         copy = _Copy(table, {oldest: _union(found, len(table)) for oldest, found in by_time.items()})
         max_samples -= copy.sample_count

@@ -132,7 +132,7 @@ class Crashing(ByHand):
         await asyncio.Event().wait()
 
 
-def test_a_mistake_of_ours_in_one_discovery_stops_nobody() -> None:
+def test_a_bug_in_one_discovery_stops_no_other() -> None:
     async def go() -> None:
         env, updates = environment(), list[list[str]]()
         assert isinstance(env.clock, FakeClock)

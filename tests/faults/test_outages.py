@@ -82,7 +82,7 @@ def test_no_answer_but_a_refusal_of_the_content_loses_an_alert(tmp_path: Path, s
     asyncio.run(go())
 
 
-def test_a_target_that_is_down_for_an_hour_resolves_its_alerts_and_they_fire_anew(tmp_path: Path) -> None:
+def test_a_target_that_is_down_for_an_hour_resolves_its_alerts_and_they_fire_again(tmp_path: Path) -> None:
     """As Prometheus does; `alerting.hold_on_scrape_failure` is tested with the rules."""
 
     async def go() -> None:

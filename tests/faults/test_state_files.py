@@ -97,7 +97,7 @@ def spoil(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["garbage", "cut", "pages", "one page", "empty"])
-def test_a_corrupt_file_is_set_aside_and_begun_anew(tmp_path: Path, how: str) -> None:
+def test_a_corrupt_file_is_set_aside_and_replaced(tmp_path: Path, how: str) -> None:
     with story(tmp_path) as one:
         with one.scene.rulepush() as server:
             one.app.value = 99

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,13 +10,10 @@ import httpx
 import pytest
 
 from rulepush.errors import ScrapeError
-from rulepush.http_client import HTTPClientConfig, build_client
+from rulepush.http_client import build_client
 from rulepush.http_client.client import CONNECTION_OWNER, Client
-from rulepush.http_client.config import ProxyConfig, TLSConfig
-from rulepush.model.secret import Secret
 from rulepush.scrape.fetch import Fetcher
-from tests.http_client.certificates import Authority
-from tests.http_client.test_network import FIN, OK, RST, ClosingServer, talk
+from tests.http_client.test_network import FIN, OK, RST, ClosingServer, talk, talk_through_proxy, talk_tls
 
 OWNED = {CONNECTION_OWNER: "a target"}
 END_OF_BODY_BY_CLOSING = b"HTTP/1.1 200 OK\r\n\r\na 1"
@@ -92,32 +88,18 @@ def test_a_head_may_be_as_long_as_go_takes_it() -> None:
     assert talk(ClosingServer([[long, long]]), get_twice) == [(0, "GET"), (0, "GET")]
 
 
-def test_what_nobody_asked_for_is_not_taken_for_the_next_answer() -> None:
+def test_unexpected_bytes_are_not_taken_for_the_next_answer() -> None:
     """A server that gives up an idle connection may say so (408): Go calls it an unsolicited response."""
     unasked = OK + b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
     assert talk(ClosingServer([[unasked]]), get_twice) == [(0, "GET"), (1, "GET")]
 
 
 def test_over_tls_too(tmp_path: Path) -> None:
-    Authority().issue(tmp_path / "cert.pem", tmp_path / "key.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    config = HTTPClientConfig(tls=TLSConfig(insecure_skip_verify=True))
-    seen = talk(ClosingServer([[OK, OK, FIN]], context), get_twice, config, "https")
-    assert seen == [(0, "GET"), (0, "GET")]
+    assert talk_tls([[OK, OK, FIN]], get_twice, tmp_path) == [(0, "GET"), (0, "GET")]
 
 
 def test_through_a_proxy_too() -> None:
-    server = ClosingServer([[OK, RST]])
-
-    async def go() -> None:
-        async with server as address:
-            config = HTTPClientConfig(proxy=ProxyConfig(url=Secret(f"http://{address}")))
-            async with build_client(config, timeout=5.0) as client:
-                await get_twice(client, "http://app.example/metrics")
-
-    asyncio.run(go())
-    assert [connection for connection, _ in server.requests] == [0, 0, 1]
+    assert talk_through_proxy(ClosingServer([[OK, RST]]), get_twice) == [0, 0, 1]
 
 
 def test_each_fetcher_has_a_connection_of_its_own_until_it_is_closed() -> None:

@@ -90,6 +90,30 @@ def talk(
     return server.requests
 
 
+def talk_through_proxy(server: ClosingServer, act: Callable[[httpx.AsyncClient, str], Awaitable[None]]) -> list[int]:
+    """The same with `server` as a proxy; the connections of the requests."""
+
+    async def go() -> None:
+        async with server as address:
+            config = HTTPClientConfig(proxy=ProxyConfig(url=Secret(f"http://{address}")))
+            async with build_client(config, timeout=5.0) as client:
+                await act(client, "http://app.example/metrics")
+
+    asyncio.run(go())
+    return [connection for connection, _ in server.requests]
+
+
+def talk_tls(
+    plans: list[list[bytes]], act: Callable[[httpx.AsyncClient, str], Awaitable[None]], directory: Path
+) -> list[tuple[int, str]]:
+    """The same over TLS; the certificate is made in `directory`."""
+    Authority().issue(directory / "cert.pem", directory / "key.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+    config = HTTPClientConfig(tls=TLSConfig(insecure_skip_verify=True))
+    return talk(ClosingServer(plans, context), act, config, "https")
+
+
 async def two_gets(client: httpx.AsyncClient, url: str) -> None:
     for _ in range(2):
         assert (await client.get(url)).text == "a 1\n"
@@ -113,25 +137,11 @@ def test_a_scrape_over_a_dying_connection_succeeds(end: bytes) -> None:
 
 @pytest.mark.parametrize("end", [FIN, RST])
 def test_a_get_over_tls_is_repeated_too(end: bytes, tmp_path: Path) -> None:
-    Authority().issue(tmp_path / "cert.pem", tmp_path / "key.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    config = HTTPClientConfig(tls=TLSConfig(insecure_skip_verify=True))
-    seen = talk(ClosingServer([[OK, end]], context), two_gets, config, "https")
-    assert seen == [(0, "GET"), (0, "GET"), (1, "GET")]
+    assert talk_tls([[OK, end]], two_gets, tmp_path) == [(0, "GET"), (0, "GET"), (1, "GET")]
 
 
 def test_a_get_through_a_proxy_is_repeated_too() -> None:
-    server = ClosingServer([[OK, RST]])
-
-    async def go() -> None:
-        async with server as address:
-            config = HTTPClientConfig(proxy=ProxyConfig(url=Secret(f"http://{address}")))
-            async with build_client(config, timeout=5.0) as client:
-                await two_gets(client, "http://app.example/metrics")
-
-    asyncio.run(go())
-    assert [connection for connection, _ in server.requests] == [0, 0, 1]
+    assert talk_through_proxy(ClosingServer([[OK, RST]]), two_gets) == [0, 0, 1]
 
 
 @pytest.mark.parametrize("end", [FIN, RST])

@@ -83,7 +83,7 @@ def test_compaction_keeps_what_is_in_use_and_what_is_derived_from_it_and_nothing
     assert smaller.nbytes < pool.nbytes
 
 
-def test_a_column_that_nobody_asks_for_goes_when_rows_do() -> None:
+def test_an_unused_column_goes_when_rows_do() -> None:
     pool = LabelPool()
     rows = LabelRows([Labels.of(a=str(i)) for i in range(10)], pool)
     rows.reduced(only("a"), slice(0, 10))

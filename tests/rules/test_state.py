@@ -74,7 +74,7 @@ def test_the_clock_of_a_pending_alert_counts_from_the_last_evaluation_before(tmp
     assert world.alert.state is AlertState.PENDING
 
 
-def test_a_pending_alert_starts_anew_after_a_long_downtime(tmp_path: Path) -> None:
+def test_a_pending_alert_starts_over_after_a_long_downtime(tmp_path: Path) -> None:
     killed(tmp_path, SLOW, 5 * M, 5.0)
     world = World(SLOW, store=store(tmp_path), start=70 * M)
     world.step(70 * M, 5.0)

@@ -93,7 +93,7 @@ def body(families: Sequence[Sequence[int]], value: int, fmt: Format = Format.TEX
 )
 @settings(max_examples=60, deadline=None)
 @given(bodies)
-def test_it_means_what_it_means_when_read_anew(
+def test_it_means_what_it_means_when_read_line_by_line(
     fmt: Format, sink: bool, demand: Demand, rules: SampleRules, exposed: list[tuple[list[int], ...]]
 ) -> None:
     quick = Reader(demand, rules, fmt=fmt, sink=sink)

@@ -17,7 +17,7 @@ from rulepush.storage.database import Database
 from rulepush.storage.demand import Demand, ManualDemand, Retention
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
-from rulepush.storage.journal import MOST_UNWRITTEN, SCHEMA, SampleJournal
+from rulepush.storage.journal import MAX_UNWRITTEN, SCHEMA, SampleJournal
 from rulepush.storage.journal_batch import BatchColumns, decode_labels, encode_labels, shelf_life
 from tests.fakes import FakeClock
 
@@ -227,7 +227,7 @@ def test_samples_are_given_up_when_the_file_cannot_be_written_for_too_long(tmp_p
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
     life = Life(blocked / "s.db", clock)
-    n = MOST_UNWRITTEN // 4
+    n = MAX_UNWRITTEN // 4
     names = [Labels({"__name__": "m", "i": str(i)}) for i in range(1000)]
     table = life.head.table_for(names[0])
     assert table is not None
@@ -257,7 +257,7 @@ def test_a_series_outlives_the_batch_that_it_came_with(tmp_path: Path) -> None:
     rows = np.array([table.row(name) for name in names])
 
     def burst() -> None:
-        for k in range(MOST_UNWRITTEN // 4000):
+        for k in range(MAX_UNWRITTEN // 4000):
             life.head.append_rows(table, rows, clock.now() + k, np.zeros(1000))
 
     life.run(8, burst)

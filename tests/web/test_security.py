@@ -126,7 +126,7 @@ def test_what_cannot_be_taken_is_logged_once(tmp_path: Path, caplog: pytest.LogC
     assert len(warnings) == 2
 
 
-def test_without_a_file_everybody_comes_in() -> None:
+def test_without_a_file_no_password_is_asked() -> None:
     reloader = WebConfigReloader("")
     reloader.check()
     assert (reloader.security.tls, reloader.security.verify, reloader.security.headers) == (None, None, ())

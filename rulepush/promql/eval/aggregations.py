@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
+from rulepush.model.arrays import Bools, Floats
+from rulepush.model.columns import RowNumbers
 from rulepush.model.floats import format_float, format_float_g
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
@@ -22,9 +24,9 @@ from rulepush.promql.functions.welford import kahan_step, variances
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.strings import quote_go
 from rulepush.promql.vectors.annotations import AnnotationSet, invalid_quantile, invalid_ratio
-from rulepush.promql.vectors.grouping import Grouping, GroupRectangle, Rows, gather, group, sorted_rank
+from rulepush.promql.vectors.grouping import Grouping, GroupRectangle, gather, group, sorted_rank
 from rulepush.promql.vectors.series_hash import sample_offsets
-from rulepush.promql.vectors.values import Bools, Floats, Scalar, String, Value, Vector, empty_vector
+from rulepush.promql.vectors.values import Scalar, String, Value, Vector, empty_vector
 
 Reduce = Callable[[Floats, Bools | None], Floats]  # (values[g, k], mask[g, k] or None) -> values[g]
 
@@ -194,7 +196,7 @@ def _selected(node: ast.Aggregate, limits: Floats, vector: Vector) -> Vector:
     return replace(vector, present=present, order=order_out)
 
 
-def _ranking(op: str, x: Floats, mask: Bools | None, k: int, labels: Callable[[], Rows]) -> Rows:
+def _ranking(op: str, x: Floats, mask: Bools | None, k: int, labels: Callable[[], RowNumbers]) -> RowNumbers:
     """intp[g, k]: the columns of each group that are selected, in the order of listing: NaN after all numbers, the
     absent after everything. `labels()` ranks the entries by their labels, which settles ties."""
     if op == "limitk":
@@ -215,7 +217,7 @@ def _ranking(op: str, x: Floats, mask: Bools | None, k: int, labels: Callable[[]
     return order[:, :k]
 
 
-def _label_ranks(index: LabelIndex, block: GroupRectangle) -> Rows:
+def _label_ranks(index: LabelIndex, block: GroupRectangle) -> RowNumbers:
     return sorted_rank(index)[block.rows]
 
 

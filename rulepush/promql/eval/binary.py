@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import EvaluationError
+from rulepush.model.arrays import Bools, Floats
+from rulepush.model.columns import RowNumbers
 from rulepush.model.index import EMPTY_INDEX
 from rulepush.model.labels import Labels
 from rulepush.promql.functions.go_math import power
@@ -19,7 +21,6 @@ from rulepush.promql.vectors.distinct import merge_duplicates
 from rulepush.promql.vectors.matching import (
     MatchedRows,
     MatchGroups,
-    Rows,
     concatenated,
     group_rows,
     match_labels,
@@ -27,7 +28,7 @@ from rulepush.promql.vectors.matching import (
     relevant,
     subset,
 )
-from rulepush.promql.vectors.values import Bools, Floats, Scalar, Vector, drop_names, with_present, with_values
+from rulepush.promql.vectors.values import Scalar, Vector, drop_names, with_present, with_values
 
 ARITHMETIC: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
     "+": np.add,
@@ -112,7 +113,7 @@ def _set_operation(op: str, lhs: Vector, rhs: Vector, matching: Matching) -> Vec
     return with_present(lhs, lhs.present & (reached if op == "and" else ~reached))
 
 
-def _reached(codes: Rows, count: int, present: Bools) -> Bools:
+def _reached(codes: RowNumbers, count: int, present: Bools) -> Bools:
     """bool[count, T]: the groups that have a row that is present."""
     steps = present.shape[1]
     if steps == 1:
@@ -181,7 +182,7 @@ def _combined(
     return Vector(match.index, values, present, dropped)
 
 
-def _gather(side: Vector, rows: Rows, all_rows: bool) -> tuple[Floats, Bools]:
+def _gather(side: Vector, rows: RowNumbers, all_rows: bool) -> tuple[Floats, Bools]:
     if all_rows:
         return side.values, side.present
     if not len(side.index):  # only filled samples
@@ -218,7 +219,7 @@ def _filled(
     return left, right, present
 
 
-def _reject_clashes(clash: Rows, present: Bools, message: str) -> None:
+def _reject_clashes(clash: RowNumbers, present: Bools, message: str) -> None:
     """Two results of one match group at one step (one-to-one), or two with the same labels (group_left)."""
     counts = np.zeros((int(clash.max()) + 1, present.shape[1]), np.int64)
     np.add.at(counts, clash, present)

@@ -11,6 +11,7 @@ from typing import assert_never
 import numpy as np
 
 from rulepush.errors import EvaluationError, QueryLimitError
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.eval.aggregations import aggregate
 from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
 from rulepush.promql.eval.evaluation import EngineOptions, Evaluation, EvaluationLimits, SharedResults
@@ -26,9 +27,6 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import AnnotationSet
 from rulepush.promql.vectors.distinct import apply_drops, distinct_matrix, merge_duplicates, reject_duplicates
 from rulepush.promql.vectors.values import (
-    Bools,
-    Floats,
-    Ints,
     Matrix,
     Scalar,
     String,

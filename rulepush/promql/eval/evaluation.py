@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import QueryLimitError
+from rulepush.model.arrays import Ints
 from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS, Query
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import Annotation, AnnotationSet
-from rulepush.promql.vectors.values import Ints, Value
+from rulepush.promql.vectors.values import Value
 from rulepush.storage.selection import Querier
 
 TOO_MANY_SAMPLES: Final = "query processing would load too many samples into memory in query execution"

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.model.arrays import Bools, Floats
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.eval.selectors import window_bounds
 from rulepush.promql.functions.registry import RangeFunction, RangeKernel
 from rulepush.promql.syntax import ast
-from rulepush.promql.vectors.values import Bools, Floats
 from rulepush.promql.vectors.windows import RangeWindow, WindowColumns
 
 # When the windows of many steps are stacked for one call: see _steps_at_once.

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
 from rulepush.promql.syntax.strings import printable
 from rulepush.promql.vectors.annotations import AnnotationSet
-from rulepush.promql.vectors.values import Floats, Ints, Matrix, Scalar, String, Value, ValueType, Vector
+from rulepush.promql.vectors.values import Matrix, Scalar, String, Value, ValueType, Vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)

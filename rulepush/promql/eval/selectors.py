@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.sample import stale_mask
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
 from rulepush.promql.syntax import ast
-from rulepush.promql.vectors.values import Bools, Floats, Ints, Matrix, Vector, empty_vector
+from rulepush.promql.vectors.values import Matrix, Vector, empty_vector
 from rulepush.promql.vectors.windows import RangeWindow, WindowColumns, row_bounds
 from rulepush.storage.selection import Selection
 

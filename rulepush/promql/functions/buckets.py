@@ -13,9 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from rulepush.model.arrays import Floats, Ints
 
 _TOLERANCE: Final = 1e-12  # relative: smaller differences between buckets are noise of floating point
 _MIN_NORMAL: Final = 2.2250738585072014e-308

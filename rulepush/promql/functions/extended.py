@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rulepush.promql.functions.registry import Bools, Floats, Function, Ints, RangeFunction, RangeKernel
+from rulepush.model.arrays import Bools, Floats, Ints
+from rulepush.promql.functions.registry import Function, RangeFunction, RangeKernel
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.ast import Extended
 from rulepush.promql.vectors.values import Matrix

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.columns import each_distinct, first_rows, only, without
 from rulepush.model.floats import format_float_g, parse_float
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import BUCKET, quote_label_value
 from rulepush.promql.functions.buckets import ForcedBuckets, fractions, quantiles
 from rulepush.promql.functions.quantile import quantile_warning
-from rulepush.promql.functions.registry import Bools, CallContext, Floats, Function, Ints, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, STRING, VECTOR, Signature
 from rulepush.promql.vectors.matching import recent
 from rulepush.promql.vectors.values import Scalar, Vector, drop_names, empty_vector

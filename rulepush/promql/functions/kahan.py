@@ -8,10 +8,8 @@ both are exact). Rows are taken in blocks that fit the cache.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from rulepush.model.arrays import Bools, Floats
 
 _BLOCK = 1 << 15  # elements a block: 256 KiB of float64
 

@@ -9,14 +9,14 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import EvaluationError, RegexError
-from rulepush.model.columns import WHOLE, each_distinct, only, without
+from rulepush.model.columns import WHOLE, RowNumbers, each_distinct, only, without
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels, is_valid_utf8_name
 from rulepush.model.regex import Pattern, RegexMatch, compile_regex
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import STRING, VECTOR, Signature
 from rulepush.promql.vectors.distinct import merge_duplicates
-from rulepush.promql.vectors.matching import Rows, recent
+from rulepush.promql.vectors.matching import recent
 from rulepush.promql.vectors.values import Vector
 
 # What label_replace() and label_join() may make: nested, each can double the last one's values.
@@ -74,7 +74,7 @@ def _with_label(
     value_of: Callable[[Labels], str | None],
     call: str,
     key: Hashable,
-) -> tuple[LabelIndex, Rows]:
+) -> tuple[LabelIndex, RowNumbers]:
     """(the rows with `target` set to what `value_of` makes of the labels `sources`, the rows where it gave a value).
     Raises EvaluationError when all values together are too long."""
     made = 0
@@ -100,7 +100,7 @@ def _with_label(
     return LabelIndex.pooled(pool, codes), np.flatnonzero(changed)
 
 
-def _relabelled(vector: Vector, index: LabelIndex, named: Rows | tuple[()]) -> Vector:
+def _relabelled(vector: Vector, index: LabelIndex, named: RowNumbers | tuple[()]) -> Vector:
     """The vector under other labels. Rows in `named` got a metric name that a late removal must keep. Rows that became
     equal are one series, which is an error where two of them meet."""
     drop = vector.drop_name

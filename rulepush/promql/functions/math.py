@@ -7,10 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.model.arrays import Bools, Floats
 from rulepush.promql.functions.go_math import log2, log10
-from rulepush.promql.functions.registry import CallContext, Floats, Function, InstantFunction, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Function, InstantFunction, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
-from rulepush.promql.vectors.values import Bools, Scalar, Vector, drop_names
+from rulepush.promql.vectors.values import Scalar, Vector, drop_names
 
 
 def go_max(a: Floats, b: Floats) -> Floats:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rulepush.model.arrays import Bools, Floats
 from rulepush.promql.functions.kahan import kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows, quantile_warning
-from rulepush.promql.functions.registry import AnnotationSink, Bools, Floats, RangeFunction
+from rulepush.promql.functions.registry import AnnotationSink, RangeFunction
 from rulepush.promql.functions.welford import compensated_variances
 from rulepush.promql.syntax.signature import MATRIX, SCALAR, Signature
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rulepush.promql.functions.registry import AnnotationSink, Floats, Ints
+from rulepush.model.arrays import Floats, Ints
+from rulepush.promql.functions.registry import AnnotationSink
 from rulepush.promql.vectors.annotations import invalid_quantile
 
 

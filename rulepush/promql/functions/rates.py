@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import each_distinct, only
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.functions import extended
 from rulepush.promql.functions.extended import range_seconds
-from rulepush.promql.functions.registry import AnnotationSink, Bools, Floats, RangeFunction
+from rulepush.promql.functions.registry import AnnotationSink, RangeFunction
 from rulepush.promql.syntax.signature import MATRIX, Signature
 from rulepush.promql.vectors.annotations import possible_non_counter
 

@@ -13,18 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.syntax.signature import Signature
 
 if TYPE_CHECKING:
     from rulepush.promql.vectors.values import Value
     from rulepush.promql.vectors.windows import RangeWindow
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 RangeKernel = Callable[..., tuple[Floats, Bools]]  # (w: RangeWindow, *float) -> values[n], present[n]
 InstantKernel = Callable[..., Floats]  # (values[n, T], *float64[T]) -> values[n, T]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rulepush.errors import EvaluationError
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.functions.kahan import kahan_sum
-from rulepush.promql.functions.registry import Bools, Floats, Ints, RangeFunction
+from rulepush.promql.functions.registry import RangeFunction
 from rulepush.promql.syntax.signature import MATRIX, SCALAR, Signature
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.model.arrays import Floats
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.promql.functions.math import go_max, go_min
-from rulepush.promql.functions.registry import CallContext, Floats, Function, VectorFunction
+from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
 from rulepush.promql.vectors.values import Scalar, Vector
 

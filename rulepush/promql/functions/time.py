@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.promql.functions.registry import CallContext, Floats, Function, Ints, VectorFunction
+from rulepush.model.arrays import Floats, Ints
+from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.functions.scalars import one_row
 from rulepush.promql.syntax.signature import VECTOR, Signature
 from rulepush.promql.vectors.values import Vector, drop_names

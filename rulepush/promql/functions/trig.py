@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.promql.functions.registry import CallContext, Floats, Function, InstantFunction, VectorFunction
+from rulepush.model.arrays import Floats
+from rulepush.promql.functions.registry import CallContext, Function, InstantFunction, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
 from rulepush.promql.vectors.values import Scalar
 

@@ -41,10 +41,10 @@ def almost_equal(a: float, b: float) -> bool:
     return abs(a - b) / min(total, _MAX) < _EPSILON
 
 
-Relabel = Callable[[Labels], Labels]
+Rename = Callable[[Labels], Labels]
 
 
-def compare(case: Eval, result: QueryResult, relabel: Relabel | None = None) -> None:
+def compare(case: Eval, result: QueryResult, relabel: Rename | None = None) -> None:
     """Raises Mismatch. `relabel` is applied to the labels of the result first."""
     match result.value_type:
         case ValueType.STRING:
@@ -73,7 +73,7 @@ def compare_scalar(case: Eval, value: float) -> None:
         raise Mismatch(f"the scalar {format_float_g(case.scalar)}", format_float_g(value))
 
 
-def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Relabel | None = None) -> None:
+def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Rename | None = None) -> None:
     """Raises Mismatch."""
     if case.scalar is not None or case.string is not None:
         raise Mismatch(_wanted(case), f"a vector of {len(samples)} series")
@@ -96,7 +96,7 @@ def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Relabel | Non
             raise Mismatch(f"{labels} {_cell(series.cells[0])}", "no such series")
 
 
-def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Relabel | None = None) -> None:
+def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Rename | None = None) -> None:
     """Raises Mismatch."""
     if case.scalar is not None or case.string is not None:
         raise Mismatch(_wanted(case), f"a matrix of {len(found)} series")

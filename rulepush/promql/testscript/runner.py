@@ -18,7 +18,7 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.durations import depends_on_query
 from rulepush.promql.syntax.signature import ValueType
 from rulepush.promql.testscript import needs
-from rulepush.promql.testscript.compare import Mismatch, Relabel, compare, compare_scalar, compare_vector
+from rulepush.promql.testscript.compare import Mismatch, Rename, compare, compare_scalar, compare_vector
 from rulepush.promql.testscript.script import Clear, Eval, Expect, Expectation, Load, ScriptProblem, parse_script
 from rulepush.promql.testscript.variants import pinned_variants
 from rulepush.storage.demand import Demand
@@ -126,7 +126,7 @@ class _Bench:
             self._check_answers(_without_metadata(case), query, needs.without_metadata)
             raise _Skip(needs.TYPE_AND_UNIT) from None  # nothing else is different
 
-    def _check_answers(self, case: Eval, query: Query, relabel: Relabel | None) -> None:
+    def _check_answers(self, case: Eval, query: Query, relabel: Rename | None) -> None:
         if case.is_range:
             self._check_range(case, query, relabel)
             return
@@ -134,7 +134,7 @@ class _Bench:
         for text, ts in pinned_variants(query.root, case.grid.start):
             self._check_instant(case, parse_expr(text), ts, f"as {text} at {ts / 1000:g}s", relabel)
 
-    def _check_range(self, case: Eval, query: Query, relabel: Relabel | None) -> None:
+    def _check_range(self, case: Eval, query: Query, relabel: Rename | None) -> None:
         grid = case.grid
         try:
             result = self._engine.range(query, grid.start, grid.end, grid.step, self._head.querier())
@@ -144,7 +144,7 @@ class _Bench:
         _check_success(case, result)
         compare(case, result, relabel)
 
-    def _check_instant(self, case: Eval, query: Query, ts: int, variant: str, relabel: Relabel | None) -> None:
+    def _check_instant(self, case: Eval, query: Query, ts: int, variant: str, relabel: Rename | None) -> None:
         with _variant(variant):
             try:
                 result = self._engine.instant(query, ts, self._head.querier())
@@ -158,7 +158,7 @@ class _Bench:
         with _variant(f"{variant} in a range query".strip()):
             self._check_middle_step(case, query, ts, relabel)
 
-    def _check_middle_step(self, case: Eval, query: Query, ts: int, relabel: Relabel | None) -> None:
+    def _check_middle_step(self, case: Eval, query: Query, ts: int, relabel: Rename | None) -> None:
         """The same answer comes from a range query of three steps, the middle of which is `ts`."""
         try:
             result = self._engine.range(query, ts - _MINUTE, ts + _MINUTE, _MINUTE, self._head.querier())

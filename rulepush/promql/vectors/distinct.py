@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
+from rulepush.model.arrays import Bools
 from rulepush.model.columns import NAMELESS, WHOLE, first_rows
 from rulepush.model.index import LabelIndex
 from rulepush.promql.vectors.matching import recent
-from rulepush.promql.vectors.values import Bools, Vector, dropped_index
+from rulepush.promql.vectors.values import Vector, dropped_index
 
 SAME_LABELSET: Final = "vector cannot contain metrics with the same labelset"
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from rulepush.model.columns import first_rows, only
+from rulepush.model.arrays import Bools, Floats
+from rulepush.model.columns import RowNumbers, first_rows, only
 from rulepush.model.columns import without as drop_labels
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.vectors.matching import recent
-from rulepush.promql.vectors.values import Bools, Floats
-
-Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,8 +23,8 @@ class GroupRectangle:
     nothing has to be gathered.
     """
 
-    groups: Rows
-    rows: Rows
+    groups: RowNumbers
+    rows: RowNumbers
     real: Bools | None
     whole: bool
 
@@ -37,7 +34,7 @@ class Grouping:
     """`index` one row a group, in order of first appearance; `codes` intp[n] the group of each row."""
 
     index: LabelIndex
-    codes: Rows
+    codes: RowNumbers
     blocks: tuple[GroupRectangle, ...]
 
 
@@ -52,7 +49,7 @@ def group(index: LabelIndex, names: tuple[str, ...], without: bool) -> Grouping:
     return recent(index, "group", (names, without), compute)
 
 
-def _blocks(codes: Rows, count: int) -> tuple[GroupRectangle, ...]:
+def _blocks(codes: RowNumbers, count: int) -> tuple[GroupRectangle, ...]:
     """Groups whose sizes have the same power of two share a block, so that at most half of it is padding."""
     if not len(codes):
         return ()
@@ -87,10 +84,10 @@ def gather(block: GroupRectangle, values: Floats, present: Bools) -> tuple[Float
     return values[block.rows], None if here.all() else here
 
 
-def sorted_rank(index: LabelIndex) -> Rows:
+def sorted_rank(index: LabelIndex) -> RowNumbers:
     """intp[n]: the place of each row in the order of labels, which is the order of Prometheus' storage. Memoised."""
 
-    def compute() -> Rows:
+    def compute() -> RowNumbers:
         rank = np.empty(len(index), np.intp)
         pairs = [labels.pairs for labels in index.labels]  # tuples compare faster than Labels
         rank[sorted(range(len(index)), key=pairs.__getitem__)] = np.arange(len(index))

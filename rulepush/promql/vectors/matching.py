@@ -11,16 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from rulepush.model.columns import NAMELESS, WHOLE, Codes, LabelPool, Reduction, first_rows, only, without
+from rulepush.model.arrays import Bools
+from rulepush.model.columns import NAMELESS, WHOLE, Codes, LabelPool, Reduction, RowNumbers, first_rows, only, without
 from rulepush.model.index import LabelIndex, reduced_alike
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.promql.syntax.ast import Card, Matching
-from rulepush.promql.vectors.values import Bools
 
 T = TypeVar("T")
-Rows = npt.NDArray[np.intp]
 _KEPT: Final = 32
 _FEW_LABELS: Final = 16
 
@@ -79,10 +77,10 @@ class MatchGroups:
     `twice`: whether some group has several rows of the right side.
     """
 
-    left: Rows
-    right: Rows
+    left: RowNumbers
+    right: RowNumbers
     count: int
-    row: Rows
+    row: RowNumbers
     twice: bool
 
 
@@ -122,12 +120,12 @@ class MatchedRows:
     """
 
     index: LabelIndex
-    many: Rows
-    one: Rows
+    many: RowNumbers
+    one: RowNumbers
     many_all: bool
     one_all: bool
-    clash: Rows | None
-    groups: Rows
+    clash: RowNumbers | None
+    groups: RowNumbers
 
 
 def pair_rows(
@@ -172,20 +170,20 @@ def pair_rows(
     return recent_pair(many, one, "pairs", (matching, drop_name), compute)
 
 
-def _twins(codes: Rows) -> Rows | None:
+def _twins(codes: RowNumbers) -> RowNumbers | None:
     """A number for each distinct code; None when all are distinct."""
     firsts, places = first_rows(codes)
     return places if len(firsts) < len(codes) else None
 
 
-def _codes(keys: list[T]) -> Rows | None:
+def _codes(keys: list[T]) -> RowNumbers | None:
     """A number for each distinct key; None when all are distinct."""
     seen: dict[T, int] = {}
     codes = np.fromiter((seen.setdefault(k, len(seen)) for k in keys), np.intp, len(keys))
     return codes if len(seen) < len(keys) else None
 
 
-def _is_range(rows: Rows, n: int) -> bool:
+def _is_range(rows: RowNumbers, n: int) -> bool:
     return len(rows) == n and bool((rows == np.arange(n)).all())
 
 
@@ -201,7 +199,7 @@ def _of_many(matching: Matching, drop_name: bool) -> Reduction:
 
 
 def _joined_rows(
-    many: LabelIndex, one: LabelIndex, many_rows: Rows, one_rows: Rows, matching: Matching, drop_name: bool
+    many: LabelIndex, one: LabelIndex, many_rows: RowNumbers, one_rows: RowNumbers, matching: Matching, drop_name: bool
 ) -> LabelIndex:
     """With labels of the one side, or with filled samples, which have only what their match group has in common."""
     signature, left, right = _match(matching.on, matching.labels), _of_many(matching, drop_name), only(matching.include)
@@ -222,7 +220,7 @@ def _both(
     return pool, many.reduced(how, pool)[1], one.reduced(of_one, pool)[1]
 
 
-def _either(codes: Codes, rows: Rows, others: Codes, other_rows: Rows) -> Codes:
+def _either(codes: Codes, rows: RowNumbers, others: Codes, other_rows: RowNumbers) -> Codes:
     """codes[rows], and others[other_rows] where rows is -1."""
     out = np.empty(len(rows), np.int32)
     real = rows >= 0

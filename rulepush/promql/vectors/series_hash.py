@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.model.arrays import Floats
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
-from rulepush.promql.vectors.values import Floats
 
 _M: Final = (1 << 64) - 1
 _P1: Final = 0x9E3779B185EBCA87

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.columns import NAMELESS, Reduction, only
 from rulepush.model.index import EMPTY_INDEX, LabelIndex
 from rulepush.model.labels import EMPTY_LABELS, METRIC_NAME
@@ -34,10 +35,6 @@ __all__ = [
 ]
 
 _NAME: Final[Reduction] = only((METRIC_NAME,))
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,14 +14,15 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.index import LabelIndex
 from rulepush.model.sample import stale_mask
-from rulepush.promql.vectors.values import Bools, Floats, Ints, Vector
+from rulepush.promql.vectors.values import Vector
 from rulepush.storage.selection import Selection
 
 T = TypeVar("T", bound=np.generic)
-_SMALL: Final = 20_000  # elements: below, one comparison of everything costs less than a search
-_FEW: Final = 6  # first columns
+_COMPARE_ALL_BELOW: Final = 20_000  # elements: below, one comparison of everything costs less than a search
+_MAX_STARTS: Final = 6  # first columns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +156,7 @@ def row_bounds(times: Ints, counts: Ints, limit: int) -> Ints | int:
     guess = int(times[0, : counts[0]].searchsorted(limit, "right"))
     if not _wrong(times, counts, limit, guess).any():
         return guess
-    if n * cap <= _SMALL:
+    if n * cap <= _COMPARE_ALL_BELOW:
         before = times <= limit
         before &= np.arange(cap) < counts[:, None]
         bounds: Ints = before.sum(axis=1)
@@ -225,7 +226,7 @@ def _align(array: npt.NDArray[T], low: Ints, k: int) -> npt.NDArray[T]:
     """array[i, low[i] : low[i] + k] of each row; what lies beyond the array is not filled."""
     n, cap = array.shape
     starts = np.flatnonzero(np.bincount(low, minlength=1)).tolist()
-    if len(starts) > _FEW:
+    if len(starts) > _MAX_STARTS:
         columns = np.minimum(low[:, None] + np.arange(k), cap - 1)
         return np.take_along_axis(array, columns, axis=1)
     out = np.empty((n, k), array.dtype)
