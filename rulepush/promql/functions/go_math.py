@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from rulepush.model.arrays import Floats
 
 _PER_LN2: Final = 1.4426950408889634  # 1 / ln(2)
 _PER_LN10: Final = 0.4342944819032518  # 1 / ln(10), rounded once

@@ -12,10 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from rulepush.model.arrays import Bools, Floats
 
 _FEW_ROWS: Final = 24  # below which numpy's calls cost more than Python's arithmetic
 
