@@ -5,8 +5,9 @@ Source: Prometheus rules/group.go. Synchronous; the clock and the waiting are in
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,6 +71,15 @@ class EvaluationGroup:
     def alerting_rules(self) -> list[AlertingRule]:
         """The alerting ones, in order."""
         return [rule for rule in self.rules if isinstance(rule, AlertingRule)]
+
+    def rehearsal(self, ts: int) -> Iterator[None]:
+        """Evaluate the queries of the rules at `ts`, one a step, without effect on anything but what is computed once
+        and kept: the engine derives much from the labels of the series alone."""
+        tick = Tick(self.context, ts, ts - self.query_offset_ms, self.interval_ms, self.spec.limit, SharedResults())
+        for rule in self.rules:
+            with contextlib.suppress(Exception):  # the evaluation will report it
+                tick.run(rule.spec.query)
+            yield
 
     def evaluate(self, ts: int, now: int | None = None) -> None:
         """Evaluate every rule at `ts`. A rule that fails shows its error and keeps its alerts; the others go on.

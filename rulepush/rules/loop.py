@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from rulepush.clock import Clock
 from rulepush.rules.group import EvaluationGroup
@@ -13,6 +15,8 @@ from rulepush.rules.groups import RuleGroups
 from rulepush.tasks import OwnedTask, TaskOwner
 
 log = logging.getLogger("rulepush.rules")
+
+_TURN_SECONDS: Final = 0.02  # of a rehearsal, between two turns of the event loop
 
 NextTick = Callable[[int, int], int]
 """(time, interval), both in ms -> the first moment of the grid of this interval that is not before the time."""
@@ -84,8 +88,21 @@ class RuleLoops:
                 self._missed(group, max(0, (planned - ts) // interval))
                 ts = planned
                 continue
+            if group.last_ts is None:
+                await self._rehearse(group, ts)
+                group = self._groups.get(key)
+                if group is None:
+                    return
             self._groups.evaluate(group, ts, self._clock.now())
             ts = self._after(group, ts, interval)
+
+    async def _rehearse(self, group: EvaluationGroup, ts: int) -> None:
+        """Before the first evaluation, which over many series would hold up everything else for seconds."""
+        began = self._clock.monotonic()
+        for _ in group.rehearsal(ts):
+            if self._clock.monotonic() - began >= _TURN_SECONDS:
+                await asyncio.sleep(0)
+                began = self._clock.monotonic()
 
     def _first(self, key: tuple[str, str], interval: int) -> int:
         group = self._groups.get(key)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 from rulepush.rules.groups import GroupDefaults, RuleGroups
 from rulepush.rules.loop import RuleLoops
@@ -33,8 +34,10 @@ class Recorded(RuleGroups):
 
 
 class Scene:
-    def __init__(self, text: str, wave: Callable[[int], Awaitable[object]] | None = None):
-        self.clock = FakeClock(1_700_000_000_000)
+    def __init__(
+        self, text: str, wave: Callable[[int], Awaitable[object]] | None = None, clock: FakeClock | None = None
+    ):
+        self.clock = clock or FakeClock(1_700_000_000_000)
         self.groups = Recorded(self.clock)
         self.context = World("groups: []").context
         self.wave = wave or self.no_wave
@@ -166,3 +169,48 @@ def test_a_clock_set_forward_skips_what_lies_between() -> None:
     scene = Scene(ONE).run(story)
     assert 5 <= len(scene.times()) <= 7
     assert scene.groups.all()[0].counters.iterations_missed in (119, 120)
+
+
+class HurryingClock(FakeClock):
+    """A second passes with each look at the monotonic clock, so that every rule takes long."""
+
+    looks = 0
+
+    def monotonic(self) -> float:
+        self.looks += 1
+        return super().monotonic() + self.looks
+
+
+def test_others_work_between_the_rules_of_a_first_evaluation() -> None:
+    """Over a million series each rule takes half a second the first time."""
+    rules = "{record: a, expr: m}, {record: b, expr: m}, {record: c, expr: x * on () m}"
+    text = f"groups: [{{name: g, interval: 30s, rules: [{rules}]}}]"
+    turns: list[int] = [0]
+    passed: list[int] = []
+
+    async def story(scene: Scene) -> None:
+        async def other() -> None:
+            while True:
+                turns[0] += 1
+                await asyncio.sleep(0)
+
+        async def wave(ts: int) -> None:
+            passed.append(turns[0])
+
+        scene.wave = wave
+        busy = asyncio.ensure_future(other())
+        await scene.clock.advance(70)
+        busy.cancel()
+
+    scene = Scene(text, clock=HurryingClock(1_700_000_000_000))
+    evaluate = scene.groups.evaluate
+
+    def noted(*args: Any) -> None:
+        passed[-1] = turns[0] - passed[-1]
+        evaluate(*args)  # type: ignore[no-untyped-call]
+
+    scene.groups.evaluate = noted  # type: ignore[method-assign]
+    scene.run(story)
+    first, *later = passed
+    assert first >= 3
+    assert later == [0]
