@@ -128,12 +128,13 @@ class QueryApi:
             parts = (await self._evaluator.search(selectors)).found()
         except QueryLimitError as e:
             raise ApiError(ErrorType.EXECUTION, str(e)) from None
-        found = [(part.table, part.labels) for one in parts.values() for part in one] if start <= end else []
+        is_empty = start > end  # a time in which nothing can be: the answer lacks nothing
+        found = [] if is_empty else [(part.table, part.labels) for one in parts.values() for part in one]
         view = self._evaluator.kept(table for table, _ in found)
 
         def answer() -> Response:
             data = make([labels for _, some in found for labels in some])
-            incomplete = incomplete_listing(selectors, view, None if start == _FAR_PAST else start)
+            incomplete = [] if is_empty else incomplete_listing(selectors, view, None if start == _FAR_PAST else start)
             if limit is not None and len(data) > limit:
                 return success(data[:limit], ["results truncated due to limit", *incomplete])
             return success(data, incomplete)

@@ -160,7 +160,8 @@ def _smooth(counts: Floats, sizes: Ints) -> tuple[Floats, npt.NDArray[np.intp]]:
     if counts.shape[1] < 2:
         return counts, np.flatnonzero(np.isnan(counts).any(axis=1))
     step = counts[:, 1:] - counts[:, :-1]
-    noisy = ~(np.abs(step) >= _TOLERANCE * (np.abs(counts[:, 1:]) + np.abs(counts[:, :-1]))) & (step != 0)
+    total = np.abs(counts[:, 1:]) + np.abs(counts[:, :-1])
+    noisy = ~(np.abs(step) >= _TOLERANCE * np.maximum(total, _MIN_NORMAL)) & (step != 0)
     suspect = noisy | (step < 0)
     if not (sizes == counts.shape[1]).all():
         suspect &= np.arange(1, counts.shape[1]) < sizes[:, None]
@@ -173,7 +174,8 @@ def _smooth(counts: Floats, sizes: Ints) -> tuple[Floats, npt.NDArray[np.intp]]:
     for i in range(1, counts.shape[1]):
         inside = i < sizes[rows]
         count = fixed[:, i]
-        noise = np.abs(previous - count) < _TOLERANCE * (np.abs(previous) + np.abs(count))
+        total = np.maximum(np.abs(previous) + np.abs(count), _MIN_NORMAL)
+        noise = np.abs(previous - count) < _TOLERANCE * total
         noise |= previous == count
         odd |= inside & (np.isnan(count) | (~noise & (count < previous)))
         previous = np.where(inside & ~noise, count, previous)
