@@ -60,7 +60,7 @@ class Workload:
     def title(self) -> str:
         """For the table."""
         churn = f", churn {self.churn:g}" if self.churn else ""
-        return f"{self.targets:,} targets, {self.interval_s} s{churn}"
+        return f"{self.targets:,} target{'s' if self.targets > 1 else ''}, {self.interval_s} s{churn}"
 
 
 WORKLOADS: Final = (
