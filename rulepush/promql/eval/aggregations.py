@@ -18,9 +18,9 @@ from rulepush.model.floats import format_float, format_float_g
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql.eval.binary import stack_steps
-from rulepush.promql.functions.kahan import kahan_sum
+from rulepush.promql.functions.kahan import kahan_step, kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows
-from rulepush.promql.functions.welford import kahan_step, variances
+from rulepush.promql.functions.welford import variances
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.strings import quote_go
 from rulepush.promql.vectors.annotations import AnnotationSet, invalid_quantile, invalid_ratio

@@ -7,6 +7,8 @@ both are exact). Rows are taken in blocks that fit the cache.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rulepush.model.arrays import Bools, Floats
@@ -47,3 +49,20 @@ def _block(x: Floats) -> tuple[Floats, Floats]:
     if not finite.all():
         rest = np.where(finite, rest, 0.0)
     return total, rest
+
+
+def kahan_step(inc: float, total: float, rest: float) -> tuple[float, float]:
+    """kahansum.Inc: one addition with Neumaier's compensation."""
+    t = total + inc
+    if math.isinf(t):
+        return t, 0.0
+    if abs(total) >= abs(inc):
+        return t, rest + ((total - t) + inc)
+    return t, rest + ((inc - t) + total)
+
+
+def kahan_add(inc: Floats, total: Floats, rest: Floats) -> tuple[Floats, Floats]:
+    """`kahan_step` of all rows."""
+    t = total + inc
+    error = np.where(np.abs(total) >= np.abs(inc), (total - t) + inc, (inc - t) + total)
+    return t, np.where(np.isinf(t), 0.0, rest + error)

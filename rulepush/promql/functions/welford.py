@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.model.arrays import Bools, Floats
+from rulepush.promql.functions.kahan import kahan_add, kahan_step
 
 _FEW_ROWS: Final = 24  # below which numpy's calls cost more than Python's arithmetic
 
@@ -49,8 +50,8 @@ def compensated_variances(values: Floats, mask: Bools | None) -> Floats:
             x = values[:, column]
             taken = count + 1
             delta = x - (mean + mean_rest)
-            moved, moved_rest = _kahan_add(delta / taken, mean, mean_rest)
-            added, added_rest = _kahan_add(delta * (x - (moved + moved_rest)), squares, squares_rest)
+            moved, moved_rest = kahan_add(delta / taken, mean, mean_rest)
+            added, added_rest = kahan_add(delta * (x - (moved + moved_rest)), squares, squares_rest)
             if mask is None:
                 count, mean, mean_rest, squares, squares_rest = taken, moved, moved_rest, added, added_rest
             else:
@@ -59,23 +60,6 @@ def compensated_variances(values: Floats, mask: Bools | None) -> Floats:
                 for kept, new in (*pairs, (squares, added), (squares_rest, added_rest)):
                     np.copyto(kept, new, where=here)
         return (squares + squares_rest) / count
-
-
-def kahan_step(inc: float, total: float, rest: float) -> tuple[float, float]:
-    """Prometheus' kahansum.Inc."""
-    t = total + inc
-    if math.isinf(t):
-        return t, 0.0
-    if abs(total) >= abs(inc):
-        return t, rest + ((total - t) + inc)
-    return t, rest + ((inc - t) + total)
-
-
-def _kahan_add(inc: Floats, total: Floats, rest: Floats) -> tuple[Floats, Floats]:
-    """`kahan_step` of all rows."""
-    t = total + inc
-    error = np.where(np.abs(total) >= np.abs(inc), (total - t) + inc, (inc - t) + total)
-    return t, np.where(np.isinf(t), 0.0, rest + error)
 
 
 def _row_by_row(variance: Callable[[list[float]], float], values: Floats, mask: Bools | None) -> Floats:
