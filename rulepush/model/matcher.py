@@ -87,6 +87,11 @@ Matchers = tuple[Matcher, ...]
 """A selector: all of them hold."""
 
 
+def may_name(matchers: Iterable[Matcher], name: str) -> bool:
+    """Whether a metric of this name may satisfy all of them."""
+    return all(m.matches(name) for m in matchers if m.name == METRIC_NAME)
+
+
 def exact_metric_name(matchers: Iterable[Matcher]) -> str | None:
     """The metric name that a selector demands with `=`; None when it may match several names."""
     return next((m.value for m in matchers if m.name == METRIC_NAME and m.op is MatchOp.EQUAL), None)

@@ -20,11 +20,6 @@ _UNLIKELY: Final = "\0"
 Selector = Sequence[Matcher]
 
 
-def possible_values(selector: Selector, label: str) -> list[str] | None:
-    """The values that a label may have, in the order given; None when they cannot be listed."""
-    return Conditions(selector).values(label)
-
-
 class Conditions:
     """What a selector says of each label. Immutable."""
 
@@ -42,7 +37,7 @@ class Conditions:
         return found
 
     def values(self, label: str) -> list[str] | None:
-        """See `possible_values`."""
+        """The values that a label may have, in the order given; None when they cannot be listed."""
         if label not in self._values:
             same = self._by_label.get(label, ())
             listed = [found for m in same if (found := _listed(m.op, m.value)) is not None]

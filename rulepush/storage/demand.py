@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, MatchOp, exact_metric_name, selector_text
-from rulepush.storage.coverage import Conditions, covering, possible_values
+from rulepush.model.matcher import Matcher, MatchOp, exact_metric_name, may_name, selector_text
+from rulepush.storage.coverage import Conditions, covering
 
 _NAMES_REMEMBERED: Final = 65_536
 _SELECTORS_REMEMBERED: Final = 4096
@@ -152,7 +152,7 @@ class Demand:
         return self._covered[key]
 
     def _retention_of(self, matchers: tuple[Matcher, ...]) -> Retention | None:
-        names = possible_values(matchers, METRIC_NAME)
+        names = Conditions(matchers).values(METRIC_NAME)
         if names is None or len(names) > _MAX_NAMES:
             parts = covering(matchers, [use.matchers for use in self._nameless])
             if parts is None:
@@ -184,9 +184,7 @@ class Demand:
     def _uses_of(self, name: str) -> tuple[SelectorDemand, ...]:
         known = self._by_name.get(name)
         if known is None:
-            nameless = [
-                use for use in self._nameless if all(m.matches(name) for m in use.matchers if m.name == METRIC_NAME)
-            ]
+            nameless = [use for use in self._nameless if may_name(use.matchers, name)]
             known = (*self._named.get(name, ()), *nameless)
             if len(self._by_name) >= _NAMES_REMEMBERED:
                 self._by_name.clear()

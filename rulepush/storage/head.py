@@ -10,8 +10,8 @@ import numpy as np
 
 from rulepush.model.arrays import Floats
 from rulepush.model.columns import LabelPool
-from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, exact_metric_name
+from rulepush.model.labels import Labels
+from rulepush.model.matcher import Matcher, exact_metric_name, may_name
 from rulepush.model.sample import Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
@@ -218,7 +218,7 @@ class Head:
         """See `storage.selection.Querier`."""
         key = tuple(matchers)
         name = exact_metric_name(key)
-        if name is not None and _names_agree(key, name):
+        if name is not None and may_name(key, name):
             selector = self._selectors.get(name)
             return EMPTY_SELECTION if selector is None else selector.select(key)
         parts = [selector.select(key) for selector in self._matching(key)]
@@ -248,7 +248,7 @@ class Head:
 
     def _matching(self, matchers: tuple[Matcher, ...]) -> Iterator[TableSelector]:
         for name, selector in self._selectors.items():
-            if _names_agree(matchers, name):
+            if may_name(matchers, name):
                 yield selector
 
     @property
@@ -276,7 +276,3 @@ class Head:
         """About the bytes of what evaluations derived from labels, and of the rows that selectors remember."""
         columns = sum(t.derived.nbytes for t in self._tables.values())
         return columns + self._pool.nbytes + sum(s.nbytes for s in self._selectors.values())
-
-
-def _names_agree(matchers: tuple[Matcher, ...], name: str) -> bool:
-    return all(m.matches(name) for m in matchers if m.name == METRIC_NAME)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rulepush.errors import QueryLimitError
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, Matchers, exact_metric_name
+from rulepush.model.matcher import Matcher, Matchers, exact_metric_name, may_name
 from rulepush.storage.head import Head
 from rulepush.storage.table import Int64s, Table
 
@@ -80,7 +80,7 @@ class RowSearch:
             tables = self._tables if name is None else [named[name]] if name in named else []
             for table in tables:
                 spent += 1 + len(matchers)
-                if _may_hold(table, matchers):
+                if may_name(matchers, table.name):
                     part = TableRows(table, matchers)
                     parts.append(part)
                     while not part.is_done:
@@ -100,14 +100,10 @@ class RowSearch:
             new = [table for table in tables if id(table) not in before]
             for matchers, parts in self._parts.items():
                 parts[:] = [part for part in parts if id(part.table) in now]
-                parts += [TableRows(table, matchers) for table in new if _may_hold(table, matchers)]
+                parts += [TableRows(table, matchers) for table in new if may_name(matchers, table.name)]
             self._tables = tables
         for parts in self._parts.values():
             for part in parts:
                 while not part.is_done:
                     part.advance(MAX_COMPARISONS)
         return self._parts
-
-
-def _may_hold(table: Table, matchers: Matchers) -> bool:
-    return all(m.matches(table.name) for m in matchers if m.name == METRIC_NAME)
