@@ -20,12 +20,10 @@ import httpx
 
 from rulepush.http_client.network import (
     IDLE_SECONDS,
-    NETWORK_ERRORS,
     NO_ANSWER,
-    DeadConnection,
+    ResponseBody,
     WatchingBackend,
-    is_repeatable,
-    raise_as_httpx,
+    send_repeating,
 )
 
 _READ_BYTES: Final = 1 << 18  # what asyncio reads from a socket
@@ -52,15 +50,12 @@ class DirectTransport(httpx.AsyncBaseTransport):
         if port is None:
             raise httpx.UnsupportedProtocol(f"Request URL has an unsupported protocol '{url.scheme}://'.")
         origin = url.scheme, url.raw_host.decode("ascii"), port
-        while True:
-            try:
-                connection = await self._kept(origin) or await self._connect(origin)
-                return await connection.exchange(request)
-            except DeadConnection as e:
-                if not is_repeatable(request):
-                    raise httpx.ReadError(str(e)) from e
-            except NETWORK_ERRORS as e:
-                raise_as_httpx(e)
+
+        async def send(request: httpx.Request) -> httpx.Response:
+            connection = await self._kept(origin) or await self._connect(origin)
+            return await connection.exchange(request)
+
+        return await send_repeating(request, send)
 
     async def aclose(self) -> None:
         for connection in list(self._open):
@@ -120,7 +115,10 @@ class _Connection:
             raise
         extensions = {"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason}
         return httpx.Response(
-            head.status_code, headers=head.headers.raw_items(), stream=_DirectBody(self), extensions=extensions
+            head.status_code,
+            headers=head.headers.raw_items(),
+            stream=ResponseBody(self.body(), self.finish),
+            extensions=extensions,
         )
 
     async def _send(self, request: httpx.Request) -> None:
@@ -198,23 +196,3 @@ class _Connection:
             self._siblings.remove(self)
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
-
-
-class _DirectBody(httpx.AsyncByteStream):
-    """The body of an answer, with httpx' exceptions."""
-
-    def __init__(self, connection: _Connection):
-        self._connection: _Connection | None = connection
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        assert self._connection is not None
-        try:
-            async for part in self._connection.body():
-                yield part
-        except NETWORK_ERRORS as e:
-            raise_as_httpx(e)
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.finish()

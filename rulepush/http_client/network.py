@@ -16,7 +16,7 @@ Each repetition uses up one dead connection of the pool, and a new connection is
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, NoReturn
 
 import httpcore
@@ -27,7 +27,7 @@ IDEMPOTENT: Final = "rulepush_idempotent"
 
 IDLE_SECONDS: Final = 300.0  # above every usual scrape interval, so that connections live from scrape to scrape
 _IDEMPOTENT_METHODS: Final = ("GET", "HEAD", "OPTIONS", "TRACE")  # net/http request.go isReplayable
-NETWORK_ERRORS: Final = (
+_NETWORK_ERRORS: Final = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
     httpcore.ProtocolError,
@@ -69,32 +69,42 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await send_repeating(request, self._send)
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.AsyncByteStream)
-        while True:
-            sent = httpcore.Request(
-                method=request.method,
-                url=_url(request.url),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-            try:
-                got = await self._pool.handle_async_request(sent)
-                break
-            except DeadConnection as e:
-                if not is_repeatable(request):
-                    raise httpx.ReadError(str(e)) from e
-            except NETWORK_ERRORS as e:
-                raise_as_httpx(e)
-        return httpx.Response(
-            status_code=got.status, headers=got.headers, stream=_Body(got), extensions=dict(got.extensions)
+        sent = httpcore.Request(
+            method=request.method,
+            url=_url(request.url),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
         )
+        got = await self._pool.handle_async_request(sent)
+        assert isinstance(got.stream, AsyncIterable)
+        body = ResponseBody(got.stream, got.aclose)
+        return httpx.Response(status_code=got.status, headers=got.headers, stream=body, extensions=dict(got.extensions))
 
     async def aclose(self) -> None:
         await self._pool.aclose()
 
 
-def is_repeatable(request: httpx.Request) -> bool:
+async def send_repeating(
+    request: httpx.Request, send: Callable[[httpx.Request], Awaitable[httpx.Response]]
+) -> httpx.Response:
+    """Send a request, again where a kept connection turns out dead and that is harmless. `send` raises httpcore's
+    exceptions, this one httpx'."""
+    while True:
+        try:
+            return await send(request)
+        except DeadConnection as e:
+            if not _is_repeatable(request):
+                raise httpx.ReadError(str(e)) from e
+        except _NETWORK_ERRORS as e:
+            _raise_as_httpx(e)
+
+
+def _is_repeatable(request: httpx.Request) -> bool:
     """Whether the request may be sent twice, and its body is still there to be sent."""
     if not isinstance(request.stream, httpx.ByteStream):
         return False
@@ -105,7 +115,7 @@ def _url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
-def raise_as_httpx(e: Exception) -> NoReturn:
+def _raise_as_httpx(e: Exception) -> NoReturn:
     """Raise the exception of httpx that has the name of httpcore's, or of the nearest base that httpx has too."""
     for kind in type(e).__mro__:
         same = getattr(httpx, kind.__name__, None)
@@ -114,22 +124,25 @@ def raise_as_httpx(e: Exception) -> NoReturn:
     raise httpx.TransportError(str(e)) from e
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer as httpcore reads it, with httpx' exceptions."""
+class ResponseBody(httpx.AsyncByteStream):
+    """The body of an answer, with httpx' exceptions. `close` is called once, when the body is read or not wanted."""
 
-    def __init__(self, response: httpcore.Response):
-        self._response = response
+    def __init__(self, parts: AsyncIterable[bytes], close: Callable[[], Awaitable[None]]):
+        self._parts = parts
+        self._close: Callable[[], Awaitable[None]] | None = close
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        assert isinstance(self._response.stream, AsyncIterable)
+        assert self._close is not None
         try:
-            async for part in self._response.stream:
+            async for part in self._parts:
                 yield part
-        except NETWORK_ERRORS as e:
-            raise_as_httpx(e)
+        except _NETWORK_ERRORS as e:
+            _raise_as_httpx(e)
 
     async def aclose(self) -> None:
-        await self._response.aclose()
+        close, self._close = self._close, None
+        if close is not None:
+            await close()
 
 
 class WatchingBackend(httpcore.AsyncNetworkBackend):
