@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from rulepush.gotext.errors import TemplateSyntaxError
 from rulepush.gotext.goquote import go_quote
@@ -46,13 +47,14 @@ class _Prefix:
     variables: tuple[str, ...]
 
 
+_NO_PREFIX: Final = _Prefix((), ("$",))
+
+
 @lru_cache(maxsize=8)
 def _parsed_prefix(prefix: str) -> _Prefix:
-    if not prefix:
-        return _Prefix((), ("$",))
     trees: dict[str, Tree] = {}
     parser = _Parser(prefix, (), "prefix", trees)
-    parser.parse_file(_Prefix((), ("$",)))
+    parser.parse_file(_NO_PREFIX)
     return _Prefix(tuple(trees["prefix"].root.nodes), tuple(parser._vars))
 
 

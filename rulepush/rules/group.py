@@ -75,7 +75,7 @@ class EvaluationGroup:
     def rehearsal(self, ts: int) -> Iterator[None]:
         """Evaluate the queries of the rules at `ts`, one a step, without effect on anything but what is computed once
         and kept: the engine derives much from the labels of the series alone."""
-        tick = Tick(self.context, ts, ts - self.query_offset_ms, self.interval_ms, self.spec.limit, SharedResults())
+        tick = self._tick(ts)
         for rule in self.rules:
             with contextlib.suppress(Exception):  # the evaluation will report it
                 tick.run(rule.spec.query)
@@ -88,20 +88,23 @@ class EvaluationGroup:
         """
         stopwatch = self.context.stopwatch
         start = stopwatch()
-        query_ts = ts - self.query_offset_ms
-        tick = Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, SharedResults())
+        tick = self._tick(ts)
         samples = 0
         for i, rule in enumerate(self.rules):
             begun = stopwatch()
             samples += self._evaluate_rule(i, rule, tick)
             rule.status.evaluation_seconds = stopwatch() - begun
             rule.status.last_evaluation = ts if now is None else now
-        self._end_orphans(query_ts)
+        self._end_orphans(tick.query_ts)
         self.counters.samples = samples
         self.counters.iterations += 1
         self.last_evaluation, self.last_ts = ts if now is None else now, ts
         self.evaluation_seconds = stopwatch() - start
         self.counters.seconds_total += self.evaluation_seconds
+
+    def _tick(self, ts: int) -> Tick:
+        query_ts = ts - self.query_offset_ms
+        return Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, SharedResults())
 
     def _evaluate_rule(self, i: int, rule: Rule, tick: Tick) -> int:
         self.counters.evaluations += 1
