@@ -42,8 +42,7 @@ def test_an_answer_that_came_while_the_loop_was_blocked_counts() -> None:
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         w.gates["a"] = asyncio.Event()
         await w.clock.advance(9.5)  # the request of the second moment is under way
@@ -64,8 +63,7 @@ def test_a_target_that_hangs_fails_after_its_timeout_of_loop_time() -> None:
 
     async def act() -> None:
         w.gates["a"] = asyncio.Event()
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(4.5)
         w.clock.stall(3)
         await w.clock.advance(4)
@@ -85,8 +83,7 @@ def test_moments_that_cannot_be_kept_are_left_out_and_nothing_is_written_of_them
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         assert (w.pools.overload.overloaded, w.pools.overload.lateness_s) == (False, 0.0)
         turns.free.clear()
@@ -120,8 +117,7 @@ def test_a_scrape_that_is_a_little_late_carries_its_moment() -> None:
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         turns.free.clear()
         await w.clock.advance(4.9)
         turns.free.set()
@@ -156,8 +152,7 @@ def test_the_first_tick_waits_for_the_first_scrapes_of_all_targets_and_later_one
     w.bodies = {"a": "x 1\n", "b": "y 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a", "b"))
+        w.scrape("a", "b")
         turns.reading.clear()
         await w.clock.advance(5)
         first = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))

@@ -67,6 +67,11 @@ class World:
             raise body
         return httpx.Response(200, text=body, headers={"Content-Type": "text/plain"})
 
+    def scrape(self, *names: str) -> None:
+        """The job is JOB, its targets are these hosts."""
+        self.pools.put(JOB, self.client)
+        self.pools.sync("j", hosts(*names))
+
     def values(self, metric: str, **labels: str) -> list[float | str]:
         """The values of the one series that matches."""
         matchers = [Matcher(n, MatchOp.EQUAL, v) for n, v in {"__name__": metric, **labels}.items()]
@@ -106,8 +111,7 @@ def test_after_the_start_a_far_moment_is_not_waited_for() -> None:
     w.bodies = {"a": "x 1\n", "b": "y 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(11)
         assert w.times("x") == [-9, 0]
         w.pools.sync("j", hosts("a", "b"))  # the moment is as far, but this is no start
@@ -123,8 +127,7 @@ def test_targets_are_scraped_at_the_moments_of_the_grid() -> None:
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(3)
         assert w.stats.scrapes == 0
         await w.clock.advance(22)
@@ -143,8 +146,7 @@ def test_a_failed_scrape_sets_up_to_zero_and_ends_its_series() -> None:
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         w.bodies["a"] = "x 1\nbroken\n"
         await w.clock.advance(10)
@@ -172,8 +174,7 @@ def test_targets_come_and_go_without_disturbing_the_others() -> None:
     w.bodies = {"a": "x 1\n", "b": "y 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a", "b"))
+        w.scrape("a", "b")
         await w.clock.advance(5)
         w.pools.sync("j", hosts("a"))
         await w.clock.advance(40)
@@ -214,8 +215,7 @@ def test_a_target_that_comes_back_soon_gets_no_stale_marker() -> None:
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         w.pools.sync("j", [])
         w.pools.sync("j", hosts("a"))
@@ -230,8 +230,7 @@ def test_a_target_that_comes_back_within_an_interval_of_its_end_gets_no_stale_ma
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         w.pools.sync("j", [])  # ends at the moment 10, which is 9 s from now
         await w.clock.advance(11)
@@ -270,8 +269,7 @@ def test_a_new_configuration_of_a_job_keeps_its_series() -> None:
     w.bodies = {"a": "x 1\ny 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a", "b"))
+        w.scrape("a", "b")
         await w.clock.advance(5)
         drop_y = SampleRules(metric_relabel=lambda labels: None if labels.name == "y" else labels)
         w.pools.put(replace(JOB, rules=drop_y, relabel=lambda x: x if x.get("__address__") == "a" else None), w.client)
@@ -289,8 +287,7 @@ def test_a_removed_job_ends_its_series() -> None:
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         w.pools.remove("j")
         assert list(w.pools) == []
@@ -306,8 +303,7 @@ def test_a_tick_waits_for_the_scrapes_of_its_moment_and_no_longer() -> None:
 
     async def act() -> None:
         w.gates["b"] = asyncio.Event()
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a", "b"))
+        w.scrape("a", "b")
         await w.clock.settle()
         tick = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))
         assert await w.pools.scrapes_done(START + 3_999)
@@ -328,8 +324,7 @@ def test_a_tick_waits_for_a_target_that_hangs_until_its_timeout() -> None:
 
     async def act() -> None:
         w.gates["a"] = asyncio.Event()
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(4)
         tick = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))
         await w.clock.advance(4.9)
@@ -360,8 +355,7 @@ def test_nobody_waits_for_a_target_that_hung_the_last_time() -> None:
 
     async def act() -> None:
         w.bodies["a"] = TimeoutError()
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         w.gates["a"] = asyncio.Event()
         await w.clock.advance(10)
@@ -397,8 +391,7 @@ def test_after_the_clock_is_set_back_scraping_goes_on_at_once() -> None:
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(25)
         w.clock.set_wall(w.clock.now() - 3_600_000)
         await w.clock.advance(25)
@@ -415,8 +408,7 @@ def test_after_the_clock_is_set_forward_the_missed_moments_are_skipped() -> None
     w.bodies = {"a": "x 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         w.clock.set_wall(w.clock.now() + 3_600_000)
         await w.clock.advance(20)
@@ -441,8 +433,7 @@ def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
     w.bodies = {"a": "# TYPE x gauge\nx 1\ny 1\n"}
 
     async def act() -> None:
-        w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("a"))
+        w.scrape("a")
         await w.clock.advance(5)
         w.bodies["a"] = "# TYPE x gauge\nx 2\n"
         await w.clock.advance(10)

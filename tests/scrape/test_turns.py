@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 import pytest
 
@@ -59,15 +59,20 @@ def run(act: Callable[[Work], Awaitable[None]]) -> list[str]:
     return asyncio.run(go()).diary
 
 
+async def most_in_a_turn(w: Work, work: Sequence[Coroutine[object, object, None]]) -> int:
+    """How many of these, each of which makes one entry in the diary, were done in one turn of the loop at the most."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    most, done = 0, 0
+    while done < len(tasks):
+        await asyncio.sleep(0)
+        most, done = max(most, len(w.diary) - done), len(w.diary)
+    await asyncio.gather(*tasks)
+    return most
+
+
 def test_a_turn_of_the_loop_holds_one_piece_of_work() -> None:
     async def act(w: Work) -> None:
-        bodies = [asyncio.ensure_future(w.body(str(n))) for n in range(5)]
-        most, done = 0, 0
-        while done < 5:
-            await asyncio.sleep(0)
-            most, done = max(most, len(w.diary) - done), len(w.diary)
-        await asyncio.gather(*bodies)
-        assert most == 1
+        assert await most_in_a_turn(w, [w.body(str(n)) for n in range(5)]) == 1
 
     assert run(act) == ["0", "1", "2", "3", "4"]
 
@@ -83,13 +88,7 @@ def test_bodies_come_before_starts_and_a_long_one_takes_turns_with_them() -> Non
 
 def test_few_scrapes_start_in_a_turn() -> None:
     async def act(w: Work) -> None:
-        starts = [asyncio.ensure_future(w.start(str(n))) for n in range(6)]
-        most, done = 0, 0
-        while done < 6:
-            await asyncio.sleep(0)
-            most, done = max(most, len(w.diary) - done), len(w.diary)
-        await asyncio.gather(*starts)
-        assert most == 2
+        assert await most_in_a_turn(w, [w.start(str(n)) for n in range(6)]) == 2
 
     assert run(act) == ["0", "1", "2", "3", "4", "5"]
 
