@@ -20,6 +20,7 @@ FOLD_FROM: Final = 4  # alerts of one rule: as many as this are folded
 # What is shown of many, so that a page stays small on a phone and quick to make. A link leads to all of a rule.
 SHOWN_OF_RULE: Final = 10
 SHOWN_OF_ALL: Final = 120
+SHOWN_OF_RESOLVED: Final = 20
 SHOWN_OF_ONE: Final = 250  # where one rule is asked for
 _ALWAYS_FIRING: Final = frozenset(("watchdog", "deadmansswitch"))
 _TITLES: Final = ("summary", "message", "title", "description")
@@ -91,6 +92,17 @@ class ShownAlert:
     held_since: int | None
     strip: Sequence[StripBand]
     silences: Sequence[SilencePlace]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAlert:
+    """An alert that is over since `resolved_at` (ms)."""
+
+    id: str
+    name: str
+    labels: Labels
+    annotations: Mapping[str, str]
+    resolved_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +195,14 @@ class AlertCounts:
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
-    """The whole page. `severities` and `jobs` are what can be filtered by."""
+    """The whole page. `resolved` are the newest of those that are over since less than RESOLVED_RETENTION_MS;
+    `severities` and `jobs` are what can be filtered by."""
 
     sections: Sequence[SeverityAlerts]
     always: Sequence[RuleAlerts]
     failing: Sequence[ShownAlertRule]
     quiet: Sequence[ShownAlertRule]
+    resolved: Sequence[ResolvedAlert]
     counts: AlertCounts
     severities: Sequence[str]
     jobs: Sequence[str]
@@ -226,6 +240,7 @@ def alerts_view(groups: Iterable[EvaluationGroup], wanted: AlertsFilter, sources
         always=[_alerts(one, one[1].alerts, sources, now, SHOWN_OF_RULE, "always") for one in found if one[0].always],
         failing=[shown for shown, _, _ in found if shown.error],
         quiet=[shown for shown, rule, _ in found if not (shown.always or shown.error or rule.alerts)],
+        resolved=_resolved((rule for _, rule, _ in found), wanted),
         counts=AlertCounts(
             firing=sum(a.state is AlertState.FIRING for a in usual),
             pending=sum(a.state is AlertState.PENDING for a in usual),
@@ -235,6 +250,20 @@ def alerts_view(groups: Iterable[EvaluationGroup], wanted: AlertsFilter, sources
         severities=sorted({a.labels.get(SEVERITY) for a in usual} - {""}, key=_severity_order),
         jobs=sorted({a.labels.get(JOB) for a in usual} - {""}),
     )
+
+
+def _resolved(rules: Iterable[AlertingRule], wanted: AlertsFilter) -> list[ResolvedAlert]:
+    over = [
+        (alert.resolved_at, rule.spec.name, alert)
+        for rule in rules
+        for alert in rule.remembered
+        if alert.resolved_at is not None and wanted.wants(alert)
+    ]
+    over.sort(key=lambda one: one[0], reverse=True)
+    return [
+        ResolvedAlert(fingerprint(alert.labels), name, alert.labels, dict(alert.annotations), at)
+        for at, name, alert in over[:SHOWN_OF_RESOLVED]
+    ]
 
 
 def _urgency(part: tuple[_Found, Sequence[Alert]]) -> tuple[bool, int]:

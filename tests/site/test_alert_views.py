@@ -233,6 +233,20 @@ def test_a_held_alert_resolves_when_the_hold_and_keep_firing_for_are_over() -> N
     assert shown.counts.held == 2
 
 
+def test_what_is_over_is_told_for_a_while_the_newest_first() -> None:
+    made = world(odd=[({"i": "1"}, 1), ({"i": "2"}, 1)], queue=[({"q": "a"}, 9)])
+    put(made, MINUTE, odd=[({"i": "1"}, 0)])
+    made.tick(MINUTE)
+    put(made, 2 * MINUTE, odd=[({"i": "2"}, 0)], queue=[({"q": "a"}, 1)])
+    made.tick(2 * MINUTE)
+    shown = view(made, 2 * MINUTE)
+    assert outline(shown) == []
+    assert [(alert.name, alert.resolved_at - T0) for alert in shown.resolved][-1] == ("Odd", MINUTE)
+    assert {alert.labels.get("q") for alert in shown.resolved} == {"a", ""}
+    assert [a.name for a in view(made, 2 * MINUTE, AlertsFilter(severity="warning")).resolved] == ["Queue"]
+    assert view(made, 2 * MINUTE, AlertsFilter(state="firing")).resolved == []
+
+
 def test_an_alert_can_be_silenced_by_the_labels_that_an_alertmanager_knows() -> None:
     def places(alert: Alert) -> list[SilencePlace]:
         return [SilencePlace("http://am", alert.labels.with_({"site": "x"}))]
