@@ -23,10 +23,10 @@ _NEAREST_OF: Final = 200  # elements of the other side that are compared for the
 
 def side_reasons(node: ast.Binary, left: Vector, right: Vector, focus: Focus) -> Iterator[Reason]:
     """Why elements of the two sides are not in the result although their values are no reason. Nothing for `or`, which
-    keeps all of the left side."""
+    keeps all of the left side, and where fill modifiers make up partners."""
     assert node.matching is not None
     op = binary_operator(node)
-    if node.op == "or":
+    if node.op == "or" or node.matching.fill_left is not None or node.matching.fill_right is not None:
         return
     if node.op == "unless":
         yield from _excluded(node, left, right)

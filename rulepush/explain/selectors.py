@@ -40,11 +40,21 @@ def selector_reasons(
     """`selection` holds what is kept of the series, ended or not."""
     alive, newest, stale = newest_of(selection, read)
     yield from _gone(selection, alive, newest, stale, read)
-    yield from _targets(selection, alive, node, around)
     if alive.any():
         yield from (_found(f) for f in _findings(node, around) if f.kind in _ALSO_WITH_SERIES)
-    elif not len(selection.index):
-        yield from _never_there(node, around)
+    if len(selection.index):
+        yield from _lost_targets(selection, alive, around)
+        return
+    meant = around.targets_of(node.matchers)
+    down = [target_down(target) for target in meant if target.down_since][:_NAMED]
+    if metric_of(node) in around.recorded:
+        down = []
+    none_answers = all(target.down_since for target in meant)
+    if none_answers:  # else one that answers would have it, most likely
+        yield from down
+    yield from _never_there(node, meant, around)
+    if not none_answers:
+        yield from down
 
 
 def newest_of(selection: Selection, read: ReadTime) -> tuple[Bools, Ints, Bools]:
@@ -69,14 +79,12 @@ def _gone(selection: Selection, alive: Bools, newest: Ints, stale: Bools, read: 
         yield because(ReasonKind.TOO_OLD, count=int(old.sum()), lookback=lookback)
 
 
-def _targets(selection: Selection, alive: Bools, node: ast.VectorSelector, around: Surroundings) -> Iterator[Reason]:
-    """The targets whose series are missing, and those that the selector means and that are down."""
+def _lost_targets(selection: Selection, alive: Bools, around: Surroundings) -> Iterator[Reason]:
+    """The targets whose series are missing: down, or gone."""
     lost = np.flatnonzero(~alive)[:200]
     names = {labels.only((JOB, INSTANCE)) for labels in (selection.index.some(lost) if len(lost) else ())}
     gone = sorted(labels for labels in names if INSTANCE in labels and not around.targets_with(labels))
     down = [t for labels in sorted(names) for t in around.targets_with(labels) if t.down_since]
-    if not len(selection.index):
-        down += [target for target in around.targets_of(node.matchers) if target.down_since]
     yield from (target_down(target) for target in list(dict.fromkeys(down))[:_NAMED])
     if around.targets:
         yield from (because(ReasonKind.TARGET_GONE, labels=labels) for labels in gone[:_NAMED])
@@ -92,7 +100,7 @@ def target_down(target: TargetView) -> Reason:
     )
 
 
-def _never_there(node: ast.VectorSelector, around: Surroundings) -> Iterator[Reason]:
+def _never_there(node: ast.VectorSelector, meant: Sequence[TargetView], around: Surroundings) -> Iterator[Reason]:
     """Nothing of it is kept."""
     metric = metric_of(node)
     recorded = around.recorded.get(metric or "")
@@ -101,7 +109,6 @@ def _never_there(node: ast.VectorSelector, around: Surroundings) -> Iterator[Rea
     seen = around.seen
     if seen is None:
         return
-    meant = around.targets_of(node.matchers)
     asked = [m for m in node.matchers if m.name in (JOB, INSTANCE) and m.op in (MatchOp.EQUAL, MatchOp.REGEX)]
     if around.targets and not meant:
         yield because(ReasonKind.NO_TARGET, labels=" and ".join(map(str, asked)))

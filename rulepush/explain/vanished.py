@@ -9,6 +9,7 @@ import numpy as np
 
 from rulepush.explain.elements import MAX_SEARCHED, Focus, Rows, present_rows
 from rulepush.explain.nodes import EvaluatedNode, TreeBuilder
+from rulepush.explain.partners import side_reasons
 from rulepush.explain.reasons import Reason, ReasonKind, because, time_text
 from rulepush.explain.selectors import newest_of, source_missing
 from rulepush.model.durations import format_duration
@@ -66,11 +67,21 @@ def _lost_between(made: EvaluatedNode, focus: Focus, builder: TreeBuilder) -> li
     lost_before = why_gone(carrying, focus, builder)
     if lost_before or is_there(carrying, focus) is None:
         return lost_before
-    reasons = [found for found in made.explained.reasons if found.kind in _SIDE_KINDS]
-    if any(found.kind is ReasonKind.RIGHT_EMPTY for found in reasons):
+    left, right = (part.value for part in made.parts)
+    if not (isinstance(left, Vector) and isinstance(right, Vector)):
+        return []
+    reasons = [found for found in side_reasons(node, left, right, focus) if found.kind in _SIDE_KINDS]
+    if node.op != "unless":  # what kept the partner away
         other = next(part for part in made.parts if part is not carrying)
-        reasons += why_gone(other, Focus({}), builder)
+        reasons += why_gone(other, _compared(node, focus), builder)
     return reasons
+
+
+def _compared(node: ast.Binary, focus: Focus) -> Focus:
+    """Of the labels of an element, those that its partner must have."""
+    assert node.matching is not None
+    named, on = node.matching.labels, node.matching.on
+    return Focus({name: value for name, value in focus.labels.items() if (name in named) is on})
 
 
 def _carrying(made: EvaluatedNode) -> EvaluatedNode | None:
