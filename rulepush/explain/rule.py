@@ -101,11 +101,15 @@ def _cause(node: ExplainedNode) -> Iterator[Reason]:
         labels = first.labels.without((METRIC_NAME,))
         yield because(ReasonKind.NEAREST, labels=labels, missed=first.text)
         return
-    if empty and all(r.kind in (ReasonKind.LEFT_EMPTY, ReasonKind.RIGHT_EMPTY) for r in node.reasons):
+    sides = [r for r in node.reasons if r.kind in (ReasonKind.LEFT_EMPTY, ReasonKind.RIGHT_EMPTY)]
+    if len(sides) == len(empty) > 0:
+        for side, part in zip(sides, empty, strict=True):
+            yield side
+            yield from _cause(part)
+    elif node.reasons:
         yield from node.reasons
+    elif empty:
         yield from _cause(empty[0])
-        return
-    yield from node.reasons
 
 
 def _findings(facts: RuleFacts, around: Surroundings) -> Iterator[Reason]:

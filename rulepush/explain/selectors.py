@@ -106,16 +106,16 @@ def _never_there(node: ast.VectorSelector, meant: Sequence[TargetView], around: 
     recorded = around.recorded.get(metric or "")
     if recorded is not None:
         yield because(ReasonKind.RECORDED, rule=recorded.rule, group=recorded.group)
-    seen = around.seen
-    if seen is None:
-        return
     asked = [m for m in node.matchers if m.name in (JOB, INSTANCE) and m.op in (MatchOp.EQUAL, MatchOp.REGEX)]
-    if around.targets and not meant:
+    if around.targets and not meant and recorded is None:
         yield because(ReasonKind.NO_TARGET, labels=" and ".join(map(str, asked)))
     scraped = [target for target in meant if target.scraped and not target.down_since]
-    if not any(target.scraped for target in around.targets):
+    seen = around.seen
+    if around.targets and not any(target.scraped for target in around.targets):
         yield because(ReasonKind.NOT_SCRAPED)
-    elif metric in around.relabelled and not seen.series(metric or ""):
+    if seen is None:
+        return
+    if metric in around.relabelled and not seen.series(metric or ""):
         yield because(ReasonKind.RELABELLED, where=_where(scraped or meant, around), metric=metric)
         return
     elif seen.matching(node.matchers):

@@ -49,8 +49,8 @@ class LastTransition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`seen` is None where nothing is known of what targets expose. `relabelled` are metrics that some target exposes
-    and metric_relabel_configs drops; `unread` is how many targets were too many to look at."""
+    """`seen` holds the last good body of each target; None where there is none. `relabelled` are metrics that some
+    target exposes and metric_relabel_configs drops; `unread` is how many targets were too many to look at."""
 
     targets: Sequence[TargetView] = ()
     seen: LiveData | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -29,7 +29,29 @@ if TYPE_CHECKING:
 
 MAX_RULES: Final = 20  # of one name
 MAX_LISTED: Final = 100  # rows of a part
-_NEAR: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRule:
+    """A rule and the group that evaluates it."""
+
+    of: EvaluationGroup
+    rule: Rule
+
+    @property
+    def name(self) -> str:
+        """The name of the rule."""
+        return self.rule.spec.name
+
+    @property
+    def group(self) -> str:
+        """The name of the group."""
+        return self.of.name
+
+    @property
+    def file(self) -> str:
+        """The file of the group."""
+        return self.of.file
 
 
 class RuleExplainer:
@@ -49,18 +71,16 @@ class RuleExplainer:
         self._clock = clock
         self._transitions = transitions
 
-    def find(self, name: str, group: str = "", file: str = "") -> list[tuple[EvaluationGroup, Rule]]:
+    def find(self, name: str, group: str = "", file: str = "") -> list[RunningRule]:
         """The rules of a name; `file` is a whole path, or the end of one. Raises ApiError where there is none, with
         what is near."""
-        rules = [(g, rule) for g in self.groups.all() for rule in g.rules]
-        named = [(g, rule) for g, rule in rules if rule.spec.name == name]
-        if not named:
-            raise ApiError(ErrorType.NOT_FOUND, f"no rule is called {name!r}{_near(name, rules)}")
-        found = [(g, r) for g, r in named if group in ("", g.name) and (not file or _is_file(g.file, file))]
-        if not found:
-            asked = " and ".join(f"{what} {text!r}" for what, text in (("group", group), ("file", file)) if text)
-            places = ", ".join(dict.fromkeys(f"group {g.name} of {g.file}" for g, _ in named[:_NEAR]))
-            raise ApiError(ErrorType.NOT_FOUND, f"no rule {name!r} in {asked}: it is in {places}")
+        from rulepush.explain.find import UnknownRule, find_rules
+
+        rules = [RunningRule(g, rule) for g in self.groups.all() for rule in g.rules]
+        try:
+            found = find_rules(rules, name, group, file)
+        except UnknownRule as e:
+            raise ApiError(ErrorType.NOT_FOUND, str(e)) from None
         if len(found) > MAX_RULES:
             text = f"{len(found)} rules are called {name!r}: say which with group and file"
             raise ApiError(ErrorType.BAD_DATA, text)
@@ -68,8 +88,7 @@ class RuleExplainer:
 
     async def explain(
         self,
-        group: EvaluationGroup,
-        rule: Rule,
+        rule: RunningRule,
         *,
         ts: int | None = None,
         focus: Focus | None = None,
@@ -78,11 +97,9 @@ class RuleExplainer:
         asked_at: float | None = None,
     ) -> Explanation:
         """One rule, now unless `ts` (ms) says otherwise. Raises QueryLimitError and EvaluationError."""
-        from dataclasses import replace
-
         from rulepush.explain import Bounds, Focus, RuleFacts, explain
 
-        facts = RuleFacts.of(group, rule)
+        facts = RuleFacts.of(rule.of, rule.rule)
         at = self._clock.now() if ts is None else ts
         query = facts.query.resolved(0, 0)
         around: Callable[[], Surroundings] = await surroundings_of(query, self._jobs, self.groups, self._evaluator)
@@ -132,7 +149,6 @@ class ExplainApi:
             return [
                 explanation_json(
                     await self._explainer.explain(
-                        group,
                         rule,
                         ts=None if ts < 0 else ts,
                         focus=focus,
@@ -141,7 +157,7 @@ class ExplainApi:
                         asked_at=asked_at,
                     )
                 )
-                for group, rule in self._explainer.find(name, params.text("group"), params.text("file"))
+                for rule in self._explainer.find(name, params.text("group"), params.text("file"))
             ]
 
         try:
@@ -161,18 +177,3 @@ def _labels(texts: list[str]) -> dict[str, str]:
             raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "label": expected NAME=VALUE, got {text!r}')
         found[name] = value
     return found
-
-
-def _is_file(path: str, asked: str) -> bool:
-    return path == asked or path.endswith("/" + asked.lstrip("/"))
-
-
-def _near(name: str, rules: list[tuple[EvaluationGroup, Rule]]) -> str:
-    """`; did you mean A or B?`"""
-    names = list(dict.fromkeys(rule.spec.name for _, rule in rules))
-    if not names:
-        return ": there are no rules"
-    lower = {known.lower(): known for known in names}
-    near = [lower[low] for low in difflib.get_close_matches(name.lower(), lower, n=_NEAR, cutoff=0.5)]
-    near += [known for known in names if name.lower() in known.lower() and known not in near]
-    return f": did you mean {' or '.join(near[:_NEAR])}?" if near else f": there are {len(names)} others"

@@ -69,14 +69,14 @@ def _made(
     recorded: list[tuple[str, RecordingSpec]],
 ) -> Surroundings:
     from rulepush.explain import RecordedMetric, Surroundings
-    from rulepush.livecheck import LiveData, Scrape, TargetProblem, TargetScrapes
+    from rulepush.livecheck import LiveData, Scrape, TargetScrapes
     from rulepush.livecheck.trees import metrics_of
 
     answers: list[TargetScrapes] = []
     relabelled: set[str] = set()
     types: dict[tuple[bytes, ...], dict[str, str]] = {}
     for one in found:
-        if one.lines is None or not one.status.last_scrape:
+        if one.lines is None or not one.lines.keys:  # of a target that is down, the last good body still counts
             continue
         comments = tuple(one.lines.comments)
         if comments not in types:
@@ -87,9 +87,7 @@ def _made(
                 relabelled.add(name)
             else:
                 samples.append(Sample(labels, one.status.last_scrape, float("nan")))
-        down = one.status.health is TargetHealth.DOWN
-        trouble = TargetProblem(one.status.last_error) if down else None
-        scrape = Scrape(one.status.last_scrape, tuple(samples), types[comments], trouble)
+        scrape = Scrape(one.status.last_scrape, tuple(samples), types[comments])
         answers.append(TargetScrapes(one.target.job, one.target.url, one.target.labels, (scrape,)))
     return Surroundings(
         targets=tuple(map(_view, found)),

@@ -65,6 +65,16 @@ def test_an_empty_left_side() -> None:
     ]
 
 
+def test_both_sides_empty_are_explained_one_after_the_other() -> None:
+    found = messages(explained(world("used > 100 and used < 0", *USED)).summary)
+    assert [text for text in found if not text.startswith("the nearest")] == [
+        "the left side of `and` is empty",
+        "> 100 drops 2 of 2",
+        "the right side of `and` is empty",
+        "< 0 drops 2 of 2",
+    ]
+
+
 def test_unless_says_what_it_removes() -> None:
     samples = [*USED, ("muted", {"instance": "a:1"}, 1.0)]
     found = explained(world("used unless on (instance) muted", *samples))

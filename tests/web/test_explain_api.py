@@ -89,13 +89,13 @@ def test_a_failing_rule_shows_its_error_where_it_is() -> None:
 def test_what_no_target_exposes_is_told_with_what_is_near() -> None:
     (typo, other) = rules("name=Typo", missing())
     assert [r["kind"] for r in typo["summary"]] == ["not-seen", "found", "target-down"]
-    assert typo["summary"][1]["message"] == "no target exposes queue_sise, but some target could not be scraped"
+    assert typo["summary"][1]["message"] == "no target exposes queue_sise"
     assert (typo["group"], other["group"]) == ("first", "second")
     assert other["summary"][0]["message"] == "> 500 drops 1 of 1"
 
 
 def test_the_values_that_a_label_has_come_from_the_body() -> None:
-    assert 'queue_size has no q="z", but some target could not be scraped' in summary("name=Value", missing())
+    assert summary("name=Value", missing())[0] == 'queue_size has no q="z"; q is one of "a<b>"'
 
 
 def test_what_metric_relabelling_drops_is_told() -> None:
