@@ -12,7 +12,7 @@ from rulepush.model.labels import ALERT_NAME, INSTANCE, JOB, METRIC_NAME, Labels
 from rulepush.promql import Query
 from rulepush.rules.alert import Alert
 from rulepush.rules.comparisons import Comparison, comparisons
-from rulepush.rules.context import TargetState, Tick
+from rulepush.rules.context import TargetState, TargetStates, Tick
 from rulepush.rules.transition import NOT_IN_RESULT, ChangeReason, Ending
 
 _MAX_SEARCHED: Final = 200  # alerts of one evaluation whose element is looked for among those with more labels
@@ -64,6 +64,10 @@ class Absence:
             return None
         return deciding[0], values
 
+    @cached_property
+    def _targets(self) -> TargetStates:
+        return self._tick.context.targets()
+
     def _key(self, labels: Labels) -> Labels:
         return labels.without(self._not_series)
 
@@ -83,7 +87,7 @@ class Absence:
             ("" if name in self._not_series else labels.get(name)) or self._fixed.get(name, "")
             for name in (JOB, INSTANCE)
         )
-        state = self._tick.context.target_state(job, instance) if instance else TargetState.UNKNOWN
+        state = self._targets.state(job, instance) if job and instance else TargetState.UNKNOWN
         match state:
             case TargetState.DOWN:
                 return Ending(ChangeReason.TARGET_DOWN, None, instance)

@@ -58,8 +58,19 @@ class TargetState(Enum):
     UNKNOWN = "unknown"
 
 
-def _unknown(_job: str, _instance: str) -> TargetState:
-    return TargetState.UNKNOWN
+@dataclass(frozen=True, slots=True)
+class TargetStates:
+    """How all targets stand: `up` by the (job, instance) of their series, and the names of all jobs."""
+
+    up: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    jobs: frozenset[str] = frozenset()
+
+    def state(self, job: str, instance: str) -> TargetState:
+        """That of one target."""
+        up = self.up.get((job, instance))
+        if up is not None:
+            return TargetState.UP if up else TargetState.DOWN
+        return TargetState.GONE if job in self.jobs else TargetState.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,7 @@ class RuleContext:
     `may_resolve`  whether what is missing from a result is gone: asked with the same time. Until it is, a restored
                    alert that is missing stays as it is
     `record`       takes what changes, with its reason; it decides nothing
-    `target_state` how the target of (job, instance) stands, for these reasons
+    `targets`      how the targets stand now, for these reasons
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
 
     Why a restart needs the two is in `recovery.py`.
@@ -101,7 +112,7 @@ class RuleContext:
     may_fire: Callable[[int, bool], bool] = lambda _ts, _needs_two: True
     may_resolve: Callable[[int], bool] = _always
     record: Record = _unrecorded
-    target_state: Callable[[str, str], TargetState] = _unknown
+    targets: Callable[[], TargetStates] = TargetStates
     stopwatch: Callable[[], float] = lambda: 0.0
 
 
