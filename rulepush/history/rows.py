@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rulepush.model.fingerprint import fingerprint_of
+from rulepush.model.fingerprint import fingerprint
 from rulepush.model.floats import format_float
 from rulepush.model.matcher import Matcher
 from rulepush.model.timestamps import format_rfc3339
@@ -44,7 +44,7 @@ class HistoryFilter:
             and (not self.group or one.rule.group == self.group)
             and (not self.rule or one.rule.name == self.rule)
             and (not self.alertname or one.rule.name == self.alertname)
-            and (not self.fingerprint or (len(labels) > 0 and fingerprint_of(labels) == self.fingerprint))
+            and (not self.fingerprint or (len(labels) > 0 and fingerprint(labels) == self.fingerprint))
             and (
                 not self.matchers
                 or (len(labels) > 0 and any(all(m.matches_labels(labels) for m in some) for some in self.matchers))
@@ -64,7 +64,7 @@ def transition_json(one: Transition) -> dict[str, Any]:
     """One transition of `/api/v1/alerts/history`. Times as in `/api/v1/alerts`, numbers as in query results."""
     return {
         "timestamp": format_rfc3339(one.ts),
-        "fingerprint": fingerprint_of(one.labels) if len(one.labels) else "",
+        "fingerprint": fingerprint(one.labels) if len(one.labels) else "",
         "labels": one.labels.as_dict(),
         "file": one.rule.file,
         "group": one.rule.group,

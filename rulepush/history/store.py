@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rulepush.history.deliveries import MAX_DELIVERIES, Delivery, dump_delivery, load_delivery
 from rulepush.history.rows import HistoryAnswer, HistoryFilter
-from rulepush.model.fingerprint import fingerprint_of
+from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
 from rulepush.rules.transition import ChangeReason, RuleRef, Transition
 from rulepush.storage.database import Database, Statement
@@ -80,9 +80,9 @@ class HistoryTables:
         """One transaction. `prune_at`: also remove what is too old at this time (ms), and what is too much."""
         statements: list[Statement] = []
         if transitions:
-            labels = {_dump(t.labels): fingerprint_of(t.labels) if len(t.labels) else "" for t in transitions}
+            labels = {_dump(t.labels): fingerprint(t.labels) if len(t.labels) else "" for t in transitions}
             statements = [
-                (_LABELS, [(fingerprint, text) for text, fingerprint in labels.items()]),
+                (_LABELS, [(known, text) for text, known in labels.items()]),
                 (_RULE, list(dict.fromkeys(_rule(t) for t in transitions))),
                 (_TRANSITION, [_row(t) for t in transitions]),
             ]

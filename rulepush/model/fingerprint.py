@@ -1,4 +1,4 @@
-"""The fingerprint of a label set, as Alertmanager and Prometheus' client libraries compute it."""
+"""Fingerprints of label sets, as Prometheus and Alertmanager name an alert."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from rulepush.model.labels import Labels
 _OFFSET: Final = 14695981039346656037
 _PRIME: Final = 1099511628211
 _MASK: Final = (1 << 64) - 1
+_SEPARATOR: Final = b"\xff"
 
 
-@lru_cache(maxsize=4096)  # asked for at each sending of an alert, and a byte costs a step of Python
-def fingerprint_of(labels: Labels) -> str:
-    """16 hexadecimal digits: FNV-1a over the names and values, each followed by a byte 255. Source: prometheus/common
-    model/signature.go, labelSetToFingerprint. An alert without external labels and without relabelling has the same one
-    in Alertmanager."""
-    sum_ = _OFFSET
-    for byte in b"".join(part.encode(errors="replace") + b"\xff" for pair in labels for part in pair):
-        sum_ = ((sum_ ^ byte) * _PRIME) & _MASK
-    return f"{sum_:016x}"
+@lru_cache(maxsize=4096)  # asked for at each sending of an alert, and each byte takes a step of Python
+def fingerprint(labels: Labels) -> str:
+    """FNV-1a (64 bits) over names and values, 16 hex digits. Source: prometheus/common model/signature.go,
+    labelSetToFingerprint."""
+    value = _OFFSET
+    for name, text in labels:
+        for byte in name.encode(errors="replace") + _SEPARATOR + text.encode(errors="replace") + _SEPARATOR:
+            value = (value ^ byte) * _PRIME & _MASK
+    return f"{value:016x}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote_plus
 
-from rulepush.model.fingerprint import fingerprint_of
+from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
 from rulepush.model.timestamps import format_rfc3339, parse_rfc3339
 from rulepush.relabel.relabel import Relabel
@@ -56,7 +56,7 @@ def wire_alert(alert: Alert, expr: str, external_url: str, external_labels: Labe
         ends_at=ends_at if ends_at is not None else starts_at,
         generator_url=f"{external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1",
         resolved=resolved,
-        fingerprint=fingerprint_of(alert.labels),
+        fingerprint=fingerprint(alert.labels),
     )
 
 

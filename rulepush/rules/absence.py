@@ -11,8 +11,8 @@ from rulepush.model.floats import format_float
 from rulepush.model.labels import ALERT_NAME, INSTANCE, JOB, METRIC_NAME, Labels
 from rulepush.promql import Query
 from rulepush.rules.alert import Alert
-from rulepush.rules.comparisons import Comparison, comparisons
 from rulepush.rules.context import TargetState, TargetStates, Tick
+from rulepush.rules.thresholds import Threshold, thresholds
 from rulepush.rules.transition import NOT_IN_RESULT, ChangeReason, Ending
 
 _MAX_SEARCHED: Final = 200  # alerts of one evaluation whose element is looked for among those with more labels
@@ -51,9 +51,9 @@ class Absence:
         return Ending(ChangeReason.CONDITION_FALSE, value, f"{compared} is not true")
 
     @cached_property
-    def _compared(self) -> tuple[Comparison, dict[Labels, float]] | None:
+    def _compared(self) -> tuple[Threshold, dict[Labels, float]] | None:
         """The comparison whose elements become alerts, and the values that it compares."""
-        deciding = [c for c in comparisons(self._query) if c.decides]
+        deciding = [c for c in thresholds(self._query) if c.decides]
         if not deciding:
             return None
         values: dict[Labels, float] = {}

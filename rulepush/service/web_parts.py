@@ -58,6 +58,7 @@ def service_web_parts(
         reload=reloader.reload,
         stop=stop,
         enable_lifecycle=options.enable_lifecycle,
+        history=resources.history,
         more=ingestion.routes(),
         external_url=ExternalURL(resources.external_url, resources.port, options.route_prefix),
     )

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from rulepush.clock import Clock
 from rulepush.exposition import FamilyMetadata
+from rulepush.history.history import AlertHistory
 from rulepush.model.floats import format_float
 from rulepush.promql import QueryResult, ResultSeries, ValueType
 from rulepush.rules.api import rules_json
@@ -20,6 +21,7 @@ from rulepush.scrape.pool import ScrapePool
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.history import HistoryApi
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.pages import PageParts, Pages, ShownResult
 from rulepush.web.query import QueryApi
@@ -48,6 +50,7 @@ class WebParts:
     stop: Callable[[], None]
     enable_lifecycle: bool
     external_url: ExternalURL
+    history: AlertHistory
     more: Sequence[BaseRoute] = ()
 
 
@@ -55,6 +58,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     """Optional receivers, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
     api = [
         *QueryApi(parts.evaluator, parts.clock).routes(),
+        *HistoryApi(parts.history, parts.evaluator.in_thread).routes(),
         *RulesApi(parts.groups).routes(),
         *TargetsApi(parts.jobs, parts.metadata, parts.external_url).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),

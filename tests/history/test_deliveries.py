@@ -9,7 +9,7 @@ import httpx
 from rulepush.history.deliveries import MAX_DELIVERIES, Deliveries, Outcome, SentAlert, dump_delivery, load_delivery
 from rulepush.history.history import AlertHistory
 from rulepush.history.store import SCHEMA
-from rulepush.model.fingerprint import fingerprint_of
+from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import Alertmanager
 from rulepush.notifier.notifier import Destination, Notifier, SendSettings
@@ -121,6 +121,6 @@ def test_the_notifier_tells_what_each_alertmanager_answered_whatever_relabelling
             await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(live())
-    (one,) = history.deliveries(fingerprint_of(Labels.of(alertname="A", replica="1")))
+    (one,) = history.deliveries(fingerprint(Labels.of(alertname="A", replica="1")))
     assert (one.tries, one.failures, one.status, one.outcome) == (2, 1, 200, "accepted")
     assert one.failure == "failed with 503 Service Unavailable: busy"

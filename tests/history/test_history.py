@@ -18,7 +18,7 @@ from rulepush.history.deliveries import SentAlert
 from rulepush.history.history import MAX_UNWRITTEN, AlertHistory
 from rulepush.history.rows import HistoryFilter
 from rulepush.history.store import DAY_MS, SCHEMA, HistoryBounds
-from rulepush.model.fingerprint import fingerprint_of
+from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.promql import parse_selector
 from rulepush.rules.transition import ChangeReason, RuleRef, Transition
@@ -97,7 +97,7 @@ ROWS = [
     [
         (HistoryFilter(), [30, 20, 10, 0]),
         (HistoryFilter(start=T0 + 10, end=T0 + 20), [20, 10]),
-        (HistoryFilter(fingerprint=fingerprint_of(LABELS)), [20, 0]),
+        (HistoryFilter(fingerprint=fingerprint(LABELS)), [20, 0]),
         (HistoryFilter(alertname="B"), [10]),
         (HistoryFilter(group="h"), [10]),
         (HistoryFilter(rule="A"), [30, 20, 0]),

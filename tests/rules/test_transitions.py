@@ -9,9 +9,9 @@ import pytest
 
 from rulepush.model.labels import Labels
 from rulepush.promql import parse_expr
-from rulepush.rules.comparisons import comparisons
 from rulepush.rules.context import HoldPolicy, TargetStates
 from rulepush.rules.state import SCHEMA, SqliteAlertStates
+from rulepush.rules.thresholds import thresholds
 from rulepush.rules.transition import WORDS, ChangeReason, Transition
 from rulepush.storage.database import Database
 from tests.rules.world import T0, M, S, World, one_rule
@@ -272,5 +272,5 @@ def test_every_reason_has_words() -> None:
     ],
 )
 def test_the_comparisons_of_an_expression(expr: str, found: list[tuple[str, str, float | None, bool]]) -> None:
-    got = comparisons(parse_expr(expr))
+    got = thresholds(parse_expr(expr))
     assert [(str(c.value), c.op, c.constant, c.decides) for c in got] == found

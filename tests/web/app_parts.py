@@ -15,10 +15,13 @@ from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import RulepushError
 from rulepush.exposition import FamilyMetadata
+from rulepush.history.history import AlertHistory
+from rulepush.history.store import SCHEMA
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.schedule import TickGrid
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.service.scraping import Jobs
+from rulepush.storage.database import Database
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.evaluator import QueryEvaluator
@@ -95,6 +98,7 @@ class Parts:
         asyncio.run(self._scrape())
         self.world.tick(self.clock.now() - T0)
         demands = DemandHistory(self.world.head.demand, 0)
+        self.history = AlertHistory(Database(None, SCHEMA, any_thread=True), self.clock)
         self.evaluator = QueryEvaluator(lambda: self.world.engine, self.world.head, demands, self.clock)
 
     async def _scrape(self) -> None:
@@ -127,6 +131,7 @@ class Parts:
                 reload=reload,
                 stop=lambda: self.calls.append("stop"),
                 enable_lifecycle=self.lifecycle,
+                history=self.history,
                 external_url=ExternalURL(f"http://outside.example{self.prefix}", 9095, self.route_prefix),
             )
         )

@@ -26,8 +26,9 @@ _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """`value op threshold`. `constant` is the threshold where it is a number, None where it is another expression.
+class Threshold:
+    """A comparison: `value op threshold`. `constant` is the threshold where it is a number, None where it is another
+    expression.
 
     `decides` is whether the elements of `value` are those of the whole expression, so that their labels are the same.
     """
@@ -46,31 +47,31 @@ class Comparison:
         return f"{self.value} {self.op} {self.threshold}"
 
 
-def comparisons(query: Query) -> tuple[Comparison, ...]:
+def thresholds(query: Query) -> tuple[Threshold, ...]:
     """The comparisons that decide whether `query` has elements, in source order. Those inside of aggregations and
     functions are not among them: `count(up == 0) > 3` compares the count."""
-    return tuple(_comparisons(query.root, True))
+    return tuple(_thresholds(query.root, True))
 
 
-def _comparisons(node: ast.Node, decides: bool) -> Iterator[Comparison]:
+def _thresholds(node: ast.Node, decides: bool) -> Iterator[Threshold]:
     node = ast.unwrap(node)
     if not isinstance(node, ast.Binary):
         return
     if node.op in ast.SET_OPERATORS:
-        yield from _comparisons(node.lhs, decides)
+        yield from _thresholds(node.lhs, decides)
         if node.op != "unless":
-            yield from _comparisons(node.rhs, decides and node.op == "or")
+            yield from _thresholds(node.rhs, decides and node.op == "or")
         return
     if node.op not in ast.COMPARISONS or node.return_bool:
         return
     left, right, op = ast.unwrap(node.lhs), ast.unwrap(node.rhs), node.op
     if left.type is ValueType.SCALAR and right.type is not ValueType.SCALAR:  # `5 < m` keeps the elements of m
         left, right, op = right, left, _MIRRORED.get(op, op)
-    inner = list(_comparisons(left, decides))
+    inner = list(_thresholds(left, decides))
     if inner:  # `0 < m < 5`: each is a comparison of the innermost value
         yield from inner
         left = inner[-1].value.root
-    yield Comparison(Query(left.text, left), op, Query(right.text, right), _constant(right), decides)
+    yield Threshold(Query(left.text, left), op, Query(right.text, right), _constant(right), decides)
 
 
 def _constant(node: ast.Node) -> float | None:
