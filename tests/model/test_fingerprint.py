@@ -9,6 +9,18 @@ from rulepush.model.labels import Labels
 
 
 @pytest.mark.parametrize(
+    ("labels", "number"),
+    [
+        # prometheus/common model/signature_test.go, TestMetricToFingerprint
+        ({}, 14695981039346656037),
+        ({"name": "garland, briggs", "fear": "love is not enough"}, 5799056148416392346),
+    ],
+)
+def test_a_fingerprint_is_prometheus_own(labels: dict[str, str], number: int) -> None:
+    assert fingerprint(Labels(labels)) == f"{number:016x}"
+
+
+@pytest.mark.parametrize(
     ("labels", "known"),
     [
         ({"alertname": "B"}, "d2c2efc389db2050"),
@@ -18,3 +30,7 @@ from rulepush.model.labels import Labels
 )
 def test_a_fingerprint_is_the_one_that_alertmanager_0_33_gives_in_its_api(labels: dict[str, str], known: str) -> None:
     assert fingerprint(Labels(labels)) == known
+
+
+def test_a_fingerprint_has_16_digits_and_takes_any_text() -> None:
+    assert len(fingerprint(Labels({"a": "\ud800漢"}))) == 16
