@@ -106,6 +106,11 @@ def _moment(ts: int) -> Markup:
     return _time(ts, format_rfc3339(ts // 1000 * 1000).replace("T", " ").replace("Z", " UTC"))
 
 
+def _clock(ts: int) -> str:
+    """A time for a tooltip: UTC, `11-29 14:05:10`."""
+    return format_rfc3339(ts // 1000 * 1000)[5:-1].replace("T", " ")
+
+
 def _time(ts: int, text: str) -> Markup:
     iso = format_rfc3339(ts)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, iso, text)
@@ -121,10 +126,13 @@ _STATES: Final = {
     "unknown": message("unknown"),
     "ok": message("ok"),
     "err": message("error"),
+    "held": message("held"),
+    "kept": message("kept firing"),
 }
 _FILTERS: Final = {
     "ago": _ago,
     "annotations": _annotations,
+    "clock": _clock,
     "duration": _duration,
     "moment": _moment,
     "number": short_number,
