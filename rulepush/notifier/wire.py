@@ -44,7 +44,12 @@ class WireAlert:
 
 
 def wire_alert(alert: Alert, expr: str, external_url: str, external_labels: Labels) -> WireAlert:
-    """Convert; external labels are added where the alert does not have its own."""
+    """Convert; external labels are added where the alert does not have its own.
+
+    The generator URL is that of Prometheus, from which tools take the expression, and with `alert` a browser that
+    follows it is led on to the page of the alert.
+    """
+    mark = fingerprint(alert.labels)
     resolved = alert.resolved_at is not None
     ends_at = alert.resolved_at if alert.resolved_at is not None else alert.valid_until
     starts_at = alert.fired_at if alert.fired_at is not None else alert.active_at
@@ -54,9 +59,9 @@ def wire_alert(alert: Alert, expr: str, external_url: str, external_labels: Labe
         # Alertmanager refuses an alert that ends before it starts, which can happen after the clock is set back.
         starts_at=starts_at if ends_at is None else min(starts_at, ends_at),
         ends_at=ends_at if ends_at is not None else starts_at,
-        generator_url=f"{external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1",
+        generator_url=f"{external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1&alert={mark}",
         resolved=resolved,
-        fingerprint=fingerprint(alert.labels),
+        fingerprint=mark,
     )
 
 

@@ -83,6 +83,10 @@ class AlertingRule:
         """PENDING and FIRING alerts, the oldest first."""
         return [a for a in self._alerts.values() if a.state is not AlertState.INACTIVE]
 
+    def alert_of(self, labels: Labels) -> Alert | None:
+        """The alert with these labels, also a resolved one that is still resent."""
+        return self._alerts.get(labels)
+
     @property
     def state(self) -> AlertState:
         """The worst state of its alerts."""

@@ -68,6 +68,7 @@ def service_web_parts(
         clock=resources.clock,
         status=status,
         flags=options.flags,
+        history=resources.history,
         external_url=external_url,
         troubles=troubles,
         alertmanagers=lambda: alerting.notifier.loops,

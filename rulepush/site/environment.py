@@ -106,6 +106,11 @@ def _moment(ts: int) -> Markup:
     return _time(ts, format_rfc3339(ts // 1000 * 1000).replace("T", " ").replace("Z", " UTC"))
 
 
+def _without(pairs: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The pairs but for those of these names."""
+    return {name: text for name, text in pairs.items() if name not in names}
+
+
 def _clock(ts: int) -> str:
     """A time for a tooltip: UTC, `11-29 14:05:10`."""
     return format_rfc3339(ts // 1000 * 1000)[5:-1].replace("T", " ")
@@ -141,6 +146,7 @@ _FILTERS: Final = {
     "say": _say,
     "state": _state,
     "url": _url,
+    "without": _without,
 }
 _GLOBALS: Final = {
     "alert_url": links.alert_url,

@@ -86,8 +86,9 @@ class Parts:
     alertmanagers: Sequence[AlertSending] = ()
 
     def __post_init__(self) -> None:
-        self.world = World(self.rules)
         self.clock = FakeClock(T0)
+        self.history = AlertHistory(Database(None, SCHEMA, any_thread=True), self.clock)
+        self.world = World(self.rules, context={"record": self.history.record})
         self.telemetry = Telemetry()
         self.telemetry.counter("rulepush_things", "Things.", single(lambda: 3))
         env = Environment(self.clock, DiscoveryReporter())
@@ -102,7 +103,6 @@ class Parts:
         asyncio.run(self._scrape())
         self.world.tick(self.clock.now() - T0)
         demands = DemandHistory(self.world.head.demand, 0)
-        self.history = AlertHistory(Database(None, SCHEMA, any_thread=True), self.clock)
         self.evaluator = QueryEvaluator(lambda: self.world.engine, self.world.head, demands, self.clock)
 
     async def _scrape(self) -> None:
@@ -129,6 +129,7 @@ class Parts:
             clock=self.clock,
             status=lambda: self.status,
             flags={"web.enable-lifecycle": "true"},
+            history=self.history,
             external_url=external_url,
             troubles=lambda: self.troubles,
             alertmanagers=lambda: self.alertmanagers,
