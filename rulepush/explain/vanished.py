@@ -58,7 +58,7 @@ def _lost_between(made: EvaluatedNode, focus: Focus, builder: TreeBuilder) -> li
     if made.comparison is not None:
         missed = made.comparison.missed_by(focus)
         if missed is not None:
-            return [because(ReasonKind.MISSED, labels=missed.labels, missed=missed.text)]
+            return [because(ReasonKind.MISSED, labels=missed.labels, missed=missed.reason)]
     if node.op == "or":
         return [found for part in made.parts for found in why_gone(part, focus, builder)]
     carrying = _carrying(made)
