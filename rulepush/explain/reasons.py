@@ -31,7 +31,14 @@ class ReasonKind(Enum):
     LEFT_EMPTY = "left-empty"
     RIGHT_EMPTY = "right-empty"
     NO_PARTNER = "no-partner"
+    RIGHT_ALONE = "right-no-partner"
     EXCLUDED = "excluded"
+    DIFFERS = "differs"
+    LEFT_MISSING = "left-missing"
+    RIGHT_MISSING = "right-missing"
+    ALSO = "also"
+    NO_LABELS = "no-labels"
+    NEAREST_PARTNER = "nearest-partner"
     # of a selector
     NOT_SEEN = "not-seen"
     NO_TARGET = "no-target"
@@ -43,6 +50,9 @@ class ReasonKind(Enum):
     TOO_OLD = "too-old"
     TARGET_DOWN = "target-down"
     TARGET_GONE = "target-gone"
+    ONE_TARGET = "one-target"
+    ANY_TARGET = "any-target"
+    UNREAD = "unread"
     FOUND = "found"
     # of a function
     TOO_FEW_SAMPLES = "too-few-samples"
@@ -78,8 +88,15 @@ WORDS: Final[Mapping[ReasonKind, str]] = {
     ReasonKind.NOT_COMPARABLE: "%(value)s, compared with %(threshold)s",
     ReasonKind.LEFT_EMPTY: "the left side of `%(op)s` is empty",
     ReasonKind.RIGHT_EMPTY: "the right side of `%(op)s` is empty",
-    ReasonKind.NO_PARTNER: "%(count)s of %(total)s on the %(side)s find no partner for `%(op)s`: %(difference)s",
+    ReasonKind.NO_PARTNER: "%(count)s of %(total)s on the left find no partner for `%(op)s`: %(difference)s",
+    ReasonKind.RIGHT_ALONE: "%(count)s of %(total)s on the right find no partner for `%(op)s`: %(difference)s",
     ReasonKind.EXCLUDED: "`unless` removes %(count)s of %(total)s: the right side has the same %(labels)s",
+    ReasonKind.DIFFERS: "%(label)s is %(left)s on the left and %(right)s on the right",
+    ReasonKind.LEFT_MISSING: "%(label)s is missing on the left and %(right)s on the right",
+    ReasonKind.RIGHT_MISSING: "%(label)s is %(left)s on the left and missing on the right",
+    ReasonKind.ALSO: "%(first)s; %(rest)s",
+    ReasonKind.NO_LABELS: "no element has the labels of another",
+    ReasonKind.NEAREST_PARTNER: "%(labels)s has no match, the nearest differs: %(difference)s",
     ReasonKind.NOT_SEEN: "no series: %(metric)s was not seen on %(where)s: it is not in the last scrape, and no sample "
     "of it is kept",
     ReasonKind.NO_TARGET: "no target has %(labels)s",
@@ -91,6 +108,9 @@ WORDS: Final[Mapping[ReasonKind, str]] = {
     ReasonKind.TOO_OLD: "%(count)s series have no sample in the last %(lookback)s",
     ReasonKind.TARGET_DOWN: "target %(target)s is down since %(time)s: %(error)s",
     ReasonKind.TARGET_GONE: "no target has %(labels)s any more",
+    ReasonKind.ONE_TARGET: "target %(url)s (%(job)s)",
+    ReasonKind.ANY_TARGET: "any of the %(count)s targets of %(jobs)s",
+    ReasonKind.UNREAD: "%(count)s targets expose too much to look at",
     ReasonKind.FOUND: "%(message)s",
     ReasonKind.TOO_FEW_SAMPLES: "%(count)s of %(total)s series have fewer than two samples in %(range)s, so "
     "%(function)s() gives nothing for them",

@@ -18,7 +18,9 @@ from rulepush.model.labels import Labels
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.values import Matrix, Vector
 
-_SIDE_KINDS: Final = frozenset((ReasonKind.NO_PARTNER, ReasonKind.EXCLUDED, ReasonKind.RIGHT_EMPTY))
+_SIDE_KINDS: Final = frozenset(
+    (ReasonKind.NO_PARTNER, ReasonKind.RIGHT_ALONE, ReasonKind.EXCLUDED, ReasonKind.RIGHT_EMPTY)
+)
 
 
 def is_there(made: EvaluatedNode, focus: Focus) -> bool | None:
