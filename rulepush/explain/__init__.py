@@ -10,7 +10,6 @@ from rulepush.explain.reasons import Reason, ReasonKind
 from rulepush.explain.rule import explain
 from rulepush.explain.rule_facts import RuleFacts
 from rulepush.explain.surroundings import (
-    LastTransition,
     RecordedMetric,
     Surroundings,
     TargetView,
@@ -24,7 +23,6 @@ __all__ = [
     "ExplainedNode",
     "Explanation",
     "Focus",
-    "LastTransition",
     "MissedRow",
     "Reason",
     "ReasonKind",

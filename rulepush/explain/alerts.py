@@ -80,10 +80,9 @@ class AlertExplainer:
         at = self.ts if alert.resolved_at is None else alert.resolved_at
         fired = time_text(alert.active_at if alert.fired_at is None else alert.fired_at)
         yield because(ReasonKind.RESOLVED_AT, time=time_text(at), fired=fired)
-        transitions = self.builder.around.transitions
-        last = transitions.last_transition(self.facts.name, alert.labels) if transitions is not None else None
-        if last is not None and last.reason and last.ts == at:
-            yield because(ReasonKind.TRANSITION, message=last.reason)
+        last = self.builder.around.transitions.get(alert.labels)
+        if last is not None and last.ts == at:
+            yield because(ReasonKind.TRANSITION, message=last.described)
         focus = self._focus(alert)
         if is_there(self.root, focus):
             yield because(ReasonKind.RETURNED)

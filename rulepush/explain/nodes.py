@@ -26,6 +26,7 @@ from rulepush.rules.context import QueryEngine
 from rulepush.storage.selection import Querier, Selection
 
 MAX_NODES: Final = 500  # of an expression; the rest is left out
+MAX_DEPTH: Final = 100  # parts within parts
 LITERAL: Final = "literal"  # the kind of numbers and texts, which stand in the head of the node above
 _NEED_TWO: Final = frozenset(
     ("rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "double_exponential_smoothing")
@@ -60,15 +61,15 @@ class TreeBuilder:
     _shared: SharedResults = field(default_factory=SharedResults)
     _made: int = 0
 
-    def build(self, node: ast.Node, ts: int) -> EvaluatedNode:
-        """The tree at `ts` (ms)."""
+    def build(self, node: ast.Node, ts: int, depth: int = 0) -> EvaluatedNode:
+        """The tree at `ts` (ms), without what stands deeper than MAX_DEPTH."""
         node = ast.unwrap(node)
         self._made += 1
         within = self._time_within(node, ts)
         parts = [
             self._literal(child, ts)
-            if isinstance(child, ast.Number | ast.Str) or self._made >= MAX_NODES
-            else self.build(child, within)
+            if isinstance(child, ast.Number | ast.Str) or self._made >= MAX_NODES or depth >= MAX_DEPTH
+            else self.build(child, within, depth + 1)
             for child in _parts(node)
         ]
         shown = tuple(p.explained for p in parts if p.explained.kind != LITERAL)

@@ -10,7 +10,7 @@ import numpy as np
 from rulepush.explain.comparisons import matched_pairs
 from rulepush.explain.elements import Focus, Rows, labels_of, present, present_rows
 from rulepush.explain.reasons import Reason, ReasonKind, because
-from rulepush.livecheck.joins import match_suggestion, side_difference
+from rulepush.livecheck.joins import SideDifference, match_suggestion, shown_values, side_difference
 from rulepush.model.arrays import Bools
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.promql.syntax import ast
@@ -18,6 +18,7 @@ from rulepush.promql.syntax.printer import binary_operator
 from rulepush.promql.vectors.matching import group_rows, relevant
 from rulepush.promql.vectors.values import Vector
 
+_MISSING: Final = frozenset(("",))
 _NEAREST_OF: Final = 200  # elements of the other side that are compared for the nearest one
 
 
@@ -51,11 +52,10 @@ def side_reasons(node: ast.Binary, left: Vector, right: Vector, focus: Focus) ->
     is_left = side is left
     difference, suggestion = _difference(node.matching, lonely, theirs, is_left)
     yield because(
-        ReasonKind.NO_PARTNER,
+        ReasonKind.NO_PARTNER if is_left else ReasonKind.RIGHT_ALONE,
         suggestion if len(alone) == total else "",
         count=len(alone),
         total=total,
-        side="left" if is_left else "right",
         op=op,
         difference=difference,
     )
@@ -102,16 +102,36 @@ def _reached(matching: ast.Matching, left: Vector, right: Vector) -> Bools:
 
 def _difference(
     matching: ast.Matching, lonely: Sequence[Labels], others: Sequence[Labels], is_left: bool
-) -> tuple[str, str]:
-    """The labels that differ, in words, and what to match on instead."""
+) -> tuple[Reason, str]:
+    """The labels that differ, and what to match on instead."""
     sides = (lonely, others) if is_left else (others, lonely)
     found = side_difference(matching, *sides)
     if found.differ:
-        return found.text, match_suggestion(matching, found)
+        return _said(found), match_suggestion(matching, found)
     nearest = _nearest(matching, lonely[0], others)
     pair = ((lonely[0],), (nearest,)) if is_left else ((nearest,), (lonely[0],))
     odd = side_difference(matching, *pair)
-    return f"{_named(matching, lonely[0])} has no match, the nearest differs: {odd.text}", ""
+    if not odd.differ:  # but in the metric name
+        return because(ReasonKind.NO_LABELS), ""
+    named = _named(matching, lonely[0])
+    return because(ReasonKind.NEAREST_PARTNER, labels=named, difference=_said(odd)), ""
+
+
+def _said(found: SideDifference) -> Reason:
+    """As `SideDifference.text`, each label a reason of its own."""
+    each = [_label_said(name, left, right) for name, (left, right) in found.differ.items()]
+    said = each[-1]
+    for first in reversed(each[:-1]):
+        said = because(ReasonKind.ALSO, first=first, rest=said)
+    return said
+
+
+def _label_said(name: str, left: frozenset[str], right: frozenset[str]) -> Reason:
+    if left == _MISSING:
+        return because(ReasonKind.LEFT_MISSING, label=name, right=shown_values(right))
+    if right == _MISSING:
+        return because(ReasonKind.RIGHT_MISSING, label=name, left=shown_values(left))
+    return because(ReasonKind.DIFFERS, label=name, left=shown_values(left), right=shown_values(right))
 
 
 def _nearest(matching: ast.Matching, labels: Labels, others: Sequence[Labels]) -> Labels:

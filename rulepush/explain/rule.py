@@ -99,7 +99,7 @@ def _cause(node: ExplainedNode) -> Iterator[Reason]:
         yield from node.reasons
         first = node.missed[0]
         labels = first.labels.without((METRIC_NAME,))
-        yield because(ReasonKind.NEAREST, labels=labels, missed=first.text)
+        yield because(ReasonKind.NEAREST, labels=labels, missed=first.reason)
         return
     sides = [r for r in node.reasons if r.kind in (ReasonKind.LEFT_EMPTY, ReasonKind.RIGHT_EMPTY)]
     if len(sides) == len(empty) > 0:

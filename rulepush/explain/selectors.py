@@ -116,14 +116,16 @@ def _never_there(node: ast.VectorSelector, meant: Sequence[TargetView], around: 
     if seen is None:
         return
     if metric in around.relabelled and not seen.series(metric or ""):
-        yield because(ReasonKind.RELABELLED, where=_where(scraped or meant, around), metric=metric)
+        yield because(ReasonKind.RELABELLED, where=_where(scraped or meant), metric=metric)
         return
     elif seen.matching(node.matchers):
-        yield because(ReasonKind.NOT_KEPT_YET, where=_where(scraped or meant, around))
+        yield because(ReasonKind.NOT_KEPT_YET, where=_where(scraped or meant))
         return
     elif metric and recorded is None and scraped and not seen.series(metric):
-        yield because(ReasonKind.NOT_SEEN, metric=metric, where=_where(scraped, around))
+        yield because(ReasonKind.NOT_SEEN, metric=metric, where=_where(scraped))
     yield from map(_found, _findings(node, around))
+    if around.unread:
+        yield because(ReasonKind.UNREAD, count=around.unread)
 
 
 def _findings(node: ast.VectorSelector, around: Surroundings) -> list[Finding]:
@@ -136,15 +138,13 @@ def _found(finding: Finding) -> Reason:
     return because(ReasonKind.FOUND, finding.suggestion, message=finding.message, finding=finding.kind.value)
 
 
-def _where(targets: Sequence[TargetView], around: Surroundings) -> str:
+def _where(targets: Sequence[TargetView]) -> Reason:
     """`target http://n:8848/metrics (nacos)`, or how many there are."""
-    left_out = f" ({around.unread} more were not looked at)" if around.unread else ""
     if len(targets) == 1:
-        return f"target {targets[0].url} ({targets[0].job}){left_out}"
+        return because(ReasonKind.ONE_TARGET, url=targets[0].url, job=targets[0].job)
     jobs = sorted({target.job for target in targets})
-    named = f" of {'job' if len(jobs) == 1 else 'jobs'} {', '.join(jobs[:_NAMED])}" if jobs else ""
-    more = ", ..." if len(jobs) > _NAMED else ""
-    return f"any of the {len(targets)} targets{named}{more}{left_out}"
+    named = ", ".join(jobs[:_NAMED]) + (", ..." if len(jobs) > _NAMED else "")
+    return because(ReasonKind.ANY_TARGET, count=len(targets), jobs=named)
 
 
 def source_missing(source: Labels, matchers: Sequence[Matcher], around: Surroundings) -> Iterator[Reason]:

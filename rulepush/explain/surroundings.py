@@ -33,31 +33,26 @@ class RecordedMetric:
 
 
 class TransitionView(Protocol):
-    """The last change of an alert's state: when (ms), and in the words of the log why."""
+    """A change of an alert's state: when (ms), and why in words."""
 
     @property
     def ts(self) -> int: ...
     @property
-    def reason(self) -> str: ...
-
-
-class LastTransition(Protocol):
-    """Remembers the last transition of each alert."""
-
-    def last_transition(self, rule: str, labels: Labels) -> TransitionView | None: ...
+    def described(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """`seen` holds the last good body of each target; None where there is none. `relabelled` are metrics that some
-    target exposes and metric_relabel_configs drops; `unread` is how many targets were too many to look at."""
+    target exposes and metric_relabel_configs drops; `unread` is how many targets were too many to look at;
+    `transitions` has the last change of each alert that is remembered, by its labels."""
 
     targets: Sequence[TargetView] = ()
     seen: LiveData | None = None
     recorded: Mapping[str, RecordedMetric] = field(default_factory=dict)
     relabelled: frozenset[str] = frozenset()
     unread: int = 0
-    transitions: LastTransition | None = None
+    transitions: Mapping[Labels, TransitionView] = field(default_factory=dict)
 
     @property
     def sources(self) -> Mapping[str, frozenset[str]]:

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from rulepush.explain.reasons import Reason, number, percent
+from rulepush.explain.reasons import Reason, ReasonKind, because, number, percent
 from rulepush.model.labels import Labels
 
-_SIDE: Final = {">": "under", ">=": "under", "<": "over", "<=": "over"}
+_SIDE: Final = {
+    ">": ReasonKind.UNDER,
+    ">=": ReasonKind.UNDER,
+    "<": ReasonKind.OVER,
+    "<=": ReasonKind.OVER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +47,21 @@ class MissedRow:
         return ratio if math.isfinite(ratio) else None
 
     @property
-    def text(self) -> str:
-        """`0.72 is 0.13 under 0.85 (15.3 %)`."""
+    def reason(self) -> Reason:
+        """By how much it missed, in a sentence."""
         value, threshold = number(self.value), number(self.threshold)
         if math.isnan(self.value) or math.isnan(self.threshold):
-            return f"{value}, compared with {threshold}"
+            return because(ReasonKind.NOT_COMPARABLE, value=value, threshold=threshold)
         if self.value == self.threshold:
-            return f"{value} is the threshold itself, and `{self.op}` excludes it"
+            return because(ReasonKind.EQUAL, value=value, op=self.op)
+        kind = _SIDE.get(self.op, ReasonKind.AWAY)
         relative = f" ({percent(self.relative)})" if self.relative is not None else ""
-        return f"{value} is {number(self.difference)} {_SIDE.get(self.op, 'away from')} {threshold}{relative}"
+        return because(kind, value=value, difference=number(self.difference), threshold=threshold, relative=relative)
+
+    @property
+    def text(self) -> str:
+        """`0.72 is 0.13 under 0.85 (15.3 %)`."""
+        return self.reason.message
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ from rulepush.model.labels import Labels
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.values import Matrix, Vector
 
-_SIDE_KINDS: Final = frozenset((ReasonKind.NO_PARTNER, ReasonKind.EXCLUDED, ReasonKind.RIGHT_EMPTY))
+_SIDE_KINDS: Final = frozenset(
+    (ReasonKind.NO_PARTNER, ReasonKind.RIGHT_ALONE, ReasonKind.EXCLUDED, ReasonKind.RIGHT_EMPTY)
+)
 
 
 def is_there(made: EvaluatedNode, focus: Focus) -> bool | None:
@@ -58,7 +60,7 @@ def _lost_between(made: EvaluatedNode, focus: Focus, builder: TreeBuilder) -> li
     if made.comparison is not None:
         missed = made.comparison.missed_by(focus)
         if missed is not None:
-            return [because(ReasonKind.MISSED, labels=missed.labels, missed=missed.text)]
+            return [because(ReasonKind.MISSED, labels=missed.labels, missed=missed.reason)]
     if node.op == "or":
         return [found for part in made.parts for found in why_gone(part, focus, builder)]
     carrying = _carrying(made)

@@ -70,7 +70,8 @@ def _missed_json(row: MissedRow) -> dict[str, Any]:
 
 
 def _reason_json(found: Reason) -> dict[str, Any]:
-    out: dict[str, Any] = {"kind": found.kind.value, "message": found.message, "values": dict(found.values)}
+    values = {name: _reason_json(value) if isinstance(value, Reason) else value for name, value in found.values}
+    out: dict[str, Any] = {"kind": found.kind.value, "message": found.message, "values": values}
     return out | ({"suggestion": found.suggestion} if found.suggestion else {})
 
 
@@ -147,15 +148,19 @@ def _missed_of(data: Json) -> MissedRow:
 
 
 def _reason_of(data: Json) -> Reason:
-    """A kind that a newer server knows is shown with its message."""
+    """One that a newer server words otherwise is shown with its message."""
     suggestion = str(data.get("suggestion", ""))
+    values = tuple(
+        (str(name), _reason_of(value) if isinstance(value, Mapping) else str(value))
+        for name, value in data["values"].items()
+    )
     try:
-        kind = ReasonKind(data["kind"])
-    except ValueError:
-        return Reason(ReasonKind.FOUND, (("message", str(data["message"])),), suggestion)
-    values = tuple((str(name), str(value)) for name, value in data["values"].items())
-    made = Reason(kind, values, suggestion)
-    return made if made.message == data["message"] else Reason(ReasonKind.FOUND, (("message", data["message"]),))
+        made = Reason(ReasonKind(data["kind"]), values, suggestion)
+        if made.message == data["message"]:
+            return made
+    except (ValueError, KeyError):
+        pass
+    return Reason(ReasonKind.FOUND, (("message", str(data["message"])),), suggestion)
 
 
 def _alert_of(data: Json) -> ExplainedAlert:

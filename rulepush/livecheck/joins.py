@@ -69,7 +69,7 @@ class SideDifference:
     def text(self) -> str:
         """`job is "a" on the left and missing on the right`, "" when no single label tells the sides apart."""
         return "; ".join(
-            f"{name} is {_show(left)} on the left and {_show(right)} on the right"
+            f"{name} is {shown_values(left)} on the left and {shown_values(right)} on the right"
             for name, (left, right) in self.differ.items()
         )
 
@@ -106,7 +106,8 @@ def _values(elements: Sequence[Labels], name: str) -> frozenset[str]:
     return frozenset(labels.get(name) for labels in elements)
 
 
-def _show(values: frozenset[str]) -> str:
+def shown_values(values: frozenset[str]) -> str:
+    """Label values of one side in a sentence: `"a" or "b"`, `missing`."""
     some = " or ".join(quote_label_value(value) if value else "missing" for value in sorted(values)[:_SHOWN])
     return some + (" or others" if len(values) > _SHOWN else "")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from starlette.routing import Route
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.http_request import while_connected
+from rulepush.model.labels import Labels
 from rulepush.promql import Engine
 from rulepush.rules.group import EvaluationGroup, Rule
 from rulepush.rules.groups import RuleGroups
@@ -25,7 +26,7 @@ from rulepush.web.snapshot import Snapshot
 from rulepush.web.surroundings import surroundings_of
 
 if TYPE_CHECKING:
-    from rulepush.explain import Bounds, Explanation, Focus, LastTransition, Surroundings
+    from rulepush.explain import Bounds, Explanation, Focus, Surroundings, TransitionView
 
 MAX_RULES: Final = 20  # of one name
 MAX_LISTED: Final = 100  # rows of a part
@@ -54,8 +55,16 @@ class RunningRule:
         return self.of.file
 
 
+LastTransitions = Callable[[RunningRule], Awaitable[Mapping[Labels, "TransitionView"]]]
+"""Gives the last change of each alert of a rule, as far as they are remembered."""
+
+
+async def _no_transitions(_: RunningRule) -> Mapping[Labels, TransitionView]:
+    return {}
+
+
 class RuleExplainer:
-    """Explains rules in the threads of the queries. `transitions` remembers the last one of each alert."""
+    """Explains rules in the threads of the queries."""
 
     def __init__(
         self,
@@ -63,7 +72,7 @@ class RuleExplainer:
         groups: RuleGroups,
         jobs: Iterable[ScrapePool],
         clock: Clock,
-        transitions: LastTransition | None = None,
+        transitions: LastTransitions = _no_transitions,
     ):
         self.groups = groups
         self._evaluator = evaluator
@@ -100,6 +109,7 @@ class RuleExplainer:
         from rulepush.explain import Bounds, Focus, RuleFacts, explain
 
         facts = RuleFacts.of(rule.of, rule.rule)
+        transitions = await self._transitions(rule)
         at = self._clock.now() if ts is None else ts
         query = facts.query.resolved(0, 0)
         around: Callable[[], Surroundings] = await surroundings_of(query, self._jobs, self.groups, self._evaluator)
@@ -110,7 +120,7 @@ class RuleExplainer:
                 engine,
                 data,
                 at,
-                replace(around(), transitions=self._transitions),
+                replace(around(), transitions=transitions),
                 focus=focus or Focus({}),
                 bounds=bounds or Bounds(),
                 lookback_ms=engine.options.lookback_delta_ms,

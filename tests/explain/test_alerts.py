@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rulepush.explain import ReasonKind, Surroundings
-from rulepush.model.labels import Labels
 from rulepush.rules.context import HoldPolicy
 from tests.explain.explaining import NODE_A, alert, explained, messages, of_kind
 from tests.rules.world import T0, M, S, World
@@ -176,22 +175,20 @@ def test_the_reason_is_that_of_the_alert_and_not_of_another_series() -> None:
 
 @dataclass(frozen=True)
 class Remembered:
-    """A LastTransition of one alert."""
+    """A TransitionView."""
 
     ts: int
-    reason: str
-
-    def last_transition(self, rule: str, labels: Labels) -> Remembered | None:
-        return self if rule == "X" and labels.get("instance") == "a:1" else None
+    described: str
 
 
 def test_what_the_history_remembers_comes_first() -> None:
     made = fired()
     step(made, 90 * S, 4.0)
-    history = Remembered(T0 + 90 * S, "no longer in the result")
+    (labels,) = (a.labels for a in explained(made, 91 * S).alerts)
+    history = {labels: Remembered(T0 + 90 * S, "no longer in the result")}
     found = only(made, 91 * S, Surroundings((NODE_A,), transitions=history))
     assert found[1:] == ["no longer in the result", 'used{instance="a:1", job="app"}: 4 is 1 under 5 (20.0 %)']
-    earlier = Remembered(T0 + 30 * S, "something older")
+    earlier = {labels: Remembered(T0 + 30 * S, "something older")}
     found = only(made, 91 * S, Surroundings((NODE_A,), transitions=earlier))
     assert "something older" not in found
 

@@ -115,3 +115,14 @@ def test_ambiguous_joins_fail_where_they_stand_with_prometheus_words() -> None:
 
 def test_fill_makes_partners_so_none_is_missing() -> None:
     assert reasons("used + fill_right (0) limit", *USED) == []
+
+
+def test_sides_that_differ_in_several_labels_and_in_the_name_alone() -> None:
+    other = ("limit", {"job": "db", "instance": "c:1"}, 9.0)
+    assert reasons("used / limit", *USED, other) == [
+        '2 of 2 on the left find no partner for `/`: instance is "a:1" or "b:1" on the left and "c:1" on the right; '
+        'job is "app" on the left and "db" on the right'
+    ]
+    assert reasons("used and on (__name__) limit", *USED, other) == [
+        "2 of 2 on the left find no partner for `and on (__name__)`: no element has the labels of another"
+    ]

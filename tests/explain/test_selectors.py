@@ -53,7 +53,7 @@ def test_what_nothing_of_nacos_ever_writes_is_told_even_with_series() -> None:
 def test_several_targets_are_counted_by_job() -> None:
     around = around_body(BODY, BODY, targets=(NODE_A, NODE_B))
     assert summary("nothing > 1", around)[0].startswith(
-        "no series: nothing was not seen on any of the 2 targets of job app: "
+        "no series: nothing was not seen on any of the 2 targets of app: "
     )
 
 
@@ -182,3 +182,8 @@ def test_a_finding_about_the_expression_as_a_whole() -> None:
         "process_cpu_usage > 80 can never be true: process_cpu_usage is between 0 and 1"
     ]
     assert found.findings[0].suggestion == "This metric is a ratio: 80 % is 0.8."
+
+
+def test_targets_that_were_not_looked_at_are_counted() -> None:
+    around = replace(around_body(BODY), unread=7)
+    assert summary("nothing > 1", around)[-1] == "7 targets expose too much to look at"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rulepush.explain.text import explanation_text
-from tests.explain.explaining import NODE_A, T0, alert, around_body, explained, world
-from tests.rules.world import S, World
+from tests.explain.explaining import NODE_A, alert, around_body, explained, world
+from tests.rules.world import T0, S, World
 
 BODY = b"# TYPE heap gauge\nheap 1\n"
 
