@@ -139,7 +139,8 @@ def measure(args: argparse.Namespace, targets: int) -> None:
     median, mean = statistics.median(ticks) * 1e3, statistics.mean(ticks) * 1e3
     print(
         f"{targets:>5} targets, {head.series_count:>7} series, {rules} rules:"
-        f" {median:.3f} ms a tick (mean {mean:.3f}), {median / rules:.4f} ms a rule {failed or ''}"
+        f" {median:.3f} ms a tick (mean {mean:.3f}, least {min(ticks) * 1e3:.3f}), {median / rules:.4f} ms a rule"
+        f" {failed or ''}"
     )
     if digest is not None:
         print(f"      results {digest.hexdigest()[:16]}")

@@ -158,7 +158,9 @@ class Table:
             if count < _FIRST_CAPACITY:
                 return None
             rows = np.append(rows, np.zeros(n - len(rows), np.bool_))  # new series: they have begun later
-        made = self._compared(rows & (self._counts[:n] == count), count, known.shared.first + len(known.shared.times), known)
+        made = self._compared(
+            rows & (self._counts[:n] == count), count, known.shared.first + len(known.shared.times), known
+        )
         return None if made.odd - known.odd > n // _MANY_ODD else made
 
     def _compared(self, rows: Bools, count: int, since: int, known: RowsInStep | None) -> RowsInStep:
