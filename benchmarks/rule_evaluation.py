@@ -1,4 +1,4 @@
-"""Cost of evaluating rules while nothing but values change: milliseconds of CPU a tick, in one process, without servers.
+"""Cost of evaluating rules while only values change: milliseconds of CPU a tick, in one process, without servers.
 
     .venv/bin/python benchmarks/rule_evaluation.py [--targets 1,10,100] [--ticks 200] [--each] [--rest 0] [--digest]
 
@@ -42,7 +42,7 @@ TRUNCATE_EVERY: Final = 12
 
 
 def bodies(uris: int) -> list[bytes]:
-    """The bodies that target.py answers in turn. It serves as soon as it is imported, so only what makes them is run."""
+    """The bodies that target.py answers in turn. It serves as soon as it is imported: only what makes them is run."""
     path = BENCH / "target.py"
     wanted = ("build", "VARIANTS", "TIERS")
     tree = ast.parse(path.read_text())

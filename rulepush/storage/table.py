@@ -179,7 +179,7 @@ class Table:
                 stale_at = int(times[column])
         if known is not None:
             stale_at = max(stale_at, known.shared.stale_at)
-        return RowsInStep(SharedTimes(first, times[first:], stale_at), rows, n - left)
+        return RowsInStep(SharedTimes(first, times[first:], stale_at), rows, int(n - left))
 
     def _reshaped(self) -> None:
         """Samples were moved or taken away."""
