@@ -60,9 +60,11 @@ def row_numbers(rows: Rows) -> Int64s:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsInStep:
-    """The rows of a table that have times in common: `in_step` bool[n], `odd` the number of the others."""
+    """The rows of a table that have times in common: `in_step` bool[n], `row` one of them, `odd` how many others there
+    are."""
 
     shared: SharedTimes
+    row: int
     in_step: Bools
     odd: int
 
@@ -146,38 +148,42 @@ class Table:
         n = len(self.labels)
         counts = self._counts[:n]
         count = int(np.bincount(counts).argmax()) if n else 0
-        return self._compared(counts == count, count, 0, None) if count else None
+        if not count:
+            return None
+        rows = counts == count
+        row = int(rows.argmax())
+        return self._compared(row, rows, count, SharedTimes(0, self._times[row, :0], 0))
 
     def _extended(self, known: RowsInStep | None) -> RowsInStep | None:
         """With what was appended since; None where most of the rows that were in step no longer are."""
         if known is None:
             return None
         n, rows = len(self.labels), known.in_step
-        count = int(self._counts[int(rows.argmax())])
+        count = int(self._counts[known.row])
         if n > len(rows):
             if count < _FIRST_CAPACITY:
                 return None
             rows = np.append(rows, np.zeros(n - len(rows), np.bool_))  # new series: they have begun later
-        made = self._compared(rows & (self._counts[:n] == count), count, known.shared.first + len(known.shared.times), known)
+        made = self._compared(known.row, rows & (self._counts[:n] == count), count, known.shared)
         return None if made.odd - known.odd > n // _MANY_ODD else made
 
-    def _compared(self, rows: Bools, count: int, since: int, known: RowsInStep | None) -> RowsInStep:
-        """Which of some rows, all of `count` samples, have the same times in the columns from `since` on."""
-        n, first = len(rows), since if known is None else known.shared.first
-        times = self._times[int(rows.argmax()), :count].copy()
-        left, stale_at = np.count_nonzero(rows), 0
-        for column in range(count - 1, since - 1, -1):
-            same = rows & (self._times[:n, column] == times[column])
-            lost = left - np.count_nonzero(same)
+    def _compared(self, row: int, rows: Bools, count: int, known: SharedTimes) -> RowsInStep:
+        """Which of some rows, all of `count` samples, have the times of `row` in the columns that are not known yet."""
+        n, first, stale_at = len(rows), known.first, known.stale_at
+        left = int(np.count_nonzero(rows))
+        for column in range(count - 1, first + len(known.times) - 1, -1):
+            time = int(self._times[row, column])
+            same = self._times[:n, column] == time
+            same &= rows
+            lost = left - int(np.count_nonzero(same))
             if lost > n // _MANY_ODD:
                 first = column + 1
                 break
             rows, left = same, left - lost
-            if not stale_at and np.count_nonzero(stale_mask(self._values[:n, column]) & rows):
-                stale_at = int(times[column])
-        if known is not None:
-            stale_at = max(stale_at, known.shared.stale_at)
-        return RowsInStep(SharedTimes(first, times[first:], stale_at), rows, n - left)
+            values = self._values[:n, column]
+            if time > stale_at and np.count_nonzero(values != values) and np.count_nonzero(stale_mask(values) & rows):
+                stale_at = time
+        return RowsInStep(SharedTimes(first, self._times[row, first:count], stale_at), row, rows, n - left)
 
     def _reshaped(self) -> None:
         """Samples were moved or taken away."""
@@ -391,6 +397,8 @@ class Table:
             keep |= self._in_windows(times)
         keep &= columns < counts[:, None]
         left = np.count_nonzero(keep, axis=1)
+        known = self._in_step
+        shared_times = known.shared.times.copy() if known is not None else None
         # Most rows lose as many of their first samples: they move column by column. The others are taken out before.
         drop = counts - left
         usual = int(np.bincount(drop).argmax())
@@ -406,6 +414,13 @@ class Table:
         times[others], values[others] = own_times, own_values
         counts[:] = left
         self._reshaped()
+        if known is not None and shared_times is not None and usual < known.shared.first + len(shared_times):
+            in_step = known.in_step.copy()
+            in_step[others[others < len(in_step)]] = False
+            if in_step[known.row]:
+                first = known.shared.first - usual
+                shared = SharedTimes(max(0, first), shared_times[max(0, -first) :], known.shared.stale_at)
+                self._in_step = RowsInStep(shared, known.row, in_step, len(in_step) - int(np.count_nonzero(in_step)))
 
     def _in_windows(self, times: Int64s) -> npt.NDArray[np.bool_]:
         inside = np.zeros(times.shape, np.bool_)

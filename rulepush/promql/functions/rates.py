@@ -117,6 +117,11 @@ def _add_lost_in_resets(w: RangeWindow, increase: Floats) -> None:
         fell &= w.mask[:, 1:]
     if not np.count_nonzero(fell):
         return
+    columns = np.flatnonzero(np.logical_or.reduce(fell, axis=0)).tolist()
+    if len(columns) <= len(values):
+        for column in columns:
+            np.add(increase, values[:, column], out=increase, where=fell[:, column])
+        return
     rows = np.flatnonzero(fell.any(axis=1))
     lost = np.where(fell[rows], values[rows, :-1], 0.0)
     increase[rows] = np.add.accumulate(np.column_stack((increase[rows], lost)), axis=1)[:, -1]
