@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -15,9 +15,13 @@ from rulepush.model.durations import format_duration
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.site import links
 from rulepush.site.alert_views import ShownTexts, alerts_url, shown_texts
+from rulepush.site.explained import reason_message
 from rulepush.site.formats import rounded_duration, short_number
 from rulepush.site.framed import FramedPage
 from rulepush.site.language import Language, Message, annotations_for, message
+
+if TYPE_CHECKING:
+    from rulepush.explain import Reason
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -66,6 +70,12 @@ def _ngettext(context: Context, one: str, many: str, count: int) -> str:
 def _say(context: Context, said: Message | str) -> str:
     """A message in the reader's language; a text as it is."""
     return _language(context).say(said) if isinstance(said, Message) else said
+
+
+@pass_context
+def _reason(context: Context, reason: Reason) -> str:
+    """The sentence of an explanation's reason."""
+    return _language(context).say(reason_message(reason))
 
 
 @pass_context
@@ -149,6 +159,16 @@ def _moment(ts: int) -> Markup:
     return _time(ts, format_rfc3339(ts // 1000 * 1000).replace("T", " ").replace("Z", " UTC"))
 
 
+def _without(pairs: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The pairs but for those of these names."""
+    return {name: text for name, text in pairs.items() if name not in names}
+
+
+def _clock(ts: int) -> str:
+    """A time for a tooltip: UTC, `11-29 14:05:10`."""
+    return format_rfc3339(ts // 1000 * 1000)[5:-1].replace("T", " ")
+
+
 def _time(ts: int, text: str) -> Markup:
     iso = format_rfc3339(ts)
     return Markup(f'<time datetime="{iso}" title="{iso}">{escape(text)}</time>')
@@ -165,6 +185,8 @@ _STATES: Final = {
     "unknown": message("unknown"),
     "ok": message("ok"),
     "err": message("error"),
+    "held": message("held"),
+    "kept": message("kept firing"),
 }
 _LINK_NAMES: Final = {
     "runbook": message("Runbook"),
@@ -174,6 +196,7 @@ _LINK_NAMES: Final = {
 _FILTERS: Final = {
     "ago": _ago,
     "annotations": _annotations,
+    "clock": _clock,
     "duration": _duration,
     "fires_in": _fires_in,
     "host": links.host_of,
@@ -182,12 +205,14 @@ _FILTERS: Final = {
     "moment": _moment,
     "number": short_number,
     "prometheus_duration": format_duration,
+    "reason": _reason,
     "resolves_in": _resolves_in,
     "safe_link": links.safe_link,
     "say": _say,
     "state": _state,
     "texts": _texts,
     "url": _url,
+    "without": _without,
 }
 _GLOBALS: Final = {
     "alert_url": links.alert_url,
