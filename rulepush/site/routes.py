@@ -14,7 +14,7 @@ from rulepush.history.history import AlertHistory
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
 from rulepush.site.alert import AlertLinks, AlertPage
-from rulepush.site.alerts import AlertsPage, RecentChanges, SentAs
+from rulepush.site.alerts import AlertsPage, SentAs
 from rulepush.site.assets import asset_route
 from rulepush.site.delivery import DeliveryPage
 from rulepush.site.frame import Frame
@@ -37,7 +37,7 @@ def _nothing() -> tuple[()]:
 class SiteParts:
     """The objects behind the pages. `troubles()` is what is wrong now; `alertmanagers()` and `receivers()` are what
     alerts and samples are sent to; `pushed()` gives the pushed groups, None where the receiver is not enabled;
-    `sent_as` and `changes` are those of AlertsPage."""
+    `sent_as` is that of AlertsPage."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -52,7 +52,6 @@ class SiteParts:
     receivers: Callable[[], Iterable[SampleSending]] = _nothing
     pushed: PushedSource | None = None
     sent_as: SentAs | None = None
-    changes: RecentChanges | None = None
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
@@ -69,7 +68,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     return [
         Route("/", enter, methods=["GET"]),
         asset_route(),
-        *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
+        *AlertsPage(frame, parts.groups, parts.history, parts.sent_as).routes(),
         *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
         *RulesPage(frame, parts.groups).routes(),
         *TargetsPage(frame, parts.jobs).routes(),
