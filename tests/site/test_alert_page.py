@@ -63,10 +63,10 @@ class House(Parts):
         self.world.tick(ms)
 
     def page(self, labels: Labels = HOT, query: str = "", language: str = "en") -> httpx.Response:
-        return self.ask(f"/alerts/{fingerprint(labels)}{query}", **{"accept-language": language})
+        return self.ask(f"/alerts/{fingerprint(labels)}{query}", language)
 
-    def ask(self, url: str, **headers: str) -> httpx.Response:
-        return ask_app(self.routes(), "GET", url, headers=headers)
+    def ask(self, url: str, language: str = "en") -> httpx.Response:
+        return ask_app(self.routes(), "GET", url, headers={"accept-language": language})
 
 
 def text_of(answer: httpx.Response) -> str:
