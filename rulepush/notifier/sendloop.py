@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rulepush.clock import Clock
+from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
+from rulepush.http_client.client import shown_url
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
 from rulepush.notifier.outage import OutageLog
@@ -67,6 +69,7 @@ class SendLoop:
         self.url = alertmanager.url
         self.outbox = Outbox()
         self.counts = SendStats()
+        self.record = DeliveryRecord()
         self.pausing = False  # between a failed attempt and the next
         self._alertmanager = alertmanager
         self._clock = clock
@@ -85,6 +88,18 @@ class SendLoop:
     def last_error(self) -> str:
         """Why the last attempt failed; "" when it did not."""
         return self._outage.reason
+
+    def status(self) -> DeliveryStatus:
+        """How the delivery to this Alertmanager stands now."""
+        return self.record.status(
+            ReceiverKind.ALERTMANAGER,
+            self.url,
+            shown_url(self.url),
+            waiting=len(self.outbox),
+            waiting_since=self.outbox.oldest() or 0,
+            accepted=self.counts.sent,
+            refused=self.counts.rejected,
+        )
 
     def offer(self, alerts: Sequence[WireAlert]) -> None:
         """Queue alerts for delivery."""
@@ -137,6 +152,7 @@ class SendLoop:
             if answer.retry_after is not None:
                 pause = max(answer.retry_after, backoff(0, 0.0))  # "Retry-After: 0" must not cause a tight loop
             attempt += 1
+            self.record.failed(self._clock.now(), answer.reason, pause)
             self._warn(self._outage.failed(self._clock.monotonic(), answer.reason, len(self.outbox)))
             self.pausing = True
             try:
@@ -163,10 +179,12 @@ class SendLoop:
                 return answer
             case PostOutcome.ACCEPTED:
                 self.counts.sent += len(batch)
+                self.record.accepted(self._clock.now())
                 self._acknowledge(batch)
                 return answer
             case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
+                self.record.refused(self._clock.now(), str(batch[0].labels), answer.reason)
                 log.error(
                     "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
                 )
