@@ -87,10 +87,12 @@ class ScrapeError(RulepushError):
 
 
 class HTTPStatusError(ScrapeError):
-    """The target answered, with another status than 200."""
+    """The target answered, with another status than 200. `body` is the beginning of its body, where that is wanted."""
 
-    def __init__(self, status: int, phrase: str):
+    def __init__(self, status: int, phrase: str, content_type: str = "", body: bytes = b""):
         self.status = status
+        self.content_type = content_type
+        self.body = body
         super().__init__(f"server returned HTTP status {status} {phrase}".rstrip())
 
 

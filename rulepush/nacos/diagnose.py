@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +16,12 @@ _HOW: Final = (
     "conf/application.properties, or MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE=prometheus in the environment of its "
     "container, and restart it."
 )
+
+
+_STATUS: Final = re.compile(r"server returned HTTP status (\d+)")
+_CONTENT_TYPE: Final = re.compile(r'Content-Type "(.*)" and no fallback_scrape_protocol')
+_REQUEST: Final = re.compile(r'Get "[^"]*": ')  # how the text of a failed request begins
+_FAILS_WHOLE: Final = "This scrape would fail whole: "
 
 
 def _named(release: tuple[int, int, int]) -> str:
@@ -38,6 +45,26 @@ class TargetProblem:
     suggestion: str = ""
 
 
+def diagnose_scrape(url: str, error: str, version: str = "") -> TargetProblem:
+    """What the error of a failed scrape means, as a target's status and `lastError` of the API have it."""
+    if (status := _STATUS.match(error)) is not None:
+        return diagnose_status(url, int(status[1]), version)
+    if (content_type := _CONTENT_TYPE.search(error)) is not None:
+        answer = diagnose_answer(url, content_type[1], b"?")
+        return answer or TargetProblem(error, f"{_FAILS_WHOLE}`rulepush check metrics` says more.")
+    if "blank Content-Type" in error:
+        return TargetProblem(error, "Set fallback_scrape_protocol: PrometheusText0.0.4 in the job.")
+    if error.startswith("target_limit exceeded"):
+        return TargetProblem(error, "All scrapes of this job would fail: raise target_limit.")
+    if error.startswith("sample limit exceeded"):
+        return TargetProblem(error, f"{_FAILS_WHOLE}drop more by metric_relabel_configs.")
+    if error.startswith(("label_", "internal error")):
+        return TargetProblem(error)
+    if error.startswith("line "):
+        return TargetProblem(error, f"{_FAILS_WHOLE}`rulepush check metrics` says more.")
+    return diagnose_error(_REQUEST.sub("", error, count=1))
+
+
 def diagnose_status(url: str, status: int, version: str = "") -> TargetProblem:
     """What a status other than 200 means. `version`: of that Nacos, "" when unknown."""
     parts = urlsplit(url)
@@ -45,6 +72,8 @@ def diagnose_status(url: str, status: int, version: str = "") -> TargetProblem:
         return TargetProblem(f"HTTP 404 at {parts.path}", _not_found(parts.path, parts.port, version))
     if status in (401, 403):
         return TargetProblem(f"HTTP {status}: credentials are needed", _credentials(parts.path))
+    if status == 400 and parts.scheme == "http":
+        return TargetProblem("HTTP 400", "A server that wants https answers so to http: try scheme: https.")
     if status in (502, 503):
         return TargetProblem(f"HTTP {status}: a proxy answers, the server behind it does not", "Is the server running?")
     return TargetProblem(f"HTTP status {status}", "The log of the server says why." if status >= 500 else "")

@@ -25,6 +25,7 @@ _MIN_LINE_LIMIT: Final = 100_000
 _MAX_LINE_BYTES: Final = 1 << 20
 _UNPACK_BYTES: Final = 1 << 18
 _MAX_REDIRECTS: Final = 10
+_ERROR_BODY_SECONDS: Final = 1.0
 _GZIP: Final = 31  # zlib's wbits for a gzip header
 
 _PROTOCOL_HEADERS: Final = {
@@ -69,12 +70,15 @@ class Fetcher:
         compression: bool = True,
         body_size_limit: int = 0,
         deadline: Deadline = asyncio.timeout,
+        error_body_bytes: int = 0,
     ):
-        """`body_size_limit` in decompressed bytes, 0 for the default. `deadline` raises TimeoutError in its block."""
+        """`body_size_limit` in decompressed bytes, 0 for the default. `deadline` raises TimeoutError in its block.
+        `error_body_bytes` is how much of the body is read when the status is not 200, for the HTTPStatusError."""
         self._client = client
         self._headers = {"Accept": accept, "Accept-Encoding": "gzip" if compression else "identity"}
         self._limit = body_size_limit or DEFAULT_BODY_LIMIT
         self._deadline = deadline
+        self._error_body_bytes = error_body_bytes
         self._prepared: tuple[str, int, httpx.Request] | None = None  # of the last URL and timeout
 
     async def fetch(self, url: str, timeout_ms: int) -> Fetched:
@@ -121,16 +125,35 @@ class Fetcher:
         raise httpx.TooManyRedirects(f"stopped after {_MAX_REDIRECTS} redirects")
 
     async def _read(self, response: httpx.Response) -> Fetched:
-        if response.status_code != 200:
-            raise HTTPStatusError(response.status_code, _phrase(response))
         # Of several lines the first counts, as for Go; httpx would join them.
         content_type = next(iter(response.headers.get_list("Content-Type")), "")
+        if response.status_code != 200:
+            beginning = await self._beginning(response) if self._error_body_bytes else b""
+            raise HTTPStatusError(response.status_code, _phrase(response), content_type, beginning)
         if response.headers.get("Content-Encoding", "").strip().lower() == "gzip":
             return Fetched(await self._gunzip(response), content_type)
         received = _Received(self._limit)
         async for part in _raw(response):
             received.add(part)
         return Fetched(received.body(), content_type)
+
+    async def _beginning(self, response: httpx.Response) -> bytes:
+        """Of a body that is only for people: what cannot be had soon, or unpacked, is left out."""
+        limit, raw = self._error_body_bytes, b""
+        try:
+            async with asyncio.timeout(_ERROR_BODY_SECONDS):
+                async for part in _raw(response):
+                    raw += part
+                    if len(raw) >= limit:
+                        break
+        except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError):
+            pass
+        if response.headers.get("Content-Encoding", "").strip().lower() == "gzip":
+            try:
+                raw = zlib.decompressobj(_GZIP).decompress(raw, limit)
+            except zlib.error:
+                return b""
+        return raw[:limit]
 
     async def _gunzip(self, response: httpx.Response) -> bytes:
         """Decompress as it comes, and stop at the limit: a small body may unpack to an enormous one."""

@@ -61,6 +61,8 @@ def _memory(t: Telemetry, head: Head, jobs: Jobs) -> None:
         "derived_labels": lambda: head.derived_bytes,
         "lines": lambda: jobs.line_bytes,
     }
+    if (bodies := jobs.bodies) is not None:
+        parts["bodies"] = lambda: bodies.nbytes
     t.gauge(
         "rulepush_memory_bytes",
         "About the memory of what grows with the work: samples, labels, what rules derive from them, scraped lines.",
