@@ -13,6 +13,8 @@ from enum import Enum
 from typing import Final
 
 KEPT_REFUSALS: Final = 5
+# A firing alert is sent again, and refused again, once a minute: refusals further apart than this are two runs.
+REFUSALS_END_MS: Final = 10 * 60_000
 _MAX_TEXT: Final = 400  # characters of what was refused, and of a reason: a receiver's answer may be long
 
 
@@ -47,6 +49,7 @@ class DeliveryStatus:
     `next_try`        when the next one is planned
     `last_error`      in words, with its time: of the failure that lasts, or of the last one that is over
     `refused`         dropped, for the receiver refused it for good; `refusals` are the last few, newest first
+    `refusing_since`  the first of the refusals in a row, `refusing` what was refused in these; 0 without any
     `lost`            dropped by rulepush: the buffer was full, or it waited too long
     """
 
@@ -65,6 +68,8 @@ class DeliveryStatus:
     last_error_at: int = 0
     refused: int = 0
     refusals: Sequence[Refusal] = ()
+    refusing_since: int = 0
+    refusing: int = 0
     lost: int = 0
 
     @property
@@ -83,6 +88,8 @@ class DeliveryRecord:
     next_try: int = 0
     last_error: str = ""
     last_error_at: int = 0
+    refusing_since: int = 0
+    refusing: int = 0
     _refusals: deque[Refusal] | None = None  # made at the first one: most receivers never refuse
 
     def accepted(self, now: int) -> None:
@@ -97,12 +104,15 @@ class DeliveryRecord:
         self.next_try = now + round(pause_s * 1000)
         self.last_error, self.last_error_at = reason[:_MAX_TEXT], now
 
-    def refused(self, now: int, what: str, reason: str) -> None:
-        """The receiver refused something for good. It answered, so it is not failing."""
+    def refused(self, now: int, what: str, reason: str, count: int = 1) -> None:
+        """The receiver refused `count` alerts, samples or groups for good. It answered, so it is not failing."""
         self.failing_since = self.tries = self.next_try = 0
         self.last_error, self.last_error_at = reason[:_MAX_TEXT], now
         if self._refusals is None:
             self._refusals = deque(maxlen=KEPT_REFUSALS)
+        if not self._refusals or now - self._refusals[0].at > REFUSALS_END_MS:
+            self.refusing_since, self.refusing = now, 0
+        self.refusing += count
         self._refusals.appendleft(Refusal(now, what[:_MAX_TEXT], reason[:_MAX_TEXT]))
 
     @property
@@ -140,5 +150,7 @@ class DeliveryRecord:
             self.last_error_at,
             refused,
             self.refusals,
+            self.refusing_since,
+            self.refusing,
             lost,
         )

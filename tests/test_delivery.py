@@ -38,6 +38,15 @@ def test_what_was_refused_is_named_newest_first_and_bounded() -> None:
     assert not status(record).failing
 
 
+def test_refusals_in_a_row_are_one_run_and_later_ones_another() -> None:
+    record = DeliveryRecord()
+    minute = 60_000
+    for at, wanted in ((minute, (minute, 3)), (2 * minute, (minute, 6)), (13 * minute, (13 * minute, 3))):
+        record.refused(at, "alerts", "bad", count=3)
+        record.accepted(at + 1)
+        assert (status(record).refusing_since, status(record).refusing) == wanted
+
+
 def test_a_snapshot_has_what_the_sender_knows() -> None:
     shown = status(DeliveryRecord())
     assert (shown.kind, shown.name, shown.address) == (ReceiverKind.ALERTMANAGER, "am", "http://am")

@@ -252,7 +252,7 @@ class RemoteWriteSender:
             self.last_error = answer.reason
             if answer.outcome is WriteOutcome.REFUSED:
                 self.counts.refused += request.samples
-                self.record.refused(self._clock.now(), f"{request.samples} samples", answer.reason)
+                self.record.refused(self._clock.now(), f"{request.samples} samples", answer.reason, request.samples)
                 log.error(
                     "remote write is refused, the samples are dropped: remote=%s samples=%d err=%s",
                     self.name,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from rulepush.model.durations import format_duration
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
+from rulepush.service.delivery import delivery_statuses
+from rulepush.service.facts import retention_text, service_facts
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
+from rulepush.site.routes import SiteParts, site_routes
+from rulepush.site.trouble import (
+    Trouble,
+    configuration_troubles,
+    delivery_troubles,
+    overload_troubles,
+)
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
@@ -32,19 +40,41 @@ def service_web_parts(
 
     def status() -> Status:
         loaded = reloader.loaded
-        kept_ms = loaded.config.storage.retention_ms
         return Status(
             config_yaml=loaded.config.rendered,
             started_at=started_at,
             reload_successful=reloader.last_ok,
             last_config_at=reloader.loaded_at,
             corruptions=0,
-            retention=format_duration(kept_ms) if loaded.demand.keeps_all else "by demand of the rules",
+            retention=retention_text(reloader),
             alertmanagers=alerting.alertmanagers.active,
             dropped_alertmanagers=alerting.alertmanagers.dropped,
             overload=ingestion.jobs.overload.described(),
         )
 
+    def troubles() -> Iterator[Trouble]:
+        yield from delivery_troubles(delivery_statuses(alerting, ingestion), resources.clock.now())
+        yield from configuration_troubles(reloader.last_error, reloader.failed_at)
+        yield from overload_troubles(ingestion.jobs.overload.described())
+
+    external_url = ExternalURL(resources.external_url, resources.port, options.route_prefix)
+    push = ingestion.push
+    site = SiteParts(
+        evaluator=queries,
+        groups=alerting.groups,
+        jobs=ingestion.jobs,
+        clock=resources.clock,
+        status=status,
+        flags=options.flags,
+        external_url=external_url,
+        troubles=troubles,
+        deliveries=lambda: delivery_statuses(alerting, ingestion),
+        facts=lambda: service_facts(resources, ingestion, alerting, queries, reloader, started_at),
+        head=resources.head,
+        bodies=ingestion.jobs.bodies,
+        discovery_errors=lambda: resources.discoveries.last_errors,
+        pushed=(lambda: push.groups) if push is not None else None,
+    )
     return WebParts(
         evaluator=queries,
         groups=alerting.groups,
@@ -59,5 +89,6 @@ def service_web_parts(
         stop=stop,
         enable_lifecycle=options.enable_lifecycle,
         more=ingestion.routes(),
-        external_url=ExternalURL(resources.external_url, resources.port, options.route_prefix),
+        external_url=external_url,
+        pages=site_routes(site),
     )

@@ -1,0 +1,82 @@
+"""All pages of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from rulepush.clock import Clock
+from rulepush.delivery import DeliveryStatus
+from rulepush.rules.groups import RuleGroups
+from rulepush.scrape.bodies import TargetBodies
+from rulepush.scrape.pool import ScrapePool
+from rulepush.site.alerts import AlertsPage
+from rulepush.site.assets import asset_route
+from rulepush.site.bookmarks import bookmark_routes
+from rulepush.site.delivery import DeliveryPage
+from rulepush.site.discovery import DiscoveryPage
+from rulepush.site.facts import ServiceFacts
+from rulepush.site.frame import Frame
+from rulepush.site.pushed import PushedGroupsPage, PushedSource
+from rulepush.site.query import QueryPage
+from rulepush.site.rules import RulesPage
+from rulepush.site.status import StatusPages
+from rulepush.site.targets import TargetsPage
+from rulepush.site.trouble import Trouble
+from rulepush.storage.head import Head
+from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.external_url import ExternalURL
+from rulepush.web.status import Status
+
+
+def _nothing() -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class SiteParts:
+    """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
+    `deliveries()` are the receivers of alerts and samples; `discovery_errors()` why discoveries fail now; `pushed()`
+    gives the pushed groups, None where the receiver is not enabled; `bodies` is None where those of targets are not
+    kept."""
+
+    evaluator: QueryEvaluator
+    groups: RuleGroups
+    jobs: Iterable[ScrapePool]
+    clock: Clock
+    status: Callable[[], Status]
+    facts: Callable[[], ServiceFacts]
+    head: Head
+    flags: Mapping[str, str]
+    external_url: ExternalURL
+    troubles: Callable[[], Iterable[Trouble]] = _nothing
+    deliveries: Callable[[], Iterable[DeliveryStatus]] = _nothing
+    discovery_errors: Callable[[], Mapping[str, str]] = dict
+    pushed: PushedSource | None = None
+    bodies: TargetBodies | None = None
+
+
+def site_routes(parts: SiteParts) -> list[BaseRoute]:
+    """The pages, the style sheet and the script. To be mounted where the prefix of the routes leads."""
+    frame = Frame(parts.clock, parts.external_url.prefix, parts.troubles)
+
+    async def enter(_: Request) -> Response:
+        return RedirectResponse(f"{frame.prefix}/alerts", 302)
+
+    return [
+        Route("/", enter, methods=["GET"]),
+        asset_route(),
+        *AlertsPage(frame, parts.groups).routes(),
+        *RulesPage(frame, parts.groups).routes(),
+        *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
+        *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
+        *QueryPage(frame, parts.evaluator).routes(),
+        *DeliveryPage(frame, parts.deliveries, parts.status).routes(),
+        *PushedGroupsPage(frame, parts.pushed).routes(),
+        *StatusPages(frame, parts.status, parts.facts, parts.flags, parts.head).routes(),
+        *bookmark_routes(frame.prefix),
+    ]
