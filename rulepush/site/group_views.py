@@ -56,7 +56,7 @@ def group_list(groups: PushedGroups, now: int, text: str, page: int) -> GroupLis
     found.sort(key=lambda row: not (row.expired or row.failing))
     return GroupList(
         len(rows),
-        groups.series_count,
+        sum(row.series for row in rows),
         sum(row.expired for row in rows),
         sum(row.failing for row in rows),
         paged(found, page),
