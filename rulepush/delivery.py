@@ -15,6 +15,7 @@ from typing import Final
 KEPT_REFUSALS: Final = 5
 # A firing alert is sent again, and refused again, once a minute: refusals further apart than this are two runs.
 REFUSALS_END_MS: Final = 10 * 60_000
+REFUSED_LATELY_MS: Final = 5 * 60_000
 _MAX_TEXT: Final = 400  # characters of what was refused, and of a reason: a receiver's answer may be long
 
 
@@ -76,6 +77,10 @@ class DeliveryStatus:
     def failing(self) -> bool:
         """Whether the last attempt failed."""
         return self.failing_since > 0
+
+    def refuses(self, now: int) -> bool:
+        """Whether something was refused within the last minutes before `now` (ms)."""
+        return bool(self.refusals) and now - self.refusals[0].at < REFUSED_LATELY_MS
 
 
 @dataclass(slots=True)

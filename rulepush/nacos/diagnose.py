@@ -21,7 +21,7 @@ _HOW: Final = (
 _STATUS: Final = re.compile(r"server returned HTTP status (\d+)")
 _CONTENT_TYPE: Final = re.compile(r'Content-Type "(.*)" and no fallback_scrape_protocol')
 _REQUEST: Final = re.compile(r'Get "[^"]*": ')  # how the text of a failed request begins
-_FAILS_WHOLE: Final = "This scrape would fail whole: "
+_FAILS_WHOLE: Final = "It makes the scrape fail whole: "
 
 
 def _named(release: tuple[int, int, int]) -> str:
@@ -55,7 +55,7 @@ def diagnose_scrape(url: str, error: str, version: str = "") -> TargetProblem:
     if "blank Content-Type" in error:
         return TargetProblem(error, "Set fallback_scrape_protocol: PrometheusText0.0.4 in the job.")
     if error.startswith("target_limit exceeded"):
-        return TargetProblem(error, "All scrapes of this job would fail: raise target_limit.")
+        return TargetProblem(error, "It makes all scrapes of this job fail: raise target_limit.")
     if error.startswith("sample limit exceeded"):
         return TargetProblem(error, f"{_FAILS_WHOLE}drop more by metric_relabel_configs.")
     if error.startswith(("label_", "internal error")):
@@ -118,7 +118,7 @@ def _credentials(path: str) -> str:
         return "This path lists instances, it has no metrics of the server: use metrics_path: " + NACOS_PATH
     return (
         "Nacos itself asks for none here while nacos.security.ignore.urls holds /actuator/**. For a proxy in front, "
-        "add basic_auth or authorization to the scrape job (with --target: http://USER:PASSWORD@HOST)."
+        "add basic_auth or authorization to the scrape job (check live --target: http://USER:PASSWORD@HOST)."
     )
 
 

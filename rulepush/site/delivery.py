@@ -17,7 +17,7 @@ from rulepush.web.status import Status
 
 @dataclass(frozen=True, slots=True)
 class DeliverySection:
-    """The receivers of one kind, failing ones first; `unit` is what is delivered to them."""
+    """The receivers of one kind, failing and refusing ones first; `unit` is what is delivered to them."""
 
     kind: ReceiverKind
     title: Message
@@ -44,17 +44,17 @@ class DeliveryPage:
             "delivery.html",
             message("Delivery"),
             "/delivery",
-            sections=delivery_sections(list(self._deliveries())),
+            sections=delivery_sections(list(self._deliveries()), self._frame.clock.now()),
             dropped=self._status().dropped_alertmanagers,
         )
 
 
-def delivery_sections(deliveries: Sequence[DeliveryStatus]) -> list[DeliverySection]:
+def delivery_sections(deliveries: Sequence[DeliveryStatus], now: int) -> list[DeliverySection]:
     """Alertmanagers in any case, for their absence must be seen; the others where there are any."""
     sections = []
     for kind in ReceiverKind:
         title, unit = _names(kind)
-        receivers = sorted((s for s in deliveries if s.kind is kind), key=lambda s: not s.failing)
+        receivers = sorted((s for s in deliveries if s.kind is kind), key=lambda s: (not s.failing, not s.refuses(now)))
         if receivers or kind is ReceiverKind.ALERTMANAGER:
             sections.append(DeliverySection(kind, title, unit, receivers))
     return sections

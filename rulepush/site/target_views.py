@@ -150,7 +150,7 @@ def target_row(job: str, scraper: Scraper) -> TargetRow:
         target.labels,
         status.health.value,
         error,
-        diagnose_scrape(target.url, error).suggestion if error else "",
+        hint_of(target.url, error) if error else "",
         status.failing_since,
         status.last_scrape,
         status.last_duration_s,
@@ -161,6 +161,14 @@ def target_row(job: str, scraper: Scraper) -> TargetRow:
         target.interval_ms,
         target.timeout_ms,
     )
+
+
+def hint_of(url: str, error: str) -> str:
+    """What `check live` says of the error, without what the error says itself; "" where it knows nothing."""
+    problem = diagnose_scrape(url, error)
+    if not problem.suggestion or problem.message in error:
+        return problem.suggestion
+    return f"{problem.message}. {problem.suggestion}"
 
 
 def target_id(target: Target) -> str:

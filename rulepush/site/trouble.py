@@ -15,7 +15,6 @@ from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.site.language import Message, message
 
 WAITS_TOO_LONG_MS: Final = 30_000  # an alert normally leaves within the second
-REFUSED_LATELY_MS: Final = 5 * 60_000  # a firing alert is sent again, and refused again, every minute
 
 
 class TroubleKind(Enum):
@@ -46,7 +45,7 @@ def delivery_troubles(deliveries: Iterable[DeliveryStatus], now: int) -> Iterato
             yield Trouble(TroubleKind.DELIVERY, reached, status.failing_since, "/delivery", status.last_error)
         elif status.waiting_since and now - status.waiting_since > WAITS_TOO_LONG_MS:
             yield Trouble(TroubleKind.DELIVERY, waits, status.waiting_since, "/delivery")
-        if status.refusals and now - status.refusals[0].at < REFUSED_LATELY_MS:
+        if status.refuses(now):
             reason = status.refusals[0].reason
             yield Trouble(TroubleKind.DELIVERY, refuses, status.refusing_since, "/delivery", reason)
 

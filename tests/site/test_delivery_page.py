@@ -65,6 +65,9 @@ def test_an_alertmanager_that_is_away_comes_first_with_what_waits_and_why(parts:
 def test_what_was_refused_is_named_with_the_answer_as_text(parts: Parts) -> None:
     now = parts.clock.now()
     refusal = Refusal(now - 60_000, f'{{alertname="{EVIL}"}}', f"HTTP status 400: {EVIL}")
+    parts.deliveries = (status(parts, "http://fine"), status(parts, "http://am", refused=7, refusals=(refusal,)))
+    assert "http://am refuses Last success" in read(parts, "/delivery")
+    assert read(parts, "/delivery").index("http://am refuses") < read(parts, "/delivery").index("http://fine ok")
     parts.deliveries = (status(parts, "http://am", refused=7, refusals=(refusal,)),)
     page = outline(parts, "/delivery")
     assert "Refused 7 alerts What was refused last, and why Time What Answer 1m ago" in page.text
