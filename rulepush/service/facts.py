@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rulepush import __version__
-from rulepush.model.durations import format_duration
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.ingestion import Ingestion
@@ -53,18 +52,12 @@ def service_facts(
         rules=loaded.rule_count,
         queries=queries.counts.queries,
         query_failures=queries.counts.failures,
-        retention=retention_text(reloader),
+        retention_ms=loaded.demand.retention_ms or 0,
         overload=jobs.overload.described(),
         time_jumps=alerting.clock_watch.jumps,
         reload=ReloadState(loaded.config.path, reloader.loaded_at, reloader.failed_at, reloader.last_error),
         storage=_storage(resources),
     )
-
-
-def retention_text(reloader: ConfigReloader) -> str:
-    """What is kept for how long, as the API's `storageRetention` says it."""
-    loaded = reloader.loaded
-    return format_duration(loaded.config.storage.retention_ms) if loaded.demand.keeps_all else "by demand of the rules"
 
 
 def _storage(resources: ProcessResources) -> StorageState:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from rulepush.model.durations import format_duration
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.delivery import delivery_statuses
-from rulepush.service.facts import retention_text, service_facts
+from rulepush.service.facts import service_facts
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
 from rulepush.site.routes import SiteParts, site_routes
@@ -40,13 +41,14 @@ def service_web_parts(
 
     def status() -> Status:
         loaded = reloader.loaded
+        kept_ms = loaded.config.storage.retention_ms
         return Status(
             config_yaml=loaded.config.rendered,
             started_at=started_at,
             reload_successful=reloader.last_ok,
             last_config_at=reloader.loaded_at,
             corruptions=0,
-            retention=retention_text(reloader),
+            retention=format_duration(kept_ms) if loaded.demand.keeps_all else "by demand of the rules",
             alertmanagers=alerting.alertmanagers.active,
             dropped_alertmanagers=alerting.alertmanagers.dropped,
             overload=ingestion.jobs.overload.described(),

@@ -62,8 +62,9 @@ class ReloadState:
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
     """`resident_bytes` is the process' memory, 0 where it is not known; `memory` are the parts of it that grow with the
-    work. `retention` says what is kept for how long; `overload` by how much scraping does not keep up, "" when it does.
-    `samples_scraped`, `samples_kept` and `scrapes_skipped` count since the start."""
+    work. With a `retention_ms` everything is kept for so long, else what the rules need. `overload` says by how much
+    scraping does not keep up, "" when it does. `samples_scraped`, `samples_kept` and `scrapes_skipped` count since the
+    start."""
 
     version: str
     python: str
@@ -84,7 +85,7 @@ class ServiceFacts:
     rules: int
     queries: int
     query_failures: int
-    retention: str
+    retention_ms: int
     overload: str
     time_jumps: int
     reload: ReloadState

@@ -70,8 +70,8 @@ def test_what_was_refused_is_named_with_the_answer_as_text(parts: Parts) -> None
     assert read(parts, "/delivery").index("http://am refuses") < read(parts, "/delivery").index("http://fine ok")
     parts.deliveries = (status(parts, "http://am", refused=7, refusals=(refusal,)),)
     page = outline(parts, "/delivery")
-    assert "Refused 7 alerts What was refused last, and why Time What Answer 1m ago" in page.text
-    assert f"HTTP status 400: {EVIL}" in page.text
+    assert f"Refused 7 alerts, the last 1m ago : HTTP status 400: {EVIL}" in page.text
+    assert "What was refused last, and why Time What Answer 1m ago" in page.text
     assert "<script>alert" not in get(parts, "/delivery").text
 
 

@@ -36,8 +36,8 @@ def test_status_shows_the_process_its_memory_and_its_load(parts: Parts) -> None:
     assert "rulepush 1.2.3, Python 3.11.2" in text
     assert "Started 2023-11-14 21:13:20 UTC, 1h ago" in text
     assert "The process 60.0 MiB" in text
-    assert "56,789 of 1,234 series, by demand of the rules" in text
-    assert 'rulepush_memory_bytes{part="samples"} 3.0 MiB rulepush_memory_bytes{part="labels"} 4.9 KiB' in text
+    assert "56,789 of 1,234 series, only what the rules need is kept." in text
+    assert "rulepush_memory_bytes what grows with the work, by part: samples 3.0 MiB labels 4.9 KiB" in text
     assert "Load keeps up" in text
     assert "1,000,000 samples scraped, 25,000 of them kept" in text
     assert "Rules 5 Rule groups 1" in text

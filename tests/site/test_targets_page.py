@@ -85,7 +85,7 @@ def test_a_target_shows_its_labels_before_and_after_relabelling_step_by_step() -
     text = read(parts, "/targets/detail", **detail(parts, "app"))
     assert '__address__="app:1"' in text
     assert "{action: replace, source_labels: [__address__], regex: '(.*):.*', target_label: host}" in text
-    assert "compared app:1 host : app" in text
+    assert "compared app:1 host : app {action: lowercase" in text
     assert "{action: lowercase, source_labels: [env], target_label: env} compared changed nothing" in text
     assert "10s, 5s" in text
     assert "--web.enable-target-bodies" in text
