@@ -18,6 +18,7 @@ from rulepush.scrape.bodies import KeptBody, TargetBodies
 from rulepush.scrape.pool import ScrapePool
 from rulepush.scrape.scraper import Scraper
 from rulepush.scrape.target import Target, TargetHealth
+from rulepush.site.language import Message
 from rulepush.site.paging import PagedRows, paged
 
 _ORDER: Final = {TargetHealth.DOWN: 0, TargetHealth.UNKNOWN: 1, TargetHealth.UP: 2}
@@ -73,7 +74,7 @@ class TargetRow:
     """One target; times in ms, 0 for never.
 
     `id`       names it within its job: see `target_id`
-    `error`    of the last scrape, "" when it was good; `hint` is what to do about it, "" when nothing is known
+    `error`    of the last scrape, "" when it was good; `hint` is what to do about it, empty when nothing is known
     `skipped`  scrapes that were left out, for rulepush had too much to do
     """
 
@@ -83,7 +84,7 @@ class TargetRow:
     labels: Labels
     health: str
     error: str
-    hint: str
+    hint: Message
     failing_since: int
     last_scrape: int
     duration_s: float
@@ -150,7 +151,7 @@ def target_row(job: str, scraper: Scraper) -> TargetRow:
         target.labels,
         status.health.value,
         error,
-        hint_of(target.url, error) if error else "",
+        Message(diagnose_scrape(target.url, error).suggestion if error else ""),
         status.failing_since,
         status.last_scrape,
         status.last_duration_s,
@@ -161,14 +162,6 @@ def target_row(job: str, scraper: Scraper) -> TargetRow:
         target.interval_ms,
         target.timeout_ms,
     )
-
-
-def hint_of(url: str, error: str) -> str:
-    """What `check live` says of the error, without what the error says itself; "" where it knows nothing."""
-    problem = diagnose_scrape(url, error)
-    if not problem.suggestion or problem.message in error:
-        return problem.suggestion
-    return f"{problem.message}. {problem.suggestion}"
 
 
 def target_id(target: Target) -> str:

@@ -13,7 +13,7 @@ from rulepush.errors import ScrapeError
 from rulepush.exposition.content_type import choose_format
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
-from rulepush.nacos.diagnose import diagnose_scrape
+from rulepush.nacos.diagnose import SUGGESTIONS, diagnose_scrape
 from rulepush.scrape.fetch import Fetcher
 from tests.http_client.certificates import Authority
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
@@ -70,14 +70,16 @@ def over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ("login", "A gateway or login page stands between, or the path is wrong"),
         ("403", "Nacos itself asks for none here while nacos.security.ignore.urls holds /actuator/**"),
         ("404", "Set metrics_path: /nacos/actuator/prometheus for Nacos"),
-        ("503", "Is the server running?"),
+        ("503", "A proxy answers, and the server behind it does not: is it running?"),
         ("400", "A server that wants https answers so to http: try scheme: https."),
         ("500", "The log of the server says why."),
     ],
 )
 def test_an_answer_that_is_no_metrics(plain: str, path: str, hint: str) -> None:
     url = f"http://{plain}/{path}"
-    assert hint in diagnose_scrape(url, error_of(url)).suggestion
+    suggestion = diagnose_scrape(url, error_of(url)).suggestion
+    assert hint in suggestion
+    assert suggestion in SUGGESTIONS
 
 
 def test_a_redirect_to_where_nothing_listens(plain: str) -> None:
@@ -116,7 +118,21 @@ def test_tls_on_a_plain_port_and_plain_http_on_a_tls_port(plain: str, over_tls: 
     ],
 )
 def test_other_errors(error: str, hint: str) -> None:
-    assert hint in diagnose_scrape(NACOS, error).suggestion
+    suggestion = diagnose_scrape(NACOS, error).suggestion
+    assert hint in suggestion
+    assert suggestion in SUGGESTIONS
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://n/nacos/prometheus", "http://n:8080/nacos/actuator/prometheus", "http://n/actuator/prometheus", NACOS],
+)
+def test_each_suggestion_is_among_those_that_are_translated(url: str) -> None:
+    for status in (400, 401, 403, 404, 500, 502, 503):
+        assert diagnose_scrape(url, f"server returned HTTP status {status} X").suggestion in SUGGESTIONS
+    for kind in ("text/html", "application/json", "application/xml"):
+        error = f'received unsupported Content-Type "{kind}" and no fallback_scrape_protocol specified for target'
+        assert diagnose_scrape(url, error).suggestion in SUGGESTIONS
 
 
 def test_what_is_not_known_has_no_hint() -> None:

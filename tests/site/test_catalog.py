@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rulepush.site
+from rulepush.nacos.diagnose import SUGGESTIONS
 from rulepush.site.catalog import CatalogError, read_catalog
 from rulepush.site.environment import TEMPLATES, templates
 
@@ -45,7 +46,8 @@ def texts_of_modules() -> Iterator[tuple[str, str]]:
 
 
 def used() -> dict[str, str]:
-    return {text: where for where, text in (*texts_of_templates(), *texts_of_modules())}
+    hints = (("diagnose.py", text) for text in SUGGESTIONS)
+    return {text: where for where, text in (*texts_of_templates(), *texts_of_modules(), *hints)}
 
 
 def test_every_text_of_a_page_has_a_chinese_one() -> None:

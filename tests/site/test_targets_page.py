@@ -246,3 +246,4 @@ def test_the_list_in_chinese(parts: Parts) -> None:
     answer: httpx.Response = get(parts, "/targets", headers={"Accept-Language": "zh-CN"})
     assert "1 个正常" in answer.text
     assert "抓取目标" in answer.text
+    assert "那里没有进程在监听" in answer.text
