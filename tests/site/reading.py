@@ -49,9 +49,9 @@ def outline(parts: Parts, path: str, status_code: int = 200, **options: Any) -> 
     return found
 
 
-def read(parts: Parts, path: str, status_code: int = 200, **params: str) -> str:
+def read(parts: Parts, path: str, **params: str) -> str:
     """The text of a page."""
-    return outline(parts, path, status_code, params=params).text
+    return outline(parts, path, params=params).text
 
 
 def get(parts: Parts, path: str, status_code: int = 200, **options: Any) -> httpx.Response:

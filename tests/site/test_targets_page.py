@@ -92,7 +92,7 @@ def test_a_target_shows_its_labels_before_and_after_relabelling_step_by_step() -
 
 
 def test_a_target_that_is_gone_says_so(parts: Parts) -> None:
-    text = read(parts, "/targets/detail", 404, job="app", target="0123456789ab")
+    text = outline(parts, "/targets/detail", 404, params={"job": "app", "target": "0123456789ab"}).text
     assert "This target is gone" in text
     assert "The targets of now" in text
 
