@@ -89,10 +89,10 @@ class ScrapeError(RulepushError):
 class HTTPStatusError(ScrapeError):
     """The target answered, with another status than 200. `body` is the beginning of its body, where that is wanted."""
 
-    def __init__(self, status: int, phrase: str, content_type: str = "", body: bytes = b""):
+    def __init__(self, status: int, phrase: str):
         self.status = status
-        self.content_type = content_type
-        self.body = body
+        self.content_type = ""
+        self.body = b""
         super().__init__(f"server returned HTTP status {status} {phrase}".rstrip())
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rulepush.model.durations import format_duration
+from rulepush.model.labels import Labels
+from rulepush.rules.alert import Alert
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.delivery import delivery_statuses
@@ -61,6 +63,10 @@ def service_web_parts(
 
     external_url = ExternalURL(resources.external_url, resources.port, options.route_prefix)
     push = ingestion.push
+
+    def sent_as(alert: Alert) -> dict[str, Labels]:
+        return {external_url.global_url(url): labels for url, labels in alerting.notifier.sent_as(alert).items()}
+
     site = SiteParts(
         evaluator=queries,
         groups=alerting.groups,
@@ -68,6 +74,7 @@ def service_web_parts(
         clock=resources.clock,
         status=status,
         flags=options.flags,
+        history=resources.history,
         external_url=external_url,
         troubles=troubles,
         deliveries=lambda: delivery_statuses(alerting, ingestion),
@@ -75,6 +82,7 @@ def service_web_parts(
         head=resources.head,
         bodies=ingestion.jobs.bodies,
         discovery_errors=lambda: resources.discoveries.last_errors,
+        sent_as=sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
     )
     return WebParts(
@@ -90,6 +98,7 @@ def service_web_parts(
         reload=reloader.reload,
         stop=stop,
         enable_lifecycle=options.enable_lifecycle,
+        history=resources.history,
         more=ingestion.routes(),
         external_url=external_url,
         pages=site_routes(site),

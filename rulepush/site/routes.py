@@ -10,11 +10,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from rulepush.clock import Clock
-from rulepush.delivery import DeliveryStatus
+from rulepush.delivery import DeliveryStatus, ReceiverKind
+from rulepush.history.history import AlertHistory
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.pool import ScrapePool
-from rulepush.site.alerts import AlertsPage
+from rulepush.site.alert import AlertLinks, AlertPage
+from rulepush.site.alerts import AlertsPage, RecentChanges, SentAs
 from rulepush.site.assets import asset_route
 from rulepush.site.bookmarks import bookmark_routes
 from rulepush.site.delivery import DeliveryPage
@@ -42,7 +44,7 @@ class SiteParts:
     """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
     `deliveries()` are the receivers of alerts and samples; `discovery_errors()` why discoveries fail now; `pushed()`
     gives the pushed groups, None where the receiver is not enabled; `bodies` is None where those of targets are not
-    kept."""
+    kept; `sent_as` and `changes` are those of AlertsPage."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -53,16 +55,23 @@ class SiteParts:
     head: Head
     flags: Mapping[str, str]
     external_url: ExternalURL
+    history: AlertHistory
     troubles: Callable[[], Iterable[Trouble]] = _nothing
     deliveries: Callable[[], Iterable[DeliveryStatus]] = _nothing
     discovery_errors: Callable[[], Mapping[str, str]] = dict
     pushed: PushedSource | None = None
     bodies: TargetBodies | None = None
+    sent_as: SentAs | None = None
+    changes: RecentChanges | None = None
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
     """The pages, the style sheet and the script. To be mounted where the prefix of the routes leads."""
     frame = Frame(parts.clock, parts.external_url.prefix, parts.troubles)
+    query = QueryPage(frame, parts.evaluator)
+
+    def alertmanager_urls() -> list[str]:
+        return [one.name for one in parts.deliveries() if one.kind is ReceiverKind.ALERTMANAGER]
 
     async def enter(_: Request) -> Response:
         return RedirectResponse(f"{frame.prefix}/alerts", 302)
@@ -70,11 +79,13 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     return [
         Route("/", enter, methods=["GET"]),
         asset_route(),
-        *AlertsPage(frame, parts.groups).routes(),
+        *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
+        *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
         *RulesPage(frame, parts.groups).routes(),
         *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
         *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
-        *QueryPage(frame, parts.evaluator).routes(),
+        *AlertLinks(frame.prefix, query.show).routes(),
+        *query.routes(),
         *DeliveryPage(frame, parts.deliveries, parts.status).routes(),
         *PushedGroupsPage(frame, parts.pushed).routes(),
         *StatusPages(frame, parts.status, parts.facts, parts.flags, parts.head).routes(),

@@ -43,7 +43,7 @@ def delivery_troubles(deliveries: Iterable[DeliveryStatus], now: int) -> Iterato
         reached, waits, refuses = _words(status)
         if status.failing:
             yield Trouble(TroubleKind.DELIVERY, reached, status.failing_since, "/delivery", status.last_error)
-        elif status.waiting_since and now - status.waiting_since > WAITS_TOO_LONG_MS:
+        elif not status.refuses(now) and status.waiting_since and now - status.waiting_since > WAITS_TOO_LONG_MS:
             yield Trouble(TroubleKind.DELIVERY, waits, status.waiting_since, "/delivery")
         if status.refuses(now):
             reason = status.refusals[0].reason

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rulepush.site
+from rulepush.explain.reasons import WORDS
 from rulepush.nacos.diagnose import SUGGESTIONS
 from rulepush.site.catalog import CatalogError, read_catalog
 from rulepush.site.environment import TEMPLATES, templates
@@ -45,9 +46,19 @@ def texts_of_modules() -> Iterator[tuple[str, str]]:
                 yield f"{path.name}:{node.lineno}", str(first.value)
 
 
+def texts_of_reasons() -> Iterator[tuple[str, str]]:
+    """The sentences of explanations, which stand in a package that knows nothing of pages."""
+    return ((f"explain/reasons.py: {kind.name}", text) for kind, text in WORDS.items())
+
+
+def texts_of_hints() -> Iterator[tuple[str, str]]:
+    """The suggestions for scrapes that fail: of another such package."""
+    return (("nacos/diagnose.py", text) for text in SUGGESTIONS)
+
+
 def used() -> dict[str, str]:
-    hints = (("diagnose.py", text) for text in SUGGESTIONS)
-    return {text: where for where, text in (*texts_of_templates(), *texts_of_modules(), *hints)}
+    texts = (*texts_of_templates(), *texts_of_modules(), *texts_of_reasons(), *texts_of_hints())
+    return {text: where for where, text in texts}
 
 
 def test_every_text_of_a_page_has_a_chinese_one() -> None:

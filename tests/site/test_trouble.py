@@ -73,6 +73,12 @@ def test_a_receiver_of_samples_that_is_away_or_refuses_them_is_named() -> None:
     assert said(slow) == "Samples wait for slow, which does not answer"
 
 
+def test_an_alertmanager_that_refuses_one_after_the_other_does_answer() -> None:
+    last = Refusal(NOW - 1_000, "{}", "HTTP status 400")
+    slow = sending(waiting=306, waiting_since=NOW - 60_000, refusals=(last,), refusing=310, refusing_since=NOW - 60_000)
+    assert [said(trouble) for trouble in delivery_troubles([slow], NOW)] == ["http://am refuses alerts, 310 so far"]
+
+
 def test_a_failed_reload_is_trouble_with_its_reason() -> None:
     assert list(configuration_troubles("", 0)) == []
     (trouble,) = configuration_troubles("prometheus.yml:3: no such key", NOW)

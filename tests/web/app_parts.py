@@ -16,6 +16,8 @@ from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import RulepushError
 from rulepush.exposition import FamilyMetadata
+from rulepush.history.history import AlertHistory
+from rulepush.history.store import SCHEMA
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.schedule import TickGrid
 from rulepush.push.groups import PushedGroups
@@ -25,6 +27,7 @@ from rulepush.service.scraping import Jobs
 from rulepush.site.facts import MemoryPart, ReloadState, ServiceFacts, StorageState
 from rulepush.site.routes import SiteParts, site_routes
 from rulepush.site.trouble import Trouble
+from rulepush.storage.database import Database
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.evaluator import QueryEvaluator
@@ -119,8 +122,9 @@ class Parts:
     discovery_errors: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.world = World(self.rules)
         self.clock = FakeClock(T0)
+        self.history = AlertHistory(Database(None, SCHEMA, any_thread=True), self.clock)
+        self.world = World(self.rules, context={"record": self.history.record})
         self.telemetry = Telemetry()
         self.telemetry.counter("rulepush_things", "Things.", single(lambda: 3))
         env = Environment(self.clock, DiscoveryReporter())
@@ -166,6 +170,7 @@ class Parts:
             clock=self.clock,
             status=lambda: self.status,
             flags={"web.enable-lifecycle": "true"},
+            history=self.history,
             external_url=external_url,
             troubles=lambda: self.troubles,
             facts=lambda: self.facts,
@@ -189,6 +194,7 @@ class Parts:
                 reload=reload,
                 stop=lambda: self.calls.append("stop"),
                 enable_lifecycle=self.lifecycle,
+                history=self.history,
                 external_url=external_url,
                 pages=site_routes(site),
             )
