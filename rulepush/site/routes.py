@@ -16,7 +16,7 @@ from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.pool import ScrapePool
 from rulepush.site.alert import AlertLinks, AlertPage
-from rulepush.site.alerts import AlertsPage, RecentChanges, SentAs
+from rulepush.site.alerts import AlertsPage, SentAs
 from rulepush.site.assets import asset_route
 from rulepush.site.bookmarks import bookmark_routes
 from rulepush.site.delivery import DeliveryPage
@@ -45,7 +45,7 @@ class SiteParts:
     """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
     `deliveries()` are the receivers of alerts and samples; `discovery_errors()` why discoveries fail now; `pushed()`
     gives the pushed groups, None where the receiver is not enabled; `bodies` is None where those of targets are not
-    kept; `sent_as` and `changes` are those of AlertsPage."""
+    kept; `sent_as` is that of AlertsPage."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -63,7 +63,6 @@ class SiteParts:
     pushed: PushedSource | None = None
     bodies: TargetBodies | None = None
     sent_as: SentAs | None = None
-    changes: RecentChanges | None = None
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
@@ -80,7 +79,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     return [
         Route("/", enter, methods=["GET"]),
         asset_route(),
-        *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
+        *AlertsPage(frame, parts.groups, parts.history, parts.sent_as).routes(),
         *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
         *RulePage(frame, parts.groups, parts.history, parts.evaluator).routes(),
         *RulesPage(frame, parts.groups).routes(),
