@@ -58,8 +58,9 @@ class ListedAlert:
 
 @dataclass(frozen=True, slots=True)
 class DescribedRule:
-    """A rule in force. `state` is that of its worst alert; "" for a recording rule, and where it cannot be evaluated, as
-    nothing is known then. `evaluations` are the last ones, the newest first."""
+    """A rule in force. `state` is that of its worst alert; "" for a recording rule, and where it cannot be evaluated,
+    for it is not known then. `evaluations` are the last ones, the newest first.
+    """
 
     name: str
     anchor: str
