@@ -249,6 +249,16 @@ def test_an_alert_can_be_silenced_with_its_labels() -> None:
     assert link.startswith("http://am:9093/#/silences/new?filter=%7Balertname%3D%22Hot%22")
 
 
+def test_the_page_says_why_the_alert_is_in_its_state() -> None:
+    house = House()
+    house.goes(0, 70)
+    assert "fires" in text_of(house.page()).partition("Why")[2]
+    for at, value in ((120, 75.0), (150, 20.0), (210, 20.0)):
+        house.goes(at, value)
+    why = text_of(house.page()).partition("Why")[2].partition("Rule Name")[0]
+    assert "20 > 50 is not true" in why  # as the history remembers it
+
+
 def test_who_reads_chinese_gets_chinese() -> None:
     house = House()
     house.goes(0, 70)
