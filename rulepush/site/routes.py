@@ -32,7 +32,9 @@ from rulepush.site.targets import TargetsPage
 from rulepush.site.trouble import Trouble
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.explain import RuleExplainer
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.history import last_transitions
 from rulepush.web.status import Status
 
 
@@ -70,6 +72,8 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     frame = Frame(parts.clock, parts.external_url.prefix, parts.troubles)
     query = QueryPage(frame, parts.evaluator)
 
+    explainer = RuleExplainer(parts.evaluator, parts.groups, parts.jobs, parts.clock, last_transitions(parts.history))
+
     def alertmanager_urls() -> list[str]:
         return [one.name for one in parts.deliveries() if one.kind is ReceiverKind.ALERTMANAGER]
 
@@ -80,8 +84,10 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         Route("/", enter, methods=["GET"]),
         asset_route(),
         *AlertsPage(frame, parts.groups, parts.history, parts.sent_as).routes(),
-        *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
-        *RulePage(frame, parts.groups, parts.history, parts.evaluator).routes(),
+        *AlertPage(
+            frame, parts.groups, parts.history, parts.evaluator, explainer, alertmanager_urls, parts.sent_as
+        ).routes(),
+        *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer).routes(),
         *RulesPage(frame, parts.groups).routes(),
         *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
         *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
