@@ -138,7 +138,7 @@ class ScrapeCache:
             return Ingested(ScrapeBodyStats())
         lines = body.split(b"\n")
         plan = self._plan
-        values = None if plan is None else plan.values(lines)
+        values = None if plan is None else plan.values(lines, len(body))
         if plan is not None and values is not None:
             late, duplicates = plan.placement.append(ts, values)
             self._live = plan.live

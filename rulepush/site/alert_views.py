@@ -10,8 +10,8 @@ from typing import Final
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import ALERT_NAME, EMPTY_LABELS, JOB, Labels
 from rulepush.rules.alert import Alert, AlertState
-from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.group import EvaluationGroup
+from rulepush.rules.specs import AlertingSpec
 from rulepush.site.links import with_parameters
 from rulepush.site.strip import AlertChange, StripBand, bands, changes_of
 
@@ -20,7 +20,8 @@ FOLD_FROM: Final = 4  # alerts of one rule: as many as this are folded
 # What is shown of many, so that a page stays small on a phone and quick to make. A link leads to all of a rule.
 SHOWN_OF_RULE: Final = 10
 SHOWN_OF_ALL: Final = 120
-SHOWN_OF_ONE: Final = 250  # where one rule is asked for
+SHOWN_OF_RESOLVED: Final = 20
+SHOWN_OF_ONE: Final = 100  # where one rule is asked for
 _ALWAYS_FIRING: Final = frozenset(("watchdog", "deadmansswitch"))
 _TITLES: Final = ("summary", "message", "title", "description")
 
@@ -61,7 +62,6 @@ class ShownAlertRule:
     expr: str
     for_ms: int
     labels: Labels
-    state: str
     error: str
     always: bool
 
@@ -91,6 +91,17 @@ class ShownAlert:
     held_since: int | None
     strip: Sequence[StripBand]
     silences: Sequence[SilencePlace]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAlert:
+    """An alert that is over since `resolved_at` (ms)."""
+
+    id: str
+    name: str
+    labels: Labels
+    annotations: Mapping[str, str]
+    resolved_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +194,14 @@ class AlertCounts:
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
-    """The whole page. `severities` and `jobs` are what can be filtered by."""
+    """The whole page. `resolved` are the newest of those that are over since less than RESOLVED_RETENTION_MS;
+    `severities` and `jobs` are what can be filtered by."""
 
     sections: Sequence[SeverityAlerts]
     always: Sequence[RuleAlerts]
     failing: Sequence[ShownAlertRule]
     quiet: Sequence[ShownAlertRule]
+    resolved: Sequence[ResolvedAlert]
     counts: AlertCounts
     severities: Sequence[str]
     jobs: Sequence[str]
@@ -203,29 +216,61 @@ class AlertSources:
     changes: Mapping[Labels, Sequence[AlertChange]] | None = None
 
 
-_Found = tuple[ShownAlertRule, AlertingRule, EvaluationGroup]
+@dataclass(frozen=True, slots=True)
+class AlertingRuleNow:
+    """An alerting rule at one moment, with all alerts that it remembers, resolved ones too. `hold_ms` is for how long
+    an alert of a target that is down keeps its state."""
+
+    file: str
+    group: str
+    spec: AlertingSpec
+    error: str
+    alerts: Sequence[Alert]
+    hold_ms: int
+
+    @property
+    def active(self) -> list[Alert]:
+        """Those that are pending or firing."""
+        return [alert for alert in self.alerts if alert.state is not AlertState.INACTIVE]
 
 
-def alerts_view(groups: Iterable[EvaluationGroup], wanted: AlertsFilter, sources: AlertSources, now: int) -> AlertsView:
+def alerting_rules_now(groups: Iterable[EvaluationGroup]) -> list[AlertingRuleNow]:
+    """A copy of what changes, for a thread: it must be made in the event loop, where it changes."""
+    found = []
+    for group in groups:
+        hold_ms = group.context.hold.duration_ms if group.context.hold is not None else 0
+        found += [
+            AlertingRuleNow(group.file, group.name, rule.spec, rule.status.last_error, rule.remembered, hold_ms)
+            for rule in group.alerting_rules
+        ]
+    return found
+
+
+_Found = tuple[ShownAlertRule, AlertingRuleNow, Sequence[Alert]]
+"""A rule as it is shown, as it is, and its pending and firing alerts."""
+
+
+def alerts_view(rules: Iterable[AlertingRuleNow], wanted: AlertsFilter, sources: AlertSources, now: int) -> AlertsView:
     """The page as it is at `now` (ms)."""
-    found = [(_rule(group, rule), rule, group) for group in groups for rule in group.alerting_rules]
-    usual = [alert for shown, rule, _ in found if not shown.always for alert in rule.alerts]
+    found: list[_Found] = [(_rule(rule), rule, rule.active) for rule in rules]
+    usual = [alert for shown, _, active in found if not shown.always for alert in active]
     chosen = [part for one in found if not one[0].always for part in _by_severity(one, wanted)]
     of_rule, of_all = (SHOWN_OF_ONE, SHOWN_OF_ONE) if wanted.alertname else (SHOWN_OF_RULE, SHOWN_OF_ALL)
     sections = []
     for severity in AlertSeverity:
-        rules = []
+        parts: list[RuleAlerts] = []
         for one, alerts in sorted(((one, alerts) for one, of, alerts in chosen if of is severity), key=_urgency):
             part = _alerts(one, alerts, sources, now, min(of_rule, of_all), severity.value)
             of_all -= len(part.alerts)
-            rules.append(part)
-        if rules:
-            sections.append(SeverityAlerts(severity, rules, sum(r.count for r in rules)))
+            parts.append(part)
+        if parts:
+            sections.append(SeverityAlerts(severity, parts, sum(p.count for p in parts)))
     return AlertsView(
         sections=sections,
-        always=[_alerts(one, one[1].alerts, sources, now, SHOWN_OF_RULE, "always") for one in found if one[0].always],
+        always=[_alerts(one, one[2], sources, now, SHOWN_OF_RULE, "always") for one in found if one[0].always],
         failing=[shown for shown, _, _ in found if shown.error],
-        quiet=[shown for shown, rule, _ in found if not (shown.always or shown.error or rule.alerts)],
+        quiet=[shown for shown, _, active in found if not (shown.always or shown.error or active)],
+        resolved=_resolved((rule for _, rule, _ in found), wanted),
         counts=AlertCounts(
             firing=sum(a.state is AlertState.FIRING for a in usual),
             pending=sum(a.state is AlertState.PENDING for a in usual),
@@ -235,6 +280,20 @@ def alerts_view(groups: Iterable[EvaluationGroup], wanted: AlertsFilter, sources
         severities=sorted({a.labels.get(SEVERITY) for a in usual} - {""}, key=_severity_order),
         jobs=sorted({a.labels.get(JOB) for a in usual} - {""}),
     )
+
+
+def _resolved(rules: Iterable[AlertingRuleNow], wanted: AlertsFilter) -> list[ResolvedAlert]:
+    over = [
+        (alert.resolved_at, rule.spec.name, alert)
+        for rule in rules
+        for alert in rule.alerts
+        if alert.resolved_at is not None and wanted.wants(alert)
+    ]
+    over.sort(key=lambda one: one[0], reverse=True)
+    return [
+        ResolvedAlert(fingerprint(alert.labels), name, alert.labels, dict(alert.annotations), at)
+        for at, name, alert in over[:SHOWN_OF_RESOLVED]
+    ]
 
 
 def _urgency(part: tuple[_Found, Sequence[Alert]]) -> tuple[bool, int]:
@@ -247,18 +306,17 @@ def _severity_order(label: str) -> tuple[int, str]:
     return list(AlertSeverity).index(severity_of(label)), label
 
 
-def _rule(group: EvaluationGroup, rule: AlertingRule) -> ShownAlertRule:
+def _rule(rule: AlertingRuleNow) -> ShownAlertRule:
     spec = rule.spec
     always = spec.name.lower() in _ALWAYS_FIRING or not spec.query.selectors()
     return ShownAlertRule(
-        group.file,
-        group.name,
+        rule.file,
+        rule.group,
         spec.name,
         str(spec.query),
         spec.for_ms,
         Labels(spec.labels),
-        rule.state.value,
-        rule.status.last_error,
+        rule.error,
         always,
     )
 
@@ -266,7 +324,7 @@ def _rule(group: EvaluationGroup, rule: AlertingRule) -> ShownAlertRule:
 def _by_severity(one: _Found, wanted: AlertsFilter) -> Iterable[tuple[_Found, AlertSeverity, list[Alert]]]:
     """A rule whose template makes the severity can have alerts in several sections."""
     parts: dict[AlertSeverity, list[Alert]] = {}
-    for alert in one[1].alerts:
+    for alert in one[2]:
         if wanted.wants(alert):
             parts.setdefault(severity_of(alert.labels.get(SEVERITY)), []).append(alert)
     return [(one, severity, part) for severity, part in parts.items()]
@@ -275,15 +333,14 @@ def _by_severity(one: _Found, wanted: AlertsFilter) -> Iterable[tuple[_Found, Al
 def _alerts(
     one: _Found, alerts: Sequence[Alert], sources: AlertSources, now: int, limit: int, section: str
 ) -> RuleAlerts:
-    rule, source, group = one
+    rule, source, _ = one
     ordered = sorted(alerts, key=lambda a: (a.state is not AlertState.FIRING, -_since(a)))
     common = _common([a.labels for a in ordered]) if len(ordered) > 1 else EMPTY_LABELS
     shared = dict(common)
-    hold_ms = group.context.hold.duration_ms if group.context.hold is not None else 0
     return RuleAlerts(
         id=_id(rule, section),
         rule=rule,
-        alerts=[_alert(a, source, hold_ms, shared, sources, now) for a in ordered[:limit]],
+        alerts=[_alert(a, source, shared, sources, now) for a in ordered[:limit]],
         common=common,
         count=len(ordered),
         firing=sum(a.state is AlertState.FIRING for a in ordered),
@@ -309,16 +366,16 @@ def _since(alert: Alert) -> int:
 
 
 def _alert(
-    alert: Alert, rule: AlertingRule, hold_ms: int, shared: Mapping[str, str], sources: AlertSources, now: int
+    alert: Alert, rule: AlertingRuleNow, shared: Mapping[str, str], sources: AlertSources, now: int
 ) -> ShownAlert:
-    fires_at = alert.active_at + rule.timing.for_ms if alert.state is AlertState.PENDING else None
+    fires_at = alert.active_at + rule.spec.for_ms if alert.state is AlertState.PENDING else None
     resolves_at = None
     if alert.keep_firing_since is not None:
-        resolves_at = alert.keep_firing_since + rule.timing.keep_firing_ms
+        resolves_at = alert.keep_firing_since + rule.spec.keep_firing_ms
     elif alert.held_since is not None:
         fires_at = None
         if alert.state is AlertState.FIRING:  # a pending one is then forgotten
-            resolves_at = alert.held_since + hold_ms + rule.timing.keep_firing_ms
+            resolves_at = alert.held_since + rule.hold_ms + rule.spec.keep_firing_ms
     past = sources.changes.get(alert.labels, ()) if sources.changes is not None else ()
     return ShownAlert(
         id=fingerprint(alert.labels),

@@ -10,14 +10,17 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from rulepush.clock import Clock
+from rulepush.history.history import AlertHistory
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
+from rulepush.site.alert import AlertLinks, AlertPage
 from rulepush.site.alerts import AlertsPage, RecentChanges, SentAs
 from rulepush.site.assets import asset_route
 from rulepush.site.delivery import DeliveryPage
 from rulepush.site.frame import Frame
 from rulepush.site.pushed import PushedGroupsPage, PushedSource
 from rulepush.site.query import QueryPage
+from rulepush.site.rule import RulePage
 from rulepush.site.rules import RulesPage
 from rulepush.site.status import StatusPage
 from rulepush.site.targets import TargetsPage
@@ -44,6 +47,7 @@ class SiteParts:
     status: Callable[[], Status]
     flags: Mapping[str, str]
     external_url: ExternalURL
+    history: AlertHistory
     troubles: Callable[[], Iterable[Trouble]] = _nothing
     alertmanagers: Callable[[], Iterable[AlertSending]] = _nothing
     receivers: Callable[[], Iterable[SampleSending]] = _nothing
@@ -55,6 +59,10 @@ class SiteParts:
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
     """The pages, the style sheet and the script. To be mounted where the prefix of the routes leads."""
     frame = Frame(parts.clock, parts.external_url.prefix, parts.troubles)
+    query = QueryPage(frame, parts.evaluator)
+
+    def alertmanager_urls() -> list[str]:
+        return [one.url for one in parts.alertmanagers()]
 
     async def enter(_: Request) -> Response:
         return RedirectResponse(f"{frame.prefix}/alerts", 302)
@@ -63,9 +71,12 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         Route("/", enter, methods=["GET"]),
         asset_route(),
         *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
+        *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
+        *RulePage(frame, parts.groups, parts.history, parts.evaluator).routes(),
         *RulesPage(frame, parts.groups).routes(),
         *TargetsPage(frame, parts.jobs).routes(),
-        *QueryPage(frame, parts.evaluator).routes(),
+        *AlertLinks(frame.prefix, query.show).routes(),
+        *query.routes(),
         *DeliveryPage(frame, parts.alertmanagers, parts.receivers).routes(),
         *PushedGroupsPage(frame, parts.pushed).routes(),
         *StatusPage(frame, parts.status, parts.flags).routes(),

@@ -18,6 +18,7 @@ from rulepush.site.alert_views import (
     AlertsView,
     RuleAlerts,
     SilencePlace,
+    alerting_rules_now,
     alerts_url,
     alerts_view,
     severity_of,
@@ -67,7 +68,7 @@ NOTHING_MORE = AlertSources()
 
 
 def view(made: World, at: int = 0, wanted: AlertsFilter = ALL, sources: AlertSources = NOTHING_MORE) -> AlertsView:
-    return alerts_view(made.groups.all(), wanted, sources, T0 + at)
+    return alerts_view(alerting_rules_now(made.groups.all()), wanted, sources, T0 + at)
 
 
 def outline(shown: AlertsView) -> list[tuple[str, list[str]]]:
@@ -231,6 +232,20 @@ def test_a_held_alert_resolves_when_the_hold_and_keep_firing_for_are_over() -> N
     assert (late.held_since, late.resolves_at) == (T0 + MINUTE, T0 + 71 * MINUTE)
     assert (disk.held_since, disk.fires_at, disk.resolves_at) == (T0 + MINUTE, None, None)
     assert shown.counts.held == 2
+
+
+def test_what_is_over_is_told_for_a_while_the_newest_first() -> None:
+    made = world(odd=[({"i": "1"}, 1), ({"i": "2"}, 1)], queue=[({"q": "a"}, 9)])
+    put(made, MINUTE, odd=[({"i": "1"}, 0)])
+    made.tick(MINUTE)
+    put(made, 2 * MINUTE, odd=[({"i": "2"}, 0)], queue=[({"q": "a"}, 1)])
+    made.tick(2 * MINUTE)
+    shown = view(made, 2 * MINUTE)
+    assert outline(shown) == []
+    assert [(alert.name, alert.resolved_at - T0) for alert in shown.resolved][-1] == ("Odd", MINUTE)
+    assert {alert.labels.get("q") for alert in shown.resolved} == {"a", ""}
+    assert [a.name for a in view(made, 2 * MINUTE, AlertsFilter(severity="warning")).resolved] == ["Queue"]
+    assert view(made, 2 * MINUTE, AlertsFilter(state="firing")).resolved == []
 
 
 def test_an_alert_can_be_silenced_by_the_labels_that_an_alertmanager_knows() -> None:
