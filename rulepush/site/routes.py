@@ -26,7 +26,9 @@ from rulepush.site.status import StatusPage
 from rulepush.site.targets import TargetsPage
 from rulepush.site.trouble import AlertSending, SampleSending, Trouble
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.explain import RuleExplainer
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.history import last_transitions
 from rulepush.web.status import Status
 
 
@@ -61,6 +63,8 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     frame = Frame(parts.clock, parts.external_url.prefix, parts.troubles)
     query = QueryPage(frame, parts.evaluator)
 
+    explainer = RuleExplainer(parts.evaluator, parts.groups, parts.jobs, parts.clock, last_transitions(parts.history))
+
     def alertmanager_urls() -> list[str]:
         return [one.url for one in parts.alertmanagers()]
 
@@ -71,8 +75,10 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         Route("/", enter, methods=["GET"]),
         asset_route(),
         *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
-        *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
-        *RulePage(frame, parts.groups, parts.history, parts.evaluator).routes(),
+        *AlertPage(
+            frame, parts.groups, parts.history, parts.evaluator, explainer, alertmanager_urls, parts.sent_as
+        ).routes(),
+        *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer).routes(),
         *RulesPage(frame, parts.groups).routes(),
         *TargetsPage(frame, parts.jobs).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),
