@@ -169,7 +169,8 @@ return {tag: e.tagName.toLowerCase(), text: (e.innerText || e.value || e.name ||
 
 _TOO_WIDE: Final = """
 const edge = document.documentElement.clientWidth, found = [];
-if (document.documentElement.scrollWidth > edge) found.push('the page scrolls: ' + document.documentElement.scrollWidth);
+const whole = document.documentElement.scrollWidth;
+if (whole > edge) found.push('the page scrolls: ' + whole);
 function clipped(e) {
   for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
     if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(p).overflowX)) return true;

@@ -1,7 +1,7 @@
 """A running rulepush with everything that a page may have to show, all on loopback.
 
-One target has the values that the test turns, one has a crowd of 300 series, one dies while its alert fires, and one was
-never there. One Alertmanager takes what it gets, and one refuses it.
+One target has the values that the test turns, one has a crowd of 300 series, one dies while its alert fires, and one
+was never there. One Alertmanager takes what it gets, and one refuses it.
 """
 
 from __future__ import annotations
