@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -54,16 +53,15 @@ def binary(name: str) -> str:
 
 @dataclass(frozen=True)
 class BrowserPrograms:
-    """A chromium and the chromedriver of its version, and what their environment needs beside the usual."""
+    """The paths of a chromium and of the chromedriver of its version."""
 
     browser: str
     driver: str
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def browser() -> BrowserPrograms:
-    """The system's chromium, or the unpacked one; skips the test without."""
-    found, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    """The system's chromium or Chrome, or the unpacked one; skips the test without."""
+    found, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if found and driver:
         return BrowserPrograms(found, driver)
     unpacked = BrowserPrograms(str(BROWSER / "bin" / "chromium"), str(BROWSER / "bin" / "chromedriver"))

@@ -61,8 +61,7 @@ class Browser:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         os.environ.update({"SE_AVOID_STATS": "true", "SE_OFFLINE": "true"})
-        environment = {**os.environ, **programs.environment}
-        self._driver = Chrome(options, Service(programs.driver, env=environment))
+        self._driver = Chrome(options, Service(programs.driver))
         self._driver.set_page_load_timeout(30)
         self._agent = str(self._driver.execute_script("return navigator.userAgent"))  # type: ignore[no-untyped-call]
 
