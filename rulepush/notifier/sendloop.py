@@ -21,6 +21,8 @@ log = logging.getLogger("rulepush.notifier")
 BATCH_SIZE: Final = 256  # Prometheus' --alertmanager.notification-batch-size
 BACKOFF_MIN: Final = 0.5  # seconds
 BACKOFF_MAX: Final = 30.0
+# A firing alert is sent again once a minute: refusals further apart than this are two runs.
+REFUSALS_END_MS: Final = 10 * 60_000
 
 
 class Poster(Protocol):
@@ -49,6 +51,17 @@ class SendStats:
     errors: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """A run of alerts that an Alertmanager refused for their content: from `first_at` to `last_at` (ms), with what it
+    answered last."""
+
+    first_at: int
+    last_at: int
+    alerts: int
+    reason: str
+
+
 def backoff(attempt: int, jitter: float) -> float:
     """Seconds before attempt number `attempt` + 1: doubling, capped, times 0.5..1 by `jitter` in 0..1."""
     return float(min(BACKOFF_MAX, BACKOFF_MIN * 2 ** min(attempt, 20)) * (0.5 + 0.5 * jitter))
@@ -68,6 +81,8 @@ class SendLoop:
         self.outbox = Outbox()
         self.counts = SendStats()
         self.pausing = False  # between a failed attempt and the next
+        self.failing_since: int | None = None  # ms; the first of the failed attempts in a row
+        self.refusals: Refusals | None = None  # the last run of them
         self._alertmanager = alertmanager
         self._clock = clock
         self._store = store
@@ -85,6 +100,16 @@ class SendLoop:
     def last_error(self) -> str:
         """Why the last attempt failed; "" when it did not."""
         return self._outage.reason
+
+    @property
+    def waiting(self) -> int:
+        """How many alerts wait to be accepted."""
+        return len(self.outbox)
+
+    @property
+    def oldest_waiting(self) -> int | None:
+        """Since when (ms) the longest waiting alert waits, None when nothing does."""
+        return self.outbox.oldest()
 
     def offer(self, alerts: Sequence[WireAlert]) -> None:
         """Queue alerts for delivery."""
@@ -128,10 +153,13 @@ class SendLoop:
                 answer = PostResponse(PostOutcome.RETRY, f"internal error: {type(e).__name__}: {e}")
             if answer.outcome is not PostOutcome.RETRY:
                 attempt = 0
+                self.failing_since = None
                 if line := self._outage.ended(self._clock.monotonic()):
                     log.info("%s: url=%s", line, self.url)
                 continue
             self.counts.errors += 1
+            if self.failing_since is None:
+                self.failing_since = self._clock.now()
             self.counts.retried += len(batch)
             pause = backoff(attempt, self._jitter())
             if answer.retry_after is not None:
@@ -167,6 +195,7 @@ class SendLoop:
                 return answer
             case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
+                self._note_refusal(answer.reason)
                 log.error(
                     "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
                 )
@@ -179,6 +208,12 @@ class SendLoop:
                     if answer.outcome is PostOutcome.RETRY:
                         return answer
                 return answer
+
+    def _note_refusal(self, reason: str) -> None:
+        now, before = self._clock.now(), self.refusals
+        if before is None or now - before.last_at > REFUSALS_END_MS:
+            before = Refusals(now, now, 0, "")
+        self.refusals = Refusals(before.first_at, now, before.alerts + 1, reason)
 
     def _acknowledge(self, batch: Sequence[WireAlert]) -> None:
         self._drop(self.outbox.acknowledge(batch))

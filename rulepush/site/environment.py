@@ -1,0 +1,142 @@
+"""The templates' environment: the only file that imports Jinja2. Imported when the first page is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from rulepush.model.durations import format_duration
+from rulepush.model.timestamps import format_rfc3339
+from rulepush.site import links
+from rulepush.site.formats import rounded_duration, short_number
+from rulepush.site.framed import FramedPage
+from rulepush.site.language import Language, Message, annotations_for, message
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+@cache
+def templates() -> Environment:
+    """Everything is escaped, a name that is not there is an error, and texts go through the catalog of the reader."""
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+        auto_reload=False,
+        cache_size=64,
+    )
+    env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.filters.update(_FILTERS)
+    env.globals.update(_GLOBALS)
+    return env
+
+
+def _page(context: Context) -> FramedPage:
+    """A macro sees it only when it is imported `with context`."""
+    page = context["page"]
+    assert isinstance(page, FramedPage)
+    return page
+
+
+def _language(context: Context) -> Language:
+    return _page(context).language
+
+
+@pass_context
+def _gettext(context: Context, text: str) -> str:
+    return _language(context).gettext(text)
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, count: int) -> str:
+    return _language(context).ngettext(one, many, count)
+
+
+@pass_context
+def _say(context: Context, said: Message | str) -> str:
+    """A message in the reader's language; a text as it is."""
+    return _language(context).say(said) if isinstance(said, Message) else said
+
+
+@pass_context
+def _state(context: Context, kind: str) -> str:
+    """The word for a state or a health."""
+    return _language(context).say(_STATES[kind])
+
+
+@pass_context
+def _url(context: Context, path: str) -> str:
+    """The address of a page of ours: below the prefix of `--web.external-url`."""
+    return _page(context).prefix + path
+
+
+@pass_context
+def _ago(context: Context, ts: int | None) -> Markup:
+    """How long ago a time (ms) is, in a <time> with the time itself."""
+    page = _page(context)
+    if not ts:
+        return Markup("<span>{}</span>").format(page.language.say(message("never")))
+    text = page.language.say(message("%(duration)s ago", duration=rounded_duration(page.now - ts, page.language)))
+    return _time(ts, text)
+
+
+@pass_context
+def _duration(context: Context, ms: int) -> str:
+    """For reading: the two largest units."""
+    return rounded_duration(ms, _language(context))
+
+
+@pass_context
+def _annotations(context: Context, annotations: Mapping[str, str]) -> dict[str, str]:
+    """Those that the reader is shown."""
+    return annotations_for(_language(context), annotations)
+
+
+def _moment(ts: int) -> Markup:
+    """A time itself: UTC, without milliseconds."""
+    return _time(ts, format_rfc3339(ts // 1000 * 1000).replace("T", " ").replace("Z", " UTC"))
+
+
+def _time(ts: int, text: str) -> Markup:
+    iso = format_rfc3339(ts)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, iso, text)
+
+
+_STATES: Final = {
+    "firing": message("firing"),
+    "pending": message("pending"),
+    "inactive": message("inactive"),
+    "resolved": message("resolved"),
+    "up": message("up"),
+    "down": message("down"),
+    "unknown": message("unknown"),
+    "ok": message("ok"),
+    "err": message("error"),
+}
+_FILTERS: Final = {
+    "ago": _ago,
+    "annotations": _annotations,
+    "duration": _duration,
+    "moment": _moment,
+    "number": short_number,
+    "prometheus_duration": format_duration,
+    "safe_link": links.safe_link,
+    "say": _say,
+    "state": _state,
+    "url": _url,
+}
+_GLOBALS: Final = {
+    "alert_url": links.alert_url,
+    "query_url": links.query_url,
+    "rule_url": links.rule_url,
+    "silence_url": links.silence_url,
+}
