@@ -137,6 +137,10 @@ class QueryEvaluator:
         """What is kept of these tables since when, for answers that need no evaluation (`/api/v1/series`, labels)."""
         return self._history.view(self._clock.now(), tables)
 
+    def metric_sizes(self) -> dict[str, int]:
+        """How many series there are now, by metric."""
+        return {table.name: len(table) for table in self._head.tables() if len(table)}
+
     def close(self) -> None:
         """Let what runs end soon, with a time-out. Does not wait for it."""
         self._closed = True
