@@ -51,9 +51,9 @@ def kept_metrics(
     asked_for: Sequence[str] = (),
     max_shown: int = MAX_SHOWN,
 ) -> KeptMetrics:
-    """The metrics with `wanted` in their name, or all: first those of an expression, `asked_for`, whether they are there
-    or not. `sizes` has the series of each metric that there is. It takes a while where there are many selectors: not
-    for the event loop."""
+    """The metrics with `wanted` in their name, or all: first those of an expression, `asked_for`, whether they are
+    there or not. `sizes` has the series of each metric that there is. It takes a while where there are many selectors:
+    not for the event loop."""
     demand = view.demand
     names = sorted({*sizes, *_named(demand)})
     if wanted:

@@ -97,8 +97,8 @@ class GraphResult:
 
 @dataclass(frozen=True, slots=True)
 class PanelResult:
-    """A panel with what came of it: nothing without an expression. `number` is that of its parameters, `seconds` are with
-    the wait for a thread, `metrics` are those that the expression names."""
+    """A panel with what came of it: nothing without an expression. `number` is that of its parameters, `seconds` are
+    with the wait for a thread, `metrics` are those that the expression names."""
 
     panel: QueryPanel
     number: int = 0
@@ -157,11 +157,10 @@ async def _evaluated(
     start, step = end - panel.range_ms, panel.step
     if panel.range_ms // step > MAX_STEPS:
         least = format_duration((panel.range_ms // MAX_STEPS // 1000 + 1) * 1000)
-        raise _Refused(
-            message(
-                "A graph has %(most)d points at most: choose a longer step, from %(least)s", most=MAX_STEPS, least=least
-            )
+        text = message(
+            "A graph has %(most)d points at most: choose a longer step, from %(least)s", most=MAX_STEPS, least=least
         )
+        raise _Refused(text)
     if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
         raise _Refused(message("A graph needs numbers at each time; this expression has them only as a table"))
 

@@ -78,8 +78,8 @@ class RuleGroupView:
 
 @dataclass(frozen=True, slots=True)
 class RulesWanted:
-    """The filter of the page, each part empty where it filters nothing. `text` is looked for in name, expression, labels,
-    group and file; `state` and `health` have Prometheus' names."""
+    """The filter of the page, each part empty where it filters nothing. `text` is looked for in name, expression,
+    labels, group and file; `state` and `health` have Prometheus' names."""
 
     text: str = ""
     health: str = ""
