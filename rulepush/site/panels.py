@@ -1,8 +1,8 @@
 """The panels of the query page: what a link to Prometheus' `/graph` or `/query` asks for. Pure.
 
 Sources: prometheus web/ui/mantine-ui/src/pages/query/urlStateEncoding.ts (links of today),
-web/ui/react-app/src/utils/index.ts (the ones before). A parameter that cannot be used has its default, and the page says
-so.
+web/ui/react-app/src/utils/index.ts (the ones before). A parameter that cannot be used has its default, and the page
+says so.
 """
 
 from __future__ import annotations

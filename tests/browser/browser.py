@@ -77,6 +77,10 @@ class Browser:
         self._cdp("Network.setUserAgentOverride", userAgent=self._agent, acceptLanguage=view.language)
         self._driver.get(url)
 
+    def forget(self) -> None:
+        """Remove all cookies: what a page remembers of its reader."""
+        self._driver.delete_all_cookies()
+
     def console(self) -> list[str]:
         """The errors and warnings of the console since the last call: violations of the policy are among them."""
         return [str(entry["message"]) for entry in self._driver.get_log("browser")]  # type: ignore[no-untyped-call]

@@ -68,3 +68,119 @@
   setInterval(refresh, seconds * 1000);
   document.addEventListener("visibilitychange", refresh);
 })();
+
+// Suggestions while an expression is typed: metrics and functions, labels and their values.
+(() => {
+  const MOST = 20;
+  const NAME = "[a-zA-Z_:][\\w:]*";
+  const VALUE = new RegExp(`(${NAME})?\\{(?:[^{}"]|"[^"]*")*?(\\w+)\\s*(?:=~|!~|!=|=)\\s*"([^"]*)$`);
+  const LABEL = new RegExp(`(${NAME})?\\{(?:(?:[^{}"]|"[^"]*")*,)?\\s*(\\w*)$`);
+  const GROUPING = /\b(?:by|without|on|ignoring|group_left|group_right)\s*\((?:[^()]*,)?\s*(\w*)$/;
+  const WORD = new RegExp(`${NAME}$`);
+  const asked = new Map();
+
+  // The list that an address of the API answers; asked for once a minute at most.
+  const listed = async (url) => {
+    const known = asked.get(url);
+    if (known && Date.now() - known.at < 60_000) return known.list;
+    const list = fetch(url).then((answer) => (answer.ok ? answer.json() : { data: [] })).then((json) => json.data).catch(() => []);
+    asked.set(url, { at: Date.now(), list });
+    return list;
+  };
+
+  const attach = (area) => {
+    const api = area.dataset.api;
+    const metrics = [...document.querySelectorAll("#metric-names option")].map((option) => [option.value, ""]);
+    const words = area.dataset.suggest.split(" ").map((word) => [word, "PromQL"]);
+    const list = document.createElement("ul");
+    list.className = "suggestions";
+    list.id = `${area.id}.suggestions`;
+    list.setAttribute("role", "listbox");
+    list.hidden = true;
+    area.after(list);
+    area.setAttribute("aria-autocomplete", "list");
+    area.setAttribute("aria-controls", list.id);
+    let chosen = -1;
+    let turn = 0;
+
+    // What may stand at the caret: [what is typed of it, [name, note] each].
+    const candidates = async () => {
+      const before = area.value.slice(0, area.selectionStart);
+      const of = (metric) => (metric ? `?match[]=${encodeURIComponent(metric)}` : "");
+      const plain = (names) => names.filter((name) => name !== "__name__").map((name) => [name, ""]);
+      let found = VALUE.exec(before);
+      if (found) return [found[3], plain(await listed(`${api}/label/${found[2]}/values${of(found[1])}`))];
+      found = LABEL.exec(before);
+      if (found) return [found[2], plain(await listed(`${api}/labels${of(found[1])}`))];
+      if (/"[^"]*$/.test(before.replace(/"[^"]*"/g, ""))) return ["", []];
+      found = GROUPING.exec(before);
+      if (found) return [found[1], plain(await listed(`${api}/labels`))];
+      found = WORD.exec(before);
+      return found ? [found[0], [...metrics, ...words]] : ["", []];
+    };
+
+    const close = () => {
+      list.hidden = true;
+      list.replaceChildren();
+      area.removeAttribute("aria-activedescendant");
+      chosen = -1;
+    };
+
+    const choose = (next) => {
+      list.children[chosen]?.setAttribute("aria-selected", "false");
+      chosen = (next + list.children.length) % list.children.length;
+      const item = list.children[chosen];
+      item.setAttribute("aria-selected", "true");
+      item.scrollIntoView({ block: "nearest" });
+      area.setAttribute("aria-activedescendant", item.id);
+    };
+
+    const take = (item) => {
+      const at = area.selectionStart;
+      area.setRangeText(item.dataset.name, at - Number(item.dataset.typed), at, "end");
+      close();
+      area.focus();
+    };
+
+    const suggest = async () => {
+      const mine = ++turn;
+      const [typed, all] = await candidates();
+      if (mine !== turn || document.activeElement !== area) return;
+      const low = typed.toLowerCase();
+      const fits = all.filter(([name]) => name !== typed && name.toLowerCase().includes(low));
+      fits.sort(([a], [b]) => b.toLowerCase().startsWith(low) - a.toLowerCase().startsWith(low));
+      close();
+      list.append(...fits.slice(0, MOST).map(([name, note], i) => {
+        const item = document.createElement("li");
+        item.id = `${list.id}.${i}`;
+        item.setAttribute("role", "option");
+        item.dataset.name = name;
+        item.dataset.typed = typed.length;
+        item.textContent = name;
+        if (note) item.append(Object.assign(document.createElement("small"), { textContent: note }));
+        return item;
+      }));
+      list.hidden = !list.children.length;
+    };
+
+    area.addEventListener("input", suggest);
+    area.addEventListener("blur", () => { turn++; close(); });
+    list.addEventListener("mousedown", (event) => {
+      event.preventDefault(); // the field keeps the focus
+      const item = event.target.closest("li");
+      if (item) take(item);
+    });
+    area.addEventListener("keydown", (event) => {
+      const open = !list.hidden;
+      if (event.isComposing) return;
+      if (open && event.key === "ArrowDown") choose(chosen + 1);
+      else if (open && event.key === "ArrowUp") choose(chosen < 0 ? -1 : chosen - 1);
+      else if (open && event.key === "Escape") close();
+      else if (open && chosen >= 0 && (event.key === "Enter" || event.key === "Tab")) take(list.children[chosen]);
+      else if (event.key === "Enter" && !event.shiftKey) area.form.requestSubmit(area.form.querySelector("button")); // it has the tab
+      else return;
+      event.preventDefault();
+    });
+  };
+  document.querySelectorAll("textarea[data-suggest]").forEach(attach);
+})();
