@@ -142,7 +142,7 @@ def test_every_page_says_what_is_wrong_now(troubled: Parts, path: str) -> None:
     assert "Alerts do not reach http://am/&lt;b&gt;, 205 wait" in text
     assert '<time datetime="2023-11-14T22:01:20Z"' in text
     assert "HTTP 400 &lt;script&gt;" in text
-    assert 'href="/delivery">Alerts do not' in text
+    assert 'href="/delivery">More about it' in text
     assert 'role="status"' in text
 
 

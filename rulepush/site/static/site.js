@@ -29,6 +29,8 @@
     return !getSelection().isCollapsed;
   };
 
+  // Without times and counts, which change always: a screen reader says the bar again when something else does.
+  const words = (bar) => [...bar.querySelectorAll("summary")].map((s) => s.textContent.replace(/\d+\S*/g, "")).join();
   const folds = (root) => [...root.querySelectorAll("details[id]")];
 
   const replace = (text) => {
@@ -47,8 +49,10 @@
     if (position >= 0) main.querySelectorAll("a, summary, button")[position]?.focus({ preventScroll: true });
     scrollTo(x, y);
     const [bar, newBar] = [document.getElementById("troubles"), next.getElementById("troubles")];
-    if (newBar && bar.innerHTML !== newBar.innerHTML) {
-      bar.setAttribute("role", "status");
+    if (newBar) {
+      if (words(bar) === words(newBar)) bar.removeAttribute("role");
+      else bar.setAttribute("role", "status");
+      for (const fold of folds(newBar)) fold.open = document.getElementById(fold.id)?.open ?? false;
       bar.replaceChildren(...newBar.childNodes);
     }
   };
