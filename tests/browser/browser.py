@@ -73,6 +73,7 @@ class Browser:
         self._cdp("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if view.dark else "light"}
         self._cdp("Emulation.setEmulatedMedia", features=[scheme])
+        self._cdp("Emulation.setFocusEmulationEnabled", enabled=True)
         self._cdp("Emulation.setScriptExecutionDisabled", value=not view.scripts)
         self._cdp("Network.setUserAgentOverride", userAgent=self._agent, acceptLanguage=view.language)
         self._driver.get(url)

@@ -115,6 +115,8 @@ def test_an_alertmanager_that_refuses_is_on_every_page(browser: Browser, stage: 
     for path in PAGES:
         browser.open(stage.url + path)
         bar = browser.text("#troubles")
-        assert f"http://{stage.refusing.address}/api/v2/alerts" in bar
-        assert "no receiver matches <b>these</b> labels" in bar
+        assert f"http://{stage.refusing.address}/api/v2/alerts refuses alerts" in bar
         assert stage.alertmanager.address not in bar
+        for summary in browser.all("#troubles summary"):
+            summary.click()
+        assert "no receiver matches <b>these</b> labels" in browser.text("#troubles")
