@@ -26,7 +26,7 @@ from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QueryEvaluator
 from tests.fakes import FakeClock
-from tests.rules.world import M, S, T0, World
+from tests.rules.world import T0, M, S, World
 
 STEP = 30 * S
 
@@ -210,7 +210,7 @@ def test_a_metric_is_looked_up_by_a_part_of_its_name_and_the_exact_one_comes_fir
     kept = kept_metrics(sizes, view, "Requests", max_shown=2)
     assert [m.name for m in kept.shown] == ["a_requests", "http_requests_total"]
     assert kept.count == 3
-    assert [m.name for m in kept_metrics(sizes, view, "requests").shown][0] == "requests"
+    assert next(m.name for m in kept_metrics(sizes, view, "requests").shown) == "requests"
     assert kept.names == sorted(sizes)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rulepush.rules.health import RECENT_EVALUATIONS
 from rulepush.site.rules import MAX_UNFOLDED, RulesView, RulesWanted, RuleView, rules_view
-from tests.rules.world import M, S, T0, World
+from tests.rules.world import T0, M, S, World
 
 RULES = """
 groups:
