@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
@@ -19,10 +20,13 @@ from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.group import EvaluationGroup, Rule
 from rulepush.rules.groups import RuleGroups
 from rulepush.rules.health import RuleEvaluation
+from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
 
-MAX_UNFOLDED: Final = 60  # rules: with more of them groups are folded at first
+MAX_UNFOLDED: Final = (
+    60  # rules: with more of them groups are folded at first, and details are left to the rules' pages
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,26 +113,28 @@ class RulesWanted:
     def filters(self) -> bool:
         return self != RulesWanted(fold=self.fold)
 
-    def takes(self, rule: RuleView, group: EvaluationGroup) -> bool:
+    def takes(self, rule: RuleState, group: RuleGroup) -> bool:
         """Whether the rule is shown."""
-        if self.health not in ("", rule.health) or self.type not in ("", rule.type):
+        if self.health not in ("", rule.health) or self.type not in ("", _type(rule.spec)):
             return False
         if self.state not in ("", rule.state):
             return False
-        words = self.text.lower().split()
-        text = f"{rule.name} {rule.expr} {rule.labels} {group.name} {group.file}".lower() if words else ""
+        words, spec = self.text.lower().split(), rule.spec
+        text = f"{spec.name} {spec.query} {Labels(spec.labels)} {group.name} {group.file}".lower() if words else ""
         return all(word in text for word in words)
 
 
 @dataclass(frozen=True, slots=True)
 class RulesView:
-    """The groups that have a rule to show, with `shown` of `count` rules; `health` counts all rules by their health."""
+    """The groups that have a rule to show, with `shown` of `count` rules; `health` counts all rules by their health. Without
+    `is_detailed` there are so many that their evaluations and selectors are left out."""
 
     groups: Sequence[RuleGroupView]
     count: int
     shown: int
     health: Mapping[str, int]
     wanted: RulesWanted
+    is_detailed: bool
 
 
 class RulesPage:
@@ -145,24 +151,94 @@ class RulesPage:
 
     async def show(self, request: Request) -> Response:
         """The page, filtered by its parameters."""
-        view = rules_view(self._groups.all(), RulesWanted.of(request.query_params), self._lookback_delta_ms())
+        # What changes is copied here; all else takes longer, and is done beside the event loop.
+        groups, delta = group_states(self._groups.all()), self._lookback_delta_ms()
+        view = await asyncio.to_thread(rules_view, groups, RulesWanted.of(request.query_params), delta)
         return await self._frame.page(request, "rules.html", message("Rules"), "/rules", view=view)
 
 
-def rules_view(groups: Iterable[EvaluationGroup], wanted: RulesWanted, lookback_delta_ms: int) -> RulesView:
-    """What the page shows of these groups."""
-    views, health, anchors = [], dict.fromkeys(("ok", "err", "unknown"), 0), _Anchors()
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """A rule at one moment: what its evaluations change. `recent`: the oldest first."""
+
+    spec: RuleSpec
+    state: str
+    firing: int
+    pending: int
+    health: str
+    error: str
+    last_evaluation: int | None
+    evaluation_ms: float
+    recent: tuple[RuleEvaluation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """A group at one moment."""
+
+    spec: RuleGroup
+    interval_ms: int
+    missed: int
+    last_evaluation: int | None
+    evaluation_ms: float
+    rules: tuple[RuleState, ...]
+
+
+def group_states(groups: Iterable[EvaluationGroup]) -> list[GroupState]:
+    """The groups as they are now; nothing of it changes any more."""
+    return [
+        GroupState(
+            group.spec,
+            group.interval_ms,
+            group.counters.iterations_missed,
+            group.last_evaluation,
+            group.evaluation_seconds * 1000,
+            tuple(map(_state, group.rules)),
+        )
+        for group in groups
+    ]
+
+
+def _state(rule: Rule) -> RuleState:
+    status, state, firing, active = rule.status, "", 0, 0
+    if isinstance(rule, AlertingRule):
+        alerts = rule.alerts
+        active, firing = len(alerts), sum(alert.state is AlertState.FIRING for alert in alerts)
+        state = (AlertState.FIRING if firing else AlertState.PENDING if active else AlertState.INACTIVE).value
+    return RuleState(
+        rule.spec,
+        state,
+        firing,
+        active - firing,
+        status.health.value,
+        status.last_error,
+        status.last_evaluation,
+        status.evaluation_seconds * 1000,
+        tuple(status.recent),
+    )
+
+
+def rules_view(groups: Iterable[GroupState], wanted: RulesWanted, lookback_delta_ms: int) -> RulesView:
+    """What the page shows of these groups. Pure."""
+    health, anchors = dict.fromkeys(("ok", "err", "unknown"), 0), _Anchors()
+    found: list[tuple[GroupState, str, list[tuple[RuleState, str]]]] = []
     for group in groups:
-        anchor = anchors.of(group.name)
-        rules = [_rule(rule, anchors.of(f"{group.name}.{rule.spec.name}"), lookback_delta_ms) for rule in group.rules]
-        for rule in rules:
+        anchor, shown = anchors.of(group.spec.name), []
+        for rule in group.rules:
             health[rule.health] += 1
-        shown = [rule for rule in rules if wanted.takes(rule, group)]
-        if shown or not (rules or wanted.filters):
-            views.append(_group(group, anchor, rules, shown))
-    count, shown_count = sum(health.values()), sum(len(view.rules) for view in views)
-    is_open = wanted.fold == "none" or (wanted.fold != "all" and (shown_count <= MAX_UNFOLDED or len(views) == 1))
-    return RulesView([replace(v, is_open=is_open or v.is_open) for v in views], count, shown_count, health, wanted)
+            place = anchors.of(f"{group.spec.name}.{rule.spec.name}")
+            if wanted.takes(rule, group.spec):
+                shown.append((rule, place))
+        if shown or not (group.rules or wanted.filters):
+            found.append((group, anchor, shown))
+    count = sum(len(shown) for _, _, shown in found)
+    detailed = count <= MAX_UNFOLDED
+    is_open = wanted.fold == "none" or (wanted.fold != "all" and (detailed or len(found) == 1))
+    views = [
+        _group(group, anchor, [_rule(rule, place, lookback_delta_ms, detailed) for rule, place in shown], is_open)
+        for group, anchor, shown in found
+    ]
+    return RulesView(views, sum(health.values()), count, health, wanted, detailed)
 
 
 class _Anchors:
@@ -177,54 +253,56 @@ class _Anchors:
         return anchor if self._taken[anchor] == 1 else f"{anchor}~{self._taken[anchor]}"
 
 
-def _group(group: EvaluationGroup, anchor: str, rules: Sequence[RuleView], shown: Sequence[RuleView]) -> RuleGroupView:
-    failing = sum(rule.health == "err" for rule in rules)
+def _group(group: GroupState, anchor: str, shown: Sequence[RuleView], is_open: bool) -> RuleGroupView:
+    spec, failing = group.spec, sum(rule.health == "err" for rule in group.rules)
     return RuleGroupView(
-        name=group.name,
-        file=group.file,
+        name=spec.name,
+        file=spec.file,
         anchor=anchor,
         interval_ms=group.interval_ms,
-        limit=group.limit,
-        missed=group.counters.iterations_missed,
+        limit=spec.limit,
+        missed=group.missed,
         last_evaluation=group.last_evaluation,
-        evaluation_ms=group.evaluation_seconds * 1000,
-        count=len(rules),
+        evaluation_ms=group.evaluation_ms,
+        count=len(group.rules),
         failing=failing,
-        firing=sum(rule.firing for rule in rules),
-        pending=sum(rule.pending for rule in rules),
+        firing=sum(rule.firing for rule in group.rules),
+        pending=sum(rule.pending for rule in group.rules),
         rules=shown,
-        is_open=bool(failing),  # what fails is never folded away
+        is_open=is_open or failing > 0,  # what fails is never folded away
     )
 
 
-def _rule(rule: Rule, anchor: str, lookback_delta_ms: int) -> RuleView:
-    spec, status = rule.spec, rule.status
-    alerts = rule.alerts if isinstance(rule, AlertingRule) else []
-    firing = sum(alert.state is AlertState.FIRING for alert in alerts)
+def _rule(rule: RuleState, anchor: str, lookback_delta_ms: int, detailed: bool) -> RuleView:
+    spec = rule.spec
     return RuleView(
         name=spec.name,
-        type="alerting" if isinstance(rule, AlertingRule) else "recording",
+        type=_type(spec),
         anchor=anchor,
         expr=str(spec.query),
         labels=Labels(spec.labels),
-        for_ms=rule.spec.for_ms if isinstance(rule, AlertingRule) else 0,
-        keep_firing_ms=rule.spec.keep_firing_ms if isinstance(rule, AlertingRule) else 0,
-        state=rule.state.value if isinstance(rule, AlertingRule) else "",
-        firing=firing,
-        pending=len(alerts) - firing,
-        health=status.health.value,
-        error=status.last_error,
-        last_evaluation=status.last_evaluation,
-        evaluation_ms=status.evaluation_seconds * 1000,
-        recent=tuple(reversed(status.recent)),
-        kept=_kept(rule, lookback_delta_ms),
+        for_ms=spec.for_ms if isinstance(spec, AlertingSpec) else 0,
+        keep_firing_ms=spec.keep_firing_ms if isinstance(spec, AlertingSpec) else 0,
+        state=rule.state,
+        firing=rule.firing,
+        pending=rule.pending,
+        health=rule.health,
+        error=rule.error,
+        last_evaluation=rule.last_evaluation,
+        evaluation_ms=rule.evaluation_ms,
+        recent=rule.recent[::-1] if detailed else (),
+        kept=_kept(spec, lookback_delta_ms) if detailed else (),
     )
 
 
-def _kept(rule: Rule, lookback_delta_ms: int) -> list[KeptSelectorView]:
+def _type(spec: RuleSpec) -> str:
+    return "alerting" if isinstance(spec, AlertingSpec) else "recording"
+
+
+def _kept(spec: RuleSpec, lookback_delta_ms: int) -> list[KeptSelectorView]:
     """Each selector once, with the longest time that the rule needs of it."""
     longest: dict[str, int] = {}
-    for use in rule.spec.query.selectors(lookback_delta_ms):
+    for use in spec.query.selectors(lookback_delta_ms):
         text = selector_text(use.matchers)
         longest[text] = max(longest.get(text, 0), use.lookback_ms)
     return [KeptSelectorView(text, lookback_ms) for text, lookback_ms in longest.items()]

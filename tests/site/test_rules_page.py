@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rulepush.rules.health import RECENT_EVALUATIONS
-from rulepush.site.rules import MAX_UNFOLDED, RulesView, RulesWanted, RuleView, rules_view
+from rulepush.site.rules import MAX_UNFOLDED, RulesView, RulesWanted, RuleView, group_states, rules_view
 from tests.rules.world import T0, M, S, World
 
 RULES = """
@@ -33,7 +33,7 @@ def shown(of: World, **parameters: str) -> list[str]:
 
 
 def view(of: World, **parameters: str) -> RulesView:
-    return rules_view(of.groups.all(), RulesWanted.of(parameters), 5 * M)
+    return rules_view(group_states(of.groups.all()), RulesWanted.of(parameters), 5 * M)
 
 
 def rule(of: World, name: str) -> RuleView:
@@ -76,6 +76,8 @@ def test_many_rules_are_folded_at_first_and_a_filter_unfolds_few() -> None:
     assert [g.is_open for g in view(of).groups] == [False, False]
     assert [g.is_open for g in view(of, fold="none").groups] == [True, True]
     assert [g.is_open for g in view(of, type="recording").groups] == [True]
+    assert not view(of).is_detailed, "evaluations and selectors are left to the pages of the rules"
+    assert view(of, type="recording").is_detailed
 
 
 def test_before_the_first_evaluation_health_is_unknown() -> None:
