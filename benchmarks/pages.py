@@ -227,8 +227,8 @@ def measure(serving: Serving, path: str, requests: int) -> bool:
     middle, held = statistics.median(answers), statistics.median(holds)
     good = middle < MAX_ANSWER_MS and held <= MAX_HOLD_MS
     print(
-        f"{path:<55} {middle:7.1f} {max(answers):7.1f} ms   cpu {statistics.median(cpus):6.1f} ms {size / 1024:6.0f} KiB"
-        f"   hold {held:5.1f} {max(holds):6.1f} ms"
+        f"{path:<55} {middle:7.1f} {max(answers):7.1f} ms   cpu {statistics.median(cpus):6.1f} ms"
+        f" {size / 1024:6.0f} KiB   hold {held:5.1f} {max(holds):6.1f} ms"
         f"   {'ok' if good else 'TOO SLOW'}",
         flush=True,
     )

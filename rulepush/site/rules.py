@@ -126,8 +126,8 @@ class RulesWanted:
 
 @dataclass(frozen=True, slots=True)
 class RulesView:
-    """The groups that have a rule to show, with `shown` of `count` rules; `health` counts all rules by their health. Without
-    `is_detailed` there are so many that their evaluations and selectors are left out."""
+    """The groups that have a rule to show, with `shown` of `count` rules; `health` counts all rules by their health.
+    Without `is_detailed` there are so many that their evaluations and selectors are left out."""
 
     groups: Sequence[RuleGroupView]
     count: int
