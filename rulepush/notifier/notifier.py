@@ -121,6 +121,14 @@ class Notifier:
         known = (relabelled(one, relabel) for one in wire if one is not None)
         return {one.labels for one in known if one is not None}
 
+    def sent_as(self, alert: Alert) -> dict[str, Labels]:
+        """The labels by which each Alertmanager, by its URL, knows the alert; without those that it is not sent to."""
+        wire = self._wire(alert, "")
+        if wire is None:
+            return {}
+        known = {url: relabelled(wire, running.relabel) for url, running in self._running.items()}
+        return {url: one.labels for url, one in known.items() if one is not None}
+
     async def drain(self) -> None:
         """Return when every outbox is empty. Loops that pause after a failure retry at once: it may be the last try."""
         for running in self._running.values():

@@ -1,59 +1,37 @@
-"""`/alerts`: every alerting rule with its alerts, what fires first."""
+"""`/alerts`: what is wrong now, by severity, with filters that a link keeps."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from rulepush.model.labels import Labels
-from rulepush.rules.alert import Alert, AlertState
-from rulepush.rules.alerting import AlertingRule
-from rulepush.rules.group import EvaluationGroup
+from rulepush.rules.alert import Alert
 from rulepush.rules.groups import RuleGroups
+from rulepush.site.alert_views import AlertsFilter, AlertSources, SilencePlace, alerts_view
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
+from rulepush.site.strip import STRIP_MS, AlertChange
 
-_ORDER = {AlertState.FIRING: 0, AlertState.PENDING: 1, AlertState.INACTIVE: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class ShownAlert:
-    """One pending or firing alert; times in ms."""
-
-    labels: Labels
-    annotations: Mapping[str, str]
-    state: str
-    active_at: int
-    value: float
-    held_since: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ShownAlertingRule:
-    """A rule, with its alerts."""
-
-    file: str
-    group: str
-    name: str
-    expr: str
-    state: str
-    for_ms: int
-    labels: Labels
-    error: str
-    alerts: Sequence[ShownAlert]
+SentAs = Callable[[Alert], Mapping[str, Labels]]
+"""The labels by which each Alertmanager, by its address, knows an alert."""
+RecentChanges = Callable[[int], Awaitable[Mapping[Labels, Sequence[AlertChange]]]]
+"""What became of alerts since a time (ms), by their labels."""
 
 
 class AlertsPage:
-    """`groups` are the rules in force."""
+    """`groups` are the rules in force; `sent_as` and `changes` are None where there is nothing of the kind."""
 
-    def __init__(self, frame: Frame, groups: RuleGroups):
+    def __init__(
+        self, frame: Frame, groups: RuleGroups, sent_as: SentAs | None = None, changes: RecentChanges | None = None
+    ):
         self._frame = frame
         self._groups = groups
+        self._sent_as = sent_as
+        self._changes = changes
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -61,43 +39,28 @@ class AlertsPage:
 
     async def show(self, request: Request) -> Response:
         """The page."""
-        rules = shown_alerting_rules(self._groups.all())
-        counts = Counter(rule.state for rule in rules)
+        now = self._frame.clock.now()
+        wanted = alerts_filter(request)
+        changes = await self._changes(now - STRIP_MS) if self._changes is not None else None
+        sources = AlertSources(self._places, changes)
+        view = alerts_view(self._groups.all(), wanted, sources, now)
         return await self._frame.page(
-            request,
-            "alerts.html",
-            message("Alerts"),
-            "/alerts",
-            active=[rule for rule in rules if rule.alerts],
-            inactive=[rule for rule in rules if not rule.alerts],
-            counts={state.value: counts[state.value] for state in _ORDER},
-            failing=sum(bool(rule.error) for rule in rules),
+            request, "alerts.html", message("Alerts"), "/alerts", view=view, wanted=wanted, strip_ms=STRIP_MS
         )
 
-
-def shown_alerting_rules(groups: Iterable[EvaluationGroup]) -> list[ShownAlertingRule]:
-    """The alerting rules of these groups, those that fire first."""
-    rules = [(group, rule) for group in groups for rule in group.alerting_rules]
-    rules.sort(key=lambda pair: _ORDER[pair[1].state])
-    return [_rule(group, rule) for group, rule in rules]
+    def _places(self, alert: Alert) -> Sequence[SilencePlace]:
+        if self._sent_as is None:
+            return ()
+        return [SilencePlace(address, labels) for address, labels in self._sent_as(alert).items()]
 
 
-def _rule(group: EvaluationGroup, rule: AlertingRule) -> ShownAlertingRule:
-    spec = rule.spec
-    return ShownAlertingRule(
-        group.file,
-        group.name,
-        spec.name,
-        str(spec.query),
-        rule.state.value,
-        spec.for_ms,
-        Labels(spec.labels),
-        rule.status.last_error,
-        [_alert(alert) for alert in rule.alerts],
-    )
-
-
-def _alert(alert: Alert) -> ShownAlert:
-    return ShownAlert(
-        alert.labels, dict(alert.annotations), alert.state.value, alert.active_at, alert.value, alert.held_since
+def alerts_filter(request: Request) -> AlertsFilter:
+    """The filters of a request."""
+    asked = request.query_params
+    return AlertsFilter(
+        state=asked.get("state", ""),
+        severity=asked.get("severity", ""),
+        job=asked.get("job", ""),
+        alertname=asked.get("alertname", ""),
+        text=asked.get("q", ""),
     )

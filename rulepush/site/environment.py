@@ -9,11 +9,12 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rulepush.model.durations import format_duration
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.site import links
+from rulepush.site.alert_views import ShownTexts, alerts_url, shown_texts
 from rulepush.site.formats import rounded_duration, short_number
 from rulepush.site.framed import FramedPage
 from rulepush.site.language import Language, Message, annotations_for, message
@@ -90,6 +91,31 @@ def _ago(context: Context, ts: int | None) -> Markup:
 
 
 @pass_context
+def _lasting(context: Context, ts: int) -> Markup:
+    """For how long something is so that began at a time (ms), in a <time> with the time itself."""
+    page = _page(context)
+    return _time(ts, page.language.say(message("for %(duration)s", duration=_rounded(page, page.now - ts))))
+
+
+@pass_context
+def _fires_in(context: Context, ts: int) -> Markup:
+    """When a pending alert fires, if its condition stays true until then (ms)."""
+    page = _page(context)
+    if ts <= page.now:
+        return _time(ts, page.language.say(message("fires at the next evaluation")))
+    return _time(ts, page.language.say(message("fires in %(duration)s", duration=_rounded(page, ts - page.now))))
+
+
+@pass_context
+def _resolves_in(context: Context, ts: int) -> Markup:
+    """When an alert resolves that is kept or held, if its condition does not become true again until then (ms)."""
+    page = _page(context)
+    if ts <= page.now:
+        return _time(ts, page.language.say(message("resolves at the next evaluation")))
+    return _time(ts, page.language.say(message("resolves in %(duration)s", duration=_rounded(page, ts - page.now))))
+
+
+@pass_context
 def _duration(context: Context, ms: int) -> str:
     """For reading: the two largest units."""
     return rounded_duration(ms, _language(context))
@@ -101,6 +127,23 @@ def _annotations(context: Context, annotations: Mapping[str, str]) -> dict[str, 
     return annotations_for(_language(context), annotations)
 
 
+def _rounded(page: FramedPage, ms: int) -> str:
+    return rounded_duration(ms, page.language)
+
+
+@pass_context
+def _texts(context: Context, annotations: Mapping[str, str]) -> ShownTexts:
+    """The annotations in the reader's language, the title first, links apart."""
+    return shown_texts(annotations_for(_language(context), annotations), links.safe_link)
+
+
+@pass_context
+def _link_name(context: Context, annotation: str) -> str:
+    """`runbook_url` and `dashboard` as words; another annotation by its own name."""
+    said = _LINK_NAMES.get(annotation.lower().removesuffix("_url").removesuffix("_link"))
+    return annotation if said is None else _language(context).say(said)
+
+
 def _moment(ts: int) -> Markup:
     """A time itself: UTC, without milliseconds."""
     return _time(ts, format_rfc3339(ts // 1000 * 1000).replace("T", " ").replace("Z", " UTC"))
@@ -108,12 +151,13 @@ def _moment(ts: int) -> Markup:
 
 def _time(ts: int, text: str) -> Markup:
     iso = format_rfc3339(ts)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, iso, text)
+    return Markup(f'<time datetime="{iso}" title="{iso}">{escape(text)}</time>')
 
 
 _STATES: Final = {
     "firing": message("firing"),
     "pending": message("pending"),
+    "held": message("held"),
     "inactive": message("inactive"),
     "resolved": message("resolved"),
     "up": message("up"),
@@ -122,20 +166,32 @@ _STATES: Final = {
     "ok": message("ok"),
     "err": message("error"),
 }
+_LINK_NAMES: Final = {
+    "runbook": message("Runbook"),
+    "dashboard": message("Dashboard"),
+    "grafana": message("Dashboard"),
+}
 _FILTERS: Final = {
     "ago": _ago,
     "annotations": _annotations,
     "duration": _duration,
+    "fires_in": _fires_in,
+    "host": links.host_of,
+    "lasting": _lasting,
+    "link_name": _link_name,
     "moment": _moment,
     "number": short_number,
     "prometheus_duration": format_duration,
+    "resolves_in": _resolves_in,
     "safe_link": links.safe_link,
     "say": _say,
     "state": _state,
+    "texts": _texts,
     "url": _url,
 }
 _GLOBALS: Final = {
     "alert_url": links.alert_url,
+    "alerts_url": alerts_url,
     "query_url": links.query_url,
     "rule_url": links.rule_url,
     "silence_url": links.silence_url,

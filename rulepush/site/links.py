@@ -5,12 +5,13 @@ Pure. `Frame` and the notifier put a prefix, or the external URL, before a path.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from rulepush.model.fingerprint import fingerprint
-from rulepush.model.labels import Labels, quote_label_value, quote_name
+from rulepush.model.labels import Labels
 
 _SAFE_SCHEMES: Final = ("http", "https")
 
@@ -39,7 +40,7 @@ def silence_url(alertmanager: str, labels: Labels) -> str:
     Source: prometheus/alertmanager ui/app/src/Views/SilenceForm/Parsing.elm and Utils/Filter.elm.
     """
     root = alertmanager.partition("#")[0].partition("/api/")[0].rstrip("/")
-    matchers = ", ".join(f"{quote_name(n)}={quote_label_value(v)}" for n, v in labels)
+    matchers = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in labels)
     return f"{root}/#/silences/new?filter={quote('{' + matchers + '}', safe='')}"
 
 
@@ -51,6 +52,14 @@ def safe_link(text: str) -> str:
     except ValueError:
         return ""
     return link if parts.scheme in _SAFE_SCHEMES and parts.netloc and link.isprintable() and " " not in link else ""
+
+
+def host_of(address: str) -> str:
+    """`am:9093` of an address, the whole of it where it has no host."""
+    try:
+        return urlsplit(address).netloc.rpartition("@")[2] or address
+    except ValueError:
+        return address
 
 
 def with_parameters(path: str, parameters: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from rulepush.clock import Clock
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
-from rulepush.site.alerts import AlertsPage
+from rulepush.site.alerts import AlertsPage, RecentChanges, SentAs
 from rulepush.site.assets import asset_route
 from rulepush.site.delivery import DeliveryPage
 from rulepush.site.frame import Frame
@@ -34,7 +34,8 @@ def _nothing() -> tuple[()]:
 @dataclass(frozen=True, slots=True)
 class SiteParts:
     """The objects behind the pages. `troubles()` is what is wrong now; `alertmanagers()` and `receivers()` are what
-    alerts and samples are sent to; `pushed()` gives the pushed groups, None where the receiver is not enabled."""
+    alerts and samples are sent to; `pushed()` gives the pushed groups, None where the receiver is not enabled;
+    `sent_as` and `changes` are those of AlertsPage."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -47,6 +48,8 @@ class SiteParts:
     alertmanagers: Callable[[], Iterable[AlertSending]] = _nothing
     receivers: Callable[[], Iterable[SampleSending]] = _nothing
     pushed: PushedSource | None = None
+    sent_as: SentAs | None = None
+    changes: RecentChanges | None = None
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
@@ -59,7 +62,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     return [
         Route("/", enter, methods=["GET"]),
         asset_route(),
-        *AlertsPage(frame, parts.groups).routes(),
+        *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
         *RulesPage(frame, parts.groups).routes(),
         *TargetsPage(frame, parts.jobs).routes(),
         *QueryPage(frame, parts.evaluator).routes(),

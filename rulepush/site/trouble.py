@@ -67,14 +67,15 @@ class SampleSending(Protocol):
 def delivery_troubles(alertmanagers: Iterable[AlertSending], now: int) -> Iterator[Trouble]:
     """Alerts that an Alertmanager does not get, or does not take."""
     for am in alertmanagers:
+        refused = am.refusals
+        refuses = refused is not None and now - refused.last_at < REFUSED_LATELY_MS
         if am.last_error:
             words = message("Alerts do not reach %(url)s, %(count)d wait", url=am.url, count=am.waiting)
             yield Trouble(TroubleKind.DELIVERY, words, am.failing_since, "/delivery", am.last_error)
-        elif am.oldest_waiting is not None and now - am.oldest_waiting > WAITS_TOO_LONG_MS:
+        elif not refuses and am.oldest_waiting is not None and now - am.oldest_waiting > WAITS_TOO_LONG_MS:
             words = message("Alerts wait for %(url)s, which does not answer: %(count)d", url=am.url, count=am.waiting)
             yield Trouble(TroubleKind.DELIVERY, words, am.oldest_waiting, "/delivery")
-        refused = am.refusals
-        if refused is not None and now - refused.last_at < REFUSED_LATELY_MS:
+        if refused is not None and refuses:
             words = message("%(url)s refuses alerts, %(count)d so far", url=am.url, count=refused.alerts)
             yield Trouble(TroubleKind.DELIVERY, words, refused.first_at, "/delivery", refused.reason)
 

@@ -178,6 +178,27 @@ def test_alerts_are_relabelled_for_all_and_for_each() -> None:
     assert world.notifier.dropped_by_relabel == 1
 
 
+def test_where_an_alert_goes_it_is_known_by_the_labels_after_all_relabelling() -> None:
+    def no_q(labels: Labels) -> Labels | None:
+        return labels.without(["q"])
+
+    def only_here(labels: Labels) -> Labels | None:
+        return labels.with_({"here": "1"}) if labels.get("alertname") == "A" else None
+
+    async def act(world: World) -> None:
+        world.notifier.sending = SendSettings("", Labels.of(site="x"), no_q)
+        world.notifier.sync([Destination(world.a, only_here), Destination(world.b)])
+        assert world.notifier.sent_as(alert("A", q="1")) == {
+            "http://a": Labels.of(alertname="A", here="1", site="x"),
+            "http://b": Labels.of(alertname="A", site="x"),
+        }
+        assert list(world.notifier.sent_as(alert("B"))) == ["http://b"]
+        world.notifier.sending = SendSettings("", Labels(), lambda _: None)
+        assert world.notifier.sent_as(alert("A")) == {}
+
+    play(act)
+
+
 def test_with_nobody_to_send_to_alerts_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def act(world: World) -> None:
         world.send(alert("A"), alert("B", resolved=True))

@@ -78,7 +78,7 @@ def test_a_failed_reload_is_on_every_page_with_its_reason_until_a_good_one(tmp_p
         text = await read()
         assert "The configuration was not reloaded, the one before stays in force" in text
         assert "mistake" in text
-        assert "1m ago</time>" in text.partition("trouble-1")[2].partition("</summary>")[0], "the first failure counts"
+        assert "for 1m</time>" in text.partition("trouble-1")[2].partition("</summary>")[0], "the first failure counts"
         (tmp_path / "rules.yml").write_text(good)
         await app.reload()
         assert "trouble-1" not in await read()

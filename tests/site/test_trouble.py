@@ -69,6 +69,12 @@ def test_refused_alerts_are_trouble_until_five_minutes_after_the_last() -> None:
     assert troubles(NOW - 300_000) == []
 
 
+def test_an_alertmanager_that_refuses_one_after_the_other_does_answer() -> None:
+    refused = Refusals(NOW - 60_000, NOW - 1_000, 310, "HTTP status 400")
+    slow = FakeSending(waiting=306, oldest_waiting=NOW - 60_000, refusals=refused)
+    assert [said(trouble) for trouble in delivery_troubles([slow], NOW)] == ["http://am refuses alerts, 310 so far"]
+
+
 def test_a_receiver_that_refuses_samples_is_named() -> None:
     (trouble,) = sample_troubles([FakeReceiver("central", "HTTP status 500"), FakeReceiver("other")])
     assert said(trouble) == "Samples are not accepted by central"

@@ -33,6 +33,12 @@
   const words = (bar) => [...bar.querySelectorAll("summary")].map((s) => s.textContent.replace(/\d+\S*/g, "")).join();
   const folds = (root) => [...root.querySelectorAll("details[id]")];
 
+  // What is being read stays where it is, also when an alert comes above it.
+  const atTop = (main) => [...main.querySelectorAll("[id]")].find((one) => {
+    const box = one.getBoundingClientRect();
+    return box.height > 0 && box.top >= 0;
+  });
+
   const replace = (text) => {
     const next = new DOMParser().parseFromString(text, "text/html");
     const main = document.getElementById("main");
@@ -44,10 +50,12 @@
     }
     const focused = main.contains(document.activeElement) ? document.activeElement : null;
     const position = focused ? [...main.querySelectorAll("a, summary, button")].indexOf(focused) : -1;
-    const [x, y] = [scrollX, scrollY];
+    const read = scrollY > 0 ? atTop(main) : null;
+    const top = read?.getBoundingClientRect().top;
     main.replaceChildren(...fresh.childNodes);
     if (position >= 0) main.querySelectorAll("a, summary, button")[position]?.focus({ preventScroll: true });
-    scrollTo(x, y);
+    const again = read && document.getElementById(read.id);
+    if (again) scrollBy(0, again.getBoundingClientRect().top - top);
     const [bar, newBar] = [document.getElementById("troubles"), next.getElementById("troubles")];
     if (newBar) {
       if (words(bar) === words(newBar)) bar.removeAttribute("role");
