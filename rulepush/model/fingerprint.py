@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from rulepush.model.labels import Labels
@@ -12,6 +13,7 @@ _MASK: Final = (1 << 64) - 1
 _SEPARATOR: Final = b"\xff"
 
 
+@lru_cache(maxsize=4096)  # asked for at each sending of an alert, and each byte takes a step of Python
 def fingerprint(labels: Labels) -> str:
     """FNV-1a (64 bits) over names and values, 16 hex digits. Source: prometheus/common model/signature.go,
     labelSetToFingerprint."""

@@ -41,6 +41,14 @@ class UndeliveredStore(Protocol):
     def load(self, url: str) -> list[WireAlert]: ...
 
 
+OnAttempt = Callable[[str, Sequence[WireAlert], PostResponse], None]
+"""Told of every attempt to send: the URL, the alerts, the answer. It must neither block nor raise."""
+
+
+def untold(_url: str, _alerts: Sequence[WireAlert], _answer: PostResponse) -> None:
+    """An OnAttempt for nobody."""
+
+
 @dataclass(slots=True)
 class SendStats:
     """Counters since the start, in alerts (`errors` in attempts)."""
@@ -76,6 +84,7 @@ class SendLoop:
         clock: Clock,
         store: UndeliveredStore,
         jitter: Callable[[], float] = random.random,
+        on_attempt: OnAttempt = untold,
     ):
         self.url = alertmanager.url
         self.outbox = Outbox()
@@ -87,6 +96,7 @@ class SendLoop:
         self._clock = clock
         self._store = store
         self._jitter = jitter
+        self._on_attempt = on_attempt
         self._outage = OutageLog()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -151,6 +161,7 @@ class SendLoop:
             except Exception as e:  # a bug in rulepush must not stop the process, nor lose the outbox
                 log.exception("sending alerts crashed: url=%s", self.url)
                 answer = PostResponse(PostOutcome.RETRY, f"internal error: {type(e).__name__}: {e}")
+                self._on_attempt(self.url, batch, answer)
             if answer.outcome is not PostOutcome.RETRY:
                 attempt = 0
                 self.failing_since = None
@@ -186,6 +197,8 @@ class SendLoop:
     async def _deliver(self, batch: Sequence[WireAlert]) -> PostResponse:
         """Send a batch; where it is refused, halve it until the refused alert is alone."""
         answer = await self._alertmanager.post(batch)
+        if answer.outcome is not PostOutcome.REFUSED or len(batch) == 1:  # which of them is refused is not known yet
+            self._on_attempt(self.url, batch, answer)
         match answer.outcome:
             case PostOutcome.RETRY:
                 return answer

@@ -93,6 +93,7 @@ class App:
         """Serve until `stop`; then send and save what is pending, and return."""
         self._announce()
         self.ingestion.restore(self.reloader.loaded)
+        self.resources.history.restore()
         web = self._http_service()
         async with asyncio.TaskGroup() as tasks:
             # These send what is pending at the end, and so outlive what produces it.
@@ -125,6 +126,7 @@ class App:
         yield "alertmanager discovery", self.alerting.alertmanagers.run()
         yield "scraping", self.ingestion.jobs.run()
         yield "rules", self.alerting.loops.run()
+        yield "history", self.resources.history.run()
         yield "clock watch", self.alerting.clock_watch.run()
         yield "truncation", self._truncate()
         yield "reload", self.reloader.run()

@@ -149,6 +149,16 @@ def _moment(ts: int) -> Markup:
     return _time(ts, format_rfc3339(ts // 1000 * 1000).replace("T", " ").replace("Z", " UTC"))
 
 
+def _without(pairs: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The pairs but for those of these names."""
+    return {name: text for name, text in pairs.items() if name not in names}
+
+
+def _clock(ts: int) -> str:
+    """A time for a tooltip: UTC, `11-29 14:05:10`."""
+    return format_rfc3339(ts // 1000 * 1000)[5:-1].replace("T", " ")
+
+
 def _time(ts: int, text: str) -> Markup:
     iso = format_rfc3339(ts)
     return Markup(f'<time datetime="{iso}" title="{iso}">{escape(text)}</time>')
@@ -165,6 +175,8 @@ _STATES: Final = {
     "unknown": message("unknown"),
     "ok": message("ok"),
     "err": message("error"),
+    "held": message("held"),
+    "kept": message("kept firing"),
 }
 _LINK_NAMES: Final = {
     "runbook": message("Runbook"),
@@ -174,6 +186,7 @@ _LINK_NAMES: Final = {
 _FILTERS: Final = {
     "ago": _ago,
     "annotations": _annotations,
+    "clock": _clock,
     "duration": _duration,
     "fires_in": _fires_in,
     "host": links.host_of,
@@ -188,6 +201,7 @@ _FILTERS: Final = {
     "state": _state,
     "texts": _texts,
     "url": _url,
+    "without": _without,
 }
 _GLOBALS: Final = {
     "alert_url": links.alert_url,

@@ -10,8 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from rulepush.clock import Clock
+from rulepush.history.history import AlertHistory
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
+from rulepush.site.alert import AlertLinks, AlertPage
 from rulepush.site.alerts import AlertsPage, RecentChanges, SentAs
 from rulepush.site.assets import asset_route
 from rulepush.site.delivery import DeliveryPage
@@ -44,6 +46,7 @@ class SiteParts:
     status: Callable[[], Status]
     flags: Mapping[str, str]
     external_url: ExternalURL
+    history: AlertHistory
     troubles: Callable[[], Iterable[Trouble]] = _nothing
     alertmanagers: Callable[[], Iterable[AlertSending]] = _nothing
     receivers: Callable[[], Iterable[SampleSending]] = _nothing
@@ -55,6 +58,10 @@ class SiteParts:
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
     """The pages, the style sheet and the script. To be mounted where the prefix of the routes leads."""
     frame = Frame(parts.clock, parts.external_url.prefix, parts.troubles)
+    query = QueryPage(frame, parts.evaluator)
+
+    def alertmanager_urls() -> list[str]:
+        return [one.url for one in parts.alertmanagers()]
 
     async def enter(_: Request) -> Response:
         return RedirectResponse(f"{frame.prefix}/alerts", 302)
@@ -63,9 +70,11 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         Route("/", enter, methods=["GET"]),
         asset_route(),
         *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
+        *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
         *RulesPage(frame, parts.groups).routes(),
         *TargetsPage(frame, parts.jobs).routes(),
-        *QueryPage(frame, parts.evaluator).routes(),
+        *AlertLinks(frame.prefix, query.show).routes(),
+        *query.routes(),
         *DeliveryPage(frame, parts.alertmanagers, parts.receivers).routes(),
         *PushedGroupsPage(frame, parts.pushed).routes(),
         *StatusPage(frame, parts.status, parts.flags).routes(),

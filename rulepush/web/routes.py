@@ -11,11 +11,13 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from rulepush.clock import Clock
 from rulepush.exposition import FamilyMetadata
+from rulepush.history.history import AlertHistory
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.history import HistoryApi
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.query import QueryApi
 from rulepush.web.rules import RulesApi
@@ -41,6 +43,7 @@ class WebParts:
     stop: Callable[[], None]
     enable_lifecycle: bool
     external_url: ExternalURL
+    history: AlertHistory
     more: Sequence[BaseRoute] = ()
     pages: Sequence[BaseRoute] = ()
 
@@ -49,6 +52,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     """Optional receivers, the API, the lifecycle endpoints and the pages; all below the prefix, as in Prometheus."""
     api = [
         *QueryApi(parts.evaluator, parts.clock).routes(),
+        *HistoryApi(parts.history, parts.evaluator.in_thread).routes(),
         *RulesApi(parts.groups).routes(),
         *TargetsApi(parts.jobs, parts.metadata, parts.external_url).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),

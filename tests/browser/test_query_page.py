@@ -50,7 +50,7 @@ def test_enter_executes_and_keeps_the_range(browser: Browser, stage: Stage) -> N
     browser.key(Keys.ENTER)
     wait_for("the result", lambda: "g0.expr=sum" in browser.url, 5)
     assert "g0.range_input=10m" in browser.url
-    assert wait_for("the last value", lambda: browser.texts(".legend td.n"), 5)[0] == "320"
+    assert wait_for("the last value", lambda: browser.texts(".lines td.n"), 5)[0] == "320"
 
 
 def test_metrics_and_functions_are_suggested_while_typing(browser: Browser, stage: Stage) -> None:

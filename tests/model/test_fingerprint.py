@@ -20,5 +20,17 @@ def test_a_fingerprint_is_prometheus_own(labels: dict[str, str], number: int) ->
     assert fingerprint(Labels(labels)) == f"{number:016x}"
 
 
+@pytest.mark.parametrize(
+    ("labels", "known"),
+    [
+        ({"alertname": "B"}, "d2c2efc389db2050"),
+        ({"alertname": "A", "severity": "page"}, "f2f95d02269594eb"),
+        ({"zone": "ü\n", "path": "/a b", "alertname": "磁盘"}, "ee428f7bc960ab23"),
+    ],
+)
+def test_a_fingerprint_is_the_one_that_alertmanager_0_33_gives_in_its_api(labels: dict[str, str], known: str) -> None:
+    assert fingerprint(Labels(labels)) == known
+
+
 def test_a_fingerprint_has_16_digits_and_takes_any_text() -> None:
     assert len(fingerprint(Labels({"a": "\ud800漢"}))) == 16

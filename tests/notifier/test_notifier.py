@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
 from rulepush.notifier.notifier import Destination, Notifier, SendSettings
@@ -83,7 +84,9 @@ def test_every_alertmanager_gets_every_alert_with_external_labels() -> None:
     world = play(act)
     assert world.a.names == world.b.names == ["A+", "B+"]
     assert [a.labels.get("site") for a in world.a.got] == ["hz1", "own"]
-    assert world.a.got[0].generator_url == "http://rulepush/graph?g0.expr=up+%3D%3D+0&g0.tab=1"
+    # Prometheus' link, and in it the alert by the labels that its rule gave it, without external ones.
+    of_rule = fingerprint(alert("A").labels)
+    assert world.a.got[0].generator_url == f"http://rulepush/graph?g0.expr=up+%3D%3D+0&g0.tab=1&alert={of_rule}"
 
 
 def test_one_that_is_down_does_not_hold_up_the_other() -> None:
