@@ -10,16 +10,17 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import ParseError, RulepushError
-from rulepush.model.arrays import Floats, Ints
 from rulepush.model.durations import format_duration
 from rulepush.model.floats import format_float
 from rulepush.model.matcher import exact_metric_name
 from rulepush.promql import Query, QueryResult, ResultSeries, ValueType
+from rulepush.site.charts import ChartSeries, DrawnChart, drawn_chart
 from rulepush.site.language import Message, message
 from rulepush.site.panels import MAX_STEPS, PanelTab, QueryPanel
 from rulepush.web.evaluator import QueryEvaluator
 
 MAX_ROWS: Final = 1000  # of a table
+HEIGHT: Final = 300  # pixels, of a graph
 MAX_SERIES: Final = 30  # of a graph: more lines cannot be told apart
 MAX_VALUES: Final = 100  # of a range selector's series in a table
 MAX_LISTED_TIMES: Final = 60  # of a graph's values as a table
@@ -60,38 +61,24 @@ class TableResult:
     at: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GraphSeries:
-    """One line: `times` in ms, ascending, `values` of the same length; NaN where there is a value that is none."""
+@dataclass(frozen=True, slots=True)
+class GraphLine:
+    """A line of a graph in figures; `least` and `most` are NaN where it has no number."""
 
     labels: str
-    times: Ints
-    values: Floats
-
-    @property
-    def last(self) -> float:
-        return float(self.values[-1])
-
-    @property
-    def least(self) -> float:
-        """Of the numbers; NaN when there is none."""
-        return float(np.fmin.reduce(self.values))
-
-    @property
-    def most(self) -> float:
-        return float(np.fmax.reduce(self.values))
+    last: float
+    least: float
+    most: float
 
 
 @dataclass(frozen=True, slots=True)
 class GraphResult:
-    """`series` are the first of `count`, over `start` to `end` (ms). `listing` has some of the times with the values of
-    the first series, for who cannot see the graph or move a mouse over it."""
+    """`lines` are the first of `count`, drawn as `chart` over its start to its end. `listing` has some of the times with
+    the values of the first lines, for who cannot see the chart or move a mouse over it."""
 
-    series: Sequence[GraphSeries]
+    chart: DrawnChart
+    lines: Sequence[GraphLine]
     count: int
-    start: int
-    end: int
-    step: int
     listing: Sequence[tuple[int, Sequence[str]]] = ()
 
 
@@ -185,8 +172,13 @@ def table_result(result: QueryResult, at: int) -> TableResult:
 def graph_result(result: QueryResult, start: int, end: int, step: int) -> GraphResult:
     """The lines of a range query."""
     found = result.series()
-    series = [GraphSeries(str(s.labels), s.times, s.values) for s in found[:MAX_SERIES]]
-    return GraphResult(series, len(found), start, end, step, _listing(series[:MAX_LISTED_SERIES], start, end, step))
+    shown = [ChartSeries(str(s.labels), s.times, s.values) for s in found[:MAX_SERIES]]
+    lines = [
+        GraphLine(s.name, float(s.values[-1]), float(np.fmin.reduce(s.values)), float(np.fmax.reduce(s.values)))
+        for s in shown
+    ]
+    chart = drawn_chart(shown, start, end, step, height=HEIGHT)
+    return GraphResult(chart, lines, len(found), _listing(shown[:MAX_LISTED_SERIES], start, end, step))
 
 
 def query_fault(expr: str, error: RulepushError) -> QueryFault:
@@ -217,7 +209,7 @@ def _points(series: ResultSeries) -> str:
     return shown if len(series.times) <= MAX_VALUES else f"... {shown}"
 
 
-def _listing(series: Sequence[GraphSeries], start: int, end: int, step: int) -> list[tuple[int, list[str]]]:
+def _listing(series: Sequence[ChartSeries], start: int, end: int, step: int) -> list[tuple[int, list[str]]]:
     """At most MAX_LISTED_TIMES of the times, the newest first, with the values there; those where nothing is are left
     out."""
     steps = (end - start) // step

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -128,6 +128,12 @@ class Browser:
     def key(self, *keys: str) -> None:
         """Press keys where the focus is."""
         self._driver.switch_to.active_element.send_keys(*keys)
+
+    def hover(self, css: str, share: float) -> None:
+        """Move the mouse over an element: `share` of its width from the left, in the middle of its height."""
+        element = self.first(css)
+        offset = round((share - 0.5) * element.size["width"])
+        ActionChains(self._driver).move_to_element_with_offset(element, offset, 0).perform()
 
     def too_wide(self) -> list[str]:
         """What reaches beyond the right edge of the page, but inside a part that scrolls by itself: it must be none."""

@@ -93,3 +93,45 @@ def test_an_old_link_keeps_its_time(browser: Browser, stage: Stage) -> None:
     assert browser.first('[id="g0.end"]').get_attribute("value") == "2001-02-03 04:05:00"
     assert "Empty result." in browser.text("section")
     assert "is read from 2001-02-03T03:3" in browser.text(".box")
+
+
+GRAPH = {"g0.expr": "queue_jobs", "g0.tab": "0", "g0.range_input": "1m", "g0.step_input": "1"}
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_a_graph_is_drawn_and_its_figures_stand_below(browser: Browser, stage: Stage, width: int) -> None:
+    browser.open(stage.page("/graph", **GRAPH), View(width, scripts=False))
+    box = browser.first("svg.chart").size
+    assert box["width"] > width - 60
+    assert box["height"] > 200
+    assert len(browser.all("svg.chart path.line")) == 2
+    mail = next(row for row in browser.texts(".lines tbody tr") if 'queue="mail"' in row)
+    assert mail.split()[-3:] == ["250", "250", "250"]
+
+
+def test_the_values_of_a_graph_are_a_table_too(browser: Browser, stage: Stage) -> None:
+    browser.open(stage.page("/graph", **GRAPH), View(PHONE, scripts=False))
+    browser.first("#values0 summary").click()
+    assert browser.texts("#values0 tbody tr")[0].endswith("UTC 250 70")
+    assert browser.too_wide() == []
+
+
+def test_a_crosshair_shows_the_values_under_the_pointer_and_for_the_arrow_keys(browser: Browser, stage: Stage) -> None:
+    browser.open(stage.page("/graph", **GRAPH))
+    browser.hover("svg.chart", 0.99)
+    assert browser.text(".readout").splitlines()[0].endswith("UTC")
+    assert "250 queue_jobs{" in browser.text(".readout")
+    browser.run("document.querySelector('svg.chart').focus()")
+    browser.key(Keys.ARROW_LEFT)
+    first = browser.text(".readout")
+    browser.key(Keys.ARROW_LEFT)
+    assert browser.text(".readout") != first
+    browser.key(Keys.ESCAPE)
+    assert browser.all(".readout:not([hidden])") == []
+    assert browser.console() == []
+
+
+def test_of_many_series_it_says_how_many_are_not_shown(browser: Browser, stage: Stage) -> None:
+    browser.open(stage.page("/graph", **{**GRAPH, "g0.expr": "crowd_level"}))
+    assert "300 series, the first 30 shown, 270 more" in browser.text("section")
+    assert len(browser.all("svg.chart path.line")) == 30

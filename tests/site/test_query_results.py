@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -15,6 +16,7 @@ from rulepush.site.query import panel_views, promql_words
 from rulepush.site.query_results import (
     MAX_ROWS,
     MAX_SERIES,
+    GraphLine,
     PanelResult,
     graph_result,
     panel_result,
@@ -80,16 +82,15 @@ def test_a_time_is_the_time_of_the_table() -> None:
 def test_a_graph_covers_the_range_before_its_end() -> None:
     graph = result_of(QueryPanel("m", PanelTab.GRAPH, M, step_ms=STEP)).graph
     assert graph is not None
-    assert (graph.start, graph.end, graph.step, graph.count) == (T0 - M, T0, STEP, 3)
-    assert [s.values.tolist() for s in graph.series] == [[2, 3, 4]] * 3
-    one = graph.series[0]
-    assert (one.last, one.least, one.most) == (4, 2, 4)
+    assert (graph.chart.start, graph.chart.end, graph.count) == (T0 - M, T0, 3)
+    assert [json.loads(line.points) for line in graph.chart.lines] == [[[T0 - M, 2], [T0 - STEP, 3], [T0, 4]]] * 3
+    assert graph.lines[0] == GraphLine('m{i="0000"}', 4, 2, 4)
 
 
 def test_a_graph_is_bounded_in_lines_and_its_listing_in_rows() -> None:
     graph = result_of(QueryPanel("m", PanelTab.GRAPH, 1000 * S, step_ms=S), world(MAX_SERIES + 7, 40)).graph
     assert graph is not None
-    assert (len(graph.series), graph.count) == (MAX_SERIES, MAX_SERIES + 7)
+    assert (len(graph.chart.lines), graph.count) == (MAX_SERIES, MAX_SERIES + 7)
     assert 50 < len(graph.listing) <= 61
     assert graph.listing[0] == (T0, ["39"] * 8)
 
@@ -153,7 +154,7 @@ def test_results_are_made_without_an_evaluator_too() -> None:
     result = Engine().instant(parse_expr("m"), T0, one.head.querier())
     assert table_result(result, T0).rows[0].value == "4"
     ranged = Engine().range(parse_expr("m"), T0 - M, T0, STEP, one.head.querier())
-    assert graph_result(ranged, T0 - M, T0, STEP).series[0].most == 4
+    assert graph_result(ranged, T0 - M, T0, STEP).lines[0].most == 4
 
 
 def test_the_links_of_a_panel_change_it_and_keep_the_others() -> None:

@@ -196,3 +196,88 @@
   };
   document.querySelectorAll("textarea[data-suggest]").forEach(attach);
 })();
+
+// A crosshair over charts: the time under the pointer, or moved by the arrow keys, and the values there.
+(() => {
+  const MOST = 12;
+  const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+  const clock = (ts) => new Date(ts).toISOString().slice(0, 19).replace("T", " ") + " UTC";
+
+  // The point of a line that is nearest to a time.
+  const nearest = (points, ts) => {
+    let [low, high] = [0, points.length - 1];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (points[middle][0] <= ts) low = middle; else high = middle;
+    }
+    return Math.abs(points[low][0] - ts) <= Math.abs(points[high][0] - ts) ? points[low] : points[high];
+  };
+
+  const attach = (svg) => {
+    if (svg.dataset.chart === "on") return;
+    svg.dataset.chart = "on";
+    const [start, end] = [Number(svg.dataset.start), Number(svg.dataset.end)];
+    const lines = [...svg.querySelectorAll("path[data-points]")]
+      .map((path) => ({ name: path.dataset.name, css: path.classList[1], points: JSON.parse(path.dataset.points) }))
+      .filter((line) => line.points.length);
+    if (!lines.length) return;
+    const figure = svg.closest("figure");
+    const hair = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    hair.setAttribute("class", "crosshair");
+    hair.setAttribute("y1", "16");
+    hair.setAttribute("y2", String(Number(svg.getAttribute("height")) - 22));
+    hair.setAttribute("visibility", "hidden");
+    svg.append(hair);
+    const box = document.createElement("div");
+    box.className = "readout";
+    box.setAttribute("role", "status");
+    box.hidden = true;
+    figure.append(box);
+    svg.tabIndex = 0;
+    let at = end;
+
+    const hide = () => { hair.setAttribute("visibility", "hidden"); box.hidden = true; };
+    const show = (ts) => {
+      const near = nearest(lines[0].points, ts)[0];
+      at = lines.length === 1 ? near : Math.min(end, Math.max(start, ts));
+      const share = (at - start) / (end - start);
+      for (const x of ["x1", "x2"]) hair.setAttribute(x, `${100 * share}%`);
+      hair.setAttribute("visibility", "visible");
+      const step = (end - start) / 100;
+      const values = lines
+        .map((line) => ({ ...line, point: nearest(line.points, at) }))
+        .filter((line) => Math.abs(line.point[0] - at) <= Math.max(step, 1000));
+      const rows = values.slice(0, MOST).map((line) => {
+        const row = document.createElement("div");
+        row.className = line.css;
+        row.append(Object.assign(document.createElement("b"), { textContent: number.format(line.point[1]) }), ` ${line.name}`);
+        return row;
+      });
+      const more = values.length > MOST ? [Object.assign(document.createElement("div"), { textContent: `+ ${values.length - MOST}` })] : [];
+      box.replaceChildren(Object.assign(document.createElement("div"), { textContent: clock(at) }), ...rows, ...more);
+      box.hidden = false;
+      box.classList.toggle("left", share > 0.5);
+    };
+    const follow = (event) => {
+      const area = svg.getBoundingClientRect();
+      show(start + ((end - start) * (event.clientX - area.left)) / area.width);
+    };
+    svg.addEventListener("pointermove", follow);
+    svg.addEventListener("pointerdown", follow);
+    svg.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") hide(); });
+    svg.addEventListener("blur", hide);
+    svg.addEventListener("keydown", (event) => {
+      const turn = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (event.key === "Escape") hide();
+      if (!turn) return;
+      event.preventDefault();
+      const times = lines[0].points.map((point) => point[0]);
+      const next = turn > 0 ? times.find((ts) => ts > at) : times.findLast((ts) => ts < at);
+      show(next ?? at);
+    });
+  };
+  const all = () => document.querySelectorAll("svg[data-chart]").forEach(attach);
+  all();
+  // A page that refreshes by itself gets new charts.
+  new MutationObserver(all).observe(document.getElementById("main"), { childList: true });
+})();
