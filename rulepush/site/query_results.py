@@ -73,8 +73,8 @@ class GraphLine:
 
 @dataclass(frozen=True, slots=True)
 class GraphResult:
-    """`lines` are the first of `count`, drawn as `chart` over its start to its end. `listing` has some of the times with
-    the values of the first lines, for who cannot see the chart or move a mouse over it."""
+    """`lines` are the first of `count`, drawn as `chart` over its start to its end. `listing` has some of the times
+    with the values of the first lines, for who cannot see the chart or move a mouse over it."""
 
     chart: DrawnChart
     lines: Sequence[GraphLine]
