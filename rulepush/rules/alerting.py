@@ -115,9 +115,12 @@ class AlertingRule:
         Raises PromQLError, and then every alert is as it was. Over the limit, Prometheus drops them all.
         """
         result = tick.run(self.spec.query)
+        may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
+        if not result and not self._alerts:  # nothing there, and nothing to end: what most rules find
+            self._elements = {}
+            return []
         found: Mapping[Labels, _Element] = self._found(tick, result)
         self._set_times(tick)
-        may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
         found = believable(found, self.alerts, may_fire=may_fire)
         self._recovery.confirm(lambda: tick.context.may_resolve(tick.query_ts))
         after: dict[Labels, Alert] = {}
@@ -259,6 +262,8 @@ class AlertingRule:
     def to_send(self, tick: Tick) -> list[Alert]:
         """The alerts that are due at `tick.ts`; they count as sent. One that is PENDING again is sent as resolved:
         otherwise its end at Alertmanager would have to wait until its `endsAt` has passed."""
+        if not self._alerts and not self._taken_back:
+            return []
         delay = tick.context.resend_delay_ms
         then = tick.ts + 2 * tick.interval_ms  # beyond it only when the interval or the delay has just become longer
         due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay) or a.runs_out(then)]

@@ -15,7 +15,7 @@ from rulepush.errors import RulepushError
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import STALE, Sample
-from rulepush.promql import SharedResults
+from rulepush.promql import SharedResults, repeated
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext, Tick, refused
 from rulepush.rules.health import RuleHealthState
@@ -57,6 +57,8 @@ class EvaluationGroup:
         self._written: list[dict[Labels, None]] = [{} for _ in self.rules]  # by each rule, at its last evaluation
         self._orphans: dict[Labels, None] = {}  # written by rules that a reload took away
         self._read_within = _read_within(self.rules)
+        asks = any(rule.asks_storage for rule in self.alerting_rules)  # each alert asks the same queries
+        self._worth_sharing = None if asks else repeated(rule.query for rule in spec.rules)
 
     @property
     def name(self) -> str:
@@ -107,7 +109,7 @@ class EvaluationGroup:
 
     def _tick(self, ts: int) -> Tick:
         query_ts = ts - self.query_offset_ms
-        return Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, SharedResults())
+        return Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, SharedResults(self._worth_sharing))
 
     def _evaluate_rule(self, i: int, rule: Rule, tick: Tick) -> int:
         self.counters.evaluations += 1

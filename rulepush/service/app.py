@@ -13,6 +13,7 @@ import httpx
 from rulepush.clock import Clock, SystemClock
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
+from rulepush.service.free_memory import keep_trimmed
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.metrics import expose_service
@@ -129,6 +130,7 @@ class App:
         yield "history", self.resources.history.run()
         yield "clock watch", self.alerting.clock_watch.run()
         yield "truncation", self._truncate()
+        yield "free memory", keep_trimmed(self.resources.clock)
         yield "reload", self.reloader.run()
         if self.resources.journal is not None:
             yield "journal", self.resources.journal.run()

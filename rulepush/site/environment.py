@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -15,9 +15,13 @@ from rulepush.model.durations import format_duration
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.site import links
 from rulepush.site.alert_views import ShownTexts, alerts_url, shown_texts
+from rulepush.site.explained import reason_message
 from rulepush.site.formats import rounded_duration, short_number
 from rulepush.site.framed import FramedPage
 from rulepush.site.language import Language, Message, annotations_for, message
+
+if TYPE_CHECKING:
+    from rulepush.explain import Reason
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -66,6 +70,12 @@ def _ngettext(context: Context, one: str, many: str, count: int) -> str:
 def _say(context: Context, said: Message | str) -> str:
     """A message in the reader's language; a text as it is."""
     return _language(context).say(said) if isinstance(said, Message) else said
+
+
+@pass_context
+def _reason(context: Context, reason: Reason) -> str:
+    """The sentence of an explanation's reason."""
+    return _language(context).say(reason_message(reason))
 
 
 @pass_context
@@ -194,6 +204,7 @@ _FILTERS: Final = {
     "moment": _moment,
     "number": short_number,
     "prometheus_duration": format_duration,
+    "reason": _reason,
     "resolves_in": _resolves_in,
     "safe_link": links.safe_link,
     "say": _say,

@@ -16,6 +16,7 @@ from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.explain import ExplainApi, RuleExplainer
 from rulepush.web.external_url import ExternalURL
 from rulepush.web.history import HistoryApi
 from rulepush.web.lifecycle import LifecycleApi
@@ -54,6 +55,9 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         *QueryApi(parts.evaluator, parts.clock).routes(),
         *HistoryApi(parts.history, parts.evaluator.in_thread).routes(),
         *RulesApi(parts.groups).routes(),
+        *ExplainApi(
+            RuleExplainer(parts.evaluator, parts.groups, parts.jobs, parts.clock), parts.evaluator.asked_at
+        ).routes(),
         *TargetsApi(parts.jobs, parts.metadata, parts.external_url).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rulepush.site
+from rulepush.explain.reasons import WORDS
 from rulepush.site.catalog import CatalogError, read_catalog
 from rulepush.site.environment import TEMPLATES, templates
 
@@ -44,8 +45,13 @@ def texts_of_modules() -> Iterator[tuple[str, str]]:
                 yield f"{path.name}:{node.lineno}", str(first.value)
 
 
+def texts_of_reasons() -> Iterator[tuple[str, str]]:
+    """The sentences of explanations, which stand in a package that knows nothing of pages."""
+    return ((f"explain/reasons.py: {kind.name}", text) for kind, text in WORDS.items())
+
+
 def used() -> dict[str, str]:
-    return {text: where for where, text in (*texts_of_templates(), *texts_of_modules())}
+    return {text: where for where, text in (*texts_of_templates(), *texts_of_modules(), *texts_of_reasons())}
 
 
 def test_every_text_of_a_page_has_a_chinese_one() -> None:
