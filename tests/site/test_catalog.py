@@ -88,7 +88,7 @@ def test_texts_are_found_in_templates_and_in_modules() -> None:
     found = used()
     assert "Skip to the content" in found
     assert "%(url)s refuses alerts, %(count)d so far" in found
-    assert "%(count)s row" in found
+    assert "%(count)s series" in found
 
 
 def test_an_entry_may_have_several_lines_comments_and_a_plural() -> None:

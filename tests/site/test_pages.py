@@ -27,7 +27,7 @@ def test_alerts_show_what_fires_first_and_count(parts: Parts) -> None:
 
 def test_rules_show_health_errors_and_ages(parts: Parts) -> None:
     text = read(parts, "/rules")
-    assert "queues r.yml, every 30s" in text
+    assert "queues 1 cannot be evaluated 1 firing 1 pending r.yml, every 30s, 5 rules, evaluated 0s ago" in text
     assert 'team="x"' in text
     assert "0s ago" in text
     assert "found duplicate series" in text
@@ -35,7 +35,7 @@ def test_rules_show_health_errors_and_ages(parts: Parts) -> None:
 
 def test_a_query_shows_its_rows(parts: Parts) -> None:
     text = read(parts, "/graph", **{"g0.expr": 'queue_size{q="a<b>"}'})
-    assert "1 row, 2023-11-14 22:13:35 UTC" in text
+    assert "1 series, 2023-11-14 22:13:35 UTC" in text
     assert 'queue_size{instance="app:1", job="app", q="a<b>"} 7 ' in text
     assert "7 @1700000" in read(parts, "/query", expr="queue_size[1m]")
     assert "hello" in read(parts, "/graph", expr='"hello"')
