@@ -61,7 +61,8 @@ def _reduced(node: ast.Aggregate, vector: Vector, reduce: Sequence[Reduce]) -> V
     steps, count = vector.values.shape[1], len(grouping.index)
     if steps == 1 and len(grouping.blocks) == 1:  # its groups are all there are, in order
         x, mask = gather(grouping.blocks[0], vector.values[:, 0], vector.present[:, 0])
-        found, here = reduce[0](x, mask), everywhere(count) if mask is None else mask.any(axis=1)
+        found = reduce[0](x, mask)
+        here: Bools = everywhere(count) if mask is None else np.logical_or.reduce(mask, axis=1)
         return Vector(grouping.index, found[:, None], here[:, None], _group_drops(node, vector, grouping))
     values, present = np.empty((steps, count)), np.empty((steps, count), np.bool_)
     for step in range(steps):
