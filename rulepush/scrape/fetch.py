@@ -204,13 +204,20 @@ class _Received:
         self._limit = limit
         self._max_lines = max(_MIN_LINE_LIMIT, limit // _BYTES_A_LINE)
         self._parts: list[bytes] = []
-        self._size = self._lines = self._since_newline = 0
+        self._size = self._lines = self._since_newline = self._counted = 0
 
     def add(self, part: bytes) -> None:
         """Raises ScrapeError at a limit."""
         self._size += len(part)
         if self._size > self._limit:
             raise ScrapeError("body size limit exceeded")
+        self._parts.append(part)
+        if self._size > min(self._max_lines, _MAX_LINE_BYTES):  # less than that breaks no limit, however it is split
+            for uncounted in self._parts[self._counted :]:
+                self._count_lines(uncounted)
+            self._counted = len(self._parts)
+
+    def _count_lines(self, part: bytes) -> None:
         newlines = part.count(b"\n")
         self._lines += newlines
         if self._lines > self._max_lines:
@@ -218,7 +225,6 @@ class _Received:
         self._since_newline = len(part) - part.rfind(b"\n") - 1 if newlines else self._since_newline + len(part)
         if self._since_newline > _MAX_LINE_BYTES:
             raise ScrapeError(f"body size limit exceeded: a line of more than {_MAX_LINE_BYTES >> 20} MiB")
-        self._parts.append(part)
 
     def body(self) -> bytes:
         """All of it."""
