@@ -18,6 +18,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.needs import BrowserPrograms
 
@@ -89,6 +90,10 @@ class Browser:
     def run(self, script: str, *args: object) -> Any:
         """The value of a script in the page: `return ...`."""
         return self._driver.execute_script(script, *args)
+
+    def until(self, script: str, seconds: float = 10.0) -> None:
+        """Return when the value of a script is true. Raises TimeoutException."""
+        WebDriverWait(self._driver, seconds, 0.05).until(lambda _: self.run(script))
 
     @property
     def url(self) -> str:
