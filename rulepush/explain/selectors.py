@@ -66,7 +66,7 @@ def newest_of(selection: Selection, read: ReadTime) -> tuple[Bools, Ints, Bools]
     rows = np.flatnonzero(before)
     newest[rows], last[rows] = selection.times[rows, before[rows] - 1], selection.values[rows, before[rows] - 1]
     stale: Bools = stale_mask(last) & (newest > 0)
-    return ~stale & (newest > read.first), newest, stale
+    return ~stale & (before > 0) & (newest > read.first), newest, stale
 
 
 def _gone(selection: Selection, alive: Bools, newest: Ints, stale: Bools, read: ReadTime) -> Iterator[Reason]:
