@@ -42,11 +42,11 @@ class DeadConnection(httpcore.ReadError):
 
 
 class NetworkTransport(httpx.AsyncBaseTransport):
-    """Requests over TCP, with the rule at the top of this file. `context` serves https requests."""
+    """Requests over TCP, with the rule at the top of this file. `context` serves https requests, if any."""
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         proxy: httpx.Proxy | None = None,
         backend: httpcore.AsyncNetworkBackend | None = None,
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.routing import BaseRoute
+from typing import TYPE_CHECKING
 
 from rulepush.exposition import FamilyMetadata
 from rulepush.service.loaded_config import LoadedConfig
@@ -10,6 +10,9 @@ from rulepush.service.outputs import Outputs, TeeAppender
 from rulepush.service.receivers import PushReceiver, ReceivedMetadata, RemoteWriteIntake
 from rulepush.service.resources import ProcessResources
 from rulepush.service.scraping import Jobs
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 
 class Ingestion:

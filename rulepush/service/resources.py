@@ -20,7 +20,7 @@ from rulepush.service.state_directory import StateDirectory
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal import SampleJournal
-from rulepush.web.server import bind
+from rulepush.web.listener import bind
 
 
 class ProcessResources:
