@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import rulepush
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 
 # Names its modules when it ends.
@@ -87,7 +89,8 @@ def modules_of_a_run(directory: Path) -> set[str]:
     }
     (directory / "prometheus.yml").write_text(json.dumps(config))
     (directory / "rules.yml").write_text(RULES)
-    process = subprocess.Popen([sys.executable, "-c", _RUN], cwd=directory)
+    environment = {**os.environ, "PYTHONPATH": str(Path(rulepush.__file__).parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", _RUN], cwd=directory, env=environment)
     try:
         assert sent.wait(30)
         process.send_signal(signal.SIGTERM)
