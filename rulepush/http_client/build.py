@@ -150,6 +150,11 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         for route in self._owned.pop(owner, {}).values():
             await route.replace()
 
+    def is_plain(self, url: httpx.URL) -> bool:
+        """Whether requests of this URL go straight to their server, as they are and without TLS."""
+        plain = url.scheme == "http" and self._factory is _network and not self._config.headers
+        return plain and not self._proxies.choose(url.scheme, url.host, url.port)
+
     @property
     def route_count(self) -> int:
         """How many routes have been opened and not closed."""

@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol
 
 import httpx
 
+from rulepush.http_client.plain import NotPlain, PlainGet
+
 CONNECTION_OWNER: Final = "rulepush_connection_owner"
 """The extension of a request that says whose connections it uses: requests with the same object share theirs with
 no others. A pool of connections visits all it has for every request, so what keeps asking many servers, as
@@ -69,8 +71,12 @@ def shown_url(url: str) -> str:
         return url.rpartition("@")[2]
 
 
-class ConnectionCloser(Protocol):
-    """What knows the connections of owners: the transport."""
+class RouteKeeper(Protocol):
+    """What knows the way of each request, and the connections of owners: the transport."""
+
+    def is_plain(self, url: httpx.URL) -> bool:
+        """Whether requests of this URL go straight to their server, as they are and without TLS."""
+        ...
 
     async def close_owned(self, owner: object) -> None:
         """Close the connections of this owner."""
@@ -80,14 +86,40 @@ class ConnectionCloser(Protocol):
 class Client(httpx.AsyncClient):
     """Raises httpx.HTTPError and nothing else. Header values that are not ASCII are sent as UTF-8, as Go does."""
 
-    def __init__(self, closer: ConnectionCloser, **settings: Any):
+    def __init__(self, routes: RouteKeeper, **settings: Any):
         """`settings` are httpx' own."""
         super().__init__(**settings)
-        self._closer = closer
+        self._routes = routes
+        self._plain: dict[object, PlainGet] = {}  # by owner
+
+    def plain_get(self, request: httpx.Request, owner: object) -> PlainGet | None:
+        """A way to repeat this GET that is cheaper than `send`, None where there is none. It takes the place of the
+        owner's last one, and is closed with the owner's connections."""
+        self._close_plain(owner)
+        url = request.url
+        if self.is_closed or self.auth is not None or url.userinfo or not self._routes.is_plain(url):
+            return None
+        try:
+            made = PlainGet(request)
+        except NotPlain:
+            return None
+        self._plain[owner] = made
+        return made
+
+    def _close_plain(self, owner: object) -> None:
+        former = self._plain.pop(owner, None)
+        if former is not None:
+            former.close()
 
     async def close_owned(self, owner: object) -> None:
         """Close the connections of requests with this CONNECTION_OWNER: no more will come."""
-        await self._closer.close_owned(owner)
+        self._close_plain(owner)
+        await self._routes.close_owned(owner)
+
+    async def aclose(self) -> None:
+        for owner in list(self._plain):
+            self._close_plain(owner)
+        await super().aclose()
 
     def build_request(self, *args: Any, **kwargs: Any) -> httpx.Request:
         headers = kwargs.get("headers")

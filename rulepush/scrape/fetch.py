@@ -15,6 +15,7 @@ import httpx
 
 from rulepush.errors import HTTPStatusError, ScrapeError
 from rulepush.http_client.client import CONNECTION_OWNER, Client, failed_url, reason
+from rulepush.http_client.plain import NotPlain, PlainGet, PlainHead, Sink
 from rulepush.model.floats import format_float
 
 # Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size,
@@ -75,13 +76,20 @@ class Fetcher:
         self._headers = {"Accept": accept, "Accept-Encoding": "gzip" if compression else "identity"}
         self._limit = body_size_limit or DEFAULT_BODY_LIMIT
         self._deadline = deadline
-        self._prepared: tuple[str, int, httpx.Request] | None = None  # of the last URL and timeout
+        self._prepared: _Prepared | None = None  # of the last URL and timeout
 
     async def fetch(self, url: str, timeout_ms: int) -> Fetched:
         """GET `url`, all of it within the timeout. Raises ScrapeError."""
         try:
             async with self._deadline(timeout_ms / 1000):
-                response = await self._send(self._request(url, timeout_ms))
+                prepared = self._prepare(url, timeout_ms)
+                if prepared.plain is not None and not self._client.is_closed:
+                    try:
+                        return await self._fetch_plain(prepared.plain)
+                    except NotPlain as e:
+                        if e.__cause__ is None:  # the server is not like that; an error may be over the next time
+                            prepared.plain = None
+                response = await self._send(prepared.new_request(self))
                 try:
                     return await self._read(response)
                 finally:
@@ -96,15 +104,30 @@ class Fetcher:
         if isinstance(self._client, Client):
             await self._client.close_owned(self)
 
-    def _request(self, url: str, timeout_ms: int) -> httpx.Request:
-        """A new one each time, for what sends it changes it; its URL and headers are put together once."""
-        if self._prepared is None or self._prepared[:2] != (url, timeout_ms):
+    def _prepare(self, url: str, timeout_ms: int) -> _Prepared:
+        """The URL and headers of a request, put together once."""
+        prepared = self._prepared
+        if prepared is None or (prepared.url, prepared.timeout_ms) != (url, timeout_ms):
             headers = {**self._headers, "X-Prometheus-Scrape-Timeout-Seconds": format_float(timeout_ms / 1000)}
             request = self._client.build_request("GET", url, headers=headers, timeout=None)
-            self._prepared = url, timeout_ms, request
-        prepared = self._prepared[2]
-        extensions = {**prepared.extensions, CONNECTION_OWNER: self}
-        return httpx.Request("GET", prepared.url, headers=prepared.headers, extensions=extensions)
+            plain = self._client.plain_get(request, self) if isinstance(self._client, Client) else None
+            prepared = self._prepared = _Prepared(url, timeout_ms, request, plain)
+        return prepared
+
+    async def _fetch_plain(self, plain: PlainGet) -> Fetched:
+        content_type, received = "", _Received(self._limit)
+
+        def begin(head: PlainHead) -> Sink:
+            nonlocal content_type, received
+            if head.status != 200:
+                raise HTTPStatusError(head.status, _phrase(head.status, head.phrase))
+            content_type = head.headers.get("content-type", "")
+            if _is_gzip(head.headers.get("content-encoding", "")):
+                received = _Unpacked(self._limit)
+            return received.add
+
+        await plain.fetch(begin)
+        return Fetched(received.body(), content_type)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         """Follow redirects here, for httpx would read the whole body of each one."""
@@ -122,31 +145,31 @@ class Fetcher:
 
     async def _read(self, response: httpx.Response) -> Fetched:
         if response.status_code != 200:
-            raise HTTPStatusError(response.status_code, _phrase(response))
+            raise HTTPStatusError(response.status_code, _phrase(response.status_code, response.reason_phrase))
         # Of several lines the first counts, as for Go; httpx would join them.
         content_type = next(iter(response.headers.get_list("Content-Type")), "")
-        if response.headers.get("Content-Encoding", "").strip().lower() == "gzip":
-            return Fetched(await self._gunzip(response), content_type)
-        received = _Received(self._limit)
-        async for part in _raw(response):
+        packed = _is_gzip(response.headers.get("Content-Encoding", ""))
+        received = _Unpacked(self._limit) if packed else _Received(self._limit)
+        # The bytes as they come over the wire; httpx' own way would unpack them without a limit.
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        async for part in response.stream:
             received.add(part)
         return Fetched(received.body(), content_type)
 
-    async def _gunzip(self, response: httpx.Response) -> bytes:
-        """Decompress as it comes, and stop at the limit: a small body may unpack to an enormous one."""
-        unpacker, received = zlib.decompressobj(_GZIP), _Received(self._limit)
-        try:
-            async for part in _raw(response):
-                while part:
-                    received.add(unpacker.decompress(part, _UNPACK_BYTES))
-                    part = unpacker.unconsumed_tail
-                    if unpacker.eof and unpacker.unused_data:  # gzip members may follow each other
-                        part, unpacker = unpacker.unused_data, zlib.decompressobj(_GZIP)
-        except zlib.error as e:
-            raise ScrapeError(f"gzip: {e}") from None
-        if not unpacker.eof:
-            raise ScrapeError("unexpected EOF")
-        return received.body()
+
+@dataclass(slots=True)
+class _Prepared:
+    """A request. `plain` is None once it was found that it must be sent by httpx."""
+
+    url: str
+    timeout_ms: int
+    request: httpx.Request
+    plain: PlainGet | None
+
+    def new_request(self, owner: object) -> httpx.Request:
+        """A new one each time, for what sends it changes it."""
+        extensions = {**self.request.extensions, CONNECTION_OWNER: owner}
+        return httpx.Request("GET", self.request.url, headers=self.request.headers, extensions=extensions)
 
 
 class _Received:
@@ -178,17 +201,37 @@ class _Received:
         return b"".join(self._parts)
 
 
-def _raw(response: httpx.Response) -> httpx.AsyncByteStream:
-    """The bytes as they come over the wire; httpx' own way would unpack them without a limit."""
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    return response.stream
+class _Unpacked(_Received):
+    """The same of a gzip body, unpacked as it comes, up to the limit: a small body may unpack to an enormous one."""
+
+    def __init__(self, limit: int):
+        super().__init__(limit)
+        self._unpacker = zlib.decompressobj(_GZIP)
+
+    def add(self, part: bytes) -> None:
+        try:
+            while part:
+                super().add(self._unpacker.decompress(part, _UNPACK_BYTES))
+                part = self._unpacker.unconsumed_tail
+                if self._unpacker.eof and self._unpacker.unused_data:  # gzip members may follow each other
+                    part, self._unpacker = self._unpacker.unused_data, zlib.decompressobj(_GZIP)
+        except zlib.error as e:
+            raise ScrapeError(f"gzip: {e}") from None
+
+    def body(self) -> bytes:
+        if not self._unpacker.eof:
+            raise ScrapeError("unexpected EOF")
+        return super().body()
 
 
-def _phrase(response: httpx.Response) -> str:
-    phrase = response.reason_phrase
+def _is_gzip(encoding: str) -> bool:
+    return encoding.strip().lower() == "gzip"
+
+
+def _phrase(status: int, phrase: str) -> str:
     if not phrase:
         try:
-            phrase = http.HTTPStatus(response.status_code).phrase
+            phrase = http.HTTPStatus(status).phrase
         except ValueError:
             return ""
     return phrase

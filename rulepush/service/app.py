@@ -97,6 +97,7 @@ class App:
         """Serve until `stop`; then send and save what is pending, and return."""
         self._announce()
         self.ingestion.restore(self.reloader.loaded)
+        self.resources.history.restore()
         web = HttpOnDemand(self.resources.listener, self._http_service, _WEB_MODULES)
         async with asyncio.TaskGroup() as tasks:
             # These send what is pending at the end, and so outlive what produces it.
@@ -129,6 +130,7 @@ class App:
         yield "alertmanager discovery", self.alerting.alertmanagers.run()
         yield "scraping", self.ingestion.jobs.run()
         yield "rules", self.alerting.loops.run()
+        yield "history", self.resources.history.run()
         yield "clock watch", self.alerting.clock_watch.run()
         yield "truncation", self._truncate()
         yield "free memory", keep_trimmed(self.resources.clock)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring as _quoted
 from typing import Final
@@ -104,7 +104,9 @@ class Batch:
 class Pending:
     """A `head.Recorder` that collects until `take`."""
 
-    def __init__(self) -> None:
+    def __init__(self, came: Callable[[], object] = lambda: None):
+        """`came` is called with the first series, and with the first sample, since a `take`."""
+        self._came = came
         self._series: dict[int, Labels] = {}
         self._chunks: dict[int, list[Chunk]] = {}
         self._single: dict[int, tuple[list[int], list[int], list[float]]] = {}
@@ -112,12 +114,21 @@ class Pending:
         self._life: dict[Retention, int] = {}
         self.size = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came since the last `take`."""
+        return not self._series and not self.size
+
     def created(self, series_id: int, labels: Labels) -> None:
         """See `head.Recorder`."""
+        if not self._series:
+            self._came()
         self._series[series_id] = labels
 
     def wrote(self, table: Table, rows: Rows, ts: int, values: Floats) -> None:
         """See `head.Recorder`."""
+        if not self.size:
+            self._came()
         keep = table.keep
         life = self._life.get(keep) or self._life.setdefault(keep, shelf_life(keep))
         ids = table.ids(rows)
@@ -132,6 +143,8 @@ class Pending:
         if keep.windows:
             self.wrote(table, np.array([row]), ts, np.array([value]))
             return
+        if not self.size:
+            self._came()
         life = self._life.get(keep) or self._life.setdefault(keep, shelf_life(keep))
         ids, times, values = self._single.setdefault(life, ([], [], []))
         ids.append(int(table.ids(slice(row, row + 1))[0]))

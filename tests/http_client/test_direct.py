@@ -137,7 +137,7 @@ def test_a_scrape_that_fails_after_a_redirect_names_where() -> None:
             await Fetcher(client, "text/plain").fetch(url, 5000)
         assert str(caught.value) == 'Get "http://127.0.0.1:1/m": connection refused'
 
-    talk(ClosingServer([[redirect]]), scrapes)
+    talk(ClosingServer([[redirect], [redirect]]), scrapes)  # a fetcher asks again when the answer is not a plain one
 
 
 def test_an_owner_with_two_requests_at_a_time_gets_two_connections() -> None:

@@ -161,6 +161,32 @@ def test_fixed_times_are_kept(tmp_path: Path) -> None:
     assert len(kept) < 400
 
 
+def test_nothing_wakes_the_process_while_there_is_nothing_to_write(tmp_path: Path) -> None:
+    class CountingClock(FakeClock):
+        sleeps = 0
+
+        async def sleep(self, seconds: float) -> None:
+            self.sleeps += 1
+            await super().sleep(seconds)
+
+    clock = CountingClock()
+    life = Life(tmp_path / "s.db", clock)
+    life.run(10)
+    assert clock.sleeps == 0
+    moments = iter([False, False, True, *[False] * 7])
+    life.run(10, lambda: next(moments) and life.append("a", 1.0))
+    assert clock.sleeps == 1
+    assert Life(tmp_path / "s.db", clock).values() == {"a": [1.0]}
+
+
+def test_a_sample_is_on_disk_a_second_after_it_came(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path / "s.db", clock)
+    moments = iter([False] * 5 + [True])
+    life.run(6, lambda: next(moments) and life.append("a", 1.0))
+    assert Life(tmp_path / "s.db", clock).values() == {"a": [1.0]}
+
+
 def test_a_file_that_is_broken_while_in_use_begins_anew_with_all_that_is_in_memory(tmp_path: Path) -> None:
     clock = FakeClock()
     path = tmp_path / "s.db"
