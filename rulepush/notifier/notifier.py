@@ -124,11 +124,12 @@ class Notifier:
         return {one.labels for one in known if one is not None}
 
     def sent_as(self, alert: Alert) -> dict[str, Labels]:
-        """The labels by which each Alertmanager, by its URL, knows the alert; without those that it is not sent to."""
+        """The labels by which each Alertmanager, by its URL, knows the alert; without those that it is not sent to.
+        May be called in a thread."""
         wire = self._wire(alert, "")
         if wire is None:
             return {}
-        known = {url: relabelled(wire, running.relabel) for url, running in self._running.items()}
+        known = {url: relabelled(wire, running.relabel) for url, running in list(self._running.items())}
         return {url: one.labels for url, one in known.items() if one is not None}
 
     async def drain(self) -> None:

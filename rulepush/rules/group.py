@@ -97,9 +97,9 @@ class EvaluationGroup:
         samples = 0
         for i, rule in enumerate(self.rules):
             begun = stopwatch()
-            samples += self._evaluate_rule(i, rule, tick)
-            rule.status.evaluation_seconds = stopwatch() - begun
-            rule.status.last_evaluation = ts if now is None else now
+            written = self._evaluate_rule(i, rule, tick)
+            samples += written
+            rule.status.evaluated(ts if now is None else now, stopwatch() - begun, written)
         self._end_orphans(tick.query_ts)
         self.counters.samples = samples
         self.counters.iterations += 1

@@ -27,7 +27,7 @@ log = logging.getLogger("rulepush.scrape")
 
 # Requests of one moment go out this far apart, so that a large fleet does not answer all at once into the memory; and
 # nearer to each other where that would take more than half of the interval.
-_SPACING_MS: Final = 3.0
+_SPACING_MS: Final = 1.5
 _FIRST_SCRAPES_MS: Final = 120_000  # half of the time after which Alertmanager takes an alert for ended
 _SET_BACK_ONCE_MS: Final = 60_000
 

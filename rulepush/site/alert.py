@@ -256,7 +256,7 @@ def _rule(group: EvaluationGroup, rule: AlertingRule) -> AlertRule:
 def _state(alert: Alert | None, changes: Sequence[Transition]) -> str:
     """As a badge shows it: `resolved` for one that fired before."""
     if alert is not None and alert.state is not AlertState.INACTIVE:
-        return alert.state.value
+        return str(alert.state.value)
     fired = alert is not None or any(AlertState.FIRING.value in (one.was, one.now) for one in changes)
     return "resolved" if fired else "inactive"
 

@@ -10,8 +10,8 @@ from typing import Final
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import ALERT_NAME, EMPTY_LABELS, JOB, Labels
 from rulepush.rules.alert import Alert, AlertState
-from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.group import EvaluationGroup
+from rulepush.rules.specs import AlertingSpec
 from rulepush.site.links import with_parameters
 from rulepush.site.strip import AlertChange, StripBand, bands, changes_of
 
@@ -21,7 +21,7 @@ FOLD_FROM: Final = 4  # alerts of one rule: as many as this are folded
 SHOWN_OF_RULE: Final = 10
 SHOWN_OF_ALL: Final = 120
 SHOWN_OF_RESOLVED: Final = 20
-SHOWN_OF_ONE: Final = 250  # where one rule is asked for
+SHOWN_OF_ONE: Final = 100  # where one rule is asked for
 _ALWAYS_FIRING: Final = frozenset(("watchdog", "deadmansswitch"))
 _TITLES: Final = ("summary", "message", "title", "description")
 
@@ -62,7 +62,6 @@ class ShownAlertRule:
     expr: str
     for_ms: int
     labels: Labels
-    state: str
     error: str
     always: bool
 
@@ -217,29 +216,60 @@ class AlertSources:
     changes: Mapping[Labels, Sequence[AlertChange]] | None = None
 
 
-_Found = tuple[ShownAlertRule, AlertingRule, EvaluationGroup]
+@dataclass(frozen=True, slots=True)
+class AlertingRuleNow:
+    """An alerting rule at one moment, with all alerts that it remembers, resolved ones too. `hold_ms` is for how long
+    an alert of a target that is down keeps its state."""
+
+    file: str
+    group: str
+    spec: AlertingSpec
+    error: str
+    alerts: Sequence[Alert]
+    hold_ms: int
+
+    @property
+    def active(self) -> list[Alert]:
+        """Those that are pending or firing."""
+        return [alert for alert in self.alerts if alert.state is not AlertState.INACTIVE]
 
 
-def alerts_view(groups: Iterable[EvaluationGroup], wanted: AlertsFilter, sources: AlertSources, now: int) -> AlertsView:
+def alerting_rules_now(groups: Iterable[EvaluationGroup]) -> list[AlertingRuleNow]:
+    """A copy of what changes, for a thread: it must be made in the event loop, where it changes."""
+    found = []
+    for group in groups:
+        hold_ms = group.context.hold.duration_ms if group.context.hold is not None else 0
+        found += [
+            AlertingRuleNow(group.file, group.name, rule.spec, rule.status.last_error, rule.remembered, hold_ms)
+            for rule in group.alerting_rules
+        ]
+    return found
+
+
+_Found = tuple[ShownAlertRule, AlertingRuleNow, Sequence[Alert]]
+"""A rule as it is shown, as it is, and its pending and firing alerts."""
+
+
+def alerts_view(rules: Iterable[AlertingRuleNow], wanted: AlertsFilter, sources: AlertSources, now: int) -> AlertsView:
     """The page as it is at `now` (ms)."""
-    found = [(_rule(group, rule), rule, group) for group in groups for rule in group.alerting_rules]
-    usual = [alert for shown, rule, _ in found if not shown.always for alert in rule.alerts]
+    found: list[_Found] = [(_rule(rule), rule, rule.active) for rule in rules]
+    usual = [alert for shown, _, active in found if not shown.always for alert in active]
     chosen = [part for one in found if not one[0].always for part in _by_severity(one, wanted)]
     of_rule, of_all = (SHOWN_OF_ONE, SHOWN_OF_ONE) if wanted.alertname else (SHOWN_OF_RULE, SHOWN_OF_ALL)
     sections = []
     for severity in AlertSeverity:
-        rules = []
+        parts: list[RuleAlerts] = []
         for one, alerts in sorted(((one, alerts) for one, of, alerts in chosen if of is severity), key=_urgency):
             part = _alerts(one, alerts, sources, now, min(of_rule, of_all), severity.value)
             of_all -= len(part.alerts)
-            rules.append(part)
-        if rules:
-            sections.append(SeverityAlerts(severity, rules, sum(r.count for r in rules)))
+            parts.append(part)
+        if parts:
+            sections.append(SeverityAlerts(severity, parts, sum(p.count for p in parts)))
     return AlertsView(
         sections=sections,
-        always=[_alerts(one, one[1].alerts, sources, now, SHOWN_OF_RULE, "always") for one in found if one[0].always],
+        always=[_alerts(one, one[2], sources, now, SHOWN_OF_RULE, "always") for one in found if one[0].always],
         failing=[shown for shown, _, _ in found if shown.error],
-        quiet=[shown for shown, rule, _ in found if not (shown.always or shown.error or rule.alerts)],
+        quiet=[shown for shown, _, active in found if not (shown.always or shown.error or active)],
         resolved=_resolved((rule for _, rule, _ in found), wanted),
         counts=AlertCounts(
             firing=sum(a.state is AlertState.FIRING for a in usual),
@@ -252,11 +282,11 @@ def alerts_view(groups: Iterable[EvaluationGroup], wanted: AlertsFilter, sources
     )
 
 
-def _resolved(rules: Iterable[AlertingRule], wanted: AlertsFilter) -> list[ResolvedAlert]:
+def _resolved(rules: Iterable[AlertingRuleNow], wanted: AlertsFilter) -> list[ResolvedAlert]:
     over = [
         (alert.resolved_at, rule.spec.name, alert)
         for rule in rules
-        for alert in rule.remembered
+        for alert in rule.alerts
         if alert.resolved_at is not None and wanted.wants(alert)
     ]
     over.sort(key=lambda one: one[0], reverse=True)
@@ -276,18 +306,17 @@ def _severity_order(label: str) -> tuple[int, str]:
     return list(AlertSeverity).index(severity_of(label)), label
 
 
-def _rule(group: EvaluationGroup, rule: AlertingRule) -> ShownAlertRule:
+def _rule(rule: AlertingRuleNow) -> ShownAlertRule:
     spec = rule.spec
     always = spec.name.lower() in _ALWAYS_FIRING or not spec.query.selectors()
     return ShownAlertRule(
-        group.file,
-        group.name,
+        rule.file,
+        rule.group,
         spec.name,
         str(spec.query),
         spec.for_ms,
         Labels(spec.labels),
-        rule.state.value,
-        rule.status.last_error,
+        rule.error,
         always,
     )
 
@@ -295,7 +324,7 @@ def _rule(group: EvaluationGroup, rule: AlertingRule) -> ShownAlertRule:
 def _by_severity(one: _Found, wanted: AlertsFilter) -> Iterable[tuple[_Found, AlertSeverity, list[Alert]]]:
     """A rule whose template makes the severity can have alerts in several sections."""
     parts: dict[AlertSeverity, list[Alert]] = {}
-    for alert in one[1].alerts:
+    for alert in one[2]:
         if wanted.wants(alert):
             parts.setdefault(severity_of(alert.labels.get(SEVERITY)), []).append(alert)
     return [(one, severity, part) for severity, part in parts.items()]
@@ -304,15 +333,14 @@ def _by_severity(one: _Found, wanted: AlertsFilter) -> Iterable[tuple[_Found, Al
 def _alerts(
     one: _Found, alerts: Sequence[Alert], sources: AlertSources, now: int, limit: int, section: str
 ) -> RuleAlerts:
-    rule, source, group = one
+    rule, source, _ = one
     ordered = sorted(alerts, key=lambda a: (a.state is not AlertState.FIRING, -_since(a)))
     common = _common([a.labels for a in ordered]) if len(ordered) > 1 else EMPTY_LABELS
     shared = dict(common)
-    hold_ms = group.context.hold.duration_ms if group.context.hold is not None else 0
     return RuleAlerts(
         id=_id(rule, section),
         rule=rule,
-        alerts=[_alert(a, source, hold_ms, shared, sources, now) for a in ordered[:limit]],
+        alerts=[_alert(a, source, shared, sources, now) for a in ordered[:limit]],
         common=common,
         count=len(ordered),
         firing=sum(a.state is AlertState.FIRING for a in ordered),
@@ -338,16 +366,16 @@ def _since(alert: Alert) -> int:
 
 
 def _alert(
-    alert: Alert, rule: AlertingRule, hold_ms: int, shared: Mapping[str, str], sources: AlertSources, now: int
+    alert: Alert, rule: AlertingRuleNow, shared: Mapping[str, str], sources: AlertSources, now: int
 ) -> ShownAlert:
-    fires_at = alert.active_at + rule.timing.for_ms if alert.state is AlertState.PENDING else None
+    fires_at = alert.active_at + rule.spec.for_ms if alert.state is AlertState.PENDING else None
     resolves_at = None
     if alert.keep_firing_since is not None:
-        resolves_at = alert.keep_firing_since + rule.timing.keep_firing_ms
+        resolves_at = alert.keep_firing_since + rule.spec.keep_firing_ms
     elif alert.held_since is not None:
         fires_at = None
         if alert.state is AlertState.FIRING:  # a pending one is then forgotten
-            resolves_at = alert.held_since + hold_ms + rule.timing.keep_firing_ms
+            resolves_at = alert.held_since + rule.hold_ms + rule.spec.keep_firing_ms
     past = sources.changes.get(alert.labels, ()) if sources.changes is not None else ()
     return ShownAlert(
         id=fingerprint(alert.labels),

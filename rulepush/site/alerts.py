@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.requests import Request
@@ -11,13 +12,13 @@ from starlette.routing import Route
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert
 from rulepush.rules.groups import RuleGroups
-from rulepush.site.alert_views import AlertsFilter, AlertSources, SilencePlace, alerts_view
+from rulepush.site.alert_views import AlertsFilter, AlertSources, SilencePlace, alerting_rules_now, alerts_view
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
 from rulepush.site.strip import STRIP_MS, AlertChange
 
 SentAs = Callable[[Alert], Mapping[str, Labels]]
-"""The labels by which each Alertmanager, by its address, knows an alert."""
+"""The labels by which each Alertmanager, by its address, knows an alert; called in a thread."""
 RecentChanges = Callable[[int], Awaitable[Mapping[Labels, Sequence[AlertChange]]]]
 """What became of alerts since a time (ms), by their labels."""
 
@@ -42,8 +43,8 @@ class AlertsPage:
         now = self._frame.clock.now()
         wanted = alerts_filter(request)
         changes = await self._changes(now - STRIP_MS) if self._changes is not None else None
-        sources = AlertSources(self._places, changes)
-        view = alerts_view(self._groups.all(), wanted, sources, now)
+        rules, sources = alerting_rules_now(self._groups.all()), AlertSources(self._places, changes)
+        view = await asyncio.to_thread(alerts_view, rules, wanted, sources, now)
         return await self._frame.page(
             request, "alerts.html", message("Alerts"), "/alerts", view=view, wanted=wanted, strip_ms=STRIP_MS
         )

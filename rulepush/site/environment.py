@@ -185,7 +185,6 @@ _STATES: Final = {
     "unknown": message("unknown"),
     "ok": message("ok"),
     "err": message("error"),
-    "held": message("held"),
     "kept": message("kept firing"),
 }
 _LINK_NAMES: Final = {

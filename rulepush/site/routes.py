@@ -20,6 +20,7 @@ from rulepush.site.delivery import DeliveryPage
 from rulepush.site.frame import Frame
 from rulepush.site.pushed import PushedGroupsPage, PushedSource
 from rulepush.site.query import QueryPage
+from rulepush.site.rule import RulePage
 from rulepush.site.rules import RulesPage
 from rulepush.site.status import StatusPage
 from rulepush.site.targets import TargetsPage
@@ -71,6 +72,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         asset_route(),
         *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
         *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
+        *RulePage(frame, parts.groups, parts.history, parts.evaluator).routes(),
         *RulesPage(frame, parts.groups).routes(),
         *TargetsPage(frame, parts.jobs).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),

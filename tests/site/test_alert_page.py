@@ -62,11 +62,11 @@ class House(Parts):
             self.world.put(ms, value, name=name, room=ROOM)
         self.world.tick(ms)
 
-    def page(self, labels: Labels = HOT, query: str = "", **headers: str) -> httpx.Response:
-        return self.ask(f"/alerts/{fingerprint(labels)}{query}", **headers)
+    def page(self, labels: Labels = HOT, query: str = "", language: str = "en") -> httpx.Response:
+        return self.ask(f"/alerts/{fingerprint(labels)}{query}", language)
 
-    def ask(self, url: str, **headers: str) -> httpx.Response:
-        return ask_app(self.routes(), "GET", url, headers=headers)
+    def ask(self, url: str, language: str = "en") -> httpx.Response:
+        return ask_app(self.routes(), "GET", url, headers={"accept-language": language})
 
 
 def text_of(answer: httpx.Response) -> str:
@@ -243,7 +243,7 @@ def test_an_alert_can_be_silenced_with_its_labels() -> None:
 def test_who_reads_chinese_gets_chinese() -> None:
     house = House()
     house.goes(0, 70)
-    text = text_of(house.page(**{"accept-language": "zh-CN"}))
+    text = text_of(house.page(language="zh-CN"))
     assert "条件成立" in text
     assert "2分 后触发" in text
     assert "温度 70" in text

@@ -18,6 +18,7 @@ from rulepush.site.alert_views import (
     AlertsView,
     RuleAlerts,
     SilencePlace,
+    alerting_rules_now,
     alerts_url,
     alerts_view,
     severity_of,
@@ -67,7 +68,7 @@ NOTHING_MORE = AlertSources()
 
 
 def view(made: World, at: int = 0, wanted: AlertsFilter = ALL, sources: AlertSources = NOTHING_MORE) -> AlertsView:
-    return alerts_view(made.groups.all(), wanted, sources, T0 + at)
+    return alerts_view(alerting_rules_now(made.groups.all()), wanted, sources, T0 + at)
 
 
 def outline(shown: AlertsView) -> list[tuple[str, list[str]]]:
