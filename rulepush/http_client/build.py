@@ -16,11 +16,12 @@ import httpx
 
 from rulepush.clock import Clock, SystemClock
 from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow, drop_body, header_bytes
-from rulepush.http_client.client import CONNECTION_OWNER, Client
+from rulepush.http_client.client import Client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.http_client.direct import DirectTransport
 from rulepush.http_client.network import NetworkTransport
 from rulepush.http_client.proxy import ProxyChooser
+from rulepush.http_client.rules import CONNECTION_OWNER
 from rulepush.http_client.tls import Stamps, client_context, tls_stamps
 
 MAX_REDIRECTS: Final = 10  # Go's http.Client
@@ -149,11 +150,6 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         """Close the connections of an owner that goes away, those with a request under way after its end."""
         for route in self._owned.pop(owner, {}).values():
             await route.replace()
-
-    def is_plain(self, url: httpx.URL) -> bool:
-        """Whether requests of this URL go straight to their server, as they are and without TLS."""
-        plain = url.scheme == "http" and self._factory is _network and not self._config.headers
-        return plain and not self._proxies.choose(url.scheme, url.host, url.port)
 
     @property
     def route_count(self) -> int:

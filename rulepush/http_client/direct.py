@@ -18,13 +18,8 @@ import h11
 import httpcore
 import httpx
 
-from rulepush.http_client.network import (
-    IDLE_SECONDS,
-    NO_ANSWER,
-    ResponseBody,
-    WatchingBackend,
-    send_repeating,
-)
+from rulepush.http_client.network import ResponseBody, WatchingBackend, send_repeating
+from rulepush.http_client.rules import IDLE_SECONDS, NO_ANSWER
 
 _READ_BYTES: Final = 1 << 18  # what asyncio reads from a socket
 _MAX_HEAD_BYTES: Final = 10 << 20  # as Go's net/http has it

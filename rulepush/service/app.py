@@ -8,8 +8,6 @@ from collections.abc import Coroutine, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import httpx
-
 from rulepush.clock import Clock, SystemClock
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
@@ -25,6 +23,8 @@ from rulepush.web.on_demand import HttpOnDemand
 from rulepush.web.security import WebConfigReloader
 
 if TYPE_CHECKING:
+    import httpx
+
     from rulepush.web.http_service import HttpService
     from rulepush.web.routes import WebParts
 

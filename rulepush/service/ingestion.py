@@ -23,7 +23,7 @@ class Ingestion:
         options, clock, head = resources.options, resources.clock, resources.head
         self._resources = resources
         self._config = first.config
-        self.jobs = Jobs(head, resources.grid, resources.environment, resources.http_client)
+        self.jobs = Jobs(head, resources.grid, resources.environment, resources.client_on_demand)
         self.push: PushReceiver | None = None
         if options.enable_push:
             directory = options.storage_path

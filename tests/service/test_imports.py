@@ -28,10 +28,15 @@ sys.exit(main(["run", "--storage.path=state", "--web.listen-address=127.0.0.1:0"
 
 # Top-level packages, and packages of ours.
 _NOT_OF_A_PLAIN_RUN = {
+    "anyio": "requests that are not plain, and the HTTP API",
     "bcrypt": "passwords of --web.config.file",
+    "click": "nothing: it comes with httpx and with uvicorn",
     "cramjam": "remote write",
     "dns": "dns_sd_configs",
     "google": "remote write",
+    "h11": "requests that are not plain, and the HTTP API",
+    "httpcore": "requests that are not plain: with TLS, a proxy, credentials",
+    "httpx": "requests that are not plain",
     "jinja2": "the pages",
     "multiprocessing": "nothing: uvicorn's, which is there once somebody connects",
     "prometheus_client": "check metrics",
@@ -62,7 +67,6 @@ _NOT_OF_A_PLAIN_RUN = {
 RULES = """
 groups:
 - name: plain
-  interval: 100ms
   rules:
   - alert: Seen
     expr: max by (instance) (m) > 0
@@ -80,9 +84,9 @@ def modules_of_a_run(directory: Path) -> set[str]:
             return HttpReply(b"{}")
         return HttpReply(b"# TYPE m gauge\nm 1\n")
 
-    server = LoopbackServer(reply)
+    server = LoopbackServer(reply, keep_alive=True)
     config = {
-        "global": {"scrape_interval": "100ms", "scrape_timeout": "100ms", "evaluation_interval": "100ms"},
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yml"],
         "scrape_configs": [{"job_name": "j", "static_configs": [{"targets": [server.address]}]}],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [server.address]}]}]},
