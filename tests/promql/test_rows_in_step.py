@@ -19,7 +19,7 @@ from rulepush.promql.vectors.values import Vector
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.storage.selection import Querier, Selection
-from tests.promql.fake_querier import labels
+from tests.promql.fake_querier import labels, load, values
 
 STEP = 5_000
 START = 1_700_000_000_000
@@ -197,3 +197,13 @@ def test_rows_that_are_scraped_together_are_known_to_be(ticks: int) -> None:
         shared = head.select(QUERIES[0].selectors()[0].matchers, 0, 0).shared
         assert shared is not None
         assert (shared.first, shared.times[-1]) == (0, START + tick * STEP)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "least", "greatest"), [("5 -0 0 -0 9", "-0.0", "9.0"), ("-5 0 -0 0", "-5.0", "0.0")]
+)
+def test_of_zeros_the_first_counts_as_in_a_loop(numbers: str, least: str, greatest: str) -> None:
+    querier = load(*((labels("m", i=str(i)), numbers) for i in range(9)), step=1_000)
+    for function, expected in (("min", least), ("max", greatest)):
+        found = values(f"{function}_over_time(m[1m])", 10_000, querier)
+        assert {repr(value) for value in found.values()} == {expected}
