@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from rulepush.history.deliveries import AlertDelivery
 from rulepush.history.history import AlertHistory
 from rulepush.history.rows import HistoryFilter
 from rulepush.history.spans import state_spans
