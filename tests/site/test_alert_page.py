@@ -10,6 +10,7 @@ from html import unescape
 import httpx
 import pytest
 
+from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.history.deliveries import Attempt, Outcome, SentAlert
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
@@ -42,17 +43,11 @@ HOT = Labels.of(alertname="Hot", room=ROOM, severity="page")
 AM = "http://am:9093/api/v2/alerts"
 
 
-class Sending:
-    """An Alertmanager as the pages see it."""
-
-    url, last_error, failing_since, waiting, oldest_waiting, refusals = AM, "", None, 0, None, None
-
-
 class House(Parts):
     """A world whose time a test moves: `at` seconds, at which `temp` has a value, None: gone."""
 
     def __init__(self, prefix: str = "") -> None:
-        super().__init__(prefix=prefix, rules=RULES, alertmanagers=[Sending()])
+        super().__init__(prefix=prefix, rules=RULES, deliveries=[DeliveryStatus(ReceiverKind.ALERTMANAGER, AM)])
         self.start = self.clock.now()
 
     def goes(self, at: int, temp: float | None, **others: float) -> None:
