@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -20,6 +21,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.needs import BrowserPrograms
+from tests.servers import wait_for
+
+T = TypeVar("T")
 
 PHONE: Final = 400
 DESK: Final = 1280
@@ -90,6 +94,10 @@ class Browser:
         """The value of a script in the page: `return ...`."""
         return self._driver.execute_script(script, *args)
 
+    def wait_until(self, script: str, seconds: float = 10) -> None:
+        """Wait until a script in the page returns true."""
+        wait_for(script, lambda: self.run(script), seconds)
+
     @property
     def url(self) -> str:
         return str(self._driver.current_url)
@@ -100,11 +108,11 @@ class Browser:
 
     def text(self, css: str = "body") -> str:
         """What is visible of the first element, as a person reads it."""
-        return self.first(css).text
+        return self._steady(lambda: self.first(css).text)
 
     def texts(self, css: str) -> list[str]:
         """The same of all."""
-        return [element.text for element in self.all(css)]
+        return self._steady(lambda: [element.text for element in self.all(css)])
 
     def first(self, css: str) -> WebElement:
         """Raises NoSuchElementException."""
@@ -161,6 +169,15 @@ class Browser:
 
     def close(self) -> None:
         self._driver.quit()
+
+    def _steady(self, read: Callable[[], T]) -> T:
+        """What is read, once more where the page refreshed itself meanwhile."""
+        for _ in range(5):
+            try:
+                return read()
+            except StaleElementReferenceException:
+                continue
+        return read()
 
     def _cdp(self, command: str, **params: object) -> Any:
         return self._driver.execute_cdp_cmd(command, dict(params))

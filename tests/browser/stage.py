@@ -159,9 +159,10 @@ class Stage(Scene):
             job("crowd", [self.crowd.address]),
             job("nodes", [self.node.address, f"127.0.0.1:{free_port()}", "gone.example:80"], DROP_GONE),
         ]
-        super().__init__(
-            directory, jobs, [section([self.alertmanager.address]), section([self.refusing.address])], RULES
-        )
+        # Few alerts go to the one that refuses: it is offered one after the other.
+        few = "alert_relabel_configs: [{source_labels: [alertname], regex: 'Queue.*|NodeFails', action: keep}]"
+        alertmanagers = [section([self.alertmanager.address]), section([self.refusing.address], f"timeout: 1s, {few}")]
+        super().__init__(directory, jobs, alertmanagers, RULES)
         self.flags += ["--web.enable-target-bodies", "--web.enable-push-receiver"]
         config = directory / "prometheus.yml"
         config.write_text(config.read_text().replace("alerting:\n", "alerting:\n  hold_on_scrape_failure: 1h\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +20,10 @@ PAGES: Final = (
     "/graph?g0.expr=queue_jobs&g0.tab=0&g0.range_input=5m",
     "/graph?g0.expr=hostile&g0.tab=1",
     "/graph?g0.expr=sum(&g0.tab=1",
+    "/rules/states/QueueLong",
+    "/rules/states/CannotBeEvaluated",
+    "the alert QueueLong",
+    "the alert Hostile",
     "/delivery",
     "/groups",
     "/status",
@@ -32,10 +37,19 @@ every_page = pytest.mark.parametrize("path", PAGES)
 every_view = pytest.mark.parametrize("view", VIEWS, ids=lambda v: f"{v.width}-{v.language}{'-dark' if v.dark else ''}")
 
 
+def url_of(stage: Stage, path: str) -> str:
+    """Of a page; "the alert NAME" is where a notification of it leads."""
+    name = path.removeprefix("the alert ")
+    if name == path:
+        return stage.url + path
+    parts = urlsplit(stage.generator_url(name))
+    return f"{stage.url}{parts.path}?{parts.query}"
+
+
 @every_view
 @every_page
 def test_a_page_fits_and_can_be_read(browser: Browser, stage: Stage, path: str, view: View) -> None:
-    browser.open(stage.url + path, view)
+    browser.open(url_of(stage, path), view)
     assert browser.too_wide() == []
     assert browser.poor_contrasts() == []
     assert browser.narrowest_text("dd, td, li, p") > 12, "a column of a few letters cannot be read"
@@ -45,14 +59,14 @@ def test_a_page_fits_and_can_be_read(browser: Browser, stage: Stage, path: str, 
 
 @every_page
 def test_a_page_needs_no_script(browser: Browser, stage: Stage, path: str) -> None:
-    browser.open(stage.url + path, View(PHONE, scripts=False))
+    browser.open(url_of(stage, path), View(PHONE, scripts=False))
     assert browser.text("h1")
     assert len(browser.text("main")) > 40
 
 
 @every_page
 def test_the_keyboard_leads_through_a_page_and_one_sees_where_it_is(browser: Browser, stage: Stage, path: str) -> None:
-    browser.open(stage.url + path)
+    browser.open(url_of(stage, path))
     browser.run("document.querySelector('a, input, button').focus()")
     assert browser.text(":focus") == "Skip to the content", "it comes first, and is seen when it has the focus"
     for _ in range(40):
@@ -64,7 +78,7 @@ def test_the_keyboard_leads_through_a_page_and_one_sees_where_it_is(browser: Bro
 
 @every_page
 def test_every_field_has_a_name(browser: Browser, stage: Stage, path: str) -> None:
-    browser.open(stage.url + path)
+    browser.open(url_of(stage, path))
     nameless = browser.run(
         "return [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button')]"
         ".filter(e => !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim())"
@@ -80,7 +94,7 @@ def test_every_field_has_a_name(browser: Browser, stage: Stage, path: str) -> No
 
 @pytest.mark.parametrize("path", ["/alerts", "/graph?g0.expr=hostile", "/graph?g0.expr=hostile&g0.tab=0"])
 def test_markup_in_a_label_is_text(browser: Browser, stage: Stage, path: str) -> None:
-    browser.open(stage.url + path)
+    browser.open(url_of(stage, path))
     assert "broken in" not in browser.run("return document.title")
     shown = browser.run("return document.querySelector('main').textContent")
     assert HOSTILE in shown or HOSTILE.replace('"', '\\"') in shown, "as it is, or quoted in a label"
@@ -118,7 +132,7 @@ def test_the_switch_changes_the_language_and_keeps_the_page(browser: Browser, st
 
 def test_an_alertmanager_that_refuses_is_on_every_page(browser: Browser, stage: Stage) -> None:
     for path in PAGES:
-        browser.open(stage.url + path)
+        browser.open(url_of(stage, path))
         bar = browser.text("#troubles")
         assert f"http://{stage.refusing.address}/api/v2/alerts refuses alerts" in bar
         assert stage.alertmanager.address not in bar
