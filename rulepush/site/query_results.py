@@ -110,7 +110,8 @@ async def panel_result(evaluator: QueryEvaluator, panel: QueryPanel, now: int, n
         return PanelResult(panel, number)
     asked_at = evaluator.asked_at()
     metrics: Sequence[str] = ()
-    result, fault, warnings = None, None, ()
+    result, fault = None, None
+    warnings: Sequence[str] = ()
     try:
         query = await evaluator.parsed(panel.expr)
         names = (exact_metric_name(use.matchers) for use in query.selectors())

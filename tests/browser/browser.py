@@ -67,7 +67,7 @@ class Browser:
         os.environ.update({"SE_AVOID_STATS": "true", "SE_OFFLINE": "true"})
         self._driver = Chrome(options, Service(programs.driver))
         self._driver.set_page_load_timeout(30)
-        self._agent = str(self._driver.execute_script("return navigator.userAgent"))  # type: ignore[no-untyped-call]
+        self._agent = str(self._driver.execute_script("return navigator.userAgent"))
 
     def open(self, url: str, view: View = View()) -> None:
         """Load a page. What the console said before is forgotten."""
@@ -92,7 +92,7 @@ class Browser:
 
     def run(self, script: str, *args: object) -> Any:
         """The value of a script in the page: `return ...`."""
-        return self._driver.execute_script(script, *args)  # type: ignore[no-untyped-call]
+        return self._driver.execute_script(script, *args)
 
     def wait_until(self, script: str, seconds: float = 10) -> None:
         """Wait until a script in the page returns true."""

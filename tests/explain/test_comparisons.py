@@ -113,3 +113,10 @@ def test_only_the_elements_that_are_asked_about_are_listed() -> None:
 def test_a_scalar_comparison_is_a_value() -> None:
     found = explained(world("vector(1) and on () vector(2 > bool 3)"))
     assert [n.value for n in found.tree.walk() if n.head == "2 > bool 3"] == [0.0]
+
+
+def test_an_element_without_the_label_that_is_asked_about_may_be_meant() -> None:
+    samples = [("heap", {"job": "a", "instance": f"i{i}"}, float(i)) for i in range(5)]
+    found = explained(world("sum by (job) (heap) > 100", *samples), focus={"instance": "i3"})
+    assert [m.value for m in found.tree.missed] == [10]
+    assert [r.value for r in node(found, "heap").rows] == [3]

@@ -13,7 +13,7 @@ from rulepush.site.framed import FramedPage
 from rulepush.site.language import Language
 from rulepush.web.explain import RuleExplainer
 from tests.rules.world import T0
-from tests.site.test_pages import Outline
+from tests.site.reading import Outline
 from tests.web.app_parts import Parts
 
 FRAGMENT = """
