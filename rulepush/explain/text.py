@@ -105,7 +105,7 @@ def _rows(node: ExplainedNode, inner: str, width: int) -> Iterator[str]:
     # Where the parts above show the same elements, only leaves and what passed or missed is worth the lines.
     if node.parts and node.kind != "comparison":
         return
-    passed = [f"{_short(row.labels)} = {number(row.value)}" for row in node.rows]
+    passed = [f"{_short(row.labels)} = {row.text}" for row in node.rows]
     missed = [f"dropped: {_short(row.labels)}: {row.text}" for row in node.missed]
     yield from _listed(passed, node.series or 0, inner, width)
     yield from _listed(missed, node.dropped, inner, width)

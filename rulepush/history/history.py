@@ -55,6 +55,7 @@ class AlertHistory:
         self._database_free = asyncio.Lock()  # the database serves one thread at a time
         self._unwritten: deque[Transition] = deque()  # the oldest first
         self._deliveries = Deliveries()
+        self._news = asyncio.Event()  # set while there may be something to write
         self._prune_at = 0.0
         self._failing_since: int | None = None
 
@@ -63,6 +64,7 @@ class AlertHistory:
     def record(self, transitions: Sequence[Transition]) -> None:
         """Keep these. A `rules.transition.Record`."""
         self._unwritten.extend(transitions)
+        self._news.set()
         while len(self._unwritten) > MAX_UNWRITTEN:
             self._unwritten.popleft()
             self.lost += 1
@@ -70,6 +72,8 @@ class AlertHistory:
     def attempted(self, attempt: Attempt, alerts: Iterable[SentAlert]) -> None:
         """Keep what an attempt to send these alerts came to."""
         self._deliveries.attempted(attempt, alerts)
+        if self._deliveries.has_changed:
+            self._news.set()
 
     # --- what is asked
 
@@ -100,12 +104,17 @@ class AlertHistory:
             log.error("what was delivered before the restart is not known: err=%s", e)
 
     async def run(self) -> None:
-        """Write once a second while there is something to write, until cancelled."""
+        """Write once a second while there is something to write, until cancelled; nothing wakes an idle process."""
         wait = WRITE_SECONDS
         while True:
+            await self._news.wait()
             await self._clock.sleep(wait)
-            written = await self.write()
-            wait = WRITE_SECONDS if written else min(wait * 2, _MAX_RETRY_S)
+            self._news.clear()
+            if await self.write():
+                wait = WRITE_SECONDS
+            else:
+                wait = min(wait * 2, _MAX_RETRY_S)
+                self._news.set()
 
     async def write(self) -> bool:
         """Write what is new. False when it could not be; then it is kept. A write that has begun is waited for, also

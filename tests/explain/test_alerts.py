@@ -254,3 +254,35 @@ def test_the_expression_is_read_as_early_as_the_rule_reads_it() -> None:
     for at, value in ((0, 9.0), (60 * S, 1.0)):
         made.put(at, value, "used", **SOURCE)
     assert [r.value for r in explained(made, 70 * S).tree.rows] == [9.0]
+
+
+def test_a_label_that_the_expression_makes_says_nothing_about_the_target() -> None:
+    made = running('label_replace(used, "instance", "$1", "instance", "(.*):.*") > 5', "")
+    step(made, 0, 9.0)
+    step(made, 30 * S, None)
+    assert only(made, 31 * S)[1:] == ["1 series ended at 2023-11-14T22:13:50Z: the scrapes since do not have them"]
+
+
+def test_a_side_of_or_that_never_had_the_series_is_no_reason() -> None:
+    made = running("used > 5 or other > 5", "")
+    step(made, 0, 9.0)
+    step(made, 30 * S, 4.0)
+    assert only(made, 31 * S)[1:] == ['used{instance="a:1", job="app"}: 4 is 1 under 5 (20.0 %)']
+
+
+def test_an_alert_that_topk_left_out_gets_no_reason_rather_than_a_wrong_one() -> None:
+    made = running("topk(1, used)", "")
+    for at, mine in ((0, 9.0), (30 * S, 1.0)):
+        made.put(at, mine, "used", **SOURCE)
+        made.put(at, 5.0, "used", job="app", instance="b:1")
+        made.tick(at)
+    (gone,) = [a for a in explained(made, 31 * S, GONE).alerts if a.state == "inactive"]
+    assert messages(gone.reasons) == ["resolved at 2023-11-14T22:13:50Z, fired at 2023-11-14T22:13:20Z"]
+
+
+def test_a_rule_whose_result_cannot_be_one_says_so() -> None:
+    made = running("used[5m]", "")
+    step(made, 0, 9.0)
+    assert messages(explained(made, 1 * S).summary) == [
+        "used[5m]: rule result is not a vector or scalar but a range vector"
+    ]

@@ -35,6 +35,11 @@ def test_what_passed_is_not_among_the_dropped() -> None:
     assert [(r.labels.get("instance"), r.value) for r in found.tree.rows] == [("i0", 0.9)]
 
 
+def test_a_large_value_is_written_out() -> None:
+    found = explained(world("heap > 1e9", *heap(279172874.24)))
+    assert [r.text for r in node(found, "heap").rows] == ["279172874"]
+
+
 def test_all_parts_have_their_values() -> None:
     found = explained(world("sum by (instance) (heap) * 100 > 200", *heap(1, 1.5)))
     assert [(n.head, n.series) for n in found.tree.walk()] == [

@@ -127,10 +127,22 @@ def test_an_answer_says_when_the_limit_cut_it(limit: int, cut: bool) -> None:
 
 def test_more_rows_than_one_page_are_searched() -> None:
     history = made()
-    history.record([moved(i, labels=OTHER if i else LABELS) for i in range(4_500)])
+    history.record([moved(i // 9, labels=OTHER if i else LABELS) for i in range(4_500)])
     asyncio.run(history.write())
     answer = asyncio.run(history.find(HistoryFilter(matchers=[parse_selector('{alertname="A"}')])))
     assert [one.ts for one in answer.found] == [T0]
+    every = asyncio.run(history.find(HistoryFilter(limit=4_500)))
+    assert [one.ts - T0 for one in every.found] == [i // 9 for i in reversed(range(4_500))]
+    assert not every.is_cut
+
+
+def test_more_label_sets_than_a_statement_names_are_found_too() -> None:
+    history = made()
+    history.record([moved(i, labels=Labels.of(alertname="A", i=str(i))) for i in range(1_500)])
+    history.record([moved(9_999, labels=OTHER)])
+    asyncio.run(history.write())
+    answer = asyncio.run(history.find(HistoryFilter(matchers=[parse_selector('{i=~".+"}')], limit=2_000)))
+    assert len(answer.found) == 1_500
 
 
 def test_rows_and_age_are_bounded(tmp_path: Path) -> None:
@@ -283,3 +295,31 @@ def test_deliveries_that_were_given_up_are_forgotten_in_the_file_too(tmp_path: P
     again.restore()
     assert again.deliveries("old") == []
     assert [d.url for d in again.deliveries("new")] == [AM]
+
+
+def test_an_idle_process_is_not_woken() -> None:
+    clock = FakeClock(T0)
+    history = made(clock=clock)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await FakeClock.sleep(clock, seconds)
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+
+    async def live() -> None:
+        running = asyncio.create_task(history.run())
+        await clock.advance(60)
+        assert slept == []
+        history.record([moved(0)])
+        await clock.advance(60)
+        history.attempted(tried(1), [SentAlert("f", T0, False)])
+        await clock.advance(60)
+        history.attempted(tried(2), [SentAlert("f", T0, False)])  # accepted once more: not worth a write
+        await clock.advance(60)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(live())
+    assert slept == [1.0, 1.0]
