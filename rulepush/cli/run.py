@@ -23,13 +23,13 @@ from rulepush.cli.options import (
     feature_names,
     positive_int,
 )
+from rulepush.cli.process import run_until_signal
 from rulepush.errors import RulepushError
 from rulepush.logs import setup_logging
 from rulepush.model.durations import format_duration
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
-from rulepush.web.http_service import run_until_signal
 
 log = logging.getLogger("rulepush.main")
 
@@ -60,7 +60,7 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         usage="rulepush run [--config.file FILE] [--storage.path DIR] [FLAG ...]",
     )
     add_config_file(p, "Configuration file, in Prometheus' format.", "prometheus.yml")
-    add_storage_path(p, "alert states, undelivered notifications and samples")
+    add_storage_path(p, "alert states and their history, undelivered notifications and samples")
     add_web_options(p, DEFAULT_ADDRESS)
     p.add_argument(
         "--web.external-url",
@@ -88,6 +88,13 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         dest="enable_push",
         action="store_true",
         help="Accept pushed metrics, as a Pushgateway does: PUT, POST and DELETE /metrics/job/...",
+    )
+    p.add_argument(
+        "--web.enable-target-bodies",
+        dest="enable_target_bodies",
+        action="store_true",
+        help="Keep the last body of each target in memory, at most 32 MiB in all, and show it on the target's page. A "
+        "body may hold what not every reader of the pages should see.",
     )
     _duration(p, "--rules.alert.resend-delay", "resend_delay", "1m", "Minimum time before an alert is sent again.")
     _duration(
@@ -133,6 +140,21 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         5_000_000,
         "Maximum number of samples that a query of the HTTP API may load, at about 30 bytes each. Lower, so that "
         "queries leave memory for the rules.",
+    )
+    _duration(
+        p,
+        "--storage.history.retention.time",
+        "history_age",
+        "15d",
+        "How long the changes of alerts, and what became of their notifications, are kept for the pages and "
+        "/api/v1/alerts/history.",
+    )
+    _count(
+        p,
+        "--storage.history.max-rows",
+        "history_rows",
+        50_000,
+        "Maximum number of changes of alerts that are kept.",
     )
     add_enable_feature(p)
     add_log_options(p)
@@ -192,6 +214,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         enable_lifecycle=args.enable_lifecycle,
         enable_remote_write=args.enable_remote_write,
         enable_push=args.enable_push,
+        enable_target_bodies=args.enable_target_bodies,
         resend_delay_ms=args.resend_delay,
         outage_tolerance_ms=args.outage_tolerance,
         grace_period_ms=args.grace_period,
@@ -200,6 +223,8 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         query_concurrency=args.query_concurrency,
         max_samples=args.max_samples,
         web_max_samples=args.web_max_samples,
+        history_rows=args.history_rows,
+        history_age_ms=args.history_age,
         features=_features(args.features),
         flags=args.shown_flags(args),
     )

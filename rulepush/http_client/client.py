@@ -13,11 +13,6 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-CONNECTION_OWNER: Final = "rulepush_connection_owner"
-"""The extension of a request that says whose connections it uses: requests with the same object share theirs with
-no others. A pool of connections visits all it has for every request, so what keeps asking many servers, as
-scraping does, has one per server."""
-
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
 
 # OpenSSL's defaults against Go's: crypto/tls takes RSA keys of 1024 bits and the CBC ciphers with SHA-1.
@@ -51,6 +46,11 @@ def reason(e: BaseException) -> str:
     return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 
+def is_request_failure(e: Exception) -> bool:
+    """Whether this is what httpx, or the network below it, raises for a request that failed."""
+    return isinstance(e, (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError))  # SSLErrors, too
+
+
 def failed_url(e: BaseException, url: str) -> str:
     """The URL whose request failed, without credentials: another one than `url` after a redirect."""
     try:
@@ -67,6 +67,15 @@ def shown_url(url: str) -> str:
         return str(parsed.copy_with(username=None, password=None)) if parsed.userinfo else url
     except (httpx.InvalidURL, ValueError):
         return url.rpartition("@")[2]
+
+
+def server_of(url: str) -> str:
+    """`https://host:9090` of a URL whose path and parameters may hold a secret; "" when it is no URL."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        return ""
+    return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}" if parsed.host else ""
 
 
 class ConnectionCloser(Protocol):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import httpx
-
-from rulepush.http_client.client import failed_url, reason
 from rulepush.http_client.exchange import HTTPExchange, exchange
 from rulepush.notifier.wire import WireAlert, encode_batch
+
+if TYPE_CHECKING:
+    import httpx
+
+    from rulepush.http_client.on_demand import AnyClient
 
 
 class PostOutcome(Enum):
@@ -26,11 +28,13 @@ class PostOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PostResponse:
-    """`retry_after` in seconds, when the server asked for it; `reason` is for the log."""
+    """`retry_after` in seconds, when the server asked for it; `reason` is for the log. `status` is that of HTTP, 0
+    where nothing answered, for the record: it does not say what to do."""
 
     outcome: PostOutcome
     reason: str = ""
     retry_after: float | None = None
+    status: int = field(default=0, compare=False)
 
 
 # The statuses that mean the alerts themselves are invalid. Other 4xx (401, 403, 404, 429, ...) mean a wrong setting or
@@ -41,7 +45,7 @@ _REFUSALS = frozenset((400, 413, 422))
 class Alertmanager:
     """`url` is the whole URL of the alerts endpoint, `timeout` in seconds."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, timeout: float):
+    def __init__(self, client: AnyClient, url: str, timeout: float):
         self._client = client
         self._timeout = timeout
         self.url = url
@@ -55,25 +59,34 @@ class Alertmanager:
             )
         except TimeoutError:
             return PostResponse(PostOutcome.RETRY, f"no answer within {self._timeout:g}s")
-        except httpx.HTTPError as e:
+        except Exception as e:
+            import httpx
+
+            if not isinstance(e, httpx.HTTPError):
+                raise
             return PostResponse(PostOutcome.RETRY, _network_failure(e, self.url))
         if got.is_success:
             fault = _no_acceptance(got.text)
-            return PostResponse(PostOutcome.RETRY if fault else PostOutcome.ACCEPTED, fault)
+            return PostResponse(PostOutcome.RETRY if fault else PostOutcome.ACCEPTED, fault, status=got.status)
         if got.status in _REFUSALS:
-            return PostResponse(PostOutcome.REFUSED, got.described())
-        return PostResponse(
-            PostOutcome.RETRY, _refusal(got, self.url), _retry_after(got.headers.get("Retry-After", ""))
-        )
+            return PostResponse(PostOutcome.REFUSED, got.described(), status=got.status)
+        retry_after = _retry_after(got.headers.get("retry-after", ""))
+        return PostResponse(PostOutcome.RETRY, _refusal(got, self.url), retry_after, got.status)
 
 
 def _network_failure(e: httpx.HTTPError, url: str) -> str:
     """Describes the failure; "not reached" only where there was no connection."""
+    from rulepush.http_client.client import failed_url
+
     failed = failed_url(e, url)
     return _failure(e, url) if failed == url else f"redirected to {failed}: {_failure(e, failed)}"
 
 
 def _failure(e: httpx.HTTPError, url: str) -> str:
+    import httpx
+
+    from rulepush.http_client.client import reason
+
     if _caused_by(e, socket.gaierror):
         return f"not reached: name not found: {_split(url)[0]}: {reason(e)}"
     if isinstance(e, httpx.ProxyError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rulepush.clock import Clock
+from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
 from rulepush.notifier.outage import OutageLog
@@ -39,6 +40,14 @@ class UndeliveredStore(Protocol):
     def load(self, url: str) -> list[WireAlert]: ...
 
 
+OnAttempt = Callable[[str, Sequence[WireAlert], PostResponse], None]
+"""Told of every attempt to send: the URL, the alerts, the answer. It must neither block nor raise."""
+
+
+def untold(_url: str, _alerts: Sequence[WireAlert], _answer: PostResponse) -> None:
+    """An OnAttempt for nobody."""
+
+
 @dataclass(slots=True)
 class SendStats:
     """Counters since the start, in alerts (`errors` in attempts)."""
@@ -63,15 +72,18 @@ class SendLoop:
         clock: Clock,
         store: UndeliveredStore,
         jitter: Callable[[], float] = random.random,
+        on_attempt: OnAttempt = untold,
     ):
         self.url = alertmanager.url
         self.outbox = Outbox()
         self.counts = SendStats()
+        self.record = DeliveryRecord()
         self.pausing = False  # between a failed attempt and the next
         self._alertmanager = alertmanager
         self._clock = clock
         self._store = store
         self._jitter = jitter
+        self._on_attempt = on_attempt
         self._outage = OutageLog()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -85,6 +97,20 @@ class SendLoop:
     def last_error(self) -> str:
         """Why the last attempt failed; "" when it did not."""
         return self._outage.reason
+
+    def status(self) -> DeliveryStatus:
+        """How the delivery to this Alertmanager stands now."""
+        from rulepush.http_client.client import shown_url  # for the pages: alerts go out without httpx
+
+        return self.record.status(
+            ReceiverKind.ALERTMANAGER,
+            self.url,
+            shown_url(self.url),
+            waiting=len(self.outbox),
+            waiting_since=self.outbox.oldest() or 0,
+            accepted=self.counts.sent,
+            refused=self.counts.rejected,
+        )
 
     def offer(self, alerts: Sequence[WireAlert]) -> None:
         """Queue alerts for delivery."""
@@ -126,6 +152,7 @@ class SendLoop:
             except Exception as e:  # a bug in rulepush must not stop the process, nor lose the outbox
                 log.exception("sending alerts crashed: url=%s", self.url)
                 answer = PostResponse(PostOutcome.RETRY, f"internal error: {type(e).__name__}: {e}")
+                self._on_attempt(self.url, batch, answer)
             if answer.outcome is not PostOutcome.RETRY:
                 attempt = 0
                 if line := self._outage.ended(self._clock.monotonic()):
@@ -137,6 +164,7 @@ class SendLoop:
             if answer.retry_after is not None:
                 pause = max(answer.retry_after, backoff(0, 0.0))  # "Retry-After: 0" must not cause a tight loop
             attempt += 1
+            self.record.failed(self._clock.now(), answer.reason, pause)
             self._warn(self._outage.failed(self._clock.monotonic(), answer.reason, len(self.outbox)))
             self.pausing = True
             try:
@@ -158,15 +186,19 @@ class SendLoop:
     async def _deliver(self, batch: Sequence[WireAlert]) -> PostResponse:
         """Send a batch; where it is refused, halve it until the refused alert is alone."""
         answer = await self._alertmanager.post(batch)
+        if answer.outcome is not PostOutcome.REFUSED or len(batch) == 1:  # which of them is refused is not known yet
+            self._on_attempt(self.url, batch, answer)
         match answer.outcome:
             case PostOutcome.RETRY:
                 return answer
             case PostOutcome.ACCEPTED:
                 self.counts.sent += len(batch)
+                self.record.accepted(self._clock.now())
                 self._acknowledge(batch)
                 return answer
             case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
+                self.record.refused(self._clock.now(), str(batch[0].labels), answer.reason)
                 log.error(
                     "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
                 )

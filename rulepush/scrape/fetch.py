@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import http
-import ssl
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final, cast
 
 from rulepush.errors import HTTPStatusError, ScrapeError
-from rulepush.http_client.client import CONNECTION_OWNER, Client, failed_url, reason
+from rulepush.http_client.on_demand import ClientOnDemand
+from rulepush.http_client.plain import NotPlain, PlainHead, PlainRequest, Sink
+from rulepush.http_client.rules import CONNECTION_OWNER
 from rulepush.model.floats import format_float
+
+if TYPE_CHECKING:
+    import httpx
+
+    from rulepush.http_client.on_demand import AnyClient
 
 # Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size,
 # and more for each line than for its bytes; a line without an end is no exposition.
@@ -63,90 +67,149 @@ class Fetcher:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: AnyClient,
         accept: str,
         *,
         compression: bool = True,
         body_size_limit: int = 0,
         deadline: Deadline = asyncio.timeout,
+        error_body_bytes: int = 0,
     ):
-        """`body_size_limit` in decompressed bytes, 0 for the default. `deadline` raises TimeoutError in its block."""
+        """`body_size_limit` in decompressed bytes, 0 for the default. `deadline` raises TimeoutError in its block.
+        `error_body_bytes` is how much of the body is read when the status is not 200, for the HTTPStatusError."""
         self._client = client
         self._headers = {"Accept": accept, "Accept-Encoding": "gzip" if compression else "identity"}
         self._limit = body_size_limit or DEFAULT_BODY_LIMIT
         self._deadline = deadline
-        self._prepared: tuple[str, int, httpx.Request] | None = None  # of the last URL and timeout
+        self._error_body_bytes = error_body_bytes
+        self._refused: _ErrorBody | None = None  # by the status of the present answer, while its body is read
+        self._prepared: _Prepared | None = None  # of the last URL and timeout
 
     async def fetch(self, url: str, timeout_ms: int) -> Fetched:
         """GET `url`, all of it within the timeout. Raises ScrapeError."""
+        self._refused = None
         try:
             async with self._deadline(timeout_ms / 1000):
-                response = await self._send(self._request(url, timeout_ms))
+                prepared = self._prepare(url, timeout_ms)
+                if prepared.plain is not None and not self._client.is_closed:
+                    try:
+                        return await self._fetch_plain(prepared.plain)
+                    except NotPlain as e:
+                        if e.__cause__ is None:  # the server is not like that; an error may be over the next time
+                            prepared.plain = None
+                response = await self._send(self._full(), prepared)
                 try:
                     return await self._read(response)
                 finally:
                     await response.aclose()
         except TimeoutError:
+            if self._refused is not None:
+                raise self._refused.error() from None
             raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, ValueError) as e:
+        except ScrapeError:
+            raise
+        except Exception as e:
+            from rulepush.http_client.client import failed_url, is_request_failure, reason
+
+            if not is_request_failure(e):
+                raise
+            if self._refused is not None:
+                raise self._refused.error() from None
             raise ScrapeError(f'Get "{failed_url(e, url)}": {reason(e)}') from e
 
     async def close(self) -> None:
         """Close the connections: the target is gone."""
-        if isinstance(self._client, Client):
+        if isinstance(self._client, ClientOnDemand):
             await self._client.close_owned(self)
 
-    def _request(self, url: str, timeout_ms: int) -> httpx.Request:
-        """A new one each time, for what sends it changes it; its URL and headers are put together once."""
-        if self._prepared is None or self._prepared[:2] != (url, timeout_ms):
-            headers = {**self._headers, "X-Prometheus-Scrape-Timeout-Seconds": format_float(timeout_ms / 1000)}
-            request = self._client.build_request("GET", url, headers=headers, timeout=None)
-            self._prepared = url, timeout_ms, request
-        prepared = self._prepared[2]
-        extensions = {**prepared.extensions, CONNECTION_OWNER: self}
-        return httpx.Request("GET", prepared.url, headers=prepared.headers, extensions=extensions)
+    def _full(self) -> httpx.AsyncClient:
+        return self._client.full if isinstance(self._client, ClientOnDemand) else self._client
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
+    def _prepare(self, url: str, timeout_ms: int) -> _Prepared:
+        """The URL and headers of a request, put together once."""
+        prepared = self._prepared
+        if prepared is None or (prepared.url, prepared.timeout_ms) != (url, timeout_ms):
+            headers = {**self._headers, "X-Prometheus-Scrape-Timeout-Seconds": format_float(timeout_ms / 1000)}
+            client = self._client
+            plain = client.plain_request("GET", url, headers, self) if isinstance(client, ClientOnDemand) else None
+            prepared = self._prepared = _Prepared(url, timeout_ms, headers, plain)
+        return prepared
+
+    async def _fetch_plain(self, plain: PlainRequest) -> Fetched:
+        content_type, received = "", _Received(self._limit)
+
+        def begin(head: PlainHead) -> Sink:
+            nonlocal content_type, received
+            content_type = head.headers.get("content-type", "")
+            packed = _is_gzip(head.headers.get("content-encoding", ""))
+            if head.status != 200:
+                error = HTTPStatusError(head.status, _phrase(head.status, head.phrase))
+                return self._refuse(error, content_type, packed)
+            if packed:
+                received = _Unpacked(self._limit)
+            return received.add
+
+        await plain.fetch(begin)
+        if self._refused is not None:
+            raise self._refused.error()
+        return Fetched(received.body(), content_type)
+
+    async def _send(self, client: httpx.AsyncClient, prepared: _Prepared) -> httpx.Response:
         """Follow redirects here, for httpx would read the whole body of each one."""
-        response = await self._client.send(request, stream=True, follow_redirects=False)
+        import httpx
+
+        if prepared.request is None:
+            prepared.request = client.build_request("GET", prepared.url, headers=prepared.headers, timeout=None)
+        asked = prepared.request
+        # A new one each time, for what sends it changes it.
+        request = httpx.Request(
+            "GET", asked.url, headers=asked.headers, extensions={**asked.extensions, CONNECTION_OWNER: self}
+        )
+        response = await client.send(request, stream=True, follow_redirects=False)
         for _ in range(_MAX_REDIRECTS):
-            following = response.next_request if self._client.follow_redirects else None
-            self._client.cookies.clear()  # Prometheus keeps none, and a job's targets share the client
+            following = response.next_request if client.follow_redirects else None
+            client.cookies.clear()  # Prometheus keeps none, and a job's targets share the client
             if following is None:
                 return response
             await response.aclose()
             # The credentials are in its headers already if it stays on the same host, and must not go elsewhere.
-            response = await self._client.send(following, auth=httpx.Auth(), stream=True, follow_redirects=False)
+            response = await client.send(following, auth=httpx.Auth(), stream=True, follow_redirects=False)
         await response.aclose()
         raise httpx.TooManyRedirects(f"stopped after {_MAX_REDIRECTS} redirects")
 
     async def _read(self, response: httpx.Response) -> Fetched:
-        if response.status_code != 200:
-            raise HTTPStatusError(response.status_code, _phrase(response))
         # Of several lines the first counts, as for Go; httpx would join them.
         content_type = next(iter(response.headers.get_list("Content-Type")), "")
-        if response.headers.get("Content-Encoding", "").strip().lower() == "gzip":
-            return Fetched(await self._gunzip(response), content_type)
-        received = _Received(self._limit)
-        async for part in _raw(response):
-            received.add(part)
+        packed = _is_gzip(response.headers.get("Content-Encoding", ""))
+        received = _Unpacked(self._limit) if packed else _Received(self._limit)
+        add: Sink = received.add
+        if response.status_code != 200:
+            phrase = _phrase(response.status_code, response.reason_phrase)
+            add = self._refuse(HTTPStatusError(response.status_code, phrase), content_type, packed)
+        # The bytes as they come over the wire; httpx' own way would unpack them without a limit.
+        async for part in cast("httpx.AsyncByteStream", response.stream):
+            add(part)
+        if self._refused is not None:
+            raise self._refused.error()
         return Fetched(received.body(), content_type)
 
-    async def _gunzip(self, response: httpx.Response) -> bytes:
-        """Decompress as it comes, and stop at the limit: a small body may unpack to an enormous one."""
-        unpacker, received = zlib.decompressobj(_GZIP), _Received(self._limit)
-        try:
-            async for part in _raw(response):
-                while part:
-                    received.add(unpacker.decompress(part, _UNPACK_BYTES))
-                    part = unpacker.unconsumed_tail
-                    if unpacker.eof and unpacker.unused_data:  # gzip members may follow each other
-                        part, unpacker = unpacker.unused_data, zlib.decompressobj(_GZIP)
-        except zlib.error as e:
-            raise ScrapeError(f"gzip: {e}") from None
-        if not unpacker.eof:
-            raise ScrapeError("unexpected EOF")
-        return received.body()
+    def _refuse(self, error: HTTPStatusError, content_type: str, packed: bool) -> Sink:
+        """The answer's status is not 200: raises `error`, or returns what takes the beginning of the body first."""
+        if not self._error_body_bytes:
+            raise error
+        self._refused = _ErrorBody(error, content_type, packed, self._error_body_bytes)
+        return self._refused.add
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """A request; `request` is httpx'. `plain` is None once it was found that it must be sent by httpx."""
+
+    url: str
+    timeout_ms: int
+    headers: dict[str, str]
+    plain: PlainRequest | None
+    request: httpx.Request | None = None
 
 
 class _Received:
@@ -157,13 +220,20 @@ class _Received:
         self._limit = limit
         self._max_lines = max(_MIN_LINE_LIMIT, limit // _BYTES_A_LINE)
         self._parts: list[bytes] = []
-        self._size = self._lines = self._since_newline = 0
+        self._size = self._lines = self._since_newline = self._counted = 0
 
     def add(self, part: bytes) -> None:
         """Raises ScrapeError at a limit."""
         self._size += len(part)
         if self._size > self._limit:
             raise ScrapeError("body size limit exceeded")
+        self._parts.append(part)
+        if self._size > min(self._max_lines, _MAX_LINE_BYTES):  # less than that breaks no limit, however it is split
+            for uncounted in self._parts[self._counted :]:
+                self._count_lines(uncounted)
+            self._counted = len(self._parts)
+
+    def _count_lines(self, part: bytes) -> None:
         newlines = part.count(b"\n")
         self._lines += newlines
         if self._lines > self._max_lines:
@@ -171,24 +241,71 @@ class _Received:
         self._since_newline = len(part) - part.rfind(b"\n") - 1 if newlines else self._since_newline + len(part)
         if self._since_newline > _MAX_LINE_BYTES:
             raise ScrapeError(f"body size limit exceeded: a line of more than {_MAX_LINE_BYTES >> 20} MiB")
-        self._parts.append(part)
 
     def body(self) -> bytes:
         """All of it."""
         return b"".join(self._parts)
 
 
-def _raw(response: httpx.Response) -> httpx.AsyncByteStream:
-    """The bytes as they come over the wire; httpx' own way would unpack them without a limit."""
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    return response.stream
+class _Unpacked(_Received):
+    """The same of a gzip body, unpacked as it comes, up to the limit: a small body may unpack to an enormous one."""
+
+    def __init__(self, limit: int):
+        super().__init__(limit)
+        self._unpacker = zlib.decompressobj(_GZIP)
+
+    def add(self, part: bytes) -> None:
+        try:
+            while part:
+                super().add(self._unpacker.decompress(part, _UNPACK_BYTES))
+                part = self._unpacker.unconsumed_tail
+                if self._unpacker.eof and self._unpacker.unused_data:  # gzip members may follow each other
+                    part, self._unpacker = self._unpacker.unused_data, zlib.decompressobj(_GZIP)
+        except zlib.error as e:
+            raise ScrapeError(f"gzip: {e}") from None
+
+    def body(self) -> bytes:
+        if not self._unpacker.eof:
+            raise ScrapeError("unexpected EOF")
+        return super().body()
 
 
-def _phrase(response: httpx.Response) -> str:
-    phrase = response.reason_phrase
+class _ErrorBody:
+    """The beginning of the body of an answer whose status is not 200: for people, so whatever comes will do."""
+
+    def __init__(self, error: HTTPStatusError, content_type: str, packed: bool, limit: int):
+        self._error = error
+        self._content_type = content_type
+        self._packed = packed
+        self._limit = limit
+        self._raw = b""
+
+    def add(self, part: bytes) -> None:
+        """Raises the error when there is enough."""
+        self._raw += part
+        if len(self._raw) >= self._limit:
+            raise self.error()
+
+    def error(self) -> HTTPStatusError:
+        """The error with what has come of the body."""
+        body = self._raw
+        if self._packed:
+            try:
+                body = zlib.decompressobj(_GZIP).decompress(body, self._limit)
+            except zlib.error:
+                body = b""
+        self._error.content_type, self._error.body = self._content_type, body[: self._limit]
+        return self._error
+
+
+def _is_gzip(encoding: str) -> bool:
+    return encoding.strip().lower() == "gzip"
+
+
+def _phrase(status: int, phrase: str) -> str:
     if not phrase:
         try:
-            phrase = http.HTTPStatus(response.status_code).phrase
+            phrase = http.HTTPStatus(status).phrase
         except ValueError:
             return ""
     return phrase

@@ -180,6 +180,7 @@ class BodyLayout:
         self._others_of = _getter(others)
         self._others = self._others_of(lines)
         self.keys = tuple(keys)
+        self._fixed_size = self._count_fixed()
         self._slots: Int64s | None = None  # int64[samples], None for 0, 1, 2, ...
         self._slot_count = len(keys)
         self._free: list[int] = []
@@ -187,16 +188,27 @@ class BodyLayout:
         self.live = live
         self.counts = counts
 
-    def values(self, lines: list[bytes]) -> Floats | None:
-        """The values of a body with the same series in the same order, by slot; None when it is not that."""
+    def values(self, lines: list[bytes], size: int) -> Floats | None:
+        """The values of a body of `size` bytes with the same series in the same order, by slot; None when it is not
+        that."""
         if len(lines) != self._line_count or self._others_of(lines) != self._others:
             return None
-        parts = list(map(bytes.rpartition, self._samples_of(lines), repeat(b" ")))
-        keys, _, texts = zip(*parts, strict=True)
-        if keys != self.keys:
+        # A line that does not begin with its key stays as it is, and then what is left of the body is too long.
+        texts = tuple(map(bytes.removeprefix, self._samples_of(lines), self.keys))
+        joined = b"\n".join(texts)
+        if len(joined) != size - self._fixed_size:
+            return None
+        # What is left of each must be one blank, before the value: more is a time, or takes a closer look.
+        blanks = joined.count(b"\n ") + joined.startswith(b" ")
+        if not blanks == joined.count(b" ") == len(texts):
             return None
         numbers = to_floats(texts)
         return None if numbers is None else self.by_slot(numbers)
+
+    def _count_fixed(self) -> int:
+        """How much longer such a body is than its values, joined by newlines."""
+        fixed = sum(map(len, self._others)) + sum(map(len, self.keys))
+        return fixed + self._line_count - len(self.keys)
 
     def by_slot(self, numbers: Floats) -> Floats:
         """Values in the order of the body, put in the order of the slots."""
@@ -265,6 +277,7 @@ class BodyLayout:
         self._line_count = len(lines)
         self._samples_of, self._others_of = _getter(change.at), _getter(others)
         self.keys, self.counts = change.keys, counts
+        self._fixed_size = self._count_fixed()
 
     def slot_of(self, place: int) -> int:
         """The slot of the sample at this place in the body."""
@@ -272,17 +285,18 @@ class BodyLayout:
 
 
 def to_floats(texts: Sequence[bytes]) -> Floats | None:
-    """Many values at once, float64[n]; None when one of them is not what `parse_value` accepts."""
+    """Many values at once, float64[n]; None when one of them is not what `parse_value` accepts. A blank may stand
+    before each."""
     try:
-        values = np.array(list(map(float, texts)))
+        values = np.fromiter(map(float, texts), np.float64, len(texts))
         # float() is more lenient than Go: what is not plainly a number is checked one by one.
         if b" ".join(texts).translate(None, _PLAIN):
             for text in texts:
                 if text.translate(None, _PLAIN):
-                    parse_value(text)
+                    parse_value(text.removeprefix(b" "))
         if np.isinf(values).any():
             for i in np.flatnonzero(np.isinf(values)).tolist():
-                parse_value(texts[i])  # an overflow is an error, a written infinity is not
+                parse_value(texts[i].removeprefix(b" "))  # an overflow is an error, a written infinity is not
     except ValueError:
         return None
     return values

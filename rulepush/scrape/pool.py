@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.barrier import ScrapeBarrier
+from rulepush.scrape.bodies import MAX_ERROR_BODY_BYTES
 from rulepush.scrape.fetch import Fetcher
 from rulepush.scrape.job import Job
 from rulepush.scrape.loop import Pace, ScrapeLoop
@@ -23,11 +22,14 @@ from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.target import Dropped, Target, TargetStatus, build_targets
 from rulepush.tasks import OwnedTask, TaskOwner
 
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient
+
 log = logging.getLogger("rulepush.scrape")
 
 # Requests of one moment go out this far apart, so that a large fleet does not answer all at once into the memory; and
 # nearer to each other where that would take more than half of the interval.
-_SPACING_MS: Final = 3.0
+_SPACING_MS: Final = 1.5
 _FIRST_SCRAPES_MS: Final = 120_000  # half of the time after which Alertmanager takes an alert for ended
 _SET_BACK_ONCE_MS: Final = 60_000
 
@@ -43,7 +45,7 @@ class _Running:
 class ScrapePool:
     """The targets of one job. `ScrapePools` makes and drives it."""
 
-    def __init__(self, job: Job, client: httpx.AsyncClient):
+    def __init__(self, job: Job, client: AnyClient):
         self.job = job
         self.client = client
         self.found: list[Labels] = []
@@ -126,7 +128,7 @@ class ScrapePools:
         """Hand the samples of scrapes to this from now on. Jobs that run already must be `put` again."""
         self._context = replace(self._context, on_scrape=on_scrape)
 
-    def put(self, job: Job, client: httpx.AsyncClient) -> None:
+    def put(self, job: Job, client: AnyClient) -> None:
         """A new job, or a job with a new configuration: its targets are rebuilt, and keep their series.
 
         The client stays the caller's to close, once no scrape uses it.
@@ -194,6 +196,7 @@ class ScrapePools:
             compression=job.compression,
             body_size_limit=job.body_size_limit,
             deadline=self._loop_time.deadline,
+            error_body_bytes=MAX_ERROR_BODY_BYTES if context.bodies is not None else 0,
         )
         scraper = Scraper(target, context, fetcher, job.rules, fallback=job.fallback, extra_metrics=job.extra_metrics)
         return _Running(ScrapeLoop(scraper, self._pace))

@@ -6,29 +6,33 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from functools import partial
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from rulepush.clock import Clock, SystemClock
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
+from rulepush.service.free_memory import keep_trimmed
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.metrics import expose_service
 from rulepush.service.options import ServiceOptions
 from rulepush.service.resources import ProcessResources
-from rulepush.service.web_parts import service_web_parts
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
-from rulepush.web.http_service import HttpService
-from rulepush.web.routes import WebParts, web_routes
+from rulepush.web.on_demand import HttpOnDemand
 from rulepush.web.security import WebConfigReloader
+
+if TYPE_CHECKING:
+    import httpx
+
+    from rulepush.web.http_service import HttpService
+    from rulepush.web.routes import WebParts
 
 log = logging.getLogger("rulepush.main")
 
 DRAIN_SECONDS: Final = 4.0
 TRUNCATE_SECONDS: Final = 60.0
+_WEB_MODULES: Final = ("rulepush.web.http_service", "rulepush.service.web_parts")
 
 
 class App:
@@ -93,7 +97,8 @@ class App:
         """Serve until `stop`; then send and save what is pending, and return."""
         self._announce()
         self.ingestion.restore(self.reloader.loaded)
-        web = self._http_service()
+        self.resources.history.restore()
+        web = HttpOnDemand(self.resources.listener, self._http_service, _WEB_MODULES)
         async with asyncio.TaskGroup() as tasks:
             # These send what is pending at the end, and so outlive what produces it.
             senders = [
@@ -125,8 +130,10 @@ class App:
         yield "alertmanager discovery", self.alerting.alertmanagers.run()
         yield "scraping", self.ingestion.jobs.run()
         yield "rules", self.alerting.loops.run()
+        yield "history", self.resources.history.run()
         yield "clock watch", self.alerting.clock_watch.run()
         yield "truncation", self._truncate()
+        yield "free memory", keep_trimmed(self.resources.clock)
         yield "reload", self.reloader.run()
         if self.resources.journal is not None:
             yield "journal", self.resources.journal.run()
@@ -148,6 +155,8 @@ class App:
 
     def web_parts(self) -> WebParts:
         """What the API and the pages show of this process."""
+        from rulepush.service.web_parts import service_web_parts
+
         return service_web_parts(
             self.resources,
             self.ingestion,
@@ -161,6 +170,10 @@ class App:
         )
 
     def _http_service(self) -> HttpService:
+        from rulepush.web.http_service import HttpService
+        from rulepush.web.routes import web_routes
+
+        self._web_config.check()  # it may have changed while nobody connected
         routes = web_routes(self.web_parts())
         return HttpService(routes, self.resources.listener, self._web_config, self.resources.clock)
 

@@ -15,15 +15,18 @@ from rulepush.clock import Clock
 
 log = logging.getLogger("rulepush.main")
 
-_CHECK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 5.0
 _BACKWARD_TOLERANCE_MS: Final = 1_000  # NTP's slewing never goes back, its steps are larger
+_FORWARD_TOLERANCE_MS: Final = 5_000
 _PAUSE_TOLERANCE_MS: Final = 5_000  # the event loop itself may be busy for seconds
 
 
 class ClockWatch:
-    """`run` checks every second; code that is about to rely on the time calls `check` too.
+    """`run` checks every few seconds; code that is about to rely on the time calls `check` too.
 
-    `since` is the wall time (ms) from which on time has run evenly, `jumps` counts how often it did not.
+    `since` is the wall time (ms) from which on time has run evenly, `jumps` counts how often it did not. That the clock
+    was set shows beside the monotonic one, however long ago the last check was; so does a suspended machine, for the
+    monotonic clock stands still meanwhile (clock_gettime(2)).
     """
 
     def __init__(self, clock: Clock, on_jump: Callable[[], object]):
@@ -31,17 +34,20 @@ class ClockWatch:
         self._clock = clock
         self._on_jump = on_jump
         self._checked_at = self.since = clock.now()
+        self._monotonic = clock.monotonic()
         self.jumps = 0
 
     def check(self) -> None:
-        """Compare the wall clock with the last check."""
-        now = self._clock.now()
-        before, self._checked_at = self._checked_at, now
-        if -_BACKWARD_TOLERANCE_MS <= now - before <= _CHECK_SECONDS * 1000 + _PAUSE_TOLERANCE_MS:
+        """Compare the clocks with the last check."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        passed, ran = now - self._checked_at, (monotonic - self._monotonic) * 1000
+        self._checked_at, self._monotonic = now, monotonic
+        even = -_BACKWARD_TOLERANCE_MS <= passed - ran <= _FORWARD_TOLERANCE_MS
+        if even and ran <= _CHECK_SECONDS * 1000 + _PAUSE_TOLERANCE_MS:
             return
         self.since = now
         self.jumps += 1
-        log.warning("the clock was set, or the process stood still: by_ms=%d", now - before)
+        log.warning("the clock was set, or the process stood still: by_ms=%d", passed)
         self._on_jump()
 
     async def run(self) -> None:

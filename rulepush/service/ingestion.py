@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from starlette.routing import BaseRoute
+from typing import TYPE_CHECKING
 
 from rulepush.exposition import FamilyMetadata
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.service.loaded_config import LoadedConfig
 from rulepush.service.outputs import Outputs, TeeAppender
 from rulepush.service.receivers import PushReceiver, ReceivedMetadata, RemoteWriteIntake
 from rulepush.service.resources import ProcessResources
 from rulepush.service.scraping import Jobs
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 
 class Ingestion:
@@ -20,7 +24,8 @@ class Ingestion:
         options, clock, head = resources.options, resources.clock, resources.head
         self._resources = resources
         self._config = first.config
-        self.jobs = Jobs(head, resources.grid, resources.environment, resources.http_client)
+        bodies = TargetBodies() if options.enable_target_bodies else None
+        self.jobs = Jobs(head, resources.grid, resources.environment, resources.client_on_demand, bodies)
         self.push: PushReceiver | None = None
         if options.enable_push:
             directory = options.storage_path

@@ -20,6 +20,7 @@ class ServiceOptions:
     enable_lifecycle: bool = False
     enable_remote_write: bool = False
     enable_push: bool = False
+    enable_target_bodies: bool = False
     resend_delay_ms: int = 60_000
     outage_tolerance_ms: int = 3_600_000
     grace_period_ms: int = 600_000
@@ -28,5 +29,7 @@ class ServiceOptions:
     query_concurrency: int = 2
     max_samples: int = 50_000_000
     web_max_samples: int = 5_000_000
+    history_rows: int = 50_000
+    history_age_ms: int = 15 * 86_400_000
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)

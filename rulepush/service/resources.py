@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
-
-import httpx
+from functools import partial
+from typing import TYPE_CHECKING
 
 from rulepush import __version__
 from rulepush.clock import Clock
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.reporter import DiscoveryReporter
-from rulepush.http_client.build import build_client
+from rulepush.history.history import AlertHistory
+from rulepush.history.store import HistoryBounds
 from rulepush.http_client.config import HTTPClientConfig
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.service.loaded_config import LoadedConfig
@@ -20,12 +22,15 @@ from rulepush.service.state_directory import StateDirectory
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal import SampleJournal
-from rulepush.web.server import bind
+from rulepush.web.listener import bind
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class ProcessResources:
-    """The state directory, the listening socket, the samples in memory and their journal, and what discoveries and HTTP
-    clients are made with."""
+    """The state directory, the listening socket, the samples in memory and their journal, the history of alerts, and
+    what discoveries and HTTP clients are made with."""
 
     def __init__(
         self, options: ServiceOptions, clock: Clock, transport: httpx.AsyncBaseTransport | None, first: LoadedConfig
@@ -43,16 +48,26 @@ class ProcessResources:
         self.demands = DemandHistory(first.demand, clock.now())
         samples = self.state.samples
         self.journal = SampleJournal(self.head, self.demands, samples, clock) if samples is not None else None
+        bounds = HistoryBounds(options.history_rows, options.history_age_ms)
+        self.history = AlertHistory(self.state.history, clock, bounds)
         self.discoveries = DiscoveryReporter()
         self.environment = Environment(clock, self.discoveries, f"rulepush/{__version__}")
         self._transport = transport
 
     def http_client(self, config: HTTPClientConfig) -> httpx.AsyncClient:
         """A client for a section of the configuration; the caller closes it."""
+        from rulepush.http_client.build import build_client
+
         return build_client(config, self.environment.user_agent, clock=self.clock, transport=self._transport)
 
+    def client_on_demand(self, config: HTTPClientConfig) -> ClientOnDemand:
+        """The same for targets and Alertmanagers, whose requests are mostly plain."""
+        plain = self._transport is None
+        return ClientOnDemand(config, self.environment.user_agent, partial(self.http_client, config), plain=plain)
+
     def close(self) -> None:
-        """Write what the journal still holds, and let other processes have the directory."""
+        """Write what the journal and the history still hold, and let other processes have the directory."""
+        self.history.close()
         if self.journal is not None:
             self.journal.close()
         self.state.close()

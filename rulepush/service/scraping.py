@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-
-import httpx
+from typing import TYPE_CHECKING
 
 from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment, TargetGroup
 from rulepush.discovery.provider import Providers
 from rulepush.exposition import FamilyMetadata
-from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.schedule import TickGrid
+from rulepush.rules.context import TargetStates
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.job import job_of
 from rulepush.scrape.pool import ScrapePool, ScrapePools
 from rulepush.scrape.restored import RestoredSeries
@@ -25,11 +25,14 @@ from rulepush.service.long_lived import LongLivedObjects
 from rulepush.storage.head import Head
 from rulepush.tasks import OwnedTask, TaskOwner
 
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient, AnyClientFactory
+
 
 @dataclass(slots=True)
 class _Running:
     config: ScrapeConfig
-    client: httpx.AsyncClient
+    client: AnyClient
     providers: Providers
     discovering: OwnedTask
 
@@ -42,14 +45,22 @@ class Jobs:
         head: Head,
         grid: TickGrid,
         env: Environment,
-        client_factory: ClientFactory,
+        client_factory: AnyClientFactory,
+        bodies: TargetBodies | None = None,
     ):
+        """`bodies` keeps the last body of each target, None to keep none."""
+        self.bodies = bodies
         self.stats = ScrapeStats()
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
         context = ScrapeContext(
-            head, env.clock, self.stats, restored=self.restored, series_came=LongLivedObjects().came
+            head,
+            env.clock,
+            self.stats,
+            restored=self.restored,
+            series_came=LongLivedObjects().came,
+            bodies=bodies,
         )
         self._pools = ScrapePools(context, grid)
         self.overload = self._pools.overload
@@ -159,6 +170,15 @@ class Jobs:
             for target, status in pool.targets
             if (not job or target.labels.get(JOB) == job) and (not instance or target.labels.get(INSTANCE) == instance)
         )
+
+    def target_states(self) -> TargetStates:
+        """How every target stands, by the labels of its series; one that was not scraped yet counts as up."""
+        up = {
+            (target.labels.get(JOB), target.labels.get(INSTANCE)): status.health is not TargetHealth.DOWN
+            for pool in self._pools
+            for target, status in pool.targets
+        }
+        return TargetStates(up, frozenset(self._jobs) | {job for job, _ in up})
 
     def _found(self, name: str, groups: Sequence[TargetGroup]) -> None:
         if name in self._jobs:

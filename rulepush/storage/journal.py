@@ -1,7 +1,7 @@
 """SampleJournal: the kept samples on disk, so that `rate()` has its window after a crash.
 
-The event loop only hands references over. Once a second, while there is something new, a thread writes one
-transaction: a SIGKILL loses at most what came since, about one second. No fault of the file stops alerting: what cannot
+The event loop only hands references over. One second after something new has come, a thread writes it in one
+transaction: a SIGKILL loses at most about one second. No fault of the file stops alerting: what cannot
 be written is kept (up to a bound) and retried, and a file that was set aside is rewritten from memory.
 """
 
@@ -98,7 +98,8 @@ class SampleJournal:
         self._demands_written = -1  # the version in the file
         self._database = database
         self._clock = clock
-        self._pending = Pending()
+        self._came: asyncio.Event | None = None  # while `run` waits for something to write
+        self._pending = Pending(self._wake)
         self._unwritten: deque[Batch] = deque()
         self._session = secrets.token_hex(8)
         self._known_file = False  # whether the file is the one that this process has been writing to
@@ -120,9 +121,12 @@ class SampleJournal:
         return found
 
     async def run(self) -> None:
-        """Write once a second while there is something to write."""
+        """Write once a second while there is something to write; nothing wakes the process while there is not."""
         wait = WRITE_SECONDS
         while True:
+            if self._pending.is_empty and not self._unwritten:
+                self._came = asyncio.Event()
+                await self._came.wait()
             await self._clock.sleep(wait)
             if not self._collect():
                 continue
@@ -144,6 +148,10 @@ class SampleJournal:
         self._head.record_to(None)
 
     # --- in the event loop
+
+    def _wake(self) -> None:
+        if self._came is not None:
+            self._came.set()
 
     def _collect(self) -> bool:
         """Take what is pending. Returns whether there is anything to write."""

@@ -218,3 +218,37 @@ def test_another_reason_is_logged_at_once_but_not_every_time(caplog: pytest.LogC
         "reason 1",
         "reason 2",
     ]
+
+
+def test_the_status_of_an_outage_says_since_when_why_and_what_waits() -> None:
+    answers = [ACCEPTED, RETRY, RETRY]
+    poster = FakePoster(lambda _: answers.pop(0) if answers else ACCEPTED)
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        began = clock.now()
+        loop.offer([alert("A")])
+        await clock.settle()
+        good = loop.status()
+        assert (good.failing, good.last_success, good.waiting, good.accepted) == (False, began, 0, 1)
+        await clock.advance(10)
+        loop.offer([alert("B")])
+        await clock.advance(0.6)
+        bad = loop.status()
+        assert bad.failing
+        assert (bad.failing_since, bad.tries) == (began + 10_000, 2)
+        assert (bad.waiting, bad.waiting_since) == (1, began + 10_000)
+        assert (bad.last_error, bad.last_error_at) == ("connection refused", began + 10_500)
+        assert bad.next_try == began + 11_500
+        await clock.advance(5)
+        over = loop.status()
+        assert (over.failing, over.waiting, over.waiting_since, over.accepted) == (False, 0, 0, 2)
+
+    play(poster, script, FakeStore())
+
+
+def test_the_status_names_the_alert_that_was_refused() -> None:
+    poster = FakePoster(lambda alerts: REFUSED if any(a.labels.get("alertname") == "Bad" for a in alerts) else ACCEPTED)
+    loop = play(poster, lambda loop, _: loop.offer([alert("A"), alert("Bad"), alert("C")]), FakeStore())
+    status = loop.status()
+    assert (status.refused, status.accepted, status.failing) == (1, 2, False)
+    assert [(r.what, r.reason) for r in status.refusals] == [('{alertname="Bad"}', "HTTP status 400")]

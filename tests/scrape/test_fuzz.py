@@ -36,6 +36,8 @@ PIECES = [
 ]
 SAMPLES = SHARED / "samples"
 
+PLAIN = TEXT.replace(b" 17\n", b"\n") + b"ea 1\n"  # without a timestamp: the layout of the body is planned
+
 edits = st.lists(
     st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 3), st.sampled_from(PIECES)), min_size=0, max_size=4
 )
@@ -91,6 +93,36 @@ def agree(warm: bytes, body: bytes, fmt: Format) -> None:
 @example([], [(0.99, 0, b"e 5\n")])
 def test_text(first: list[tuple[float, int, bytes]], second: list[tuple[float, int, bytes]]) -> None:
     agree(mutate(TEXT, first), mutate(TEXT, second), Format.TEXT)
+
+
+@settings(max_examples=400, deadline=None)
+@given(edits)
+def test_text_with_a_value_a_line(changes: list[tuple[float, int, bytes]]) -> None:
+    agree(PLAIN, mutate(PLAIN, changes), Format.TEXT)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (b"e 5\n", b"e  6\n"),
+        (b"e 5\n", b"e 6 \n"),
+        (b"e 5\n", b"e 6 17\n"),
+        (b"e 5\n", b"e6\n"),
+        (b"e 5\n", b" 6\n"),
+        (b"e 5\n", b" e 6\n"),
+        (b"e 5\n", b"6\n"),
+        (b"e 5\n", b"e\t6\n"),
+        (b"e 5\n", b"e 0x6\n"),
+        (b"e 5\n", b"e 1e999\n"),
+        (b"e 5\n", b"e +Inf\n"),
+        (b"e 5\nea 1\n", b"e 6 \nea1\n"),  # as many blanks as before, one of them elsewhere
+        (b"e 5\nea 1\n", b"e6\n ea 1\n"),
+        (b"e 5\nea 1\n", b"ea 5\ne 1\n"),  # of the same length, in another order
+        (b"e 5\nea 1\n", b"ea 5\nea 1\n"),
+    ],
+)
+def test_a_line_that_is_nearly_the_one_before(before: bytes, now: bytes) -> None:
+    agree(PLAIN, PLAIN.replace(before, now), Format.TEXT)
 
 
 @settings(max_examples=400, deadline=None)

@@ -8,11 +8,14 @@ import httpx
 
 from rulepush.exposition import FamilyMetadata
 from rulepush.http_client.build import RoutingTransport, build_client
+from rulepush.http_client.config import NO_CLIENT_SETTINGS
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample, is_stale
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.barrier import ScrapeBarrier
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.job import Job
 from rulepush.scrape.pool import ScrapePools
 from rulepush.scrape.restored import RestoredSeries
@@ -21,7 +24,7 @@ from rulepush.scrape.scraper import OnScrape, ScrapeContext
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import Target, TargetDefaults, TargetHealth
 from rulepush.scrape.turns import WorkTurns
-from rulepush.storage.demand import Demand
+from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
 
@@ -40,11 +43,12 @@ class World:
         demand: Demand | None = None,
         turns: WorkTurns | None = None,
         start: int = START,
+        bodies: TargetBodies | None = None,
     ) -> None:
         self.clock = FakeClock(start)
         self.head = Head(demand or Demand.keep_all(3_600_000))
         self.stats = ScrapeStats()
-        self.bodies: dict[str, str | Exception] = {}
+        self.bodies: dict[str, str | Exception | httpx.Response] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
         self.restored = RestoredSeries()
@@ -55,6 +59,7 @@ class World:
             on_scrape=on_scrape,
             restored=self.restored,
             turns=turns or WorkTurns(lambda: 0.0),  # nothing takes time
+            bodies=bodies,
         )
         self.pools = ScrapePools(context, GRID)
 
@@ -65,6 +70,8 @@ class World:
         body = self.bodies.get(host, "")
         if isinstance(body, Exception):
             raise body
+        if isinstance(body, httpx.Response):
+            return body
         return httpx.Response(200, text=body, headers={"Content-Type": "text/plain"})
 
     def scrape(self, *names: str) -> None:
@@ -141,6 +148,27 @@ def test_targets_are_scraped_at_the_moments_of_the_grid() -> None:
     play(w, act)
 
 
+def test_a_target_says_how_much_was_scraped_and_how_much_of_it_is_kept() -> None:
+    w = World(demand=Demand.of([ManualDemand.metric("x", 300_000)]))
+    w.bodies = {"a": 'x{n="1"} 1\nx{n="2"} 1\nother 1\n'}
+
+    async def act() -> None:
+        w.scrape("a")
+        await w.clock.advance(5)
+        pool = w.pools.get("j")
+        assert pool is not None
+        ((_, status),) = pool.targets
+        assert (status.samples_scraped, status.samples_kept, status.body_bytes) == (3, 2, 30)
+        w.bodies["a"] = "x 1\nbroken\n"
+        await w.clock.advance(10)
+        assert (status.samples_kept, status.body_bytes) == (0, 11)
+        w.bodies["a"] = httpx.ConnectError("refused")
+        await w.clock.advance(10)
+        assert (status.samples_scraped, status.samples_kept, status.body_bytes) == (0, 0, 0)
+
+    play(w, act)
+
+
 def test_a_failed_scrape_sets_up_to_zero_and_ends_its_series() -> None:
     w = World()
     w.bodies = {"a": "x 1\n"}
@@ -191,8 +219,9 @@ def test_targets_come_and_go_without_disturbing_the_others() -> None:
 def test_the_connections_of_a_target_go_with_it() -> None:
     w = World()
     w.bodies = {"a": "x 1\n", "b": "y 1\n"}
-    client = build_client(transport=httpx.MockTransport(w.answer))
-    network = client._transport
+    full = build_client(transport=httpx.MockTransport(w.answer))
+    client = ClientOnDemand(NO_CLIENT_SETTINGS, "test", lambda: full, plain=False)
+    network = full._transport
     assert isinstance(network, RoutingTransport)
 
     async def act() -> None:

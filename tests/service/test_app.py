@@ -15,7 +15,8 @@ from rulepush.errors import ConfigError
 from rulepush.push.bodies import parse_push_text
 from rulepush.remote.snappy import compress
 from rulepush.service.app import App
-from rulepush.web.server import WebSecurity, build_app
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import build_app
 from tests.faults.inside import FakeNetwork, Inside
 from tests.remote.test_receiver import v1
 
@@ -249,6 +250,8 @@ def test_a_bad_reload_keeps_the_running_configuration(
             await app.reload()
         assert number(app, "rulepush_config_last_reload_successful") == 0
         assert "configuration not reloaded, the running one stays: " in caplog.text
+        assert app.reloader.last_error.startswith(str(tmp_path))
+        assert app.reloader.failed_at > app.reloader.loaded_at
         inside.network.metrics["a"] = "m 1\n"
         await inside.clock.advance(MINUTE)
         assert inside.network.firing() == set()

@@ -12,7 +12,8 @@ import pytest
 
 from rulepush.service.app import App
 from rulepush.web.routes import web_routes
-from rulepush.web.server import WebSecurity, build_app
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import build_app
 from tests.faults.inside import Inside
 
 RULES = """
@@ -80,7 +81,7 @@ def test_an_answer_that_is_smaller_than_it_should_be_says_so(tmp_path: Path) -> 
         now = inside.clock.now() / 1000
         ranged = {"query": 'up{job="app"}', "end": str(now), "step": "15"}
         assert len(await asked.warnings("query_range", start=str(now - 900), **ranged)) == 1
-        assert "of up the rules need only up{job=&quot;app&quot;} (kept" in await asked.page("count(up)")
+        assert "of up the rules need only up{job=&#34;app&#34;} (kept" in await asked.page("count(up)")
 
     play(tmp_path, act)
 

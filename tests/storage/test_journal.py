@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,6 +162,32 @@ def test_fixed_times_are_kept(tmp_path: Path) -> None:
     assert len(kept) < 400
 
 
+def test_nothing_wakes_the_process_while_there_is_nothing_to_write(tmp_path: Path) -> None:
+    class CountingClock(FakeClock):
+        sleeps = 0
+
+        async def sleep(self, seconds: float) -> None:
+            self.sleeps += 1
+            await super().sleep(seconds)
+
+    clock = CountingClock()
+    life = Life(tmp_path / "s.db", clock)
+    life.run(10)
+    assert clock.sleeps == 0
+    moments = iter([False, False, True, *[False] * 7])
+    life.run(10, lambda: next(moments) and life.append("a", 1.0))
+    assert clock.sleeps == 1
+    assert Life(tmp_path / "s.db", clock).values() == {"a": [1.0]}
+
+
+def test_a_sample_is_on_disk_a_second_after_it_came(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path / "s.db", clock)
+    moments = iter([False] * 5 + [True])
+    life.run(6, lambda: next(moments) and life.append("a", 1.0))
+    assert Life(tmp_path / "s.db", clock).values() == {"a": [1.0]}
+
+
 def test_a_file_that_is_broken_while_in_use_begins_anew_with_all_that_is_in_memory(tmp_path: Path) -> None:
     clock = FakeClock()
     path = tmp_path / "s.db"
@@ -269,17 +296,55 @@ def test_a_series_outlives_the_batch_that_it_came_with(tmp_path: Path) -> None:
     assert again.restored.series == 1001
 
 
-def test_blobs_and_labels_survive_the_round_trip() -> None:
-    columns = BatchColumns(np.array([1, 4_000_000_000]), np.array([1 << 50, -5]), np.array([STALE, -0.0]))
+@pytest.mark.parametrize(
+    ("ids", "times", "values"),
+    [
+        ([1, 4_000_000_000], [1 << 50, -5], [STALE, -0.0]),
+        ([], [], []),
+        ([7, 3, 3], [5, 5, 5], [0.1, 1e300, 2.0]),
+        ([1, 2, 3, 4], [9, 9, 8, 9], [1.0, 2.0, 3.0, 4.0]),
+        ([0], [0], [0.0]),
+    ],
+)
+def test_blobs_survive_the_round_trip(ids: list[int], times: list[int], values: list[float]) -> None:
+    columns = BatchColumns(np.array(ids, np.int64), np.array(times, np.int64), np.array(values, np.float64))
     again = BatchColumns.decode(columns.encode())
-    assert again.ids.tolist() == columns.ids.tolist()
-    assert again.times.tolist() == columns.times.tolist()
+    assert again.ids.tolist() == ids
+    assert again.times.tolist() == times
     assert again.values.tobytes() == columns.values.tobytes()
+    assert [part.dtype.name for part in (again.ids, again.times, again.values)] == ["int64", "int64", "float64"]
+
+
+def test_a_blob_of_one_scrape_takes_little_more_than_its_values() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.random(10_000)
+    columns = BatchColumns(np.arange(50_000, 60_000), np.full(10_000, 1 << 40), values)
+    assert len(columns.encode()) < values.nbytes * 1.02
+
+
+def test_labels_survive_the_round_trip() -> None:
     labels = Labels({"__name__": "a", "ü": 'q"\n'})
     assert decode_labels(encode_labels(labels)) == labels
 
 
-@pytest.mark.parametrize("blob", [b"", b"x", BatchColumns(np.array([1]), np.array([1]), np.array([1.0])).encode()[:-3]])
+def packed(*numbers: int) -> bytes:
+    return zlib.compress(np.array(numbers, "<u4").tobytes())
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        b"",
+        b"x",
+        BatchColumns(np.array([1]), np.array([1]), np.array([1.0])).encode()[:-3],
+        packed(),
+        packed(1),
+        packed(1, 0, 0, 0),
+        packed(1, 1, 2, 0, 0, 0, 0, 0),  # its time begins behind its end
+        packed(2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),  # times in the wrong order
+        packed(1, 2**32 - 1),
+    ],
+)
 def test_a_broken_blob_is_a_value_error(blob: bytes) -> None:
     with pytest.raises(ValueError, match="not a batch of samples"):
         BatchColumns.decode(blob)

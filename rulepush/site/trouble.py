@@ -1,0 +1,80 @@
+"""What is wrong now with delivery, the configuration or the load: the bar on top of every page.
+
+A page that shows no alert must not look calm while the alerts reach nobody. Each function looks at one part of the
+service and says what is wrong there; `service` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from rulepush.delivery import DeliveryStatus, ReceiverKind
+from rulepush.site.language import Message, message
+
+WAITS_TOO_LONG_MS: Final = 30_000  # an alert normally leaves within the second
+
+
+class TroubleKind(Enum):
+    """The value is a class of the style sheet."""
+
+    DELIVERY = "delivery"
+    CONFIGURATION = "configuration"
+    OVERLOAD = "overload"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """`words` say what is wrong, `since` when it began (ms), `detail` is the error as it came, in its own words, `link`
+    is the path of the page that tells more, without prefix."""
+
+    kind: TroubleKind
+    words: Message
+    since: int | None = None
+    link: str = ""
+    detail: str = ""
+
+
+def delivery_troubles(deliveries: Iterable[DeliveryStatus], now: int) -> Iterator[Trouble]:
+    """What a receiver does not get, or does not take."""
+    for status in deliveries:
+        reached, waits, refuses = _words(status)
+        if status.failing:
+            yield Trouble(TroubleKind.DELIVERY, reached, status.failing_since, "/delivery", status.last_error)
+        elif not status.refuses(now) and status.waiting_since and now - status.waiting_since > WAITS_TOO_LONG_MS:
+            yield Trouble(TroubleKind.DELIVERY, waits, status.waiting_since, "/delivery")
+        if status.refuses(now):
+            reason = status.refusals[0].reason
+            yield Trouble(TroubleKind.DELIVERY, refuses, status.refusing_since, "/delivery", reason)
+
+
+def _words(status: DeliveryStatus) -> tuple[Message, Message, Message]:
+    """For what cannot be sent, what waits, and what is refused."""
+    name, waiting, refused = status.name, status.waiting, status.refusing
+    if status.kind is ReceiverKind.ALERTMANAGER:
+        return (
+            message("Alerts do not reach %(url)s, %(count)d wait", url=name, count=waiting),
+            message("Alerts wait for %(url)s, which does not answer: %(count)d", url=name, count=waiting),
+            message("%(url)s refuses alerts, %(count)d so far", url=name, count=refused),
+        )
+    return (
+        message("Samples do not reach %(name)s", name=name),
+        message("Samples wait for %(name)s, which does not answer", name=name),
+        message("Samples are not accepted by %(name)s", name=name),
+    )
+
+
+def configuration_troubles(error: str, failed_at: int) -> Iterator[Trouble]:
+    """The last reload failed with `error`, "" when it did not."""
+    if error:
+        words = message("The configuration was not reloaded, the one before stays in force")
+        yield Trouble(TroubleKind.CONFIGURATION, words, failed_at or None, "/status", error)
+
+
+def overload_troubles(described: str) -> Iterator[Trouble]:
+    """Scrapes are skipped; `described` says by how much, "" where rulepush keeps up."""
+    if described:
+        words = message("rulepush is overloaded, scrapes are skipped")
+        yield Trouble(TroubleKind.OVERLOAD, words, None, "/targets", described)
