@@ -45,6 +45,15 @@ def test_the_wheel_has_every_pack_and_finds_them(site: Path) -> None:
     assert Path(pack) == site / "rulepush" / "rule_packs" / "nacos.yml"
 
 
+def test_the_wheel_has_all_files_of_the_pages(site: Path) -> None:
+    def files(root: Path) -> set[str]:
+        inside = root / "rulepush" / "site"
+        return {str(p.relative_to(inside)) for p in inside.rglob("*") if p.is_file() and p.suffix != ".pyc"}
+
+    assert files(site) == files(ROOT)
+    assert {"templates/base.html", "static/style.css", "static/site.js", "locale/zh/frame.po"} <= files(site)
+
+
 def test_a_checkout_has_the_packs_in_the_same_place() -> None:
     assert (ROOT / "rulepush" / "rule_packs").resolve() == ROOT / "rules"
 

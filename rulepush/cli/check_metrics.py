@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
             "rulepush check metrics --url http://app:8080/metrics",
         ],
     )
-    p.add_argument("--url", help="URL to read the metrics from instead of standard input.")
+    p.add_argument("--url", metavar="URL", help="URL to read the metrics from instead of standard input.")
     add_timeout(p, "Timeout for --url.")
     p.add_argument(
         "--format",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from rulepush.http_client.config import header_fault
 from rulepush.logs import LEVELS
 from rulepush.model.durations import parse_duration
 
@@ -159,6 +160,32 @@ def add_lint_fatal(p: OptionContainer, text: str = "") -> None:
 def add_timeout(p: OptionContainer, text: str) -> None:
     """`--timeout`, in seconds."""
     p.add_argument("--timeout", type=positive_seconds, default=10.0, metavar="SECONDS", help=text)
+
+
+def add_client_options(p: OptionContainer) -> None:
+    """`--header` and `--ca-file`: how a command reaches a server beside the user and password in its URL; `headers_of`
+    reads the former."""
+    p.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME: VALUE",
+        help="Additional HTTP header; can be repeated.",
+    )
+    p.add_argument(
+        "--ca-file", metavar="FILE", help="Certificates of the authorities to trust for an https URL, in PEM format."
+    )
+
+
+def headers_of(values: Sequence[str]) -> dict[str, str]:
+    """The headers that `--header` was given. Raises ValueError."""
+    headers = {}
+    for header in values:
+        name, colon, value = header.partition(":")
+        if not colon or header_fault(name.strip(), value):
+            raise ValueError(f"--header: expected NAME: VALUE on one line, the name was {name!r}")
+        headers[name.strip()] = value.strip()
+    return headers
 
 
 def duration_ms(text: str) -> int:

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from rulepush import __version__
-from rulepush.cli.options import Subparsers, add_command, add_timeout
+from rulepush.cli.options import Subparsers, add_client_options, add_command, add_timeout, headers_of
 from rulepush.clock import SystemClock
 from rulepush.errors import PushError, RulepushError
 from rulepush.http_client.build import build_client
-from rulepush.http_client.config import HTTPClientConfig, ProxyConfig, TLSConfig, header_fault
+from rulepush.http_client.config import HTTPClientConfig, ProxyConfig, TLSConfig
 from rulepush.http_client.tls import client_context
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import JOB, is_legacy_label_name
@@ -51,16 +51,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     )
     p.add_argument("--file", default="-", metavar="FILE", help="File with the metrics; - for standard input.")
     p.add_argument("--openmetrics", action="store_true", help="The metrics are OpenMetrics, not the text format.")
-    p.add_argument(
-        "--header",
-        action="append",
-        default=[],
-        metavar="NAME: VALUE",
-        help="Additional HTTP header; can be repeated.",
-    )
-    p.add_argument(
-        "--ca-file", metavar="FILE", help="Certificates of the authorities to trust for an https URL, in PEM format."
-    )
+    add_client_options(p)
     add_timeout(p, "Timeout of one attempt.")
     p.add_argument(
         "--retries",
@@ -102,12 +93,10 @@ async def _push(request: PushRequest, config: HTTPClientConfig, retries: int) ->
 
 def build_request(args: argparse.Namespace) -> PushRequest:
     """The request that the flags describe. Raises PushError for invalid flags, OSError when the file cannot be read."""
-    headers = {}
-    for header in args.header:
-        name, colon, value = header.partition(":")
-        if not colon or header_fault(name.strip(), value):
-            raise PushError(400, f"--header: expected NAME: VALUE on one line, the name was {name!r}")
-        headers[name.strip()] = value.strip()
+    try:
+        headers = headers_of(args.header)
+    except ValueError as e:
+        raise PushError(400, str(e)) from None
     if args.ttl is not None:
         try:
             parse_duration(args.ttl)

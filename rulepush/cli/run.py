@@ -60,7 +60,7 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         usage="rulepush run [--config.file FILE] [--storage.path DIR] [FLAG ...]",
     )
     add_config_file(p, "Configuration file, in Prometheus' format.", "prometheus.yml")
-    add_storage_path(p, "alert states, undelivered notifications and samples")
+    add_storage_path(p, "alert states and their history, undelivered notifications and samples")
     add_web_options(p, DEFAULT_ADDRESS)
     p.add_argument(
         "--web.external-url",
@@ -134,6 +134,21 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         "Maximum number of samples that a query of the HTTP API may load, at about 30 bytes each. Lower, so that "
         "queries leave memory for the rules.",
     )
+    _duration(
+        p,
+        "--storage.history.retention.time",
+        "history_age",
+        "15d",
+        "How long the changes of alerts, and what became of their notifications, are kept for the pages and "
+        "/api/v1/alerts/history.",
+    )
+    _count(
+        p,
+        "--storage.history.max-rows",
+        "history_rows",
+        50_000,
+        "Maximum number of changes of alerts that are kept.",
+    )
     add_enable_feature(p)
     add_log_options(p)
     p.set_defaults(func=run, shown_flags=partial(_shown_flags, p))
@@ -200,6 +215,8 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         query_concurrency=args.query_concurrency,
         max_samples=args.max_samples,
         web_max_samples=args.web_max_samples,
+        history_rows=args.history_rows,
+        history_age_ms=args.history_age,
         features=_features(args.features),
         flags=args.shown_flags(args),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 from rulepush.errors import EvaluationError
@@ -53,31 +54,60 @@ def _keys(elements: Sequence[Labels], matching: ast.Matching) -> set[Labels]:
     return {Labels(p for p in labels if p[0] not in named and p[0] != METRIC_NAME) for labels in elements}
 
 
-def _no_match(node: ast.Binary, matching: ast.Matching, left: Sequence[Labels], right: Sequence[Labels]) -> Finding:
+@dataclass(frozen=True, slots=True)
+class SideDifference:
+    """How the labels of two sides differ.
+
+    `differ`  the compared labels that no value is common to, with the values of the left and of the right side
+    `shared`  the other compared labels, sorted
+    """
+
+    differ: Mapping[str, tuple[frozenset[str], frozenset[str]]]
+    shared: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """`job is "a" on the left and missing on the right`, "" when no single label tells the sides apart."""
+        return "; ".join(
+            f"{name} is {shown_values(left)} on the left and {shown_values(right)} on the right"
+            for name, (left, right) in self.differ.items()
+        )
+
+
+def side_difference(matching: ast.Matching, left: Sequence[Labels], right: Sequence[Labels]) -> SideDifference:
+    """The labels that keep the elements of two sides apart."""
     names = {name for labels in chain(left, right) for name, _ in labels} - {METRIC_NAME}
     compared = sorted(names & set(matching.labels) if matching.on else names - set(matching.labels))
     values = {name: (_values(left, name), _values(right, name)) for name in compared}
-    differ = [name for name, (ours, theirs) in values.items() if not ours & theirs]
-    shared = [name for name in compared if name not in differ]
-    detail = "; ".join(
-        f"{name} is {_show(values[name][0])} on the left and {_show(values[name][1])} on the right" for name in differ
-    )
-    suggestion = ""
-    if shared and differ:
-        suggestion = f"Match on what both have: on ({', '.join(shared)})"
-        suggestion += "." if matching.on else f", or ignoring ({', '.join(sorted([*matching.labels, *differ]))})."
+    differ = {name: sides for name, sides in values.items() if not sides[0] & sides[1]}
+    return SideDifference(differ, tuple(name for name in compared if name not in differ))
+
+
+def match_suggestion(matching: ast.Matching, difference: SideDifference) -> str:
+    """What to match on instead, "" when the sides have no label in common."""
+    shared, differ = difference.shared, difference.differ
+    if not shared or not differ:
+        return ""
+    suggestion = f"Match on what both have: on ({', '.join(shared)})"
+    return suggestion + ("." if matching.on else f", or ignoring ({', '.join(sorted([*matching.labels, *differ]))}).")
+
+
+def _no_match(node: ast.Binary, matching: ast.Matching, left: Sequence[Labels], right: Sequence[Labels]) -> Finding:
+    difference = side_difference(matching, left, right)
+    detail = difference.text or "no element has the labels of another"
     return problem(
         FindingKind.NO_MATCH,
-        f"the sides of `{node.op}` never meet, so it gives nothing: {detail or 'no element has the labels of another'}",
-        suggestion,
+        f"the sides of `{node.op}` never meet, so it gives nothing: {detail}",
+        match_suggestion(matching, difference),
     )
 
 
-def _values(elements: Sequence[Labels], name: str) -> set[str]:
-    return {labels.get(name) for labels in elements}
+def _values(elements: Sequence[Labels], name: str) -> frozenset[str]:
+    return frozenset(labels.get(name) for labels in elements)
 
 
-def _show(values: set[str]) -> str:
+def shown_values(values: frozenset[str]) -> str:
+    """Label values of one side in a sentence: `"a" or "b"`, `missing`."""
     some = " or ".join(quote_label_value(value) if value else "missing" for value in sorted(values)[:_SHOWN])
     return some + (" or others" if len(values) > _SHOWN else "")
 

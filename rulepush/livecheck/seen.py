@@ -61,11 +61,17 @@ class LiveData:
     `labels_known`  whether the targets' own labels are those of the real configuration; with `--target` they are not,
                     and a matcher on a label that no body has cannot be judged
     `silent`        the jobs without targets
+    `more`          samples that no scrape brought: recorded, pushed
     `head`          the samples, with `up` and the other series of a scrape; recorded series are added by the analysis
     """
 
     def __init__(
-        self, answers: Sequence[TargetScrapes], *, labels_known: bool = True, silent: Sequence[SilentJob] = ()
+        self,
+        answers: Sequence[TargetScrapes],
+        *,
+        labels_known: bool = True,
+        silent: Sequence[SilentJob] = (),
+        more: Iterable[Sample] = (),
     ):
         self.answers = tuple(answers)
         self.silent = tuple(silent)
@@ -78,6 +84,7 @@ class LiveData:
                 self._types.update(scrape.types or {})
                 self._add(scrape.samples)
                 self._add(_own_series(answer.labels, scrape))
+        self._add(more)
         self.times = tuple(sorted({scrape.ts for answer in self.answers for scrape in answer.scrapes}))
 
     def _add(self, samples: Iterable[Sample]) -> None:

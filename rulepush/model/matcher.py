@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
@@ -90,6 +91,14 @@ Matchers = tuple[Matcher, ...]
 def may_name(matchers: Iterable[Matcher], name: str) -> bool:
     """Whether a metric of this name may satisfy all of them."""
     return all(m.matches(name) for m in matchers if m.name == METRIC_NAME)
+
+
+@lru_cache(maxsize=4_096)  # asked for the same selectors at every evaluation
+def only_metric_name(matchers: Matchers) -> str | None:
+    """The only metric name that may satisfy all of them, where `=` demands one; None when there may be several, or
+    none."""
+    name = exact_metric_name(matchers)
+    return name if name is not None and may_name(matchers, name) else None
 
 
 def exact_metric_name(matchers: Iterable[Matcher]) -> str | None:

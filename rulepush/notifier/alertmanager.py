@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -26,11 +26,13 @@ class PostOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PostResponse:
-    """`retry_after` in seconds, when the server asked for it; `reason` is for the log."""
+    """`retry_after` in seconds, when the server asked for it; `reason` is for the log. `status` is that of HTTP, 0
+    where nothing answered, for the record: it does not say what to do."""
 
     outcome: PostOutcome
     reason: str = ""
     retry_after: float | None = None
+    status: int = field(default=0, compare=False)
 
 
 # The statuses that mean the alerts themselves are invalid. Other 4xx (401, 403, 404, 429, ...) mean a wrong setting or
@@ -59,12 +61,11 @@ class Alertmanager:
             return PostResponse(PostOutcome.RETRY, _network_failure(e, self.url))
         if got.is_success:
             fault = _no_acceptance(got.text)
-            return PostResponse(PostOutcome.RETRY if fault else PostOutcome.ACCEPTED, fault)
+            return PostResponse(PostOutcome.RETRY if fault else PostOutcome.ACCEPTED, fault, status=got.status)
         if got.status in _REFUSALS:
-            return PostResponse(PostOutcome.REFUSED, got.described())
-        return PostResponse(
-            PostOutcome.RETRY, _refusal(got, self.url), _retry_after(got.headers.get("Retry-After", ""))
-        )
+            return PostResponse(PostOutcome.REFUSED, got.described(), status=got.status)
+        retry_after = _retry_after(got.headers.get("Retry-After", ""))
+        return PostResponse(PostOutcome.RETRY, _refusal(got, self.url), retry_after, got.status)
 
 
 def _network_failure(e: httpx.HTTPError, url: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rulepush.clock import Clock
 from rulepush.model.labels import Labels
-from rulepush.notifier.sendloop import Poster, SendLoop, UndeliveredStore
+from rulepush.notifier.sendloop import OnAttempt, Poster, SendLoop, UndeliveredStore, untold
 from rulepush.notifier.wire import WireAlert, relabelled, wire_alert
 from rulepush.relabel.relabel import Relabel
 from rulepush.rules.alert import Alert, AlertState
@@ -54,10 +54,12 @@ class Notifier:
         store: UndeliveredStore,
         sending: SendSettings,
         active: Callable[[], Iterable[Alert]] = tuple,
+        on_attempt: OnAttempt = untold,
     ):
-        """`active` returns the alerts that are pending or firing now."""
+        """`active` returns the alerts that are pending or firing now; `on_attempt` is told of every attempt to send."""
         self.sending = sending
         self._active = active
+        self._on_attempt = on_attempt
         self._clock = clock
         self._store = store
         self._tasks = TaskOwner()
@@ -88,7 +90,7 @@ class Notifier:
                 known.relabel = destination.relabel
                 known.loop.use(destination.poster)
                 continue
-            loop = SendLoop(destination.poster, self._clock, self._store)
+            loop = SendLoop(destination.poster, self._clock, self._store, on_attempt=self._on_attempt)
             if len(loop.outbox):
                 # Resolutions kept from when this Alertmanager was configured before, or from the former process. They
                 # must not resolve an alert that fires again since: no `take_back` reached them in between.
@@ -120,6 +122,15 @@ class Notifier:
         wire = [self._wire(alert, "") for alert in self._active() if alert.state is AlertState.FIRING]
         known = (relabelled(one, relabel) for one in wire if one is not None)
         return {one.labels for one in known if one is not None}
+
+    def sent_as(self, alert: Alert) -> dict[str, Labels]:
+        """The labels by which each Alertmanager, by its URL, knows the alert; without those that it is not sent to.
+        May be called in a thread."""
+        wire = self._wire(alert, "")
+        if wire is None:
+            return {}
+        known = {url: relabelled(wire, running.relabel) for url, running in list(self._running.items())}
+        return {url: one.labels for url, one in known.items() if one is not None}
 
     async def drain(self) -> None:
         """Return when every outbox is empty. Loops that pause after a failure retry at once: it may be the last try."""

@@ -21,6 +21,8 @@ log = logging.getLogger("rulepush.notifier")
 BATCH_SIZE: Final = 256  # Prometheus' --alertmanager.notification-batch-size
 BACKOFF_MIN: Final = 0.5  # seconds
 BACKOFF_MAX: Final = 30.0
+# A firing alert is sent again once a minute: refusals further apart than this are two runs.
+REFUSALS_END_MS: Final = 10 * 60_000
 
 
 class Poster(Protocol):
@@ -39,6 +41,14 @@ class UndeliveredStore(Protocol):
     def load(self, url: str) -> list[WireAlert]: ...
 
 
+OnAttempt = Callable[[str, Sequence[WireAlert], PostResponse], None]
+"""Told of every attempt to send: the URL, the alerts, the answer. It must neither block nor raise."""
+
+
+def untold(_url: str, _alerts: Sequence[WireAlert], _answer: PostResponse) -> None:
+    """An OnAttempt for nobody."""
+
+
 @dataclass(slots=True)
 class SendStats:
     """Counters since the start, in alerts (`errors` in attempts)."""
@@ -47,6 +57,17 @@ class SendStats:
     retried: int = 0
     rejected: int = 0
     errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """A run of alerts that an Alertmanager refused for their content: from `first_at` to `last_at` (ms), with what it
+    answered last."""
+
+    first_at: int
+    last_at: int
+    alerts: int
+    reason: str
 
 
 def backoff(attempt: int, jitter: float) -> float:
@@ -63,15 +84,19 @@ class SendLoop:
         clock: Clock,
         store: UndeliveredStore,
         jitter: Callable[[], float] = random.random,
+        on_attempt: OnAttempt = untold,
     ):
         self.url = alertmanager.url
         self.outbox = Outbox()
         self.counts = SendStats()
         self.pausing = False  # between a failed attempt and the next
+        self.failing_since: int | None = None  # ms; the first of the failed attempts in a row
+        self.refusals: Refusals | None = None  # the last run of them
         self._alertmanager = alertmanager
         self._clock = clock
         self._store = store
         self._jitter = jitter
+        self._on_attempt = on_attempt
         self._outage = OutageLog()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -85,6 +110,16 @@ class SendLoop:
     def last_error(self) -> str:
         """Why the last attempt failed; "" when it did not."""
         return self._outage.reason
+
+    @property
+    def waiting(self) -> int:
+        """How many alerts wait to be accepted."""
+        return len(self.outbox)
+
+    @property
+    def oldest_waiting(self) -> int | None:
+        """Since when (ms) the longest waiting alert waits, None when nothing does."""
+        return self.outbox.oldest()
 
     def offer(self, alerts: Sequence[WireAlert]) -> None:
         """Queue alerts for delivery."""
@@ -126,12 +161,16 @@ class SendLoop:
             except Exception as e:  # a bug in rulepush must not stop the process, nor lose the outbox
                 log.exception("sending alerts crashed: url=%s", self.url)
                 answer = PostResponse(PostOutcome.RETRY, f"internal error: {type(e).__name__}: {e}")
+                self._on_attempt(self.url, batch, answer)
             if answer.outcome is not PostOutcome.RETRY:
                 attempt = 0
+                self.failing_since = None
                 if line := self._outage.ended(self._clock.monotonic()):
                     log.info("%s: url=%s", line, self.url)
                 continue
             self.counts.errors += 1
+            if self.failing_since is None:
+                self.failing_since = self._clock.now()
             self.counts.retried += len(batch)
             pause = backoff(attempt, self._jitter())
             if answer.retry_after is not None:
@@ -158,6 +197,8 @@ class SendLoop:
     async def _deliver(self, batch: Sequence[WireAlert]) -> PostResponse:
         """Send a batch; where it is refused, halve it until the refused alert is alone."""
         answer = await self._alertmanager.post(batch)
+        if answer.outcome is not PostOutcome.REFUSED or len(batch) == 1:  # which of them is refused is not known yet
+            self._on_attempt(self.url, batch, answer)
         match answer.outcome:
             case PostOutcome.RETRY:
                 return answer
@@ -167,6 +208,7 @@ class SendLoop:
                 return answer
             case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
+                self._note_refusal(answer.reason)
                 log.error(
                     "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
                 )
@@ -179,6 +221,12 @@ class SendLoop:
                     if answer.outcome is PostOutcome.RETRY:
                         return answer
                 return answer
+
+    def _note_refusal(self, reason: str) -> None:
+        now, before = self._clock.now(), self.refusals
+        if before is None or now - before.last_at > REFUSALS_END_MS:
+            before = Refusals(now, now, 0, "")
+        self.refusals = Refusals(before.first_at, now, before.alerts + 1, reason)
 
     def _acknowledge(self, batch: Sequence[WireAlert]) -> None:
         self._drop(self.outbox.acknowledge(batch))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote_plus
 
+from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
 from rulepush.model.timestamps import format_rfc3339, parse_rfc3339
 from rulepush.relabel.relabel import Relabel
@@ -20,7 +21,8 @@ from rulepush.rules.alert import Alert
 @dataclass(frozen=True, slots=True)
 class WireAlert:
     """One alert of a `POST /api/v2/alerts`. Times in ms. `resolved` says which of its two ends `ends_at` is:
-    when it ended, or when it expires if no update follows."""
+    when it ended, or when it expires if no update follows. `fingerprint` is that of the labels that the rule gave it,
+    whatever external labels and relabelling make of them; "" where it is not known."""
 
     labels: Labels
     annotations: tuple[tuple[str, str], ...]
@@ -28,6 +30,7 @@ class WireAlert:
     ends_at: int
     generator_url: str
     resolved: bool
+    fingerprint: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The object of the v2 API."""
@@ -41,7 +44,12 @@ class WireAlert:
 
 
 def wire_alert(alert: Alert, expr: str, external_url: str, external_labels: Labels) -> WireAlert:
-    """Convert; external labels are added where the alert does not have its own."""
+    """Convert; external labels are added where the alert does not have its own.
+
+    The generator URL is that of Prometheus, from which tools take the expression, and with `alert` a browser that
+    follows it is led on to the page of the alert.
+    """
+    mark = fingerprint(alert.labels)
     resolved = alert.resolved_at is not None
     ends_at = alert.resolved_at if alert.resolved_at is not None else alert.valid_until
     starts_at = alert.fired_at if alert.fired_at is not None else alert.active_at
@@ -51,8 +59,9 @@ def wire_alert(alert: Alert, expr: str, external_url: str, external_labels: Labe
         # Alertmanager refuses an alert that ends before it starts, which can happen after the clock is set back.
         starts_at=starts_at if ends_at is None else min(starts_at, ends_at),
         ends_at=ends_at if ends_at is not None else starts_at,
-        generator_url=f"{external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1",
+        generator_url=f"{external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1&alert={mark}",
         resolved=resolved,
+        fingerprint=mark,
     )
 
 
@@ -63,7 +72,7 @@ def relabelled(alert: WireAlert, relabel: Relabel | None) -> WireAlert | None:
     labels = relabel(alert.labels)
     if labels is None or len(labels) == 0:
         return None
-    return WireAlert(labels, alert.annotations, alert.starts_at, alert.ends_at, alert.generator_url, alert.resolved)
+    return replace(alert, labels=labels)
 
 
 def encode_batch(alerts: Sequence[WireAlert]) -> bytes:
@@ -73,7 +82,8 @@ def encode_batch(alerts: Sequence[WireAlert]) -> bytes:
 
 def dump_alert(alert: WireAlert) -> str:
     """For the state database."""
-    return json.dumps({**alert.as_json(), "resolved": alert.resolved}, ensure_ascii=False)
+    more = {"resolved": alert.resolved, "fingerprint": alert.fingerprint}
+    return json.dumps({**alert.as_json(), **more}, ensure_ascii=False)
 
 
 def load_alert(text: str) -> WireAlert:
@@ -86,4 +96,5 @@ def load_alert(text: str) -> WireAlert:
         parse_rfc3339(data["endsAt"]),
         data["generatorURL"],
         bool(data["resolved"]),
+        str(data.get("fingerprint", "")),
     )

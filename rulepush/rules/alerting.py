@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -17,6 +17,7 @@ from rulepush.model.labels import ALERT_NAME, INSTANCE, JOB, METRIC_NAME, Labels
 from rulepush.model.matcher import MatchOp
 from rulepush.model.sample import Sample
 from rulepush.promql import Query, parse_expr
+from rulepush.rules.absence import Absence
 from rulepush.rules.alert import (
     Alert,
     AlertState,
@@ -31,6 +32,7 @@ from rulepush.rules.context import RuleContext, Tick
 from rulepush.rules.health import RuleHealth
 from rulepush.rules.recovery import Recovery, believable
 from rulepush.rules.specs import AlertingSpec
+from rulepush.rules.transition import ChangeReason, Ending, RuleRef, Transition, transitions
 from rulepush.template import AlertTemplateData, expand_alert_template
 
 log = logging.getLogger("rulepush.rules")
@@ -50,10 +52,13 @@ class AlertingRule:
 
     `changed` collects what a state store must know: alerts whose state moved, None for those that are gone. Who saves
     them takes them away. Values and annotations alone do not count: they are computed again.
+    `moved` collects the transitions for `RuleContext.record` in the same way, and `ref` names the rule in them.
     """
 
-    def __init__(self, spec: AlertingSpec):
+    def __init__(self, spec: AlertingSpec, ref: RuleRef | None = None):
         self.spec = spec
+        self.ref = ref or RuleRef("", "", spec.name)
+        self.moved: list[Transition] = []
         self.status = RuleHealth()
         self.timing = Timing(spec.for_ms, spec.keep_firing_ms)
         self.changed: dict[Labels, Alert | None] = {}
@@ -68,6 +73,7 @@ class AlertingRule:
         self._steady = not any(word in action for action in actions for word in ("query", "now"))
         self._context: RuleContext | None = None
         self._target = _fixed_target(spec.query)
+        self._own_labels = frozenset(name for name, _ in spec.labels)
         self._needs_two = any(use.ranged and use.function in _NEED_TWO for use in spec.query.selectors())
 
     # --- what the API reads
@@ -76,6 +82,10 @@ class AlertingRule:
     def alerts(self) -> list[Alert]:
         """PENDING and FIRING alerts, the oldest first."""
         return [a for a in self._alerts.values() if a.state is not AlertState.INACTIVE]
+
+    def alert_of(self, labels: Labels) -> Alert | None:
+        """The alert with these labels, also a resolved one that is still resent."""
+        return self._alerts.get(labels)
 
     @property
     def state(self) -> AlertState:
@@ -105,9 +115,12 @@ class AlertingRule:
         Raises PromQLError, and then every alert is as it was. Over the limit, Prometheus drops them all.
         """
         result = tick.run(self.spec.query)
+        may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
+        if not result and not self._alerts:  # nothing there, and nothing to end: what most rules find
+            self._elements = {}
+            return []
         found: Mapping[Labels, _Element] = self._found(tick, result)
         self._set_times(tick)
-        may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
         found = believable(found, self.alerts, may_fire=may_fire)
         self._recovery.confirm(lambda: tick.context.may_resolve(tick.query_ts))
         after: dict[Labels, Alert] = {}
@@ -117,7 +130,7 @@ class AlertingRule:
                 after[labels] = alert
         active = [a for a in after.values() if a.state is not AlertState.INACTIVE]
         if 0 < tick.limit < len(active):
-            self._replace(tick, {}, "over the limit of the group")
+            self._replace(tick, {}, "over the limit of the group", lambda _: Ending(ChangeReason.OVER_LIMIT))
             raise EvaluationError(f"exceeded limit of {tick.limit} with {len(active)} alerts")
         self._replace(tick, after)
         return [sample for alert in active for sample in self._samples(alert, tick.query_ts)]
@@ -192,8 +205,14 @@ class AlertingRule:
             down = tick.down[job, instance] = hold.target_down(Labels({JOB: job, INSTANCE: instance}))
         return down
 
-    def _replace(self, tick: Tick, after: dict[Labels, Alert], reason: str = "") -> None:
-        """Make `after` the state, note what changed, and log it."""
+    def _replace(
+        self,
+        tick: Tick,
+        after: dict[Labels, Alert],
+        reason: str = "",
+        why: Callable[[Alert], Ending] | None = None,
+    ) -> None:
+        """Make `after` the state, note what changed, and log it. `why` says why an alert is missing."""
         before, self._alerts = self._alerts, after
         for labels in (*before, *(labels for labels in after if labels not in before)):
             old, new = before.get(labels), after.get(labels)
@@ -201,6 +220,9 @@ class AlertingRule:
                 continue
             if new is None or old is None or _to_save(old) != _to_save(new):
                 self.changed[labels] = new
+                if why is None:
+                    why = Absence(tick, self.spec.query, self._own_labels, self._target).ending
+                self.moved += transitions(self.ref, old, new, tick.ts, self.timing, why)
             if (
                 old is not None
                 and new is not None
@@ -240,6 +262,8 @@ class AlertingRule:
     def to_send(self, tick: Tick) -> list[Alert]:
         """The alerts that are due at `tick.ts`; they count as sent. One that is PENDING again is sent as resolved:
         otherwise its end at Alertmanager would have to wait until its `endsAt` has passed."""
+        if not self._alerts and not self._taken_back:
+            return []
         delay = tick.context.resend_delay_ms
         then = tick.ts + 2 * tick.interval_ms  # beyond it only when the interval or the delay has just become longer
         due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay) or a.runs_out(then)]
@@ -271,6 +295,19 @@ class AlertingRule:
         """Go on as after a restart with the alerts as they are; `seen_at` is the last evaluation."""
         self._recovery.interrupt(self._alerts, seen_at)
 
+    def taken_up(self, ts: int) -> list[Transition]:
+        """That its alerts go on after a restart."""
+        return [
+            Transition(ts, self.ref, a.labels, a.state.value, a.state.value, ChangeReason.RESTORED) for a in self.alerts
+        ]
+
+    def leave(self, ts: int) -> list[Transition]:
+        """What a reload at `ts` that removes the rule does to its alerts."""
+        inactive = AlertState.INACTIVE.value
+        return [
+            Transition(ts, self.ref, a.labels, a.state.value, inactive, ChangeReason.RULE_REMOVED) for a in self.alerts
+        ]
+
     def written(self) -> list[Labels]:
         """The series of ALERTS and ALERTS_FOR_STATE that stand for its alerts as they are."""
         return [sample.labels for alert in self.alerts for sample in self._samples(alert, 0)]
@@ -286,6 +323,8 @@ class AlertingRule:
             if alert is None:
                 del self._alerts[labels]
                 log.info("PENDING starts over (down for too long): alert=%s", labels)
+                pending_, inactive = AlertState.PENDING.value, AlertState.INACTIVE.value
+                self.moved.append(Transition(tick.ts, self.ref, labels, pending_, inactive, ChangeReason.STARTED_OVER))
             else:
                 self._alerts[labels] = alert
 

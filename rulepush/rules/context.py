@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final, Protocol
 
 from rulepush.errors import EvaluationError
@@ -13,6 +14,7 @@ from rulepush.promql import Query, QueryResult, SharedResults
 from rulepush.rules.alert import Alert
 from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.specs import result_fault
+from rulepush.rules.transition import Record, Transition
 from rulepush.storage.selection import Querier
 from rulepush.storage.table import AppendOutcome
 
@@ -43,6 +45,34 @@ def _always(_ts: int) -> bool:
     return True
 
 
+def _unrecorded(_transitions: Sequence[Transition]) -> None:
+    return None
+
+
+class TargetState(Enum):
+    """How the target of a series stands; UNKNOWN where no scrape is its source, or nobody is there to tell."""
+
+    UP = "up"
+    DOWN = "down"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStates:
+    """How all targets stand: `up` by the (job, instance) of their series, and the names of all jobs."""
+
+    up: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    jobs: frozenset[str] = frozenset()
+
+    def state(self, job: str, instance: str) -> TargetState:
+        """That of one target."""
+        up = self.up.get((job, instance))
+        if up is not None:
+            return TargetState.UP if up else TargetState.DOWN
+        return TargetState.GONE if job in self.jobs else TargetState.UNKNOWN
+
+
 @dataclass(frozen=True, slots=True)
 class HoldPolicy:
     """`alerting.hold_on_scrape_failure`: an alert whose series are missing because their target cannot be scraped keeps
@@ -64,6 +94,8 @@ class RuleContext:
                    and whether the rule needs two samples in a range. Until it is, no alert begins or starts to fire
     `may_resolve`  whether what is missing from a result is gone: asked with the same time. Until it is, a restored
                    alert that is missing stays as it is
+    `record`       takes what changes, with its reason; it decides nothing
+    `targets`      how the targets stand now, for these reasons
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
 
     Why a restart needs the two is in `recovery.py`.
@@ -79,6 +111,8 @@ class RuleContext:
     restore: RestorePolicy = field(default_factory=RestorePolicy)
     may_fire: Callable[[int, bool], bool] = lambda _ts, _needs_two: True
     may_resolve: Callable[[int], bool] = _always
+    record: Record = _unrecorded
+    targets: Callable[[], TargetStates] = TargetStates
     stopwatch: Callable[[], float] = lambda: 0.0
 
 

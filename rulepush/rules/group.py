@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from rulepush.errors import RulepushError
+from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import STALE, Sample
-from rulepush.promql import SharedResults
+from rulepush.promql import SharedResults, repeated
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext, Tick, refused
+from rulepush.rules.health import RuleHealthState
 from rulepush.rules.recording import RecordingRule
 from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
+from rulepush.rules.transition import ChangeReason, RuleRef, of_rule
 
 log = logging.getLogger("rulepush.rules")
 
@@ -46,7 +49,7 @@ class EvaluationGroup:
         self.context = context
         self.interval_ms = spec.interval_ms or interval_ms
         self.query_offset_ms = query_offset_ms if spec.query_offset_ms is None else spec.query_offset_ms
-        self.rules: list[Rule] = [_build(rule) for rule in spec.rules]
+        self.rules: list[Rule] = [_build(rule, spec) for rule in spec.rules]
         self.counters = GroupStats()
         self.evaluation_seconds = 0.0
         self.last_evaluation: int | None = None
@@ -54,6 +57,8 @@ class EvaluationGroup:
         self._written: list[dict[Labels, None]] = [{} for _ in self.rules]  # by each rule, at its last evaluation
         self._orphans: dict[Labels, None] = {}  # written by rules that a reload took away
         self._read_within = _read_within(self.rules)
+        asks = any(rule.asks_storage for rule in self.alerting_rules)  # each alert asks the same queries
+        self._worth_sharing = None if asks else repeated(rule.query for rule in spec.rules)
 
     @property
     def name(self) -> str:
@@ -92,9 +97,9 @@ class EvaluationGroup:
         samples = 0
         for i, rule in enumerate(self.rules):
             begun = stopwatch()
-            samples += self._evaluate_rule(i, rule, tick)
-            rule.status.evaluation_seconds = stopwatch() - begun
-            rule.status.last_evaluation = ts if now is None else now
+            written = self._evaluate_rule(i, rule, tick)
+            samples += written
+            rule.status.evaluated(ts if now is None else now, stopwatch() - begun, written)
         self._end_orphans(tick.query_ts)
         self.counters.samples = samples
         self.counters.iterations += 1
@@ -104,33 +109,52 @@ class EvaluationGroup:
 
     def _tick(self, ts: int) -> Tick:
         query_ts = ts - self.query_offset_ms
-        return Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, SharedResults())
+        return Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, SharedResults(self._worth_sharing))
 
     def _evaluate_rule(self, i: int, rule: Rule, tick: Tick) -> int:
         self.counters.evaluations += 1
         try:
             samples = rule.evaluate(tick)
         except RulepushError as e:
-            self._failed(rule, str(e))
+            self._failed(rule, str(e), tick.ts)
             return 0
         except Exception as e:  # a bug in rulepush must stop neither the other rules nor the process
             log.exception("Evaluating rule crashed: file=%s group=%s rule=%s", self.file, self.name, rule.spec.name)
-            self._failed(rule, f"internal error: {type(e).__name__}: {e}")
+            self._failed(rule, f"internal error: {type(e).__name__}: {e}", tick.ts)
             return 0
         if isinstance(rule, AlertingRule):
+            if rule.moved:
+                self._record(rule)
             due = rule.to_send(tick)
             if due:
                 self.context.notify(due, str(rule.spec.query), tick.ts)
         error = self._write(i, rule, samples, tick)
         if error:
-            self._failed(rule, error)
+            self._failed(rule, error, tick.ts)
         else:
+            if rule.status.health is RuleHealthState.ERR:
+                self._record_health(rule, tick.ts, RuleHealthState.OK, ChangeReason.EVALUATION_WORKS)
             rule.status.good()
         return len(samples)
 
-    def _failed(self, rule: Rule, error: str) -> None:
+    def _record(self, rule: AlertingRule) -> None:
+        moved, rule.moved = rule.moved, []
+        self.context.record(moved)
+
+    def _record_health(self, rule: Rule, ts: int, now: RuleHealthState, reason: ChangeReason, detail: str = "") -> None:
+        self.context.record([of_rule(ts, self._ref(rule), rule.status.health.value, now.value, reason, detail)])
+
+    def _ref(self, rule: Rule) -> RuleRef:
+        return RuleRef(self.file, self.name, rule.spec.name)
+
+    def _failed(self, rule: Rule, error: str, ts: int) -> None:
         """Counts every failure, but warns only of a new one: it repeats at every evaluation until the rule is fixed."""
-        level = logging.DEBUG if error == rule.status.last_error else logging.WARNING
+        if isinstance(rule, AlertingRule) and rule.moved:  # over the limit of the group
+            self._record(rule)
+        is_known = error == rule.status.last_error
+        level = logging.DEBUG if is_known else logging.WARNING
+        if not is_known:
+            self._record_health(rule, ts, RuleHealthState.ERR, ChangeReason.EVALUATION_FAILED, error)
         rule.status.bad(error)
         self.counters.failures += 1
         text = "Evaluating rule failed: file=%s group=%s rule=%s err=%s"
@@ -163,14 +187,17 @@ class EvaluationGroup:
 
     # --- restart and reload
 
-    def restored(self) -> None:
-        """Rules go on with saved alerts: their series were written before the restart, and must end if they do."""
+    def restored(self, ts: int) -> None:
+        """Rules go on at `ts` with saved alerts: their series were written before the restart, and must end if they
+        do."""
         for i, rule in enumerate(self.rules):
-            if isinstance(rule, AlertingRule):
+            if isinstance(rule, AlertingRule) and rule.alerts:
                 self._written[i] |= dict.fromkeys(rule.written())
+                self.context.record(rule.taken_up(ts))
 
-    def take_over(self, old: EvaluationGroup) -> None:
-        """Go on where `old` stands: the state of every rule that is still there, also when others were inserted.
+    def take_over(self, old: EvaluationGroup, ts: int) -> None:
+        """Go on at `ts` where `old` stands: the state of every rule that is still there, also when others were
+        inserted.
 
         A rule is the same by name, labels and expression; what is left over then by name and labels, as in Prometheus.
         """
@@ -186,15 +213,27 @@ class EvaluationGroup:
             j = successors.get(i)
             if j is None:
                 self._orphans |= written
+                self._gone(rule, old, ts)
                 continue
             new = self.rules[j]
             self._written[j] = written
             new.status = rule.status
             if isinstance(rule, AlertingRule) and isinstance(new, AlertingRule):
                 new.take_over(rule)
+            changes = _changes(rule.spec, new.spec)
+            if changes:
+                self._record_health(new, ts, new.status.health, ChangeReason.RULE_CHANGED, changes)
+
+    def _gone(self, rule: Rule, group: EvaluationGroup, ts: int) -> None:
+        """Record that a reload removed this rule of `group`."""
+        ref, health = RuleRef(group.file, group.name, rule.spec.name), rule.status.health.value
+        alerts = rule.leave(ts) if isinstance(rule, AlertingRule) else []
+        self.context.record([*alerts, of_rule(ts, ref, health, "", ChangeReason.RULE_REMOVED)])
 
     def leave(self, ts: int) -> None:
         """The group is gone by a reload: its series end at `ts`."""
+        for rule in self.rules:
+            self._gone(rule, self, ts)
         ended = {labels: None for written in (*self._written, self._orphans) for labels in written}
         if ended:
             self.context.samples.append_many([Sample(labels, ts, STALE) for labels in ended])
@@ -216,12 +255,31 @@ def match_rules(old: Iterable[RuleSpec], new: Iterable[RuleSpec]) -> dict[int, i
     return matched
 
 
+def _changes(old: RuleSpec, new: RuleSpec) -> str:
+    """What a reload changed in a rule, in words; "" when nothing."""
+    changes = []
+    if str(old.query) != str(new.query):
+        changes.append(f"expr was {old.query}")
+    if isinstance(old, AlertingSpec) and isinstance(new, AlertingSpec):
+        for key, before, after in (
+            ("for", old.for_ms, new.for_ms),
+            ("keep_firing_for", old.keep_firing_ms, new.keep_firing_ms),
+        ):
+            if before != after:
+                changes.append(f"{key} was {format_duration(before)}, is {format_duration(after)}")
+        if old.annotations != new.annotations:
+            changes.append("annotations")
+    return "; ".join(changes)
+
+
 def _identity(spec: RuleSpec, loose: bool) -> object:
     return (type(spec), spec.id.loose if loose else spec.id)
 
 
-def _build(spec: RuleSpec) -> Rule:
-    return AlertingRule(spec) if isinstance(spec, AlertingSpec) else RecordingRule(spec)
+def _build(spec: RuleSpec, group: RuleGroup) -> Rule:
+    if isinstance(spec, AlertingSpec):
+        return AlertingRule(spec, RuleRef(group.file, group.name, spec.name))
+    return RecordingRule(spec)
 
 
 class _Everything:

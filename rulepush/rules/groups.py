@@ -64,7 +64,7 @@ class RuleGroups:
             group = EvaluationGroup(spec, context, defaults.interval_ms, defaults.query_offset_ms)
             before = stay.get(spec.key) or _moved(spec, old)
             if before is not None:
-                group.take_over(before)
+                group.take_over(before, ts)
             new[spec.key] = group
         self._groups = new
         for group in old.values():
@@ -145,7 +145,7 @@ class RuleGroups:
         rules = [(_key(group, rule), rule) for group in self.all() for rule in group.alerting_rules]
         taken = assign(saved, rules, doubtful=doubtful)
         for group in self._groups.values():
-            group.restored()
+            group.restored(ts)
         if saved:
             active = sum(s.alert.state is not AlertState.INACTIVE for s in saved)
             text = "alert states restored: active=%d resolved=%d without_rule=%d"

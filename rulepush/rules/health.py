@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
+from typing import Final, NamedTuple
+
+RECENT_EVALUATIONS: Final = 8  # of each rule that are remembered
 
 
 class RuleHealthState(Enum):
@@ -13,16 +17,27 @@ class RuleHealthState(Enum):
     ERR = "err"
 
 
-class RuleHealth:
-    """`evaluation_seconds` and `last_evaluation` (wall time in ms) are of the last evaluation."""
+class RuleEvaluation(NamedTuple):
+    """One evaluation: its time (wall, ms), how long it took, how many samples the rule wrote, and its error or ""."""
 
-    __slots__ = ("evaluation_seconds", "health", "last_error", "last_evaluation")
+    at: int
+    seconds: float
+    samples: int
+    error: str
+
+
+class RuleHealth:
+    """`evaluation_seconds` and `last_evaluation` (wall time in ms) are of the last evaluation; `recent` are the last
+    few, the oldest first."""
+
+    __slots__ = ("evaluation_seconds", "health", "last_error", "last_evaluation", "recent")
 
     def __init__(self) -> None:
         self.health = RuleHealthState.UNKNOWN
         self.last_error = ""
         self.evaluation_seconds = 0.0
         self.last_evaluation: int | None = None
+        self.recent: deque[RuleEvaluation] = deque(maxlen=RECENT_EVALUATIONS)
 
     def good(self) -> None:
         """The evaluation succeeded."""
@@ -31,3 +46,8 @@ class RuleHealth:
     def bad(self, error: str) -> None:
         """The evaluation failed."""
         self.health, self.last_error = RuleHealthState.ERR, error
+
+    def evaluated(self, at: int, seconds: float, samples: int) -> None:
+        """An evaluation has ended, and `good` or `bad` said how."""
+        self.evaluation_seconds, self.last_evaluation = seconds, at
+        self.recent.append(RuleEvaluation(at, seconds, samples, self.last_error))

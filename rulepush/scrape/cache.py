@@ -38,9 +38,10 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
-from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_body, parse_line
+from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_line
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
+from rulepush.scrape.exposed import ExposedLines
 from rulepush.scrape.interner import Interner, WrittenSeries
 from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries, to_floats
 from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_known_body
@@ -199,12 +200,18 @@ class ScrapeCache:
 
     def metadata(self) -> dict[str, FamilyMetadata]:
         """TYPE, HELP and UNIT of the last good body, by metric family."""
+        return self.exposed(with_series=False).families()
+
+    def exposed(self, *, with_series: bool = True) -> ExposedLines:
+        """The lines of the last good body, whatever became of them."""
         comments = [line for line in self._silent if line.startswith(b"# ") and line != b"# EOF"]
-        tail = [b"# EOF"] if self._format is Format.OPENMETRICS else []
-        try:
-            return parse_body(b"\n".join([*comments, *tail]) + b"\n", self._format).metadata
-        except ExpositionError:  # a comment that only looks like one, inside a quoted string with newlines
-            return {}
+        keys = list(self._entries) if with_series else []
+        return ExposedLines(self._target, self._rules, self._format, keys, comments)
+
+    @property
+    def line_count(self) -> int:
+        """The samples of the last good body."""
+        return len(self._entries)
 
     def _forget(self, fmt: Format) -> None:
         """The demand or the format is new: every verdict is void. The live series stay known."""

@@ -16,6 +16,7 @@ from rulepush.rules.groups import GroupDefaults, RuleGroups
 from rulepush.rules.loop import RuleLoops
 from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.state import SqliteAlertStates
+from rulepush.service.alert_history import attempt_recorder
 from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.loaded_config import LoadedConfig
@@ -37,7 +38,13 @@ class Alerting:
         undelivered = SqliteUndelivered(state.alerts)
         store = SqliteAlertStates(state.alerts, undelivered.whole) if options.storage_path else None
         self.groups = RuleGroups(store)
-        self.notifier = Notifier(clock, undelivered, self._sending(first.config), self.groups.active_alerts)
+        self.notifier = Notifier(
+            clock,
+            undelivered,
+            self._sending(first.config),
+            self.groups.active_alerts,
+            attempt_recorder(resources.history, clock),
+        )
         self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.http_client)
         self.clock_watch = ClockWatch(clock, self._on_jump)
         self._warm_up = WarmUp(
@@ -118,5 +125,7 @@ class Alerting:
             ),
             may_fire=self._warm_up.may_fire,
             may_resolve=self._warm_up.may_resolve,
+            record=self._resources.history.record,
+            targets=self._ingestion.jobs.target_states,
             stopwatch=time.perf_counter,
         )

@@ -13,6 +13,7 @@ import httpx
 from rulepush.clock import Clock, SystemClock
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
+from rulepush.service.free_memory import keep_trimmed
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.metrics import expose_service
@@ -93,6 +94,7 @@ class App:
         """Serve until `stop`; then send and save what is pending, and return."""
         self._announce()
         self.ingestion.restore(self.reloader.loaded)
+        self.resources.history.restore()
         web = self._http_service()
         async with asyncio.TaskGroup() as tasks:
             # These send what is pending at the end, and so outlive what produces it.
@@ -125,8 +127,10 @@ class App:
         yield "alertmanager discovery", self.alerting.alertmanagers.run()
         yield "scraping", self.ingestion.jobs.run()
         yield "rules", self.alerting.loops.run()
+        yield "history", self.resources.history.run()
         yield "clock watch", self.alerting.clock_watch.run()
         yield "truncation", self._truncate()
+        yield "free memory", keep_trimmed(self.resources.clock)
         yield "reload", self.reloader.run()
         if self.resources.journal is not None:
             yield "journal", self.resources.journal.run()

@@ -18,7 +18,8 @@ log = logging.getLogger("rulepush.main")
 
 class ConfigReloader:
     """`loaded` is in force. `last_ok` tells whether the last attempt to load a configuration was good, `loaded_at` when
-    (ms) the last good one was."""
+    (ms) the last good one was. After a bad one `last_error` says why, and `failed_at` (ms) when the first of the bad
+    ones in a row was."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class ConfigReloader:
         """`apply` puts a configuration into effect."""
         self.loaded = first
         self.last_ok, self.loaded_at = True, clock.now()
+        self.last_error, self.failed_at = "", 0
         self._options = options
         self._web_config = web_config
         self._clock = clock
@@ -49,13 +51,15 @@ class ConfigReloader:
             try:
                 loaded = load_config_and_rules(self._options.config_file, self._options.lookback_delta_ms)
             except RulepushError as e:
-                self.last_ok = False
+                self.failed_at = self.failed_at or self._clock.now()
+                self.last_ok, self.last_error = False, str(e)
                 for line in str(e).splitlines():
                     log.error("configuration not reloaded, the running one stays: %s", line)
                 raise
             self.loaded = loaded
             await self._apply(loaded)
             self.last_ok, self.loaded_at = True, self._clock.now()
+            self.last_error, self.failed_at = "", 0
         log.info("configuration loaded: file=%s rules=%d", self._options.config_file, loaded.rule_count)
         loaded.log_warnings()
 

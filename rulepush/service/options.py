@@ -28,5 +28,7 @@ class ServiceOptions:
     query_concurrency: int = 2
     max_samples: int = 50_000_000
     web_max_samples: int = 5_000_000
+    history_rows: int = 50_000
+    history_age_ms: int = 15 * 86_400_000
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)

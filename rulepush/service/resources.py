@@ -10,6 +10,8 @@ from rulepush import __version__
 from rulepush.clock import Clock
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.history.history import AlertHistory
+from rulepush.history.store import HistoryBounds
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.labels import Labels
@@ -24,8 +26,8 @@ from rulepush.web.server import bind
 
 
 class ProcessResources:
-    """The state directory, the listening socket, the samples in memory and their journal, and what discoveries and HTTP
-    clients are made with."""
+    """The state directory, the listening socket, the samples in memory and their journal, the history of alerts, and
+    what discoveries and HTTP clients are made with."""
 
     def __init__(
         self, options: ServiceOptions, clock: Clock, transport: httpx.AsyncBaseTransport | None, first: LoadedConfig
@@ -43,6 +45,8 @@ class ProcessResources:
         self.demands = DemandHistory(first.demand, clock.now())
         samples = self.state.samples
         self.journal = SampleJournal(self.head, self.demands, samples, clock) if samples is not None else None
+        bounds = HistoryBounds(options.history_rows, options.history_age_ms)
+        self.history = AlertHistory(self.state.history, clock, bounds)
         self.discoveries = DiscoveryReporter()
         self.environment = Environment(clock, self.discoveries, f"rulepush/{__version__}")
         self._transport = transport
@@ -52,7 +56,8 @@ class ProcessResources:
         return build_client(config, self.environment.user_agent, clock=self.clock, transport=self._transport)
 
     def close(self) -> None:
-        """Write what the journal still holds, and let other processes have the directory."""
+        """Write what the journal and the history still hold, and let other processes have the directory."""
+        self.history.close()
         if self.journal is not None:
             self.journal.close()
         self.state.close()

@@ -15,6 +15,7 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.schedule import TickGrid
+from rulepush.rules.context import TargetStates
 from rulepush.scrape.job import job_of
 from rulepush.scrape.pool import ScrapePool, ScrapePools
 from rulepush.scrape.restored import RestoredSeries
@@ -159,6 +160,15 @@ class Jobs:
             for target, status in pool.targets
             if (not job or target.labels.get(JOB) == job) and (not instance or target.labels.get(INSTANCE) == instance)
         )
+
+    def target_states(self) -> TargetStates:
+        """How every target stands, by the labels of its series; one that was not scraped yet counts as up."""
+        up = {
+            (target.labels.get(JOB), target.labels.get(INSTANCE)): status.health is not TargetHealth.DOWN
+            for pool in self._pools
+            for target, status in pool.targets
+        }
+        return TargetStates(up, frozenset(self._jobs) | {job for job, _ in up})
 
     def _found(self, name: str, groups: Sequence[TargetGroup]) -> None:
         if name in self._jobs:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rulepush.history.store import SCHEMA as HISTORY_SCHEMA
 from rulepush.notifier.store import SCHEMA as UNDELIVERED_SCHEMA
 from rulepush.rules.state import SCHEMA as STATES_SCHEMA
 from rulepush.storage.database import Database
@@ -19,7 +20,8 @@ log = logging.getLogger("rulepush.main")
 class StateDirectory:
     """The files; in memory, and without samples, where `directory` is None.
 
-    `alerts` holds alert states and undelivered resolutions in one file, so that one transaction writes both.
+    `alerts` holds alert states and undelivered resolutions in one file, so that one transaction writes both. `history`
+    has a file of its own: what it writes in the background must not make an evaluation wait.
     """
 
     def __init__(self, directory: Path | None):
@@ -32,11 +34,12 @@ class StateDirectory:
                 directory,
             )
         self.alerts = Database(directory and directory / "alerts.db", STATES_SCHEMA + UNDELIVERED_SCHEMA)
+        self.history = Database(directory and directory / "history.db", HISTORY_SCHEMA, any_thread=True)
         self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True) if directory else None
 
     def all(self) -> Sequence[Database]:
         """Those that are open."""
-        return [database for database in (self.alerts, self.samples) if database is not None]
+        return [database for database in (self.alerts, self.history, self.samples) if database is not None]
 
     def close(self) -> None:
         """Close the files, and let others in."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rulepush.model.durations import format_duration
+from rulepush.model.labels import Labels
+from rulepush.rules.alert import Alert
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
+from rulepush.site.routes import SiteParts, site_routes
+from rulepush.site.trouble import (
+    Trouble,
+    configuration_troubles,
+    delivery_troubles,
+    overload_troubles,
+    sample_troubles,
+)
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
@@ -45,6 +55,33 @@ def service_web_parts(
             overload=ingestion.jobs.overload.described(),
         )
 
+    def troubles() -> Iterator[Trouble]:
+        yield from delivery_troubles(alerting.notifier.loops, resources.clock.now())
+        yield from sample_troubles(ingestion.outputs.receivers)
+        yield from configuration_troubles(reloader.last_error, reloader.failed_at)
+        yield from overload_troubles(ingestion.jobs.overload.described())
+
+    external_url = ExternalURL(resources.external_url, resources.port, options.route_prefix)
+    push = ingestion.push
+
+    def sent_as(alert: Alert) -> dict[str, Labels]:
+        return {external_url.global_url(url): labels for url, labels in alerting.notifier.sent_as(alert).items()}
+
+    site = SiteParts(
+        evaluator=queries,
+        groups=alerting.groups,
+        jobs=ingestion.jobs,
+        clock=resources.clock,
+        status=status,
+        flags=options.flags,
+        history=resources.history,
+        external_url=external_url,
+        troubles=troubles,
+        alertmanagers=lambda: alerting.notifier.loops,
+        receivers=lambda: ingestion.outputs.receivers,
+        sent_as=sent_as,
+        pushed=(lambda: push.groups) if push is not None else None,
+    )
     return WebParts(
         evaluator=queries,
         groups=alerting.groups,
@@ -58,6 +95,8 @@ def service_web_parts(
         reload=reloader.reload,
         stop=stop,
         enable_lifecycle=options.enable_lifecycle,
+        history=resources.history,
         more=ingestion.routes(),
-        external_url=ExternalURL(resources.external_url, resources.port, options.route_prefix),
+        external_url=external_url,
+        pages=site_routes(site),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from rulepush.model.arrays import Floats
 from rulepush.model.columns import LabelPool
 from rulepush.model.labels import Labels
-from rulepush.model.matcher import Matcher, exact_metric_name, may_name
+from rulepush.model.matcher import Matcher, exact_metric_name, may_name, only_metric_name
 from rulepush.model.sample import Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
@@ -217,8 +217,8 @@ class Head:
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
         """See `storage.selection.Querier`."""
         key = tuple(matchers)
-        name = exact_metric_name(key)
-        if name is not None and may_name(key, name):
+        name = only_metric_name(key)
+        if name is not None:
             selector = self._selectors.get(name)
             return EMPTY_SELECTION if selector is None else selector.select(key)
         parts = [selector.select(key) for selector in self._matching(key)]

@@ -42,9 +42,14 @@ class TableSelector:
 
     def select(self, matchers: Matchers) -> Selection:
         """The rows that satisfy `matchers`, as views where they are consecutive."""
-        found = self._rows(matchers, remember=True)
-        times, values, counts = self._table.columns()
-        return Selection(found.index, times[found.where], values[found.where], counts[found.where])
+        found, table = self._rows(matchers, remember=True), self._table
+        where = found.where
+        times, values, counts = table.columns()
+        step = table.rows_in_step()
+        shared = step.shared if step is not None and (not step.odd or step.in_step[where].all()) else None
+        if isinstance(where, slice):
+            return Selection(found.index, times[where], values[where], counts[where], shared=shared)
+        return Selection(found.index, times, values, counts, where, shared)
 
     def moved(self, now_at: Int64s) -> None:
         """Rows have left the table: `now_at` int64[n] is where each row is now, -1 for those that are gone. A selection

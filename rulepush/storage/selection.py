@@ -13,7 +13,24 @@ from rulepush.model.index import EMPTY_INDEX, LabelIndex
 from rulepush.model.matcher import Matcher
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedTimes:
+    """The times that n rows have in common, because their targets are scraped at the same moments.
+
+    `first`     the column from which on they agree; before, each row may have times of its own
+    `times`     int64[k], ascending: those of the columns first..first + k - 1, after which no row has a sample
+    `stale_at`  no sample of these columns later than this is a stale marker
+    """
+
+    first: int
+    times: npt.NDArray[np.int64]
+    stale_at: int
+
+    def covers(self, start: int) -> bool:
+        """Whether all samples later than `start` (ms) are in these columns."""
+        return not self.first or (len(self.times) > 0 and start >= self.times[0])
+
+
 class Selection:
     """n series and their samples. The arrays may be views into the storage: read them before the next append.
 
@@ -21,12 +38,52 @@ class Selection:
     `times`   int64[n, cap], milliseconds, ascending within each row's first `counts[i]` entries
     `values`  float64[n, cap]; may hold stale markers
     `counts`  int64[n]; what lies beyond a row's count is padding with no meaning
+    `shared`  the times that all rows have in common, where that is known; None says nothing
     """
 
-    index: LabelIndex
-    times: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.int64]
+    __slots__ = ("_counts", "_rows", "_times", "_values", "index", "shared")
+
+    def __init__(
+        self,
+        index: LabelIndex,
+        times: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+        counts: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64] | None = None,
+        shared: SharedTimes | None = None,
+    ):
+        """With `rows`, int64[n], they are these rows of the arrays: taken out when they are asked for."""
+        self.index = index
+        self._times, self._values, self._counts = times, values, counts
+        self._rows = rows
+        self.shared = shared
+
+    @property
+    def times(self) -> npt.NDArray[np.int64]:
+        return self._times if self._rows is None else self._times.T[:, self._rows].T
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        return self._values if self._rows is None else self._values.T[:, self._rows].T
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        return self._counts if self._rows is None else self._counts[self._rows]
+
+    def column(self, column: int) -> npt.NDArray[np.float64]:
+        """The values of one column: float64[n]."""
+        values = self._values[:, column]
+        return values if self._rows is None else values[self._rows]
+
+    def columns(self, low: int, high: int) -> npt.NDArray[np.float64]:
+        """The values of the columns low..high - 1: float64[n, high - low]."""
+        values = self._values[:, low:high]
+        return values if self._rows is None else values.T[:, self._rows].T
+
+    def times_between(self, low: int, high: int) -> npt.NDArray[np.int64]:
+        """The times of the columns low..high - 1, where they are shared: int64[n, high - low]."""
+        times = self._times[:, low:high]  # any n rows will do
+        return times if self._rows is None else times[: len(self._rows)]
 
 
 EMPTY_SELECTION = Selection(EMPTY_INDEX, np.zeros((0, 0), np.int64), np.zeros((0, 0)), np.zeros(0, np.int64))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.model.arrays import Floats
+from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import Codes, LabelPool, LabelRows, label_bytes
 from rulepush.model.labels import Labels
 from rulepush.model.sample import stale_mask
 from rulepush.storage.demand import Retention
+from rulepush.storage.selection import SharedTimes
 
 Int64s = npt.NDArray[np.int64]
 Rows = Int64s | slice  # a slice has a start and a stop, and is not empty
@@ -26,6 +28,7 @@ MAX_AHEAD_MS: Final = 10 * 60_000
 _FIRST_CAPACITY: Final = 8
 _FIRST_ROWS: Final = 4
 _SMALL: Final = 64
+_MANY_ODD: Final = 8
 
 
 class AppendOutcome(Enum):
@@ -55,8 +58,21 @@ def row_numbers(rows: Rows) -> Int64s:
     return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsInStep:
+    """The rows of a table that have times in common: `in_step` bool[n], `row` one of them, `odd` how many others there
+    are."""
+
+    shared: SharedTimes
+    row: int
+    in_step: Bools
+    odd: int
+
+
 class Table:
     """n series, each with up to `capacity` samples.
+
+    The arrays are laid out by time: what one scrape brings, and the newest sample of all rows, is together in memory.
 
     `labels`   n label sets; a row keeps its number until `layout` changes
     `derived`  the same with what evaluations made of them, as columns; another object when rows move
@@ -76,11 +92,16 @@ class Table:
         self.version = 0
         self.layout = 0
         self._row_of: dict[Labels, int] = {}
-        self._times: Int64s = np.zeros((_FIRST_ROWS, _FIRST_CAPACITY), np.int64)
-        self._values: Floats = np.zeros((_FIRST_ROWS, _FIRST_CAPACITY))
+        self._times: Int64s = np.zeros((_FIRST_CAPACITY, _FIRST_ROWS), np.int64).T
+        self._values: Floats = np.zeros((_FIRST_CAPACITY, _FIRST_ROWS)).T
         self._counts: Int64s = np.zeros(_FIRST_ROWS, np.int64)
         self._last: Int64s = np.zeros(_FIRST_ROWS, np.int64)  # time of a row's newest sample
         self._ids: Int64s = np.zeros(_FIRST_ROWS, np.int64)
+        self._writes = 0  # changes at every append
+        self._columns = self._times[:0], self._values[:0], self._counts[:0]  # as of `_columns_at` writes
+        self._columns_at = 0
+        self._in_step: RowsInStep | None = None  # as of `_in_step_at` writes; None: to be found anew
+        self._in_step_at = -1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -107,10 +128,67 @@ class Table:
 
     def columns(self) -> tuple[Int64s, Floats, Int64s]:
         """times[n, k], values[n, k], counts[n] as views, k the longest row: valid until the next append."""
+        if self._columns_at != self._writes:
+            n = len(self.labels)
+            counts = self._counts[:n]
+            width = int(counts.max()) if n else 0
+            self._columns = self._times[:n, :width], self._values[:n, :width], counts
+            self._columns_at = self._writes
+        return self._columns
+
+    def rows_in_step(self) -> RowsInStep | None:
+        """The times that most rows have in common; None where there is no sample. An append costs a look at the column
+        that it has written, so this is cheap to ask at every evaluation."""
+        if self._in_step_at != self._writes:
+            self._in_step = self._extended(self._in_step) or self._found_in_step()
+            self._in_step_at = self._writes
+        return self._in_step
+
+    def _found_in_step(self) -> RowsInStep | None:
         n = len(self.labels)
         counts = self._counts[:n]
-        width = int(counts.max()) if n else 0
-        return self._times[:n, :width], self._values[:n, :width], counts
+        count = int(np.bincount(counts).argmax()) if n else 0
+        if not count:
+            return None
+        rows = counts == count
+        row = int(rows.argmax())
+        return self._compared(row, rows, count, SharedTimes(0, self._times[row, :0], 0))
+
+    def _extended(self, known: RowsInStep | None) -> RowsInStep | None:
+        """With what was appended since; None where most of the rows that were in step no longer are."""
+        if known is None:
+            return None
+        n, rows = len(self.labels), known.in_step
+        count = int(self._counts[known.row])
+        if n > len(rows):
+            if count < _FIRST_CAPACITY:
+                return None
+            rows = np.append(rows, np.zeros(n - len(rows), np.bool_))  # new series: they have begun later
+        made = self._compared(known.row, rows & (self._counts[:n] == count), count, known.shared)
+        return None if made.odd - known.odd > n // _MANY_ODD else made
+
+    def _compared(self, row: int, rows: Bools, count: int, known: SharedTimes) -> RowsInStep:
+        """Which of some rows, all of `count` samples, have the times of `row` in the columns that are not known yet."""
+        n, first, stale_at = len(rows), known.first, known.stale_at
+        left = int(np.count_nonzero(rows))
+        for column in range(count - 1, first + len(known.times) - 1, -1):
+            time = int(self._times[row, column])
+            same = self._times[:n, column] == time
+            same &= rows
+            lost = left - int(np.count_nonzero(same))
+            if lost > n // _MANY_ODD:
+                first = column + 1
+                break
+            rows, left = same, left - lost
+            values = self._values[:n, column]
+            if time > stale_at and np.count_nonzero(values != values) and np.count_nonzero(stale_mask(values) & rows):
+                stale_at = time
+        return RowsInStep(SharedTimes(first, self._times[row, first:count], stale_at), row, rows, n - left)
+
+    def _reshaped(self) -> None:
+        """Samples were moved or taken away."""
+        self._writes += 1
+        self._in_step = None
 
     def newest(self) -> Int64s:
         """int64[n]: the time of each row's newest sample (0 for a row without any), as a view."""
@@ -144,6 +222,7 @@ class Table:
             self._last[row] = 0
             self._ids[row] = self._new_id(labels) if series_id is None else series_id
             self.version += 1
+            self._writes += 1
         return row
 
     def append(self, row: int, ts: int, value: float) -> AppendOutcome:
@@ -163,6 +242,7 @@ class Table:
         self._values[row, count] = value
         self._counts[row] = count + 1
         self._last[row] = ts
+        self._writes += 1
         return AppendOutcome.KEPT
 
     def insert(self, row: int, ts: int, value: float) -> AppendOutcome:
@@ -181,6 +261,7 @@ class Table:
             column[row, at + 1 : count + 1] = column[row, at:count].copy()
             column[row, at] = new
         self._counts[row] = count + 1
+        self._reshaped()
         return AppendOutcome.KEPT
 
     def append_rows(self, rows: Rows, ts: int, values: Floats) -> tuple[int, int]:
@@ -198,6 +279,7 @@ class Table:
                 self._values[rows, count] = values
                 self._counts[rows] = count + 1
                 self._last[rows] = ts
+                self._writes += 1
                 return 0, 0
         at = row_numbers(rows)
         counts = self._counts[at]
@@ -210,6 +292,7 @@ class Table:
         self._values[at, counts] = values
         self._counts[at] = counts + 1
         self._last[at] = ts
+        self._writes += 1
         return 0, 0
 
     def _append_each(self, rows: Int64s, ts: int, values: Floats) -> tuple[int, int]:
@@ -221,10 +304,11 @@ class Table:
         start = int(np.searchsorted(times, self._last[row], side="right")) if self._counts[row] else 0
         count, more = int(self._counts[row]), len(times) - start
         if count + more > self._times.shape[1]:
-            self._grow_columns(count + more)
+            self._times, self._values = self._resized(len(self._counts), count + more)
         self._times[row, count : count + more] = times[start:]
         self._values[row, count : count + more] = values[start:]
         self._counts[row] = count + more
+        self._reshaped()
         if more:
             self._last[row] = times[-1]
 
@@ -234,7 +318,7 @@ class Table:
         alive = np.ones(n, np.bool_)
         alive[dead] = False
         rows = np.flatnonzero(alive)
-        self._times, self._values = self._times[rows], self._values[rows]
+        self._times, self._values = self._times.T[:, rows].T, self._values.T[:, rows].T
         self._counts, self._last, self._ids = self._counts[rows], self._last[rows], self._ids[rows]
         self.labels = [self.labels[i] for i in rows.tolist()]
         self._pairs = sum(map(len, self.labels))
@@ -242,6 +326,7 @@ class Table:
         self._row_of = {labels: i for i, labels in enumerate(self.labels)}
         self.version += 1
         self.layout += 1
+        self._reshaped()
         moved = np.full(n, -1, np.int64)
         moved[rows] = np.arange(len(rows))
         return moved
@@ -268,26 +353,26 @@ class Table:
         dropped = int((counts - left).sum())
         if dropped:
             self._counts[:n] = left
+            self._reshaped()
             self._last[:n] = np.where(left > 0, self._times[np.arange(n), np.maximum(left - 1, 0)], 0)
         return dropped
 
     def _grow_rows(self, rows: int) -> None:
         def grown(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-            out = np.zeros((rows, *a.shape[1:]), a.dtype)
+            out = np.zeros(rows, a.dtype)
             out[: len(a)] = a
             return out
 
-        self._times, self._values = grown(self._times), grown(self._values)  # type: ignore[assignment]
+        self._times, self._values = self._resized(rows, self.capacity)
         self._counts, self._last = grown(self._counts), grown(self._last)  # type: ignore[assignment]
         self._ids = grown(self._ids)  # type: ignore[assignment]
 
-    def _grow_columns(self, capacity: int) -> None:
-        def wider(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-            out = np.zeros((len(a), capacity), a.dtype)  # np.pad would touch the memory of rows not yet in use
-            out[: len(self), : a.shape[1]] = a[: len(self)]
-            return out
-
-        self._times, self._values = wider(self._times), wider(self._values)  # type: ignore[assignment]
+    def _resized(self, rows: int, capacity: int) -> tuple[Int64s, Floats]:
+        """The samples in greater arrays; the memory of what is not in use yet is not touched."""
+        n, width = self.columns()[0].shape
+        times, values = np.zeros((capacity, rows), np.int64).T, np.zeros((capacity, rows)).T
+        times[:n, :width], values[:n, :width] = self._times[:n, :width], self._values[:n, :width]
+        return times, values
 
     def _make_room(self) -> None:
         """Drop what is beyond the look-back in every row; grow when a row stays nearly full."""
@@ -300,7 +385,8 @@ class Table:
         span = int(self._last[fullest] - self._times[fullest, 0])
         spacing = max(1, span // max(1, count - 1))
         needed = (self.keep.lookback_ms + MARGIN_MS) // spacing + 2
-        self._grow_columns(min(cap * 2, max(needed + needed // 8, cap + cap // 4 + 1)))
+        capacity = min(cap * 2, max(needed + needed // 8, cap + cap // 4 + 1))
+        self._times, self._values = self._resized(len(self._counts), capacity)
 
     def _compact(self) -> None:
         n = len(self.labels)
@@ -310,11 +396,31 @@ class Table:
         if self.keep.windows:
             keep |= self._in_windows(times)
         keep &= columns < counts[:, None]
-        left = keep.sum(axis=1)
-        dest = columns < left[:, None]
-        times[dest] = times[keep]  # row-major on both sides, so each row keeps its own, in order
-        values[dest] = values[keep]
+        left = np.count_nonzero(keep, axis=1)
+        known = self._in_step
+        shared_times = known.shared.times.copy() if known is not None else None
+        # Most rows lose as many of their first samples: they move column by column. The others are taken out before.
+        drop = counts - left
+        usual = int(np.bincount(drop).argmax())
+        others = np.flatnonzero((drop != usual) | keep[:, :usual].any(axis=1))
+        kept = keep[others]
+        own_times, own_values = times[others], values[others]
+        if usual:
+            for column in range(int(counts.max()) - usual):
+                times[:, column] = times[:, column + usual]
+                values[:, column] = values[:, column + usual]
+        dest = columns < left[others, None]
+        own_times[dest], own_values[dest] = own_times[kept], own_values[kept]  # row-major: each row keeps its own order
+        times[others], values[others] = own_times, own_values
         counts[:] = left
+        self._reshaped()
+        if known is not None and shared_times is not None and usual < known.shared.first + len(shared_times):
+            in_step = known.in_step.copy()
+            in_step[others[others < len(in_step)]] = False
+            if in_step[known.row]:
+                first = known.shared.first - usual
+                shared = SharedTimes(max(0, first), shared_times[max(0, -first) :], known.shared.stale_at)
+                self._in_step = RowsInStep(shared, known.row, in_step, len(in_step) - int(np.count_nonzero(in_step)))
 
     def _in_windows(self, times: Int64s) -> npt.NDArray[np.bool_]:
         inside = np.zeros(times.shape, np.bool_)

@@ -16,6 +16,7 @@ class ErrorType(Enum):
     """`errorType` and its HTTP status."""
 
     BAD_DATA = ("bad_data", 400)
+    NOT_FOUND = ("not_found", 404)
     EXECUTION = ("execution", 422)
     TIMEOUT = ("timeout", 503)
     INTERNAL = ("internal", 500)

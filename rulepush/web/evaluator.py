@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
+from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
 from rulepush.promql import Engine, EngineOptions, Query, QueryResult, parse_expr
 from rulepush.promql.eval.evaluation import TIMED_OUT
@@ -28,6 +29,7 @@ T = TypeVar("T")
 Finish = Callable[[QueryResult, Sequence[str]], T]
 """Makes the answer of a result and of what its warnings say about completeness."""
 
+MAX_KNOWN: Final = 2_000
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
 _NO_TIMEOUT_MS: Final = 1 << 40
 _MAX_INLINE_PARSE: Final = 10_000  # characters of an expression: parsing a longer one would hold the event loop
@@ -101,7 +103,7 @@ class QueryEvaluator:
             result = engine.instant(query, ts, data)
             return finish(result, incomplete_query(data.uses, view, ts, ts, engine.options.lookback_delta_ms))
 
-        return await self._run(query.resolved(0, 0), ts, evaluate, timeout_ms, asked_at)
+        return await self.evaluated(query.resolved(0, 0), ts, evaluate, timeout_ms, asked_at)
 
     async def range(
         self,
@@ -119,7 +121,7 @@ class QueryEvaluator:
             result = engine.range(query, start, end, step, data)
             return finish(result, incomplete_query(data.uses, view, start, end, engine.options.lookback_delta_ms))
 
-        return await self._run(query.resolved(step, end - start), start, evaluate, timeout_ms, asked_at)
+        return await self.evaluated(query.resolved(step, end - start), start, evaluate, timeout_ms, asked_at)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of `work`, run in a thread: it must not read anything that the event loop may change meanwhile."""
@@ -137,19 +139,29 @@ class QueryEvaluator:
         """What is kept of these tables since when, for answers that need no evaluation (`/api/v1/series`, labels)."""
         return self._history.view(self._clock.now(), tables)
 
+    def known_series(self, names: Iterable[str]) -> list[Labels]:
+        """The series that are kept of these metrics, at most MAX_KNOWN of each, and of every other metric one."""
+        wanted = frozenset(names)
+        return [
+            labels
+            for table in self._head.tables()
+            for labels in table.labels[: MAX_KNOWN if table.name in wanted else 1]
+        ]
+
     def close(self) -> None:
         """Let what runs end soon, with a time-out. Does not wait for it."""
         self._closed = True
         self._threads.close()
 
-    async def _run(
+    async def evaluated(
         self,
         query: Query,
         first: int,
         evaluate: Callable[[Engine, Snapshot, KeptView], T],
-        timeout_ms: int,
-        asked_at: float | None,
+        timeout_ms: int = 0,
+        asked_at: float | None = None,
     ) -> T:
+        """What `evaluate` makes, in a thread, of the samples that `query` reads from `first` (ms) on."""
         options, counts = self._engine().options, self.counts
         limit = options.timeout_ms or _NO_TIMEOUT_MS
         limit = min(limit, timeout_ms) if timeout_ms > 0 else limit

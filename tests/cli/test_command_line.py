@@ -107,6 +107,7 @@ COMMANDS_AND_GROUPS = [
     (),
     ("run",),
     ("demo",),
+    ("explain",),
     ("push",),
     ("dingtalk",),
     ("init",),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rulepush.model.fingerprint import fingerprint
+from rulepush.model.labels import Labels
 from tests.harness import Bench
 from tests.servers import binary, free_port, get_json, running, wait_for
 
@@ -30,7 +32,8 @@ def test_an_alert_goes_its_whole_way_and_stops_cleanly(tmp_path: Path) -> None:
             "site": "e2e",
         }
         assert alert["annotations"] == {"summary": f"{bench.target.address} is at 99"}
-        assert alert["generatorURL"].endswith("/graph?g0.expr=e2e_breach+%3E+50&g0.tab=1")
+        of_rule = fingerprint(Labels(alert["labels"]).without(["site"]))
+        assert alert["generatorURL"].endswith(f"/graph?g0.expr=e2e_breach+%3E+50&g0.tab=1&alert={of_rule}")
         assert alert["startsAt"] < alert["endsAt"]
         bench.target.value = 0
         wait_for("resolution", lambda: not bench.received())

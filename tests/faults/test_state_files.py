@@ -18,7 +18,7 @@ from tests.servers import Server, wait_for
 
 pytestmark = pytest.mark.e2e
 
-FILES = ("alerts.db", "samples.db")
+FILES = ("alerts.db", "history.db", "samples.db")
 
 
 class Story:

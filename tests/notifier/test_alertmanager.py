@@ -184,3 +184,14 @@ def test_relabelling_may_change_or_drop_an_alert() -> None:
     assert changed.labels == Labels.of(alertname="A")
     assert relabelled(ALERT, lambda _: None) is None
     assert relabelled(ALERT, lambda _: Labels()) is None
+
+
+def test_the_status_is_told_for_the_record() -> None:
+    assert post(lambda _: httpx.Response(200)).status == 200
+    assert post(lambda _: httpx.Response(400)).status == 400
+    assert post(lambda _: httpx.Response(503)).status == 503
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    assert post(refuse).status == 0

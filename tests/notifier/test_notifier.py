@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
 from rulepush.notifier.notifier import Destination, Notifier, SendSettings
@@ -83,7 +84,9 @@ def test_every_alertmanager_gets_every_alert_with_external_labels() -> None:
     world = play(act)
     assert world.a.names == world.b.names == ["A+", "B+"]
     assert [a.labels.get("site") for a in world.a.got] == ["hz1", "own"]
-    assert world.a.got[0].generator_url == "http://rulepush/graph?g0.expr=up+%3D%3D+0&g0.tab=1"
+    # Prometheus' link, and in it the alert by the labels that its rule gave it, without external ones.
+    of_rule = fingerprint(alert("A").labels)
+    assert world.a.got[0].generator_url == f"http://rulepush/graph?g0.expr=up+%3D%3D+0&g0.tab=1&alert={of_rule}"
 
 
 def test_one_that_is_down_does_not_hold_up_the_other() -> None:
@@ -176,6 +179,27 @@ def test_alerts_are_relabelled_for_all_and_for_each() -> None:
     assert [str(a.labels) for a in world.a.got] == ['{alertname="A", all="1", here="1"}']
     assert [str(a.labels) for a in world.b.got] == ['{alertname="A", all="1"}', '{alertname="C", all="1"}']
     assert world.notifier.dropped_by_relabel == 1
+
+
+def test_where_an_alert_goes_it_is_known_by_the_labels_after_all_relabelling() -> None:
+    def no_q(labels: Labels) -> Labels | None:
+        return labels.without(["q"])
+
+    def only_here(labels: Labels) -> Labels | None:
+        return labels.with_({"here": "1"}) if labels.get("alertname") == "A" else None
+
+    async def act(world: World) -> None:
+        world.notifier.sending = SendSettings("", Labels.of(site="x"), no_q)
+        world.notifier.sync([Destination(world.a, only_here), Destination(world.b)])
+        assert world.notifier.sent_as(alert("A", q="1")) == {
+            "http://a": Labels.of(alertname="A", here="1", site="x"),
+            "http://b": Labels.of(alertname="A", site="x"),
+        }
+        assert list(world.notifier.sent_as(alert("B"))) == ["http://b"]
+        world.notifier.sending = SendSettings("", Labels(), lambda _: None)
+        assert world.notifier.sent_as(alert("A")) == {}
+
+    play(act)
 
 
 def test_with_nobody_to_send_to_alerts_are_logged(caplog: pytest.LogCaptureFixture) -> None:

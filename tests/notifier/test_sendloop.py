@@ -218,3 +218,37 @@ def test_another_reason_is_logged_at_once_but_not_every_time(caplog: pytest.LogC
         "reason 1",
         "reason 2",
     ]
+
+
+def test_an_outage_has_a_beginning_and_an_end() -> None:
+    answers = [RETRY, RETRY]
+    began: list[tuple[int, str, int]] = []
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        start = clock.now()
+        loop.offer([alert("A")])
+        await clock.advance(1)
+        assert loop.failing_since is not None
+        assert loop.oldest_waiting == start
+        began.append((loop.failing_since - start, loop.last_error, loop.waiting))
+        await clock.advance(60)
+
+    loop = play(FakePoster(lambda _: answers.pop() if answers else ACCEPTED), script, FakeStore())
+    assert began == [(0, "connection refused", 1)]
+    assert (loop.failing_since, loop.last_error, loop.waiting, loop.oldest_waiting) == (None, "", 0, None)
+
+
+def test_refusals_in_a_row_are_one_run_and_later_ones_another() -> None:
+    seen = []
+
+    async def script(loop: SendLoop, clock: FakeClock) -> None:
+        start = clock.now()
+        for pause in (60, 11 * 60, 0):
+            loop.offer([alert("A")])
+            await clock.advance(pause)
+            assert loop.refusals is not None
+            run = loop.refusals
+            seen.append(((run.first_at - start) // 1000, (run.last_at - start) // 1000, run.alerts, run.reason))
+
+    play(FakePoster(lambda _: REFUSED), script, FakeStore())
+    assert seen == [(0, 0, 1, "HTTP status 400"), (0, 60, 2, "HTTP status 400"), (720, 720, 1, "HTTP status 400")]

@@ -80,7 +80,7 @@ def test_an_answer_that_is_smaller_than_it_should_be_says_so(tmp_path: Path) -> 
         now = inside.clock.now() / 1000
         ranged = {"query": 'up{job="app"}', "end": str(now), "step": "15"}
         assert len(await asked.warnings("query_range", start=str(now - 900), **ranged)) == 1
-        assert "of up the rules need only up{job=&quot;app&quot;} (kept" in await asked.page("count(up)")
+        assert "of up the rules need only up{job=&#34;app&#34;} (kept" in await asked.page("count(up)")
 
     play(tmp_path, act)
 

@@ -15,10 +15,15 @@ from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import RulepushError
 from rulepush.exposition import FamilyMetadata
+from rulepush.history.history import AlertHistory
+from rulepush.history.store import SCHEMA
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.schedule import TickGrid
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.service.scraping import Jobs
+from rulepush.site.routes import SiteParts, site_routes
+from rulepush.site.trouble import AlertSending, Trouble
+from rulepush.storage.database import Database
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.evaluator import QueryEvaluator
@@ -77,10 +82,13 @@ class Parts:
     )
     calls: list[str] = field(default_factory=list)
     ready: bool = True
+    troubles: Sequence[Trouble] = ()
+    alertmanagers: Sequence[AlertSending] = ()
 
     def __post_init__(self) -> None:
-        self.world = World(self.rules)
         self.clock = FakeClock(T0)
+        self.history = AlertHistory(Database(None, SCHEMA, any_thread=True), self.clock)
+        self.world = World(self.rules, context={"record": self.history.record})
         self.telemetry = Telemetry()
         self.telemetry.counter("rulepush_things", "Things.", single(lambda: 3))
         env = Environment(self.clock, DiscoveryReporter())
@@ -113,6 +121,19 @@ class Parts:
 
     def routes(self) -> list[BaseRoute]:
         reload: Callable[[], Awaitable[None]] = self._reload
+        external_url = ExternalURL(f"http://outside.example{self.prefix}", 9095, self.route_prefix)
+        site = SiteParts(
+            evaluator=self.evaluator,
+            groups=self.world.groups,
+            jobs=self.jobs,
+            clock=self.clock,
+            status=lambda: self.status,
+            flags={"web.enable-lifecycle": "true"},
+            history=self.history,
+            external_url=external_url,
+            troubles=lambda: self.troubles,
+            alertmanagers=lambda: self.alertmanagers,
+        )
         return web_routes(
             WebParts(
                 evaluator=self.evaluator,
@@ -127,6 +148,8 @@ class Parts:
                 reload=reload,
                 stop=lambda: self.calls.append("stop"),
                 enable_lifecycle=self.lifecycle,
-                external_url=ExternalURL(f"http://outside.example{self.prefix}", 9095, self.route_prefix),
+                history=self.history,
+                external_url=external_url,
+                pages=site_routes(site),
             )
         )

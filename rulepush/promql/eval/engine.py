@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import singledispatch
-from typing import assert_never
+from functools import lru_cache
+from typing import Any, Final, assert_never
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.eval.aggregations import aggregate
 from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
-from rulepush.promql.eval.evaluation import EngineOptions, Evaluation, EvaluationLimits, SharedResults
+from rulepush.promql.eval.evaluation import UNSHARED, EngineOptions, Evaluation, EvaluationLimits, SharedResults
 from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.range_call import call_kernel
 from rulepush.promql.eval.result import QueryResult
@@ -83,8 +83,7 @@ class Engine:
         ev = Evaluation(
             steps,
             interval,
-            int(steps[0]),
-            int(steps[-1]),
+            (int(steps[0]), int(steps[-1])),
             querier,
             options,
             EvaluationLimits(options.max_samples, deadline, clock),
@@ -146,24 +145,21 @@ class Context:
 
 def evaluate(node: ast.Node, ev: Evaluation) -> Value:
     """The value of `node` at the steps of `ev`; found in `ev.shared` where another rule has asked for it already."""
-    shared = ev.shared
-    if shared is None or isinstance(node, ast.Number | ast.Str | ast.Paren):
-        return _evaluate(node, ev)
-    key = (node.text, ev.start if len(ev.steps) else 0, len(ev.steps), ev.interval)
-    found = shared.find(key)
+    shared, known = ev.shared, ev.known
+    if shared is None or known is None:
+        return _EVALUATE[type(node)](node, ev)
+    if isinstance(node, UNSHARED) if shared.worth is None else node.text not in shared.worth:
+        return _EVALUATE[type(node)](node, ev)
+    found = known.get(node.text)
     if found is not None:
         value, notes, origin = found
-        ev.notes.merge(notes, node.pos - origin.pos)
+        if notes:
+            ev.notes.merge(notes, node.pos - origin.pos)
         return value
     said = len(ev.notes)
-    value = _evaluate(node, ev)
-    shared.keep(key, value, ev.notes.since(said), node)
+    value = _EVALUATE[type(node)](node, ev)
+    known[node.text] = value, ev.notes.since(said), node
     return value
-
-
-@singledispatch
-def _evaluate(node: ast.Node, ev: Evaluation) -> Value:
-    raise EvaluationError(f"unhandled expression of type: {type(node).__name__}")
 
 
 def _vector(node: ast.Node, ev: Evaluation) -> Vector:
@@ -178,23 +174,25 @@ def _scalar(node: ast.Node, ev: Evaluation) -> Floats:
     return value.values
 
 
-@_evaluate.register
-def _(node: ast.Number, ev: Evaluation) -> Value:
-    return Scalar(np.full(len(ev.steps), node.value))
+def _number(node: ast.Number, ev: Evaluation) -> Value:
+    return _once(node) if len(ev.steps) == 1 else Scalar(np.full(len(ev.steps), node.value))
 
 
-@_evaluate.register
-def _(node: ast.Str, ev: Evaluation) -> Value:
+@lru_cache(maxsize=4_096)
+def _once(node: ast.Number) -> Scalar:
+    """A number at one step."""
+    return Scalar(np.array((node.value,)))
+
+
+def _string(node: ast.Str, ev: Evaluation) -> Value:
     return String(node.value)
 
 
-@_evaluate.register
-def _(node: ast.Paren, ev: Evaluation) -> Value:
+def _paren(node: ast.Paren, ev: Evaluation) -> Value:
     return evaluate(node.expr, ev)
 
 
-@_evaluate.register
-def _(node: ast.Unary, ev: Evaluation) -> Value:
+def _unary(node: ast.Unary, ev: Evaluation) -> Value:
     value = evaluate(node.expr, ev)
     if node.op == "+":
         return value
@@ -204,8 +202,7 @@ def _(node: ast.Unary, ev: Evaluation) -> Value:
     return _named(with_values(value, -value.values), True, ev)
 
 
-@_evaluate.register
-def _(node: ast.Binary, ev: Evaluation) -> Value:
+def _binary(node: ast.Binary, ev: Evaluation) -> Value:
     lhs, rhs = evaluate(node.lhs, ev), evaluate(node.rhs, ev)
     delayed = ev.options.delayed_name_removal
     match lhs, rhs:
@@ -221,32 +218,27 @@ def _(node: ast.Binary, ev: Evaluation) -> Value:
             raise EvaluationError("binary expression must contain only scalar and instant vector types")
 
 
-@_evaluate.register
-def _(node: ast.Aggregate, ev: Evaluation) -> Value:
+def _aggregate(node: ast.Aggregate, ev: Evaluation) -> Value:
     param = None if node.param is None else evaluate(node.param, ev)
     return aggregate(node, param, _vector(node.expr, ev), ev.notes)
 
 
-@_evaluate.register
-def _(node: ast.VectorSelector, ev: Evaluation) -> Value:
+def _vector_selector(node: ast.VectorSelector, ev: Evaluation) -> Value:
     return select_vector(node, ev)
 
 
-@_evaluate.register
-def _(node: ast.MatrixSelector, ev: Evaluation) -> Value:
+def _matrix_selector(node: ast.MatrixSelector, ev: Evaluation) -> Value:
     return select_matrix(node, ev)
 
 
-@_evaluate.register
-def _(node: ast.Subquery, ev: Evaluation) -> Value:
+def _subquery(node: ast.Subquery, ev: Evaluation) -> Value:
     columns = subquery(node, ev)
     start, end, ts = window_bounds(node, ev)[0]
     w = columns.window(start, end, ts)
     return Matrix(w.index, w.times, w.values, w.counts, columns.drop_name)
 
 
-@_evaluate.register
-def _(node: ast.Call, ev: Evaluation) -> Value:
+def _call(node: ast.Call, ev: Evaluation) -> Value:
     if node.name == "info":
         return enrich(node, _vector(node.args[0], ev), ev)
     function = FUNCTIONS[node.name]
@@ -349,3 +341,17 @@ def _drop_matrix(matrix: Matrix) -> Matrix:
     shape = apply_drops(Vector(matrix.index, np.zeros(steps.shape), steps, matrix.drop_name)).index
     distinct_matrix(shape, matrix.counts > 0)
     return replace(matrix, index=shape, drop_name=None)
+
+
+_EVALUATE: Final[dict[type[ast.Node], Callable[[Any, Evaluation], Value]]] = {
+    ast.Aggregate: _aggregate,
+    ast.Binary: _binary,
+    ast.Call: _call,
+    ast.MatrixSelector: _matrix_selector,
+    ast.Number: _number,
+    ast.Paren: _paren,
+    ast.Str: _string,
+    ast.Subquery: _subquery,
+    ast.Unary: _unary,
+    ast.VectorSelector: _vector_selector,
+}

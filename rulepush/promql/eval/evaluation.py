@@ -20,6 +20,7 @@ from rulepush.storage.selection import Querier
 
 TOO_MANY_SAMPLES: Final = "query processing would load too many samples into memory in query execution"
 TIMED_OUT: Final = "query timed out in expression evaluation"
+UNSHARED: Final = (ast.Number, ast.Str, ast.Paren)  # to look them up costs more than to evaluate them
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +36,59 @@ class EngineOptions:
     delayed_name_removal: bool = False
 
 
+Grid = tuple[int, int, int]
+"""The first step (ms), the number of steps, the interval (ms)."""
+Shared = tuple[Value, tuple[Annotation, ...], ast.Node]
+"""A value, its annotations, and the node that it was evaluated for."""
+
+
 class SharedResults:
     """The sub-expressions that were evaluated already, for one time and one state of the data.
 
-    A group makes one for each evaluation and hands it to the engine with every rule. When a rule has written series
-    that later rules may read, call `forget` with their metric names.
+    A group makes one for each evaluation and hands it to the engine with every rule. `worth` are those to remember, by
+    their text (see `repeated`); None: all of them. When a rule has written series that later rules may read, call
+    `forget` with their metric names.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, int, int, int], tuple[Value, tuple[Annotation, ...], ast.Node]] = {}
+    __slots__ = ("_known", "worth")
 
-    def find(self, key: tuple[str, int, int, int]) -> tuple[Value, tuple[Annotation, ...], ast.Node] | None:
-        """The value, its annotations, and the node that it was evaluated for."""
-        return self._known.get(key)
+    def __init__(self, worth: frozenset[str] | None = None) -> None:
+        self.worth = worth
+        self._known: dict[Grid, dict[str, Shared]] = {}
 
-    def keep(self, key: tuple[str, int, int, int], value: Value, notes: tuple[Annotation, ...], node: ast.Node) -> None:
-        """Remember a value."""
-        self._known[key] = (value, notes, node)
+    def at(self, grid: Grid) -> dict[str, Shared]:
+        """What is known at these steps, by the text of the expression."""
+        known = self._known.get(grid)
+        if known is None:
+            known = self._known[grid] = {}
+        return known
 
     def forget(self, metric_names: Iterable[str]) -> None:
         """Drop what may have read these metrics."""
         names = tuple(metric_names)
         if not names:
             return
-        stale = [key for key, (_, _, node) in self._known.items() if _may_read(node, names)]
-        for key in stale:
-            del self._known[key]
+        for known in self._known.values():
+            stale = [text for text, (_, _, node) in known.items() if _may_read(node, names)]
+            for text in stale:
+                del known[text]
+
+
+def repeated(queries: Iterable[Query]) -> frozenset[str]:
+    """The sub-expressions that these queries, evaluated one after the other, have more than once: their texts. What is
+    only within another one that is there twice does not count."""
+    seen: set[str] = set()
+    twice: set[str] = set()
+    waiting = [query.root for query in queries]
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, UNSHARED):
+            if node.text in seen:
+                twice.add(node.text)
+                continue
+            seen.add(node.text)
+        waiting.extend(ast.children(node))
+    return frozenset(twice)
 
 
 @lru_cache(maxsize=8_192)  # asked for the same nodes at every evaluation
@@ -91,34 +119,48 @@ class EvaluationLimits:
             raise QueryLimitError(TIMED_OUT)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """One grid of steps. A subquery evaluates its expression in an Evaluation of its own.
+    """One grid of steps. A subquery evaluates its expression in an Evaluation of its own. Not to be changed.
 
     `steps`      int64[T] ms; `interval` ms between them, 0 for an instant query
     `first`, `last`  the bounds of the whole query, which start() and end() mean
+    `shared`     what is remembered of other queries, and `known` its part for these steps
     """
 
-    steps: Ints
-    interval: int
-    first: int
-    last: int
-    querier: Querier
-    options: EngineOptions
-    limits: EvaluationLimits
-    notes: AnnotationSet
-    is_range: bool
-    shared: SharedResults | None = None
+    __slots__ = (
+        "first",
+        "interval",
+        "is_range",
+        "known",
+        "last",
+        "limits",
+        "notes",
+        "options",
+        "querier",
+        "shared",
+        "steps",
+    )
 
-    @property
-    def start(self) -> int:
-        """The first step."""
-        return int(self.steps[0])
-
-    @property
-    def end(self) -> int:
-        """The last step."""
-        return int(self.steps[-1])
+    def __init__(
+        self,
+        steps: Ints,
+        interval: int,
+        bounds: tuple[int, int],
+        querier: Querier,
+        options: EngineOptions,
+        limits: EvaluationLimits,
+        notes: AnnotationSet,
+        is_range: bool,
+        shared: SharedResults | None = None,
+    ):
+        self.steps, self.interval = steps, interval
+        self.first, self.last = bounds
+        self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
+        self.is_range = is_range
+        self.shared = shared
+        self.known: dict[str, Shared] | None = None
+        if shared is not None:
+            self.known = shared.at((int(steps[0]) if len(steps) else 0, len(steps), interval))
 
     def within(self, start: int, end: int, interval: int) -> Evaluation:
         """The evaluation of a subquery; it may have no step. Raises QueryLimitError when it has too many."""
@@ -128,8 +170,7 @@ class Evaluation:
         return Evaluation(
             steps,
             interval,
-            self.first,
-            self.last,
+            (self.first, self.last),
             self.querier,
             self.options,
             self.limits,

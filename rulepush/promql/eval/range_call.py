@@ -32,7 +32,7 @@ def call_kernel(
 ) -> tuple[Floats, Bools]:
     """(values[n, T], present[n, T]). `windows` are those of `columns` at each step, `scalars` the other arguments."""
     n, steps = len(columns.index), len(ev.steps)
-    if not columns.counts.any():
+    if not columns.sample_count:
         return np.zeros((n, steps)), np.zeros((n, steps), np.bool_)
     values, present = np.empty((steps, n)), np.empty((steps, n), np.bool_)
 
@@ -48,7 +48,7 @@ def call_kernel(
     if at_once == 1:
         for i, window in enumerate(windows):
             arguments = tuple(float(s[i]) for s in scalars)
-            if window.times.shape[1] == 0:
+            if window.values.shape[1] == 0:
                 present[i] = False
                 continue
             values[i], present[i] = kernel(window, *arguments)
@@ -59,7 +59,7 @@ def call_kernel(
     for first in range(0, steps, at_once):
         part = slice(first, first + at_once)
         window = columns.stacked(bounds[part])
-        if window.times.shape[1] == 0:
+        if window.values.shape[1] == 0:
             present[part] = False
             continue
         of_rows, present_rows = kernel(window, *arguments)
@@ -83,7 +83,7 @@ def _steps_at_once(
         return 1
     if any((s != s[0]).any() for s in scalars):
         return 1
-    n = len(columns.counts)
+    n = len(columns.index)
     if n > _STACK_SERIES:
         return 1
     # From the average spacing of each series; where it varies, a window may be wider, and only takes more memory.

@@ -81,6 +81,8 @@ class QueryResult:
             case Scalar(values):
                 return [Sample(EMPTY_LABELS, ts, float(values[0]))]
             case Vector():
+                if not np.count_nonzero(self.value.present):
+                    return []
                 rows = _listed(self.value)
                 labels, values = self.value.index.some(rows), self.value.values[rows, 0].tolist()
                 return [Sample(of_row, ts, v) for of_row, v in zip(labels, values, strict=True)]

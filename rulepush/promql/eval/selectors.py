@@ -11,7 +11,7 @@ from rulepush.model.sample import stale_mask
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
 from rulepush.promql.syntax import ast
-from rulepush.promql.vectors.values import Matrix, Vector, empty_vector
+from rulepush.promql.vectors.values import Matrix, Vector, empty_vector, everywhere, nowhere
 from rulepush.promql.vectors.windows import RangeWindow, WindowColumns, row_bounds
 from rulepush.storage.selection import Selection
 
@@ -33,9 +33,13 @@ def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = F
     n, steps = len(selection.index), len(ev.steps)
     ev.limits.take(n * steps)
     if len(times) == 1:
-        at, value, present = newest(selection, times[0], delta)
-        if timestamps:
-            value = at / 1000
+        found = None if timestamps else _newest_shared(selection, times[0], delta)
+        if found is None:
+            at, value, present = newest(selection, times[0], delta)
+            if timestamps:
+                value = at / 1000
+        else:
+            value, present = found
         values, presence = value.reshape(n, 1), present.reshape(n, 1)
         if steps > 1:
             values, presence = np.repeat(values, steps, axis=1), np.repeat(presence, steps, axis=1)
@@ -70,12 +74,27 @@ def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation)
     delta, steps = ev.options.lookback_delta_ms, len(ev.steps)
     start, end = times[0] - delta, times[-1] + delta
     columns = WindowColumns.of_selection(ev.querier.select(node.matchers, start + 1, end), start, end)
-    ev.limits.take(int(columns.counts.sum()) + len(columns.index) * steps)
+    ev.limits.take(columns.sample_count + len(columns.index) * steps)
     found = [smoothed_at(columns, when, delta) for when in times]
     values, present = np.array([value for value, _ in found]), np.array([here for _, here in found], np.bool_)
     if len(times) < steps:
         values, present = np.repeat(values, steps, axis=0), np.repeat(present, steps, axis=0)
     return Vector(columns.index, values.T, present.T)
+
+
+def _newest_shared(selection: Selection, when: int, delta: int) -> tuple[Floats, Bools] | None:
+    """(values float64[n], present bool[n]) as of `newest`, where the times are the same in all rows; otherwise None."""
+    shared, n = selection.shared, len(selection.index)
+    if shared is None:
+        return None
+    at = int(shared.times.searchsorted(when, "right")) - 1
+    if at < 0:
+        return None if shared.first else (np.zeros(n), nowhere(n))
+    time = int(shared.times[at])
+    value = selection.column(shared.first + at).copy()
+    if time <= when - delta:
+        return value, nowhere(n)
+    return value, everywhere(n) if time > shared.stale_at else ~stale_mask(value)
 
 
 def newest(selection: Selection, when: int, delta: int) -> tuple[Ints, Floats, Bools]:
@@ -114,7 +133,7 @@ def select_windows(node: ast.MatrixSelector, ev: Evaluation) -> tuple[WindowColu
     start, end = bounds[0][0] - back, bounds[-1][1] + ahead
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
     columns = WindowColumns.of_selection(selection, start, end)
-    ev.limits.take(int(columns.counts.sum()))
+    ev.limits.take(columns.sample_count)
     return columns, _windows(columns, bounds, back, ahead)
 
 

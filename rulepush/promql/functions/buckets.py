@@ -124,27 +124,26 @@ def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[F
     m, width = counts.shape
     rows = np.arange(m)
     last = sizes - 1
-    with np.errstate(all="ignore"):
-        counts, odd = _smooth(counts, sizes)
-        observations = counts[rows, last]
-        rank = q * observations
-        below = ~(counts >= rank[:, None])  # also where the rank is NaN
-        if (sizes == width).all():
-            below[:, -1] = False
-        else:
-            below &= np.arange(width) < last[:, None]
-        b = np.count_nonzero(below, axis=1)
-        at_start = b == 0
-        before = np.where(at_start, 0, b - 1)
-        start = np.where(at_start, 0.0, bounds[rows, before])
-        under = np.where(at_start, 0.0, counts[rows, before])
-        bound = bounds[rows, b]
-        result = start + (bound - start) * ((rank - under) / (counts[rows, b] - under))
-        result = np.where(at_start & (bound <= 0), bound, result)
-        result = np.where(b == last, bounds[rows, np.maximum(last - 1, 0)], result)
-        undefined = (bounds[rows, last] != np.inf) | (sizes < 2) | (observations == 0) | np.isnan(q)
-        result = np.where(undefined, math.nan, result)
-        result = np.where((q < 0) | (q > 1), np.copysign(math.inf, q), result)
+    counts, odd = _smooth(counts, sizes)
+    observations = counts[rows, last]
+    rank = q * observations
+    below = ~(counts >= rank[:, None])  # also where the rank is NaN
+    if (sizes == width).all():
+        below[:, -1] = False
+    else:
+        below &= np.arange(width) < last[:, None]
+    b = np.count_nonzero(below, axis=1)
+    at_start = b == 0
+    before = np.where(at_start, 0, b - 1)
+    start = np.where(at_start, 0.0, bounds[rows, before])
+    under = np.where(at_start, 0.0, counts[rows, before])
+    bound = bounds[rows, b]
+    result = start + (bound - start) * ((rank - under) / (counts[rows, b] - under))
+    result = np.where(at_start & (bound <= 0), bound, result)
+    result = np.where(b == last, bounds[rows, np.maximum(last - 1, 0)], result)
+    undefined = (bounds[rows, last] != np.inf) | (sizes < 2) | (observations == 0) | np.isnan(q)
+    result = np.where(undefined, math.nan, result)
+    result = np.where((q < 0) | (q > 1), np.copysign(math.inf, q), result)
     forced: list[tuple[int, ForcedBuckets]] = []
     for row in odd.tolist():
         size = int(sizes[row])
@@ -191,9 +190,8 @@ def fractions(lower: Floats, upper: Floats, bounds: Floats, counts: Floats, size
     """The share between lower[r] and upper[r] in m histograms at once; arrays as for `quantiles`, result[m]."""
     rows = np.arange(len(counts))
     total = counts[rows, sizes - 1]
-    with np.errstate(all="ignore"):
-        ranks = [np.fmin(_ranks(value, bounds, counts, sizes, total), total) for value in (lower, upper)]
-        result = (ranks[1] - ranks[0]) / total
+    ranks = [np.fmin(_ranks(value, bounds, counts, sizes, total), total) for value in (lower, upper)]
+    result = (ranks[1] - ranks[0]) / total
     result = np.where(lower >= upper, 0.0, result)
     undefined = (bounds[rows, sizes - 1] != np.inf) | (total == 0) | np.isnan(lower) | np.isnan(upper)
     return np.where(undefined, math.nan, result)

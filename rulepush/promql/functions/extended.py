@@ -63,11 +63,10 @@ def edges(w: RangeWindow, *, smoothed: bool, is_counter: bool = False) -> Edges:
     # Samples on one side only tell nothing of what is between.
     present = (w.counts > 0) & (last_t > w.start) & (first_t <= w.end)
     if smoothed:
-        with np.errstate(all="ignore"):
-            line = interpolate((first_t, left), sample(first + 1), w.start, is_counter=is_counter)
-            left = np.where(first_t < w.start, line, left)
-            line = interpolate(sample(last - 1), (last_t, right), w.end, is_counter=is_counter)
-            right = np.where((last_t > w.end) & (last > 0), line, right)
+        line = interpolate((first_t, left), sample(first + 1), w.start, is_counter=is_counter)
+        left = np.where(first_t < w.start, line, left)
+        line = interpolate(sample(last - 1), (last_t, right), w.end, is_counter=is_counter)
+        right = np.where((last_t > w.end) & (last > 0), line, right)
     return Edges(first, last, left, right, present)
 
 
@@ -77,12 +76,11 @@ def edges(w: RangeWindow, *, smoothed: bool, is_counter: bool = False) -> Edges:
 def _extended(*, smoothed: bool, is_counter: bool, is_rate: bool) -> RangeKernel:
     def kernel(w: RangeWindow) -> tuple[Floats, Bools]:
         found = edges(w, smoothed=smoothed, is_counter=is_counter)
-        with np.errstate(all="ignore"):
-            result = found.right - found.left
-            if is_counter:
-                result += _lost_in_resets(w, found)
-            if is_rate:
-                result /= range_seconds(w)
+        result = found.right - found.left
+        if is_counter:
+            result += _lost_in_resets(w, found)
+        if is_rate:
+            result /= range_seconds(w)
         return result, found.present
 
     return kernel
@@ -150,8 +148,7 @@ def smoothed_at(columns: WindowColumns, when: int, delta: int) -> tuple[Floats, 
     has_before = (bound > 0) & (t1 > when - delta)
     has_after = (bound < columns.counts) & (t2 <= when + delta)
     exact = has_after & (t2 == when)
-    with np.errstate(all="ignore"):
-        line = interpolate((t1, y1), (t2, y2), when)
+    line = interpolate((t1, y1), (t2, y2), when)
     return np.where(exact, y2, np.where(has_after, line, y1)), has_before | exact
 
 

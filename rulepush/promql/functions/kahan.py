@@ -14,6 +14,7 @@ import numpy as np
 from rulepush.model.arrays import Bools, Floats
 
 _BLOCK = 1 << 15  # elements a block: 256 KiB of float64
+_MANY_ROWS = 40  # so many times more rows than columns: numpy's loop over a row costs more than a call for a column
 
 
 def kahan_sum(values: Floats, mask: Bools | None = None) -> tuple[Floats, Floats]:
@@ -22,15 +23,19 @@ def kahan_sum(values: Floats, mask: Bools | None = None) -> tuple[Floats, Floats
     The compensation is 0 where the sum is infinite or NaN, as in Prometheus.
     """
     n, k = values.shape
-    total, rest = np.zeros(n), np.zeros(n)
     if k == 0 or n == 0:
-        return total, rest
+        return np.zeros(n), np.zeros(n)
+    if mask is not None:
+        values = np.where(mask, values, 0.0)
+    if n >= _MANY_ROWS * k:
+        return _by_column(values)
     size = max(1, _BLOCK // k)
-    with np.errstate(all="ignore"):
-        for low in range(0, n, size):
-            part = slice(low, low + size)
-            x = values[part] if mask is None else np.where(mask[part], values[part], 0.0)
-            total[part], rest[part] = _block(x)
+    if n <= size:
+        return _block(values)
+    total, rest = np.empty(n), np.empty(n)
+    for low in range(0, n, size):
+        part = slice(low, low + size)
+        total[part], rest[part] = _block(values[part])
     return total, rest
 
 
@@ -41,14 +46,33 @@ def _block(x: Floats) -> tuple[Floats, Floats]:
         return total, np.zeros(len(x))
     before, after, inc = t[:, :-1], t[:, 1:], x[:, 1:]
     virtual = after - before
-    error = before - (after - virtual)
+    error = after - virtual
+    np.subtract(before, error, out=error)
     np.subtract(inc, virtual, out=virtual)
     error += virtual
     rest = np.add.accumulate(error, axis=1)[:, -1]  # sum() would add in pairs, and round otherwise
+    return total, _of_finite(total, rest)
+
+
+def _by_column(x: Floats) -> tuple[Floats, Floats]:
+    """The same, one addition of all rows after the other."""
+    total, rest = x[:, 0].copy(), np.zeros(len(x))
+    for column in range(1, x.shape[1]):
+        inc = x[:, column]
+        after = total + inc
+        virtual = after - total
+        error = after - virtual
+        np.subtract(total, error, out=error)
+        np.subtract(inc, virtual, out=virtual)
+        error += virtual
+        rest = error if column == 1 else rest + error
+        total = after
+    return total, _of_finite(total, rest)
+
+
+def _of_finite(total: Floats, rest: Floats) -> Floats:
     finite = np.isfinite(total)
-    if not finite.all():
-        rest = np.where(finite, rest, 0.0)
-    return total, rest
+    return rest if np.count_nonzero(finite) == len(total) else np.where(finite, rest, 0.0)
 
 
 def kahan_step(inc: float, total: float, rest: float) -> tuple[float, float]:

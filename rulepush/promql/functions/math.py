@@ -58,32 +58,22 @@ def clamp(ctx: CallContext, vector: Vector, low: Scalar, high: Scalar) -> Vector
     return drop_names(Vector(vector.index, values, present, vector.drop_name, vector.order), ctx.delayed_name_removal)
 
 
-def _quiet(kernel: Callable[..., Floats]) -> Callable[..., Floats]:
-    """The kernel without numpy's warnings: NaN and Inf are results here."""
-
-    def call(*args: Floats) -> Floats:
-        with np.errstate(all="ignore"):
-            return kernel(*args)
-
-    return call
-
-
 def _math(name: str, kernel: Callable[..., Floats]) -> InstantFunction:
-    return InstantFunction(name, Signature((VECTOR,)), _quiet(kernel))
+    return InstantFunction(name, Signature((VECTOR,)), kernel)
 
 
 MATH: Final[dict[str, Function]] = {
     "abs": _math("abs", np.abs),
     "ceil": _math("ceil", np.ceil),
     "clamp": VectorFunction("clamp", Signature((VECTOR, SCALAR, SCALAR)), clamp),
-    "clamp_max": InstantFunction("clamp_max", Signature((VECTOR, SCALAR)), _quiet(clamp_max)),
-    "clamp_min": InstantFunction("clamp_min", Signature((VECTOR, SCALAR)), _quiet(clamp_min)),
+    "clamp_max": InstantFunction("clamp_max", Signature((VECTOR, SCALAR)), clamp_max),
+    "clamp_min": InstantFunction("clamp_min", Signature((VECTOR, SCALAR)), clamp_min),
     "exp": _math("exp", np.exp),
     "floor": _math("floor", np.floor),
     "ln": _math("ln", np.log),
     "log10": _math("log10", log10),
     "log2": _math("log2", log2),
-    "round": InstantFunction("round", Signature((VECTOR, SCALAR), variadic=1), _quiet(round_)),
+    "round": InstantFunction("round", Signature((VECTOR, SCALAR), variadic=1), round_),
     "sgn": _math("sgn", sgn),
     "sqrt": _math("sqrt", np.sqrt),
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rulepush.model.arrays import Bools, Floats
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.functions.kahan import kahan_add, kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows, quantile_warning
 from rulepush.promql.functions.registry import AnnotationSink, RangeFunction
@@ -22,25 +22,26 @@ if TYPE_CHECKING:
 def sum_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """Kahan-compensated sum."""
     total, rest = kahan_sum(w.values, None if w.full else w.mask)
-    return total + rest, w.counts > 0
+    return total + rest, w.at_least(1)
 
 
 def avg_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """Kahan-compensated mean; where the sum overflows, the incremental mean from there on."""
     mask = None if w.full else w.mask
     total, rest = kahan_sum(w.values, mask)
-    with np.errstate(all="ignore"):
-        result = total / w.counts + rest / w.counts
-        odd = ~np.isfinite(total) & (w.counts > 0)
-        if odd.any():
-            rows = np.flatnonzero(odd)
-            nan = np.isnan(w.values[rows])
-            if mask is not None:
-                nan &= mask[rows]
-            rows = rows[~nan.any(axis=1)]  # a NaN sample makes NaN either way
-            if len(rows):
-                result[rows] = _incremental_mean(w, rows)
-    return result, w.counts > 0
+    counts: Ints | int = w.counts if w.axis is None else len(w.axis)
+    present = w.at_least(1)
+    result = total / counts + rest / counts
+    finite = np.isfinite(total)
+    if np.count_nonzero(finite) < len(finite):
+        rows = np.flatnonzero(~finite & present)
+        nan = np.isnan(w.values[rows])
+        if mask is not None:
+            nan &= mask[rows]
+        rows = rows[~nan.any(axis=1)]  # a NaN sample makes NaN either way
+        if len(rows):
+            result[rows] = _incremental_mean(w, rows)
+    return result, present
 
 
 def _incremental_mean(w: RangeWindow, rows: Any) -> Floats:
@@ -70,32 +71,32 @@ def _incremental_mean(w: RangeWindow, rows: Any) -> Floats:
 
 def count_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The number of samples."""
-    return w.counts.astype(np.float64), w.counts > 0
+    return w.counts.astype(np.float64), w.at_least(1)
 
 
 def present_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """1 where there is any sample."""
-    return np.ones(len(w.counts)), w.counts > 0
+    return np.ones(len(w.counts)), w.at_least(1)
 
 
 def last_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The newest sample."""
-    return w.last()[1], w.counts > 0
+    return w.last()[1], w.at_least(1)
 
 
 def first_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The oldest sample."""
-    return w.first()[1], w.counts > 0
+    return w.first()[1], w.at_least(1)
 
 
 def max_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The greatest sample; NaN only when all are."""
-    return _extreme(w, np.fmax), w.counts > 0
+    return _extreme(w, np.fmax), w.at_least(1)
 
 
 def min_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The least sample; NaN only when all are."""
-    return _extreme(w, np.fmin), w.counts > 0
+    return _extreme(w, np.fmin), w.at_least(1)
 
 
 def _extreme(w: RangeWindow, choose: np.ufunc) -> Floats:
@@ -109,12 +110,12 @@ def _extreme(w: RangeWindow, choose: np.ufunc) -> Floats:
 
 def ts_of_max_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """When, in seconds, the greatest sample was seen last."""
-    return _time_of_extreme(w, np.fmax), w.counts > 0
+    return _time_of_extreme(w, np.fmax), w.at_least(1)
 
 
 def ts_of_min_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """When, in seconds, the least sample was seen last."""
-    return _time_of_extreme(w, np.fmin), w.counts > 0
+    return _time_of_extreme(w, np.fmin), w.at_least(1)
 
 
 def _time_of_extreme(w: RangeWindow, choose: np.ufunc) -> Floats:
@@ -131,38 +132,36 @@ def _time_of_extreme(w: RangeWindow, choose: np.ufunc) -> Floats:
 
 def ts_of_first_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """When, in seconds, the oldest sample was seen."""
-    return w.first()[0] / 1000.0, w.counts > 0
+    return w.first()[0] / 1000.0, w.at_least(1)
 
 
 def ts_of_last_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """When, in seconds, the newest sample was seen."""
-    return w.last()[0] / 1000.0, w.counts > 0
+    return w.last()[0] / 1000.0, w.at_least(1)
 
 
 def stdvar_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """Population variance."""
-    return compensated_variances(w.values, None if w.full else w.mask), w.counts > 0
+    return compensated_variances(w.values, None if w.full else w.mask), w.at_least(1)
 
 
 def stddev_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """Population standard deviation."""
     variance, present = stdvar_over_time(w)
-    with np.errstate(all="ignore"):
-        return np.sqrt(variance), present
+    return np.sqrt(variance), present
 
 
 def quantile_over_time(w: RangeWindow, q: float) -> tuple[Floats, Bools]:
     """The q-quantile, interpolated between samples."""
-    return quantile_rows(q, w.values, w.counts), w.counts > 0
+    return quantile_rows(q, w.values, w.counts), w.at_least(1)
 
 
 def mad_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The median distance from the median; NaN when any sample is."""
-    with np.errstate(all="ignore"):
-        median = quantile_rows(0.5, w.values, w.counts)
-        result = quantile_rows(0.5, np.abs(w.values - median[:, None]), w.counts)
+    median = quantile_rows(0.5, w.values, w.counts)
+    result = quantile_rows(0.5, np.abs(w.values - median[:, None]), w.counts)
     nan = np.isnan(w.values) if w.full else np.isnan(w.values) & w.mask
-    return np.where(nan.any(axis=1), math.nan, result), w.counts > 0
+    return np.where(nan.any(axis=1), math.nan, result), w.at_least(1)
 
 
 def _note_quantile(

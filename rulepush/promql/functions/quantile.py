@@ -38,10 +38,9 @@ def quantile_rows(q: float, values: Floats, counts: Ints) -> Floats:
         m = np.isnan(ordered).sum(axis=1) - (k - counts)
         lower, upper = lower - m, upper - m
     rows = np.arange(n)
-    with np.errstate(all="ignore"):
-        low = np.where(lower < 0, math.nan, ordered[rows, np.maximum(lower, 0)])
-        high = np.where(upper < 0, math.nan, ordered[rows, np.maximum(upper, 0)])
-        result = low * (1 - weight) + high * weight
+    low = np.where(lower < 0, math.nan, ordered[rows, np.maximum(lower, 0)])
+    high = np.where(upper < 0, math.nan, ordered[rows, np.maximum(upper, 0)])
+    result = low * (1 - weight) + high * weight
     return np.where(counts > 0, result, math.nan)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.model.arrays import Bools, Floats
+from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.columns import each_distinct, only
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME
@@ -16,6 +16,7 @@ from rulepush.promql.functions.extended import range_seconds
 from rulepush.promql.functions.registry import AnnotationSink, RangeFunction
 from rulepush.promql.syntax.signature import MATRIX, Signature
 from rulepush.promql.vectors.annotations import possible_non_counter
+from rulepush.promql.vectors.values import everywhere, nowhere
 
 if TYPE_CHECKING:
     from rulepush.promql.vectors.windows import RangeWindow
@@ -40,35 +41,69 @@ def delta(w: RangeWindow) -> tuple[Floats, Bools]:
 
 def _extrapolated(w: RangeWindow, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bools]:
     """`extrapolatedRate`. A series needs two samples."""
+    if w.axis is not None:
+        return _extrapolated_in_step(w, w.axis, is_counter=is_counter, is_rate=is_rate)
     present = w.counts >= 2
     if not present.any():
         return np.zeros(len(w.counts)), present
     first_t, first = w.first()
     last_t, last = w.last()
-    with np.errstate(all="ignore"):
-        result = last - first
-        if is_counter:
-            _add_lost_in_resets(w, result)
-        gaps = np.maximum(w.counts - 1, 1)
-        sampled = (last_t - first_t) / 1000.0
-        average = sampled / gaps
-        to_start = (first_t - w.start) / 1000.0
-        to_end = (w.end - last_t) / 1000.0
-        # A sample closer to the boundary than 1.1 average spacings: the series goes on beyond it. Else it is guessed
-        # to begin (or end) half a spacing outside of the samples seen.
-        threshold = average * 1.1
-        half = average / 2
-        to_start = np.where(to_start >= threshold, half, to_start)
-        to_end = np.where(to_end >= threshold, half, to_end)
-        if is_counter:
-            # A counter was never negative: do not extrapolate beyond its zero.
-            to_zero = np.where((result > 0) & (first >= 0), sampled * (first / result), to_start)
-            to_start = np.where(to_zero < to_start, to_zero, to_start)
-        factor = (sampled + to_start + to_end) / sampled
-        if is_rate:
-            factor /= range_seconds(w)
-        result *= factor
+    result = last - first
+    if is_counter:
+        _add_lost_in_resets(w, result)
+    gaps = np.maximum(w.counts - 1, 1)
+    sampled = (last_t - first_t) / 1000.0
+    average = sampled / gaps
+    to_start = (first_t - w.start) / 1000.0
+    to_end = (w.end - last_t) / 1000.0
+    # A sample closer to the boundary than 1.1 average spacings: the series goes on beyond it. Else it is guessed
+    # to begin (or end) half a spacing outside of the samples seen.
+    threshold = average * 1.1
+    half = average / 2
+    to_start = np.where(to_start >= threshold, half, to_start)
+    to_end = np.where(to_end >= threshold, half, to_end)
+    if is_counter:
+        # A counter was never negative: do not extrapolate beyond its zero.
+        to_zero = np.where((result > 0) & (first >= 0), sampled * (first / result), to_start)
+        to_start = np.where(to_zero < to_start, to_zero, to_start)
+    factor = (sampled + to_start + to_end) / sampled
+    if is_rate:
+        factor /= range_seconds(w)
+    result *= factor
     return result, present
+
+
+def _extrapolated_in_step(w: RangeWindow, axis: Ints, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bools]:
+    """The same where all rows have the same times: what depends on times alone is one number."""
+    n, k = w.values.shape
+    if k < 2:
+        return np.zeros(n), nowhere(n)
+    first, last = w.values[:, 0], w.values[:, -1]
+    result = last - first
+    if is_counter:
+        _add_lost_in_resets(w, result)
+    first_t, last_t = int(axis[0]), int(axis[-1])
+    sampled = (last_t - first_t) / 1000.0
+    average = sampled / (k - 1)
+    to_start = (first_t - w.start) / 1000.0
+    to_end = (w.end - last_t) / 1000.0
+    if to_start >= average * 1.1:
+        to_start = average / 2
+    if to_end >= average * 1.1:
+        to_end = average / 2
+    factor: float | Floats = (sampled + to_start + to_end) / sampled
+    if is_counter:
+        to_zero = first / result
+        to_zero *= sampled
+        sooner = to_zero < to_start
+        sooner &= result > 0
+        sooner &= first >= 0
+        if np.count_nonzero(sooner):
+            factor = (sampled + np.where(sooner, to_zero, to_start) + to_end) / sampled
+    if is_rate:
+        factor /= range_seconds(w)
+    result *= factor
+    return result, everywhere(n)
 
 
 def _add_lost_in_resets(w: RangeWindow, increase: Floats) -> None:
@@ -80,7 +115,12 @@ def _add_lost_in_resets(w: RangeWindow, increase: Floats) -> None:
     fell = values[:, 1:] < values[:, :-1]
     if not w.full:
         fell &= w.mask[:, 1:]
-    if not fell.any():
+    if not np.count_nonzero(fell):
+        return
+    columns = np.flatnonzero(np.logical_or.reduce(fell, axis=0)).tolist()
+    if len(columns) <= len(values):
+        for column in columns:
+            np.add(increase, values[:, column], out=increase, where=fell[:, column])
         return
     rows = np.flatnonzero(fell.any(axis=1))
     lost = np.where(fell[rows], values[rows, :-1], 0.0)
@@ -90,15 +130,13 @@ def _add_lost_in_resets(w: RangeWindow, increase: Floats) -> None:
 def irate(w: RangeWindow) -> tuple[Floats, Bools]:
     """Per-second rate between the last two samples; after a reset the last sample itself is the increase."""
     previous, last, seconds, present = _last_two(w)
-    with np.errstate(all="ignore"):
-        return np.where(last < previous, last, last - previous) / seconds, present
+    return np.where(last < previous, last, last - previous) / seconds, present
 
 
 def idelta(w: RangeWindow) -> tuple[Floats, Bools]:
     """Difference between the last two samples."""
     previous, last, _, present = _last_two(w)
-    with np.errstate(all="ignore"):
-        return last - previous, present
+    return last - previous, present
 
 
 def _last_two(w: RangeWindow) -> tuple[Floats, Floats, Floats, Bools]:
@@ -122,7 +160,7 @@ def changes(w: RangeWindow) -> tuple[Floats, Bools]:
     before, after = w.values[:, :-1], w.values[:, 1:]
     changed = after != before
     nan = after != after
-    if nan.any():
+    if np.count_nonzero(nan):
         changed &= ~(nan & (before != before))
     return _count(w, changed)
 
@@ -135,7 +173,7 @@ def resets(w: RangeWindow) -> tuple[Floats, Bools]:
 def _count(w: RangeWindow, events: Bools) -> tuple[Floats, Bools]:
     if not w.full:
         events &= w.mask[:, 1:]
-    return np.count_nonzero(events, axis=1).astype(np.float64), w.counts > 0
+    return np.count_nonzero(events, axis=1).astype(np.float64), w.at_least(1)
 
 
 def _note_counters(
@@ -143,7 +181,7 @@ def _note_counters(
 ) -> None:
     """The info that a metric does not look like a counter, for each such metric with a result."""
     for name, rows in w.index.memo("not a counter", lambda: _suspects(w.index)):
-        if present[rows].any():
+        if np.count_nonzero(present[rows]):
             notes.info(possible_non_counter(name), args[0])
 
 

@@ -23,37 +23,39 @@ def deriv(w: RangeWindow) -> tuple[Floats, Bools]:
     """Slope per second of the least squares line."""
     # The time of intercept does not matter for the slope; one near the samples keeps the numbers small.
     slope, _ = _linear_regression(w, w.first()[0])
-    return slope, w.counts >= 2
+    return slope, w.at_least(2)
 
 
 def predict_linear(w: RangeWindow, seconds: float) -> tuple[Floats, Bools]:
     """The least squares line's value `seconds` after the evaluation time."""
     slope, intercept = _linear_regression(w, np.full(len(w.counts), w.ts))
-    with np.errstate(all="ignore"):
-        return slope * seconds + intercept, w.counts >= 2
+    return slope * seconds + intercept, w.at_least(2)
 
 
 def _linear_regression(w: RangeWindow, intercept_time: Ints) -> tuple[Floats, Floats]:
     """`linearRegression`: (slope per second[n], value at intercept_time[n]). A constant row is exact."""
     mask = None if w.full else w.mask
     y = w.values
-    n = w.counts.astype(np.float64)
-    with np.errstate(all="ignore"):
-        x = (w.times - intercept_time[:, None]) / 1000.0
-        sum_x, sum_y, sum_xy, sum_x2 = (a + b for a, b in (kahan_sum(m, mask) for m in (x, y, x * y, x * x)))
-        cov_xy = sum_xy - sum_x * sum_y / n
-        var_x = sum_x2 - sum_x * sum_x / n
-        slope = cov_xy / var_x
-        intercept = sum_y / n - slope * sum_x / n
-        first = w.first()[1]
-        differs = y != first[:, None]
-        if mask is not None:
-            differs &= mask
-        constant = ~differs[:, 1:].any(axis=1)
-        if constant.any():
-            infinite = np.isinf(first)
-            slope = np.where(constant, np.where(infinite, np.nan, 0.0), slope)
-            intercept = np.where(constant, np.where(infinite, np.nan, first), intercept)
+    # Where all rows have the same times, what is made of times alone is one row.
+    times, counts, ends = w.times, w.counts, intercept_time
+    if w.axis is not None:
+        times, counts, ends = w.axis[None, :], counts[:1], ends[:1]
+    n = counts.astype(np.float64)
+    x = (times - ends[:, None]) / 1000.0
+    sum_x, sum_y, sum_xy, sum_x2 = (a + b for a, b in (kahan_sum(m, mask) for m in (x, y, x * y, x * x)))
+    cov_xy = sum_xy - sum_x * sum_y / n
+    var_x = sum_x2 - sum_x * sum_x / n
+    slope = cov_xy / var_x
+    intercept = sum_y / n - slope * sum_x / n
+    first = w.first()[1]
+    differs = y != first[:, None]
+    if mask is not None:
+        differs &= mask
+    constant = ~differs[:, 1:].any(axis=1)
+    if np.count_nonzero(constant):
+        infinite = np.isinf(first)
+        slope = np.where(constant, np.where(infinite, np.nan, 0.0), slope)
+        intercept = np.where(constant, np.where(infinite, np.nan, first), intercept)
     return slope, intercept
 
 
@@ -73,18 +75,17 @@ def double_exponential_smoothing(w: RangeWindow, smoothing: float, trend: float)
         smoothed = [_smoothed(row[:count].tolist(), smoothing, trend) for row, count in rows]
         return np.array(smoothed), present
     columns = np.ascontiguousarray(w.values.T)
-    with np.errstate(all="ignore"):
-        before, now = np.zeros(len(w.counts)), columns[0]
-        slope = columns[1] - columns[0]
-        for i in range(1, len(columns)):
-            if i > 1:
-                slope_next = trend * (now - before) + (1 - trend) * slope
-            else:
-                slope_next = slope
-            after = smoothing * columns[i] + (1 - smoothing) * (now + slope_next)
-            inside = i < w.counts
-            before, now = np.where(inside, now, before), np.where(inside, after, now)
-            slope = np.where(inside, slope_next, slope)
+    before, now = np.zeros(len(w.counts)), columns[0]
+    slope = columns[1] - columns[0]
+    for i in range(1, len(columns)):
+        if i > 1:
+            slope_next = trend * (now - before) + (1 - trend) * slope
+        else:
+            slope_next = slope
+        after = smoothing * columns[i] + (1 - smoothing) * (now + slope_next)
+        inside = i < w.counts
+        before, now = np.where(inside, now, before), np.where(inside, after, now)
+        slope = np.where(inside, slope_next, slope)
     return now, present
 
 

@@ -15,11 +15,7 @@ from rulepush.promql.vectors.values import Scalar
 
 
 def _trig(name: str, ufunc: Callable[..., Floats]) -> InstantFunction:
-    def kernel(values: Floats) -> Floats:
-        with np.errstate(all="ignore"):  # outside of its domain the result is NaN or Inf, as in Go
-            return ufunc(values)
-
-    return InstantFunction(name, Signature((VECTOR,)), kernel)
+    return InstantFunction(name, Signature((VECTOR,)), ufunc)  # outside of its domain: NaN or Inf, as in Go
 
 
 def _deg(values: Floats) -> Floats:

@@ -24,20 +24,19 @@ def variances(values: Floats, mask: Bools | None) -> Floats:
     if len(values) < _FEW_ROWS:
         return _row_by_row(_variance, values, mask)
     count, mean, squares = (np.zeros(len(values)) for _ in range(3))
-    with np.errstate(all="ignore"):
-        for column in range(values.shape[1]):
-            x = values[:, column]
-            taken = count + 1
-            delta = x - mean
-            moved = mean + delta / taken
-            added = squares + delta * (x - moved)
-            if mask is None:
-                count, mean, squares = taken, moved, added
-            else:
-                here = mask[:, column]
-                for kept, new in ((count, taken), (mean, moved), (squares, added)):
-                    np.copyto(kept, new, where=here)
-        return squares / count
+    for column in range(values.shape[1]):
+        x = values[:, column]
+        taken = count + 1
+        delta = x - mean
+        moved = mean + delta / taken
+        added = squares + delta * (x - moved)
+        if mask is None:
+            count, mean, squares = taken, moved, added
+        else:
+            here = mask[:, column]
+            for kept, new in ((count, taken), (mean, moved), (squares, added)):
+                np.copyto(kept, new, where=here)
+    return squares / count
 
 
 def compensated_variances(values: Floats, mask: Bools | None) -> Floats:
@@ -45,21 +44,20 @@ def compensated_variances(values: Floats, mask: Bools | None) -> Floats:
     if len(values) < _FEW_ROWS:
         return _row_by_row(_compensated_variance, values, mask)
     count, mean, mean_rest, squares, squares_rest = (np.zeros(len(values)) for _ in range(5))
-    with np.errstate(all="ignore"):
-        for column in range(values.shape[1]):
-            x = values[:, column]
-            taken = count + 1
-            delta = x - (mean + mean_rest)
-            moved, moved_rest = kahan_add(delta / taken, mean, mean_rest)
-            added, added_rest = kahan_add(delta * (x - (moved + moved_rest)), squares, squares_rest)
-            if mask is None:
-                count, mean, mean_rest, squares, squares_rest = taken, moved, moved_rest, added, added_rest
-            else:
-                here = mask[:, column]
-                pairs = ((count, taken), (mean, moved), (mean_rest, moved_rest))
-                for kept, new in (*pairs, (squares, added), (squares_rest, added_rest)):
-                    np.copyto(kept, new, where=here)
-        return (squares + squares_rest) / count
+    for column in range(values.shape[1]):
+        x = values[:, column]
+        taken = count + 1
+        delta = x - (mean + mean_rest)
+        moved, moved_rest = kahan_add(delta / taken, mean, mean_rest)
+        added, added_rest = kahan_add(delta * (x - (moved + moved_rest)), squares, squares_rest)
+        if mask is None:
+            count, mean, mean_rest, squares, squares_rest = taken, moved, moved_rest, added, added_rest
+        else:
+            here = mask[:, column]
+            pairs = ((count, taken), (mean, moved), (mean_rest, moved_rest))
+            for kept, new in (*pairs, (squares, added), (squares_rest, added_rest)):
+                np.copyto(kept, new, where=here)
+    return (squares + squares_rest) / count
 
 
 def _row_by_row(variance: Callable[[list[float]], float], values: Floats, mask: Bools | None) -> Floats:

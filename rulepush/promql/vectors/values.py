@@ -30,6 +30,8 @@ __all__ = [
     "drop_names",
     "dropped_index",
     "empty_vector",
+    "everywhere",
+    "nowhere",
     "with_present",
     "with_values",
 ]
@@ -102,6 +104,34 @@ Value = Vector | Scalar | String | Matrix
 def empty_vector(steps: int) -> Vector:
     """A vector with no series at `steps` steps."""
     return Vector(EMPTY_INDEX, np.empty((0, steps)), np.empty((0, steps), np.bool_))
+
+
+def everywhere(rows: int) -> Bools:
+    """bool[rows]: True. A view, which cannot be written into: most vectors are present as a whole."""
+    if rows > len(_ALL):
+        _grow_constants(rows)
+    return _ALL[:rows]
+
+
+def nowhere(rows: int) -> Bools:
+    """bool[rows]: False, as `everywhere`."""
+    if rows > len(_NONE):
+        _grow_constants(rows)
+    return _NONE[:rows]
+
+
+def _constant(value: bool, rows: int) -> Bools:
+    made = np.full(rows, value)
+    made.flags.writeable = False
+    return made
+
+
+_ALL, _NONE = _constant(True, 1024), _constant(False, 1024)
+
+
+def _grow_constants(rows: int) -> None:
+    global _ALL, _NONE
+    _ALL, _NONE = _constant(True, rows + rows // 4), _constant(False, rows + rows // 4)
 
 
 def dropped_index(index: LabelIndex) -> LabelIndex:

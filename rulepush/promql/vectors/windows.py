@@ -8,7 +8,6 @@ the same columns (one target, one scrape) a window is a view; otherwise it is on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.index import LabelIndex
 from rulepush.model.sample import stale_mask
-from rulepush.promql.vectors.values import Vector
+from rulepush.promql.vectors.values import Vector, everywhere, nowhere
 from rulepush.storage.selection import Selection
 
 T = TypeVar("T", bound=np.generic)
@@ -25,7 +24,6 @@ _COMPARE_ALL_BELOW: Final = 20_000  # elements: below, one comparison of everyth
 _MAX_STARTS: Final = 6  # first columns
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class RangeWindow:
     """The samples of n series in (start, end], left-aligned and ascending, with no stale marker.
 
@@ -33,31 +31,66 @@ class RangeWindow:
     `times`   int64[n, k] milliseconds;  `values` float64[n, k];  `counts` int64[n], 0..k
     `start`, `end`  the bounds of the range in ms: offset and @ are already applied. end - start is the range.
     `ts`      the evaluation time of this step in ms (differs from `end` under offset and @)
+    `axis`    int64[k] where every row has k samples, at these times; None says nothing
     Of an anchored or smoothed selector there are samples before the start, and, smoothed, after the end.
     What lies beyond a row's count is padding with no meaning (finite or not): use `mask`, or check `full` first.
     Views into the storage: never write into them.
     """
 
-    index: LabelIndex
-    times: Ints
-    values: Floats
-    counts: Ints
-    start: int
-    end: int
-    ts: int
-    _lazy: list[Bools] = field(default_factory=list)
+    __slots__ = ("_counts", "_mask", "_times", "axis", "end", "index", "start", "ts", "values")
+
+    def __init__(
+        self,
+        index: LabelIndex,
+        times: Ints | None,
+        values: Floats,
+        counts: Ints | None,
+        start: int,
+        end: int,
+        ts: int,
+        axis: Ints | None = None,
+    ):
+        """With `axis`, `times` and `counts` are made of it when they are asked for."""
+        self.index, self.values, self.axis = index, values, axis
+        self._times, self._counts = times, counts
+        self.start, self.end, self.ts = start, end, ts
+        self._mask: Bools | None = None
+
+    @property
+    def times(self) -> Ints:
+        if self._times is None:
+            assert self.axis is not None
+            self._times = np.broadcast_to(self.axis, self.values.shape)
+        return self._times
+
+    @property
+    def counts(self) -> Ints:
+        if self._counts is None:
+            n, k = self.values.shape
+            self._counts = np.full(n, k, np.int64)
+        return self._counts
 
     @property
     def full(self) -> bool:
         """Whether every row has all k samples, so that there is no padding."""
-        return bool(self.mask.all()) if self._lazy else bool((self.counts == self.times.shape[1]).all())
+        if self.axis is not None:
+            return True
+        if self._mask is not None:
+            return bool(self._mask.all())
+        return bool((self.counts == self.values.shape[1]).all())
 
     @property
     def mask(self) -> Bools:
         """bool[n, k]: where there is a sample. Computed once."""
-        if not self._lazy:
-            self._lazy.append(np.arange(self.times.shape[1]) < self.counts[:, None])
-        return self._lazy[0]
+        if self._mask is None:
+            self._mask = np.arange(self.values.shape[1]) < self.counts[:, None]
+        return self._mask
+
+    def at_least(self, samples: int) -> Bools:
+        """bool[n]: the rows that have as many samples. Not to be written into."""
+        if self.axis is not None:
+            return everywhere(len(self.values)) if len(self.axis) >= samples else nowhere(len(self.values))
+        return self.counts >= samples
 
     def last(self) -> tuple[Ints, Floats]:
         """(times int64[n], values float64[n]) of the newest sample of each row; meaningless where counts is 0."""
@@ -68,26 +101,61 @@ class RangeWindow:
         return self._column(0)
 
     def _column(self, column: npt.NDArray[np.int64] | int) -> tuple[Ints, Floats]:
-        n, k = self.times.shape
+        n, k = self.values.shape
         if k == 0:
             return np.zeros(n, np.int64), np.full(n, np.nan)
+        if self.axis is not None:
+            column = 0 if isinstance(column, int) else k - 1
         rows = slice(None) if isinstance(column, int) else np.arange(n)
         return self.times[rows, column], self.values[rows, column]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class WindowColumns:
-    """n series with samples free of stale markers; as in Selection, what lies beyond a row's count has no meaning."""
+    """n series with samples free of stale markers; as in Selection, what lies beyond a row's count has no meaning.
+    `axis` as in RangeWindow."""
 
-    index: LabelIndex
-    times: Ints
-    values: Floats
-    counts: Ints
-    drop_name: Bools | None = None
+    __slots__ = ("_counts", "_times", "axis", "drop_name", "index", "values")
+
+    def __init__(
+        self,
+        index: LabelIndex,
+        times: Ints | None,
+        values: Floats,
+        counts: Ints | None,
+        drop_name: Bools | None = None,
+        axis: Ints | None = None,
+    ):
+        """With `axis`, `times` and `counts` are made of it when they are asked for."""
+        self.index, self.values, self.axis, self.drop_name = index, values, axis, drop_name
+        self._times, self._counts = times, counts
+
+    @property
+    def times(self) -> Ints:
+        if self._times is None:
+            assert self.axis is not None
+            self._times = np.broadcast_to(self.axis, self.values.shape)
+        return self._times
+
+    @property
+    def counts(self) -> Ints:
+        if self._counts is None:
+            n, k = self.values.shape
+            self._counts = np.full(n, k, np.int64)
+        return self._counts
+
+    @property
+    def sample_count(self) -> int:
+        """Samples of all rows."""
+        return self.values.size if self.axis is not None else int(self.counts.sum())
 
     @classmethod
     def of_selection(cls, selection: Selection, start: int, end: int) -> WindowColumns:
         """The samples of (start, end], stale markers removed."""
+        shared = selection.shared
+        if shared is not None and shared.stale_at <= start and shared.covers(start):
+            low, high = shared.times.searchsorted((start, end), "right").tolist()
+            values = selection.columns(shared.first + low, shared.first + high)
+            return cls(selection.index, None, values, None, None, shared.times[low:high])
         times, values, counts = cut(selection.times, selection.values, selection.counts, start, end)
         times, values, counts = strip_stale(times, values, counts)
         return cls(selection.index, times, values, counts)
@@ -96,9 +164,8 @@ class WindowColumns:
     def of_steps(cls, vector: Vector, steps: Ints) -> WindowColumns:
         """A subquery's result: the vector's T steps are the columns; what is not present is left out."""
         n, t = vector.values.shape
-        if vector.present.all():
-            grid = np.broadcast_to(steps, (n, t))
-            return cls(vector.index, grid, vector.values, np.full(n, t, np.int64), vector.drop_name)
+        if np.count_nonzero(vector.present) == n * t:
+            return cls(vector.index, None, vector.values, None, vector.drop_name, steps)
         counts = vector.present.sum(axis=1, dtype=np.int64)
         k = int(counts.max(initial=0))
         rows, columns = np.nonzero(vector.present)
@@ -111,6 +178,10 @@ class WindowColumns:
 
     def window(self, start: int, end: int, ts: int, back: int = 0, ahead: int = 0) -> RangeWindow:
         """The samples of (start - back, end + ahead] for the range (start, end] of the step at `ts`."""
+        if self.axis is not None:
+            low, high = self.axis.searchsorted((start - back, end + ahead), "right").tolist()
+            axis, values = self.axis[low:high], self.values[:, low:high]
+            return RangeWindow(self.index, None, values, None, start, end, ts, axis)
         times, values, counts = cut(self.times, self.values, self.counts, start - back, end + ahead)
         return RangeWindow(self.index, times, values, counts, start, end, ts)
 
@@ -141,7 +212,7 @@ class WindowColumns:
 
     def whole(self, start: int, end: int, ts: int) -> RangeWindow:
         """All samples, when the columns were cut to exactly those of (start, end] already."""
-        return RangeWindow(self.index, self.times, self.values, self.counts, start, end, ts)
+        return RangeWindow(self.index, self._times, self.values, self._counts, start, end, ts, self.axis)
 
 
 def row_bounds(times: Ints, counts: Ints, limit: int) -> Ints | int:

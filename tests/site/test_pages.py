@@ -7,12 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rulepush.web.html import ago
-from tests.rules.world import T0
 from tests.web.app_parts import Parts
 from tests.web.asking import ask_app
 
-VOID = {"meta", "br", "input", "!doctype"}
+VOID = {"meta", "br", "input", "link", "!doctype"}
 
 
 class Outline(HTMLParser):
@@ -22,8 +20,10 @@ class Outline(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.text = ""
+        self.scripts = 0
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.scripts += tag == "script"
         if tag not in VOID:
             self.open.append(tag)
 
@@ -31,8 +31,7 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.text += data
+        self.text += f"{data} "
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +44,20 @@ def read(parts: Parts, path: str, **params: str) -> str:
     answer = ask_app(parts.routes(), "GET", path, params=params)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
     outline = Outline()
     outline.feed(answer.text)
     assert outline.open == []
-    assert "<script" not in answer.text
-    return outline.text
+    assert outline.scripts == 1, "the frame's own"
+    return " ".join(outline.text.split())
 
 
 def test_alerts_show_what_fires_first_and_count(parts: Parts) -> None:
     text = read(parts, "/alerts")
-    assert "1 firing 1 pending 2 inactive 1 cannot be evaluated" in text
-    assert text.index("Down") < text.index("QueueLong") < text.index("Never")
-    assert "for 30m" in text
+    assert "1 firing, 1 pending" in text
+    assert "1 cannot be evaluated : Broken" in text.replace(":", " :").replace("  ", " ")
+    assert text.index("QueueLong") < text.index("Down"), "a page goes before an alert without severity"
+    assert "fires in 30m" in text
+    assert "1 rule without an alert Never queue_size > 1000000000" in text
     assert 'q="a<b>"' in text
     assert "a<b> is <long>" in text
     assert "many-to-many" in text or "found duplicate series" in text
@@ -67,7 +67,7 @@ def test_rules_show_health_errors_and_ages(parts: Parts) -> None:
     text = read(parts, "/rules")
     assert "queues r.yml, every 30s" in text
     assert 'team="x"' in text
-    assert "0 ms ago" in text
+    assert "0s ago" in text
     assert "found duplicate series" in text
 
 
@@ -82,8 +82,8 @@ def test_targets_show_each_job_and_what_was_dropped(parts: Parts) -> None:
 
 def test_a_query_shows_its_rows(parts: Parts) -> None:
     text = read(parts, "/graph", **{"g0.expr": 'queue_size{q="a<b>"}'})
-    assert "1 row, at 2023-11-14T22:13:35Z" in text
-    assert 'queue_size{instance="app:1", job="app", q="a<b>"}7' in text
+    assert "1 row, 2023-11-14 22:13:35 UTC" in text
+    assert 'queue_size{instance="app:1", job="app", q="a<b>"} 7 ' in text
     assert "7 @1700000" in read(parts, "/query", expr="queue_size[1m]")
     assert "hello" in read(parts, "/graph", expr='"hello"')
     assert "Empty result." in read(parts, "/graph", expr="queue_size > 9")
@@ -100,12 +100,12 @@ def test_status_shows_the_configuration_and_a_failed_reload(parts: Parts) -> Non
     text = read(parts, "/status")
     assert "last attempt good" in text
     assert "scrape_configs: <secret>" in text
-    assert "--web.enable-lifecycletrue" in text
+    assert "--web.enable-lifecycle true" in text
     assert "http://am:9093/api/v2/alerts" in text
     parts.status = replace(parts.status, reload_successful=False, dropped_alertmanagers=("http://x",))
     text = read(parts, "/status")
     assert "failed, the one below is still in effect" in text
-    assert "Dropped Alertmanagerhttp://x" in text
+    assert "Dropped Alertmanager http://x" in text
 
 
 def test_without_rules_and_jobs_the_pages_say_so() -> None:
@@ -113,22 +113,3 @@ def test_without_rules_and_jobs_the_pages_say_so() -> None:
     assert "No alerting rules." in read(empty, "/alerts")
     assert "No rules are configured." in read(empty, "/rules")
     assert "No jobs are configured." in read(empty, "/targets")
-
-
-@pytest.mark.parametrize(
-    ("then", "text"),
-    [
-        ("2023-11-14T22:13:20Z", "0 ms ago"),
-        ("2023-11-14T22:13:19.25Z", "750 ms ago"),
-        ("2023-11-14T22:12:10Z", "1m10s ago"),
-        ("2023-11-14T20:02:50Z", "2h10m ago"),
-        ("2023-11-11T20:02:50Z", "3d2h ago"),
-        ("2023-11-14T22:13:30Z", "0 ms ago"),
-    ],
-)
-def test_ages_have_two_units(then: str, text: str) -> None:
-    assert text in ago(then, T0)
-
-
-def test_never() -> None:
-    assert ago("0001-01-01T00:00:00Z", T0) == "never"

@@ -1,0 +1,49 @@
+"""What a target exposes, wanted by a rule or not: from the lines of its last good body. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from rulepush.errors import ExpositionError, ScrapeError
+from rulepush.exposition import FamilyMetadata, Format, parse_body, parse_line
+from rulepush.model.labels import Labels
+from rulepush.scrape.sample_labels import SampleRules, sample_labels
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedLines:
+    """The lines of a body: `keys` without their values, `comments` as they are. To be read in any thread."""
+
+    target: Labels
+    rules: SampleRules
+    fmt: Format
+    keys: Sequence[bytes]
+    comments: Sequence[bytes]
+
+    def series(self, names: Collection[str]) -> Iterator[tuple[str, Labels | None]]:
+        """(metric name in the body, final labels; None when metric_relabel_configs drops it): all series of these
+        metrics, and of every other metric its first one."""
+        met: set[str] = set()
+        for key in self.keys:
+            name = key.partition(b"{")[0].strip().decode(errors="replace")
+            if name in met and name not in names:
+                continue
+            try:
+                sample = parse_line(key + b" 0", self.fmt)
+                if sample is None:
+                    continue
+                labels = sample_labels(sample.pairs, self.target, self.rules)
+            except (ExpositionError, ScrapeError):
+                continue
+            if name:
+                met.add(name)
+            yield sample.name, labels
+
+    def families(self) -> dict[str, FamilyMetadata]:
+        """TYPE, HELP and UNIT by metric family."""
+        tail = [b"# EOF"] if self.fmt is Format.OPENMETRICS else []
+        try:
+            return parse_body(b"\n".join([*self.comments, *tail]) + b"\n", self.fmt).metadata
+        except ExpositionError:  # a comment that only looks like one, inside a quoted string with newlines
+            return {}

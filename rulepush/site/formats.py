@@ -1,0 +1,34 @@
+"""How times, durations and numbers are written on pages. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from rulepush.model.floats import format_float
+from rulepush.site.language import Language
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+_CHINESE: Final = {"d": "天", "h": "小时", "m": "分", "s": "秒", "ms": "毫秒"}
+
+
+def rounded_duration(ms: int, language: Language = Language.ENGLISH) -> str:
+    """The two largest units, `3d2h`, `1m10s`, `750ms`; negative ones as 0. 1_700_000 -> `28m20s`."""
+    ms = max(0, ms)
+    if ms < 1000:
+        parts = [(ms, "ms")] if ms else [(0, "s")]
+    else:
+        rest, parts = ms // 1000, []
+        for size, unit in _UNITS:
+            count, rest = divmod(rest, size)
+            if count or parts:
+                parts.append((count, unit))
+    shown = [f"{n}{_CHINESE[u] if language is Language.CHINESE else u}" for n, u in parts[:2] if n or len(parts) == 1]
+    return "".join(shown) or f"{parts[0][0]}{parts[0][1]}"
+
+
+def short_number(value: float) -> str:
+    """For reading: a whole number as it is, another with six significant digits. 0.30000000000000004 -> `0.3`."""
+    if not math.isfinite(value) or value.is_integer():
+        return format_float(value)
+    return f"{value:.6g}"

@@ -1,0 +1,207 @@
+"""`/rules/<group>/<name>`: a rule, how its evaluations go, its alerts, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rulepush.history.history import AlertHistory
+from rulepush.history.rows import HistoryFilter
+from rulepush.history.spans import state_spans
+from rulepush.model.labels import Labels
+from rulepush.model.matcher import selector_text
+from rulepush.promql.syntax.pretty import pretty
+from rulepush.rules.alert import Alert, AlertState
+from rulepush.rules.alerting import AlertingRule
+from rulepush.rules.group import EvaluationGroup, Rule
+from rulepush.rules.groups import RuleGroups
+from rulepush.rules.health import RuleEvaluation
+from rulepush.rules.specs import AlertingSpec
+from rulepush.rules.transition import RuleRef, Transition
+from rulepush.site.alert import RANGES, STRIP_MS, shown_change
+from rulepush.site.alert_charts import AlertCharts, AlertSubject, ValueChart
+from rulepush.site.charts import DrawnStrip, drawn_strip
+from rulepush.site.frame import Frame
+from rulepush.site.language import message
+from rulepush.web.evaluator import QueryEvaluator
+
+MAX_RULE_CHANGES: Final = 100
+MAX_ALERTS: Final = 50
+_STRIP_ROWS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSelector:
+    """A selector of the expression, and for how long (ms) its samples are kept for this rule."""
+
+    text: str
+    lookback_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAlert:
+    """An alert of the rule; `since` (ms) is when it became what it is."""
+
+    labels: Labels
+    state: str
+    since: int
+    value: float
+    is_held: bool
+    strip: DrawnStrip
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedRule:
+    """A rule in force. `state` is that of its worst alert; "" for a recording rule, and where it cannot be evaluated,
+    for nothing is known then. `evaluations` are the last ones, the newest first."""
+
+    name: str
+    anchor: str
+    is_alerting: bool
+    state: str
+    health: str
+    error: str
+    expr: str
+    lines: str
+    file: str
+    line: int
+    labels: Labels
+    annotations: Sequence[tuple[str, str]]
+    for_ms: int
+    keep_firing_ms: int
+    interval_ms: int
+    evaluations: Sequence[RuleEvaluation]
+    selectors: Sequence[ReadSelector]
+    alerts: Sequence[ListedAlert]
+    alert_count: int
+    charts: Sequence[ValueChart]
+
+
+class RulePage:
+    """`groups` are the rules in force."""
+
+    def __init__(self, frame: Frame, groups: RuleGroups, history: AlertHistory, evaluator: QueryEvaluator):
+        self._frame = frame
+        self._groups = groups
+        self._history = history
+        self._charts = AlertCharts(evaluator)
+
+    def routes(self) -> list[Route]:
+        """The route of the page. Group and name are taken from the path as it was sent: they may contain a slash."""
+        return [Route("/rules/{path:path}", self.show, methods=["GET"])]
+
+    async def show(self, request: Request) -> Response:
+        """Every rule of this name in the group: there may be one a severity. 404 where nothing is known of it."""
+        group_name, name = _named(request)
+        file = request.query_params.get("file", "")
+        span = request.query_params.get("range", "")
+        span = span if span in RANGES else "1h"
+        wanted = HistoryFilter(file=file, group=group_name, rule=name, limit=MAX_RULE_CHANGES)
+        answer = await self._history.find(wanted)
+        found = [
+            (group, rule)
+            for group in self._groups.all()
+            if group.name == group_name and (not file or group.file == file)
+            for rule in group.rules
+            if rule.spec.name == name
+        ]
+        now = self._frame.clock.now()
+        recent = await self._history.find(
+            HistoryFilter(start=now - STRIP_MS, file=file, group=group_name, rule=name, limit=_STRIP_ROWS)
+        )
+        by_alert: dict[tuple[RuleRef, Labels], list[Transition]] = {}
+        for one in recent.found:
+            by_alert.setdefault((one.rule, one.labels), []).append(one)
+        rules = []
+        for i, (group, rule) in enumerate(found):
+            charts = []
+            if isinstance(rule, AlertingRule):
+                subject = AlertSubject(rule.spec, None)
+                charts = await self._charts.charts(subject, now - RANGES[span], now)
+            rules.append(_described(group, rule, f"rule-{i + 1}", by_alert, charts, now))
+        is_known = bool(rules or answer.found)
+        return await self._frame.page(
+            request,
+            "rule.html",
+            name if is_known else message("No such rule"),
+            "/rules",
+            200 if is_known else 404,
+            name=name,
+            group=group_name,
+            file=file,
+            rules=rules,
+            changes=[shown_change(one) for one in answer.found],
+            is_cut=answer.is_cut,
+            ranges=list(RANGES),
+            range=span,
+        )
+
+
+def _named(request: Request) -> tuple[str, str]:
+    """The last two segments of the path, before they were decoded."""
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    segments = raw.partition(b"?")[0].decode("ascii", "replace").rsplit("/", 2)
+    group, name = segments[-2:] if len(segments) > 1 else ("", segments[-1])
+    return unquote(group), unquote(name)
+
+
+def _described(
+    group: EvaluationGroup,
+    rule: Rule,
+    anchor: str,
+    by_alert: dict[tuple[RuleRef, Labels], list[Transition]],
+    charts: Sequence[ValueChart],
+    now: int,
+) -> DescribedRule:
+    spec, status = rule.spec, rule.status
+    alerts = rule.alerts if isinstance(rule, AlertingRule) else []
+    ref = RuleRef(group.file, group.name, spec.name)
+    alerts.sort(key=lambda alert: (alert.state is not AlertState.FIRING, -_since(alert)))
+    alerting = spec if isinstance(spec, AlertingSpec) else None
+    return DescribedRule(
+        name=spec.name,
+        anchor=anchor,
+        is_alerting=alerting is not None,
+        state=rule.state.value if isinstance(rule, AlertingRule) and not status.last_error else "",
+        health=status.health.value,
+        error=status.last_error,
+        expr=str(spec.query),
+        lines=pretty(spec.query.root),
+        file=group.file,
+        line=spec.line,
+        labels=Labels(spec.labels),
+        annotations=alerting.annotations if alerting is not None else (),
+        for_ms=alerting.for_ms if alerting is not None else 0,
+        keep_firing_ms=alerting.keep_firing_ms if alerting is not None else 0,
+        interval_ms=group.interval_ms,
+        evaluations=list(status.recent)[::-1],
+        selectors=_selectors(rule),
+        alerts=[_listed(alert, by_alert.get((ref, alert.labels), []), now) for alert in alerts[:MAX_ALERTS]],
+        alert_count=len(alerts),
+        charts=charts,
+    )
+
+
+def _since(alert: Alert) -> int:
+    return alert.fired_at if alert.fired_at is not None else alert.active_at
+
+
+def _listed(alert: Alert, changes: Sequence[Transition], now: int) -> ListedAlert:
+    start = now - STRIP_MS
+    strip = drawn_strip(state_spans(changes, alert, start, now), start, now)
+    return ListedAlert(alert.labels, alert.state.value, _since(alert), alert.value, alert.held_since is not None, strip)
+
+
+def _selectors(rule: Rule) -> list[ReadSelector]:
+    """Each selector once, with the longest time that it is read back."""
+    longest: dict[str, int] = {}
+    for use in rule.spec.query.selectors():
+        text = selector_text(use.matchers)
+        longest[text] = max(longest.get(text, 0), use.lookback_ms)
+    return [ReadSelector(text, lookback_ms) for text, lookback_ms in longest.items()]

@@ -1,0 +1,288 @@
+"""The page of an alert: before, during, after, and when nothing is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from html import unescape
+
+import httpx
+import pytest
+
+from rulepush.history.deliveries import Attempt, Outcome, SentAlert
+from rulepush.model.fingerprint import fingerprint
+from rulepush.model.labels import Labels
+from rulepush.rules.alert import AlertState
+from tests.rules.world import M, S
+from tests.web.app_parts import Parts
+from tests.web.asking import ask_app
+
+RULES = """
+groups:
+- name: g
+  interval: 30s
+  rules:
+  - alert: Hot
+    expr: temp > 50
+    for: 2m
+    keep_firing_for: 1m
+    labels: {severity: page}
+    annotations:
+      summary: "{{ $labels.room }} is at {{ $value }}"
+      summary_zh: "{{ $labels.room }} 温度 {{ $value }}"
+      runbook_url: https://example.com/run
+      dashboard: "javascript:alert(1)"
+  - {alert: Both, expr: temp > 50 and on () lamp == 1}
+  - {alert: Bound, expr: temp > on (room) bound}
+  - {alert: Wet, expr: absent(dry)}
+"""
+ROOM = 'a"<script>alert(1)</script>'
+HOT = Labels.of(alertname="Hot", room=ROOM, severity="page")
+AM = "http://am:9093/api/v2/alerts"
+
+
+class Sending:
+    """An Alertmanager as the pages see it."""
+
+    url, last_error, failing_since, waiting, oldest_waiting, refusals = AM, "", None, 0, None, None
+
+
+class House(Parts):
+    """A world whose time a test moves: `at` seconds, at which `temp` has a value, None: gone."""
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__(prefix=prefix, rules=RULES, alertmanagers=[Sending()])
+        self.start = self.clock.now()
+
+    def goes(self, at: int, temp: float | None, **others: float) -> None:
+        self.clock.set_wall(self.start + at * S)
+        ms = self.clock.now() - 1_700_000_000_000
+        self.world.put(ms, temp, name="temp", room=ROOM)
+        for name, value in others.items():
+            self.world.put(ms, value, name=name, room=ROOM)
+        self.world.tick(ms)
+
+    def page(self, labels: Labels = HOT, query: str = "", language: str = "en") -> httpx.Response:
+        return self.ask(f"/alerts/{fingerprint(labels)}{query}", language)
+
+    def ask(self, url: str, language: str = "en") -> httpx.Response:
+        return ask_app(self.routes(), "GET", url, headers={"accept-language": language})
+
+
+def text_of(answer: httpx.Response) -> str:
+    """What a reader reads, in one line."""
+    body = answer.text[answer.text.index("<main") :]
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def test_a_pending_alert_says_when_it_fires() -> None:
+    house = House()
+    house.goes(0, 70)
+    house.goes(30, 71)
+    answer = house.page()
+    text = text_of(answer)
+    assert answer.status_code == 200
+    assert "pending Hot" in text
+    assert "fires in 1m30s" in text
+    assert "A pending alert is not sent." in text
+    assert f"{ROOM} is at 71" in text
+
+
+def test_a_firing_alert_shows_its_value_against_its_threshold_and_its_bands() -> None:
+    house = House()
+    for at in range(0, 181, 30):
+        house.goes(at, 60 + at / 10)
+    answer = house.page()
+    text = text_of(answer)
+    assert "firing Hot" in text
+    assert "firing since" in text
+    assert "now 78" in text
+    assert 'class="line threshold"' not in answer.text
+    assert re.search(r'<text class="threshold"[^>]*>&gt; 50</text>', answer.text)
+    assert re.findall(r'<rect class="band (\w+)"[^>]*height="200"', answer.text) == ["pending", "firing"]
+    (line,) = re.findall(r'<path class="line c0" d="([^"]*)"', answer.text)
+    assert line.count("L") > 10
+    assert "temp over time, compared with &gt; 50" in answer.text
+
+
+def test_the_changes_are_told_with_time_reason_and_value_the_newest_first() -> None:
+    house = House()
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0)):
+        house.goes(at, value)
+    text = text_of(house.page())
+    told = text[text.index("What happened") :]
+    order = [
+        "firing → inactive the condition is no longer true 20 > 50 is not true; `keep_firing_for` is over",
+        "the condition is no longer true, `keep_firing_for` goes on",
+        "pending → firing the condition has been true for as long as `for` asks true for 2m 75",
+        "inactive → pending the condition became true fires after 2m 70",
+    ]
+    places = [told.index(one) for one in order]
+    assert places == sorted(places)
+
+
+def test_an_alert_that_is_kept_says_when_it_resolves() -> None:
+    house = House()
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (180, 20.0)):
+        house.goes(at, value)
+    assert "resolves in 30s" in text_of(house.page())
+
+
+def test_an_hour_after_it_resolved_the_page_still_tells_all() -> None:
+    house = House()
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0)):
+        house.goes(at, value)
+    asyncio.run(house.history.write())
+    for at in (210 + 20 * 60, 210 + 60 * 60):
+        house.goes(at, 20.0)
+    assert house.world.rule.alert_of(HOT) is None  # the rules have forgotten it
+    answer = house.page()
+    text = text_of(answer)
+    assert answer.status_code == 200
+    assert "resolved Hot" in text
+    assert "Not active now. Last change:" in text
+    assert "the condition became true" in text
+    # Its former values are points of the chart, although no sample is kept any more.
+    assert 'data-name="at changes"' in answer.text
+    assert re.findall(r'<rect class="band (\w+)"[^>]*height="200"', answer.text) == ["pending", "firing"]
+
+
+def test_a_rule_that_a_reload_removed_leaves_the_page_of_its_alert() -> None:
+    house = House()
+    for at in (0, 120):
+        house.goes(at, 70)
+    house.world.reload("groups: [{name: other}]", house.clock.now() - 1_700_000_000_000)
+    answer = house.page()
+    text = text_of(answer)
+    assert answer.status_code == 200
+    assert "a reload removed its rule" in text
+    assert "no longer in force" in text
+    assert "g / Hot" in text
+
+
+def test_a_fingerprint_that_nobody_knows_is_404_with_what_is_near() -> None:
+    house = House()
+    house.goes(0, 70)
+    answer = house.ask("/alerts/0123456789abcdef?expr=temp+%3E+50")
+    text = text_of(answer)
+    assert answer.status_code == 404
+    assert "No rule has an alert with the fingerprint 0123456789abcdef now" in text
+    assert "g / Hot" in text
+    assert "the condition became true" in text
+    assert f'href="/alerts/{fingerprint(HOT)}"' in answer.text
+
+
+@pytest.mark.parametrize("mark", ["x", "%3Cscript%3E", "0" * 15, "g" * 16])
+def test_what_is_no_fingerprint_is_404(mark: str) -> None:
+    answer = House().ask(f"/alerts/{mark}")
+    assert answer.status_code == 404
+    assert "<script>" not in answer.text[answer.text.index("<main") :]
+
+
+def test_the_link_of_a_notification_leads_to_the_alert_and_an_old_one_to_the_query() -> None:
+    house = House(prefix="/mon")
+    house.goes(0, 70)
+    mark = fingerprint(HOT)
+    answer = house.ask(f"/mon/graph?g0.expr=temp+%3E+50&g0.tab=1&alert={mark}")
+    assert (answer.status_code, answer.headers["location"]) == (302, f"/mon/alerts/{mark}?expr=temp+%3E+50")
+    assert house.ask(answer.headers["location"]).status_code == 200
+    for url in ("/mon/graph?g0.expr=temp&g0.tab=1", "/mon/graph?g0.expr=temp&alert=x"):
+        old = house.ask(url)
+        assert old.status_code == 200
+        assert "temp{room=" in unescape(old.text)
+
+
+def test_a_resolved_alert_keeps_the_page_while_another_rule_has_the_same_labels() -> None:
+    house = House()
+    house.goes(0, 70)
+    twin = RULES + "- name: h\n  rules: [{alert: Hot, expr: temp > 60, labels: {severity: page}}]\n"
+    house.world.reload(twin, house.clock.now() - 1_700_000_000_000)
+    house.goes(30, 70)
+    states = {rule.alert_of(HOT).state for rule in house.world.groups.alerting_rules() if rule.alert_of(HOT)}  # type: ignore[union-attr]
+    assert states == {AlertState.PENDING, AlertState.FIRING}
+    assert house.page().status_code == 200
+
+
+def test_what_each_alertmanager_answered_is_told() -> None:
+    house = House()
+    for at in (0, 120):
+        house.goes(at, 70)
+    assert "not tried yet" in text_of(house.page())
+    sent = [SentAlert(fingerprint(HOT), house.clock.now(), False)]
+    house.history.attempted(Attempt(AM, house.clock.now(), Outcome.FAILED, 503, "failed with <503>"), sent)
+    failed = text_of(house.page())
+    assert f"{AM} firing not yet 503 failed with <503> 1 try" in failed
+    house.history.attempted(Attempt(AM, house.clock.now() + S, Outcome.ACCEPTED, 200, ""), sent)
+    text = text_of(house.page())
+    assert "200 accepted 2 tries" in text
+    assert "failed with <503>" in text  # the last failure stays
+    assert "not yet" not in text
+
+
+def test_labels_annotations_and_answers_are_escaped_and_links_are_http() -> None:
+    house = House()
+    for at in (0, 120):
+        house.goes(at, 70)
+    body = house.page().text
+    assert "<script>alert" not in body
+    assert 'href="https://example.com/run"' in body
+    assert 'href="javascript' not in body
+    assert "javascript:alert(1)" in body
+    assert " style=" not in body
+    assert "script-src 'self'" in house.page().headers["content-security-policy"]
+
+
+def test_an_alert_can_be_silenced_with_its_labels() -> None:
+    house = House()
+    for at in (0, 120):
+        house.goes(at, 70)
+    (link,) = re.findall(r'href="(http://am:9093/[^"]*)"', house.page().text)
+    assert link.startswith("http://am:9093/#/silences/new?filter=%7Balertname%3D%22Hot%22")
+
+
+def test_who_reads_chinese_gets_chinese() -> None:
+    house = House()
+    house.goes(0, 70)
+    text = text_of(house.page(language="zh-CN"))
+    assert "条件成立" in text
+    assert "2分 后触发" in text
+    assert "温度 70" in text
+
+
+def test_the_comparisons_of_an_and_have_a_chart_each() -> None:
+    house = House()
+    for at in (0, 30):
+        house.goes(at, 70, lamp=1)
+    both = Labels.of(alertname="Both", room=ROOM)
+    answer = house.page(both)
+    assert re.findall(r"<desc [^>]*>([^<]*)</desc>", answer.text) == [
+        "temp over time, compared with &gt; 50",
+        "lamp over time, compared with == 1",
+    ]
+    assert len(re.findall(r'<path class="line', answer.text)) == 2
+
+
+def test_a_threshold_that_is_an_expression_is_a_line_of_its_own() -> None:
+    house = House()
+    for at in (0, 30, 60):
+        house.goes(at, 70, bound=60 + at / 10)
+    answer = house.page(Labels.of(alertname="Bound", room=ROOM))
+    (path,) = re.findall(r'<path class="threshold" d="([^"]*)"', answer.text)
+    assert path.count("L") > 3
+
+
+def test_an_expression_without_a_comparison_is_drawn_whole() -> None:
+    house = House()
+    for at in (0, 30):
+        house.goes(at, 70)
+    answer = house.page(Labels.of(alertname="Wet"))
+    assert re.findall(r"<desc [^>]*>([^<]*)</desc>", answer.text) == ["absent(dry) over time"]
+
+
+@pytest.mark.parametrize(("query", "minutes"), [("?range=15m", 15), ("?range=6h", 360), ("?range=x", 15), ("", 15)])
+def test_the_range_can_be_chosen(query: str, minutes: int) -> None:
+    house = House()
+    for at in (0, 120):
+        house.goes(at, 70)
+    ((start, end),) = re.findall(r'data-start="(\d+)" data-end="(\d+)"', house.page(query=query).text)
+    assert int(end) - int(start) == pytest.approx(minutes * M, rel=0.01)
