@@ -140,6 +140,11 @@ class Deliveries:
         """All, the one tried longest ago first."""
         return list(self._known.values())
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether `take_changed` would give something."""
+        return bool(self._changed)
+
     def take_changed(self) -> list[Delivery]:
         """What is to be written; it counts as written."""
         changed, self._changed = self._changed, {}

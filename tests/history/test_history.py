@@ -165,6 +165,40 @@ class Failing(Database):
         super().write(statements)
 
 
+class CountingClock(FakeClock):
+    sleeps = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
+        await super().sleep(seconds)
+
+
+def test_nothing_wakes_the_process_while_there_is_nothing_to_write() -> None:
+    clock = CountingClock(T0)
+    database = Database(None, SCHEMA, any_thread=True)
+    history = AlertHistory(database, clock, offload=inline)
+
+    async def live() -> None:
+        running = asyncio.create_task(history.run())
+        await clock.advance(10)
+        assert clock.sleeps == 0
+        history.record([])
+        await clock.advance(10)
+        assert clock.sleeps == 0
+        history.record([moved(0)])
+        await clock.advance(1)
+        assert database.read("SELECT count(*) FROM transitions") == [(1,)]
+        history.attempted(tried(0), [SentAlert("f", T0, False)])
+        await clock.advance(1)
+        assert database.read("SELECT count(*) FROM deliveries") == [(1,)]
+        await clock.advance(10)
+        assert clock.sleeps == 2
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(live())
+
+
 def test_a_full_disk_is_told_once_and_what_came_meanwhile_is_written_later(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
