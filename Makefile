@@ -1,5 +1,6 @@
 # Two commands: `make demo` and `make test`. Both do all the set-up themselves, inside this folder: .venv has what the lock
-# (requirements/) names, .servers the real servers that the end-to-end tests drive. CONTRIBUTING.md lists the other targets.
+# (requirements/) names, .servers the real servers that the end-to-end tests drive, .browser the chromium that looks at the
+# pages where the system has none. CONTRIBUTING.md lists the other targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,12 +16,12 @@ PYTEST := -m pytest -n 4 --dist loadfile -m 'not alone' $(PYTEST_FLAGS)
 # Tests that count what happens in true time: beside three others they measure the machine's load.
 PYTEST_ALONE := -m pytest -m alone $(PYTEST_FLAGS)
 
-.PHONY: demo test check format servers lock test-newest test-oldest mutate build clean
+.PHONY: demo test check format servers browser screenshots lock test-newest test-oldest mutate build clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rulepush demo $(DEMO_FLAGS)
 
-test: servers check
+test: servers browser check
 	$(BIN)/python $(PYTEST)
 	$(BIN)/python $(PYTEST_ALONE)
 
@@ -37,19 +38,26 @@ format: $(VENV)/.installed-dev
 servers:
 	@.ci/servers .servers
 
+browser:
+	@.ci/browser .browser
+
+# The pages as docs/ shows them; look at each before it is committed.
+screenshots: browser $(VENV)/.installed-dev
+	$(BIN)/python -m tests.browser.screenshots docs/images
+
 # Renews requirements/ to the newest versions that pyproject.toml allows; the next make installs them.
 lock: $(TOOLS)/bin/python
 	$(TOOLS)/bin/pip install $(PIP_FLAGS) --upgrade uv
 	.ci/lock $(TOOLS)/bin/uv
 
 # The suite on the newest of everything, whatever the lock says: what users get from `pip install rulepush` today.
-test-newest: $(NEWEST)/bin/python servers
+test-newest: $(NEWEST)/bin/python servers browser
 	$(NEWEST)/bin/pip install $(PIP_FLAGS) --upgrade --upgrade-strategy eager --editable '.[dev]'
 	$(NEWEST)/bin/python $(PYTEST)
 	$(NEWEST)/bin/python $(PYTEST_ALONE)
 
 # The suite on the lowest versions that pyproject.toml allows rulepush itself to have.
-test-oldest: $(OLDEST)/bin/python $(TOOLS)/bin/python servers
+test-oldest: $(OLDEST)/bin/python $(TOOLS)/bin/python servers browser
 	$(TOOLS)/bin/pip install $(PIP_FLAGS) --upgrade uv
 	.ci/lowest $(TOOLS)/bin/uv $(OLDEST)/bin/python
 	$(OLDEST)/bin/python $(PYTEST)
@@ -87,4 +95,4 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml requirements/dev.txt
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf .venv* .servers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv* .servers .browser build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -87,10 +87,12 @@ class ScrapeError(RulepushError):
 
 
 class HTTPStatusError(ScrapeError):
-    """The target answered, with another status than 200."""
+    """The target answered, with another status than 200. `body` is the beginning of its body, where that is wanted."""
 
     def __init__(self, status: int, phrase: str):
         self.status = status
+        self.content_type = ""
+        self.body = b""
         super().__init__(f"server returned HTTP status {status} {phrase}".rstrip())
 
 

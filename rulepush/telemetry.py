@@ -98,6 +98,14 @@ def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
+def resident_bytes() -> int:
+    """The resident memory of this process; 0 where it is not known."""
+    try:
+        return int((_PROC / "self/statm").read_text().split()[1]) * _page_size()
+    except (OSError, IndexError, ValueError):  # not Linux
+        return 0
+
+
 # --- the process itself, under the names that every Prometheus client library uses
 
 

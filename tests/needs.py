@@ -1,4 +1,4 @@
-"""What tests need beside the project: real servers and the shared data. The one place that finds both.
+"""What tests need beside the project: real servers, a browser and the shared data. The one place that finds them.
 
 A test that lacks one skips and says what is missing. Where RULEPUSH_REQUIRE_SERVERS is set (CI), tests/conftest.py
 turns every skip into a failure, but those of `not_permitted`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -16,6 +17,8 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parents[1]
 SERVERS: Final = Path(os.environ.get("RULEPUSH_SERVERS") or ROOT / ".servers").resolve()
 """Where `make servers` unpacks the servers."""
+BROWSER: Final = Path(os.environ.get("RULEPUSH_BROWSER") or ROOT / ".browser").resolve()
+"""Where `make browser` unpacks chromium, where the system has none."""
 SHARED: Final = Path(os.environ.get("RULEPUSH_SHARED") or ROOT.parent / "shared").resolve()
 """Data of others (Nacos' answers, published rules, conformance tests) that is not ours to publish."""
 REQUIRE: Final = "RULEPUSH_REQUIRE_SERVERS"
@@ -46,6 +49,28 @@ def binary(name: str) -> str:
         if found is not None:
             return found
     pytest.skip(f"{name} is neither in {SERVERS} nor on PATH: `make servers` unpacks it, and says why it cannot")
+
+
+@dataclass(frozen=True)
+class BrowserPrograms:
+    """The paths of a chromium and of the chromedriver of its version."""
+
+    browser: str
+    driver: str
+
+
+def browser() -> BrowserPrograms:
+    """The system's chromium or Chrome, or the unpacked one; skips the test without."""
+    found, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if found and driver:
+        return BrowserPrograms(found, driver)
+    unpacked = BrowserPrograms(str(BROWSER / "bin" / "chromium"), str(BROWSER / "bin" / "chromedriver"))
+    if Path(unpacked.browser).exists() and Path(unpacked.driver).exists():
+        return unpacked
+    pytest.skip(
+        f"chromium and chromedriver are neither on PATH nor in {BROWSER}: `make browser` unpacks them, and says why it "
+        "cannot; or install the packages chromium and chromium-driver"
+    )
 
 
 def shared(path: str) -> Path:

@@ -27,11 +27,11 @@ def test_known(): assert False
 """
 
 
-def run(tmp_path: Path, text: str, require: str) -> str:
+def run(tmp_path: Path, text: str, require: str, **variables: str) -> str:
     """What pytest prints of a file with these tests; `require` is the value of RULEPUSH_REQUIRE_SERVERS."""
     (tmp_path / "test_it.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-rsf", "--rootdir", str(tmp_path), "-p", "tests.conftest", "test_it.py"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), REQUIRE: require}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), REQUIRE: require, **variables}
     environment.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     return done.stdout
@@ -55,3 +55,12 @@ def test_where_servers_are_required_every_skip_is_a_failure_but_for_missing_righ
 def test_a_whole_module_that_skips_counts_too(tmp_path: Path, require: str, outcome: str) -> None:
     text = 'import pytest\npytest.importorskip("no_such_module")\n'
     assert outcome in run(tmp_path, text, require)
+
+
+@pytest.mark.parametrize(("require", "outcome"), [("", "1 skipped"), ("1", "1 failed")])
+def test_a_machine_without_a_browser_says_so(tmp_path: Path, require: str, outcome: str) -> None:
+    text = "from tests.needs import browser\ndef test_page(): browser()\n"
+    empty = str(tmp_path / "empty")
+    output = run(tmp_path, text, require, PATH=empty, RULEPUSH_BROWSER=empty)
+    assert outcome in output
+    assert f"chromium and chromedriver are neither on PATH nor in {empty}: `make browser`" in output

@@ -150,8 +150,9 @@ async def _from_server(args: argparse.Namespace) -> list[Explanation]:
     except (TimeoutError, httpx.TimeoutException):
         raise ExplainError(f"{shown} gave no answer within {args.timeout:g}s") from None
     except httpx.HTTPError as e:
+        why = reason(e).rstrip(".")
         raise ExplainError(
-            f"{shown} cannot be reached: {reason(e)}. --url says where rulepush listens (by default {DEFAULT_URL})"
+            f"{shown} cannot be reached: {why}. --url says where rulepush listens (by default {DEFAULT_URL})"
         ) from None
     return explanations_in(response.status_code, response.headers, response.content, shown)
 

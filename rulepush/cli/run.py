@@ -89,6 +89,13 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         action="store_true",
         help="Accept pushed metrics, as a Pushgateway does: PUT, POST and DELETE /metrics/job/...",
     )
+    p.add_argument(
+        "--web.enable-target-bodies",
+        dest="enable_target_bodies",
+        action="store_true",
+        help="Keep the last body of each target in memory, at most 32 MiB in all, and show it on the target's page. A "
+        "body may hold what not every reader of the pages should see.",
+    )
     _duration(p, "--rules.alert.resend-delay", "resend_delay", "1m", "Minimum time before an alert is sent again.")
     _duration(
         p,
@@ -207,6 +214,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         enable_lifecycle=args.enable_lifecycle,
         enable_remote_write=args.enable_remote_write,
         enable_push=args.enable_push,
+        enable_target_bodies=args.enable_target_bodies,
         resend_delay_ms=args.resend_delay,
         outage_tolerance_ms=args.outage_tolerance,
         grace_period_ms=args.grace_period,

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
-_NEAR: Final = 5
+_NEAR: Final = 5  # places that are named
+_MEANT: Final = 3  # names
 
 
 class Named(Protocol):
@@ -52,6 +53,6 @@ def _near(name: str, names: Sequence[str]) -> str:
         return ": there are no rules"
     known = list(dict.fromkeys(names))
     lower = {one.lower(): one for one in known}
-    near = [lower[low] for low in difflib.get_close_matches(name.lower(), lower, n=_NEAR, cutoff=0.5)]
+    near = [lower[low] for low in difflib.get_close_matches(name.lower(), lower, n=_MEANT, cutoff=0.5)]
     near += [one for one in known if name.lower() in one.lower() and one not in near]
-    return f": did you mean {' or '.join(near[:_NEAR])}?" if near else f": there are {len(known)} others"
+    return f": did you mean {' or '.join(near[:_MEANT])}?" if near else f": there are {len(known)} others"

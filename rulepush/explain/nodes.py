@@ -243,7 +243,7 @@ def _call_reasons(made: EvaluatedNode) -> Iterator[Reason]:
         if isinstance(part.value, Matrix) and isinstance(part.node, ast.MatrixSelector):
             counts = part.value.counts
             few, total = int(np.count_nonzero(counts == 1)), int(np.count_nonzero(counts))
-            if few and (explained.series or 0) < total:
+            if few:
                 span = format_duration(part.node.range_ms)
                 yield because(
                     ReasonKind.TOO_FEW_SAMPLES,

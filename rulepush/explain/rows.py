@@ -68,7 +68,7 @@ def _row(depth: int, node: ExplainedNode, said: frozenset[str]) -> TreeRow:
         head=node.head,
         expr=node.expr,
         kind=node.kind,
-        is_cause=fails_here or any(r.message in said for r in node.reasons),
+        is_cause=fails_here or (node.is_empty and any(r.message in said for r in node.reasons)),
         series=node.series,
         value=node.value,
         samples=node.samples,

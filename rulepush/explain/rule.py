@@ -18,6 +18,7 @@ from rulepush.livecheck.finding import Level
 from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.rules.context import QueryEngine
+from rulepush.rules.specs import result_fault
 from rulepush.storage.selection import Querier
 
 # What `check live` finds from names and types alone; what it computes from values, the tree shows.
@@ -67,7 +68,7 @@ def explain(
         interval_ms=facts.interval_ms,
         last_ts=facts.last_ts,
         next_ts=None if facts.last_ts is None else facts.evaluation_at(ts, ts),
-        summary=tuple(_summary(root.explained)),
+        summary=tuple(_summary(root.explained, result_fault(query))),
         findings=tuple(_findings(facts, around)),
         alerts=tuple(map(explainer.explain, chosen)),
         alert_count=count,
@@ -75,8 +76,11 @@ def explain(
     )
 
 
-def _summary(root: ExplainedNode) -> Iterator[Reason]:
-    if root.error:
+def _summary(root: ExplainedNode, fault: str) -> Iterator[Reason]:
+    """`fault`: why no result of it can be one of a rule."""
+    if fault:
+        yield because(ReasonKind.FAILS, expr=root.expr, error=fault)
+    elif root.error:
         failed = next(node for node in root.walk() if node.error and not any(part.error for part in node.parts))
         yield because(ReasonKind.FAILS, expr=failed.expr, error=failed.error)
     elif root.value is not None:

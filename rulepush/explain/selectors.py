@@ -19,6 +19,7 @@ from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import stale_mask
 from rulepush.promql.syntax import ast
+from rulepush.promql.vectors.windows import row_bounds
 from rulepush.storage.selection import Selection
 
 _NAMED: Final = 3  # targets that a reason names
@@ -61,12 +62,11 @@ def newest_of(selection: Selection, read: ReadTime) -> tuple[Bools, Ints, Bools]
     """(alive bool[n], newest int64[n] ms, stale bool[n]) of each series, up to the time of reading; 0: no sample."""
     n = len(selection.index)
     newest, last = np.zeros(n, np.int64), np.zeros(n)
-    for row, count in enumerate(selection.counts.tolist()):
-        before = int(selection.times[row, :count].searchsorted(read.at, "right"))
-        if before:
-            newest[row], last[row] = selection.times[row, before - 1], selection.values[row, before - 1]
+    before = np.broadcast_to(row_bounds(selection.times, selection.counts, read.at), (n,))
+    rows = np.flatnonzero(before)
+    newest[rows], last[rows] = selection.times[rows, before[rows] - 1], selection.values[rows, before[rows] - 1]
     stale: Bools = stale_mask(last) & (newest > 0)
-    return ~stale & (newest > read.first), newest, stale
+    return ~stale & (before > 0) & (newest > read.first), newest, stale
 
 
 def _gone(selection: Selection, alive: Bools, newest: Ints, stale: Bools, read: ReadTime) -> Iterator[Reason]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rulepush.explain.reasons import Reason, ReasonKind, number, time_text
 from rulepush.explain.tree import ExplainedAlert, ExplainedNode, Explanation
@@ -41,7 +41,7 @@ def _lines(found: Explanation, width: int) -> Iterator[str]:
             yield from _alert(alert, width)
         yield ""
     yield f"the expression, its parts and their values at {time_text(found.ts)}"
-    yield from _node(found.tree, "  ", "  ", frozenset(r.message for r in found.summary), width)
+    yield from _node(found.tree, "  ", "  ", {r.message for r in found.summary}, width)
 
 
 def _where(found: Explanation) -> str:
@@ -78,8 +78,8 @@ def _reason(reason: Reason, lead: str, width: int) -> Iterator[str]:
         yield from _wrapped(reason.suggestion, " " * len(lead) + "-> ", width)
 
 
-def _node(node: ExplainedNode, lead: str, below: str, said: Collection[str], width: int) -> Iterator[str]:
-    """`lead` stands before the first line, `below` before those under it. What is `said` at the top is not repeated."""
+def _node(node: ExplainedNode, lead: str, below: str, said: set[str], width: int) -> Iterator[str]:
+    """`lead` stands before the first line, `below` before those under it. What is `said` already is not repeated."""
     count = _count(node)
     room = max(_SHORTEST, width - len(lead) - len(count) - 2)
     text = node.head if len(node.head) <= room else node.head[: room - 3] + "..."
@@ -87,10 +87,11 @@ def _node(node: ExplainedNode, lead: str, below: str, said: Collection[str], wid
     inner = below + ("|  " if node.parts else "   ")
     told = [reason for reason in node.reasons if reason.kind is not ReasonKind.DROPPED]  # the count tells it
     fails_here = node.error and not any(part.error for part in node.parts)
-    if fails_here or any(reason.message in said for reason in told):
+    if fails_here or (node.is_empty and any(reason.message in said for reason in told)):
         yield f"{inner}<- this is why"
     for reason in told:
         if reason.message not in said:
+            said.add(reason.message)
             yield from _wrapped(reason.message, inner, width, inner)
             if reason.suggestion:
                 yield from _wrapped("-> " + reason.suggestion, inner, width, inner + "   ")
@@ -104,7 +105,7 @@ def _rows(node: ExplainedNode, inner: str, width: int) -> Iterator[str]:
     # Where the parts above show the same elements, only leaves and what passed or missed is worth the lines.
     if node.parts and node.kind != "comparison":
         return
-    passed = [f"{_short(row.labels)} = {number(row.value)}" for row in node.rows]
+    passed = [f"{_short(row.labels)} = {row.text}" for row in node.rows]
     missed = [f"dropped: {_short(row.labels)}: {row.text}" for row in node.missed]
     yield from _listed(passed, node.series or 0, inner, width)
     yield from _listed(missed, node.dropped, inner, width)

@@ -25,6 +25,11 @@ class ValueRow:
     labels: Labels
     value: float
 
+    @property
+    def text(self) -> str:
+        """The value for people."""
+        return number(self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class MissedRow:

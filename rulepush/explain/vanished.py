@@ -51,7 +51,20 @@ def why_gone(made: EvaluatedNode, focus: Focus, builder: TreeBuilder) -> list[Re
             return _lost_between(made, focus, builder)
         case _:
             own = list(made.explained.reasons)
-            return own or next((found for part in _vectors(made) if (found := why_gone(part, focus, builder))), [])
+            within = _within(made, focus)
+            return own or next((found for part in _vectors(made) if (found := why_gone(part, within, builder))), [])
+
+
+def _within(made: EvaluatedNode, focus: Focus) -> Focus:
+    """What is asked of the parts of a node: all labels but one that the node itself makes."""
+    match made.node:
+        case ast.Call("label_replace" | "label_join", (_, ast.Str(name), *_)):
+            own = name
+        case ast.Aggregate("count_values", _, ast.Str(name)):
+            own = name
+        case _:
+            return focus
+    return Focus({label: value for label, value in focus.labels.items() if label != own})
 
 
 def _lost_between(made: EvaluatedNode, focus: Focus, builder: TreeBuilder) -> list[Reason]:
@@ -62,7 +75,10 @@ def _lost_between(made: EvaluatedNode, focus: Focus, builder: TreeBuilder) -> li
         if missed is not None:
             return [because(ReasonKind.MISSED, labels=missed.labels, missed=missed.reason)]
     if node.op == "or":
-        return [found for part in made.parts for found in why_gone(part, focus, builder)]
+        found = dict.fromkeys(one for part in made.parts for one in why_gone(part, focus, builder))
+        # A side whose series never had these labels is no reason where the other side has one.
+        told = [one for one in found if one.kind is not ReasonKind.SERIES_GONE]
+        return told or list(found)
     carrying = _carrying(made)
     if carrying is None:
         return []

@@ -16,9 +16,11 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.config.sections import PushgatewayConfig
+from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
 from rulepush.errors import PushError
 from rulepush.exposition import FamilyMetadata
 from rulepush.forward.body import Lines, PushBody
+from rulepush.http_client.client import server_of
 from rulepush.model.labels import JOB, METRIC_NAME, Labels
 from rulepush.model.regex import compile_regex
 from rulepush.model.sample import Sample, is_stale
@@ -64,6 +66,7 @@ class _Group:
     due: float = 0.0
     attempt: int = 0
     refused: str = ""  # the last reason; logged when it changes
+    waiting_since: int = 0  # ms, when the oldest state that is not delivered came; 0 when none waits
 
 
 class PushgatewayForwarder:
@@ -83,6 +86,7 @@ class PushgatewayForwarder:
     ):
         self.name = config.name
         self.counts = ForwardStats()
+        self.record = DeliveryRecord()
         self.last_error = ""
         self._config = config
         self._url = config.url.reveal()
@@ -103,6 +107,19 @@ class PushgatewayForwarder:
     def waiting(self) -> int:
         """Groups whose newest state is not delivered yet."""
         return sum(g.version > g.delivered for g in self._groups.values())
+
+    def status(self) -> DeliveryStatus:
+        """How the delivery to this Pushgateway stands now."""
+        counts = self.counts
+        return self.record.status(
+            ReceiverKind.PUSHGATEWAY,
+            self.name,
+            server_of(self._url),
+            waiting=self.waiting,
+            waiting_since=min((g.waiting_since for g in self._groups.values() if g.waiting_since), default=0),
+            accepted=counts.pushed + counts.deleted,
+            refused=counts.refused,
+        )
 
     def wants(self, target: Labels) -> bool:
         """Whether the scrapes of this target are pushed."""
@@ -134,6 +151,7 @@ class PushgatewayForwarder:
                 held = group.targets[target] = _Target(Lines(self._config.write_relabel_configs))
             held.samples, held.metadata = samples, metadata
         group.version += 1
+        group.waiting_since = group.waiting_since or self._clock.now()
         self._wake.set()
 
     async def run(self) -> None:
@@ -167,7 +185,7 @@ class PushgatewayForwarder:
             return
         await self._clock.sleep(FORGOTTEN_AFTER)
         for key in self._before:
-            self._groups[key] = _Group(key, version=1)
+            self._groups[key] = _Group(key, version=1, waiting_since=self._clock.now())
         self._before.clear()
         self._wake.set()
 
@@ -190,6 +208,7 @@ class PushgatewayForwarder:
             group.refused = ""
             log.info("the Pushgateway accepts pushes again: pushgateway=%s group=%s", self.name, dict(group.key))
         self.last_error = ""
+        self.record.accepted(self._clock.now())
         if group.targets:
             self.counts.pushed += 1
         else:
@@ -205,8 +224,10 @@ class PushgatewayForwarder:
             log.log(level, "push fails, the newest scrape waits: pushgateway=%s err=%s", self.name, e)
             group.attempt += 1
             group.due = self._clock.monotonic() + pause
+            self.record.failed(self._clock.now(), str(e), pause)
             return
         self.counts.refused += 1
+        self.record.refused(self._clock.now(), str(Labels(group.key)), str(e))
         level = logging.DEBUG if group.refused == str(e) else logging.ERROR
         group.refused = str(e)
         log.log(level, "the Pushgateway refuses a push: pushgateway=%s group=%s err=%s", self.name, dict(group.key), e)
@@ -214,6 +235,7 @@ class PushgatewayForwarder:
 
     def _done(self, group: _Group, version: int, pause: float) -> None:
         group.delivered = version
+        group.waiting_since = self._clock.now() if group.version > version else 0
         group.attempt = 0
         group.due = self._clock.monotonic() + pause
         if not group.targets and group.version == version:

@@ -142,7 +142,7 @@ class Deliveries:
 
     @property
     def has_changed(self) -> bool:
-        """Whether `take_changed` would give something."""
+        """Whether there is something to be written."""
         return bool(self._changed)
 
     def take_changed(self) -> list[Delivery]:

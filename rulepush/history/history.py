@@ -1,6 +1,6 @@
 """AlertHistory: takes what the rules and the notifier tell, writes it in the background, and answers what is asked.
 
-The event loop only appends. One second after something new has come, a thread writes it in one transaction: a SIGKILL
+The event loop only appends. Once a second, while there is something new, a thread writes one transaction: a SIGKILL
 loses about one second of history and no alert. No fault of the file stops alerting: what cannot be written is kept (up
 to a bound) and tried again, and answers have it all the same.
 """
@@ -55,7 +55,7 @@ class AlertHistory:
         self._database_free = asyncio.Lock()  # the database serves one thread at a time
         self._unwritten: deque[Transition] = deque()  # the oldest first
         self._deliveries = Deliveries()
-        self._came: asyncio.Event | None = None  # while `run` waits for something to write
+        self._news = asyncio.Event()  # set while there may be something to write
         self._prune_at = 0.0
         self._failing_since: int | None = None
 
@@ -64,23 +64,16 @@ class AlertHistory:
     def record(self, transitions: Sequence[Transition]) -> None:
         """Keep these. A `rules.transition.Record`."""
         self._unwritten.extend(transitions)
+        self._news.set()
         while len(self._unwritten) > MAX_UNWRITTEN:
             self._unwritten.popleft()
             self.lost += 1
-        self._wake()
 
     def attempted(self, attempt: Attempt, alerts: Iterable[SentAlert]) -> None:
         """Keep what an attempt to send these alerts came to."""
         self._deliveries.attempted(attempt, alerts)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._came is not None and self._has_new:
-            self._came.set()
-
-    @property
-    def _has_new(self) -> bool:
-        return bool(self._unwritten) or self._deliveries.has_changed
+        if self._deliveries.has_changed:
+            self._news.set()
 
     # --- what is asked
 
@@ -111,16 +104,17 @@ class AlertHistory:
             log.error("what was delivered before the restart is not known: err=%s", e)
 
     async def run(self) -> None:
-        """Write once a second while there is something to write, until cancelled; nothing wakes the process while there
-        is not."""
+        """Write once a second while there is something to write, until cancelled; nothing wakes an idle process."""
         wait = WRITE_SECONDS
         while True:
-            if not self._has_new:
-                self._came = asyncio.Event()
-                await self._came.wait()
+            await self._news.wait()
             await self._clock.sleep(wait)
-            written = await self.write()
-            wait = WRITE_SECONDS if written else min(wait * 2, _MAX_RETRY_S)
+            self._news.clear()
+            if await self.write():
+                wait = WRITE_SECONDS
+            else:
+                wait = min(wait * 2, _MAX_RETRY_S)
+                self._news.set()
 
     async def write(self) -> bool:
         """Write what is new. False when it could not be; then it is kept. A write that has begun is waited for, also

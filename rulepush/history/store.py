@@ -49,10 +49,11 @@ INSERT INTO transitions (ts, label_set, rule, was, now, reason, value, detail) V
 """
 _DELIVERY: Final = "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?, ?)"
 _SELECT: Final = """
-SELECT t.ts, l.labels, r.file, r.rule_group, r.name, t.was, t.now, t.reason, t.value, t.detail
+SELECT t.id, t.ts, l.labels, r.file, r.rule_group, r.name, t.was, t.now, t.reason, t.value, t.detail
 FROM transitions t JOIN label_sets l ON l.id = t.label_set JOIN rules r ON r.id = t.rule
 """
-_PAGE: Final = 2_000  # rows that are read at once, where matchers are compared here
+_PAGE: Final = 2_000  # rows that are read at once
+_MAX_NAMED: Final = 500  # label sets that a statement names; more are compared here, row by row
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +122,22 @@ class HistoryTables:
     def find(self, wanted: HistoryFilter) -> HistoryAnswer:
         """The newest transitions that pass, newest first."""
         conditions, values = _conditions(wanted)
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        if wanted.matchers:
+            ids = self._matching(wanted)
+            if not ids:
+                return HistoryAnswer(())
+            if len(ids) <= _MAX_NAMED:
+                conditions.append(f"t.label_set IN ({', '.join('?' * len(ids))})")
+                values += ids
         page = _PAGE if wanted.matchers else min(wanted.limit + 1, _PAGE)
         known: dict[str, Labels] = {}
         found: list[Transition] = []
-        offset = 0
+        after: tuple[object, ...] = ()
         while True:
-            rows = self._database.read(
-                f"{_SELECT}{where} ORDER BY t.ts DESC, t.id DESC LIMIT {page} OFFSET {offset}", values
-            )
+            more = ["(t.ts, t.id) < (?, ?)"] if after else []
+            where = " AND ".join([*conditions, *more]) or "1"
+            sql = f"{_SELECT} WHERE {where} ORDER BY t.ts DESC, t.id DESC LIMIT {page}"
+            rows = self._database.read(sql, (*values, *after))
             for row in rows:
                 one = _load(row, known)
                 if one is None or not wanted.passes(one):
@@ -139,7 +147,16 @@ class HistoryTables:
                 found.append(one)
             if len(rows) < page:
                 return HistoryAnswer(found)
-            offset += page
+            after = (rows[-1][1], rows[-1][0])
+
+    def _matching(self, wanted: HistoryFilter) -> list[object]:
+        """The label sets that one of the selectors matches."""
+        found: list[object] = []
+        for number, text in self._database.read("SELECT id, labels FROM label_sets"):
+            labels = Labels(json.loads(text))
+            if len(labels) and any(all(m.matches_labels(labels) for m in some) for some in wanted.matchers):
+                found.append(number)
+        return found
 
 
 def _conditions(wanted: HistoryFilter) -> tuple[list[str], list[object]]:
@@ -182,7 +199,7 @@ def _delivery_row(one: Delivery) -> tuple[object, ...]:
 
 def _load(row: tuple[Any, ...], known: dict[str, Labels]) -> Transition | None:
     """None for a row of a later release. `known` are the labels of the rows before."""
-    ts, text, file, group, name, was, now, reason, value, detail = row
+    _, ts, text, file, group, name, was, now, reason, value, detail = row
     try:
         labels = known.get(text)
         if labels is None:

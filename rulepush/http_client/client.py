@@ -71,6 +71,15 @@ def shown_url(url: str) -> str:
         return url.rpartition("@")[2]
 
 
+def server_of(url: str) -> str:
+    """`https://host:9090` of a URL whose path and parameters may hold a secret; "" when it is no URL."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        return ""
+    return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}" if parsed.host else ""
+
+
 class RouteKeeper(Protocol):
     """What knows the way of each request, and the connections of owners: the transport."""
 

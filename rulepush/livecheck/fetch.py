@@ -18,7 +18,7 @@ from rulepush.http_client.build import build_client
 from rulepush.livecheck.seen import Scrape, SilentJob, TargetScrapes
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
-from rulepush.nacos.diagnose import METRICS, TargetProblem, diagnose_answer, diagnose_error, diagnose_status
+from rulepush.nacos.diagnose import METRICS, diagnose_answer, diagnose_scrape, diagnose_status
 from rulepush.nacos.version import server_version
 from rulepush.scrape.fetch import Fetcher
 from rulepush.scrape.job import Job, job_of
@@ -128,14 +128,14 @@ async def _scrape(
     started, job = clock.now(), found.job
     if job.target_limit and len(found.targets) > job.target_limit:
         reason = f"target_limit exceeded (number of targets: {len(found.targets)}, limit: {job.target_limit})"
-        return Scrape(ts, trouble=TargetProblem(reason, "All scrapes of this job would fail: raise target_limit."))
+        return Scrape(ts, trouble=diagnose_scrape(target.url, reason))
     try:
         fetched = await fetcher.fetch(target.url, target.timeout_ms)
     except HTTPStatusError as e:
         version = await _version(client, target.url) if e.status == 404 else ""
         return Scrape(ts, trouble=diagnose_status(target.url, e.status, version))
     except ScrapeError as e:
-        return Scrape(ts, trouble=diagnose_error(str(e).removeprefix(f'Get "{target.url}": ')))
+        return Scrape(ts, trouble=diagnose_scrape(target.url, str(e)))
     seconds = (clock.now() - started) / 1000
     trouble = diagnose_answer(target.url, fetched.content_type, fetched.body)
     if trouble is not None:
@@ -144,15 +144,11 @@ async def _scrape(
         parsed = parse_body(fetched.body, choose_format(fetched.content_type, job.fallback))
         samples = _samples(parsed, job.rules, target.labels, ts)
     except (ExpositionError, ScrapeError) as e:
-        return Scrape(
-            ts, trouble=TargetProblem(str(e), "This scrape would fail whole: `rulepush check metrics` says more.")
-        )
+        return Scrape(ts, trouble=diagnose_scrape(target.url, str(e)))
     limit = job.rules.sample_limit
     if limit and len(samples) > limit:
         reason = f"sample limit exceeded: {len(samples)} samples, sample_limit is {limit}"
-        return Scrape(
-            ts, trouble=TargetProblem(reason, "This scrape would fail whole: drop more by metric_relabel_configs.")
-        )
+        return Scrape(ts, trouble=diagnose_scrape(target.url, reason))
     return Scrape(ts, samples, {n: m.type for n, m in parsed.metadata.items()}, seconds=seconds)
 
 

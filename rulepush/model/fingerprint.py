@@ -13,7 +13,7 @@ _MASK: Final = (1 << 64) - 1
 _SEPARATOR: Final = b"\xff"
 
 
-@lru_cache(maxsize=4096)  # asked for at each sending of an alert, and each byte takes a step of Python
+@lru_cache(maxsize=16384)  # asked for at each sending of an alert, and each byte takes a step of Python
 def fingerprint(labels: Labels) -> str:
     """FNV-1a (64 bits) over names and values, 16 hex digits. Source: prometheus/common model/signature.go,
     labelSetToFingerprint."""

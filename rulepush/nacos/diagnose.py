@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,17 +11,60 @@ from rulepush.nacos.releases import WITHOUT_METRICS, parse_release
 
 METRICS: Final = "/actuator/prometheus"
 NACOS_PATH: Final = "/nacos" + METRICS
-_HOW: Final = (
-    "Nacos does not expose its metrics by default: set management.endpoints.web.exposure.include=prometheus in "
-    "conf/application.properties, or MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE=prometheus in the environment of its "
-    "container, and restart it."
+_STATUS: Final = re.compile(r"server returned HTTP status (\d+)")
+_CONTENT_TYPE: Final = re.compile(r'Content-Type "(.*)" and no fallback_scrape_protocol')
+_REQUEST: Final = re.compile(r'Get "[^"]*": ')  # how the text of a failed request begins
+
+# What to do, each a text of its own, so that it can be translated whole.
+_HTTPS: Final = "A server that wants https answers so to http: try scheme: https."
+_CREDENTIALS: Final = (
+    "Credentials are needed. Nacos itself asks for none here while nacos.security.ignore.urls holds /actuator/**. For "
+    "a proxy in front, add basic_auth or authorization to the scrape job (check live --target: "
+    "http://USER:PASSWORD@HOST)."
 )
+_NOT_METRICS: Final = f"This path lists instances, it has no metrics of the server: use metrics_path: {NACOS_PATH}"
+_DISCOVERY: Final = (
+    "nacos.prometheus.metrics.enabled=true gives service discovery for http_sd_configs, not metrics: "
+    f"use metrics_path: {NACOS_PATH}"
+)
+_PROXY: Final = "A proxy answers, and the server behind it does not: is it running?"
+_SERVER_LOG: Final = "The log of the server says why."
+_LOGIN_PAGE: Final = (
+    "A gateway or login page stands between, or the path is wrong: ask the server itself, at "
+    f"http://HOST:8848{NACOS_PATH} for Nacos."
+)
+_EMPTY: Final = "Is a filter such as includedNames in the parameters?"
+_SET_PATH: Final = f"Set metrics_path: {NACOS_PATH} for Nacos, /actuator/prometheus for Spring Boot."
+_SPRING_BOOT: Final = (
+    f"For Nacos the path is {NACOS_PATH}. A Spring Boot application needs the dependency "
+    "micrometer-registry-prometheus and management.endpoints.web.exposure.include=prometheus."
+)
+_CONSOLE: Final = " Port 8080 of Nacos 3.x is its console: metrics are on 8848."
+_CHECK_METRICS: Final = "It makes the scrape fail whole: `rulepush check metrics` says more."
+_SAMPLE_LIMIT: Final = "It makes the scrape fail whole: drop more by metric_relabel_configs."
+_TARGET_LIMIT: Final = "It makes all scrapes of this job fail: raise target_limit."
+_NO_CONTENT_TYPE: Final = "Set fallback_scrape_protocol: PrometheusText0.0.4 in the job."
+_CERTIFICATE: Final = (
+    "Give the job the certificate that signed it: tls_config.ca_file, and server_name if it is for another name; or "
+    "insecure_skip_verify: true."
+)
+_NO_TLS: Final = "It does not speak TLS there: scheme: http is meant."
+_CLOSED: Final = "It closed the connection: does it want https (scheme: https), or did it restart?"
+_BODY_LIMIT: Final = "Raise body_size_limit, or let the target answer less (includedNames)."
+_REFUSED: Final = "Nothing listens there: is the server running, and is it this port (Nacos: 8848)?"
+_SLOW: Final = "A firewall that drops packets, or a server that hangs; raise scrape_timeout if it is slow."
+_NO_NAME: Final = "The name does not resolve from here."
 
 
 def _named(release: tuple[int, int, int]) -> str:
     return ".".join(map(str, release))
 
 
+_HOW: Final = (
+    "Nacos does not expose its metrics by default: set management.endpoints.web.exposure.include=prometheus in "
+    "conf/application.properties, or MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE=prometheus in the environment of its "
+    "container, and restart it."
+)
 _WITHOUT: Final = (
     " "
     + " and ".join(_named(release) for release in WITHOUT_METRICS)
@@ -28,6 +72,34 @@ _WITHOUT: Final = (
     + ", ".join(WITHOUT_METRICS.values())
     + "."
 )
+SUGGESTIONS: Final = frozenset(
+    {
+        _HTTPS,
+        _CREDENTIALS,
+        _NOT_METRICS,
+        _DISCOVERY,
+        _PROXY,
+        _SERVER_LOG,
+        _LOGIN_PAGE,
+        _EMPTY,
+        _SET_PATH,
+        _SPRING_BOOT,
+        _HOW + _WITHOUT,
+        _HOW + _WITHOUT + _CONSOLE,
+        _CHECK_METRICS,
+        _SAMPLE_LIMIT,
+        _TARGET_LIMIT,
+        _NO_CONTENT_TYPE,
+        _CERTIFICATE,
+        _NO_TLS,
+        _CLOSED,
+        _BODY_LIMIT,
+        _REFUSED,
+        _SLOW,
+        _NO_NAME,
+    }
+)
+"""Every suggestion of `diagnose_scrape` where the release of Nacos is not known: what there is to translate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +110,26 @@ class TargetProblem:
     suggestion: str = ""
 
 
+def diagnose_scrape(url: str, error: str, version: str = "") -> TargetProblem:
+    """What the error of a failed scrape means, as a target's status and `lastError` of the API have it."""
+    if (status := _STATUS.match(error)) is not None:
+        return diagnose_status(url, int(status[1]), version)
+    if (content_type := _CONTENT_TYPE.search(error)) is not None:
+        answer = diagnose_answer(url, content_type[1], b"?")
+        return answer or TargetProblem(error, _CHECK_METRICS)
+    if "blank Content-Type" in error:
+        return TargetProblem(error, _NO_CONTENT_TYPE)
+    if error.startswith("target_limit exceeded"):
+        return TargetProblem(error, _TARGET_LIMIT)
+    if error.startswith("sample limit exceeded"):
+        return TargetProblem(error, _SAMPLE_LIMIT)
+    if error.startswith(("label_", "internal error")):
+        return TargetProblem(error)
+    if error.startswith("line "):
+        return TargetProblem(error, _CHECK_METRICS)
+    return diagnose_error(_REQUEST.sub("", error, count=1))
+
+
 def diagnose_status(url: str, status: int, version: str = "") -> TargetProblem:
     """What a status other than 200 means. `version`: of that Nacos, "" when unknown."""
     parts = urlsplit(url)
@@ -45,9 +137,11 @@ def diagnose_status(url: str, status: int, version: str = "") -> TargetProblem:
         return TargetProblem(f"HTTP 404 at {parts.path}", _not_found(parts.path, parts.port, version))
     if status in (401, 403):
         return TargetProblem(f"HTTP {status}: credentials are needed", _credentials(parts.path))
+    if status == 400 and parts.scheme == "http":
+        return TargetProblem("HTTP 400", _HTTPS)
     if status in (502, 503):
-        return TargetProblem(f"HTTP {status}: a proxy answers, the server behind it does not", "Is the server running?")
-    return TargetProblem(f"HTTP status {status}", "The log of the server says why." if status >= 500 else "")
+        return TargetProblem(f"HTTP {status}: a proxy answers, the server behind it does not", _PROXY)
+    return TargetProblem(f"HTTP status {status}", _SERVER_LOG if status >= 500 else "")
 
 
 def diagnose_answer(url: str, content_type: str, body: bytes) -> TargetProblem | None:
@@ -56,13 +150,12 @@ def diagnose_answer(url: str, content_type: str, body: bytes) -> TargetProblem |
     if "html" in content_type.lower() or body.lstrip()[:1] == b"<":
         return TargetProblem(
             "HTTP 200 with a web page instead of metrics",
-            "A gateway or login page stands between, or the path is wrong: ask the server itself, at "
-            f"http://HOST:8848{NACOS_PATH} for Nacos.",
+            _LOGIN_PAGE,
         )
     if "json" in content_type.lower():
         return TargetProblem("HTTP 200 with JSON instead of metrics", _json(parts.path))
     if not body.strip():
-        return TargetProblem("HTTP 200 with an empty body", "Is a filter such as includedNames in the parameters?")
+        return TargetProblem("HTTP 200 with an empty body", _EMPTY)
     return None
 
 
@@ -74,32 +167,19 @@ def _not_found(path: str, port: int | None, version: str) -> str:
             f"{WITHOUT_METRICS[release]} or later."
         )
     if path == NACOS_PATH or (release and path.endswith(METRICS)):
-        console = " Port 8080 of Nacos 3.x is its console: metrics are on 8848." if port == 8080 else ""
+        console = _CONSOLE if port == 8080 else ""
         return _HOW + (_WITHOUT if release is None else f" It is Nacos {version}.") + console
     if path.endswith(METRICS):
-        return (
-            f"For Nacos the path is {NACOS_PATH}. A Spring Boot application needs the dependency "
-            "micrometer-registry-prometheus and management.endpoints.web.exposure.include=prometheus."
-        )
-    return f"Set metrics_path: {NACOS_PATH} for Nacos, /actuator/prometheus for Spring Boot."
+        return _SPRING_BOOT
+    return _SET_PATH
 
 
 def _credentials(path: str) -> str:
-    if path == "/nacos/prometheus":
-        return "This path lists instances, it has no metrics of the server: use metrics_path: " + NACOS_PATH
-    return (
-        "Nacos itself asks for none here while nacos.security.ignore.urls holds /actuator/**. For a proxy in front, "
-        "add basic_auth or authorization to the scrape job (with --target: http://USER:PASSWORD@HOST)."
-    )
+    return _NOT_METRICS if path == "/nacos/prometheus" else _CREDENTIALS
 
 
 def _json(path: str) -> str:
-    if path.startswith("/nacos/prometheus"):
-        return (
-            "nacos.prometheus.metrics.enabled=true gives service discovery for http_sd_configs, not metrics: "
-            f"use metrics_path: {NACOS_PATH}"
-        )
-    return f"Set metrics_path: {NACOS_PATH} for Nacos, /actuator/prometheus for Spring Boot."
+    return _DISCOVERY if path.startswith("/nacos/prometheus") else _SET_PATH
 
 
 def diagnose_error(error: str) -> TargetProblem:
@@ -108,21 +188,18 @@ def diagnose_error(error: str) -> TargetProblem:
     if "verify certificate" in lowered:
         return TargetProblem(
             error,
-            "Give the job the certificate that signed it: tls_config.ca_file, and server_name if it is for another "
-            "name; or insecure_skip_verify: true.",
+            _CERTIFICATE,
         )
     if lowered.startswith("tls: ") and ("version number" in lowered or "unknown protocol" in lowered):
-        return TargetProblem(error, "It does not speak TLS there: scheme: http is meant.")
+        return TargetProblem(error, _NO_TLS)
     if "reset by peer" in lowered or "disconnected without" in lowered or "peer closed connection" in lowered:
-        return TargetProblem(error, "It closed the connection: does it want https (scheme: https), or did it restart?")
+        return TargetProblem(error, _CLOSED)
     if "body size limit" in lowered:
-        return TargetProblem(error, "Raise body_size_limit, or let the target answer less (includedNames).")
+        return TargetProblem(error, _BODY_LIMIT)
     if "refused" in lowered:
-        return TargetProblem(error, "Nothing listens there: is the server running, and is it this port (Nacos: 8848)?")
+        return TargetProblem(error, _REFUSED)
     if "deadline" in lowered or "timed out" in lowered:
-        return TargetProblem(
-            error, "A firewall that drops packets, or a server that hangs; raise scrape_timeout if it is slow."
-        )
+        return TargetProblem(error, _SLOW)
     if "name or service not known" in lowered or "resolution" in lowered or "no address associated" in lowered:
-        return TargetProblem(error, "The name does not resolve from here.")
+        return TargetProblem(error, _NO_NAME)
     return TargetProblem(error)

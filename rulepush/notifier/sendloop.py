@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rulepush.clock import Clock
+from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
+from rulepush.http_client.client import shown_url
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
 from rulepush.notifier.outage import OutageLog
@@ -21,8 +23,6 @@ log = logging.getLogger("rulepush.notifier")
 BATCH_SIZE: Final = 256  # Prometheus' --alertmanager.notification-batch-size
 BACKOFF_MIN: Final = 0.5  # seconds
 BACKOFF_MAX: Final = 30.0
-# A firing alert is sent again once a minute: refusals further apart than this are two runs.
-REFUSALS_END_MS: Final = 10 * 60_000
 
 
 class Poster(Protocol):
@@ -59,17 +59,6 @@ class SendStats:
     errors: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """A run of alerts that an Alertmanager refused for their content: from `first_at` to `last_at` (ms), with what it
-    answered last."""
-
-    first_at: int
-    last_at: int
-    alerts: int
-    reason: str
-
-
 def backoff(attempt: int, jitter: float) -> float:
     """Seconds before attempt number `attempt` + 1: doubling, capped, times 0.5..1 by `jitter` in 0..1."""
     return float(min(BACKOFF_MAX, BACKOFF_MIN * 2 ** min(attempt, 20)) * (0.5 + 0.5 * jitter))
@@ -89,9 +78,8 @@ class SendLoop:
         self.url = alertmanager.url
         self.outbox = Outbox()
         self.counts = SendStats()
+        self.record = DeliveryRecord()
         self.pausing = False  # between a failed attempt and the next
-        self.failing_since: int | None = None  # ms; the first of the failed attempts in a row
-        self.refusals: Refusals | None = None  # the last run of them
         self._alertmanager = alertmanager
         self._clock = clock
         self._store = store
@@ -111,15 +99,17 @@ class SendLoop:
         """Why the last attempt failed; "" when it did not."""
         return self._outage.reason
 
-    @property
-    def waiting(self) -> int:
-        """How many alerts wait to be accepted."""
-        return len(self.outbox)
-
-    @property
-    def oldest_waiting(self) -> int | None:
-        """Since when (ms) the longest waiting alert waits, None when nothing does."""
-        return self.outbox.oldest()
+    def status(self) -> DeliveryStatus:
+        """How the delivery to this Alertmanager stands now."""
+        return self.record.status(
+            ReceiverKind.ALERTMANAGER,
+            self.url,
+            shown_url(self.url),
+            waiting=len(self.outbox),
+            waiting_since=self.outbox.oldest() or 0,
+            accepted=self.counts.sent,
+            refused=self.counts.rejected,
+        )
 
     def offer(self, alerts: Sequence[WireAlert]) -> None:
         """Queue alerts for delivery."""
@@ -164,18 +154,16 @@ class SendLoop:
                 self._on_attempt(self.url, batch, answer)
             if answer.outcome is not PostOutcome.RETRY:
                 attempt = 0
-                self.failing_since = None
                 if line := self._outage.ended(self._clock.monotonic()):
                     log.info("%s: url=%s", line, self.url)
                 continue
             self.counts.errors += 1
-            if self.failing_since is None:
-                self.failing_since = self._clock.now()
             self.counts.retried += len(batch)
             pause = backoff(attempt, self._jitter())
             if answer.retry_after is not None:
                 pause = max(answer.retry_after, backoff(0, 0.0))  # "Retry-After: 0" must not cause a tight loop
             attempt += 1
+            self.record.failed(self._clock.now(), answer.reason, pause)
             self._warn(self._outage.failed(self._clock.monotonic(), answer.reason, len(self.outbox)))
             self.pausing = True
             try:
@@ -204,11 +192,12 @@ class SendLoop:
                 return answer
             case PostOutcome.ACCEPTED:
                 self.counts.sent += len(batch)
+                self.record.accepted(self._clock.now())
                 self._acknowledge(batch)
                 return answer
             case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
-                self._note_refusal(answer.reason)
+                self.record.refused(self._clock.now(), str(batch[0].labels), answer.reason)
                 log.error(
                     "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
                 )
@@ -221,12 +210,6 @@ class SendLoop:
                     if answer.outcome is PostOutcome.RETRY:
                         return answer
                 return answer
-
-    def _note_refusal(self, reason: str) -> None:
-        now, before = self._clock.now(), self.refusals
-        if before is None or now - before.last_at > REFUSALS_END_MS:
-            before = Refusals(now, now, 0, "")
-        self.refusals = Refusals(before.first_at, now, before.alerts + 1, reason)
 
     def _acknowledge(self, batch: Sequence[WireAlert]) -> None:
         self._drop(self.outbox.acknowledge(batch))

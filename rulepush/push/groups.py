@@ -81,6 +81,10 @@ class PushedGroups:
         """Series held, push times included."""
         return len(self._index)
 
+    def series_of(self, group: PushedGroup) -> int:
+        """Series of one group that is held, without its push times."""
+        return len(self._series.get(group.key, ()))
+
     def push(self, key: GroupKey, body: ParsedFamilies, all_new: bool, ts: int, ttl_ms: int | None) -> None:
         """PUT (`all_new`) or POST. Raises PushError when the group would be inconsistent; then it stays as it was,
         but for its failure time."""

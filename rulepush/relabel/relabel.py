@@ -164,14 +164,14 @@ def relabel(labels: Labels, configs: Sequence[RelabelConfig]) -> Labels | None:
     work = labels.as_dict()
     changed: set[str] = set()
     for config in configs:
-        if not _apply(config, work, changed):
+        if not apply_rule(config, work, changed):
             return None
     if len(work) == len(labels) and all(work.get(n) == v for n, v in labels):
         return labels
     return Labels(work)
 
 
-def _apply(config: RelabelConfig, labels: dict[str, str], changed: set[str]) -> bool:
+def apply_rule(config: RelabelConfig, labels: dict[str, str], changed: set[str]) -> bool:
     """Change `labels` by one rule; False means drop. `changed` are the names that a rule has set so far."""
     match config.action:
         case Action.REPLACE:

@@ -42,6 +42,14 @@ class Backlog:
         return self._memory_samples
 
     @property
+    def oldest(self) -> int:
+        """When the oldest block was made (ms), 0 for none or not known. Unlike `peek` it changes nothing: `pop` takes
+        the block that was peeked at last."""
+        if self._on_disk and self._disk is not None:
+            return self._disk.oldest
+        return self._memory[0].created if self._memory else 0
+
+    @property
     def disk_bytes(self) -> int:
         """Bytes of the files in which samples wait."""
         return self._disk.nbytes if self._disk is not None else 0

@@ -65,6 +65,11 @@ class DiskQueue:
         """Bytes of all files."""
         return sum(s.size for s in self._segments)
 
+    @property
+    def oldest(self) -> int:
+        """When the oldest block was made (ms), 0 while it has not been read; reads nothing itself."""
+        return self._front[0].created if self._front is not None else 0
+
     def append(self, block: QueueBlock) -> None:
         """Write one block at the end; the oldest file is dropped when there is no room."""
         record = encode_record(block)

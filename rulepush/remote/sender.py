@@ -14,6 +14,8 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.config.sections import RemoteWriteConfig, RemoteWriteMessage
+from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
+from rulepush.http_client.client import server_of
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.remote.backlog import Backlog
@@ -61,6 +63,7 @@ class RemoteWriteSender:
     ):
         self.name = config.name
         self.counts = RemoteWriteStats()
+        self.record = DeliveryRecord()
         self.last_error = ""
         self.newest_sent = 0  # ms; the newest sample that the receiver took
         self._config = config
@@ -99,6 +102,20 @@ class RemoteWriteSender:
     def lost_samples(self) -> int:
         """Samples lost because the buffer was full."""
         return self._backlog.dropped_samples
+
+    def status(self) -> DeliveryStatus:
+        """How the delivery to this receiver stands now."""
+        return self.record.status(
+            ReceiverKind.REMOTE_WRITE,
+            self.name,
+            server_of(self._config.url.reveal()),
+            waiting=self.pending_samples,
+            waiting_bytes=self.buffer_bytes,
+            waiting_since=self._backlog.oldest,
+            accepted=self.counts.sent,
+            refused=self.counts.refused,
+            lost=self.lost_samples + self.counts.expired,
+        )
 
     # --- queueing
 
@@ -227,6 +244,7 @@ class RemoteWriteSender:
                     log.info("remote write is accepted again: remote=%s", self.name)
                 self._failing = False
                 self.last_error = ""
+                self.record.accepted(self._clock.now())
                 self.counts.sent += request.samples
                 self.counts.bytes += len(request.body)
                 self.newest_sent = max(self.newest_sent, request.newest)
@@ -234,6 +252,7 @@ class RemoteWriteSender:
             self.last_error = answer.reason
             if answer.outcome is WriteOutcome.REFUSED:
                 self.counts.refused += request.samples
+                self.record.refused(self._clock.now(), f"{request.samples} samples", answer.reason, request.samples)
                 log.error(
                     "remote write is refused, the samples are dropped: remote=%s samples=%d err=%s",
                     self.name,
@@ -255,6 +274,7 @@ class RemoteWriteSender:
             pause *= 0.5 + 0.5 * self._jitter()
         level = logging.DEBUG if self._failing else logging.WARNING  # once per outage, not per shard
         self._failing = True
+        self.record.failed(self._clock.now(), answer.reason, pause)
         log.log(
             level,
             "remote write fails, samples wait: remote=%s pause=%.2fs err=%s",

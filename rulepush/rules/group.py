@@ -163,12 +163,12 @@ class EvaluationGroup:
     def _write(self, i: int, rule: Rule, samples: list[Sample], tick: Tick) -> str:
         """Store the samples, and a stale marker for each series that the rule no longer gives. Returns what was
         refused, "" when nothing was."""
-        written = dict.fromkeys(s.labels for s in samples)
         before = self._written[i]
+        if not samples and not before:
+            return ""
+        written = dict.fromkeys(s.labels for s in samples)
         ended = [Sample(labels, tick.query_ts, STALE) for labels in before if labels not in written]
         self._written[i] = written
-        if not samples and not ended:
-            return ""
         store = self.context.samples
         error = refused(store.append_many(samples)) if samples else ""
         if ended:

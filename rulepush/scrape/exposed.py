@@ -21,13 +21,14 @@ class ExposedLines:
     keys: Sequence[bytes]
     comments: Sequence[bytes]
 
-    def series(self, names: Collection[str]) -> Iterator[tuple[str, Labels | None]]:
+    def series(self, names: Collection[str], met: set[bytes] | None = None) -> Iterator[tuple[str, Labels | None]]:
         """(metric name in the body, final labels; None when metric_relabel_configs drops it): all series of these
-        metrics, and of every other metric its first one."""
-        met: set[str] = set()
+        metrics, and of every other metric its first one, unless it was `met` before, in another body."""
+        met = set() if met is None else met
+        wanted = {name.encode() for name in names}
         for key in self.keys:
-            name = key.partition(b"{")[0].strip().decode(errors="replace")
-            if name in met and name not in names:
+            name = key.partition(b"{")[0]
+            if name in met and name not in wanted:
                 continue
             try:
                 sample = parse_line(key + b" 0", self.fmt)
@@ -36,7 +37,7 @@ class ExposedLines:
                 labels = sample_labels(sample.pairs, self.target, self.rules)
             except (ExpositionError, ScrapeError):
                 continue
-            if name:
+            if name:  # else it stands in the braces
                 met.add(name)
             yield sample.name, labels
 

@@ -70,16 +70,21 @@ class Fetcher:
         compression: bool = True,
         body_size_limit: int = 0,
         deadline: Deadline = asyncio.timeout,
+        error_body_bytes: int = 0,
     ):
-        """`body_size_limit` in decompressed bytes, 0 for the default. `deadline` raises TimeoutError in its block."""
+        """`body_size_limit` in decompressed bytes, 0 for the default. `deadline` raises TimeoutError in its block.
+        `error_body_bytes` is how much of the body is read when the status is not 200, for the HTTPStatusError."""
         self._client = client
         self._headers = {"Accept": accept, "Accept-Encoding": "gzip" if compression else "identity"}
         self._limit = body_size_limit or DEFAULT_BODY_LIMIT
         self._deadline = deadline
+        self._error_body_bytes = error_body_bytes
+        self._refused: _ErrorBody | None = None  # by the status of the present answer, while its body is read
         self._prepared: _Prepared | None = None  # of the last URL and timeout
 
     async def fetch(self, url: str, timeout_ms: int) -> Fetched:
         """GET `url`, all of it within the timeout. Raises ScrapeError."""
+        self._refused = None
         try:
             async with self._deadline(timeout_ms / 1000):
                 prepared = self._prepare(url, timeout_ms)
@@ -95,8 +100,12 @@ class Fetcher:
                 finally:
                     await response.aclose()
         except TimeoutError:
+            if self._refused is not None:
+                raise self._refused.error() from None
             raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, ValueError) as e:
+            if self._refused is not None:
+                raise self._refused.error() from None
             raise ScrapeError(f'Get "{failed_url(e, url)}": {reason(e)}') from e
 
     async def close(self) -> None:
@@ -119,14 +128,18 @@ class Fetcher:
 
         def begin(head: PlainHead) -> Sink:
             nonlocal content_type, received
-            if head.status != 200:
-                raise HTTPStatusError(head.status, _phrase(head.status, head.phrase))
             content_type = head.headers.get("content-type", "")
-            if _is_gzip(head.headers.get("content-encoding", "")):
+            packed = _is_gzip(head.headers.get("content-encoding", ""))
+            if head.status != 200:
+                error = HTTPStatusError(head.status, _phrase(head.status, head.phrase))
+                return self._refuse(error, content_type, packed)
+            if packed:
                 received = _Unpacked(self._limit)
             return received.add
 
         await plain.fetch(begin)
+        if self._refused is not None:
+            raise self._refused.error()
         return Fetched(received.body(), content_type)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
@@ -144,17 +157,28 @@ class Fetcher:
         raise httpx.TooManyRedirects(f"stopped after {_MAX_REDIRECTS} redirects")
 
     async def _read(self, response: httpx.Response) -> Fetched:
-        if response.status_code != 200:
-            raise HTTPStatusError(response.status_code, _phrase(response.status_code, response.reason_phrase))
         # Of several lines the first counts, as for Go; httpx would join them.
         content_type = next(iter(response.headers.get_list("Content-Type")), "")
         packed = _is_gzip(response.headers.get("Content-Encoding", ""))
         received = _Unpacked(self._limit) if packed else _Received(self._limit)
+        add: Sink = received.add
+        if response.status_code != 200:
+            phrase = _phrase(response.status_code, response.reason_phrase)
+            add = self._refuse(HTTPStatusError(response.status_code, phrase), content_type, packed)
         # The bytes as they come over the wire; httpx' own way would unpack them without a limit.
         assert isinstance(response.stream, httpx.AsyncByteStream)
         async for part in response.stream:
-            received.add(part)
+            add(part)
+        if self._refused is not None:
+            raise self._refused.error()
         return Fetched(received.body(), content_type)
+
+    def _refuse(self, error: HTTPStatusError, content_type: str, packed: bool) -> Sink:
+        """The answer's status is not 200: raises `error`, or returns what takes the beginning of the body first."""
+        if not self._error_body_bytes:
+            raise error
+        self._refused = _ErrorBody(error, content_type, packed, self._error_body_bytes)
+        return self._refused.add
 
 
 @dataclass(slots=True)
@@ -228,6 +252,34 @@ class _Unpacked(_Received):
         if not self._unpacker.eof:
             raise ScrapeError("unexpected EOF")
         return super().body()
+
+
+class _ErrorBody:
+    """The beginning of the body of an answer whose status is not 200: for people, so whatever comes will do."""
+
+    def __init__(self, error: HTTPStatusError, content_type: str, packed: bool, limit: int):
+        self._error = error
+        self._content_type = content_type
+        self._packed = packed
+        self._limit = limit
+        self._raw = b""
+
+    def add(self, part: bytes) -> None:
+        """Raises the error when there is enough."""
+        self._raw += part
+        if len(self._raw) >= self._limit:
+            raise self.error()
+
+    def error(self) -> HTTPStatusError:
+        """The error with what has come of the body."""
+        body = self._raw
+        if self._packed:
+            try:
+                body = zlib.decompressobj(_GZIP).decompress(body, self._limit)
+            except zlib.error:
+                body = b""
+        self._error.content_type, self._error.body = self._content_type, body[: self._limit]
+        return self._error
 
 
 def _is_gzip(encoding: str) -> bool:

@@ -29,6 +29,7 @@ class Job:
     extra_metrics: bool = False
     keep_dropped: int = 0  # most dropped targets that are remembered; 0 for all
     relabel: Relabel | None = None
+    relabel_configs: tuple[RelabelConfig, ...] = ()  # what `relabel` applies, for pages that show it step by step
 
     @property
     def name(self) -> str:
@@ -67,6 +68,7 @@ def job_of(config: ScrapeConfig) -> Job:
         extra_metrics=config.extra_scrape_metrics,
         keep_dropped=config.keep_dropped_targets,
         relabel=_relabelling(config.relabel_configs),
+        relabel_configs=tuple(config.relabel_configs),
     )
 
 

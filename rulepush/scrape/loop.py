@@ -94,8 +94,7 @@ class ScrapeLoop:
         late = max(0, int(pace.clock.now() - self.delay_ms) - ts)
         passed = late // interval
         if passed:
-            pace.stats.skipped_overloaded += passed
-            pace.overload.left_out(passed)
+            self._left_out(passed)
         pace.overload.started(late)
         moment, late = ts + passed * interval, late % interval
         return moment, moment if late <= interval // _LATE_SHARE else moment + late
@@ -113,6 +112,11 @@ class ScrapeLoop:
         elif passed > 1 + self.scraper.status.last_duration_s * 1000 // interval:
             pace.stats.skipped_time_jump += passed  # the scrape took less
         elif passed:
-            pace.stats.skipped_overloaded += passed
-            pace.overload.left_out(passed)
+            self._left_out(passed)
         return planned
+
+    def _left_out(self, moments: int) -> None:
+        """So many scrapes do not take place, for rulepush has too much to do."""
+        self._pace.stats.skipped_overloaded += moments
+        self._pace.overload.left_out(moments)
+        self.scraper.status.skipped += moments

@@ -14,6 +14,7 @@ import httpx
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.barrier import ScrapeBarrier
+from rulepush.scrape.bodies import MAX_ERROR_BODY_BYTES
 from rulepush.scrape.fetch import Fetcher
 from rulepush.scrape.job import Job
 from rulepush.scrape.loop import Pace, ScrapeLoop
@@ -194,6 +195,7 @@ class ScrapePools:
             compression=job.compression,
             body_size_limit=job.body_size_limit,
             deadline=self._loop_time.deadline,
+            error_body_bytes=MAX_ERROR_BODY_BYTES if context.bodies is not None else 0,
         )
         scraper = Scraper(target, context, fetcher, job.rules, fallback=job.fallback, extra_metrics=job.extra_metrics)
         return _Running(ScrapeLoop(scraper, self._pace))

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rulepush.clock import Clock
-from rulepush.errors import ScrapeError
+from rulepush.errors import HTTPStatusError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format
 from rulepush.exposition.content_type import choose_format
 from rulepush.model.sample import Sample
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.fetch import Fetched, Fetcher
 from rulepush.scrape.interner import Interner
@@ -42,6 +43,7 @@ class ScrapeContext:
     turns: WorkTurns = field(default_factory=WorkTurns)
     on_scrape: OnScrape | None = None
     series_came: Callable[[int], object] = lambda _count: None  # called with the number of new series of a scrape
+    bodies: TargetBodies | None = None  # keeps the last body of each target, None to keep none
 
 
 class Scraper:
@@ -93,8 +95,13 @@ class Scraper:
                 fetched = await self._fetcher.fetch(self.target.url, self.target.timeout_ms)
             except ScrapeError as e:
                 error = str(e)
+                if context.bodies is not None and isinstance(e, HTTPStatusError):
+                    context.bodies.keep(self, started_at, e.status, e.content_type, e.body, failed=True)
                 self.hung = error.endswith("context deadline exceeded")
         taken = Ingested(ScrapeBodyStats(), error=error) if fetched is None else await self._take(fetched, ts)
+        if context.bodies is not None and fetched is not None:
+            failed = bool(taken.error)
+            context.bodies.keep(self, started_at, 200, fetched.content_type, fetched.body, failed)
         if taken.error:
             self.cache.end(ts)
         status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start
@@ -118,6 +125,8 @@ class Scraper:
         self.status = former.status
         self.scraped_since, self.complete_since = former.scraped_since, former.complete_since
         self.cache.take_over(former.cache)
+        if self._context.bodies is not None:
+            self._context.bodies.hand_over(former, self)
 
     def interrupted(self) -> None:
         """The time jumped: start counting again."""
@@ -132,6 +141,8 @@ class Scraper:
 
     async def close(self) -> None:
         """Close the connections: no more scrapes will come."""
+        if self._context.bodies is not None:
+            self._context.bodies.forget(self)
         await self._fetcher.close()
 
     async def _take(self, fetched: Fetched, ts: int) -> Ingested:
@@ -162,17 +173,20 @@ class Scraper:
             turns.done()
 
     def _count(self, taken: Ingested, fetched: Fetched | None) -> None:
-        stats, counts = self._context.stats, taken.counts
+        stats, counts, status = self._context.stats, taken.counts, self.status
+        status.body_bytes = len(fetched.body) if fetched is not None else 0
+        status.samples_scraped, status.samples_kept = counts.scraped, 0
         stats.scrapes += 1
-        stats.seconds += self.status.last_duration_s
-        stats.body_bytes += len(fetched.body) if fetched is not None else 0
+        stats.seconds += status.last_duration_s
+        stats.body_bytes += status.body_bytes
         stats.samples_scraped += counts.scraped
         if taken.error:
             stats.failed += 1
             return
         if taken.added:
             self._context.series_came(taken.added)
-        stats.samples_kept += counts.wanted - taken.late
+        status.samples_kept = counts.wanted - taken.late
+        stats.samples_kept += status.samples_kept
         stats.samples_not_wanted += counts.post_relabel - counts.wanted - counts.duplicates
         stats.out_of_order += taken.late
         stats.duplicates += taken.duplicates

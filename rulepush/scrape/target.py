@@ -93,7 +93,10 @@ class TargetHealth(Enum):
 class TargetStatus:
     """How a target stands; times in ms since the epoch, 0 for never.
 
-    `failing_since`  the moment of the first of the failed scrapes in a row, 0 when the last one was good
+    `failing_since`    the moment of the first of the failed scrapes in a row, 0 when the last one was good
+    `samples_scraped`  in the last body, as far as it was read; `samples_kept` of them a rule needs
+    `body_bytes`       of the last body, decompressed; 0 where there was none
+    `skipped`          scrapes left out since the start, for rulepush had too much to do
     """
 
     health: TargetHealth = TargetHealth.UNKNOWN
@@ -101,6 +104,10 @@ class TargetStatus:
     last_scrape: int = 0
     last_duration_s: float = 0.0
     failing_since: int = 0
+    samples_scraped: int = 0
+    samples_kept: int = 0
+    body_bytes: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from rulepush.exposition import FamilyMetadata
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.service.loaded_config import LoadedConfig
 from rulepush.service.outputs import Outputs, TeeAppender
 from rulepush.service.receivers import PushReceiver, ReceivedMetadata, RemoteWriteIntake
@@ -20,7 +21,8 @@ class Ingestion:
         options, clock, head = resources.options, resources.clock, resources.head
         self._resources = resources
         self._config = first.config
-        self.jobs = Jobs(head, resources.grid, resources.environment, resources.http_client)
+        bodies = TargetBodies() if options.enable_target_bodies else None
+        self.jobs = Jobs(head, resources.grid, resources.environment, resources.http_client, bodies)
         self.push: PushReceiver | None = None
         if options.enable_push:
             directory = options.storage_path

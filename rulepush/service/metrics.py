@@ -54,13 +54,21 @@ def expose_service(
         ingestion.remote_write.expose(t)
 
 
-def _memory(t: Telemetry, head: Head, jobs: Jobs) -> None:
+def memory_parts(head: Head, jobs: Jobs) -> dict[str, Callable[[], int]]:
+    """The parts of `rulepush_memory_bytes`, and what measures each."""
     parts: dict[str, Callable[[], int]] = {
         "samples": lambda: head.nbytes,
         "labels": lambda: head.label_bytes,
         "derived_labels": lambda: head.derived_bytes,
         "lines": lambda: jobs.line_bytes,
     }
+    if (bodies := jobs.bodies) is not None:
+        parts["bodies"] = lambda: bodies.nbytes
+    return parts
+
+
+def _memory(t: Telemetry, head: Head, jobs: Jobs) -> None:
+    parts = memory_parts(head, jobs)
     t.gauge(
         "rulepush_memory_bytes",
         "About the memory of what grows with the work: samples, labels, what rules derive from them, scraped lines.",

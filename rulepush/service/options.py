@@ -20,6 +20,7 @@ class ServiceOptions:
     enable_lifecycle: bool = False
     enable_remote_write: bool = False
     enable_push: bool = False
+    enable_target_bodies: bool = False
     resend_delay_ms: int = 60_000
     outage_tolerance_ms: int = 3_600_000
     grace_period_ms: int = 600_000

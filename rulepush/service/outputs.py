@@ -158,11 +158,6 @@ class Outputs:
         """The Pushgateways, for telemetry."""
         return [running.forwarder for running in self._forwards.values()]
 
-    @property
-    def receivers(self) -> list[RemoteWriteSender | PushgatewayForwarder]:
-        """Both, for the pages."""
-        return [*self.senders, *self.forwarders]
-
     def scraped(
         self, target: Target, samples: Sequence[Sample], metadata_source: Callable[[], Mapping[str, FamilyMetadata]]
     ) -> None:

@@ -16,6 +16,7 @@ from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.rules.context import TargetStates
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.job import job_of
 from rulepush.scrape.pool import ScrapePool, ScrapePools
 from rulepush.scrape.restored import RestoredSeries
@@ -44,13 +45,21 @@ class Jobs:
         grid: TickGrid,
         env: Environment,
         client_factory: ClientFactory,
+        bodies: TargetBodies | None = None,
     ):
+        """`bodies` keeps the last body of each target, None to keep none."""
+        self.bodies = bodies
         self.stats = ScrapeStats()
         self.restored = RestoredSeries()
         self._env = env
         self._client_factory = client_factory
         context = ScrapeContext(
-            head, env.clock, self.stats, restored=self.restored, series_came=LongLivedObjects().came
+            head,
+            env.clock,
+            self.stats,
+            restored=self.restored,
+            series_came=LongLivedObjects().came,
+            bodies=bodies,
         )
         self._pools = ScrapePools(context, grid)
         self.overload = self._pools.overload

@@ -9,6 +9,8 @@ from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
+from rulepush.service.delivery import delivery_statuses
+from rulepush.service.facts import service_facts
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
 from rulepush.site.routes import SiteParts, site_routes
@@ -17,7 +19,6 @@ from rulepush.site.trouble import (
     configuration_troubles,
     delivery_troubles,
     overload_troubles,
-    sample_troubles,
 )
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
@@ -56,8 +57,7 @@ def service_web_parts(
         )
 
     def troubles() -> Iterator[Trouble]:
-        yield from delivery_troubles(alerting.notifier.loops, resources.clock.now())
-        yield from sample_troubles(ingestion.outputs.receivers)
+        yield from delivery_troubles(delivery_statuses(alerting, ingestion), resources.clock.now())
         yield from configuration_troubles(reloader.last_error, reloader.failed_at)
         yield from overload_troubles(ingestion.jobs.overload.described())
 
@@ -77,8 +77,11 @@ def service_web_parts(
         history=resources.history,
         external_url=external_url,
         troubles=troubles,
-        alertmanagers=lambda: alerting.notifier.loops,
-        receivers=lambda: ingestion.outputs.receivers,
+        deliveries=lambda: delivery_statuses(alerting, ingestion),
+        facts=lambda: service_facts(resources, ingestion, alerting, queries, reloader, started_at),
+        head=resources.head,
+        bodies=ingestion.jobs.bodies,
+        discovery_errors=lambda: resources.discoveries.last_errors,
         sent_as=sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
     )

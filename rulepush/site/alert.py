@@ -24,11 +24,14 @@ from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.groups import RuleGroups
 from rulepush.rules.transition import ChangeReason, Transition
 from rulepush.site.alert_charts import AlertCharts, AlertSubject
+from rulepush.site.alerts import SentAs
 from rulepush.site.charts import drawn_strip
+from rulepush.site.explained import explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import Message, message
 from rulepush.site.reasons import reason_words
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.explain import RuleExplainer, RunningRule
 from rulepush.web.history import is_fingerprint
 
 MAX_CHANGES: Final = 200
@@ -89,7 +92,7 @@ class AlertRule:
 
 
 class AlertPage:
-    """`alertmanagers()` gives the URLs that alerts are sent to."""
+    """`alertmanagers()` gives the URLs that alerts are sent to, `sent_as` the labels of an alert there."""
 
     def __init__(
         self,
@@ -97,13 +100,17 @@ class AlertPage:
         groups: RuleGroups,
         history: AlertHistory,
         evaluator: QueryEvaluator,
+        explainer: RuleExplainer,
         alertmanagers: Callable[[], Iterable[str]] = tuple,
+        sent_as: SentAs | None = None,
     ):
         self._frame = frame
         self._groups = groups
         self._history = history
         self._charts = AlertCharts(evaluator)
+        self._explainer = explainer
         self._alertmanagers = alertmanagers
+        self._sent_as = sent_as
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -132,8 +139,9 @@ class AlertPage:
         span = _range(request.query_params.get("range", ""), changes, now)
         recent = [one for one in changes if one.ts >= now - STRIP_MS]
         strip = drawn_strip(state_spans(recent, active, now - STRIP_MS, now), now - STRIP_MS, now)
-        charts = []
-        if rule is not None:
+        charts, explained = [], None
+        if rule is not None and group is not None:
+            explained = await explained_rule(self._explainer, RunningRule(group, rule), labels)
             within = [one for one in changes if one.ts >= now - RANGES[span]]
             spans = state_spans(within, active, now - RANGES[span], now)
             subject = AlertSubject(rule.spec, labels)
@@ -154,12 +162,20 @@ class AlertPage:
             is_cut=len(changes) == MAX_CHANGES,
             strip_of_day=strip,
             charts=charts,
+            explained=explained,
+            silences=self._silences(active, labels, urls),
             ranges=list(RANGES),
             range=span,
             deliveries=deliveries,
             undelivered=_undelivered(urls, deliveries, alert),
             alertmanagers=urls,
         )
+
+    def _silences(self, active: Alert | None, labels: Labels, urls: Sequence[str]) -> dict[str, Labels]:
+        """The labels by which each Alertmanager knows an active alert."""
+        if active is None:
+            return {}
+        return dict(self._sent_as(active)) if self._sent_as is not None else dict.fromkeys(urls, labels)
 
     async def _unknown(self, request: Request, mark: str) -> Response:
         """What is near: the rules with the expression that an old link has, and what became of their alerts lately."""

@@ -107,7 +107,7 @@ class AlertCharts:
         except RulepushError as e:
             return ValueChart(expr, None, said, (), str(e))
         if subject.labels is not None:
-            series += _former(changes, series, start)
+            series += _former(changes, series, start, step)
         if threshold is not None:
             said = message("%(expr)s over time, compared with %(threshold)s", expr=expr, threshold=levels[0].name)
         drawn = drawn_chart(series, start, end, step, thresholds=levels, spans=spans)
@@ -139,9 +139,9 @@ def _series(found: ResultSeries) -> ChartSeries:
     return ChartSeries(str(found.labels), found.times, found.values)
 
 
-def _former(changes: Iterable[Transition], series: Sequence[ChartSeries], start: int) -> list[ChartSeries]:
-    """The values that the history has of times before the samples begin, as points."""
-    begins = min((int(s.times[0]) for s in series if len(s.times)), default=None)
+def _former(changes: Iterable[Transition], series: Sequence[ChartSeries], start: int, step: int) -> list[ChartSeries]:
+    """The values that the history has of times well before the samples begin, as points."""
+    begins = min((int(s.times[0]) - 2 * step for s in series if len(s.times)), default=None)
     points = sorted(
         (one.ts, one.value)
         for one in changes

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from rulepush.history.spans import state_spans
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import ALERT_NAME, EMPTY_LABELS, JOB, Labels
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.specs import AlertingSpec
+from rulepush.rules.transition import Transition
+from rulepush.site.charts import DrawnStrip, drawn_strip
 from rulepush.site.links import with_parameters
-from rulepush.site.strip import AlertChange, StripBand, bands, changes_of
 
 SEVERITY: Final = "severity"
+STRIP_LENGTH_MS: Final = 6 * 3_600_000
 FOLD_FROM: Final = 4  # alerts of one rule: as many as this are folded
 # What is shown of many, so that a page stays small on a phone and quick to make. A link leads to all of a rule.
 SHOWN_OF_RULE: Final = 10
@@ -89,7 +92,7 @@ class ShownAlert:
     fires_at: int | None
     resolves_at: int | None
     held_since: int | None
-    strip: Sequence[StripBand]
+    strip: DrawnStrip
     silences: Sequence[SilencePlace]
 
 
@@ -209,11 +212,11 @@ class AlertsView:
 
 @dataclass(frozen=True, slots=True)
 class AlertSources:
-    """What is known of an alert beside its rule: `places(alert)` where it can be silenced, `changes` of its past by its
-    labels."""
+    """What is known of an alert beside its rule: `places(alert)` where it can be silenced, `changes` of the last
+    STRIP_LENGTH_MS by its labels, the newest first."""
 
     places: Callable[[Alert], Sequence[SilencePlace]] = lambda _: ()
-    changes: Mapping[Labels, Sequence[AlertChange]] | None = None
+    changes: Mapping[Labels, Sequence[Transition]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +379,8 @@ def _alert(
         fires_at = None
         if alert.state is AlertState.FIRING:  # a pending one is then forgotten
             resolves_at = alert.held_since + rule.hold_ms + rule.spec.keep_firing_ms
-    past = sources.changes.get(alert.labels, ()) if sources.changes is not None else ()
+    begins = now - STRIP_LENGTH_MS
+    spans = state_spans(sources.changes.get(alert.labels, ()), alert, begins, now)
     return ShownAlert(
         id=fingerprint(alert.labels),
         labels=alert.labels,
@@ -388,7 +392,7 @@ def _alert(
         fires_at=fires_at,
         resolves_at=resolves_at,
         held_since=alert.held_since,
-        strip=bands(past or changes_of(alert), now),
+        strip=drawn_strip(spans, begins, now),
         silences=sources.places(alert),
     )
 

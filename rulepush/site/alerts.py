@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rulepush.history.history import AlertHistory
+from rulepush.history.rows import HistoryFilter
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert
 from rulepush.rules.groups import RuleGroups
-from rulepush.site.alert_views import AlertsFilter, AlertSources, SilencePlace, alerting_rules_now, alerts_view
+from rulepush.rules.transition import Transition
+from rulepush.site.alert_views import (
+    STRIP_LENGTH_MS,
+    AlertingRuleNow,
+    AlertsFilter,
+    AlertSources,
+    AlertsView,
+    SilencePlace,
+    alerting_rules_now,
+    alerts_view,
+)
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
-from rulepush.site.strip import STRIP_MS, AlertChange
 
 SentAs = Callable[[Alert], Mapping[str, Labels]]
 """The labels by which each Alertmanager, by its address, knows an alert; called in a thread."""
-RecentChanges = Callable[[int], Awaitable[Mapping[Labels, Sequence[AlertChange]]]]
-"""What became of alerts since a time (ms), by their labels."""
+MAX_TOLD: Final = 2_000  # changes of all alerts, the newest, for the strips
 
 
 class AlertsPage:
-    """`groups` are the rules in force; `sent_as` and `changes` are None where there is nothing of the kind."""
+    """`groups` are the rules in force; `sent_as` is None where alerts are not sent."""
 
-    def __init__(
-        self, frame: Frame, groups: RuleGroups, sent_as: SentAs | None = None, changes: RecentChanges | None = None
-    ):
+    def __init__(self, frame: Frame, groups: RuleGroups, history: AlertHistory, sent_as: SentAs | None = None):
         self._frame = frame
         self._groups = groups
         self._sent_as = sent_as
-        self._changes = changes
+        self._history = history
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -42,12 +51,20 @@ class AlertsPage:
         """The page."""
         now = self._frame.clock.now()
         wanted = alerts_filter(request)
-        changes = await self._changes(now - STRIP_MS) if self._changes is not None else None
-        rules, sources = alerting_rules_now(self._groups.all()), AlertSources(self._places, changes)
-        view = await asyncio.to_thread(alerts_view, rules, wanted, sources, now)
+        told = await self._history.find(HistoryFilter(start=now - STRIP_LENGTH_MS, limit=MAX_TOLD))
+        rules = alerting_rules_now(self._groups.all())
+        view = await asyncio.to_thread(self._view, rules, wanted, told.found, now)
         return await self._frame.page(
-            request, "alerts.html", message("Alerts"), "/alerts", view=view, wanted=wanted, strip_ms=STRIP_MS
+            request, "alerts.html", message("Alerts"), "/alerts", view=view, wanted=wanted, strip_ms=STRIP_LENGTH_MS
         )
+
+    def _view(
+        self, rules: Sequence[AlertingRuleNow], wanted: AlertsFilter, told: Sequence[Transition], now: int
+    ) -> AlertsView:
+        changes: dict[Labels, list[Transition]] = {}
+        for one in told:
+            changes.setdefault(one.labels, []).append(one)
+        return alerts_view(rules, wanted, AlertSources(self._places, changes), now)
 
     def _places(self, alert: Alert) -> Sequence[SilencePlace]:
         if self._sent_as is None:

@@ -128,9 +128,9 @@ def drawn_spans(spans: Iterable[StateSpan], start: int, end: int) -> list[DrawnS
         since, until = max(span.start, start), min(span.end, end)
         if until > since:
             x = round((since - start) * unit, 2)
-            # A span that is shorter than a pixel is seen all the same.
+            # A span that is shorter than a pixel is seen all the same, also at the end.
             width = max(1.5, round((until - since) * unit, 2))
-            drawn.append(DrawnSpan(span.kind.value, x, width, span.start, span.end))
+            drawn.append(DrawnSpan(span.kind.value, min(x, WIDTH - width), width, span.start, span.end))
     return drawn
 
 

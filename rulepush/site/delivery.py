@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.site.frame import Frame
-from rulepush.site.language import message
-from rulepush.site.trouble import AlertSending, SampleSending
+from rulepush.site.language import Message, message
+from rulepush.web.status import Status
 
 
 @dataclass(frozen=True, slots=True)
-class ShownAlertmanager:
-    """One Alertmanager; times in ms. `error` is that of the last attempt, "" when it was good."""
+class DeliverySection:
+    """The receivers of one kind, failing and refusing ones first; `unit` is what is delivered to them."""
 
-    url: str
-    waiting: int
-    oldest_waiting: int | None
-    error: str
-    failing_since: int | None
-    refused: int
-    refusal: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShownReceiver:
-    """One remote write receiver or Pushgateway."""
-
-    name: str
-    error: str
+    kind: ReceiverKind
+    title: Message
+    unit: Message
+    receivers: Sequence[DeliveryStatus]
 
 
 class DeliveryPage:
-    """`alertmanagers()` and `receivers()` are what is sent to now."""
+    """`deliveries()` are all receivers now; `status()` names the Alertmanagers that relabelling dropped."""
 
-    def __init__(
-        self,
-        frame: Frame,
-        alertmanagers: Callable[[], Iterable[AlertSending]],
-        receivers: Callable[[], Iterable[SampleSending]],
-    ):
+    def __init__(self, frame: Frame, deliveries: Callable[[], Iterable[DeliveryStatus]], status: Callable[[], Status]):
         self._frame = frame
-        self._alertmanagers = alertmanagers
-        self._receivers = receivers
+        self._deliveries = deliveries
+        self._status = status
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -59,19 +44,27 @@ class DeliveryPage:
             "delivery.html",
             message("Delivery"),
             "/delivery",
-            alertmanagers=[_alertmanager(am) for am in self._alertmanagers()],
-            receivers=[ShownReceiver(r.name, r.last_error) for r in self._receivers()],
+            sections=delivery_sections(list(self._deliveries()), self._frame.clock.now()),
+            dropped=self._status().dropped_alertmanagers,
         )
 
 
-def _alertmanager(am: AlertSending) -> ShownAlertmanager:
-    refused = am.refusals
-    return ShownAlertmanager(
-        am.url,
-        am.waiting,
-        am.oldest_waiting,
-        am.last_error,
-        am.failing_since,
-        refused.alerts if refused is not None else 0,
-        refused.reason if refused is not None else "",
-    )
+def delivery_sections(deliveries: Sequence[DeliveryStatus], now: int) -> list[DeliverySection]:
+    """Alertmanagers in any case, for their absence must be seen; the others where there are any."""
+    sections = []
+    for kind in ReceiverKind:
+        title, unit = _names(kind)
+        receivers = sorted((s for s in deliveries if s.kind is kind), key=lambda s: (not s.failing, not s.refuses(now)))
+        if receivers or kind is ReceiverKind.ALERTMANAGER:
+            sections.append(DeliverySection(kind, title, unit, receivers))
+    return sections
+
+
+def _names(kind: ReceiverKind) -> tuple[Message, Message]:
+    match kind:
+        case ReceiverKind.ALERTMANAGER:
+            return message("Alertmanagers"), message("alerts")
+        case ReceiverKind.REMOTE_WRITE:
+            return message("Remote write"), message("samples")
+        case ReceiverKind.PUSHGATEWAY:
+            return message("Pushgateways"), message("pushes")

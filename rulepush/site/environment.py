@@ -13,10 +13,11 @@ from markupsafe import Markup, escape
 
 from rulepush.model.durations import format_duration
 from rulepush.model.timestamps import format_rfc3339
+from rulepush.relabel.steps import rule_text
 from rulepush.site import links
 from rulepush.site.alert_views import ShownTexts, alerts_url, shown_texts
 from rulepush.site.explained import reason_message
-from rulepush.site.formats import rounded_duration, short_number
+from rulepush.site.formats import binary_size, grouped, rounded_duration, short_number
 from rulepush.site.framed import FramedPage
 from rulepush.site.language import Language, Message, annotations_for, message
 
@@ -203,11 +204,13 @@ _FILTERS: Final = {
     "link_name": _link_name,
     "moment": _moment,
     "number": short_number,
+    "grouped": grouped,
     "prometheus_duration": format_duration,
     "reason": _reason,
     "resolves_in": _resolves_in,
     "safe_link": links.safe_link,
     "say": _say,
+    "size": binary_size,
     "state": _state,
     "texts": _texts,
     "url": _url,
@@ -218,5 +221,7 @@ _GLOBALS: Final = {
     "alerts_url": alerts_url,
     "query_url": links.query_url,
     "rule_url": links.rule_url,
+    "rule_text": rule_text,
     "silence_url": links.silence_url,
+    "with_parameters": links.with_parameters,
 }

@@ -14,7 +14,7 @@ from rulepush.errors import EvaluationError
 from rulepush.model.labels import Labels
 from rulepush.site.language import Message
 from rulepush.web.answers import ApiError
-from rulepush.web.explain import RuleExplainer
+from rulepush.web.explain import RuleExplainer, RunningRule
 
 if TYPE_CHECKING:  # imported when the first explanation is asked for
     from rulepush.explain import ExplainedAlert, Explanation, Reason
@@ -37,15 +37,23 @@ class ExplainedView:
 async def explained_view(
     explainer: RuleExplainer, file: str, group: str, name: str, alert: Labels | None = None
 ) -> ExplainedView:
-    """The rule explained; with the labels of one of its alerts, as far as it is about them. Never raises: what keeps it
-    from being explained is shown."""
+    """The first rule of the name, explained; with the labels of one of its alerts, as far as it is about them. Never
+    raises: what keeps it from being explained is shown."""
+    try:
+        rules = explainer.find(name, group, file)
+    except ApiError as e:
+        return ExplainedView(error=str(e))
+    return await explained_rule(explainer, rules[0], alert)
+
+
+async def explained_rule(explainer: RuleExplainer, rule: RunningRule, alert: Labels | None = None) -> ExplainedView:
+    """This rule, as `explained_view`."""
     from rulepush.explain import Focus
     from rulepush.explain.rows import tree_rows
 
     try:
-        rules = explainer.find(name, group, file)
         focus = Focus(_asked(alert)) if alert is not None else None
-        found = await explainer.explain(rules[0], focus=focus, timeout_ms=TIMEOUT_MS)
+        found = await explainer.explain(rule, focus=focus, timeout_ms=TIMEOUT_MS)
     except (ApiError, EvaluationError) as e:
         return ExplainedView(error=str(e))
     one = next((a for a in found.alerts if a.labels == alert), None)

@@ -1,33 +1,23 @@
-"""`/groups`: the groups that were pushed to the door, when `--web.enable-push-receiver` opens it."""
+"""`/groups`: the groups that were pushed to the door, when `--web.enable-push-receiver` opens it. Only to read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rulepush.model.labels import Labels
 from rulepush.site.frame import Frame
+from rulepush.site.group_views import group_list
 from rulepush.site.language import message
+from rulepush.site.paging import page_number
 
 if TYPE_CHECKING:
-    from rulepush.push.group import PushedGroup
+    from rulepush.push.groups import PushedGroups
 
-PushedSource = Callable[[], Iterable["PushedGroup"]]
-
-
-@dataclass(frozen=True, slots=True)
-class ShownPushedGroup:
-    """One pushed group; times in ms, 0 for never."""
-
-    labels: Labels
-    families: int
-    pushed_at: int
-    failed_at: int
+PushedSource = Callable[[], "PushedGroups"]
 
 
 class PushedGroupsPage:
@@ -42,13 +32,10 @@ class PushedGroupsPage:
         return [Route("/groups", self.show, methods=["GET"])]
 
     async def show(self, request: Request) -> Response:
-        """The page."""
-        groups = [_group(group) for group in self._pushed()] if self._pushed is not None else []
-        enabled = self._pushed is not None
+        """The page; `text` restricts the list, `page` is its page."""
+        text, number = request.query_params.get("text", ""), page_number(request.query_params.get("page", ""))
+        now = self._frame.clock.now()
+        groups = group_list(self._pushed(), now, text, number) if self._pushed is not None else None
         return await self._frame.page(
-            request, "groups.html", message("Pushed groups"), "/groups", groups=groups, enabled=enabled
+            request, "groups.html", message("Pushed groups"), "/groups", groups=groups, text=text
         )
-
-
-def _group(group: PushedGroup) -> ShownPushedGroup:
-    return ShownPushedGroup(Labels(group.key), len(group.families), group.pushed_at, group.failed_at)

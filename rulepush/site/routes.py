@@ -10,23 +10,31 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from rulepush.clock import Clock
+from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.history.history import AlertHistory
 from rulepush.rules.groups import RuleGroups
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.pool import ScrapePool
 from rulepush.site.alert import AlertLinks, AlertPage
-from rulepush.site.alerts import AlertsPage, RecentChanges, SentAs
+from rulepush.site.alerts import AlertsPage, SentAs
 from rulepush.site.assets import asset_route
+from rulepush.site.bookmarks import bookmark_routes
 from rulepush.site.delivery import DeliveryPage
+from rulepush.site.discovery import DiscoveryPage
+from rulepush.site.facts import ServiceFacts
 from rulepush.site.frame import Frame
 from rulepush.site.pushed import PushedGroupsPage, PushedSource
 from rulepush.site.query import QueryPage
 from rulepush.site.rule import RulePage
 from rulepush.site.rules import RulesPage
-from rulepush.site.status import StatusPage
+from rulepush.site.status import StatusPages
 from rulepush.site.targets import TargetsPage
-from rulepush.site.trouble import AlertSending, SampleSending, Trouble
+from rulepush.site.trouble import Trouble
+from rulepush.storage.head import Head
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.explain import RuleExplainer
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.history import last_transitions
 from rulepush.web.status import Status
 
 
@@ -36,24 +44,27 @@ def _nothing() -> tuple[()]:
 
 @dataclass(frozen=True, slots=True)
 class SiteParts:
-    """The objects behind the pages. `troubles()` is what is wrong now; `alertmanagers()` and `receivers()` are what
-    alerts and samples are sent to; `pushed()` gives the pushed groups, None where the receiver is not enabled;
-    `sent_as` and `changes` are those of AlertsPage."""
+    """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
+    `deliveries()` are the receivers of alerts and samples; `discovery_errors()` why discoveries fail now; `pushed()`
+    gives the pushed groups, None where the receiver is not enabled; `bodies` is None where those of targets are not
+    kept; `sent_as` is that of AlertsPage."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
     jobs: Iterable[ScrapePool]
     clock: Clock
     status: Callable[[], Status]
+    facts: Callable[[], ServiceFacts]
+    head: Head
     flags: Mapping[str, str]
     external_url: ExternalURL
     history: AlertHistory
     troubles: Callable[[], Iterable[Trouble]] = _nothing
-    alertmanagers: Callable[[], Iterable[AlertSending]] = _nothing
-    receivers: Callable[[], Iterable[SampleSending]] = _nothing
+    deliveries: Callable[[], Iterable[DeliveryStatus]] = _nothing
+    discovery_errors: Callable[[], Mapping[str, str]] = dict
     pushed: PushedSource | None = None
+    bodies: TargetBodies | None = None
     sent_as: SentAs | None = None
-    changes: RecentChanges | None = None
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
@@ -61,8 +72,10 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     frame = Frame(parts.clock, parts.external_url.prefix, parts.troubles)
     query = QueryPage(frame, parts.evaluator)
 
+    explainer = RuleExplainer(parts.evaluator, parts.groups, parts.jobs, parts.clock, last_transitions(parts.history))
+
     def alertmanager_urls() -> list[str]:
-        return [one.url for one in parts.alertmanagers()]
+        return [one.name for one in parts.deliveries() if one.kind is ReceiverKind.ALERTMANAGER]
 
     async def enter(_: Request) -> Response:
         return RedirectResponse(f"{frame.prefix}/alerts", 302)
@@ -70,14 +83,18 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     return [
         Route("/", enter, methods=["GET"]),
         asset_route(),
-        *AlertsPage(frame, parts.groups, parts.sent_as, parts.changes).routes(),
-        *AlertPage(frame, parts.groups, parts.history, parts.evaluator, alertmanager_urls).routes(),
-        *RulePage(frame, parts.groups, parts.history, parts.evaluator).routes(),
+        *AlertsPage(frame, parts.groups, parts.history, parts.sent_as).routes(),
+        *AlertPage(
+            frame, parts.groups, parts.history, parts.evaluator, explainer, alertmanager_urls, parts.sent_as
+        ).routes(),
+        *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer).routes(),
         *RulesPage(frame, parts.groups).routes(),
-        *TargetsPage(frame, parts.jobs).routes(),
+        *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
+        *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),
         *query.routes(),
-        *DeliveryPage(frame, parts.alertmanagers, parts.receivers).routes(),
+        *DeliveryPage(frame, parts.deliveries, parts.status).routes(),
         *PushedGroupsPage(frame, parts.pushed).routes(),
-        *StatusPage(frame, parts.status, parts.flags).routes(),
+        *StatusPages(frame, parts.status, parts.facts, parts.flags, parts.head).routes(),
+        *bookmark_routes(frame.prefix),
     ]

@@ -27,9 +27,11 @@ from rulepush.rules.transition import RuleRef, Transition
 from rulepush.site.alert import RANGES, STRIP_MS, shown_change
 from rulepush.site.alert_charts import AlertCharts, AlertSubject, ValueChart
 from rulepush.site.charts import DrawnStrip, drawn_strip
+from rulepush.site.explained import ExplainedView, explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.explain import RuleExplainer, RunningRule
 
 MAX_RULE_CHANGES: Final = 100
 MAX_ALERTS: Final = 50
@@ -81,16 +83,25 @@ class DescribedRule:
     alerts: Sequence[ListedAlert]
     alert_count: int
     charts: Sequence[ValueChart]
+    explained: ExplainedView
 
 
 class RulePage:
     """`groups` are the rules in force."""
 
-    def __init__(self, frame: Frame, groups: RuleGroups, history: AlertHistory, evaluator: QueryEvaluator):
+    def __init__(
+        self,
+        frame: Frame,
+        groups: RuleGroups,
+        history: AlertHistory,
+        evaluator: QueryEvaluator,
+        explainer: RuleExplainer,
+    ):
         self._frame = frame
         self._groups = groups
         self._history = history
         self._charts = AlertCharts(evaluator)
+        self._explainer = explainer
 
     def routes(self) -> list[Route]:
         """The route of the page. Group and name are taken from the path as it was sent: they may contain a slash."""
@@ -124,7 +135,8 @@ class RulePage:
             if isinstance(rule, AlertingRule):
                 subject = AlertSubject(rule.spec, None)
                 charts = await self._charts.charts(subject, now - RANGES[span], now)
-            rules.append(_described(group, rule, f"rule-{i + 1}", by_alert, charts, now))
+            explained = await explained_rule(self._explainer, RunningRule(group, rule))
+            rules.append(_described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now))
         is_known = bool(rules or answer.found)
         return await self._frame.page(
             request,
@@ -157,6 +169,7 @@ def _described(
     anchor: str,
     by_alert: dict[tuple[RuleRef, Labels], list[Transition]],
     charts: Sequence[ValueChart],
+    explained: ExplainedView,
     now: int,
 ) -> DescribedRule:
     spec, status = rule.spec, rule.status
@@ -185,6 +198,7 @@ def _described(
         alerts=[_listed(alert, by_alert.get((ref, alert.labels), []), now) for alert in alerts[:MAX_ALERTS]],
         alert_count=len(alerts),
         charts=charts,
+        explained=explained,
     )
 
 

@@ -79,11 +79,13 @@ def tick_text(value: float, step: float) -> str:
 
 
 def time_ticks(start: int, end: int, count: int = 6) -> tuple[Tick, ...]:
-    """At most `count` + 1 round times between `start` and `end` (ms), in UTC: `14:05`, at midnight `11-29`."""
+    """At most `count` + 1 round times between `start` and `end` (ms), in UTC: `14:05`, at midnight `11-29`. With
+    seconds they are longer, and half as many fit on a phone."""
     span = end - start
     if span <= 0:
         return ()
-    step = next((s for s in _TIME_STEPS if span / s <= count), _TIME_STEPS[-1] * math.ceil(span / _TIME_STEPS[-1]))
+    longest = _TIME_STEPS[-1] * math.ceil(span / _TIME_STEPS[-1])
+    step = next((s for s in _TIME_STEPS if span / s <= (count if s >= MINUTE else count / 2)), longest)
     first = -(-start // step) * step
     return tuple(Tick((ts - start) / span, _time_text(ts, step)) for ts in range(first, end + 1, step))
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
-from rulepush.notifier.sendloop import Refusals
+from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.site.language import Message, message
 
 WAITS_TOO_LONG_MS: Final = 30_000  # an alert normally leaves within the second
-REFUSED_LATELY_MS: Final = 5 * 60_000  # a firing alert is sent again, and refused again, every minute
 
 
 class TroubleKind(Enum):
@@ -38,54 +37,33 @@ class Trouble:
     detail: str = ""
 
 
-class AlertSending(Protocol):
-    """How the sending to one Alertmanager stands. `notifier.SendLoop` is one; times in ms."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def last_error(self) -> str: ...
-    @property
-    def failing_since(self) -> int | None: ...
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def oldest_waiting(self) -> int | None: ...
-    @property
-    def refusals(self) -> Refusals | None: ...
+def delivery_troubles(deliveries: Iterable[DeliveryStatus], now: int) -> Iterator[Trouble]:
+    """What a receiver does not get, or does not take."""
+    for status in deliveries:
+        reached, waits, refuses = _words(status)
+        if status.failing:
+            yield Trouble(TroubleKind.DELIVERY, reached, status.failing_since, "/delivery", status.last_error)
+        elif not status.refuses(now) and status.waiting_since and now - status.waiting_since > WAITS_TOO_LONG_MS:
+            yield Trouble(TroubleKind.DELIVERY, waits, status.waiting_since, "/delivery")
+        if status.refuses(now):
+            reason = status.refusals[0].reason
+            yield Trouble(TroubleKind.DELIVERY, refuses, status.refusing_since, "/delivery", reason)
 
 
-class SampleSending(Protocol):
-    """How the sending of samples stands, to a remote write receiver or a Pushgateway."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def last_error(self) -> str: ...
-
-
-def delivery_troubles(alertmanagers: Iterable[AlertSending], now: int) -> Iterator[Trouble]:
-    """Alerts that an Alertmanager does not get, or does not take."""
-    for am in alertmanagers:
-        refused = am.refusals
-        refuses = refused is not None and now - refused.last_at < REFUSED_LATELY_MS
-        if am.last_error:
-            words = message("Alerts do not reach %(url)s, %(count)d wait", url=am.url, count=am.waiting)
-            yield Trouble(TroubleKind.DELIVERY, words, am.failing_since, "/delivery", am.last_error)
-        elif not refuses and am.oldest_waiting is not None and now - am.oldest_waiting > WAITS_TOO_LONG_MS:
-            words = message("Alerts wait for %(url)s, which does not answer: %(count)d", url=am.url, count=am.waiting)
-            yield Trouble(TroubleKind.DELIVERY, words, am.oldest_waiting, "/delivery")
-        if refused is not None and refuses:
-            words = message("%(url)s refuses alerts, %(count)d so far", url=am.url, count=refused.alerts)
-            yield Trouble(TroubleKind.DELIVERY, words, refused.first_at, "/delivery", refused.reason)
-
-
-def sample_troubles(receivers: Iterable[SampleSending]) -> Iterator[Trouble]:
-    """Samples that a remote write receiver or a Pushgateway does not take."""
-    for receiver in receivers:
-        if receiver.last_error:
-            words = message("Samples are not accepted by %(name)s", name=receiver.name)
-            yield Trouble(TroubleKind.DELIVERY, words, None, "/delivery", receiver.last_error)
+def _words(status: DeliveryStatus) -> tuple[Message, Message, Message]:
+    """For what cannot be sent, what waits, and what is refused."""
+    name, waiting, refused = status.name, status.waiting, status.refusing
+    if status.kind is ReceiverKind.ALERTMANAGER:
+        return (
+            message("Alerts do not reach %(url)s, %(count)d wait", url=name, count=waiting),
+            message("Alerts wait for %(url)s, which does not answer: %(count)d", url=name, count=waiting),
+            message("%(url)s refuses alerts, %(count)d so far", url=name, count=refused),
+        )
+    return (
+        message("Samples do not reach %(name)s", name=name),
+        message("Samples wait for %(name)s, which does not answer", name=name),
+        message("Samples are not accepted by %(name)s", name=name),
+    )
 
 
 def configuration_troubles(error: str, failed_at: int) -> Iterator[Trouble]:

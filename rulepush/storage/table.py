@@ -171,7 +171,7 @@ class Table:
         """Which of some rows, all of `count` samples, have the times of `row` in the columns that are not known yet."""
         n, first, stale_at = len(rows), known.first, known.stale_at
         left = int(np.count_nonzero(rows))
-        for column in range(count - 1, first + len(known.times) - 1, -1):
+        for column in range(count - 1, first + len(known.times) - 1, -1):  # usually one
             time = int(self._times[row, column])
             same = self._times[:n, column] == time
             same &= rows

@@ -139,6 +139,10 @@ class QueryEvaluator:
         """What is kept of these tables since when, for answers that need no evaluation (`/api/v1/series`, labels)."""
         return self._history.view(self._clock.now(), tables)
 
+    def metric_sizes(self) -> dict[str, int]:
+        """How many series there are now, by metric."""
+        return {table.name: len(table) for table in self._head.tables() if len(table)}
+
     def known_series(self, names: Iterable[str]) -> list[Labels]:
         """The series that are kept of these metrics, at most MAX_KNOWN of each, and of every other metric one."""
         wanted = frozenset(names)

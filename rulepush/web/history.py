@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from string import hexdigits
 from typing import Any, Final
 
@@ -12,10 +12,14 @@ from starlette.routing import Route
 
 from rulepush.history.history import AlertHistory
 from rulepush.history.rows import DEFAULT_LIMIT, MAX_LIMIT, HistoryFilter, transition_json
+from rulepush.model.labels import Labels
+from rulepush.rules.transition import Transition
 from rulepush.web.answers import ApiError, ErrorType, success
+from rulepush.web.explain import LastTransitions, RunningRule
 from rulepush.web.params import Params
 
 _LONG_AGO: Final = -(1 << 62)
+_MAX_LAST: Final = 200  # of the changes of one rule
 
 InThread = Callable[[Callable[[], Response]], Awaitable[Response]]
 
@@ -44,6 +48,17 @@ class HistoryApi:
             return success(data, ["results truncated due to limit"] if answer.is_cut else [])
 
         return await self._in_thread(written)
+
+
+def last_transitions(history: AlertHistory) -> LastTransitions:
+    """What the explanation of a rule asks of the history: the last change of each of its alerts."""
+
+    async def of(rule: RunningRule) -> Mapping[Labels, Transition]:
+        wanted = HistoryFilter(file=rule.file, group=rule.group, rule=rule.name, limit=_MAX_LAST)
+        answer = await history.find(wanted)
+        return {one.labels: one for one in reversed(answer.found) if len(one.labels)}
+
+    return of
 
 
 def history_filter(params: Params) -> HistoryFilter:

@@ -18,7 +18,7 @@ from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.explain import ExplainApi, RuleExplainer
 from rulepush.web.external_url import ExternalURL
-from rulepush.web.history import HistoryApi
+from rulepush.web.history import HistoryApi, last_transitions
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.query import QueryApi
 from rulepush.web.rules import RulesApi
@@ -56,7 +56,8 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         *HistoryApi(parts.history, parts.evaluator.in_thread).routes(),
         *RulesApi(parts.groups).routes(),
         *ExplainApi(
-            RuleExplainer(parts.evaluator, parts.groups, parts.jobs, parts.clock), parts.evaluator.asked_at
+            RuleExplainer(parts.evaluator, parts.groups, parts.jobs, parts.clock, last_transitions(parts.history)),
+            parts.evaluator.asked_at,
         ).routes(),
         *TargetsApi(parts.jobs, parts.metadata, parts.external_url).routes(),
         *StatusApi(parts.status, parts.flags, parts.clock).routes(),

@@ -20,9 +20,10 @@ from rulepush.web.evaluator import QueryEvaluator
 if TYPE_CHECKING:  # imported when somebody asks for an explanation: `check live` is not part of a running service
     from rulepush.explain import Surroundings, TargetView
 
-MAX_LINES: Final = 200_000  # of all targets' bodies, for one explanation
+MAX_LINES: Final = 100_000  # of all targets' bodies, for one explanation
 _TARGETS_PER_TURN: Final = 20
 _NACOS: Final = "nacos_monitor"  # whose labels tell the release
+_NACOS_LINE: Final = b"nacos_monitor{"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ def _made(
 
     answers: list[TargetScrapes] = []
     relabelled: set[str] = set()
+    met: set[bytes] = set()
     types: dict[tuple[bytes, ...], dict[str, str]] = {}
     for one in found:
         if one.lines is None or not one.lines.keys:  # of a target that is down, the last good body still counts
@@ -82,7 +84,9 @@ def _made(
         if comments not in types:
             types[comments] = {name: family.type for name, family in one.lines.families().items()}
         samples = []
-        for name, labels in one.lines.series(names):
+        # Of a Nacos server all names are wanted, for they tell its release.
+        is_nacos = any(key.startswith(_NACOS_LINE) for key in one.lines.keys)
+        for name, labels in one.lines.series(names, set() if is_nacos else met):
             if labels is None:
                 relabelled.add(name)
             else:

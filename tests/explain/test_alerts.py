@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from rulepush.explain import ReasonKind, Surroundings
 from rulepush.rules.context import HoldPolicy
 from tests.explain.explaining import NODE_A, alert, explained, messages, of_kind
-from tests.rules.world import T0, M, S, World
+from tests.rules.world import T0, M, S, World, one_rule
 
 GONE = Surroundings((NODE_A,))
 SOURCE = {"job": "app", "instance": "a:1"}
@@ -217,7 +217,7 @@ def test_a_resolved_alert_that_alone_lost_its_partner() -> None:
     for at, mine in ((0, 1.0), (30 * S, 0.0)):
         for instance, leads in (("a:1", mine), ("b:1", 1.0)):
             made.put(at, 9.0, "used", job="app", instance=instance)
-            made.put(at, leads, "leader", job="app", instance=instance)
+            made.put(at, leads, "leader", job="cluster", instance=instance)
         made.put(at, 9.0, "used", job="app", instance="c:1")  # which never had one
         made.tick(at)
     gone = [a for a in explained(made, 31 * S, GONE).alerts if a.state == "inactive"]
@@ -225,6 +225,64 @@ def test_a_resolved_alert_that_alone_lost_its_partner() -> None:
         [
             "2 of 3 on the left find no partner for `and on (instance)`: "
             'instance is "a:1" on the left and "b:1" on the right',
-            'leader{instance="a:1", job="app"}: 0 is 1 away from 1 (100 %)',
+            'leader{instance="a:1", job="cluster"}: 0 is 1 away from 1 (100 %)',
         ]
+    ]
+
+
+def test_only_the_series_of_the_alert_count_as_ended() -> None:
+    made = running(more="")
+    for at, value in ((0, 9.0), (30 * S, None)):
+        for instance in ("a:1", "b:1"):
+            made.put(at, value, "used", job="app", instance=instance)
+        made.tick(at)
+    first, second = explained(made, 31 * S).alerts
+    for one in (first, second):
+        assert messages(one.reasons)[1:] == [
+            "1 series ended at 2023-11-14T22:13:50Z: the scrapes since do not have them"
+        ]
+
+
+def test_a_label_that_the_rule_sets_says_nothing_about_the_series() -> None:
+    made = fired(more="labels: {job: team-x}")
+    step(made, 90 * S, 4.0)
+    assert only(made, 91 * S)[1:] == ['used{instance="a:1", job="app"}: 4 is 1 under 5 (20.0 %)']
+
+
+def test_the_expression_is_read_as_early_as_the_rule_reads_it() -> None:
+    made = World(one_rule("{alert: X, expr: used > 5}", "query_offset: 1m,"))
+    for at, value in ((0, 9.0), (60 * S, 1.0)):
+        made.put(at, value, "used", **SOURCE)
+    assert [r.value for r in explained(made, 70 * S).tree.rows] == [9.0]
+
+
+def test_a_label_that_the_expression_makes_says_nothing_about_the_target() -> None:
+    made = running('label_replace(used, "instance", "$1", "instance", "(.*):.*") > 5', "")
+    step(made, 0, 9.0)
+    step(made, 30 * S, None)
+    assert only(made, 31 * S)[1:] == ["1 series ended at 2023-11-14T22:13:50Z: the scrapes since do not have them"]
+
+
+def test_a_side_of_or_that_never_had_the_series_is_no_reason() -> None:
+    made = running("used > 5 or other > 5", "")
+    step(made, 0, 9.0)
+    step(made, 30 * S, 4.0)
+    assert only(made, 31 * S)[1:] == ['used{instance="a:1", job="app"}: 4 is 1 under 5 (20.0 %)']
+
+
+def test_an_alert_that_topk_left_out_gets_no_reason_rather_than_a_wrong_one() -> None:
+    made = running("topk(1, used)", "")
+    for at, mine in ((0, 9.0), (30 * S, 1.0)):
+        made.put(at, mine, "used", **SOURCE)
+        made.put(at, 5.0, "used", job="app", instance="b:1")
+        made.tick(at)
+    (gone,) = [a for a in explained(made, 31 * S, GONE).alerts if a.state == "inactive"]
+    assert messages(gone.reasons) == ["resolved at 2023-11-14T22:13:50Z, fired at 2023-11-14T22:13:20Z"]
+
+
+def test_a_rule_whose_result_cannot_be_one_says_so() -> None:
+    made = running("used[5m]", "")
+    step(made, 0, 9.0)
+    assert messages(explained(made, 1 * S).summary) == [
+        "used[5m]: rule result is not a vector or scalar but a range vector"
     ]

@@ -35,6 +35,11 @@ def test_what_passed_is_not_among_the_dropped() -> None:
     assert [(r.labels.get("instance"), r.value) for r in found.tree.rows] == [("i0", 0.9)]
 
 
+def test_a_large_value_is_written_out() -> None:
+    found = explained(world("heap > 1e9", *heap(279172874.24)))
+    assert [r.text for r in node(found, "heap").rows] == ["279172874"]
+
+
 def test_all_parts_have_their_values() -> None:
     found = explained(world("sum by (instance) (heap) * 100 > 200", *heap(1, 1.5)))
     assert [(n.head, n.series) for n in found.tree.walk()] == [
@@ -113,3 +118,10 @@ def test_only_the_elements_that_are_asked_about_are_listed() -> None:
 def test_a_scalar_comparison_is_a_value() -> None:
     found = explained(world("vector(1) and on () vector(2 > bool 3)"))
     assert [n.value for n in found.tree.walk() if n.head == "2 > bool 3"] == [0.0]
+
+
+def test_an_element_without_the_label_that_is_asked_about_may_be_meant() -> None:
+    samples = [("heap", {"job": "a", "instance": f"i{i}"}, float(i)) for i in range(5)]
+    found = explained(world("sum by (job) (heap) > 100", *samples), focus={"instance": "i3"})
+    assert [m.value for m in found.tree.missed] == [10]
+    assert [r.value for r in node(found, "heap").rows] == [3]

@@ -126,3 +126,23 @@ def test_sides_that_differ_in_several_labels_and_in_the_name_alone() -> None:
     assert reasons("used and on (__name__) limit", *USED, other) == [
         "2 of 2 on the left find no partner for `and on (__name__)`: no element has the labels of another"
     ]
+
+
+def test_a_partner_that_a_condition_dropped_is_none() -> None:
+    limits = [("limit", {"job": "app", "instance": f"{name}:1"}, value) for name, value in (("a", 9.0), ("b", 3.0))]
+    found = explained(world("used / (limit > 5)", *USED, *limits))
+    assert found.tree.series == 1
+    assert messages(found.tree.reasons) == [
+        '1 of 2 on the left find no partner for `/`: instance is "b:1" on the left and "a:1" on the right'
+    ]
+    compared = explained(world("used > (limit > 5)", *USED, *limits))
+    assert [m.labels.get("instance") for m in compared.tree.missed] == ["a:1"]
+
+
+def test_the_nearest_partner_is_the_one_with_the_fewest_labels_that_differ() -> None:
+    def series(name: str, job: str, instance: str, zone: str) -> tuple[str, dict[str, str], float]:
+        return name, {"job": job, "instance": instance, "zone": zone}, 1.0
+
+    others = [series("limit", "app", "b", "2"), series("limit", "app", "a", "2"), series("limit", "db", "b", "1")]
+    (found,) = reasons("used and limit", series("used", "app", "a", "1"), *others)
+    assert found.endswith('the nearest differs: zone is "1" on the left and "2" on the right')

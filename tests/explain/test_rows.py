@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from rulepush.explain import Surroundings
 from rulepush.explain.rows import MAX_INDENT, tree_rows
+from rulepush.explain.text import explanation_text
 from rulepush.explain.wire import explanation_json, explanation_of
-from tests.explain.explaining import around_body, explained, world
+from tests.explain.explaining import NODE_A, around_body, explained, world
+from tests.rules.world import T0
 
 SAMPLES = [("heap", {"instance": f"i{i}"}, float(i)) for i in range(9)]
 
@@ -61,3 +66,17 @@ def test_an_expression_with_many_parts_is_cut() -> None:
     found = explained(world(parts[0], *SAMPLES))
     assert found.tree.series == 8
     assert 400 < len(tree_rows(found)) <= 500
+
+
+def test_a_part_with_elements_is_no_cause_although_it_has_the_same_reason() -> None:
+    down = replace(NODE_A, down_since=T0, error="connection refused")
+    made = world(
+        "heap > 1 and heep > 1", ("heap", {"job": "app", "instance": "a:1"}, 3.0), ("heap", {"job": "db"}, 3.0)
+    )
+    made.put(10, None, "heap", job="app", instance="a:1")
+    found = explained(made, 20, Surroundings((down,)))
+    causes = [(row.head, row.series) for row in tree_rows(found) if row.is_cause]
+    assert causes == [("and", 0), ("heep", 0)]
+    text = explanation_text(found)
+    assert text.count("<- this is why") == 2
+    assert text.count("is down since") == 1

@@ -187,3 +187,26 @@ def test_a_finding_about_the_expression_as_a_whole() -> None:
 def test_targets_that_were_not_looked_at_are_counted() -> None:
     around = replace(around_body(BODY), unread=7)
     assert summary("nothing > 1", around)[-1] == "7 targets expose too much to look at"
+
+
+def test_a_sample_as_old_as_the_lookback_counts_no_more() -> None:
+    made = world("queue_depth > 1", ("queue_depth", {"queue": "mail"}, 3.0))
+    assert messages(explained(made, 300 * S).summary) == ["1 series have no sample in the last 5m"]
+    assert messages(explained(made, 299 * S).summary) == ["1 in the result"]
+
+
+def test_an_offset_is_read_at_its_time() -> None:
+    made = World(alert("queue_depth offset 10m > 1"))
+    made.put(0, 3.0, "queue_depth")
+    found = explained(made, 601 * S)
+    assert found.tree.parts[0].series == 1
+    assert found.tree.parts[0].reasons == ()
+
+
+def test_a_target_that_is_down_comes_after_what_those_that_answer_do_not_have() -> None:
+    down = replace(NODE_B, down_since=T0, error="connection refused")
+    found = explained(world("nothing > 1"), around=around_body(BODY, BODY, targets=(NODE_A, down)))
+    assert [r.kind for r in found.summary] == [ReasonKind.NOT_SEEN, ReasonKind.FOUND, ReasonKind.TARGET_DOWN]
+    recorded = {"nothing": RecordedMetric("nothing", "sums", frozenset({"queue_depth"}))}
+    found = explained(world("nothing > 1"), around=around_body(BODY, BODY, targets=(NODE_A, down), recorded=recorded))
+    assert [r.kind for r in found.summary] == [ReasonKind.RECORDED]

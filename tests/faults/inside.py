@@ -42,7 +42,7 @@ class FakeNetwork:
     def answer(self, request: httpx.Request) -> httpx.Response:
         host = request.url.host
         if request.method == "POST":
-            self.posts[host] += 1
+            self.posts[host] = self.posts.get(host, 0) + 1
         if host in self.down:
             raise httpx.ConnectError("connection refused", request=request)
         if request.method == "GET":

@@ -265,3 +265,31 @@ def test_a_refusal_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -
         run(test, gateway)
     logged = [r.getMessage() for r in caplog.records if r.name == "rulepush.forward"]
     assert ["400" in t or "401" in t for t in logged] == [True, True, False, True]
+
+
+def test_the_status_of_an_outage_says_since_when_why_and_what_waits() -> None:
+    gateway = FakeGateway()
+
+    async def test(forwarder: PushgatewayForwarder, clock: FakeClock) -> None:
+        forwarder.offer(TARGET, scrape(1))
+        await clock.advance(1)
+        good = forwarder.status()
+        assert (good.failing, good.waiting, good.waiting_since, good.accepted) == (False, 0, 0, 1)
+        assert good.last_success >= T
+        gateway.status = 0
+        forwarder.offer(TARGET, scrape(2))
+        await clock.advance(3)
+        forwarder.offer(TARGET, scrape(3))
+        await clock.advance(3)
+        bad = forwarder.status()
+        assert (bad.failing, bad.waiting, bad.waiting_since) == (True, 1, T + 1_000)
+        assert bad.tries >= 2
+        assert "refused" in bad.last_error
+        assert bad.address == "http://gw"
+        gateway.status = 400
+        await clock.advance(60)
+        refused = forwarder.status()
+        assert (refused.failing, refused.refused, refused.waiting, refused.waiting_since) == (False, 1, 0, 0)
+        assert 'job="nacos"' in refused.refusals[0].what
+
+    run(test, gateway)

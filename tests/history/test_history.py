@@ -127,10 +127,22 @@ def test_an_answer_says_when_the_limit_cut_it(limit: int, cut: bool) -> None:
 
 def test_more_rows_than_one_page_are_searched() -> None:
     history = made()
-    history.record([moved(i, labels=OTHER if i else LABELS) for i in range(4_500)])
+    history.record([moved(i // 9, labels=OTHER if i else LABELS) for i in range(4_500)])
     asyncio.run(history.write())
     answer = asyncio.run(history.find(HistoryFilter(matchers=[parse_selector('{alertname="A"}')])))
     assert [one.ts for one in answer.found] == [T0]
+    every = asyncio.run(history.find(HistoryFilter(limit=4_500)))
+    assert [one.ts - T0 for one in every.found] == [i // 9 for i in reversed(range(4_500))]
+    assert not every.is_cut
+
+
+def test_more_label_sets_than_a_statement_names_are_found_too() -> None:
+    history = made()
+    history.record([moved(i, labels=Labels.of(alertname="A", i=str(i))) for i in range(1_500)])
+    history.record([moved(9_999, labels=OTHER)])
+    asyncio.run(history.write())
+    answer = asyncio.run(history.find(HistoryFilter(matchers=[parse_selector('{i=~".+"}')], limit=2_000)))
+    assert len(answer.found) == 1_500
 
 
 def test_rows_and_age_are_bounded(tmp_path: Path) -> None:
@@ -163,40 +175,6 @@ class Failing(Database):
 
     def _count(self, statements: list[Statement]) -> None:
         super().write(statements)
-
-
-class CountingClock(FakeClock):
-    sleeps = 0
-
-    async def sleep(self, seconds: float) -> None:
-        self.sleeps += 1
-        await super().sleep(seconds)
-
-
-def test_nothing_wakes_the_process_while_there_is_nothing_to_write() -> None:
-    clock = CountingClock(T0)
-    database = Database(None, SCHEMA, any_thread=True)
-    history = AlertHistory(database, clock, offload=inline)
-
-    async def live() -> None:
-        running = asyncio.create_task(history.run())
-        await clock.advance(10)
-        assert clock.sleeps == 0
-        history.record([])
-        await clock.advance(10)
-        assert clock.sleeps == 0
-        history.record([moved(0)])
-        await clock.advance(1)
-        assert database.read("SELECT count(*) FROM transitions") == [(1,)]
-        history.attempted(tried(0), [SentAlert("f", T0, False)])
-        await clock.advance(1)
-        assert database.read("SELECT count(*) FROM deliveries") == [(1,)]
-        await clock.advance(10)
-        assert clock.sleeps == 2
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    asyncio.run(live())
 
 
 def test_a_full_disk_is_told_once_and_what_came_meanwhile_is_written_later(
@@ -317,3 +295,31 @@ def test_deliveries_that_were_given_up_are_forgotten_in_the_file_too(tmp_path: P
     again.restore()
     assert again.deliveries("old") == []
     assert [d.url for d in again.deliveries("new")] == [AM]
+
+
+def test_an_idle_process_is_not_woken() -> None:
+    clock = FakeClock(T0)
+    history = made(clock=clock)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await FakeClock.sleep(clock, seconds)
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+
+    async def live() -> None:
+        running = asyncio.create_task(history.run())
+        await clock.advance(60)
+        assert slept == []
+        history.record([moved(0)])
+        await clock.advance(60)
+        history.attempted(tried(1), [SentAlert("f", T0, False)])
+        await clock.advance(60)
+        history.attempted(tried(2), [SentAlert("f", T0, False)])  # accepted once more: not worth a write
+        await clock.advance(60)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(live())
+    assert slept == [1.0, 1.0]

@@ -220,35 +220,35 @@ def test_another_reason_is_logged_at_once_but_not_every_time(caplog: pytest.LogC
     ]
 
 
-def test_an_outage_has_a_beginning_and_an_end() -> None:
-    answers = [RETRY, RETRY]
-    began: list[tuple[int, str, int]] = []
+def test_the_status_of_an_outage_says_since_when_why_and_what_waits() -> None:
+    answers = [ACCEPTED, RETRY, RETRY]
+    poster = FakePoster(lambda _: answers.pop(0) if answers else ACCEPTED)
 
     async def script(loop: SendLoop, clock: FakeClock) -> None:
-        start = clock.now()
+        began = clock.now()
         loop.offer([alert("A")])
-        await clock.advance(1)
-        assert loop.failing_since is not None
-        assert loop.oldest_waiting == start
-        began.append((loop.failing_since - start, loop.last_error, loop.waiting))
-        await clock.advance(60)
+        await clock.settle()
+        good = loop.status()
+        assert (good.failing, good.last_success, good.waiting, good.accepted) == (False, began, 0, 1)
+        await clock.advance(10)
+        loop.offer([alert("B")])
+        await clock.advance(0.6)
+        bad = loop.status()
+        assert bad.failing
+        assert (bad.failing_since, bad.tries) == (began + 10_000, 2)
+        assert (bad.waiting, bad.waiting_since) == (1, began + 10_000)
+        assert (bad.last_error, bad.last_error_at) == ("connection refused", began + 10_500)
+        assert bad.next_try == began + 11_500
+        await clock.advance(5)
+        over = loop.status()
+        assert (over.failing, over.waiting, over.waiting_since, over.accepted) == (False, 0, 0, 2)
 
-    loop = play(FakePoster(lambda _: answers.pop() if answers else ACCEPTED), script, FakeStore())
-    assert began == [(0, "connection refused", 1)]
-    assert (loop.failing_since, loop.last_error, loop.waiting, loop.oldest_waiting) == (None, "", 0, None)
+    play(poster, script, FakeStore())
 
 
-def test_refusals_in_a_row_are_one_run_and_later_ones_another() -> None:
-    seen = []
-
-    async def script(loop: SendLoop, clock: FakeClock) -> None:
-        start = clock.now()
-        for pause in (60, 11 * 60, 0):
-            loop.offer([alert("A")])
-            await clock.advance(pause)
-            assert loop.refusals is not None
-            run = loop.refusals
-            seen.append(((run.first_at - start) // 1000, (run.last_at - start) // 1000, run.alerts, run.reason))
-
-    play(FakePoster(lambda _: REFUSED), script, FakeStore())
-    assert seen == [(0, 0, 1, "HTTP status 400"), (0, 60, 2, "HTTP status 400"), (720, 720, 1, "HTTP status 400")]
+def test_the_status_names_the_alert_that_was_refused() -> None:
+    poster = FakePoster(lambda alerts: REFUSED if any(a.labels.get("alertname") == "Bad" for a in alerts) else ACCEPTED)
+    loop = play(poster, lambda loop, _: loop.offer([alert("A"), alert("Bad"), alert("C")]), FakeStore())
+    status = loop.status()
+    assert (status.refused, status.accepted, status.failing) == (1, 2, False)
+    assert [(r.what, r.reason) for r in status.refusals] == [('{alertname="Bad"}', "HTTP status 400")]

@@ -175,3 +175,63 @@ def test_an_outage_is_logged_once_whatever_the_shards(caplog: pytest.LogCaptureF
     logged = [r.getMessage().partition(":")[0] for r in caplog.records if r.name == "rulepush.remote"]
     assert logged == ["remote write fails, samples wait", "remote write is accepted again"]
     assert len(receiver.samples) == 120
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_the_status_of_an_outage_says_since_when_why_and_what_waits(tmp_path: Path, on_disk: bool) -> None:
+    receiver = FakeReceiver()
+
+    async def test(sender: RemoteWriteSender, clock: FakeClock) -> None:
+        assert not sender.status().failing
+        sender.offer([sample("a", 0, clock.now())])
+        await clock.advance(6)
+        assert sender.status().last_success == T + 5_000
+        receiver.away = True
+        for n in range(4):
+            sender.offer([sample("a", n, clock.now())])
+            await clock.advance(6)
+        status = sender.status()
+        assert (status.failing, status.failing_since, status.waiting_since) == (True, T + 11_000, T + 11_000)
+        assert status.tries > 5
+        assert status.last_error == "connection refused"
+        assert (status.name, status.address) == ("far", "http://remote")
+        assert (status.waiting == 0, status.waiting_bytes > 0) == (on_disk, on_disk)
+        receiver.away = False
+        await clock.advance(10)
+        assert receiver.values("a") == [0, 0, 1, 2, 3]
+        over = sender.status()
+        assert (over.failing, over.waiting, over.waiting_since, over.accepted) == (False, 0, 0, 5)
+
+    run(test, receiver, directory=tmp_path if on_disk else None)
+
+
+def test_a_status_that_is_read_meanwhile_loses_no_block_when_memory_overflows() -> None:
+    receiver = FakeReceiver()
+    receiver.away = True
+    queue = QueueConfig(max_samples_per_send=10, capacity=20, max_shards=1)
+
+    async def test(sender: RemoteWriteSender, clock: FakeClock) -> None:
+        for n in range(4):  # the block that is being sent is dropped, for there is no room
+            sender.offer([sample("a", n * 10 + i, T + n * 10 + i) for i in range(10)])
+            await clock.settle()
+            sender.status()
+        receiver.away = False
+        await clock.advance(30)
+        assert sender.lost_samples == 20
+        assert sender.status().lost == 20
+        assert receiver.values("a")[-20:] == list(range(20, 40))
+
+    run(test, receiver, replace(CONFIG, queue=queue))
+
+
+def test_the_status_counts_what_was_refused() -> None:
+    receiver = FakeReceiver([400])
+
+    async def test(sender: RemoteWriteSender, clock: FakeClock) -> None:
+        sender.offer([sample("a", 1), sample("b", 1)])
+        await clock.advance(6)
+        status = sender.status()
+        assert (status.refused, status.failing) == (2, False)
+        assert [(r.what, "400" in r.reason) for r in status.refusals] == [("2 samples", True)]
+
+    run(test, receiver)

@@ -94,6 +94,9 @@ def test_moments_that_cannot_be_kept_are_left_out_and_nothing_is_written_of_them
         assert w.values("x") == w.values("up") == [1.0, 1.0]
         assert exact_times(w) == [0, 36_000], "too late for its moment, it has its own time"
         assert (w.stats.skipped_overloaded, w.stats.skipped, w.stats.failed) == (2, 2, 0)
+        pool = w.pools.get("j")
+        assert pool is not None
+        assert [status.skipped for _, status in pool.targets] == [2]
         assert (w.pools.overload.overloaded, w.pools.overload.lateness_s) == (True, 26.0)
         await w.clock.advance(30)
         assert exact_times(w) == [0, 36_000, 40_000, 50_000, 60_000]

@@ -13,6 +13,7 @@ from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample, is_stale
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.barrier import ScrapeBarrier
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.job import Job
 from rulepush.scrape.pool import ScrapePools
 from rulepush.scrape.restored import RestoredSeries
@@ -21,7 +22,7 @@ from rulepush.scrape.scraper import OnScrape, ScrapeContext
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import Target, TargetDefaults, TargetHealth
 from rulepush.scrape.turns import WorkTurns
-from rulepush.storage.demand import Demand
+from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
 
@@ -40,11 +41,12 @@ class World:
         demand: Demand | None = None,
         turns: WorkTurns | None = None,
         start: int = START,
+        bodies: TargetBodies | None = None,
     ) -> None:
         self.clock = FakeClock(start)
         self.head = Head(demand or Demand.keep_all(3_600_000))
         self.stats = ScrapeStats()
-        self.bodies: dict[str, str | Exception] = {}
+        self.bodies: dict[str, str | Exception | httpx.Response] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
         self.restored = RestoredSeries()
@@ -55,6 +57,7 @@ class World:
             on_scrape=on_scrape,
             restored=self.restored,
             turns=turns or WorkTurns(lambda: 0.0),  # nothing takes time
+            bodies=bodies,
         )
         self.pools = ScrapePools(context, GRID)
 
@@ -65,6 +68,8 @@ class World:
         body = self.bodies.get(host, "")
         if isinstance(body, Exception):
             raise body
+        if isinstance(body, httpx.Response):
+            return body
         return httpx.Response(200, text=body, headers={"Content-Type": "text/plain"})
 
     def scrape(self, *names: str) -> None:
@@ -137,6 +142,27 @@ def test_targets_are_scraped_at_the_moments_of_the_grid() -> None:
         assert w.values("scrape_series_added") == [1.0, 0.0, 0.0]
         assert w.values("scrape_samples_post_metric_relabeling") == [1.0, 1.0, 1.0]
         assert len(w.values("scrape_duration_seconds")) == 3
+
+    play(w, act)
+
+
+def test_a_target_says_how_much_was_scraped_and_how_much_of_it_is_kept() -> None:
+    w = World(demand=Demand.of([ManualDemand.metric("x", 300_000)]))
+    w.bodies = {"a": 'x{n="1"} 1\nx{n="2"} 1\nother 1\n'}
+
+    async def act() -> None:
+        w.scrape("a")
+        await w.clock.advance(5)
+        pool = w.pools.get("j")
+        assert pool is not None
+        ((_, status),) = pool.targets
+        assert (status.samples_scraped, status.samples_kept, status.body_bytes) == (3, 2, 30)
+        w.bodies["a"] = "x 1\nbroken\n"
+        await w.clock.advance(10)
+        assert (status.samples_kept, status.body_bytes) == (0, 11)
+        w.bodies["a"] = httpx.ConnectError("refused")
+        await w.clock.advance(10)
+        assert (status.samples_scraped, status.samples_kept, status.body_bytes) == (0, 0, 0)
 
     play(w, act)
 

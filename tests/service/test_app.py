@@ -249,6 +249,8 @@ def test_a_bad_reload_keeps_the_running_configuration(
             await app.reload()
         assert number(app, "rulepush_config_last_reload_successful") == 0
         assert "configuration not reloaded, the running one stays: " in caplog.text
+        assert app.reloader.last_error.startswith(str(tmp_path))
+        assert app.reloader.failed_at > app.reloader.loaded_at
         inside.network.metrics["a"] = "m 1\n"
         await inside.clock.advance(MINUTE)
         assert inside.network.firing() == set()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from html import unescape
 
 import httpx
 import pytest
 
+from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.history.deliveries import Attempt, Outcome, SentAlert
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
@@ -41,17 +43,11 @@ HOT = Labels.of(alertname="Hot", room=ROOM, severity="page")
 AM = "http://am:9093/api/v2/alerts"
 
 
-class Sending:
-    """An Alertmanager as the pages see it."""
-
-    url, last_error, failing_since, waiting, oldest_waiting, refusals = AM, "", None, 0, None, None
-
-
 class House(Parts):
     """A world whose time a test moves: `at` seconds, at which `temp` has a value, None: gone."""
 
     def __init__(self, prefix: str = "") -> None:
-        super().__init__(prefix=prefix, rules=RULES, alertmanagers=[Sending()])
+        super().__init__(prefix=prefix, rules=RULES, deliveries=[DeliveryStatus(ReceiverKind.ALERTMANAGER, AM)])
         self.start = self.clock.now()
 
     def goes(self, at: int, temp: float | None, **others: float) -> None:
@@ -142,9 +138,17 @@ def test_an_hour_after_it_resolved_the_page_still_tells_all() -> None:
     assert "resolved Hot" in text
     assert "Not active now. Last change:" in text
     assert "the condition became true" in text
-    # Its former values are points of the chart, although no sample is kept any more.
-    assert 'data-name="at changes"' in answer.text
     assert re.findall(r'<rect class="band (\w+)"[^>]*height="200"', answer.text) == ["pending", "firing"]
+
+
+def test_the_values_of_changes_are_points_where_no_sample_is_kept_any_more() -> None:
+    house, later = House(), House()
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0)):
+        house.goes(at, value)
+    later.history = house.history  # another process, with the history of the former and none of its samples
+    later.clock.set_wall(house.start + 3600 * S)
+    (points,) = re.findall(r'data-name="at changes" data-points="([^"]*)"', later.page().text)
+    assert [value for _, value in json.loads(points)] == [70, 75, 20, 20]
 
 
 def test_a_rule_that_a_reload_removed_leaves_the_page_of_its_alert() -> None:
@@ -238,6 +242,16 @@ def test_an_alert_can_be_silenced_with_its_labels() -> None:
         house.goes(at, 70)
     (link,) = re.findall(r'href="(http://am:9093/[^"]*)"', house.page().text)
     assert link.startswith("http://am:9093/#/silences/new?filter=%7Balertname%3D%22Hot%22")
+
+
+def test_the_page_says_why_the_alert_is_in_its_state() -> None:
+    house = House()
+    house.goes(0, 70)
+    assert "fires" in text_of(house.page()).partition("Why")[2]
+    for at, value in ((120, 75.0), (150, 20.0), (210, 20.0)):
+        house.goes(at, value)
+    why = text_of(house.page()).partition("Why")[2].partition("Rule Name")[0]
+    assert "20 > 50 is not true" in why  # as the history remembers it
 
 
 def test_who_reads_chinese_gets_chinese() -> None:

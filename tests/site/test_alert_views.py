@@ -9,6 +9,7 @@ import pytest
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert
 from rulepush.rules.context import HoldPolicy
+from rulepush.rules.transition import ChangeReason, RuleRef, Transition
 from rulepush.site.alert_views import (
     SHOWN_OF_ALL,
     SHOWN_OF_ONE,
@@ -25,7 +26,6 @@ from rulepush.site.alert_views import (
     shown_texts,
 )
 from rulepush.site.links import safe_link
-from rulepush.site.strip import AlertChange
 from tests.rules.world import T0, World
 
 MINUTE = 60_000
@@ -259,10 +259,17 @@ def test_an_alert_can_be_silenced_by_the_labels_that_an_alertmanager_knows() -> 
 def test_the_strip_is_of_the_history_and_else_of_the_alert_itself() -> None:
     made = world(disk=[({}, 0.5)])
     (alert,) = only(view(made, 3 * 60 * MINUTE)).alerts
-    assert [(band.start, band.width, band.state) for band in alert.strip] == [(50, 50, "pending")]
-    past = {alert.labels: [AlertChange(T0 - 3 * 60 * MINUTE, "firing"), AlertChange(T0, "pending")]}
-    (alert,) = only(view(made, 3 * 60 * MINUTE, sources=AlertSources(changes=past))).alerts
-    assert [(band.start, band.width, band.state) for band in alert.strip] == [(0, 50, "firing"), (50, 50, "pending")]
+    assert [(span.x, span.width, span.kind) for span in alert.strip.spans] == [(500, 500, "pending")]
+    rule = RuleRef("r.yml", "g", "Disk")
+    past = [
+        Transition(T0, rule, alert.labels, "inactive", "pending", ChangeReason.CONDITION_TRUE),
+        Transition(T0 - 90 * MINUTE, rule, alert.labels, "firing", "inactive", ChangeReason.CONDITION_FALSE),
+    ]
+    (alert,) = only(view(made, 3 * 60 * MINUTE, sources=AlertSources(changes={alert.labels: past}))).alerts
+    assert [(span.x, span.width, span.kind) for span in alert.strip.spans] == [
+        (0, 250, "firing"),
+        (500, 500, "pending"),
+    ]
 
 
 def test_the_title_comes_first_and_links_apart() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import rulepush.site
 from rulepush.explain.reasons import WORDS
+from rulepush.nacos.diagnose import SUGGESTIONS
 from rulepush.site.catalog import CatalogError, read_catalog
 from rulepush.site.environment import TEMPLATES, templates
 
@@ -50,8 +51,14 @@ def texts_of_reasons() -> Iterator[tuple[str, str]]:
     return ((f"explain/reasons.py: {kind.name}", text) for kind, text in WORDS.items())
 
 
+def texts_of_hints() -> Iterator[tuple[str, str]]:
+    """The suggestions for scrapes that fail: of another such package."""
+    return (("nacos/diagnose.py", text) for text in SUGGESTIONS)
+
+
 def used() -> dict[str, str]:
-    return {text: where for where, text in (*texts_of_templates(), *texts_of_modules(), *texts_of_reasons())}
+    texts = (*texts_of_templates(), *texts_of_modules(), *texts_of_reasons(), *texts_of_hints())
+    return {text: where for where, text in texts}
 
 
 def test_every_text_of_a_page_has_a_chinese_one() -> None:
@@ -81,7 +88,7 @@ def test_texts_are_found_in_templates_and_in_modules() -> None:
     found = used()
     assert "Skip to the content" in found
     assert "%(url)s refuses alerts, %(count)d so far" in found
-    assert "%(count)s row" in found
+    assert "%(count)s series" in found
 
 
 def test_an_entry_may_have_several_lines_comments_and_a_plural() -> None:

@@ -13,7 +13,7 @@ from rulepush.site.framed import FramedPage
 from rulepush.site.language import Language
 from rulepush.web.explain import RuleExplainer
 from tests.rules.world import T0
-from tests.site.test_pages import Outline
+from tests.site.reading import Outline
 from tests.web.app_parts import Parts
 
 FRAGMENT = """
@@ -57,7 +57,10 @@ def test_an_alert_says_when_it_fires(parts: Parts) -> None:
     (alert,) = (a.labels for r in parts.world.groups.alerting_rules() for a in r.alerts if r.spec.name == "QueueLong")
     text = text_of(view_of(parts, "QueueLong", alert))
     assert "fires at the evaluation of 2023-11-14T22:43:35Z (in 30m) if it stays so: `for` is 30m" in text
-    assert "fires at" not in text_of(view_of(parts, "QueueLong"))
+    assert "in the result The expression" not in text
+    rule = text_of(view_of(parts, "QueueLong"))
+    assert "1 in the result The expression" in rule
+    assert "fires at" not in rule
 
 
 def test_an_alert_that_the_rule_does_not_remember_has_no_reasons(parts: Parts) -> None:

@@ -185,8 +185,8 @@ def test_annotations_are_those_of_the_readers_language(
     assert annotations_for(language, annotations) == shown
 
 
-def test_a_service_that_nobody_looks_at_does_not_load_the_templates() -> None:
-    unwanted = ["jinja2", "rulepush.site.environment"]
+def test_a_service_that_nobody_looks_at_does_not_load_the_templates_nor_what_explains_rules() -> None:
+    unwanted = ["jinja2", "rulepush.site.environment", "rulepush.explain", "rulepush.livecheck"]
     code = f"import rulepush.service.app, sys; print([m for m in {unwanted} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "[]"

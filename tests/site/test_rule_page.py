@@ -19,7 +19,7 @@ groups:
 - name: a/b c
   interval: 30s
   rules:
-  - {alert: "x/y?<i>", expr: temp > on () temp, annotations: {text: "<b>"}}
+  - {alert: "x/y?<i>", expr: temp > on () temp, annotations: {text: "<u>x"}}
   - {record: half, expr: temp / 2}
 """
 
@@ -68,7 +68,8 @@ def test_a_group_and_a_name_with_a_slash_are_found_and_escaped() -> None:
     answer = broken().ask(f"/rules/{quote('a/b c', safe='')}/{quote('x/y?<i>', safe='')}")
     assert answer.status_code == 200
     assert "<i>" not in answer.text
-    assert not re.search(r"<b>(?!rulepush|\d)", answer.text)
+    assert "<u>" not in answer.text
+    assert "&lt;u&gt;x" in answer.text
 
 
 def test_a_recording_rule_has_no_state_and_no_alerts() -> None:
@@ -125,6 +126,16 @@ def test_many_alerts_are_counted_and_not_all_shown() -> None:
     house.world.tick(at)
     text = text_of(house.ask(rule_url("r.yml", "g", "Hot")))
     assert "50 of 60 are shown." in text
+
+
+def test_the_page_says_why_the_rule_has_its_result() -> None:
+    house = House()
+    house.goes(0, 20)
+    answer = house.ask(rule_url("r.yml", "g", "Hot"))
+    why = text_of(answer).partition("Why")[2]
+    assert "> 50" in why
+    assert "dropped:" in why
+    assert re.findall(r'<details class="parts" id="([^"]*)"', answer.text) == ["explained-rule-1"]
 
 
 def test_a_rule_page_is_in_chinese_for_who_reads_it() -> None:

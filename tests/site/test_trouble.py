@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
-from rulepush.notifier.sendloop import Refusals
+from rulepush.delivery import DeliveryStatus, ReceiverKind, Refusal
 from rulepush.site.language import Language
 from rulepush.site.trouble import (
     Trouble,
@@ -12,28 +12,14 @@ from rulepush.site.trouble import (
     configuration_troubles,
     delivery_troubles,
     overload_troubles,
-    sample_troubles,
 )
 
 NOW = 1_700_000_000_000
 
 
-@dataclass
-class FakeSending:
-    """Alerts to one Alertmanager."""
-
-    url: str = "http://am"
-    last_error: str = ""
-    failing_since: int | None = None
-    waiting: int = 0
-    oldest_waiting: int | None = None
-    refusals: Refusals | None = None
-
-
-@dataclass
-class FakeReceiver:
-    name: str
-    last_error: str = ""
+def sending(**state: Any) -> DeliveryStatus:
+    """To one Alertmanager."""
+    return DeliveryStatus(**{"kind": ReceiverKind.ALERTMANAGER, "name": "http://am", **state})
 
 
 def said(trouble: Trouble) -> str:
@@ -41,27 +27,34 @@ def said(trouble: Trouble) -> str:
 
 
 def test_an_alertmanager_that_takes_alerts_is_no_trouble() -> None:
-    busy = FakeSending(waiting=3, oldest_waiting=NOW - 2_000)
-    assert list(delivery_troubles([FakeSending(), busy], NOW)) == []
+    busy = sending(waiting=3, waiting_since=NOW - 2_000)
+    assert list(delivery_troubles([sending(), busy], NOW)) == []
 
 
 def test_an_alertmanager_that_cannot_be_reached_is_named_with_its_error() -> None:
-    away = FakeSending("http://b", "connection refused", NOW - 720_000, 205, NOW - 700_000)
-    (trouble,) = delivery_troubles([FakeSending(), away], NOW)
+    away = sending(
+        name="http://b",
+        last_error="connection refused",
+        failing_since=NOW - 720_000,
+        waiting=205,
+        waiting_since=NOW - 700_000,
+    )
+    (trouble,) = delivery_troubles([sending(), away], NOW)
     assert said(trouble) == "Alerts do not reach http://b, 205 wait"
     assert (trouble.kind, trouble.since, trouble.detail) == (TroubleKind.DELIVERY, NOW - 720_000, "connection refused")
 
 
 def test_an_alertmanager_that_never_answers_is_trouble_before_it_times_out() -> None:
-    (trouble,) = delivery_troubles([FakeSending(waiting=2, oldest_waiting=NOW - 31_000)], NOW)
+    (trouble,) = delivery_troubles([sending(waiting=2, waiting_since=NOW - 31_000)], NOW)
     assert said(trouble) == "Alerts wait for http://am, which does not answer: 2"
     assert trouble.since == NOW - 31_000
 
 
 def test_refused_alerts_are_trouble_until_five_minutes_after_the_last() -> None:
     def troubles(last_at: int) -> list[Trouble]:
-        refused = Refusals(NOW - 900_000, last_at, 205, "HTTP status 400: bad label")
-        return list(delivery_troubles([FakeSending(refusals=refused)], NOW))
+        last = Refusal(last_at, "{}", "HTTP status 400: bad label")
+        state = sending(refusals=(last,), refusing=205, refusing_since=NOW - 900_000)
+        return list(delivery_troubles([state], NOW))
 
     (trouble,) = troubles(NOW - 299_000)
     assert said(trouble) == "http://am refuses alerts, 205 so far"
@@ -69,16 +62,21 @@ def test_refused_alerts_are_trouble_until_five_minutes_after_the_last() -> None:
     assert troubles(NOW - 300_000) == []
 
 
+def test_a_receiver_of_samples_that_is_away_or_refuses_them_is_named() -> None:
+    kind = ReceiverKind.REMOTE_WRITE
+    away = sending(kind=kind, name="central", failing_since=NOW - 9_000, last_error="no answer")
+    bad = sending(kind=kind, name="far", refusals=(Refusal(NOW - 1_000, "9 samples", "HTTP status 400"),))
+    first, second = delivery_troubles([away, sending(kind=kind, name="fine"), bad], NOW)
+    assert (said(first), first.since, first.detail) == ("Samples do not reach central", NOW - 9_000, "no answer")
+    assert (said(second), second.detail) == ("Samples are not accepted by far", "HTTP status 400")
+    (slow,) = delivery_troubles([sending(kind=kind, name="slow", waiting_since=NOW - 31_000)], NOW)
+    assert said(slow) == "Samples wait for slow, which does not answer"
+
+
 def test_an_alertmanager_that_refuses_one_after_the_other_does_answer() -> None:
-    refused = Refusals(NOW - 60_000, NOW - 1_000, 310, "HTTP status 400")
-    slow = FakeSending(waiting=306, oldest_waiting=NOW - 60_000, refusals=refused)
+    last = Refusal(NOW - 1_000, "{}", "HTTP status 400")
+    slow = sending(waiting=306, waiting_since=NOW - 60_000, refusals=(last,), refusing=310, refusing_since=NOW - 60_000)
     assert [said(trouble) for trouble in delivery_troubles([slow], NOW)] == ["http://am refuses alerts, 310 so far"]
-
-
-def test_a_receiver_that_refuses_samples_is_named() -> None:
-    (trouble,) = sample_troubles([FakeReceiver("central", "HTTP status 500"), FakeReceiver("other")])
-    assert said(trouble) == "Samples are not accepted by central"
-    assert trouble.detail == "HTTP status 500"
 
 
 def test_a_failed_reload_is_trouble_with_its_reason() -> None:

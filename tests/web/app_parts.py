@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 from starlette.routing import BaseRoute
 
 from rulepush.config.sections import ScrapeConfig
+from rulepush.delivery import DeliveryStatus
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
@@ -19,10 +20,13 @@ from rulepush.history.history import AlertHistory
 from rulepush.history.store import SCHEMA
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.schedule import TickGrid
+from rulepush.push.groups import PushedGroups
 from rulepush.relabel.relabel import Action, RelabelConfig
+from rulepush.scrape.bodies import TargetBodies
 from rulepush.service.scraping import Jobs
+from rulepush.site.facts import MemoryPart, ReloadState, ServiceFacts, StorageState
 from rulepush.site.routes import SiteParts, site_routes
-from rulepush.site.trouble import AlertSending, Trouble
+from rulepush.site.trouble import Trouble
 from rulepush.storage.database import Database
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.telemetry import Telemetry, single
@@ -56,6 +60,34 @@ groups:
 DROP = RelabelConfig(action=Action.DROP, source_labels=("__address__",), regex="gone:1")
 
 
+FACTS = ServiceFacts(
+    version="1.2.3",
+    python="3.11.2",
+    hostname="box",
+    directory="/srv",
+    listen_address="127.0.0.1:9095",
+    external_url="http://outside.example",
+    started_at=T0 - 3_600_000,
+    resident_bytes=60 << 20,
+    memory=(MemoryPart("samples", 3 << 20), MemoryPart("labels", 5_000)),
+    series=1_234,
+    samples=56_789,
+    samples_scraped=1_000_000,
+    samples_kept=25_000,
+    scrapes_skipped=0,
+    targets=2,
+    rule_groups=1,
+    rules=5,
+    queries=7,
+    query_failures=1,
+    retention_ms=0,
+    overload="",
+    time_jumps=0,
+    reload=ReloadState("/etc/rulepush/prometheus.yml", T0),
+    storage=StorageState(),
+)
+
+
 def job(name: str, *addresses: str, **settings: object) -> ScrapeConfig:
     found = (StaticConfig(addresses, EMPTY_LABELS),)
     return ScrapeConfig(name, 10_000, 5_000, sd_configs=found, **settings)  # type: ignore[arg-type]
@@ -83,7 +115,11 @@ class Parts:
     calls: list[str] = field(default_factory=list)
     ready: bool = True
     troubles: Sequence[Trouble] = ()
-    alertmanagers: Sequence[AlertSending] = ()
+    deliveries: Sequence[DeliveryStatus] = ()
+    facts: ServiceFacts = FACTS
+    pushed: PushedGroups | None = None
+    bodies: TargetBodies | None = None
+    discovery_errors: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(T0)
@@ -96,7 +132,7 @@ class Parts:
         def client(_: object) -> httpx.AsyncClient:
             return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
-        self.jobs = Jobs(self.world.head, TickGrid("test"), env, client)
+        self.jobs = Jobs(self.world.head, TickGrid("test"), env, client, self.bodies)
         self.status = Status(
             "scrape_configs: <secret>\n", T0, True, T0, 0, "by demand", ("http://am:9093/api/v2/alerts",)
         )
@@ -119,6 +155,11 @@ class Parts:
         if self.reload_error:
             raise RulepushError(self.reload_error)
 
+    def _pushed(self) -> Callable[[], PushedGroups]:
+        groups = self.pushed
+        assert groups is not None
+        return lambda: groups
+
     def routes(self) -> list[BaseRoute]:
         reload: Callable[[], Awaitable[None]] = self._reload
         external_url = ExternalURL(f"http://outside.example{self.prefix}", 9095, self.route_prefix)
@@ -132,7 +173,12 @@ class Parts:
             history=self.history,
             external_url=external_url,
             troubles=lambda: self.troubles,
-            alertmanagers=lambda: self.alertmanagers,
+            facts=lambda: self.facts,
+            head=self.world.head,
+            deliveries=lambda: self.deliveries,
+            discovery_errors=lambda: self.discovery_errors,
+            pushed=self._pushed() if self.pushed is not None else None,
+            bodies=self.bodies,
         )
         return web_routes(
             WebParts(

@@ -180,6 +180,7 @@ def test_a_path_in_the_external_url_is_before_every_route() -> None:
     assert get(parts, "/mon/rules/").headers["location"] == "/mon/rules/alerts"
     page = get(parts, "/mon/rules/alerts").text
     assert 'href="/mon/rules/rules"' in page
+    assert 'href="/mon/rules/graph?g0.expr=up+%3D%3D+0' in get(parts, "/mon/rules/rules").text
     assert 'href="/mon/rules/rules/' in page
     assert 'action="/mon/rules/graph"' in get(parts, "/mon/rules/graph").text
 

@@ -26,7 +26,7 @@ from rulepush.promql.syntax.strings import quote_go
 from rulepush.promql.vectors.annotations import AnnotationSet, invalid_quantile, invalid_ratio
 from rulepush.promql.vectors.grouping import Grouping, GroupRectangle, gather, group, sorted_rank
 from rulepush.promql.vectors.series_hash import sample_offsets
-from rulepush.promql.vectors.values import Scalar, String, Value, Vector, empty_vector
+from rulepush.promql.vectors.values import Scalar, String, Value, Vector, empty_vector, everywhere
 
 Reduce = Callable[[Floats, Bools | None], Floats]  # (values[g, k], mask[g, k] or None) -> values[g]
 
@@ -59,6 +59,11 @@ def _reduced(node: ast.Aggregate, vector: Vector, reduce: Sequence[Reduce]) -> V
     """`reduce[step]` at each step."""
     grouping = group(vector.index, node.grouping, node.without)
     steps, count = vector.values.shape[1], len(grouping.index)
+    if steps == 1 and len(grouping.blocks) == 1:  # its groups are all there are, in order
+        x, mask = gather(grouping.blocks[0], vector.values[:, 0], vector.present[:, 0])
+        found = reduce[0](x, mask)
+        here: Bools = everywhere(count) if mask is None else np.logical_or.reduce(mask, axis=1)
+        return Vector(grouping.index, found[:, None], here[:, None], _group_drops(node, vector, grouping))
     values, present = np.empty((steps, count)), np.empty((steps, count), np.bool_)
     for step in range(steps):
         column, here = vector.values[:, step], vector.present[:, step]

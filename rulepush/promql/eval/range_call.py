@@ -34,13 +34,14 @@ def call_kernel(
     n, steps = len(columns.index), len(ev.steps)
     if not columns.sample_count:
         return np.zeros((n, steps)), np.zeros((n, steps), np.bool_)
+    if steps == 1:
+        return _at_one_step(node, function, kernel, next(iter(windows)), scalars, ev)
     values, present = np.empty((steps, n)), np.empty((steps, n), np.bool_)
 
     def note(window: RangeWindow, here: Bools, arguments: tuple[float, ...]) -> None:
         if function.note is not None:
             function.note(window, here, arguments, ev.notes, node, node.args)
-        if steps > 1:
-            ev.limits.check_time()
+        ev.limits.check_time()
 
     ranged = ast.unwrap(node.args[function.range_arg])
     assert isinstance(ranged, ast.MatrixSelector | ast.Subquery)
@@ -66,6 +67,25 @@ def call_kernel(
         values[part], present[part] = of_rows.reshape(-1, n), present_rows.reshape(-1, n)
         note(window, np.logical_or.reduce(present[part], axis=0), arguments)
     return values.T, present.T
+
+
+def _at_one_step(
+    node: ast.Call,
+    function: RangeFunction,
+    kernel: RangeKernel,
+    window: RangeWindow,
+    scalars: Sequence[Floats],
+    ev: Evaluation,
+) -> tuple[Floats, Bools]:
+    """As `call_kernel` for an instant query, which a rule is."""
+    arguments = tuple([float(s[0]) for s in scalars])
+    if window.values.shape[1] == 0:
+        n = len(window.values)
+        return np.zeros((n, 1)), np.zeros((n, 1), np.bool_)
+    values, present = kernel(window, *arguments)
+    if function.note is not None:
+        function.note(window, present, arguments, ev.notes, node, node.args)
+    return values[:, None], present[:, None]
 
 
 def _steps_at_once(

@@ -18,6 +18,7 @@ from rulepush.model.arrays import Floats, Ints
 _TOLERANCE: Final = 1e-12  # relative: smaller differences between buckets are noise of floating point
 _MIN_NORMAL: Final = 2.2250738585072014e-308
 _MAX: Final = 1.7976931348623157e308
+_NO_ROWS: Final = np.zeros(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +125,35 @@ def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[F
     m, width = counts.shape
     rows = np.arange(m)
     last = sizes - 1
-    counts, odd = _smooth(counts, sizes)
-    observations = counts[rows, last]
+    full = np.count_nonzero(sizes == width) == m
+    counts, odd = _smooth(counts, sizes, full=full)
+    observations = counts[:, -1] if full else counts[rows, last]
     rank = q * observations
     below = ~(counts >= rank[:, None])  # also where the rank is NaN
-    if (sizes == width).all():
+    if full:
         below[:, -1] = False
     else:
         below &= np.arange(width) < last[:, None]
     b = np.count_nonzero(below, axis=1)
     at_start = b == 0
-    before = np.where(at_start, 0, b - 1)
-    start = np.where(at_start, 0.0, bounds[rows, before])
-    under = np.where(at_start, 0.0, counts[rows, before])
-    bound = bounds[rows, b]
+    starts = np.count_nonzero(at_start) > 0
+    before = np.maximum(b - 1, 0)
+    start, under, bound = bounds[rows, before], counts[rows, before], bounds[rows, b]
+    if starts:
+        start[at_start] = 0.0
+        under[at_start] = 0.0
     result = start + (bound - start) * ((rank - under) / (counts[rows, b] - under))
-    result = np.where(at_start & (bound <= 0), bound, result)
-    result = np.where(b == last, bounds[rows, np.maximum(last - 1, 0)], result)
-    undefined = (bounds[rows, last] != np.inf) | (sizes < 2) | (observations == 0) | np.isnan(q)
-    result = np.where(undefined, math.nan, result)
-    result = np.where((q < 0) | (q > 1), np.copysign(math.inf, q), result)
+    if starts:
+        np.copyto(result, bound, where=at_start & (bound <= 0))
+    np.copyto(result, bounds[rows, np.maximum(last - 1, 0)], where=b == last)
+    undefined = bounds[rows, last] != np.inf
+    undefined |= sizes < 2
+    undefined |= observations == 0
+    undefined |= np.isnan(q)
+    np.copyto(result, math.nan, where=undefined)
+    outside = (q < 0) | (q > 1)
+    if np.count_nonzero(outside):
+        result = np.where(outside, np.copysign(math.inf, q), result)
     forced: list[tuple[int, ForcedBuckets]] = []
     for row in odd.tolist():
         size = int(sizes[row])
@@ -154,18 +164,26 @@ def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[F
     return result, forced
 
 
-def _smooth(counts: Floats, sizes: Ints) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """(counts without the noise of floating point, the rows that need `bucket_quantile`: with a true fall, or NaN)."""
+def _smooth(counts: Floats, sizes: Ints, *, full: bool) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """(counts without the noise of floating point, the rows that need `bucket_quantile`: with a true fall, or NaN).
+    `full`: all columns of all rows are used."""
     if counts.shape[1] < 2:
         return counts, np.flatnonzero(np.isnan(counts).any(axis=1))
-    step = counts[:, 1:] - counts[:, :-1]
-    total = np.abs(counts[:, 1:]) + np.abs(counts[:, :-1])
-    noisy = ~(np.abs(step) >= _TOLERANCE * np.maximum(total, _MIN_NORMAL)) & (step != 0)
-    suspect = noisy | (step < 0)
-    if not (sizes == counts.shape[1]).all():
+    after, before = counts[:, 1:], counts[:, :-1]
+    step = after - before
+    least = np.abs(after)
+    least += np.abs(before)
+    np.maximum(least, _MIN_NORMAL, out=least)
+    least *= _TOLERANCE
+    rises = step >= least
+    rises |= step == 0
+    if full and np.count_nonzero(rises) == rises.size:
+        return counts, _NO_ROWS
+    suspect = ~rises  # it fell, or rose by no more than noise, or one of them is NaN
+    if not full:
         suspect &= np.arange(1, counts.shape[1]) < sizes[:, None]
-    if not suspect.any():
-        return counts, np.zeros(0, np.intp)
+    if not np.count_nonzero(suspect):
+        return counts, _NO_ROWS
     rows = np.flatnonzero(suspect.any(axis=1))
     fixed = counts[rows]
     previous = fixed[:, 0].copy()

@@ -23,7 +23,7 @@ from rulepush.promql.functions.quantile import quantile_warning
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, STRING, VECTOR, Signature
 from rulepush.promql.vectors.matching import recent
-from rulepush.promql.vectors.values import Scalar, Vector, drop_names, empty_vector
+from rulepush.promql.vectors.values import Scalar, Vector, drop_names, empty_vector, everywhere
 
 _DOCS: Final = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
 
@@ -37,6 +37,7 @@ class _Layout:
     `rows`    int64[g, b]: the row of each bucket; -1 for padding
     `extras`  (row, histogram, bucket) of rows whose `le` is a bound that is already there: `1` and `1.0`
     `bad`     (metric name, `le`, rows) where `le` is missing or not a number
+    `whole`   whether there is no padding and there are no extras
     """
 
     index: LabelIndex
@@ -44,6 +45,7 @@ class _Layout:
     rows: npt.NDArray[np.int64]
     extras: tuple[tuple[int, int, int], ...]
     bad: tuple[tuple[str, str, npt.NDArray[np.intp]], ...]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +98,7 @@ def _make_layout(index: LabelIndex) -> _Layout:
         rows,
         tuple(extras),
         tuple((name, text, np.array(at, np.intp)) for (name, text), at in bad.items()),
+        not extras and bool((rows >= 0).all()),
     )
 
 
@@ -109,6 +112,9 @@ def _bound(text: str) -> float | None:
 def _histograms(vector: Vector, layout: _Layout) -> _Histograms:
     g, b = layout.rows.shape
     steps = vector.values.shape[1]
+    if steps == 1 and layout.whole and np.count_nonzero(vector.present) == len(vector.present):
+        counts = vector.values[:, 0][layout.rows]
+        return _Histograms(layout.bounds, counts, np.full(g, b, np.int64), everywhere(g)[:, None])
     real = layout.rows >= 0
     counts = vector.values[layout.rows]  # [g, b, T]
     there = vector.present[layout.rows] & real[:, :, None]
@@ -161,13 +167,12 @@ def _note_forced(ctx: CallContext, layout: _Layout, forced: list[tuple[int, Forc
 def _quantiles_of(ctx: CallContext, q: Floats, layout: _Layout, histograms: _Histograms, node: Any) -> Floats:
     """The q[t]-quantile of each histogram: float64[g, T]."""
     shape = histograms.present.shape
-    flat = np.tile(q, shape[0])
-    rows = np.flatnonzero(histograms.present.reshape(-1))
-    every = len(rows) == len(flat)
+    flat = np.tile(q, shape[0]) if len(q) > 1 else np.full(shape[0], q[0])
     h = histograms
-    if every:
+    if np.count_nonzero(h.present) == len(flat):
         values, forced = quantiles(flat, h.bounds, h.counts, h.sizes)
     else:
+        rows = np.flatnonzero(h.present.reshape(-1))
         values = np.full(len(flat), np.nan)
         values[rows], found = quantiles(flat[rows], h.bounds[rows], h.counts[rows], h.sizes[rows])
         forced = [(int(rows[row]), fix) for row, fix in found]

@@ -81,12 +81,12 @@ def present_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
 
 def last_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The newest sample."""
-    return w.last()[1], w.at_least(1)
+    return w.last()[1].copy(), w.at_least(1)
 
 
 def first_over_time(w: RangeWindow) -> tuple[Floats, Bools]:
     """The oldest sample."""
-    return w.first()[1], w.at_least(1)
+    return w.first()[1].copy(), w.at_least(1)
 
 
 def max_over_time(w: RangeWindow) -> tuple[Floats, Bools]:

@@ -68,6 +68,7 @@ def _blocks(codes: RowNumbers, count: int) -> tuple[GroupRectangle, ...]:
         columns = np.arange(int(size.max()))
         real = columns < size[:, None]
         rows = order[starts[groups][:, None] + np.where(real, columns, 0)]
+        real.flags.writeable = False  # it is handed out as a mask
         whole = count == 1  # then the sort was stable: rows are 0..n-1
         blocks.append(GroupRectangle(groups, rows, None if real.all() else real, whole))
     return tuple(blocks)
@@ -76,12 +77,17 @@ def _blocks(codes: RowNumbers, count: int) -> tuple[GroupRectangle, ...]:
 def gather(block: GroupRectangle, values: Floats, present: Bools) -> tuple[Floats, Bools | None]:
     """(values[g, k], mask[g, k] or None when all are there) of one step: values float64[n], present bool[n]."""
     if block.whole:
-        x, here = values[None, :], present[None, :]
-        return x, None if here.all() else here
+        return values[None, :], None if _all(present) else present[None, :]
+    if _all(present):
+        return values[block.rows], block.real
     here = present[block.rows]
     if block.real is not None:
         here &= block.real
-    return values[block.rows], None if here.all() else here
+    return values[block.rows], None if _all(here) else here
+
+
+def _all(rows: Bools) -> bool:
+    return bool(np.count_nonzero(rows) == rows.size)  # costs a third of rows.all()
 
 
 def sorted_rank(index: LabelIndex) -> RowNumbers:

@@ -1,0 +1,279 @@
+"""The pages of a rulepush with 1,000 alerts and 300 rules: how long each takes, and whether an evaluation waits for it.
+
+    .venv/bin/python benchmarks/pages.py [--requests 20] [--profile PATH]
+
+A rulepush process on loopback scrapes one target with 1,000 series that all are too high, and has 300 rules; an HTTP
+client in another process asks for each page, one request after the other. A line a page: the median and the longest
+answer, the CPU time of it, its size, and for how long the event loop did nothing else meanwhile, the median and the
+longest over the requests. While the loop is held no rule is evaluated and no alert is sent. Threads share the
+interpreter with it, so that beside one that works a hold is never below five milliseconds. Exit code 1 where a median
+answer takes 100 ms or more, or the median hold is above 20 ms.
+
+`--profile PATH` prints where the time of this one page goes, in the process that serves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import io
+import json
+import pstats
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from rulepush.service.app import App
+from rulepush.service.options import ServiceOptions
+
+ALERTS: Final = 1000
+RULES: Final = 300
+MAX_ANSWER_MS: Final = 100.0
+MAX_HOLD_MS: Final = 20.0
+FIRING_RULES: Final = 10
+PAGES: Final = (
+    "/alerts",
+    "/alerts?severity=critical",
+    "/rules",
+    "/rules?fold=none",
+    "/rules?q=Firing",
+    "/targets",
+    "/graph",
+    "/graph?g0.expr=level&g0.tab=1",
+    "/graph?g0.expr=sum(level)&g0.tab=0&g0.range_input=5m",
+    "/delivery",
+    "/groups",
+    "/status",
+)
+
+
+def rules() -> str:
+    """FIRING_RULES rules with ALERTS alerts in all, and quiet ones."""
+    groups: dict[int, list[dict[str, Any]]] = {}
+    each = ALERTS // FIRING_RULES
+    for n in range(RULES):
+        severity = ("critical", "warning", "info")[n % 3]
+        expr = f'level{{part="{n}"}} > 1' if n < FIRING_RULES else f"sum by (job) (rate(level[5m])) > {n} and up == 1"
+        groups.setdefault(n // 20, []).append(
+            {
+                "alert": f"{'Firing' if n < FIRING_RULES else 'Quiet'}{n}",
+                "expr": expr,
+                "labels": {"severity": severity, "team": f"team{n % 7}"},
+                "annotations": {
+                    "summary": "Shard {{ $labels.shard }} is at {{ $value }}",
+                    "summary_zh": "分片 {{ $labels.shard }} 的值为 {{ $value }}",
+                    "description": f"{each} shards can be too high at the same time; look at their queues first.",
+                    "runbook_url": "https://runbooks.example/shard",
+                },
+            }
+        )
+    # JSON is YAML.
+    return json.dumps({"groups": [{"name": f"group {n}", "rules": found} for n, found in groups.items()]})
+
+
+def body() -> bytes:
+    """The target's metrics."""
+    each = ALERTS // FIRING_RULES
+    return "".join(f'level{{part="{n // each}",shard="shard-{n:04d}"}} {n + 2}\n' for n in range(ALERTS)).encode()
+
+
+@contextmanager
+def target() -> Iterator[str]:
+    """Its address; it is the Alertmanager, too."""
+    text = body()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def do_POST(self) -> None:  # as an Alertmanager that takes every alert
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+class HoldWatch:
+    """For how long the event loop did nothing else, at the longest, since it was asked last."""
+
+    def __init__(self) -> None:
+        self._longest = 0.0
+
+    async def run(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            self._longest = max(self._longest, time.perf_counter() - before - 0.001)
+
+    def taken(self) -> float:
+        """In ms."""
+        longest, self._longest = self._longest, 0.0
+        return longest * 1000
+
+
+async def serve(config: Path) -> None:
+    """Run rulepush. For each line of stdin print one: the port first, then the longest hold since and the CPU time so
+    far, both in ms; `profile` and `end` begin and print a profile of the event loop."""
+    app = App(ServiceOptions(str(config)))
+    watch, profile = HoldWatch(), cProfile.Profile()
+    print(app.port, flush=True)
+    loop = asyncio.get_running_loop()
+
+    async def answer() -> None:
+        while line := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
+            if line == "profile":
+                profile.enable()
+            elif line == "end":
+                profile.disable()
+                out = io.StringIO()
+                pstats.Stats(profile, stream=out).sort_stats("cumulative").print_stats(45)
+                print(json.dumps(out.getvalue()), flush=True)
+            else:
+                print(watch.taken(), time.process_time() * 1000, flush=True)
+        app.stop()
+
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(watch.run())
+        answering = tasks.create_task(answer())
+        await app.run()
+        watching.cancel()
+        answering.cancel()
+
+
+class Serving:
+    """The process with rulepush, and a client of its pages."""
+
+    def __init__(self, config: Path):
+        command = [sys.executable, __file__, "--serve", str(config)]
+        quiet = subprocess.DEVNULL  # each of the alerts is logged
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet, text=True
+        )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.said()}", timeout=30, trust_env=False)
+
+    def said(self, line: str = "") -> str:
+        """What it prints, when it was told this."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if line:
+            print(line, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline().strip()
+
+    def held(self) -> tuple[float, float]:
+        """The longest hold since this was called last, and the CPU time so far, both in ms."""
+        hold, cpu = self.said("hold").split()
+        return float(hold), float(cpu)
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        print(line, file=self._process.stdin, flush=True)
+
+    def wait_for_alerts(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                if len(self.client.get("/api/v1/alerts").json()["data"]["alerts"]) == ALERTS:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        raise SystemExit("the alerts did not fire within a minute")
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self.client.close()
+        self._process.stdin.close()
+        self._process.wait(20)
+
+
+def measure(serving: Serving, path: str, requests: int) -> bool:
+    """Print a page's line; whether it is within the limits."""
+    answers, holds, cpus, size = [], [], [], 0
+    serving.client.get(path).raise_for_status()
+    for _ in range(requests):
+        time.sleep(0.02)
+        cpu_before = serving.held()[1]
+        before = time.perf_counter()
+        answer = serving.client.get(path)
+        answers.append((time.perf_counter() - before) * 1000)
+        time.sleep(0.005)
+        hold, cpu = serving.held()
+        holds.append(hold)
+        cpus.append(cpu - cpu_before)
+        size = len(answer.raise_for_status().content)
+    middle, held = statistics.median(answers), statistics.median(holds)
+    good = middle < MAX_ANSWER_MS and held <= MAX_HOLD_MS
+    print(
+        f"{path:<55} {middle:7.1f} {max(answers):7.1f} ms   cpu {statistics.median(cpus):6.1f} ms"
+        f" {size / 1024:6.0f} KiB   hold {held:5.1f} {max(holds):6.1f} ms"
+        f"   {'ok' if good else 'TOO SLOW'}",
+        flush=True,
+    )
+    return good
+
+
+def idle(serving: Serving, seconds: float = 6) -> None:
+    """Print the longest hold while nobody asks: scrapes, evaluations, sending."""
+    serving.held()
+    time.sleep(seconds)
+    print(f"{'(nobody asks)':<55} longest hold {serving.held()[0]:.1f} ms", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The pages with 1,000 alerts and 300 rules.")
+    parser.add_argument("--requests", type=int, default=20)
+    parser.add_argument("--profile", default="")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        asyncio.run(serve(args.serve))
+        return 0
+    with tempfile.TemporaryDirectory() as directory, target() as address:
+        config = Path(directory) / "prometheus.yml"
+        (Path(directory) / "rules.yml").write_text(rules())
+        config.write_text(
+            "global: {scrape_interval: 15s, evaluation_interval: 15s}\nrule_files: [rules.yml]\n"
+            f"scrape_configs: [{{job_name: fleet, static_configs: [{{targets: ['{address}']}}]}}]\n"
+            f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{address}']}}]}}]}}\n"
+        )
+        serving = Serving(config)
+        try:
+            serving.wait_for_alerts()
+            if args.profile:
+                serving.tell("profile")
+                for _ in range(args.requests):
+                    serving.client.get(args.profile).raise_for_status()
+                print(json.loads(serving.said("end")))
+                return 0
+            idle(serving)
+            good = [measure(serving, path, args.requests) for path in PAGES]
+        finally:
+            serving.close()
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
