@@ -1,9 +1,9 @@
 """PlainRequest: the same request again and again, over one connection, where nothing about it is special.
 
-Nearly all scrapes are that, and what goes to Alertmanager: no TLS, no proxy, no credentials, an answer of a known length
-or in chunks. httpx, h11 and streams take longer for such an answer than it takes to read the thousand samples in it, and
-6 MiB. What is special raises NotPlain, and then the request is httpx' and this connection is closed; the rules of reuse
-are those of `network.py`.
+Nearly all scrapes are that, and what goes to Alertmanager: no TLS, no proxy, no credentials, an answer of a known
+length or in chunks. httpx, h11 and streams take longer for such an answer than it takes to read the thousand samples in
+it, and 6 MiB. What is special raises NotPlain, and then the request is httpx' and this connection is closed; the rules
+of reuse are those of `network.py`.
 """
 
 from __future__ import annotations
