@@ -49,7 +49,8 @@ class TableSelector:
         where = found.where
         step = table.rows_in_step()
         times, values, counts = table.columns()
-        shared, odd = (None, None) if step is None else (step.shared, None)
+        shared = None if step is None else step.shared
+        odd: Int64s | None = None
         if step is not None and step.odd:
             others = np.flatnonzero(~step.in_step[where])
             n = len(found.index)
