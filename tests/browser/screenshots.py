@@ -46,7 +46,9 @@ groups:
   - alert: NacosPushFails
     expr: nacos_monitor{name="failedPush"} > 0
     labels: {severity: warning}
-    annotations: {summary: "{{ $labels.instance }} cannot push to its clients", summary_zh: "{{ $labels.instance }} 推送失败"}
+    annotations:
+      summary: "{{ $labels.instance }} cannot push to its clients"
+      summary_zh: "{{ $labels.instance }} 推送失败"
 - name: jvm
   rules:
   - alert: JvmHeapNearlyFull
@@ -81,7 +83,8 @@ class Showcase(Scene):
         self.turn(0)
         targets = [server.address for server in self.nacos]
         names = ", ".join(
-            f"{{source_labels: [__address__], regex: '{address}', target_label: instance, replacement: 'nacos-{n}:8848'}}"
+            f"{{source_labels: [__address__], regex: '{address}', target_label: instance, "
+            f"replacement: 'nacos-{n}:8848'}}"
             for n, address in enumerate(targets)
         )
         jobs = [f"{{job_name: nacos, static_configs: [{{targets: {targets}}}], relabel_configs: [{names}]}}"]
@@ -102,8 +105,9 @@ class Showcase(Scene):
         self.nacos[2].alive = second < 60
 
     def close(self) -> None:
-        for server in (*self.nacos, self.alertmanager):
+        for server in self.nacos:
             server.close()
+        self.alertmanager.close()
 
 
 def alert_path(scene: Showcase, alertmanager: RecordingAlertmanager, name: str) -> str:
@@ -117,20 +121,22 @@ def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         scene = Showcase(Path(work))
-        browser = Browser(browser_programs(), Path(work) / "chromium")
         try:
             with scene.rulepush():
                 for second in range(SECONDS):
                     scene.turn(second)
                     time.sleep(1)
                 wait_for("the alerts", lambda: len(get_json(f"{scene.url}/api/v1/alerts")["data"]["alerts"]) >= 4)
-                for name, path, view in pictures(scene):
-                    browser.open(scene.url + path, view)
-                    file = directory / f"{name}.png"
-                    browser.screenshot(file, 1100 if view.width == DESK else 1300)
-                    print(f"{file}  {file.stat().st_size // 1024} KiB")
+                browser = Browser(browser_programs(), Path(work) / "chromium")
+                try:
+                    for name, path, view in pictures(scene):
+                        browser.open(scene.url + path, view)
+                        file = directory / f"{name}.png"
+                        browser.screenshot(file, 1100 if view.width == DESK else 1300)
+                        print(f"{file}  {file.stat().st_size // 1024} KiB", flush=True)
+                finally:
+                    browser.close()
         finally:
-            browser.close()
             scene.close()
 
 
