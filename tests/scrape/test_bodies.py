@@ -154,7 +154,7 @@ def test_credentials_that_a_server_quotes_are_masked(
     def quote(request: httpx.Request) -> httpx.Response:
         return httpx.Response(status, text=f"you sent {request.headers['authorization']} that is {secrets[0]} or so")
 
-    w.client = build_client(settings, "test", transport=httpx.MockTransport(quote))  # type: ignore[assignment]
+    w.client = build_client(settings, "test", transport=httpx.MockTransport(quote))
 
     async def act() -> None:
         w.scrape("a")
