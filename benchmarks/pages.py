@@ -1,8 +1,10 @@
-"""The pages of a rulepush with 1,000 alerts and 300 rules: how long each takes, and whether an evaluation waits for it.
+"""The pages of a rulepush with 1,000 alerts and 300 rules, and of one with 1,000 targets: how long each takes, and
+whether an evaluation waits for it.
 
     .venv/bin/python benchmarks/pages.py [--requests 20] [--profile PATH]
 
-A rulepush process on loopback scrapes one target with 1,000 series that all are too high, and has 300 rules; an HTTP
+A rulepush process on loopback scrapes one target with 1,000 series that all are too high, and has 300 rules; then
+another one scrapes 1,000 targets, of which 50 have no metrics, and knows as many that relabelling dropped. An HTTP
 client in another process asks for each page, one request after the other. A line a page: the median and the longest
 answer, the CPU time of it, its size, and for how long the event loop did nothing else meanwhile, the median and the
 longest over the requests. While the loop is held no rule is evaluated and no alert is sent. Threads share the
@@ -26,7 +28,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,6 +43,8 @@ from rulepush.site.links import alert_url
 
 ALERTS: Final = 1000
 RULES: Final = 300
+TARGETS: Final = 1000
+MISSING: Final = 50
 MAX_ANSWER_MS: Final = 100.0
 MAX_HOLD_MS: Final = 20.0
 FIRING_RULES: Final = 10
@@ -58,6 +62,15 @@ PAGES: Final = (
     "/groups",
     "/status",
 )
+TARGET_PAGES: Final = (
+    "/targets",
+    "/targets?page=20",
+    "/targets?text=n%3D%22999",
+    "/targets?health=down",
+    "/service-discovery",
+    "/service-discovery?text=n%3D%22999",
+    "/status",
+)
 ALERT: Final = Labels.of(
     alertname="Firing3", instance="", job="fleet", part="3", severity="critical", shard="shard-0342", team="team3"
 )
@@ -67,6 +80,22 @@ def alert_and_rule_pages(address: str) -> tuple[str, ...]:
     """Of one of the alerts, and of its rule with its 100 alerts. `address` is that of the target."""
     labels = ALERT.with_({"instance": address})
     return (alert_url(labels), "/rules/group%200/Firing3", "/rules/group%200/Quiet15", "/api/v1/alerts/history")
+
+
+def fleet_jobs(address: str) -> str:
+    """Jobs with TARGETS targets at one address, MISSING of them without metrics, and as many that are dropped."""
+
+    def job(name: str, path: str, numbers: range, **more: object) -> dict[str, object]:
+        found = [{"targets": [address], "labels": {"n": str(n), "zone": f"zone-{n % 9}"}} for n in numbers]
+        return {"job_name": name, "metrics_path": path, "static_configs": found, "scrape_interval": "1h", **more}
+
+    drop = {"source_labels": ["zone"], "regex": "zone-.*", "action": "drop"}
+    jobs = [
+        job("few", "/few", range(TARGETS - MISSING)),
+        job("missing", "/missing", range(MISSING)),
+        job("dropped", "/few", range(TARGETS), relabel_configs=[drop]),
+    ]
+    return json.dumps({"scrape_configs": jobs})
 
 
 def rules() -> str:
@@ -106,11 +135,12 @@ def target() -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            answer = {"/few": b"few 1\n", "/missing": b""}.get(self.path, text)
+            self.send_response(404 if self.path == "/missing" else 200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(answer)
 
         def do_POST(self) -> None:  # as an Alertmanager that takes every alert
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -121,7 +151,11 @@ def target() -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Web(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:  # a rulepush that ends leaves in the middle
+            pass
+
+    server = Web(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"127.0.0.1:{server.server_address[1]}"
     server.shutdown()
@@ -202,16 +236,29 @@ class Serving:
         assert self._process.stdin is not None
         print(line, file=self._process.stdin, flush=True)
 
-    def wait_for_alerts(self) -> None:
-        deadline = time.monotonic() + 60
+    def wait_for(self, what: str, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
-                if len(self.client.get("/api/v1/alerts").json()["data"]["alerts"]) == ALERTS:
+                if ready():
                     return
             except httpx.HTTPError:
                 pass
             time.sleep(0.2)
-        raise SystemExit("the alerts did not fire within a minute")
+        raise SystemExit(f"{what} within two minutes")
+
+    def wait_for_alerts(self) -> None:
+        self.wait_for("the alerts did not fire", lambda: len(self._data("alerts")["alerts"]) == ALERTS)
+
+    def wait_for_targets(self) -> None:
+        def scraped() -> bool:
+            targets = self._data("targets?state=active")["activeTargets"]
+            return len(targets) == TARGETS and all(target["health"] != "unknown" for target in targets)
+
+        self.wait_for("the targets were not scraped", scraped)
+
+    def _data(self, path: str) -> Any:
+        return self.client.get(f"/api/v1/{path}").json()["data"]
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -281,6 +328,14 @@ def main() -> int:
                 return 0
             idle(serving)
             good = [measure(serving, path, args.requests) for path in (*alert_and_rule_pages(address), *PAGES)]
+        finally:
+            serving.close()
+        config.write_text(fleet_jobs(address))
+        serving = Serving(config)
+        try:
+            serving.wait_for_targets()
+            print(f"with {TARGETS} targets:")
+            good += [measure(serving, path, args.requests) for path in TARGET_PAGES]
         finally:
             serving.close()
     return 0 if all(good) else 1
