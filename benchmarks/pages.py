@@ -34,8 +34,10 @@ from typing import Any, Final
 
 import httpx
 
+from rulepush.model.labels import Labels
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
+from rulepush.site.links import alert_url
 
 ALERTS: Final = 1000
 RULES: Final = 300
@@ -56,6 +58,15 @@ PAGES: Final = (
     "/groups",
     "/status",
 )
+ALERT: Final = Labels.of(
+    alertname="Firing3", instance="", job="fleet", part="3", severity="critical", shard="shard-0342", team="team3"
+)
+
+
+def alert_and_rule_pages(address: str) -> tuple[str, ...]:
+    """Of one of the alerts, and of its rule with its 100 alerts. `address` is that of the target."""
+    labels = ALERT.with_({"instance": address})
+    return (alert_url(labels), "/rules/group%200/Firing3", "/rules/group%200/Quiet15", "/api/v1/alerts/history")
 
 
 def rules() -> str:
@@ -269,7 +280,7 @@ def main() -> int:
                 print(json.loads(serving.said("end")))
                 return 0
             idle(serving)
-            good = [measure(serving, path, args.requests) for path in PAGES]
+            good = [measure(serving, path, args.requests) for path in (*alert_and_rule_pages(address), *PAGES)]
         finally:
             serving.close()
     return 0 if all(good) else 1

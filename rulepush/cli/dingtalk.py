@@ -15,11 +15,11 @@ from rulepush.cli.options import (
     add_storage_path,
     add_web_options,
 )
+from rulepush.cli.process import run_until_signal
 from rulepush.errors import RulepushError
 from rulepush.logs import setup_logging
 from rulepush.relay.app import RelayApp, RelayOptions
 from rulepush.relay.load import load_settings
-from rulepush.web.http_service import run_until_signal
 from rulepush.web.security import WebConfigReloader
 
 log = logging.getLogger("rulepush.dingtalk")

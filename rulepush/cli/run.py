@@ -23,13 +23,13 @@ from rulepush.cli.options import (
     feature_names,
     positive_int,
 )
+from rulepush.cli.process import run_until_signal
 from rulepush.errors import RulepushError
 from rulepush.logs import setup_logging
 from rulepush.model.durations import format_duration
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
-from rulepush.web.http_service import run_until_signal
 
 log = logging.getLogger("rulepush.main")
 

@@ -9,8 +9,8 @@ from rulepush.config.load import expand_globs
 from rulepush.config.sections import Config
 from rulepush.discovery.file import read_group_file
 from rulepush.errors import DiscoveryError, Problem
-from rulepush.http_client import CredentialsError, HTTPClientConfig
-from rulepush.http_client.config import TLSConfig
+from rulepush.http_client.config import HTTPClientConfig, TLSConfig
+from rulepush.http_client.failures import CredentialsError
 from rulepush.http_client.tls import client_context
 from rulepush.yaml.nodes import Reference, ReferenceKind
 

@@ -24,7 +24,9 @@ from rulepush.packs import pack
 from rulepush.relay.app import RelayApp, RelayOptions
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
-from rulepush.web.server import WebSecurity, WebServer, bind, build_app
+from rulepush.web.listener import bind
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import WebServer, build_app
 
 INTERVAL_S: Final = 2
 FOR_S: Final = 6

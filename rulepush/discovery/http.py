@@ -14,8 +14,9 @@ from rulepush.discovery.group_format import MAX_BYTES, parse_groups
 from rulepush.discovery.groups import Environment, Publish, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
-from rulepush.http_client import HTTPClientConfig, build_client, read_http_client
+from rulepush.http_client.build import build_client
 from rulepush.http_client.client import reason, shown_url
+from rulepush.http_client.config import HTTPClientConfig, read_http_client
 from rulepush.model.floats import format_float
 from rulepush.model.secret import Secret
 

@@ -14,9 +14,10 @@ import httpx
 from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError, RegexError
-from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client, read_http_client
+from rulepush.http_client.build import build_client
 from rulepush.http_client.client import shown_url
-from rulepush.http_client.config import HTTPHeader, check_header
+from rulepush.http_client.config import HTTPClientConfig, HTTPHeader, check_header, read_http_client
+from rulepush.http_client.failures import CredentialsError
 from rulepush.model.floats import format_float
 from rulepush.model.labels import Labels
 from rulepush.model.regex import compile_regex

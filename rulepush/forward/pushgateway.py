@@ -110,16 +110,21 @@ class PushgatewayForwarder:
 
     def status(self) -> DeliveryStatus:
         """How the delivery to this Pushgateway stands now."""
-        counts = self.counts
+        counts, late = self.counts, [g for g in self._groups.values() if self._is_late(g)]
         return self.record.status(
             ReceiverKind.PUSHGATEWAY,
             self.name,
             server_of(self._url),
             waiting=self.waiting,
-            waiting_since=min((g.waiting_since for g in self._groups.values() if g.waiting_since), default=0),
+            waiting_since=min((g.waiting_since for g in late), default=0),
             accepted=counts.pushed + counts.deleted,
             refused=counts.refused,
         )
+
+    def _is_late(self, group: _Group) -> bool:
+        """Whether a group waits for the Pushgateway, and not for `min_interval` to be over."""
+        planned = not group.attempt and self._clock.monotonic() < group.due + _POLL_SECONDS * 2
+        return bool(group.waiting_since) and not planned
 
     def wants(self, target: Labels) -> bool:
         """Whether the scrapes of this target are pushed."""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rulepush.gotext.values import ANY, INT, STRING, CallError, Function, GoKind, GoObject, GoType, GoValue
 
@@ -91,6 +90,8 @@ class Location(GoObject):
         """Location.String(): the name it was loaded by, "" for a bare offset."""
         if self.zone is UTC:
             return "UTC"
+        from zoneinfo import ZoneInfo  # only a template that names a zone needs it
+
         if isinstance(self.zone, ZoneInfo):
             return self.zone.key or "Local"
         return "" if _is_bare_offset(self.zone) else str(self.zone)
@@ -237,6 +238,8 @@ def load_location(name: str) -> tzinfo:
     """time.LoadLocation, but for `Local`. Raises ValueError when this machine does not know the zone."""
     if name in ("", "UTC"):
         return UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -46,7 +46,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class AlertDelivery:
     """What became of one state of an alert at one Alertmanager. Times in ms; `tries` counts attempts since `began_at`,
     those that were accepted, `acceptances`, included."""
 
@@ -66,7 +66,7 @@ class Delivery:
     failed_at: int | None = None
     failure: str = ""  # of the last attempt that failed
 
-    def after(self, attempt: Attempt) -> Delivery:
+    def after(self, attempt: Attempt) -> AlertDelivery:
         """As it is after another attempt."""
         fields: dict[str, Any] = {
             "tries": self.tries + 1,
@@ -108,7 +108,7 @@ class Deliveries:
     ago make room. `take_changed` gives what is worth writing since it was last called."""
 
     def __init__(self) -> None:
-        self._known: dict[_Key, Delivery] = {}  # the one tried longest ago first
+        self._known: dict[_Key, AlertDelivery] = {}  # the one tried longest ago first
         self._written_at: dict[_Key, int] = {}
         self._changed: dict[_Key, None] = {}
 
@@ -118,7 +118,7 @@ class Deliveries:
             key = (alert.fingerprint, attempt.url, alert.resolved)
             before = self._known.pop(key, None)
             if before is None or before.starts_at != alert.starts_at:
-                before = Delivery(attempt.url, alert.fingerprint, alert.starts_at, alert.resolved, attempt.ts)
+                before = AlertDelivery(attempt.url, alert.fingerprint, alert.starts_at, alert.resolved, attempt.ts)
             now = self._known[key] = before.after(attempt)
             is_news = (before.outcome, before.status, before.words) != (now.outcome, now.status, now.words)
             if is_news or attempt.ts - self._written_at.get(key, 0) >= _REWRITE_MS:
@@ -127,16 +127,16 @@ class Deliveries:
         while len(self._known) > MAX_DELIVERIES:
             self._drop(next(iter(self._known)))
 
-    def restore(self, found: Iterable[Delivery]) -> None:
+    def restore(self, found: Iterable[AlertDelivery]) -> None:
         """Those of a former process, the one tried longest ago first."""
         self._known = {(d.fingerprint, d.url, d.resolved): d for d in found} | self._known
 
-    def of(self, fingerprint: str) -> list[Delivery]:
+    def of(self, fingerprint: str) -> list[AlertDelivery]:
         """Of one alert, by URL; the firing state before the resolved one."""
         found = [d for (known, _, _), d in self._known.items() if known == fingerprint]
         return sorted(found, key=lambda d: (d.url, d.resolved))
 
-    def all(self) -> Sequence[Delivery]:
+    def all(self) -> Sequence[AlertDelivery]:
         """All, the one tried longest ago first."""
         return list(self._known.values())
 
@@ -145,12 +145,12 @@ class Deliveries:
         """Whether there is something to be written."""
         return bool(self._changed)
 
-    def take_changed(self) -> list[Delivery]:
+    def take_changed(self) -> list[AlertDelivery]:
         """What is to be written; it counts as written."""
         changed, self._changed = self._changed, {}
         return [self._known[key] for key in changed if key in self._known]
 
-    def give_back(self, unwritten: Iterable[Delivery]) -> None:
+    def give_back(self, unwritten: Iterable[AlertDelivery]) -> None:
         """What could not be written is to be written again."""
         self._changed = {(d.fingerprint, d.url, d.resolved): None for d in unwritten} | self._changed
 
@@ -159,14 +159,14 @@ class Deliveries:
         self._written_at.pop(key, None)
 
 
-def dump_delivery(delivery: Delivery) -> str:
+def dump_delivery(delivery: AlertDelivery) -> str:
     """For the database."""
     return json.dumps(asdict(delivery))
 
 
-def load_delivery(text: str) -> Delivery:
+def load_delivery(text: str) -> AlertDelivery:
     """The inverse of `dump_delivery`. Raises ValueError or TypeError on what it did not write."""
-    return Delivery(**json.loads(text))
+    return AlertDelivery(**json.loads(text))
 
 
 def _time(ms: int | None) -> str | None:

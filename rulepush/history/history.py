@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from rulepush.clock import Clock
 from rulepush.errors import StorageError
-from rulepush.history.deliveries import Attempt, Deliveries, Delivery, SentAlert
+from rulepush.history.deliveries import AlertDelivery, Attempt, Deliveries, SentAlert
 from rulepush.history.rows import HistoryAnswer, HistoryFilter
 from rulepush.history.store import DEFAULT_BOUNDS, HistoryBounds, HistoryTables
 from rulepush.model.durations import format_duration
@@ -90,7 +90,7 @@ class AlertHistory:
         found = sorted([*recent, *saved.found], key=lambda one: -one.ts)  # stable: of one time, the later one first
         return HistoryAnswer(found[: wanted.limit], saved.is_cut or len(found) > wanted.limit)
 
-    def deliveries(self, fingerprint: str) -> list[Delivery]:
+    def deliveries(self, fingerprint: str) -> list[AlertDelivery]:
         """What became of this alert at each Alertmanager."""
         return self._deliveries.of(fingerprint)
 
@@ -139,7 +139,7 @@ class AlertHistory:
             batch = list(self._unwritten)
             self._settle(batch, changed, self._try_write(batch, changed, None))
 
-    def _work(self) -> tuple[int, list[Delivery], int | None]:
+    def _work(self) -> tuple[int, list[AlertDelivery], int | None]:
         """How many transitions, which deliveries, and the time by which to prune, are the next transaction."""
         changed, prune_at = self._deliveries.take_changed(), None
         if self._clock.monotonic() >= self._prune_at and (self._unwritten or changed):
@@ -147,7 +147,7 @@ class AlertHistory:
             prune_at = self._clock.now()
         return len(self._unwritten), changed, prune_at
 
-    def _try_write(self, batch: list[Transition], changed: list[Delivery], prune_at: int | None) -> str:
+    def _try_write(self, batch: list[Transition], changed: list[AlertDelivery], prune_at: int | None) -> str:
         """In the thread. Returns the error, "" when all is written."""
         try:
             self._tables.write(batch, changed, prune_at)
@@ -158,7 +158,7 @@ class AlertHistory:
             return f"internal error: {type(e).__name__}: {e}"
         return ""
 
-    def _settle(self, batch: list[Transition], changed: list[Delivery], error: str) -> bool:
+    def _settle(self, batch: list[Transition], changed: list[AlertDelivery], error: str) -> bool:
         """After an attempt to write. Returns whether it succeeded."""
         now = self._clock.now()
         if error:

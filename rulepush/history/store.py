@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rulepush.history.deliveries import MAX_DELIVERIES, Delivery, dump_delivery, load_delivery
+from rulepush.history.deliveries import MAX_DELIVERIES, AlertDelivery, dump_delivery, load_delivery
 from rulepush.history.rows import HistoryAnswer, HistoryFilter
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
@@ -76,7 +76,7 @@ class HistoryTables:
         self._bounds = bounds
 
     def write(
-        self, transitions: Sequence[Transition], deliveries: Sequence[Delivery], prune_at: int | None = None
+        self, transitions: Sequence[Transition], deliveries: Sequence[AlertDelivery], prune_at: int | None = None
     ) -> None:
         """One transaction. `prune_at`: also remove what is too old at this time (ms), and what is too much."""
         statements: list[Statement] = []
@@ -109,7 +109,7 @@ class HistoryTables:
             ),
         )
 
-    def deliveries(self) -> list[Delivery]:
+    def deliveries(self) -> list[AlertDelivery]:
         """All, the one tried longest ago first; what cannot be read is left out."""
         found = []
         for (text,) in self._database.read("SELECT delivery FROM deliveries ORDER BY tried_at"):
@@ -192,7 +192,7 @@ def _row(one: Transition) -> tuple[object, ...]:
     return (one.ts, _dump(one.labels), *_rule(one), one.was, one.now, one.reason.value, value, _text(one.detail))
 
 
-def _delivery_row(one: Delivery) -> tuple[object, ...]:
+def _delivery_row(one: AlertDelivery) -> tuple[object, ...]:
     tried_at = max(t for t in (one.began_at, one.confirmed_at, one.failed_at) if t is not None)
     return one.fingerprint, _text(one.url), int(one.resolved), tried_at, dump_delivery(one)
 

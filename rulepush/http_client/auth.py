@@ -9,10 +9,11 @@ from typing import Final, Protocol
 import httpx
 
 from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader, header_fault
-from rulepush.http_client.files import CredentialsError, WatchedFile
+from rulepush.http_client.failures import CredentialsError
+from rulepush.http_client.files import WatchedFile
+from rulepush.http_client.rules import SENT_SECRETS
 
 _AUTHORIZATION: Final = "Authorization"
-SENT_SECRETS: Final = "rulepush_secrets"  # the extension of a request that tells which secrets are in its headers
 _MAX_SLURP_BYTES: Final = 2048  # bytes: net/http/client.go maxBodySlurpSize
 
 

@@ -16,12 +16,12 @@ import httpx
 
 from rulepush.clock import Clock, SystemClock
 from rulepush.http_client.auth import AuthorizationFlow, BasicAuthFlow, ExtraHeaders, TokenFlow, drop_body, header_bytes
-from rulepush.http_client.client import CONNECTION_OWNER, Client
+from rulepush.http_client.client import Client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.http_client.direct import DirectTransport
 from rulepush.http_client.network import NetworkTransport
-from rulepush.http_client.oauth2 import ClientCredentials
 from rulepush.http_client.proxy import ProxyChooser
+from rulepush.http_client.rules import CONNECTION_OWNER
 from rulepush.http_client.tls import Stamps, client_context, tls_stamps
 
 MAX_REDIRECTS: Final = 10  # Go's http.Client
@@ -31,8 +31,9 @@ _AUTHORIZATION: Final = "rulepush_authorization"
 
 ClientFactory = Callable[[HTTPClientConfig], httpx.AsyncClient]
 """Makes a client for a section of the configuration; the caller closes it."""
-TransportFactory = Callable[[ssl.SSLContext, httpx.Proxy | None, bool], httpx.AsyncBaseTransport]
-"""Opens what sends requests, given the context for TLS, the proxy, and whether the requests have one owner."""
+TransportFactory = Callable[[ssl.SSLContext | None, httpx.Proxy | None, bool], httpx.AsyncBaseTransport]
+"""Opens what sends requests, given the context for TLS (None: they are plain), the proxy, and whether the requests
+have one owner."""
 
 
 def build_client(
@@ -55,6 +56,8 @@ def build_client(
     elif config.authorization:
         auth = AuthorizationFlow(config.authorization)
     elif config.oauth2:
+        from rulepush.http_client.oauth2 import ClientCredentials
+
         inner = HTTPClientConfig(tls=config.oauth2.tls, proxy=config.oauth2.proxy)
         token_client = build_client(inner, user_agent, timeout=timeout, clock=clock, transport=transport)
         tokens = ClientCredentials(config.oauth2, token_client, clock or SystemClock())
@@ -72,7 +75,7 @@ def build_client(
     )
 
 
-def _network(context: ssl.SSLContext, proxy: httpx.Proxy | None, owned: bool) -> httpx.AsyncBaseTransport:
+def _network(context: ssl.SSLContext | None, proxy: httpx.Proxy | None, owned: bool) -> httpx.AsyncBaseTransport:
     return DirectTransport(context) if owned and proxy is None else NetworkTransport(context, proxy)
 
 
@@ -148,11 +151,6 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         for route in self._owned.pop(owner, {}).values():
             await route.replace()
 
-    def is_plain(self, url: httpx.URL) -> bool:
-        """Whether requests of this URL go straight to their server, as they are and without TLS."""
-        plain = url.scheme == "http" and self._factory is _network and not self._config.headers
-        return plain and not self._proxies.choose(url.scheme, url.host, url.port)
-
     @property
     def route_count(self) -> int:
         """How many routes have been opened and not closed."""
@@ -169,7 +167,7 @@ class RoutingTransport(httpx.AsyncBaseTransport):
         return route, old
 
     def _open(self, secure: bool, proxy: str, owned: bool) -> httpx.AsyncBaseTransport:
-        context = client_context(self._config.tls) if secure else _plain_context()
+        context = client_context(self._config.tls) if secure else None
         if not proxy:
             return self._factory(context, None, owned)
         scheme = proxy.partition("://")[0].lower()
@@ -226,13 +224,3 @@ class _Releasing(httpx.AsyncByteStream):
         await self._inner.aclose()
         if route is not None:
             await route.release()
-
-
-_NO_TLS: list[ssl.SSLContext] = []
-
-
-def _plain_context() -> ssl.SSLContext:
-    """An empty context for plain connections, which never use it: httpx would load all root certificates."""
-    if not _NO_TLS:
-        _NO_TLS.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-    return _NO_TLS[0]

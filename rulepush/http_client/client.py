@@ -13,13 +13,6 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-from rulepush.http_client.plain import NotPlain, PlainGet
-
-CONNECTION_OWNER: Final = "rulepush_connection_owner"
-"""The extension of a request that says whose connections it uses: requests with the same object share theirs with
-no others. A pool of connections visits all it has for every request, so what keeps asking many servers, as
-scraping does, has one per server."""
-
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
 
 # OpenSSL's defaults against Go's: crypto/tls takes RSA keys of 1024 bits and the CBC ciphers with SHA-1.
@@ -53,6 +46,11 @@ def reason(e: BaseException) -> str:
     return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 
+def is_request_failure(e: Exception) -> bool:
+    """Whether this is what httpx, or the network below it, raises for a request that failed."""
+    return isinstance(e, (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError))  # SSLErrors, too
+
+
 def failed_url(e: BaseException, url: str) -> str:
     """The URL whose request failed, without credentials: another one than `url` after a redirect."""
     try:
@@ -80,12 +78,8 @@ def server_of(url: str) -> str:
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}" if parsed.host else ""
 
 
-class RouteKeeper(Protocol):
-    """What knows the way of each request, and the connections of owners: the transport."""
-
-    def is_plain(self, url: httpx.URL) -> bool:
-        """Whether requests of this URL go straight to their server, as they are and without TLS."""
-        ...
+class ConnectionCloser(Protocol):
+    """What knows the connections of owners: the transport."""
 
     async def close_owned(self, owner: object) -> None:
         """Close the connections of this owner."""
@@ -95,40 +89,14 @@ class RouteKeeper(Protocol):
 class Client(httpx.AsyncClient):
     """Raises httpx.HTTPError and nothing else. Header values that are not ASCII are sent as UTF-8, as Go does."""
 
-    def __init__(self, routes: RouteKeeper, **settings: Any):
+    def __init__(self, closer: ConnectionCloser, **settings: Any):
         """`settings` are httpx' own."""
         super().__init__(**settings)
-        self._routes = routes
-        self._plain: dict[object, PlainGet] = {}  # by owner
-
-    def plain_get(self, request: httpx.Request, owner: object) -> PlainGet | None:
-        """A way to repeat this GET that is cheaper than `send`, None where there is none. It takes the place of the
-        owner's last one, and is closed with the owner's connections."""
-        self._close_plain(owner)
-        url = request.url
-        if self.is_closed or self.auth is not None or url.userinfo or not self._routes.is_plain(url):
-            return None
-        try:
-            made = PlainGet(request)
-        except NotPlain:
-            return None
-        self._plain[owner] = made
-        return made
-
-    def _close_plain(self, owner: object) -> None:
-        former = self._plain.pop(owner, None)
-        if former is not None:
-            former.close()
+        self._closer = closer
 
     async def close_owned(self, owner: object) -> None:
         """Close the connections of requests with this CONNECTION_OWNER: no more will come."""
-        self._close_plain(owner)
-        await self._routes.close_owned(owner)
-
-    async def aclose(self) -> None:
-        for owner in list(self._plain):
-            self._close_plain(owner)
-        await super().aclose()
+        await self._closer.close_owned(owner)
 
     def build_request(self, *args: Any, **kwargs: Any) -> httpx.Request:
         headers = kwargs.get("headers")

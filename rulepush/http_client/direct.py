@@ -18,13 +18,8 @@ import h11
 import httpcore
 import httpx
 
-from rulepush.http_client.network import (
-    IDLE_SECONDS,
-    NO_ANSWER,
-    ResponseBody,
-    WatchingBackend,
-    send_repeating,
-)
+from rulepush.http_client.network import ResponseBody, WatchingBackend, send_repeating
+from rulepush.http_client.rules import IDLE_SECONDS, NO_ANSWER
 
 _READ_BYTES: Final = 1 << 18  # what asyncio reads from a socket
 _MAX_HEAD_BYTES: Final = 10 << 20  # as Go's net/http has it
@@ -38,8 +33,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
     """The requests of one owner, which has few under way at a time. The caller sets the deadline: httpx' timeouts have
     no effect here."""
 
-    def __init__(self, context: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend | None = None):
-        """`context` serves https requests; `backend` takes the place of sockets in tests."""
+    def __init__(self, context: ssl.SSLContext | None, backend: httpcore.AsyncNetworkBackend | None = None):
+        """`context` serves https requests, None: there are none; `backend` takes the place of sockets in tests."""
         self._context = context
         self._backend = WatchingBackend(backend or httpcore.AnyIOBackend())
         self._open: list[_Connection] = []
@@ -73,6 +68,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         scheme, host, port = origin
         stream = await self._backend.connect_tcp(host, port)
         if scheme == "https":
+            assert self._context is not None
             self._context.set_alpn_protocols(["http/1.1"])
             stream = await stream.start_tls(self._context, host)
         connection = _Connection(origin, stream, self._open)

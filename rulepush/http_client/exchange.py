@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
-import httpx
-
-from rulepush.http_client.auth import SENT_SECRETS
-from rulepush.http_client.network import IDEMPOTENT
+from rulepush.http_client.on_demand import ClientOnDemand
+from rulepush.http_client.plain import NotPlain, PlainHead, Sink
+from rulepush.http_client.rules import IDEMPOTENT, SENT_SECRETS
 from rulepush.model.secret import MASK
+
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient
 
 _MAX_READ: Final = 4096  # bytes of an answer: its status says what to do, the text is for the log
 
 
 @dataclass(frozen=True, slots=True)
 class HTTPExchange:
-    """An answer. `text` is the beginning of its body; `headers` are looked up in any case."""
+    """An answer. `text` is the beginning of its body; `headers` are looked up in lower case."""
 
     status: int
     phrase: str
@@ -36,7 +38,7 @@ class HTTPExchange:
 
 
 async def exchange(
-    client: httpx.AsyncClient,
+    client: AnyClient,
     method: str,
     url: str,
     content: bytes,
@@ -52,6 +54,13 @@ async def exchange(
     `secrets` are those in `headers`; the client's own it knows. With `idempotent` the request is repeated where a kept
     connection turns out to be dead, whatever its method (see network.py). Raises TimeoutError or httpx.HTTPError.
     """
+    if isinstance(client, ClientOnDemand):
+        found = await _plainly(client, method, url, content, headers, seconds, secrets) if idempotent else None
+        if found is not None:
+            return found
+        client = client.full
+    import httpx
+
     asked = {**headers, "Accept-Encoding": "identity"}
     marks = {IDEMPOTENT: True} if idempotent else {}
     text = b""
@@ -66,20 +75,65 @@ async def exchange(
                 raise httpx.RemoteProtocolError(
                     f"redirected by status {response.history[-1].status_code}, which sends no body on: not delivered"
                 )
-            assert isinstance(response.stream, httpx.AsyncByteStream)
-            async for part in response.stream:
+            async for part in cast(httpx.AsyncByteStream, response.stream):
                 text += part[:_MAX_READ]
                 if len(text) >= _MAX_READ:
                     break
     except httpx.TimeoutException:
         raise TimeoutError from None
-    shown = _without_secrets(text.decode(errors="replace"), response.request, secrets)
+    sent = response.request
+    credentials = sent.headers.get("Authorization", "").partition(" ")[2]
+    shown = _without(text, (credentials, *sent.extensions.get(SENT_SECRETS, ()), *secrets))
     return HTTPExchange(response.status_code, response.reason_phrase, shown, response.headers)
 
 
-def _without_secrets(text: str, request: httpx.Request, more: Iterable[str]) -> str:
+class _EnoughRead(Exception):
+    """The beginning of a body is there."""
+
+
+async def _plainly(
+    client: ClientOnDemand,
+    method: str,
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    seconds: float,
+    secrets: Iterable[str],
+) -> HTTPExchange | None:
+    """The same without httpx; None where that cannot be, and httpx must send it, perhaps for the second time."""
+    owner = method, url
+    request = client.plain_request(method, url, headers, owner)
+    if request is None:
+        return None
+    text, answered = b"", None
+
+    def begin(head: PlainHead) -> Sink:
+        nonlocal answered
+        answered = head
+        return add
+
+    def add(part: bytes) -> None:
+        nonlocal text
+        text += part[:_MAX_READ]
+        if len(text) >= _MAX_READ:
+            raise _EnoughRead
+
+    try:
+        async with asyncio.timeout(seconds):
+            await request.fetch(begin, content)
+    except NotPlain as e:
+        if e.__cause__ is None:  # the server is not like that; an error may be over the next time
+            client.give_up(owner)
+        return None
+    except _EnoughRead:
+        pass
+    assert answered is not None
+    return HTTPExchange(answered.status, answered.phrase, _without(text, secrets), answered.headers)
+
+
+def _without(text: bytes, secrets: Iterable[str]) -> str:
     """There are servers that quote the request that they refuse."""
-    credentials = request.headers.get("Authorization", "").partition(" ")[2]
-    for secret in (credentials, *request.extensions.get(SENT_SECRETS, ()), *more):
-        text = text.replace(secret, MASK) if secret else text
-    return text
+    shown = text.decode(errors="replace")
+    for secret in secrets:
+        shown = shown.replace(secret, MASK) if secret else shown
+    return shown

@@ -4,18 +4,6 @@ from __future__ import annotations
 
 import os
 
-import httpx
-
-from rulepush.errors import RulepushError
-
-
-class CredentialsError(RulepushError, httpx.RequestError):
-    """Credentials or certificates cannot be used. Also a RequestError: to a caller it is a request that failed."""
-
-    def __init__(self, message: str):
-        httpx.RequestError.__init__(self, message)
-
-
 Stamp = tuple[int, int, int]
 
 
@@ -44,6 +32,8 @@ class WatchedFile:
                 with open(self.path, "rb") as f:
                     self._text = f.read(1 << 20).decode("utf-8").strip()
             except (OSError, UnicodeDecodeError) as e:
+                from rulepush.http_client.failures import CredentialsError
+
                 reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
                 raise CredentialsError(f"unable to read {self.path}: {reason}") from None
             self._stamp = now

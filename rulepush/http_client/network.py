@@ -22,10 +22,8 @@ from typing import Any, Final, NoReturn
 import httpcore
 import httpx
 
-IDEMPOTENT: Final = "rulepush_idempotent"
-"""The extension of a request whose method says nothing of it: it may be sent twice."""
+from rulepush.http_client.rules import IDEMPOTENT, IDLE_SECONDS, NO_ANSWER
 
-IDLE_SECONDS: Final = 300.0  # above every usual scrape interval, so that connections live from scrape to scrape
 _IDEMPOTENT_METHODS: Final = ("GET", "HEAD", "OPTIONS", "TRACE")  # net/http request.go isReplayable
 _NETWORK_ERRORS: Final = (
     httpcore.TimeoutException,
@@ -34,7 +32,6 @@ _NETWORK_ERRORS: Final = (
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
 )
-NO_ANSWER: Final = "Server disconnected without sending a response."
 
 
 class DeadConnection(httpcore.ReadError):
@@ -42,11 +39,11 @@ class DeadConnection(httpcore.ReadError):
 
 
 class NetworkTransport(httpx.AsyncBaseTransport):
-    """Requests over TCP, with the rule at the top of this file. `context` serves https requests."""
+    """Requests over TCP, with the rule at the top of this file. `context` serves https requests, if any."""
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         proxy: httpx.Proxy | None = None,
         backend: httpcore.AsyncNetworkBackend | None = None,
     ):

@@ -14,8 +14,8 @@ from rulepush.clock import Clock
 from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason
 from rulepush.http_client.config import OAuth2
-from rulepush.http_client.files import CredentialsError
-from rulepush.http_client.network import IDEMPOTENT
+from rulepush.http_client.failures import CredentialsError
+from rulepush.http_client.rules import IDEMPOTENT
 
 _EARLY_S: Final = 10.0  # a token counts as expired this long before it does
 _MAX_READ: Final = 1 << 20  # bytes of an answer, as in Go

@@ -1,8 +1,9 @@
-"""PlainGet: the same GET again and again, over one connection, where nothing about it is special.
+"""PlainRequest: the same request again and again, over one connection, where nothing about it is special.
 
-Nearly all scrapes are that: no TLS, no proxy, no credentials, an answer with a Content-Length. httpx, h11 and streams
-take longer for such an answer than it takes to read the thousand samples in it. What is special raises NotPlain, and
-then the request is httpx' and this connection is closed; the rules of reuse are those of `network.py`.
+Nearly all scrapes are that, and what goes to Alertmanager: no TLS, no proxy, no credentials, an answer with a
+Content-Length. httpx, h11 and streams take longer for such an answer than it takes to read the thousand samples in it,
+and 6 MiB. What is special raises NotPlain, and then the request is httpx' and this connection is closed; the rules of
+reuse are those of `network.py`.
 """
 
 from __future__ import annotations
@@ -11,22 +12,30 @@ import asyncio
 import re
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Final, NoReturn
 
-import h11
-import httpx
-
-from rulepush.http_client.network import IDLE_SECONDS, NO_ANSWER
+from rulepush.http_client.rules import IDLE_SECONDS, NO_ANSWER
 
 _READ_BYTES: Final = 1 << 18
 _MAX_HEAD_BYTES: Final = 1 << 14
+_HTTP_PORT: Final = 80
+_LAST_PORT: Final = 65535
 _CONNECT_STAGGER: Final = 0.25  # seconds before the next address of a name is tried, too: RFC 8305
 # RFC 9112, sections 4 and 5, without what only few servers send: other versions, folded lines.
 _HEAD: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\t !-~]*))?\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t !-~\x80-\xff]*\r\n)*)\r\n"
 )
+# A URL that is sent as it is written: httpx would neither encode nor normalise anything in it.
+_URL: Final = re.compile(
+    r"http://(?:([0-9.]+)|([a-z0-9_.-]+)|\[([0-9a-f:.]+)\])(?::([0-9]{1,5}))?"
+    r"((?:/(?:[A-Za-z0-9_.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?(?:\?(?:[A-Za-z0-9_.~!$&()*+,;=:@/?-]|%[0-9A-Fa-f]{2})+)?)"
+)
+_DOTS: Final = re.compile(r"/\.{1,2}(?:[/?]|$)")
+_HEADER_NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE: Final = re.compile(r"(?:[!-~](?:[\t !-~]*[!-~])?)?")
 _LENGTH: Final = re.compile(rb"[0-9]{1,12}")
 _SPECIAL: Final = frozenset((b"transfer-encoding", b"upgrade", b"trailer"))
 _NO_BODY: Final = (204, 205, 304)
@@ -51,25 +60,34 @@ class PlainHead:
     keeps: bool  # whether the server keeps the connection
 
 
-class PlainGet:
-    """One request at a time. The caller sets the deadline; a fetch that is cancelled closes its connection."""
+class PlainRequest:
+    """One request at a time. The caller sets the deadline; a fetch that is cancelled closes its connection.
 
-    def __init__(self, request: httpx.Request):
-        """`request` is a GET of an http URL, with all its headers. Raises NotPlain when it cannot be sent like this."""
-        url = request.url
-        self._address = url.raw_host.decode("ascii"), url.port or 80
-        wire = h11.Connection(h11.CLIENT)
-        try:
-            asked = h11.Request(method="GET", target=url.raw_path, headers=request.headers.raw)
-            self._bytes = (wire.send(asked) or b"") + (wire.send(h11.EndOfMessage()) or b"")
-        except h11.LocalProtocolError as e:
-            raise NotPlain from e
+    `head` are its bytes up to the Content-Length, `address` are host and port.
+    """
+
+    def __init__(self, method: str, url: str, headers: Iterable[tuple[str, str]]):
+        """`headers` are all but Host and Content-Length. Raises NotPlain when it cannot be sent like this."""
+        host, port, target = _parts(url)
+        self.address = host.strip("[]"), port
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {host}" if port == _HTTP_PORT else f"Host: {host}:{port}"]
+        for name, value in headers:
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                raise NotPlain
+            lines.append(f"{name}: {value}")
+        self.head = "\r\n".join(lines).encode("ascii")
         self._connection: _Connection | None = None
         self._busy = False
 
-    async def fetch(self, begin: Callable[[PlainHead], Sink]) -> None:
-        """Send the request. `begin` says where the body goes; it may raise, as the sink may. Raises NotPlain, or
-        httpx.HTTPError."""
+    def is_like(self, other: PlainRequest) -> bool:
+        """Whether both send the same to the same server."""
+        return (self.head, self.address) == (other.head, other.address)
+
+    async def fetch(self, begin: Callable[[PlainHead], Sink], content: bytes | None = None) -> None:
+        """Send the request, with this content; again where a kept connection turns out dead. `begin` says where the
+        body of the answer goes; it may raise, as the sink may. Raises NotPlain, or httpx.HTTPError."""
+        length = b"" if content is None else b"\r\nContent-Length: %d" % len(content)
+        request = self.head + length + b"\r\n\r\n" + (content or b"")
         if self._busy:
             raise NotPlain
         self._busy = True
@@ -77,12 +95,12 @@ class PlainGet:
             while True:
                 kept = self._connection
                 connection = kept if kept is not None and kept.is_reusable() else await self._connect()
-                answer = connection.ask(self._bytes, begin)
+                answer = connection.ask(request, begin)
                 try:
                     await answer.done
                 except _Dead as e:
                     if connection is not kept:
-                        raise httpx.RemoteProtocolError(NO_ANSWER) from e.__cause__
+                        _raise_protocol_error(NO_ANSWER, e.__cause__)
                 else:
                     return
                 finally:
@@ -94,7 +112,7 @@ class PlainGet:
 
     async def _connect(self) -> _Connection:
         self.close()
-        host, port = self._address
+        host, port = self.address
         try:
             _, self._connection = await asyncio.get_running_loop().create_connection(
                 _Connection, host, port, happy_eyeballs_delay=_CONNECT_STAGGER
@@ -197,7 +215,7 @@ class _Answer:
         if self._sink is not None:
             got = self._size - self._left
             text = f"peer closed connection without sending complete message body (received {got} bytes"
-            problem: Exception = httpx.RemoteProtocolError(f"{text}, expected {self._size})")
+            problem: Exception = _protocol_error(f"{text}, expected {self._size})")
         elif self._head:
             problem = NotPlain()  # httpx knows what to say of half a head
         else:
@@ -231,6 +249,37 @@ class _Answer:
         if not self._left:
             self.is_whole = True
             self.done.set_result(None)
+
+
+def _protocol_error(text: str) -> Exception:
+    """httpx' RemoteProtocolError: who asks knows the errors of one library."""
+    import httpx
+
+    return httpx.RemoteProtocolError(text)
+
+
+def _raise_protocol_error(text: str, cause: BaseException | None) -> NoReturn:
+    raise _protocol_error(text) from cause
+
+
+def _parts(url: str) -> tuple[str, int, str]:
+    """(host as it stands in the URL, port, path and query). Raises NotPlain."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise NotPlain
+    v4, name, v6, port, target = found.groups()
+    path = target.partition("?")[0]
+    try:
+        if v4:
+            IPv4Address(v4)
+        elif v6:
+            IPv6Address(v6)
+    except AddressValueError:
+        raise NotPlain from None
+    number = int(port or _HTTP_PORT)
+    if not 0 < number <= _LAST_PORT or _DOTS.search(path):
+        raise NotPlain
+    return f"[{v6}]" if v6 else v4 or name, number, target if path else f"/{target}"
 
 
 def _plain_head(data: bytes) -> PlainHead:

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Final
 
 from rulepush.http_client.config import TLSConfig
-from rulepush.http_client.files import CredentialsError, Stamp, stamp
+from rulepush.http_client.failures import CredentialsError
+from rulepush.http_client.files import Stamp, stamp
 from rulepush.model.secret import Secret
 
 _VERSIONS: Final = {

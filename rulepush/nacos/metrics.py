@@ -1,12 +1,17 @@
-"""Series about a Nacos cluster, from its list of servers: since 2.2.0 no metric of Nacos tells who leads."""
+"""Series about a Nacos cluster, from its list of servers: since 2.2.0 no metric of Nacos tells who leads.
+
+What asks Nacos is loaded only where it is configured."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rulepush.nacos.dialects import Member
 from rulepush.nacos.raft_state import RaftGroupState, is_up, raft_groups
 from rulepush.telemetry import MetricReading, Readings, Telemetry
+
+if TYPE_CHECKING:
+    from rulepush.nacos.dialects import Member
 
 
 def expose_nacos_clusters(t: Telemetry, clusters: Mapping[str, Sequence[Member]]) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rulepush.nacos.dialects import Member
+if TYPE_CHECKING:
+    from rulepush.nacos.dialects import Member
 
 _UP = "UP"  # NodeState.java: STARTING, UP, SUSPICIOUS, DOWN, ISOLATION
 

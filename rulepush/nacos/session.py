@@ -16,9 +16,9 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.errors import DiscoveryError
-from rulepush.http_client import IDEMPOTENT
 from rulepush.http_client.auth import text_source
 from rulepush.http_client.client import reason, shown_url
+from rulepush.http_client.rules import IDEMPOTENT
 from rulepush.model.json_text import parse_json
 from rulepush.model.secret import MASK, NO_SECRET, Secret
 

@@ -7,13 +7,15 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import httpx
-
-from rulepush.http_client.client import failed_url, reason
 from rulepush.http_client.exchange import HTTPExchange, exchange
 from rulepush.notifier.wire import WireAlert, encode_batch
+
+if TYPE_CHECKING:
+    import httpx
+
+    from rulepush.http_client.on_demand import AnyClient
 
 
 class PostOutcome(Enum):
@@ -43,7 +45,7 @@ _REFUSALS = frozenset((400, 413, 422))
 class Alertmanager:
     """`url` is the whole URL of the alerts endpoint, `timeout` in seconds."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, timeout: float):
+    def __init__(self, client: AnyClient, url: str, timeout: float):
         self._client = client
         self._timeout = timeout
         self.url = url
@@ -57,24 +59,34 @@ class Alertmanager:
             )
         except TimeoutError:
             return PostResponse(PostOutcome.RETRY, f"no answer within {self._timeout:g}s")
-        except httpx.HTTPError as e:
+        except Exception as e:
+            import httpx
+
+            if not isinstance(e, httpx.HTTPError):
+                raise
             return PostResponse(PostOutcome.RETRY, _network_failure(e, self.url))
         if got.is_success:
             fault = _no_acceptance(got.text)
             return PostResponse(PostOutcome.RETRY if fault else PostOutcome.ACCEPTED, fault, status=got.status)
         if got.status in _REFUSALS:
             return PostResponse(PostOutcome.REFUSED, got.described(), status=got.status)
-        retry_after = _retry_after(got.headers.get("Retry-After", ""))
+        retry_after = _retry_after(got.headers.get("retry-after", ""))
         return PostResponse(PostOutcome.RETRY, _refusal(got, self.url), retry_after, got.status)
 
 
 def _network_failure(e: httpx.HTTPError, url: str) -> str:
     """Describes the failure; "not reached" only where there was no connection."""
+    from rulepush.http_client.client import failed_url
+
     failed = failed_url(e, url)
     return _failure(e, url) if failed == url else f"redirected to {failed}: {_failure(e, failed)}"
 
 
 def _failure(e: httpx.HTTPError, url: str) -> str:
+    import httpx
+
+    from rulepush.http_client.client import reason
+
     if _caused_by(e, socket.gaierror):
         return f"not reached: name not found: {_split(url)[0]}: {reason(e)}"
     if isinstance(e, httpx.ProxyError):

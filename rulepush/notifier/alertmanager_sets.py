@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-
-import httpx
+from typing import TYPE_CHECKING
 
 from rulepush.config.sections import AlertmanagerConfig
 from rulepush.discovery.groups import Environment, TargetGroup
 from rulepush.discovery.provider import Providers
-from rulepush.http_client.build import ClientFactory
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.notifier.alertmanager import Alertmanager
 from rulepush.notifier.endpoints import Endpoints, endpoints
 from rulepush.notifier.notifier import Destination, Notifier
 from rulepush.relabel.relabel import Relabel, RelabelConfig, relabel
 from rulepush.tasks import OwnedTask, TaskOwner
+
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient, AnyClientFactory
 
 log = logging.getLogger("rulepush.notifier")
 
@@ -30,7 +31,7 @@ class AlertmanagerSets:
     `run` once, `sync` at start and at a reload.
     """
 
-    def __init__(self, notifier: Notifier, env: Environment, client_factory: ClientFactory):
+    def __init__(self, notifier: Notifier, env: Environment, client_factory: AnyClientFactory):
         self._notifier = notifier
         self._env = env
         self._client_factory = client_factory
@@ -118,9 +119,7 @@ class AlertmanagerSets:
 
 
 class _Section:
-    def __init__(
-        self, config: AlertmanagerConfig, client: httpx.AsyncClient, env: Environment, changed: Callable[[], None]
-    ):
+    def __init__(self, config: AlertmanagerConfig, client: AnyClient, env: Environment, changed: Callable[[], None]):
         self.config = config
         self.client = client
         self.found = Endpoints((), ())

@@ -11,7 +11,6 @@ from typing import Final, Protocol
 
 from rulepush.clock import Clock
 from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
-from rulepush.http_client.client import shown_url
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
 from rulepush.notifier.outage import OutageLog
@@ -101,6 +100,8 @@ class SendLoop:
 
     def status(self) -> DeliveryStatus:
         """How the delivery to this Alertmanager stands now."""
+        from rulepush.http_client.client import shown_url  # for the pages: alerts go out without httpx
+
         return self.record.status(
             ReceiverKind.ALERTMANAGER,
             self.url,

@@ -25,10 +25,10 @@ from rulepush.relay.robot import PostError
 from rulepush.relay.senders import RobotRequest
 from rulepush.relay.waiting import FileStore
 from rulepush.telemetry import Telemetry, single
-from rulepush.web.http_service import HttpService, address_of
+from rulepush.web.http_service import HttpService
 from rulepush.web.lifecycle import LifecycleApi
+from rulepush.web.listener import address_of, bind
 from rulepush.web.security import WebConfigReloader
-from rulepush.web.server import bind
 
 log = logging.getLogger("rulepush.dingtalk")
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import http
-import ssl
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final, cast
 
 from rulepush.errors import HTTPStatusError, ScrapeError
-from rulepush.http_client.client import CONNECTION_OWNER, Client, failed_url, reason
-from rulepush.http_client.plain import NotPlain, PlainGet, PlainHead, Sink
+from rulepush.http_client.on_demand import ClientOnDemand
+from rulepush.http_client.plain import NotPlain, PlainHead, PlainRequest, Sink
+from rulepush.http_client.rules import CONNECTION_OWNER
 from rulepush.model.floats import format_float
+
+if TYPE_CHECKING:
+    import httpx
+
+    from rulepush.http_client.on_demand import AnyClient
 
 # Without body_size_limit a target may still not exhaust memory or time. Reading a body costs several times its size,
 # and more for each line than for its bytes; a line without an end is no exposition.
@@ -64,7 +67,7 @@ class Fetcher:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: AnyClient,
         accept: str,
         *,
         compression: bool = True,
@@ -94,7 +97,7 @@ class Fetcher:
                     except NotPlain as e:
                         if e.__cause__ is None:  # the server is not like that; an error may be over the next time
                             prepared.plain = None
-                response = await self._send(prepared.new_request(self))
+                response = await self._send(self._full(), prepared)
                 try:
                     return await self._read(response)
                 finally:
@@ -103,27 +106,36 @@ class Fetcher:
             if self._refused is not None:
                 raise self._refused.error() from None
             raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError, ValueError) as e:
+        except ScrapeError:
+            raise
+        except Exception as e:
+            from rulepush.http_client.client import failed_url, is_request_failure, reason
+
+            if not is_request_failure(e):
+                raise
             if self._refused is not None:
                 raise self._refused.error() from None
             raise ScrapeError(f'Get "{failed_url(e, url)}": {reason(e)}') from e
 
     async def close(self) -> None:
         """Close the connections: the target is gone."""
-        if isinstance(self._client, Client):
+        if isinstance(self._client, ClientOnDemand):
             await self._client.close_owned(self)
+
+    def _full(self) -> httpx.AsyncClient:
+        return self._client.full if isinstance(self._client, ClientOnDemand) else self._client
 
     def _prepare(self, url: str, timeout_ms: int) -> _Prepared:
         """The URL and headers of a request, put together once."""
         prepared = self._prepared
         if prepared is None or (prepared.url, prepared.timeout_ms) != (url, timeout_ms):
             headers = {**self._headers, "X-Prometheus-Scrape-Timeout-Seconds": format_float(timeout_ms / 1000)}
-            request = self._client.build_request("GET", url, headers=headers, timeout=None)
-            plain = self._client.plain_get(request, self) if isinstance(self._client, Client) else None
-            prepared = self._prepared = _Prepared(url, timeout_ms, request, plain)
+            client = self._client
+            plain = client.plain_request("GET", url, headers, self) if isinstance(client, ClientOnDemand) else None
+            prepared = self._prepared = _Prepared(url, timeout_ms, headers, plain)
         return prepared
 
-    async def _fetch_plain(self, plain: PlainGet) -> Fetched:
+    async def _fetch_plain(self, plain: PlainRequest) -> Fetched:
         content_type, received = "", _Received(self._limit)
 
         def begin(head: PlainHead) -> Sink:
@@ -142,17 +154,26 @@ class Fetcher:
             raise self._refused.error()
         return Fetched(received.body(), content_type)
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
+    async def _send(self, client: httpx.AsyncClient, prepared: _Prepared) -> httpx.Response:
         """Follow redirects here, for httpx would read the whole body of each one."""
-        response = await self._client.send(request, stream=True, follow_redirects=False)
+        import httpx
+
+        if prepared.request is None:
+            prepared.request = client.build_request("GET", prepared.url, headers=prepared.headers, timeout=None)
+        asked = prepared.request
+        # A new one each time, for what sends it changes it.
+        request = httpx.Request(
+            "GET", asked.url, headers=asked.headers, extensions={**asked.extensions, CONNECTION_OWNER: self}
+        )
+        response = await client.send(request, stream=True, follow_redirects=False)
         for _ in range(_MAX_REDIRECTS):
-            following = response.next_request if self._client.follow_redirects else None
-            self._client.cookies.clear()  # Prometheus keeps none, and a job's targets share the client
+            following = response.next_request if client.follow_redirects else None
+            client.cookies.clear()  # Prometheus keeps none, and a job's targets share the client
             if following is None:
                 return response
             await response.aclose()
             # The credentials are in its headers already if it stays on the same host, and must not go elsewhere.
-            response = await self._client.send(following, auth=httpx.Auth(), stream=True, follow_redirects=False)
+            response = await client.send(following, auth=httpx.Auth(), stream=True, follow_redirects=False)
         await response.aclose()
         raise httpx.TooManyRedirects(f"stopped after {_MAX_REDIRECTS} redirects")
 
@@ -166,8 +187,7 @@ class Fetcher:
             phrase = _phrase(response.status_code, response.reason_phrase)
             add = self._refuse(HTTPStatusError(response.status_code, phrase), content_type, packed)
         # The bytes as they come over the wire; httpx' own way would unpack them without a limit.
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        async for part in response.stream:
+        async for part in cast("httpx.AsyncByteStream", response.stream):
             add(part)
         if self._refused is not None:
             raise self._refused.error()
@@ -183,17 +203,13 @@ class Fetcher:
 
 @dataclass(slots=True)
 class _Prepared:
-    """A request. `plain` is None once it was found that it must be sent by httpx."""
+    """A request; `request` is httpx'. `plain` is None once it was found that it must be sent by httpx."""
 
     url: str
     timeout_ms: int
-    request: httpx.Request
-    plain: PlainGet | None
-
-    def new_request(self, owner: object) -> httpx.Request:
-        """A new one each time, for what sends it changes it."""
-        extensions = {**self.request.extensions, CONNECTION_OWNER: owner}
-        return httpx.Request("GET", self.request.url, headers=self.request.headers, extensions=extensions)
+    headers: dict[str, str]
+    plain: PlainRequest | None
+    request: httpx.Request | None = None
 
 
 class _Received:

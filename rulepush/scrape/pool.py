@@ -7,9 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
@@ -23,6 +21,9 @@ from rulepush.scrape.overload import OverloadWatch
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.target import Dropped, Target, TargetStatus, build_targets
 from rulepush.tasks import OwnedTask, TaskOwner
+
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient
 
 log = logging.getLogger("rulepush.scrape")
 
@@ -44,7 +45,7 @@ class _Running:
 class ScrapePool:
     """The targets of one job. `ScrapePools` makes and drives it."""
 
-    def __init__(self, job: Job, client: httpx.AsyncClient):
+    def __init__(self, job: Job, client: AnyClient):
         self.job = job
         self.client = client
         self.found: list[Labels] = []
@@ -127,7 +128,7 @@ class ScrapePools:
         """Hand the samples of scrapes to this from now on. Jobs that run already must be `put` again."""
         self._context = replace(self._context, on_scrape=on_scrape)
 
-    def put(self, job: Job, client: httpx.AsyncClient) -> None:
+    def put(self, job: Job, client: AnyClient) -> None:
         """A new job, or a job with a new configuration: its targets are rebuilt, and keep their series.
 
         The client stays the caller's to close, once no scrape uses it.

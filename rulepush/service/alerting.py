@@ -45,7 +45,7 @@ class Alerting:
             self.groups.active_alerts,
             attempt_recorder(resources.history, clock),
         )
-        self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.http_client)
+        self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.client_on_demand)
         self.clock_watch = ClockWatch(clock, self._on_jump)
         self._warm_up = WarmUp(
             ingestion.jobs, self.clock_watch, options.lookback_delta_ms, ingestion.received_within_ms

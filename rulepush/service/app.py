@@ -6,9 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from functools import partial
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from rulepush.clock import Clock, SystemClock
 from rulepush.service.alerting import Alerting
@@ -19,17 +17,22 @@ from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.metrics import expose_service
 from rulepush.service.options import ServiceOptions
 from rulepush.service.resources import ProcessResources
-from rulepush.service.web_parts import service_web_parts
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
-from rulepush.web.http_service import HttpService
-from rulepush.web.routes import WebParts, web_routes
+from rulepush.web.on_demand import HttpOnDemand
 from rulepush.web.security import WebConfigReloader
+
+if TYPE_CHECKING:
+    import httpx
+
+    from rulepush.web.http_service import HttpService
+    from rulepush.web.routes import WebParts
 
 log = logging.getLogger("rulepush.main")
 
 DRAIN_SECONDS: Final = 4.0
 TRUNCATE_SECONDS: Final = 60.0
+_WEB_MODULES: Final = ("rulepush.web.http_service", "rulepush.service.web_parts")
 
 
 class App:
@@ -95,7 +98,7 @@ class App:
         self._announce()
         self.ingestion.restore(self.reloader.loaded)
         self.resources.history.restore()
-        web = self._http_service()
+        web = HttpOnDemand(self.resources.listener, self._http_service, _WEB_MODULES)
         async with asyncio.TaskGroup() as tasks:
             # These send what is pending at the end, and so outlive what produces it.
             senders = [
@@ -152,6 +155,8 @@ class App:
 
     def web_parts(self) -> WebParts:
         """What the API and the pages show of this process."""
+        from rulepush.service.web_parts import service_web_parts
+
         return service_web_parts(
             self.resources,
             self.ingestion,
@@ -165,6 +170,10 @@ class App:
         )
 
     def _http_service(self) -> HttpService:
+        from rulepush.web.http_service import HttpService
+        from rulepush.web.routes import web_routes
+
+        self._web_config.check()  # it may have changed while nobody connected
         routes = web_routes(self.web_parts())
         return HttpService(routes, self.resources.listener, self._web_config, self.resources.clock)
 

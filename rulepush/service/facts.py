@@ -19,7 +19,7 @@ from rulepush.site.facts import DatabaseState, MemoryPart, ReloadState, ServiceF
 from rulepush.storage.database import Database
 from rulepush.telemetry import resident_bytes
 from rulepush.web.evaluator import QueryEvaluator
-from rulepush.web.http_service import address_of
+from rulepush.web.listener import address_of
 
 
 def service_facts(

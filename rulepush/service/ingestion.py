@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.routing import BaseRoute
+from typing import TYPE_CHECKING
 
 from rulepush.exposition import FamilyMetadata
 from rulepush.scrape.bodies import TargetBodies
@@ -11,6 +11,9 @@ from rulepush.service.outputs import Outputs, TeeAppender
 from rulepush.service.receivers import PushReceiver, ReceivedMetadata, RemoteWriteIntake
 from rulepush.service.resources import ProcessResources
 from rulepush.service.scraping import Jobs
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 
 class Ingestion:
@@ -22,7 +25,7 @@ class Ingestion:
         self._resources = resources
         self._config = first.config
         bodies = TargetBodies() if options.enable_target_bodies else None
-        self.jobs = Jobs(head, resources.grid, resources.environment, resources.http_client, bodies)
+        self.jobs = Jobs(head, resources.grid, resources.environment, resources.client_on_demand, bodies)
         self.push: PushReceiver | None = None
         if options.enable_push:
             directory = options.storage_path

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import httpx
-
 from rulepush.clock import Clock
 from rulepush.config.sections import Config, PushgatewayConfig, RemoteWriteConfig
 from rulepush.exposition import FamilyMetadata
-from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.scrape.target import Target
@@ -24,7 +21,10 @@ from rulepush.storage.table import AppendOutcome
 from rulepush.tasks import OwnedTask, TaskOwner
 
 if TYPE_CHECKING:
+    import httpx
+
     from rulepush.forward.pushgateway import PushgatewayForwarder
+    from rulepush.http_client.build import ClientFactory
     from rulepush.remote.sender import RemoteWriteSender
 
 FLUSH_SECONDS: Final = 2.0

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from starlette.routing import BaseRoute
-
 from rulepush.clock import Clock
 from rulepush.exposition import FamilyMetadata
 from rulepush.model.sample import Sample
@@ -18,6 +16,8 @@ from rulepush.storage.head import Head
 from rulepush.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
     from rulepush.push.groups import PushedGroups
     from rulepush.remote.receiver import MetricMetadata
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-
-import httpx
+from functools import partial
+from typing import TYPE_CHECKING
 
 from rulepush import __version__
 from rulepush.clock import Clock
@@ -12,8 +12,8 @@ from rulepush.discovery.groups import Environment
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.history.history import AlertHistory
 from rulepush.history.store import HistoryBounds
-from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.service.loaded_config import LoadedConfig
@@ -22,7 +22,10 @@ from rulepush.service.state_directory import StateDirectory
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal import SampleJournal
-from rulepush.web.server import bind
+from rulepush.web.listener import bind
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class ProcessResources:
@@ -53,7 +56,14 @@ class ProcessResources:
 
     def http_client(self, config: HTTPClientConfig) -> httpx.AsyncClient:
         """A client for a section of the configuration; the caller closes it."""
+        from rulepush.http_client.build import build_client
+
         return build_client(config, self.environment.user_agent, clock=self.clock, transport=self._transport)
+
+    def client_on_demand(self, config: HTTPClientConfig) -> ClientOnDemand:
+        """The same for targets and Alertmanagers, whose requests are mostly plain."""
+        plain = self._transport is None
+        return ClientOnDemand(config, self.environment.user_agent, partial(self.http_client, config), plain=plain)
 
     def close(self) -> None:
         """Write what the journal and the history still hold, and let other processes have the directory."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-
-import httpx
+from typing import TYPE_CHECKING
 
 from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment, TargetGroup
 from rulepush.discovery.provider import Providers
 from rulepush.exposition import FamilyMetadata
-from rulepush.http_client.build import ClientFactory
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.rules.context import TargetStates
@@ -27,11 +25,14 @@ from rulepush.service.long_lived import LongLivedObjects
 from rulepush.storage.head import Head
 from rulepush.tasks import OwnedTask, TaskOwner
 
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient, AnyClientFactory
+
 
 @dataclass(slots=True)
 class _Running:
     config: ScrapeConfig
-    client: httpx.AsyncClient
+    client: AnyClient
     providers: Providers
     discovering: OwnedTask
 
@@ -44,7 +45,7 @@ class Jobs:
         head: Head,
         grid: TickGrid,
         env: Environment,
-        client_factory: ClientFactory,
+        client_factory: AnyClientFactory,
         bodies: TargetBodies | None = None,
     ):
         """`bodies` keeps the last body of each target, None to keep none."""

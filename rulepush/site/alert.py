@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rulepush.history.deliveries import Delivery
+from rulepush.history.deliveries import AlertDelivery
 from rulepush.history.history import AlertHistory
 from rulepush.history.rows import HistoryFilter
 from rulepush.history.spans import state_spans
@@ -29,7 +29,7 @@ from rulepush.site.charts import drawn_strip
 from rulepush.site.explained import explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import Message, message
-from rulepush.site.reasons import reason_words
+from rulepush.site.reasons import detail_words, reason_words
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.explain import RuleExplainer, RunningRule
 from rulepush.web.history import is_fingerprint
@@ -50,7 +50,7 @@ class ShownChange:
     was: str
     now: str
     reason: Message
-    detail: str
+    detail: Sequence[Message | str]
     value: float | None
     labels: Labels
 
@@ -252,7 +252,7 @@ class AlertLinks:
 
 def shown_change(one: Transition) -> ShownChange:
     """A transition as pages show it."""
-    return ShownChange(one.ts, one.was, one.now, reason_words(one), one.detail, one.value, one.labels)
+    return ShownChange(one.ts, one.was, one.now, reason_words(one), detail_words(one), one.value, one.labels)
 
 
 def _rule(group: EvaluationGroup, rule: AlertingRule) -> AlertRule:
@@ -308,7 +308,7 @@ def _range(wanted: str, changes: Sequence[Transition], now: int) -> str:
     return next((name for name, ms in RANGES.items() if since * 1.25 < ms), "1d")
 
 
-def _undelivered(urls: Iterable[str], deliveries: Iterable[Delivery], alert: Alert | None) -> list[str]:
+def _undelivered(urls: Iterable[str], deliveries: Iterable[AlertDelivery], alert: Alert | None) -> list[str]:
     """The Alertmanagers that were not tried yet, of an alert that is to be sent."""
     if alert is None or alert.state is AlertState.PENDING:
         return []

@@ -57,7 +57,8 @@ def severity_of(label: str) -> AlertSeverity:
 
 @dataclass(frozen=True, slots=True)
 class ShownAlertRule:
-    """The rule of an alert. `always` marks one that is meant to fire always; `error` is why it cannot be evaluated."""
+    """The rule of an alert. `always` marks one that is meant to fire always; `error` is why it cannot be evaluated.
+    Of one that was not evaluated yet nothing is known."""
 
     file: str
     group: str
@@ -66,6 +67,7 @@ class ShownAlertRule:
     for_ms: int
     labels: Labels
     error: str
+    is_evaluated: bool
     always: bool
 
 
@@ -197,14 +199,15 @@ class AlertCounts:
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
-    """The whole page. `resolved` are the newest of those that are over since less than RESOLVED_RETENTION_MS;
-    `severities` and `jobs` are what can be filtered by."""
+    """The whole page. `resolved` are the newest of those that are over since less than RESOLVED_RETENTION_MS,
+    `unknown` is how many rules were not evaluated yet; `severities` and `jobs` are what can be filtered by."""
 
     sections: Sequence[SeverityAlerts]
     always: Sequence[RuleAlerts]
     failing: Sequence[ShownAlertRule]
     quiet: Sequence[ShownAlertRule]
     resolved: Sequence[ResolvedAlert]
+    unknown: int
     counts: AlertCounts
     severities: Sequence[str]
     jobs: Sequence[str]
@@ -212,22 +215,24 @@ class AlertsView:
 
 @dataclass(frozen=True, slots=True)
 class AlertSources:
-    """What is known of an alert beside its rule: `places(alert)` where it can be silenced, `changes` of the last
-    STRIP_LENGTH_MS by its labels, the newest first."""
+    """What is known of an alert beside its rule: `places(alert)` where it can be silenced, `changes` by its labels, the
+    newest first; they are complete from `since` (ms) on."""
 
     places: Callable[[Alert], Sequence[SilencePlace]] = lambda _: ()
     changes: Mapping[Labels, Sequence[Transition]] = field(default_factory=dict)
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AlertingRuleNow:
-    """An alerting rule at one moment, with all alerts that it remembers, resolved ones too. `hold_ms` is for how long
-    an alert of a target that is down keeps its state."""
+    """An alerting rule at one moment, with all alerts that it remembers, resolved ones too. `is_evaluated`: at least
+    once. `hold_ms` is for how long an alert of a target that is down keeps its state."""
 
     file: str
     group: str
     spec: AlertingSpec
     error: str
+    is_evaluated: bool
     alerts: Sequence[Alert]
     hold_ms: int
 
@@ -243,7 +248,15 @@ def alerting_rules_now(groups: Iterable[EvaluationGroup]) -> list[AlertingRuleNo
     for group in groups:
         hold_ms = group.context.hold.duration_ms if group.context.hold is not None else 0
         found += [
-            AlertingRuleNow(group.file, group.name, rule.spec, rule.status.last_error, rule.remembered, hold_ms)
+            AlertingRuleNow(
+                group.file,
+                group.name,
+                rule.spec,
+                rule.status.last_error,
+                rule.status.last_evaluation is not None,
+                rule.remembered,
+                hold_ms,
+            )
             for rule in group.alerting_rules
         ]
     return found
@@ -273,6 +286,7 @@ def alerts_view(rules: Iterable[AlertingRuleNow], wanted: AlertsFilter, sources:
         always=[_alerts(one, one[2], sources, now, SHOWN_OF_RULE, "always") for one in found if one[0].always],
         failing=[shown for shown, _, _ in found if shown.error],
         quiet=[shown for shown, _, active in found if not (shown.always or shown.error or active)],
+        unknown=sum(not shown.is_evaluated for shown, _, _ in found),
         resolved=_resolved((rule for _, rule, _ in found), wanted),
         counts=AlertCounts(
             firing=sum(a.state is AlertState.FIRING for a in usual),
@@ -320,6 +334,7 @@ def _rule(rule: AlertingRuleNow) -> ShownAlertRule:
         spec.for_ms,
         Labels(spec.labels),
         rule.error,
+        rule.is_evaluated,
         always,
     )
 
@@ -380,7 +395,8 @@ def _alert(
         if alert.state is AlertState.FIRING:  # a pending one is then forgotten
             resolves_at = alert.held_since + rule.hold_ms + rule.spec.keep_firing_ms
     begins = now - STRIP_LENGTH_MS
-    spans = state_spans(sources.changes.get(alert.labels, ()), alert, begins, now)
+    changes = sources.changes.get(alert.labels, ())
+    spans = state_spans(changes, alert, max(begins, sources.since) if changes else begins, now)
     return ShownAlert(
         id=fingerprint(alert.labels),
         labels=alert.labels,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rulepush.history.history import AlertHistory
-from rulepush.history.rows import HistoryFilter
+from rulepush.history.rows import HistoryAnswer, HistoryFilter
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert
 from rulepush.rules.groups import RuleGroups
@@ -31,7 +31,7 @@ from rulepush.site.language import message
 
 SentAs = Callable[[Alert], Mapping[str, Labels]]
 """The labels by which each Alertmanager, by its address, knows an alert; called in a thread."""
-MAX_TOLD: Final = 2_000  # changes of all alerts, the newest, for the strips
+MAX_TOLD: Final = 500  # changes of all alerts, the newest, for the strips
 
 
 class AlertsPage:
@@ -53,18 +53,19 @@ class AlertsPage:
         wanted = alerts_filter(request)
         told = await self._history.find(HistoryFilter(start=now - STRIP_LENGTH_MS, limit=MAX_TOLD))
         rules = alerting_rules_now(self._groups.all())
-        view = await asyncio.to_thread(self._view, rules, wanted, told.found, now)
+        view = await asyncio.to_thread(self._view, rules, wanted, told, now)
         return await self._frame.page(
             request, "alerts.html", message("Alerts"), "/alerts", view=view, wanted=wanted, strip_ms=STRIP_LENGTH_MS
         )
 
     def _view(
-        self, rules: Sequence[AlertingRuleNow], wanted: AlertsFilter, told: Sequence[Transition], now: int
+        self, rules: Sequence[AlertingRuleNow], wanted: AlertsFilter, told: HistoryAnswer, now: int
     ) -> AlertsView:
         changes: dict[Labels, list[Transition]] = {}
-        for one in told:
+        for one in told.found:
             changes.setdefault(one.labels, []).append(one)
-        return alerts_view(rules, wanted, AlertSources(self._places, changes), now)
+        since = told.found[-1].ts if told.is_cut else 0
+        return alerts_view(rules, wanted, AlertSources(self._places, changes, since), now)
 
     def _places(self, alert: Alert) -> Sequence[SilencePlace]:
         if self._sent_as is None:

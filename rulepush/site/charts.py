@@ -18,7 +18,7 @@ import numpy as np
 from rulepush.history.spans import SpanKind, StateSpan
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.site.formats import short_number
-from rulepush.site.scales import Tick, ValueScale, time_ticks, value_scale
+from rulepush.site.scales import AxisTick, ValueScale, time_ticks, value_scale
 
 WIDTH: Final = 1000  # of the drawing, in units that are stretched to the width of the page
 HEIGHT: Final = 200  # pixels
@@ -87,8 +87,8 @@ class DrawnChart:
     lines: Sequence[DrawnLine]
     thresholds: Sequence[DrawnThreshold]
     spans: Sequence[DrawnSpan]
-    x_ticks: Sequence[Tick]
-    y_ticks: Sequence[Tick]
+    x_ticks: Sequence[AxisTick]
+    y_ticks: Sequence[AxisTick]
     is_empty: bool
 
 
@@ -114,8 +114,8 @@ def drawn_chart(
         [frame.line(one, i) for i, one in enumerate(series)],
         [frame.threshold(one) for one in thresholds],
         drawn_spans(spans, start, end),
-        [Tick(round(100 * t.at, 2), t.text) for t in time_ticks(start, end)],
-        [Tick(round(height * (1 - t.at), 1), t.text) for t in scale.ticks],
+        [AxisTick(round(100 * t.at, 2), t.text) for t in time_ticks(start, end)],
+        [AxisTick(round(height * (1 - t.at), 1), t.text) for t in scale.ticks],
         not any(len(_finite(one)[0]) for one in series),
     )
 

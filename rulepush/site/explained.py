@@ -6,8 +6,11 @@ view = await explained_view(explainer, file, group, name)      # or with the lab
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from rulepush.errors import EvaluationError
@@ -20,6 +23,7 @@ if TYPE_CHECKING:  # imported when the first explanation is asked for
     from rulepush.explain import ExplainedAlert, Explanation, Reason
     from rulepush.explain.rows import TreeRow
 
+_EXPLAIN: Final = "rulepush.explain.rows"
 TIMEOUT_MS: Final = 5_000  # a page is better without an explanation than late
 
 
@@ -48,6 +52,8 @@ async def explained_view(
 
 async def explained_rule(explainer: RuleExplainer, rule: RunningRule, alert: Labels | None = None) -> ExplainedView:
     """This rule, as `explained_view`."""
+    if _EXPLAIN not in sys.modules:  # it takes a while, and rules must be evaluated meanwhile
+        await asyncio.to_thread(import_module, _EXPLAIN)
     from rulepush.explain import Focus
     from rulepush.explain.rows import tree_rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from rulepush.rules.transition import ChangeReason, Transition
@@ -29,6 +30,55 @@ REASONS: Final = {
 }
 
 
+# What the rules write beside a reason, `; ` between the parts. Times and comparisons are the same in every language.
+_DETAILS: Final = tuple(
+    (re.compile(pattern), said)
+    for pattern, said in (
+        (r"fires after (?P<time>\S+)", message("fires after %(time)s")),
+        (r"there is no `for`: it fires at once", message("there is no `for`: it fires at once")),
+        (r"true for (?P<time>\S+)", message("true for %(time)s")),
+        (r"`for` is (?P<time>\S+) now", message("`for` is %(time)s now")),
+        (r"until (?P<time>\S+) have passed", message("until %(time)s have passed")),
+        (
+            r"`keep_firing_for` is over, kept for (?P<time>\S+)",
+            message("`keep_firing_for` is over, kept for %(time)s"),
+        ),
+        (r"held for (?P<time>\S+)", message("held for %(time)s")),
+        (r"(?P<compared>.+) is not true", message("%(compared)s is not true")),
+        (
+            r"(?P<compared>.+) is true, another part of the expression is not",
+            message("%(compared)s is true, another part of the expression is not"),
+        ),
+        (r"value (?P<value>\S+)", message("value %(value)s")),
+    )
+)
+_AS_THEY_ARE: Final = frozenset(
+    (
+        ChangeReason.RULE_CHANGED,  # expressions
+        ChangeReason.EVALUATION_FAILED,  # the error
+        ChangeReason.TARGET_DOWN,
+        ChangeReason.TARGET_REMOVED,
+    )
+)
+
+
 def reason_words(one: Transition) -> Message:
     """Why it changed."""
     return REASONS[one.reason]
+
+
+def detail_words(one: Transition) -> list[Message | str]:
+    """What there is to say beside the reason, in parts; what has no translation, as an error has none, is a text."""
+    if not one.detail:
+        return []
+    if one.reason in _AS_THEY_ARE:
+        return [one.detail]
+    return [_part(text) for text in one.detail.split("; ")]
+
+
+def _part(text: str) -> Message | str:
+    for pattern, said in _DETAILS:
+        found = pattern.fullmatch(text)
+        if found:
+            return Message(said.text, found.groupdict())
+    return text

@@ -22,7 +22,7 @@ _SUFFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class AxisTick:
     """A mark of an axis: its place, 0 at the start or the bottom and 1 at the end or the top, and its text."""
 
     at: float
@@ -35,7 +35,7 @@ class ValueScale:
 
     low: float
     high: float
-    ticks: tuple[Tick, ...]
+    ticks: tuple[AxisTick, ...]
 
     def place(self, value: float) -> float:
         """0 at the bottom, 1 at the top."""
@@ -57,7 +57,7 @@ def value_scale(low: float, high: float, count: int = 4) -> ValueScale:
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     bottom, top = first * step, last * step
     numbers = [n * step for n in range(first, last + 1)]
-    return ValueScale(bottom, top, tuple(Tick((n - bottom) / (top - bottom), tick_text(n, step)) for n in numbers))
+    return ValueScale(bottom, top, tuple(AxisTick((n - bottom) / (top - bottom), tick_text(n, step)) for n in numbers))
 
 
 def _round_step(step: float) -> float:
@@ -78,7 +78,7 @@ def tick_text(value: float, step: float) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) + suffix
 
 
-def time_ticks(start: int, end: int, count: int = 6) -> tuple[Tick, ...]:
+def time_ticks(start: int, end: int, count: int = 6) -> tuple[AxisTick, ...]:
     """At most `count` + 1 round times between `start` and `end` (ms), in UTC: `14:05`, at midnight `11-29`. With
     seconds they are longer, and half as many fit on a phone."""
     span = end - start
@@ -87,7 +87,7 @@ def time_ticks(start: int, end: int, count: int = 6) -> tuple[Tick, ...]:
     longest = _TIME_STEPS[-1] * math.ceil(span / _TIME_STEPS[-1])
     step = next((s for s in _TIME_STEPS if span / s <= (count if s >= MINUTE else count / 2)), longest)
     first = -(-start // step) * step
-    return tuple(Tick((ts - start) / span, _time_text(ts, step)) for ts in range(first, end + 1, step))
+    return tuple(AxisTick((ts - start) / span, _time_text(ts, step)) for ts in range(first, end + 1, step))
 
 
 def _time_text(ts: int, step: int) -> str:

@@ -16,6 +16,9 @@ from rulepush.storage.selection import EMPTY_SELECTION, Selection
 from rulepush.storage.table import Int64s, Rows, Table, as_rows, row_numbers
 
 _REMEMBERED: Final = 4096  # selectors a table, and of the head; the rules' own fit
+# Where so many rows are in step, and so many times more than are not, it is worth computing the two apart.
+_MANY_ROWS: Final = 512
+_MANY_TO_ONE: Final = 4
 
 
 @dataclass(slots=True)
@@ -44,12 +47,20 @@ class TableSelector:
         """The rows that satisfy `matchers`, as views where they are consecutive."""
         found, table = self._rows(matchers, remember=True), self._table
         where = found.where
-        times, values, counts = table.columns()
         step = table.rows_in_step()
-        shared = step.shared if step is not None and (not step.odd or step.in_step[where].all()) else None
+        times, values, counts = table.columns()
+        shared = None if step is None else step.shared
+        odd: Int64s | None = None
+        if step is not None and step.odd:
+            others = np.flatnonzero(~step.in_step[where])
+            n = len(found.index)
+            if len(others) and n >= _MANY_ROWS and len(others) * _MANY_TO_ONE <= n:
+                odd = others
+            elif len(others):
+                shared = None
         if isinstance(where, slice):
-            return Selection(found.index, times[where], values[where], counts[where], shared=shared)
-        return Selection(found.index, times, values, counts, where, shared)
+            return Selection(found.index, times[where], values[where], counts[where], None, shared, odd)
+        return Selection(found.index, times, values, counts, where, shared, odd)
 
     def moved(self, now_at: Int64s) -> None:
         """Rows have left the table: `now_at` int64[n] is where each row is now, -1 for those that are gone. A selection

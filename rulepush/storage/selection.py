@@ -38,10 +38,11 @@ class Selection:
     `times`   int64[n, cap], milliseconds, ascending within each row's first `counts[i]` entries
     `values`  float64[n, cap]; may hold stale markers
     `counts`  int64[n]; what lies beyond a row's count is padding with no meaning
-    `shared`  the times that all rows have in common, where that is known; None says nothing
+    `shared`  the times that all rows but `odd` have in common, where that is known; None says nothing
+    `odd`     int64[m] or None: few rows of many, of which `shared` says nothing
     """
 
-    __slots__ = ("_counts", "_rows", "_times", "_values", "index", "shared")
+    __slots__ = ("_counts", "_rows", "_times", "_values", "index", "odd", "shared")
 
     def __init__(
         self,
@@ -51,12 +52,14 @@ class Selection:
         counts: npt.NDArray[np.int64],
         rows: npt.NDArray[np.int64] | None = None,
         shared: SharedTimes | None = None,
+        odd: npt.NDArray[np.int64] | None = None,
     ):
         """With `rows`, int64[n], they are these rows of the arrays: taken out when they are asked for."""
         self.index = index
         self._times, self._values, self._counts = times, values, counts
         self._rows = rows
         self.shared = shared
+        self.odd = odd
 
     @property
     def times(self) -> npt.NDArray[np.int64]:
@@ -80,10 +83,10 @@ class Selection:
         values = self._values[:, low:high]
         return values if self._rows is None else values.T[:, self._rows].T
 
-    def times_between(self, low: int, high: int) -> npt.NDArray[np.int64]:
-        """The times of the columns low..high - 1, where they are shared: int64[n, high - low]."""
-        times = self._times[:, low:high]  # any n rows will do
-        return times if self._rows is None else times[: len(self._rows)]
+    def part(self, rows: npt.NDArray[np.int64]) -> Selection:
+        """Some of the rows, of which nothing more is known."""
+        at = rows if self._rows is None else self._rows[rows]
+        return Selection(self.index.picked(rows), self._times[at], self._values[at], self._counts[at])
 
 
 EMPTY_SELECTION = Selection(EMPTY_INDEX, np.zeros((0, 0), np.int64), np.zeros((0, 0)), np.zeros(0, np.int64))

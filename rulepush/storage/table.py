@@ -129,9 +129,12 @@ class Table:
     def columns(self) -> tuple[Int64s, Floats, Int64s]:
         """times[n, k], values[n, k], counts[n] as views, k the longest row: valid until the next append."""
         if self._columns_at != self._writes:
-            n = len(self.labels)
+            n, step = len(self.labels), self._in_step
             counts = self._counts[:n]
-            width = int(counts.max()) if n else 0
+            if step is not None and self._in_step_at == self._writes and not step.odd:
+                width = step.shared.first + len(step.shared.times)
+            else:
+                width = int(counts.max()) if n else 0
             self._columns = self._times[:n, :width], self._values[:n, :width], counts
             self._columns_at = self._writes
         return self._columns

@@ -4,12 +4,14 @@ imported only when there is such a file."""
 from __future__ import annotations
 
 import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rulepush.clock import Clock
 from rulepush.errors import ConfigError
 from rulepush.http_client.files import stamp
-from rulepush.web.server import WebSecurity
 
 if TYPE_CHECKING:
     from rulepush.config.web_config import Passwords, WebConfig
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("rulepush.web")
 
 CHECK_SECONDS: Final = 60.0
+
+Verify = Callable[[str, str], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class WebSecurity:
+    """TLS, passwords and extra headers, from `--web.config.file`. The default: none of them."""
+
+    tls: ssl.SSLContext | None = None
+    verify: Verify | None = None  # (user, password) -> bool
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class WebConfigReloader:

@@ -1,4 +1,4 @@
-"""The HTTP server: routes in, a listening socket, TLS and passwords. The only file that imports uvicorn."""
+"""The HTTP server: routes in, TLS and passwords. The only file that imports uvicorn."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import binascii
 import contextlib
 import logging
 import socket
-import ssl
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from typing import Final
 
 import uvicorn
@@ -22,9 +20,9 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from rulepush.errors import RulepushError
 from rulepush.http_request import CLIENT_CLOSED_REQUEST
 from rulepush.web.answers import ApiError, ErrorType, failure
+from rulepush.web.security import Verify, WebSecurity
 
 log = logging.getLogger("rulepush.web")
 
@@ -32,17 +30,6 @@ SHUTDOWN_SECONDS: Final = 3
 CANCELLED_SECONDS: Final = 1
 
 _ONLY_READ: Final = ("GET", "HEAD", "OPTIONS")
-
-Verify = Callable[[str, str], Awaitable[bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class WebSecurity:
-    """TLS, passwords and extra headers, from `--web.config.file`. The default: none of them."""
-
-    tls: ssl.SSLContext | None = None
-    verify: Verify | None = None  # (user, password) -> bool
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
@@ -78,32 +65,6 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
         app = _BasicAuth(app, security.verify)
     app = _AnswersAtStop(app)
     return _ExtraHeaders(app, security.headers) if security.headers else app
-
-
-def bind(address: str) -> socket.socket:
-    """Listen on `host:port`, `:port` (all addresses) or `[::1]:port`. Raises RulepushError."""
-    listener = _listen(address)
-    # Connections inherit it. asyncio does not set it for them, and an answer on a kept connection, whose headers and
-    # body are two writes, would wait 40 ms for the client's delayed acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def _listen(address: str) -> socket.socket:
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise RulepushError(f"--web.listen-address: {address!r} is not host:port")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        if not host:
-            both = socket.has_dualstack_ipv6()
-            family = socket.AF_INET6 if both else socket.AF_INET
-            return socket.create_server(("", int(port)), family=family, dualstack_ipv6=both)
-        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, int(port)), family=family)
-    except OSError as e:
-        reason = (e.strerror or str(e)).partition(" (while attempting")[0]
-        raise RulepushError(f"cannot listen on {address}: {reason}") from None
 
 
 class _Server(uvicorn.Server):

@@ -46,7 +46,9 @@ groups:
   - alert: NacosPushFails
     expr: nacos_monitor{name="failedPush"} > 0
     labels: {severity: warning}
-    annotations: {summary: "{{ $labels.instance }} cannot push to its clients", summary_zh: "{{ $labels.instance }} 推送失败"}
+    annotations:
+      summary: "{{ $labels.instance }} cannot push to its clients"
+      summary_zh: "{{ $labels.instance }} 推送失败"
 - name: jvm
   rules:
   - alert: JvmHeapNearlyFull
@@ -81,7 +83,8 @@ class Showcase(Scene):
         self.turn(0)
         targets = [server.address for server in self.nacos]
         names = ", ".join(
-            f"{{source_labels: [__address__], regex: '{address}', target_label: instance, replacement: 'nacos-{n}:8848'}}"
+            f"{{source_labels: [__address__], regex: '{address}', target_label: instance, "
+            f"replacement: 'nacos-{n}:8848'}}"
             for n, address in enumerate(targets)
         )
         jobs = [f"{{job_name: nacos, static_configs: [{{targets: {targets}}}], relabel_configs: [{names}]}}"]

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import httpx
+
 from tests.harness import Scene, job, section
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.servers import free_port, get_json, wait_for
@@ -24,6 +26,10 @@ HOSTILE: Final = "<script>document.title='broken in'</script><b>\"'&"
 """A label value and an annotation that a page must show as text."""
 CHINESE: Final = "队列太长了，请检查消费者是否还在运行"
 
+DROP_GONE: Final = (
+    "relabel_configs: [{source_labels: [__address__], regex: '(.*):.*', target_label: host}, "
+    "{source_labels: [__address__], regex: 'gone.*', action: drop}]"
+)
 RULES: Final = """
 groups:
 - name: states
@@ -151,12 +157,13 @@ class Stage(Scene):
         jobs = [
             job("queues", [self.queues.address]),
             job("crowd", [self.crowd.address]),
-            job("nodes", [self.node.address, f"127.0.0.1:{free_port()}"]),
+            job("nodes", [self.node.address, f"127.0.0.1:{free_port()}", "gone.example:80"], DROP_GONE),
         ]
         # Few alerts go to the one that refuses: it is offered one after the other.
         few = "alert_relabel_configs: [{source_labels: [alertname], regex: 'Queue.*|NodeFails', action: keep}]"
         alertmanagers = [section([self.alertmanager.address]), section([self.refusing.address], f"timeout: 1s, {few}")]
         super().__init__(directory, jobs, alertmanagers, RULES)
+        self.flags += ["--web.enable-target-bodies", "--web.enable-push-receiver"]
         config = directory / "prometheus.yml"
         config.write_text(config.read_text().replace("alerting:\n", "alerting:\n  hold_on_scrape_failure: 1h\n"))
 
@@ -166,12 +173,16 @@ class Stage(Scene):
         is held."""
         with self.rulepush():
             wait_for("the alerts", lambda: len(self._of("firing")) >= CROWD + 6)
+            self._push("nightly", "backup_size_bytes 5\n")
             wait_for("delivery", lambda: len(self.alertmanager.received()) >= CROWD)
             self.queues.lines["queue_refused"] = 0
             self.node.alive = False
             wait_for("the resolution", lambda: not self._named("QueueRefuses"))
             wait_for("the held alert", lambda: "heldSince" in self._named("NodeFails")[0])
             yield self
+
+    def _push(self, name: str, body: str) -> None:
+        httpx.put(f"{self.url}/metrics/job/{name}", content=body).raise_for_status()
 
     def page(self, path: str, **params: str) -> str:
         """The URL of a page."""

@@ -15,6 +15,7 @@ PAGES: Final = (
     "/rules",
     "/rules?fold=none",
     "/targets",
+    "/targets?health=down",
     "/graph",
     "/graph?g0.expr=queue_jobs&g0.tab=0&g0.range_input=5m",
     "/graph?g0.expr=hostile&g0.tab=1",
@@ -26,6 +27,10 @@ PAGES: Final = (
     "/delivery",
     "/groups",
     "/status",
+    "/config",
+    "/flags",
+    "/service-discovery",
+    "/tsdb-status",
 )
 VIEWS: Final = (View(DESK), View(PHONE), View(PHONE, dark=True), View(DESK, "zh-CN", dark=True), View(PHONE, "zh-CN"))
 every_page = pytest.mark.parametrize("path", PAGES)

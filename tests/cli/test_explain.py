@@ -13,8 +13,9 @@ import pytest
 from starlette.routing import BaseRoute
 
 from rulepush.__main__ import main
-from rulepush.web.security import WebConfigReloader
-from rulepush.web.server import WebSecurity, WebServer, bind, build_app
+from rulepush.web.listener import bind
+from rulepush.web.security import WebConfigReloader, WebSecurity
+from rulepush.web.server import WebServer, build_app
 from tests.http_server import HttpReply, LoopbackServer
 from tests.servers import free_port
 from tests.web.app_parts import Parts

@@ -17,7 +17,9 @@ import pytest
 from rulepush.clock import SystemClock
 from rulepush.demo.fake_dingtalk import PATH, FakeDingTalk
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.web.server import WebSecurity, WebServer, bind, build_app
+from rulepush.web.listener import bind
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import WebServer, build_app
 from tests.harness import Bench
 from tests.servers import Server, alertmanager_command, answers, free_port, rulepush_command, running, wait_for
 

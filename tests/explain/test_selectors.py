@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from rulepush.explain import ReasonKind, RecordedMetric, Surroundings
+from rulepush.explain.selectors import ReadTime, newest_of
+from rulepush.model.index import LabelIndex
+from rulepush.model.labels import Labels
+from rulepush.model.sample import STALE, is_stale
+from rulepush.storage.selection import Selection
 from tests.explain.explaining import NODE_A, NODE_B, alert, around_body, explained, messages, of_kind, world
 from tests.rules.world import T0, S, World
 
@@ -210,3 +217,20 @@ def test_a_target_that_is_down_comes_after_what_those_that_answer_do_not_have() 
     recorded = {"nothing": RecordedMetric("nothing", "sums", frozenset({"queue_depth"}))}
     found = explained(world("nothing > 1"), around=around_body(BODY, BODY, targets=(NODE_A, down), recorded=recorded))
     assert [r.kind for r in found.summary] == [ReasonKind.RECORDED]
+
+
+def test_the_newest_samples_of_many_rows_are_those_that_a_search_of_each_row_finds() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(300):
+        rows, width, at = int(random.integers(0, 9)), int(random.integers(1, 6)), int(random.integers(1, 50))
+        counts = random.integers(0, width + 1, rows)
+        times, values = np.sort(random.integers(1, 50, (rows, width)), axis=1), random.random((rows, width))
+        values[random.random((rows, width)) < 0.1] = STALE
+        index = LabelIndex([Labels.of(i=str(i)) for i in range(rows)])
+        alive, newest, stale = newest_of(Selection(index, times, values, counts), ReadTime(at - 10, at))
+        for row in range(rows):
+            known = [k for k in range(counts[row]) if times[row, k] <= at]
+            time = int(times[row, known[-1]]) if known else 0
+            ended = bool(known) and is_stale(values[row, known[-1]])
+            assert (int(newest[row]), bool(stale[row])) == (time, ended)
+            assert bool(alive[row]) == (bool(known) and not ended and time > at - 10)

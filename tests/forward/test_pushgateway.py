@@ -293,3 +293,19 @@ def test_the_status_of_an_outage_says_since_when_why_and_what_waits() -> None:
         assert 'job="nacos"' in refused.refusals[0].what
 
     run(test, gateway)
+
+
+def test_a_group_that_waits_for_its_interval_is_not_late() -> None:
+    gateway = FakeGateway()
+
+    async def test(forwarder: PushgatewayForwarder, clock: FakeClock) -> None:
+        forwarder.offer(TARGET, scrape(1))
+        await clock.advance(1)
+        forwarder.offer(TARGET, scrape(2))
+        await clock.advance(50)
+        assert (forwarder.status().waiting, forwarder.status().waiting_since) == (1, 0)
+        gateway.status = 503
+        await clock.advance(20)
+        assert forwarder.status().waiting_since == T + 1_000
+
+    run(test, gateway, replace(CONFIG, min_interval_ms=60_000))

@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client
-from rulepush.http_client.config import Authorization, BasicAuth, HTTPHeader, OAuth2, ProxyConfig
+from rulepush.http_client.build import build_client
+from rulepush.http_client.config import Authorization, BasicAuth, HTTPClientConfig, HTTPHeader, OAuth2, ProxyConfig
+from rulepush.http_client.failures import CredentialsError
 from rulepush.model.secret import Secret
 from tests.fakes import FakeClock
 

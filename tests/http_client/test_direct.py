@@ -10,8 +10,11 @@ import httpx
 import pytest
 
 from rulepush.errors import ScrapeError
-from rulepush.http_client import build_client
-from rulepush.http_client.client import CONNECTION_OWNER, Client
+from rulepush.http_client.build import build_client
+from rulepush.http_client.client import Client
+from rulepush.http_client.config import NO_CLIENT_SETTINGS
+from rulepush.http_client.on_demand import ClientOnDemand
+from rulepush.http_client.rules import CONNECTION_OWNER
 from rulepush.scrape.fetch import Fetcher
 from tests.http_client.test_network import FIN, OK, RST, ClosingServer, talk, talk_through_proxy, talk_tls
 
@@ -102,10 +105,12 @@ def test_through_a_proxy_too() -> None:
     assert talk_through_proxy(ClosingServer([[OK, RST]]), get_twice) == [0, 0, 1]
 
 
-def test_each_fetcher_has_a_connection_of_its_own_until_it_is_closed() -> None:
+@pytest.mark.parametrize("plain", [False, True])
+def test_each_fetcher_has_a_connection_of_its_own_until_it_is_closed(plain: bool) -> None:
     server = ClosingServer([])
 
-    async def scrapes(client: httpx.AsyncClient, url: str) -> None:
+    async def scrapes(full: httpx.AsyncClient, url: str) -> None:
+        client = ClientOnDemand(NO_CLIENT_SETTINGS, "rulepush", lambda: full, plain=plain)
         fetchers = [Fetcher(client, "text/plain") for _ in range(2)]
         for fetcher in [*fetchers, *fetchers]:
             assert (await fetcher.fetch(url, 5000)).body == b"a 1\n"
@@ -114,6 +119,7 @@ def test_each_fetcher_has_a_connection_of_its_own_until_it_is_closed() -> None:
         await fetchers[0].fetch(url, 5000)
         await fetchers[1].fetch(url, 5000)
         assert [connection for connection, _ in server.requests[4:]] == [2, 1]
+        await client.aclose()
 
     talk(server, scrapes)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rulepush.http_client import HTTPClientConfig, build_client
+from rulepush.http_client.build import build_client
 from rulepush.http_client.client import reason, shown_url
-from rulepush.http_client.config import Authorization, HTTPHeader, OAuth2
+from rulepush.http_client.config import Authorization, HTTPClientConfig, HTTPHeader, OAuth2
 from rulepush.http_client.exchange import HTTPExchange, exchange
 from rulepush.model.secret import Secret
 

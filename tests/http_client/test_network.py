@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rulepush.http_client import IDEMPOTENT, HTTPClientConfig, build_client
-from rulepush.http_client.config import OAuth2, ProxyConfig, TLSConfig
+from rulepush.http_client.build import build_client
+from rulepush.http_client.config import HTTPClientConfig, OAuth2, ProxyConfig, TLSConfig
+from rulepush.http_client.rules import IDEMPOTENT
 from rulepush.model.labels import Labels
 from rulepush.model.secret import Secret
 from rulepush.notifier.alertmanager import Alertmanager, PostOutcome

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from rulepush.errors import ScrapeError
-from rulepush.http_client import HTTPClientConfig, build_client
-from rulepush.http_client.client import Client
-from rulepush.http_client.config import BasicAuth, HTTPHeader, ProxyConfig
-from rulepush.http_client.plain import NotPlain, PlainGet, PlainHead, Sink
+from rulepush.http_client.build import build_client
+from rulepush.http_client.config import NO_CLIENT_SETTINGS, BasicAuth, HTTPClientConfig, HTTPHeader, ProxyConfig
+from rulepush.http_client.on_demand import ClientOnDemand
+from rulepush.http_client.plain import NotPlain, PlainHead, PlainRequest, Sink
 from rulepush.model.secret import Secret
 from rulepush.scrape.fetch import Fetched, Fetcher
 from tests.http_client.test_network import FIN, OK, RST, ClosingServer, talk
@@ -26,16 +26,16 @@ def answer(head: bytes, body: bytes = b"a 1\n") -> bytes:
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (head, len(body)) + body
 
 
-def plain(get: Callable[[PlainGet], Awaitable[None]]) -> Scrapes:
+def plain(get: Callable[[PlainRequest], Awaitable[None]]) -> Scrapes:
     async def run(client: httpx.AsyncClient, url: str) -> None:
-        made = PlainGet(client.build_request("GET", url))
+        made = PlainRequest("GET", url, ())
         await get(made)
         made.close()
 
     return run
 
 
-async def body_of(get: PlainGet) -> bytes:
+async def body_of(get: PlainRequest) -> bytes:
     parts: list[bytes] = []
 
     def begin(_: PlainHead) -> Sink:
@@ -45,7 +45,7 @@ async def body_of(get: PlainGet) -> bytes:
     return b"".join(parts)
 
 
-async def twice(get: PlainGet) -> None:
+async def twice(get: PlainRequest) -> None:
     for _ in range(2):
         assert await body_of(get) == b"a 1\n"
 
@@ -66,7 +66,7 @@ def test_a_get_is_repeated_when_a_kept_connection_dies_before_the_answer(end: by
 
 @pytest.mark.parametrize("end", [FIN, RST])
 def test_a_new_connection_that_dies_is_an_error_of_the_server(end: bytes) -> None:
-    async def fails(get: PlainGet) -> None:
+    async def fails(get: PlainRequest) -> None:
         with pytest.raises(httpx.RemoteProtocolError):
             await body_of(get)
 
@@ -75,7 +75,7 @@ def test_a_new_connection_that_dies_is_an_error_of_the_server(end: bytes) -> Non
 
 @pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\nContent-Le", OK[:-3]])
 def test_a_request_is_not_repeated_after_a_byte_of_the_answer(part: bytes) -> None:
-    async def second_fails(get: PlainGet) -> None:
+    async def second_fails(get: PlainRequest) -> None:
         await body_of(get)
         with pytest.raises((httpx.RemoteProtocolError, NotPlain)):
             await body_of(get)
@@ -101,9 +101,9 @@ def test_bytes_that_come_while_nothing_is_asked_end_the_connection() -> None:
 
     async def go() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server, build_client() as client:
+        async with server:
             host, port = server.sockets[0].getsockname()
-            get = PlainGet(client.build_request("GET", f"http://{host}:{port}/"))
+            get = PlainRequest("GET", f"http://{host}:{port}/", ())
             assert await body_of(get) == b"a 1\n"
             asked.set()
             async with asyncio.timeout(10):
@@ -124,15 +124,15 @@ def test_an_answer_may_come_byte_by_byte() -> None:
 
     async def go() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server, build_client() as client:
+        async with server:
             host, port = server.sockets[0].getsockname()
-            assert await body_of(PlainGet(client.build_request("GET", f"http://{host}:{port}/"))) == b"a 1\n"
+            assert await body_of(PlainRequest("GET", f"http://{host}:{port}/", ())) == b"a 1\n"
 
     asyncio.run(go())
 
 
 def test_a_fetch_that_is_given_up_closes_its_connection() -> None:
-    async def scrapes(get: PlainGet) -> None:
+    async def scrapes(get: PlainRequest) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await body_of(get)
@@ -145,7 +145,7 @@ def test_what_a_sink_raises_ends_the_fetch() -> None:
     def refuse(_: PlainHead) -> Sink:
         raise ScrapeError("no")
 
-    async def scrapes(get: PlainGet) -> None:
+    async def scrapes(get: PlainRequest) -> None:
         with pytest.raises(ScrapeError):
             await get.fetch(refuse)
         assert await body_of(get) == b"a 1\n"
@@ -154,7 +154,7 @@ def test_what_a_sink_raises_ends_the_fetch() -> None:
 
 
 def test_one_request_at_a_time() -> None:
-    async def both(get: PlainGet) -> None:
+    async def both(get: PlainRequest) -> None:
         first = asyncio.ensure_future(body_of(get))
         await asyncio.sleep(0)
         with pytest.raises(NotPlain):
@@ -167,19 +167,25 @@ def test_one_request_at_a_time() -> None:
 # --- scrapes, compared with those through httpx
 
 
+def on_demand(config: HTTPClientConfig = NO_CLIENT_SETTINGS) -> ClientOnDemand:
+    return ClientOnDemand(config, "rulepush", lambda: build_client(config))
+
+
 def outcome(server: ClosingServer, config: HTTPClientConfig, limit: int = 0) -> list[Fetched | str]:
     """What two scrapes give: a body, or the text of the error without the URL."""
     found: list[Fetched | str] = []
 
-    async def scrapes(client: httpx.AsyncClient, url: str) -> None:
+    async def scrapes(_: httpx.AsyncClient, url: str) -> None:
+        client = on_demand(config)
         fetcher = Fetcher(client, "text/plain", body_size_limit=limit)
-        for _ in range(2):
+        for _n in range(2):
             try:
                 found.append(await fetcher.fetch(url, 5000))
             except ScrapeError as e:
                 found.append(str(e).replace(url, "URL"))
+        await client.aclose()
 
-    talk(server, scrapes, config)
+    talk(server, scrapes)
     return found
 
 
@@ -232,10 +238,12 @@ def test_a_scrape_gives_what_it_gives_through_httpx(answers: bytes, limit: int) 
 def test_a_server_whose_answers_are_not_plain_is_asked_once_more_and_then_through_httpx() -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n\r\n"
 
-    async def scrapes(client: httpx.AsyncClient, url: str) -> None:
+    async def scrapes(_: httpx.AsyncClient, url: str) -> None:
+        client = on_demand()
         fetcher = Fetcher(client, "text/plain")
-        for _ in range(3):
+        for _n in range(3):
             assert (await fetcher.fetch(url, 5000)).body == b"a 1\n"
+        await client.aclose()
 
     server = ClosingServer([[chunked] * 4, [chunked] * 4])
     assert [connection for connection, _ in talk(server, scrapes)] == [0, 1, 1, 1]
@@ -255,8 +263,9 @@ def test_the_request_is_the_one_that_httpx_would_send() -> None:
         host, port = server.sockets[0].getsockname()
         async with server:
             for config in (HTTPClientConfig(), SPECIAL):
-                async with build_client(config) as client:
-                    await Fetcher(client, "text/plain").fetch(f"http://{host}:{port}/m?a=b%20c", 5000)
+                client = on_demand(config)
+                await Fetcher(client, "text/plain").fetch(f"http://{host}:{port}/m?a=b%20c", 5000)
+                await client.aclose()
 
     asyncio.run(go())
     assert heads[0] == heads[1].replace(b"X-A: 1\r\n", b"")
@@ -275,20 +284,21 @@ def test_the_request_is_the_one_that_httpx_would_send() -> None:
 )
 def test_what_needs_httpx_is_not_sent_without_it(config: HTTPClientConfig, url: str) -> None:
     async def go() -> None:
-        async with build_client(config) as client:
-            assert client.plain_get(client.build_request("GET", url), "owner") is None
+        client = on_demand(config)
+        assert client.plain_request("GET", url, {}, "owner") is None
+        await client.aclose()
 
     asyncio.run(go())
 
 
 def test_nothing_is_sent_by_a_client_that_is_closed() -> None:
-    async def scrapes(client: httpx.AsyncClient, url: str) -> None:
-        assert isinstance(client, Client)
+    async def scrapes(_: httpx.AsyncClient, url: str) -> None:
+        client = on_demand()
         fetcher = Fetcher(client, "text/plain")
         await fetcher.fetch(url, 5000)
         await client.aclose()
         with pytest.raises(ScrapeError, match="the connections are closed"):
             await fetcher.fetch(url, 5000)
-        assert client.plain_get(client.build_request("GET", url), "owner") is None
+        assert client.plain_request("GET", url, {}, "owner") is None
 
     assert talk(ClosingServer([]), scrapes) == [(0, "GET")]

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from rulepush.http_client import CredentialsError, HTTPClientConfig, build_client
-from rulepush.http_client.build import RoutingTransport
+from rulepush.http_client.build import RoutingTransport, build_client
 from rulepush.http_client.client import reason
-from rulepush.http_client.config import ProxyConfig, TLSConfig
+from rulepush.http_client.config import HTTPClientConfig, ProxyConfig, TLSConfig
+from rulepush.http_client.failures import CredentialsError
 from rulepush.http_client.tls import client_context
 from rulepush.model.secret import Secret
 from tests.http_client.certificates import Authority

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from rulepush.http_client import build_client
+from rulepush.http_client.build import build_client
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import Alertmanager, PostOutcome, PostResponse
 from rulepush.notifier.wire import WireAlert, dump_alert, load_alert, relabelled

@@ -8,6 +8,8 @@ import httpx
 
 from rulepush.exposition import FamilyMetadata
 from rulepush.http_client.build import RoutingTransport, build_client
+from rulepush.http_client.config import NO_CLIENT_SETTINGS
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample, is_stale
@@ -217,8 +219,9 @@ def test_targets_come_and_go_without_disturbing_the_others() -> None:
 def test_the_connections_of_a_target_go_with_it() -> None:
     w = World()
     w.bodies = {"a": "x 1\n", "b": "y 1\n"}
-    client = build_client(transport=httpx.MockTransport(w.answer))
-    network = client._transport
+    full = build_client(transport=httpx.MockTransport(w.answer))
+    client = ClientOnDemand(NO_CLIENT_SETTINGS, "test", lambda: full, plain=False)
+    network = full._transport
     assert isinstance(network, RoutingTransport)
 
     async def act() -> None:

@@ -15,7 +15,8 @@ from rulepush.errors import ConfigError
 from rulepush.push.bodies import parse_push_text
 from rulepush.remote.snappy import compress
 from rulepush.service.app import App
-from rulepush.web.server import WebSecurity, build_app
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import build_app
 from tests.faults.inside import FakeNetwork, Inside
 from tests.remote.test_receiver import v1
 

@@ -12,7 +12,8 @@ import pytest
 from rulepush.errors import ConfigError
 from rulepush.service.app import App
 from rulepush.web.routes import web_routes
-from rulepush.web.server import WebSecurity, build_app
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import build_app
 from tests.faults.inside import Inside
 
 RULES = "{alert: Hot, expr: m > 10}"

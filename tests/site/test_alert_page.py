@@ -263,6 +263,20 @@ def test_who_reads_chinese_gets_chinese() -> None:
     assert "温度 70" in text
 
 
+def test_the_details_of_a_reason_are_in_the_language_of_the_reader_too() -> None:
+    house = House()
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0)):
+        house.goes(at, value)
+    text = text_of(house.page(language="zh")).partition("发生了什么")[2]
+    for words in (
+        "条件成立 2m 后触发",
+        "已成立 2m",
+        "20 > 50 不成立; 直到过了 1m",
+        "20 > 50 不成立; `keep_firing_for` 已到，继续触发了 1m",
+    ):
+        assert words in text
+
+
 def test_the_comparisons_of_an_and_have_a_chart_each() -> None:
     house = House()
     for at in (0, 30):

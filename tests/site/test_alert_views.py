@@ -64,6 +64,7 @@ def put(made: World, at: int, **series: Rows) -> None:
 
 
 ALL = AlertsFilter()
+OVER = ChangeReason.CONDITION_FALSE
 NOTHING_MORE = AlertSources()
 
 
@@ -270,6 +271,23 @@ def test_the_strip_is_of_the_history_and_else_of_the_alert_itself() -> None:
         (0, 250, "firing"),
         (500, 500, "pending"),
     ]
+
+
+def test_what_the_history_leaves_out_is_not_drawn() -> None:
+    made = world(disk=[({}, 0.5)])
+    (alert,) = only(view(made, 60 * MINUTE)).alerts
+    past = [Transition(T0 - 10 * MINUTE, RuleRef("r.yml", "g", "Disk"), alert.labels, "firing", "inactive", OVER)]
+    cut = AlertSources(changes={alert.labels: past}, since=T0 - 40 * MINUTE)
+    (alert,) = only(view(made, 60 * MINUTE, sources=cut)).alerts
+    assert [(span.start - T0, span.end - T0) for span in alert.strip.spans] == [(-40 * MINUTE, -10 * MINUTE)]
+
+
+def test_before_the_first_evaluation_nothing_is_known() -> None:
+    made = World(RULES)
+    shown = view(made)
+    assert (shown.unknown, shown.counts.all) == (9, 0)
+    made.tick(0)
+    assert view(made).unknown == 0
 
 
 def test_the_title_comes_first_and_links_apart() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.rules.world import World
 from tests.site.reading import read
-from tests.web.app_parts import Parts
+from tests.web.app_parts import RULES, Parts
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,16 @@ def test_alerts_show_what_fires_first_and_count(parts: Parts) -> None:
     assert 'q="a<b>"' in text
     assert "a<b> is <long>" in text
     assert "many-to-many" in text or "found duplicate series" in text
+
+
+def test_before_the_first_evaluation_the_alerts_page_is_not_green() -> None:
+    fresh = Parts()
+    fresh.world = World(RULES)
+    text = read(fresh, "/alerts")
+    assert "4 rules were not evaluated yet" in text
+    assert "No alert is pending or firing" not in text
+    calm = Parts(rules="groups: [{name: g, rules: [{alert: Calm, expr: up == 7}]}]")
+    assert "No alert is pending or firing" in read(calm, "/alerts")
 
 
 def test_rules_show_health_errors_and_ages(parts: Parts) -> None:

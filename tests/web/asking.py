@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from starlette.routing import BaseRoute, Mount
 
-from rulepush.web.server import WebSecurity, build_app
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import build_app
 
 
 def ask(

@@ -14,7 +14,8 @@ from rulepush.remote.http import remote_write_routes
 from rulepush.remote.receiver import WriteLimits
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
-from rulepush.web.server import WebSecurity, build_app
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import build_app
 from tests.fakes import FakeClock
 from tests.push.fixtures import MemoryStore
 from tests.web.test_params import ROUTES as FORM_ROUTES

@@ -22,7 +22,9 @@ from rulepush.remote.apply import RemoteWriteReceiver
 from rulepush.remote.http import remote_write_routes
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
-from rulepush.web.server import WebSecurity, WebServer, bind, build_app
+from rulepush.web.listener import bind
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import WebServer, build_app
 from tests.fakes import FakeClock
 from tests.web.app_parts import Parts
 

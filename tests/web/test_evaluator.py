@@ -19,7 +19,8 @@ from rulepush.storage.head import Head
 from rulepush.web import params
 from rulepush.web.evaluator import QUEUED_TOO_LONG, QueryEvaluator
 from rulepush.web.query import QueryApi
-from rulepush.web.server import WebSecurity, build_app
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import build_app
 from rulepush.web.snapshot import Snapshot
 from tests.fakes import FakeClock
 from tests.web.asking import ask

@@ -14,8 +14,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from rulepush.errors import ConfigError
+from rulepush.web.listener import bind
 from rulepush.web.security import WebConfigReloader
-from rulepush.web.server import WebServer, bind, build_app
+from rulepush.web.server import WebServer, build_app
 from tests.http_client.certificates import Authority, client_context
 
 

@@ -14,7 +14,9 @@ from starlette.routing import Route
 
 from rulepush.errors import RulepushError
 from rulepush.web.answers import ApiError, ErrorType
-from rulepush.web.server import WebSecurity, WebServer, bind, build_app
+from rulepush.web.listener import bind
+from rulepush.web.security import WebSecurity
+from rulepush.web.server import WebServer, build_app
 from tests.web.asking import ask_app
 
 

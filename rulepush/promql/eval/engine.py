@@ -278,7 +278,7 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     """The kernel, once for each step."""
     scalars = [_scalar(arg, ev) for i, arg in enumerate(node.args) if i != function.range_arg]
     ranged = ast.unwrap(node.args[function.range_arg])
-    columns, windows = _windows(ranged, ev)
+    columns, windows = _windows(ranged, ev, apart=True)
     kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
     assert kernel is not None  # Query.misuse has reported it
     ev.limits.take(len(columns.index) * len(ev.steps))
@@ -299,9 +299,9 @@ def _presence(arg: ast.Node, ev: Evaluation) -> Vector:
     return Vector(columns.index, np.ones(present.shape), present, columns.drop_name)
 
 
-def _windows(node: ast.Node, ev: Evaluation) -> tuple[WindowColumns, Iterator[RangeWindow]]:
+def _windows(node: ast.Node, ev: Evaluation, *, apart: bool = False) -> tuple[WindowColumns, Iterator[RangeWindow]]:
     if isinstance(node, ast.MatrixSelector):
-        return select_windows(node, ev)
+        return select_windows(node, ev, apart=apart)
     assert isinstance(node, ast.Subquery)
     columns = subquery(node, ev)
     return columns, (columns.window(*bounds) for bounds in window_bounds(node, ev))

@@ -12,6 +12,7 @@ from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.eval.selectors import window_bounds
 from rulepush.promql.functions.registry import RangeFunction, RangeKernel
 from rulepush.promql.syntax import ast
+from rulepush.promql.vectors.values import nowhere
 from rulepush.promql.vectors.windows import RangeWindow, WindowColumns
 
 # When the windows of many steps are stacked for one call: see _steps_at_once.
@@ -35,7 +36,7 @@ def call_kernel(
     if not columns.sample_count:
         return np.zeros((n, steps)), np.zeros((n, steps), np.bool_)
     if steps == 1:
-        return _at_one_step(node, function, kernel, next(iter(windows)), scalars, ev)
+        return _at_one_step(node, function, kernel, columns, next(iter(windows)), scalars, ev)
     values, present = np.empty((steps, n)), np.empty((steps, n), np.bool_)
 
     def note(window: RangeWindow, here: Bools, arguments: tuple[float, ...]) -> None:
@@ -73,16 +74,22 @@ def _at_one_step(
     node: ast.Call,
     function: RangeFunction,
     kernel: RangeKernel,
+    columns: WindowColumns,
     window: RangeWindow,
     scalars: Sequence[Floats],
     ev: Evaluation,
 ) -> tuple[Floats, Bools]:
-    """As `call_kernel` for an instant query, which a rule is."""
+    """As `call_kernel` for an instant query, which a rule is. Odd rows are computed apart."""
     arguments = tuple([float(s[0]) for s in scalars])
-    if window.values.shape[1] == 0:
-        n = len(window.values)
-        return np.zeros((n, 1)), np.zeros((n, 1), np.bool_)
-    values, present = kernel(window, *arguments)
+
+    def called(w: RangeWindow) -> tuple[Floats, Bools]:
+        n, k = w.values.shape
+        return kernel(w, *arguments) if k else (np.zeros(n), nowhere(n))
+
+    values, present = called(window)
+    if columns.of_odd is not None:
+        present = present.copy()
+        values[columns.odd], present[columns.odd] = called(columns.of_odd.whole(window.start, window.end, window.ts))
     if function.note is not None:
         function.note(window, present, arguments, ev.notes, node, node.args)
     return values[:, None], present[:, None]

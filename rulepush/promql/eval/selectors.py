@@ -85,16 +85,21 @@ def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation)
 def _newest_shared(selection: Selection, when: int, delta: int) -> tuple[Floats, Bools] | None:
     """(values float64[n], present bool[n]) as of `newest`, where the times are the same in all rows; otherwise None."""
     shared, n = selection.shared, len(selection.index)
-    if shared is None:
+    if shared is None or not len(shared.times):
         return None
     at = int(shared.times.searchsorted(when, "right")) - 1
     if at < 0:
-        return None if shared.first else (np.zeros(n), nowhere(n))
+        return None
     time = int(shared.times[at])
     value = selection.column(shared.first + at).copy()
     if time <= when - delta:
-        return value, nowhere(n)
-    return value, everywhere(n) if time > shared.stale_at else ~stale_mask(value)
+        present = nowhere(n)
+    else:
+        present = everywhere(n) if time > shared.stale_at else ~stale_mask(value)
+    if selection.odd is not None:
+        present = present.copy()
+        _, value[selection.odd], present[selection.odd] = newest(selection.part(selection.odd), when, delta)
+    return value, present
 
 
 def newest(selection: Selection, when: int, delta: int) -> tuple[Ints, Floats, Bools]:
@@ -126,13 +131,16 @@ def window_bounds(node: ast.MatrixSelector | ast.Subquery, ev: Evaluation) -> li
     return [(ts - offset - span, ts - offset, ts) for ts in ev.steps.tolist()]
 
 
-def select_windows(node: ast.MatrixSelector, ev: Evaluation) -> tuple[WindowColumns, Iterator[RangeWindow]]:
-    """The samples that all steps need, and the window of each step. With @, the steps share one window's arrays."""
+def select_windows(
+    node: ast.MatrixSelector, ev: Evaluation, *, apart: bool = False
+) -> tuple[WindowColumns, Iterator[RangeWindow]]:
+    """The samples that all steps need, and the window of each step. With @, the steps share one window's arrays. At one
+    step, odd rows may be given `apart`."""
     bounds = window_bounds(node, ev)
     back, ahead = reach(node.selector, ev.options.lookback_delta_ms)
     start, end = bounds[0][0] - back, bounds[-1][1] + ahead
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
-    columns = WindowColumns.of_selection(selection, start, end)
+    columns = WindowColumns.of_selection(selection, start, end, apart=apart and len(ev.steps) == 1)
     ev.limits.take(columns.sample_count)
     return columns, _windows(columns, bounds, back, ahead)
 

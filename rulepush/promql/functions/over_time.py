@@ -105,6 +105,11 @@ def _extreme(w: RangeWindow, choose: np.ufunc) -> Floats:
         return np.full(n, np.nan)
     values = w.values if w.full else np.where(w.mask, w.values, np.nan)
     best: Floats = choose.reduce(values, axis=1)
+    zero = best == 0
+    if np.count_nonzero(zero):  # 0 and -0 are equal: of them the first one counts, numpy takes any
+        rows = np.flatnonzero(zero)
+        own = values[rows]
+        best[rows] = own[np.arange(len(rows)), (own == 0).argmax(axis=1)]
     return best
 
 

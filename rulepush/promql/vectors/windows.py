@@ -112,9 +112,10 @@ class RangeWindow:
 
 class WindowColumns:
     """n series with samples free of stale markers; as in Selection, what lies beyond a row's count has no meaning.
-    `axis` as in RangeWindow."""
+    `axis` as in RangeWindow, but that it says nothing of the rows `odd`, int64[m]: their samples are in `of_odd`, where
+    there are any."""
 
-    __slots__ = ("_counts", "_times", "axis", "drop_name", "index", "values")
+    __slots__ = ("_counts", "_times", "axis", "drop_name", "index", "odd", "of_odd", "values")
 
     def __init__(
         self,
@@ -128,6 +129,8 @@ class WindowColumns:
         """With `axis`, `times` and `counts` are made of it when they are asked for."""
         self.index, self.values, self.axis, self.drop_name = index, values, axis, drop_name
         self._times, self._counts = times, counts
+        self.odd: npt.NDArray[np.int64] | None = None
+        self.of_odd: WindowColumns | None = None
 
     @property
     def times(self) -> Ints:
@@ -146,16 +149,21 @@ class WindowColumns:
     @property
     def sample_count(self) -> int:
         """Samples of all rows."""
-        return self.values.size if self.axis is not None else int(self.counts.sum())
+        if self.axis is None:
+            return int(self.counts.sum())
+        return self.values.size + (0 if self.of_odd is None else self.of_odd.sample_count)
 
     @classmethod
-    def of_selection(cls, selection: Selection, start: int, end: int) -> WindowColumns:
-        """The samples of (start, end], stale markers removed."""
-        shared = selection.shared
-        if shared is not None and shared.stale_at <= start and shared.covers(start):
+    def of_selection(cls, selection: Selection, start: int, end: int, *, apart: bool = False) -> WindowColumns:
+        """The samples of (start, end], stale markers removed. `apart`: odd rows may be given apart from the others."""
+        shared, odd = selection.shared, selection.odd
+        if shared is not None and (apart or odd is None) and shared.stale_at <= start and shared.covers(start):
             low, high = shared.times.searchsorted((start, end), "right").tolist()
             values = selection.columns(shared.first + low, shared.first + high)
-            return cls(selection.index, None, values, None, None, shared.times[low:high])
+            made = cls(selection.index, None, values, None, None, shared.times[low:high])
+            if odd is not None:
+                made.odd, made.of_odd = odd, cls.of_selection(selection.part(odd), start, end)
+            return made
         times, values, counts = cut(selection.times, selection.values, selection.counts, start, end)
         times, values, counts = strip_stale(times, values, counts)
         return cls(selection.index, times, values, counts)

@@ -39,6 +39,15 @@
     return box.height > 0 && box.top >= 0;
   });
 
+  // The same link has the focus again: it is found by its place in the nearest part that has a name.
+  const linksOf = (part) => (part ? [...part.querySelectorAll("a, summary, button")] : []);
+  const focusOf = (main) => {
+    const focused = document.activeElement;
+    if (!focused || focused === main || !main.contains(focused)) return null;
+    const home = focused.parentElement.closest("[id]");
+    return { home: home.id, place: linksOf(home).indexOf(focused) };
+  };
+
   const replace = (text) => {
     const next = new DOMParser().parseFromString(text, "text/html");
     const main = document.getElementById("main");
@@ -48,12 +57,11 @@
     for (const fold of folds(fresh)) {
       if (open.has(fold.id)) fold.open = open.get(fold.id);
     }
-    const focused = main.contains(document.activeElement) ? document.activeElement : null;
-    const position = focused ? [...main.querySelectorAll("a, summary, button")].indexOf(focused) : -1;
+    const focus = focusOf(main);
     const read = scrollY > 0 ? atTop(main) : null;
     const top = read?.getBoundingClientRect().top;
     main.replaceChildren(...fresh.childNodes);
-    if (position >= 0) main.querySelectorAll("a, summary, button")[position]?.focus({ preventScroll: true });
+    if (focus) linksOf(document.getElementById(focus.home))[focus.place]?.focus({ preventScroll: true });
     const again = read && document.getElementById(read.id);
     if (again) scrollBy(0, again.getBoundingClientRect().top - top);
     const [bar, newBar] = [document.getElementById("troubles"), next.getElementById("troubles")];
