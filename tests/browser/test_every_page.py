@@ -30,6 +30,9 @@ PAGES: Final = (
     "/config",
     "/flags",
     "/service-discovery",
+    "/config",
+    "/flags",
+    "/service-discovery",
     "/tsdb-status",
 )
 VIEWS: Final = (View(DESK), View(PHONE), View(PHONE, dark=True), View(DESK, "zh-CN", dark=True), View(PHONE, "zh-CN"))
