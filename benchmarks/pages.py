@@ -8,9 +8,9 @@ the answer (and the longest), the CPU time that it costs, its size, the CPU time
 meanwhile, and for how long the loop did nothing else by the clock (and the longest). While the loop is held no rule is
 evaluated and no alert is sent.
 
-Exit code 1 where a page costs 100 ms of CPU or more, or holds the loop for a turn of more than 20 ms. On a quiet machine
-an answer takes as long as its CPU time; on a busy one the times by the clock measure the machine. Beside a thread that
-works the loop may wait 5 ms for the interpreter.
+Exit code 1 where a page costs 100 ms of CPU or more, or holds the loop for a turn of more than 20 ms. On a quiet
+machine an answer takes as long as its CPU time; on a busy one the times by the clock measure the machine. Beside a
+thread that works the loop may wait 5 ms for the interpreter.
 
 `--profile PATH` prints where the time of this one page goes, in the process that serves it.
 """
