@@ -5,11 +5,14 @@ whether an evaluation waits for it.
 
 A rulepush process on loopback scrapes one target with 1,000 series that all are too high, and has 300 rules; then
 another one scrapes 1,000 targets, of which 50 have no metrics, and knows as many that relabelling dropped. An HTTP
-client in another process asks for each page, one request after the other. A line a page: the median and the longest
-answer, the CPU time of it, its size, and for how long the event loop did nothing else meanwhile, the median and the
-longest over the requests. While the loop is held no rule is evaluated and no alert is sent. Threads share the
-interpreter with it, so that beside one that works a hold is never below five milliseconds. Exit code 1 where a median
-answer takes 100 ms or more, or the median hold is above 20 ms.
+client in another process asks for each page, one request after the other. A line a page, of medians over the requests:
+the answer (and the longest), the CPU time that it costs, its size, the CPU time of the longest turn of the event loop
+meanwhile, and for how long the loop did nothing else by the clock (and the longest). While the loop is held no rule is
+evaluated and no alert is sent.
+
+Exit code 1 where a page costs 100 ms of CPU or more, or holds the loop for a turn of more than 20 ms. On a quiet
+machine an answer takes as long as its CPU time; on a busy one the times by the clock measure the machine. Beside a
+thread that works the loop may wait 5 ms for the interpreter.
 
 `--profile PATH` prints where the time of this one page goes, in the process that serves it.
 """
@@ -45,8 +48,8 @@ ALERTS: Final = 1000
 RULES: Final = 300
 TARGETS: Final = 1000
 MISSING: Final = 50
-MAX_ANSWER_MS: Final = 100.0
-MAX_HOLD_MS: Final = 20.0
+MAX_CPU_MS: Final = 100.0
+MAX_TURN_MS: Final = 20.0
 FIRING_RULES: Final = 10
 PAGES: Final = (
     "/alerts",
@@ -162,26 +165,29 @@ def target() -> Iterator[str]:
 
 
 class HoldWatch:
-    """For how long the event loop did nothing else, at the longest, since it was asked last."""
+    """For how long the event loop did nothing else, at the longest, since it was asked last: by the clock, and by the
+    CPU time of its thread alone."""
 
     def __init__(self) -> None:
-        self._longest = 0.0
+        self._longest = self._turn = 0.0
 
     async def run(self) -> None:
         while True:
-            before = time.perf_counter()
+            before, worked = time.perf_counter(), time.thread_time()
             await asyncio.sleep(0.001)
             self._longest = max(self._longest, time.perf_counter() - before - 0.001)
+            self._turn = max(self._turn, time.thread_time() - worked)
 
-    def taken(self) -> float:
-        """In ms."""
-        longest, self._longest = self._longest, 0.0
-        return longest * 1000
+    def taken(self) -> tuple[float, float]:
+        """Both in ms."""
+        taken = self._longest * 1000, self._turn * 1000
+        self._longest = self._turn = 0.0
+        return taken
 
 
 async def serve(config: Path) -> None:
-    """Run rulepush. For each line of stdin print one: the port first, then the longest hold since and the CPU time so
-    far, both in ms; `profile` and `end` begin and print a profile of the event loop."""
+    """Run rulepush. For each line of stdin print one: the port first, then the longest hold since, the longest turn and
+    the CPU time so far, all in ms; `profile` and `end` begin and print a profile of the event loop."""
     app = App(ServiceOptions(str(config)))
     watch, profile = HoldWatch(), cProfile.Profile()
     print(app.port, flush=True)
@@ -197,7 +203,7 @@ async def serve(config: Path) -> None:
                 pstats.Stats(profile, stream=out).sort_stats("cumulative").print_stats(45)
                 print(json.dumps(out.getvalue()), flush=True)
             else:
-                print(watch.taken(), time.process_time() * 1000, flush=True)
+                print(*watch.taken(), time.process_time() * 1000, flush=True)
         app.stop()
 
     async with asyncio.TaskGroup() as tasks:
@@ -227,10 +233,10 @@ class Serving:
             print(line, file=self._process.stdin, flush=True)
         return self._process.stdout.readline().strip()
 
-    def held(self) -> tuple[float, float]:
-        """The longest hold since this was called last, and the CPU time so far, both in ms."""
-        hold, cpu = self.said("hold").split()
-        return float(hold), float(cpu)
+    def held(self) -> tuple[float, float, float]:
+        """The longest hold since this was called last, the longest turn, and the CPU time so far, all in ms."""
+        hold, turn, cpu = map(float, self.said("hold").split())
+        return hold, turn, cpu
 
     def tell(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -269,24 +275,25 @@ class Serving:
 
 def measure(serving: Serving, path: str, requests: int) -> bool:
     """Print a page's line; whether it is within the limits."""
-    answers, holds, cpus, size = [], [], [], 0
+    answers, holds, turns, cpus, size = [], [], [], [], 0
     serving.client.get(path).raise_for_status()
     for _ in range(requests):
         time.sleep(0.02)
-        cpu_before = serving.held()[1]
+        cpu_before = serving.held()[2]
         before = time.perf_counter()
         answer = serving.client.get(path)
         answers.append((time.perf_counter() - before) * 1000)
         time.sleep(0.005)
-        hold, cpu = serving.held()
+        hold, turn, cpu = serving.held()
         holds.append(hold)
+        turns.append(turn)
         cpus.append(cpu - cpu_before)
         size = len(answer.raise_for_status().content)
-    middle, held = statistics.median(answers), statistics.median(holds)
-    good = middle < MAX_ANSWER_MS and held <= MAX_HOLD_MS
+    cpu, turn = statistics.median(cpus), statistics.median(turns)
+    good = cpu < MAX_CPU_MS and turn <= MAX_TURN_MS
     print(
-        f"{path:<55} {middle:7.1f} {max(answers):7.1f} ms   cpu {statistics.median(cpus):6.1f} ms"
-        f" {size / 1024:6.0f} KiB   hold {held:5.1f} {max(holds):6.1f} ms"
+        f"{path:<55} {statistics.median(answers):6.1f} {max(answers):7.1f} ms   cpu {cpu:6.1f} ms"
+        f" {size / 1024:5.0f} KiB   turn {turn:5.1f} ms   hold {statistics.median(holds):5.1f} {max(holds):6.1f} ms"
         f"   {'ok' if good else 'TOO SLOW'}",
         flush=True,
     )
