@@ -13,7 +13,7 @@ import pytest
 from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.history.deliveries import Attempt, Outcome, SentAlert
 from rulepush.model.fingerprint import fingerprint
-from rulepush.model.labels import Labels
+from rulepush.model.labels import Labels, quote_label_value
 from rulepush.rules.alert import AlertState
 from tests.rules.world import M, S
 from tests.web.app_parts import Parts
@@ -288,6 +288,16 @@ def test_the_comparisons_of_an_and_have_a_chart_each() -> None:
         "lamp over time, compared with == 1",
     ]
     assert len(re.findall(r'<path class="line', answer.text)) == 2
+
+
+def test_only_the_series_of_the_alert_are_drawn() -> None:
+    house = House()
+    for at in (0, 30):
+        house.goes(at, 70)
+        house.world.put(house.clock.now() - 1_700_000_000_000, 1, name="temp")  # without a room
+        house.world.put(house.clock.now() - 1_700_000_000_000, 2, name="temp", room="other")
+    (name,) = re.findall(r'data-name="([^"]*)"', house.page().text)
+    assert unescape(name) == f"temp{{room={quote_label_value(ROOM)}}}"
 
 
 def test_a_threshold_that_is_an_expression_is_a_line_of_its_own() -> None:
