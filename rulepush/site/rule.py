@@ -112,7 +112,7 @@ class RulePage:
         group_name, name = _named(request)
         file = request.query_params.get("file", "")
         span = request.query_params.get("range", "")
-        span = span if span in RANGES else "1h"
+        span = span if span in RANGES else "15m"
         wanted = HistoryFilter(file=file, group=group_name, rule=name, limit=MAX_RULE_CHANGES)
         answer = await self._history.find(wanted)
         found = [
