@@ -94,7 +94,7 @@ class Browser:
         """The value of a script in the page: `return ...`."""
         return self._driver.execute_script(script, *args)
 
-    def wait_until(self, script: str, seconds: float = 10) -> None:
+    def wait_until(self, script: str, seconds: float = 20) -> None:
         """Wait until a script in the page returns true."""
         wait_for(script, lambda: self.run(script), seconds)
 

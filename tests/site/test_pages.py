@@ -55,6 +55,7 @@ def test_before_the_first_evaluation_the_alerts_page_is_not_green() -> None:
 
 def test_rules_show_health_errors_and_ages(parts: Parts) -> None:
     text = read(parts, "/rules")
+    assert "queues recording, 0.0 ms #" in text
     assert "queues 1 cannot be evaluated 1 firing 1 pending r.yml, every 30s, 5 rules, evaluated 0s ago" in text
     assert 'team="x"' in text
     assert "0s ago" in text
