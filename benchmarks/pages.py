@@ -1,13 +1,18 @@
-"""The pages of a rulepush with 1,000 alerts and 300 rules: how long each takes, and whether an evaluation waits for it.
+"""The pages of a rulepush with 1,000 alerts and 300 rules, and of one with 1,000 targets: how long each takes, and
+whether an evaluation waits for it.
 
     .venv/bin/python benchmarks/pages.py [--requests 20] [--profile PATH]
 
-A rulepush process on loopback scrapes one target with 1,000 series that all are too high, and has 300 rules; an HTTP
-client in another process asks for each page, one request after the other. A line a page: the median and the longest
-answer, the CPU time of it, its size, and for how long the event loop did nothing else meanwhile, the median and the
-longest over the requests. While the loop is held no rule is evaluated and no alert is sent. Threads share the
-interpreter with it, so that beside one that works a hold is never below five milliseconds. Exit code 1 where a median
-answer takes 100 ms or more, or the median hold is above 20 ms.
+A rulepush process on loopback scrapes one target with 1,000 series that all are too high, and has 300 rules; then
+another one scrapes 1,000 targets, of which 50 have no metrics, and knows as many that relabelling dropped. An HTTP
+client in another process asks for each page, one request after the other. A line a page, of medians over the requests:
+the answer (and the longest), the CPU time that it costs, its size, the CPU time of the longest turn of the event loop
+meanwhile, and for how long the loop did nothing else by the clock (and the longest). While the loop is held no rule is
+evaluated and no alert is sent.
+
+Exit code 1 where a page costs 100 ms of CPU or more, or holds the loop for a turn of more than 20 ms. On a quiet
+machine an answer takes as long as its CPU time; on a busy one the times by the clock measure the machine. Beside a
+thread that works the loop may wait 5 ms for the interpreter.
 
 `--profile PATH` prints where the time of this one page goes, in the process that serves it.
 """
@@ -26,7 +31,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,8 +46,10 @@ from rulepush.site.links import alert_url
 
 ALERTS: Final = 1000
 RULES: Final = 300
-MAX_ANSWER_MS: Final = 100.0
-MAX_HOLD_MS: Final = 20.0
+TARGETS: Final = 1000
+MISSING: Final = 50
+MAX_CPU_MS: Final = 100.0
+MAX_TURN_MS: Final = 20.0
 FIRING_RULES: Final = 10
 PAGES: Final = (
     "/alerts",
@@ -58,6 +65,15 @@ PAGES: Final = (
     "/groups",
     "/status",
 )
+TARGET_PAGES: Final = (
+    "/targets",
+    "/targets?page=20",
+    "/targets?text=n%3D%22999",
+    "/targets?health=down",
+    "/service-discovery",
+    "/service-discovery?text=n%3D%22999",
+    "/status",
+)
 ALERT: Final = Labels.of(
     alertname="Firing3", instance="", job="fleet", part="3", severity="critical", shard="shard-0342", team="team3"
 )
@@ -67,6 +83,22 @@ def alert_and_rule_pages(address: str) -> tuple[str, ...]:
     """Of one of the alerts, and of its rule with its 100 alerts. `address` is that of the target."""
     labels = ALERT.with_({"instance": address})
     return (alert_url(labels), "/rules/group%200/Firing3", "/rules/group%200/Quiet15", "/api/v1/alerts/history")
+
+
+def fleet_jobs(address: str) -> str:
+    """Jobs with TARGETS targets at one address, MISSING of them without metrics, and as many that are dropped."""
+
+    def job(name: str, path: str, numbers: range, **more: object) -> dict[str, object]:
+        found = [{"targets": [address], "labels": {"n": str(n), "zone": f"zone-{n % 9}"}} for n in numbers]
+        return {"job_name": name, "metrics_path": path, "static_configs": found, "scrape_interval": "1h", **more}
+
+    drop = {"source_labels": ["zone"], "regex": "zone-.*", "action": "drop"}
+    jobs = [
+        job("few", "/few", range(TARGETS - MISSING)),
+        job("missing", "/missing", range(MISSING)),
+        job("dropped", "/few", range(TARGETS), relabel_configs=[drop]),
+    ]
+    return json.dumps({"scrape_configs": jobs})
 
 
 def rules() -> str:
@@ -106,11 +138,12 @@ def target() -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            answer = {"/few": b"few 1\n", "/missing": b""}.get(self.path, text)
+            self.send_response(404 if self.path == "/missing" else 200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(answer)
 
         def do_POST(self) -> None:  # as an Alertmanager that takes every alert
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -121,33 +154,40 @@ def target() -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Web(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:  # a rulepush that ends leaves in the middle
+            pass
+
+    server = Web(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"127.0.0.1:{server.server_address[1]}"
     server.shutdown()
 
 
 class HoldWatch:
-    """For how long the event loop did nothing else, at the longest, since it was asked last."""
+    """For how long the event loop did nothing else, at the longest, since it was asked last: by the clock, and by the
+    CPU time of its thread alone."""
 
     def __init__(self) -> None:
-        self._longest = 0.0
+        self._longest = self._turn = 0.0
 
     async def run(self) -> None:
         while True:
-            before = time.perf_counter()
+            before, worked = time.perf_counter(), time.thread_time()
             await asyncio.sleep(0.001)
             self._longest = max(self._longest, time.perf_counter() - before - 0.001)
+            self._turn = max(self._turn, time.thread_time() - worked)
 
-    def taken(self) -> float:
-        """In ms."""
-        longest, self._longest = self._longest, 0.0
-        return longest * 1000
+    def taken(self) -> tuple[float, float]:
+        """Both in ms."""
+        taken = self._longest * 1000, self._turn * 1000
+        self._longest = self._turn = 0.0
+        return taken
 
 
 async def serve(config: Path) -> None:
-    """Run rulepush. For each line of stdin print one: the port first, then the longest hold since and the CPU time so
-    far, both in ms; `profile` and `end` begin and print a profile of the event loop."""
+    """Run rulepush. For each line of stdin print one: the port first, then the longest hold since, the longest turn and
+    the CPU time so far, all in ms; `profile` and `end` begin and print a profile of the event loop."""
     app = App(ServiceOptions(str(config)))
     watch, profile = HoldWatch(), cProfile.Profile()
     print(app.port, flush=True)
@@ -163,7 +203,7 @@ async def serve(config: Path) -> None:
                 pstats.Stats(profile, stream=out).sort_stats("cumulative").print_stats(45)
                 print(json.dumps(out.getvalue()), flush=True)
             else:
-                print(watch.taken(), time.process_time() * 1000, flush=True)
+                print(*watch.taken(), time.process_time() * 1000, flush=True)
         app.stop()
 
     async with asyncio.TaskGroup() as tasks:
@@ -193,25 +233,38 @@ class Serving:
             print(line, file=self._process.stdin, flush=True)
         return self._process.stdout.readline().strip()
 
-    def held(self) -> tuple[float, float]:
-        """The longest hold since this was called last, and the CPU time so far, both in ms."""
-        hold, cpu = self.said("hold").split()
-        return float(hold), float(cpu)
+    def held(self) -> tuple[float, float, float]:
+        """The longest hold since this was called last, the longest turn, and the CPU time so far, all in ms."""
+        hold, turn, cpu = map(float, self.said("hold").split())
+        return hold, turn, cpu
 
     def tell(self, line: str) -> None:
         assert self._process.stdin is not None
         print(line, file=self._process.stdin, flush=True)
 
-    def wait_for_alerts(self) -> None:
-        deadline = time.monotonic() + 60
+    def wait_for(self, what: str, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
-                if len(self.client.get("/api/v1/alerts").json()["data"]["alerts"]) == ALERTS:
+                if ready():
                     return
             except httpx.HTTPError:
                 pass
             time.sleep(0.2)
-        raise SystemExit("the alerts did not fire within a minute")
+        raise SystemExit(f"{what} within two minutes")
+
+    def wait_for_alerts(self) -> None:
+        self.wait_for("the alerts did not fire", lambda: len(self._data("alerts")["alerts"]) == ALERTS)
+
+    def wait_for_targets(self) -> None:
+        def scraped() -> bool:
+            targets = self._data("targets?state=active")["activeTargets"]
+            return len(targets) == TARGETS and all(target["health"] != "unknown" for target in targets)
+
+        self.wait_for("the targets were not scraped", scraped)
+
+    def _data(self, path: str) -> Any:
+        return self.client.get(f"/api/v1/{path}").json()["data"]
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -222,24 +275,25 @@ class Serving:
 
 def measure(serving: Serving, path: str, requests: int) -> bool:
     """Print a page's line; whether it is within the limits."""
-    answers, holds, cpus, size = [], [], [], 0
+    answers, holds, turns, cpus, size = [], [], [], [], 0
     serving.client.get(path).raise_for_status()
     for _ in range(requests):
         time.sleep(0.02)
-        cpu_before = serving.held()[1]
+        cpu_before = serving.held()[2]
         before = time.perf_counter()
         answer = serving.client.get(path)
         answers.append((time.perf_counter() - before) * 1000)
         time.sleep(0.005)
-        hold, cpu = serving.held()
+        hold, turn, cpu = serving.held()
         holds.append(hold)
+        turns.append(turn)
         cpus.append(cpu - cpu_before)
         size = len(answer.raise_for_status().content)
-    middle, held = statistics.median(answers), statistics.median(holds)
-    good = middle < MAX_ANSWER_MS and held <= MAX_HOLD_MS
+    cpu, turn = statistics.median(cpus), statistics.median(turns)
+    good = cpu < MAX_CPU_MS and turn <= MAX_TURN_MS
     print(
-        f"{path:<55} {middle:7.1f} {max(answers):7.1f} ms   cpu {statistics.median(cpus):6.1f} ms"
-        f" {size / 1024:6.0f} KiB   hold {held:5.1f} {max(holds):6.1f} ms"
+        f"{path:<55} {statistics.median(answers):6.1f} {max(answers):7.1f} ms   cpu {cpu:6.1f} ms"
+        f" {size / 1024:5.0f} KiB   turn {turn:5.1f} ms   hold {statistics.median(holds):5.1f} {max(holds):6.1f} ms"
         f"   {'ok' if good else 'TOO SLOW'}",
         flush=True,
     )
@@ -281,6 +335,14 @@ def main() -> int:
                 return 0
             idle(serving)
             good = [measure(serving, path, args.requests) for path in (*alert_and_rule_pages(address), *PAGES)]
+        finally:
+            serving.close()
+        config.write_text(fleet_jobs(address))
+        serving = Serving(config)
+        try:
+            serving.wait_for_targets()
+            print(f"with {TARGETS} targets:")
+            good += [measure(serving, path, args.requests) for path in TARGET_PAGES]
         finally:
             serving.close()
     return 0 if all(good) else 1

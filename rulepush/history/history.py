@@ -82,8 +82,12 @@ class AlertHistory:
         yet."""
         async with self._database_free:
             recent = [one for one in reversed(self._unwritten) if wanted.passes(one)]
+            reading = asyncio.ensure_future(self._offload(self._tables.find, wanted))
             try:
-                saved: HistoryAnswer = await self._offload(self._tables.find, wanted)
+                saved: HistoryAnswer = await asyncio.shield(reading)
+            except asyncio.CancelledError:
+                await asyncio.wait([reading])  # the database belongs to the thread until it is done
+                raise
             except StorageError as e:
                 log.warning("the alert history cannot be read: err=%s", e)
                 saved = HistoryAnswer(())
@@ -118,7 +122,7 @@ class AlertHistory:
 
     async def write(self) -> bool:
         """Write what is new. False when it could not be; then it is kept. A write that has begun is waited for, also
-        when the caller is cancelled: the database belongs to the thread until it is done."""
+        when the caller is cancelled, as is a read."""
         async with self._database_free:
             count, changed, prune_at = self._work()
             if not count and not changed:

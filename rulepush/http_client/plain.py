@@ -1,9 +1,9 @@
 """PlainRequest: the same request again and again, over one connection, where nothing about it is special.
 
-Nearly all scrapes are that, and what goes to Alertmanager: no TLS, no proxy, no credentials, an answer with a
-Content-Length. httpx, h11 and streams take longer for such an answer than it takes to read the thousand samples in it,
-and 6 MiB. What is special raises NotPlain, and then the request is httpx' and this connection is closed; the rules of
-reuse are those of `network.py`.
+Nearly all scrapes are that, and what goes to Alertmanager: no TLS, no proxy, no credentials, an answer of a known
+length or in chunks. httpx, h11 and streams take longer for such an answer than it takes to read the thousand samples in
+it, and 6 MiB. What is special raises NotPlain, and then the request is httpx' and this connection is closed; the rules
+of reuse are those of `network.py`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ _URL: Final = re.compile(
 _DOTS: Final = re.compile(r"/\.{1,2}(?:[/?]|$)")
 _HEADER_NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"(?:[!-~](?:[\t !-~]*[!-~])?)?")
-_LENGTH: Final = re.compile(rb"[0-9]{1,12}")
-_SPECIAL: Final = frozenset((b"transfer-encoding", b"upgrade", b"trailer"))
+_LENGTH: Final = re.compile(r"[0-9]{1,12}")
+_CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,8}")
+_MAX_CHUNK_LINE: Final = 16
+_FRAMING: Final = ("content-length", "transfer-encoding")
+_SPECIAL: Final = frozenset(("upgrade", "trailer"))
 _NO_BODY: Final = (204, 205, 304)
 _incoming: Final = memoryview(bytearray(_READ_BYTES))  # of all connections: what comes is copied at once
 
@@ -56,7 +59,7 @@ class PlainHead:
     status: int
     phrase: str
     headers: dict[str, str]
-    body_bytes: int
+    body_bytes: int | None  # None: it comes in chunks
     keeps: bool  # whether the server keeps the connection
 
 
@@ -135,7 +138,7 @@ class _Dead(Exception):
 class _Connection(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._answer: _Answer | None = None
+        self._answer: PlainAnswer | None = None
         self._idle_since = 0.0
         self._readable = select.poll()
 
@@ -171,9 +174,9 @@ class _Connection(asyncio.BufferedProtocol):
             return False
         return time.monotonic() - self._idle_since <= IDLE_SECONDS and not self._readable.poll(0)
 
-    def ask(self, request: bytes, begin: Callable[[PlainHead], Sink]) -> _Answer:
+    def ask(self, request: bytes, begin: Callable[[PlainHead], Sink]) -> PlainAnswer:
         """Send a request; the answer comes."""
-        answer = self._answer = _Answer(begin)
+        answer = self._answer = PlainAnswer(begin, asyncio.get_running_loop().create_future())
         assert self._transport is not None
         self._transport.write(request)
         return answer
@@ -184,16 +187,17 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-class _Answer:
+class PlainAnswer:
     """An answer as it comes; `done` is a future, which raises what went wrong."""
 
-    def __init__(self, begin: Callable[[PlainHead], Sink]):
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, begin: Callable[[PlainHead], Sink], done: asyncio.Future[None]):
+        self.done = done
         self.is_whole = False
         self.keeps = False
         self._begin = begin
-        self._head = b""
+        self._unread = b""  # of the head, or of a line between two chunks
         self._sink: Sink | None = None
+        self._chunks: _Chunks | None = None
         self._left = self._size = 0
 
     def receive(self, data: bytes) -> None:
@@ -202,8 +206,10 @@ class _Answer:
             return
         try:
             if self._sink is None:
-                data = self._read_head(self._head + data)
-            if self._sink is not None:
+                data = self._read_head(self._unread + data)
+            if self._chunks is not None:
+                self._end_with(self._chunks.read(data))
+            elif self._sink is not None:
                 self._read_body(self._sink, data)
         except Exception as e:
             self.done.set_exception(e)
@@ -213,10 +219,11 @@ class _Answer:
         if self.done.done():
             return
         if self._sink is not None:
-            got = self._size - self._left
-            text = f"peer closed connection without sending complete message body (received {got} bytes"
-            problem: Exception = _protocol_error(f"{text}, expected {self._size})")
-        elif self._head:
+            got = f"received {self._size - self._left} bytes, expected {self._size}"
+            what = "incomplete chunked read" if self._chunks is not None else got
+            text = f"peer closed connection without sending complete message body ({what})"
+            problem: Exception = _protocol_error(text)  # h11's words
+        elif self._unread:
             problem = NotPlain()  # httpx knows what to say of half a head
         else:
             problem = _Dead()
@@ -229,26 +236,72 @@ class _Answer:
         if end < 4:
             if len(data) > _MAX_HEAD_BYTES:
                 raise NotPlain
-            self._head = data
+            self._unread = data
             return b""
         head = _plain_head(data[:end])
-        self._left = self._size = head.body_bytes
         self.keeps = head.keeps
         self._sink = self._begin(head)
-        self._head = b""
+        if head.body_bytes is None:
+            self._chunks = _Chunks(self._sink)
+        else:
+            self._left = self._size = head.body_bytes
+        self._unread = b""
         return data[end:]
 
     def _read_body(self, sink: Sink, data: bytes) -> None:
-        excess = len(data) - self._left
-        if excess > 0:  # bytes that were not asked for: the connection is of no more use
-            self.keeps = False
-            data = data[:-excess]
-        self._left -= len(data)
-        if data:
-            sink(data)
-        if not self._left:
+        part, rest = data[: self._left], data[self._left :]
+        self._left -= len(part)
+        if part:
+            sink(part)
+        self._end_with(None if self._left else rest)
+
+    def _end_with(self, rest: bytes | None) -> None:
+        """The body is whole, unless `rest` is None, and this follows it."""
+        if rest is not None:
+            self.keeps = self.keeps and not rest  # after bytes that were not asked for the connection is of no more use
             self.is_whole = True
             self.done.set_result(None)
+
+
+class _Chunks:
+    """A body in chunks (RFC 9112, section 7.1), without extensions and trailers."""
+
+    def __init__(self, sink: Sink):
+        self._sink = sink
+        self._left = 0  # bytes of the chunk
+        self._unread = b""  # the beginning of a line
+        self._ends_chunk = False  # whether the next line is what ends a chunk
+        self._is_last = False  # whether the last chunk has come
+
+    def read(self, data: bytes) -> bytes | None:
+        """Returns what follows the body, None before its end. Raises NotPlain."""
+        data = self._unread + data
+        at = 0
+        while True:
+            if self._left:
+                part = data[at : at + self._left]
+                at += len(part)
+                self._left -= len(part)
+                if part:
+                    self._sink(part)
+            end = -1 if self._left else data.find(b"\r\n", at)
+            if end < 0:
+                self._unread = data[at:]
+                if len(self._unread) > _MAX_CHUNK_LINE:
+                    raise NotPlain
+                return None
+            line, at = data[at:end], end + 2
+            if self._ends_chunk:
+                if line:
+                    raise NotPlain
+                if self._is_last:
+                    return data[at:]
+                self._ends_chunk = False
+                continue
+            if not _CHUNK_SIZE.fullmatch(line):
+                raise NotPlain
+            self._left = int(line, 16)
+            self._ends_chunk, self._is_last = True, not self._left
 
 
 def _protocol_error(text: str) -> Exception:
@@ -290,14 +343,15 @@ def _plain_head(data: bytes) -> PlainHead:
     status, phrase, lines = found.groups()
     headers: dict[str, str] = {}
     for line in lines.split(b"\r\n")[:-1]:
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        if name in _SPECIAL or (name == b"content-length" and "content-length" in headers):
+        raw_name, _, value = line.partition(b":")
+        name = raw_name.lower().decode("ascii")
+        if name in _SPECIAL or (name in _FRAMING and name in headers):
             raise NotPlain
-        headers.setdefault(name.decode("ascii"), value.strip(b" \t").decode("latin-1"))
-    length = headers.get("content-length", "")
-    code = int(status)
-    if not _LENGTH.fullmatch(length.encode("latin-1")) or code in _NO_BODY or 300 <= code < 400:
+        headers.setdefault(name, value.strip(b" \t").decode("latin-1"))
+    code, length, coding = int(status), headers.get("content-length"), headers.get("transfer-encoding")
+    if code in _NO_BODY or 300 <= code < 400 or (length is None) == (coding is None):
+        raise NotPlain
+    if (coding or "chunked").lower() != "chunked" or not _LENGTH.fullmatch(length or "0"):
         raise NotPlain
     keeps = headers.get("connection", "").lower() in ("", "keep-alive")
-    return PlainHead(code, (phrase or b"").decode("ascii"), headers, int(length), keeps)
+    return PlainHead(code, (phrase or b"").decode("ascii"), headers, None if length is None else int(length), keeps)

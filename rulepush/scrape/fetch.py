@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import http
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING, Final, cast
 from rulepush.errors import HTTPStatusError, ScrapeError
 from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.http_client.plain import NotPlain, PlainHead, PlainRequest, Sink
-from rulepush.http_client.rules import CONNECTION_OWNER
+from rulepush.http_client.rules import CONNECTION_OWNER, SENT_SECRETS
 from rulepush.model.floats import format_float
+from rulepush.model.secret import MASK
 
 if TYPE_CHECKING:
     import httpx
@@ -29,6 +32,7 @@ _MIN_LINE_LIMIT: Final = 100_000
 _MAX_LINE_BYTES: Final = 1 << 20
 _UNPACK_BYTES: Final = 1 << 18
 _MAX_REDIRECTS: Final = 10
+_MIN_SECRET: Final = 4  # characters: where a shorter one was replaced everywhere, one could guess it
 _GZIP: Final = 31  # zlib's wbits for a gzip header
 
 _PROTOCOL_HEADERS: Final = {
@@ -83,11 +87,12 @@ class Fetcher:
         self._deadline = deadline
         self._error_body_bytes = error_body_bytes
         self._refused: _ErrorBody | None = None  # by the status of the present answer, while its body is read
+        self._secrets: tuple[bytes, ...] = ()  # that were sent for the present answer, where its body may be shown
         self._prepared: _Prepared | None = None  # of the last URL and timeout
 
     async def fetch(self, url: str, timeout_ms: int) -> Fetched:
         """GET `url`, all of it within the timeout. Raises ScrapeError."""
-        self._refused = None
+        self._refused, self._secrets = None, ()
         try:
             async with self._deadline(timeout_ms / 1000):
                 prepared = self._prepare(url, timeout_ms)
@@ -116,6 +121,12 @@ class Fetcher:
             if self._refused is not None:
                 raise self._refused.error() from None
             raise ScrapeError(f'Get "{failed_url(e, url)}": {reason(e)}') from e
+
+    def without_secrets(self, body: bytes) -> bytes:
+        """The last body for people: without the credentials of its request, which some servers quote."""
+        for secret in self._secrets:
+            body = body.replace(secret, MASK.encode())
+        return body
 
     async def close(self) -> None:
         """Close the connections: the target is gone."""
@@ -178,6 +189,8 @@ class Fetcher:
         raise httpx.TooManyRedirects(f"stopped after {_MAX_REDIRECTS} redirects")
 
     async def _read(self, response: httpx.Response) -> Fetched:
+        if self._error_body_bytes:
+            self._secrets = tuple(_secrets_of(response.request))
         # Of several lines the first counts, as for Go; httpx would join them.
         content_type = next(iter(response.headers.get_list("Content-Type")), "")
         packed = _is_gzip(response.headers.get("Content-Encoding", ""))
@@ -296,6 +309,18 @@ class _ErrorBody:
                 body = b""
         self._error.content_type, self._error.body = self._content_type, body[: self._limit]
         return self._error
+
+
+def _secrets_of(request: httpx.Request) -> Iterator[bytes]:
+    """The credentials that were sent, as they were sent; and a password as it is."""
+    kind, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    texts = [credentials, *request.extensions.get(SENT_SECRETS, ())]
+    if kind.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            texts.append(base64.b64decode(credentials, validate=True).decode().partition(":")[2])
+    for text in texts:
+        if len(text) >= _MIN_SECRET:
+            yield text.encode("utf-8", "surrogateescape")
 
 
 def _is_gzip(encoding: str) -> bool:

@@ -96,12 +96,14 @@ class Scraper:
             except ScrapeError as e:
                 error = str(e)
                 if context.bodies is not None and isinstance(e, HTTPStatusError):
-                    context.bodies.keep(self, started_at, e.status, e.content_type, e.body, failed=True)
+                    body = self._fetcher.without_secrets(e.body)
+                    context.bodies.keep(self, started_at, e.status, e.content_type, body, failed=True)
                 self.hung = error.endswith("context deadline exceeded")
         taken = Ingested(ScrapeBodyStats(), error=error) if fetched is None else await self._take(fetched, ts)
         if context.bodies is not None and fetched is not None:
             failed = bool(taken.error)
-            context.bodies.keep(self, started_at, 200, fetched.content_type, fetched.body, failed)
+            body = self._fetcher.without_secrets(fetched.body)
+            context.bodies.keep(self, started_at, 200, fetched.content_type, body, failed)
         if taken.error:
             self.cache.end(ts)
         status.last_scrape, status.last_duration_s = started_at, clock.monotonic() - start

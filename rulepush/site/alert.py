@@ -36,7 +36,7 @@ from rulepush.web.history import is_fingerprint
 
 MAX_CHANGES: Final = 200
 STRIP_MS: Final = 24 * 3_600_000
-RANGES: Final[Mapping[str, int]] = {"15m": 900_000, "1h": 3_600_000, "6h": 21_600_000, "1d": 86_400_000}
+RANGES: Final[Mapping[str, int]] = {"5m": 300_000, "15m": 900_000, "1h": 3_600_000, "6h": 21_600_000, "1d": 86_400_000}
 _A_TURN: Final = 500  # alerts whose fingerprints are computed before others have their turn
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from rulepush.site.compression import compressed, takes_gzip
+
 _TYPES: Final = {"style.css": "text/css", "site.js": "text/javascript"}
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
@@ -22,6 +24,7 @@ class Asset:
 
     path: str
     content: bytes
+    zipped: bytes
     media_type: str
 
 
@@ -33,7 +36,7 @@ def assets() -> dict[str, Asset]:
         content = (files("rulepush.site") / "static" / name).read_bytes()
         stem, _, suffix = name.partition(".")
         digest = hashlib.sha256(content).hexdigest()[:12]
-        found[name] = Asset(f"/assets/{stem}-{digest}.{suffix}", content, media_type)
+        found[name] = Asset(f"/assets/{stem}-{digest}.{suffix}", content, compressed(content), media_type)
     return found
 
 
@@ -47,5 +50,7 @@ async def _serve(request: Request) -> Response:
     asset = next((a for a in assets().values() if a.path == path), None)
     if asset is None:
         return PlainTextResponse("Not Found\n", 404)
-    headers = {"Cache-Control": _FOR_EVER, "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": _FOR_EVER, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
+    if takes_gzip(request):
+        return Response(asset.zipped, media_type=asset.media_type, headers={**headers, "Content-Encoding": "gzip"})
     return Response(asset.content, media_type=asset.media_type, headers=headers)

@@ -11,7 +11,7 @@ from rulepush.relabel.steps import RelabelStep, dropping_step
 from rulepush.scrape.pool import ScrapePool
 from rulepush.scrape.scraper import Scraper
 from rulepush.scrape.target import Dropped
-from rulepush.site.paging import PagedRows, paged
+from rulepush.site.paging import PagedRows, labels_text, paged
 from rulepush.site.target_views import target_id
 
 
@@ -87,7 +87,7 @@ def _items(pool: ScrapePool, wanted: DiscoveryFilter) -> Iterable[Scraper | Drop
         items += pool.dropped
     if wanted.fate is not Fate.DROPPED:
         items += pool.scrapers
-    return [item for item in items if not text or text in str(_discovered(item)).lower()]
+    return [item for item in items if not text or text in labels_text(_discovered(item))]
 
 
 def _discovered(item: Scraper | Dropped) -> Labels:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from rulepush.clock import Clock
 from rulepush.site.assets import assets
+from rulepush.site.compression import compressed, takes_gzip
 from rulepush.site.framed import FramedPage, LanguageChoice
 from rulepush.site.language import COOKIE, PARAMETER, Language, Message, chosen_language, language_of
 from rulepush.site.trouble import Trouble
@@ -27,7 +29,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-cache",
-    "Vary": "Accept-Language, Cookie",
+    "Vary": "Accept-Encoding, Accept-Language, Cookie",
 }
 _YEAR_SECONDS: Final = 365 * 24 * 3600
 
@@ -55,8 +57,10 @@ class Frame:
         any more: frozen views of what there is, collected before this is called.
         """
         framed = self._framed(request, title, section)
-        html = await asyncio.to_thread(_rendered, template, {**values, "page": framed})
-        response = HTMLResponse(html, status_code, headers=_HEADERS)
+        zipped = takes_gzip(request)
+        html = await asyncio.to_thread(_rendered, template, {**values, "page": framed}, zipped)
+        encoding = {"Content-Encoding": "gzip"} if zipped else {}
+        response = HTMLResponse(html, status_code, headers={**_HEADERS, **encoding})
         chosen = chosen_language(request)
         if chosen is not None:
             path = f"{self.prefix}/"
@@ -64,7 +68,7 @@ class Frame:
         return response
 
     def _framed(self, request: Request, title: Message | str, section: str) -> FramedPage:
-        path = self.prefix + request.url.path.removeprefix(request.scope.get("root_path", ""))
+        path = self.prefix + _path_of(request)
         others = request.url.remove_query_params(PARAMETER)
         files = assets()
         return FramedPage(
@@ -85,7 +89,15 @@ class Frame:
         )
 
 
-def _rendered(template: str, values: dict[str, object]) -> str:
+def _path_of(request: Request) -> str:
+    """The path below the prefix of the routes, as it was asked for: a name in it may have a quoted slash."""
+    raw = request.scope.get("raw_path")
+    path = raw.decode("ascii", "replace").partition("?")[0] if raw else quote(request.url.path)
+    return str(path).removeprefix(quote(request.scope.get("root_path", "")))
+
+
+def _rendered(template: str, values: dict[str, object], zipped: bool) -> bytes:
     from rulepush.site.environment import templates
 
-    return templates().get_template(template).render(values)
+    html = templates().get_template(template).render(values).encode("utf-8", "replace")
+    return compressed(html) if zipped else html

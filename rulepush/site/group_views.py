@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rulepush.model.labels import Labels
-from rulepush.site.paging import PagedRows, paged
+from rulepush.site.paging import PagedRows, labels_text, paged
 
 if TYPE_CHECKING:
     from rulepush.push.group import PushedGroup
@@ -52,7 +52,7 @@ def group_list(groups: PushedGroups, now: int, text: str, page: int) -> GroupLis
     """The page of that number of the groups whose labels contain `text`, in any case."""
     rows = [_row(groups, group, now) for group in groups]
     text = text.strip().lower()
-    found = [row for row in rows if not text or text in str(row.labels).lower()]
+    found = [row for row in rows if not text or text in labels_text(row.labels)]
     found.sort(key=lambda row: not (row.expired or row.failing))
     return GroupList(
         len(rows),

@@ -19,7 +19,7 @@ from rulepush.scrape.pool import ScrapePool
 from rulepush.scrape.scraper import Scraper
 from rulepush.scrape.target import Target, TargetHealth
 from rulepush.site.language import Message
-from rulepush.site.paging import PagedRows, paged
+from rulepush.site.paging import PagedRows, labels_text, paged
 
 _ORDER: Final = {TargetHealth.DOWN: 0, TargetHealth.UNKNOWN: 1, TargetHealth.UP: 2}
 
@@ -66,7 +66,9 @@ class TargetFilter:
         if self.health and status.health.value != self.health:
             return False
         text = self.text.strip().lower()
-        return not text or any(text in shown.lower() for shown in (target.url, str(target.labels), status.last_error))
+        if not text or text in target.url.lower() or text in status.last_error.lower():
+            return True
+        return text in labels_text(target.labels)
 
 
 @dataclass(frozen=True, slots=True)

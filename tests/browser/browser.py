@@ -153,9 +153,10 @@ class Browser:
         found: list[str] = self.run(_CONTRAST)
         return found
 
-    def narrowest_text(self, css: str) -> float:
-        """The least width in characters that the text of such elements has: one letter a line is unreadable."""
-        return float(self.run(_NARROWEST, css))
+    def narrow_texts(self, css: str) -> list[str]:
+        """Such elements with few letters a line, on the average: one letter a line is unreadable."""
+        found: list[str] = self.run(_NARROW, css)
+        return found
 
     def screenshot(self, path: Path, max_height: int = 1600) -> None:
         """A PNG of the whole page, up to some height."""
@@ -252,11 +253,16 @@ while (texts.nextNode()) {
 return [...found].map(([where, text]) => where + ': ' + text);
 """
 
-_NARROWEST: Final = """
-let least = 1e9;
+# Lines are counted where the text is, so that a row that is high because of its neighbour does not count.
+_NARROW: Final = """
+const found = [];
 for (const e of document.querySelectorAll(arguments[0])) {
-  const text = e.innerText || '', r = e.getBoundingClientRect();
-  if (r.width && text.length > 20) least = Math.min(least, r.width / (parseFloat(getComputedStyle(e).fontSize) * 0.55));
+  const text = (e.innerText || '').trim();
+  if (text.length < 20 || !e.checkVisibility()) continue;
+  const range = document.createRange();
+  range.selectNodeContents(e);
+  const tops = new Set([...range.getClientRects()].filter(r => r.width).map(r => Math.round(r.top / 8)));
+  if (text.length / Math.max(1, tops.size) < 6) found.push(e.tagName + ': ' + text.slice(0, 80));
 }
-return least;
+return found;
 """

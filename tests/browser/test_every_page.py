@@ -30,6 +30,9 @@ PAGES: Final = (
     "/config",
     "/flags",
     "/service-discovery",
+    "/config",
+    "/flags",
+    "/service-discovery",
     "/tsdb-status",
 )
 VIEWS: Final = (View(DESK), View(PHONE), View(PHONE, dark=True), View(DESK, "zh-CN", dark=True), View(PHONE, "zh-CN"))
@@ -52,7 +55,7 @@ def test_a_page_fits_and_can_be_read(browser: Browser, stage: Stage, path: str, 
     browser.open(url_of(stage, path), view)
     assert browser.too_wide() == []
     assert browser.poor_contrasts() == []
-    assert browser.narrowest_text("dd, td, li, p") > 12, "a column of a few letters cannot be read"
+    assert browser.narrow_texts("dd, td, li, p") == [], "a column of a few letters cannot be read"
     console = browser.console()
     assert console == [], names_of(console)
 

@@ -124,3 +124,30 @@ def test_the_notifier_tells_what_each_alertmanager_answered_whatever_relabelling
     (one,) = history.deliveries(fingerprint(Labels.of(alertname="A", replica="1")))
     assert (one.tries, one.failures, one.status, one.outcome) == (2, 1, 200, "accepted")
     assert one.failure == "failed with 503 Service Unavailable: busy"
+
+
+def test_of_a_batch_that_is_refused_only_the_alert_that_is_at_fault_counts_as_refused() -> None:
+    clock = FakeClock(T0)
+    history = AlertHistory(Database(None, SCHEMA, any_thread=True), clock)
+    good, bad = (pending(Labels.of(alertname=name), (), 1.0, T0).fire(T0).sent(T0, 60_000) for name in "AB")
+
+    async def live() -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            return httpx.Response(400 if b'"B"' in request.content else 200, text="bad label")
+
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            store = SqliteUndelivered(Database(None, UNDELIVERED))
+            settings = SendSettings("http://x", Labels())
+            notifier = Notifier(clock, store, settings, on_attempt=attempt_recorder(history, clock))
+            notifier.sync([Destination(Alertmanager(client, AM, 5))])
+            running = asyncio.create_task(notifier.run())
+            notifier.send([good, bad], "m > 1", T0)
+            await clock.advance(5)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(live())
+    ((first,), (second,)) = (history.deliveries(fingerprint(alert.labels)) for alert in (good, bad))
+    assert (first.outcome, first.tries, first.failures) == ("accepted", 1, 0)
+    assert (second.outcome, second.tries, second.status) == ("refused", 1, 400)
+    assert "bad label" in second.words

@@ -282,6 +282,34 @@ def test_a_write_that_has_begun_is_waited_for_when_the_process_stops() -> None:
     assert [one.ts for one in found(history)] == [T0]
 
 
+def test_whoever_leaves_while_it_is_read_does_not_let_another_into_the_file() -> None:
+    ended, inside = asyncio.Event(), []
+
+    async def slow(work: Callable[..., Any], *args: Any) -> Any:
+        inside.append(work.__name__)
+        await ended.wait()
+        inside.append("done")
+        return work(*args)
+
+    history = AlertHistory(Database(None, SCHEMA, any_thread=True), FakeClock(T0), offload=slow)
+
+    async def live() -> None:
+        reading = asyncio.create_task(history.find(ALL))
+        await asyncio.sleep(0)
+        history.record([moved(0)])
+        writing = asyncio.create_task(history.write())
+        await asyncio.sleep(0)
+        reading.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert inside == ["find"]
+        ended.set()
+        await asyncio.gather(reading, writing, return_exceptions=True)
+
+    asyncio.run(live())
+    assert inside == ["find", "done", "_try_write", "done"]
+
+
 def test_deliveries_that_were_given_up_are_forgotten_in_the_file_too(tmp_path: Path) -> None:
     clock = FakeClock(T0)
     history = made(tmp_path, clock, age_ms=DAY_MS)

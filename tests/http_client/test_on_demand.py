@@ -57,7 +57,8 @@ def answer(head: bytes, body: bytes = b"") -> bytes:
         (answer(b"429 Too Many Requests\r\nRetry-After: 7", b"later"), True),
         (answer(b"400 Bad Request", b"bad secret"), True),
         (answer(b"500 Oops", b"a" * 5_000), True),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n", False),
         (answer(b"302 Found\r\nLocation: /login"), False),
         (FIN, True),
         (RST, True),
@@ -147,7 +148,7 @@ def test_no_answer_in_time() -> None:
 
 
 def test_a_receiver_whose_answers_are_not_plain_gets_one_request_twice_and_the_next_ones_once() -> None:
-    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    special = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0;a=b\r\n\r\n"
 
     async def posts(_: httpx.AsyncClient, url: str) -> None:
         client, _full = made()
@@ -155,7 +156,7 @@ def test_a_receiver_whose_answers_are_not_plain_gets_one_request_twice_and_the_n
             assert (await post(client, url)).is_success
         await client.aclose()
 
-    assert [connection for connection, _ in talk(ClosingServer([[chunked] * 4] * 2), posts)] == [0, 1, 1, 1]
+    assert [connection for connection, _ in talk(ClosingServer([[special] * 4] * 2), posts)] == [0, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,16 @@ def test_an_alert_without_for_fires_at_once() -> None:
     assert short(told) == [(0, "inactive", "firing", "condition_true")]
 
 
+def test_an_alert_that_comes_back_soon_after_it_resolved_is_told_anew() -> None:
+    world, told = recording(SLOW)
+    for at, value in ((0, 5.0), (60, 5.0), (90, 0.0), (120, 6.0), (150, 0.0)):
+        world.step(at * S, value)
+    assert short(told)[3:] == [
+        (120, "inactive", "pending", "condition_true"),
+        (150, "pending", "inactive", "condition_false"),
+    ]
+
+
 def test_a_series_that_is_gone_is_another_end_than_a_condition_that_is_false() -> None:
     world, told = recording(RULE)
     world.step(0, 5.0)

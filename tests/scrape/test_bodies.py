@@ -6,7 +6,11 @@ import gzip
 from dataclasses import replace
 
 import httpx
+import pytest
 
+from rulepush.http_client.build import build_client
+from rulepush.http_client.config import Authorization, BasicAuth, HTTPClientConfig
+from rulepush.model.secret import Secret
 from rulepush.scrape.bodies import MAX_ERROR_BODY_BYTES, KeptBody, TargetBodies
 from rulepush.scrape.scraper import Scraper
 from tests.scrape.test_pool import JOB, START, World, hosts, play
@@ -131,3 +135,33 @@ def test_the_memory_is_bounded_and_the_bodies_of_failed_scrapes_stay_longest() -
     assert (len(bodies), bodies.nbytes) == (2, 80)
     bodies.keep("bad3", 10, 200, "", b"fine", failed=False)
     assert bodies.nbytes == 44
+
+
+@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize(
+    ("settings", "secrets"),
+    [
+        (HTTPClientConfig(basic_auth=BasicAuth("me", password=Secret("geheim"))), ("geheim", "bWU6Z2VoZWlt")),
+        (HTTPClientConfig(authorization=Authorization("Bearer", Secret("token-123"))), ("token-123",)),
+    ],
+)
+def test_credentials_that_a_server_quotes_are_masked(
+    settings: HTTPClientConfig, secrets: tuple[str, ...], status: int
+) -> None:
+    bodies = TargetBodies()
+    w = World(bodies=bodies)
+
+    def quote(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, text=f"you sent {request.headers['authorization']} that is {secrets[0]} or so")
+
+    w.client = build_client(settings, "test", transport=httpx.MockTransport(quote))
+
+    async def act() -> None:
+        w.scrape("a")
+        await w.clock.advance(5)
+        shown = kept_of(w, bodies).content.decode()
+        assert shown.startswith("you sent")
+        assert shown.endswith("that is <secret> or so")
+        assert not any(secret in shown for secret in secrets)
+
+    play(w, act)

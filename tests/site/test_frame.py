@@ -133,7 +133,40 @@ def test_the_switch_leads_to_the_same_page_with_its_parameters(parts: Parts) -> 
 
 
 def test_a_language_varies_what_a_cache_may_keep(parts: Parts) -> None:
-    assert get(parts, "/rules").headers["vary"] == "Accept-Language, Cookie"
+    assert get(parts, "/rules").headers["vary"] == "Accept-Encoding, Accept-Language, Cookie"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br", "gzip"),
+        ("br;q=1.0, gzip;q=0.8", "gzip"),
+        ("GZIP", "gzip"),
+        ("gzip;q=0", None),
+        ("br, zstd", None),
+        ("", None),
+    ],
+)
+def test_an_answer_is_compressed_for_who_can_read_it(parts: Parts, accepted: str, coding: str | None) -> None:
+    plain = get(parts, "/alerts", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    answer = get(parts, "/alerts", headers={"Accept-Encoding": accepted})
+    assert answer.headers.get("content-encoding") == coding
+    assert answer.text == plain.text
+    style = plain.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+    sheet = get(parts, style, headers={"Accept-Encoding": accepted})
+    assert sheet.headers.get("content-encoding") == coding
+    assert sheet.text == get(parts, style, headers={"Accept-Encoding": "identity"}).text
+    if coding:
+        assert int(answer.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+
+
+def test_the_switch_keeps_what_is_quoted_in_the_path() -> None:
+    rules = "groups: [{name: my group, rules: [{alert: 'Odd?', expr: up == 0}]}]"
+    path = "/rules/my%20group/Odd%3F"
+    assert f'href="{path}?lang=zh"' in get(Parts(rules=rules), path).text
+    assert f'href="/rp{path}?lang=zh"' in get(Parts(rules=rules, prefix="/rp"), f"/rp{path}").text
+    assert f'href="/rp{path}?lang=zh"' in get(Parts(rules=rules, prefix="/rp", route_prefix="/"), path).text
 
 
 @pytest.mark.parametrize("path", ["/alerts", "/rules", "/targets", "/graph", "/delivery", "/groups", "/status"])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rulepush.history.deliveries import Outcome, SentAlert
+from rulepush.history.deliveries import AlertDelivery, Outcome, SentAlert
 from rulepush.history.history import AlertHistory
 from rulepush.history.rows import HistoryFilter
 from rulepush.history.store import SCHEMA
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import EMPTY_LABELS, Labels
-from rulepush.rules.transition import ChangeReason, RuleRef
+from rulepush.rules.transition import ChangeReason, RuleRef, Transition
 from rulepush.service.app import App
 from rulepush.storage.database import Database
 from rulepush.web.history import HistoryApi
@@ -158,3 +160,25 @@ def test_a_running_rulepush_tells_the_life_of_an_alert_and_its_delivery(tmp_path
         for host in ("am1", "am2")
         for resolved in (False, True)
     ]
+
+
+def test_a_restart_keeps_the_history_and_is_told_in_it(tmp_path: Path) -> None:
+    inside = Inside(tmp_path, "{alert: Hot, expr: m > 50}", targets=("a",))
+    inside.options = replace(inside.options, storage_path=tmp_path / "state")
+    inside.network.metrics["a"] = "m 99\n"
+
+    async def live() -> tuple[Sequence[Transition], Sequence[AlertDelivery]]:
+        async with inside.running():
+            await inside.clock.advance(40)
+        async with inside.running() as app:
+            await inside.clock.advance(1)
+            found = (await app.resources.history.find(HistoryFilter())).found
+            return found, app.resources.history.deliveries(fingerprint(found[0].labels))
+
+    transitions, deliveries = asyncio.run(live())
+    assert [(one.was, one.now, one.reason.value) for one in transitions] == [
+        ("firing", "firing", "restored"),
+        ("inactive", "firing", "condition_true"),
+    ]
+    assert [(d.resolved, d.outcome) for d in deliveries] == [(False, "accepted")] * 2
+    assert (tmp_path / "state" / "history.db").exists()

@@ -308,7 +308,7 @@ def _align(array: npt.NDArray[T], low: Ints, k: int) -> npt.NDArray[T]:
     if len(starts) > _MAX_STARTS:
         columns = np.minimum(low[:, None] + np.arange(k), cap - 1)
         return np.take_along_axis(array, columns, axis=1)
-    out = np.empty((n, k), array.dtype)
+    out = np.empty((k, n), array.dtype).T  # by time, as the storage has them
     for start in starts:  # rows start in a few columns only: copy the shifted array where it is theirs
         part = array[:, start : start + k]
         if start == starts[0]:
