@@ -225,6 +225,47 @@ def test_what_each_alertmanager_answered_is_told() -> None:
     assert "not yet" not in text
 
 
+def test_an_alertmanager_whose_relabelling_drops_the_alert_is_not_one_that_was_not_tried_yet() -> None:
+    house = House()
+    house.deliveries = [
+        DeliveryStatus(ReceiverKind.ALERTMANAGER, url) for url in (AM, "http://127.0.0.1:7/api/v2/alerts")
+    ]
+    house.sent_as = lambda alert: {"http://127.0.0.1:7/api/v2/alerts": alert.labels}
+    for at in (0, 120):
+        house.goes(at, 70)
+    answer = house.page()
+    text = text_of(answer)
+    assert f"{AM} not sent there alert_relabel_configs drop it" in text
+    assert "http://127.0.0.1:7/api/v2/alerts not tried yet" in text
+    assert re.findall(r'href="([^"]*)#/silences', answer.text) == [
+        "http://outside.example:7/"
+    ]  # as seen from elsewhere
+
+
+def test_an_hour_after_it_resolved_it_still_has_its_texts_and_links() -> None:
+    house = House()
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0), (3900, 20.0), (3930, 20.0)):
+        house.goes(at, value)
+    assert all(rule.alert_of(HOT) is None for rule in house.world.groups.alerting_rules())
+    answer = house.page()
+    text = text_of(answer)
+    assert f"{ROOM} is at 75" in text
+    assert 'href="https://example.com/run"' in answer.text
+    assert "The texts are those of the rule, with the value of 2023-11-14 22:15:35 UTC" in text
+    assert f"{ROOM} 温度 75" in text_of(house.page(language="zh"))
+
+
+def test_a_text_that_runs_queries_is_left_out_once_the_alert_is_over() -> None:
+    house = House()
+    asks = RULES.replace('"{{ $labels.room }} is at {{ $value }}"', """'{{ range query "up" }}{{ .Value }}{{ end }}'""")
+    house.world.reload(asks, house.clock.now() - 1_700_000_000_000)
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0), (3900, 20.0), (3930, 20.0)):
+        house.goes(at, value)
+    answer = house.page()
+    assert "error expanding" not in answer.text
+    assert 'href="https://example.com/run"' in answer.text
+
+
 def test_labels_annotations_and_answers_are_escaped_and_links_are_http() -> None:
     house = House()
     for at in (0, 120):
