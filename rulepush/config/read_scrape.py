@@ -161,7 +161,8 @@ def _limits(m: MapReader, inherited: ScrapeLimits) -> ScrapeLimits:
 
 def _params(m: MapReader) -> tuple[tuple[str, tuple[str, ...]], ...]:
     inner = m.section("params")
-    for name in inner.keys() if inner else ():
-        if tells_of_a_secret(name):
-            inner.mask_all(name)
-    return tuple((name, inner.texts(name)) for name in inner.keys()) if inner else ()  # noqa: SIM118
+    if inner is None:
+        return ()
+    for name in filter(tells_of_a_secret, inner.keys()):
+        inner.mask_all(name)
+    return tuple((name, inner.texts(name)) for name in inner.keys())  # noqa: SIM118
