@@ -59,6 +59,8 @@ def _words(status: DeliveryStatus) -> tuple[Message, Message, Message]:
             message("Alerts wait for %(url)s, which does not answer: %(count)d", url=name, count=waiting),
             message("%(url)s refuses alerts, %(count)d so far", url=name, count=refused),
         )
+    if status.address not in ("", name):
+        name = f"{name} ({status.address})"  # one that has no name in the configuration is called by a hash
     return (
         message("Samples do not reach %(name)s", name=name),
         message("Samples wait for %(name)s, which does not answer", name=name),
