@@ -52,7 +52,7 @@ def delivery_troubles(deliveries: Iterable[DeliveryStatus], now: int) -> Iterato
 
 def _words(status: DeliveryStatus) -> tuple[Message, Message, Message]:
     """For what cannot be sent, what waits, and what is refused."""
-    name, waiting, refused = status.name, status.waiting, status.refusing
+    name, waiting, refused = status.shown_name, status.waiting, status.refusing
     if status.kind is ReceiverKind.ALERTMANAGER:
         return (
             message("Alerts do not reach %(url)s, %(count)d wait", url=name, count=waiting),
