@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.rules.world import World
 from tests.site.reading import read
-from tests.web.app_parts import RULES, Parts
+from tests.web.app_parts import RULES, Parts, job
+from tests.web.asking import ask_app
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +27,20 @@ def test_alerts_show_what_fires_first_and_count(parts: Parts) -> None:
     assert 'q="a<b>"' in text
     assert "a<b> is <long>" in text
     assert "many-to-many" in text or "found duplicate series" in text
+
+
+def test_what_a_filter_leaves_is_shown_without_unfolding_it() -> None:
+    five = job("app", *(f"host{i}:1" for i in range(5)))
+    text = "groups: [{name: g, rules: [{alert: Up, expr: up >= 0}, {alert: Size, expr: queue_size > 0}]}]"
+    parts = Parts(rules=text, jobs_wanted=(five,))
+
+    def folds(**params: str) -> list[str]:
+        page = ask_app(parts.routes(), "GET", "/alerts", params=params).text
+        return re.findall(r'<details class="fold"[^>]*>', page)
+
+    assert [fold.endswith(" open>") for fold in folds()] == [False, False]
+    assert [fold.endswith(" open>") for fold in folds(state="firing")] == [True, True]
+    assert [fold.endswith(" open>") for fold in folds(alertname="Up")] == [True]
 
 
 def test_before_the_first_evaluation_the_alerts_page_is_not_green() -> None:
