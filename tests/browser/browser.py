@@ -115,7 +115,7 @@ class Browser:
         return self._steady(lambda: [element.text for element in self.all(css)])
 
     def first(self, css: str) -> WebElement:
-        """Waits for it a little: a page that was asked for by a click may still be on its way. Raises AssertionError."""
+        """Waits for it a little: a page that a click asked for may still be on its way. Raises AssertionError."""
         return wait_for(css, lambda: self.all(css), 10)[0]
 
     def all(self, css: str) -> list[WebElement]:
