@@ -8,8 +8,8 @@ is its newest state.
   lost: Alertmanager acts on the last state it gets.
 - The entry keeps its place in the order and its `queued_at` when its state is replaced: what has waited longest is sent
   first, so an alert that is renewed at each evaluation cannot starve. A state that replaced one that was being sent
-  goes to the end: it has waited since it was put in, and where sending takes longer than a renewal (a batch that is refused
-  is halved, alert by alert) the same alerts would be at the front for ever.
+  goes to the end: it has waited since it was put in, and where sending takes longer than a renewal (a batch that is
+  refused is halved, alert by alert) the same alerts would be at the front for ever.
 - `batch` only reads. The sender may be cancelled, or fail, between `batch` and `acknowledge`; the alerts are then sent
   again. Alertmanager takes an alert that it knows as an update, so sending twice is harmless.
 - While a batch is being sent the rules keep evaluating, and `put` may replace an alert of it. `acknowledge` therefore
