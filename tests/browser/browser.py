@@ -115,8 +115,8 @@ class Browser:
         return self._steady(lambda: [element.text for element in self.all(css)])
 
     def first(self, css: str) -> WebElement:
-        """Raises NoSuchElementException."""
-        return self._driver.find_element(By.CSS_SELECTOR, css)
+        """Waits for it a little: a page that a click asked for may still be on its way. Raises AssertionError."""
+        return wait_for(css, lambda: self.all(css), 10)[0]
 
     def all(self, css: str) -> list[WebElement]:
         return self._driver.find_elements(By.CSS_SELECTOR, css)
