@@ -205,8 +205,9 @@ class ScrapeCache:
     def exposed(self, *, with_series: bool = True) -> ExposedLines:
         """The lines of the last good body, whatever became of them."""
         comments = [line for line in self._silent if line.startswith(b"# ") and line != b"# EOF"]
-        keys = list(self._entries) if with_series else []
-        return ExposedLines(self._target, self._rules, self._format, keys, comments)
+        entries = self._entries if with_series else {}
+        labels = [entry.labels if isinstance(entry, TargetSeries) else None for entry in entries.values()]
+        return ExposedLines(self._target, self._rules, self._format, list(entries), labels, comments)
 
     @property
     def line_count(self) -> int:
