@@ -74,6 +74,11 @@ class DeliveryStatus:
     lost: int = 0
 
     @property
+    def shown_name(self) -> str:
+        """The name for people: of an Alertmanager its address without user and password."""
+        return self.address if self.kind is ReceiverKind.ALERTMANAGER and self.address else self.name
+
+    @property
     def failing(self) -> bool:
         """Whether the last attempt failed."""
         return self.failing_since > 0

@@ -11,6 +11,7 @@ from rulepush.discovery.registry import read_sd_configs
 from rulepush.http_client.config import read_http_client
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import Labels, is_legacy_label_name
+from rulepush.model.secret import tells_of_a_secret
 from rulepush.relabel.relabel import read_relabel_configs
 from rulepush.yaml.nodes import MapReader
 from rulepush.yaml.scalars import did_you_mean
@@ -160,4 +161,8 @@ def _limits(m: MapReader, inherited: ScrapeLimits) -> ScrapeLimits:
 
 def _params(m: MapReader) -> tuple[tuple[str, tuple[str, ...]], ...]:
     inner = m.section("params")
-    return tuple((name, inner.texts(name)) for name in inner.keys()) if inner else ()  # noqa: SIM118
+    if inner is None:
+        return ()
+    for name in filter(tells_of_a_secret, inner.keys()):
+        inner.mask_all(name)
+    return tuple((name, inner.texts(name)) for name in inner.keys())  # noqa: SIM118

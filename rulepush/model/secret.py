@@ -36,13 +36,16 @@ class Secret:
 MASK: Final = "<secret>"
 NO_SECRET: Final = Secret()
 
-_TELLING: Final = re.compile(
-    r"([?&;][^=&;#]*(?:token|secret|passw|pwd|api[_-]?key|access[_-]?key|signature|credential)[^=&;#]*=)[^&#]+",
-    re.IGNORECASE,
-)
+_NAMES: Final = "token|secret|passw|pwd|api[_-]?key|access[_-]?key|signature|credential"
+_TELLING_NAME: Final = re.compile(_NAMES, re.IGNORECASE)
+_TELLING: Final = re.compile(rf"([?&;][^=&;#]*(?:{_NAMES})[^=&;#]*=)[^&#]+", re.IGNORECASE)
+
+
+def tells_of_a_secret(name: str) -> bool:
+    """Whether a parameter of this name is likely to be secret: `accessToken`, `api_key`, `password`."""
+    return _TELLING_NAME.search(name) is not None
 
 
 def masked_parameters(url: str) -> str:
-    """The URL with `<secret>` in place of the values of parameters whose names tell that they are secret:
-    `accessToken`, `api_key`, `password`."""
+    """The URL with `<secret>` in place of the values of parameters whose names tell that they are secret."""
     return _TELLING.sub(rf"\1{MASK}", url) if "?" in url else url

@@ -75,6 +75,7 @@ class SendLoop:
         on_attempt: OnAttempt = untold,
     ):
         self.url = alertmanager.url
+        self._shown = _without_user(self.url)
         self.outbox = Outbox()
         self.counts = SendStats()
         self.record = DeliveryRecord()
@@ -100,12 +101,10 @@ class SendLoop:
 
     def status(self) -> DeliveryStatus:
         """How the delivery to this Alertmanager stands now."""
-        from rulepush.http_client.client import shown_url  # for the pages: alerts go out without httpx
-
         return self.record.status(
             ReceiverKind.ALERTMANAGER,
             self.url,
-            shown_url(self.url),
+            self._shown,
             waiting=len(self.outbox),
             waiting_since=self.outbox.oldest() or 0,
             accepted=self.counts.sent,
@@ -150,13 +149,13 @@ class SendLoop:
             try:
                 answer = await self._deliver(batch)
             except Exception as e:  # a bug in rulepush must not stop the process, nor lose the outbox
-                log.exception("sending alerts crashed: url=%s", self.url)
+                log.exception("sending alerts crashed: url=%s", self._shown)
                 answer = PostResponse(PostOutcome.RETRY, f"internal error: {type(e).__name__}: {e}")
                 self._on_attempt(self.url, batch, answer)
             if answer.outcome is not PostOutcome.RETRY:
                 attempt = 0
                 if line := self._outage.ended(self._clock.monotonic()):
-                    log.info("%s: url=%s", line, self.url)
+                    log.info("%s: url=%s", line, self._shown)
                 continue
             self.counts.errors += 1
             self.counts.retried += len(batch)
@@ -181,7 +180,7 @@ class SendLoop:
 
     def _warn(self, line: str) -> None:
         if line:
-            log.warning("%s: url=%s err=%s", line, self.url, self._outage.reason)
+            log.warning("%s: url=%s err=%s", line, self._shown, self._outage.reason)
 
     async def _deliver(self, batch: Sequence[WireAlert]) -> PostResponse:
         """Send a batch; where it is refused, halve it until the refused alert is alone."""
@@ -200,7 +199,7 @@ class SendLoop:
                 self.counts.rejected += 1
                 self.record.refused(self._clock.now(), str(batch[0].labels), answer.reason)
                 log.error(
-                    "Alertmanager refuses an alert: url=%s alert=%s err=%s", self.url, batch[0].labels, answer.reason
+                    "Alertmanager refuses an alert: url=%s alert=%s err=%s", self._shown, batch[0].labels, answer.reason
                 )
                 self._acknowledge(batch)
                 return PostResponse(PostOutcome.ACCEPTED)
@@ -225,3 +224,10 @@ class SendLoop:
         if stored:
             self._stored.difference_update(a.labels for a in stored)
             self._store.remove(self.url, stored)
+
+
+def _without_user(url: str) -> str:
+    """The URL of an Alertmanager for people. Not by `shown_url`: alerts go out without httpx."""
+    scheme, colon, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}"

@@ -17,7 +17,7 @@ from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.http_client.plain import NotPlain, PlainHead, PlainRequest, Sink
 from rulepush.http_client.rules import CONNECTION_OWNER, SENT_SECRETS
 from rulepush.model.floats import format_float
-from rulepush.model.secret import MASK
+from rulepush.model.secret import MASK, masked_parameters
 
 if TYPE_CHECKING:
     import httpx
@@ -110,7 +110,7 @@ class Fetcher:
         except TimeoutError:
             if self._refused is not None:
                 raise self._refused.error() from None
-            raise ScrapeError(f'Get "{url}": context deadline exceeded') from None
+            raise ScrapeError(f'Get "{masked_parameters(url)}": context deadline exceeded') from None
         except ScrapeError:
             raise
         except Exception as e:
@@ -120,7 +120,7 @@ class Fetcher:
                 raise
             if self._refused is not None:
                 raise self._refused.error() from None
-            raise ScrapeError(f'Get "{failed_url(e, url)}": {reason(e)}') from e
+            raise ScrapeError(f'Get "{masked_parameters(failed_url(e, url))}": {reason(e)}') from e
 
     def without_secrets(self, body: bytes) -> bytes:
         """The last body for people: without the credentials of its request, which some servers quote."""

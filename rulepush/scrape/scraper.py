@@ -151,7 +151,7 @@ class Scraper:
         try:
             return await self._ingest(fetched, ts)
         except Exception as e:  # a bug in rulepush, met in one body, must not stop the other targets, nor the process
-            log.exception("taking in a scrape crashed: target=%s job=%s", self.target.url, self.target.job)
+            log.exception("taking in a scrape crashed: target=%s job=%s", self.target.shown_url, self.target.job)
             return Ingested(ScrapeBodyStats(), error=f"internal error: {type(e).__name__}: {e}")
 
     async def _ingest(self, fetched: Fetched, ts: int) -> Ingested:
@@ -198,13 +198,13 @@ class Scraper:
         status = self.status
         if error:
             if error != status.last_error:
-                log.warning("scrape failed: target=%s job=%s err=%s", self.target.url, self.target.job, error)
+                log.warning("scrape failed: target=%s job=%s err=%s", self.target.shown_url, self.target.job, error)
             status.health, status.last_error = TargetHealth.DOWN, error
             status.failing_since = status.failing_since or ts
             return
         if status.failing_since:
             since = (ts - status.failing_since) / 1000
-            log.info("scrape works again: target=%s job=%s after=%ds", self.target.url, self.target.job, since)
+            log.info("scrape works again: target=%s job=%s after=%ds", self.target.shown_url, self.target.job, since)
         status.health, status.last_error, status.failing_since = TargetHealth.UP, "", 0
 
     def _pass_on(self, report: list[Sample]) -> None:

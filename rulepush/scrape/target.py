@@ -14,6 +14,7 @@ from rulepush.discovery.static import address_fault
 from rulepush.errors import ScrapeError
 from rulepush.model.durations import format_duration, parse_duration
 from rulepush.model.labels import INSTANCE, JOB, Labels
+from rulepush.model.secret import MASK, masked_parameters, tells_of_a_secret
 from rulepush.relabel.relabel import Relabel
 
 SCHEME: Final = "__scheme__"
@@ -37,6 +38,12 @@ class TargetDefaults:
     scheme: str = "http"
     metrics_path: str = "/metrics"
     params: Params = ()
+
+
+def shown_labels(labels: Labels) -> Labels:
+    """Discovered labels for people: a `__param_` that is a secret, `__param_token`, is masked."""
+    hidden = [name for name, _ in labels if name.startswith(_PARAM) and tells_of_a_secret(name.removeprefix(_PARAM))]
+    return labels.with_(dict.fromkeys(hidden, MASK)) if hidden else labels
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,11 @@ class Target:
         return f"{base}?{query}" if query else base
 
     @property
+    def shown_url(self) -> str:
+        """The URL for people: without the values of parameters that are secrets."""
+        return masked_parameters(self.url)
+
+    @property
     def job(self) -> str:
         """The job label that its samples get."""
         return self.labels.get(JOB)
@@ -78,7 +90,7 @@ class Target:
         return self.all_labels, self.url
 
     def __str__(self) -> str:
-        return self.url
+        return self.shown_url
 
 
 class TargetHealth(Enum):

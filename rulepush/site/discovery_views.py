@@ -10,7 +10,7 @@ from rulepush.model.labels import Labels
 from rulepush.relabel.steps import RelabelStep, dropping_step
 from rulepush.scrape.pool import ScrapePool
 from rulepush.scrape.scraper import Scraper
-from rulepush.scrape.target import Dropped
+from rulepush.scrape.target import Dropped, shown_labels
 from rulepush.site.paging import PagedRows, labels_text, paged
 from rulepush.site.target_views import target_id
 
@@ -91,13 +91,13 @@ def _items(pool: ScrapePool, wanted: DiscoveryFilter) -> Iterable[Scraper | Drop
 
 
 def _discovered(item: Scraper | Dropped) -> Labels:
-    return item.discovered if isinstance(item, Dropped) else item.target.discovered
+    return shown_labels(item.discovered if isinstance(item, Dropped) else item.target.discovered)
 
 
 def _row(pool: ScrapePool, item: Scraper | Dropped) -> DiscoveredTarget:
     name = pool.job.name
     if isinstance(item, Scraper):
         target = item.target
-        return DiscoveredTarget(name, target.discovered, target_id(target), target.labels)
+        return DiscoveredTarget(name, shown_labels(target.discovered), target_id(target), target.labels)
     step = None if item.error else dropping_step(item.discovered, pool.job.relabel_configs)
-    return DiscoveredTarget(name, item.discovered, step=step, error=item.error)
+    return DiscoveredTarget(name, shown_labels(item.discovered), step=step, error=item.error)

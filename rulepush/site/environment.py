@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
+from rulepush.http_client.client import shown_url
 from rulepush.model.durations import format_duration
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.relabel.steps import rule_text
@@ -210,6 +211,7 @@ _FILTERS: Final = {
     "resolves_in": _resolves_in,
     "safe_link": links.safe_link,
     "say": _say,
+    "shown_url": shown_url,
     "size": binary_size,
     "state": _state,
     "texts": _texts,

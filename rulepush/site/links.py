@@ -48,11 +48,13 @@ def query_url(expr: str) -> str:
 
 def silence_url(alertmanager: str, labels: Labels) -> str:
     """The form of Alertmanager's page for a new silence, with a matcher for each label. `alertmanager` is the address
-    that alerts are posted to, or its root.
+    that alerts are posted to, or its root; a password in it is not passed on.
 
     Source: prometheus/alertmanager ui/app/src/Views/SilenceForm/Parsing.elm and Utils/Filter.elm.
     """
-    root = alertmanager.partition("#")[0].partition("/api/")[0].rstrip("/")
+    scheme, _, rest = alertmanager.partition("#")[0].partition("/api/")[0].rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    root = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
     matchers = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in labels)
     return f"{root}/#/silences/new?filter={quote('{' + matchers + '}', safe='')}"
 

@@ -17,7 +17,7 @@ from rulepush.relabel.steps import RelabelStep, relabel_steps
 from rulepush.scrape.bodies import KeptBody, TargetBodies
 from rulepush.scrape.pool import ScrapePool
 from rulepush.scrape.scraper import Scraper
-from rulepush.scrape.target import Target, TargetHealth
+from rulepush.scrape.target import Target, TargetHealth, shown_labels
 from rulepush.site.language import Message
 from rulepush.site.paging import PagedRows, labels_text, paged
 
@@ -66,7 +66,7 @@ class TargetFilter:
         if self.health and status.health.value != self.health:
             return False
         text = self.text.strip().lower()
-        if not text or text in target.url.lower() or text in status.last_error.lower():
+        if not text or text in target.shown_url.lower() or text in status.last_error.lower():
             return True
         return text in labels_text(target.labels)
 
@@ -149,11 +149,11 @@ def target_row(job: str, scraper: Scraper) -> TargetRow:
     return TargetRow(
         target_id(target),
         job,
-        target.url,
+        target.shown_url,
         target.labels,
         status.health.value,
         error,
-        Message(diagnose_scrape(target.url, error).suggestion if error else ""),
+        Message(diagnose_scrape(target.shown_url, error).suggestion if error else ""),
         status.failing_since,
         status.last_scrape,
         status.last_duration_s,
@@ -187,7 +187,7 @@ def target_detail(pool: ScrapePool, scraper: Scraper, bodies: TargetBodies | Non
     discovered = scraper.target.discovered
     return TargetDetail(
         target_row(pool.job.name, scraper),
-        discovered,
+        shown_labels(discovered),
         relabel_steps(discovered, pool.job.relabel_configs),
         bodies.get(scraper) if bodies is not None else None,
     )

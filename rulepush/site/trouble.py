@@ -52,13 +52,15 @@ def delivery_troubles(deliveries: Iterable[DeliveryStatus], now: int) -> Iterato
 
 def _words(status: DeliveryStatus) -> tuple[Message, Message, Message]:
     """For what cannot be sent, what waits, and what is refused."""
-    name, waiting, refused = status.name, status.waiting, status.refusing
+    name, waiting, refused = status.shown_name, status.waiting, status.refusing
     if status.kind is ReceiverKind.ALERTMANAGER:
         return (
             message("Alerts do not reach %(url)s, %(count)d wait", url=name, count=waiting),
             message("Alerts wait for %(url)s, which does not answer: %(count)d", url=name, count=waiting),
             message("%(url)s refuses alerts, %(count)d so far", url=name, count=refused),
         )
+    if status.address not in ("", name):
+        name = f"{name} ({status.address})"  # one that has no name in the configuration is called by a hash
     return (
         message("Samples do not reach %(name)s", name=name),
         message("Samples wait for %(name)s, which does not answer", name=name),

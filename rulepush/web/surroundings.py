@@ -92,7 +92,7 @@ def _made(
             else:
                 samples.append(Sample(labels, one.status.last_scrape, float("nan")))
         scrape = Scrape(one.status.last_scrape, tuple(samples), types[comments])
-        answers.append(TargetScrapes(one.target.job, one.target.url, one.target.labels, (scrape,)))
+        answers.append(TargetScrapes(one.target.job, one.target.shown_url, one.target.labels, (scrape,)))
     return Surroundings(
         targets=tuple(map(_view, found)),
         seen=LiveData(answers, more=known) if answers else None,
@@ -108,5 +108,5 @@ def _view(one: _Scraped) -> TargetView:
     target, status = one.target, one.status
     down_since = status.failing_since if status.health is TargetHealth.DOWN else 0
     return TargetView(
-        target.job, target.url, target.labels, down_since, status.last_error, scraped=status.last_scrape > 0
+        target.job, target.shown_url, target.labels, down_since, status.last_error, scraped=status.last_scrape > 0
     )

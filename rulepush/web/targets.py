@@ -15,6 +15,7 @@ from rulepush.model.timestamps import format_rfc3339
 from rulepush.rules.api import NEVER
 from rulepush.scrape.pool import ScrapePool
 from rulepush.scrape.scraper import Scraper
+from rulepush.scrape.target import shown_labels
 from rulepush.web.answers import success
 from rulepush.web.external_url import ExternalURL
 from rulepush.web.params import Params
@@ -104,7 +105,7 @@ def targets_json(jobs: Iterable[ScrapePool], external_url: ExternalURL, only_poo
     return {
         "activeTargets": [_active(pool.job.name, scraper, external_url) for pool in pools for scraper in pool.scrapers],
         "droppedTargets": [
-            {"discoveredLabels": dropped.discovered.as_dict(), "scrapePool": pool.job.name}
+            {"discoveredLabels": shown_labels(dropped.discovered).as_dict(), "scrapePool": pool.job.name}
             for pool in pools
             for dropped in pool.dropped
         ],
@@ -115,11 +116,11 @@ def targets_json(jobs: Iterable[ScrapePool], external_url: ExternalURL, only_poo
 def _active(pool: str, scraper: Scraper, external_url: ExternalURL) -> dict[str, Any]:
     target, status = scraper.target, scraper.status
     return {
-        "discoveredLabels": target.discovered.as_dict(),
+        "discoveredLabels": shown_labels(target.discovered).as_dict(),
         "labels": target.labels.as_dict(),
         "scrapePool": pool,
-        "scrapeUrl": target.url,
-        "globalUrl": external_url.global_url(target.url),
+        "scrapeUrl": target.shown_url,
+        "globalUrl": external_url.global_url(target.shown_url),
         "lastError": status.last_error,
         "lastScrape": format_rfc3339(status.last_scrape) if status.last_scrape else NEVER,
         "lastScrapeDuration": status.last_duration_s,

@@ -181,11 +181,12 @@ def test_tokens_in_addresses_are_masked(tmp_path: Path) -> None:
         tmp_path,
         """
 remote_write: [{url: "http://u:hunter1@vm/write?x=1&token=hunter2"}]
-scrape_configs: [{job_name: a, http_sd_configs: [{url: "http://cmdb/sd?api_key=hunter3"}]}]
+scrape_configs: [{job_name: a, params: {accessToken: [hunter4], page: ["1"]}, http_sd_configs: [{url: "http://cmdb/sd?api_key=hunter3"}]}]
 """,
     )
     assert "http://u:<secret>@vm/write?x=1&token=<secret>" in c.rendered
     assert "http://cmdb/sd?api_key=<secret>" in c.rendered
+    assert c.scrape_configs[0].params == (("accessToken", ("hunter4",)), ("page", ("1",)))
     assert c.remote_write[0].url.reveal() == "http://u:hunter1@vm/write?x=1&token=hunter2"
     assert "hunter" not in c.rendered
     wrong = "remote_write: [{url: 'ftp://vm/write?token=hunter2'}]"

@@ -172,6 +172,7 @@ def test_an_outage_is_logged_at_once_then_once_a_minute_until_it_ends(caplog: py
     caplog.set_level(logging.INFO, "rulepush.notifier")
     failing = True
     poster = FakePoster(lambda _: RETRY if failing else ACCEPTED)
+    poster.url = "http://u:hunter2@am/api/v2/alerts"  # the password is not logged
 
     async def script(loop: SendLoop, clock: FakeClock) -> None:
         nonlocal failing

@@ -242,6 +242,24 @@ def test_an_alertmanager_whose_relabelling_drops_the_alert_is_not_one_that_was_n
     ]  # as seen from elsewhere
 
 
+def test_passwords_in_the_addresses_of_alertmanagers_are_not_shown() -> None:
+    house = House()
+    urls = [f"http://u{n}:hunter2@am{n}:9093/api/v2/alerts" for n in range(3)]
+    house.deliveries = [DeliveryStatus(ReceiverKind.ALERTMANAGER, url) for url in urls]
+    house.sent_as = lambda alert: dict.fromkeys(urls[:2], alert.labels)
+    for at in (0, 120):
+        house.goes(at, 70)
+    sent = [SentAlert(fingerprint(HOT), house.clock.now(), False)]
+    house.history.attempted(Attempt(urls[0], house.clock.now(), Outcome.ACCEPTED, 200, ""), sent)
+    answer = house.page()
+    assert re.findall("http://(?:u.:)?am.:9093/api/v2/alerts (?:firing|not tried|not sent)", text_of(answer)) == [
+        "http://am0:9093/api/v2/alerts firing",
+        "http://am1:9093/api/v2/alerts not tried",
+        "http://am2:9093/api/v2/alerts not sent",
+    ]
+    assert "hunter2" not in answer.text
+
+
 def test_an_hour_after_it_resolved_it_still_has_its_texts_and_links() -> None:
     house = House()
     for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0), (3900, 20.0), (3930, 20.0)):

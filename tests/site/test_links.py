@@ -54,6 +54,10 @@ def test_a_silence_has_a_matcher_for_each_label(address: str) -> None:
     assert silence_url(address, labels) == f"http://am:9093/#/silences/new?filter={filled}"
 
 
+def test_a_password_of_an_alertmanager_is_not_passed_on() -> None:
+    assert silence_url("http://u:p@h@am:9093/x/api/v2/alerts", Labels()).startswith("http://am:9093/x/#/silences/new?")
+
+
 def test_a_silence_goes_to_the_path_of_the_alertmanager() -> None:
     assert silence_url("https://x/am/api/v2/alerts", Labels()).startswith("https://x/am/#/silences/new?")
 

@@ -234,3 +234,18 @@ def test_the_list_in_chinese(parts: Parts) -> None:
     assert "1 个正常" in answer.text
     assert "抓取目标" in answer.text
     assert "那里没有进程在监听" in answer.text
+
+
+def test_a_token_in_the_parameters_of_a_target_is_on_no_page_and_in_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    secret = (("accessToken", ("hunter2",)), ("page", ("7",)))
+    rules = "groups: [{name: g, rules: [{alert: A, expr: 'nothing > 1'}]}]"
+    parts = Parts(rules=rules, jobs_wanted=[job("app", "app:1", params=secret), job("dead", "down:1", params=secret)])
+    texts = [get(parts, "/targets").text, get(parts, "/service-discovery").text]
+    texts += [get(parts, "/targets/detail", params=detail(parts, name)).text for name in ("app", "dead")]
+    texts += [get(parts, path).text for path in ("/api/v1/targets", "/api/v1/rules/explain?name=A", "/rules/g/A")]
+    assert "accessToken=&lt;secret&gt;&amp;page=7" in texts[0]
+    assert "http://down:1/metrics?accessToken=<secret>&page=7" in texts[4]
+    assert all("accessToken" in text for text in texts[:5])
+    assert "No such rule" not in texts[6]
+    for text in (*texts, caplog.text):
+        assert "hunter2" not in text

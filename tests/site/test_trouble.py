@@ -90,3 +90,15 @@ def test_overload_is_trouble_with_its_measure() -> None:
     assert list(overload_troubles("")) == []
     (trouble,) = overload_troubles("3 left out")
     assert (trouble.kind, trouble.detail, trouble.link) == (TroubleKind.OVERLOAD, "3 left out", "/targets")
+
+
+def test_a_receiver_of_samples_that_is_called_by_a_hash_is_known_by_its_address() -> None:
+    away = sending(kind=ReceiverKind.REMOTE_WRITE, name="ffba49", address="http://vm:8428", failing_since=NOW - 9_000)
+    (trouble,) = delivery_troubles([away], NOW)
+    assert said(trouble) == "Samples do not reach ffba49 (http://vm:8428)"
+
+
+def test_the_password_in_the_address_of_an_alertmanager_is_not_said() -> None:
+    at = sending(name="http://u:hunter2@am:9093/x", address="http://am:9093/x", failing_since=NOW - 9_000, waiting=3)
+    (trouble,) = delivery_troubles([at], NOW)
+    assert said(trouble) == "Alerts do not reach http://am:9093/x, 3 wait"
