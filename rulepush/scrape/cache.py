@@ -43,7 +43,7 @@ from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.scrape.exposed import ExposedLines
 from rulepush.scrape.interner import Interner, WrittenSeries
-from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries, to_floats
+from rulepush.scrape.layout import BodyLayout, BodyLines, Placement, ScrapeBodyStats, TargetSeries, to_floats
 from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.slices import Slices, at_once
@@ -145,7 +145,7 @@ class ScrapeCache:
             if self._sink is not None:
                 self._sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
-        done = None if plan is None else self._follow(plan, lines, ts)
+        done = None if plan is None else self._follow(plan, lines, len(body), ts)
         return done or UnreadBody(body, lines, fmt, self._epoch)
 
     def read(self, unread: UnreadBody) -> Slices[ParsedLines[Entry] | Ingested]:
@@ -316,35 +316,37 @@ class ScrapeCache:
         self._live = live
         added = self._learn(read)
         if read.regular and read.keys:
-            raw = self._interner.raw
-            self._plan = BodyLayout(lines, read.at, [raw(key) for key in read.keys], placement, live, counts)
+            pattern = BodyLines.of(lines, read.at, list(map(self._interner.raw, read.keys)))
+            self._plan = BodyLayout(pattern, placement, live, counts)
             self._passing = list(placed.items()) if self._sink is not None else []
         else:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
 
-    def _follow(self, plan: BodyLayout, lines: list[bytes], ts: int) -> Ingested | None:
+    def _follow(self, plan: BodyLayout, lines: list[bytes], size: int, ts: int) -> Ingested | None:
         """Take in a body that differs from the one before in a few series only; None when it differs in more, or
         when something about it needs a closer look: then nothing has changed yet."""
         rules, sink = self._rules, self._sink
         entries, live = self._entries, plan.live
-        if plan.counts.duplicates or len(entries) != len(plan.keys) or live is not self._live or self._has_restored:
+        if plan.counts.duplicates or len(entries) != len(plan.lines.keys) or live is not self._live or self._has_restored:
             return None
         if self._format is Format.OPENMETRICS and not ends_well(lines):
             return None
-        change = plan.compare(lines, entries)
+        change = plan.lines.compare(lines, size, entries)
         numbers = None if change is None else to_floats(change.texts)
         if change is None or numbers is None:
             return None
         fresh: dict[bytes, Entry] = {}
-        for place in change.inserted:
-            entry = self._entry_of_line(lines, change.at[place], change.keys[place])
+        keys, keys_before = change.lines.keys, plan.lines.keys
+        for place, index in zip(change.inserted, change.inserted_at, strict=True):
+            key = keys[place]
+            entry = self._entry_of_line(lines, index, key)
             if entry is None or entry in live or (isinstance(entry, TargetSeries) and entry in fresh.values()):
                 return None
-            if change.keys[place] in fresh:
+            if key in fresh:
                 return None
-            fresh[change.keys[place]] = entry
-        gone = {plan.keys[place]: entries[plan.keys[place]] for place in change.removed}
+            fresh[key] = entry
+        gone = {keys_before[place]: entries[keys_before[place]] for place in change.removed}
         counts = plan.counts
         post = counts.post_relabel + sum(_is_kept(e) for e in fresh.values()) - sum(map(_is_kept, gone.values()))
         if rules.sample_limit and post > rules.sample_limit:
@@ -358,16 +360,16 @@ class ScrapeCache:
                 self._series.pop(entry.labels, None)
                 plan.placement.discard(entry)
         entries |= fresh
-        plan.follow(change, lines, ScrapeBodyStats(len(change.keys), post, wanted))
+        plan.follow(change, ScrapeBodyStats(len(keys), post, wanted))
         for place in change.inserted:
-            entry = fresh[change.keys[place]]
+            entry = fresh[keys[place]]
             if isinstance(entry, TargetSeries):
                 live[entry] = None
                 plan.placement.add(entry, plan.slot_of(place))
         values = plan.by_slot(numbers)
         late, same = plan.placement.append(ts, values)
         if sink is not None:
-            slots = {key: plan.slot_of(place) for place, key in enumerate(change.keys)}
+            slots = {key: plan.slot_of(place) for place, key in enumerate(keys)}
             self._passing = [(e, slots[k]) for k, e in entries.items() if isinstance(e, TargetSeries)]
             sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
         self._mark_stale([e for e in gone.values() if isinstance(e, TargetSeries)], ts)
