@@ -30,7 +30,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -42,9 +42,9 @@ from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_line
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.scrape.exposed import ExposedLines
-from rulepush.scrape.interner import Interner, WrittenSeries
+from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
 from rulepush.scrape.layout import BodyLayout, BodyLines, Placement, ScrapeBodyStats, TargetSeries, to_floats
-from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_known_body
+from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_as_before, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.slices import Slices, at_once
 from rulepush.storage.head import Head
@@ -113,7 +113,7 @@ class ScrapeCache:
         self._format = Format.TEXT
         self._entries: dict[bytes, Entry] = {}
         self._series: dict[Labels, TargetSeries] = {}
-        self._silent: dict[bytes, None] = {}
+        self._silent: Mapping[bytes, None] = {}
         self._plan: BodyLayout | None = None
         self._passing: list[tuple[TargetSeries, int]] = []  # for the sink: which series takes which value of the layout
         self._live: dict[TargetSeries, None] = {}  # these get a stale marker when they go
@@ -155,6 +155,11 @@ class ScrapeCache:
         if far_too_many:
             return Ingested(ScrapeBodyStats(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
         try:
+            template = None if self._entries else self._interner.template(fmt, lines)
+            if template is not None:
+                read = yield from read_as_before(body, lines, template, self._resolve)
+                if read is not None:
+                    return read
             return (
                 yield from read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve, self._interner)
             )
@@ -253,14 +258,18 @@ class ScrapeCache:
         if self._sink is None and plain and not demand.wants_name(written.name):
             return LineVerdict.NOT_WANTED
         labels: Labels | None
+        wanted = True if self._sink is not None else None  # a sink gets what no rule needs, too
         shared = plain and bool(written.name) and written.names.isdisjoint(self._target_names)
         if shared:  # nothing but to put the two together
-            labels = Labels.of_sorted(tuple(sorted(written.sorted + self._target_pairs)))
+            wanted = wanted or self._interner.wanted(written, self._target_names, demand)
+            if wanted is False:
+                return LineVerdict.NOT_WANTED
+            labels = self._interner.merged(written, self._target_pairs, self._target_names)
         else:
             labels = sample_labels(written.pairs, self._target, rules)
         if labels is None:
             return LineVerdict.DROPPED
-        if self._sink is None and not demand.wants(labels):
+        if not wanted and not demand.wants(labels):
             return LineVerdict.NOT_WANTED
         known = self._series.get(labels)
         if known is not None:
@@ -316,19 +325,34 @@ class ScrapeCache:
         self._live = live
         added = self._learn(read)
         if read.regular and read.keys:
-            pattern = BodyLines.of(lines, read.at, list(map(self._interner.raw, read.keys)))
+            pattern = self._pattern(read, lines)
             self._plan = BodyLayout(pattern, placement, live, counts)
             self._passing = list(placed.items()) if self._sink is not None else []
         else:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
 
+    def _pattern(self, read: ParsedLines[Entry], lines: list[bytes]) -> BodyLines:
+        """What the body looks like; the one of another target where that looks the same."""
+        if read.template is not None:
+            return read.template.lines
+        pattern = BodyLines.of(lines, read.at, list(map(self._interner.raw, read.keys)))
+        if len(read.written) == len(pattern.keys):  # all lines were new: others may say the same for the first time
+            written = tuple(map(read.written.__getitem__, pattern.keys))
+            self._interner.learn_template(self._format, lines[0], BodyTemplate(pattern, written, self._silent))
+        return pattern
+
     def _follow(self, plan: BodyLayout, lines: list[bytes], size: int, ts: int) -> Ingested | None:
         """Take in a body that differs from the one before in a few series only; None when it differs in more, or
         when something about it needs a closer look: then nothing has changed yet."""
         rules, sink = self._rules, self._sink
         entries, live = self._entries, plan.live
-        if plan.counts.duplicates or len(entries) != len(plan.lines.keys) or live is not self._live or self._has_restored:
+        if (
+            plan.counts.duplicates
+            or len(entries) != len(plan.lines.keys)
+            or live is not self._live
+            or self._has_restored
+        ):
             return None
         if self._format is Format.OPENMETRICS and not ends_well(lines):
             return None
@@ -398,8 +422,11 @@ class ScrapeCache:
     def _learn(self, read: ParsedLines[Entry]) -> int:
         """Remember the lines of this body, and only those. Returns how many series are new."""
         before, raw = self._entries, self._interner.raw
-        self._entries = dict(zip(map(raw, read.keys), read.entries, strict=True))
-        self._silent = {raw(line): None for line in read.silent}
+        if read.template is not None:  # its texts are shared already
+            self._entries, self._silent = dict(zip(read.keys, read.entries, strict=True)), read.silent
+        else:
+            self._entries = dict(zip(map(raw, read.keys), read.entries, strict=True))
+            self._silent = {raw(line): None for line in read.silent}
         self._series = {e.labels: e for e in read.entries if isinstance(e, TargetSeries)}
         seen, self._seen = self._seen, frozenset()
         fresh = self._entries.keys() - before.keys() - seen

@@ -129,7 +129,6 @@ class Placement:
             group.members[series] = position
             group.parts = None
 
-
     def _locate_fresh(self, new: Iterable[TargetSeries]) -> None:
         """Those that no table had yet get their rows together, a metric at a time."""
         epoch = self._head.epoch
@@ -292,9 +291,7 @@ class BodyLayout:
     body; a series that comes takes a free slot, so that nothing changes for the others.
     """
 
-    def __init__(
-        self, lines: BodyLines, placement: Placement, live: dict[TargetSeries, None], counts: ScrapeBodyStats
-    ):
+    def __init__(self, lines: BodyLines, placement: Placement, live: dict[TargetSeries, None], counts: ScrapeBodyStats):
         self.lines = lines
         self._slots: Int64s | None = None  # int64[samples], None for 0, 1, 2, ...
         self._slot_count = len(lines.keys)

@@ -235,17 +235,18 @@ class Table:
         before = following = len(self.labels)
         place = self._row_of.setdefault
         rows: list[int] = []
+        new: list[Labels] = []
         for one in labels:
             row = place(one, following)
             if row == following:
-                self.labels.append(one)
+                new.append(one)
                 following += 1
             rows.append(row)
-        if following == before:
+        if not new:
             return rows
         if following > len(self._counts):
             self._grow_rows(following + following // 2 + 1)
-        new = self.labels[before:]
+        self.labels += new
         self._pairs += sum(map(len, new))
         self._counts[before:following] = 0
         self._last[before:following] = 0
