@@ -339,7 +339,7 @@ class ScrapeCache:
         pattern = BodyLines.of(lines, read.at, list(map(self._interner.raw, read.keys)))
         if len(read.written) == len(pattern.keys):  # all lines were new: others may say the same for the first time
             written = tuple(map(read.written.__getitem__, pattern.keys))
-            self._interner.learn_template(self._format, lines[0], BodyTemplate(pattern, written, self._silent))
+            self._interner.learn_template(self._format, lines, BodyTemplate(pattern, written, self._silent))
         return pattern
 
     def _follow(self, plan: BodyLayout, lines: list[bytes], size: int, ts: int) -> Ingested | None:

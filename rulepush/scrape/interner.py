@@ -154,13 +154,13 @@ class Interner:
 
     def template(self, fmt: Format, lines: Sequence[bytes]) -> BodyTemplate | None:
         """A body that may have said the same."""
-        return self._templates.get((fmt, len(lines), lines[0]))
+        return self._templates.get((fmt, len(lines), _begin(lines)))
 
-    def learn_template(self, fmt: Format, first_line: bytes, template: BodyTemplate) -> None:
+    def learn_template(self, fmt: Format, lines: Sequence[bytes], template: BodyTemplate) -> None:
         """Remember a body: the newest of those that look alike."""
         if len(self._templates) >= _MAX_TEMPLATES:
             del self._templates[next(iter(self._templates))]
-        self._templates[fmt, len(template.lines.is_sample), first_line] = template
+        self._templates[fmt, len(lines), _begin(lines)] = template
 
     def silent(self, fmt: Format, line: bytes) -> str | None:
         """The type that a line without a sample declares, "" when none; None when the line is not known to be one."""
@@ -170,6 +170,11 @@ class Interner:
         """Remember a line without a sample, and the type that it declares."""
         shared = self.raw(line)
         self._types[fmt, shared] = declared
+
+
+def _begin(lines: Sequence[bytes]) -> bytes:
+    """Of the first line what is not a value."""
+    return lines[0].rpartition(b" ")[0]
 
 
 def _in_use(shared: dict[T, T]) -> dict[T, T]:
