@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rulepush import __version__
 from rulepush.cli.options import Subparsers, add_command, add_config_file
+from rulepush.cli.terminal import terminal_text
 from rulepush.clock import Clock, SystemClock
 from rulepush.config import load_config
 from rulepush.config.sections import ScrapeConfig
@@ -92,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"scraping for {args.span} ...", file=sys.stderr)
     answers, silent = asyncio.run(scrape(jobs, span_s, SystemClock()))
     report = analyse(rules, LiveData(answers, labels_known=args.target is None, silent=silent))
-    print(as_json(report) if args.format == "json" else report_text(report, verbose=args.verbose), end="")
+    text = as_json(report) if args.format == "json" else terminal_text(report_text(report, verbose=args.verbose))
+    print(text, end="")
     return 0 if report.ok else 1
 
 

@@ -23,6 +23,7 @@ from rulepush.cli.options import (
     headers_of,
     positive_int,
 )
+from rulepush.cli.terminal import terminal_text
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
 from rulepush.errors import ConfigError, RulepushError
@@ -107,13 +108,13 @@ def run(args: argparse.Namespace) -> int:
         else:
             found = asyncio.run(_from_server(args))
     except (ExplainError, ConfigError) as e:
-        print(f"rulepush explain: {e}", file=sys.stderr)
+        print(terminal_text(f"rulepush explain: {e}"), file=sys.stderr)
         return 1
     if args.format == "json":
         document = {"rules": [explanation_json(one) for one in found]}
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(explanation_text(one, WIDTH) for one in found), end="")
+        print(terminal_text("\n".join(explanation_text(one, WIDTH) for one in found)), end="")
     return 0
 
 

@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol
 
 import httpx
 
+from rulepush.model.secret import masked_parameters
+
 _QUOTES_A_HEADER: Final = "Illegal header value"  # how h11's text begins
 
 # OpenSSL's defaults against Go's: crypto/tls takes RSA keys of 1024 bits and the CBC ciphers with SHA-1.
@@ -61,12 +63,13 @@ def failed_url(e: BaseException, url: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL without its user and password, for logs and labels."""
+    """A URL for logs and labels: without user, password and the values of parameters that are secrets."""
     try:
         parsed = httpx.URL(url)
-        return str(parsed.copy_with(username=None, password=None)) if parsed.userinfo else url
+        known = str(parsed.copy_with(username=None, password=None)) if parsed.userinfo else url
     except (httpx.InvalidURL, ValueError):
-        return url.rpartition("@")[2]
+        known = url.rpartition("@")[2]
+    return masked_parameters(known)
 
 
 def server_of(url: str) -> str:

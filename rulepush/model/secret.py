@@ -1,7 +1,8 @@
-"""Secret: a text that is never printed."""
+"""Secret: a text that is never printed; and what of a URL is one."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 
@@ -34,3 +35,14 @@ class Secret:
 
 MASK: Final = "<secret>"
 NO_SECRET: Final = Secret()
+
+_TELLING: Final = re.compile(
+    r"([?&;][^=&;#]*(?:token|secret|passw|pwd|api[_-]?key|access[_-]?key|signature|credential)[^=&;#]*=)[^&#]+",
+    re.IGNORECASE,
+)
+
+
+def masked_parameters(url: str) -> str:
+    """The URL with `<secret>` in place of the values of parameters whose names tell that they are secret:
+    `accessToken`, `api_key`, `password`."""
+    return _TELLING.sub(rf"\1{MASK}", url) if "?" in url else url

@@ -7,7 +7,9 @@ is its newest state.
   one in place, so memory is bounded by the number of alerts, not by the length of an outage. Nothing that matters is
   lost: Alertmanager acts on the last state it gets.
 - The entry keeps its place in the order and its `queued_at` when its state is replaced: what has waited longest is sent
-  first, so an alert that is renewed at each evaluation cannot starve.
+  first, so an alert that is renewed at each evaluation cannot starve. A state that replaced one that was being sent
+  goes to the end: it has waited since it was put in, and where sending takes longer than a renewal (a batch that is
+  refused is halved, alert by alert) the same alerts would be at the front for ever.
 - `batch` only reads. The sender may be cancelled, or fail, between `batch` and `acknowledge`; the alerts are then sent
   again. Alertmanager takes an alert that it knows as an update, so sending twice is harmless.
 - While a batch is being sent the rules keep evaluating, and `put` may replace an alert of it. `acknowledge` therefore
@@ -31,10 +33,11 @@ from rulepush.notifier.wire import WireAlert
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An alert waiting since `queued_at` (ms), which stays when its state is replaced."""
+    """An alert waiting since `queued_at` (ms), which stays when its state is replaced; this state since `put_at`."""
 
     alert: WireAlert
     queued_at: int
+    put_at: int
 
 
 class Outbox:
@@ -49,7 +52,7 @@ class Outbox:
     def put(self, alert: WireAlert, ts: int) -> None:
         """Queue an alert at `ts`, in place of an older state of the same alert."""
         before = self._entries.get(alert.labels)
-        self._entries[alert.labels] = Entry(alert, before.queued_at if before else ts)
+        self._entries[alert.labels] = Entry(alert, before.queued_at if before else ts, ts)
 
     def batch(self, limit: int) -> list[WireAlert]:
         """Up to `limit` alerts, the longest waiting first. They stay queued until `acknowledge`."""
@@ -57,13 +60,16 @@ class Outbox:
 
     def acknowledge(self, alerts: Iterable[WireAlert]) -> list[WireAlert]:
         """Remove what was accepted, or refused permanently. An alert whose state changed while it was being sent stays
-        queued with the new state. Returns what was removed."""
+        queued with the new state, at the end. Returns what was removed."""
         removed = []
         for alert in alerts:
-            entry = self._entries.get(alert.labels)
-            if entry is not None and entry.alert is alert:
-                del self._entries[alert.labels]
+            entry = self._entries.pop(alert.labels, None)
+            if entry is None:
+                continue
+            if entry.alert is alert:
                 removed.append(alert)
+            else:
+                self._entries[alert.labels] = Entry(entry.alert, entry.put_at, entry.put_at)
         return removed
 
     def oldest(self) -> int | None:

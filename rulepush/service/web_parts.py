@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rulepush.model.durations import format_duration
-from rulepush.model.labels import Labels
-from rulepush.rules.alert import Alert
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.delivery import delivery_statuses
@@ -64,9 +62,6 @@ def service_web_parts(
     external_url = ExternalURL(resources.external_url, resources.port, options.route_prefix)
     push = ingestion.push
 
-    def sent_as(alert: Alert) -> dict[str, Labels]:
-        return {external_url.global_url(url): labels for url, labels in alerting.notifier.sent_as(alert).items()}
-
     site = SiteParts(
         evaluator=queries,
         groups=alerting.groups,
@@ -82,7 +77,7 @@ def service_web_parts(
         head=resources.head,
         bodies=ingestion.jobs.bodies,
         discovery_errors=lambda: resources.discoveries.last_errors,
-        sent_as=sent_as,
+        sent_as=alerting.notifier.sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
     )
     return WebParts(

@@ -24,6 +24,7 @@ from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.groups import RuleGroups
 from rulepush.rules.transition import ChangeReason, Transition
 from rulepush.site.alert_charts import AlertCharts, AlertSubject
+from rulepush.site.alert_texts import LastTexts, last_texts
 from rulepush.site.alerts import SentAs
 from rulepush.site.charts import drawn_strip
 from rulepush.site.explained import explained_rule
@@ -92,7 +93,8 @@ class AlertRule:
 
 
 class AlertPage:
-    """`alertmanagers()` gives the URLs that alerts are sent to, `sent_as` the labels of an alert there."""
+    """`alertmanagers()` gives the URLs that alerts are sent to, `sent_as` the labels of an alert there, `public_url`
+    the address of one as a browser elsewhere reaches it."""
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class AlertPage:
         explainer: RuleExplainer,
         alertmanagers: Callable[[], Iterable[str]] = tuple,
         sent_as: SentAs | None = None,
+        public_url: Callable[[str], str] = str,
     ):
         self._frame = frame
         self._groups = groups
@@ -111,6 +114,7 @@ class AlertPage:
         self._explainer = explainer
         self._alertmanagers = alertmanagers
         self._sent_as = sent_as
+        self._public_url = public_url
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -139,14 +143,16 @@ class AlertPage:
         span = _range(request.query_params.get("range", ""), changes, now)
         recent = [one for one in changes if one.ts >= now - STRIP_MS]
         strip = drawn_strip(state_spans(recent, active, now - STRIP_MS, now), now - STRIP_MS, now)
-        charts, explained = [], None
+        charts, explained, texts = [], None, LastTexts()
         if rule is not None and group is not None:
+            texts = last_texts(rule.spec, labels, changes, group.context) if alert is None else texts
             explained = await explained_rule(self._explainer, RunningRule(group, rule), labels)
             within = [one for one in changes if one.ts >= now - RANGES[span]]
             spans = state_spans(within, active, now - RANGES[span], now)
             subject = AlertSubject(rule.spec, labels)
             charts = await self._charts.charts(subject, now - RANGES[span], now, spans, changes)
         urls = list(self._alertmanagers())
+        sent = self._sent(alert, labels, urls)
         deliveries = self._history.deliveries(mark)
         return await self._frame.page(
             request,
@@ -163,19 +169,21 @@ class AlertPage:
             strip_of_day=strip,
             charts=charts,
             explained=explained,
-            silences=self._silences(active, labels, urls),
+            texts=texts,
+            silences={} if active is None else {self._public_url(url): known for url, known in sent.items()},
             ranges=list(RANGES),
             range=span,
             deliveries=deliveries,
-            undelivered=_undelivered(urls, deliveries, alert),
+            undelivered=_undelivered(sent, deliveries, alert),
+            unsent=[] if alert is None else [url for url in urls if url not in sent],
             alertmanagers=urls,
         )
 
-    def _silences(self, active: Alert | None, labels: Labels, urls: Sequence[str]) -> dict[str, Labels]:
-        """The labels by which each Alertmanager knows an active alert."""
-        if active is None:
+    def _sent(self, alert: Alert | None, labels: Labels, urls: Sequence[str]) -> dict[str, Labels]:
+        """The labels by which each Alertmanager that gets the alert knows it, by the URL that it is sent to."""
+        if alert is None:
             return {}
-        return dict(self._sent_as(active)) if self._sent_as is not None else dict.fromkeys(urls, labels)
+        return dict(self._sent_as(alert)) if self._sent_as is not None else dict.fromkeys(urls, labels)
 
     async def _unknown(self, request: Request, mark: str) -> Response:
         """What is near: the rules with the expression that an old link has, and what became of their alerts lately."""

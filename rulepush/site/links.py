@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlencode, urlsplit
 
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels
@@ -24,8 +24,21 @@ def alert_url(labels: Labels) -> str:
 
 def rule_url(file: str, group: str, name: str) -> str:
     """The page of a rule: `/rules/<group>/<name>?file=...`. Two groups of one name are in different files, and the page
-    shows every rule that fits where `file` is left out."""
-    return f"/rules/{quote(group, safe='')}/{quote(name, safe='')}?{urlencode({'file': file})}"
+    shows every rule that fits where `file` is left out. Of names that are a dot or two a browser would make another
+    path, also where they are quoted: they get a tilde in front."""
+    segments = (f"~{text}" if _is_dots(text) else text for text in (group, name))
+    return f"/rules/{'/'.join(quote(text, safe='') for text in segments)}?{urlencode({'file': file})}"
+
+
+def rule_names(path: str) -> tuple[str, str]:
+    """Group and name of a rule: the last two segments of such a path, before it was decoded."""
+    segments = ["", *path.rsplit("/", 2)][-2:]
+    group, name = (text[1:] if text.startswith("~") and _is_dots(text) else text for text in map(unquote, segments))
+    return group, name
+
+
+def _is_dots(text: str) -> bool:
+    return text.lstrip("~") in (".", "..")
 
 
 def query_url(expr: str) -> str:

@@ -12,6 +12,8 @@ from starlette.routing import BaseRoute, Route
 from rulepush.clock import Clock
 from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.history.history import AlertHistory
+from rulepush.model.labels import Labels
+from rulepush.rules.alert import Alert
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.pool import ScrapePool
@@ -47,7 +49,7 @@ class SiteParts:
     """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
     `deliveries()` are the receivers of alerts and samples; `discovery_errors()` why discoveries fail now; `pushed()`
     gives the pushed groups, None where the receiver is not enabled; `bodies` is None where those of targets are not
-    kept; `sent_as` is that of AlertsPage."""
+    kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager that it is sent to."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -77,15 +79,21 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     def alertmanager_urls() -> list[str]:
         return [one.name for one in parts.deliveries() if one.kind is ReceiverKind.ALERTMANAGER]
 
+    public_url = parts.external_url.global_url
+
+    def known_as(alert: Alert) -> dict[str, Labels]:
+        sent = {} if parts.sent_as is None else parts.sent_as(alert)
+        return {public_url(url): labels for url, labels in sent.items()}
+
     async def enter(_: Request) -> Response:
         return RedirectResponse(f"{frame.prefix}/alerts", 302)
 
     return [
         Route("/", enter, methods=["GET"]),
         asset_route(),
-        *AlertsPage(frame, parts.groups, parts.history, parts.sent_as).routes(),
+        *AlertsPage(frame, parts.groups, parts.history, known_as).routes(),
         *AlertPage(
-            frame, parts.groups, parts.history, parts.evaluator, explainer, alertmanager_urls, parts.sent_as
+            frame, parts.groups, parts.history, parts.evaluator, explainer, alertmanager_urls, parts.sent_as, public_url
         ).routes(),
         *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer).routes(),
         *RulesPage(frame, parts.groups).routes(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,6 +29,7 @@ from rulepush.site.charts import DrawnStrip, drawn_strip
 from rulepush.site.explained import ExplainedView, explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
+from rulepush.site.links import rule_names
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.explain import RuleExplainer, RunningRule
 
@@ -112,7 +112,7 @@ class RulePage:
         group_name, name = _named(request)
         file = request.query_params.get("file", "")
         span = request.query_params.get("range", "")
-        span = span if span in RANGES else "1h"
+        span = span if span in RANGES else "15m"
         wanted = HistoryFilter(file=file, group=group_name, rule=name, limit=MAX_RULE_CHANGES)
         answer = await self._history.find(wanted)
         found = [
@@ -156,11 +156,8 @@ class RulePage:
 
 
 def _named(request: Request) -> tuple[str, str]:
-    """The last two segments of the path, before they were decoded."""
     raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
-    segments = raw.partition(b"?")[0].decode("ascii", "replace").rsplit("/", 2)
-    group, name = segments[-2:] if len(segments) > 1 else ("", segments[-1])
-    return unquote(group), unquote(name)
+    return rule_names(raw.partition(b"?")[0].decode("ascii", "replace"))
 
 
 def _described(

@@ -30,6 +30,10 @@ SHUTDOWN_SECONDS: Final = 3
 CANCELLED_SECONDS: Final = 1
 
 _ONLY_READ: Final = ("GET", "HEAD", "OPTIONS")
+_HARMLESS: Final = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
@@ -63,7 +67,7 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
     app = _CrossOriginProtection(app)
     if security.verify is not None:
         app = _BasicAuth(app, security.verify)
-    app = _AnswersAtStop(app)
+    app = _HarmlessAnswers(_AnswersAtStop(app))
     return _ExtraHeaders(app, security.headers) if security.headers else app
 
 
@@ -200,6 +204,24 @@ class _AnswersAtStop:
             if started:
                 raise
             await PlainTextResponse("the server is stopping\n", 503)(scope, receive, send)
+
+
+class _HarmlessAnswers:
+    """Whatever is no page has a policy, too, by which a browser runs and loads nothing of it: errors and the API repeat
+    what others wrote."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def harmless_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers") or [])
+                given = {name for name, _ in headers}
+                message = {**message, "headers": [*headers, *(one for one in _HARMLESS if one[0] not in given)]}
+            await send(message)
+
+        await self._app(scope, receive, harmless_send)
 
 
 class _ExtraHeaders:

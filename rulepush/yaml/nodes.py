@@ -17,7 +17,7 @@ import yaml
 from rulepush.model.durations import parse_duration
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import EMPTY_LABELS, Labels, is_valid_utf8_name
-from rulepush.model.secret import MASK, NO_SECRET, Secret
+from rulepush.model.secret import MASK, NO_SECRET, Secret, masked_parameters
 from rulepush.yaml.merge import MappingMerger
 from rulepush.yaml.scalars import did_you_mean, parse_bool, parse_count, parse_size
 from rulepush.yaml.source import (
@@ -252,13 +252,14 @@ class MapReader:
         except ValueError:
             good, password = False, None
         if not good:
-            shown = MASK if "@" in text else repr(text)
+            shown = MASK if "@" in text else repr(masked_parameters(text))
             where = f"{self._path(key)}: expected a URL that starts with http:// or https://"
             self.source.mask(node)
             self.source.problem(line_of(node), f"{where}, got {shown}")
             return NO_SECRET
-        if password:
-            self.source.mask(node, text.replace(f":{password}@", f":{MASK}@"))
+        shown = masked_parameters(text.replace(f":{password}@", f":{MASK}@") if password else text)
+        if shown != text:
+            self.source.mask(node, shown)
         return Secret(text)
 
     def items(self, key: str) -> Iterator[tuple[int, yaml.Node]]:

@@ -94,7 +94,7 @@ class Browser:
         """The value of a script in the page: `return ...`."""
         return self._driver.execute_script(script, *args)
 
-    def wait_until(self, script: str, seconds: float = 10) -> None:
+    def wait_until(self, script: str, seconds: float = 20) -> None:
         """Wait until a script in the page returns true."""
         wait_for(script, lambda: self.run(script), seconds)
 
@@ -115,8 +115,8 @@ class Browser:
         return self._steady(lambda: [element.text for element in self.all(css)])
 
     def first(self, css: str) -> WebElement:
-        """Raises NoSuchElementException."""
-        return self._driver.find_element(By.CSS_SELECTOR, css)
+        """Waits for it a little: a page that a click asked for may still be on its way. Raises AssertionError."""
+        return wait_for(css, lambda: self.all(css), 10)[0]
 
     def all(self, css: str) -> list[WebElement]:
         return self._driver.find_elements(By.CSS_SELECTOR, css)

@@ -13,7 +13,7 @@ from tests.servers import wait_for
 def suggestions(browser: Browser, text: str) -> list[str]:
     """What is suggested when this is typed into the empty expression."""
     browser.type("textarea", text)
-    return wait_for("suggestions", lambda: browser.texts(".suggestions li"), 5)
+    return wait_for("suggestions", lambda: browser.texts(".suggestions li"))
 
 
 def test_a_table_shows_each_series(browser: Browser, stage: Stage) -> None:
@@ -48,9 +48,9 @@ def test_enter_executes_and_keeps_the_range(browser: Browser, stage: Stage) -> N
     browser.open(stage.page("/graph", **{"g0.expr": "", "g0.tab": "0", "g0.range_input": "10m"}))
     browser.type("textarea", "sum(queue_jobs)")
     browser.key(Keys.ENTER)
-    wait_for("the result", lambda: "g0.expr=sum" in browser.url, 5)
+    wait_for("the result", lambda: "g0.expr=sum" in browser.url)
     assert "g0.range_input=10m" in browser.url
-    assert wait_for("the last value", lambda: browser.texts(".lines td.n"), 5)[0] == "320"
+    assert wait_for("the last value", lambda: browser.texts(".lines td.n"))[0] == "320"
 
 
 def test_metrics_and_functions_are_suggested_while_typing(browser: Browser, stage: Stage) -> None:
@@ -59,7 +59,7 @@ def test_metrics_and_functions_are_suggested_while_typing(browser: Browser, stag
     assert "hostile" in suggestions(browser, "sum(host")
     assert "ratePromQL" in suggestions(browser, "ra")
     browser.type("textarea", "sum(queue_j")
-    wait_for("suggestions", lambda: browser.texts(".suggestions li") == ["queue_jobs"], 5)
+    wait_for("suggestions", lambda: browser.texts(".suggestions li") == ["queue_jobs"])
     browser.key(Keys.ARROW_DOWN)
     browser.key(Keys.ENTER)
     assert browser.first("textarea").get_attribute("value") == "sum(queue_jobs"

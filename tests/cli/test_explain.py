@@ -105,6 +105,17 @@ def test_labels_choose_what_is_listed(capsys: pytest.CaptureFixture[str], rulepu
     assert "down:1" not in out
 
 
+def test_a_terminal_obeys_nothing_of_what_a_target_or_a_server_says(capsys: pytest.CaptureFixture[str]) -> None:
+    rules = r"""groups: [{name: g, rules: [{alert: Up, expr: up == 1, labels: {x: "\e[31m\x9b2J\u202eevil"}}]}]"""
+    with serving(Parts(rules=rules).routes()) as url:
+        _, out, _ = explain(capsys, "Up", "--url", url)
+    assert r'x="\x1b[31m\x9b2J\u202eevil"' in out
+    assert "\x1b" not in out
+    body = b'{"status":"error","errorType":"bad_data","error":"\\u001b]0;title\\u0007"}'
+    with replying(HttpReply(body, 400, "application/json")) as url:
+        assert r"\x1b]0;title\x07" in failure(capsys, "Up", "--url", url)
+
+
 def test_an_unknown_rule_gets_near_names(capsys: pytest.CaptureFixture[str], rulepush: str) -> None:
     message = failure(capsys, "QueLong", "--url", rulepush)
     assert message == "no rule is called 'QueLong': did you mean QueueLong?"

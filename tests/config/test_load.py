@@ -8,6 +8,7 @@ import pytest
 
 from rulepush.config.sections import KeepMode, RemoteWriteMessage
 from rulepush.discovery.static import StaticConfig
+from rulepush.errors import ConfigError
 from rulepush.model.labels import Labels
 from tests.config.loading import load, problems
 
@@ -173,6 +174,24 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
     assert "client_secret: <secret>" in c.rendered
     assert "X-Scope-OrgID: <secret>" in c.rendered
     assert "job_name: more" in c.rendered
+
+
+def test_tokens_in_addresses_are_masked(tmp_path: Path) -> None:
+    c = load(
+        tmp_path,
+        """
+remote_write: [{url: "http://u:hunter1@vm/write?x=1&token=hunter2"}]
+scrape_configs: [{job_name: a, http_sd_configs: [{url: "http://cmdb/sd?api_key=hunter3"}]}]
+""",
+    )
+    assert "http://u:<secret>@vm/write?x=1&token=<secret>" in c.rendered
+    assert "http://cmdb/sd?api_key=<secret>" in c.rendered
+    assert c.remote_write[0].url.reveal() == "http://u:hunter1@vm/write?x=1&token=hunter2"
+    assert "hunter" not in c.rendered
+    wrong = "remote_write: [{url: 'ftp://vm/write?token=hunter2'}]"
+    with pytest.raises(ConfigError) as found:
+        load(tmp_path, wrong)
+    assert "ftp://vm/write?token=<secret>" in str(found.value)
 
 
 def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:

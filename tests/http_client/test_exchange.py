@@ -104,6 +104,10 @@ def test_the_time_is_that_of_the_whole_exchange() -> None:
         ("http://u:hunter2@gw:9091/x", "http://gw:9091/x"),
         ("http://gw", "http://gw"),
         ("http://u:hunter2@[::1", "[::1"),
+        ("http://gw/x?a=1&accessToken=hunter2&b=token", "http://gw/x?a=1&accessToken=<secret>&b=token"),
+        ("http://gw/x?API-KEY=hunter2#f", "http://gw/x?API-KEY=<secret>#f"),
+        ("http://u:hunter2@[::1?password=hunter2", "[::1?password=<secret>"),
+        ("http://gw/token=1?page=2", "http://gw/token=1?page=2"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:

@@ -41,3 +41,18 @@ def test_a_batch_is_bounded_and_takes_what_waited_longest() -> None:
     for n in range(5):
         box.put(alert(f"A{n}"), n)
     assert [a.labels.get("alertname") for a in box.batch(2)] == ["A0", "A1"]
+
+
+def test_alerts_that_are_renewed_while_they_are_sent_do_not_hold_up_the_others() -> None:
+    box = Outbox()
+    for n in range(4):
+        box.put(alert(f"A{n}"), n)
+    seen = []
+    for round_ in range(2):
+        sent = box.batch(2)
+        seen += [a.labels.get("alertname") for a in sent]
+        for n in range(4):
+            box.put(alert(f"A{n}"), 10 + round_)
+        box.acknowledge(sent)
+    assert seen == ["A0", "A1", "A2", "A3"]
+    assert box.oldest() == 10

@@ -13,7 +13,7 @@ import pytest
 from rulepush.delivery import DeliveryStatus, ReceiverKind
 from rulepush.history.deliveries import Attempt, Outcome, SentAlert
 from rulepush.model.fingerprint import fingerprint
-from rulepush.model.labels import Labels
+from rulepush.model.labels import Labels, quote_label_value
 from rulepush.rules.alert import AlertState
 from tests.rules.world import M, S
 from tests.web.app_parts import Parts
@@ -196,15 +196,17 @@ def test_the_link_of_a_notification_leads_to_the_alert_and_an_old_one_to_the_que
         assert "temp{room=" in unescape(old.text)
 
 
-def test_a_resolved_alert_keeps_the_page_while_another_rule_has_the_same_labels() -> None:
+def test_of_two_rules_with_the_same_alert_the_one_that_has_it_active_is_shown() -> None:
     house = House()
-    house.goes(0, 70)
-    twin = RULES + "- name: h\n  rules: [{alert: Hot, expr: temp > 60, labels: {severity: page}}]\n"
+    twin = RULES + "- name: h\n  rules: [{alert: Hot, expr: temp > 20, labels: {severity: page}}]\n"
     house.world.reload(twin, house.clock.now() - 1_700_000_000_000)
-    house.goes(30, 70)
-    states = {rule.alert_of(HOT).state for rule in house.world.groups.alerting_rules() if rule.alert_of(HOT)}  # type: ignore[union-attr]
-    assert states == {AlertState.PENDING, AlertState.FIRING}
-    assert house.page().status_code == 200
+    for at, value in ((0, 70), (120, 70), (150, 30), (210, 30)):
+        house.goes(at, value)
+    found = [rule.alert_of(HOT) for rule in house.world.groups.alerting_rules()]
+    assert [alert.state for alert in found if alert] == [AlertState.INACTIVE, AlertState.FIRING]
+    text = text_of(house.page())
+    assert "firing Hot" in text
+    assert "h / Hot" in text
 
 
 def test_what_each_alertmanager_answered_is_told() -> None:
@@ -221,6 +223,47 @@ def test_what_each_alertmanager_answered_is_told() -> None:
     assert "200 accepted 2 tries" in text
     assert "failed with <503>" in text  # the last failure stays
     assert "not yet" not in text
+
+
+def test_an_alertmanager_whose_relabelling_drops_the_alert_is_not_one_that_was_not_tried_yet() -> None:
+    house = House()
+    house.deliveries = [
+        DeliveryStatus(ReceiverKind.ALERTMANAGER, url) for url in (AM, "http://127.0.0.1:7/api/v2/alerts")
+    ]
+    house.sent_as = lambda alert: {"http://127.0.0.1:7/api/v2/alerts": alert.labels}
+    for at in (0, 120):
+        house.goes(at, 70)
+    answer = house.page()
+    text = text_of(answer)
+    assert f"{AM} not sent there alert_relabel_configs drop it" in text
+    assert "http://127.0.0.1:7/api/v2/alerts not tried yet" in text
+    assert re.findall(r'href="([^"]*)#/silences', answer.text) == [
+        "http://outside.example:7/"
+    ]  # as seen from elsewhere
+
+
+def test_an_hour_after_it_resolved_it_still_has_its_texts_and_links() -> None:
+    house = House()
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0), (3900, 20.0), (3930, 20.0)):
+        house.goes(at, value)
+    assert all(rule.alert_of(HOT) is None for rule in house.world.groups.alerting_rules())
+    answer = house.page()
+    text = text_of(answer)
+    assert f"{ROOM} is at 75" in text
+    assert 'href="https://example.com/run"' in answer.text
+    assert "The texts are those of the rule, with the value of 2023-11-14 22:15:35 UTC" in text
+    assert f"{ROOM} 温度 75" in text_of(house.page(language="zh"))
+
+
+def test_a_text_that_runs_queries_is_left_out_once_the_alert_is_over() -> None:
+    house = House()
+    asks = RULES.replace('"{{ $labels.room }} is at {{ $value }}"', """'{{ range query "up" }}{{ .Value }}{{ end }}'""")
+    house.world.reload(asks, house.clock.now() - 1_700_000_000_000)
+    for at, value in ((0, 70.0), (120, 75.0), (150, 20.0), (210, 20.0), (3900, 20.0), (3930, 20.0)):
+        house.goes(at, value)
+    answer = house.page()
+    assert "error expanding" not in answer.text
+    assert 'href="https://example.com/run"' in answer.text
 
 
 def test_labels_annotations_and_answers_are_escaped_and_links_are_http() -> None:
@@ -288,6 +331,16 @@ def test_the_comparisons_of_an_and_have_a_chart_each() -> None:
         "lamp over time, compared with == 1",
     ]
     assert len(re.findall(r'<path class="line', answer.text)) == 2
+
+
+def test_only_the_series_of_the_alert_are_drawn() -> None:
+    house = House()
+    for at in (0, 30):
+        house.goes(at, 70)
+        house.world.put(house.clock.now() - 1_700_000_000_000, 1, name="temp")  # without a room
+        house.world.put(house.clock.now() - 1_700_000_000_000, 2, name="temp", room="other")
+    (name,) = re.findall(r'data-name="([^"]*)"', house.page().text)
+    assert unescape(name) == f"temp{{room={quote_label_value(ROOM)}}}"
 
 
 def test_a_threshold_that_is_an_expression_is_a_line_of_its_own() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
+import httpx
 import pytest
 
 from rulepush.model.labels import Labels
-from rulepush.site.links import alert_url, query_url, rule_url, safe_link, silence_url, with_parameters
+from rulepush.site.links import alert_url, query_url, rule_names, rule_url, safe_link, silence_url, with_parameters
 
 
 def test_a_page_of_an_alert_is_named_by_its_fingerprint() -> None:
@@ -15,6 +18,21 @@ def test_a_page_of_an_alert_is_named_by_its_fingerprint() -> None:
 
 def test_a_page_of_a_rule_is_named_by_group_and_name() -> None:
     assert rule_url("r/a.yml", "my group", "Down/Up?") == "/rules/my%20group/Down%2FUp%3F?file=r%2Fa.yml"
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [("my group", "Down/Up?"), ("..", "."), (".", ".."), ("~..", "~~."), ("~x", "~"), ("世%2F", "#?<b>"), ("...", " ")],
+)
+def test_no_name_of_a_rule_becomes_another_path(group: str, name: str) -> None:
+    address = httpx.URL("http://x" + rule_url("r.yml", group, name))
+    path = address.raw_path.decode().partition("?")[0]
+    assert all(segment not in (".", "..") for segment in unquote(path).replace("Down/Up", "").split("/"))
+    assert rule_names(path) == (group, name)
+
+
+def test_a_path_of_one_name_has_no_group() -> None:
+    assert (rule_names("/rules/x"), rule_names("x")) == (("rules", "x"), ("", "x"))
 
 
 def test_a_query_is_addressed_as_in_prometheus() -> None:

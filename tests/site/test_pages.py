@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.rules.world import World
 from tests.site.reading import read
-from tests.web.app_parts import RULES, Parts
+from tests.web.app_parts import RULES, Parts, job
+from tests.web.asking import ask_app
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,20 @@ def test_alerts_show_what_fires_first_and_count(parts: Parts) -> None:
     assert "many-to-many" in text or "found duplicate series" in text
 
 
+def test_what_a_filter_leaves_is_shown_without_unfolding_it() -> None:
+    five = job("app", *(f"host{i}:1" for i in range(5)))
+    text = "groups: [{name: g, rules: [{alert: Up, expr: up >= 0}, {alert: Size, expr: queue_size > 0}]}]"
+    parts = Parts(rules=text, jobs_wanted=(five,))
+
+    def folds(**params: str) -> list[str]:
+        page = ask_app(parts.routes(), "GET", "/alerts", params=params).text
+        return re.findall(r'<details class="fold"[^>]*>', page)
+
+    assert [fold.endswith(" open>") for fold in folds()] == [False, False]
+    assert [fold.endswith(" open>") for fold in folds(state="firing")] == [True, True]
+    assert [fold.endswith(" open>") for fold in folds(alertname="Up")] == [True]
+
+
 def test_before_the_first_evaluation_the_alerts_page_is_not_green() -> None:
     fresh = Parts()
     fresh.world = World(RULES)
@@ -38,6 +55,7 @@ def test_before_the_first_evaluation_the_alerts_page_is_not_green() -> None:
 
 def test_rules_show_health_errors_and_ages(parts: Parts) -> None:
     text = read(parts, "/rules")
+    assert "queues recording, 0.0 ms #" in text
     assert "queues 1 cannot be evaluated 1 firing 1 pending r.yml, every 30s, 5 rules, evaluated 0s ago" in text
     assert 'team="x"' in text
     assert "0s ago" in text

@@ -24,6 +24,7 @@ from rulepush.push.groups import PushedGroups
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import TargetBodies
 from rulepush.service.scraping import Jobs
+from rulepush.site.alerts import SentAs
 from rulepush.site.facts import MemoryPart, ReloadState, ServiceFacts, StorageState
 from rulepush.site.routes import SiteParts, site_routes
 from rulepush.site.trouble import Trouble
@@ -120,6 +121,7 @@ class Parts:
     pushed: PushedGroups | None = None
     bodies: TargetBodies | None = None
     discovery_errors: Mapping[str, str] = field(default_factory=dict)
+    sent_as: SentAs | None = None
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(T0)
@@ -179,6 +181,7 @@ class Parts:
             discovery_errors=lambda: self.discovery_errors,
             pushed=self._pushed() if self.pushed is not None else None,
             bodies=self.bodies,
+            sent_as=self.sent_as,
         )
         return web_routes(
             WebParts(

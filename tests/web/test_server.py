@@ -99,6 +99,21 @@ def test_extra_headers_are_on_every_answer() -> None:
     assert (stranger.status_code, stranger.headers["x-frame-options"]) == (401, "deny")
 
 
+async def page(_: Request) -> Response:
+    return PlainTextResponse("hello", headers={"Content-Security-Policy": "default-src 'self'"})
+
+
+def test_a_browser_runs_nothing_of_an_answer_that_is_no_page() -> None:
+    for path in ("/hello", "/refuse", "/nothing", "/crash"):
+        headers = ask_app(ROUTES, "GET", path).headers
+        assert headers.get_list("content-security-policy") == ["default-src 'none'; frame-ancestors 'none'"], path
+        assert headers["x-content-type-options"] == "nosniff"
+    stranger = ask_app(ROUTES, "GET", "/hello", WebSecurity(verify=verify))
+    assert stranger.headers["content-security-policy"].startswith("default-src 'none'")
+    own = ask_app([Route("/page", page)], "GET", "/page").headers
+    assert own.get_list("content-security-policy") == ["default-src 'self'"]
+
+
 def test_errors() -> None:
     assert ask_app(ROUTES, "GET", "/refuse").json() == {
         "status": "error",
