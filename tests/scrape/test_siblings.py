@@ -182,3 +182,27 @@ def _alike(one: Table, other: Table) -> None:
     assert one.ids(slice(0, len(one))).tolist() == other.ids(slice(0, len(other))).tolist()
     for a, b in zip(one.columns(), other.columns(), strict=True):
         assert a.tolist() == b.tolist()
+
+
+def test_a_demand_for_one_target_keeps_its_series_only() -> None:
+    shared = Interner()
+    kept = []
+    for number in range(4):
+        sibling = Sibling(number, DEMANDS["by the target's"], SampleRules(), shared)
+        counts = sibling.read(said(['a{n="1"} %d', 'b{x="1"} %d', "c %d"], 1), 0).counts
+        kept.append(sorted(labels.name for labels in sibling.kept()))
+        assert counts.wanted == len(kept[-1])
+    assert kept == [["b"], ["b"], ["a", "b"], ["b"]]
+
+
+def test_change_after_change_is_read_by_what_changed() -> None:
+    shared = Interner()
+    sibling = Sibling(0, KEEP_ALL, SampleRules(), shared)
+    sibling.read(said(["# TYPE a gauge", *MANY, "", "b %d"], 0), 0)
+    for at in range(1, 5):
+        body = said(["# TYPE a gauge", *MANY[:150], f'a{{n="new {at}"}} %d', *MANY[150 + at :], "", "b %d"], at)
+        taken = sibling.cache.begin(body, Format.TEXT, T0 + at * 1000)
+        assert isinstance(taken, Ingested)
+        assert (taken.added, taken.counts.scraped) == (1, 302 - at)
+    ended = [samples for samples in sibling.kept().values() if samples[-1][1] == "stale"]
+    assert sorted(samples[-1][0] - T0 for samples in ended) == [1000, 2000, 2000, 3000, 3000, 4000, 4000]
