@@ -158,6 +158,9 @@ def test_one_that_changes_leaves_the_others_as_they_are() -> None:
     assert [len(sibling.kept()) for sibling in (first, second)] == [302, 300]
     new = next(samples for labels, samples in first.kept().items() if labels.get("n") == "new")
     assert new == [(T0 + 1000, "2.0"), (T0 + 2000, "3.0")]
+    taken = first.cache.begin(said([*changed, "ab %d"], 4), Format.TEXT, T0 + 3000)
+    assert isinstance(taken, Ingested), "read by what changed, the lines that were new before are known"
+    assert taken.added == 1
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=30), max_size=5))
