@@ -7,10 +7,13 @@ line means is kept by its raw bytes. There are four levels, fastest first:
    all values converted by a few calls in C; nothing is looked up. Used only after a body in which each sample line is
    `key value`, without timestamps.
 2. `_follow`: the same, but for a few series that came or went. They cost what they are, and the others what they cost
-   on the first level; the plan then is that of this body.
+   on the first level, twice at most; the plan then is that of this body.
 3. `_entries`: from the bytes of a line before its value to an Entry: the series it goes to, or a LineVerdict that says
    no rule needs it, or metric_relabel_configs dropped it. A known line costs a split and a look-up.
 4. The parser, for a line that is new to all targets. `_resolve` applies the target's labels, relabelling and limits.
+
+The first body of a target that says what another target said (a BodyTemplate) is compared as on the first level; then
+each line is resolved. The two share what is known of the lines.
 
 Invariants:
 
@@ -94,7 +97,7 @@ class UnreadBody:
 class ScrapeCache:
     """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away.
 
-    A body that is new takes thirty times as long as one that is known. So that others can work meanwhile: begin(), the
+    A body that is new takes ten to a hundred times as long as one that is known. So that others can work meanwhile: begin(), the
     slices of read(), finish(). Do not call other methods in between.
     """
 
