@@ -97,8 +97,8 @@ class UnreadBody:
 class ScrapeCache:
     """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away.
 
-    A body that is new takes ten to a hundred times as long as one that is known. So that others can work meanwhile: begin(), the
-    slices of read(), finish(). Do not call other methods in between.
+    A body that is new takes ten to a hundred times as long as one that is known. So that others can work meanwhile:
+    begin(), the slices of read(), finish(). Do not call other methods in between.
     """
 
     def __init__(
