@@ -233,6 +233,31 @@ class Table:
             self._writes += 1
         return row
 
+    def add_rows(self, labels: Sequence[Labels]) -> list[int]:
+        """The rows of many label sets, as `row` gives them one by one."""
+        before = following = len(self.labels)
+        place = self._row_of.setdefault
+        rows: list[int] = []
+        new: list[Labels] = []
+        for one in labels:
+            row = place(one, following)
+            if row == following:
+                new.append(one)
+                following += 1
+            rows.append(row)
+        if not new:
+            return rows
+        if following > len(self._counts):
+            self._grow_rows(following + following // 2 + 1)
+        self.labels += new
+        self._pairs += sum(map(len, new))
+        self._counts[before:following] = 0
+        self._last[before:following] = 0
+        self._ids[before:following] = list(map(self._new_id, new))
+        self.version += following - before
+        self._writes += 1
+        return rows
+
     def append(self, row: int, ts: int, value: float) -> AppendOutcome:
         """One sample. Prometheus' rules: later than the newest, or the same again."""
         count = int(self._counts[row])
