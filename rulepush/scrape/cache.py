@@ -7,10 +7,13 @@ line means is kept by its raw bytes. There are four levels, fastest first:
    all values converted by a few calls in C; nothing is looked up. Used only after a body in which each sample line is
    `key value`, without timestamps.
 2. `_follow`: the same, but for a few series that came or went. They cost what they are, and the others what they cost
-   on the first level; the plan then is that of this body.
+   on the first level, twice at most; the plan then is that of this body.
 3. `_entries`: from the bytes of a line before its value to an Entry: the series it goes to, or a LineVerdict that says
    no rule needs it, or metric_relabel_configs dropped it. A known line costs a split and a look-up.
 4. The parser, for a line that is new to all targets. `_resolve` applies the target's labels, relabelling and limits.
+
+The first body of a target that says what another target said (a BodyTemplate) is compared as on the first level; then
+each line is resolved. The two share what is known of the lines.
 
 Invariants:
 
@@ -30,7 +33,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -42,9 +45,9 @@ from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_line
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.scrape.exposed import ExposedLines
-from rulepush.scrape.interner import Interner, WrittenSeries
-from rulepush.scrape.layout import BodyLayout, Placement, ScrapeBodyStats, TargetSeries, to_floats
-from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_known_body
+from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
+from rulepush.scrape.layout import BodyLayout, BodyLines, Placement, ScrapeBodyStats, TargetSeries, to_floats
+from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_as_before, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.slices import Slices, at_once
 from rulepush.storage.head import Head
@@ -94,8 +97,8 @@ class UnreadBody:
 class ScrapeCache:
     """One a target. Call `ingest` for each body, `end` for a scrape that failed and for a target that goes away.
 
-    A body that is new takes thirty times as long as one that is known. So that others can work meanwhile: begin(), the
-    slices of read(), finish(). Do not call other methods in between.
+    A body that is new takes ten to a hundred times as long as one that is known. So that others can work meanwhile:
+    begin(), the slices of read(), finish(). Do not call other methods in between.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class ScrapeCache:
         self._format = Format.TEXT
         self._entries: dict[bytes, Entry] = {}
         self._series: dict[Labels, TargetSeries] = {}
-        self._silent: dict[bytes, None] = {}
+        self._silent: Mapping[bytes, None] = {}
         self._plan: BodyLayout | None = None
         self._passing: list[tuple[TargetSeries, int]] = []  # for the sink: which series takes which value of the layout
         self._live: dict[TargetSeries, None] = {}  # these get a stale marker when they go
@@ -145,7 +148,7 @@ class ScrapeCache:
             if self._sink is not None:
                 self._sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
-        done = None if plan is None else self._follow(plan, lines, ts)
+        done = None if plan is None else self._follow(plan, lines, len(body), ts)
         return done or UnreadBody(body, lines, fmt, self._epoch)
 
     def read(self, unread: UnreadBody) -> Slices[ParsedLines[Entry] | Ingested]:
@@ -155,6 +158,11 @@ class ScrapeCache:
         if far_too_many:
             return Ingested(ScrapeBodyStats(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
         try:
+            template = None if self._entries else self._interner.template(fmt, lines)
+            if template is not None:
+                read = yield from read_as_before(body, lines, template, self._resolve)
+                if read is not None:
+                    return read
             return (
                 yield from read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve, self._interner)
             )
@@ -205,8 +213,9 @@ class ScrapeCache:
     def exposed(self, *, with_series: bool = True) -> ExposedLines:
         """The lines of the last good body, whatever became of them."""
         comments = [line for line in self._silent if line.startswith(b"# ") and line != b"# EOF"]
-        keys = list(self._entries) if with_series else []
-        return ExposedLines(self._target, self._rules, self._format, keys, comments)
+        entries = self._entries if with_series else {}
+        labels = [entry.labels if isinstance(entry, TargetSeries) else None for entry in entries.values()]
+        return ExposedLines(self._target, self._rules, self._format, list(entries), labels, comments)
 
     @property
     def line_count(self) -> int:
@@ -253,14 +262,18 @@ class ScrapeCache:
         if self._sink is None and plain and not demand.wants_name(written.name):
             return LineVerdict.NOT_WANTED
         labels: Labels | None
+        wanted = True if self._sink is not None else None  # a sink gets what no rule needs, too
         shared = plain and bool(written.name) and written.names.isdisjoint(self._target_names)
         if shared:  # nothing but to put the two together
-            labels = Labels.of_sorted(tuple(sorted(written.sorted + self._target_pairs)))
+            wanted = wanted or self._interner.wanted(written, self._target_names, demand)
+            if wanted is False:
+                return LineVerdict.NOT_WANTED
+            labels = self._interner.merged(written, self._target_pairs, self._target_names)
         else:
             labels = sample_labels(written.pairs, self._target, rules)
         if labels is None:
             return LineVerdict.DROPPED
-        if self._sink is None and not demand.wants(labels):
+        if not wanted and not demand.wants(labels):
             return LineVerdict.NOT_WANTED
         known = self._series.get(labels)
         if known is not None:
@@ -316,35 +329,52 @@ class ScrapeCache:
         self._live = live
         added = self._learn(read)
         if read.regular and read.keys:
-            raw = self._interner.raw
-            self._plan = BodyLayout(lines, read.at, [raw(key) for key in read.keys], placement, live, counts)
+            pattern = self._pattern(read, lines)
+            self._plan = BodyLayout(pattern, placement, live, counts)
             self._passing = list(placed.items()) if self._sink is not None else []
         else:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
 
-    def _follow(self, plan: BodyLayout, lines: list[bytes], ts: int) -> Ingested | None:
+    def _pattern(self, read: ParsedLines[Entry], lines: list[bytes]) -> BodyLines:
+        """What the body looks like; the one of another target where that looks the same."""
+        if read.template is not None:
+            return read.template.lines
+        pattern = BodyLines.of(lines, read.at, list(map(self._interner.raw, read.keys)))
+        if len(read.written) == len(pattern.keys):  # all lines were new: others may say the same for the first time
+            written = tuple(map(read.written.__getitem__, pattern.keys))
+            self._interner.learn_template(self._format, lines, BodyTemplate(pattern, written, self._silent))
+        return pattern
+
+    def _follow(self, plan: BodyLayout, lines: list[bytes], size: int, ts: int) -> Ingested | None:
         """Take in a body that differs from the one before in a few series only; None when it differs in more, or
         when something about it needs a closer look: then nothing has changed yet."""
         rules, sink = self._rules, self._sink
         entries, live = self._entries, plan.live
-        if plan.counts.duplicates or len(entries) != len(plan.keys) or live is not self._live or self._has_restored:
+        if (
+            plan.counts.duplicates
+            or len(entries) != len(plan.lines.keys)
+            or live is not self._live
+            or self._has_restored
+        ):
             return None
         if self._format is Format.OPENMETRICS and not ends_well(lines):
             return None
-        change = plan.compare(lines, entries)
+        change = plan.lines.compare(lines, size, entries)
         numbers = None if change is None else to_floats(change.texts)
         if change is None or numbers is None:
             return None
         fresh: dict[bytes, Entry] = {}
-        for place in change.inserted:
-            entry = self._entry_of_line(lines, change.at[place], change.keys[place])
+        keys, keys_before = change.lines.keys, plan.lines.keys
+        for place, index in zip(change.inserted, change.inserted_at, strict=True):
+            key = keys[place]
+            entry = self._entry_of_line(lines, index, key)
             if entry is None or entry in live or (isinstance(entry, TargetSeries) and entry in fresh.values()):
                 return None
-            if change.keys[place] in fresh:
+            if key in fresh:
                 return None
-            fresh[change.keys[place]] = entry
-        gone = {plan.keys[place]: entries[plan.keys[place]] for place in change.removed}
+            fresh[key] = entry
+        gone = {keys_before[place]: entries[keys_before[place]] for place in change.removed}
         counts = plan.counts
         post = counts.post_relabel + sum(_is_kept(e) for e in fresh.values()) - sum(map(_is_kept, gone.values()))
         if rules.sample_limit and post > rules.sample_limit:
@@ -358,16 +388,16 @@ class ScrapeCache:
                 self._series.pop(entry.labels, None)
                 plan.placement.discard(entry)
         entries |= fresh
-        plan.follow(change, lines, ScrapeBodyStats(len(change.keys), post, wanted))
+        plan.follow(change, ScrapeBodyStats(len(keys), post, wanted))
         for place in change.inserted:
-            entry = fresh[change.keys[place]]
+            entry = fresh[keys[place]]
             if isinstance(entry, TargetSeries):
                 live[entry] = None
                 plan.placement.add(entry, plan.slot_of(place))
         values = plan.by_slot(numbers)
         late, same = plan.placement.append(ts, values)
         if sink is not None:
-            slots = {key: plan.slot_of(place) for place, key in enumerate(change.keys)}
+            slots = {key: plan.slot_of(place) for place, key in enumerate(keys)}
             self._passing = [(e, slots[k]) for k, e in entries.items() if isinstance(e, TargetSeries)]
             sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
         self._mark_stale([e for e in gone.values() if isinstance(e, TargetSeries)], ts)
@@ -396,8 +426,11 @@ class ScrapeCache:
     def _learn(self, read: ParsedLines[Entry]) -> int:
         """Remember the lines of this body, and only those. Returns how many series are new."""
         before, raw = self._entries, self._interner.raw
-        self._entries = dict(zip(map(raw, read.keys), read.entries, strict=True))
-        self._silent = {raw(line): None for line in read.silent}
+        if read.template is not None:  # its texts are shared already
+            self._entries, self._silent = dict(zip(read.keys, read.entries, strict=True)), read.silent
+        else:
+            self._entries = dict(zip(map(raw, read.keys), read.entries, strict=True))
+            self._silent = {raw(line): None for line in read.silent}
         self._series = {e.labels: e for e in read.entries if isinstance(e, TargetSeries)}
         seen, self._seen = self._seen, frozenset()
         fresh = self._entries.keys() - before.keys() - seen

@@ -13,12 +13,14 @@ from rulepush.scrape.sample_labels import SampleRules, sample_labels
 
 @dataclass(frozen=True, slots=True)
 class ExposedLines:
-    """The lines of a body: `keys` without their values, `comments` as they are. To be read in any thread."""
+    """The lines of a body: `keys` without their values, `labels` the final ones of each key, None where nobody has made
+    them yet; `comments` as they are. To be read in any thread."""
 
     target: Labels
     rules: SampleRules
     fmt: Format
     keys: Sequence[bytes]
+    labels: Sequence[Labels | None]
     comments: Sequence[bytes]
 
     def series(self, names: Collection[str], met: set[bytes] | None = None) -> Iterator[tuple[str, Labels | None]]:
@@ -26,9 +28,13 @@ class ExposedLines:
         metrics, and of every other metric its first one, unless it was `met` before, in another body."""
         met = set() if met is None else met
         wanted = {name.encode() for name in names}
-        for key in self.keys:
-            name = key.partition(b"{")[0]
+        for key, known in zip(self.keys, self.labels, strict=True):
+            name = key.partition(b"{")[0].strip()
             if name in met and name not in wanted:
+                continue
+            if known is not None and name:
+                met.add(name)
+                yield name.decode(), known
                 continue
             try:
                 sample = parse_line(key + b" 0", self.fmt)

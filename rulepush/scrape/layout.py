@@ -6,11 +6,10 @@ plan and converted by a few calls that run in C, and each table takes its values
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from operator import itemgetter
-from typing import Any, Final
+from itertools import compress
+from typing import Final
 
 import numpy as np
 
@@ -25,6 +24,9 @@ _HASH: Final = ord("#")
 _MAX_PARTS: Final = 4
 _MAX_CHANGES: Final = 100  # series that come and go at a time; with more the body is read line by line
 _STEP_LINES: Final = 64
+_INVERTED: Final = bytes([1, 0]) + bytes(254)
+_BLANK: Final = b"\n"
+_NEW: Final = np.array([-1])
 
 
 class TargetSeries:
@@ -117,6 +119,7 @@ class Placement:
 
     def _place(self) -> None:
         new, self._new = self._new, {}
+        self._locate_fresh(new)
         for series, position in new.items():
             if not series.locate(self._head) or series.table is None:
                 continue
@@ -125,6 +128,18 @@ class Placement:
                 group = self._groups[id(series.table)] = TableGroup(series.table, {})
             group.members[series] = position
             group.parts = None
+
+    def _locate_fresh(self, new: Iterable[TargetSeries]) -> None:
+        """Those that no table had yet get their rows together, a metric at a time."""
+        epoch = self._head.epoch
+        by_name: dict[str, list[TargetSeries]] = {}
+        for series in new:
+            if series.table is None and series.wanted_in == epoch:
+                by_name.setdefault(series.labels.name, []).append(series)
+        for name, found in by_name.items():
+            table = self._head.wanted_table(name)
+            for series, row in zip(found, table.add_rows([series.labels for series in found]), strict=True):
+                series.table, series.layout, series.row = table, table.layout, row
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,48 +156,145 @@ class ScrapeBodyStats:
 class BodyChange:
     """How a body differs from the one before it, when all that differs is which series there are.
 
-    `at`        the indices of the lines that hold samples
-    `keys`      what stands before their values, the same objects as before where they are known
-    `texts`     their values
-    `source`    int64[n]: the place of each among the samples of the body before, -1 when it is new
+    `lines`     the pattern of the body that differs; its keys are the same objects as before where they are known
+    `texts`     what stands after its keys
+    `source`    int64[n]: the place of each of its samples among those of the body before, -1 when it is new
     `removed`   the places of those that are gone
-    `inserted`  the places of those that are new
+    `inserted`  the places of those that are new, and `inserted_at` the indices of their lines
     """
 
-    at: list[int]
-    keys: tuple[bytes, ...]
+    lines: BodyLines
     texts: tuple[bytes, ...]
     source: Int64s
     removed: list[int]
     inserted: list[int]
+    inserted_at: list[int]
+
+
+class BodyLines:
+    """The pattern of a body whose lines of values all have the form `key value`. Immutable, so that targets of the
+    same application may share one.
+
+    `keys`    what stands before the values, in order
+    `others`  the lines without a value, in order
+    `is_sample`  one byte a line: 1 where it holds a sample, else 0
+    """
+
+    __slots__ = ("_fixed_size", "_is_other", "_prefixes", "is_sample", "keys", "others")
+
+    def __init__(self, keys: tuple[bytes, ...], others: tuple[bytes, ...], is_sample: bytes):
+        self.keys = keys
+        self.others = others
+        self.is_sample = is_sample
+        self._is_other = is_sample.translate(_INVERTED)
+        # How much longer such a body is than its values, joined by newlines.
+        self._fixed_size = sum(map(len, others)) + sum(map(len, keys)) + len(is_sample) - len(keys)
+        self._prefixes: list[bytes] | None = None
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes], at: Sequence[int], keys: Sequence[bytes]) -> BodyLines:
+        """`at` are the indices in `lines` that hold samples, `keys` what stands before their values."""
+        is_sample = bytearray(len(lines))
+        for i in at:
+            is_sample[i] = 1
+        others = tuple(compress(lines, is_sample.translate(_INVERTED)))
+        return cls(tuple(keys), others, bytes(is_sample))
+
+    def texts(self, lines: list[bytes], size: int) -> tuple[bytes, ...] | None:
+        """What stands after the keys in a body of `size` bytes that has this pattern, a blank and a value each; None
+        when it has not."""
+        if len(lines) != len(self.is_sample) or tuple(compress(lines, self._is_other)) != self.others:
+            return None
+        # A line that does not begin with its key stays as it is, and then what is left of the body is too long.
+        texts = tuple(map(bytes.removeprefix, compress(lines, self.is_sample), self.keys))
+        joined = b"\n".join(texts)
+        if len(joined) != size - self._fixed_size:
+            return None
+        # What is left of each must be one blank, before the value: more is a time, or takes a closer look.
+        blanks = joined.count(b"\n ") + joined.startswith(b" ")
+        return texts if blanks == joined.count(b" ") == len(texts) else None
+
+    def compare(self, lines: list[bytes], size: int, known: Container[bytes]) -> BodyChange | None:
+        """How a body of `size` bytes differs; None when it does so by more than a few series. `known` are `keys`, quick
+        to look up.
+
+        Stretches of lines that begin as before are found by a few calls in C. That they are what they seem to be is
+        seen afterwards, by `texts` of the pattern that comes of it.
+        """
+        prefixes, is_sample = self._lines_begin(), self.is_sample
+        keys: list[bytes] = []
+        mask: list[bytes] = []
+        begin: list[bytes] = []
+        source: list[Int64s] = []
+        removed: list[int] = []
+        inserted: list[int] = []
+        inserted_at: list[int] = []
+        i = j = place = 0
+        while j < len(lines):
+            same = _common(lines, j, prefixes, i)
+            if same:
+                count = is_sample.count(1, i, i + same)
+                keys += self.keys[place : place + count]
+                mask.append(is_sample[i : i + same])
+                begin += prefixes[i : i + same]
+                source.append(np.arange(place, place + count))
+                i, j, place = i + same, j + same, place + count
+                continue
+            line = lines[j]
+            silent = not line or line[0] == _HASH
+            key = line or _BLANK if silent else line.rpartition(b" ")[0]
+            if not line and i < len(prefixes) and prefixes[i] == _BLANK:
+                mask.append(b"\0")
+                begin.append(_BLANK)
+                i, j = i + 1, j + 1
+            elif silent or key in known:
+                try:
+                    found = prefixes.index(key, i)
+                except ValueError:
+                    return None  # it stands at another place than before, or is a new comment
+                if is_sample.count(0, i, found):
+                    return None
+                removed += range(place, place + found - i)
+                i, place = found, place + found - i
+            else:
+                inserted.append(len(keys))
+                inserted_at.append(j)
+                keys.append(key)
+                mask.append(b"\1")
+                begin.append(key)
+                source.append(_NEW)
+                j += 1
+            if len(removed) + len(inserted) > _MAX_CHANGES:
+                return None
+        removed += range(place, len(self.keys))
+        if is_sample.count(0, i) or len(removed) + len(inserted) > _MAX_CHANGES or not keys:
+            return None
+        made = BodyLines(tuple(keys), self.others, b"".join(mask))
+        texts = made.texts(lines, size)
+        if texts is None:
+            return None
+        made._prefixes = begin
+        return BodyChange(made, texts, np.concatenate(source), removed, inserted, inserted_at)
+
+    def _lines_begin(self) -> list[bytes]:
+        """What each line begins with; the lines without a value whole, and of a blank line what none begins with."""
+        if self._prefixes is None:
+            samples, others = iter(self.keys), iter(self.others)
+            self._prefixes = [next(samples) if sample else next(others) or _BLANK for sample in self.is_sample]
+        return self._prefixes
 
 
 class BodyLayout:
-    """What is known of a body whose lines of values all have the form `key value`.
+    """What is known of a body that has the pattern `lines`.
 
     Each of its series has a slot in the list of values. As long as no series came or went, that is its place in the
     body; a series that comes takes a free slot, so that nothing changes for the others.
     """
 
-    def __init__(
-        self,
-        lines: Sequence[bytes],
-        at: Sequence[int],
-        keys: Sequence[bytes],
-        placement: Placement,
-        live: dict[TargetSeries, None],
-        counts: ScrapeBodyStats,
-    ):
-        """`at` are the indices in `lines` that hold samples, `keys` what stands before their values."""
-        others = sorted(set(range(len(lines))).difference(at))
-        self._line_count = len(lines)
-        self._samples_of = _getter(at)
-        self._others_of = _getter(others)
-        self._others = self._others_of(lines)
-        self.keys = tuple(keys)
-        self._fixed_size = self._count_fixed()
+    def __init__(self, lines: BodyLines, placement: Placement, live: dict[TargetSeries, None], counts: ScrapeBodyStats):
+        self.lines = lines
         self._slots: Int64s | None = None  # int64[samples], None for 0, 1, 2, ...
-        self._slot_count = len(keys)
+        self._slot_count = len(lines.keys)
         self._free: list[int] = []
         self.placement = placement
         self.live = live
@@ -191,24 +303,9 @@ class BodyLayout:
     def values(self, lines: list[bytes], size: int) -> Floats | None:
         """The values of a body of `size` bytes with the same series in the same order, by slot; None when it is not
         that."""
-        if len(lines) != self._line_count or self._others_of(lines) != self._others:
-            return None
-        # A line that does not begin with its key stays as it is, and then what is left of the body is too long.
-        texts = tuple(map(bytes.removeprefix, self._samples_of(lines), self.keys))
-        joined = b"\n".join(texts)
-        if len(joined) != size - self._fixed_size:
-            return None
-        # What is left of each must be one blank, before the value: more is a time, or takes a closer look.
-        blanks = joined.count(b"\n ") + joined.startswith(b" ")
-        if not blanks == joined.count(b" ") == len(texts):
-            return None
-        numbers = to_floats(texts)
+        texts = self.lines.texts(lines, size)
+        numbers = None if texts is None else to_floats(texts)
         return None if numbers is None else self.by_slot(numbers)
-
-    def _count_fixed(self) -> int:
-        """How much longer such a body is than its values, joined by newlines."""
-        fixed = sum(map(len, self._others)) + sum(map(len, self.keys))
-        return fixed + self._line_count - len(self.keys)
 
     def by_slot(self, numbers: Floats) -> Floats:
         """Values in the order of the body, put in the order of the slots."""
@@ -218,50 +315,7 @@ class BodyLayout:
         values[self._slots] = numbers
         return values
 
-    def compare(self, lines: list[bytes], known: Container[bytes]) -> BodyChange | None:
-        """How a body differs; None when it does so by more than a few series. `known` are `keys`, quick to look up."""
-        at = [i for i, line in enumerate(lines) if line and line[0] != _HASH]
-        if not at or len(lines) - len(at) != len(self._others):
-            return None
-        if tuple(line for line in lines if not line or line[0] == _HASH) != self._others:
-            return None
-        parts = map(bytes.rpartition, _getter(at)(lines), repeat(b" "))
-        keys, _, texts = zip(*parts, strict=True)
-        before = self.keys
-        same: list[bytes] = []
-        source: list[int] = []
-        removed: list[int] = []
-        inserted: list[int] = []
-        i = j = 0
-        while j < len(keys):
-            step = min(_STEP_LINES, len(keys) - j)
-            if keys[j : j + step] != before[i : i + step]:
-                step = next((k for k in range(step) if i + k == len(before) or keys[j + k] != before[i + k]), step)
-            same += before[i : i + step]
-            source += range(i, i + step)
-            i, j = i + step, j + step
-            if step == _STEP_LINES or j == len(keys):
-                continue
-            if keys[j] in known:
-                try:
-                    found = before.index(keys[j], i)
-                except ValueError:
-                    return None  # it stands at another place than before
-                removed += range(i, found)
-                i = found
-            else:
-                inserted.append(j)
-                same.append(keys[j])
-                source.append(-1)
-                j += 1
-            if len(removed) + len(inserted) > _MAX_CHANGES:
-                return None
-        removed += range(i, len(before))
-        if len(removed) + len(inserted) > _MAX_CHANGES:
-            return None
-        return BodyChange(at, tuple(same), texts, np.array(source, np.int64), removed, inserted)
-
-    def follow(self, change: BodyChange, lines: list[bytes], counts: ScrapeBodyStats) -> None:
+    def follow(self, change: BodyChange, counts: ScrapeBodyStats) -> None:
         """Become the layout of the body that differs so. Its new series get slots: see `slot_of`. `placement` and
         `live` are the caller's to change."""
         slots = np.arange(self._slot_count) if self._slots is None else self._slots
@@ -273,11 +327,7 @@ class BodyLayout:
                 self._slot_count += 1
             following[j] = self._free.pop()
         self._slots = following
-        others = sorted(set(range(len(lines))).difference(change.at))
-        self._line_count = len(lines)
-        self._samples_of, self._others_of = _getter(change.at), _getter(others)
-        self.keys, self.counts = change.keys, counts
-        self._fixed_size = self._count_fixed()
+        self.lines, self.counts = change.lines, counts
 
     def slot_of(self, place: int) -> int:
         """The slot of the sample at this place in the body."""
@@ -302,10 +352,13 @@ def to_floats(texts: Sequence[bytes]) -> Floats | None:
     return values
 
 
-def _getter(indices: Sequence[int]) -> Callable[[Sequence[bytes]], tuple[bytes, ...]]:
-    if not indices:
-        return lambda lines: ()
-    get: Any = itemgetter(*indices)
-    if len(indices) == 1:
-        return lambda lines: (get(lines),)
-    return get  # type: ignore[no-any-return]
+def _common(lines: list[bytes], j: int, prefixes: list[bytes], i: int) -> int:
+    """How many lines from `j` on begin with the prefixes from `i` on. Looks at more at a time the longer it goes."""
+    at, step, most = 0, _STEP_LINES, min(len(lines) - j, len(prefixes) - i)
+    while at < most:
+        step = min(step, most - at)
+        alike = list(map(bytes.startswith, lines[j + at : j + at + step], prefixes[i + at : i + at + step]))
+        if False in alike:
+            return at + alike.index(False)
+        at, step = at + step, step * 4
+    return at

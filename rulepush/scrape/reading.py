@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final, Generic, TypeVar
 
@@ -15,7 +15,7 @@ from rulepush.errors import ExpositionError
 from rulepush.exposition import Format, declared_type, each_sample, parse_line
 from rulepush.exposition.literals import parse_value, to_ms
 from rulepush.model.arrays import Floats
-from rulepush.scrape.interner import Interner, WrittenSeries
+from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
 from rulepush.scrape.layout import to_floats
 from rulepush.scrape.slices import Slices
 
@@ -23,6 +23,7 @@ E = TypeVar("E")
 
 _CHUNK_LINES: Final = 2_000
 _PARSES_PER_SLICE: Final = 32  # lines that are parsed, about a millisecond
+_RESOLVED_PER_SLICE: Final = 128
 
 _TEXT_TIME: Final = re.compile(rb"[0-9]{1,18}")
 _EXEMPLAR: Final = re.compile(rb' # \{(?:[a-zA-Z_][a-zA-Z0-9_]*="[ !#-\[\]-~]*"(?:,|(?=\})))*\} ([^ ]+)(?: ([^ ]+))?')
@@ -38,6 +39,8 @@ class ParsedLines(Generic[E]):
     `at`       the index of a sample's line
     `silent`   the lines without a sample, in order
     `regular`  whether every line of a sample is `key value`
+    `written`  what each of the lines means that were new
+    `template` the body of another target that said the same
     """
 
     keys: Sequence[bytes]
@@ -47,6 +50,24 @@ class ParsedLines(Generic[E]):
     at: Sequence[int]
     silent: Mapping[bytes, None]
     regular: bool
+    written: Mapping[bytes, WrittenSeries] = field(default_factory=dict)
+    template: BodyTemplate | None = None
+
+
+def read_as_before(
+    body: bytes, lines: list[bytes], template: BodyTemplate, resolve: Callable[[WrittenSeries], E]
+) -> Slices[ParsedLines[E] | None]:
+    """Read a body that says what another target said before; None when it says something else."""
+    pattern = template.lines
+    texts = pattern.texts(lines, len(body))
+    numbers = None if texts is None else to_floats(texts)
+    if numbers is None:
+        return None
+    entries: list[E] = []
+    for begin in range(0, len(template.written), _RESOLVED_PER_SLICE):
+        entries += map(resolve, template.written[begin : begin + _RESOLVED_PER_SLICE])
+        yield
+    return ParsedLines(pattern.keys, entries, numbers, {}, (), template.silent, regular=True, template=template)
 
 
 def read_known_body(
@@ -99,6 +120,7 @@ class _LineReader(Generic[E]):
         self._quiet: dict[bytes, None] = {}
         self._regular = True
         self._parsed: dict[bytes, E] = {}
+        self._written: dict[bytes, WrittenSeries] = {}
         self._family_type = ""
         self._comments: list[bytes] = []  # since _family_type was found out: one of them may be a TYPE line
 
@@ -106,7 +128,14 @@ class _LineReader(Generic[E]):
         """What was read."""
         numbers = np.concatenate(self._numbers) if self._numbers else np.empty(0)
         return ParsedLines(
-            self._keys, self._entries, numbers, self._times, self._at, self._quiet, regular=self._regular
+            self._keys,
+            self._entries,
+            numbers,
+            self._times,
+            self._at,
+            self._quiet,
+            regular=self._regular,
+            written=self._written,
         )
 
     def read(self, lines: list[bytes], begin: int, *, is_last: bool) -> Slices[bool]:
@@ -185,6 +214,7 @@ class _LineReader(Generic[E]):
         entry = self._parsed.get(key)
         if entry is None:
             entry = self._parsed[key] = self._resolve(written)
+            self._written[key] = written
         return entry
 
 

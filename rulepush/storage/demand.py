@@ -90,6 +90,7 @@ class Demand:
             else:
                 self._named.setdefault(name, []).append(use)
         self._by_name: dict[str, tuple[SelectorDemand, ...]] = {}
+        self._compared: dict[str, frozenset[str]] = {}
         self._covered: dict[tuple[Matcher, ...], Retention | None] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -135,6 +136,16 @@ class Demand:
     def wants_name(self, name: str) -> bool:
         """Whether any selector may read a series of this metric; False decides without building its labels."""
         return self._retention_ms is not None or bool(self._uses_of(name))
+
+    def names_compared(self, name: str) -> frozenset[str]:
+        """The labels that decide which series of this metric are wanted, the name of the metric itself included."""
+        known = self._compared.get(name)
+        if known is None:
+            uses = () if self._retention_ms is not None else self._uses_of(name)
+            if len(self._compared) >= _NAMES_REMEMBERED:
+                self._compared.clear()
+            known = self._compared[name] = frozenset(m.name for use in uses for m in use.matchers)
+        return known
 
     def keep(self, name: str) -> Retention:
         """How long samples of this metric are needed."""

@@ -136,6 +136,11 @@ class Head:
                 self._unwanted.clear()
             self._unwanted.add(labels)
             return None
+        return self.wanted_table(name) if table is None else table
+
+    def wanted_table(self, name: str) -> Table:
+        """The table of a metric, made when it is new: for a caller who has asked the present demand."""
+        table = self._tables.get(name)
         if table is None:
             table = self._tables[name] = Table(name, self._demand.keep(name), self._new_id, self._pool)
             self._selectors[name] = TableSelector(table)

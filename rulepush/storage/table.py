@@ -27,6 +27,9 @@ MARGIN_MS: Final = 30_000
 MAX_AHEAD_MS: Final = 10 * 60_000
 _FIRST_CAPACITY: Final = 8
 _FIRST_ROWS: Final = 4
+# Room for so many samples is spent on compacting a table seldom: where it has few rows, to move them costs as much as
+# an evaluation of their rules. 64 KiB.
+_SPARE_SAMPLES: Final = 4096
 _SMALL: Final = 64
 _MANY_ODD: Final = 8
 
@@ -230,6 +233,31 @@ class Table:
             self._writes += 1
         return row
 
+    def add_rows(self, labels: Sequence[Labels]) -> list[int]:
+        """The rows of many label sets, as `row` gives them one by one."""
+        before = following = len(self.labels)
+        place = self._row_of.setdefault
+        rows: list[int] = []
+        new: list[Labels] = []
+        for one in labels:
+            row = place(one, following)
+            if row == following:
+                new.append(one)
+                following += 1
+            rows.append(row)
+        if not new:
+            return rows
+        if following > len(self._counts):
+            self._grow_rows(following + following // 2 + 1)
+        self.labels += new
+        self._pairs += sum(map(len, new))
+        self._counts[before:following] = 0
+        self._last[before:following] = 0
+        self._ids[before:following] = list(map(self._new_id, new))
+        self.version += following - before
+        self._writes += 1
+        return rows
+
     def append(self, row: int, ts: int, value: float) -> AppendOutcome:
         """One sample. Prometheus' rules: later than the newest, or the same again."""
         count = int(self._counts[row])
@@ -384,13 +412,15 @@ class Table:
         self._compact()
         fullest = int(self._counts.argmax())
         count, cap = int(self._counts[fullest]), self.capacity
-        if count < cap - cap // 8 and count < cap:
+        spare = _SPARE_SAMPLES // len(self._counts)  # of each row
+        if count < cap - max(cap // 8, min(spare, count // 2)):
             return
         # What the look-back needs at the spacing seen so far, but no more than twice the present capacity at once.
         span = int(self._last[fullest] - self._times[fullest, 0])
         spacing = max(1, span // max(1, count - 1))
         needed = (self.keep.lookback_ms + MARGIN_MS) // spacing + 2
-        capacity = min(cap * 2, max(needed + needed // 8, cap + cap // 4 + 1))
+        room = max(needed // 8, min(spare, needed))
+        capacity = min(cap * 2, max(needed + room, cap + cap // 4 + 1))
         self._times, self._values = self._resized(len(self._counts), capacity)
 
     def _compact(self) -> None:

@@ -9,7 +9,7 @@ from rulepush.model.sample import STALE, Sample, stale_mask
 from rulepush.promql import Engine, parse_expr
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import DEAD_PART, LARGE_TABLE, Head
-from rulepush.storage.table import AppendOutcome
+from rulepush.storage.table import MARGIN_MS, AppendOutcome
 
 T0 = 1_700_000_000_000
 MINUTE = 60_000
@@ -168,6 +168,22 @@ def test_memory_is_bounded_by_the_look_back() -> None:
     newest = T0 + 9_999 * 15_000
     assert [t for t in times if t >= newest - 5 * MINUTE] == list(range(newest - 5 * MINUTE, newest + 1, 15_000))
     assert values[-1] == 9999.0
+
+
+def test_few_rows_have_room_so_that_they_are_compacted_seldom_and_many_rows_take_no_memory_for_it() -> None:
+    few, many = keeping_all(MINUTE), keeping_all(MINUTE)
+    for i in range(200):
+        for head, series in ((few, 10), (many, 2000)):
+            labels = [named("m", row=str(row)) for row in range(series)]
+            if not i:
+                head.append_many([Sample(one, T0, 0.0) for one in labels])
+            else:
+                head.append_rows(next(head.tables()), slice(0, series), T0 + i * 5_000, np.full(series, float(i)))
+    needed = (MINUTE + MARGIN_MS) // 5_000 + 2
+    small, large = next(few.tables()), next(many.tables())
+    assert small.capacity >= needed * 3 // 2  # the oldest go at every seventh append, or more seldom
+    assert large.capacity <= needed * 5 // 4
+    assert small.capacity <= 2 * needed
 
 
 def test_rows_are_compacted_each_by_its_own_newest_sample() -> None:
