@@ -13,7 +13,7 @@ FROM_LOCK := install $(PIP_FLAGS) --require-hashes
 # Built without isolation, by the setuptools of the lock: an isolated build would fetch whatever is newest.
 OURSELVES := install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 PYTEST := -m pytest -n 4 --dist loadfile -m 'not alone' $(PYTEST_FLAGS)
-# Tests that count what happens in true time: beside three others they measure the machine's load.
+# Tests that count what happens in true time (beside three others they measure the machine's load), and those in a browser.
 PYTEST_ALONE := -m pytest -m alone $(PYTEST_FLAGS)
 
 .PHONY: demo test check format servers browser screenshots lock test-newest test-oldest mutate build clean

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.browser.browser import Browser
 from tests.browser.stage import Stage
 from tests.needs import browser as browser_programs
+
+_HERE: Final = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that `-m` does not want are left out
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """These tests run alone: a browser and a stage for each of four workers, until the last test of all, would be most
+    of what the machine does."""
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="session")
