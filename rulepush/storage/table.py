@@ -166,8 +166,6 @@ class Table:
             return None
         n, rows = len(self.labels), known.in_step
         count = int(self._counts[known.row])
-        if not len(known.shared.times) and count == known.shared.first:
-            return known  # nothing is in step, and nothing more is known
         if n > len(rows):
             if count < _FIRST_CAPACITY:
                 return None

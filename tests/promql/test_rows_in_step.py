@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rulepush.model.labels import Labels
-from rulepush.model.matcher import Matcher
+from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import STALE, stale_mask
 from rulepush.promql import Engine, parse_expr
 from rulepush.promql.vectors.values import Vector
@@ -143,6 +143,33 @@ def test_the_result_is_that_of_looking_at_every_time(found: list[Series], asked:
             for at, query in enumerate(QUERIES):
                 ts = START + tick * STEP + later
                 assert answer(head, at, ts) == answer(Plain(head), at, ts), query.text
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_series_with_times_of_their_own_that_come_later_are_found(seed: int) -> None:
+    """Whatever the storage knows, asked at each tick, of rows that are seldom or never in step."""
+    random = Random(seed)
+    head = Head(DEMAND)
+    apart = random.choice((0.2, 0.7, 1.0))
+    found = []
+    for i in range(random.randint(2, 30)):
+        late = random.randrange(1, STEP) if random.random() < apart else 0
+        first = random.choice((0, random.randrange(60)))
+        skipped = set(random.sample(range(70), random.choice((0, 0, 20))))
+        found.append(Series(labels("m", i=str(i), k=random.choice("ab")), first, 200, late, [i + 0.5], skipped))
+    queries = [QUERIES.index(query) for query in QUERIES if query.text in ("m", 'm{k="a"}', "increase(m[1m])")]
+    assert len(queries) == 3
+    for tick in range(70):
+        scraped(head, tick, found)
+        if tick % 9 == 0:
+            head.truncate(START + tick * STEP)
+        ts = START + (tick + 1) * STEP
+        for at in queries:
+            assert answer(head, at, ts) == answer(Plain(head), at, ts)
+        for one in found:
+            if one.first <= tick and not one.skipped:
+                found_rows = head.select([Matcher(name, MatchOp.EQUAL, value) for name, value in one.labels], 0, 0)
+                assert found_rows.times[0, found_rows.counts[0] - 1] == START + tick * STEP + one.late
 
 
 @pytest.mark.parametrize("seed", range(3))
