@@ -26,7 +26,7 @@ _LAST_PORT: Final = 65535
 _CONNECT_STAGGER: Final = 0.25  # seconds before the next address of a name is tried, too: RFC 8305
 # RFC 9112, sections 4 and 5, without what only few servers send: other versions, folded lines.
 _HEAD: Final = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\t !-~]*))?\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t !-~\x80-\xff]*\r\n)*)\r\n"
+    rb"HTTP/1\.([01]) ([2-5][0-9]{2})(?: ([\t !-~]*))?\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t !-~\x80-\xff]*\r\n)*)\r\n"
 )
 # A URL that is sent as it is written: httpx would neither encode nor normalise anything in it.
 _URL: Final = re.compile(
@@ -340,7 +340,8 @@ def _plain_head(data: bytes) -> PlainHead:
     found = _HEAD.fullmatch(data)
     if found is None:
         raise NotPlain
-    status, phrase, lines = found.groups()
+    minor, status, phrase, lines = found.groups()
+    is_old = minor == b"0"  # HTTP/1.0, as of Python's own simple servers
     headers: dict[str, str] = {}
     for line in lines.split(b"\r\n")[:-1]:
         raw_name, _, value = line.partition(b":")
@@ -349,9 +350,9 @@ def _plain_head(data: bytes) -> PlainHead:
             raise NotPlain
         headers.setdefault(name, value.strip(b" \t").decode("latin-1"))
     code, length, coding = int(status), headers.get("content-length"), headers.get("transfer-encoding")
-    if code in _NO_BODY or 300 <= code < 400 or (length is None) == (coding is None):
+    if code in _NO_BODY or 300 <= code < 400 or (length is None) == (coding is None) or (is_old and coding):
         raise NotPlain
     if (coding or "chunked").lower() != "chunked" or not _LENGTH.fullmatch(length or "0"):
         raise NotPlain
-    keeps = headers.get("connection", "").lower() in ("", "keep-alive")
+    keeps = not is_old and headers.get("connection", "").lower() in ("", "keep-alive")
     return PlainHead(code, (phrase or b"").decode("ascii"), headers, None if length is None else int(length), keeps)

@@ -230,6 +230,8 @@ def outcome(server: ClosingServer, config: HTTPClientConfig, limit: int = 0) -> 
         answer(b"503 "),
         answer(b"599 ", b"}"),
         b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\na 1\n",
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\na 1\n",
         answer(b"200 OK\r\nContent-Length: 4"),
         answer(b"200 OK\r\nContent-Length: 5"),
         answer(b"200 OK\r\nTransfer-Encoding: chunked", b"4\r\na 1\n\r\n0\r\n\r\n"),
