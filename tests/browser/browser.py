@@ -262,7 +262,8 @@ for (const e of document.querySelectorAll(arguments[0])) {
   const range = document.createRange();
   range.selectNodeContents(e);
   const tops = new Set([...range.getClientRects()].filter(r => r.width).map(r => Math.round(r.top / 8)));
-  if (text.length / Math.max(1, tops.size) < 6) found.push(e.tagName + ': ' + text.slice(0, 80));
+  const meant = text.split('\\n').filter(line => line.trim()).length;  // short lines that the page makes itself
+  if (tops.size > 2 * meant && text.length / tops.size < 6) found.push(e.tagName + ': ' + text.slice(0, 80));
 }
 return found;
 """
