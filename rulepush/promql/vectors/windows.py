@@ -24,37 +24,14 @@ _COMPARE_ALL_BELOW: Final = 20_000  # elements: below, one comparison of everyth
 _MAX_STARTS: Final = 6  # first columns
 
 
-class RangeWindow:
-    """The samples of n series in (start, end], left-aligned and ascending, with no stale marker.
+class _Samples:
+    """The samples of n rows, times[n, k], values[n, k] and counts[n]; with `axis`, `times` and `counts` are made of it
+    when they are asked for."""
 
-    `index`   n label sets (as stored, with names)
-    `times`   int64[n, k] milliseconds;  `values` float64[n, k];  `counts` int64[n], 0..k
-    `start`, `end`  the bounds of the range in ms: offset and @ are already applied. end - start is the range.
-    `ts`      the evaluation time of this step in ms (differs from `end` under offset and @)
-    `axis`    int64[k] where every row has k samples, at these times; None says nothing
-    Of an anchored or smoothed selector there are samples before the start, and, smoothed, after the end.
-    What lies beyond a row's count is padding with no meaning (finite or not): use `mask`, or check `full` first.
-    Views into the storage: never write into them.
-    """
+    __slots__ = ("_counts", "_times", "axis", "values")
 
-    __slots__ = ("_counts", "_mask", "_times", "axis", "end", "index", "start", "ts", "values")
-
-    def __init__(
-        self,
-        index: LabelIndex,
-        times: Ints | None,
-        values: Floats,
-        counts: Ints | None,
-        start: int,
-        end: int,
-        ts: int,
-        axis: Ints | None = None,
-    ):
-        """With `axis`, `times` and `counts` are made of it when they are asked for."""
-        self.index, self.values, self.axis = index, values, axis
-        self._times, self._counts = times, counts
-        self.start, self.end, self.ts = start, end, ts
-        self._mask: Bools | None = None
+    def __init__(self, times: Ints | None, values: Floats, counts: Ints | None, axis: Ints | None):
+        self._times, self.values, self._counts, self.axis = times, values, counts, axis
 
     @property
     def times(self) -> Ints:
@@ -69,6 +46,38 @@ class RangeWindow:
             n, k = self.values.shape
             self._counts = np.full(n, k, np.int64)
         return self._counts
+
+
+class RangeWindow(_Samples):
+    """The samples of n series in (start, end], left-aligned and ascending, with no stale marker.
+
+    `index`   n label sets (as stored, with names)
+    `times`   int64[n, k] milliseconds;  `values` float64[n, k];  `counts` int64[n], 0..k
+    `start`, `end`  the bounds of the range in ms: offset and @ are already applied. end - start is the range.
+    `ts`      the evaluation time of this step in ms (differs from `end` under offset and @)
+    `axis`    int64[k] where every row has k samples, at these times; None says nothing
+    Of an anchored or smoothed selector there are samples before the start, and, smoothed, after the end.
+    What lies beyond a row's count is padding with no meaning (finite or not): use `mask`, or check `full` first.
+    Views into the storage: never write into them.
+    """
+
+    __slots__ = ("_mask", "end", "index", "start", "ts")
+
+    def __init__(
+        self,
+        index: LabelIndex,
+        times: Ints | None,
+        values: Floats,
+        counts: Ints | None,
+        start: int,
+        end: int,
+        ts: int,
+        axis: Ints | None = None,
+    ):
+        super().__init__(times, values, counts, axis)
+        self.index = index
+        self.start, self.end, self.ts = start, end, ts
+        self._mask: Bools | None = None
 
     @property
     def full(self) -> bool:
@@ -110,12 +119,12 @@ class RangeWindow:
         return self.times[rows, column], self.values[rows, column]
 
 
-class WindowColumns:
+class WindowColumns(_Samples):
     """n series with samples free of stale markers; as in Selection, what lies beyond a row's count has no meaning.
     `axis` as in RangeWindow, but that it says nothing of the rows `odd`, int64[m]: their samples are in `of_odd`, where
     there are any."""
 
-    __slots__ = ("_counts", "_times", "axis", "drop_name", "index", "odd", "of_odd", "values")
+    __slots__ = ("drop_name", "index", "odd", "of_odd")
 
     def __init__(
         self,
@@ -126,25 +135,10 @@ class WindowColumns:
         drop_name: Bools | None = None,
         axis: Ints | None = None,
     ):
-        """With `axis`, `times` and `counts` are made of it when they are asked for."""
-        self.index, self.values, self.axis, self.drop_name = index, values, axis, drop_name
-        self._times, self._counts = times, counts
+        super().__init__(times, values, counts, axis)
+        self.index, self.drop_name = index, drop_name
         self.odd: npt.NDArray[np.int64] | None = None
         self.of_odd: WindowColumns | None = None
-
-    @property
-    def times(self) -> Ints:
-        if self._times is None:
-            assert self.axis is not None
-            self._times = np.broadcast_to(self.axis, self.values.shape)
-        return self._times
-
-    @property
-    def counts(self) -> Ints:
-        if self._counts is None:
-            n, k = self.values.shape
-            self._counts = np.full(n, k, np.int64)
-        return self._counts
 
     @property
     def sample_count(self) -> int:
