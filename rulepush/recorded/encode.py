@@ -27,7 +27,7 @@ START: Final = struct.Struct("<q")
 GROUP: Final = struct.Struct("<II")  # number, size of JSON
 EVALUATION: Final = struct.Struct("<qIB")  # at, group, flags
 STREAM: Final = struct.Struct("<IBI")  # number, origin, size of the source
-SERIES: Final = struct.Struct("<III")  # stream, how many, size of JSON
+SERIES: Final = struct.Struct("<III")  # stream, how many, size of their lines
 LAYOUT: Final = struct.Struct("<IBI")  # stream, slot, how many
 BLOCK: Final = struct.Struct("<qIBBqI")  # at, stream, slot, flags, time, size of the body
 INDEX_SIZE: Final = struct.Struct("<I")
@@ -44,7 +44,18 @@ _SMALL: Final = 128  # bytes: an index of less, as that of one scrape, is not co
 _OWN_BODY: Final = 256  # bytes: from here on a body is compressed on its own
 LEVEL: Final = 1  # higher ones are not smaller
 
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` makes one at each call
 Ids = npt.NDArray[np.int32]
+
+
+def encode_labels(labels: Labels) -> bytes:
+    """A label set as a line, without its newline: JSON, a list of pairs."""
+    return _JSON.encode(labels.pairs).encode()
+
+
+def encode_pair(name: str, value: str) -> bytes:
+    """The part of such a line that says that a label has this value."""
+    return _JSON.encode((name, value)).encode()
 
 
 @dataclass(slots=True)
@@ -200,7 +211,7 @@ class SegmentEncoder:
                     number = known[labels] = len(known)
                     new.append(labels)
                 ids[at] = number
-            text = json.dumps([labels.pairs for labels in new], separators=(",", ":")).encode()
+            text = b"\n".join(map(encode_labels, new))
             self._put(IS_SERIES, SERIES.pack(stream.number, len(new), len(text)), text)
             missing = len(known) - len(stream.last)
             if missing > 0:
