@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Final
 
 import cramjam
@@ -44,18 +46,25 @@ _SMALL: Final = 128  # bytes: an index of less, as that of one scrape, is not co
 _OWN_BODY: Final = 256  # bytes: from here on a body is compressed on its own
 LEVEL: Final = 1  # higher ones are not smaller
 
-_JSON: Final = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` makes one at each call
 Ids = npt.NDArray[np.int32]
 
 
-def encode_labels(labels: Labels) -> bytes:
-    """A label set as a line, without its newline: JSON, a list of pairs."""
-    return _JSON.encode(labels.pairs).encode()
+class _PairTexts(dict[tuple[str, str], str]):
+    def __missing__(self, pair: tuple[str, str]) -> str:
+        name, value = pair
+        self[pair] = text = f"[{_quoted(name)},{_quoted(value)}]"
+        return text
+
+
+def encode_series(series: Sequence[Labels]) -> bytes:
+    """Label sets, a line each: JSON, a list of pairs. Most pairs repeat, so each is written once."""
+    texts = _PairTexts()
+    return "\n".join(["[" + ",".join([texts[pair] for pair in labels.pairs]) + "]" for labels in series]).encode()
 
 
 def encode_pair(name: str, value: str) -> bytes:
     """The part of such a line that says that a label has this value."""
-    return _JSON.encode((name, value)).encode()
+    return _PairTexts()[name, value].encode()
 
 
 @dataclass(slots=True)
@@ -211,7 +220,7 @@ class SegmentEncoder:
                     number = known[labels] = len(known)
                     new.append(labels)
                 ids[at] = number
-            text = b"\n".join(map(encode_labels, new))
+            text = encode_series(new)
             self._put(IS_SERIES, SERIES.pack(stream.number, len(new), len(text)), text)
             missing = len(known) - len(stream.last)
             if missing > 0:
