@@ -35,6 +35,10 @@ T = TypeVar("T")
 Damaged = Callable[[Path, int, str], object]
 
 
+def _unchecked() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedSamples:
     """n series and their samples, one series after the other.
@@ -108,26 +112,34 @@ class Recording:
                     yield event
 
     def select(
-        self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int | None = None
+        self,
+        matchers: Sequence[Matcher],
+        mint: int,
+        maxt: int,
+        max_samples: int | None = None,
+        check: Callable[[], object] = _unchecked,
     ) -> RecordedSamples:
         """The series that satisfy all matchers, with their samples from `mint` to `maxt` (ms, inclusive). Of two
         samples of a series with the same time, the first recorded counts. Raises QueryLimitError when there are more
-        than `max_samples`."""
+        than `max_samples`. `check` is called every few milliseconds; what it raises ends the query."""
         found = _Samples(mint, maxt, max_samples)
         for segment, heads in self._sampled(mint, maxt):
             decoder = SegmentDecoder(SeriesFilter(matchers))
-            for block in self._read(segment, heads, decoder.blocks):
+            for block in self._read(segment, heads, decoder.blocks, check):
                 found.add(block)
             found.end_segment()
         return found.result()
 
-    def series(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[Labels]:
-        """The series that satisfy all matchers and have a sample, or its end, from `mint` to `maxt` (ms, inclusive)."""
+    def series(
+        self, matchers: Sequence[Matcher], mint: int, maxt: int, check: Callable[[], object] = _unchecked
+    ) -> list[Labels]:
+        """The series that satisfy all matchers and have a sample, or its end, from `mint` to `maxt` (ms, inclusive).
+        `check` as in `select`."""
         found: dict[Labels, None] = {}
         for segment, heads in self._sampled(mint, maxt):
             decoder = SegmentDecoder(SeriesFilter(matchers))
             seen: dict[int, Layout] = {}
-            for block in self._read(segment, heads, decoder.outlines):
+            for block in self._read(segment, heads, decoder.outlines, check):
                 layout = block.layout
                 assert isinstance(block.ts, int)
                 if mint <= block.ts <= maxt and id(layout) not in seen:
@@ -151,7 +163,7 @@ class Recording:
             files = [f for f in list_segments(self.directory) if not f.damaged]
         except FileNotFoundError:
             files = []
-        for gone in self._outlines.keys() - {f.path for f in files}:
+        for gone in {*list(self._outlines)} - {f.path for f in files}:  # a copy: other threads read, too
             self._outlines.pop(gone, None)
         for file in files:
             outline = self._outline(file)
@@ -180,13 +192,18 @@ class Recording:
         return made
 
     def _read(
-        self, segment: SegmentFile, heads: Sequence[RecordHead], decode: Callable[[bytes], Iterator[T]]
+        self,
+        segment: SegmentFile,
+        heads: Sequence[RecordHead],
+        decode: Callable[[bytes], Iterator[T]],
+        check: Callable[[], object] = _unchecked,
     ) -> Iterator[T]:
         good = len(MAGIC)
         try:
             with segment.path.open("rb") as file:
                 reader = SegmentReader(file)
                 for head in heads:
+                    check()
                     yield from _decoded(decode(reader.payload(head)), good)
                     good = head.offset + head.size
         except FileNotFoundError:  # removed meanwhile

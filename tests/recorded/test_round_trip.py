@@ -139,6 +139,23 @@ def test_a_query_for_too_many_samples_is_refused(tmp_path: Path) -> None:
         Recording(tmp_path).select([ANY], *EVER, max_samples=99)
 
 
+def test_a_query_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    write(tmp_path, [scrape(i, series(10), range(10)) for i in range(10)])
+    left = 5
+
+    def check() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        Recording(tmp_path).select([ANY], *EVER, check=check)
+    assert left == -1
+    with pytest.raises(TimeoutError):
+        Recording(tmp_path).series([ANY], *EVER, check=check)
+
+
 def test_series_are_those_with_a_sample_in_the_time(tmp_path: Path) -> None:
     a, b, c = series(3)
     write(tmp_path, [scrape(1, (a, b), [1, 1]), scrape(2, (b, c), [2, 2])])
