@@ -17,7 +17,7 @@ from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
 from rulepush.recorded import encode as e
 from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvaluation, RecordedEvent, RecordedStart
-from rulepush.recorded.values import Kinds, decode_times, decode_values
+from rulepush.recorded.values import FIRST_KIND, Kinds, decode_times, decode_values
 
 FAULTS: Final = (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error, cramjam.DecompressionError)
 """What decoding raises for bytes that were not written by SegmentEncoder."""
@@ -186,7 +186,7 @@ class SegmentDecoder:
             raise ValueError(f"{len(new)} series in place of {count}")
         stream.labels += new
         stream.last = np.concatenate((stream.last, np.zeros(count)))
-        stream.kinds = np.concatenate((stream.kinds, np.zeros(count, np.uint8)))
+        stream.kinds = np.concatenate((stream.kinds, np.full(count, FIRST_KIND, np.uint8)))
         if self._wanted is not None:
             mask = np.fromiter(map(self._wanted, new), np.bool_, count)
             stream.wanted = np.concatenate((stream.wanted, mask))

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rulepush.model.labels import Labels
 from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvaluation, RecordedEvent, RecordedStart
 from rulepush.recorded.records import TimeSpan
-from rulepush.recorded.values import Kinds, encode_times, encode_values
+from rulepush.recorded.values import FIRST_KIND, Kinds, encode_times, encode_values
 
 START: Final = struct.Struct("<q")
 GROUP: Final = struct.Struct("<II")  # number, size of JSON
@@ -39,6 +39,7 @@ OWN_TIMES, PLAIN, OUTSIDE = 1, 2, 4
 SLOTS: Final = 8  # layouts of a stream that are remembered: ends with stale markers, targets that alternate
 ORIGINS: Final = (Origin.SCRAPE, Origin.PUSH, Origin.REMOTE_WRITE, Origin.RULE)
 _FEW: Final = 8  # values that are written as they are: taking them apart would cost more than it saves
+_RETRY: Final = 16  # blocks: so often it is tried whether values can be written as numbers again
 _SMALL: Final = 128  # bytes: an index of less, as that of one scrape, is not compressed
 _OWN_BODY: Final = 256  # bytes: from here on a body is compressed on its own
 LEVEL: Final = 1  # higher ones are not smaller
@@ -141,7 +142,7 @@ class SegmentEncoder:
             flags |= PLAIN
             body += values.astype("<f8", copy=False).tobytes()
         else:
-            coded, stream.kinds[ids] = encode_values(former, stream.kinds[ids], values)
+            coded, stream.kinds[ids] = encode_values(former, stream.kinds[ids], values, retry=stream.uses % _RETRY == 0)
             body += coded
         stream.last[ids] = values
         if len(body) >= _OWN_BODY:
@@ -205,5 +206,5 @@ class SegmentEncoder:
             if missing > 0:
                 spare = missing + len(known) // 4
                 stream.last = np.concatenate((stream.last, np.zeros(spare)))
-                stream.kinds = np.concatenate((stream.kinds, np.zeros(spare, np.uint8)))
+                stream.kinds = np.concatenate((stream.kinds, np.full(spare, FIRST_KIND, np.uint8)))
         return ids
