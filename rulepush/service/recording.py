@@ -33,12 +33,16 @@ class SampleRecording:
         self._offload = offload
         self._switched_on = asyncio.Event()
         self.writer: RecordingWriter | None = None
-        self.stopped_since: int | None = None  # ms; the files cannot be written
 
     @property
     def active(self) -> bool:
         """Whether the configuration asks for a recording, and there is a place for it."""
         return self.writer is not None
+
+    @property
+    def memory_bytes(self) -> int:
+        """About the memory of what waits to be written, and of what it is written with."""
+        return 0 if self.writer is None else self.writer.memory_bytes
 
     async def apply(self, config: RecordConfig | None) -> None:
         """Record within these bounds from now on; None: not any more."""
@@ -77,20 +81,12 @@ class SampleRecording:
             except asyncio.CancelledError:
                 await flushing
                 raise
-            self._note()
 
     async def aclose(self) -> None:
         """Write what is left, and record no more."""
         writer, self.writer = self.writer, None
-        self.stopped_since = None
         if writer is not None:
             await self._offload(writer.close)
-
-    def _note(self) -> None:
-        if self.writer is None or self.writer.up:
-            self.stopped_since = None
-        elif self.stopped_since is None:
-            self.stopped_since = self._clock.now()
 
 
 def _writer(directory: Path, config: RecordConfig, clock: Clock) -> RecordingWriter:
