@@ -97,8 +97,10 @@ class SegmentDecoder:
         self, payload: bytes, *, outlines: bool = False
     ) -> Iterator[DecodedBlock | RecordedEvaluation | RecordedStart]:
         (size,) = e.INDEX_SIZE.unpack_from(payload)
-        body_at = e.INDEX_SIZE.size + size
-        index = bytes(cramjam.zstd.decompress(payload[e.INDEX_SIZE.size : body_at]))
+        body_at = e.INDEX_SIZE.size + (size & ~e.PACKED)
+        index = payload[e.INDEX_SIZE.size : body_at]
+        if size & e.PACKED:
+            index = bytes(cramjam.zstd.decompress(index))
         at = 0
 
         def take(layout: struct.Struct) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """SegmentEncoder: events as the payloads of records.
 
-A payload is the compressed index and then compressed bodies. The index holds entries in the order of the events; what
+A payload is the index and then compressed bodies. The index holds entries in the order of the events; what
 an entry refers to was defined before, in the same segment: a stream (origin and source) with its series, a slot of a
 stream with a layout (which series, in which order), a group. Series that are added to a target so cost themselves and a
 layout, most of which is +1, +1, +1. Values are written against the former values of the same series in the same stream
@@ -31,6 +31,7 @@ SERIES: Final = struct.Struct("<III")  # stream, how many, size of JSON
 LAYOUT: Final = struct.Struct("<IBI")  # stream, slot, how many
 BLOCK: Final = struct.Struct("<qIBBqI")  # at, stream, slot, flags, time, size of the body
 INDEX_SIZE: Final = struct.Struct("<I")
+PACKED: Final = 1 << 31  # added to the size of an index that is compressed
 
 IS_START, IS_GROUP, IS_EVALUATION, IS_STREAM, IS_SERIES, IS_LAYOUT, IS_BLOCK = range(1, 8)
 MAY_FIRE, MAY_FIRE_WITH_RANGE, MAY_RESOLVE = 1, 2, 4
@@ -38,6 +39,7 @@ OWN_TIMES, PLAIN, OUTSIDE = 1, 2, 4
 SLOTS: Final = 8  # layouts of a stream that are remembered: ends with stale markers, targets that alternate
 ORIGINS: Final = (Origin.SCRAPE, Origin.PUSH, Origin.REMOTE_WRITE, Origin.RULE)
 _FEW: Final = 8  # values that are written as they are: taking them apart would cost more than it saves
+_SMALL: Final = 128  # bytes: an index of less, as that of one scrape, is not compressed
 _OWN_BODY: Final = 256  # bytes: from here on a body is compressed on its own
 LEVEL: Final = 1  # higher ones are not smaller
 _SERIES_BYTES: Final = 100  # measured with sys.getsizeof: an entry of a dict and its number
@@ -105,8 +107,11 @@ class SegmentEncoder:
 
     def take(self) -> tuple[bytes, TimeSpan]:
         """The payload of a record with what was added since the last call. At least one event must have been."""
-        index = bytes(cramjam.zstd.compress(bytes(self._index), LEVEL))
-        payload = b"".join((INDEX_SIZE.pack(len(index)), index, *self._bodies))
+        index = bytes(self._index)
+        packed = len(index) >= _SMALL
+        if packed:
+            index = bytes(cramjam.zstd.compress(index, LEVEL))
+        payload = b"".join((INDEX_SIZE.pack(len(index) | PACKED * packed), index, *self._bodies))
         span = TimeSpan(min(self._ats), max(self._ats), self._earliest, self._latest)
         self._begin()
         return payload, span

@@ -52,8 +52,10 @@ class RecordedSamples:
 
     def __iter__(self) -> Iterator[tuple[Labels, Ints, Floats]]:
         """(labels, times, values) of each series."""
-        ends = np.cumsum(self.counts)[:-1]
-        return zip(self.labels, np.split(self.times, ends), np.split(self.values, ends), strict=True)
+        end = 0
+        for labels, count in zip(self.labels, self.counts.tolist(), strict=True):
+            begin, end = end, end + count
+            yield labels, self.times[begin:end], self.values[begin:end]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,30 +34,32 @@ def encode_values(former: Floats, kinds: Kinds, values: Floats) -> tuple[bytes, 
     """(body, new kinds) of values[n]; `former` and `kinds` are what the series had before. `values` is float64."""
     bits, before = values.view(np.uint64), former.view(np.uint64)
     changed = bits != before
-    at = np.flatnonzero(changed)
-    now, then, now_bits = values[at], former[at], bits[at]
-    kind = np.zeros(len(at), np.uint8)
+    at = changed.nonzero()[0]
+    now, then = values[at], former[at]
+    now_bits = now.view(np.uint64)
     with np.errstate(all="ignore"):
-        number = _scaled(now, 1.0)
+        number = _exact(np.rint(now))
         whole = number.astype(np.float64).view(np.uint64) == now_bits
-        kind[whole] = _WHOLE
-        rest = np.flatnonzero(~whole)
-        number = number[whole] - _scaled(then[whole], 1.0)
-        billionths = _scaled(now[rest], _DECIMALS)
+        wholes, rest = whole.nonzero()[0], (~whole).nonzero()[0]
+        billionths = _exact(np.rint(now[rest] * _DECIMALS))
         decimal = (billionths / _DECIMALS).view(np.uint64) == now_bits[rest]
-        kind[rest[decimal]] = _DECIMAL
-        billionths = billionths[decimal] - _scaled(then[rest[decimal]], _DECIMALS)
-    others = rest[~decimal]
+        decimals, others = rest[decimal], rest[~decimal]
+        moved = np.concatenate((number[wholes], billionths[decimal]))
+        moved -= _exact(np.rint(_factored(then, wholes, decimals)))
+    kind = np.zeros(len(at), np.uint8)
+    kind[wholes] = _WHOLE
+    kind[decimals] = _DECIMAL
     found = kind ^ kinds[at]
     made = kinds.copy()
     made[at] = kind
+    zigzag = _zigzag(moved)
     parts = (
         np.packbits(changed).tobytes(),
         np.packbits(found & 1).tobytes(),
         np.packbits(found >> 1).tobytes(),
-        _planes(_zigzag(number)),
-        _planes(_zigzag(billionths)),
-        _planes(now_bits[others] ^ before[at[others]]),
+        _planes(zigzag[: len(wholes)]),
+        _planes(zigzag[len(wholes) :]),
+        _planes(now_bits[others] ^ then.view(np.uint64)[others]),
     )
     return b"".join(parts), made
 
@@ -65,21 +67,28 @@ def encode_values(former: Floats, kinds: Kinds, values: Floats) -> tuple[bytes, 
 def decode_values(body: bytes, former: Floats, kinds: Kinds) -> tuple[Floats, Kinds]:
     """(values[n], new kinds): the inverse. Raises ValueError for what is not such a body."""
     reader = _Reader(body)
-    changed = reader.bits(len(former))
-    at = np.flatnonzero(changed)
-    found = reader.bits(len(at)).view(np.uint8) | (reader.bits(len(at)).view(np.uint8) << 1)
-    kind = found ^ kinds[at]
-    whole, decimal, bits = (np.flatnonzero(kind == k) for k in (_WHOLE, _DECIMAL, _BITS))
-    then = former[at]
-    now = np.empty(len(at))
+    at = reader.bits(len(former)).nonzero()[0]
+    values, made = former.copy(), kinds
+    then, kind = former[at], kinds[at]
+    low, high = reader.bytes_of_bits(len(at)), reader.bytes_of_bits(len(at))
+    if any(low) or any(high):
+        kind ^= _unpacked(low, len(at)) | (_unpacked(high, len(at)) << 1)
+        made = kinds.copy()
+        made[at] = kind
+    wholes, decimals, others = ((kind == k).nonzero()[0] for k in (_WHOLE, _DECIMAL, _BITS))
+    if len(wholes) + len(decimals) + len(others) != len(at):
+        raise ValueError("values of an unknown kind")
     with np.errstate(all="ignore"):
-        now[whole] = _unzigzag(reader.planes(len(whole))) + _scaled(then[whole], 1.0)
-        now[decimal] = (_unzigzag(reader.planes(len(decimal))) + _scaled(then[decimal], _DECIMALS)) / _DECIMALS
-    now.view(np.uint64)[bits] = reader.planes(len(bits)) ^ then[bits].view(np.uint64)
+        moved = _unzigzag(np.concatenate((reader.planes(len(wholes)), reader.planes(len(decimals)))))
+        moved += _exact(np.rint(_factored(then, wholes, decimals)))
+    now = moved.astype(np.float64)
+    now[len(wholes) :] /= _DECIMALS
+    values[at[np.concatenate((wholes, decimals))]] = now
+    if len(others):
+        values.view(np.uint64)[at[others]] = reader.planes(len(others)) ^ then[others].view(np.uint64)
+    else:
+        reader.planes(0)
     reader.end()
-    values, made = former.copy(), kinds.copy()
-    values[at] = now
-    made[at] = kind
     return values, made
 
 
@@ -95,10 +104,17 @@ def decode_times(body: bytes, n: int, near: int) -> tuple[Ints, int]:
     return times, reader.offset
 
 
-def _scaled(values: Floats, factor: float) -> Ints:
-    """The whole numbers next to values * factor; 0 where that is not exact."""
-    near = np.rint(values * factor) if factor != 1.0 else np.rint(values)
-    return np.where(np.abs(near) < _EXACT, near, 0.0).astype(np.int64)
+def _factored(values: Floats, wholes: Ints, decimals: Ints) -> Floats:
+    """The values at `wholes`, and after them those at `decimals` as billionths."""
+    picked = values[np.concatenate((wholes, decimals))]
+    picked[len(wholes) :] *= _DECIMALS
+    return picked
+
+
+def _exact(numbers: Floats) -> Ints:
+    """Whole numbers as integers; 0 where doubles do not count exactly, and for NaN."""
+    numbers[~(np.abs(numbers) < _EXACT)] = 0.0
+    return numbers.astype(np.int64)
 
 
 def _zigzag(numbers: Ints) -> Bits:
@@ -117,6 +133,10 @@ def _planes(numbers: Bits) -> bytes:
     return bytes((width,)) + numbers.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)[:, :width].T.tobytes()
 
 
+def _unpacked(packed: bytes, n: int) -> npt.NDArray[np.uint8]:
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=n)
+
+
 class _Reader:
     """Takes the parts of a body, one after the other."""
 
@@ -126,17 +146,23 @@ class _Reader:
 
     def bits(self, n: int) -> Bools:
         """n bits, as booleans."""
-        packed = np.frombuffer(self._take((n + 7) // 8), np.uint8)
-        return np.unpackbits(packed, count=n).view(np.bool_)
+        return _unpacked(self.bytes_of_bits(n), n).view(np.bool_)
+
+    def bytes_of_bits(self, n: int) -> bytes:
+        """n bits, as they are."""
+        return self._take((n + 7) // 8)
 
     def planes(self, n: int) -> Bits:
         """n numbers."""
         width = self._take(1)[0]
         if width > 8:
             raise ValueError(f"numbers of {width} bytes")
-        numbers = np.zeros((n, 8), np.uint8)
-        numbers[:, :width] = np.frombuffer(self._take(n * width), np.uint8).reshape(width, n).T
-        return numbers.view("<u8")[:, 0].astype(np.uint64, copy=False)
+        numbers = np.zeros(n, "<u8")
+        if width and n:
+            numbers.view(np.uint8).reshape(n, 8)[:, :width] = (
+                np.frombuffer(self._take(n * width), np.uint8).reshape(width, n).T
+            )
+        return numbers.astype(np.uint64, copy=False)
 
     def end(self) -> None:
         """Raises ValueError when something is left."""
