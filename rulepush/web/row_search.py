@@ -92,6 +92,10 @@ class RowSearch:
                     yield
                     spent = 0
 
+    def tables(self) -> list[Table]:
+        """The tables in which a series of any selector was found."""
+        return list(dict.fromkeys(part.table for parts in self._parts.values() for part in parts if part.labels))
+
     def found(self) -> dict[Matchers, list[TableRows]]:
         """The rows of each selector, a part a table, at this moment: what has changed since is checked again."""
         tables = list(self._head.tables())
