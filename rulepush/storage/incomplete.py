@@ -35,13 +35,19 @@ class SelectorRead(Protocol):
 
 
 def incomplete_query(
-    uses: Iterable[SelectorRead], view: KeptView, start: int, end: int, lookback_delta_ms: int
+    uses: Iterable[SelectorRead],
+    view: KeptView,
+    start: int,
+    end: int,
+    lookback_delta_ms: int,
+    held: Mapping[Matchers, int] | None = None,
 ) -> list[str]:
     """The warnings for a query that is evaluated from `start` to `end` (ms), in the order of its selectors; at most
     MAX_WARNINGS, one a selector.
 
     An instant selector reads the newest sample of the look-back delta. That this time begins before rulepush did is
-    no reason to warn: each series that is there has had a scrape since.
+    no reason to warn: each series that is there has had a scrape since. Nor is it one that samples are kept for less
+    long, from the time on at which the newest of each series is there (`held`, in ms, by selector).
     """
     farthest: dict[Matchers, int | None] = {}  # when a selector's oldest missing sample is needed; None: nothing is
     found: dict[Matchers, KeptSince | None] = {}
@@ -58,7 +64,10 @@ def incomplete_query(
         first = (start if use.since_ms is None else use.since_ms) - use.lookback_ms
         last = end if use.since_ms is None else use.since_ms
         before = farthest.setdefault(use.matchers, None)
-        if not kept.holds(first, last, 0 if use.ranged else lookback_delta_ms):
+        slack_ms = 0 if use.ranged else lookback_delta_ms
+        begins = None if use.ranged or held is None else held.get(use.matchers)
+        has_newest = begins is not None and max(begins, kept.recorded) <= first + slack_ms
+        if not has_newest and not kept.holds(first, last, slack_ms):
             warnings += before is None
             farthest[use.matchers] = first if before is None else min(first, before)
     return [

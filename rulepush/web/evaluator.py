@@ -87,6 +87,7 @@ class QueryEvaluator:
         self._head = head
         self._history = history
         self._clock = clock
+        self._began = clock.now()
         self.past = past
         self._slots = asyncio.Semaphore(concurrency)
         # One more than slots, so that a listing need not wait for queries that take long.
@@ -260,12 +261,14 @@ class QueryEvaluator:
         self, work: SlotWork, engine: Engine, query: Query, first: int, last: int, evaluate: Evaluate[T]
     ) -> T:
         delta = engine.options.lookback_delta_ms
-        search = await self.search(use.matchers for use in query.selectors(delta))
+        uses = query.selectors(delta)
+        search = await self.search(use.matchers for use in uses)
+        held = search.held_since(uses, first, delta, self._began)
         data = Snapshot(self._head, query, first, engine.options, search)
         view = self.kept(data.tables)
 
         def lacking() -> list[str]:
-            return incomplete_query(data.uses, view, first, last, delta)
+            return incomplete_query(uses, view, first, last, delta, held)
 
         return await work.in_thread(lambda: evaluate(engine, data, lacking))
 
@@ -274,8 +277,8 @@ class QueryEvaluator:
         delta = engine.options.lookback_delta_ms
         uses = query.selectors(delta)
         search = await self.search(use.matchers for use in uses)
-        view = self.kept(search.tables())
-        return bool(await work.in_thread(lambda: incomplete_query(uses, view, first, last, delta)))
+        view, held = self.kept(search.tables()), search.held_since(uses, first, delta, self._began)
+        return bool(await work.in_thread(lambda: incomplete_query(uses, view, first, last, delta, held)))
 
     async def _from_past(
         self, work: SlotWork, engine: Engine, past: PastSamples, query: Query, evaluate: Evaluate[T]

@@ -125,6 +125,26 @@ def test_lists_of_series_and_labels_say_what_is_not_in_them(tmp_path: Path) -> N
     play(tmp_path, act)
 
 
+def test_the_newest_samples_suffice_where_only_they_are_read(tmp_path: Path) -> None:
+    """A metric that rules read over a minute is kept for less than an instant selector looks back."""
+
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        for target in "ab":
+            inside.network.metrics[target] += "app_short 2\n"
+        await inside.clock.advance(11 * MINUTE)
+        now = inside.clock.now() / 1000
+        last = {"query": "app_short", "end": str(now), "step": "15"}
+        for expr in ("app_short", "sum(app_short) / count(app_short)", "app_short offset 30s", "rate(app_short[1m])"):
+            assert await asked.query(expr) == []
+        assert await asked.warnings("query_range", start=str(now - 60), **last) == []
+        assert len(await asked.warnings("query_range", start=str(now - 110), **last)) == 1
+        assert len(await asked.query("app_short offset 2m")) == 1
+        assert len(await asked.query("rate(app_short[2m])")) == 1
+        assert len(await asked.query("app_short + rate(app_short[2m])")) == 1
+
+    play(tmp_path, act, "{alert: Short, expr: 'rate(app_short[1m]) > 5'}")
+
+
 def test_an_explanation_of_the_past_says_what_it_lacks(tmp_path: Path) -> None:
     async def act(inside: Inside, app: App, asked: Asked) -> None:
         await inside.clock.advance(11 * MINUTE)
