@@ -122,9 +122,11 @@ def _add_lost_in_resets(w: RangeWindow, increase: Floats) -> None:
         for column in columns:
             np.add(increase, values[:, column], out=increase, where=fell[:, column])
         return
-    rows = np.flatnonzero(fell.any(axis=1))
-    lost = np.where(fell[rows], values[rows, :-1], 0.0)
-    increase[rows] = np.add.accumulate(np.column_stack((increase[rows], lost)), axis=1)[:, -1]
+    for row in np.flatnonzero(np.logical_or.reduce(fell, axis=1)).tolist():
+        total = float(increase[row])
+        for before in values[row, :-1][fell[row]].tolist():
+            total += before
+        increase[row] = total
 
 
 def irate(w: RangeWindow) -> tuple[Floats, Bools]:
@@ -180,17 +182,17 @@ def _note_counters(
     w: RangeWindow, present: Bools, scalars: tuple[float, ...], notes: AnnotationSink, call: Any, args: tuple[Any, ...]
 ) -> None:
     """The info that a metric does not look like a counter, for each such metric with a result."""
-    for name, rows in w.index.memo("not a counter", lambda: _suspects(w.index)):
+    for text, rows in w.index.memo("not a counter", lambda: _suspects(w.index)):
         if np.count_nonzero(present[rows]):
-            notes.info(possible_non_counter(name), args[0])
+            notes.info(text, args[0])
 
 
 def _suspects(index: LabelIndex) -> tuple[tuple[str, npt.NDArray[np.intp]], ...]:
-    """(metric name, its rows) of each metric that is not called like a counter."""
+    """(what to say, its rows) of each metric that is not called like a counter."""
     pool, codes = index.reduced(only((METRIC_NAME,)))
     names, of_row = each_distinct(codes, lambda code: pool.labels[code].name)
     suspects = [(i, name) for i, name in enumerate(names) if name and not name.endswith(_COUNTER_SUFFIXES)]
-    return tuple((name, np.flatnonzero(of_row == i)) for i, name in suspects)
+    return tuple((possible_non_counter(name), np.flatnonzero(of_row == i)) for i, name in suspects)
 
 
 _ONE_RANGE: Final = Signature((MATRIX,))
