@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,10 +136,10 @@ def busy(server: int, scrapes: int, share: float) -> Scrapes:
 
 def churned(scrapes: Scrapes) -> Scrapes:
     """The same, with a series that is seen once in a fifth of them."""
-    once = extra = None
+    once: Labels | None = None
     for i, (series, values) in enumerate(scrapes):
         ended, once = once, Labels({METRIC_NAME: "once", "uri": f"/once/{i}"}) if i % 5 == 0 else None
-        extra = [(once, 1.0)] if once else [(ended, STALE)] if ended else []
+        extra = [(labels, value) for labels, value in ((once, 1.0), (ended, STALE)) if labels is not None]
         yield series + tuple(labels for labels, _ in extra), np.append(values, [value for _, value in extra])
 
 
@@ -186,7 +186,7 @@ def main() -> int:
     directory = options.directory or Path(tempfile.mkdtemp(prefix="recording-"))
     scrapes, servers = round(options.hours * 3_600_000 / INTERVAL_MS), range(options.servers)
     broken = False
-    fleets = {
+    fleets: dict[str, tuple[Callable[[int], Scrapes], float | None]] = {
         "nacos": (lambda s: nacos(s, min(scrapes, 480)), None),
         "busy 20 %": (lambda s: busy(s, scrapes, 0.2), None),
         "busy 20 %, churn": (lambda s: churned(busy(s, scrapes, 0.2)), None),
@@ -211,18 +211,21 @@ def main() -> int:
     day = took * 3 * 86_400_000 / INTERVAL_MS
     broken = broken or day > 20
     print(f"events: {took * 1e3:.3f} ms a block; a day of three servers in {day:.1f} s{'  OVER' if day > 20 else ''}")
-    name = Matcher(METRIC_NAME, MatchOp.EQUAL, "http_server_requests_seconds_count")
+    metric = Matcher(METRIC_NAME, MatchOp.EQUAL, "http_server_requests_seconds_count")
     for what, matchers in (
-        ("one series", (name, Matcher("uri", MatchOp.REGEX, ".*/7"), Matcher("instance", MatchOp.REGEX, "nacos-0.*"))),
-        ("a series of each", (name, Matcher("uri", MatchOp.EQUAL, "/nacos/v1/cs/configs/7"))),
-        ("a metric", (name,)),
+        (
+            "one series",
+            (metric, Matcher("uri", MatchOp.REGEX, ".*/7"), Matcher("instance", MatchOp.REGEX, "nacos-0.*")),
+        ),
+        ("a series of each", (metric, Matcher("uri", MatchOp.EQUAL, "/nacos/v1/cs/configs/7"))),
+        ("a metric", (metric,)),
     ):
         begun = time.process_time()
         found = recording.select(matchers, 0, 1 << 62)
         took = time.process_time() - begun
         print(f"select {what}: {len(found.labels)} series, {len(found.times)} samples in {took:.2f} s")
     begun = time.process_time()
-    listed = recording.series((name,), 0, 1 << 62)
+    listed = recording.series((metric,), 0, 1 << 62)
     print(f"series: {len(listed)} in {time.process_time() - begun:.2f} s")
     if options.directory is None:
         shutil.rmtree(directory)

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Final
 
 import cramjam
@@ -27,7 +29,7 @@ START: Final = struct.Struct("<q")
 GROUP: Final = struct.Struct("<II")  # number, size of JSON
 EVALUATION: Final = struct.Struct("<qIB")  # at, group, flags
 STREAM: Final = struct.Struct("<IBI")  # number, origin, size of the source
-SERIES: Final = struct.Struct("<III")  # stream, how many, size of JSON
+SERIES: Final = struct.Struct("<III")  # stream, how many, size of their lines
 LAYOUT: Final = struct.Struct("<IBI")  # stream, slot, how many
 BLOCK: Final = struct.Struct("<qIBBqI")  # at, stream, slot, flags, time, size of the body
 INDEX_SIZE: Final = struct.Struct("<I")
@@ -47,6 +49,24 @@ _SERIES_BYTES: Final = 100  # measured with sys.getsizeof: an entry of a dict an
 _PLACE_BYTES: Final = 16  # in a tuple, an array and a key
 
 Ids = npt.NDArray[np.int32]
+
+
+class _PairTexts(dict[tuple[str, str], str]):
+    def __missing__(self, pair: tuple[str, str]) -> str:
+        name, value = pair
+        self[pair] = text = f"[{_quoted(name)},{_quoted(value)}]"
+        return text
+
+
+def encode_series(series: Sequence[Labels]) -> bytes:
+    """Label sets, a line each: JSON, a list of pairs. Most pairs repeat, so each is written once."""
+    texts = _PairTexts()
+    return "\n".join(["[" + ",".join([texts[pair] for pair in labels.pairs]) + "]" for labels in series]).encode()
+
+
+def encode_pair(name: str, value: str) -> bytes:
+    """The part of such a line that says that a label has this value."""
+    return _PairTexts()[name, value].encode()
 
 
 @dataclass(slots=True)
@@ -210,7 +230,7 @@ class SegmentEncoder:
                     number = known[labels] = len(known)
                     new.append(labels)
                 ids[at] = number
-            text = json.dumps([labels.pairs for labels in new], separators=(",", ":")).encode()
+            text = encode_series(new)
             self._put(IS_SERIES, SERIES.pack(stream.number, len(new), len(text)), text)
             missing = len(known) - len(stream.last)
             if missing > 0:
