@@ -75,6 +75,6 @@ def test_the_heap_is_trimmed_again_and_again() -> None:
 
 def test_the_heap_is_trimmed_less_often_while_there_is_little_to_give_back() -> None:
     s = TRIM_SECONDS
-    assert MAX_TRIM_SECONDS == 8 * s
+    assert 8 * s == MAX_TRIM_SECONDS
     assert trims([WORTH_BYTES - 1], 32 * s) == [s, 3 * s, 7 * s, 15 * s, 23 * s, 31 * s]
     assert trims([0, 0, 0, WORTH_BYTES, 0], 18 * s) == [s, 3 * s, 7 * s, 15 * s, 16 * s, 18 * s]
