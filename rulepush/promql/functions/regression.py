@@ -48,7 +48,7 @@ def _linear_regression(w: RangeWindow, intercept_time: Ints) -> tuple[Floats, Fl
     var_x = sum_x2 - sum_x * sum_x / n
     slope = cov_xy / var_x
     intercept = sum_y / n - slope * sum_x / n
-    first = y[:, 0]
+    first = y[:, 0] if y.shape[1] else np.full(len(y), np.nan)
     differs = y != first[:, None]
     if mask is not None:
         differs &= mask
