@@ -1,0 +1,1 @@
+"""Backtest: what rules would have done with samples that are recorded."""
