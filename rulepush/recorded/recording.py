@@ -65,15 +65,10 @@ class RecordedSamples:
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """What the heads of a segment say, as far as it had been written when its file had `size` bytes."""
+    """What a segment spans, as far as it had been written when its file had `size` bytes; None without a record."""
 
     size: int
-    heads: tuple[RecordHead, ...]
-
-    @property
-    def span(self) -> TimeSpan:
-        first_ats, last_ats, earliest, latest = zip(*(head.span for head in self.heads), strict=True)
-        return TimeSpan(min(first_ats), max(last_ats), min(earliest), max(latest))
+    span: TimeSpan | None
 
 
 class Recording:
@@ -97,20 +92,20 @@ class Recording:
 
     def bounds(self) -> tuple[int, int] | None:
         """When the first and the last event came (ms); None when there is none."""
-        spans = [outline.span for _, outline in self._segments()]
+        spans = [span for _, span in self._segments()]
         return (min(s.first_at for s in spans), max(s.last_at for s in spans)) if spans else None
 
     def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
         """What happened from `start` to `end` (ms, inclusive), in the order in which it was recorded. The blocks of a
         source whose series stay the same have the same tuple of series, within a segment."""
-        for segment, outline in self._segments():
-            if outline.span.first_at > end or outline.span.last_at < start:
-                continue
-            decoder = SegmentDecoder()
-            last = max(i for i, h in enumerate(outline.heads) if h.span.first_at <= end)
-            for event in self._read(segment, outline.heads[: last + 1], decoder.events):
-                if start <= event.at <= end:
-                    yield event
+        for segment, span in self._segments():
+            if span.first_at <= end and span.last_at >= start:
+                heads = self._heads(segment)
+                count = max((i for i, h in enumerate(heads, 1) if h.span.first_at <= end), default=0)
+                decoder = SegmentDecoder()
+                for event in self._read(segment, heads[:count], decoder.events):
+                    if start <= event.at <= end:
+                        yield event
 
     def select(
         self,
@@ -159,13 +154,13 @@ class Recording:
     # --- files
 
     def _sampled(self, mint: int, maxt: int) -> Iterator[tuple[SegmentFile, Sequence[RecordHead]]]:
-        for segment, outline in self._segments():
-            span = outline.span
+        for segment, span in self._segments():
             if span.earliest <= maxt and span.latest >= mint:
-                last = max(i for i, h in enumerate(outline.heads) if h.span.earliest <= maxt and h.span.latest >= mint)
-                yield segment, outline.heads[: last + 1]
+                heads = self._heads(segment)
+                inside = (i for i, h in enumerate(heads, 1) if h.span.earliest <= maxt and h.span.latest >= mint)
+                yield segment, heads[: max(inside, default=0)]
 
-    def _segments(self) -> Iterator[tuple[SegmentFile, _Outline]]:
+    def _segments(self) -> Iterator[tuple[SegmentFile, TimeSpan]]:
         """Those with at least one record, the oldest first."""
         try:
             files = [f for f in list_segments(self.directory) if not f.damaged]
@@ -174,30 +169,39 @@ class Recording:
         for gone in {*list(self._outlines)} - {f.path for f in files}:  # a copy: other threads read, too
             self._outlines.pop(gone, None)
         for file in files:
-            outline = self._outline(file)
-            if outline is not None and outline.heads:
-                yield file, outline
+            span = self._span(file)
+            if span is not None:
+                yield file, span
 
-    def _outline(self, segment: SegmentFile) -> _Outline | None:
+    def _span(self, segment: SegmentFile) -> TimeSpan | None:
         try:
             size = segment.path.stat().st_size
-            known = self._outlines.get(segment.path)
-            if known is not None and known.size == size:
-                return known
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        known = self._outlines.get(segment.path)
+        if known is None or known.size != size:
+            spans = [head.span for head in self._heads(segment)]
+            made = None
+            if spans:
+                first_ats, last_ats, earliest, latest = zip(*spans, strict=True)
+                made = TimeSpan(min(first_ats), max(last_ats), min(earliest), max(latest))
+            known = self._outlines[segment.path] = _Outline(size, made)
+        return known.span
+
+    def _heads(self, segment: SegmentFile) -> Sequence[RecordHead]:
+        heads: list[RecordHead] = []
+        try:
             with segment.path.open("rb") as file:
                 reader = SegmentReader(file)
-                heads: list[RecordHead] = []
-                try:
-                    for head in reader.heads():
-                        heads.append(head)  # noqa: PERF402 - those before the damage stay
-                except DamagedRecordError as e:
-                    self._note(segment, e.offset, str(e))
+                for head in reader.heads():
+                    heads.append(head)  # noqa: PERF402 - those before the damage stay
                 if reader.torn:
                     log.debug("a segment's last record is not whole: file=%s", segment.path)
         except FileNotFoundError:  # removed meanwhile
-            return None
-        made = self._outlines[segment.path] = _Outline(size, tuple(heads))
-        return made
+            pass
+        except DamagedRecordError as e:
+            self._note(segment, e.offset, str(e))
+        return heads
 
     def _read(
         self,
