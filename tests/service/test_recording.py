@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -69,11 +69,11 @@ def recorded(directory: Path) -> list[RecordedEvent]:
     return list(Recording(directory / "state" / "recording").events(*EVER))
 
 
-def blocks(events: list[RecordedEvent], origin: Origin) -> list[RecordedBlock]:
+def blocks(events: Sequence[RecordedEvent], origin: Origin) -> list[RecordedBlock]:
     return [e for e in events if isinstance(e, RecordedBlock) and e.origin is origin]
 
 
-def said(events: list[RecordedEvent], origin: Origin) -> list[tuple[str, float | str]]:
+def said(events: Sequence[RecordedEvent], origin: Origin) -> list[tuple[str, float | str]]:
     """Names and values, without what a scrape reports of itself."""
     return [
         (s.labels.name, "stale" if is_stale(s.value) else s.value)
@@ -83,7 +83,7 @@ def said(events: list[RecordedEvent], origin: Origin) -> list[tuple[str, float |
     ]
 
 
-def evaluations(events: list[RecordedEvent]) -> list[RecordedEvaluation]:
+def evaluations(events: Sequence[RecordedEvent]) -> list[RecordedEvaluation]:
     return [e for e in events if isinstance(e, RecordedEvaluation)]
 
 
