@@ -157,6 +157,8 @@ class EvaluationGroup:
             self._record_health(rule, ts, RuleHealthState.ERR, ChangeReason.EVALUATION_FAILED, error)
         rule.status.bad(error)
         self.counters.failures += 1
+        if not self.context.logs:
+            return
         text = "Evaluating rule failed: file=%s group=%s rule=%s err=%s"
         log.log(level, text, self.file, self.name, rule.spec.name, error)
 
