@@ -17,7 +17,7 @@ _UP: Final = "up"
 
 
 @dataclass(slots=True)
-class _Plan:
+class BlockPlan:
     """What is done with the blocks of one tuple of series, which it keeps: the tuple is known by its identity.
 
     `wanted` are the positions and series that a rule reads; `placement` takes them together where each is there once.
@@ -70,39 +70,33 @@ class HeadFeed:
         self._head = head
         self._made_here = made_here
         self._insert_late = insert_late
-        self._plans: dict[tuple[int, bool], _Plan] = {}
+        self._plans: dict[tuple[int, bool], BlockPlan] = {}
 
-    def append(self, recorded: RecordedBlock) -> None:
-        """One block."""
-        block = recorded.block
+    def plan(self, recorded: RecordedBlock) -> BlockPlan:
+        """What is to be done with a block."""
         by_rule = recorded.origin is Origin.RULE
-        plan = self._plans.get((id(block.series), by_rule))
-        if plan is None:
-            plan = self._remember(block.series, by_rule)
-        for position, target in plan.ups:
-            self.targets.scraped(target, float(block.values[position]))
-        if not plan.wanted:
-            return
+        plan = self._plans.get((id(recorded.block.series), by_rule))
+        return self._remember(recorded.block.series, by_rule) if plan is None else plan
+
+    def append(self, plan: BlockPlan, recorded: RecordedBlock) -> None:
+        """Store what is wanted of a block."""
+        block = recorded.block
         late = self._insert_late and recorded.origin is Origin.REMOTE_WRITE
         if isinstance(block.ts, int) and plan.placement is not None and not late:
             plan.placement.append(block.ts, block.values)
             return
         put = self._head.insert if late else self._head.append
-        values = block.values
-        if isinstance(block.ts, int):
-            for position, labels in plan.wanted:
-                put(labels, block.ts, float(values[position]))
-        else:
-            for position, labels in plan.wanted:
-                put(labels, int(block.ts[position]), float(values[position]))
+        values, ts = block.values, block.ts
+        for position, labels in plan.wanted:
+            put(labels, ts if isinstance(ts, int) else int(ts[position]), float(values[position]))
 
-    def _remember(self, series: tuple[Labels, ...], by_rule: bool) -> _Plan:
+    def _remember(self, series: tuple[Labels, ...], by_rule: bool) -> BlockPlan:
         if len(self._plans) >= _PLANS:
             del self._plans[next(iter(self._plans))]
         plan = self._plans[id(series), by_rule] = self._plan(series, by_rule)
         return plan
 
-    def _plan(self, series: tuple[Labels, ...], by_rule: bool) -> _Plan:
+    def _plan(self, series: tuple[Labels, ...], by_rule: bool) -> BlockPlan:
         wants = self._head.demand.wants
         wanted: list[tuple[int, Labels]] = []
         ups: list[tuple[int, tuple[str, str]]] = []
@@ -119,4 +113,4 @@ class HeadFeed:
         if len({labels for _, labels in wanted}) == len(wanted):
             epoch = self._head.epoch
             placement = Placement(self._head, [(TargetSeries(labels, epoch), position) for position, labels in wanted])
-        return _Plan(series, wanted, placement, ups)
+        return BlockPlan(series, wanted, placement, ups)
