@@ -1,0 +1,282 @@
+"""Recording: what was recorded, read back. It may be read while another process writes it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+
+from rulepush.errors import QueryLimitError
+from rulepush.model.arrays import Floats, Ints
+from rulepush.model.labels import Labels
+from rulepush.model.matcher import Matcher
+from rulepush.recorded.decode import FAULTS, DecodedBlock, Layout, SegmentDecoder
+from rulepush.recorded.events import RecordedEvent
+from rulepush.recorded.records import (
+    MAGIC,
+    DamagedRecordError,
+    RecordHead,
+    SegmentFile,
+    SegmentReader,
+    TimeSpan,
+    list_segments,
+)
+
+log = logging.getLogger("rulepush.recorded")
+
+_TOO_MANY: Final = "query processing would load too many samples into memory in query execution"
+
+T = TypeVar("T")
+
+Damaged = Callable[[Path, int, str], object]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordedSamples:
+    """n series and their samples, one series after the other.
+
+    `labels`  n label sets, all different, in the order in which they were first seen
+    `counts`  int64[n], how many samples each has; none is 0
+    `times`   int64[sum of counts], ms, ascending within a series, each time once
+    `values`  float64, as `times`; may hold stale markers
+    """
+
+    labels: tuple[Labels, ...]
+    counts: Ints
+    times: Ints
+    values: Floats
+
+    def __iter__(self) -> Iterator[tuple[Labels, Ints, Floats]]:
+        """(labels, times, values) of each series."""
+        end = 0
+        for labels, count in zip(self.labels, self.counts.tolist(), strict=True):
+            begin, end = end, end + count
+            yield labels, self.times[begin:end], self.values[begin:end]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """What the heads of a segment say, as far as it had been written when its file had `size` bytes."""
+
+    size: int
+    heads: tuple[RecordHead, ...]
+
+    @property
+    def span(self) -> TimeSpan:
+        first_ats, last_ats, earliest, latest = zip(*(head.span for head in self.heads), strict=True)
+        return TimeSpan(min(first_ats), max(last_ats), min(earliest), max(latest))
+
+
+class Recording:
+    """The segments in `directory`. Each call sees what is there when it is made, and reads one segment at a time: what
+    is written is bounded by the writer, so memory is, too. A directory that is not there holds nothing.
+
+    Raises OSError when a file cannot be read. A segment that is damaged is read up to the damage.
+    """
+
+    def __init__(self, directory: Path, damaged: Damaged | None = None):
+        """`damaged` is called with a segment's file, how many of its bytes are good, and what is wrong."""
+        self.directory = directory
+        self._damaged = damaged
+        self._outlines: dict[Path, _Outline] = {}
+        self._problems: dict[Path, str] = {}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was found damaged so far, one text a file."""
+        return tuple(self._problems.values())
+
+    def bounds(self) -> tuple[int, int] | None:
+        """When the first and the last event came (ms); None when there is none."""
+        spans = [outline.span for _, outline in self._segments()]
+        return (min(s.first_at for s in spans), max(s.last_at for s in spans)) if spans else None
+
+    def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
+        """What happened from `start` to `end` (ms, inclusive), in the order in which it was recorded. The blocks of a
+        source whose series stay the same have the same tuple of series, within a segment."""
+        for segment, outline in self._segments():
+            if outline.span.first_at > end or outline.span.last_at < start:
+                continue
+            decoder = SegmentDecoder()
+            last = max(i for i, h in enumerate(outline.heads) if h.span.first_at <= end)
+            for event in self._read(segment, outline.heads[: last + 1], decoder.events):
+                if start <= event.at <= end:
+                    yield event
+
+    def select(
+        self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int | None = None
+    ) -> RecordedSamples:
+        """The series that satisfy all matchers, with their samples from `mint` to `maxt` (ms, inclusive). Of two
+        samples of a series with the same time, the first recorded counts. Raises QueryLimitError when there are more
+        than `max_samples`."""
+        found = _Samples(mint, maxt, max_samples)
+        for segment, heads in self._sampled(mint, maxt):
+            decoder = SegmentDecoder(_wanted(matchers))
+            for block in self._read(segment, heads, decoder.blocks):
+                found.add(block)
+            found.end_segment()
+        return found.result()
+
+    def series(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[Labels]:
+        """The series that satisfy all matchers and have a sample, or its end, from `mint` to `maxt` (ms, inclusive)."""
+        found: dict[Labels, None] = {}
+        for segment, heads in self._sampled(mint, maxt):
+            decoder = SegmentDecoder(_wanted(matchers))
+            seen: dict[int, Layout] = {}
+            for block in self._read(segment, heads, decoder.outlines):
+                layout = block.layout
+                assert isinstance(block.ts, int)
+                if mint <= block.ts <= maxt and id(layout) not in seen:
+                    seen[id(layout)] = layout
+                    names = layout.stream.labels
+                    found.update((names[i], None) for i in layout.ids[layout.wanted].tolist())
+        return list(found)
+
+    # --- files
+
+    def _sampled(self, mint: int, maxt: int) -> Iterator[tuple[SegmentFile, Sequence[RecordHead]]]:
+        for segment, outline in self._segments():
+            span = outline.span
+            if span.earliest <= maxt and span.latest >= mint:
+                last = max(i for i, h in enumerate(outline.heads) if h.span.earliest <= maxt and h.span.latest >= mint)
+                yield segment, outline.heads[: last + 1]
+
+    def _segments(self) -> Iterator[tuple[SegmentFile, _Outline]]:
+        """Those with at least one record, the oldest first."""
+        try:
+            files = [f for f in list_segments(self.directory) if not f.damaged]
+        except FileNotFoundError:
+            files = []
+        for gone in self._outlines.keys() - {f.path for f in files}:
+            self._outlines.pop(gone, None)
+        for file in files:
+            outline = self._outline(file)
+            if outline is not None and outline.heads:
+                yield file, outline
+
+    def _outline(self, segment: SegmentFile) -> _Outline | None:
+        try:
+            size = segment.path.stat().st_size
+            known = self._outlines.get(segment.path)
+            if known is not None and known.size == size:
+                return known
+            with segment.path.open("rb") as file:
+                reader = SegmentReader(file)
+                heads: list[RecordHead] = []
+                try:
+                    for head in reader.heads():
+                        heads.append(head)  # noqa: PERF402 - those before the damage stay
+                except DamagedRecordError as e:
+                    self._note(segment, e.offset, str(e))
+                if reader.torn:
+                    log.debug("a segment's last record is not whole: file=%s", segment.path)
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        made = self._outlines[segment.path] = _Outline(size, tuple(heads))
+        return made
+
+    def _read(
+        self, segment: SegmentFile, heads: Sequence[RecordHead], decode: Callable[[bytes], Iterator[T]]
+    ) -> Iterator[T]:
+        good = len(MAGIC)
+        try:
+            with segment.path.open("rb") as file:
+                reader = SegmentReader(file)
+                for head in heads:
+                    yield from _decoded(decode(reader.payload(head)), good)
+                    good = head.offset + head.size
+        except FileNotFoundError:  # removed meanwhile
+            pass
+        except DamagedRecordError as e:
+            self._note(segment, e.offset, str(e))
+
+    def _note(self, segment: SegmentFile, good: int, reason: str) -> None:
+        if segment.path not in self._problems:
+            self._problems[segment.path] = f"{segment.path}: {reason}; what comes after it is not read"
+            if self._damaged is not None:
+                self._damaged(segment.path, good, reason)
+
+
+def _decoded(items: Iterator[T], good: int) -> Iterator[T]:
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except FAULTS as e:
+            raise DamagedRecordError(good, f"a record cannot be read: {e!r}") from e
+        yield item
+
+
+def _wanted(matchers: Sequence[Matcher]) -> Callable[[Labels], bool]:
+    def takes(labels: Labels) -> bool:
+        return all(m.matches_labels(labels) for m in matchers)
+
+    return takes
+
+
+class _Samples:
+    """Collects samples of blocks."""
+
+    def __init__(self, mint: int, maxt: int, max_samples: int | None):
+        self._mint, self._maxt = mint, maxt
+        self._left = max_samples
+        self._numbers: dict[Labels, int] = {}
+        self._of_layout: dict[int, tuple[Layout, Ints]] = {}
+        self._rows: list[Ints] = []
+        self._times: list[Ints] = []
+        self._values: list[Floats] = []
+
+    def add(self, block: DecodedBlock) -> None:
+        """The wanted samples of a block. Raises QueryLimitError."""
+        layout = block.layout
+        places = layout.wanted
+        rows = self._rows_of(layout)
+        if isinstance(block.ts, int):
+            if not self._mint <= block.ts <= self._maxt:
+                return
+            times = np.full(len(places), block.ts, np.int64)
+        else:
+            times = block.ts[places]
+            inside = np.flatnonzero((times >= self._mint) & (times <= self._maxt))
+            places, rows, times = places[inside], rows[inside], times[inside]
+        if self._left is not None:
+            self._left -= len(places)
+            if self._left < 0:
+                raise QueryLimitError(_TOO_MANY)
+        self._rows.append(rows)
+        self._times.append(times)
+        self._values.append(block.values[places])
+
+    def _rows_of(self, layout: Layout) -> Ints:
+        known = self._of_layout.get(id(layout))
+        if known is None:
+            numbers, labels = self._numbers, layout.stream.labels
+            of = [numbers.setdefault(labels[i], len(numbers)) for i in layout.ids[layout.wanted].tolist()]
+            known = self._of_layout[id(layout)] = layout, np.array(of, np.int64)
+        return known[1]
+
+    def end_segment(self) -> None:
+        """Forget the layouts of a segment: there will be others."""
+        self._of_layout.clear()
+
+    def result(self) -> RecordedSamples:
+        """All of them, sorted."""
+        if not self._rows:
+            return _NO_SAMPLES
+        rows, times, values = np.concatenate(self._rows), np.concatenate(self._times), np.concatenate(self._values)
+        order = np.lexsort((times, rows))  # stable: the first recorded of two alike comes first
+        rows, times, values = rows[order], times[order], values[order]
+        first = np.ones(len(rows), np.bool_)
+        first[1:] = (np.diff(rows) != 0) | (np.diff(times) != 0)
+        rows, times, values = rows[first], times[first], values[first]
+        counts = np.bincount(rows, minlength=len(self._numbers)).astype(np.int64)
+        labels = tuple(label for label, n in zip(self._numbers, counts.tolist(), strict=True) if n)
+        return RecordedSamples(labels, counts[counts > 0], times, values)
+
+
+_NO_SAMPLES: Final = RecordedSamples((), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))

@@ -1,0 +1,177 @@
+"""How the values of a block are written: as what changed against the former values of the same series.
+
+    mask     n bits: which values changed (their bits, so that stale markers, -0.0 and every NaN come back as they were)
+    kinds    two times c bits, of the c values that changed: how each is written, as an XOR with how the series' last
+             change was, so that these bytes are nearly always 0
+    columns  three, one a kind, each the number of bytes of its widest number, then all lowest bytes, all second ones...
+
+A value is written as the difference of its whole number, or of its number of billionths (a Timer of Micrometer adds up
+nanoseconds, in seconds), when that gives back the same bits; else as the XOR of both bit patterns. The differences stay
+below 2^53, where doubles count exactly. Everything is done element by element: a reader that leaves out series decodes
+the others correctly.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rulepush.model.arrays import Bools, Floats, Ints
+
+Kinds = npt.NDArray[np.uint8]
+Bits = npt.NDArray[np.uint64]
+
+_BITS: Final = 0  # the XOR of the bit patterns
+_WHOLE: Final = 1
+_DECIMAL: Final = 2
+_DECIMALS: Final = 1e9
+_EXACT: Final = float(1 << 52)
+
+
+def encode_values(former: Floats, kinds: Kinds, values: Floats) -> tuple[bytes, Kinds]:
+    """(body, new kinds) of values[n]; `former` and `kinds` are what the series had before. `values` is float64."""
+    bits, before = values.view(np.uint64), former.view(np.uint64)
+    changed = bits != before
+    at = changed.nonzero()[0]
+    now, then = values[at], former[at]
+    now_bits = now.view(np.uint64)
+    with np.errstate(all="ignore"):
+        number = _exact(np.rint(now))
+        whole = number.astype(np.float64).view(np.uint64) == now_bits
+        wholes, rest = whole.nonzero()[0], (~whole).nonzero()[0]
+        billionths = _exact(np.rint(now[rest] * _DECIMALS))
+        decimal = (billionths / _DECIMALS).view(np.uint64) == now_bits[rest]
+        decimals, others = rest[decimal], rest[~decimal]
+        moved = np.concatenate((number[wholes], billionths[decimal]))
+        moved -= _exact(np.rint(_factored(then, wholes, decimals)))
+    kind = np.zeros(len(at), np.uint8)
+    kind[wholes] = _WHOLE
+    kind[decimals] = _DECIMAL
+    found = kind ^ kinds[at]
+    made = kinds.copy()
+    made[at] = kind
+    zigzag = _zigzag(moved)
+    parts = (
+        np.packbits(changed).tobytes(),
+        np.packbits(found & 1).tobytes(),
+        np.packbits(found >> 1).tobytes(),
+        _planes(zigzag[: len(wholes)]),
+        _planes(zigzag[len(wholes) :]),
+        _planes(now_bits[others] ^ then.view(np.uint64)[others]),
+    )
+    return b"".join(parts), made
+
+
+def decode_values(body: bytes, former: Floats, kinds: Kinds) -> tuple[Floats, Kinds]:
+    """(values[n], new kinds): the inverse. Raises ValueError for what is not such a body."""
+    reader = _Reader(body)
+    at = reader.bits(len(former)).nonzero()[0]
+    values, made = former.copy(), kinds
+    then, kind = former[at], kinds[at]
+    low, high = reader.bytes_of_bits(len(at)), reader.bytes_of_bits(len(at))
+    if any(low) or any(high):
+        kind ^= _unpacked(low, len(at)) | (_unpacked(high, len(at)) << 1)
+        made = kinds.copy()
+        made[at] = kind
+    wholes, decimals, others = ((kind == k).nonzero()[0] for k in (_WHOLE, _DECIMAL, _BITS))
+    if len(wholes) + len(decimals) + len(others) != len(at):
+        raise ValueError("values of an unknown kind")
+    with np.errstate(all="ignore"):
+        moved = _unzigzag(np.concatenate((reader.planes(len(wholes)), reader.planes(len(decimals)))))
+        moved += _exact(np.rint(_factored(then, wholes, decimals)))
+    now = moved.astype(np.float64)
+    now[len(wholes) :] /= _DECIMALS
+    values[at[np.concatenate((wholes, decimals))]] = now
+    if len(others):
+        values.view(np.uint64)[at[others]] = reader.planes(len(others)) ^ then[others].view(np.uint64)
+    else:
+        reader.planes(0)
+    reader.end()
+    return values, made
+
+
+def encode_times(times: Ints, near: int) -> bytes:
+    """int64[n] times (ms), which are close to `near`."""
+    return _planes(_zigzag(np.diff(times, prepend=np.int64(near))))
+
+
+def decode_times(body: bytes, n: int, near: int) -> tuple[Ints, int]:
+    """(times[n], bytes read): the inverse. Raises ValueError."""
+    reader = _Reader(body)
+    times = np.cumsum(_unzigzag(reader.planes(n)), dtype=np.int64) + np.int64(near)
+    return times, reader.offset
+
+
+def _factored(values: Floats, wholes: Ints, decimals: Ints) -> Floats:
+    """The values at `wholes`, and after them those at `decimals` as billionths."""
+    picked = values[np.concatenate((wholes, decimals))]
+    picked[len(wholes) :] *= _DECIMALS
+    return picked
+
+
+def _exact(numbers: Floats) -> Ints:
+    """Whole numbers as integers; 0 where doubles do not count exactly, and for NaN."""
+    numbers[~(np.abs(numbers) < _EXACT)] = 0.0
+    return numbers.astype(np.int64)
+
+
+def _zigzag(numbers: Ints) -> Bits:
+    """0, -1, 1, -2, ... as 0, 1, 2, 3, ...: small numbers of both signs have few bytes."""
+    return ((numbers << 1) ^ (numbers >> 63)).view(np.uint64)
+
+
+def _unzigzag(numbers: Bits) -> Ints:
+    return (numbers >> np.uint64(1)).view(np.int64) ^ -(numbers & np.uint64(1)).view(np.int64)
+
+
+def _planes(numbers: Bits) -> bytes:
+    if not len(numbers):
+        return b"\0"
+    width = (int(numbers.max()).bit_length() + 7) // 8
+    return bytes((width,)) + numbers.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)[:, :width].T.tobytes()
+
+
+def _unpacked(packed: bytes, n: int) -> npt.NDArray[np.uint8]:
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=n)
+
+
+class _Reader:
+    """Takes the parts of a body, one after the other."""
+
+    def __init__(self, body: bytes):
+        self._body = body
+        self.offset = 0
+
+    def bits(self, n: int) -> Bools:
+        """n bits, as booleans."""
+        return _unpacked(self.bytes_of_bits(n), n).view(np.bool_)
+
+    def bytes_of_bits(self, n: int) -> bytes:
+        """n bits, as they are."""
+        return self._take((n + 7) // 8)
+
+    def planes(self, n: int) -> Bits:
+        """n numbers."""
+        width = self._take(1)[0]
+        if width > 8:
+            raise ValueError(f"numbers of {width} bytes")
+        numbers = np.zeros(n, "<u8")
+        if width and n:
+            numbers.view(np.uint8).reshape(n, 8)[:, :width] = (
+                np.frombuffer(self._take(n * width), np.uint8).reshape(width, n).T
+            )
+        return numbers.astype(np.uint64, copy=False)
+
+    def end(self) -> None:
+        """Raises ValueError when something is left."""
+        if self.offset != len(self._body):
+            raise ValueError(f"{len(self._body) - self.offset} bytes too many")
+
+    def _take(self, size: int) -> bytes:
+        part = self._body[self.offset : self.offset + size]
+        if len(part) != size:
+            raise ValueError("the values end too early")
+        self.offset += size
+        return part

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rulepush.errors import QueryLimitError
+from rulepush.model.block import SampleBlock
+from rulepush.model.labels import Labels
+from rulepush.model.sample import STALE
+from rulepush.recorded.decode import SegmentDecoder
+from rulepush.recorded.encode import SegmentEncoder
+from rulepush.recorded.events import (
+    Origin,
+    RecordedBlock,
+    RecordedEvaluation,
+    RecordedEvent,
+    RecordedStart,
+)
+from rulepush.recorded.recording import Recording
+from tests.fakes import FakeClock
+from tests.recorded.recordings import ANY, EVER, equal, plain, read, rows, scrape, series, write, writer
+
+NAN_WITH_PAYLOAD = struct.unpack("<d", struct.pack("<Q", 0x7FF800000000BEEF))[0]
+ODD = (
+    0.0,
+    -0.0,
+    STALE,
+    math.nan,
+    NAN_WITH_PAYLOAD,
+    math.inf,
+    -math.inf,
+    5e-324,
+    -1.7e308,
+    0.1,
+    1e-9,
+    4503599627370497.0,
+)
+
+
+def test_events_come_back_in_the_order_of_recording(tmp_path: Path) -> None:
+    events: list[RecordedEvent] = [
+        RecordedStart(1_000),
+        scrape(2_000, series(20), range(20)),
+        RecordedEvaluation(2_500, "rules/a.yml", "group ü", 15_000, 0, may_fire=False),
+        RecordedEvaluation(2_500, "rules/a.yml", "b", 15_000, 60_000, may_resolve=False),
+        scrape(1_500, series(3, job="x"), [1, 2, 3], "group/x", origin=Origin.PUSH),  # the clock was set back
+        RecordedEvaluation(3_500, "rules/a.yml", "group ü", 15_000, 0, may_fire_with_range=False),
+        scrape(4_000, series(2), [7, 8], "", ts=[-5, 1 << 60], origin=Origin.REMOTE_WRITE),
+        scrape(4_000, series(1, alertname="A"), [1], "rule", origin=Origin.RULE),
+        scrape(5_000, (), [], "down"),
+    ]
+    write(tmp_path, events)
+    assert read(tmp_path) == [plain(e) for e in events]
+    assert read(tmp_path, 2_500, 3_500) == [plain(events[i]) for i in (2, 3, 5)]
+    assert Recording(tmp_path).bounds() == (1_000, 5_000)
+
+
+def test_values_come_back_bit_by_bit_whatever_was_there_before(tmp_path: Path) -> None:
+    names = series(len(ODD))
+    turned = [ODD[i:] + ODD[:i] for i in range(len(ODD))]
+    events = [scrape(1_000 * i, names, row) for i, row in enumerate([*turned, turned[0], turned[0]])]
+    write(tmp_path, events)
+    assert read(tmp_path) == [plain(e) for e in events]
+
+
+def test_a_source_with_the_same_series_passes_on_the_same_tuple(tmp_path: Path) -> None:
+    write(tmp_path, [scrape(1_000 * i, series(20), [i] * 20) for i in range(3)])  # equal tuples, each made anew
+    first, second, third = (e for e in Recording(tmp_path).events(*EVER) if isinstance(e, RecordedBlock))
+    assert first.block.series is second.block.series is third.block.series
+
+
+def test_series_that_come_and_go_cost_what_they_are(tmp_path: Path) -> None:
+    clock = FakeClock()
+    made = writer(tmp_path, clock)
+    steady = series(1_100, instance="nacos-0:8848", application="nacos")
+    made.record(scrape(0, steady, [1.0] * 1_100))
+    made.flush()
+    before = made.nbytes
+    for i in range(1, 101):
+        of = (*steady, Labels({"__name__": "once", "uri": f"/once/{i}"}))
+        made.record(scrape(i, of, [1.0] * 1_101))
+        made.flush()
+    made.close()
+    assert (made.nbytes - before) / 100 < 220, "bytes a scrape in which nothing but one series has changed"
+    last = [e for e in Recording(tmp_path).events(*EVER) if isinstance(e, RecordedBlock)][-1]
+    assert last.block.series == of
+
+
+def test_what_two_processes_recorded_is_read_as_one(tmp_path: Path) -> None:
+    write(tmp_path, [RecordedStart(0), scrape(1, series(9), range(9))])
+    write(tmp_path, [RecordedStart(2), scrape(3, series(9), range(9))])
+    assert [e.at for e in Recording(tmp_path).events(*EVER)] == [0, 1, 2, 3]
+    assert rows(Recording(tmp_path).select([equal("i", "4")], *EVER)) == {
+        series(9)[4]: [
+            (1, struct.unpack("<q", struct.pack("<d", 4))[0]),
+            (3, struct.unpack("<q", struct.pack("<d", 4))[0]),
+        ]
+    }
+
+
+def test_a_query_sorts_by_time_and_takes_the_first_of_two_alike(tmp_path: Path) -> None:
+    (one,) = series(1)
+    write(
+        tmp_path,
+        [
+            scrape(10, (one, one), [3, 1], "", ts=[3, 1], origin=Origin.REMOTE_WRITE),
+            scrape(11, (one,), [20], "other", ts=2),
+            scrape(12, (one,), [99], ts=3),
+        ],
+    )
+    assert [(t.tolist(), v.tolist()) for _, t, v in Recording(tmp_path).select([ANY], *EVER)] == [
+        ([1, 2, 3], [1, 20, 3])
+    ]
+    assert [t.tolist() for _, t, _ in Recording(tmp_path).select([ANY], 2, 2)] == [[2]]
+    assert len(Recording(tmp_path).select([ANY], 4, 9).labels) == 0
+
+
+def test_a_query_for_too_many_samples_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, [scrape(i, series(10), range(10)) for i in range(10)])
+    assert len(Recording(tmp_path).select([ANY], *EVER, max_samples=100).times) == 100
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        Recording(tmp_path).select([ANY], *EVER, max_samples=99)
+
+
+def test_series_are_those_with_a_sample_in_the_time(tmp_path: Path) -> None:
+    a, b, c = series(3)
+    write(tmp_path, [scrape(1, (a, b), [1, 1]), scrape(2, (b, c), [2, 2])])
+    recording = Recording(tmp_path)
+    assert recording.series([ANY], *EVER) == [a, b, c]
+    assert recording.series([ANY], 2, 9) == [b, c]
+    assert recording.series([equal("i", "0")], 2, 9) == []
+
+
+def test_where_nothing_was_recorded_nothing_is_read(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "never")
+    assert recording.bounds() is None
+    assert list(recording.events(*EVER)) == []
+    assert recording.select([ANY], *EVER).labels == ()
+
+
+LABELS = st.sampled_from([Labels({"__name__": "m", "x": f"{i}"}) for i in range(12)])
+NUMBERS = st.one_of(st.sampled_from(ODD), st.floats(), st.integers(-(10**6), 10**6).map(float))
+TIMES = st.integers(-(1 << 62), 1 << 62)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> RecordedBlock:
+    of = tuple(draw(st.lists(LABELS, max_size=14)))  # also twice the same
+    values = np.array(draw(st.lists(NUMBERS, min_size=len(of), max_size=len(of))), np.float64)
+    own = np.array(draw(st.lists(TIMES, min_size=len(of), max_size=len(of))), np.int64)
+    ts = own if draw(st.booleans()) else draw(TIMES)
+    return RecordedBlock(
+        draw(TIMES),
+        draw(st.sampled_from(Origin)),
+        draw(st.sampled_from(["", "a", "b\ud800"])),
+        SampleBlock(of, ts, values),
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(blocks(), min_size=1, max_size=6), max_size=6))
+def test_any_blocks_come_back(records: list[list[RecordedBlock]]) -> None:
+    encoder, decoder = SegmentEncoder(), SegmentDecoder()
+    for record in records:
+        for block in record:
+            encoder.add(block)
+        payload, span = encoder.take()
+        assert [plain(e) for e in decoder.events(payload)] == [plain(e) for e in record]
+        assert (span.first_at, span.last_at) == (min(e.at for e in record), max(e.at for e in record))
