@@ -97,6 +97,7 @@ class RuleContext:
     `record`       takes what changes, with its reason; it decides nothing
     `targets`      how the targets stand now, for these reasons
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
+    `logs`         whether changes and failures are logged: a backtest, which may run in a service, has a report instead
 
     Why a restart needs the two is in `recovery.py`.
     """
@@ -114,6 +115,7 @@ class RuleContext:
     record: Record = _unrecorded
     targets: Callable[[], TargetStates] = TargetStates
     stopwatch: Callable[[], float] = lambda: 0.0
+    logs: bool = True
 
 
 @dataclass(slots=True)
