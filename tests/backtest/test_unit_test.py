@@ -296,6 +296,13 @@ def test_a_long_episode_is_cut_behind_its_beginning(directory: Path) -> None:
     assert "the test ends 30s after the alert fired" in test.notes[0]
 
 
+def test_an_episode_that_was_there_when_the_data_begin_becomes_a_test(directory: Path) -> None:
+    happened = Night(directory, rules(group(HOT)), {'temp{room="a"}': gauge(0, 60)})
+    assert [e.since_before for e in happened.episodes] == [True]
+    assert happened.write().problems == ()
+    assert under_promtool(happened.file).returncode == 0
+
+
 def test_too_many_series_are_refused(directory: Path) -> None:
     series: dict[str, Value] = {f'temp{{room="{i}"}}': lambda _: 100.0 for i in range(501)}
     happened = Night(directory, rules(group("{alert: Hot, expr: 'count(temp > 80) > 5'}")), series)
