@@ -75,7 +75,7 @@ class Foresight:
 
 
 def _is_active(rule: Rule) -> bool:
-    if rule.status.health is RuleHealthState.ERR:
+    if rule.status.health is not RuleHealthState.OK:  # nor unknown: it is told when a rule begins to fail
         return True
     if isinstance(rule, AlertingRule):
         return bool(rule.remembered)

@@ -235,13 +235,12 @@ class Replay:
 
     def _put(self, event: RecordedBlock) -> None:
         plan = self._feed.plan(event)
-        targets, planned = self._feed.targets, self._planned
         for position, target in plan.ups:
             up = float(event.block.values[position])
-            if planned:
-                planned.append(_Scraped(target, up))
+            if self._planned:
+                self._planned.append(_Scraped(target, up))
             else:
-                targets.scraped(target, up)
+                self._feed.targets.scraped(target, up)
         if not plan.wanted:
             return
         if event.origin is Origin.RULE:
@@ -250,10 +249,10 @@ class Replay:
                 self.catch_up()
                 self._written |= names
                 self._foresight = self._foresights()
-            if planned:
-                planned.append(_Wrote(plan, event))
+            if self._planned:
+                self._planned.append(_Wrote(plan, event))
                 return
-        elif planned and _oldest(event, plan) <= self._planned_until:
+        elif self._planned and _oldest(event, plan) <= self._planned_until:
             self.catch_up()  # what was planned must not see it
         self._feed.append(plan, event)
 
@@ -309,10 +308,10 @@ class Replay:
             for rule in group.alerting_rules
             for alert, seen_at in rule.to_save(group.last_ts)
         ]
+        saved.sort(key=lambda s: str(s.alert.labels))  # the order of the state database
         self._groups = RuleGroups()
         self._groups.update(self._specs, self._context(), self._defaults, ts)
         self._in_order = self._groups.all()
-        self._foresight = self._foresights()
         for book in self._books.values():
             book.restarted()
         rules = [
@@ -324,6 +323,7 @@ class Replay:
         for group in self._in_order:
             self._current = group
             group.restored(ts)
+        self._foresight = self._foresights()
 
     # --- evaluations
 
