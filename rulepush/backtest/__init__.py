@@ -1,6 +1,7 @@
 """Backtest: what rules would have done with samples that are recorded."""
 
 from rulepush.backtest.backtest import BacktestOptions, Progress, backtest, backtests
+from rulepush.backtest.compare import Comparison, MovedEpisode, compare
 from rulepush.backtest.episodes import Episode, RuleFailure, RulePlace
 from rulepush.backtest.replay import Replay, ReplayOptions
 from rulepush.backtest.report import BacktestReport, Caveat, CaveatKind, MissingSeries, RuleSummary, Stopped
@@ -12,9 +13,11 @@ __all__ = [
     "BacktestReport",
     "Caveat",
     "CaveatKind",
+    "Comparison",
     "Episode",
     "EventSource",
     "MissingSeries",
+    "MovedEpisode",
     "Progress",
     "Replay",
     "ReplayOptions",
@@ -25,4 +28,5 @@ __all__ = [
     "Survey",
     "backtest",
     "backtests",
+    "compare",
 ]

@@ -63,6 +63,7 @@ class RuleSummary:
     """What one rule did in the range. Durations in ms, counted to the end of the range where an alert goes on.
 
     `fired` and `pending_only` are numbers of episodes: those that fired, and those that were pending and did not.
+    `labels` are the names that the rule sets; `failed` counts evaluations, of which `failures` has the first errors.
     """
 
     place: RulePlace
@@ -75,6 +76,7 @@ class RuleSummary:
     pending_only: int
     longest_pending_ms: int
     notifications: int
+    labels: tuple[str, ...]
     failed: int
     failures: tuple[RuleFailure, ...]
     missing: tuple[MissingSeries, ...]
@@ -102,6 +104,11 @@ class BacktestReport:
     def until(self) -> int:
         """To where the range was evaluated (ms): what goes on then has no end."""
         return self.end if self.last is None else self.last
+
+    @property
+    def rule_labels(self) -> list[str]:
+        """The names of the labels that its rules set."""
+        return [name for rule in self.rules for name in rule.labels]
 
     @property
     def fired(self) -> list[Episode]:
@@ -166,6 +173,7 @@ def _summary(
         pending_only=len(waited),
         longest_pending_ms=max((e.pending_ms(until) for e in waited), default=0),
         notifications=sum(e.sent_firing + e.sent_resolved for e in episodes),
+        labels=tuple(name for name, _ in spec.labels),
         failed=run.failed,
         failures=tuple(run.failures.values()),
         missing=tuple(missing),

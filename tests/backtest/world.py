@@ -24,6 +24,7 @@ from rulepush.rules.state import AlertStateStore
 from rulepush.rules.transition import Transition
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
+from rulepush.storage.table import AppendOutcome
 
 T0 = 1_700_000_000_000
 S = 1000
@@ -175,11 +176,11 @@ class LiveService:
     def querier(self) -> Head:
         return self.head
 
-    def append_many(self, samples: Iterable[Sample]) -> Mapping[object, int]:
+    def append_many(self, samples: Iterable[Sample]) -> Mapping[AppendOutcome, int]:
         listed = list(samples)
         if listed:
             self.events.append(RecordedBlock(listed[0].ts + 1, Origin.RULE, "rule", block_of(listed)))
-        return self.head.append_many(listed)  # type: ignore[return-value]
+        return self.head.append_many(listed)
 
     def bring(self, event: RecordedBlock) -> None:
         """A block comes in."""
