@@ -60,28 +60,28 @@ def add_source_options(p: OptionContainer) -> None:
 
 
 def opened_source(
-    args: argparse.Namespace, versions: Iterable[Sequence[RuleGroup]]
-) -> ServerSource | FileSource | None:
-    """The source that the options name, for all versions of the rules; None when they name none. Close it. Raises
+    args: argparse.Namespace, versions: Iterable[Sequence[RuleGroup]], start: int | None
+) -> ServerSource | FileSource:
+    """The source that the options name, for all versions of the rules, from `start` (ms) on. Close it. Raises
     SampleSourceError, and ConfigError for --http.config.file."""
     versions = list(versions)
-    if args.from_url and args.from_file:
-        raise SampleSourceError("--from-url and --from-file cannot be combined")
-    if not args.from_url and (args.http_config_file or args.header):
-        raise SampleSourceError("--http.config.file and --header are for --from-url, which is not given")
-    if args.from_file:
-        return FileSource(args.from_file, NeededSeries.of_rules(versions), standard_input=sys.stdin.buffer)
-    if not args.from_url:
-        return None
+    needed = NeededSeries.of_rules(versions)
+    if args.from_url is None:
+        if args.http_config_file or args.header:
+            raise SampleSourceError("--http.config.file and --header are for --from-url, which is not given")
+        file = FileSource(args.from_file, needed, standard_input=sys.stdin.buffer)
+        if file.bounds() is None:
+            raise SampleSourceError(f"{args.from_file} has no sample of what the rules read: {needed}")
+        return file
+    if start is None:
+        raise SampleSourceError("--from-url needs --since or --from, for a server may have samples of years")
     settings = _client_settings(args)
 
     def client() -> httpx.AsyncClient:
         return build_client(settings, f"rulepush/{__version__}", timeout=args.timeout)
 
     names = {group.name for groups in versions for group in groups}
-    return ServerSource(
-        args.from_url, NeededSeries.of_rules(versions), client, group_names=names, timeout_s=args.timeout
-    )
+    return ServerSource(args.from_url, needed, client, group_names=names, timeout_s=args.timeout, since=start)
 
 
 def _client_settings(args: argparse.Namespace) -> HTTPClientConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from rulepush.backtest.episodes import Episode
@@ -43,15 +43,12 @@ def write_test(
     groups: Sequence[RuleGroup],
     report: BacktestReport,
     options: ReplayOptions,
-    interval_of: Callable[[RuleGroup], int],
 ) -> WrittenTest:
-    """Write the file that `--write-test` names. `interval_of` says how often (ms) a group was evaluated. Raises
-    SampleSourceError."""
-    by_key = {group.key: group for group in groups}
+    """Write the file that `--write-test` names. Raises SampleSourceError."""
     settings = UnitTestSettings(report.until, options.external_labels, options.external_url)
     tests = []
     for episode in chosen_episodes(report.episodes, args.episode):
-        interval_ms = interval_of(by_key[episode.rule.file, episode.rule.group])
+        interval_ms = report.intervals[episode.rule.file, episode.rule.group]
         tests.append(episode_test(source, groups, episode, interval_ms, settings))
     return write_unit_test(args.write_test, tests, settings)
 

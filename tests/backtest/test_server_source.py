@@ -273,7 +273,8 @@ def test_the_bounds_are_the_oldest_samples_of_any_selector_and_now() -> None:
 
     clock = FakeClock(NOW)
     with source(URL, needed("x", "y"), httpx.MockTransport(handle), clock=clock) as found:
-        assert found.bounds() == (NOW - 86_400_000 - 3_600_000, NOW)
+        assert found.bounds() == (NOW - 86_400_000 - 2_678_000, NOW)
+        # (31 days in 1,000 steps)
 
 
 def test_external_labels_that_cannot_be_known_are_told() -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rulepush.model.labels import Labels
-from rulepush.model.matcher import Matchers, exact_metric_name
+from rulepush.model.matcher import Matchers, exact_metric_name, selector_text
 from rulepush.rules.group import ALERT_SERIES
 from rulepush.rules.specs import RecordingSpec, RuleGroup, demanded
 from rulepush.storage.demand import exactly_named
 
+_SHOWN: Final = 3
 _ALL_ALERTS: Final = (exactly_named("ALERTS"),)
 
 
@@ -40,6 +41,11 @@ class NeededSeries:
             ]
             recorded |= made
         return cls(selectors, recorded)
+
+    def __str__(self) -> str:
+        """The first few selectors, and how many more there are."""
+        texts = [selector_text(s) for s in self.selectors]
+        return ", ".join(texts[:_SHOWN]) + (f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")
 
     def wants(self, labels: Labels) -> bool:
         """Whether any selector reads this series."""

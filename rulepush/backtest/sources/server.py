@@ -44,7 +44,8 @@ from rulepush.model.sample import STALE
 from rulepush.recorded.events import RecordedEvent
 
 _BOUNDS_MS: Final = 31 * 86_400_000
-_BOUNDS_STEP_MS: Final = 3_600_000
+_BOUNDS_STEP_MS: Final = 60_000
+_BOUNDS_STEPS: Final = 1_000
 _BOUNDS_SELECTORS: Final = 8
 _FIRST_WINDOW_MS: Final = 30 * 60_000
 _MAX_WINDOW_MS: Final = 6 * 3_600_000
@@ -83,15 +84,17 @@ class ServerSource:
         client: Callable[[], httpx.AsyncClient],
         *,
         group_names: Iterable[str] = (),
+        since: int | None = None,
         clock: Clock | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_bytes: int = MAX_ANSWER_BYTES,
     ):
         """`client` is called once, in the event loop of this source. `group_names` are those of the groups of the test:
-        they are evaluated when the server evaluates its groups of these names. Raises SampleSourceError when the server
-        cannot be used."""
+        they are evaluated when the server evaluates its groups of these names. `since` (ms): what is older is not asked
+        for. Raises SampleSourceError when the server cannot be used."""
         self._needed = needed
         self._clock = clock or SystemClock()
+        self._since = since
         self._group_names = frozenset(group_names)
         self._blocks = BlockMaker(SeriesNumbers(needed.by_rule))
         self._problems: dict[str, None] = {}
@@ -112,7 +115,7 @@ class ServerSource:
         return tuple(self._problems)
 
     def bounds(self) -> tuple[int, int] | None:
-        """From the first samples of the last month, to the hour, to now (ms); None when there are none."""
+        """From about the first samples since `since`, or in the last month, to now (ms); None when there are none."""
         now = self._clock.now()
         found = self._runner.run(self._oldest(now))
         return None if found is None else (found, now)
@@ -131,7 +134,7 @@ class ServerSource:
             except WindowTooLarge as e:
                 if until - done <= _MIN_WINDOW_MS:
                     raise SampleSourceError(
-                        f"{e} (asked for {(until - done) / 1000:g}s of {self._selectors_text()}); "
+                        f"{e} (asked for {(until - done) / 1000:g}s of {self._needed}); "
                         "raise the server's limit, or narrow the selectors"
                     ) from None
                 self._window_ms = max(_MIN_WINDOW_MS, (until - done) // 2)
@@ -203,14 +206,15 @@ class ServerSource:
             return EMPTY_LABELS
 
     async def _oldest(self, now: int) -> int | None:
-        begin = now - _BOUNDS_MS
+        begin = now - _BOUNDS_MS if self._since is None else min(now, self._since)
+        step = max(_BOUNDS_STEP_MS, (now - begin) // _BOUNDS_STEPS // 1000 * 1000)
         oldest: list[int] = []
         for selector in self._needed.selectors[:_BOUNDS_SELECTORS]:
             params = [
                 ("query", f"count({selector_text(selector)})"),
                 ("start", seconds(begin)),
                 ("end", seconds(now)),
-                ("step", str(_BOUNDS_STEP_MS // 1000)),
+                ("step", str(step // 1000)),
             ]
             try:
                 result = self._api.decoded(await self._api.ask("/api/v1/query_range", params)).data["result"]
@@ -219,7 +223,7 @@ class ServerSource:
                 self._note(f"how far its samples of {selector_text(selector)} reach back is not known: {e}")
             except (KeyError, IndexError, TypeError):
                 raise SampleSourceError(f"{self._api.shown} answered a range query with something else") from None
-        return max(begin, min(oldest) - _BOUNDS_STEP_MS) if oldest else None
+        return max(begin, min(oldest) - step) if oldest else None
 
     # --- reading
 
@@ -305,10 +309,6 @@ class ServerSource:
     def _note(self, problem: str) -> None:
         if len(self._problems) < _MAX_PROBLEMS:
             self._problems.setdefault(problem)
-
-    def _selectors_text(self) -> str:
-        texts = [selector_text(s) for s in self._needed.selectors]
-        return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more selectors" if len(texts) > 3 else "")
 
 
 async def _groups_of(api: PrometheusAPI) -> list[ServerGroup]:
