@@ -200,11 +200,35 @@ class Table:
         """int64[n]: the time of each row's newest sample (0 for a row without any), as a view."""
         return self._last[: len(self.labels)]
 
+    def ended(self) -> Bools:
+        """bool[n]: whether the newest sample of a row is a stale marker."""
+        _, values, counts = self.columns()
+        if not values.shape[1]:
+            return np.zeros(len(counts), np.bool_)
+        return (counts > 0) & stale_mask(values[np.arange(len(counts)), np.maximum(counts, 1) - 1])
+
     def unended(self) -> list[Labels]:
         """The series whose newest sample is not a stale marker."""
-        _, values, counts = self.columns()
-        newest = values[np.arange(len(counts)), np.maximum(counts, 1) - 1]
-        return [self.labels[i] for i in np.flatnonzero((counts > 0) & ~stale_mask(newest)).tolist()]
+        there = self._counts[: len(self)] > 0
+        return [self.labels[i] for i in np.flatnonzero(there & ~self.ended()).tolist()]
+
+    def kept_from(self) -> int:
+        """The time (ms) from which on no row has lost a sample."""
+        return int(self.newest().max(initial=0)) - self.keep.lookback_ms - MARGIN_MS
+
+    def held_since(self, rows: Int64s) -> int | None:
+        """The time (ms) from which on each of some rows has a sample and all that came since; None where none has any.
+
+        A row may hold older samples beside (for a fixed `@` time, or one that came late): others of then are gone.
+        """
+        times, _, counts = self.columns()
+        times, counts = times[rows], counts[rows]
+        whole = times >= (self._last[rows] - self.keep.lookback_ms - MARGIN_MS)[:, None]
+        whole &= np.arange(times.shape[1]) < counts[:, None]
+        here = whole.any(axis=1)
+        if not here.any():
+            return None
+        return int(times[np.flatnonzero(here), whole.argmax(axis=1)[here]].max())
 
     def ids(self, rows: Rows) -> Int64s:
         """The numbers of some rows' series, as a copy."""
