@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from rulepush.errors import QueryLimitError
 from rulepush.model.arrays import Floats, Ints
@@ -32,6 +33,8 @@ log = logging.getLogger("rulepush.recorded")
 _TOO_MANY: Final = "query processing would load too many samples into memory in query execution"
 
 T = TypeVar("T")
+_Number = TypeVar("_Number", bound=np.generic)
+_Numbers = npt.NDArray[np.int32]
 
 Damaged = Callable[[Path, int, str], object]
 
@@ -256,12 +259,12 @@ class _Samples:
         self._mint, self._maxt = mint, maxt
         self._left = max_samples
         self._numbers: dict[Labels, int] = {}
-        self._of_layout: dict[int, tuple[Layout, Ints]] = {}
-        self._rows: list[Ints] = []
+        self._of_layout: dict[int, tuple[Layout, _Numbers]] = {}
+        self._rows: list[_Numbers] = []
         self._times: list[Ints] = []
         self._values: list[Floats] = []
-        self._orders: list[Ints] = []  # when each was recorded
-        self._order = 0
+        self._orders: list[_Numbers] = []  # the place of each one's block among all of them
+        self._blocks = self._blocks_before = 0
 
     def add(self, samples: WantedSamples) -> None:
         """Take those that are in the time. Raises QueryLimitError."""
@@ -277,34 +280,47 @@ class _Samples:
             self._rows.append(np.broadcast_to(self._rows_of(samples.layout), shape)[inside])
             self._times.append(times[inside])
             self._values.append(samples.values[inside])
-            self._orders.append(np.broadcast_to(samples.orders[:, None] + self._order, shape)[inside])
+            orders = (samples.orders + self._blocks_before).astype(np.int32)
+            self._orders.append(np.broadcast_to(orders[:, None], shape)[inside])
+            self._blocks = max(self._blocks, int(orders[-1]))
 
-    def _rows_of(self, layout: Layout) -> Ints:
+    def _rows_of(self, layout: Layout) -> _Numbers:
         known = self._of_layout.get(id(layout))
         if known is None:
             numbers, labels = self._numbers, layout.stream.labels
             of = [numbers.setdefault(labels[i], len(numbers)) for i in layout.ids[layout.wanted].tolist()]
-            known = self._of_layout[id(layout)] = layout, np.array(of, np.int64)
+            known = self._of_layout[id(layout)] = layout, np.array(of, np.int32)
         return known[1]
 
     def end_segment(self) -> None:
         """Forget the layouts of a segment: there will be others."""
         self._of_layout.clear()
-        self._order += 1 << 32
+        self._blocks_before = self._blocks
 
     def result(self) -> RecordedSamples:
         """All of them, sorted."""
         if not self._rows:
             return _NO_SAMPLES
-        rows, times, values = np.concatenate(self._rows), np.concatenate(self._times), np.concatenate(self._values)
-        order = np.lexsort((np.concatenate(self._orders), times, rows))  # the first recorded of two alike comes first
-        rows, times, values = rows[order], times[order], values[order]
-        first = np.ones(len(rows), np.bool_)
-        first[1:] = (np.diff(rows) != 0) | (np.diff(times) != 0)
-        rows, times, values = rows[first], times[first], values[first]
+        # There may be millions: no array is kept longer than it is needed.
+        rows, times, orders = _joined(self._rows), _joined(self._times), _joined(self._orders)
+        order = np.lexsort((orders, times, rows))
+        del orders
+        rows, times = rows[order], times[order]
+        values = _joined(self._values)[order]
+        del order
+        again = (rows[1:] == rows[:-1]) & (times[1:] == times[:-1])
+        if again.any():  # the first recorded counts
+            first = np.concatenate(([True], ~again))
+            rows, times, values = rows[first], times[first], values[first]
         counts = np.bincount(rows, minlength=len(self._numbers)).astype(np.int64)
         labels = tuple(label for label, n in zip(self._numbers, counts.tolist(), strict=True) if n)
         return RecordedSamples(labels, counts[counts > 0], times, values)
+
+
+def _joined(parts: list[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 _NO_SAMPLES: Final = RecordedSamples((), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
