@@ -11,6 +11,7 @@ from rulepush.errors import EvaluationError
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, SharedResults
+from rulepush.recorded.events import RecordedEvaluation
 from rulepush.rules.alert import Alert
 from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.specs import result_fault
@@ -95,6 +96,8 @@ class RuleContext:
     `may_resolve`  whether what is missing from a result is gone: asked with the same time. Until it is, a restored
                    alert that is missing stays as it is
     `record`       takes what changes, with its reason; it decides nothing
+    `mark`         takes what an evaluation of a group is about to read, before it writes anything; None: nobody wants
+                   to know. It decides nothing
     `targets`      how the targets stand now, for these reasons
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
     `logs`         whether changes and failures are logged: a backtest, which may run in a service, has a report instead
@@ -113,6 +116,7 @@ class RuleContext:
     may_fire: Callable[[int, bool], bool] = lambda _ts, _needs_two: True
     may_resolve: Callable[[int], bool] = _always
     record: Record = _unrecorded
+    mark: Callable[[RecordedEvaluation], None] | None = None
     targets: Callable[[], TargetStates] = TargetStates
     stopwatch: Callable[[], float] = lambda: 0.0
     logs: bool = True

@@ -103,7 +103,11 @@ class AlertCharts:
         said = message("%(expr)s over time", expr=expr)
         try:
             series, warnings = await self._values(subject, query, start, end, step, decides=decides)
-            levels = [] if threshold is None else [await self._level(subject, threshold, start, end, step)]
+            levels = []
+            if threshold is not None:
+                level, more = await self._level(subject, threshold, start, end, step)
+                levels.append(level)
+                warnings = list(dict.fromkeys([*warnings, *more]))
         except RulepushError as e:
             return ValueChart(expr, None, said, (), str(e))
         if subject.labels is not None:
@@ -127,12 +131,13 @@ class AlertCharts:
 
     async def _level(
         self, subject: AlertSubject, threshold: Threshold, start: int, end: int, step: int
-    ) -> ChartThreshold:
+    ) -> tuple[ChartThreshold, list[str]]:
+        """The threshold, and the warnings of its values."""
         if threshold.constant is not None:
-            return ChartThreshold(f"{threshold.op} {format_float(threshold.constant)}", threshold.constant)
+            return ChartThreshold(f"{threshold.op} {format_float(threshold.constant)}", threshold.constant), []
         name = f"{threshold.op} {threshold.threshold}"
-        series, _ = await self._values(subject, threshold.threshold, start, end, step, decides=False)
-        return ChartThreshold(name, None, series[0] if series else None)
+        series, warnings = await self._values(subject, threshold.threshold, start, end, step, decides=False)
+        return ChartThreshold(name, None, series[0] if series else None), warnings
 
 
 def _series(found: ResultSeries) -> ChartSeries:

@@ -59,7 +59,7 @@ async def explained_rule(explainer: RuleExplainer, rule: RunningRule, alert: Lab
 
     try:
         focus = Focus(_asked(alert)) if alert is not None else None
-        found = await explainer.explain(rule, focus=focus, timeout_ms=TIMEOUT_MS)
+        found, _ = await explainer.explain(rule, focus=focus, timeout_ms=TIMEOUT_MS)
     except (ApiError, EvaluationError) as e:
         return ExplainedView(error=str(e))
     one = next((a for a in found.alerts if a.labels == alert), None)

@@ -43,7 +43,10 @@ class SampleRecorder(Protocol):
 class Head:
     """One Table a metric name. Not thread-safe: it lives in the event loop, and no evaluation awaits.
 
-    `version` changes at every append, `epoch` when the demand does: "not wanted" verdicts noted before are void.
+    `version`  changes at every append
+    `epoch`    changes when the demand does: "not wanted" verdicts noted before are void
+    `gone_at`  when the series that were removed for their age had their newest samples, at the latest (ms; 0: none was)
+    `ended_at` the same for series that had ended, with a stale marker
     """
 
     def __init__(self, demand: Demand):
@@ -58,6 +61,7 @@ class Head:
         self._last_id = 0
         self.version = 0
         self.epoch = 0
+        self.gone_at = self.ended_at = 0
 
     # --- what is kept
 
@@ -178,18 +182,28 @@ class Head:
         for name in list(self._tables):
             table = self._tables[name]
             dead = table.dead_rows(now)
+            if len(dead) != len(table) and not (
+                len(dead) * DEAD_PART >= len(table) or (len(dead) > 0 and len(table) < LARGE_TABLE)
+            ):
+                continue
+            self._note_removed(table, dead)
             if len(dead) == len(table):
                 self._forget(name)
-            elif len(dead) * DEAD_PART >= len(table) or (len(dead) > 0 and len(table) < LARGE_TABLE):
-                self._selectors[name].moved(table.remove(dead))
             else:
-                continue
+                self._selectors[name].moved(table.remove(dead))
             removed += len(dead)
         if removed:
             self.version += 1
         if len(self._pool) > self._pool_limit:
             self._compact_labels()
         return removed
+
+    def _note_removed(self, table: Table, rows: Int64s) -> None:
+        last, ended = table.newest()[rows], table.ended()[rows]
+        if not ended.all():
+            self.gone_at = max(self.gone_at, int(last[~ended].max()))
+        if ended.any():
+            self.ended_at = max(self.ended_at, int(last[ended].max()))
 
     def rewind(self, now: int) -> int:
         """Forget samples later than `now`: the clock was set back, and they would refuse what comes. How many."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, Protocol
 
 from rulepush.model.durations import format_duration
@@ -13,7 +14,11 @@ from rulepush.storage.demand_history import KeptSince, KeptView
 MAX_WARNINGS: Final = 10
 _MAX_NAMED: Final = 3  # of the selectors that keep some of what is asked for
 _MAX_TEXT: Final = 200
-_KEEP_ALL: Final = "set `storage: {keep: all}` in the configuration to explore all that is scraped"
+_KEEP_ALL: Final = "set `storage: {record: {}}` in the configuration to record all that is scraped, or `keep: all`"
+
+
+TimeSpans = Sequence[tuple[int, int]]
+"""(from, to) in ms, ascending, apart from each other."""
 
 
 class SelectorRead(Protocol):
@@ -30,13 +35,19 @@ class SelectorRead(Protocol):
 
 
 def incomplete_query(
-    uses: Iterable[SelectorRead], view: KeptView, start: int, end: int, lookback_delta_ms: int
+    uses: Iterable[SelectorRead],
+    view: KeptView,
+    start: int,
+    end: int,
+    lookback_delta_ms: int,
+    held: Mapping[Matchers, int] | None = None,
 ) -> list[str]:
     """The warnings for a query that is evaluated from `start` to `end` (ms), in the order of its selectors; at most
     MAX_WARNINGS, one a selector.
 
     An instant selector reads the newest sample of the look-back delta. That this time begins before rulepush did is
-    no reason to warn: each series that is there has had a scrape since.
+    no reason to warn: each series that is there has had a scrape since. Nor is it one that samples are kept for less
+    long, from the time on at which the newest of each series is there (`held`, in ms, by selector).
     """
     farthest: dict[Matchers, int | None] = {}  # when a selector's oldest missing sample is needed; None: nothing is
     found: dict[Matchers, KeptSince | None] = {}
@@ -53,7 +64,10 @@ def incomplete_query(
         first = (start if use.since_ms is None else use.since_ms) - use.lookback_ms
         last = end if use.since_ms is None else use.since_ms
         before = farthest.setdefault(use.matchers, None)
-        if not kept.holds(first, last, 0 if use.ranged else lookback_delta_ms):
+        slack_ms = 0 if use.ranged else lookback_delta_ms
+        begins = None if use.ranged or held is None else held.get(use.matchers)
+        has_newest = begins is not None and max(begins, kept.recorded) <= first + slack_ms
+        if not has_newest and not kept.holds(first, last, slack_ms):
             warnings += before is None
             farthest[use.matchers] = first if before is None else min(first, before)
     return [
@@ -76,6 +90,61 @@ def incomplete_listing(selectors: Sequence[Sequence[Matcher]], view: KeptView, s
         if len(warnings) == MAX_WARNINGS:
             break
     return warnings
+
+
+def incomplete_past(
+    uses: Iterable[SelectorRead],
+    reads: Mapping[Matchers, TimeSpans],
+    spans: TimeSpans,
+    lookback_delta_ms: int,
+    now: int,
+) -> list[str]:
+    """The warnings for a query with these selectors that has read so much (from and to, inclusive, in ms) of all that
+    came in during `spans`; `now` is when that was. A stop that is shorter than the look-back delta is bridged, as
+    PromQL does."""
+    ranged = {use.matchers for use in uses if use.ranged}
+    warnings = []
+    for matchers, read in reads.items():
+        # Of an instant selector's series each that there is has a sample soon after the recording began.
+        slack_ms = 0 if matchers in ranged else lookback_delta_ms
+        for first, last in sorted(read):
+            first -= 1
+            lack = past_lack(spans, first + slack_ms, min(last, now), lookback_delta_ms)
+            if lack:
+                warnings.append(f"rulepush: incomplete: {_text(matchers)} is read from {_time(first)} on, and {lack}")
+                break
+    return warnings[:MAX_WARNINGS]
+
+
+def incomplete_past_listing(
+    selectors: Sequence[Sequence[Matcher]], spans: TimeSpans, start: int, end: int, bridged_ms: int, now: int
+) -> list[str]:
+    """The same for the series that satisfy any of `selectors` and had a sample from `start` to `end` (ms)."""
+    lack = past_lack(spans, start, min(end, now), bridged_ms)
+    if not lack:
+        return []
+    read = (f"{_text(matchers)} is read from {_time(start)} on" for matchers in dict.fromkeys(map(tuple, selectors)))
+    return [f"rulepush: incomplete: {text}, and {lack}" for text in read][:MAX_WARNINGS]
+
+
+def past_lack(spans: TimeSpans, first: int, last: int, bridged_ms: int) -> str:
+    """What was not recorded of the time from `first` to `last` (ms), in words; "" where nothing is missing. What is
+    not longer than `bridged_ms` between two spans, or after the last, does not count."""
+    if first > last:
+        return ""
+    if not spans:
+        return "nothing was recorded"
+    begin, end = spans[0][0], spans[-1][1]
+    if begin > first and begin >= last:
+        return f"nothing was recorded before {_time(begin)}"
+    lacks = [f"recorded since {_time(begin)}"] if begin > first else []
+    for (_, until), (resumed, _) in pairwise(spans):
+        if resumed - until > bridged_ms and until < last and resumed > first:
+            lacks.append(f"not recorded from {_time(until)} to {_time(resumed)}")
+    if last - end > bridged_ms:
+        lacks.append(f"not recorded since {_time(end)}")
+    named = lacks[:_MAX_NAMED]
+    return " and ".join(named) + (f" and {len(lacks) - len(named)} more times not" if len(lacks) > len(named) else "")
 
 
 def _too_narrow(matchers: Matchers, view: KeptView) -> str:
@@ -101,7 +170,7 @@ def _too_late(matchers: Matchers, kept: KeptSince, first: int, view: KeptView) -
     read = f"rulepush: incomplete: {_text(matchers)} is read from {_time(first)} on, and kept {_duration(kept)}"
     if kept.recorded >= kept.dropped:
         return f"{read}since {_time(kept.since)}, when rulepush began to keep it"
-    more = "raise `storage.retention`" if view.demand.keeps_all else "set `storage: {keep: all, retention: ...}`"
+    more = "raise `storage.retention`" if view.demand.keeps_all else "set `storage: {record: {}}`"
     return f"{read}since {_time(kept.since)}; {more} in the configuration to keep more"
 
 

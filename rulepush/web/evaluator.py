@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -15,19 +12,30 @@ from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
-from rulepush.promql import Engine, EngineOptions, Query, QueryResult, parse_expr
+from rulepush.promql import Engine, Query, QueryResult, parse_expr
 from rulepush.promql.eval.evaluation import TIMED_OUT
 from rulepush.storage.demand_history import DemandHistory, KeptView
 from rulepush.storage.head import Head
-from rulepush.storage.incomplete import incomplete_query
+from rulepush.storage.incomplete import (
+    incomplete_listing,
+    incomplete_past,
+    incomplete_past_listing,
+    incomplete_query,
+)
+from rulepush.storage.selection import Querier
 from rulepush.storage.table import Table
-from rulepush.web.query_threads import QueryThreads
+from rulepush.web.past import PastQuerier, PastSamples
+from rulepush.web.query_threads import QueryThreads, SlotWork
 from rulepush.web.row_search import RowSearch
 from rulepush.web.snapshot import Snapshot
 
 T = TypeVar("T")
 Finish = Callable[[QueryResult, Sequence[str]], T]
 """Makes the answer of a result and of what its warnings say about completeness."""
+Lacking = Callable[[], Sequence[str]]
+"""Gives the warnings about completeness, once the evaluation has read what it needs."""
+Evaluate = Callable[[Engine, Querier, Lacking], T]
+"""Makes the answer of the samples that a query reads."""
 
 MAX_KNOWN: Final = 2_000
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
@@ -37,11 +45,14 @@ _MAX_INLINE_PARSE: Final = 10_000  # characters of an expression: parsing a long
 
 @dataclass(slots=True)
 class QueryStats:
-    """What happened so far; `seconds` with the wait for a thread."""
+    """What happened so far; `seconds` with the wait for a thread. `past` and `past_seconds` are those of the queries
+    that were answered from the recording."""
 
     queries: int = 0
     failures: int = 0
     seconds: float = 0.0
+    past: int = 0
+    past_seconds: float = 0.0
 
 
 class QueryEvaluator:
@@ -51,6 +62,9 @@ class QueryEvaluator:
     needed and is not kept, is returned. A `timeout_ms` above 0 shortens the
     engine's own; the wait for a thread counts, and so does what was spent since `asked_at` (seconds of the monotonic
     clock, as `asked_at()` gave it). Raises EvaluationError as the engine does.
+
+    Where more would be needed than is in memory, and there is a recording (`past`), the whole query is evaluated on
+    that: what it gives is then as if everything had been kept. Its warnings say what the recording lacks.
 
     A query whose caller is cancelled, or whose time is over, ends at the next step of its evaluation that reads the
     clock. It holds its slot until then: threads whose caller has gone are bounded, too.
@@ -64,6 +78,7 @@ class QueryEvaluator:
         clock: Clock,
         concurrency: int = 2,
         max_samples: int = 5_000_000,
+        past: PastSamples | None = None,
     ):
         """`max_samples` is for one query, where the engine does not allow less."""
         self.counts = QueryStats()
@@ -72,6 +87,8 @@ class QueryEvaluator:
         self._head = head
         self._history = history
         self._clock = clock
+        self._began = clock.now()
+        self.past = past
         self._slots = asyncio.Semaphore(concurrency)
         # One more than slots, so that a listing need not wait for queries that take long.
         self._threads = QueryThreads(concurrency + 1)
@@ -99,11 +116,10 @@ class QueryEvaluator:
     ) -> T:
         """The value at `ts` (ms)."""
 
-        def evaluate(engine: Engine, data: Snapshot, view: KeptView) -> T:
-            result = engine.instant(query, ts, data)
-            return finish(result, incomplete_query(data.uses, view, ts, ts, engine.options.lookback_delta_ms))
+        def evaluate(engine: Engine, data: Querier, lacking: Lacking) -> T:
+            return finish(engine.instant(query, ts, data), lacking())
 
-        return await self.evaluated(query.resolved(0, 0), ts, evaluate, timeout_ms, asked_at)
+        return await self.evaluated(query.resolved(0, 0), ts, ts, evaluate, timeout_ms, asked_at)
 
     async def range(
         self,
@@ -117,11 +133,10 @@ class QueryEvaluator:
     ) -> T:
         """The values at start, start + step, ... up to end (ms)."""
 
-        def evaluate(engine: Engine, data: Snapshot, view: KeptView) -> T:
-            result = engine.range(query, start, end, step, data)
-            return finish(result, incomplete_query(data.uses, view, start, end, engine.options.lookback_delta_ms))
+        def evaluate(engine: Engine, data: Querier, lacking: Lacking) -> T:
+            return finish(engine.range(query, start, end, step, data), lacking())
 
-        return await self.evaluated(query.resolved(step, end - start), start, evaluate, timeout_ms, asked_at)
+        return await self.evaluated(query.resolved(step, end - start), start, end, evaluate, timeout_ms, asked_at)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of `work`, run in a thread: it must not read anything that the event loop may change meanwhile."""
@@ -134,6 +149,44 @@ class QueryEvaluator:
         for _ in search.steps():
             await asyncio.sleep(0)
         return search
+
+    async def listed(
+        self,
+        selectors: Sequence[Sequence[Matcher]],
+        start: int | None,
+        end: int,
+        finish: Callable[[Sequence[Labels], Sequence[str]], T],
+    ) -> T:
+        """What `finish` makes, in a thread, of the series that satisfy any of the selectors, each at least once, and of
+        the warnings that say what is not among them. Those that are in memory are there, and from the recording, where
+        that does not suffice, those with a sample from `start` (None: whenever there was one) to `end` (ms). Raises
+        QueryLimitError."""
+        parts = (await self.search(selectors)).found()
+        found = [labels for one in parts.values() for part in one for labels in part.labels]
+        view = self.kept(part.table for one in parts.values() for part in one)
+        past = self.past
+        if past is None:
+            return await self.in_thread(lambda: finish(found, incomplete_listing(selectors, view, start)))
+        if not await self.in_thread(lambda: incomplete_listing(selectors, view, start)):
+            return await self.in_thread(lambda: finish(found, ()))
+        options, began = self._engine().options, self._clock.monotonic()
+
+        def answer() -> T:
+            spans = past.spans()
+            first = start if start is not None else spans[0][0] if spans else view.now
+            lacking = incomplete_past_listing(selectors, spans, first, end, options.lookback_delta_ms, view.now)
+            recorded = [labels for matchers in selectors for labels in past.series(matchers, first, end)]
+            return finish([*found, *recorded], lacking)
+
+        self.counts.past += 1
+        try:
+            async with asyncio.timeout((options.timeout_ms or _NO_TIMEOUT_MS) / 1000):
+                await past.flush()
+                return await self.in_thread(answer)
+        except TimeoutError:
+            raise QueryLimitError(TIMED_OUT) from None
+        finally:
+            self.counts.past_seconds += self._clock.monotonic() - began
 
     def kept(self, tables: Iterable[Table]) -> KeptView:
         """What is kept of these tables since when, for answers that need no evaluation (`/api/v1/series`, labels)."""
@@ -161,11 +214,15 @@ class QueryEvaluator:
         self,
         query: Query,
         first: int,
-        evaluate: Callable[[Engine, Snapshot, KeptView], T],
+        last: int,
+        evaluate: Evaluate[T],
         timeout_ms: int = 0,
         asked_at: float | None = None,
+        *,
+        only_kept: bool = False,
     ) -> T:
-        """What `evaluate` makes, in a thread, of the samples that `query` reads from `first` (ms) on."""
+        """What `evaluate` makes, in a thread, of the samples that `query` reads when it is evaluated from `first` to
+        `last` (ms). With `only_kept` these are what is in memory, as the rules see it, whatever is missing."""
         options, counts = self._engine().options, self.counts
         limit = options.timeout_ms or _NO_TIMEOUT_MS
         limit = min(limit, timeout_ms) if timeout_ms > 0 else limit
@@ -173,11 +230,24 @@ class QueryEvaluator:
         counts.queries += 1
         try:
             await self._acquire_slot(self._left(limit, began))
-            left = self._left(limit, began)
-            max_samples = min(options.max_samples, self._max_samples)
-            return await self._evaluated(
-                query, first, evaluate, replace(options, timeout_ms=left, max_samples=max_samples)
+            options = replace(
+                options,
+                timeout_ms=self._left(limit, began),
+                max_samples=min(options.max_samples, self._max_samples),
             )
+            work = SlotWork(self._threads, self._slots.release)
+            engine = Engine(options, lambda: math.inf if work.is_abandoned else self._monotonic())
+            try:
+                async with asyncio.timeout(options.timeout_ms / 1000), work:
+                    if (
+                        self.past is not None
+                        and not only_kept
+                        and await self._reaches_beyond(work, engine, query, first, last)
+                    ):
+                        return await self._from_past(work, engine, self.past, query, evaluate)
+                    return await self._from_head(work, engine, query, first, last, evaluate)
+            except TimeoutError:  # one step of the evaluation takes long
+                raise QueryLimitError(TIMED_OUT) from None
         except EvaluationError:
             counts.failures += 1
             raise
@@ -187,40 +257,45 @@ class QueryEvaluator:
     def _left(self, limit_ms: int, began: float) -> int:
         return max(1, limit_ms - round((self._clock.monotonic() - began) * 1000))
 
-    async def _evaluated(
-        self, query: Query, first: int, evaluate: Callable[[Engine, Snapshot, KeptView], T], options: EngineOptions
+    async def _from_head(
+        self, work: SlotWork, engine: Engine, query: Query, first: int, last: int, evaluate: Evaluate[T]
     ) -> T:
-        """The result of a query that has its slot, which is free again when the thread has ended."""
-        loop, abandoned = asyncio.get_running_loop(), threading.Event()
-        deadline = loop.time() + options.timeout_ms / 1000
+        delta = engine.options.lookback_delta_ms
+        uses = query.selectors(delta)
+        search = await self.search(use.matchers for use in uses)
+        held = search.held_since(uses, first, delta, self._began)
+        data = Snapshot(self._head, query, first, engine.options, search)
+        view = self.kept(data.tables)
 
-        def free(_: Future[T]) -> None:
-            with suppress(RuntimeError):  # the loop is closed: the process stops
-                loop.call_soon_threadsafe(self._slots.release)
+        def lacking() -> list[str]:
+            return incomplete_query(uses, view, first, last, delta, held)
 
-        def monotonic() -> float:
-            return math.inf if abandoned.is_set() else self._monotonic()
+        return await work.in_thread(lambda: evaluate(engine, data, lacking))
 
+    async def _reaches_beyond(self, work: SlotWork, engine: Engine, query: Query, first: int, last: int) -> bool:
+        """Whether a query needs more than is in memory, or may do so."""
+        delta = engine.options.lookback_delta_ms
+        uses = query.selectors(delta)
+        search = await self.search(use.matchers for use in uses)
+        view, held = self.kept(search.tables()), search.held_since(uses, first, delta, self._began)
+        return bool(await work.in_thread(lambda: incomplete_query(uses, view, first, last, delta, held)))
+
+    async def _from_past(
+        self, work: SlotWork, engine: Engine, past: PastSamples, query: Query, evaluate: Evaluate[T]
+    ) -> T:
+        began, now = self._clock.monotonic(), self._clock.now()
+        delta = engine.options.lookback_delta_ms
+        data = PastQuerier(past, engine.options.max_samples, lambda: work.is_abandoned)
+
+        def lacking() -> list[str]:
+            return incomplete_past(query.selectors(delta), data.reads(), past.spans(), delta, now)
+
+        self.counts.past += 1
         try:
-            async with asyncio.timeout_at(deadline):
-                search = await self.search(use.matchers for use in query.selectors(options.lookback_delta_ms))
-            engine, data = Engine(options, monotonic), Snapshot(self._head, query, first, options, search)
-            view = self.kept(data.tables)
-        except TimeoutError:
-            self._slots.release()
-            raise QueryLimitError(TIMED_OUT) from None
-        except BaseException:
-            self._slots.release()
-            raise
-        future = self._threads.submit(lambda: evaluate(engine, data, view))
-        future.add_done_callback(free)
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await asyncio.wrap_future(future)
-        except TimeoutError:  # one step of the evaluation takes long
-            raise QueryLimitError(TIMED_OUT) from None
+            await past.flush()
+            return await work.in_thread(lambda: evaluate(engine, data, lacking))
         finally:
-            abandoned.set()
+            self.counts.past_seconds += self._clock.monotonic() - began
 
     async def _acquire_slot(self, timeout_ms: int) -> None:
         """Waits for a free slot and takes it. Raises QueryLimitError when none became free in time."""

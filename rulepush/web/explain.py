@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,11 +18,10 @@ from rulepush.promql import Engine
 from rulepush.rules.group import EvaluationGroup, Rule
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
-from rulepush.storage.demand_history import KeptView
+from rulepush.storage.selection import Querier
 from rulepush.web.answers import ApiError, ErrorType, success
-from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.evaluator import Lacking, QueryEvaluator
 from rulepush.web.params import Params
-from rulepush.web.snapshot import Snapshot
 from rulepush.web.surroundings import surroundings_of
 
 if TYPE_CHECKING:
@@ -104,8 +103,9 @@ class RuleExplainer:
         bounds: Bounds | None = None,
         timeout_ms: int = 0,
         asked_at: float | None = None,
-    ) -> Explanation:
-        """One rule, now unless `ts` (ms) says otherwise. Raises QueryLimitError and EvaluationError."""
+    ) -> tuple[Explanation, Sequence[str]]:
+        """One rule, now unless `ts` (ms) says otherwise, and what must be said of samples that are missing for a time
+        in the past: now, the rule had no others. Raises QueryLimitError and EvaluationError."""
         from rulepush.explain import Bounds, Focus, RuleFacts, explain
 
         facts = RuleFacts.of(rule.of, rule.rule)
@@ -114,8 +114,8 @@ class RuleExplainer:
         query = facts.query.resolved(0, 0)
         around: Callable[[], Surroundings] = await surroundings_of(query, self._jobs, self.groups, self._evaluator)
 
-        def evaluate(engine: Engine, data: Snapshot, _: KeptView) -> Explanation:
-            return explain(
+        def evaluate(engine: Engine, data: Querier, lacking: Lacking) -> tuple[Explanation, Sequence[str]]:
+            explanation = explain(
                 facts,
                 engine,
                 data,
@@ -125,8 +125,13 @@ class RuleExplainer:
                 bounds=bounds or Bounds(),
                 lookback_ms=engine.options.lookback_delta_ms,
             )
+            return explanation, lacking()
 
-        return await self._evaluator.evaluated(query, at - facts.query_offset_ms, evaluate, timeout_ms, asked_at)
+        read_at, now = at - facts.query_offset_ms, ts is None
+        found, incomplete = await self._evaluator.evaluated(
+            query, read_at, read_at, evaluate, timeout_ms, asked_at, only_kept=now
+        )
+        return found, () if now else incomplete
 
 
 class ExplainApi:
@@ -155,23 +160,23 @@ class ExplainApi:
         ts = params.optional_time("time", -1)
         timeout_ms = params.duration("timeout", 0)
 
-        async def explained() -> list[dict[str, Any]]:
-            return [
-                explanation_json(
-                    await self._explainer.explain(
-                        rule,
-                        ts=None if ts < 0 else ts,
-                        focus=focus,
-                        bounds=bounds,
-                        timeout_ms=timeout_ms,
-                        asked_at=asked_at,
-                    )
+        async def explained() -> Response:
+            rules, incomplete = [], dict[str, None]()
+            for rule in self._explainer.find(name, params.text("group"), params.text("file")):
+                explanation, lacks = await self._explainer.explain(
+                    rule,
+                    ts=None if ts < 0 else ts,
+                    focus=focus,
+                    bounds=bounds,
+                    timeout_ms=timeout_ms,
+                    asked_at=asked_at,
                 )
-                for rule in self._explainer.find(name, params.text("group"), params.text("file"))
-            ]
+                rules.append(explanation_json(explanation))
+                incomplete |= dict.fromkeys(lacks)
+            return success({"rules": rules}, list(incomplete))
 
         try:
-            return success({"rules": await while_connected(request, explained())})
+            return await while_connected(request, explained())
         except QueryLimitError as e:
             kind = ErrorType.TIMEOUT if "timed out" in str(e) else ErrorType.EXECUTION
             raise ApiError(kind, str(e)) from e

@@ -17,7 +17,6 @@ from rulepush.model.matcher import Matcher
 from rulepush.promql import Query, QueryResult
 from rulepush.promql.syntax.pretty import pretty
 from rulepush.promql.vectors.values import ValueType
-from rulepush.storage.incomplete import incomplete_listing
 from rulepush.web.answers import ApiError, ErrorType, success
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
@@ -111,7 +110,7 @@ class QueryApi:
         return await self._listed(request, lambda found: sorted({labels.get(name) for labels in found} - {""}))
 
     async def _listed(
-        self, request: Request, make: Callable[[list[Labels]], list[Any]], *, required: bool = False
+        self, request: Request, make: Callable[[Sequence[Labels]], list[Any]], *, required: bool = False
     ) -> Response:
         """A list made of the series that are asked for. Sorting and writing many labels takes time, too: not in the
         event loop."""
@@ -124,22 +123,20 @@ class QueryApi:
         selectors = selectors or [()]
         start, end = params.optional_time("start", _FAR_PAST), params.optional_time("end", _FAR_FUTURE)
         limit = params.limit()
-        try:
-            parts = (await self._evaluator.search(selectors)).found()
-        except QueryLimitError as e:
-            raise ApiError(ErrorType.EXECUTION, str(e)) from None
-        is_empty = start > end  # a time in which nothing can be: the answer lacks nothing
-        found = [] if is_empty else [(part.table, part.labels) for one in parts.values() for part in one]
-        view = self._evaluator.kept(table for table, _ in found)
+        if start > end:
+            return success([])  # a time in which nothing can be: the answer lacks nothing
 
-        def answer() -> Response:
-            data = make([labels for _, some in found for labels in some])
-            incomplete = [] if is_empty else incomplete_listing(selectors, view, None if start == _FAR_PAST else start)
+        def answer(found: Sequence[Labels], incomplete: Sequence[str]) -> Response:
+            data = make(found)
             if limit is not None and len(data) > limit:
                 return success(data[:limit], ["results truncated due to limit", *incomplete])
             return success(data, incomplete)
 
-        return await self._evaluator.in_thread(answer)
+        try:
+            return await self._evaluator.listed(selectors, None if start == _FAR_PAST else start, end, answer)
+        except QueryLimitError as e:
+            kind = ErrorType.TIMEOUT if "timed out" in str(e) else ErrorType.EXECUTION
+            raise ApiError(kind, str(e)) from None
 
     async def _parsed(self, params: Params) -> Query:
         try:
@@ -172,7 +169,7 @@ def resolved(query: Query, step: int, span: int) -> Query:
         raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
 
 
-def _dicts(found: list[Labels]) -> list[Any]:
+def _dicts(found: Sequence[Labels]) -> list[Any]:
     return [labels.as_dict() for labels in sorted(set(found))]
 
 

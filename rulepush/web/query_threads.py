@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -66,3 +68,45 @@ class QueryThreads:
             job()
             del job  # or its result would be kept in memory until the next one
             self._idle.release()
+
+
+class SlotWork:
+    """What one query does in threads, one thing after the other, while it holds a slot: `release` is called in the
+    event loop once the last of them has ended, also when nobody waits for that any more.
+
+    async with work:
+        await work.in_thread(one)
+    """
+
+    def __init__(self, threads: QueryThreads, release: Callable[[], None]):
+        self._threads = threads
+        self._release = release
+        self._abandoned = threading.Event()
+        self._last: Future[Any] | None = None
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits any more: what still runs should end. For any thread."""
+        return self._abandoned.is_set()
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """The result of `work`."""
+        future = self._threads.submit(work)
+        self._last = future
+        return await asyncio.wrap_future(future)
+
+    async def __aenter__(self) -> SlotWork:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        self._abandoned.set()
+
+        def free(_: Future[Any]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the process stops
+                loop.call_soon_threadsafe(self._release)
+
+        if self._last is None or self._last.done():
+            self._release()
+        else:
+            self._last.add_done_callback(free)

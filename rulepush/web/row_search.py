@@ -11,6 +11,7 @@ from rulepush.errors import QueryLimitError
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, Matchers, exact_metric_name, may_name
 from rulepush.storage.head import Head
+from rulepush.storage.incomplete import SelectorRead
 from rulepush.storage.table import Int64s, Table
 
 MAX_COMPARISONS: Final = 5_000_000  # of a label with a matcher, for one query: about two seconds, in slices
@@ -91,6 +92,29 @@ class RowSearch:
                 if spent >= a_step:
                     yield
                     spent = 0
+
+    def tables(self) -> list[Table]:
+        """The tables in which a series of any selector was found."""
+        return list(dict.fromkeys(part.table for parts in self._parts.values() for part in parts if part.labels))
+
+    def held_since(
+        self, uses: Iterable[SelectorRead], start: int, lookback_delta_ms: int, began: int
+    ) -> dict[Matchers, int]:
+        """The time (ms) from which on the newest sample of each series of a selector is in memory, at this moment: for
+        those where it matters, when a query is evaluated from `start` on. A series that was removed may have been read
+        for the look-back delta after its newest sample, unless that was its end. `began` is when this process did: of
+        what was removed before nothing is known."""
+        removed = max(self._head.ended_at, max(self._head.gone_at, began) + lookback_delta_ms)
+        found, held = self.found(), dict[Matchers, int]()
+        for use in uses:
+            at = (start if use.since_ms is None else use.since_ms) - use.lookback_ms + lookback_delta_ms
+            parts = [part for part in found[use.matchers] if part.labels]
+            if use.ranged or use.matchers in held or at < removed:
+                continue
+            if any(part.table.kept_from() > at - lookback_delta_ms for part in parts):
+                times = (part.table.held_since(part.rows) for part in parts)
+                held[use.matchers] = max([removed, *(ts for ts in times if ts is not None)])
+        return held
 
     def found(self) -> dict[Matchers, list[TableRows]]:
         """The rows of each selector, a part a table, at this moment: what has changed since is checked again."""

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from rulepush.exposition import Format, parse_body
+from rulepush.model.block import SampleBlock
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample, is_stale
@@ -34,7 +35,7 @@ class Scraped:
         self.ts = T0
 
     def with_sink(self) -> Scraped:
-        self.cache = ScrapeCache(self.head, TARGET, self.rules, sink=self.sunk.extend)
+        self.cache = ScrapeCache(self.head, TARGET, self.rules, sink=lambda block: self.sunk.extend(block.samples()))
         return self
 
     def take(self, body: bytes) -> Ingested:
@@ -134,6 +135,34 @@ def test_values_of_lines_seen_before_are_checked_as_strictly(bad: bytes) -> None
     assert bool(s.take(b"a " + bad + b"\nb 2\n").error) is (bad != b" 1")
     assert not s.take(b"a NaN\nb +Inf\n").error
     assert not s.take(b"a inf\nb -Infinity\n").error
+
+
+def test_what_failed_to_come_does_not_end_when_the_scrapes_fail() -> None:
+    """A series of a body with an error was never there, also when it is met again in a good one afterwards."""
+    s = Scraped()
+    s.take(b"a 1\nb 1\n")
+    assert s.take(b"a 2\nb 2\nc 2\nbad{\n").error
+    assert s.cache.end(s.ts) == 2
+    assert s.rows() == {"a": [1, "stale"], "b": [1, "stale"]}
+    s.take(b"a 3\nb 3\n")
+    assert s.cache.end(s.ts + 1) == 2
+    s.take(b"a 4\nb 4\nc 4\n")
+    s.take(b"a 5\nc 5\n")
+    assert s.rows()["c"] == [4, 5]
+    s.ts += 1000
+    assert s.cache.end(s.ts) == 2
+    assert s.rows()["b"] == [1, "stale", 3, "stale", 4, "stale"]
+
+
+def test_a_series_that_goes_and_comes_again_keeps_its_row() -> None:
+    s = Scraped()
+    a, b = b'm{x="1"} 1\n', b'm{x="2"} 2\n'
+    for body in (a + b, a + b, a, a + b, b, a + b):
+        assert not s.take(body).error
+    assert s.rows() == {'m{x="1"}': [1, 1, 1, 1, "stale", 1], 'm{x="2"}': [2, 2, "stale", 2, 2, 2]}
+    assert s.cache.end(s.ts + 1) == 2
+    s.take(b"n 1\n")
+    assert s.cache.end(s.ts + 1) == 1
 
 
 def test_explicit_timestamps_are_honoured_and_not_tracked_for_staleness() -> None:
@@ -275,6 +304,57 @@ def test_the_sink_gets_every_sample_stale_markers_included() -> None:
     got = [(x.labels.name, "stale" if is_stale(x.value) else x.value) for x in s.sunk]
     assert got == [("a", 1.0), ("b", 2.0), ("a", 3.0), ("b", 4.0), ("a", 5.0), ("b", "stale")]
     assert s.rows() == {}
+
+
+class Passed:
+    """A cache without demand whose sink keeps the blocks."""
+
+    def __init__(self) -> None:
+        self.blocks: list[SampleBlock] = []
+        self.cache = ScrapeCache(Head(Demand.of([])), TARGET, SampleRules(), sink=self.blocks.append)
+        self.ts = T0
+
+    def take(self, body: bytes) -> list[SampleBlock]:
+        """What a body passes on."""
+        self.blocks.clear()
+        self.ts += 1000
+        assert not self.cache.ingest(body, Format.TEXT, self.ts).error
+        return list(self.blocks)
+
+
+def shown(block: SampleBlock) -> list[tuple[str, int, float | str]]:
+    return [(s.labels.name, s.ts - T0, "stale" if is_stale(s.value) else s.value) for s in block.samples()]
+
+
+def test_while_the_series_stay_the_sink_gets_the_same_tuple_of_them() -> None:
+    passed = Passed()
+    (first,) = passed.take(b"a 1\nb 2\n")
+    (second,) = passed.take(b"a 3\nb 4\n")
+    assert second.series is first.series
+    assert shown(second) == [("a", 2000, 3.0), ("b", 2000, 4.0)]
+    assert shown(first) == [("a", 1000, 1.0), ("b", 1000, 2.0)]  # nobody wrote over it
+
+
+def test_a_body_that_is_read_line_by_line_passes_on_the_same_tuple_too() -> None:
+    """A sample with a time of its own has the body read so, each time."""
+    passed = Passed()
+    body = b"a 1\nb 2\nc 3 1700000000500\n"
+    first, timed = passed.take(body)
+    second, _ = passed.take(body)
+    assert second.series is first.series
+    assert shown(timed) == [("c", 500, 3.0)]
+
+
+def test_series_that_come_and_go_leave_the_others_in_their_place() -> None:
+    passed = Passed()
+    lines = [b"m%d 1" % n for n in range(6)]
+    passed.take(b"\n".join([*lines, b""]))
+    body, gone = passed.take(b"\n".join([*lines[:2], b"new 7", *lines[3:], b""]))
+    assert [(n, v) for n, _, v in shown(body)] == [*((f"m{n}", 1.0) for n in (0, 1, 3, 4, 5)), ("new", 7.0)]
+    assert shown(gone) == [("m2", 2000, "stale")]
+    (again,) = passed.take(b"\n".join([*lines[:2], b"new 8", *lines[3:], b""]))
+    assert again.series is body.series
+    assert [v for _, _, v in shown(again)] == [1.0] * 5 + [8.0]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -125,6 +125,59 @@ def test_lists_of_series_and_labels_say_what_is_not_in_them(tmp_path: Path) -> N
     play(tmp_path, act)
 
 
+def test_the_newest_samples_suffice_where_only_they_are_read(tmp_path: Path) -> None:
+    """A metric that rules read over a minute is kept for less than an instant selector looks back."""
+
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        for target in "ab":
+            inside.network.metrics[target] += "app_short 2\n"
+        await inside.clock.advance(11 * MINUTE)
+        now = inside.clock.now() / 1000
+        last = {"query": "app_short", "end": str(now), "step": "15"}
+        for expr in ("app_short", "sum(app_short) / count(app_short)", "app_short offset 30s", "rate(app_short[1m])"):
+            assert await asked.query(expr) == []
+        assert await asked.warnings("query_range", start=str(now - 60), **last) == []
+        assert len(await asked.warnings("query_range", start=str(now - 110), **last)) == 1
+        assert len(await asked.query("app_short offset 2m")) == 1
+        assert len(await asked.query("rate(app_short[2m])")) == 1
+        assert len(await asked.query("app_short + rate(app_short[2m])")) == 1
+
+    play(tmp_path, act, "{alert: Short, expr: 'rate(app_short[1m]) > 5'}")
+
+
+def test_an_explanation_of_the_past_says_what_it_lacks(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        await inside.clock.advance(11 * MINUTE)
+        now = inside.clock.now() / 1000
+        assert await asked.warnings("rules/explain", name="Busy") == []
+        assert await asked.warnings("rules/explain", name="Busy", time=str(now)) == []
+        (late,) = await asked.warnings("rules/explain", name="Busy", time=str(now - 600))
+        assert 'app_requests_total{job="app"} is read from ' in late
+
+    play(tmp_path, act)
+
+
+def test_the_chart_of_a_rule_says_what_its_threshold_lacks(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        await inside.clock.advance(2 * MINUTE)
+        page = (await asked.client.get("/rules/g/Above", params={"range": "1h"})).text
+        assert "rulepush: incomplete: app_busy is read from " in page
+        assert "rulepush: incomplete: app_limit is read from " in page
+
+    play(tmp_path, act, "{alert: Above, expr: 'app_busy > avg_over_time(app_limit[3m])'}")
+
+
+def test_metadata_is_that_of_all_metrics_that_are_exposed(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        for target in "abcd":
+            inside.network.metrics[target] = "# HELP unused Of no rule.\n# TYPE unused gauge\nunused 3\n"
+        await inside.clock.advance(MINUTE)
+        answer = (await asked.client.get("/api/v1/metadata")).json()
+        assert answer["data"] == {"unused": [{"type": "gauge", "help": "Of no rule.", "unit": ""}]}
+
+    play(tmp_path, act)
+
+
 def test_with_everything_kept_only_the_time_is_reported(tmp_path: Path) -> None:
     async def act(inside: Inside, app: App, asked: Asked) -> None:
         config = tmp_path / "prometheus.yml"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rulepush.model.labels import Labels
+from rulepush.model.matcher import Matcher, Matchers
 from rulepush.model.sample import Sample
 from rulepush.packs import pack
 from rulepush.promql import Engine, parse_expr, parse_selector
@@ -15,7 +18,15 @@ from rulepush.rules.specs import demanded
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.demand_history import DemandHistory, KeptView
 from rulepush.storage.head import Head
-from rulepush.storage.incomplete import MAX_WARNINGS, incomplete_listing, incomplete_query
+from rulepush.storage.incomplete import (
+    MAX_WARNINGS,
+    TimeSpans,
+    incomplete_listing,
+    incomplete_past,
+    incomplete_past_listing,
+    incomplete_query,
+)
+from rulepush.storage.selection import EMPTY_SELECTION, Selection
 
 S = 1000
 M = 60 * S
@@ -94,13 +105,13 @@ def test_no_expression_of_the_packs_is_said_to_be_incomplete() -> None:
         ),
         (
             'up{job="b"}',
-            'no rule needs up{job="b"}, so its samples are not kept; set `storage: {keep: all}` in the conf',
+            'no rule needs up{job="b"}, so its samples are not kept; set `storage: {record: {}}` in the co',
         ),
-        ("other", "no rule needs the metric 'other', so its samples are not kept; set `storage: {keep: all}`"),
+        ("other", "no rule needs the metric 'other', so its samples are not kept; set `storage: {record: {}}`"),
         (
             "increase(memory[1h])",
             "incomplete: memory is read from 2023-11-14T21:13:20Z on, and kept for 5m, since 2023-11-14T22:07:50Z; set "
-            "`storage: {keep: all, retention: ...}` in the configuration to keep more",
+            "`storage: {record: {}}` in the configuration to keep more",
         ),
         ("memory offset 1h", "incomplete: memory is read from 2023-11-14T21:08:20Z on, and kept for 5m, since "),
         ("max_over_time(memory[1h:1m])", "incomplete: memory is read from 2023-11-14T21:08:20Z on, and kept for 5m, "),
@@ -179,6 +190,69 @@ def test_lists_of_series_are_told_what_they_lack() -> None:
     assert incomplete_listing([parse_selector("memory")], some, None) == []
     assert incomplete_listing([parse_selector("memory")], some, NOW - M) == []
     assert len(incomplete_listing([parse_selector("memory"), parse_selector("memory")], some, NOW - H)) == 1
+
+
+# --- a recording that lacks something
+
+SPANS = [(NOW - 5 * H, NOW - 3 * H), (NOW - 3 * H + M, NOW - 2 * H), (NOW - H, NOW)]
+
+
+def lacks(expr: str, at: int, spans: TimeSpans = tuple(SPANS), now: int = NOW) -> list[str]:
+    """What is said when `expr` is evaluated at `at` on a recording of these times."""
+    reads: dict[Matchers, list[tuple[int, int]]] = {}
+
+    class Reading:
+        def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
+            reads.setdefault(tuple(matchers), []).append((mint, maxt))
+            return EMPTY_SELECTION
+
+    Engine().instant(parse_expr(expr), at, Reading())
+    return incomplete_past(parse_expr(expr).selectors(), reads, spans, DELTA, now)
+
+
+@pytest.mark.parametrize(
+    ("expr", "at", "lack"),
+    [
+        ("up", NOW, ""),
+        ("rate(up[1h])", NOW, ""),
+        ("rate(up[1h])", NOW - 2 * H, ""),  # across a stop of a minute
+        ("rate(up[61m])", NOW, "not recorded from 2023-11-14T20:13:20Z to 2023-11-14T21:13:20Z"),
+        ("up", NOW - H - S, "not recorded from 2023-11-14T20:13:20Z to 2023-11-14T21:13:20Z"),
+        ("up", NOW - H, ""),
+        ("up", NOW - 2 * H, ""),
+        ("up offset 4h", NOW, ""),
+        ("up + up offset 3h", NOW, ""),
+        ("up offset 90m", NOW, "not recorded from 2023-11-14T20:13:20Z to 2023-11-14T21:13:20Z"),
+        ("up", NOW - 5 * H, ""),
+        ("up", NOW - 5 * H - S, "nothing was recorded before 2023-11-14T17:13:20Z"),
+        ("up offset 6h", NOW, "nothing was recorded before 2023-11-14T17:13:20Z"),
+        ("rate(up[1h])", NOW - 5 * H + M, "recorded since 2023-11-14T17:13:20Z"),
+        (
+            "rate(up[10h])",
+            NOW,
+            "recorded since 2023-11-14T17:13:20Z and not recorded from 2023-11-14T20:13:20Z to 2023-11-14T21:13:20Z",
+        ),
+        ("up offset -1h", NOW, ""),
+        (f"up @ {(NOW + H) // 1000}", NOW, ""),
+    ],
+)
+def test_what_a_recording_lacks_is_said(expr: str, at: int, lack: str) -> None:
+    warnings = lacks(expr, at)
+    assert [w.partition(" on, and ")[2] for w in warnings] == ([lack] if lack else [])
+    assert all(w.startswith("rulepush: incomplete: up is read from 2023-11-14T") for w in warnings)
+
+
+def test_a_recording_that_has_stopped_is_said_to_have() -> None:
+    expr = "up + up offset 5m + count_over_time(x[1m])"
+    assert lacks(expr, NOW) == []
+    later = NOW + DELTA + S
+    up, x = lacks(expr, later, now=later)
+    assert up.startswith("rulepush: incomplete: up is read from ")
+    assert x.endswith("x is read from 2023-11-14T22:17:21Z on, and not recorded since 2023-11-14T22:13:20Z")
+    assert lacks(expr, NOW, ())[0].endswith("and nothing was recorded")
+    selectors = [parse_selector("x"), parse_selector("x")]
+    (warning,) = incomplete_past_listing(selectors, SPANS, NOW - 6 * H, NOW, DELTA, NOW)
+    assert "x is read from 2023-11-14T16:13:20Z on, and recorded since 2023-11-14T17:13:20Z and not" in warning
 
 
 # --- a demand beside a storage that keeps everything

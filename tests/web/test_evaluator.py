@@ -39,10 +39,17 @@ def filled(series: int = 2, steps: int = 21) -> Head:
     return head
 
 
-def evaluator(head: Head, clock: FakeClock | None = None, **options: int) -> QueryEvaluator:
+def evaluator(
+    head: Head,
+    clock: FakeClock | None = None,
+    *,
+    timeout_ms: int = 60_000,
+    concurrency: int = 2,
+    max_samples: int = 5_000_000,
+) -> QueryEvaluator:
     clock = clock or FakeClock(START)
-    engine = Engine(EngineOptions(timeout_ms=options.pop("timeout_ms", 60_000)), clock.monotonic)
-    return QueryEvaluator(lambda: engine, head, DemandHistory(head.demand, 0), clock, **options)
+    engine = Engine(EngineOptions(timeout_ms=timeout_ms), clock.monotonic)
+    return QueryEvaluator(lambda: engine, head, DemandHistory(head.demand, 0), clock, concurrency, max_samples)
 
 
 def texts(result: QueryResult, _: object = None) -> list[str]:

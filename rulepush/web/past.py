@@ -1,0 +1,75 @@
+"""Samples that are no longer in memory, or never were: what a query reads of the recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from rulepush.errors import QueryLimitError
+from rulepush.model.columns import LabelPool
+from rulepush.model.index import LabelIndex
+from rulepush.model.labels import Labels
+from rulepush.model.matcher import Matcher, Matchers
+from rulepush.promql.eval.evaluation import TIMED_OUT, TOO_MANY_SAMPLES
+from rulepush.storage.incomplete import TimeSpans
+from rulepush.storage.selection import Selection
+
+
+class PastSamples(Protocol):
+    """Everything that came in, as it was recorded. What is not async reads files, and is called in any thread."""
+
+    async def flush(self) -> None:
+        """Make what came in up to now readable. Does not raise: what cannot be written is missing from `spans`. Called
+        in the event loop."""
+        ...
+
+    def spans(self) -> TimeSpans:
+        """When everything that came in was recorded: (from, to) in ms, ascending; [] where nothing is."""
+        ...
+
+    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int) -> Selection:
+        """The series that satisfy all matchers with their samples from `mint` to `maxt` (ms, inclusive), stale markers
+        among them. Raises QueryLimitError where there are more than `max_samples`."""
+        ...
+
+    def series(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Sequence[Labels]:
+        """The series that satisfy all matchers and have a sample in that time."""
+        ...
+
+
+class PastQuerier:
+    """A Querier for one query, in one thread.
+
+    `is_over()` tells whether the time of the query is over; that is asked before each reading.
+    """
+
+    def __init__(self, past: PastSamples, max_samples: int, is_over: Callable[[], bool]):
+        """All readings together hold at most `max_samples`."""
+        self._past = past
+        self._left = max_samples
+        self._is_over = is_over
+        self._known: dict[Matchers, list[tuple[int, int, Selection]]] = {}
+        self._pool = LabelPool()  # of its own, and one for all: selections are matched with each other
+
+    def reads(self) -> dict[Matchers, list[tuple[int, int]]]:
+        """What was read so far: the times (from, to, in ms) of each selector."""
+        return {key: [(since, until) for since, until, _ in read] for key, read in self._known.items()}
+
+    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Selection:
+        """See `storage.selection.Querier`. The time of `x` and that of `x offset 1d` are read apart: what lies between
+        may be much more. Raises QueryLimitError."""
+        key = tuple(matchers)
+        known = self._known.setdefault(key, [])
+        for since, until, selection in known:
+            if since <= mint and maxt <= until:
+                return selection
+        if self._is_over():
+            raise QueryLimitError(TIMED_OUT)
+        found = self._past.select(key, mint, maxt, self._left)
+        self._left -= int(found.counts.sum())
+        if self._left < 0:
+            raise QueryLimitError(TOO_MANY_SAMPLES)
+        index = LabelIndex(found.index.labels, self._pool)
+        selection = Selection(index, found.times, found.values, found.counts)
+        known.append((mint, maxt, selection))
+        return selection
