@@ -106,8 +106,8 @@ class Replay:
         on_moved: OnMoved | None = None,
         start: int = 0,
     ):
-        """`on_moved` gets every transition, as `RuleContext.record` does. `start` (ms) is the first moment that is asked
-        about: events before it only bring the rules to where they stand then."""
+        """`on_moved` gets every transition, as `RuleContext.record` does. `start` (ms) is the first moment that is
+        asked about: events before it only bring the rules to where they stand then."""
         self._options = options
         self._specs = [self._with_interval(spec, survey) for spec in sorted(groups, key=lambda g: g.key)]
         self._on_moved = on_moved
