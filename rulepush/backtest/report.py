@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -86,7 +86,8 @@ class RuleSummary:
 class BacktestReport:
     """`start`..`end` (ms) is the range that was asked for, `first`..`last` the first and last evaluation in it, None
     where there was none. `recorded` is what there is of data; None: nothing. `episodes` are those that touch the range,
-    by the time at which they began. `evaluations` are counted by rule groups.
+    by the time at which they began. `evaluations` are counted by rule groups, and `intervals` (ms) is how often each
+    (file, group) was evaluated.
     """
 
     start: int
@@ -99,6 +100,7 @@ class BacktestReport:
     caveats: tuple[Caveat, ...]
     stopped: Stopped | None
     evaluations: int
+    intervals: Mapping[tuple[str, str], int]
 
     @property
     def until(self) -> int:
@@ -148,6 +150,7 @@ def report_of(
         caveats=tuple(_caveats(replay, start, end, recorded, problems, stopped, reached)),
         stopped=stopped,
         evaluations=replay.evaluations,
+        intervals={group.spec.key: group.interval_ms for group in replay.groups},
     )
 
 

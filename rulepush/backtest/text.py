@@ -41,8 +41,8 @@ def _lines(report: BacktestReport, compared: Comparison | None) -> Iterator[str]
         yield f"{', '.join(facts)}, by time"
         yield ""
         yield f"  {'pending since':<20}  {'fired':<20}  {'ended':<20}  {'fired for':<9}"
-        for episode in report.episodes:
-            yield from _episode(episode, report.until)
+        for number, episode in enumerate(report.episodes, 1):
+            yield from _episode(episode, report.until, number)
     elif any(rule.is_alert for rule in report.rules):
         yield "no alert was pending or fired"
     yield ""
@@ -80,7 +80,7 @@ def episode_name(episode: Episode) -> str:
     return f"{episode.labels.get(ALERT_NAME)} {episode.labels.without((ALERT_NAME,))}"
 
 
-def _episode(episode: Episode, until: int) -> Iterator[str]:
+def _episode(episode: Episode, until: int, number: int) -> Iterator[str]:
     since = time_text(episode.pending_since)
     if episode.fired_at is None:
         fired, lasted = _NO_TIME, _NO_TIME
@@ -88,7 +88,7 @@ def _episode(episode: Episode, until: int) -> Iterator[str]:
         fired, lasted = time_text(episode.fired_at), _lasted(episode.firing_ms(until))
     ended = "goes on" if episode.ended_at is None else time_text(episode.ended_at)
     yield f"  {since:<20}  {fired:<20}  {ended:<20}  {lasted:<9}"
-    yield from _wrapped(episode_name(episode), "      ", 8)
+    yield from _wrapped(f"{number}. {episode_name(episode)}", "      ", 8)
     facts = [f"peak {episode.peak:g}, last {episode.last:g}"]
     if episode.since_before:
         facts.append("true already when the data begin")

@@ -18,6 +18,8 @@ from rulepush.backtest import BacktestOptions, BacktestReport, EventSource, Prog
 from rulepush.backtest.compare import compare
 from rulepush.backtest.text import backtest_text
 from rulepush.backtest.wire import report_json
+from rulepush.cli.backtest_source import add_source_options, opened_source
+from rulepush.cli.backtest_write import add_write_options, write_test, written_text
 from rulepush.cli.options import Subparsers, add_command, add_config_file, duration_ms
 from rulepush.cli.terminal import terminal_text
 from rulepush.clock import Clock, SystemClock
@@ -47,16 +49,19 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         """Evaluate rules over recorded samples, and print every alert that would have been pending or firing.
 
 The samples are those that a rulepush with `storage.record` has kept below its --storage.path; it may be running. Rules
-are evaluated at the moments at which it evaluated, with the same `for`, `keep_firing_for`, templates and restarts.""",
+are evaluated at the moments at which it evaluated, with the same `for`, `keep_firing_for`, templates and restarts. Or
+they come from a server with the Prometheus HTTP API (--from-url), or from a file (--from-file).""",
         {
             0: "The rules were tried, whether an alert fired or not.",
-            1: "A file is wrong, or there is nothing recorded.",
+            1: "A file is wrong, there are no samples, or a unit test cannot show what happened.",
             _INTERRUPTED: "Interrupted: what was found until then is printed.",
         },
         [
             "rulepush backtest --rules new.yml --storage.path /var/lib/rulepush --since 12h",
             "rulepush backtest --rules new.yml --against old.yml --storage.path /var/lib/rulepush",
             "rulepush backtest --config.file prometheus.yml --storage.path /var/lib/rulepush --from 2h --to 1h",
+            "rulepush backtest --rules new.yml --from-url http://prometheus:9090 --since 1d",
+            "rulepush backtest --rules new.yml --from-file dump.gz --write-test new_test.yml --episode 3",
         ],
     )
     p.add_argument(
@@ -87,6 +92,7 @@ are evaluated at the moments at which it evaluated, with the same `for`, `keep_f
         metavar="DIR",
         help="Directory of the rulepush that has recorded.",
     )
+    add_source_options(p)
     p.add_argument(
         "--from",
         dest="from_",
@@ -103,15 +109,19 @@ are evaluated at the moments at which it evaluated, with the same `for`, `keep_f
         "of the recording.",
     )
     p.add_argument("--format", choices=["text", "json"], default="text", help="Format of the report.")
+    add_write_options(p)
     p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when the rules were tried."""
+    written = None
     try:
         asked = asked_of(args, SystemClock())
-        source = _source(args)
-        reports = _tried(asked, source)
+        with _source(args, asked) as source:
+            reports = _tried(asked, source)
+            if args.write_test and reports[0].stopped is not Stopped.ASKED:
+                written = write_test(args, source, asked.versions[0], reports[0], asked.options.replay)
     except ConfigError as e:
         print(terminal_text(str(e)), file=sys.stderr)
         return 1
@@ -123,7 +133,11 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report_json(reports[0], compared), ensure_ascii=False, indent=2))
     else:
         print(terminal_text(backtest_text(reports[0], compared)), end="")
-    return _INTERRUPTED if reports[0].stopped is Stopped.ASKED else 0
+    if written is not None:
+        print(terminal_text(written_text(written)), end="", file=sys.stderr, flush=True)
+    if reports[0].stopped is Stopped.ASKED:
+        return _INTERRUPTED
+    return 1 if written is not None and written.problems else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +212,21 @@ def _moment(flag: str, text: str | None, now: int) -> int | None:
         ) from None
 
 
-def _source(args: argparse.Namespace) -> EventSource:
-    if args.storage_path is None:
-        raise BacktestError("--storage.path is needed: the directory of the rulepush that has recorded")
-    directory = args.storage_path / DIRECTORY
+@contextmanager
+def _source(args: argparse.Namespace, asked: AskedBacktest) -> Iterator[EventSource]:
+    if [args.storage_path, args.from_url, args.from_file].count(None) != 2:
+        raise BacktestError(
+            "where the samples come from is said by one of --storage.path (the directory of the rulepush that has "
+            "recorded), --from-url and --from-file"
+        )
+    if args.storage_path is not None:
+        yield _recording(args.storage_path / DIRECTORY)
+        return
+    with opened_source(args, asked.versions, asked.options.start) as source:
+        yield source
+
+
+def _recording(directory: Path) -> Recording:
     recording = Recording(directory)
     if recording.bounds() is None:
         what = "has nothing yet" if directory.is_dir() else "does not exist"
