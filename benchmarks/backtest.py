@@ -45,6 +45,7 @@ class SimulatedServer:
 
     def __init__(self, number: int, series: int):
         self._number = number
+        self.name = f"nacos-{number}"
         good, later, full = (self._body(day, heap) for day, heap in ((0, 0.26), (1, 0.26), (1, 0.97)))
         target = {"instance": f"nacos-{number}:8848", "job": "nacos"}
         labels = [one.with_(target) for one in good]
@@ -100,7 +101,7 @@ class SimulatedDay:
                 block = SampleBlock(server.series, ts, server.values(ts))
                 self.samples += len(block)
                 self.seconds += time.perf_counter() - began
-                yield RecordedBlock(ts + 40, Origin.SCRAPE, "nacos", block)
+                yield RecordedBlock(ts + 40, Origin.SCRAPE, server.name, block)
             warm = ts - T0 > 60 * S
             for file, group in self._groups:
                 yield RecordedEvaluation(ts, file, group, STEP_MS, 0, ts > T0, ts > T0 + STEP_MS, warm)
