@@ -74,11 +74,13 @@ class HeadFeed:
         self._insert_late = insert_late
         # By source and whether a rule is it, then by the identity of the tuple.
         self._plans: dict[tuple[str, bool], dict[int, BlockPlan]] = {}
+        self._used: set[tuple[str, bool]] = set()
 
     def plan(self, recorded: RecordedBlock) -> BlockPlan:
         """What is to be done with a block."""
         series = recorded.block.series
         key = recorded.source, recorded.origin is Origin.RULE
+        self._used.add(key)
         known = self._plans.get(key)
         if known is None:
             known = self._plans[key] = {}
@@ -88,6 +90,12 @@ class HeadFeed:
                 del known[next(iter(known))]
             plan = known[id(series)] = self._plan(series, by_rule=key[1])
         return plan
+
+    def forget_unused(self) -> None:
+        """Forget the sources of which nothing came since the last call."""
+        for key in self._plans.keys() - self._used:
+            del self._plans[key]
+        self._used.clear()
 
     def append(self, plan: BlockPlan, recorded: RecordedBlock) -> None:
         """Store what is wanted of a block."""

@@ -293,6 +293,7 @@ class Replay:
         if self._tick - self._truncated_at >= _TRUNCATE_MS:
             self._look_for_unseen()
             self._head.truncate(self._tick)
+            self._feed.forget_unused()
             self._truncated_at = self._tick
 
     def _saw(self, at: int, *, starts: bool) -> None:
