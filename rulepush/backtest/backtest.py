@@ -11,11 +11,12 @@ from typing import Final
 from rulepush.backtest.replay import Replay, ReplayOptions
 from rulepush.backtest.report import BacktestReport, Stopped, report_of
 from rulepush.backtest.source import EventSource
-from rulepush.backtest.timetable import Survey
+from rulepush.backtest.timetable import Survey, time_of
 from rulepush.model.matcher import exact_metric_name
 from rulepush.recorded.events import RecordedEvent
 from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup
 
+_ARRIVE_MS: Final = 60_000  # in which the scrapes of the last moment are over
 _SURVEY_MS: Final = 180_000
 _SURVEY_EVENTS: Final = 2_000
 _LOOK_EVERY: Final = 32  # events
@@ -75,7 +76,7 @@ def backtests(
     recorded = source.bounds()
     start, end = range_of(options, recorded)
     begin = min(start, *(needed_from(groups, start, options.replay) for groups in versions)) if versions else start
-    survey, events = surveyed(source.events(begin, end))
+    survey, events = surveyed(source.events(begin, end + _ARRIVE_MS))
     replays = [Replay(groups, options.replay, survey) for groups in versions]
     stopped, reached = None, begin
     began_at = monotonic()
@@ -83,9 +84,11 @@ def backtests(
     step = max(1, (end - data_begin) // _STEPS)
     told = data_begin
     for i, event in enumerate(events):
+        if time_of(event) > end:
+            continue
         for replay in replays:
             replay.take(event)
-        reached = max(reached, event.at)
+        reached = max(reached, time_of(event))
         if on_progress is not None and reached - told >= step:
             told = reached
             on_progress(Progress(data_begin, end, reached))

@@ -90,6 +90,8 @@ class Timetable:
         self._anchor: int | None = None
         self._now: int | None = None  # the time of the last event
         self._soonest = 0
+        self._own: dict[tuple[str, str, int], list[int]] = {}  # evaluations that are those of groups here
+        self._settled = False  # whether every group goes by its own
         for group in self._groups:
             if any(self._is_of(group, *key, interval) for key, interval in self._known.items()):
                 group.goes = _Goes.BY_ITSELF
@@ -114,6 +116,17 @@ class Timetable:
 
     def at(self, mark: RecordedEvaluation) -> list[int]:
         """The groups that are evaluated at this evaluation of the recording."""
+        key = (mark.file, mark.group, mark.interval_ms)
+        own = self._own.get(key)
+        if own is not None and self._settled:  # the usual case: nothing has changed since the last time
+            found = [i for i in own if self._groups[i].last != mark.at]
+            for i in found:
+                self._evaluated(self._groups[i], mark.at)
+            return found
+        self._settled = False
+        return self._at(mark, key)
+
+    def _at(self, mark: RecordedEvaluation, key: tuple[str, str, int]) -> list[int]:
         self._known[mark.file, mark.group] = mark.interval_ms
         if self._anchor is None or (mark.at - self._anchor) % math.gcd(mark.interval_ms, *self._on_grid()):
             self._anchor = mark.at
@@ -137,6 +150,10 @@ class Timetable:
                 continue
             found.append(i)
             self._evaluated(group, mark.at)
+        own = [i for i in found if self._is_of(self._groups[i], *key)]
+        if own:
+            self._own[key] = own
+        self._settled = all(group.goes is _Goes.BY_ITSELF for group in self._groups)
         return found
 
     def finish(self, end: int) -> list[tuple[int, int]]:
@@ -204,7 +221,7 @@ class Timetable:
         group.missed += 1
         group.missed_at = ts
         if group.missed > _PATIENCE:
-            group.goes, group.missed = instead, 0
+            group.goes, group.missed, self._settled = instead, 0, False
             group.next = ts + (self._phase() - ts) % group.interval_ms
 
     def _look_ahead(self) -> None:

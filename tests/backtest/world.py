@@ -54,7 +54,8 @@ class ListSource:
 
     def bounds(self) -> tuple[int, int] | None:
         """From the first to the last."""
-        return (self.listed[0].at, self.listed[-1].at) if self.listed else None
+        times = [event.at for event in self.listed]
+        return (min(times), max(times)) if times else None
 
     def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
         """Those in the range."""
