@@ -139,7 +139,9 @@ def test_a_real_prometheus_is_replayed_and_a_test_is_written(
     begin = int(time.time()) * 1000 - 3_600_000
     hot = gauge(60, 100)
     points: Points = {series('temp{room="a"}'): [(begin + i * 15_000, hot(i) or 0.0) for i in range(230)]}
-    (tmp_path / "rules.yml").write_text(rules(group(HOT)))
+    (tmp_path / "rules.yml").write_text(
+        rules(group(HOT.replace("it is {{ $value }}", "at {{ $externalLabels.site }}")))
+    )
     written = tmp_path / "t.yml"
     with prometheus(tmp_path, "global: {external_labels: {site: hz1}}\n") as url:
         remote_write(url, points)
@@ -150,4 +152,5 @@ def test_a_real_prometheus_is_replayed_and_a_test_is_written(
     (episode,) = report["episodes"]
     assert episode["labels"] == {"alertname": "Hot", "room": "a", "severity": "page"}
     assert episode["peak"] == "96"
+    assert episode["annotations"] == {"v": "at hz1"}
     assert under_promtool(written).returncode == 0
