@@ -117,8 +117,7 @@ def record(day: SimulatedDay, directory: Path) -> Recording:
     writer = RecordingWriter(directory, 2 * DAY_MS, 1 << 32, DayClock())
     for i, event in enumerate(day.events(T0, day.bounds()[1])):
         now[0] = event.at
-        if i > 0:  # the writer says itself that it began
-            writer.record(event)
+        writer.record(event)
         if i % 64 == 0:
             writer.flush()
     writer.close()

@@ -96,9 +96,11 @@ def backtests(
             stopped = _stop(replays, options, should_stop, monotonic() - began_at)
             if stopped is not None:
                 break
-    if stopped is None:
-        for replay in replays:
+    for replay in replays:
+        if stopped is None:
             replay.finish(end)
+        else:
+            replay.catch_up()
     problems = [str(problem) for problem in source.problems]
     return [report_of(replay, start, end, recorded, problems, stopped, reached) for replay in replays]
 

@@ -141,7 +141,7 @@ class Replay:
         self._tick = 0  # the time of the evaluation that goes on
         self._truncated_at = 0
         self._unseen = {u.matchers for spec in self._specs for rule in spec.rules for u in rule.query.selectors()}
-        self.evaluations = 0  # of groups
+        self.evaluations = 0  # of groups, with those that are planned
         self.first_evaluation: int | None = None
         self.last_evaluation: int | None = None
         self.gaps: list[tuple[int, int]] = []  # (from, to) in which the service was down
@@ -261,6 +261,7 @@ class Replay:
             self._planned_since = self._planned_until = ts
         self._planned_until = max(self._planned_until, ts)
         self._planned.append(_Planned(i, ts, self._mark))
+        self.evaluations += 1
 
     def catch_up(self) -> None:
         """Do the evaluations that are planned."""
@@ -332,7 +333,6 @@ class Replay:
         group = self._current = self._in_order[step.group]
         self._tick, self._step_mark = step.ts, step.mark
         self._note_first_known(group)
-        self.evaluations += 1
         if self.first_evaluation is None:
             self.first_evaluation = step.ts
         self.last_evaluation = step.ts
