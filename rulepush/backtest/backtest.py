@@ -77,7 +77,7 @@ def backtests(
     start, end = range_of(options, recorded)
     begin = min(start, *(needed_from(groups, start, options.replay) for groups in versions)) if versions else start
     survey, events = surveyed(source.events(begin, end + _ARRIVE_MS))
-    replays = [Replay(groups, options.replay, survey) for groups in versions]
+    replays = [Replay(groups, options.replay, survey, start=start) for groups in versions]
     stopped, reached = None, begin
     began_at = monotonic()
     data_begin = begin if recorded is None else max(begin, recorded[0])

@@ -152,7 +152,7 @@ def test_what_ended_before_the_range_is_left_out_but_its_for_counts() -> None:
     report = run(events, one_rule("{alert: A, expr: m > 5, for: 2m}"), start=3 * M + 1)
     episode = only(report)
     assert (episode.labels.get("i"), after(episode.pending_since), after(episode.fired_at)) == ("1", 135, 255)
-    assert report.first == T0 + 3 * M + 1
+    assert report.first == T0 + 3 * M + 15 * S
 
 
 def test_the_last_evaluation_of_a_range_has_its_scrapes_though_they_came_after_its_time() -> None:

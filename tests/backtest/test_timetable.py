@@ -90,7 +90,7 @@ def test_nothing_is_evaluated_while_the_service_was_down() -> None:
     base = T0 - T0 % (60 * S) + 60 * S - T0
     first = scrapes({"m": "1x3"}, start=base)
     again = scrapes({"m": "1x3"}, start=base + 10 * M)
-    events = [*first, RecordedStart(T0 + base + 10 * M - 5 * S), *again]
+    events: list[RecordedEvent] = [*first, RecordedStart(T0 + base + 10 * M - 5 * S), *again]
     found = [at - base // S for at in times(Watched(events, group("new")))]
     assert found == [0, 15, 30, 45, 600, 615, 630, 645]
 

@@ -89,12 +89,12 @@ def test_the_episodes_are_printed_and_what_each_rule_did(here: Path, capsys: pyt
 
   pending since         fired                 ended                 fired for
   2023-11-14T22:15:50Z  2023-11-14T22:16:20Z  2023-11-14T22:18:20Z  2m
-      High {instance="x:80", job="j", severity="page"}
+      1. High {instance="x:80", job="j", severity="page"}
       peak 9, last 9; sent 2 times, 5 times as resolved
       ended: the condition is no longer true: 1 > 5 is not true
       summary: x:80 of is at 9
   2023-11-14T22:21:05Z  2023-11-14T22:21:35Z  goes on               1m45s
-      High {instance="y:80", job="j", severity="page"}
+      2. High {instance="y:80", job="j", severity="page"}
       peak 6, last 6; sent 2 times
       summary: y:80 of is at 6
 
@@ -196,7 +196,10 @@ def test_rules_and_the_storage_path_have_to_be_known(here: Path, capsys: pytest.
     assert main(["backtest", "--storage.path", "data"]) == 1
     assert "no rules to try: --rules names none, and there is no --config.file" in capsys.readouterr().err
     assert main(["backtest", "--rules", "new.yml"]) == 1
-    assert "--storage.path is needed: the directory of the rulepush that has recorded" in capsys.readouterr().err
+    assert (
+        "one of --storage.path (the directory of the rulepush that has recorded), --from-url and"
+        in capsys.readouterr().err
+    )
     (here / "empty.yml").write_text("groups: []\n")
     assert tried(rules="empty.yml") == 1
     assert "no rules to try: there is none in empty.yml" in capsys.readouterr().err

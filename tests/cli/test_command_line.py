@@ -121,6 +121,7 @@ COMMANDS_AND_GROUPS = [
     ("test",),
     ("test", "rules"),
     ("test", "promql"),
+    ("backtest",),
 ]
 
 
