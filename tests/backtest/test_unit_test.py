@@ -150,6 +150,15 @@ NIGHTS: dict[str, tuple[str, dict[str, Value]]] = {
         ),
         {'errors_total{job="a"}': counter(80, 120), 'errors_total{job="b"}': counter(90, 120)},
     ),
+    "a range over recorded series": (
+        rules(
+            group(
+                "{record: 'errors:rate10m', expr: 'rate(errors_total[10m])'}",
+                "{alert: Errors, expr: 'min_over_time(errors:rate10m[1m]) > 0.5', for: 1m}",
+            )
+        ),
+        {"errors_total": counter(80, 120)},
+    ),
     "a target that is down": (
         rules(group(DOWN)),
         {f'up{{instance="{i}"}}': switched(60 + i * 20, 90) for i in range(2)},
