@@ -16,6 +16,7 @@ from rulepush.backtest.replay import ReplayOptions
 from rulepush.backtest.sources.file import FileSource
 from rulepush.backtest.sources.selectors import NeededSeries
 from rulepush.backtest.unittest.episode_test import EpisodeTest, UnitTestSettings, episode_test
+from rulepush.backtest.unittest.grid import notation
 from rulepush.backtest.unittest.write import WrittenTest, write_unit_test
 from rulepush.errors import SampleSourceError
 from rulepush.model.labels import Labels
@@ -360,7 +361,28 @@ def test_a_scrape_that_came_in_after_an_evaluation_is_seen_by_the_next(directory
     settings = UnitTestSettings(report.until)
     test = episode_test(recorded, groups, episode, INTERVAL, settings)
     assert test.problem == ""
+    assert test.grid.step_ms == INTERVAL
     first = min(step for step, value in next(iter(test.series.values())).items() if value == 9.0)
     assert test.grid.start + first * INTERVAL == T0 + 42 * INTERVAL
+    assert write_unit_test(str(directory / "t.yml"), [test], settings).problems == ()
+    assert under_promtool(directory / "t.yml").returncode == 0
+
+
+def test_a_scrape_that_an_evaluation_waited_for_is_seen_by_it(directory: Path) -> None:
+    """As the service does it: scrapes and evaluations have the same times, and an evaluation begins when the scrapes
+    are in. The last one, which ends the alert, counts as well."""
+    (directory / "r.yml").write_text("groups: [{name: g, interval: 15s, rules: [{alert: A, expr: 'x > 5', for: 30s}]}]")
+    groups = load_rule_files([str(directory / "r.yml")])
+    events: list[RecordedEvent] = []
+    for i, block in enumerate(scrapes({"x": "1x40 9x8 stale 1x20"})):
+        events += [block, RecordedEvaluation(T0 + i * INTERVAL, str(directory / "r.yml"), "g", INTERVAL, 0)]
+    recorded = ListSource(events)
+    report = backtest(recorded, groups)
+    (episode,) = report.episodes
+    assert (episode.pending_since, episode.ended_at) == (T0 + 41 * INTERVAL, T0 + 50 * INTERVAL)
+    settings = UnitTestSettings(report.until)
+    test = episode_test(recorded, groups, episode, INTERVAL, settings)
+    assert test.problem == ""
+    assert [notation(cells) for cells in test.series.values()] == ["1+0x3 9+0x8 stale"]
     assert write_unit_test(str(directory / "t.yml"), [test], settings).problems == ()
     assert under_promtool(directory / "t.yml").returncode == 0
