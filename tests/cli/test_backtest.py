@@ -30,7 +30,9 @@ NEW = """groups:
     labels: {severity: page}
     annotations: {summary: "{{ $labels.instance }} of {{ $externalLabels.site }} is at {{ $value }}"}
   - {alert: Never, expr: nothing > 1}
+  - {alert: Twice, expr: 'nothing{a="1"} > 1 or nothing{a="2"} > 1 or m{job="k"} > 1'}
   - {alert: Bad, expr: m > on () group_left () m}
+  - {record: r, expr: max(m)}
 """
 SERIES = {
     'm{instance="x:80",job="j"}': "1x9 9x9 1x20",
@@ -98,15 +100,19 @@ def test_the_episodes_are_printed_and_what_each_rule_did(here: Path, capsys: pyt
       peak 6, last 6; sent 2 times
       summary: y:80 of is at 6
 
-rules (3)
+rules (5)
   High: fired 2 times, longest 2m
-  Never: never pending
-      no sample of nothing in the recording
-  Bad: never pending
-      new.yml:10: failed 41 times, first at 2023-11-14T22:13:20Z: found duplicate series for the
-        match group {} on the right hand-side of the operation: [{__name__="m", instance="x:80",
-        job="j"}, {__name__="m", instance="y:80", job="j"}];many-to-many matching not allowed:
-        matching labels must be unique on one side
+  Bad: failed 41 times
+      new.yml:11: 41 times, first at 2023-11-14T22:13:20Z: found duplicate series for the match
+        group {} on the right hand-side of the operation: [{__name__="m", instance="x:80", job="j"},
+        {__name__="m", instance="y:80", job="j"}];many-to-many matching not allowed: matching labels
+        must be unique on one side
+  never pending (2): Never, Twice
+  recording rules (1): r
+
+rules that lack data
+  no sample of nothing in the recording: Never, Twice
+  no series matches m{job="k"}: m is there, with other labels: Twice
 """
     )
 
@@ -137,7 +143,7 @@ def test_json_has_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert document["from"] == "2023-11-14T22:13:19Z"
     assert document["to"] == "2023-11-14T22:20:00Z"
     assert document["evaluatedTo"] == "2023-11-14T22:19:50Z"
-    assert [rule["fired"] for rule in document["rules"]] == [1, 0, 0]
+    assert [rule["fired"] for rule in document["rules"]] == [1, 0, 0, 0, 0]
     assert document["rules"][1]["missing"][0]["metric"] == "nothing"
     assert "comparison" not in document
 
@@ -153,7 +159,7 @@ def test_the_configuration_says_external_labels_interval_rules_and_hold(
     assert document["episodes"][0]["annotations"] == {"summary": "x:80 of hz1 is at 9"}
     # The recorded group was evaluated every 15 s: on the grid of 30 s the evaluation at 22:15:50 is the first.
     assert document["episodes"][0]["firedAt"] == "2023-11-14T22:16:20Z"
-    assert document["rules"][2]["failedEvaluations"] == 21
+    assert document["rules"][3]["failedEvaluations"] == 21
 
 
 @pytest.mark.parametrize(
