@@ -84,6 +84,7 @@ class Recording:
         self._damaged = damaged
         self._outlines: dict[Path, _Outline] = {}
         self._problems: dict[Path, str] = {}
+        self._good: dict[Path, int] = {}  # bytes of damaged segments
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -94,6 +95,22 @@ class Recording:
         """When the first and the last event came (ms); None when there is none."""
         spans = [outline.span for _, outline in self._segments()]
         return (min(s.first_at for s in spans), max(s.last_at for s in spans)) if spans else None
+
+    def spans(self, bridged_ms: int) -> list[tuple[int, int]]:
+        """When events came: (from, to) in ms, ascending. What is not longer than `bridged_ms` between two is no gap.
+        What was found damaged by a reading before counts as missing."""
+        found: list[tuple[int, int]] = []
+        for segment, outline in self._segments():
+            good = self._good.get(segment.path)
+            for head in outline.heads:
+                if good is not None and head.offset > good:
+                    break
+                first, last = head.span.first_at, head.span.last_at
+                if found and first - found[-1][1] <= bridged_ms:
+                    found[-1] = (min(found[-1][0], first), max(found[-1][1], last))
+                else:
+                    found.append((first, last))
+        return found
 
     def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
         """What happened from `start` to `end` (ms, inclusive), in the order in which it was recorded. The blocks of a
@@ -108,26 +125,34 @@ class Recording:
                     yield event
 
     def select(
-        self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int | None = None
+        self,
+        matchers: Sequence[Matcher],
+        mint: int,
+        maxt: int,
+        max_samples: int | None = None,
+        go_on: Callable[[], object] | None = None,
     ) -> RecordedSamples:
         """The series that satisfy all matchers, with their samples from `mint` to `maxt` (ms, inclusive). Of two
         samples of a series with the same time, the first recorded counts. Raises QueryLimitError when there are more
-        than `max_samples`."""
+        than `max_samples`, and what `go_on` does, which is called again and again."""
         found = _Samples(mint, maxt, max_samples)
         for segment, heads in self._sampled(mint, maxt):
             decoder = SegmentDecoder(_wanted(matchers))
-            for block in self._read(segment, heads, decoder.blocks):
+            for block in self._read(segment, heads, decoder.blocks, go_on):
                 found.add(block)
             found.end_segment()
         return found.result()
 
-    def series(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[Labels]:
-        """The series that satisfy all matchers and have a sample, or its end, from `mint` to `maxt` (ms, inclusive)."""
+    def series(
+        self, matchers: Sequence[Matcher], mint: int, maxt: int, go_on: Callable[[], object] | None = None
+    ) -> list[Labels]:
+        """The series that satisfy all matchers and have a sample, or its end, from `mint` to `maxt` (ms, inclusive).
+        `go_on` as in `select`."""
         found: dict[Labels, None] = {}
         for segment, heads in self._sampled(mint, maxt):
             decoder = SegmentDecoder(_wanted(matchers))
             seen: dict[int, Layout] = {}
-            for block in self._read(segment, heads, decoder.outlines):
+            for block in self._read(segment, heads, decoder.outlines, go_on):
                 layout = block.layout
                 assert isinstance(block.ts, int)
                 if mint <= block.ts <= maxt and id(layout) not in seen:
@@ -140,9 +165,9 @@ class Recording:
 
     def _sampled(self, mint: int, maxt: int) -> Iterator[tuple[SegmentFile, Sequence[RecordHead]]]:
         for segment, outline in self._segments():
-            span = outline.span
-            if span.earliest <= maxt and span.latest >= mint:
-                last = max(i for i, h in enumerate(outline.heads) if h.span.earliest <= maxt and h.span.latest >= mint)
+            within = (i for i, h in enumerate(outline.heads) if h.span.earliest <= maxt and h.span.latest >= mint)
+            last = max(within, default=None)
+            if last is not None:
                 yield segment, outline.heads[: last + 1]
 
     def _segments(self) -> Iterator[tuple[SegmentFile, _Outline]]:
@@ -153,6 +178,7 @@ class Recording:
             files = []
         for gone in self._outlines.keys() - {f.path for f in files}:
             self._outlines.pop(gone, None)
+            self._good.pop(gone, None)
         for file in files:
             outline = self._outline(file)
             if outline is not None and outline.heads:
@@ -180,13 +206,19 @@ class Recording:
         return made
 
     def _read(
-        self, segment: SegmentFile, heads: Sequence[RecordHead], decode: Callable[[bytes], Iterator[T]]
+        self,
+        segment: SegmentFile,
+        heads: Sequence[RecordHead],
+        decode: Callable[[bytes], Iterator[T]],
+        go_on: Callable[[], object] | None = None,
     ) -> Iterator[T]:
         good = len(MAGIC)
         try:
             with segment.path.open("rb") as file:
                 reader = SegmentReader(file)
                 for head in heads:
+                    if go_on is not None:
+                        go_on()
                     yield from _decoded(decode(reader.payload(head)), good)
                     good = head.offset + head.size
         except FileNotFoundError:  # removed meanwhile
@@ -195,6 +227,7 @@ class Recording:
             self._note(segment, e.offset, str(e))
 
     def _note(self, segment: SegmentFile, good: int, reason: str) -> None:
+        self._good[segment.path] = min(good, self._good.get(segment.path, good))
         if segment.path not in self._problems:
             self._problems[segment.path] = f"{segment.path}: {reason}; what comes after it is not read"
             if self._damaged is not None:
