@@ -192,6 +192,17 @@ class QueryEvaluator:
         finally:
             self.counts.past_seconds += self._clock.monotonic() - began
 
+    async def recorded_since(self) -> int | None:
+        """When the recording begins (ms); None where there is none."""
+        past, delta = self._past(), self._engine().options.lookback_delta_ms
+        if past is None:
+            return None
+        try:
+            spans = await self.in_thread(lambda: past.spans(delta))
+        except EvaluationError:  # it cannot be read
+            return None
+        return spans[0][0] if spans else None
+
     def kept(self, tables: Iterable[Table]) -> KeptView:
         """What is kept of these tables since when, for answers that need no evaluation (`/api/v1/series`, labels)."""
         return self._history.view(self._clock.now(), tables)
