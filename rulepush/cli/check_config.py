@@ -69,7 +69,7 @@ def _check(path: str, args: argparse.Namespace) -> int:
     if problems:
         return _failed(path, problems)
     print(f"{path}: valid")
-    for line in (*_jobs(config), *_alertmanagers(config), *_sending(config), *lines):
+    for line in (*_jobs(config), *_alertmanagers(config), *_sending(config), *_recording(config), *lines):
         print(f"  {line}")
     if config.ignored:
         print("  ignored, they change no alert: " + ", ".join(config.ignored))
@@ -155,6 +155,13 @@ def _sending(config: Config) -> Iterable[str]:
         yield f"remote write {write.name}: {write.protobuf_message.value}"
     for gateway in config.pushgateways:
         yield f"pushgateway {gateway.name}: jobs {', '.join(gateway.jobs)}"
+
+
+def _recording(config: Config) -> Iterable[str]:
+    record = config.storage.record
+    if record is not None:
+        bounds = f"for {format_duration(record.retention_ms)}, at most {record.max_bytes >> 20}MB"
+        yield f"recorded below --storage.path: every sample, {bounds}"
 
 
 def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[str], list[str]]:

@@ -12,12 +12,13 @@ import yaml
 from rulepush.config.read_alerting import read_alerting
 from rulepush.config.read_scrape import read_global, read_scrape_config
 from rulepush.config.read_sending import read_push_receiver, read_pushgateways, read_remote_writes
-from rulepush.config.sections import Config, GlobalConfig, KeepMode, ScrapeConfig, StorageConfig
+from rulepush.config.sections import Config, GlobalConfig, KeepMode, RecordConfig, ScrapeConfig, StorageConfig
 from rulepush.errors import ConfigError, Problem
 from rulepush.yaml.hints import is_other_kind_than_config, note_helm
 from rulepush.yaml.nodes import LoadSession, MapReader, ReferenceKind, SourceFile, kind, line_of, read_yaml
 
 _WINDOW: Final = "out_of_order_time_window"
+_LEAST_RECORDING: Final = 16 << 20  # bytes; less would not hold a few segments
 _RULE_PATH: Final = re.compile(r"[^*]*(\*[^/]*)?")  # Prometheus allows * in the last part of a path only
 
 
@@ -131,9 +132,23 @@ def _read_storage(m: MapReader | None) -> StorageConfig:
     if tsdb is not None:
         window = tsdb.duration(_WINDOW)
         tsdb.ignore(*(key for key in tsdb.keys() if key != _WINDOW))  # noqa: SIM118
+    record = _read_record(m.section("record"))
     m.ignore("exemplars")
     m.finish()
-    return StorageConfig(keep, retention, window)
+    return StorageConfig(keep, retention, window, record)
+
+
+def _read_record(m: MapReader | None) -> RecordConfig | None:
+    if m is None:
+        return None
+    default = RecordConfig()
+    retention, size = m.duration("retention", default.retention_ms), m.size("max_size", default.max_bytes)
+    if retention == 0:
+        m.wrong("retention", "expected a duration above 0")
+    if size < _LEAST_RECORDING:
+        m.wrong("max_size", f"expected {_LEAST_RECORDING >> 20}MB or more")
+    m.finish()
+    return RecordConfig(retention, size)
 
 
 def _globs(m: MapReader, key: str) -> tuple[str, ...]:

@@ -108,16 +108,26 @@ class KeepMode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordConfig:
+    """`storage.record`: the bounds of the recording below `--storage.path`. The oldest goes first."""
+
+    retention_ms: int = 24 * 3600 * 1000
+    max_bytes: int = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class StorageConfig:
     """`storage`, mostly rulepush's own keys.
 
     `retention_ms`            counts with `keep: all`; with `keep: rules` the rules' look-backs do
     `out_of_order_window_ms`  `tsdb.out_of_order_time_window`, for samples that remote write receives
+    `record`                  None: nothing is recorded
     """
 
     keep: KeepMode = KeepMode.RULES
     retention_ms: int = 15 * 60_000
     out_of_order_window_ms: int = 0
+    record: RecordConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,11 @@ scrape_configs:
     static_configs:
       - targets: ["127.0.0.1:{PORT}"]
 
+# Of rulepush alone, Prometheus refuses this key: every sample of the last day, compressed, in the directory of
+# --storage.path. It costs no alert when the disk is full.
+storage:
+  record: {{retention: 24h, max_size: 512MB}}
+
 alerting:
   alertmanagers:
     - scheme: {alertmanager.scheme}

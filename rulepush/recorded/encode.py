@@ -42,6 +42,8 @@ _FEW: Final = 8  # values that are written as they are: taking them apart would 
 _SMALL: Final = 128  # bytes: an index of less, as that of one scrape, is not compressed
 _OWN_BODY: Final = 256  # bytes: from here on a body is compressed on its own
 LEVEL: Final = 1  # higher ones are not smaller
+_SERIES_BYTES: Final = 100  # measured with sys.getsizeof: an entry of a dict and its number
+_PLACE_BYTES: Final = 16  # in a tuple, an array and a key
 
 Ids = npt.NDArray[np.int32]
 
@@ -83,6 +85,14 @@ class SegmentEncoder:
     def size(self) -> int:
         """Bytes that are not taken yet: at most, for the index is compressed then."""
         return len(self._index) + self._outside
+
+    @property
+    def nbytes(self) -> int:
+        """About the bytes that it remembers: of each series a number, the last value and how it is written, and its
+        place in the layouts."""
+        series = sum(len(s.ids) * _SERIES_BYTES + s.last.nbytes + s.kinds.nbytes for s in list(self._streams.values()))
+        slots = [slot for s in list(self._streams.values()) for slot in list(s.slots)]
+        return self.size + series + sum(len(slot.ids) * _PLACE_BYTES for slot in slots)
 
     def add(self, event: RecordedEvent) -> None:
         """One event more."""

@@ -53,8 +53,8 @@ class RecordedEvaluation:
 
 @dataclass(frozen=True, slots=True)
 class RecordedStart:
-    """The service began, or began to record, at `at` (wall time, ms): between the event before and this one, nothing
-    was seen."""
+    """The service began, or began to record, or the time jumped, at `at` (wall time, ms): between the event before and
+    this one, nothing was seen. Rules go on behind it as after a restart."""
 
     at: int
 

@@ -31,6 +31,7 @@ _MAX_SEGMENT_MS: Final = 3_600_000
 _MAX_RECORD: Final = 1 << 20
 _RETRY_S: Final = 60.0
 _MAX_PENDING: Final = 10_000_000  # samples between two flushes
+_SAMPLE_BYTES: Final = 16  # a value, and its part of the tuple of series
 
 Opener = Callable[[Path], BinaryIO]
 
@@ -58,13 +59,16 @@ class RecordingWriter:
         `open_file` makes a new, unbuffered file."""
         self.stats = RecordingStats()
         self.directory = directory
+        self.last_error = ""  # why it does not record
+        self.stopped_since: int | None = None  # ms
         self._clock = clock
         self._open_file = open_file
         self._retention_ms, self._max_size = retention_ms, max_size
         self._shelf = Shelf(directory)
         self._lock = threading.Lock()
         self._pending: deque[RecordedEvent] = deque()
-        self._pending_samples = 0
+        self._came = 0  # samples taken by `record`, which alone changes it
+        self._taken = 0  # those of them that a flush took
         self._unwritten = 0  # events of the flush that is under way
         self._gap = False  # whether events were dropped since the last one that was written
         self._opened = self._stopped = False
@@ -93,19 +97,24 @@ class RecordingWriter:
     @property
     def pending_samples(self) -> int:
         """Samples that the next flush writes."""
-        return self._pending_samples
+        return self._came - self._taken
+
+    @property
+    def memory_bytes(self) -> int:
+        """About the bytes of what waits and of what the segment is written with."""
+        return self.pending_samples * _SAMPLE_BYTES + self._encoder.nbytes
 
     # --- what is done to it
 
     def record(self, event: RecordedEvent) -> None:
         """Take an event. It refers to the event until the next flush."""
-        if self._stopped or self._pending_samples > _MAX_PENDING:
+        if self._stopped or self.pending_samples > _MAX_PENDING:
             self.stats.dropped += 1
             self._gap = True
             return
         self._pending.append(event)
         if isinstance(event, RecordedBlock):
-            self._pending_samples += len(event.block.series)
+            self._came += len(event.block.series)
 
     def configure(self, retention_ms: int, max_size: int) -> None:
         """Other bounds; they hold from the next flush on."""
@@ -119,7 +128,7 @@ class RecordingWriter:
                 return
             count = len(self._pending)
             events = [self._pending.popleft() for _ in range(count)]
-            self._pending_samples = sum(len(e.block.series) for e in self._pending if isinstance(e, RecordedBlock))
+            self._taken += sum(len(e.block.series) for e in events if isinstance(e, RecordedBlock))
             self._unwritten = count
             if self._gap:
                 events.append(RecordedStart(self._clock.now()))
@@ -138,6 +147,7 @@ class RecordingWriter:
                 if self._stopped:
                     log.info("recording continues: directory=%s", self.directory)
                 self._stopped = self._gap = False
+                self.last_error, self.stopped_since = "", None
 
     def close(self) -> None:
         """Write what is left, and close the file."""
@@ -217,6 +227,8 @@ class RecordingWriter:
                 self.directory,
                 reason,
             )
+            self.stopped_since = self._clock.now()
+        self.last_error = reason
         self._stopped = self._gap = True
         self.stats.dropped += self._unwritten
         self._retry_at = self._clock.monotonic() + _RETRY_S

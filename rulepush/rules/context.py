@@ -11,6 +11,7 @@ from rulepush.errors import EvaluationError
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, SharedResults
+from rulepush.recorded.events import RecordedEvaluation
 from rulepush.rules.alert import Alert
 from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.specs import result_fault
@@ -46,6 +47,10 @@ def _always(_ts: int) -> bool:
 
 
 def _unrecorded(_transitions: Sequence[Transition]) -> None:
+    return None
+
+
+def _unmarked(_evaluation: RecordedEvaluation) -> None:
     return None
 
 
@@ -95,6 +100,7 @@ class RuleContext:
     `may_resolve`  whether what is missing from a result is gone: asked with the same time. Until it is, a restored
                    alert that is missing stays as it is
     `record`       takes what changes, with its reason; it decides nothing
+    `mark`         takes what an evaluation of a group is about to read, before it writes anything; it decides nothing
     `targets`      how the targets stand now, for these reasons
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
 
@@ -112,6 +118,7 @@ class RuleContext:
     may_fire: Callable[[int, bool], bool] = lambda _ts, _needs_two: True
     may_resolve: Callable[[int], bool] = _always
     record: Record = _unrecorded
+    mark: Callable[[RecordedEvaluation], None] = _unmarked
     targets: Callable[[], TargetStates] = TargetStates
     stopwatch: Callable[[], float] = lambda: 0.0
 

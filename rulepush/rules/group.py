@@ -16,6 +16,7 @@ from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.promql import SharedResults, repeated
+from rulepush.recorded.events import RecordedEvaluation
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.context import RuleContext, Tick, refused
 from rulepush.rules.health import RuleHealthState
@@ -94,6 +95,7 @@ class EvaluationGroup:
         stopwatch = self.context.stopwatch
         start = stopwatch()
         tick = self._tick(ts)
+        self.context.mark(self._as_recorded(tick))
         samples = 0
         for i, rule in enumerate(self.rules):
             begun = stopwatch()
@@ -110,6 +112,19 @@ class EvaluationGroup:
     def _tick(self, ts: int) -> Tick:
         query_ts = ts - self.query_offset_ms
         return Tick(self.context, ts, query_ts, self.interval_ms, self.spec.limit, SharedResults(self._worth_sharing))
+
+    def _as_recorded(self, tick: Tick) -> RecordedEvaluation:
+        context, query_ts = self.context, tick.query_ts
+        return RecordedEvaluation(
+            at=tick.ts,
+            file=self.file,
+            group=self.name,
+            interval_ms=self.interval_ms,
+            query_offset_ms=self.query_offset_ms,
+            may_fire=context.may_fire(query_ts, False),
+            may_fire_with_range=context.may_fire(query_ts, True),
+            may_resolve=context.may_resolve(query_ts),
+        )
 
     def _evaluate_rule(self, i: int, rule: Rule, tick: Tick) -> int:
         self.counters.evaluations += 1

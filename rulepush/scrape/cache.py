@@ -36,14 +36,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import compress
 from typing import Final
 
 import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_line
+from rulepush.model.arrays import Floats
+from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
-from rulepush.model.sample import STALE, Sample
+from rulepush.model.sample import STALE
 from rulepush.scrape.exposed import ExposedLines
 from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
 from rulepush.scrape.layout import BodyLayout, BodyLines, Placement, ScrapeBodyStats, TargetSeries, to_floats
@@ -51,7 +54,7 @@ from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, rea
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.slices import Slices, at_once
 from rulepush.storage.head import Head
-from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome
+from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome, Int64s
 
 _LIMIT_EXCEEDED: Final = "sample limit exceeded"
 _NOT_UNIQUE: Final = "is not unique: invalid sample"  # of a line with a label twice
@@ -59,8 +62,10 @@ _LIMIT_MARGIN: Final = 1000
 # Measured with sys.getsizeof: an entry of a dict; of a kept series a TargetSeries, three more entries, its positions.
 _LINE_BYTES: Final = 45
 _SERIES_BYTES: Final = 290
+_NO_SLOTS: Final = np.empty(0, np.int64)
 
-Sink = Callable[[Sequence[Sample]], None]
+Sink = Callable[[SampleBlock], None]
+"""Takes what a scrape wrote, in this order: the body, samples with times of their own, stale markers."""
 
 
 class LineVerdict(Enum):
@@ -104,7 +109,8 @@ class ScrapeCache:
     def __init__(
         self, head: Head, target: Labels, rules: SampleRules, interner: Interner | None = None, sink: Sink | None = None
     ):
-        """`sink`, when set, gets every sample of every scrape, wanted or not, stale markers included."""
+        """`sink`, when set, gets every sample of every scrape, wanted or not, stale markers included. As long as a body
+        has the series of the one before, its block has the same tuple of them."""
         self._head = head
         self._target = target
         self._rules = rules
@@ -118,7 +124,9 @@ class ScrapeCache:
         self._series: dict[Labels, TargetSeries] = {}
         self._silent: Mapping[bytes, None] = {}
         self._plan: BodyLayout | None = None
-        self._passing: list[tuple[TargetSeries, int]] = []  # for the sink: which series takes which value of the layout
+        # For the sink: the series of the last body, and with a plan, the slot of each.
+        self._passing: tuple[Labels, ...] = ()
+        self._passing_slots: Int64s = _NO_SLOTS
         self._live: dict[TargetSeries, None] = {}  # these get a stale marker when they go
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
         self._has_restored = False  # whether some live series come from before a restart
@@ -146,7 +154,7 @@ class ScrapeCache:
             late, duplicates = plan.placement.append(ts, values)
             self._live = plan.live
             if self._sink is not None:
-                self._sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
+                self._sink(SampleBlock(self._passing, ts, values[self._passing_slots]))
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
         done = None if plan is None else self._follow(plan, lines, len(body), ts)
         return done or UnreadBody(body, lines, fmt, self._epoch)
@@ -226,7 +234,7 @@ class ScrapeCache:
         """The demand or the format is new: every verdict is void. The live series stay known."""
         self._format, self._epoch = fmt, self._head.epoch
         self._seen = frozenset(self._entries)
-        self._entries, self._silent, self._plan, self._passing = {}, {}, None, []
+        self._entries, self._silent, self._plan = {}, {}, None
 
     def _far_beyond_limit(self, lines: Sequence[bytes]) -> int:
         """How many samples a body seems to have when it breaks the sample limit whatever they are, else 0.
@@ -321,20 +329,35 @@ class ScrapeCache:
         self._has_restored = False
         gone = [series for series in self._live if series not in live and series not in here]
         if self._sink is not None:
-            self._sink(
-                [Sample(s.labels, ts, float(read.values[i])) for s, i in placed.items()]
-                + [Sample(s.labels, t, v) for s, t, v in timed]
-            )
+            self._pass_on(self._sink, placed, timed, ts, read.values)
         self._mark_stale(gone, ts)
         self._live = live
         added = self._learn(read)
         if read.regular and read.keys:
             pattern = self._pattern(read, lines)
             self._plan = BodyLayout(pattern, placement, live, counts)
-            self._passing = list(placed.items()) if self._sink is not None else []
         else:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
+
+    def _pass_on(
+        self,
+        sink: Sink,
+        placed: Mapping[TargetSeries, int],
+        timed: Sequence[tuple[TargetSeries, int, float]],
+        ts: int,
+        values: Floats,
+    ) -> None:
+        """Give the sink a body that was read the long way: `placed` are its series and the places of their values."""
+        series = tuple(s.labels for s in placed)
+        if series != self._passing:  # who remembers something by the tuple goes on with the one before
+            self._passing = series
+        self._passing_slots = np.fromiter(placed.values(), np.int64, len(placed))
+        if placed:
+            sink(SampleBlock(self._passing, ts, values[self._passing_slots]))
+        if timed:
+            times = np.array([t for _, t, _ in timed], np.int64)
+            sink(SampleBlock(tuple(s.labels for s, _, _ in timed), times, np.array([v for _, _, v in timed])))
 
     def _pattern(self, read: ParsedLines[Entry], lines: list[bytes]) -> BodyLines:
         """What the body looks like; the one of another target where that looks the same."""
@@ -375,6 +398,7 @@ class ScrapeCache:
                 return None
             fresh[key] = entry
         gone = {keys_before[place]: entries[keys_before[place]] for place in change.removed}
+        gone_slots = [plan.slot_of(place) for place in change.removed]
         counts = plan.counts
         post = counts.post_relabel + sum(_is_kept(e) for e in fresh.values()) - sum(map(_is_kept, gone.values()))
         if rules.sample_limit and post > rules.sample_limit:
@@ -397,11 +421,17 @@ class ScrapeCache:
         values = plan.by_slot(numbers)
         late, same = plan.placement.append(ts, values)
         if sink is not None:
-            slots = {key: plan.slot_of(place) for place, key in enumerate(keys)}
-            self._passing = [(e, slots[k]) for k, e in entries.items() if isinstance(e, TargetSeries)]
-            sink([Sample(s.labels, ts, float(values[i])) for s, i in self._passing])
+            came = {e: plan.slot_of(i) for i in change.inserted if isinstance(e := fresh[keys[i]], TargetSeries)}
+            self._follow_passing(gone_slots, came)
+            sink(SampleBlock(self._passing, ts, values[self._passing_slots]))
         self._mark_stale([e for e in gone.values() if isinstance(e, TargetSeries)], ts)
         return Ingested(plan.counts, sum(_is_kept(e) for e in fresh.values()), late, same)
+
+    def _follow_passing(self, gone: Sequence[int], came: Mapping[TargetSeries, int]) -> None:
+        """The slots of the series that are gone, and those that the new ones have now."""
+        stay = ~np.isin(self._passing_slots, gone)
+        self._passing = (*compress(self._passing, stay.tolist()), *(s.labels for s in came))
+        self._passing_slots = np.concatenate((self._passing_slots[stay], list(came.values()))).astype(np.int64)
 
     def _entry_of_line(self, lines: list[bytes], index: int, key: bytes) -> Entry | None:
         """The entry of a line that is new in its body; None when it is not `key value`, or breaks a limit."""
@@ -452,7 +482,7 @@ class ScrapeCache:
         if placed:
             Placement(self._head, placed).append(ts, np.array([STALE]))
             if self._sink is not None:
-                self._sink([Sample(series.labels, ts, STALE) for series, _ in placed])
+                self._sink(SampleBlock(tuple(s.labels for s, _ in placed), ts, np.full(len(placed), STALE)))
         return len(placed)
 
 

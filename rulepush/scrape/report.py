@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.model.block import SampleBlock
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.sample import STALE, Sample
+from rulepush.model.sample import STALE
 from rulepush.scrape.layout import Placement, TargetSeries
 from rulepush.storage.head import Head
 
@@ -31,18 +32,19 @@ class ReportSeries:
         self._head = head
         names = METRICS + (EXTRA_METRICS if extra else ())
         self._series = [TargetSeries(target.with_({METRIC_NAME: name})) for name in names]
+        self._labels = tuple(series.labels for series in self._series)
         self._epoch = -1
         self._placement = Placement(head, ())
 
-    def write(self, ts: int, values: Sequence[float]) -> list[Sample]:
-        """One value a metric, in the order of METRICS and EXTRA_METRICS. Returns them as samples."""
+    def write(self, ts: int, values: Sequence[float]) -> SampleBlock:
+        """One value a metric, in the order of METRICS and EXTRA_METRICS. Returns them as a block."""
         if self._epoch != self._head.epoch:
             self._epoch = self._head.epoch
             self._placement = Placement(self._head, [(series, i) for i, series in enumerate(self._series)])
-        given = list(values[: len(self._series)])
-        self._placement.append(ts, np.array(given))
-        return [Sample(series.labels, ts, value) for series, value in zip(self._series, given, strict=True)]
+        given = np.array(values[: len(self._series)])
+        self._placement.append(ts, given)
+        return SampleBlock(self._labels, ts, given)
 
-    def end(self, ts: int) -> list[Sample]:
+    def end(self, ts: int) -> SampleBlock:
         """Stale markers: the target goes away."""
         return self.write(ts, [STALE] * len(self._series))

@@ -10,7 +10,7 @@ from rulepush.clock import Clock
 from rulepush.errors import HTTPStatusError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format
 from rulepush.exposition.content_type import choose_format
-from rulepush.model.sample import Sample
+from rulepush.model.block import SampleBlock
 from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.fetch import Fetched, Fetcher
@@ -19,6 +19,7 @@ from rulepush.scrape.layout import ScrapeBodyStats
 from rulepush.scrape.report import ReportSeries
 from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.sample_labels import SampleRules
+from rulepush.scrape.scraped_blocks import ScrapedBlocks
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import Target, TargetHealth, TargetStatus
 from rulepush.scrape.turns import WorkTurns
@@ -26,9 +27,9 @@ from rulepush.storage.head import Head
 
 log = logging.getLogger("rulepush.scrape")
 
-OnScrape = Callable[[Target, Sequence[Sample], Callable[[], Mapping[str, FamilyMetadata]]], None]
-"""Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series; and, when
-it asks, the metadata of the target's metric families."""
+OnScrape = Callable[[Target, Sequence[SampleBlock], Callable[[], Mapping[str, FamilyMetadata]]], None]
+"""Gets every sample of a scrape at once, wanted by a rule or not, with stale markers and the report series, after they
+went into the head; and, when it asks, the metadata of the target's metric families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ class Scraper:
         self._rules = rules
         self._fallback = fallback
         self._extra = extra_metrics
-        self._sunk: list[Sample] = []
-        sink = self._sunk.extend if context.on_scrape is not None else None
+        self._written = ScrapedBlocks()
+        sink = self._written.add if context.on_scrape is not None else None
         self.cache = ScrapeCache(context.head, target.labels, rules, context.interner, sink)
         self._report = ReportSeries(context.head, target.labels, extra_metrics)
 
@@ -207,8 +208,6 @@ class Scraper:
             log.info("scrape works again: target=%s job=%s after=%ds", self.target.shown_url, self.target.job, since)
         status.health, status.last_error, status.failing_since = TargetHealth.UP, "", 0
 
-    def _pass_on(self, report: list[Sample]) -> None:
+    def _pass_on(self, report: SampleBlock) -> None:
         if self._context.on_scrape is not None:
-            samples = [*self._sunk, *report]
-            self._sunk.clear()
-            self._context.on_scrape(self.target, samples, self.cache.metadata)
+            self._context.on_scrape(self.target, self._written.take(report), self.cache.metadata)

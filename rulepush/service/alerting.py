@@ -90,6 +90,7 @@ class Alerting:
 
     def _on_jump(self) -> None:
         self._ingestion.jobs.interrupted()
+        self._ingestion.recording.interrupted()
         self.groups.interrupted()
 
     def _engine_for(self, config: Config) -> Engine:
@@ -112,7 +113,7 @@ class Alerting:
         hold_ms = config.alerting.hold_on_scrape_failure_ms
         return RuleContext(
             engine=self._engine,
-            samples=self._ingestion.samples,
+            samples=self._ingestion.rule_samples,
             notify=self.notifier.send,
             external_labels=config.global_.external_labels,
             external_url=self._resources.external_url,
@@ -126,6 +127,7 @@ class Alerting:
             may_fire=self._warm_up.may_fire,
             may_resolve=self._warm_up.may_resolve,
             record=self._resources.history.record,
+            mark=self._ingestion.recording.record,
             targets=self._ingestion.jobs.target_states,
             stopwatch=time.perf_counter,
         )

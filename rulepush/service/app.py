@@ -137,6 +137,7 @@ class App:
         yield "reload", self.reloader.run()
         if self.resources.journal is not None:
             yield "journal", self.resources.journal.run()
+        yield "recording", self.ingestion.recording.run()
         yield "pushes", self.ingestion.collect_pushes()
 
     async def _apply(self, loaded: LoadedConfig) -> None:

@@ -14,8 +14,9 @@ from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.metrics import memory_parts
+from rulepush.service.recording import SampleRecording
 from rulepush.service.resources import ProcessResources
-from rulepush.site.facts import DatabaseState, MemoryPart, ReloadState, ServiceFacts, StorageState
+from rulepush.site.facts import DatabaseState, MemoryPart, RecordingState, ReloadState, ServiceFacts, StorageState
 from rulepush.storage.database import Database
 from rulepush.telemetry import resident_bytes
 from rulepush.web.evaluator import QueryEvaluator
@@ -41,7 +42,7 @@ def service_facts(
         external_url=resources.external_url,
         started_at=started_at,
         resident_bytes=resident_bytes(),
-        memory=[MemoryPart(name, read()) for name, read in memory_parts(head, jobs).items()],
+        memory=[MemoryPart(name, read()) for name, read in memory_parts(head, ingestion).items()],
         series=head.series_count,
         samples=head.sample_count,
         samples_scraped=jobs.stats.samples_scraped,
@@ -56,11 +57,11 @@ def service_facts(
         overload=jobs.overload.described(),
         time_jumps=alerting.clock_watch.jumps,
         reload=ReloadState(loaded.config.path, reloader.loaded_at, reloader.failed_at, reloader.last_error),
-        storage=_storage(resources),
+        storage=_storage(resources, ingestion.recording),
     )
 
 
-def _storage(resources: ProcessResources) -> StorageState:
+def _storage(resources: ProcessResources, recording: SampleRecording) -> StorageState:
     path, journal = resources.options.storage_path, resources.journal
     if path is None:
         return StorageState()
@@ -72,7 +73,15 @@ def _storage(resources: ProcessResources) -> StorageState:
         journal_written=journal.stats.written if journal is not None else 0,
         journal_lost=journal.stats.lost if journal is not None else 0,
         journal_failures=journal.stats.failures if journal is not None else 0,
+        recording=_recording(recording),
     )
+
+
+def _recording(recording: SampleRecording) -> RecordingState | None:
+    writer = recording.writer
+    if writer is None:
+        return None
+    return RecordingState(writer.nbytes, writer.oldest, writer.stopped_since, writer.last_error)
 
 
 def _databases(databases: Sequence[Database]) -> list[DatabaseState]:

@@ -1,14 +1,17 @@
-"""Ingestion: everything that brings samples into memory, and the outputs that samples are passed on to."""
+"""Ingestion: everything that brings samples into memory, and who they are passed on to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from rulepush.exposition import FamilyMetadata
+from rulepush.recorded.events import Origin
 from rulepush.scrape.bodies import TargetBodies
+from rulepush.service.consumers import SampleConsumers, TeeAppender
 from rulepush.service.loaded_config import LoadedConfig
-from rulepush.service.outputs import Outputs, TeeAppender
+from rulepush.service.outputs import Outputs
 from rulepush.service.receivers import PushReceiver, ReceivedMetadata, RemoteWriteIntake
+from rulepush.service.recording import SampleRecording
 from rulepush.service.resources import ProcessResources
 from rulepush.service.scraping import Jobs
 
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Ingestion:
-    """Scrapes, pushes and received remote writes. `push` and `remote_write` are None without their flags."""
+    """Scrapes, pushes and received remote writes; outputs and the recording. `push` and `remote_write` are None without
+    their flags."""
 
     def __init__(self, resources: ProcessResources, first: LoadedConfig):
         """`first` is the configuration of the start; `apply` puts it into effect."""
@@ -33,21 +37,25 @@ class Ingestion:
             self.push = PushReceiver(directory and directory / "push.db", ttl_ms, clock)
         self._received = ReceivedMetadata()
         self.outputs = Outputs(clock, resources.http_client, options.storage_path, self.metadata)
-        self.samples = TeeAppender(head, self.outputs)
+        self.recording = SampleRecording(options.storage_path, clock)
+        self.consumers = SampleConsumers(self.outputs, self.recording, clock)
+        self.rule_samples = TeeAppender(head, self.consumers, Origin.RULE)
+        self._pushed_samples = TeeAppender(head, self.consumers, Origin.PUSH)
         self.remote_write: RemoteWriteIntake | None = None
         if options.enable_remote_write:
             window_ms = first.config.storage.out_of_order_window_ms
-            self.remote_write = RemoteWriteIntake(head, clock, self.outputs.offer, self._received.note, window_ms)
+            self.remote_write = RemoteWriteIntake(head, clock, self.consumers.received, self._received.note, window_ms)
 
     async def apply(self, loaded: LoadedConfig) -> None:
-        """Put the configuration into effect: receivers, outputs, then the jobs, whose samples the outputs get."""
+        """Put the configuration into effect: receivers, recording, outputs, then the jobs, whose samples these get."""
         config = self._config = loaded.config
         if self.push is not None:
             self.push.groups.default_ttl_ms = config.push_receiver.default_ttl_ms
         if self.remote_write is not None:
             self.remote_write.out_of_order_window_ms = config.storage.out_of_order_window_ms
+        await self.recording.apply(config.storage.record)
         await self.outputs.sync(config)
-        await self.jobs.sync(config.scrape_configs, self.outputs.scraped if self.outputs.active else None)
+        await self.jobs.sync(config.scrape_configs, self.consumers.scraped if self.consumers.active else None)
 
     def restore(self, first: LoadedConfig) -> None:
         """Read the journal back. Call it before anything runs."""
@@ -59,13 +67,13 @@ class Ingestion:
     async def collect_pushes(self) -> None:
         """Store what is pushed at every moment of the scrape interval's grid, until cancelled."""
         if self.push is not None:
-            await self.push.run(self._resources.grid, self.scrape_interval_ms, self.samples)
+            await self.push.run(self._resources.grid, self.scrape_interval_ms, self._pushed_samples)
 
     async def samples_in(self, ts: int) -> None:
         """Return when the samples of the moment `ts` (ms) are there: its scrapes are over or timed out. Pushes are held
         in memory, and stored now."""
         if self.push is not None:
-            self.push.collect(ts, self.samples)
+            self.push.collect(ts, self._pushed_samples)
         await self.jobs.scrapes_done(ts)
 
     def received_within_ms(self) -> int | None:
@@ -93,3 +101,4 @@ class Ingestion:
         await self.jobs.aclose()
         if self.push is not None:
             self.push.close()
+        await self.recording.aclose()

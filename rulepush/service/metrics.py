@@ -8,6 +8,7 @@ from rulepush.discovery.metrics import expose_discoveries
 from rulepush.forward.metrics import expose_pushgateways
 from rulepush.nacos.metrics import expose_nacos_clusters
 from rulepush.notifier.metrics import expose_notifications
+from rulepush.recorded.metrics import expose_recording
 from rulepush.remote.metrics import expose_remote_writes
 from rulepush.rules.metrics import expose_rules
 from rulepush.scrape.metrics import expose_scrapes
@@ -16,7 +17,6 @@ from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
-from rulepush.service.scraping import Jobs
 from rulepush.storage.head import Head
 from rulepush.storage.metrics import expose_databases, expose_head, expose_journal
 from rulepush.telemetry import MetricReading, Telemetry, single
@@ -37,7 +37,7 @@ def expose_service(
     expose_discoveries(t, resources.discoveries)
     expose_nacos_clusters(t, resources.discoveries.nacos_members)
     expose_head(t, resources.head)
-    _memory(t, resources.head, ingestion.jobs)
+    _memory(t, resources.head, ingestion)
     _clock(t, alerting.clock_watch)
     expose_databases(t, resources.state.all())
     if resources.journal is not None:
@@ -46,6 +46,7 @@ def expose_service(
     expose_notifications(t, alerting.notifier, resources.clock)
     expose_remote_writes(t, lambda: ingestion.outputs.senders)
     expose_pushgateways(t, lambda: ingestion.outputs.forwarders)
+    expose_recording(t, lambda: ingestion.recording.writer)
     expose_queries(t, queries.counts)
     _configuration(t, reloader)
     if ingestion.push is not None:
@@ -54,8 +55,9 @@ def expose_service(
         ingestion.remote_write.expose(t)
 
 
-def memory_parts(head: Head, jobs: Jobs) -> dict[str, Callable[[], int]]:
+def memory_parts(head: Head, ingestion: Ingestion) -> dict[str, Callable[[], int]]:
     """The parts of `rulepush_memory_bytes`, and what measures each."""
+    jobs, recording = ingestion.jobs, ingestion.recording
     parts: dict[str, Callable[[], int]] = {
         "samples": lambda: head.nbytes,
         "labels": lambda: head.label_bytes,
@@ -64,15 +66,16 @@ def memory_parts(head: Head, jobs: Jobs) -> dict[str, Callable[[], int]]:
     }
     if (bodies := jobs.bodies) is not None:
         parts["bodies"] = lambda: bodies.nbytes
+    if recording.active:
+        parts["recording"] = lambda: recording.memory_bytes
     return parts
 
 
-def _memory(t: Telemetry, head: Head, jobs: Jobs) -> None:
-    parts = memory_parts(head, jobs)
+def _memory(t: Telemetry, head: Head, ingestion: Ingestion) -> None:
     t.gauge(
         "rulepush_memory_bytes",
         "About the memory of what grows with the work: samples, labels, what rules derive from them, scraped lines.",
-        lambda: [MetricReading((part,), read()) for part, read in parts.items()],
+        lambda: [MetricReading((part,), read()) for part, read in memory_parts(head, ingestion).items()],
         ("part",),
     )
 

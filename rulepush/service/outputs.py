@@ -15,9 +15,6 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.scrape.target import Target
-from rulepush.storage.head import Head
-from rulepush.storage.selection import Querier
-from rulepush.storage.table import AppendOutcome
 from rulepush.tasks import OwnedTask, TaskOwner
 
 if TYPE_CHECKING:
@@ -175,23 +172,3 @@ class Outputs:
         """Send on pushed and recorded samples, and those of ALERTS."""
         for running in self._writes.values():
             running.sender.offer(samples)
-
-
-class TeeAppender:
-    """The storage as rules and pushes write it: what they write is sent on as well."""
-
-    def __init__(self, head: Head, outputs: Outputs):
-        self._head = head
-        self._outputs = outputs
-
-    def querier(self) -> Querier:
-        """See `Head`."""
-        return self._head.querier()
-
-    def append_many(self, samples: Iterable[Sample]) -> Mapping[AppendOutcome, int]:
-        """See `Head`."""
-        if not self._outputs.active:
-            return self._head.append_many(samples)
-        everything = list(samples)
-        self._outputs.offer(everything)
-        return self._head.append_many(everything)

@@ -17,6 +17,7 @@ from rulepush.site.trouble import (
     configuration_troubles,
     delivery_troubles,
     overload_troubles,
+    recording_troubles,
 )
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
@@ -58,6 +59,9 @@ def service_web_parts(
         yield from delivery_troubles(delivery_statuses(alerting, ingestion), resources.clock.now())
         yield from configuration_troubles(reloader.last_error, reloader.failed_at)
         yield from overload_troubles(ingestion.jobs.overload.described())
+        recorded = ingestion.recording.writer
+        if recorded is not None:
+            yield from recording_troubles(recorded.last_error, recorded.stopped_since)
 
     external_url = ExternalURL(resources.external_url, resources.port, options.route_prefix)
     push = ingestion.push

@@ -26,11 +26,22 @@ class DatabaseState:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingState:
+    """What `storage.record` has on disk: since when, and, where nothing can be written, since when not and why."""
+
+    nbytes: int
+    since: int | None
+    stopped_since: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StorageState:
     """The state directory; with `path` "" everything is in memory only.
 
     `writable`  whether this process may write there; `free_bytes` is the room that the file system has
     `journal_*` samples written since the start, given up, and writes that failed
+    `recording` None where nothing is recorded
     """
 
     path: str = ""
@@ -40,6 +51,7 @@ class StorageState:
     journal_written: int = 0
     journal_lost: int = 0
     journal_failures: int = 0
+    recording: RecordingState | None = None
 
     @property
     def failing(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is wrong now with delivery, the configuration or the load: the bar on top of every page.
+"""What is wrong now with delivery, the configuration, the load or the recording: the bar on top of every page.
 
 A page that shows no alert must not look calm while the alerts reach nobody. Each function looks at one part of the
 service and says what is wrong there; `service` puts them together.
@@ -23,6 +23,7 @@ class TroubleKind(Enum):
     DELIVERY = "delivery"
     CONFIGURATION = "configuration"
     OVERLOAD = "overload"
+    RECORDING = "recording"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,10 @@ def overload_troubles(described: str) -> Iterator[Trouble]:
     if described:
         words = message("rulepush is overloaded, scrapes are skipped")
         yield Trouble(TroubleKind.OVERLOAD, words, None, "/targets", described)
+
+
+def recording_troubles(error: str, stopped_since: int | None) -> Iterator[Trouble]:
+    """Nothing is recorded since `stopped_since` (ms) because of `error`; None while all is."""
+    if stopped_since is not None:
+        words = message("Recording has stopped, alerting goes on")
+        yield Trouble(TroubleKind.RECORDING, words, stopped_since, "/status", error)

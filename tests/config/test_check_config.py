@@ -113,6 +113,18 @@ def test_problems_of_the_file_and_of_the_files_it_names_come_at_once(
     assert reported[3:] == ["c.yml: 3 problems"]
 
 
+@pytest.mark.parametrize(
+    ("record", "bounds"), [("{}", "1d, at most 512MB"), ("{retention: 90m, max_size: 2GB}", "1h30m, at most 2048MB")]
+)
+def test_the_bounds_of_the_recording_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record: str, bounds: str
+) -> None:
+    (tmp_path / "c.yml").write_text(f"storage: {{record: {record}}}\n")
+    code, out, err = check(capsys, str(tmp_path / "c.yml"))
+    assert (code, err) == (0, "")
+    assert f"  recorded below --storage.path: every sample, for {bounds}\n" in out
+
+
 def test_of_several_documents_the_first_is_read_as_in_prometheus(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

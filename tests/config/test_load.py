@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rulepush.config.sections import KeepMode, RemoteWriteMessage
+from rulepush.config.sections import KeepMode, RecordConfig, RemoteWriteMessage
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import ConfigError
 from rulepush.model.labels import Labels
@@ -30,6 +30,7 @@ storage:
   retention: 30m
   tsdb: {out_of_order_time_window: 30m}
   exemplars: {max_exemplars: 100}
+  record: {retention: 12h, max_size: 100MB}
 tracing: {endpoint: localhost:4317, client_type: grpc}
 remote_read: [{url: http://remote/read, basic_auth: {username: a, password: hunter1}}]
 otlp: {promote_resource_attributes: [a]}
@@ -118,6 +119,7 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
     assert c.rule_files == tuple(str(tmp_path / n) for n in ("rules/a.yml", "rules/b.yml", "first.yml"))
     assert (c.storage.keep, c.storage.retention_ms) == (KeepMode.ALL, 1_800_000)
     assert c.storage.out_of_order_window_ms == 1_800_000
+    assert c.storage.record == RecordConfig(12 * 3_600_000, 100 << 20)
     assert c.ignored == (
         "global.query_log_file",
         "global.scrape_failure_log_file",
@@ -323,6 +325,13 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
             ["2: remote_write[0].url: expected a URL that starts with http:// or https://, got 'http://a b/c'"],
         ),
         ("storage: {retention: 0s}", ["1: storage.retention: expected a duration above 0"]),
+        ("storage: {record: {retention: 0s}}", ["1: storage.record.retention: expected a duration above 0"]),
+        ("storage: {record: {max_size: 1MB}}", ["1: storage.record.max_size: expected 16MB or more"]),
+        ("storage: {record: 24h}", ["1: storage.record: expected a mapping, got '24h'"]),
+        (
+            "storage: {record: {max_sise: 1GB}}",
+            ["1: storage.record: unknown key 'max_sise' (did you mean 'max_size'?)"],
+        ),
         (
             "pushgateways: [{url: http://a}]",
             ["1: pushgateways[0]: jobs is empty: name the jobs to send on, as regular expressions ('.*' for all)"],
@@ -367,6 +376,11 @@ def test_external_labels_take_environment_variables(tmp_path: Path, monkeypatch:
     c = load(tmp_path, "global: {external_labels: {a: 'x-${ZONE}-$ZONE', b: '$$5', c: '${NOTHING}'}}")
     assert c.global_.external_labels == Labels.of(a="x-east-east", b="$5")
     assert c.warnings == ("external_labels: the environment variable NOTHING is empty or not set",)
+
+
+def test_a_recording_that_names_no_bounds_has_the_default_ones(tmp_path: Path) -> None:
+    assert load(tmp_path, "storage: {record: {}}").storage.record == RecordConfig(24 * 3_600_000, 512 << 20)
+    assert load(tmp_path, "storage: {keep: all}").storage.record is None
 
 
 def test_retention_without_keep_all_is_warned_of(tmp_path: Path) -> None:

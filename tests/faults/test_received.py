@@ -36,7 +36,7 @@ def test_what_fires_on_received_samples_does_not_resolve_because_of_a_restart(
 
     async def written(app: App, times: int) -> None:
         for _ in range(times):
-            app.ingestion.samples.append_many([Sample(Labels({"__name__": "m", "instance": "x"}), clock.now(), 99.0)])
+            app.resources.head.append_many([Sample(Labels({"__name__": "m", "instance": "x"}), clock.now(), 99.0)])
             await clock.advance(10)
 
     async def story() -> None:

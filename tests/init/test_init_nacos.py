@@ -14,6 +14,7 @@ import yaml
 from rulepush.__main__ import main
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
+from rulepush.config.sections import RecordConfig
 from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
 from rulepush.init.files import working_directory
 from rulepush.init.probe import ProbeResult, probe_alertmanager, probe_nacos
@@ -154,6 +155,7 @@ def test_what_is_written_loads(tmp_path: Path) -> None:
     assert manager.path_prefix == "/prefix"
     assert manager.http_client.basic_auth is not None
     assert config.rule_files == (str(tmp_path / "rules/nacos.yml"),)
+    assert config.storage.record == RecordConfig()
     assert config.warnings == ()
 
 
@@ -165,6 +167,15 @@ def test_the_container_reaches_what_listens_on_loopback(host: str, shared: bool)
     assert ("ports" in service) is not shared
     listen = next(word for word in service["command"] if "listen-address" in word)
     assert listen.endswith("127.0.0.1:9095" if shared else "0.0.0.0:9095")
+
+
+def test_what_is_recorded_lies_on_a_volume() -> None:
+    files = working_directory(Address("http", "nacos:8848"), ("nacos:8848",), Address("http", "am:9093"), {})
+    composed = yaml.safe_load(next(f.text for f in files if f.path == "compose.yaml"))
+    service = composed["services"]["rulepush"]
+    (directory,) = (word.partition("=")[2] for word in service["command"] if word.startswith("--storage.path"))
+    (volume,) = (mount.partition(":")[0] for mount in service["volumes"] if mount.endswith(f":{directory}"))
+    assert volume in composed["volumes"]
 
 
 def _reply(path: str) -> Reply:

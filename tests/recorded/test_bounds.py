@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import random
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat, starmap
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -148,7 +150,7 @@ class _File:
 
 def metric(made: RecordingWriter, name: str) -> float:
     telemetry = Telemetry()
-    expose_recording(telemetry, made)
+    expose_recording(telemetry, lambda: made)
     (line,) = [x for x in telemetry.render().decode().splitlines() if x.split(" ")[0] == name]
     return float(line.split()[1])
 
@@ -172,6 +174,9 @@ def test_a_full_disk_stops_the_recording_until_there_is_room(
     assert [r.levelname for r in caplog.records] == ["ERROR"], "it is told once"
     assert "No space left" in caplog.text
     assert str(tmp_path) in caplog.text
+    assert made.stopped_since is not None
+    assert made.stopped_since <= clock.now()
+    assert "No space left" in made.last_error
 
     disk.room = 1 << 40
     for _ in range(13):
@@ -180,6 +185,7 @@ def test_a_full_disk_stops_the_recording_until_there_is_room(
         made.flush()
     assert metric(made, "rulepush_recording_up") == 1
     assert [r.levelname for r in caplog.records] == ["ERROR", "INFO"]
+    assert f"{made.stopped_since} {made.last_error}" == "None "
     after = read(tmp_path)[written:]
     assert "RecordedStart" in repr(after[0]), "a replay must know that something is missing before"
     assert "RecordedStart" not in repr(after[1:])
@@ -208,7 +214,7 @@ def test_the_metrics_tell_what_is_recorded(tmp_path: Path) -> None:
     clock = FakeClock()
     made = writer(tmp_path, clock)
     telemetry = Telemetry()
-    expose_recording(telemetry, made)
+    expose_recording(telemetry, lambda: made)
     assert b"\nrulepush_recording_oldest_timestamp_seconds " not in telemetry.render()
     made.record(scrape(clock.now(), series(10), range(10)))
     made.flush()
@@ -217,3 +223,29 @@ def test_the_metrics_tell_what_is_recorded(tmp_path: Path) -> None:
     assert metric(made, "rulepush_recording_bytes") == size_of(tmp_path)
     assert metric(made, "rulepush_recording_oldest_timestamp_seconds") == START / 1000
     assert metric(made, "rulepush_recording_damaged_segments_total") == 0
+
+
+def test_events_may_come_while_a_flush_is_under_way(tmp_path: Path) -> None:
+    clock = FakeClock()
+    made = writer(tmp_path, clock)
+    of, count = series(3), 20_000
+    with ThreadPoolExecutor(1) as thread:
+        flushing = thread.submit(lambda: list(starmap(made.flush, repeat((), 200))))
+        for n in range(count):
+            made.record(scrape(clock.now(), of, [n, n, n]))
+        flushing.result()
+    made.close()
+    assert (made.stats.blocks, made.stats.dropped, made.pending_samples) == (count, 0, 0)
+    assert len(read(tmp_path)) == count
+
+
+def test_memory_is_that_of_what_waits_and_of_the_series_of_the_segment(tmp_path: Path) -> None:
+    clock = FakeClock()
+    made = writer(tmp_path, clock)
+    assert made.memory_bytes == 0
+    for n in range(10):
+        made.record(scrape(clock.now() + n, series(1000), [n] * 1000))
+    waiting = made.memory_bytes
+    assert waiting >= 10 * 1000 * 8
+    made.flush()
+    assert 1000 * 50 < made.memory_bytes < waiting * 2

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from rulepush.exposition import Format, parse_body
+from rulepush.model.block import SampleBlock
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import Sample, is_stale
@@ -34,7 +35,7 @@ class Scraped:
         self.ts = T0
 
     def with_sink(self) -> Scraped:
-        self.cache = ScrapeCache(self.head, TARGET, self.rules, sink=self.sunk.extend)
+        self.cache = ScrapeCache(self.head, TARGET, self.rules, sink=lambda block: self.sunk.extend(block.samples()))
         return self
 
     def take(self, body: bytes) -> Ingested:
@@ -275,6 +276,57 @@ def test_the_sink_gets_every_sample_stale_markers_included() -> None:
     got = [(x.labels.name, "stale" if is_stale(x.value) else x.value) for x in s.sunk]
     assert got == [("a", 1.0), ("b", 2.0), ("a", 3.0), ("b", 4.0), ("a", 5.0), ("b", "stale")]
     assert s.rows() == {}
+
+
+class Passed:
+    """A cache without demand whose sink keeps the blocks."""
+
+    def __init__(self) -> None:
+        self.blocks: list[SampleBlock] = []
+        self.cache = ScrapeCache(Head(Demand.of([])), TARGET, SampleRules(), sink=self.blocks.append)
+        self.ts = T0
+
+    def take(self, body: bytes) -> list[SampleBlock]:
+        """What a body passes on."""
+        self.blocks.clear()
+        self.ts += 1000
+        assert not self.cache.ingest(body, Format.TEXT, self.ts).error
+        return list(self.blocks)
+
+
+def shown(block: SampleBlock) -> list[tuple[str, int, float | str]]:
+    return [(s.labels.name, s.ts - T0, "stale" if is_stale(s.value) else s.value) for s in block.samples()]
+
+
+def test_while_the_series_stay_the_sink_gets_the_same_tuple_of_them() -> None:
+    passed = Passed()
+    (first,) = passed.take(b"a 1\nb 2\n")
+    (second,) = passed.take(b"a 3\nb 4\n")
+    assert second.series is first.series
+    assert shown(second) == [("a", 2000, 3.0), ("b", 2000, 4.0)]
+    assert shown(first) == [("a", 1000, 1.0), ("b", 1000, 2.0)]  # nobody wrote over it
+
+
+def test_a_body_that_is_read_line_by_line_passes_on_the_same_tuple_too() -> None:
+    """A sample with a time of its own has the body read so, each time."""
+    passed = Passed()
+    body = b"a 1\nb 2\nc 3 1700000000500\n"
+    first, timed = passed.take(body)
+    second, _ = passed.take(body)
+    assert second.series is first.series
+    assert shown(timed) == [("c", 500, 3.0)]
+
+
+def test_series_that_come_and_go_leave_the_others_in_their_place() -> None:
+    passed = Passed()
+    lines = [b"m%d 1" % n for n in range(6)]
+    passed.take(b"\n".join([*lines, b""]))
+    body, gone = passed.take(b"\n".join([*lines[:2], b"new 7", *lines[3:], b""]))
+    assert [(n, v) for n, _, v in shown(body)] == [*((f"m{n}", 1.0) for n in (0, 1, 3, 4, 5)), ("new", 7.0)]
+    assert shown(gone) == [("m2", 2000, "stale")]
+    (again,) = passed.take(b"\n".join([*lines[:2], b"new 8", *lines[3:], b""]))
+    assert again.series is body.series
+    assert [v for _, _, v in shown(again)] == [1.0] * 5 + [8.0]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rulepush.exposition import Format
+from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample, is_stale
+from rulepush.model.sample import is_stale
 from rulepush.relabel.relabel import Action, RelabelConfig, relabel
 from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
@@ -42,8 +43,8 @@ class Reader:
         self.forgetful = forgetful
         self.at = T0
 
-    def _take(self, samples: Sequence[Sample]) -> None:
-        self.sunk += [(s.labels, s.ts, "stale" if is_stale(s.value) else s.value) for s in samples]
+    def _take(self, block: SampleBlock) -> None:
+        self.sunk += [(s.labels, s.ts, "stale" if is_stale(s.value) else s.value) for s in block.samples()]
 
     def read(self, body: bytes) -> Ingested:
         if self.forgetful:

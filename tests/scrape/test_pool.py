@@ -10,9 +10,10 @@ from rulepush.exposition import FamilyMetadata
 from rulepush.http_client.build import RoutingTransport, build_client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS
 from rulepush.http_client.on_demand import ClientOnDemand
+from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import Sample, is_stale
+from rulepush.model.sample import is_stale
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.barrier import ScrapeBarrier
 from rulepush.scrape.bodies import TargetBodies
@@ -452,10 +453,10 @@ def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
     received: list[tuple[str, list[tuple[str, float | str]]]] = []
 
     def on_scrape(
-        target: Target, samples: Sequence[Sample], metadata: Callable[[], Mapping[str, FamilyMetadata]]
+        target: Target, blocks: Sequence[SampleBlock], metadata: Callable[[], Mapping[str, FamilyMetadata]]
     ) -> None:
         assert metadata() == {"x": FamilyMetadata("gauge")}
-        got = [(s.labels.name, "stale" if is_stale(s.value) else s.value) for s in samples]
+        got = [(s.labels.name, "stale" if is_stale(s.value) else s.value) for b in blocks for s in b.samples()]
         received.append((target.labels.get("instance"), [g for g in got if not g[0].startswith("scrape_")]))
 
     w = World(on_scrape, Demand.of([]))
@@ -472,7 +473,7 @@ def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
     play(w, act)
     assert received == [
         ("a", [("x", 1.0), ("y", 1.0), ("up", 1.0)]),
-        ("a", [("x", 2.0), ("y", "stale"), ("up", 1.0)]),
+        ("a", [("x", 2.0), ("up", 1.0), ("y", "stale")]),
         ("a", [("x", "stale"), ("up", "stale")]),
     ]
     assert w.head.series_count == 0

@@ -83,7 +83,7 @@ class Sibling:
             target,
             rules,
             interner,
-            (lambda samples: self.sunk.extend(map(str, samples))) if sink else None,
+            (lambda block: self.sunk.extend(map(str, block.samples()))) if sink else None,
         )
 
     def read(self, body: bytes, at: int) -> Ingested:

@@ -29,6 +29,7 @@ alerting:
   - {static_configs: [{targets: [am, amdown]}]}
 remote_write: [{url: 'http://store/api/v1/write', name: store}]
 pushgateways: [{url: 'http://gateway', jobs: [app]}]
+storage: {record: {}}
 """
 RULES = """
 groups:
@@ -71,6 +72,10 @@ rulepush_remote_storage_buffer_bytes rulepush_remote_storage_highest_timestamp_s
 
 rulepush_pushgateway_pushes_total rulepush_pushgateway_deletes_total rulepush_pushgateway_retries_total
 rulepush_pushgateway_refused_total rulepush_pushgateway_groups_waiting
+
+rulepush_recording_up rulepush_recording_bytes rulepush_recording_oldest_timestamp_seconds
+rulepush_recording_samples_total rulepush_recording_blocks_total rulepush_recording_dropped_events_total
+rulepush_recording_damaged_segments_total
 
 rulepush_queries_total rulepush_query_failures_total rulepush_query_seconds_total
 
@@ -143,6 +148,9 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         assert n['rulepush_memory_bytes{part="derived_labels"}'] > 0
         assert n['rulepush_memory_bytes{part="lines"}'] > 0
         assert n["rulepush_state_errors_total"] == 0
+        assert n["rulepush_recording_up"] == 1
+        assert n["rulepush_recording_dropped_events_total"] == n["rulepush_recording_damaged_segments_total"] == 0
+        assert n['rulepush_memory_bytes{part="recording"}'] > 0
         evaluations = n[f"rulepush_rule_evaluations_total{{{group}}}"]
         assert evaluations == 3 * n[f"rulepush_rule_group_iterations_total{{{group}}}"] >= 9
         assert n[f"rulepush_rule_evaluation_failures_total{{{group}}}"] == evaluations / 3

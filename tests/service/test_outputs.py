@@ -16,9 +16,12 @@ from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.model.secret import Secret
+from rulepush.recorded.events import Origin
 from rulepush.remote.receiver import WriteLimits, decode
 from rulepush.scrape.target import Target
-from rulepush.service.outputs import Outputs, TeeAppender
+from rulepush.service.consumers import SampleConsumers, TeeAppender
+from rulepush.service.outputs import Outputs
+from rulepush.service.recording import SampleRecording
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
@@ -64,6 +67,7 @@ class Scene:
     def __init__(self, network: Network, outputs: Outputs, clock: FakeClock):
         self.network = network
         self.outputs = outputs
+        self.consumers = SampleConsumers(outputs, SampleRecording(None, clock), clock)
         self.clock = clock
 
     async def sync(self, *writes: RemoteWriteConfig, gateways: Sequence[PushgatewayConfig] = (), **labels: str) -> None:
@@ -120,7 +124,7 @@ def test_a_scrape_goes_to_every_receiver() -> None:
 def test_what_rules_and_pushes_write_is_stored_and_sent_on() -> None:
     async def test(scene: Scene) -> None:
         head = Head(Demand.of([]))
-        tap = TeeAppender(head, scene.outputs)
+        tap = TeeAppender(head, scene.consumers, Origin.RULE)
         tap.append_many(iter([sample("before", 1)]))
         await scene.sync(FAR, gateways=[GATEWAY])
         tap.append_many(iter([sample("ALERTS", 1), sample("recorded", 2)]))
@@ -137,7 +141,7 @@ def test_the_storage_gets_the_same_with_and_without_receivers() -> None:
         for writes in ([], [FAR]):
             await scene.sync(*writes)
             head = Head(Demand.keep_all(60_000))
-            outcomes = TeeAppender(head, scene.outputs).append_many(
+            outcomes = TeeAppender(head, scene.consumers, Origin.RULE).append_many(
                 iter([sample("m", 1), sample("m", 1), sample("n", 2)])
             )
             stored.append((outcomes, sorted(str(labels) for labels in head.series([]))))
@@ -306,7 +310,7 @@ def test_a_pushgateway_asks_for_metadata_with_each_scrape() -> None:
 def test_the_storage_keeps_what_it_wants_and_the_receivers_get_everything() -> None:
     async def test(scene: Scene) -> None:
         head = Head(Demand.of([ManualDemand.metric("m", 60_000)]))
-        tap = TeeAppender(head, scene.outputs)
+        tap = TeeAppender(head, scene.consumers, Origin.RULE)
         await scene.sync(FAR)
         tap.append_many(iter([sample("n", 9)]))
         assert sum(tap.append_many(iter([sample("m", 1)])).values()) == 1

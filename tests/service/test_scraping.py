@@ -15,8 +15,8 @@ from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
 from rulepush.exposition import FamilyMetadata
 from rulepush.http_client.config import HTTPClientConfig
+from rulepush.model.block import SampleBlock
 from rulepush.model.labels import EMPTY_LABELS, Labels
-from rulepush.model.sample import Sample
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.target import Target
 from rulepush.service.scraping import Jobs
@@ -74,8 +74,10 @@ class World:
         body = f"# TYPE of_{host} gauge\n# HELP of_{host} Exposed by {host}.\nof_{host} 1\n"
         return httpx.Response(200, text=body, headers={"Content-Type": "text/plain"})
 
-    def sink(self, target: Target, samples: Sequence[Sample], _: Callable[[], Mapping[str, FamilyMetadata]]) -> None:
-        self.sunk += [(target.url, s.labels.name) for s in samples]
+    def sink(
+        self, target: Target, blocks: Sequence[SampleBlock], _: Callable[[], Mapping[str, FamilyMetadata]]
+    ) -> None:
+        self.sunk += [(target.url, s.labels.name) for block in blocks for s in block.samples()]
 
     def scrapes(self) -> list[str]:
         """The hosts scraped since the last call."""

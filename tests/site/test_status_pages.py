@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from rulepush.site.facts import DatabaseState, ReloadState, StorageState
+from rulepush.site.facts import DatabaseState, RecordingState, ReloadState, StorageState
 from rulepush.site.formats import binary_size
 from rulepush.site.paging import PAGE_ROWS, page_number, paged
 from tests.rules.world import T0
@@ -62,6 +62,15 @@ def test_status_shows_why_the_last_reload_failed(parts: Parts) -> None:
         (replace(STORAGE, writable=False), "cannot be relied on Directory /var/lib/rulepush cannot be written"),
         (replace(STORAGE, databases=(DatabaseState("alerts.db", 1, 3, 2),)), "alerts.db 1 B, 3 failures since"),
         (replace(STORAGE, journal_failures=2, journal_lost=50), "2 failures since the start, 50 given up"),
+        (STORAGE, "Samples written 123,456 Recording off"),
+        (
+            replace(STORAGE, recording=RecordingState(5 << 20, T0 - 60_000)),
+            "Recording 5.0 MiB, since 2023-11-14 22:12:20 UTC",
+        ),
+        (
+            replace(STORAGE, recording=RecordingState(5 << 20, None, T0 - 60_000, "no space left on device")),
+            "Recording 5.0 MiB, stopped 1m15s ago no space left on device",
+        ),
     ],
 )
 def test_status_shows_whether_the_storage_can_be_relied_on(parts: Parts, storage: StorageState, shown: str) -> None:

@@ -12,6 +12,7 @@ from rulepush.site.trouble import (
     configuration_troubles,
     delivery_troubles,
     overload_troubles,
+    recording_troubles,
 )
 
 NOW = 1_700_000_000_000
@@ -90,6 +91,14 @@ def test_overload_is_trouble_with_its_measure() -> None:
     assert list(overload_troubles("")) == []
     (trouble,) = overload_troubles("3 left out")
     assert (trouble.kind, trouble.detail, trouble.link) == (TroubleKind.OVERLOAD, "3 left out", "/targets")
+
+
+def test_a_recording_that_has_stopped_is_trouble_with_its_reason() -> None:
+    assert list(recording_troubles("", None)) == []
+    (trouble,) = recording_troubles("no space left", NOW)
+    assert (trouble.kind, trouble.since, trouble.detail) == (TroubleKind.RECORDING, NOW, "no space left")
+    assert said(trouble) == "Recording has stopped, alerting goes on"
+    assert Language.CHINESE.say(trouble.words) == "录制已停止，告警照常运行"
 
 
 def test_a_receiver_of_samples_that_is_called_by_a_hash_is_known_by_its_address() -> None:

@@ -1,0 +1,96 @@
+"""SampleRecording: `storage.record` at work. What the service sees goes into the recording, in its order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rulepush.clock import Clock
+from rulepush.config.sections import RecordConfig
+from rulepush.recorded.events import RecordedEvent, RecordedStart
+
+if TYPE_CHECKING:
+    from rulepush.recorded.writer import RecordingWriter
+
+log = logging.getLogger("rulepush.main")
+
+FLUSH_SECONDS: Final = 5.0  # a crash loses what came since, and what is being written
+
+FlushOffload = Callable[..., Awaitable[Any]]
+
+
+class SampleRecording:
+    """`apply` at start and at each reload, `run` meanwhile, `aclose` at the end. Whatever fails here, alerting goes
+    on. It is an EventRecorder; what comes while it is off is not recorded."""
+
+    def __init__(self, directory: Path | None, clock: Clock, offload: FlushOffload = asyncio.to_thread):
+        """`directory` is `--storage.path`, without which there is no recording. `offload` runs a call in a thread."""
+        self._directory = directory
+        self._clock = clock
+        self._offload = offload
+        self._switched_on = asyncio.Event()
+        self.writer: RecordingWriter | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the configuration asks for a recording, and there is a place for it."""
+        return self.writer is not None
+
+    @property
+    def memory_bytes(self) -> int:
+        """About the memory of what waits to be written, and of what it is written with."""
+        return 0 if self.writer is None else self.writer.memory_bytes
+
+    async def apply(self, config: RecordConfig | None) -> None:
+        """Record within these bounds from now on; None: not any more."""
+        if config is not None and self._directory is None:
+            log.warning("storage.record has no effect without --storage.path: nothing is recorded")
+            return
+        if config is None or self._directory is None:
+            await self.aclose()
+        elif self.writer is not None:
+            self.writer.configure(config.retention_ms, config.max_bytes)
+        else:
+            self.writer = _writer(self._directory, config, self._clock)
+            self.record(RecordedStart(self._clock.now()))
+            self._switched_on.set()
+
+    def record(self, event: RecordedEvent) -> None:
+        """One event more, if recording is on."""
+        if self.writer is not None:
+            self.writer.record(event)
+
+    def interrupted(self) -> None:
+        """The time jumped: what was not seen meanwhile is missing, as after a restart."""
+        self.record(RecordedStart(self._clock.now()))
+
+    async def run(self) -> None:
+        """Write what came, every few seconds, until cancelled. Nothing wakes the process while recording is off."""
+        while True:
+            await self._switched_on.wait()
+            await self._clock.sleep(FLUSH_SECONDS)
+            if self.writer is None:
+                self._switched_on.clear()
+                continue
+            flushing = asyncio.ensure_future(self._offload(self.writer.flush))
+            try:
+                await asyncio.shield(flushing)
+            except asyncio.CancelledError:
+                await flushing
+                raise
+
+    async def aclose(self) -> None:
+        """Write what is left, and record no more."""
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            await self._offload(writer.close)
+
+
+def _writer(directory: Path, config: RecordConfig, clock: Clock) -> RecordingWriter:
+    from rulepush.recorded.records import DIRECTORY
+    from rulepush.recorded.writer import RecordingWriter
+
+    return RecordingWriter(directory / DIRECTORY, config.retention_ms, config.max_bytes, clock)
