@@ -14,6 +14,7 @@ from rulepush.recorded.events import RecordedEvent, RecordedStart
 
 if TYPE_CHECKING:
     from rulepush.recorded.writer import RecordingWriter
+    from rulepush.web.past import PastSamples
 
 log = logging.getLogger("rulepush.main")
 
@@ -33,6 +34,7 @@ class SampleRecording:
         self._offload = offload
         self._switched_on = asyncio.Event()
         self.writer: RecordingWriter | None = None
+        self._past: PastSamples | None = None
 
     @property
     def active(self) -> bool:
@@ -43,6 +45,22 @@ class SampleRecording:
     def memory_bytes(self) -> int:
         """About the memory of what waits to be written, and of what it is written with."""
         return 0 if self.writer is None else self.writer.memory_bytes
+
+    def past(self) -> PastSamples | None:
+        """What was recorded, for queries; None while nothing is."""
+        if self.writer is None:
+            return None
+        if self._past is None:
+            from rulepush.recorded.recording import Recording
+            from rulepush.web.recording_past import RecordingPast
+
+            self._past = RecordingPast(Recording(self.writer.directory), self.flush)
+        return self._past
+
+    async def flush(self) -> None:
+        """Write what came up to now."""
+        if self.writer is not None:
+            await self._offload(self.writer.flush)
 
     async def apply(self, config: RecordConfig | None) -> None:
         """Record within these bounds from now on; None: not any more."""

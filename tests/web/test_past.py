@@ -22,8 +22,9 @@ from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QueryEvaluator
-from rulepush.web.past import PastQuerier, RecordingPast
+from rulepush.web.past import PastQuerier
 from rulepush.web.query import QueryApi
+from rulepush.web.recording_past import RecordingPast
 from tests.fakes import FakeClock
 from tests.recorded.recordings import scrape, write
 from tests.web.asking import ask
