@@ -47,7 +47,7 @@ class Query:
         self.text = text
         self.root = root
 
-    @property
+    @cached_property
     def value_type(self) -> ValueType:
         """What it evaluates to."""
         return self.root.type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,16 +15,43 @@ import numpy.typing as npt
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
+from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.recorded import encode as e
 from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvaluation, RecordedEvent, RecordedStart
-from rulepush.recorded.values import Kinds, decode_times, decode_values
+from rulepush.recorded.values import FIRST_KIND, Kinds, decode_times, decode_values
 
 FAULTS: Final = (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error, cramjam.DecompressionError)
 """What decoding raises for bytes that were not written by SegmentEncoder."""
 
 _NO_VALUES: Final = np.zeros(0)
 
-Wanted = Callable[[Labels], bool]
+
+class SeriesFilter:
+    """Which series are wanted: those that satisfy all matchers.
+
+    Lines without what an `=` asks for are left out before they are parsed, which is nearly all of them.
+    """
+
+    def __init__(self, matchers: Sequence[Matcher]):
+        self._matchers = tuple(matchers)
+        equal = (m for m in self._matchers if m.op is MatchOp.EQUAL and m.value)
+        self._parts = [e.encode_pair(m.name, m.value) for m in equal]
+
+    def wanted(self, text: bytes) -> dict[int, Labels]:
+        """The wanted ones of these lines, by their place."""
+        if not all(part in text for part in self._parts):
+            return {}
+        found = {}
+        for place, line in enumerate(text.split(b"\n")):
+            if all(part in line for part in self._parts):
+                labels = _labels(json.loads(line))
+                if all(m.matches_labels(labels) for m in self._matchers):
+                    found[place] = labels
+        return found
+
+
+def _labels(pairs: Sequence[tuple[str, str]]) -> Labels:
+    return Labels.of_sorted(tuple([(name, value) for name, value in pairs]))
 
 
 @dataclass(slots=True)
@@ -49,7 +76,8 @@ class DecodedStream:
 
     origin: Origin
     source: str
-    labels: list[Labels] = field(default_factory=list)
+    labels: dict[int, Labels] = field(default_factory=dict)  # of those that are wanted
+    size: int = 0  # how many series there are
     wanted: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
     last: Floats = field(default_factory=lambda: np.zeros(0))
     kinds: Kinds = field(default_factory=lambda: np.zeros(0, np.uint8))
@@ -69,8 +97,8 @@ class DecodedBlock:
 class SegmentDecoder:
     """Decodes the records of one segment, in order, from its first. Raises one of FAULTS."""
 
-    def __init__(self, wanted: Wanted | None = None):
-        """With `wanted`, only blocks are given, and only those with a series that it takes."""
+    def __init__(self, wanted: SeriesFilter | None = None):
+        """With `wanted`, only blocks are given, and only those with a series that is."""
         self._wanted = wanted
         self.streams: list[DecodedStream] = []
         self._groups: list[tuple[str, str, int, int]] = []
@@ -181,20 +209,26 @@ class SegmentDecoder:
 
     def _series(self, number: int, count: int, text: bytes) -> None:
         stream = self.streams[number]
-        new = [Labels.of_sorted(tuple([(n, v) for n, v in pairs])) for pairs in json.loads(text)]
-        if len(new) != count:
-            raise ValueError(f"{len(new)} series in place of {count}")
-        stream.labels += new
-        stream.last = np.concatenate((stream.last, np.zeros(count)))
-        stream.kinds = np.concatenate((stream.kinds, np.zeros(count, np.uint8)))
-        if self._wanted is not None:
-            mask = np.fromiter(map(self._wanted, new), np.bool_, count)
+        lines = text.count(b"\n") + 1 if count else 0
+        if lines != count:
+            raise ValueError(f"{lines} series in place of {count}")
+        if self._wanted is None:
+            every = json.loads(b"[" + text.replace(b"\n", b",") + b"]")
+            stream.labels.update(enumerate(map(_labels, every), stream.size))
+        else:
+            found = self._wanted.wanted(text)
+            mask = np.zeros(count, np.bool_)
+            mask[list(found)] = True
             stream.wanted = np.concatenate((stream.wanted, mask))
+            stream.labels.update((stream.size + place, labels) for place, labels in found.items())
+        stream.size += count
+        stream.last = np.concatenate((stream.last, np.zeros(count)))
+        stream.kinds = np.concatenate((stream.kinds, np.full(count, FIRST_KIND, np.uint8)))
 
     def _layout(self, number: int, slot: int, steps: bytes) -> None:
         stream = self.streams[number]
         ids = np.cumsum(np.frombuffer(steps, "<i4"), dtype=np.int64)
-        if len(ids) and not 0 <= ids.min() <= ids.max() < len(stream.labels):
+        if len(ids) and not 0 <= ids.min() <= ids.max() < stream.size:
             raise ValueError("a layout of series that are not there")
         chosen = np.flatnonzero(stream.wanted[ids]) if self._wanted is not None else np.zeros(0, np.intp)
         stream.layouts[slot] = Layout(stream, ids, chosen)

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Final
 
 import cramjam
@@ -21,13 +23,13 @@ import numpy.typing as npt
 from rulepush.model.labels import Labels
 from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvaluation, RecordedEvent, RecordedStart
 from rulepush.recorded.records import TimeSpan
-from rulepush.recorded.values import Kinds, encode_times, encode_values
+from rulepush.recorded.values import FIRST_KIND, Kinds, encode_times, encode_values
 
 START: Final = struct.Struct("<q")
 GROUP: Final = struct.Struct("<II")  # number, size of JSON
 EVALUATION: Final = struct.Struct("<qIB")  # at, group, flags
 STREAM: Final = struct.Struct("<IBI")  # number, origin, size of the source
-SERIES: Final = struct.Struct("<III")  # stream, how many, size of JSON
+SERIES: Final = struct.Struct("<III")  # stream, how many, size of their lines
 LAYOUT: Final = struct.Struct("<IBI")  # stream, slot, how many
 BLOCK: Final = struct.Struct("<qIBBqI")  # at, stream, slot, flags, time, size of the body
 INDEX_SIZE: Final = struct.Struct("<I")
@@ -39,6 +41,7 @@ OWN_TIMES, PLAIN, OUTSIDE = 1, 2, 4
 SLOTS: Final = 8  # layouts of a stream that are remembered: ends with stale markers, targets that alternate
 ORIGINS: Final = (Origin.SCRAPE, Origin.PUSH, Origin.REMOTE_WRITE, Origin.RULE)
 _FEW: Final = 8  # values that are written as they are: taking them apart would cost more than it saves
+_RETRY: Final = 16  # blocks: so often it is tried whether values can be written as numbers again
 _SMALL: Final = 128  # bytes: an index of less, as that of one scrape, is not compressed
 _OWN_BODY: Final = 256  # bytes: from here on a body is compressed on its own
 LEVEL: Final = 1  # higher ones are not smaller
@@ -46,6 +49,24 @@ _SERIES_BYTES: Final = 100  # measured with sys.getsizeof: an entry of a dict an
 _PLACE_BYTES: Final = 16  # in a tuple, an array and a key
 
 Ids = npt.NDArray[np.int32]
+
+
+class _PairTexts(dict[tuple[str, str], str]):
+    def __missing__(self, pair: tuple[str, str]) -> str:
+        name, value = pair
+        self[pair] = text = f"[{_quoted(name)},{_quoted(value)}]"
+        return text
+
+
+def encode_series(series: Sequence[Labels]) -> bytes:
+    """Label sets, a line each: JSON, a list of pairs. Most pairs repeat, so each is written once."""
+    texts = _PairTexts()
+    return "\n".join(["[" + ",".join([texts[pair] for pair in labels.pairs]) + "]" for labels in series]).encode()
+
+
+def encode_pair(name: str, value: str) -> bytes:
+    """The part of such a line that says that a label has this value."""
+    return _PairTexts()[name, value].encode()
 
 
 @dataclass(slots=True)
@@ -151,7 +172,7 @@ class SegmentEncoder:
             flags |= PLAIN
             body += values.astype("<f8", copy=False).tobytes()
         else:
-            coded, stream.kinds[ids] = encode_values(former, stream.kinds[ids], values)
+            coded, stream.kinds[ids] = encode_values(former, stream.kinds[ids], values, retry=stream.uses % _RETRY == 0)
             body += coded
         stream.last[ids] = values
         if len(body) >= _OWN_BODY:
@@ -209,11 +230,11 @@ class SegmentEncoder:
                     number = known[labels] = len(known)
                     new.append(labels)
                 ids[at] = number
-            text = json.dumps([labels.pairs for labels in new], separators=(",", ":")).encode()
+            text = encode_series(new)
             self._put(IS_SERIES, SERIES.pack(stream.number, len(new), len(text)), text)
             missing = len(known) - len(stream.last)
             if missing > 0:
                 spare = missing + len(known) // 4
                 stream.last = np.concatenate((stream.last, np.zeros(spare)))
-                stream.kinds = np.concatenate((stream.kinds, np.zeros(spare, np.uint8)))
+                stream.kinds = np.concatenate((stream.kinds, np.full(spare, FIRST_KIND, np.uint8)))
         return ids

@@ -14,7 +14,7 @@ from rulepush.errors import QueryLimitError
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
-from rulepush.recorded.decode import FAULTS, DecodedBlock, Layout, SegmentDecoder
+from rulepush.recorded.decode import FAULTS, DecodedBlock, Layout, SegmentDecoder, SeriesFilter
 from rulepush.recorded.events import RecordedEvent
 from rulepush.recorded.records import (
     MAGIC,
@@ -137,7 +137,7 @@ class Recording:
         than `max_samples`, and what `go_on` does, which is called again and again."""
         found = _Samples(mint, maxt, max_samples)
         for segment, heads in self._sampled(mint, maxt):
-            decoder = SegmentDecoder(_wanted(matchers))
+            decoder = SegmentDecoder(SeriesFilter(matchers))
             for block in self._read(segment, heads, decoder.blocks, go_on):
                 found.add(block)
             found.end_segment()
@@ -150,7 +150,7 @@ class Recording:
         `go_on` as in `select`."""
         found: dict[Labels, None] = {}
         for segment, heads in self._sampled(mint, maxt):
-            decoder = SegmentDecoder(_wanted(matchers))
+            decoder = SegmentDecoder(SeriesFilter(matchers))
             seen: dict[int, Layout] = {}
             for block in self._read(segment, heads, decoder.outlines, go_on):
                 layout = block.layout
@@ -243,13 +243,6 @@ def _decoded(items: Iterator[T], good: int) -> Iterator[T]:
         except FAULTS as e:
             raise DamagedRecordError(good, f"a record cannot be read: {e!r}") from e
         yield item
-
-
-def _wanted(matchers: Sequence[Matcher]) -> Callable[[Labels], bool]:
-    def takes(labels: Labels) -> bool:
-        return all(m.matches_labels(labels) for m in matchers)
-
-    return takes
 
 
 class _Samples:

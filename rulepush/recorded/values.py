@@ -27,39 +27,47 @@ _BITS: Final = 0  # the XOR of the bit patterns
 _WHOLE: Final = 1
 _DECIMAL: Final = 2
 _DECIMALS: Final = 1e9
+_FACTORS: Final = np.array([1.0, 1.0, _DECIMALS, 1.0])
 _EXACT: Final = float(1 << 52)
+FIRST_KIND: Final = _WHOLE
+"""What series have that were never seen."""
 
 
-def encode_values(former: Floats, kinds: Kinds, values: Floats) -> tuple[bytes, Kinds]:
-    """(body, new kinds) of values[n]; `former` and `kinds` are what the series had before. `values` is float64."""
-    bits, before = values.view(np.uint64), former.view(np.uint64)
-    changed = bits != before
+def encode_values(former: Floats, kinds: Kinds, values: Floats, *, retry: bool = True) -> tuple[bytes, Kinds]:
+    """(body, new kinds) of values[n]; `former` and `kinds` are what the series had before. `values` is float64. With
+    `retry`, series that had no better kind than their bits are looked at again."""
+    bits = values.view(np.uint64)
+    changed = bits != former.view(np.uint64)
     at = changed.nonzero()[0]
-    now, then = values[at], former[at]
-    now_bits = now.view(np.uint64)
+    now, then, now_bits, kind = values[at], former[at], bits[at], kinds[at]
+    unused = bytes((len(at) + 7) // 8)
+    low, high, made = unused, unused, kinds
     with np.errstate(all="ignore"):
-        number = _exact(np.rint(now))
-        whole = number.astype(np.float64).view(np.uint64) == now_bits
-        wholes, rest = whole.nonzero()[0], (~whole).nonzero()[0]
-        billionths = _exact(np.rint(now[rest] * _DECIMALS))
-        decimal = (billionths / _DECIMALS).view(np.uint64) == now_bits[rest]
-        decimals, others = rest[decimal], rest[~decimal]
-        moved = np.concatenate((number[wholes], billionths[decimal]))
-        moved -= _exact(np.rint(_factored(then, wholes, decimals)))
-    kind = np.zeros(len(at), np.uint8)
-    kind[wholes] = _WHOLE
-    kind[decimals] = _DECIMAL
-    found = kind ^ kinds[at]
-    made = kinds.copy()
-    made[at] = kind
-    zigzag = _zigzag(moved)
+        factors = _FACTORS[kind]
+        number = _exact(now * factors)
+        good = (number / factors).view(np.uint64) == now_bits
+        bare = kind == _BITS
+        good = good & ~bare if retry else good | bare
+        if not good.all():
+            bad = (~good).nonzero()[0]
+            found = _kinds_of(now[bad])
+            diff = np.zeros(len(at), np.uint8)
+            diff[bad] = kind[bad] ^ found
+            low, high = np.packbits(diff & 1).tobytes(), np.packbits(diff >> 1).tobytes()
+            kind ^= diff
+            made = kinds.copy()
+            made[at] = kind
+            factors = _FACTORS[kind]
+            number = _exact(now * factors)
+        zigzag = _zigzag(number - _exact(then * factors))
+    others = kind == _BITS
     parts = (
         np.packbits(changed).tobytes(),
-        np.packbits(found & 1).tobytes(),
-        np.packbits(found >> 1).tobytes(),
-        _planes(zigzag[: len(wholes)]),
-        _planes(zigzag[len(wholes) :]),
-        _planes(now_bits[others] ^ then.view(np.uint64)[others]),
+        low,
+        high,
+        _planes(zigzag[kind == _WHOLE]),
+        _planes(zigzag[kind == _DECIMAL]),
+        _planes(now_bits[others] ^ then[others].view(np.uint64)),
     )
     return b"".join(parts), made
 
@@ -78,16 +86,15 @@ def decode_values(body: bytes, former: Floats, kinds: Kinds) -> tuple[Floats, Ki
     wholes, decimals, others = ((kind == k).nonzero()[0] for k in (_WHOLE, _DECIMAL, _BITS))
     if len(wholes) + len(decimals) + len(others) != len(at):
         raise ValueError("values of an unknown kind")
+    numbers = np.zeros(len(at), np.uint64)
+    for places in (wholes, decimals, others):
+        numbers[places] = reader.planes(len(places))
     with np.errstate(all="ignore"):
-        moved = _unzigzag(np.concatenate((reader.planes(len(wholes)), reader.planes(len(decimals)))))
-        moved += _exact(np.rint(_factored(then, wholes, decimals)))
-    now = moved.astype(np.float64)
-    now[len(wholes) :] /= _DECIMALS
-    values[at[np.concatenate((wholes, decimals))]] = now
+        factors = _FACTORS[kind]
+        now = (_unzigzag(numbers) + _exact(then * factors)) / factors
     if len(others):
-        values.view(np.uint64)[at[others]] = reader.planes(len(others)) ^ then[others].view(np.uint64)
-    else:
-        reader.planes(0)
+        now.view(np.uint64)[others] = numbers[others] ^ then[others].view(np.uint64)
+    values[at] = now
     reader.end()
     return values, made
 
@@ -104,16 +111,21 @@ def decode_times(body: bytes, n: int, near: int) -> tuple[Ints, int]:
     return times, reader.offset
 
 
-def _factored(values: Floats, wholes: Ints, decimals: Ints) -> Floats:
-    """The values at `wholes`, and after them those at `decimals` as billionths."""
-    picked = values[np.concatenate((wholes, decimals))]
-    picked[len(wholes) :] *= _DECIMALS
-    return picked
+def _kinds_of(values: Floats) -> Kinds:
+    """The first kind that gives back each value."""
+    kind = np.zeros(len(values), np.uint8)
+    for tried in (_DECIMAL, _WHOLE):
+        factor = _FACTORS[tried]
+        kind[(_exact(values * factor) / factor).view(np.uint64) == values.view(np.uint64)] = tried
+    return kind
 
 
 def _exact(numbers: Floats) -> Ints:
-    """Whole numbers as integers; 0 where doubles do not count exactly, and for NaN."""
-    numbers[~(np.abs(numbers) < _EXACT)] = 0.0
+    """The nearest whole numbers as integers; what is beyond where doubles count exactly, and NaN, as its bound, so that
+    every machine finds the same. `numbers` is used up."""
+    np.rint(numbers, out=numbers)
+    np.fmin(numbers, _EXACT, out=numbers)
+    np.fmax(numbers, -_EXACT, out=numbers)
     return numbers.astype(np.int64)
 
 

@@ -115,10 +115,10 @@ class AlertingRule:
         Raises PromQLError, and then every alert is as it was. Over the limit, Prometheus drops them all.
         """
         result = tick.run(self.spec.query)
-        may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
         if not result and not self._alerts:  # nothing there, and nothing to end: what most rules find
             self._elements = {}
             return []
+        may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
         found: Mapping[Labels, _Element] = self._found(tick, result)
         self._set_times(tick)
         found = believable(found, self.alerts, may_fire=may_fire)

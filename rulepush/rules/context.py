@@ -50,10 +50,6 @@ def _unrecorded(_transitions: Sequence[Transition]) -> None:
     return None
 
 
-def _unmarked(_evaluation: RecordedEvaluation) -> None:
-    return None
-
-
 class TargetState(Enum):
     """How the target of a series stands; UNKNOWN where no scrape is its source, or nobody is there to tell."""
 
@@ -100,7 +96,8 @@ class RuleContext:
     `may_resolve`  whether what is missing from a result is gone: asked with the same time. Until it is, a restored
                    alert that is missing stays as it is
     `record`       takes what changes, with its reason; it decides nothing
-    `mark`         takes what an evaluation of a group is about to read, before it writes anything; it decides nothing
+    `mark`         takes what an evaluation of a group is about to read, before it writes anything; None: nobody wants
+                   to know. It decides nothing
     `targets`      how the targets stand now, for these reasons
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
 
@@ -118,7 +115,7 @@ class RuleContext:
     may_fire: Callable[[int, bool], bool] = lambda _ts, _needs_two: True
     may_resolve: Callable[[int], bool] = _always
     record: Record = _unrecorded
-    mark: Callable[[RecordedEvaluation], None] = _unmarked
+    mark: Callable[[RecordedEvaluation], None] | None = None
     targets: Callable[[], TargetStates] = TargetStates
     stopwatch: Callable[[], float] = lambda: 0.0
 

@@ -95,7 +95,8 @@ class EvaluationGroup:
         stopwatch = self.context.stopwatch
         start = stopwatch()
         tick = self._tick(ts)
-        self.context.mark(self._as_recorded(tick))
+        if self.context.mark is not None:
+            self.context.mark(self._as_recorded(tick))
         samples = 0
         for i, rule in enumerate(self.rules):
             begun = stopwatch()

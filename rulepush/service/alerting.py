@@ -127,7 +127,7 @@ class Alerting:
             may_fire=self._warm_up.may_fire,
             may_resolve=self._warm_up.may_resolve,
             record=self._resources.history.record,
-            mark=self._ingestion.recording.record,
+            mark=self._ingestion.recording.record if config.storage.record is not None else None,
             targets=self._ingestion.jobs.target_states,
             stopwatch=time.perf_counter,
         )

@@ -13,20 +13,28 @@ from collections.abc import Callable
 from typing import Final
 
 from rulepush.clock import Clock
+from rulepush.telemetry import resident_bytes
 
 # A trim takes 1 ms at a heap of 80 MiB, and what was freed comes back with the next evaluations.
 TRIM_SECONDS: Final = 10.0
+# One that gave back less was not worth it: the next comes after twice the time.
+WORTH_BYTES: Final = 1 << 20
+MAX_TRIM_SECONDS: Final = 80.0
 
 
-def trim_heap() -> None:
-    """glibc's malloc_trim(3); nothing where the C library has none."""
+def trim_heap() -> int:
+    """glibc's malloc_trim(3): how many bytes went back to the system. Nothing where the C library has none."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    if trim is None:
+        return 0
+    before = resident_bytes()
+    trim(0)
+    return max(0, before - resident_bytes())
 
 
-async def keep_trimmed(clock: Clock, trim: Callable[[], object] = trim_heap) -> None:
-    """Trim again and again, until cancelled."""
+async def keep_trimmed(clock: Clock, trim: Callable[[], int] = trim_heap) -> None:
+    """Trim again and again, less often while there is little to give back, until cancelled."""
+    wait = TRIM_SECONDS
     while True:
-        await clock.sleep(TRIM_SECONDS)
-        trim()
+        await clock.sleep(wait)
+        wait = TRIM_SECONDS if trim() >= WORTH_BYTES else min(2 * wait, MAX_TRIM_SECONDS)

@@ -30,6 +30,13 @@ class SharedTimes:
         """Whether all samples later than `start` (ms) are in these columns."""
         return not self.first or (len(self.times) > 0 and start >= self.times[0])
 
+    def until(self, end: int) -> int:
+        """How many of the times are not later than `end` (ms): mostly all of them, which costs less than a search."""
+        times = self.times
+        if len(times) and times[-1] <= end:
+            return len(times)
+        return int(times.searchsorted(end, "right"))
+
 
 class Selection:
     """n series and their samples. The arrays may be views into the storage: read them before the next append.

@@ -321,6 +321,8 @@ class Table:
 
     def append_rows(self, rows: Rows, ts: int, values: Floats) -> tuple[int, int]:
         """values[k] at one `ts` into k different rows. Returns how many were out of order, and how many duplicate."""
+        if self._append_in_step(rows, ts, values):
+            return 0, 0
         if len(values) <= _SMALL and isinstance(rows, slice):
             # Most metrics have a few series a target: Python lists beat numpy's calls here, five times.
             known = self._counts[rows].tolist()
@@ -349,6 +351,29 @@ class Table:
         self._last[at] = ts
         self._writes += 1
         return 0, 0
+
+    def _append_in_step(self, rows: Rows, ts: int, values: Floats) -> bool:
+        """Append to all rows of a table that are in step; False where they are not known to be. What a table of one
+        target gets at each scrape: it needs no look at any row, and they are in step afterwards."""
+        step = self._in_step
+        if step is None or step.odd or self._in_step_at != self._writes or not isinstance(rows, slice):
+            return False
+        shared, n, known = step.shared, len(step.in_step), len(step.shared.times)
+        count = shared.first + known
+        if rows.start or rows.stop != n or n != len(self.labels) or count == self._times.shape[1]:
+            return False
+        if not known or shared.times[-1] >= ts:
+            return False
+        self._times[rows, count] = ts
+        self._values[rows, count] = values
+        self._counts[rows] = count + 1
+        self._last[rows] = ts
+        self._writes += 1
+        times = self._times[step.row, shared.first : count + 1]
+        stale_at = ts if np.count_nonzero(values != values) and stale_mask(values).any() else shared.stale_at
+        self._in_step = RowsInStep(SharedTimes(shared.first, times, stale_at), step.row, step.in_step, 0)
+        self._in_step_at = self._writes
+        return True
 
     def _append_each(self, rows: Int64s, ts: int, values: Floats) -> tuple[int, int]:
         outcomes = [self.append(int(r), ts, float(v)) for r, v in zip(rows, values, strict=True)]

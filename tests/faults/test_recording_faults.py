@@ -49,7 +49,11 @@ def test_a_kill_loses_ten_seconds_at_most_and_what_is_before_stays_readable(tmp_
             one.app.value = life
             with one.scene.rulepush() as server:
                 what = f"two flushes of life {life}"
-                wait_for(what, lambda began=began: (recording.bounds() or (0, 0))[1] > began + 6_000, 30)
+
+                def written(began: int = began) -> bool:
+                    return (recording.bounds() or (0, 0))[1] > began + 6_000
+
+                wait_for(what, written, 30)
                 server.kill()
                 killed = now_ms()
             _, last = recording.bounds() or (0, 0)

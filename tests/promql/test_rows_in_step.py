@@ -234,3 +234,56 @@ def test_of_zeros_the_first_counts_as_in_a_loop(numbers: str, least: str, greate
     for function, expected in (("min", least), ("max", greatest)):
         found = values(f"{function}_over_time(m[1m])", 10_000, querier)
         assert {repr(value) for value in found.values()} == {expected}
+
+
+def needed(selection: Selection, ts: int) -> list[tuple[list[int], bytes]]:
+    """The samples of each row within the look-back; what is older may be there or not."""
+    rows = []
+    for row, count in enumerate(selection.counts.tolist()):
+        times, values = selection.times[row, :count], selection.values[row, :count]
+        fresh = times > ts - 5 * 60_000
+        rows.append((times[fresh].tolist(), values[fresh].tobytes()))
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_appended_to_a_whole_table_is_as_if_it_came_row_by_row(seed: int) -> None:
+    """A table of one target takes each scrape without a look at its rows, as long as nothing else writes to it."""
+    random = Random(seed)
+    head, plain = Head(DEMAND), Head(DEMAND)
+    everyone = [labels("m", i=str(i), k="ab"[i % 2]) for i in range(random.choice((1, 3, 80)))]
+    for both in (head, plain):
+        for one in everyone:
+            both.append(one, START, 1.0)
+    (table,), ts = list(head.tables()), START
+    matchers = QUERIES[0].selectors()[0].matchers
+    for _ in range(120):
+        ts += random.choice((STEP, STEP, STEP, STEP, 0))  # 0: a duplicate, which is refused
+        numbers = [random.choice((random.random(), float("nan"), float("inf"))) for _ in everyone]
+        if random.random() < 0.1:
+            numbers[random.randrange(len(everyone))] = STALE
+        match random.choice("wwwwwwpno"):
+            case "w":
+                head.append_rows(table, slice(0, len(everyone)), ts, np.array(numbers))
+                for one, number in zip(everyone, numbers, strict=True):
+                    plain.append(one, ts, number)
+            case "p" if len(everyone) > 1:
+                head.append_rows(table, slice(1, len(everyone)), ts, np.array(numbers[1:]))
+                for one, number in zip(everyone[1:], numbers[1:], strict=True):
+                    plain.append(one, ts, number)
+            case "n" if len(everyone) < 90:
+                everyone.append(labels("m", i=str(len(everyone)), k="c"))
+                for both in (head, plain):
+                    both.append(everyone[-1], ts, 3.0)
+            case "o":
+                for both in (head, plain):
+                    both.append(everyone[-1], ts + 1, 4.0)
+        mine, other = head.select(matchers, 0, 0), plain.select(matchers, 0, 0)
+        assert needed(mine, ts) == needed(other, ts)
+        shared = mine.shared
+        if shared is not None and mine.odd is None:
+            k = shared.first + len(shared.times)
+            assert (mine.counts == k).all()
+            assert (mine.times[:, shared.first : k] == shared.times).all()
+            stale = stale_mask(mine.values[:, shared.first : k])
+            assert (np.broadcast_to(shared.times, stale.shape)[stale] <= shared.stale_at).all()

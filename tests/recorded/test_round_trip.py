@@ -69,6 +69,17 @@ def test_values_come_back_bit_by_bit_whatever_was_there_before(tmp_path: Path) -
     assert read(tmp_path) == [plain(e) for e in events]
 
 
+def test_labels_may_hold_anything(tmp_path: Path) -> None:
+    odd = ("\n", '"', "\\", ']],[["x","y"', "ü\ud800", " ", "\0", ",\n[[")
+    of = (Labels(), *(Labels({"__name__": "m", "x": value}) for value in odd), *(Labels({name: "v"}) for name in odd))
+    write(tmp_path, [scrape(1, of, range(len(of)))])
+    assert read(tmp_path) == [plain(scrape(1, of, range(len(of))))]
+    for value in odd:
+        assert Recording(tmp_path).series([equal("x", value)], *EVER) == [Labels({"__name__": "m", "x": value})]
+        assert Recording(tmp_path).series([equal(value, "v")], *EVER) == [Labels({value: "v"})]
+    assert Recording(tmp_path).series([equal("x", ""), equal("__name__", "")], *EVER) == [of[0], *of[-len(odd) :]]
+
+
 def test_a_source_with_the_same_series_passes_on_the_same_tuple(tmp_path: Path) -> None:
     write(tmp_path, [scrape(1_000 * i, series(20), [i] * 20) for i in range(3)])  # equal tuples, each made anew
     first, second, third = (e for e in Recording(tmp_path).events(*EVER) if isinstance(e, RecordedBlock))

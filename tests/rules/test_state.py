@@ -205,7 +205,7 @@ def test_until_rules_may_fire_no_alert_begins_or_starts_to_fire(tmp_path: Path) 
 
 def test_only_a_rule_that_needs_two_samples_waits_for_them() -> None:
     asked: list[bool] = []
-    rules = ["m > 1", "absent(rate(m[5m]))", "sum(increase(m[5m])) unless m", "max_over_time(m[5m]) > 1"]
+    rules = ["m > 1", "absent(rate(m[5m]))", "sum(increase(m[5m])) or m", "max_over_time(m[5m]) > 1"]
     text = "".join(f"{{alert: A{i}, expr: '{expr}'}}," for i, expr in enumerate(rules))
 
     def may_fire(ts: int, needs_two: bool) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rulepush
-from rulepush.service.free_memory import TRIM_SECONDS, keep_trimmed
+from rulepush.service.free_memory import MAX_TRIM_SECONDS, TRIM_SECONDS, WORTH_BYTES, keep_trimmed
 from tests.fakes import FakeClock
 
 # Arrays and small blocks by turns: when the arrays are freed, the blocks between them keep the heap from shrinking. The
@@ -34,8 +34,8 @@ for _ in range(40):
 full = rss()
 arrays.clear()
 freed = rss()
-trim_heap()
-print(full, freed, rss())
+given_back = trim_heap() / 2**20
+print(full, freed, rss(), given_back)
 """
 
 
@@ -44,19 +44,37 @@ def test_free_blocks_below_the_top_of_the_heap_go_back_to_the_system() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(rulepush.__file__).parents[1])}
     command = [sys.executable, "-c", _FRAGMENTED_HEAP]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    full, freed, trimmed = map(float, done.stdout.split())
+    full, freed, trimmed, given_back = map(float, done.stdout.split())
     assert freed > full - 10  # of 40 MiB: else there is nothing to show here
     assert trimmed < full - 30
+    assert given_back == pytest.approx(freed - trimmed, abs=1)
 
 
-def test_the_heap_is_trimmed_again_and_again() -> None:
-    trims: list[float] = []
+def trims(gains: list[int], seconds: float) -> list[float]:
+    """When the heap is trimmed, where each trim gives back so many bytes; the last ones as many as the last listed."""
+    times: list[float] = []
 
     async def main() -> None:
         clock = FakeClock()
-        task = asyncio.create_task(keep_trimmed(clock, lambda: trims.append(clock.monotonic())))
-        await clock.advance(3.5 * TRIM_SECONDS)
+
+        def trim() -> int:
+            times.append(clock.monotonic())
+            return gains[min(len(times), len(gains)) - 1]
+
+        task = asyncio.create_task(keep_trimmed(clock, trim))
+        await clock.advance(seconds)
         task.cancel()
 
     asyncio.run(main())
-    assert trims == [TRIM_SECONDS, 2 * TRIM_SECONDS, 3 * TRIM_SECONDS]
+    return times
+
+
+def test_the_heap_is_trimmed_again_and_again() -> None:
+    assert trims([WORTH_BYTES], 3.5 * TRIM_SECONDS) == [TRIM_SECONDS, 2 * TRIM_SECONDS, 3 * TRIM_SECONDS]
+
+
+def test_the_heap_is_trimmed_less_often_while_there_is_little_to_give_back() -> None:
+    s = TRIM_SECONDS
+    assert 8 * s == MAX_TRIM_SECONDS
+    assert trims([WORTH_BYTES - 1], 32 * s) == [s, 3 * s, 7 * s, 15 * s, 23 * s, 31 * s]
+    assert trims([0, 0, 0, WORTH_BYTES, 0], 18 * s) == [s, 3 * s, 7 * s, 15 * s, 16 * s, 18 * s]

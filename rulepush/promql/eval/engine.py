@@ -53,7 +53,7 @@ class Engine:
 
     def instant(self, query: Query, ts: int, querier: Querier, shared: SharedResults | None = None) -> QueryResult:
         """The value at `ts` (ms). Raises EvaluationError."""
-        return self._run(query.resolved(0, 0), np.array((ts,), np.int64), 0, querier, shared)
+        return self._run(query.resolved(0, 0), _one_step(ts), 0, querier, shared)
 
     def range(self, query: Query, start: int, end: int, step: int, querier: Querier) -> QueryResult:
         """The values at start, start + step, ... up to end (ms). Raises EvaluationError."""
@@ -83,7 +83,7 @@ class Engine:
         ev = Evaluation(
             steps,
             interval,
-            (int(steps[0]), int(steps[-1])),
+            None,
             querier,
             options,
             EvaluationLimits(options.max_samples, deadline, clock),
@@ -101,6 +101,14 @@ class Engine:
             elif isinstance(value, Matrix):
                 value = _drop_matrix(value)
         return QueryResult(value, steps, interval > 0, query.text, notes)
+
+
+@lru_cache(maxsize=8)
+def _one_step(ts: int) -> Ints:
+    """The steps of an instant query: all rules of a group ask for the same ones."""
+    steps = np.array((ts,), np.int64)
+    steps.flags.writeable = False
+    return steps
 
 
 @dataclass(frozen=True, slots=True)

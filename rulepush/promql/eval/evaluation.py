@@ -122,7 +122,7 @@ class EvaluationLimits:
 class Evaluation:
     """One grid of steps. A subquery evaluates its expression in an Evaluation of its own. Not to be changed.
 
-    `steps`      int64[T] ms; `interval` ms between them, 0 for an instant query
+    `steps`      int64[T] ms; `moments` the same as a list; `interval` ms between them, 0 for an instant query
     `first`, `last`  the bounds of the whole query, which start() and end() mean
     `shared`     what is remembered of other queries, and `known` its part for these steps
     """
@@ -134,6 +134,7 @@ class Evaluation:
         "known",
         "last",
         "limits",
+        "moments",
         "notes",
         "options",
         "querier",
@@ -145,7 +146,7 @@ class Evaluation:
         self,
         steps: Ints,
         interval: int,
-        bounds: tuple[int, int],
+        bounds: tuple[int, int] | None,
         querier: Querier,
         options: EngineOptions,
         limits: EvaluationLimits,
@@ -153,14 +154,16 @@ class Evaluation:
         is_range: bool,
         shared: SharedResults | None = None,
     ):
+        """`bounds` are those of `steps` when None."""
         self.steps, self.interval = steps, interval
-        self.first, self.last = bounds
+        self.moments: list[int] = steps.tolist()
+        self.first, self.last = (self.moments[0], self.moments[-1]) if bounds is None else bounds
         self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
         self.is_range = is_range
         self.shared = shared
         self.known: dict[str, Shared] | None = None
         if shared is not None:
-            self.known = shared.at((int(steps[0]) if len(steps) else 0, len(steps), interval))
+            self.known = shared.at((self.moments[0] if self.moments else 0, len(self.moments), interval))
 
     def within(self, start: int, end: int, interval: int) -> Evaluation:
         """The evaluation of a subquery; it may have no step. Raises QueryLimitError when it has too many."""

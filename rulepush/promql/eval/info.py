@@ -45,7 +45,7 @@ def _times(reads: InfoSelector, ev: Evaluation) -> list[int]:
     pinned = ev.pinned(reads.at)
     if pinned is not None:
         return [pinned - reads.offset_ms] * len(ev.steps)
-    return list((ev.steps - reads.offset_ms).tolist())
+    return [ts - reads.offset_ms for ts in ev.moments]
 
 
 def _signature(labels: Labels) -> tuple[str, ...]:

@@ -76,16 +76,15 @@ class QueryResult:
     def samples(self) -> list[Sample]:
         """The samples of an instant query, in the order of the query (sort, topk). A scalar is one sample without
         labels. Raises TypeError for a matrix or a string."""
-        ts = int(self.steps[0])
         match self.value:
-            case Scalar(values):
-                return [Sample(EMPTY_LABELS, ts, float(values[0]))]
-            case Vector():
-                if not np.count_nonzero(self.value.present):
+            case Vector() as vector:
+                if not np.count_nonzero(vector.present):
                     return []
-                rows = _listed(self.value)
-                labels, values = self.value.index.some(rows), self.value.values[rows, 0].tolist()
+                ts, rows = int(self.steps[0]), _listed(vector)
+                labels, values = vector.index.some(rows), vector.values[rows, 0].tolist()
                 return [Sample(of_row, ts, v) for of_row, v in zip(labels, values, strict=True)]
+            case Scalar(values):
+                return [Sample(EMPTY_LABELS, int(self.steps[0]), float(values[0]))]
             case _:
                 raise TypeError(f"no samples in a {self.value_type.value}")
 

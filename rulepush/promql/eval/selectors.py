@@ -24,7 +24,7 @@ def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = F
     if pinned is not None:
         times = [pinned - node.offset_ms]
     else:
-        times = (ev.steps - node.offset_ms).tolist()
+        times = [ts - node.offset_ms for ts in ev.moments]
     if not times:
         return empty_vector(0)
     if node.extended is ast.Extended.SMOOTHED and not timestamps:
@@ -87,7 +87,7 @@ def _newest_shared(selection: Selection, when: int, delta: int) -> tuple[Floats,
     shared, n = selection.shared, len(selection.index)
     if shared is None or not len(shared.times):
         return None
-    at = int(shared.times.searchsorted(when, "right")) - 1
+    at = shared.until(when) - 1
     if at < 0:
         return None
     time = int(shared.times[at])
@@ -127,8 +127,8 @@ def window_bounds(node: ast.MatrixSelector | ast.Subquery, ev: Evaluation) -> li
     selector = node.selector if isinstance(node, ast.MatrixSelector) else node
     pinned, offset, span = ev.pinned(selector.at), selector.offset_ms, node.range_ms
     if pinned is not None:
-        return [(pinned - offset - span, pinned - offset, ts) for ts in ev.steps.tolist()]
-    return [(ts - offset - span, ts - offset, ts) for ts in ev.steps.tolist()]
+        return [(pinned - offset - span, pinned - offset, ts) for ts in ev.moments]
+    return [(ts - offset - span, ts - offset, ts) for ts in ev.moments]
 
 
 def select_windows(

@@ -19,6 +19,7 @@ _TOLERANCE: Final = 1e-12  # relative: smaller differences between buckets are n
 _MIN_NORMAL: Final = 2.2250738585072014e-308
 _MAX: Final = 1.7976931348623157e308
 _NO_ROWS: Final = np.zeros(0, np.intp)
+_FEW: Final = 4  # histograms: below, numpy's calls cost more than `bucket_quantile` for each of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,8 @@ def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[F
     """
     m, width = counts.shape
     rows = np.arange(m)
+    if m < _FEW:
+        return _each(rows, q, bounds, counts, sizes, np.empty(m))
     last = sizes - 1
     full = np.count_nonzero(sizes == width) == m
     counts, odd = _smooth(counts, sizes, full=full)
@@ -154,8 +157,15 @@ def quantiles(q: Floats, bounds: Floats, counts: Floats, sizes: Ints) -> tuple[F
     outside = (q < 0) | (q > 1)
     if np.count_nonzero(outside):
         result = np.where(outside, np.copysign(math.inf, q), result)
+    return _each(odd, q, bounds, counts, sizes, result)
+
+
+def _each(
+    rows: npt.NDArray[np.intp], q: Floats, bounds: Floats, counts: Floats, sizes: Ints, result: Floats
+) -> tuple[Floats, list[tuple[int, ForcedBuckets]]]:
+    """`result` with the quantiles of some rows by `bucket_quantile`, and those of them that were forced."""
     forced: list[tuple[int, ForcedBuckets]] = []
-    for row in odd.tolist():
+    for row in rows.tolist():
         size = int(sizes[row])
         own = bucket_quantile(float(q[row]), bounds[row, :size].tolist(), counts[row, :size].tolist())
         result[row] = own[0]

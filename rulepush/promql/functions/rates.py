@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from rulepush.promql.vectors.values import everywhere, nowhere
 if TYPE_CHECKING:
     from rulepush.promql.vectors.windows import RangeWindow
 
+_FEW_ROWS: Final = 2  # up to so many, one after the other costs less than numpy's calls
 _COUNTER_SUFFIXES: Final = ("_total", "_sum", "_count", "_bucket")
 
 
@@ -78,10 +80,6 @@ def _extrapolated_in_step(w: RangeWindow, axis: Ints, *, is_counter: bool, is_ra
     n, k = w.values.shape
     if k < 2:
         return np.zeros(n), nowhere(n)
-    first, last = w.values[:, 0], w.values[:, -1]
-    result = last - first
-    if is_counter:
-        _add_lost_in_resets(w, result)
     first_t, last_t = int(axis[0]), int(axis[-1])
     sampled = (last_t - first_t) / 1000.0
     average = sampled / (k - 1)
@@ -91,8 +89,17 @@ def _extrapolated_in_step(w: RangeWindow, axis: Ints, *, is_counter: bool, is_ra
         to_start = average / 2
     if to_end >= average * 1.1:
         to_end = average / 2
+    seconds = range_seconds(w) if is_rate else 1.0
+    if n <= _FEW_ROWS:
+        increase_of = _counter_row if is_counter else _gauge_row
+        return np.array(
+            [increase_of(row, sampled, to_start, to_end, seconds) for row in w.values.tolist()]
+        ), everywhere(n)
+    first, last = w.values[:, 0], w.values[:, -1]
+    result = last - first
     factor: float | Floats = (sampled + to_start + to_end) / sampled
     if is_counter:
+        _add_lost_in_resets(w, result)
         to_zero = first / result
         to_zero *= sampled
         sooner = to_zero < to_start
@@ -100,10 +107,25 @@ def _extrapolated_in_step(w: RangeWindow, axis: Ints, *, is_counter: bool, is_ra
         sooner &= first >= 0
         if np.count_nonzero(sooner):
             factor = (sampled + np.where(sooner, to_zero, to_start) + to_end) / sampled
-    if is_rate:
-        factor /= range_seconds(w)
-    result *= factor
+    result *= factor / seconds
     return result, everywhere(n)
+
+
+def _counter_row(values: list[float], sampled: float, to_start: float, to_end: float, seconds: float) -> float:
+    """The same of one row, in Python: most rules of one target read one series, or a few, and numpy's calls would cost
+    five times as much."""
+    first = values[0]
+    result = values[-1] - first
+    for before, after in pairwise(values):
+        if after < before:
+            result += before
+    if result > 0 and first >= 0:
+        to_start = min(to_start, first / result * sampled)
+    return result * ((sampled + to_start + to_end) / sampled / seconds)
+
+
+def _gauge_row(values: list[float], sampled: float, to_start: float, to_end: float, seconds: float) -> float:
+    return (values[-1] - values[0]) * ((sampled + to_start + to_end) / sampled / seconds)
 
 
 def _add_lost_in_resets(w: RangeWindow, increase: Floats) -> None:
@@ -122,9 +144,11 @@ def _add_lost_in_resets(w: RangeWindow, increase: Floats) -> None:
         for column in columns:
             np.add(increase, values[:, column], out=increase, where=fell[:, column])
         return
-    rows = np.flatnonzero(fell.any(axis=1))
-    lost = np.where(fell[rows], values[rows, :-1], 0.0)
-    increase[rows] = np.add.accumulate(np.column_stack((increase[rows], lost)), axis=1)[:, -1]
+    for row in np.flatnonzero(np.logical_or.reduce(fell, axis=1)).tolist():
+        total = float(increase[row])
+        for before in values[row, :-1][fell[row]].tolist():
+            total += before
+        increase[row] = total
 
 
 def irate(w: RangeWindow) -> tuple[Floats, Bools]:
@@ -180,17 +204,17 @@ def _note_counters(
     w: RangeWindow, present: Bools, scalars: tuple[float, ...], notes: AnnotationSink, call: Any, args: tuple[Any, ...]
 ) -> None:
     """The info that a metric does not look like a counter, for each such metric with a result."""
-    for name, rows in w.index.memo("not a counter", lambda: _suspects(w.index)):
+    for text, rows in w.index.memo("not a counter", lambda: _suspects(w.index)):
         if np.count_nonzero(present[rows]):
-            notes.info(possible_non_counter(name), args[0])
+            notes.info(text, args[0])
 
 
 def _suspects(index: LabelIndex) -> tuple[tuple[str, npt.NDArray[np.intp]], ...]:
-    """(metric name, its rows) of each metric that is not called like a counter."""
+    """(what to say, its rows) of each metric that is not called like a counter."""
     pool, codes = index.reduced(only((METRIC_NAME,)))
     names, of_row = each_distinct(codes, lambda code: pool.labels[code].name)
     suspects = [(i, name) for i, name in enumerate(names) if name and not name.endswith(_COUNTER_SUFFIXES)]
-    return tuple((name, np.flatnonzero(of_row == i)) for i, name in suspects)
+    return tuple((possible_non_counter(name), np.flatnonzero(of_row == i)) for i, name in suspects)
 
 
 _ONE_RANGE: Final = Signature((MATRIX,))

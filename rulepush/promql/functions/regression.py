@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -28,7 +29,7 @@ def deriv(w: RangeWindow) -> tuple[Floats, Bools]:
 
 def predict_linear(w: RangeWindow, seconds: float) -> tuple[Floats, Bools]:
     """The least squares line's value `seconds` after the evaluation time."""
-    slope, intercept = _linear_regression(w, np.full(len(w.counts), w.ts))
+    slope, intercept = _linear_regression(w, np.full(len(w.values), w.ts))
     return slope * seconds + intercept, w.at_least(2)
 
 
@@ -36,18 +37,18 @@ def _linear_regression(w: RangeWindow, intercept_time: Ints) -> tuple[Floats, Fl
     """`linearRegression`: (slope per second[n], value at intercept_time[n]). A constant row is exact."""
     mask = None if w.full else w.mask
     y = w.values
-    # Where all rows have the same times, what is made of times alone is one row.
-    times, counts, ends = w.times, w.counts, intercept_time
-    if w.axis is not None:
-        times, counts, ends = w.axis[None, :], counts[:1], ends[:1]
+    if w.axis is None:
+        times, counts, ends = w.times, w.counts, intercept_time
+    else:  # all rows have the same times: what is made of times alone is one row
+        times, counts, ends = w.axis[None, :], np.array((len(w.axis),)), intercept_time[:1]
     n = counts.astype(np.float64)
     x = (times - ends[:, None]) / 1000.0
-    sum_x, sum_y, sum_xy, sum_x2 = (a + b for a, b in (kahan_sum(m, mask) for m in (x, y, x * y, x * x)))
+    sum_x, sum_y, sum_xy, sum_x2 = _sums((x, y, x * y, x * x), mask)
     cov_xy = sum_xy - sum_x * sum_y / n
     var_x = sum_x2 - sum_x * sum_x / n
     slope = cov_xy / var_x
     intercept = sum_y / n - slope * sum_x / n
-    first = w.first()[1]
+    first = y[:, 0] if y.shape[1] else np.full(len(y), np.nan)
     differs = y != first[:, None]
     if mask is not None:
         differs &= mask
@@ -57,6 +58,16 @@ def _linear_regression(w: RangeWindow, intercept_time: Ints) -> tuple[Floats, Fl
         slope = np.where(constant, np.where(infinite, np.nan, 0.0), slope)
         intercept = np.where(constant, np.where(infinite, np.nan, first), intercept)
     return slope, intercept
+
+
+def _sums(parts: Sequence[Floats], mask: Bools | None) -> list[Floats]:
+    """The sums of the rows of each part; of few rows all at once."""
+    if mask is not None or sum(map(len, parts)) > _FEW_ROWS:
+        return [total + rest for total, rest in (kahan_sum(part, mask) for part in parts)]
+    total, rest = kahan_sum(np.concatenate(parts))
+    total = total + rest
+    ends = list(accumulate(map(len, parts)))
+    return [total[end - len(part) : end] for part, end in zip(parts, ends, strict=True)]
 
 
 def double_exponential_smoothing(w: RangeWindow, smoothing: float, trend: float) -> tuple[Floats, Bools]:

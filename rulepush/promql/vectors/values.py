@@ -39,9 +39,9 @@ __all__ = [
 _NAME: Final[Reduction] = only((METRIC_NAME,))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, for then to make one costs as much as the arithmetic of a few rows
 class Vector:
-    """n series at T steps.
+    """n series at T steps. Immutable, as all values.
 
     `index`      n label sets. Keep the object itself wherever the rows stay the same: its identity is what makes
                  the next evaluation cheap. A filter changes only `present`.

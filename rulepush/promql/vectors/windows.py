@@ -152,7 +152,7 @@ class WindowColumns(_Samples):
         """The samples of (start, end], stale markers removed. `apart`: odd rows may be given apart from the others."""
         shared, odd = selection.shared, selection.odd
         if shared is not None and (apart or odd is None) and shared.stale_at <= start and shared.covers(start):
-            low, high = shared.times.searchsorted((start, end), "right").tolist()
+            low, high = int(shared.times.searchsorted(start, "right")), shared.until(end)
             values = selection.columns(shared.first + low, shared.first + high)
             made = cls(selection.index, None, values, None, None, shared.times[low:high])
             if odd is not None:
