@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -39,6 +40,10 @@ Evaluate = Callable[[Engine, Querier, Lacking], T]
 
 MAX_KNOWN: Final = 2_000
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
+_RECENT_MS: Final = 300_000
+_LIST_RECORDED_S: Final = 2.0
+# What is read of the recording is put together from many pieces: meanwhile a sample takes more memory than a copy.
+_PAST_WEIGHT: Final = 2
 _NO_TIMEOUT_MS: Final = 1 << 40
 _MAX_INLINE_PARSE: Final = 10_000  # characters of an expression: parsing a longer one would hold the event loop
 
@@ -198,10 +203,22 @@ class QueryEvaluator:
         if past is None:
             return None
         try:
-            spans = await self.in_thread(lambda: past.spans(delta))
+            return await self.in_thread(lambda: next((since for since, _ in past.spans(delta)), None))
         except EvaluationError:  # it cannot be read
             return None
-        return spans[0][0] if spans else None
+
+    async def recorded_sizes(self) -> dict[str, int]:
+        """How many series of each metric had a sample in the newest of what is recorded; {} where nothing is."""
+        past, now = self._past(), self._clock.now()
+        if past is None:
+            return {}
+        work = SlotWork(self._threads, lambda: None)
+        try:
+            async with asyncio.timeout(_LIST_RECORDED_S), work:
+                found = await work.in_thread(lambda: past.series((), now - _RECENT_MS, now, work.go_on))
+        except (EvaluationError, TimeoutError):
+            return {}
+        return dict(Counter(labels.name for labels in found))
 
     def kept(self, tables: Iterable[Table]) -> KeptView:
         """What is kept of these tables since when, for answers that need no evaluation (`/api/v1/series`, labels)."""
@@ -297,7 +314,7 @@ class QueryEvaluator:
     ) -> T:
         began, now = self._clock.monotonic(), self._clock.now()
         delta = engine.options.lookback_delta_ms
-        data = PastQuerier(past, engine.options.max_samples, work.go_on)
+        data = PastQuerier(past, engine.options.max_samples // _PAST_WEIGHT, work.go_on)
 
         def lacking() -> list[str]:
             return incomplete_past(query.selectors(delta), data.reads(), past.spans(delta), delta, now)

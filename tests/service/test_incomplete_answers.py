@@ -282,3 +282,32 @@ def test_a_recording_that_is_switched_off_answers_no_more(tmp_path: Path) -> Non
         assert len(await asked.query("count(up)")) == 1
 
     recording(tmp_path, act)
+
+
+def test_the_query_page_knows_what_is_recorded(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        await inside.clock.advance(2 * MINUTE)
+        await asked.query("unused")  # what came since the last flush is written
+        inside.network.metrics["a"] += "other_name 1\n"
+        page = await asked.page("unused")
+        assert "The recording begins at <time" in page
+        assert '<option value="unused">' in page
+        assert "other_name" not in page
+        row = page[page.index('<a href="/graph?g0.expr=unused') :].partition("</tr>")[0]
+        assert '<td class="n">4</td>' in row
+        assert "recorded; no rule needs it" in row
+        answer = await asked.client.get("/graph", headers={"accept-language": "zh"})
+        assert "从记录中读取" in answer.text
+
+    recording(tmp_path, act)
+
+
+def test_without_a_recording_the_query_page_says_what_rules_need(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        await inside.clock.advance(2 * MINUTE)
+        page = await asked.page("unused")
+        assert "Only what the rules need is kept" in page
+        assert "nothing: no rule needs it" in page
+        assert "The recording begins" not in page
+
+    play(tmp_path, act)

@@ -158,7 +158,7 @@ def test_the_warnings_say_what_the_recording_lacks() -> None:
 
 
 def test_a_recording_that_holds_too_much_for_a_query_refuses_it() -> None:
-    service = Recorded(max_samples=900)
+    service = Recorded(max_samples=1800)
     assert service.asked("count_over_time(up[1h])")[0] == ['{job="a"} 240', '{job="b"} 240']
     with pytest.raises(QueryLimitError, match="too many samples"):
         service.asked("count_over_time(up[2h])")
@@ -186,7 +186,7 @@ def test_nothing_is_read_for_a_query_whose_time_is_over() -> None:
 
 
 def test_a_slot_is_free_again_after_every_end() -> None:
-    service = Recorded(max_samples=900)
+    service = Recorded(max_samples=1800)
     for _ in range(5):
         service.asked("count_over_time(up[1h])")
         with pytest.raises(EvaluationError):
