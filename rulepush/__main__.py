@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from rulepush import __version__
 from rulepush.errors import RulepushError
+from rulepush.openssl_on_demand import import_asyncio_without_ssl
 
 # The arrays here are small: threads of the linear algebra library would only cost memory and CPU.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words:
         parser_for(words).print_help(sys.stderr)
         return 2
+    import_asyncio_without_ssl()
     args = parse_arguments(words)
     try:
         code: int = args.func(args)

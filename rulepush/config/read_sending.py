@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import replace
 from typing import Final
@@ -95,6 +94,8 @@ def _name(m: MapReader, url: Secret) -> str:
 
 
 def _short_hash(text: str) -> str:
+    import hashlib  # with it comes OpenSSL, 4 MiB
+
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:6]
 
 

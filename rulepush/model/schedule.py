@@ -7,13 +7,21 @@ same configuration do not scrape at the same time.
 
 from __future__ import annotations
 
-import hashlib
+import random
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 def phase_ms(identity: str, interval_ms: int) -> int:
     """How far after a multiple of `interval_ms` since the epoch this identity's ticks lie: 0 to interval_ms - 1."""
-    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:6], "big") % interval_ms
+    return _number(identity) % interval_ms
+
+
+@lru_cache(maxsize=16)
+def _number(identity: str) -> int:
+    """The phase number: 48 bits. The generator hashes its seed (SHA-512), and needs no OpenSSL for it as hashlib does,
+    which alone takes 4 MiB."""
+    return random.Random(identity).getrandbits(48)
 
 
 def next_tick(now_ms: int, interval_ms: int, phase: int) -> int:

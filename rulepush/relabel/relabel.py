@@ -6,8 +6,6 @@ regular expression.
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -148,6 +146,8 @@ class RelabelConfig:
 
     def bucket(self, value: str) -> str:
         """For `hashmod`: the last 8 bytes of the MD5, big endian, modulo `modulus`."""
+        import hashlib  # with it comes OpenSSL, 4 MiB
+
         digest = hashlib.md5(value.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
         return str(int.from_bytes(digest[8:], "big") % self.modulus)
 
@@ -288,7 +288,7 @@ def _group_name(text: str) -> tuple[str, str]:
     brace = text.startswith("{")
     body = text[1:] if brace else text
     end = 0
-    while end < len(body) and (body[end] == "_" or unicodedata.category(body[end])[0] == "L" or body[end].isdecimal()):
+    while end < len(body) and (body[end] == "_" or body[end].isalpha() or body[end].isdecimal()):
         end += 1
     if end == 0 or (brace and body[end : end + 1] != "}"):
         return "", text

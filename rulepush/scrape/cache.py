@@ -23,9 +23,11 @@ Invariants:
   each scrape does not grow the cache.
 - An Entry is a statement about the rules' demand. When the head's `epoch` changes (a reload), or the target answers in
   another format, every entry is void (`_forget`); which series are live is not.
-- `_live` are the series of the last good body that had no timestamp of their own. Those that the next body lacks get a
+- Live are the series of the last good body that had no timestamp of their own. Those that the next body lacks get a
   stale marker at that scrape's time; a failed scrape ends all of them (Prometheus scrape.go, `updateStaleMarkers`).
   Series with timestamps are live only with track_timestamps_staleness.
+- `_series` has every series of `_entries` and every live one, by its labels. As long as no line is new, it is None:
+  then `_entries` has them all.
 - Series from before a restart (`add_restored`) are live, too, until the first scrape shows whether they still exist.
 - `read` works in slices, between which others work. It uses `_entries` but does not write it; `finish` gives None when
   the epoch has changed meanwhile, and the body is read from the start again.
@@ -59,9 +61,10 @@ from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome, Int64s
 _LIMIT_EXCEEDED: Final = "sample limit exceeded"
 _NOT_UNIQUE: Final = "is not unique: invalid sample"  # of a line with a label twice
 _LIMIT_MARGIN: Final = 1000
-# Measured with sys.getsizeof: an entry of a dict; of a kept series a TargetSeries, three more entries, its positions.
+# Measured with sys.getsizeof: an entry of a dict; of a kept series a TargetSeries, its place and its position in a
+# TableGroup.
 _LINE_BYTES: Final = 45
-_SERIES_BYTES: Final = 290
+_SERIES_BYTES: Final = 105
 _NO_SLOTS: Final = np.empty(0, np.int64)
 
 Sink = Callable[[SampleBlock], None]
@@ -121,13 +124,14 @@ class ScrapeCache:
         self._epoch = head.epoch
         self._format = Format.TEXT
         self._entries: dict[bytes, Entry] = {}
-        self._series: dict[Labels, TargetSeries] = {}
+        self._series: dict[Labels, TargetSeries] | None = None
+        self._kept = 0  # series in `_entries`
         self._silent: Mapping[bytes, None] = {}
         self._plan: BodyLayout | None = None
         # For the sink: the series of the last body, and with a plan, the slot of each.
         self._passing: tuple[Labels, ...] = ()
         self._passing_slots: Int64s = _NO_SLOTS
-        self._live: dict[TargetSeries, None] = {}  # these get a stale marker when they go
+        self._ended = False  # whether the scrape after the last good body failed: no series is live
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
         self._has_restored = False  # whether some live series come from before a restart
 
@@ -152,7 +156,10 @@ class ScrapeCache:
         values = None if plan is None else plan.values(lines, len(body))
         if plan is not None and values is not None:
             late, duplicates = plan.placement.append(ts, values)
-            self._live = plan.live
+            if self._ended:
+                self._ended = False
+                for series in self._series_of_lines():
+                    series.live = True
             if self._sink is not None:
                 self._sink(SampleBlock(self._passing, ts, values[self._passing_slots]))
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
@@ -194,25 +201,30 @@ class ScrapeCache:
 
     def end(self, ts: int) -> int:
         """Write stale markers for all series of the last good body. Returns how many there were."""
-        live, self._live = self._live, {}
-        self._has_restored = False
+        self._has_restored, self._ended = False, True
+        live = self._live_series()
+        for series in live:
+            series.live = False
         return self._mark_stale(live, ts)
 
     def add_restored(self, series: Iterable[Labels]) -> None:
         """These are the target's from before a restart: they end at its first scrape if that does not have them."""
         for labels in series:
-            self._live[self._series.setdefault(labels, TargetSeries(labels))] = None
+            self._known_series().setdefault(labels, TargetSeries(labels)).live = True
             self._has_restored = True
 
     def take_over(self, former: ScrapeCache) -> None:
         """Go on where the cache of a target with the same labels stopped, under a new configuration."""
-        self._series, self._live, self._has_restored = former._series, former._live, former._has_restored
+        self._series, self._has_restored = former._known_series(), former._has_restored
         self._seen = frozenset(former._entries)
 
     @property
     def nbytes(self) -> int:
         """About the bytes of what is known of the body's lines; without the texts, which the interner shares."""
-        return (len(self._entries) + len(self._silent)) * _LINE_BYTES + len(self._series) * _SERIES_BYTES
+        lines, series = len(self._entries) + len(self._silent), self._kept
+        if self._series is not None:
+            lines, series = lines + len(self._series), len(self._series)
+        return lines * _LINE_BYTES + series * _SERIES_BYTES
 
     def metadata(self) -> dict[str, FamilyMetadata]:
         """TYPE, HELP and UNIT of the last good body, by metric family."""
@@ -234,7 +246,23 @@ class ScrapeCache:
         """The demand or the format is new: every verdict is void. The live series stay known."""
         self._format, self._epoch = fmt, self._head.epoch
         self._seen = frozenset(self._entries)
+        self._series = self._known_series()
         self._entries, self._silent, self._plan = {}, {}, None
+
+    def _series_of_lines(self) -> Iterable[TargetSeries]:
+        """Those of the last good body; one that is there twice, twice."""
+        return (entry for entry in self._entries.values() if isinstance(entry, TargetSeries))
+
+    def _live_series(self) -> list[TargetSeries]:
+        """Those that get a stale marker when they go."""
+        known = self._series_of_lines() if self._series is None else self._series.values()
+        return list(dict.fromkeys(series for series in known if series.live))
+
+    def _known_series(self) -> dict[Labels, TargetSeries]:
+        """Those of the last good body and the live ones, by their labels."""
+        if self._series is None:
+            self._series = {series.labels: series for series in self._series_of_lines()}
+        return self._series
 
     def _far_beyond_limit(self, lines: Sequence[bytes]) -> int:
         """How many samples a body seems to have when it breaks the sample limit whatever they are, else 0.
@@ -283,12 +311,13 @@ class ScrapeCache:
             return LineVerdict.DROPPED
         if not wanted and not demand.wants(labels):
             return LineVerdict.NOT_WANTED
-        known = self._series.get(labels)
+        series = self._known_series()
+        known = series.get(labels)
         if known is not None:
             return known
         if not shared:
             labels = Labels.of_sorted(tuple(self._interner.pairs(labels)))
-        made = self._series[labels] = TargetSeries(labels, self._head.epoch if self._sink is None else None)
+        made = series[labels] = TargetSeries(labels, self._head.epoch if self._sink is None else None)
         return made
 
     def _take(self, read: ParsedLines[Entry], lines: list[bytes], ts: int) -> Ingested:
@@ -327,15 +356,21 @@ class ScrapeCache:
         # What was restored may have come with a timestamp of its own: such a series is not live, but here.
         here = {series for series, _, _ in timed} if self._has_restored else frozenset()
         self._has_restored = False
-        gone = [series for series in self._live if series not in live and series not in here]
+        before = self._live_series()
+        gone = [series for series in before if series not in live and series not in here]
         if self._sink is not None:
             self._pass_on(self._sink, placed, timed, ts, read.values)
         self._mark_stale(gone, ts)
-        self._live = live
+        for series in before:
+            series.live = False
+        for series in live:
+            series.live = True
+        self._ended = False
         added = self._learn(read)
         if read.regular and read.keys:
             pattern = self._pattern(read, lines)
-            self._plan = BodyLayout(pattern, placement, live, counts)
+            self._plan = BodyLayout(pattern, placement, counts)
+            self._series = None  # all that are live are in this body
         else:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
@@ -373,13 +408,8 @@ class ScrapeCache:
         """Take in a body that differs from the one before in a few series only; None when it differs in more, or
         when something about it needs a closer look: then nothing has changed yet."""
         rules, sink = self._rules, self._sink
-        entries, live = self._entries, plan.live
-        if (
-            plan.counts.duplicates
-            or len(entries) != len(plan.lines.keys)
-            or live is not self._live
-            or self._has_restored
-        ):
+        entries = self._entries
+        if plan.counts.duplicates or len(entries) != len(plan.lines.keys) or self._ended or self._has_restored:
             return None
         if self._format is Format.OPENMETRICS and not ends_well(lines):
             return None
@@ -392,7 +422,7 @@ class ScrapeCache:
         for place, index in zip(change.inserted, change.inserted_at, strict=True):
             key = keys[place]
             entry = self._entry_of_line(lines, index, key)
-            if entry is None or entry in live or (isinstance(entry, TargetSeries) and entry in fresh.values()):
+            if entry is None or (isinstance(entry, TargetSeries) and (entry.live or entry in fresh.values())):
                 return None
             if key in fresh:
                 return None
@@ -408,15 +438,17 @@ class ScrapeCache:
         for key, entry in gone.items():
             del entries[key]
             if isinstance(entry, TargetSeries):
-                del live[entry]
-                self._series.pop(entry.labels, None)
+                self._kept -= 1
+                if self._series is not None:
+                    self._series.pop(entry.labels, None)
                 plan.placement.discard(entry)
         entries |= fresh
         plan.follow(change, ScrapeBodyStats(len(keys), post, wanted))
         for place in change.inserted:
             entry = fresh[keys[place]]
             if isinstance(entry, TargetSeries):
-                live[entry] = None
+                entry.live = True
+                self._kept += 1
                 plan.placement.add(entry, plan.slot_of(place))
         values = plan.by_slot(numbers)
         late, same = plan.placement.append(ts, values)
@@ -462,6 +494,7 @@ class ScrapeCache:
             self._entries = dict(zip(map(raw, read.keys), read.entries, strict=True))
             self._silent = {raw(line): None for line in read.silent}
         self._series = {e.labels: e for e in read.entries if isinstance(e, TargetSeries)}
+        self._kept = len(self._series)
         seen, self._seen = self._seen, frozenset()
         fresh = self._entries.keys() - before.keys() - seen
         return sum(1 for key in fresh if self._entries[key] is not LineVerdict.DROPPED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ class SampleJournal:
         self._came: asyncio.Event | None = None  # while `run` waits for something to write
         self._pending = Pending(self._wake)
         self._unwritten: deque[Batch] = deque()
-        self._session = secrets.token_hex(8)
+        self._session = os.urandom(8).hex()
         self._known_file = False  # whether the file is the one that this process has been writing to
         self._prune_at = self._prune_series_at = 0.0
 

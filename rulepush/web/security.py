@@ -4,7 +4,6 @@ imported only when there is such a file."""
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,8 @@ from rulepush.errors import ConfigError
 from rulepush.http_client.files import stamp
 
 if TYPE_CHECKING:
+    import ssl
+
     from rulepush.config.web_config import Passwords, WebConfig
 
 log = logging.getLogger("rulepush.web")

@@ -137,6 +137,34 @@ def test_values_of_lines_seen_before_are_checked_as_strictly(bad: bytes) -> None
     assert not s.take(b"a inf\nb -Infinity\n").error
 
 
+def test_what_failed_to_come_does_not_end_when_the_scrapes_fail() -> None:
+    """A series of a body with an error was never there, also when it is met again in a good one afterwards."""
+    s = Scraped()
+    s.take(b"a 1\nb 1\n")
+    assert s.take(b"a 2\nb 2\nc 2\nbad{\n").error
+    assert s.cache.end(s.ts) == 2
+    assert s.rows() == {"a": [1, "stale"], "b": [1, "stale"]}
+    s.take(b"a 3\nb 3\n")
+    assert s.cache.end(s.ts + 1) == 2
+    s.take(b"a 4\nb 4\nc 4\n")
+    s.take(b"a 5\nc 5\n")
+    assert s.rows()["c"] == [4, 5]
+    s.ts += 1000
+    assert s.cache.end(s.ts) == 2
+    assert s.rows()["b"] == [1, "stale", 3, "stale", 4, "stale"]
+
+
+def test_a_series_that_goes_and_comes_again_keeps_its_row() -> None:
+    s = Scraped()
+    a, b = b'm{x="1"} 1\n', b'm{x="2"} 2\n'
+    for body in (a + b, a + b, a, a + b, b, a + b):
+        assert not s.take(body).error
+    assert s.rows() == {'m{x="1"}': [1, 1, 1, 1, "stale", 1], 'm{x="2"}': [2, 2, "stale", 2, 2, 2]}
+    assert s.cache.end(s.ts + 1) == 2
+    s.take(b"n 1\n")
+    assert s.cache.end(s.ts + 1) == 1
+
+
 def test_explicit_timestamps_are_honoured_and_not_tracked_for_staleness() -> None:
     s = Scraped()
     s.take(b"a 1 %d\n" % (T0 - 5000))

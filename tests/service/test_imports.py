@@ -28,6 +28,8 @@ sys.exit(main(["run", "--storage.path=state", "--web.listen-address=127.0.0.1:0"
 
 # Top-level packages, and packages of ours.
 _NOT_OF_A_PLAIN_RUN = {
+    "_hashlib": "OpenSSL: hashmod, and names of remote_write",
+    "_ssl": "TLS",
     "anyio": "requests that are not plain, and the HTTP API",
     "bcrypt": "passwords of --web.config.file",
     "click": "nothing: it comes with httpx and with uvicorn",

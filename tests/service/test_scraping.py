@@ -25,6 +25,7 @@ from rulepush.storage.head import Head
 from tests.fakes import FakeClock
 
 START = 1_700_000_000_000
+GRID = TickGrid("replica-3957")  # its moments: 4 s after START (every 5 s), 9 s (every 15 s), 24 s (every 30 s)
 INTERVAL = 10_000
 
 
@@ -60,7 +61,7 @@ class World:
         self.down: set[str] = set()
         self.clients: list[httpx.AsyncClient] = []
         self.sunk: list[tuple[str, str]] = []
-        self.jobs = Jobs(self.head, TickGrid("test"), Environment(self.clock, DiscoveryReporter()), self.client)
+        self.jobs = Jobs(self.head, GRID, Environment(self.clock, DiscoveryReporter()), self.client)
 
     def client(self, _: HTTPClientConfig) -> httpx.AsyncClient:
         self.clients.append(httpx.AsyncClient(transport=httpx.MockTransport(self.answer)))

@@ -157,7 +157,8 @@ class Evaluation:
         """`bounds` are those of `steps` when None."""
         self.steps, self.interval = steps, interval
         self.moments: list[int] = steps.tolist()
-        self.first, self.last = (self.moments[0], self.moments[-1]) if bounds is None else bounds
+        self.first: int = self.moments[0] if bounds is None else bounds[0]
+        self.last: int = self.moments[-1] if bounds is None else bounds[1]
         self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
         self.is_range = is_range
         self.shared = shared
