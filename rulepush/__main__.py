@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "run": ("rulepush.cli.run", "Scrape targets, evaluate alerting rules, send alerts to Alertmanager."),
     "demo": ("rulepush.cli.demo", "Show the life of an alert, with simulated servers."),
     "explain": ("rulepush.cli.explain", "Say why an alert fires, or does not, from a running rulepush."),
+    "backtest": ("rulepush.cli.backtest", "Say what rules would have done with recorded samples."),
     "push": ("rulepush.cli.push", "Push the metrics of a batch job to rulepush or a Pushgateway."),
     "dingtalk": ("rulepush.cli.dingtalk", "Relay Alertmanager's webhook to DingTalk, Feishu and WeCom robots."),
     "init": ("rulepush.cli.init", "Write a working directory for an app: configuration, rules, compose file."),

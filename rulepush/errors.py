@@ -18,6 +18,7 @@ RulepushError
 │   ├── BodyError        its body is too large, in an unknown encoding, or corrupt
 │   ├── RemoteWriteError a remote write body that is refused
 │   └── PushError        a pushed group that is refused
+├── SampleSourceError    samples for a backtest that cannot be had from a server or a file
 └── StorageError         the state database cannot be used
 
 An error class is added here, so that this tree stays complete.
@@ -122,6 +123,10 @@ class RemoteWriteError(RequestRefused):
 
 class PushError(RequestRefused):
     """A pushed group that is refused."""
+
+
+class SampleSourceError(RulepushError):
+    """Samples that cannot be had from a server or a file: which one, why, and what to do."""
 
 
 class StorageError(RulepushError):

@@ -23,8 +23,6 @@ from rulepush.recorded.values import FIRST_KIND, Kinds, decode_times, decode_val
 FAULTS: Final = (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error, cramjam.DecompressionError)
 """What decoding raises for bytes that were not written by SegmentEncoder."""
 
-_NO_VALUES: Final = np.zeros(0)
-
 
 class SeriesFilter:
     """Which series are wanted: those that satisfy all matchers.
@@ -62,6 +60,14 @@ class Layout:
     ids: Ints
     wanted: npt.NDArray[np.intp]  # the places of the series that are wanted
     _series: tuple[Labels, ...] | None = None
+    _repeats: bool | None = None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a series is in it twice."""
+        if self._repeats is None:
+            self._repeats = len(np.unique(self.ids)) < len(self.ids)
+        return self._repeats
 
     @property
     def series(self) -> tuple[Labels, ...]:
@@ -94,6 +100,34 @@ class DecodedBlock:
     values: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RawBlock:
+    """A block as it is written, with its body decompressed. `order` is its place among all blocks of the segment."""
+
+    order: int
+    at: int
+    layout: Layout
+    flags: int
+    time: int
+    body: bytes
+
+    def decode(self) -> DecodedBlock:
+        """Its values. Blocks of a stream must be decoded in order."""
+        stream, ids, body = self.layout.stream, self.layout.ids, self.body
+        ts: int | Ints = self.time
+        if self.flags & e.OWN_TIMES:
+            ts, used = decode_times(body, len(ids), self.at)
+            body = body[used:]
+        if self.flags & e.PLAIN:
+            values = np.frombuffer(body, "<f8").astype(np.float64)
+            if len(values) != len(ids):
+                raise ValueError(f"{len(values)} values of {len(ids)} series")
+        else:
+            values, stream.kinds[ids] = decode_values(body, stream.last[ids], stream.kinds[ids])
+        stream.last[ids] = values
+        return DecodedBlock(self.at, self.layout, ts, values)
+
+
 class SegmentDecoder:
     """Decodes the records of one segment, in order, from its first. Raises one of FAULTS."""
 
@@ -101,29 +135,30 @@ class SegmentDecoder:
         """With `wanted`, only blocks are given, and only those with a series that is."""
         self._wanted = wanted
         self.streams: list[DecodedStream] = []
+        self._blocks = 0
         self._groups: list[tuple[str, str, int, int]] = []
 
     def events(self, payload: bytes) -> Iterator[RecordedEvent]:
         """The events of a record."""
         for item in self._items(payload):
-            if isinstance(item, DecodedBlock):
-                stream = item.layout.stream
-                block = SampleBlock(item.layout.series, item.ts, item.values)
+            if isinstance(item, RawBlock):
+                stream, decoded = item.layout.stream, item.decode()
+                block = SampleBlock(item.layout.series, decoded.ts, decoded.values)
                 yield RecordedBlock(item.at, stream.origin, stream.source, block)
             else:
                 yield item
 
-    def blocks(self, payload: bytes) -> Iterator[DecodedBlock]:
-        """The blocks of a record."""
-        return (item for item in self._items(payload) if isinstance(item, DecodedBlock))
+    def blocks(self, payload: bytes) -> Iterator[RawBlock]:
+        """The blocks of a record, not yet decoded."""
+        return (item for item in self._items(payload) if isinstance(item, RawBlock))
 
-    def outlines(self, payload: bytes) -> Iterator[DecodedBlock]:
-        """The blocks of a record without values; those with times of their own have the time at which they came."""
-        return (item for item in self._items(payload, outlines=True) if isinstance(item, DecodedBlock))
+    def outlines(self, payload: bytes) -> Iterator[RawBlock]:
+        """The blocks of a record without bodies; those with times of their own have the one at which they came."""
+        return (item for item in self._items(payload, outlines=True) if isinstance(item, RawBlock))
 
     def _items(
         self, payload: bytes, *, outlines: bool = False
-    ) -> Iterator[DecodedBlock | RecordedEvaluation | RecordedStart]:
+    ) -> Iterator[RawBlock | RecordedEvaluation | RecordedStart]:
         (size,) = e.INDEX_SIZE.unpack_from(payload)
         body_at = e.INDEX_SIZE.size + (size & ~e.PACKED)
         index = payload[e.INDEX_SIZE.size : body_at]
@@ -158,9 +193,12 @@ class SegmentDecoder:
                 if self._wanted is not None and not len(layout.wanted):
                     continue
                 if outlines:
-                    yield DecodedBlock(when, layout, when if flags & e.OWN_TIMES else time, _NO_VALUES)
-                else:
-                    yield self._block(when, layout, flags, time, body)
+                    yield RawBlock(self._blocks, when, layout, flags, when if flags & e.OWN_TIMES else time, b"")
+                    continue
+                if flags & e.OUTSIDE:
+                    body = bytes(cramjam.zstd.decompress(body))
+                self._blocks += 1
+                yield RawBlock(self._blocks, when, layout, flags, time, body)
             elif kind == e.IS_EVALUATION:
                 when, number, flags = take(e.EVALUATION)
                 yield RecordedEvaluation(
@@ -189,23 +227,6 @@ class SegmentDecoder:
                 yield RecordedStart(*take(e.START))
             else:
                 raise ValueError(f"entry {kind} is unknown")
-
-    def _block(self, when: int, layout: Layout, flags: int, time: int, body: bytes) -> DecodedBlock:
-        stream, ids = layout.stream, layout.ids
-        if flags & e.OUTSIDE:
-            body = bytes(cramjam.zstd.decompress(body))
-        ts: int | Ints = time
-        if flags & e.OWN_TIMES:
-            ts, used = decode_times(body, len(ids), when)
-            body = body[used:]
-        if flags & e.PLAIN:
-            values = np.frombuffer(body, "<f8").astype(np.float64)
-            if len(values) != len(ids):
-                raise ValueError(f"{len(values)} values of {len(ids)} series")
-        else:
-            values, stream.kinds[ids] = decode_values(body, stream.last[ids], stream.kinds[ids])
-        stream.last[ids] = values
-        return DecodedBlock(when, layout, ts, values)
 
     def _series(self, number: int, count: int, text: bytes) -> None:
         stream = self.streams[number]

@@ -14,7 +14,7 @@ from rulepush.errors import QueryLimitError
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
-from rulepush.recorded.decode import FAULTS, DecodedBlock, Layout, SegmentDecoder, SeriesFilter
+from rulepush.recorded.decode import FAULTS, Layout, RawBlock, SegmentDecoder, SeriesFilter
 from rulepush.recorded.events import RecordedEvent
 from rulepush.recorded.records import (
     MAGIC,
@@ -25,6 +25,7 @@ from rulepush.recorded.records import (
     TimeSpan,
     list_segments,
 )
+from rulepush.recorded.runs import MOST_AT_ONCE, WantedSamples, wanted_samples
 
 log = logging.getLogger("rulepush.recorded")
 
@@ -33,6 +34,10 @@ _TOO_MANY: Final = "query processing would load too many samples into memory in 
 T = TypeVar("T")
 
 Damaged = Callable[[Path, int, str], object]
+
+
+def _unchecked() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,32 +135,39 @@ class Recording:
         mint: int,
         maxt: int,
         max_samples: int | None = None,
-        go_on: Callable[[], object] | None = None,
+        check: Callable[[], object] = _unchecked,
     ) -> RecordedSamples:
         """The series that satisfy all matchers, with their samples from `mint` to `maxt` (ms, inclusive). Of two
         samples of a series with the same time, the first recorded counts. Raises QueryLimitError when there are more
-        than `max_samples`, and what `go_on` does, which is called again and again."""
+        than `max_samples`. `check` is called every few milliseconds; what it raises ends the query."""
         found = _Samples(mint, maxt, max_samples)
         for segment, heads in self._sampled(mint, maxt):
             decoder = SegmentDecoder(SeriesFilter(matchers))
-            for block in self._read(segment, heads, decoder.blocks, go_on):
-                found.add(block)
+            waiting: dict[int, list[RawBlock]] = {}
+            for block in self._read(segment, heads, decoder.blocks, check):
+                of_stream = waiting.setdefault(id(block.layout.stream), [])
+                of_stream.append(block)
+                if len(of_stream) == MOST_AT_ONCE:
+                    self._add(segment, of_stream, found)
+                    of_stream.clear()
+            for of_stream in waiting.values():
+                check()
+                self._add(segment, of_stream, found)
             found.end_segment()
         return found.result()
 
     def series(
-        self, matchers: Sequence[Matcher], mint: int, maxt: int, go_on: Callable[[], object] | None = None
+        self, matchers: Sequence[Matcher], mint: int, maxt: int, check: Callable[[], object] = _unchecked
     ) -> list[Labels]:
         """The series that satisfy all matchers and have a sample, or its end, from `mint` to `maxt` (ms, inclusive).
-        `go_on` as in `select`."""
+        `check` as in `select`."""
         found: dict[Labels, None] = {}
         for segment, heads in self._sampled(mint, maxt):
             decoder = SegmentDecoder(SeriesFilter(matchers))
             seen: dict[int, Layout] = {}
-            for block in self._read(segment, heads, decoder.outlines, go_on):
+            for block in self._read(segment, heads, decoder.outlines, check):
                 layout = block.layout
-                assert isinstance(block.ts, int)
-                if mint <= block.ts <= maxt and id(layout) not in seen:
+                if mint <= block.time <= maxt and id(layout) not in seen:
                     seen[id(layout)] = layout
                     names = layout.stream.labels
                     found.update((names[i], None) for i in layout.ids[layout.wanted].tolist())
@@ -176,7 +188,7 @@ class Recording:
             files = [f for f in list_segments(self.directory) if not f.damaged]
         except FileNotFoundError:
             files = []
-        for gone in self._outlines.keys() - {f.path for f in files}:
+        for gone in {*list(self._outlines)} - {f.path for f in files}:  # a copy: other threads read, too
             self._outlines.pop(gone, None)
             self._good.pop(gone, None)
         for file in files:
@@ -210,21 +222,29 @@ class Recording:
         segment: SegmentFile,
         heads: Sequence[RecordHead],
         decode: Callable[[bytes], Iterator[T]],
-        go_on: Callable[[], object] | None = None,
+        check: Callable[[], object] = _unchecked,
     ) -> Iterator[T]:
         good = len(MAGIC)
         try:
             with segment.path.open("rb") as file:
                 reader = SegmentReader(file)
                 for head in heads:
-                    if go_on is not None:
-                        go_on()
+                    check()
                     yield from _decoded(decode(reader.payload(head)), good)
                     good = head.offset + head.size
         except FileNotFoundError:  # removed meanwhile
             pass
         except DamagedRecordError as e:
             self._note(segment, e.offset, str(e))
+
+    def _add(self, segment: SegmentFile, blocks: Sequence[RawBlock], found: _Samples) -> None:
+        try:
+            for samples in wanted_samples(blocks):
+                found.add(samples)
+        except FAULTS as e:
+            log.error("a segment cannot be decoded: file=%s err=%r", segment.path, e)
+            self._good[segment.path] = 0
+            self._problems.setdefault(segment.path, f"{segment.path}: cannot be decoded: {e!r}")
 
     def _note(self, segment: SegmentFile, good: int, reason: str) -> None:
         self._good[segment.path] = min(good, self._good.get(segment.path, good))
@@ -256,27 +276,24 @@ class _Samples:
         self._rows: list[Ints] = []
         self._times: list[Ints] = []
         self._values: list[Floats] = []
+        self._orders: list[Ints] = []  # when each was recorded
+        self._order = 0
 
-    def add(self, block: DecodedBlock) -> None:
-        """The wanted samples of a block. Raises QueryLimitError."""
-        layout = block.layout
-        places = layout.wanted
-        rows = self._rows_of(layout)
-        if isinstance(block.ts, int):
-            if not self._mint <= block.ts <= self._maxt:
-                return
-            times = np.full(len(places), block.ts, np.int64)
-        else:
-            times = block.ts[places]
-            inside = np.flatnonzero((times >= self._mint) & (times <= self._maxt))
-            places, rows, times = places[inside], rows[inside], times[inside]
+    def add(self, samples: WantedSamples) -> None:
+        """Take those that are in the time. Raises QueryLimitError."""
+        shape = samples.values.shape
+        times = samples.times if samples.times.ndim == 2 else np.broadcast_to(samples.times[:, None], shape)
+        inside = (times >= self._mint) & (times <= self._maxt)
+        count = int(inside.sum())
         if self._left is not None:
-            self._left -= len(places)
+            self._left -= count
             if self._left < 0:
                 raise QueryLimitError(_TOO_MANY)
-        self._rows.append(rows)
-        self._times.append(times)
-        self._values.append(block.values[places])
+        if count:
+            self._rows.append(np.broadcast_to(self._rows_of(samples.layout), shape)[inside])
+            self._times.append(times[inside])
+            self._values.append(samples.values[inside])
+            self._orders.append(np.broadcast_to(samples.orders[:, None] + self._order, shape)[inside])
 
     def _rows_of(self, layout: Layout) -> Ints:
         known = self._of_layout.get(id(layout))
@@ -289,13 +306,14 @@ class _Samples:
     def end_segment(self) -> None:
         """Forget the layouts of a segment: there will be others."""
         self._of_layout.clear()
+        self._order += 1 << 32
 
     def result(self) -> RecordedSamples:
         """All of them, sorted."""
         if not self._rows:
             return _NO_SAMPLES
         rows, times, values = np.concatenate(self._rows), np.concatenate(self._times), np.concatenate(self._values)
-        order = np.lexsort((times, rows))  # stable: the first recorded of two alike comes first
+        order = np.lexsort((np.concatenate(self._orders), times, rows))  # the first recorded of two alike comes first
         rows, times, values = rows[order], times[order], values[order]
         first = np.ones(len(rows), np.bool_)
         first[1:] = (np.diff(rows) != 0) | (np.diff(times) != 0)

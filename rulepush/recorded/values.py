@@ -7,7 +7,7 @@
 
 A value is written as the difference of its whole number, or of its number of billionths (a Timer of Micrometer adds up
 nanoseconds, in seconds), when that gives back the same bits; else as the XOR of both bit patterns. The differences stay
-below 2^53, where doubles count exactly. Everything is done element by element: a reader that leaves out series decodes
+below 2^52, where doubles count exactly. Everything is done element by element: a reader that leaves out series decodes
 the others correctly.
 """
 
@@ -23,12 +23,12 @@ from rulepush.model.arrays import Bools, Floats, Ints
 Kinds = npt.NDArray[np.uint8]
 Bits = npt.NDArray[np.uint64]
 
-_BITS: Final = 0  # the XOR of the bit patterns
+BARE: Final = 0  # the XOR of the bit patterns
 _WHOLE: Final = 1
 _DECIMAL: Final = 2
 _DECIMALS: Final = 1e9
-_FACTORS: Final = np.array([1.0, 1.0, _DECIMALS, 1.0])
-_EXACT: Final = float(1 << 52)
+FACTORS: Final = np.array([1.0, 1.0, _DECIMALS, 1.0])
+_EXACT: Final = float((1 << 51) - 1)  # below, the billionths of a value are found again: the error is less than 0.5
 FIRST_KIND: Final = _WHOLE
 """What series have that were never seen."""
 
@@ -43,10 +43,10 @@ def encode_values(former: Floats, kinds: Kinds, values: Floats, *, retry: bool =
     unused = bytes((len(at) + 7) // 8)
     low, high, made = unused, unused, kinds
     with np.errstate(all="ignore"):
-        factors = _FACTORS[kind]
-        number = _exact(now * factors)
+        factors = FACTORS[kind]
+        number = exact(now * factors)
         good = (number / factors).view(np.uint64) == now_bits
-        bare = kind == _BITS
+        bare = kind == BARE
         good = good & ~bare if retry else good | bare
         if not good.all():
             bad = (~good).nonzero()[0]
@@ -57,10 +57,10 @@ def encode_values(former: Floats, kinds: Kinds, values: Floats, *, retry: bool =
             kind ^= diff
             made = kinds.copy()
             made[at] = kind
-            factors = _FACTORS[kind]
-            number = _exact(now * factors)
-        zigzag = _zigzag(number - _exact(then * factors))
-    others = kind == _BITS
+            factors = FACTORS[kind]
+            number = exact(now * factors)
+        zigzag = _zigzag(number - exact(then * factors))
+    others = kind == BARE
     parts = (
         np.packbits(changed).tobytes(),
         low,
@@ -83,15 +83,15 @@ def decode_values(body: bytes, former: Floats, kinds: Kinds) -> tuple[Floats, Ki
         kind ^= _unpacked(low, len(at)) | (_unpacked(high, len(at)) << 1)
         made = kinds.copy()
         made[at] = kind
-    wholes, decimals, others = ((kind == k).nonzero()[0] for k in (_WHOLE, _DECIMAL, _BITS))
+    wholes, decimals, others = ((kind == k).nonzero()[0] for k in (_WHOLE, _DECIMAL, BARE))
     if len(wholes) + len(decimals) + len(others) != len(at):
         raise ValueError("values of an unknown kind")
     numbers = np.zeros(len(at), np.uint64)
     for places in (wholes, decimals, others):
         numbers[places] = reader.planes(len(places))
     with np.errstate(all="ignore"):
-        factors = _FACTORS[kind]
-        now = (_unzigzag(numbers) + _exact(then * factors)) / factors
+        factors = FACTORS[kind]
+        now = (unzigzag(numbers) + exact(then * factors)) / factors
     if len(others):
         now.view(np.uint64)[others] = numbers[others] ^ then[others].view(np.uint64)
     values[at] = now
@@ -107,7 +107,7 @@ def encode_times(times: Ints, near: int) -> bytes:
 def decode_times(body: bytes, n: int, near: int) -> tuple[Ints, int]:
     """(times[n], bytes read): the inverse. Raises ValueError."""
     reader = _Reader(body)
-    times = np.cumsum(_unzigzag(reader.planes(n)), dtype=np.int64) + np.int64(near)
+    times = np.cumsum(unzigzag(reader.planes(n)), dtype=np.int64) + np.int64(near)
     return times, reader.offset
 
 
@@ -115,12 +115,12 @@ def _kinds_of(values: Floats) -> Kinds:
     """The first kind that gives back each value."""
     kind = np.zeros(len(values), np.uint8)
     for tried in (_DECIMAL, _WHOLE):
-        factor = _FACTORS[tried]
-        kind[(_exact(values * factor) / factor).view(np.uint64) == values.view(np.uint64)] = tried
+        factor = FACTORS[tried]
+        kind[(exact(values * factor) / factor).view(np.uint64) == values.view(np.uint64)] = tried
     return kind
 
 
-def _exact(numbers: Floats) -> Ints:
+def exact(numbers: Floats) -> Ints:
     """The nearest whole numbers as integers; what is beyond where doubles count exactly, and NaN, as its bound, so that
     every machine finds the same. `numbers` is used up."""
     np.rint(numbers, out=numbers)
@@ -134,7 +134,7 @@ def _zigzag(numbers: Ints) -> Bits:
     return ((numbers << 1) ^ (numbers >> 63)).view(np.uint64)
 
 
-def _unzigzag(numbers: Bits) -> Ints:
+def unzigzag(numbers: Bits) -> Ints:
     return (numbers >> np.uint64(1)).view(np.int64) ^ -(numbers & np.uint64(1)).view(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""The protobuf messages of remote write, in both versions. The only file that imports protobuf.
+"""The protobuf messages of remote write, in both versions, and of remote read. The only file that imports protobuf.
 
 Sources: prometheus/prompb/{remote,types}.proto (1.0) and prompb/io/prometheus/write/v2/types.proto (2.0). The
 descriptors are built here from a table, in a pool of their own, so that no generated file has to match the installed
@@ -49,6 +49,15 @@ _V1: Final[dict[str, _Fields]] = {
         "unit": (5, "string", False),
     },
     "WriteRequest": {"timeseries": (1, "TimeSeries", True), "metadata": (3, "MetricMetadata", True)},
+    "LabelMatcher": {"type": (1, "enum", False), "name": (2, "string", False), "value": (3, "string", False)},
+    "Query": {
+        "start_timestamp_ms": (1, "int64", False),
+        "end_timestamp_ms": (2, "int64", False),
+        "matchers": (3, "LabelMatcher", True),
+    },
+    "ReadRequest": {"queries": (1, "Query", True), "accepted_response_types": (2, "enum", True)},
+    "QueryResult": {"timeseries": (1, "TimeSeries", True)},
+    "ReadResponse": {"results": (1, "QueryResult", True)},
 }
 
 _V2: Final[dict[str, _Fields]] = {
@@ -103,12 +112,19 @@ def _messages(text_type: _F.Type.ValueType) -> dict[str, Any]:
     pool.Add(_file("prompb.proto", "prometheus", _V1, text_type))
     pool.Add(_file("io/prometheus/write/v2/types.proto", "io.prometheus.write.v2", _V2, text_type))
     # The classes exist at run time only, so their fields have no static types.
-    names = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
+    names = (
+        "prometheus.WriteRequest",
+        "prometheus.ReadRequest",
+        "prometheus.ReadResponse",
+        "io.prometheus.write.v2.Request",
+    )
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in names}
 
 
 _STRICT: Final = _messages(_F.TYPE_STRING)
 WriteRequest: Final = _STRICT["prometheus.WriteRequest"]
+ReadRequest: Final = _STRICT["prometheus.ReadRequest"]
+ReadResponse: Final = _STRICT["prometheus.ReadResponse"]
 RequestV2: Final = _STRICT["io.prometheus.write.v2.Request"]
 
 
@@ -120,7 +136,7 @@ def _lenient_messages() -> dict[str, Any]:
 
 
 def parse_message(message: Any, data: bytes) -> Any:
-    """Parse `data` as `message` (WriteRequest or RequestV2). Where a text is not UTF-8, all texts of the result are
+    """Parse `data` as `message` (one of the above). Where a text is not UTF-8, all texts of the result are
     bytes: read them with `text_of`. Raises RemoteWriteError 400."""
     name = message.DESCRIPTOR.full_name
     try:

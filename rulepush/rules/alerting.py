@@ -236,6 +236,8 @@ class AlertingRule:
             self._log(tick, old, new, reason)
 
     def _log(self, tick: Tick, old: Alert | None, new: Alert | None, reason: str) -> None:
+        if not tick.context.logs:
+            return
         one = new if new is not None else old
         assert one is not None
         text = describe_change(old, new, tick.ts, self.timing)
@@ -322,7 +324,8 @@ class AlertingRule:
             self.changed[labels] = alert
             if alert is None:
                 del self._alerts[labels]
-                log.info("PENDING starts over (down for too long): alert=%s", labels)
+                if tick.context.logs:
+                    log.info("PENDING starts over (down for too long): alert=%s", labels)
                 pending_, inactive = AlertState.PENDING.value, AlertState.INACTIVE.value
                 self.moved.append(Transition(tick.ts, self.ref, labels, pending_, inactive, ChangeReason.STARTED_OVER))
             else:

@@ -100,6 +100,7 @@ class RuleContext:
                    to know. It decides nothing
     `targets`      how the targets stand now, for these reasons
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
+    `logs`         whether changes and failures are logged: a backtest, which may run in a service, has a report instead
 
     Why a restart needs the two is in `recovery.py`.
     """
@@ -118,6 +119,7 @@ class RuleContext:
     mark: Callable[[RecordedEvaluation], None] | None = None
     targets: Callable[[], TargetStates] = TargetStates
     stopwatch: Callable[[], float] = lambda: 0.0
+    logs: bool = True
 
 
 @dataclass(slots=True)

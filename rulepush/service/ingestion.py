@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rulepush.exposition import FamilyMetadata
@@ -12,6 +13,7 @@ from rulepush.service.loaded_config import LoadedConfig
 from rulepush.service.outputs import Outputs
 from rulepush.service.receivers import PushReceiver, ReceivedMetadata, RemoteWriteIntake
 from rulepush.service.recording import SampleRecording
+from rulepush.service.remembered import remembered
 from rulepush.service.resources import ProcessResources
 from rulepush.service.scraping import Jobs
 
@@ -53,7 +55,9 @@ class Ingestion:
             self.push.groups.default_ttl_ms = config.push_receiver.default_ttl_ms
         if self.remote_write is not None:
             self.remote_write.out_of_order_window_ms = config.storage.out_of_order_window_ms
-        await self.recording.apply(config.storage.record)
+        head, now = self._resources.head, self._resources.clock.now()
+        in_memory = partial(remembered, head, now=now, written_by_rules=loaded.written)
+        await self.recording.apply(config.storage.record, in_memory)
         await self.outputs.sync(config)
         await self.jobs.sync(config.scrape_configs, self.consumers.scraped if self.consumers.active else None)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rulepush.clock import Clock
 from rulepush.config.sections import RecordConfig
-from rulepush.recorded.events import RecordedEvent, RecordedStart
+from rulepush.model.block import SampleBlock
+from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvent, RecordedStart
 
 if TYPE_CHECKING:
     from rulepush.recorded.writer import RecordingWriter
@@ -21,6 +22,14 @@ log = logging.getLogger("rulepush.main")
 FLUSH_SECONDS: Final = 5.0  # a crash loses what came since, and what is being written
 
 FlushOffload = Callable[..., Awaitable[Any]]
+InMemory = Callable[[int], Iterable[SampleBlock]]
+
+_SCRAPE_MS: Final = 15_000  # samples of a scrape are so much older, at most, than the moment at which they come
+_IN_MEMORY: Final = "memory"  # the source of what was there at the start
+
+
+def _nothing(_after: int) -> Iterable[SampleBlock]:
+    return ()
 
 
 class SampleRecording:
@@ -62,8 +71,9 @@ class SampleRecording:
         if self.writer is not None:
             await self._offload(self.writer.flush)
 
-    async def apply(self, config: RecordConfig | None) -> None:
-        """Record within these bounds from now on; None: not any more."""
+    async def apply(self, config: RecordConfig | None, in_memory: InMemory = _nothing) -> None:
+        """Record within these bounds from now on; None: not any more. `in_memory` gives the samples that are in memory
+        and later than a time (ms): those that are not in the recording yet go into it at its start."""
         if config is not None and self._directory is None:
             log.warning("storage.record has no effect without --storage.path: nothing is recorded")
             return
@@ -73,7 +83,10 @@ class SampleRecording:
             self.writer.configure(config.retention_ms, config.max_bytes)
         else:
             self.writer = _writer(self._directory, config, self._clock)
-            self.record(RecordedStart(self._clock.now()))
+            now, recorded_until = self._clock.now(), _recorded_until(self._directory)
+            self.record(RecordedStart(now))
+            for block in in_memory(recorded_until - _SCRAPE_MS):
+                self.record(RecordedBlock(now, Origin.SCRAPE, _IN_MEMORY, block))
             self._switched_on.set()
 
     def record(self, event: RecordedEvent) -> None:
@@ -105,6 +118,19 @@ class SampleRecording:
         writer, self.writer = self.writer, None
         if writer is not None:
             await self._offload(writer.close)
+
+
+def _recorded_until(directory: Path) -> int:
+    """When the last event of the recording came (ms), 0 where there is none."""
+    from rulepush.recorded.recording import Recording
+    from rulepush.recorded.records import DIRECTORY
+
+    try:
+        bounds = Recording(directory / DIRECTORY).bounds()
+    except OSError as e:  # the writer will tell what is wrong, if anything is
+        log.warning("the end of the recording is not known: directory=%s err=%s", directory / DIRECTORY, e)
+        bounds = None
+    return 0 if bounds is None else bounds[1]
 
 
 def _writer(directory: Path, config: RecordConfig, clock: Clock) -> RecordingWriter:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,23 @@ def test_a_query_for_too_many_samples_is_refused(tmp_path: Path) -> None:
         Recording(tmp_path).select([ANY], *EVER, max_samples=99)
 
 
+def test_a_query_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    write(tmp_path, [scrape(i, series(10), range(10)) for i in range(10)])
+    left = 5
+
+    def check() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        Recording(tmp_path).select([ANY], *EVER, check=check)
+    assert left == -1
+    with pytest.raises(TimeoutError):
+        Recording(tmp_path).series([ANY], *EVER, check=check)
+
+
 def test_series_are_those_with_a_sample_in_the_time(tmp_path: Path) -> None:
     a, b, c = series(3)
     write(tmp_path, [scrape(1, (a, b), [1, 1]), scrape(2, (b, c), [2, 2])])
@@ -184,3 +202,43 @@ def test_any_blocks_come_back(records: list[list[RecordedBlock]]) -> None:
         payload, span = encoder.take()
         assert [plain(e) for e in decoder.events(payload)] == [plain(e) for e in record]
         assert (span.first_at, span.last_at) == (min(e.at for e in record), max(e.at for e in record))
+
+
+@st.composite
+def scrapes(draw: st.DrawFn) -> list[RecordedBlock]:
+    """Of two targets with a series in common, whose series and the kinds of whose values change."""
+    layouts = draw(st.lists(st.lists(LABELS, min_size=1, max_size=12, unique=True), min_size=1, max_size=3))
+    steps = draw(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3)), max_size=30))
+    rng = draw(st.randoms(use_true_random=False))
+    made = []
+    numbers = [0.0] * 12
+    for i, (layout, target, change) in enumerate(steps):
+        of = tuple(layouts[layout % len(layouts)])
+        for at in rng.sample(range(12), 4):
+            number = numbers[at] if numbers[at] == numbers[at] else 0.0
+            numbers[at] = (
+                number + rng.randrange(100),
+                number + rng.randrange(10**9) / 1e9,
+                rng.random(),
+                rng.choice(ODD),
+            )[change]
+        made.append(scrape(i, of, numbers[: len(of)], f"{target}", ts=i // 2))
+    return made
+
+
+@settings(max_examples=300, deadline=None)
+@given(scrapes(), st.integers(0, 11))
+def test_a_query_gives_what_the_events_hold(made: list[RecordedBlock], wanted: int) -> None:
+    expected: dict[Labels, dict[int, int]] = {}
+    for block in made:
+        for labels, ts, bits in zip(
+            block.block.series, block.block.times(), block.block.values.view(np.int64).tolist(), strict=True
+        ):
+            if labels.get("x") == str(wanted):
+                expected.setdefault(labels, {}).setdefault(ts, bits)
+    with tempfile.TemporaryDirectory() as directory:
+        write(Path(directory), made)
+        found = rows(Recording(Path(directory)).select([equal("x", str(wanted))], *EVER))
+        every = Recording(Path(directory)).select([ANY], *EVER)
+    assert found == {labels: sorted(samples.items()) for labels, samples in expected.items()}
+    assert {labels: s for labels, s in rows(every).items() if labels in found} == found

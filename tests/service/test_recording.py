@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -45,12 +45,15 @@ def play(
     state: Path | None = None,
     remote_write: bool = False,
     push: bool = False,
+    later_s: int = 0,
 ) -> list[RecordedEvent]:
-    """A service whose one target `a` says `m 1`, and what it recorded below its storage path."""
+    """A service whose one target `a` says `m 1`, and what it recorded below its storage path. It starts `later_s`
+    seconds after the usual time."""
     inside = Inside(directory, rules, targets=("a",))
     inside.options = replace(
         inside.options, storage_path=state or directory / "state", enable_remote_write=remote_write, enable_push=push
     )
+    inside.clock.set_wall(inside.clock.now() + later_s * 1000)
     inside.network.metrics["a"] = "m 1\n"
     change(directory, lambda text: edit(text) + config)
 
@@ -66,11 +69,11 @@ def recorded(directory: Path) -> list[RecordedEvent]:
     return list(Recording(directory / "state" / "recording").events(*EVER))
 
 
-def blocks(events: list[RecordedEvent], origin: Origin) -> list[RecordedBlock]:
+def blocks(events: Sequence[RecordedEvent], origin: Origin) -> list[RecordedBlock]:
     return [e for e in events if isinstance(e, RecordedBlock) and e.origin is origin]
 
 
-def said(events: list[RecordedEvent], origin: Origin) -> list[tuple[str, float | str]]:
+def said(events: Sequence[RecordedEvent], origin: Origin) -> list[tuple[str, float | str]]:
     """Names and values, without what a scrape reports of itself."""
     return [
         (s.labels.name, "stale" if is_stale(s.value) else s.value)
@@ -80,7 +83,7 @@ def said(events: list[RecordedEvent], origin: Origin) -> list[tuple[str, float |
     ]
 
 
-def evaluations(events: list[RecordedEvent]) -> list[RecordedEvaluation]:
+def evaluations(events: Sequence[RecordedEvent]) -> list[RecordedEvaluation]:
     return [e for e in events if isinstance(e, RecordedEvaluation)]
 
 
@@ -250,9 +253,12 @@ def test_a_reload_switches_it_on_and_off(tmp_path: Path) -> None:
 
     events = play(tmp_path, act, config="")
     assert isinstance(events[0], RecordedStart)
-    assert {value for name, value in said(events, Origin.SCRAPE) if name == "m"} == {2.0}
+    in_memory = [e for e in events if isinstance(e, RecordedBlock) and e.source == "memory"]
+    assert {value for name, value in said(in_memory, Origin.SCRAPE) if name == "m"} == {1.0}
+    assert {value for name, value in said(events, Origin.SCRAPE) if name == "m"} == {1.0, 2.0}
     assert {value for name, value in said(events, Origin.RULE) if name == "seen"} == {2.0}
     assert len(evaluations(events)) == 4
+    assert all(read == seen for read, seen in read_and_seen(events))
 
 
 def test_a_reload_that_changes_the_bounds_goes_on_with_the_recording(tmp_path: Path) -> None:
@@ -293,6 +299,28 @@ def test_what_was_recorded_before_a_stop_is_there_after_it(tmp_path: Path) -> No
     both = play(tmp_path, act)
     assert len(both) > len(first)
     assert sum(isinstance(e, RecordedStart) for e in both) == 2
+
+
+def test_what_the_journal_gives_back_and_the_recording_lost_is_in_it_behind_the_start(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App) -> None:
+        inside.network.metrics["a"] = "m 3\n"
+        await inside.clock.advance(MINUTE)
+
+    first = play(tmp_path, act)
+    for segment in (tmp_path / "state" / "recording").iterdir():
+        segment.unlink()
+    second = play(tmp_path, act, later_s=MINUTE)
+    assert isinstance(second[0], RecordedStart)
+    assert isinstance(second[1], RecordedBlock)
+    assert second[1].source == "memory"
+    in_memory = [e for e in second if isinstance(e, RecordedBlock) and e.source == "memory"]
+
+    def of_m(found: list[RecordedBlock]) -> list[tuple[int, float]]:
+        return sorted((s.ts, s.value) for e in found for s in e.block.samples() if s.labels.name == "m")
+
+    assert of_m(in_memory) == of_m(blocks(first, Origin.SCRAPE))
+    names = {labels.name for e in in_memory for labels in e.block.series}
+    assert names == {"m"}, "what a rule writes, a replay makes itself"
 
 
 # --- faults

@@ -14,6 +14,7 @@ import numpy as np
 from rulepush.model.arrays import Bools, Floats
 
 _BLOCK = 1 << 15  # elements a block: 256 KiB of float64
+_FEW = 64  # elements: up to so many, a loop in Python costs less than numpy's calls
 _MANY_ROWS = 40  # so many times more rows than columns: numpy's loop over a row costs more than a call for a column
 
 
@@ -27,6 +28,9 @@ def kahan_sum(values: Floats, mask: Bools | None = None) -> tuple[Floats, Floats
         return np.zeros(n), np.zeros(n)
     if mask is not None:
         values = np.where(mask, values, 0.0)
+    if values.size <= _FEW:
+        sums = np.array([_row(row) for row in values.tolist()])
+        return sums[:, 0], sums[:, 1]
     if n >= _MANY_ROWS * k:
         return _by_column(values)
     size = max(1, _BLOCK // k)
@@ -37,6 +41,14 @@ def kahan_sum(values: Floats, mask: Bools | None = None) -> tuple[Floats, Floats
         part = slice(low, low + size)
         total[part], rest[part] = _block(values[part])
     return total, rest
+
+
+def _row(values: list[float]) -> tuple[float, float]:
+    """The same of one row."""
+    total, rest = values[0], 0.0
+    for i in range(1, len(values)):
+        total, rest = kahan_step(values[i], total, rest)
+    return total, rest if math.isfinite(total) else 0.0
 
 
 def _block(x: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,53 @@
+"""The samples that decided an episode, out of the source of the backtest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rulepush.backtest.source import EventSource
+from rulepush.backtest.unittest.involved import InvolvedRules
+from rulepush.errors import SampleSourceError
+from rulepush.model.labels import Labels
+from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvaluation
+
+_MAX_SERIES: Final = 20_000
+_MAX_SAMPLES: Final = 5_000_000
+
+
+def collected(
+    source: EventSource, rules: InvolvedRules, start: int, end: int, interval_ms: int
+) -> dict[Labels, list[tuple[int, float]]]:
+    """(time in ms, value) of all samples with start <= time <= end that the rules read, by series.
+
+    A sample that came in after an evaluation, because its scrape took long, gets a time behind it: the evaluation did
+    not see it. `end` is the time of an evaluation, and `interval_ms` the time between two. Raises SampleSourceError
+    when there are too many.
+    """
+    found: dict[Labels, list[tuple[int, float]]] = {}
+    wanted: dict[int, list[tuple[int, Labels]]] = {}
+    tuples: list[tuple[Labels, ...]] = []  # kept, so that no other gets their identity
+    evaluated, count = start - 1, 0
+    for event in source.events(start, end):
+        if isinstance(event, RecordedEvaluation) and (end - event.at) % interval_ms == 0:
+            evaluated = event.at
+        if not isinstance(event, RecordedBlock) or event.origin is Origin.RULE:
+            continue
+        block = event.block
+        positions = wanted.get(id(block.series))
+        if positions is None:
+            positions = [(i, labels) for i, labels in enumerate(block.series) if rules.reads(labels)]
+            wanted[id(block.series)] = positions
+            tuples.append(block.series)
+        times = block.times() if positions else []
+        for i, labels in positions:
+            ts = max(times[i], evaluated + 1)
+            if ts <= end:
+                found.setdefault(labels, []).append((ts, float(block.values[i])))
+                count += 1
+        if len(found) > _MAX_SERIES or count > _MAX_SAMPLES:
+            raise SampleSourceError(
+                f"its rules read {len(found)} series with {count} samples in that time: too many for a unit test"
+            )
+    for samples in found.values():
+        samples.sort(key=lambda s: s[0])
+    return found
