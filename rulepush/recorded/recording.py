@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -37,6 +37,10 @@ _Number = TypeVar("_Number", bound=np.generic)
 _Numbers = npt.NDArray[np.int32]
 
 Damaged = Callable[[Path, int, str], object]
+TimeRun = tuple[int, int]
+"""From, to: in ms, both inclusive."""
+
+_FLUSHES_MS: Final = 10_000  # the service writes every 5 s
 
 
 def _unchecked() -> None:
@@ -68,10 +72,12 @@ class RecordedSamples:
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """What a segment spans, as far as it had been written when its file had `size` bytes; None without a record."""
+    """What a segment spans, as far as it had been written when its file had `size` bytes; None without a record.
+    `runs` are the times in which events came, without a gap longer than _FLUSHES_MS."""
 
     size: int
     span: TimeSpan | None
+    runs: tuple[TimeRun, ...]
 
 
 class Recording:
@@ -87,6 +93,7 @@ class Recording:
         self._damaged = damaged
         self._outlines: dict[Path, _Outline] = {}
         self._problems: dict[Path, str] = {}
+        self._good: dict[Path, int] = {}  # bytes of damaged segments
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -97,6 +104,14 @@ class Recording:
         """When the first and the last event came (ms); None when there is none."""
         spans = [span for _, span in self._segments()]
         return (min(s.first_at for s in spans), max(s.last_at for s in spans)) if spans else None
+
+    def spans(self, bridged_ms: int) -> list[TimeRun]:
+        """When events came: (from, to) in ms, ascending. What is not longer than `bridged_ms` between two is no gap.
+        What was found damaged by a reading before counts as missing."""
+        found: list[TimeRun] = []
+        for segment, _ in self._segments():
+            _add_runs(found, self._runs(segment), bridged_ms)
+        return found
 
     def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
         """What happened from `start` to `end` (ms, inclusive), in the order in which it was recorded. The blocks of a
@@ -171,6 +186,7 @@ class Recording:
             files = []
         for gone in {*list(self._outlines)} - {f.path for f in files}:  # a copy: other threads read, too
             self._outlines.pop(gone, None)
+            self._good.pop(gone, None)
         for file in files:
             span = self._span(file)
             if span is not None:
@@ -188,8 +204,15 @@ class Recording:
             if spans:
                 first_ats, last_ats, earliest, latest = zip(*spans, strict=True)
                 made = TimeSpan(min(first_ats), max(last_ats), min(earliest), max(latest))
-            known = self._outlines[segment.path] = _Outline(size, made)
+            known = self._outlines[segment.path] = _Outline(size, made, _runs_of(spans))
         return known.span
+
+    def _runs(self, segment: SegmentFile) -> Sequence[TimeRun]:
+        good = self._good.get(segment.path)
+        if good is not None:
+            return _runs_of(head.span for head in self._heads(segment) if head.offset < good)
+        known = self._outlines.get(segment.path)
+        return () if known is None else known.runs
 
     def _heads(self, segment: SegmentFile) -> Sequence[RecordHead]:
         heads: list[RecordHead] = []
@@ -232,13 +255,30 @@ class Recording:
                 found.add(samples)
         except FAULTS as e:
             log.error("a segment cannot be decoded: file=%s err=%r", segment.path, e)
+            self._good[segment.path] = 0
             self._problems.setdefault(segment.path, f"{segment.path}: cannot be decoded: {e!r}")
 
     def _note(self, segment: SegmentFile, good: int, reason: str) -> None:
+        self._good[segment.path] = min(good, self._good.get(segment.path, good))
         if segment.path not in self._problems:
             self._problems[segment.path] = f"{segment.path}: {reason}; what comes after it is not read"
             if self._damaged is not None:
                 self._damaged(segment.path, good, reason)
+
+
+def _runs_of(spans: Iterable[TimeSpan]) -> tuple[TimeRun, ...]:
+    found: list[TimeRun] = []
+    _add_runs(found, ((span.first_at, span.last_at) for span in spans), _FLUSHES_MS)
+    return tuple(found)
+
+
+def _add_runs(found: list[TimeRun], runs: Iterable[TimeRun], bridged_ms: int) -> None:
+    """Add further runs at the end; one that begins at most `bridged_ms` after the last one makes it longer."""
+    for first, last in runs:
+        if found and first - found[-1][1] <= bridged_ms:
+            found[-1] = (min(found[-1][0], first), max(found[-1][1], last))
+        else:
+            found.append((first, last))
 
 
 def _decoded(items: Iterator[T], good: int) -> Iterator[T]:
