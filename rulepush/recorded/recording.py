@@ -137,8 +137,16 @@ class Recording:
         samples of a series with the same time, the first recorded counts. Raises QueryLimitError when there are more
         than `max_samples`. `check` is called every few milliseconds; what it raises ends the query."""
         found = _Samples(mint, maxt, max_samples)
+        wanted = SeriesFilter(matchers)
         for segment, heads in self._sampled(mint, maxt):
-            decoder = SegmentDecoder(SeriesFilter(matchers))
+            wanted.begin_segment()
+            decoder = SegmentDecoder(wanted)
+            for _ in self._read(segment, heads, decoder.outlines, check):
+                pass
+            streams = {number for number, stream in enumerate(decoder.streams) if stream.wanted.any()}
+            if not streams:
+                continue
+            decoder = SegmentDecoder(wanted, streams)
             waiting: dict[int, list[RawBlock]] = {}
             for block in self._read(segment, heads, decoder.blocks, check):
                 of_stream = waiting.setdefault(id(block.layout.stream), [])
@@ -158,8 +166,10 @@ class Recording:
         """The series that satisfy all matchers and have a sample, or its end, from `mint` to `maxt` (ms, inclusive).
         `check` as in `select`."""
         found: dict[Labels, None] = {}
+        wanted = SeriesFilter(matchers)
         for segment, heads in self._sampled(mint, maxt):
-            decoder = SegmentDecoder(SeriesFilter(matchers))
+            wanted.begin_segment()
+            decoder = SegmentDecoder(wanted)
             seen: dict[int, Layout] = {}
             for block in self._read(segment, heads, decoder.outlines, check):
                 layout = block.layout
@@ -252,7 +262,8 @@ class Recording:
     def _add(self, segment: SegmentFile, blocks: Sequence[RawBlock], found: _Samples) -> None:
         try:
             for samples in wanted_samples(blocks):
-                found.add(samples)
+                if len(samples.layout.wanted):
+                    found.add(samples)
         except FAULTS as e:
             log.error("a segment cannot be decoded: file=%s err=%r", segment.path, e)
             self._good[segment.path] = 0

@@ -81,6 +81,8 @@ class _Run:
         """float64[count, m] of the wanted series; their last ones are what the stream has from now on."""
         layout = self.layout
         stream, wanted = layout.stream, layout.wanted
+        if not len(wanted):
+            return np.empty((self.count, 0))
         kinds: Kinds = stream.kinds[layout.ids]
         former = stream.last[layout.ids[wanted]]
         n = len(layout.ids)

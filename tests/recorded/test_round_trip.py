@@ -149,6 +149,18 @@ def test_a_query_for_too_many_samples_is_refused(tmp_path: Path) -> None:
         Recording(tmp_path).select([ANY], *EVER, max_samples=99)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_query_is_not_led_astray_by_blocks_without_its_series(tmp_path: Path, late: bool) -> None:
+    """How the others' values are written changes in blocks that have nothing of what is asked for."""
+    others, (one,) = series(12), series(1, asked="for")
+    events = [] if late else [scrape(0, (*others, one), [1.0] * 13)]
+    events += [scrape(1, others, [0.1 + n for n in range(12)]), scrape(2, others, [math.pi * n for n in range(12)])]
+    events += [scrape(3 + i, (*others, one), [math.e * n + i for n in range(12)] + [7.0 + i]) for i in range(4)]
+    write(tmp_path, events)
+    ((_, times, values),) = Recording(tmp_path).select([equal("asked", "for")], 3, 9)
+    assert (times.tolist(), values.tolist()) == ([3, 4, 5, 6], [7, 8, 9, 10])
+
+
 def test_a_query_ends_when_its_time_is_up(tmp_path: Path) -> None:
     write(tmp_path, [scrape(i, series(10), range(10)) for i in range(10)])
     left = 5
