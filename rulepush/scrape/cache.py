@@ -38,7 +38,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -460,11 +459,18 @@ class ScrapeCache:
         return Ingested(plan.counts, sum(_is_kept(e) for e in fresh.values()), late, same)
 
     def _follow_passing(self, gone: Sequence[int], came: Mapping[TargetSeries, int]) -> None:
-        """The slots of the series that are gone, and those that the new ones have now."""
-        slots = row_numbers(self._passing_slots)
-        stay = ~np.isin(slots, gone)
-        self._passing = (*compress(self._passing, stay.tolist()), *(s.labels for s in came))
-        self._passing_slots = as_rows(np.concatenate((slots[stay], np.array(list(came.values()), np.int64))))
+        """The slots of the series that are gone, and those that the new ones have now. New ones take the places of
+        those that are gone: who compares the tuple with the one before finds most of it where it was."""
+        slots, series = row_numbers(self._passing_slots).copy(), list(self._passing)
+        free, new = np.flatnonzero(np.isin(slots, gone)).tolist(), list(came.items())
+        for place, (entry, slot) in zip(free, new, strict=False):
+            series[place], slots[place] = entry.labels, slot
+        for place in reversed(free[len(new) :]):
+            del series[place]
+        slots = np.delete(slots, free[len(new) :])
+        more = new[len(free) :]
+        self._passing = (*series, *(entry.labels for entry, _ in more))
+        self._passing_slots = as_rows(np.concatenate((slots, np.array([slot for _, slot in more], np.int64))))
 
     def _entry_of_line(self, lines: list[bytes], index: int, key: bytes) -> Entry | None:
         """The entry of a line that is new in its body; None when it is not `key value`, or breaks a limit."""
