@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
+class Timer(Protocol):
+    """A call that is planned."""
+
+    def cancel(self) -> object: ...
+
+
 class Clock(Protocol):
-    """Wall time in whole milliseconds, monotonic time in seconds, and a sleep."""
+    """Wall time in whole milliseconds, monotonic time in seconds, a sleep, and calls that are planned.
+
+    What is usually cancelled before its time comes is planned with `call_later`: a task that sleeps costs more, and one
+    that is left to sleep wakes an idle process.
+    """
 
     def now(self) -> int: ...
     def monotonic(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
+    def call_later(self, seconds: float, call: Callable[[], object]) -> Timer: ...
 
 
 class SystemClock:
@@ -26,3 +38,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, call)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
+
+from rulepush.clock import Timer
 
 
 class FakeClock:
@@ -37,6 +40,12 @@ class FakeClock:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._elapsed_ms + seconds * 1000, next(self._order), future))
         await future
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda done: done.cancelled() or call())
+        heapq.heappush(self._sleepers, (self._elapsed_ms + seconds * 1000, next(self._order), future))
+        return future
 
     async def advance(self, seconds: float) -> None:
         """Move time forward by `seconds`."""

@@ -26,8 +26,7 @@ class ScrapeBarrier:
             self._pending[ts] = left
             return
         del self._pending[ts]
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._tell()
 
     def pending(self, ts: int) -> int:
         """How many scrapes of moments up to `ts` are not over."""
@@ -35,19 +34,22 @@ class ScrapeBarrier:
 
     async def scrapes_done(self, ts: int, timeout_s: float) -> bool:
         """Wait for the scrapes of all moments up to `ts`, at most `timeout_s`. Whether they are all over."""
-        if not self.pending(ts):
-            return True
-        tasks = [
-            asyncio.ensure_future(self._all_done(ts)),
-            asyncio.ensure_future(self._clock.sleep(timeout_s)),
-        ]
+        is_late = False
+
+        def late() -> None:
+            nonlocal is_late
+            is_late = True
+            self._tell()
+
+        timer = self._clock.call_later(timeout_s, late)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            while self.pending(ts) and not is_late:
+                await self._changed.wait()
         finally:
-            for task in tasks:
-                task.cancel()
+            timer.cancel()
         return not self.pending(ts)
 
-    async def _all_done(self, ts: int) -> None:
-        while self.pending(ts):
-            await self._changed.wait()
+    def _tell(self) -> None:
+        """Let those that wait look again."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

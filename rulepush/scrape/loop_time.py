@@ -13,7 +13,7 @@ from itertools import count
 from types import TracebackType
 from typing import Final
 
-from rulepush.clock import Clock
+from rulepush.clock import Clock, Timer
 
 _BEAT_SECONDS: Final = 0.05
 _MAX_COUNTED_SECONDS: Final = 2 * _BEAT_SECONDS  # a beat comes a little late in a healthy loop, too
@@ -27,28 +27,15 @@ class LoopTime:
         self._clock = clock
         self._passed = 0.0  # seconds that count, up to the last reading
         self._read_at = 0.0
-        self._pending: list[
-            tuple[float, int, _Deadline]
-        ] = []  # a heap; those that are over are taken out in their turn
+        # A heap; those that are over are taken out in their turn.
+        self._pending: list[tuple[float, int, _Deadline]] = []
         self._open = 0
         self._order = count()
-        self._wanted = asyncio.Event()
+        self._timer: Timer | None = None  # of the next reading, while a deadline is pending
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Raises TimeoutError in its block after so many seconds of loop time, as asyncio.timeout does."""
         return _Deadline(self, seconds)
-
-    async def run(self) -> None:
-        """Enforce the deadlines, until cancelled."""
-        while True:
-            if not self._open:
-                self._pending.clear()
-                self._wanted.clear()
-                await self._wanted.wait()
-            await self._clock.sleep(_BEAT_SECONDS)
-            self._look()
-            while self._pending and self._pending[0][0] <= self._passed:
-                heapq.heappop(self._pending)[2].expire()
 
     def begin(self, deadline: _Deadline, seconds: float) -> None:
         """For `_Deadline`: it is entered."""
@@ -56,13 +43,22 @@ class LoopTime:
             self._look()
         else:
             self._read_at = self._clock.monotonic()
+            self._timer = self._clock.call_later(_BEAT_SECONDS, self._beat)
         self._open += 1
         heapq.heappush(self._pending, (self._passed + seconds, next(self._order), deadline))
-        self._wanted.set()
 
     def end(self) -> None:
         """For `_Deadline`: one is left."""
         self._open -= 1
+        if not self._open and self._timer is not None:
+            self._timer.cancel()
+            self._pending.clear()
+
+    def _beat(self) -> None:
+        self._look()
+        while self._pending and self._pending[0][0] <= self._passed:
+            heapq.heappop(self._pending)[2].expire()
+        self._timer = self._clock.call_later(_BEAT_SECONDS, self._beat)
 
     def _look(self) -> None:
         now = self._clock.monotonic()

@@ -85,7 +85,6 @@ class ScrapePools:
         )
         self._pools: dict[str, ScrapePool] = {}
         self._tasks = TaskOwner()
-        self._tasks.start(self._loop_time.run, "scrape deadlines")
         self._tasks.start(self.overload.run, "overload watch")
         self._rewound_at = 0
 

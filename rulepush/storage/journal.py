@@ -99,7 +99,7 @@ class SampleJournal:
         self._database = database
         self._clock = clock
         self._came: asyncio.Event | None = None  # while `run` waits for something to write
-        self._pause: asyncio.Future[None] | None = None  # while it waits for more of it
+        self._pause: asyncio.Event | None = None  # while it waits for more of it; set: it need not wait any longer
         self._next_write_at = 0.0  # in monotonic seconds: not before that
         self._pending = Pending(self._wake)
         self._unwritten: deque[Batch] = deque()
@@ -127,7 +127,7 @@ class SampleJournal:
         """Nothing more is expected for a while: write now what is there. To wake up for it a second later, when other
         processes have had the processor's caches, would take twice the CPU. Still at most one write a second."""
         if self._pause is not None and self._clock.monotonic() >= self._next_write_at:
-            self._pause.cancel()
+            self._pause.set()
 
     async def run(self) -> None:
         """Write once a second while there is something to write; nothing wakes the process while there is not."""
@@ -161,11 +161,12 @@ class SampleJournal:
 
     async def _pause_for(self, seconds: float) -> None:
         """Sleep, no longer than until `write_soon`."""
-        self._pause = asyncio.ensure_future(self._clock.sleep(seconds))
+        self._pause = asyncio.Event()
+        timer = self._clock.call_later(seconds, self._pause.set)
         try:
-            await asyncio.wait([self._pause])
+            await self._pause.wait()
         finally:
-            self._pause.cancel()
+            timer.cancel()
             self._pause = None
 
     def _wake(self) -> None:

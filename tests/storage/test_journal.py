@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rulepush.clock import Timer
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import STALE, is_stale
@@ -169,6 +170,10 @@ def test_nothing_wakes_the_process_while_there_is_nothing_to_write(tmp_path: Pat
         async def sleep(self, seconds: float) -> None:
             self.sleeps += 1
             await super().sleep(seconds)
+
+        def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
+            self.sleeps += 1
+            return super().call_later(seconds, call)
 
     clock = CountingClock()
     life = Life(tmp_path / "s.db", clock)
