@@ -53,6 +53,11 @@ class SampleRecording:
         """About the memory of what waits to be written, and of what it is written with."""
         return 0 if self.writer is None else self.writer.memory_bytes
 
+    async def flush(self) -> None:
+        """Write what came up to now."""
+        if self.writer is not None:
+            await self._offload(self.writer.flush)
+
     async def apply(self, config: RecordConfig | None, in_memory: InMemory = _nothing) -> None:
         """Record within these bounds from now on; None: not any more. `in_memory` gives the samples that are in memory
         and later than a time (ms): those that are not in the recording yet go into it at its start."""
