@@ -120,6 +120,7 @@ COMMANDS_AND_GROUPS = [
     ("test",),
     ("test", "rules"),
     ("test", "promql"),
+    ("backtest",),
 ]
 
 
