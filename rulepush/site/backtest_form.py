@@ -12,6 +12,7 @@ from typing import Final
 
 from rulepush.errors import ParseError
 from rulepush.model.durations import format_duration, parse_duration
+from rulepush.model.labels import ALERT_NAME
 from rulepush.model.matcher import exact_metric_name
 from rulepush.promql import Query, parse_expr
 from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec, result_fault
@@ -87,6 +88,13 @@ class BacktestForm:
     @property
     def range_ms(self) -> int:
         return BACKTEST_RANGES[self.range]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels that all alerts of the rule have alike."""
+        rule = self.edited
+        fixed = () if rule is None else (name for name, text in rule.labels if "{{" not in text)
+        return (ALERT_NAME, *fixed)
 
     @property
     def same(self) -> bool:

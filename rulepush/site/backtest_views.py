@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from rulepush.backtest import BacktestReport, Episode, RuleFailure, compare
+from rulepush.backtest import BacktestReport, Episode, RuleFailure
 from rulepush.history.spans import SpanKind, StateSpan
 from rulepush.model.labels import Labels
 from rulepush.site.charts import DrawnSpan, DrawnStrip, drawn_strip, drawn_unseen
 
 MAX_LANES: Final = 15
 MAX_ROWS: Final = 100
+MAX_PENDING_ROWS: Final = 50
+MAX_UNKNOWN: Final = 5
 _FAR: Final = 3  # an alert that fired counts more than one that was pending
 
 
@@ -57,8 +59,9 @@ class VersionCount:
 
 @dataclass(frozen=True, slots=True)
 class VersionDifference:
-    """Episodes that fired: `gone` in the current version alone, `added` in the edited one alone, `moved` in both at other
-    times, `same` in both alike. `least` and `most` are by how many ms the moved ones fire later (negative: earlier)."""
+    """Episodes that fired: `gone` are those of the current version of whose time the edited one has none that fired,
+    `added` the other way round. Of the rest of the edited version `same` are at the same times, `moved` at others;
+    `least` and `most` are by how many ms these fire later (negative: earlier)."""
 
     gone: int
     added: int
@@ -82,7 +85,8 @@ class BacktestOutcome:
     """What came of a backtest from `start` to `end` (ms), of data that go from `recorded[0]` to `recorded[1]`.
 
     `current` or `edited` is None where there is no such version; `reached` is to where it came (ms) when its limits
-    ended it, else None. `damage` has a line for each file that could not be read to its end.
+    ended it, else None. `rows` are the first of the `fired` episodes, and `pending` of the `pending_only` ones. `unknown`
+    are the last of `gaps`. `damage` has a line for each file that could not be read to its end.
     """
 
     start: int
@@ -94,8 +98,11 @@ class BacktestOutcome:
     lanes: Sequence[BacktestLane]
     alerts: int
     rows: Sequence[EpisodeRow]
-    episodes: int
+    fired: int
+    pending: Sequence[EpisodeRow]
+    pending_only: int
     unknown: Sequence[UnknownTime] = ()
+    gaps: int = 0
     unseen: Sequence[DrawnSpan] = ()
     reached: int | None = None
     damage: Sequence[str] = field(default=())
@@ -115,7 +122,9 @@ def outcome_of(
         if one.start is not None and one.end is not None
     ]
     stopped = [one for one in unknown if one.kind == "stopped"]
-    shown = rows[:MAX_ROWS]
+    fired = [row for row in rows if row.fired_at is not None]
+    pending = [row for row in rows if row.fired_at is None]
+    gaps = [one for one in unknown if one.kind == "gap"]
     return BacktestOutcome(
         start=start,
         end=end,
@@ -125,9 +134,12 @@ def outcome_of(
         difference=None if current is None or edited is None else _difference(current, edited),
         lanes=lanes[:MAX_LANES],
         alerts=len(lanes),
-        rows=shown,
-        episodes=len(rows),
-        unknown=[one for one in unknown if one.kind == "gap"],
+        rows=fired[:MAX_ROWS],
+        fired=len(fired),
+        pending=pending[:MAX_PENDING_ROWS],
+        pending_only=len(pending),
+        unknown=gaps[-MAX_UNKNOWN:],
+        gaps=len(gaps),
         unseen=drawn_unseen([(one.start, one.end) for one in unknown], start, end),
         reached=None if report.stopped is None else stopped[0].start if stopped else start,
         damage=[one.text for one in report.caveats if one.kind.value == "damaged"],
@@ -147,19 +159,38 @@ def _count(report: BacktestReport) -> VersionCount:
 
 
 def _difference(current: BacktestReport, edited: BacktestReport) -> VersionDifference:
-    found = compare(edited, current)
-    gone = [one for one in found.moved if one.new.fired_at is None]
-    added = [one for one in found.moved if one.old.fired_at is None]
-    moved = len(found.moved) - len(gone) - len(added)
-    shifts = [one.fired_by for one in found.moved if one.fired_by is not None]
-    return VersionDifference(
-        len(found.only_old) + len(gone),
-        len(found.only_new) + len(added),
-        moved,
-        found.same,
-        min(shifts, default=0),
-        max(shifts, default=0),
+    """By the alerts, for one long episode of a version may be several short ones of the other."""
+    old, new = _fired(current), _fired(edited)
+    added = moved = same = 0
+    shifts: list[int] = []
+    for labels, episodes in new.items():
+        for one in episodes:
+            met = [other for other in old.get(labels, ()) if _overlap(one, other, edited.until, current.until)]
+            if not met:
+                added += 1
+            elif any((one.fired_at, one.ended_at) == (other.fired_at, other.ended_at) for other in met):
+                same += 1
+            else:
+                moved += 1
+                shifts.append((one.fired_at or 0) - min(other.fired_at or 0 for other in met))
+    gone = sum(
+        not any(_overlap(one, other, current.until, edited.until) for other in new.get(labels, ()))
+        for labels, episodes in old.items()
+        for one in episodes
     )
+    return VersionDifference(gone, added, moved, same, min(shifts, default=0), max(shifts, default=0))
+
+
+def _fired(report: BacktestReport) -> dict[Labels, list[Episode]]:
+    found: dict[Labels, list[Episode]] = {}
+    for one in report.fired:
+        found.setdefault(one.labels, []).append(one)
+    return found
+
+
+def _overlap(one: Episode, other: Episode, until_one: int, until_other: int) -> bool:
+    """Whether they are of the same trouble: pending counts."""
+    return one.pending_since <= (other.ended_at or until_other) and other.pending_since <= (one.ended_at or until_one)
 
 
 def _rows(current: BacktestReport | None, edited: BacktestReport | None) -> list[EpisodeRow]:
