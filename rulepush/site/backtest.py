@@ -80,7 +80,8 @@ class ListedGroup:
 
 class BacktestPage:
     """`recorded()` is what is read, None where nothing is recorded. One backtest runs at a time, in the thread of a
-    query, so that several of them do not keep the event loop from its turns."""
+    query, so that several of them do not keep the event loop from its turns; each waits for `max_seconds` at most, and
+    ends after as long."""
 
     def __init__(
         self,
@@ -88,11 +89,13 @@ class BacktestPage:
         groups: RuleGroups,
         evaluator: QueryEvaluator,
         recorded: Callable[[], RecordedPlace | None],
+        max_seconds: float = MAX_SECONDS,
     ):
         self._frame = frame
         self._groups = groups
         self._evaluator = evaluator
         self._recorded = recorded
+        self._max_seconds = max_seconds
         self._turn = asyncio.Semaphore(1)
         self._cache: OrderedDict[tuple[tuple[str, str], ...], tuple[int, ChosenRule | None, TriedBacktest]] = (
             OrderedDict()
@@ -129,16 +132,14 @@ class BacktestPage:
             stopped_since=place.stopped_since if place is not None else None,
             stopped_why=place.error if place is not None else "",
             tried=tried,
-            seconds=round(MAX_SECONDS),
+            seconds=round(self._max_seconds),
             groups=groups,
             more=more,
             words=promql_words(),
             names=sorted(self._evaluator.metric_sizes()) if form.edited is None or chosen is None else [],
         )
 
-    async def _tried(
-        self, given: dict[str, str], form: BacktestForm, place: RecordedPlace, now: int
-    ) -> TriedBacktest:
+    async def _tried(self, given: dict[str, str], form: BacktestForm, place: RecordedPlace, now: int) -> TriedBacktest:
         """Of an address that was asked within the last minute what came of it then."""
         key = tuple(sorted((name, text) for name, text in given.items() if name != "lang"))
         known = self._cache.get(key)
@@ -161,11 +162,15 @@ class BacktestPage:
     async def _run(self, form: BacktestForm, place: RecordedPlace, now: int) -> TriedBacktest:
         from rulepush.site.backtest_run import backtest_chart, try_rules
 
-        async with asyncio.timeout(MAX_SECONDS):
+        async with asyncio.timeout(self._max_seconds):
             await self._turn.acquire()
         try:
             await place.flush()
-            found = await self._evaluator.bounded(lambda is_over: try_rules(form, place, now, is_over), MAX_SECONDS)
+
+            def work(is_over: Callable[[], bool]) -> BacktestOutcome | tuple[int, int] | None:
+                return try_rules(form, place, now, is_over)
+
+            found = await self._evaluator.bounded(work, self._max_seconds)
         finally:
             self._turn.release()
         if found is None:

@@ -82,7 +82,9 @@ async def backtest_chart(evaluator: QueryEvaluator, form: BacktestForm, outcome:
     step = max(_MIN_STEP_MS, (end - start) // _POINTS)
     try:
         series, count, warnings = await _values(evaluator, query, start, end, step, mine)
-        levels = [] if mine is None else [await _level(evaluator, mine, start, end, step, "" if form.same else "edited")]
+        levels = (
+            [] if mine is None else [await _level(evaluator, mine, start, end, step, "" if form.same else "edited")]
+        )
         theirs = None if form.chosen is None or form.same else _compared(form.chosen.spec)
         if theirs is not None and mine is not None and theirs.value.canonical == mine.value.canonical:
             if str(theirs) == str(mine):

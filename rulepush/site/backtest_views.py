@@ -219,9 +219,7 @@ def _row(of: str, one: Episode, until: int) -> EpisodeRow:
     )
 
 
-def _lanes(
-    current: BacktestReport | None, edited: BacktestReport | None, start: int, end: int
-) -> list[BacktestLane]:
+def _lanes(current: BacktestReport | None, edited: BacktestReport | None, start: int, end: int) -> list[BacktestLane]:
     """One for each alert; those that fired for longest come first."""
     old, new = _by_alert(current), _by_alert(edited)
 
