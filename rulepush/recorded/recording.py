@@ -89,6 +89,7 @@ class Recording:
         self._damaged = damaged
         self._outlines: dict[Path, _Outline] = {}
         self._problems: dict[Path, str] = {}
+        self._good: dict[Path, int] = {}  # bytes of damaged segments
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -99,6 +100,22 @@ class Recording:
         """When the first and the last event came (ms); None when there is none."""
         spans = [outline.span for _, outline in self._segments()]
         return (min(s.first_at for s in spans), max(s.last_at for s in spans)) if spans else None
+
+    def spans(self, bridged_ms: int) -> list[tuple[int, int]]:
+        """When events came: (from, to) in ms, ascending. What is not longer than `bridged_ms` between two is no gap.
+        What was found damaged by a reading before counts as missing."""
+        found: list[tuple[int, int]] = []
+        for segment, outline in self._segments():
+            good = self._good.get(segment.path)
+            for head in outline.heads:
+                if good is not None and head.offset > good:
+                    break
+                first, last = head.span.first_at, head.span.last_at
+                if found and first - found[-1][1] <= bridged_ms:
+                    found[-1] = (min(found[-1][0], first), max(found[-1][1], last))
+                else:
+                    found.append((first, last))
+        return found
 
     def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
         """What happened from `start` to `end` (ms, inclusive), in the order in which it was recorded. The blocks of a
@@ -160,9 +177,9 @@ class Recording:
 
     def _sampled(self, mint: int, maxt: int) -> Iterator[tuple[SegmentFile, Sequence[RecordHead]]]:
         for segment, outline in self._segments():
-            span = outline.span
-            if span.earliest <= maxt and span.latest >= mint:
-                last = max(i for i, h in enumerate(outline.heads) if h.span.earliest <= maxt and h.span.latest >= mint)
+            within = (i for i, h in enumerate(outline.heads) if h.span.earliest <= maxt and h.span.latest >= mint)
+            last = max(within, default=None)
+            if last is not None:
                 yield segment, outline.heads[: last + 1]
 
     def _segments(self) -> Iterator[tuple[SegmentFile, _Outline]]:
@@ -173,6 +190,7 @@ class Recording:
             files = []
         for gone in {*list(self._outlines)} - {f.path for f in files}:  # a copy: other threads read, too
             self._outlines.pop(gone, None)
+            self._good.pop(gone, None)
         for file in files:
             outline = self._outline(file)
             if outline is not None and outline.heads:
@@ -225,9 +243,11 @@ class Recording:
                 found.add(samples)
         except FAULTS as e:
             log.error("a segment cannot be decoded: file=%s err=%r", segment.path, e)
+            self._good[segment.path] = 0
             self._problems.setdefault(segment.path, f"{segment.path}: cannot be decoded: {e!r}")
 
     def _note(self, segment: SegmentFile, good: int, reason: str) -> None:
+        self._good[segment.path] = min(good, self._good.get(segment.path, good))
         if segment.path not in self._problems:
             self._problems[segment.path] = f"{segment.path}: {reason}; what comes after it is not read"
             if self._damaged is not None:

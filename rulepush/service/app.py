@@ -68,6 +68,7 @@ class App:
             clock,
             options.query_concurrency,
             options.web_max_samples,
+            self.ingestion.recording.past,
         )
         self.reloader = ConfigReloader(options, first, self._web_config, clock, self._apply)
         self.telemetry = Telemetry()

@@ -15,6 +15,7 @@ from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvent, Recor
 
 if TYPE_CHECKING:
     from rulepush.recorded.writer import RecordingWriter
+    from rulepush.web.past import PastSamples
 
 log = logging.getLogger("rulepush.main")
 
@@ -42,6 +43,7 @@ class SampleRecording:
         self._offload = offload
         self._switched_on = asyncio.Event()
         self.writer: RecordingWriter | None = None
+        self._past: PastSamples | None = None
 
     @property
     def active(self) -> bool:
@@ -52,6 +54,17 @@ class SampleRecording:
     def memory_bytes(self) -> int:
         """About the memory of what waits to be written, and of what it is written with."""
         return 0 if self.writer is None else self.writer.memory_bytes
+
+    def past(self) -> PastSamples | None:
+        """What was recorded, for queries; None while nothing is."""
+        if self.writer is None:
+            return None
+        if self._past is None:
+            from rulepush.recorded.recording import Recording
+            from rulepush.web.recording_past import RecordingPast
+
+            self._past = RecordingPast(Recording(self.writer.directory), self.flush)
+        return self._past
 
     async def flush(self) -> None:
         """Write what came up to now."""

@@ -23,13 +23,14 @@ from rulepush.rules.groups import RuleGroups
 from rulepush.rules.health import RuleEvaluation
 from rulepush.rules.specs import AlertingSpec
 from rulepush.rules.transition import RuleRef, Transition
-from rulepush.site.alert import RANGES, STRIP_MS, shown_change
+from rulepush.site.alert import STRIP_MS, shown_change
 from rulepush.site.alert_charts import AlertCharts, AlertSubject, ValueChart
 from rulepush.site.charts import DrawnStrip, drawn_strip
 from rulepush.site.explained import ExplainedView, explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
 from rulepush.site.links import rule_names
+from rulepush.site.ranges import RANGES, offered_ranges, refresh_seconds
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.explain import RuleExplainer, RunningRule
 
@@ -101,6 +102,7 @@ class RulePage:
         self._frame = frame
         self._groups = groups
         self._history = history
+        self._evaluator = evaluator
         self._charts = AlertCharts(evaluator)
         self._explainer = explainer
 
@@ -152,8 +154,9 @@ class RulePage:
             rules=rules,
             changes=[shown_change(one) for one in answer.found],
             is_cut=answer.is_cut,
-            ranges=list(RANGES),
+            ranges=offered_ranges(await self._evaluator.recorded_since(), now),
             range=span,
+            refresh=refresh_seconds(RANGES[span]),
         )
 
 

@@ -14,7 +14,7 @@ from rulepush.promql import Query, SelectorUse, parse_expr
 from rulepush.promql.syntax import ast
 from rulepush.rules.group import ALERT_SERIES
 from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
-from rulepush.template import literal_queries
+from rulepush.template import template_queries
 
 _READS_CLOCK: Final = frozenset(
     (
@@ -112,7 +112,7 @@ def _queries(rule: RuleSpec) -> Iterator[Query]:
     yield rule.query
     if isinstance(rule, AlertingSpec):
         for _, text in (*rule.labels, *rule.annotations):
-            for literal in literal_queries(text) if "{{" in text else ():
+            for literal in template_queries(text).literals:
                 try:
                     yield parse_expr(literal)
                 except ParseError:
