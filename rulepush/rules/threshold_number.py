@@ -1,4 +1,4 @@
-"""The number that an expression compares with, found in its text and replaced there: the rest stays as it was written."""
+"""The number that an expression compares with, found in its text and replaced there: the rest stays as written."""
 
 from __future__ import annotations
 

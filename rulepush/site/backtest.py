@@ -1,5 +1,5 @@
-"""`/backtest`: what a rule would have done in the last hours with another expression, threshold or `for`, beside what it
-does as it is."""
+"""`/backtest`: what a rule would have done in the last hours with another expression, threshold or `for`, beside what
+it does as it is."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ _CACHE_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class TriedBacktest:
-    """What came of what was asked: an `outcome` with its `chart`, or what is in the way. `elsewhere` are the bounds (ms)
-    of a recording that has nothing of the range, `empty` is whether it has nothing at all. `yaml` is the edited rule."""
+    """What came of what was asked: an `outcome` with its `chart`, or what is in the way. `elsewhere` are the bounds of a
+    recording (ms) that has nothing of the range, `empty` is whether it has nothing at all. `yaml` is the edited rule.
+    """
 
     outcome: BacktestOutcome | None = None
     chart: BacktestChart | None = None

@@ -63,7 +63,7 @@ def try_rules(
 
 
 def versions(form: BacktestForm) -> list[list[RuleGroup]]:
-    """The groups of each version: the current rule first, where there is one, and the edited one, where it is another."""
+    """The groups of each version: the current rule, where there is one, then the edited one, where it is another."""
     chosen, edited = form.chosen, form.edited
     assert edited is not None
     if chosen is None:

@@ -85,8 +85,8 @@ class BacktestOutcome:
     """What came of a backtest from `start` to `end` (ms), of data that go from `recorded[0]` to `recorded[1]`.
 
     `current` or `edited` is None where there is no such version; `reached` is to where it came (ms) when its limits
-    ended it, else None. `rows` are the first of the `fired` episodes, and `pending` of the `pending_only` ones. `unknown`
-    are the last of `gaps`. `damage` has a line for each file that could not be read to its end.
+    ended it, else None. `rows` are the first of the `fired` episodes, and `pending` of the `pending_only` ones;
+    `unknown` are the last of `gaps`. `damage` has a line for each file that could not be read to its end.
     """
 
     start: int

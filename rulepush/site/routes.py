@@ -55,8 +55,8 @@ class SiteParts:
     """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
     `deliveries()` are the receivers of alerts and samples; `discovery_errors()` why discoveries fail now; `pushed()`
     gives the pushed groups, None where the receiver is not enabled; `bodies` is None where those of targets are not
-    kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager that it is sent to; `recorded()` is what
-    a backtest reads, None where nothing is recorded."""
+    kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager that it is sent to; `recorded()` is
+    what a backtest reads, None where nothing is recorded."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups

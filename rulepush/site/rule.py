@@ -61,8 +61,9 @@ class ListedAlert:
 
 @dataclass(frozen=True, slots=True)
 class DescribedRule:
-    """A rule in force, the `number`th of its name in its group. `state` is that of its worst alert; "" for a recording rule, and where it cannot be evaluated,
-    for nothing is known then. `evaluations` are the last ones, the newest first."""
+    """A rule in force, the `number`th of its name in its group. `state` is that of its worst alert; "" for a recording
+    rule, and where it cannot be evaluated, for nothing is known then. `evaluations` are the last ones, the newest
+    first."""
 
     name: str
     anchor: str

@@ -21,7 +21,7 @@ from rulepush.site.backtest import BacktestPage, rule_yaml
 from rulepush.site.backtest_place import RecordedPlace
 from rulepush.site.frame import Frame
 from rulepush.site.links import alert_url, backtest_url, rule_url
-from tests.backtest.world import M, S, T0, ListSource, marks, merged, scrapes, specs
+from tests.backtest.world import T0, ListSource, M, S, marks, merged, scrapes, specs
 from tests.recorded.recordings import write
 from tests.site.reading import outline
 from tests.site.test_alert_page import text_of
@@ -372,7 +372,7 @@ def test_what_takes_too_long_ends_and_says_how_far_it_came(lab: Lab) -> None:
     everything = events()
     slow = SlowSource(everything, lab=lab, fast=2100)
     lab.source = slow
-    slow.listed = [one for one in merged(everything, [RecordedStart(T0 - M + i) for i in range(2000)])]
+    slow.listed = merged(everything, [RecordedStart(T0 - M + i) for i in range(2000)])
     answer = lab.ask()
     text = text_of(answer)
     assert "Ended after 10 s, at 2023-11-14 22:2" in text, text
