@@ -47,8 +47,9 @@ _CACHE_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class TriedBacktest:
-    """What came of what was asked: an `outcome` with its `chart`, or what is in the way. `elsewhere` are the bounds of a
-    recording (ms) that has nothing of the range, `empty` is whether it has nothing at all. `yaml` is the edited rule.
+    """What came of what was asked: an `outcome` with its `chart`, or what is in the way. `elsewhere` are the bounds
+    of a recording (ms) that has nothing of the range, `empty` is whether it has nothing at all. `yaml` is the edited
+    rule.
     """
 
     outcome: BacktestOutcome | None = None

@@ -12,6 +12,7 @@ from textwrap import indent
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from rulepush.backtest import EventSource, ReplayOptions
 from rulepush.model.labels import Labels
@@ -420,7 +421,5 @@ def test_one_backtest_runs_at_a_time_and_the_next_does_not_wait_for_long(lab: La
     assert "Other backtests are running: try again in a moment." in second
 
 
-def _app(page: BacktestPage) -> object:
-    from starlette.applications import Starlette
-
+def _app(page: BacktestPage) -> Starlette:
     return Starlette(routes=page.routes())
