@@ -162,14 +162,14 @@ class BacktestPage:
         return tried
 
     async def _run(self, form: BacktestForm, place: RecordedPlace, now: int) -> TriedBacktest:
-        from rulepush.site.backtest_run import backtest_chart, try_rules
-
         async with asyncio.timeout(self._max_seconds):
             await self._turn.acquire()
         try:
             await place.flush()
 
             def work(is_over: Callable[[], bool]) -> BacktestOutcome | tuple[int, int] | None:
+                from rulepush.site.backtest_run import try_rules  # in the thread: the first time it takes a while
+
                 return try_rules(form, place, now, is_over)
 
             found = await self._evaluator.bounded(work, self._max_seconds)
@@ -179,6 +179,8 @@ class BacktestPage:
             return TriedBacktest(empty=True)
         if isinstance(found, tuple):
             return TriedBacktest(elsewhere=found)
+        from rulepush.site.backtest_run import backtest_chart
+
         chart = await backtest_chart(self._evaluator, form, found)
         chosen, edited = form.chosen, form.edited
         assert edited is not None
