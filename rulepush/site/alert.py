@@ -80,7 +80,7 @@ class AlertNow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """The rule of an alert, as far as it is in force."""
+    """The rule of an alert, as far as it is in force: the `number`th of its name in its group."""
 
     file: str
     group: str
@@ -90,6 +90,7 @@ class AlertRule:
     keep_firing_ms: int = 0
     error: str = ""
     in_force: bool = False
+    number: int = 1
 
 
 class AlertPage:
@@ -277,6 +278,7 @@ def _rule(group: EvaluationGroup, rule: AlertingRule) -> AlertRule:
         spec.keep_firing_ms,
         rule.status.last_error,
         True,
+        1 + [one for one in group.alerting_rules if one.spec.name == spec.name].index(rule),
     )
 
 

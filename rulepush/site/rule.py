@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.requests import Request
@@ -61,8 +61,9 @@ class ListedAlert:
 
 @dataclass(frozen=True, slots=True)
 class DescribedRule:
-    """A rule in force. `state` is that of its worst alert; "" for a recording rule, and where it cannot be evaluated,
-    for nothing is known then. `evaluations` are the last ones, the newest first."""
+    """A rule in force, the `number`th of its name in its group. `state` is that of its worst alert; "" for a recording
+    rule, and where it cannot be evaluated, for nothing is known then. `evaluations` are the last ones, the newest
+    first."""
 
     name: str
     anchor: str
@@ -85,6 +86,7 @@ class DescribedRule:
     alert_count: int
     charts: Sequence[ValueChart]
     explained: ExplainedView
+    number: int = 1
 
 
 class RulePage:
@@ -138,7 +140,8 @@ class RulePage:
                 subject = AlertSubject(rule.spec, None)
                 charts = await self._charts.charts(subject, now - RANGES[span], now)
             explained = await explained_rule(self._explainer, RunningRule(group, rule))
-            rules.append(_described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now))
+            described = _described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now)
+            rules.append(replace(described, number=_number(found[: i + 1])))
         is_known = bool(rules or answer.found)
         return await self._frame.page(
             request,
@@ -156,6 +159,12 @@ class RulePage:
             range=span,
             refresh=refresh_seconds(RANGES[span]),
         )
+
+
+def _number(found: Sequence[tuple[EvaluationGroup, Rule]]) -> int:
+    """Which of the alerting rules of its group the last one is."""
+    group = found[-1][0]
+    return sum(isinstance(rule, AlertingRule) for other, rule in found if other is group)
 
 
 def _named(request: Request) -> tuple[str, str]:

@@ -148,6 +148,32 @@ class QueryEvaluator:
         """The result of `work`, run in a thread: it must not read anything that the event loop may change meanwhile."""
         return await asyncio.wrap_future(self._threads.submit(work))
 
+    async def bounded(self, work: Callable[[Callable[[], bool]], T], seconds: float) -> T:
+        """What `work` makes in a thread, in the slot of a query and counted as one. It is given what tells whether it
+        should end: after `seconds`, or the time-out of queries where that is shorter, and when nobody waits any more.
+        Raises QueryLimitError where there is no slot in that time, or where it goes on for as long again."""
+        options, counts = self._engine().options, self.counts
+        limit = min(round(seconds * 1000), options.timeout_ms or _NO_TIMEOUT_MS)
+        began = self._clock.monotonic()
+        counts.queries += 1
+        try:
+            await self._acquire_slot(limit)
+            slot, over_at = SlotWork(self._threads, self._slots.release), self._clock.monotonic() + limit / 1000
+
+            def is_over() -> bool:
+                return slot.is_abandoned or self._monotonic() >= over_at
+
+            try:
+                async with asyncio.timeout(2 * limit / 1000), slot:
+                    return await slot.in_thread(lambda: work(is_over))
+            except TimeoutError:
+                raise QueryLimitError(TIMED_OUT) from None
+        except EvaluationError:
+            counts.failures += 1
+            raise
+        finally:
+            counts.seconds += self._clock.monotonic() - began
+
     async def search(self, selectors: Iterable[Sequence[Matcher]]) -> RowSearch:
         """The series of some selectors, looked for in slices between which everything else has its turn. Raises
         QueryLimitError."""

@@ -25,6 +25,7 @@ from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import TargetBodies
 from rulepush.service.scraping import Jobs
 from rulepush.site.alerts import SentAs
+from rulepush.site.backtest_place import RecordedPlace
 from rulepush.site.facts import MemoryPart, ReloadState, ServiceFacts, StorageState
 from rulepush.site.routes import SiteParts, site_routes
 from rulepush.site.trouble import Trouble
@@ -123,6 +124,7 @@ class Parts:
     bodies: TargetBodies | None = None
     discovery_errors: Mapping[str, str] = field(default_factory=dict)
     sent_as: SentAs | None = None
+    recorded: RecordedPlace | None = None
     past: PastSamples | None = None
 
     def __post_init__(self) -> None:
@@ -186,6 +188,7 @@ class Parts:
             pushed=self._pushed() if self.pushed is not None else None,
             bodies=self.bodies,
             sent_as=self.sent_as,
+            recorded=lambda: self.recorded,
         )
         return web_routes(
             WebParts(
