@@ -50,7 +50,9 @@ class Alerting:
         self._warm_up = WarmUp(
             ingestion.jobs, self.clock_watch, options.lookback_delta_ms, ingestion.received_within_ms
         )
-        self.loops = RuleLoops(self.groups, clock, resources.grid.next_tick, self._samples_in)
+        self.loops = RuleLoops(
+            self.groups, clock, resources.grid.next_tick, self._samples_in, resources.write_samples_soon
+        )
 
     def engine(self) -> Engine:
         """The engine of the configuration in force."""
