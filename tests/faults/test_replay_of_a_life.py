@@ -47,7 +47,7 @@ groups:
   - {alert: Rate, expr: "rate(work_total[6s]) > 0.5"}
   - {alert: Gone, expr: 'absent(life{n="0"})', for: 1s}
   - {alert: Failed, expr: up == 0}
-  - {alert: Counted, expr: "count_over_time(up[10s])", labels: {seen: "{{ $value }}"}}
+  - {alert: Few, expr: "count_over_time(up[10s]) < 6"}
 - name: sums
   rules:
   - {record: lives, expr: sum(life)}
