@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import random
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat, starmap
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.recorded.events import RecordedEvent
 from rulepush.recorded.metrics import expose_recording
 from rulepush.recorded.recording import Recording
 from rulepush.recorded.writer import RecordingWriter
 from rulepush.telemetry import Telemetry
+from rulepush.web.recording_past import RecordingPast
 from tests.fakes import FakeClock
 from tests.recorded.recordings import DAY, EVER, MIB, read, scrape, series, writer
 
@@ -146,6 +149,54 @@ def test_what_is_dropped_while_the_recording_resumes_is_a_gap_too(tmp_path: Path
         "RecordedBlock",
     ]
     assert made.stats.dropped == 2
+    resumed = clock.now()
+    assert made.lost == ((resumed - MINUTE, resumed + 2),)
+
+
+def test_a_reader_of_a_full_disk_is_told_what_is_lost_from_the_first_second_on(tmp_path: Path) -> None:
+    clock, disk = FakeClock(), Disk(1 << 40)
+    made = RecordingWriter(tmp_path, DAY, 64 * MIB, clock, disk)
+
+    async def flush() -> None:
+        return
+
+    past = RecordingPast(Recording(tmp_path), flush, lambda: made.lost)
+    begun = clock.now()
+
+    def some(room: int) -> None:
+        disk.room = room
+        for _ in range(12):
+            made.record(scrape(clock.now(), series(1), [1]))
+            made.flush()
+            ahead(clock, 5_000)
+
+    some(1 << 40)
+    assert past.spans(5 * MINUTE) == [(begun, begun + 55_000)]
+    some(0)
+    assert past.spans(5 * MINUTE) == [(begun, begun + 55_000), (UNKNOWN_TIME, UNKNOWN_TIME)]
+    some(1 << 40)
+    assert past.spans(5 * MINUTE) == [(begun, begun + MINUTE), (begun + 2 * MINUTE, begun + 2 * MINUTE + 55_000)]
+    assert made.lost == ((begun + MINUTE, begun + 2 * MINUTE),)
+
+
+def test_a_directory_that_somebody_removed_is_told_and_made_again(tmp_path: Path) -> None:
+    clock = FakeClock()
+    made = writer(tmp_path / "recording", clock)
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    shutil.rmtree(tmp_path / "recording")
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    assert not made.up
+    assert "No such file" in made.last_error
+    assert made.stats.dropped == 1
+    ahead(clock, MINUTE)
+    made.flush()
+    assert made.up
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    assert len(read(tmp_path / "recording")) == 2
+    assert size_of(tmp_path / "recording") == made.nbytes
 
 
 class Disk:
