@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from rulepush.errors import QueryLimitError
 from rulepush.model.arrays import Floats, Ints
@@ -32,6 +33,8 @@ log = logging.getLogger("rulepush.recorded")
 _TOO_MANY: Final = "query processing would load too many samples into memory in query execution"
 
 T = TypeVar("T")
+_Number = TypeVar("_Number", bound=np.generic)
+_Numbers = npt.NDArray[np.int32]
 
 Damaged = Callable[[Path, int, str], object]
 
@@ -65,15 +68,10 @@ class RecordedSamples:
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """What the heads of a segment say, as far as it had been written when its file had `size` bytes."""
+    """What a segment spans, as far as it had been written when its file had `size` bytes; None without a record."""
 
     size: int
-    heads: tuple[RecordHead, ...]
-
-    @property
-    def span(self) -> TimeSpan:
-        first_ats, last_ats, earliest, latest = zip(*(head.span for head in self.heads), strict=True)
-        return TimeSpan(min(first_ats), max(last_ats), min(earliest), max(latest))
+    span: TimeSpan | None
 
 
 class Recording:
@@ -98,16 +96,16 @@ class Recording:
 
     def bounds(self) -> tuple[int, int] | None:
         """When the first and the last event came (ms); None when there is none."""
-        spans = [outline.span for _, outline in self._segments()]
+        spans = [span for _, span in self._segments()]
         return (min(s.first_at for s in spans), max(s.last_at for s in spans)) if spans else None
 
     def spans(self, bridged_ms: int) -> list[tuple[int, int]]:
         """When events came: (from, to) in ms, ascending. What is not longer than `bridged_ms` between two is no gap.
         What was found damaged by a reading before counts as missing."""
         found: list[tuple[int, int]] = []
-        for segment, outline in self._segments():
+        for segment, _ in self._segments():
             good = self._good.get(segment.path)
-            for head in outline.heads:
+            for head in self._heads(segment):
                 if good is not None and head.offset > good:
                     break
                 first, last = head.span.first_at, head.span.last_at
@@ -120,14 +118,14 @@ class Recording:
     def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
         """What happened from `start` to `end` (ms, inclusive), in the order in which it was recorded. The blocks of a
         source whose series stay the same have the same tuple of series, within a segment."""
-        for segment, outline in self._segments():
-            if outline.span.first_at > end or outline.span.last_at < start:
-                continue
-            decoder = SegmentDecoder()
-            last = max(i for i, h in enumerate(outline.heads) if h.span.first_at <= end)
-            for event in self._read(segment, outline.heads[: last + 1], decoder.events):
-                if start <= event.at <= end:
-                    yield event
+        for segment, span in self._segments():
+            if span.first_at <= end and span.last_at >= start:
+                heads = self._heads(segment)
+                count = max((i for i, h in enumerate(heads, 1) if h.span.first_at <= end), default=0)
+                decoder = SegmentDecoder()
+                for event in self._read(segment, heads[:count], decoder.events):
+                    if start <= event.at <= end:
+                        yield event
 
     def select(
         self,
@@ -176,13 +174,13 @@ class Recording:
     # --- files
 
     def _sampled(self, mint: int, maxt: int) -> Iterator[tuple[SegmentFile, Sequence[RecordHead]]]:
-        for segment, outline in self._segments():
-            within = (i for i, h in enumerate(outline.heads) if h.span.earliest <= maxt and h.span.latest >= mint)
-            last = max(within, default=None)
-            if last is not None:
-                yield segment, outline.heads[: last + 1]
+        for segment, span in self._segments():
+            if span.earliest <= maxt and span.latest >= mint:
+                heads = self._heads(segment)
+                inside = (i for i, h in enumerate(heads, 1) if h.span.earliest <= maxt and h.span.latest >= mint)
+                yield segment, heads[: max(inside, default=0)]
 
-    def _segments(self) -> Iterator[tuple[SegmentFile, _Outline]]:
+    def _segments(self) -> Iterator[tuple[SegmentFile, TimeSpan]]:
         """Those with at least one record, the oldest first."""
         try:
             files = [f for f in list_segments(self.directory) if not f.damaged]
@@ -192,30 +190,39 @@ class Recording:
             self._outlines.pop(gone, None)
             self._good.pop(gone, None)
         for file in files:
-            outline = self._outline(file)
-            if outline is not None and outline.heads:
-                yield file, outline
+            span = self._span(file)
+            if span is not None:
+                yield file, span
 
-    def _outline(self, segment: SegmentFile) -> _Outline | None:
+    def _span(self, segment: SegmentFile) -> TimeSpan | None:
         try:
             size = segment.path.stat().st_size
-            known = self._outlines.get(segment.path)
-            if known is not None and known.size == size:
-                return known
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        known = self._outlines.get(segment.path)
+        if known is None or known.size != size:
+            spans = [head.span for head in self._heads(segment)]
+            made = None
+            if spans:
+                first_ats, last_ats, earliest, latest = zip(*spans, strict=True)
+                made = TimeSpan(min(first_ats), max(last_ats), min(earliest), max(latest))
+            known = self._outlines[segment.path] = _Outline(size, made)
+        return known.span
+
+    def _heads(self, segment: SegmentFile) -> Sequence[RecordHead]:
+        heads: list[RecordHead] = []
+        try:
             with segment.path.open("rb") as file:
                 reader = SegmentReader(file)
-                heads: list[RecordHead] = []
-                try:
-                    for head in reader.heads():
-                        heads.append(head)  # noqa: PERF402 - those before the damage stay
-                except DamagedRecordError as e:
-                    self._note(segment, e.offset, str(e))
+                for head in reader.heads():
+                    heads.append(head)  # noqa: PERF402 - those before the damage stay
                 if reader.torn:
                     log.debug("a segment's last record is not whole: file=%s", segment.path)
         except FileNotFoundError:  # removed meanwhile
-            return None
-        made = self._outlines[segment.path] = _Outline(size, tuple(heads))
-        return made
+            pass
+        except DamagedRecordError as e:
+            self._note(segment, e.offset, str(e))
+        return heads
 
     def _read(
         self,
@@ -272,12 +279,12 @@ class _Samples:
         self._mint, self._maxt = mint, maxt
         self._left = max_samples
         self._numbers: dict[Labels, int] = {}
-        self._of_layout: dict[int, tuple[Layout, Ints]] = {}
-        self._rows: list[Ints] = []
+        self._of_layout: dict[int, tuple[Layout, _Numbers]] = {}
+        self._rows: list[_Numbers] = []
         self._times: list[Ints] = []
         self._values: list[Floats] = []
-        self._orders: list[Ints] = []  # when each was recorded
-        self._order = 0
+        self._orders: list[_Numbers] = []  # the place of each one's block among all of them
+        self._blocks = self._blocks_before = 0
 
     def add(self, samples: WantedSamples) -> None:
         """Take those that are in the time. Raises QueryLimitError."""
@@ -293,34 +300,47 @@ class _Samples:
             self._rows.append(np.broadcast_to(self._rows_of(samples.layout), shape)[inside])
             self._times.append(times[inside])
             self._values.append(samples.values[inside])
-            self._orders.append(np.broadcast_to(samples.orders[:, None] + self._order, shape)[inside])
+            orders = (samples.orders + self._blocks_before).astype(np.int32)
+            self._orders.append(np.broadcast_to(orders[:, None], shape)[inside])
+            self._blocks = max(self._blocks, int(orders[-1]))
 
-    def _rows_of(self, layout: Layout) -> Ints:
+    def _rows_of(self, layout: Layout) -> _Numbers:
         known = self._of_layout.get(id(layout))
         if known is None:
             numbers, labels = self._numbers, layout.stream.labels
             of = [numbers.setdefault(labels[i], len(numbers)) for i in layout.ids[layout.wanted].tolist()]
-            known = self._of_layout[id(layout)] = layout, np.array(of, np.int64)
+            known = self._of_layout[id(layout)] = layout, np.array(of, np.int32)
         return known[1]
 
     def end_segment(self) -> None:
         """Forget the layouts of a segment: there will be others."""
         self._of_layout.clear()
-        self._order += 1 << 32
+        self._blocks_before = self._blocks
 
     def result(self) -> RecordedSamples:
         """All of them, sorted."""
         if not self._rows:
             return _NO_SAMPLES
-        rows, times, values = np.concatenate(self._rows), np.concatenate(self._times), np.concatenate(self._values)
-        order = np.lexsort((np.concatenate(self._orders), times, rows))  # the first recorded of two alike comes first
-        rows, times, values = rows[order], times[order], values[order]
-        first = np.ones(len(rows), np.bool_)
-        first[1:] = (np.diff(rows) != 0) | (np.diff(times) != 0)
-        rows, times, values = rows[first], times[first], values[first]
+        # There may be millions: no array is kept longer than it is needed.
+        rows, times, orders = _joined(self._rows), _joined(self._times), _joined(self._orders)
+        order = np.lexsort((orders, times, rows))
+        del orders
+        rows, times = rows[order], times[order]
+        values = _joined(self._values)[order]
+        del order
+        again = (rows[1:] == rows[:-1]) & (times[1:] == times[:-1])
+        if again.any():  # the first recorded counts
+            first = np.concatenate(([True], ~again))
+            rows, times, values = rows[first], times[first], values[first]
         counts = np.bincount(rows, minlength=len(self._numbers)).astype(np.int64)
         labels = tuple(label for label, n in zip(self._numbers, counts.tolist(), strict=True) if n)
         return RecordedSamples(labels, counts[counts > 0], times, values)
+
+
+def _joined(parts: list[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 _NO_SAMPLES: Final = RecordedSamples((), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))

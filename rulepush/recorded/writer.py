@@ -109,7 +109,7 @@ class RecordingWriter:
 
     def record(self, event: RecordedEvent) -> None:
         """Take an event. It refers to the event until the next flush."""
-        if self._stopped or self.pending_samples > _MAX_PENDING:
+        if self._stopped or self._came - self._taken > _MAX_PENDING:
             self.stats.dropped += 1
             self._gap = True
             return

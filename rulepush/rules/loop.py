@@ -34,11 +34,20 @@ class _Running:
 class RuleLoops:
     """One task a group. `run` owns them; `sync` follows `RuleGroups.update` while it runs."""
 
-    def __init__(self, groups: RuleGroups, clock: Clock, next_tick: NextTick, scrapes_done: ScrapesDone):
+    def __init__(
+        self,
+        groups: RuleGroups,
+        clock: Clock,
+        next_tick: NextTick,
+        scrapes_done: ScrapesDone,
+        evaluated: Callable[[], object] = lambda: None,
+    ):
+        """`evaluated` is called after each evaluation."""
         self._groups = groups
         self._clock = clock
         self._next_tick = next_tick
         self._scrapes_done = scrapes_done
+        self._evaluated = evaluated
         self._tasks = TaskOwner()
         self._running: dict[tuple[str, str], _Running] = {}
 
@@ -94,6 +103,7 @@ class RuleLoops:
                 if group is None:
                     return
             self._groups.evaluate(group, ts, self._clock.now())
+            self._evaluated()
             ts = self._after(group, ts, interval)
 
     async def _rehearse(self, group: EvaluationGroup, ts: int) -> None:

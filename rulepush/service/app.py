@@ -142,9 +142,11 @@ class App:
         yield "pushes", self.ingestion.collect_pushes()
 
     async def _apply(self, loaded: LoadedConfig) -> None:
+        at = self.resources.clock.now()
         self.resources.head.set_demand(loaded.demand)
-        self.resources.demands.change(loaded.demand, self.resources.clock.now())
-        await self.alerting.apply(loaded)
+        self.resources.demands.change(loaded.demand, at)
+        self.ingestion.begin_recording(loaded, at)
+        await self.alerting.apply(loaded, at)
         await self.ingestion.apply(loaded)
 
     async def _truncate(self) -> None:

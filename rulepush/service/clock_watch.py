@@ -53,5 +53,10 @@ class ClockWatch:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._clock.sleep(_CHECK_SECONDS)
-            self.check()
+            # Counted from the last check, whoever made it: where rules are evaluated as often as that, the process need
+            # not wake up for this alone.
+            left = self._monotonic + _CHECK_SECONDS - self._clock.monotonic()
+            if left <= 0:
+                self.check()
+                left = _CHECK_SECONDS
+            await self._clock.sleep(left)

@@ -33,8 +33,8 @@ def _nothing(_after: int) -> Iterable[SampleBlock]:
 
 
 class SampleRecording:
-    """`apply` at start and at each reload, `run` meanwhile, `aclose` at the end. Whatever fails here, alerting goes
-    on. It is an EventRecorder; what comes while it is off is not recorded."""
+    """`begin` and `apply` at start and at each reload, `run` meanwhile, `aclose` at the end. Whatever fails here,
+    alerting goes on. It is an EventRecorder; what comes while it is off is not recorded."""
 
     def __init__(self, directory: Path | None, clock: Clock, offload: FlushOffload = asyncio.to_thread):
         """`directory` is `--storage.path`, without which there is no recording. `offload` runs a call in a thread."""
@@ -71,23 +71,28 @@ class SampleRecording:
         if self.writer is not None:
             await self._offload(self.writer.flush)
 
-    async def apply(self, config: RecordConfig | None, in_memory: InMemory = _nothing) -> None:
-        """Record within these bounds from now on; None: not any more. `in_memory` gives the samples that are in memory
-        and later than a time (ms): those that are not in the recording yet go into it at its start."""
-        if config is not None and self._directory is None:
+    def begin(self, config: RecordConfig | None, at: int, in_memory: InMemory = _nothing) -> None:
+        """Record from `at` (ms) on, where this configuration asks for it and the one before did not. `at` is also when
+        rules take up what they had before. `in_memory` gives the samples that are in memory and later than a time (ms):
+        those that are not in the recording yet go into it at its start."""
+        if config is None or self.writer is not None:
+            return
+        if self._directory is None:
             log.warning("storage.record has no effect without --storage.path: nothing is recorded")
             return
-        if config is None or self._directory is None:
+        self.writer = _writer(self._directory, config, self._clock)
+        recorded_until = _recorded_until(self._directory)
+        self.record(RecordedStart(at))
+        for block in in_memory(recorded_until - _SCRAPE_MS):
+            self.record(RecordedBlock(at, Origin.SCRAPE, _IN_MEMORY, block))
+        self._switched_on.set()
+
+    async def apply(self, config: RecordConfig | None) -> None:
+        """Record within these bounds; None: not any more."""
+        if config is None:
             await self.aclose()
         elif self.writer is not None:
             self.writer.configure(config.retention_ms, config.max_bytes)
-        else:
-            self.writer = _writer(self._directory, config, self._clock)
-            now, recorded_until = self._clock.now(), _recorded_until(self._directory)
-            self.record(RecordedStart(now))
-            for block in in_memory(recorded_until - _SCRAPE_MS):
-                self.record(RecordedBlock(now, Origin.SCRAPE, _IN_MEMORY, block))
-            self._switched_on.set()
 
     def record(self, event: RecordedEvent) -> None:
         """One event more, if recording is on."""

@@ -65,6 +65,11 @@ class ProcessResources:
         plain = self._transport is None
         return ClientOnDemand(config, self.environment.user_agent, partial(self.http_client, config), plain=plain)
 
+    def write_samples_soon(self) -> None:
+        """The samples of a moment are there: the journal need not wait for more."""
+        if self.journal is not None:
+            self.journal.write_soon()
+
     def close(self) -> None:
         """Write what the journal and the history still hold, and let other processes have the directory."""
         self.history.close()

@@ -53,6 +53,11 @@ class Database:
         except StorageError as e:
             log.error("%s", e)
 
+    def opened(self) -> int:
+        """Open the file where it is not open, or is gone. Returns `closed`. Raises StorageError."""
+        self._open()
+        return self.closed
+
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises StorageError."""
         try:

@@ -104,6 +104,15 @@ def test_series_that_come_and_go_cost_what_they_are(tmp_path: Path) -> None:
     assert last.block.series == of
 
 
+def test_series_that_stay_around_those_that_change_stay_what_they_are(tmp_path: Path) -> None:
+    all_of = series(12)
+    layouts = [all_of, all_of[1:], all_of[:-1], all_of[:5] + all_of[6:], all_of, all_of[3:9], all_of[::-1], (), all_of]
+    layouts += [(*all_of, all_of[0]), (all_of[4],) * 3, all_of[2:3], (all_of[3], *all_of[2:])]
+    events = [scrape(i, of, [i + n / 8 for n in range(len(of))]) for i, of in enumerate(layouts)]
+    write(tmp_path, events)
+    assert read(tmp_path) == [plain(e) for e in events]
+
+
 def test_what_two_processes_recorded_is_read_as_one(tmp_path: Path) -> None:
     write(tmp_path, [RecordedStart(0), scrape(1, series(9), range(9))])
     write(tmp_path, [RecordedStart(2), scrape(3, series(9), range(9))])
