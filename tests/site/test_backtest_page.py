@@ -226,6 +226,16 @@ def test_an_unknown_rule_is_404_and_others_can_be_chosen(lab: Lab) -> None:
     assert lab.ask("temp:max").status_code == 404, "a recording rule has no alerts"
 
 
+def test_of_many_rules_the_first_can_be_chosen() -> None:
+    many = ", ".join(f"{{alert: A{i:03d}, expr: temp > {i}}}" for i in range(200))
+    groups = ", ".join(f"{{name: g{n}, rules: [{many}]}}" for n in range(2))
+    page = outline(Parts(rules=f"groups: [{groups}]"), "/backtest")
+    chosen = [link for link in page.links if link.startswith("/backtest?file=")]
+    assert len(chosen) == 300
+    assert chosen[-1] == "/backtest?file=r.yml&group=g1&rule=A099"
+    assert "100 more: each rule's own page leads here, too." in page.text
+
+
 def test_without_a_recording_the_page_says_how_to_switch_it_on() -> None:
     parts = Parts(rules=RULES)
     page = outline(parts, "/backtest?group=g&rule=Hot&threshold=3")
