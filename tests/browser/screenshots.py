@@ -157,7 +157,9 @@ def pictures(scene: Showcase) -> list[tuple[str, str, View]]:
         "delivery": "/delivery",
     }
     found = [(name, path, desk) for name, path in pages.items()]
-    found += [(f"{name}-phone-zh-dark", pages[name], phone) for name in ("alerts", "alert", "rules", "query", "backtest")]
+    found += [
+        (f"{name}-phone-zh-dark", pages[name], phone) for name in ("alerts", "alert", "rules", "query", "backtest")
+    ]
     found += [
         ("alert-phone", heap, View(PHONE)),
         ("alerts-phone", "/alerts", View(PHONE)),
