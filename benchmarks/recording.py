@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rulepush.clock import Timer
 from rulepush.exposition import Format, parse_body
 from rulepush.model.arrays import Floats
 from rulepush.model.block import SampleBlock
@@ -61,6 +62,9 @@ class StepClock:
         return self.ms / 1000
 
     async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
         raise NotImplementedError
 
 
