@@ -45,6 +45,7 @@ class SimulatedServer:
 
     def __init__(self, number: int, series: int):
         self._number = number
+        self.name = f"nacos-{number}"
         good, later, full = (self._body(day, heap) for day, heap in ((0, 0.26), (1, 0.26), (1, 0.97)))
         target = {"instance": f"nacos-{number}:8848", "job": "nacos"}
         labels = [one.with_(target) for one in good]
@@ -100,7 +101,7 @@ class SimulatedDay:
                 block = SampleBlock(server.series, ts, server.values(ts))
                 self.samples += len(block)
                 self.seconds += time.perf_counter() - began
-                yield RecordedBlock(ts + 40, Origin.SCRAPE, "nacos", block)
+                yield RecordedBlock(ts + 40, Origin.SCRAPE, server.name, block)
             warm = ts - T0 > 60 * S
             for file, group in self._groups:
                 yield RecordedEvaluation(ts, file, group, STEP_MS, 0, ts > T0, ts > T0 + STEP_MS, warm)
@@ -117,8 +118,7 @@ def record(day: SimulatedDay, directory: Path) -> Recording:
     writer = RecordingWriter(directory, 2 * DAY_MS, 1 << 32, DayClock())
     for i, event in enumerate(day.events(T0, day.bounds()[1])):
         now[0] = event.at
-        if i > 0:  # the writer says itself that it began
-            writer.record(event)
+        writer.record(event)
         if i % 64 == 0:
             writer.flush()
     writer.close()

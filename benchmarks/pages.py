@@ -61,6 +61,8 @@ PAGES: Final = (
     "/graph",
     "/graph?g0.expr=level&g0.tab=1",
     "/graph?g0.expr=sum(level)&g0.tab=0&g0.range_input=5m",
+    "/backtest",
+    "/backtest?group=group%200&rule=Firing3&range=1h&threshold=350",
     "/delivery",
     "/groups",
     "/status",
@@ -189,7 +191,7 @@ class HoldWatch:
 async def serve(config: Path) -> None:
     """Run rulepush. For each line of stdin print one: the port first, then the longest hold since, the longest turn and
     the CPU time so far, all in ms; `profile` and `end` begin and print a profile of the event loop."""
-    app = App(ServiceOptions(str(config)))
+    app = App(ServiceOptions(str(config), storage_path=config.parent / f"state of {config.name}"))
     watch, profile = HoldWatch(), cProfile.Profile()
     print(app.port, flush=True)
     loop = asyncio.get_running_loop()
@@ -324,6 +326,7 @@ def main() -> int:
             "global: {scrape_interval: 15s, evaluation_interval: 15s}\nrule_files: [rules.yml]\n"
             f"scrape_configs: [{{job_name: fleet, static_configs: [{{targets: ['{address}']}}]}}]\n"
             f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{address}']}}]}}]}}\n"
+            "storage: {record: {}}\n"
         )
         serving = Serving(config)
         try:

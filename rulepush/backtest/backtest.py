@@ -77,7 +77,7 @@ def backtests(
     start, end = range_of(options, recorded)
     begin = min(start, *(needed_from(groups, start, options.replay) for groups in versions)) if versions else start
     survey, events = surveyed(source.events(begin, end + _ARRIVE_MS))
-    replays = [Replay(groups, options.replay, survey) for groups in versions]
+    replays = [Replay(groups, options.replay, survey, start=start) for groups in versions]
     stopped, reached = None, begin
     began_at = monotonic()
     data_begin = begin if recorded is None else max(begin, recorded[0])
@@ -96,9 +96,11 @@ def backtests(
             stopped = _stop(replays, options, should_stop, monotonic() - began_at)
             if stopped is not None:
                 break
-    if stopped is None:
-        for replay in replays:
+    for replay in replays:
+        if stopped is None:
             replay.finish(end)
+        else:
+            replay.catch_up()
     problems = [str(problem) for problem in source.problems]
     return [report_of(replay, start, end, recorded, problems, stopped, reached) for replay in replays]
 

@@ -12,7 +12,9 @@ from rulepush.rules.context import TargetStates
 from rulepush.scrape.layout import Placement, TargetSeries
 from rulepush.storage.head import Head
 
-_PLANS: Final = 4096  # tuples of series that are remembered
+# Tuples of series that are remembered: of a source, and of what has none. The labels of each stay in memory.
+_PLANS: Final = 4
+_ANONYMOUS_PLANS: Final = 1024
 _UP: Final = "up"
 
 
@@ -70,13 +72,30 @@ class HeadFeed:
         self._head = head
         self._made_here = made_here
         self._insert_late = insert_late
-        self._plans: dict[tuple[int, bool], BlockPlan] = {}
+        # By source and whether a rule is it, then by the identity of the tuple.
+        self._plans: dict[tuple[str, bool], dict[int, BlockPlan]] = {}
+        self._used: set[tuple[str, bool]] = set()
 
     def plan(self, recorded: RecordedBlock) -> BlockPlan:
         """What is to be done with a block."""
-        by_rule = recorded.origin is Origin.RULE
-        plan = self._plans.get((id(recorded.block.series), by_rule))
-        return self._remember(recorded.block.series, by_rule) if plan is None else plan
+        series = recorded.block.series
+        key = recorded.source, recorded.origin is Origin.RULE
+        self._used.add(key)
+        known = self._plans.get(key)
+        if known is None:
+            known = self._plans[key] = {}
+        plan = known.get(id(series))
+        if plan is None:
+            if len(known) >= (_PLANS if recorded.source else _ANONYMOUS_PLANS):
+                del known[next(iter(known))]
+            plan = known[id(series)] = self._plan(series, by_rule=key[1])
+        return plan
+
+    def forget_unused(self) -> None:
+        """Forget the sources of which nothing came since the last call."""
+        for key in self._plans.keys() - self._used:
+            del self._plans[key]
+        self._used.clear()
 
     def append(self, plan: BlockPlan, recorded: RecordedBlock) -> None:
         """Store what is wanted of a block."""
@@ -90,13 +109,7 @@ class HeadFeed:
         for position, labels in plan.wanted:
             put(labels, ts if isinstance(ts, int) else int(ts[position]), float(values[position]))
 
-    def _remember(self, series: tuple[Labels, ...], by_rule: bool) -> BlockPlan:
-        if len(self._plans) >= _PLANS:
-            del self._plans[next(iter(self._plans))]
-        plan = self._plans[id(series), by_rule] = self._plan(series, by_rule)
-        return plan
-
-    def _plan(self, series: tuple[Labels, ...], by_rule: bool) -> BlockPlan:
+    def _plan(self, series: tuple[Labels, ...], *, by_rule: bool) -> BlockPlan:
         wants = self._head.demand.wants
         wanted: list[tuple[int, Labels]] = []
         ups: list[tuple[int, tuple[str, str]]] = []

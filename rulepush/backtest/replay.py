@@ -99,12 +99,19 @@ class Replay:
     """
 
     def __init__(
-        self, groups: Sequence[RuleGroup], options: ReplayOptions, survey: Survey, on_moved: OnMoved | None = None
+        self,
+        groups: Sequence[RuleGroup],
+        options: ReplayOptions,
+        survey: Survey,
+        on_moved: OnMoved | None = None,
+        start: int = 0,
     ):
-        """`on_moved` gets every transition, as `RuleContext.record` does."""
+        """`on_moved` gets every transition, as `RuleContext.record` does. `start` (ms) is the first moment that is
+        asked about: events before it only bring the rules to where they stand then."""
         self._options = options
         self._specs = [self._with_interval(spec, survey) for spec in sorted(groups, key=lambda g: g.key)]
         self._on_moved = on_moved
+        self._start_ms = start
         intervals = [spec.interval_ms for spec in self._specs]
         self._ahead_ms = min(_AHEAD_TICKS * min(intervals, default=0), _AHEAD_MS)
         wants = demanded(self._specs, options.query_offset_ms, options.lookback_delta_ms)
@@ -141,8 +148,8 @@ class Replay:
         self._tick = 0  # the time of the evaluation that goes on
         self._truncated_at = 0
         self._unseen = {u.matchers for spec in self._specs for rule in spec.rules for u in rule.query.selectors()}
-        self.evaluations = 0  # of groups
-        self.first_evaluation: int | None = None
+        self.evaluations = 0  # of groups, with those that are planned
+        self.first_evaluation: int | None = None  # that is asked about
         self.last_evaluation: int | None = None
         self.gaps: list[tuple[int, int]] = []  # (from, to) in which the service was down
 
@@ -261,6 +268,7 @@ class Replay:
             self._planned_since = self._planned_until = ts
         self._planned_until = max(self._planned_until, ts)
         self._planned.append(_Planned(i, ts, self._mark))
+        self.evaluations += 1
 
     def catch_up(self) -> None:
         """Do the evaluations that are planned."""
@@ -285,6 +293,7 @@ class Replay:
         if self._tick - self._truncated_at >= _TRUNCATE_MS:
             self._look_for_unseen()
             self._head.truncate(self._tick)
+            self._feed.forget_unused()
             self._truncated_at = self._tick
 
     def _saw(self, at: int, *, starts: bool) -> None:
@@ -332,8 +341,7 @@ class Replay:
         group = self._current = self._in_order[step.group]
         self._tick, self._step_mark = step.ts, step.mark
         self._note_first_known(group)
-        self.evaluations += 1
-        if self.first_evaluation is None:
+        if self.first_evaluation is None and step.ts >= self._start_ms:
             self.first_evaluation = step.ts
         self.last_evaluation = step.ts
         only = None if found is None else found | self._foresight[step.group].active

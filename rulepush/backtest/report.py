@@ -128,11 +128,8 @@ def report_of(
     reached: int,
 ) -> BacktestReport:
     """What came of a replay that was to go from `start` to `end` (ms) and went to `reached`."""
-    first, last = replay.first_evaluation, replay.last_evaluation
-    if last is not None and last < start:
-        first = last = None
-    elif first is not None:
-        first = max(first, start)
+    first = replay.first_evaluation
+    last = None if first is None else replay.last_evaluation
     until = end if last is None else last
     unseen = replay.unseen()
     episodes: list[Episode] = []

@@ -46,9 +46,7 @@ def _lines(report: BacktestReport, compared: Comparison | None) -> Iterator[str]
     elif any(rule.is_alert for rule in report.rules):
         yield "no alert was pending or fired"
     yield ""
-    yield f"rules ({len(report.rules)})"
-    for rule in report.rules:
-        yield from _rule(rule)
+    yield from _rules(report.rules)
     if compared is not None:
         yield ""
         yield from _comparison(compared, report.until)
@@ -106,6 +104,30 @@ def _episode(episode: Episode, until: int, number: int) -> Iterator[str]:
             break
 
 
+def _rules(rules: Sequence[RuleSummary]) -> Iterator[str]:
+    """Those that have something to tell, a line each; the others by their names."""
+    yield f"rules ({len(rules)})"
+    quiet: list[str] = []
+    for rule in rules:
+        if rule.fired or rule.pending_only or rule.failures:
+            yield from _rule(rule)
+        elif rule.is_alert:
+            quiet.append(rule.place.name)
+    recording = [rule.place.name for rule in rules if not rule.is_alert]
+    for title, names in (("never pending", quiet), ("recording rules", recording)):
+        if names:
+            yield from _wrapped(f"{title} ({len(names)}): {', '.join(dict.fromkeys(names))}", "  ", 6)
+    missing: dict[str, dict[str, None]] = {}
+    for rule in rules:
+        for text in map(str, rule.missing):
+            missing.setdefault(text, {})[rule.place.name] = None
+    if missing:
+        yield ""
+        yield "rules that lack data"
+        for text, of_rules in missing.items():
+            yield from _wrapped(f"{text}: {', '.join(of_rules)}", "  ", 6)
+
+
 def _rule(rule: RuleSummary) -> Iterator[str]:
     place = rule.place
     file = min(place.file, os.path.relpath(place.file), key=len) if place.file else ""
@@ -114,18 +136,12 @@ def _rule(rule: RuleSummary) -> Iterator[str]:
         facts.append(f"fired {_times(rule.fired)}, longest {_lasted(rule.longest_firing_ms)}")
     if rule.pending_only:
         facts.append(f"pending only {_times(rule.pending_only)}, longest {_lasted(rule.longest_pending_ms)}")
-    if rule.is_alert and not facts:
-        facts.append("never pending")
-    if not rule.is_alert:
-        facts.append("recording rule")
+    if rule.failures:
+        facts.append(f"failed {_times(rule.failed)}")
     yield from _wrapped(f"{place.name}: {'; '.join(facts)}", "  ", 6)
     for failure in rule.failures:
-        text = (
-            f"{file}:{place.line}: failed {_times(failure.count)}, first at {time_text(failure.first)}: {failure.error}"
-        )
+        text = f"{file}:{place.line}: {_times(failure.count)}, first at {time_text(failure.first)}: {failure.error}"
         yield from _wrapped(text, "      ", 8)
-    for missing in rule.missing:
-        yield from _wrapped(str(missing), "      ", 8)
 
 
 def _comparison(compared: Comparison, until: int) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Final
 from rulepush.model.arrays import Ints
 from rulepush.recorded.events import RecordedBlock, RecordedEvaluation, RecordedEvent, RecordedStart
 
+_LONGEST_SCRAPE_MS: Final = 60_000
 _PATIENCE: Final = 3  # moments that pass without what a group goes by, before it goes by something else
 
 
@@ -28,18 +29,22 @@ def time_of(event: RecordedEvent) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the beginning of a recording says of the evaluations in it: the interval (ms) of each (file, group)."""
+    """What the beginning of a recording says of the evaluations in it: the interval (ms) of each (file, group), and
+    the time of one of them, None where there is none."""
 
     intervals: dict[tuple[str, str], int] = field(default_factory=dict)
+    moment: int | None = None
 
     @classmethod
     def of(cls, events: Iterable[RecordedEvent]) -> Survey:
         """Of some events."""
         found: dict[tuple[str, str], int] = {}
+        moment = None
         for event in events:
             if isinstance(event, RecordedEvaluation):
                 found[event.file, event.group] = event.interval_ms
-        return cls(found)
+                moment = event.at if moment is None else moment
+        return cls(found, moment)
 
     def interval_of(self, file: str, group: str) -> int | None:
         """The interval of this group, by its name alone when it is in one other file."""
@@ -87,7 +92,7 @@ class Timetable:
         names = Counter(name for _, name, _ in groups)
         self._unique = {name for name, count in names.items() if count == 1}
         self._known = dict(survey.intervals)
-        self._anchor: int | None = None
+        self._anchor = survey.moment  # of the grid
         self._now: int | None = None  # the time of the last event
         self._soonest = 0
         self._own: dict[tuple[str, str, int], list[int]] = {}  # evaluations that are those of groups here
@@ -103,7 +108,7 @@ class Timetable:
         is there."""
         ts = time_of(event)
         if self._now is None:
-            self._begin(event.at)
+            self._begin(max(ts, event.at - _LONGEST_SCRAPE_MS))
         due: list[tuple[int, int]] = []
         if isinstance(event, RecordedStart):
             due = self._grid_until(min(event.at, self._seen()))

@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Final, TextIO
 
 from rulepush.backtest import BacktestOptions, BacktestReport, EventSource, Progress, ReplayOptions, Stopped, backtests
 from rulepush.backtest.compare import compare
+from rulepush.backtest.sources.server import ServerSource
 from rulepush.backtest.text import backtest_text
 from rulepush.backtest.wire import report_json
 from rulepush.cli.backtest_source import add_source_options, opened_source
@@ -27,6 +28,7 @@ from rulepush.config import load_config
 from rulepush.config.sections import Config
 from rulepush.errors import ConfigError, RulepushError
 from rulepush.model.durations import format_duration, parse_duration
+from rulepush.model.labels import Labels
 from rulepush.model.timestamps import format_rfc3339, parse_time
 from rulepush.recorded.recording import Recording
 from rulepush.recorded.records import DIRECTORY
@@ -119,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         asked = asked_of(args, SystemClock())
         with _source(args, asked) as source:
+            if args.config_file is None and isinstance(source, ServerSource):
+                asked = asked.with_external_labels(source.external_labels)
             reports = _tried(asked, source)
             if args.write_test and reports[0].stopped is not Stopped.ASKED:
                 written = write_test(args, source, asked.versions[0], reports[0], asked.options.replay)
@@ -146,6 +150,11 @@ class AskedBacktest:
 
     versions: list[tuple[RuleGroup, ...]]
     options: BacktestOptions
+
+    def with_external_labels(self, labels: Labels) -> AskedBacktest:
+        """The same with these, for the templates."""
+        replay = replace(self.options.replay, external_labels=labels)
+        return AskedBacktest(self.versions, replace(self.options, replay=replay))
 
 
 def asked_of(args: argparse.Namespace, clock: Clock) -> AskedBacktest:

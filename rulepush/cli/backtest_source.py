@@ -14,11 +14,11 @@ from rulepush.backtest.sources.api import DEFAULT_TIMEOUT_S
 from rulepush.backtest.sources.file import FileSource
 from rulepush.backtest.sources.selectors import NeededSeries
 from rulepush.backtest.sources.server import ServerSource
-from rulepush.cli.options import OptionContainer, headers_of, positive_seconds
+from rulepush.cli.options import OptionContainer, add_client_options, headers_of, positive_seconds
 from rulepush.config.client_file import load_http_client
 from rulepush.errors import SampleSourceError
 from rulepush.http_client.build import build_client
-from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig, HTTPHeader
+from rulepush.http_client.config import HTTPClientConfig, HTTPHeader, ProxyConfig
 from rulepush.rules.specs import RuleGroup
 
 
@@ -43,13 +43,7 @@ def add_source_options(p: OptionContainer) -> None:
         help="How to reach --from-url: a file with Prometheus' HTTP client settings, such as basic_auth, "
         "authorization, tls_config, proxy_url and http_headers.",
     )
-    p.add_argument(
-        "--header",
-        action="append",
-        default=[],
-        metavar="NAME: VALUE",
-        help="Additional HTTP header for --from-url, such as 'X-Scope-OrgID: tenant'; can be repeated.",
-    )
+    add_client_options(p)
     p.add_argument(
         "--timeout",
         type=positive_seconds,
@@ -67,8 +61,8 @@ def opened_source(
     versions = list(versions)
     needed = NeededSeries.of_rules(versions)
     if args.from_url is None:
-        if args.http_config_file or args.header:
-            raise SampleSourceError("--http.config.file and --header are for --from-url, which is not given")
+        if args.http_config_file or args.header or args.ca_file:
+            raise SampleSourceError("--http.config.file, --header and --ca-file are for --from-url, which is not given")
         file = FileSource(args.from_file, needed, standard_input=sys.stdin.buffer)
         if file.bounds() is None:
             raise SampleSourceError(f"{args.from_file} has no sample of what the rules read: {needed}")
@@ -85,7 +79,12 @@ def opened_source(
 
 
 def _client_settings(args: argparse.Namespace) -> HTTPClientConfig:
-    settings = load_http_client(args.http_config_file) if args.http_config_file else NO_CLIENT_SETTINGS
+    """Without a file as `rulepush push`: proxies of the environment are used."""
+    settings = HTTPClientConfig(proxy=ProxyConfig(from_environment=True))
+    if args.http_config_file:
+        settings = load_http_client(args.http_config_file)
+    if args.ca_file:
+        settings = replace(settings, tls=replace(settings.tls, ca_file=args.ca_file))
     try:
         given = headers_of(args.header)
     except ValueError as e:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,11 +32,23 @@ class SeriesFilter:
 
     def __init__(self, matchers: Sequence[Matcher]):
         self._matchers = tuple(matchers)
+        self._found: dict[tuple[int, int], dict[int, Labels]] = {}
         equal = (m for m in self._matchers if m.op is MatchOp.EQUAL and m.value)
         self._parts = [e.encode_pair(m.name, m.value) for m in equal]
 
-    def wanted(self, text: bytes) -> dict[int, Labels]:
-        """The wanted ones of these lines, by their place."""
+    def begin_segment(self) -> None:
+        """What was found before belongs to another segment."""
+        self._found.clear()
+
+    def wanted(self, stream: int, first: int, text: bytes) -> dict[int, Labels]:
+        """The wanted ones of these lines, by their place. They define the series from `first` on of a stream: a segment
+        is read twice, and parsed once."""
+        known = self._found.get((stream, first))
+        if known is None:
+            known = self._found[stream, first] = self._parsed(text)
+        return known
+
+    def _parsed(self, text: bytes) -> dict[int, Labels]:
         if not all(part in text for part in self._parts):
             return {}
         found = {}
@@ -131,8 +143,11 @@ class RawBlock:
 class SegmentDecoder:
     """Decodes the records of one segment, in order, from its first. Raises one of FAULTS."""
 
-    def __init__(self, wanted: SeriesFilter | None = None):
-        """With `wanted`, only blocks are given, and only those with a series that is."""
+    def __init__(self, wanted: SeriesFilter | None = None, streams: Set[int] = frozenset()):
+        """With `wanted`, only blocks are given: those with a series that is, and all of `streams`. How the values of a
+        block are written depends on how all of its series were written before, so whoever decodes a block must have
+        decoded all of its stream."""
+        self._whole_streams = streams
         self._wanted = wanted
         self.streams: list[DecodedStream] = []
         self._blocks = 0
@@ -190,7 +205,7 @@ class SegmentDecoder:
                     body, body_at = payload[body_at : body_at + length], body_at + length
                 else:
                     body = rest(length)
-                if self._wanted is not None and not len(layout.wanted):
+                if self._wanted is not None and not len(layout.wanted) and number not in self._whole_streams:
                     continue
                 if outlines:
                     yield RawBlock(self._blocks, when, layout, flags, when if flags & e.OWN_TIMES else time, b"")
@@ -237,7 +252,7 @@ class SegmentDecoder:
             every = json.loads(b"[" + text.replace(b"\n", b",") + b"]")
             stream.labels.update(enumerate(map(_labels, every), stream.size))
         else:
-            found = self._wanted.wanted(text)
+            found = self._wanted.wanted(number, stream.size, text)
             mask = np.zeros(count, np.bool_)
             mask[list(found)] = True
             stream.wanted = np.concatenate((stream.wanted, mask))

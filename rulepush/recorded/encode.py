@@ -10,6 +10,7 @@ layout, most of which is +1, +1, +1. Values are written against the former value
 from __future__ import annotations
 
 import json
+import operator
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -219,6 +220,15 @@ class SegmentEncoder:
         return number, ids
 
     def _ids(self, stream: _Stream, series: tuple[Labels, ...]) -> Ids:
+        if not stream.slots:
+            return self._looked_up(stream, series)
+        latest = max(stream.slots, key=lambda slot: slot.used)
+        head = _alike(latest.series, series)
+        tail = _alike(latest.series[: head - 1 if head else None : -1], series[: head - 1 if head else None : -1])
+        middle = self._looked_up(stream, series[head : len(series) - tail])
+        return np.concatenate((latest.ids[:head], middle, latest.ids[len(latest.ids) - tail :]))
+
+    def _looked_up(self, stream: _Stream, series: tuple[Labels, ...]) -> Ids:
         known = stream.ids
         ids = np.fromiter(map(known.get, series, (-1,) * len(series)), np.int32, len(series))
         if len(ids) and ids.min() < 0:
@@ -238,3 +248,10 @@ class SegmentEncoder:
                 stream.last = np.concatenate((stream.last, np.zeros(spare)))
                 stream.kinds = np.concatenate((stream.kinds, np.full(spare, FIRST_KIND, np.uint8)))
         return ids
+
+
+def _alike(one: tuple[Labels, ...], other: tuple[Labels, ...]) -> int:
+    """How many label sets at the beginning are the same objects: what stays at a change of a target's series is found
+    without looking anything up."""
+    same = list(map(operator.is_, one, other))
+    return same.index(False) if False in same else len(same)

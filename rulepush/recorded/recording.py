@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from rulepush.errors import QueryLimitError
 from rulepush.model.arrays import Floats, Ints
@@ -32,8 +33,14 @@ log = logging.getLogger("rulepush.recorded")
 _TOO_MANY: Final = "query processing would load too many samples into memory in query execution"
 
 T = TypeVar("T")
+_Number = TypeVar("_Number", bound=np.generic)
+_Numbers = npt.NDArray[np.int32]
 
 Damaged = Callable[[Path, int, str], object]
+TimeRun = tuple[int, int]
+"""From, to: in ms, both inclusive."""
+
+_FLUSHES_MS: Final = 10_000  # the service writes every 5 s
 
 
 def _unchecked() -> None:
@@ -65,15 +72,12 @@ class RecordedSamples:
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """What the heads of a segment say, as far as it had been written when its file had `size` bytes."""
+    """What a segment spans, as far as it had been written when its file had `size` bytes; None without a record.
+    `runs` are the times in which events came, without a gap longer than _FLUSHES_MS."""
 
     size: int
-    heads: tuple[RecordHead, ...]
-
-    @property
-    def span(self) -> TimeSpan:
-        first_ats, last_ats, earliest, latest = zip(*(head.span for head in self.heads), strict=True)
-        return TimeSpan(min(first_ats), max(last_ats), min(earliest), max(latest))
+    span: TimeSpan | None
+    runs: tuple[TimeRun, ...]
 
 
 class Recording:
@@ -89,6 +93,7 @@ class Recording:
         self._damaged = damaged
         self._outlines: dict[Path, _Outline] = {}
         self._problems: dict[Path, str] = {}
+        self._good: dict[Path, int] = {}  # bytes of damaged segments
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -97,20 +102,28 @@ class Recording:
 
     def bounds(self) -> tuple[int, int] | None:
         """When the first and the last event came (ms); None when there is none."""
-        spans = [outline.span for _, outline in self._segments()]
+        spans = [span for _, span in self._segments()]
         return (min(s.first_at for s in spans), max(s.last_at for s in spans)) if spans else None
+
+    def spans(self, bridged_ms: int) -> list[TimeRun]:
+        """When events came: (from, to) in ms, ascending. What is not longer than `bridged_ms` between two is no gap.
+        What was found damaged by a reading before counts as missing."""
+        found: list[TimeRun] = []
+        for segment, _ in self._segments():
+            _add_runs(found, self._runs(segment), bridged_ms)
+        return found
 
     def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
         """What happened from `start` to `end` (ms, inclusive), in the order in which it was recorded. The blocks of a
         source whose series stay the same have the same tuple of series, within a segment."""
-        for segment, outline in self._segments():
-            if outline.span.first_at > end or outline.span.last_at < start:
-                continue
-            decoder = SegmentDecoder()
-            last = max(i for i, h in enumerate(outline.heads) if h.span.first_at <= end)
-            for event in self._read(segment, outline.heads[: last + 1], decoder.events):
-                if start <= event.at <= end:
-                    yield event
+        for segment, span in self._segments():
+            if span.first_at <= end and span.last_at >= start:
+                heads = self._heads(segment)
+                count = max((i for i, h in enumerate(heads, 1) if h.span.first_at <= end), default=0)
+                decoder = SegmentDecoder()
+                for event in self._read(segment, heads[:count], decoder.events):
+                    if start <= event.at <= end:
+                        yield event
 
     def select(
         self,
@@ -124,8 +137,16 @@ class Recording:
         samples of a series with the same time, the first recorded counts. Raises QueryLimitError when there are more
         than `max_samples`. `check` is called every few milliseconds; what it raises ends the query."""
         found = _Samples(mint, maxt, max_samples)
+        wanted = SeriesFilter(matchers)
         for segment, heads in self._sampled(mint, maxt):
-            decoder = SegmentDecoder(SeriesFilter(matchers))
+            wanted.begin_segment()
+            decoder = SegmentDecoder(wanted)
+            for _ in self._read(segment, heads, decoder.outlines, check):
+                pass
+            streams = {number for number, stream in enumerate(decoder.streams) if stream.wanted.any()}
+            if not streams:
+                continue
+            decoder = SegmentDecoder(wanted, streams)
             waiting: dict[int, list[RawBlock]] = {}
             for block in self._read(segment, heads, decoder.blocks, check):
                 of_stream = waiting.setdefault(id(block.layout.stream), [])
@@ -145,8 +166,10 @@ class Recording:
         """The series that satisfy all matchers and have a sample, or its end, from `mint` to `maxt` (ms, inclusive).
         `check` as in `select`."""
         found: dict[Labels, None] = {}
+        wanted = SeriesFilter(matchers)
         for segment, heads in self._sampled(mint, maxt):
-            decoder = SegmentDecoder(SeriesFilter(matchers))
+            wanted.begin_segment()
+            decoder = SegmentDecoder(wanted)
             seen: dict[int, Layout] = {}
             for block in self._read(segment, heads, decoder.outlines, check):
                 layout = block.layout
@@ -159,13 +182,13 @@ class Recording:
     # --- files
 
     def _sampled(self, mint: int, maxt: int) -> Iterator[tuple[SegmentFile, Sequence[RecordHead]]]:
-        for segment, outline in self._segments():
-            span = outline.span
+        for segment, span in self._segments():
             if span.earliest <= maxt and span.latest >= mint:
-                last = max(i for i, h in enumerate(outline.heads) if h.span.earliest <= maxt and h.span.latest >= mint)
-                yield segment, outline.heads[: last + 1]
+                heads = self._heads(segment)
+                inside = (i for i, h in enumerate(heads, 1) if h.span.earliest <= maxt and h.span.latest >= mint)
+                yield segment, heads[: max(inside, default=0)]
 
-    def _segments(self) -> Iterator[tuple[SegmentFile, _Outline]]:
+    def _segments(self) -> Iterator[tuple[SegmentFile, TimeSpan]]:
         """Those with at least one record, the oldest first."""
         try:
             files = [f for f in list_segments(self.directory) if not f.damaged]
@@ -173,31 +196,48 @@ class Recording:
             files = []
         for gone in {*list(self._outlines)} - {f.path for f in files}:  # a copy: other threads read, too
             self._outlines.pop(gone, None)
+            self._good.pop(gone, None)
         for file in files:
-            outline = self._outline(file)
-            if outline is not None and outline.heads:
-                yield file, outline
+            span = self._span(file)
+            if span is not None:
+                yield file, span
 
-    def _outline(self, segment: SegmentFile) -> _Outline | None:
+    def _span(self, segment: SegmentFile) -> TimeSpan | None:
         try:
             size = segment.path.stat().st_size
-            known = self._outlines.get(segment.path)
-            if known is not None and known.size == size:
-                return known
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        known = self._outlines.get(segment.path)
+        if known is None or known.size != size:
+            spans = [head.span for head in self._heads(segment)]
+            made = None
+            if spans:
+                first_ats, last_ats, earliest, latest = zip(*spans, strict=True)
+                made = TimeSpan(min(first_ats), max(last_ats), min(earliest), max(latest))
+            known = self._outlines[segment.path] = _Outline(size, made, _runs_of(spans))
+        return known.span
+
+    def _runs(self, segment: SegmentFile) -> Sequence[TimeRun]:
+        good = self._good.get(segment.path)
+        if good is not None:
+            return _runs_of(head.span for head in self._heads(segment) if head.offset < good)
+        known = self._outlines.get(segment.path)
+        return () if known is None else known.runs
+
+    def _heads(self, segment: SegmentFile) -> Sequence[RecordHead]:
+        heads: list[RecordHead] = []
+        try:
             with segment.path.open("rb") as file:
                 reader = SegmentReader(file)
-                heads: list[RecordHead] = []
-                try:
-                    for head in reader.heads():
-                        heads.append(head)  # noqa: PERF402 - those before the damage stay
-                except DamagedRecordError as e:
-                    self._note(segment, e.offset, str(e))
+                for head in reader.heads():
+                    heads.append(head)  # noqa: PERF402 - those before the damage stay
                 if reader.torn:
                     log.debug("a segment's last record is not whole: file=%s", segment.path)
         except FileNotFoundError:  # removed meanwhile
-            return None
-        made = self._outlines[segment.path] = _Outline(size, tuple(heads))
-        return made
+            pass
+        except DamagedRecordError as e:
+            self._note(segment, e.offset, str(e))
+        return heads
 
     def _read(
         self,
@@ -222,16 +262,34 @@ class Recording:
     def _add(self, segment: SegmentFile, blocks: Sequence[RawBlock], found: _Samples) -> None:
         try:
             for samples in wanted_samples(blocks):
-                found.add(samples)
+                if len(samples.layout.wanted):
+                    found.add(samples)
         except FAULTS as e:
             log.error("a segment cannot be decoded: file=%s err=%r", segment.path, e)
+            self._good[segment.path] = 0
             self._problems.setdefault(segment.path, f"{segment.path}: cannot be decoded: {e!r}")
 
     def _note(self, segment: SegmentFile, good: int, reason: str) -> None:
+        self._good[segment.path] = min(good, self._good.get(segment.path, good))
         if segment.path not in self._problems:
             self._problems[segment.path] = f"{segment.path}: {reason}; what comes after it is not read"
             if self._damaged is not None:
                 self._damaged(segment.path, good, reason)
+
+
+def _runs_of(spans: Iterable[TimeSpan]) -> tuple[TimeRun, ...]:
+    found: list[TimeRun] = []
+    _add_runs(found, ((span.first_at, span.last_at) for span in spans), _FLUSHES_MS)
+    return tuple(found)
+
+
+def _add_runs(found: list[TimeRun], runs: Iterable[TimeRun], bridged_ms: int) -> None:
+    """Add further runs at the end; one that begins at most `bridged_ms` after the last one makes it longer."""
+    for first, last in runs:
+        if found and first - found[-1][1] <= bridged_ms:
+            found[-1] = (min(found[-1][0], first), max(found[-1][1], last))
+        else:
+            found.append((first, last))
 
 
 def _decoded(items: Iterator[T], good: int) -> Iterator[T]:
@@ -252,12 +310,12 @@ class _Samples:
         self._mint, self._maxt = mint, maxt
         self._left = max_samples
         self._numbers: dict[Labels, int] = {}
-        self._of_layout: dict[int, tuple[Layout, Ints]] = {}
-        self._rows: list[Ints] = []
+        self._of_layout: dict[int, tuple[Layout, _Numbers]] = {}
+        self._rows: list[_Numbers] = []
         self._times: list[Ints] = []
         self._values: list[Floats] = []
-        self._orders: list[Ints] = []  # when each was recorded
-        self._order = 0
+        self._orders: list[_Numbers] = []  # the place of each one's block among all of them
+        self._blocks = self._blocks_before = 0
 
     def add(self, samples: WantedSamples) -> None:
         """Take those that are in the time. Raises QueryLimitError."""
@@ -273,34 +331,47 @@ class _Samples:
             self._rows.append(np.broadcast_to(self._rows_of(samples.layout), shape)[inside])
             self._times.append(times[inside])
             self._values.append(samples.values[inside])
-            self._orders.append(np.broadcast_to(samples.orders[:, None] + self._order, shape)[inside])
+            orders = (samples.orders + self._blocks_before).astype(np.int32)
+            self._orders.append(np.broadcast_to(orders[:, None], shape)[inside])
+            self._blocks = max(self._blocks, int(orders[-1]))
 
-    def _rows_of(self, layout: Layout) -> Ints:
+    def _rows_of(self, layout: Layout) -> _Numbers:
         known = self._of_layout.get(id(layout))
         if known is None:
             numbers, labels = self._numbers, layout.stream.labels
             of = [numbers.setdefault(labels[i], len(numbers)) for i in layout.ids[layout.wanted].tolist()]
-            known = self._of_layout[id(layout)] = layout, np.array(of, np.int64)
+            known = self._of_layout[id(layout)] = layout, np.array(of, np.int32)
         return known[1]
 
     def end_segment(self) -> None:
         """Forget the layouts of a segment: there will be others."""
         self._of_layout.clear()
-        self._order += 1 << 32
+        self._blocks_before = self._blocks
 
     def result(self) -> RecordedSamples:
         """All of them, sorted."""
         if not self._rows:
             return _NO_SAMPLES
-        rows, times, values = np.concatenate(self._rows), np.concatenate(self._times), np.concatenate(self._values)
-        order = np.lexsort((np.concatenate(self._orders), times, rows))  # the first recorded of two alike comes first
-        rows, times, values = rows[order], times[order], values[order]
-        first = np.ones(len(rows), np.bool_)
-        first[1:] = (np.diff(rows) != 0) | (np.diff(times) != 0)
-        rows, times, values = rows[first], times[first], values[first]
+        # There may be millions: no array is kept longer than it is needed.
+        rows, times, orders = _joined(self._rows), _joined(self._times), _joined(self._orders)
+        order = np.lexsort((orders, times, rows))
+        del orders
+        rows, times = rows[order], times[order]
+        values = _joined(self._values)[order]
+        del order
+        again = (rows[1:] == rows[:-1]) & (times[1:] == times[:-1])
+        if again.any():  # the first recorded counts
+            first = np.concatenate(([True], ~again))
+            rows, times, values = rows[first], times[first], values[first]
         counts = np.bincount(rows, minlength=len(self._numbers)).astype(np.int64)
         labels = tuple(label for label, n in zip(self._numbers, counts.tolist(), strict=True) if n)
         return RecordedSamples(labels, counts[counts > 0], times, values)
+
+
+def _joined(parts: list[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 _NO_SAMPLES: Final = RecordedSamples((), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))

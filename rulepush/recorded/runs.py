@@ -19,7 +19,7 @@ from rulepush.recorded.decode import Layout, RawBlock
 from rulepush.recorded.encode import OWN_TIMES, PLAIN
 from rulepush.recorded.values import BARE, FACTORS, Kinds, exact, unzigzag
 
-MOST_AT_ONCE: Final = 512  # blocks: what a run needs of memory is a byte a series and block
+MOST_AT_ONCE: Final = 64  # blocks of a stream that a query holds: more are hardly faster
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +81,8 @@ class _Run:
         """float64[count, m] of the wanted series; their last ones are what the stream has from now on."""
         layout = self.layout
         stream, wanted = layout.stream, layout.wanted
+        if not len(wanted):
+            return np.empty((self.count, 0))
         kinds: Kinds = stream.kinds[layout.ids]
         former = stream.last[layout.ids[wanted]]
         n = len(layout.ids)

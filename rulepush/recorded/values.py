@@ -7,8 +7,8 @@
 
 A value is written as the difference of its whole number, or of its number of billionths (a Timer of Micrometer adds up
 nanoseconds, in seconds), when that gives back the same bits; else as the XOR of both bit patterns. The differences stay
-below 2^52, where doubles count exactly. Everything is done element by element: a reader that leaves out series decodes
-the others correctly.
+below 2^52, where doubles count exactly. The value of a
+series depends on its own former one alone, but where it stands in the body on the kinds of all of them.
 """
 
 from __future__ import annotations

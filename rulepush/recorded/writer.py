@@ -109,10 +109,13 @@ class RecordingWriter:
 
     def record(self, event: RecordedEvent) -> None:
         """Take an event. It refers to the event until the next flush."""
-        if self._stopped or self.pending_samples > _MAX_PENDING:
+        if self._stopped or self._came - self._taken > _MAX_PENDING:
             self.stats.dropped += 1
             self._gap = True
             return
+        if self._gap:
+            self._gap = False
+            self._pending.append(RecordedStart(event.at))
         self._pending.append(event)
         if isinstance(event, RecordedBlock):
             self._came += len(event.block.series)
@@ -131,7 +134,8 @@ class RecordingWriter:
             events = [self._pending.popleft() for _ in range(count)]
             self._taken += sum(len(e.block.series) for e in events if isinstance(e, RecordedBlock))
             self._unwritten = count
-            if self._gap:
+            if self._stopped:
+                self._gap = False  # what is dropped from here on is another one
                 events.append(RecordedStart(self._clock.now()))
             try:
                 self._open()
@@ -147,7 +151,7 @@ class RecordingWriter:
             else:
                 if self._stopped:
                     log.info("recording continues: directory=%s", self.directory)
-                self._stopped = self._gap = False
+                self._stopped = False
                 self.last_error, self.stopped_since = "", None
 
     def close(self) -> None:

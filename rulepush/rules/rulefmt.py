@@ -10,7 +10,7 @@ import yaml
 from rulepush.errors import EvaluationError, ParseError, Problem, RuleFileError
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql import Query, parse_expr
-from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec, result_fault
+from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup, RuleSpec, read_by, result_fault
 from rulepush.template import TemplateError, check_alert_template
 from rulepush.yaml.hints import is_other_kind_than_rules, note_helm
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose, is_null, kind, line_of
@@ -162,6 +162,12 @@ class _Place:
                 check_alert_template(text, alert)
             except TemplateError as e:
                 self.problem_in(section, name, f'{what} "{name}": {e}')
+                continue
+            for query in read_by(text)[1]:
+                fault = (
+                    f'{what} "{name}": what its query reads is known only when it runs, and may not be kept: {query}'
+                )
+                self.warning(f"{fault}; write it as a literal, or as printf with a literal format", section)
 
 
 def _rule(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rulepush.errors import ParseError
 from rulepush.model.labels import METRIC_NAME
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql import Query, ValueType, parse_expr
-from rulepush.promql.query import DEFAULT_LOOKBACK_MS
+from rulepush.promql.query import DEFAULT_LOOKBACK_MS, SelectorUse
 from rulepush.storage.demand import ManualDemand
-from rulepush.template import literal_queries
+from rulepush.template import UNKNOWN_NUMBER, UNKNOWN_TEXT, template_queries
 
 # A time up to a few evaluations in the past may be asked of the API.
 _ALERTS_LOOKBACK_MS: Final = 5 * 60 * 1000
@@ -106,7 +106,7 @@ def result_fault(query: Query) -> str:
 def demanded(
     groups: Iterable[RuleGroup], query_offset_ms: int = 0, lookback_delta_ms: int = DEFAULT_LOOKBACK_MS
 ) -> list[ManualDemand]:
-    """Every selector that the rules and the literal queries of their templates read, and ALERTS for the API.
+    """Every selector that the rules and the queries of their templates read, and ALERTS for the API.
 
     Raises nothing: a literal query that does not parse fails when its template is expanded, as in Prometheus.
     """
@@ -115,29 +115,52 @@ def demanded(
     for group in groups:
         offset = query_offset_ms if group.query_offset_ms is None else group.query_offset_ms
         for rule in group.rules:
-            queries = [rule.query]
+            uses = list(rule.query.selectors(lookback_delta_ms))
             if isinstance(rule, AlertingSpec):
                 alerts = True
-                queries += _template_queries(rule)
-            for query in queries:
-                wants.extend(
-                    ManualDemand(u.matchers, u.lookback_ms + offset, u.since_ms)
-                    for u in query.selectors(lookback_delta_ms)
+                uses += (
+                    use for _, text in (*rule.labels, *rule.annotations) for use in read_by(text, lookback_delta_ms)[0]
                 )
+            wants.extend(ManualDemand(u.matchers, u.lookback_ms + offset, u.since_ms) for u in uses)
     if alerts:
         wants.append(ManualDemand((Matcher(METRIC_NAME, MatchOp.EQUAL, "ALERTS"),), _ALERTS_LOOKBACK_MS))
     return wants
 
 
-def _template_queries(rule: AlertingSpec) -> list[Query]:
-    queries = []
-    for _, text in (*rule.labels, *rule.annotations):
-        for literal in literal_queries(text) if "{{" in text else ():
-            try:
-                queries.append(parse_expr(literal))
-            except ParseError:
-                continue
-    return queries
+def read_by(text: str, lookback_delta_ms: int = DEFAULT_LOOKBACK_MS) -> tuple[list[SelectorUse], list[str]]:
+    """What the queries of a label or annotation read: the selectors, and the queries of which it is not known.
+
+    What `printf` puts into a label's value is known only when the template is executed: all values are needed then.
+    """
+    queries = template_queries(text)
+    uses: list[SelectorUse] = []
+    unknown = list(queries.computed)
+    for literal in queries.literals:
+        try:
+            uses += parse_expr(literal).selectors(lookback_delta_ms)
+        except ParseError:
+            continue  # fails when it is executed, as in Prometheus
+    for pattern in queries.patterns:
+        try:
+            found = parse_expr(pattern).selectors(lookback_delta_ms)
+        except ParseError:
+            found = ()
+        wide = [replace(u, matchers=tuple(m for m in u.matchers if not _is_open(m))) for u in found]
+        if found and all(u.lookback_ms < UNKNOWN_NUMBER and u.since_ms is None and _is_named(u) for u in wide):
+            uses += wide
+        else:
+            unknown.append(pattern.replace(UNKNOWN_TEXT, "...").replace(str(UNKNOWN_NUMBER), "..."))
+    return uses, unknown
+
+
+def _is_open(matcher: Matcher) -> bool:
+    """Whether its value is known only when a template is executed."""
+    return UNKNOWN_TEXT in matcher.value or str(UNKNOWN_NUMBER) in matcher.value
+
+
+def _is_named(use: SelectorUse) -> bool:
+    """Whether something is known of the metric."""
+    return any(m.name == METRIC_NAME for m in use.matchers)
 
 
 def duplicate_rules(groups: Iterable[RuleGroup]) -> list[tuple[str, Pairs]]:

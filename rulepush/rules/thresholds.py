@@ -74,6 +74,11 @@ def _thresholds(node: ast.Node, decides: bool) -> Iterator[Threshold]:
     yield Threshold(Query(left.text, left), op, Query(right.text, right), _constant(right), decides)
 
 
+def constant_of(query: Query) -> float | None:
+    """The number that an expression is without reading anything: `5`, `-1`, `80 / 100`; None where it is none."""
+    return _constant(query.root)
+
+
 def _constant(node: ast.Node) -> float | None:
     """The number that an expression without selectors is: `5`, `-1`, `80 / 100`, `2 ^ 20`."""
     match ast.unwrap(node):

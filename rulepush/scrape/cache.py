@@ -38,7 +38,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -56,7 +55,7 @@ from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, rea
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.slices import Slices, at_once
 from rulepush.storage.head import Head
-from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome, Int64s
+from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome, Rows, as_rows, row_numbers
 
 _LIMIT_EXCEEDED: Final = "sample limit exceeded"
 _NOT_UNIQUE: Final = "is not unique: invalid sample"  # of a line with a label twice
@@ -65,7 +64,7 @@ _LIMIT_MARGIN: Final = 1000
 # TableGroup.
 _LINE_BYTES: Final = 45
 _SERIES_BYTES: Final = 105
-_NO_SLOTS: Final = np.empty(0, np.int64)
+_NO_SLOTS: Final = slice(0, 0)
 
 Sink = Callable[[SampleBlock], None]
 """Takes what a scrape wrote, in this order: the body, samples with times of their own, stale markers."""
@@ -130,7 +129,7 @@ class ScrapeCache:
         self._plan: BodyLayout | None = None
         # For the sink: the series of the last body, and with a plan, the slot of each.
         self._passing: tuple[Labels, ...] = ()
-        self._passing_slots: Int64s = _NO_SLOTS
+        self._passing_slots: Rows = _NO_SLOTS
         self._ended = False  # whether the scrape after the last good body failed: no series is live
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
         self._has_restored = False  # whether some live series come from before a restart
@@ -387,7 +386,7 @@ class ScrapeCache:
         series = tuple(s.labels for s in placed)
         if series != self._passing:  # who remembers something by the tuple goes on with the one before
             self._passing = series
-        self._passing_slots = np.fromiter(placed.values(), np.int64, len(placed))
+        self._passing_slots = as_rows(list(placed.values()))
         if placed:
             sink(SampleBlock(self._passing, ts, values[self._passing_slots]))
         if timed:
@@ -460,10 +459,18 @@ class ScrapeCache:
         return Ingested(plan.counts, sum(_is_kept(e) for e in fresh.values()), late, same)
 
     def _follow_passing(self, gone: Sequence[int], came: Mapping[TargetSeries, int]) -> None:
-        """The slots of the series that are gone, and those that the new ones have now."""
-        stay = ~np.isin(self._passing_slots, gone)
-        self._passing = (*compress(self._passing, stay.tolist()), *(s.labels for s in came))
-        self._passing_slots = np.concatenate((self._passing_slots[stay], list(came.values()))).astype(np.int64)
+        """The slots of the series that are gone, and those that the new ones have now. New ones take the places of
+        those that are gone: who compares the tuple with the one before finds most of it where it was."""
+        slots, series = row_numbers(self._passing_slots).copy(), list(self._passing)
+        free, new = np.flatnonzero(np.isin(slots, gone)).tolist(), list(came.items())
+        for place, (entry, slot) in zip(free, new, strict=False):
+            series[place], slots[place] = entry.labels, slot
+        for place in reversed(free[len(new) :]):
+            del series[place]
+        slots = np.delete(slots, free[len(new) :])
+        more = new[len(free) :]
+        self._passing = (*series, *(entry.labels for entry, _ in more))
+        self._passing_slots = as_rows(np.concatenate((slots, np.array([slot for _, slot in more], np.int64))))
 
     def _entry_of_line(self, lines: list[bytes], index: int, key: bytes) -> Entry | None:
         """The entry of a line that is new in its body; None when it is not `key value`, or breaks a limit."""

@@ -30,8 +30,7 @@ class ScrapedBlocks:
         if not parts or not isinstance(parts[0].ts, int) or parts[0].ts != report.ts:
             return [*parts, report]
         body, *others = parts
-        written = frozenset(report.series)
-        if not all(written.isdisjoint(other.series) for other in others):
+        if others and not all(frozenset(report.series).isdisjoint(other.series) for other in others):
             return [*parts, report]  # a target that exposes `up` itself: the order decides which of them counts
         if self._body is not body.series or self._report is not report.series:
             self._body, self._report = body.series, report.series

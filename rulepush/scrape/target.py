@@ -62,6 +62,11 @@ class Target:
         return Labels(p for p in self.all_labels if not p[0].startswith(_RESERVED))
 
     @cached_property
+    def label_text(self) -> str:
+        """The labels in Prometheus' notation, the same at each scrape."""
+        return str(self.labels)
+
+    @cached_property
     def url(self) -> str:
         """What is fetched."""
         params = {name: list(values) for name, values in self.params if values}

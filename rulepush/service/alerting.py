@@ -58,13 +58,13 @@ class Alerting:
         """The engine of the configuration in force."""
         return self._engine
 
-    async def apply(self, loaded: LoadedConfig) -> None:
-        """Put the configuration into effect. The head must know its demand by now."""
+    async def apply(self, loaded: LoadedConfig, at: int) -> None:
+        """Put the configuration into effect at `at` (ms). The head must know its demand by now."""
         config = loaded.config
         self._engine = self._engine_for(config)
         self.notifier.sending = self._sending(config)
         defaults = GroupDefaults(config.global_.evaluation_interval_ms, config.global_.rule_query_offset_ms)
-        self.groups.update(loaded.groups, self._rule_context(config), defaults, self._resources.clock.now())
+        self.groups.update(loaded.groups, self._rule_context(config), defaults, at)
         self.loops.sync()
         await self.alertmanagers.sync(config.alerting.alertmanagers)
 

@@ -68,6 +68,7 @@ class App:
             clock,
             options.query_concurrency,
             options.web_max_samples,
+            self.ingestion.recording.past,
         )
         self.reloader = ConfigReloader(options, first, self._web_config, clock, self._apply)
         self.telemetry = Telemetry()
@@ -141,9 +142,11 @@ class App:
         yield "pushes", self.ingestion.collect_pushes()
 
     async def _apply(self, loaded: LoadedConfig) -> None:
+        at = self.resources.clock.now()
         self.resources.head.set_demand(loaded.demand)
-        self.resources.demands.change(loaded.demand, self.resources.clock.now())
-        await self.alerting.apply(loaded)
+        self.resources.demands.change(loaded.demand, at)
+        self.ingestion.begin_recording(loaded, at)
+        await self.alerting.apply(loaded, at)
         await self.ingestion.apply(loaded)
 
     async def _truncate(self) -> None:

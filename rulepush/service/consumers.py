@@ -41,7 +41,7 @@ class SampleConsumers:
     ) -> None:
         """All samples of one scrape; `metadata_source()` is what the target says of its metric families."""
         if self._recording.active:
-            now, source = self._clock.now(), f"{target.job} {target.labels}"
+            now, source = self._clock.now(), target.label_text
             for block in blocks:
                 self._recording.record(RecordedBlock(now, Origin.SCRAPE, source, block))
         if self._outputs.active:

@@ -48,6 +48,12 @@ class Ingestion:
             window_ms = first.config.storage.out_of_order_window_ms
             self.remote_write = RemoteWriteIntake(head, clock, self.consumers.received, self._received.note, window_ms)
 
+    def begin_recording(self, loaded: LoadedConfig, at: int) -> None:
+        """Record from `at` (ms) on if the configuration switches it on. Call it before the rules get theirs: what they
+        take up or end belongs behind the start."""
+        in_memory = partial(remembered, self._resources.head, now=at, written_by_rules=loaded.written)
+        self.recording.begin(loaded.config.storage.record, at, in_memory)
+
     async def apply(self, loaded: LoadedConfig) -> None:
         """Put the configuration into effect: receivers, recording, outputs, then the jobs, whose samples these get."""
         config = self._config = loaded.config
@@ -55,9 +61,7 @@ class Ingestion:
             self.push.groups.default_ttl_ms = config.push_receiver.default_ttl_ms
         if self.remote_write is not None:
             self.remote_write.out_of_order_window_ms = config.storage.out_of_order_window_ms
-        head, now = self._resources.head, self._resources.clock.now()
-        in_memory = partial(remembered, head, now=now, written_by_rules=loaded.written)
-        await self.recording.apply(config.storage.record, in_memory)
+        await self.recording.apply(config.storage.record)
         await self.outputs.sync(config)
         await self.jobs.sync(config.scrape_configs, self.consumers.scraped if self.consumers.active else None)
 

@@ -15,6 +15,7 @@ from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvent, Recor
 
 if TYPE_CHECKING:
     from rulepush.recorded.writer import RecordingWriter
+    from rulepush.web.past import PastSamples
 
 log = logging.getLogger("rulepush.main")
 
@@ -32,8 +33,8 @@ def _nothing(_after: int) -> Iterable[SampleBlock]:
 
 
 class SampleRecording:
-    """`apply` at start and at each reload, `run` meanwhile, `aclose` at the end. Whatever fails here, alerting goes
-    on. It is an EventRecorder; what comes while it is off is not recorded."""
+    """`begin` and `apply` at start and at each reload, `run` meanwhile, `aclose` at the end. Whatever fails here,
+    alerting goes on. It is an EventRecorder; what comes while it is off is not recorded."""
 
     def __init__(self, directory: Path | None, clock: Clock, offload: FlushOffload = asyncio.to_thread):
         """`directory` is `--storage.path`, without which there is no recording. `offload` runs a call in a thread."""
@@ -42,6 +43,7 @@ class SampleRecording:
         self._offload = offload
         self._switched_on = asyncio.Event()
         self.writer: RecordingWriter | None = None
+        self._past: PastSamples | None = None
 
     @property
     def active(self) -> bool:
@@ -53,23 +55,44 @@ class SampleRecording:
         """About the memory of what waits to be written, and of what it is written with."""
         return 0 if self.writer is None else self.writer.memory_bytes
 
-    async def apply(self, config: RecordConfig | None, in_memory: InMemory = _nothing) -> None:
-        """Record within these bounds from now on; None: not any more. `in_memory` gives the samples that are in memory
-        and later than a time (ms): those that are not in the recording yet go into it at its start."""
-        if config is not None and self._directory is None:
+    def past(self) -> PastSamples | None:
+        """What was recorded, for queries; None while nothing is."""
+        if self.writer is None:
+            return None
+        if self._past is None:
+            from rulepush.recorded.recording import Recording
+            from rulepush.web.recording_past import RecordingPast
+
+            self._past = RecordingPast(Recording(self.writer.directory), self.flush)
+        return self._past
+
+    async def flush(self) -> None:
+        """Write what came up to now."""
+        if self.writer is not None:
+            await self._offload(self.writer.flush)
+
+    def begin(self, config: RecordConfig | None, at: int, in_memory: InMemory = _nothing) -> None:
+        """Record from `at` (ms) on, where this configuration asks for it and the one before did not. `at` is also when
+        rules take up what they had before. `in_memory` gives the samples that are in memory and later than a time (ms):
+        those that are not in the recording yet go into it at its start."""
+        if config is None or self.writer is not None:
+            return
+        if self._directory is None:
             log.warning("storage.record has no effect without --storage.path: nothing is recorded")
             return
-        if config is None or self._directory is None:
+        self.writer = _writer(self._directory, config, self._clock)
+        recorded_until = _recorded_until(self._directory)
+        self.record(RecordedStart(at))
+        for block in in_memory(recorded_until - _SCRAPE_MS):
+            self.record(RecordedBlock(at, Origin.SCRAPE, _IN_MEMORY, block))
+        self._switched_on.set()
+
+    async def apply(self, config: RecordConfig | None) -> None:
+        """Record within these bounds; None: not any more."""
+        if config is None:
             await self.aclose()
         elif self.writer is not None:
             self.writer.configure(config.retention_ms, config.max_bytes)
-        else:
-            self.writer = _writer(self._directory, config, self._clock)
-            now, recorded_until = self._clock.now(), _recorded_until(self._directory)
-            self.record(RecordedStart(now))
-            for block in in_memory(recorded_until - _SCRAPE_MS):
-                self.record(RecordedBlock(now, Origin.SCRAPE, _IN_MEMORY, block))
-            self._switched_on.set()
 
     def record(self, event: RecordedEvent) -> None:
         """One event more, if recording is on."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from rulepush.model.durations import format_duration
 from rulepush.service.alerting import Alerting
+from rulepush.service.backtests import RecordedPlaces
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.delivery import delivery_statuses
 from rulepush.service.facts import service_facts
@@ -65,6 +66,7 @@ def service_web_parts(
 
     external_url = ExternalURL(resources.external_url, resources.port, options.route_prefix)
     push = ingestion.push
+    places = RecordedPlaces(resources, ingestion.recording, lambda: reloader.loaded.config)
 
     site = SiteParts(
         evaluator=queries,
@@ -83,6 +85,7 @@ def service_web_parts(
         discovery_errors=lambda: resources.discoveries.last_errors,
         sent_as=alerting.notifier.sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
+        recorded=places.now,
     )
     return WebParts(
         evaluator=queries,

@@ -30,6 +30,7 @@ from rulepush.site.charts import drawn_strip
 from rulepush.site.explained import explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import Message, message
+from rulepush.site.ranges import RANGES, offered_ranges, refresh_seconds
 from rulepush.site.reasons import detail_words, reason_words
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.explain import RuleExplainer, RunningRule
@@ -37,7 +38,6 @@ from rulepush.web.history import is_fingerprint
 
 MAX_CHANGES: Final = 200
 STRIP_MS: Final = 24 * 3_600_000
-RANGES: Final[Mapping[str, int]] = {"5m": 300_000, "15m": 900_000, "1h": 3_600_000, "6h": 21_600_000, "1d": 86_400_000}
 _A_TURN: Final = 500  # alerts whose fingerprints are computed before others have their turn
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -80,7 +80,7 @@ class AlertNow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """The rule of an alert, as far as it is in force."""
+    """The rule of an alert, as far as it is in force: the `number`th of its name in its group."""
 
     file: str
     group: str
@@ -90,6 +90,7 @@ class AlertRule:
     keep_firing_ms: int = 0
     error: str = ""
     in_force: bool = False
+    number: int = 1
 
 
 class AlertPage:
@@ -110,6 +111,7 @@ class AlertPage:
         self._frame = frame
         self._groups = groups
         self._history = history
+        self._evaluator = evaluator
         self._charts = AlertCharts(evaluator)
         self._explainer = explainer
         self._alertmanagers = alertmanagers
@@ -140,7 +142,8 @@ class AlertPage:
             ref = changes[0].rule if changes else None
             shown_rule = AlertRule(ref.file, ref.group, ref.name) if ref else AlertRule("", "", labels.get(ALERT_NAME))
         active = alert if alert is not None and alert.state is not AlertState.INACTIVE else None
-        span = _range(request.query_params.get("range", ""), changes, now)
+        ranges = offered_ranges(await self._evaluator.recorded_since(), now)
+        span = _range(request.query_params.get("range", ""), ranges, changes, now)
         recent = [one for one in changes if one.ts >= now - STRIP_MS]
         strip = drawn_strip(state_spans(recent, active, now - STRIP_MS, now), now - STRIP_MS, now)
         charts, explained, texts = [], None, LastTexts()
@@ -171,8 +174,9 @@ class AlertPage:
             explained=explained,
             texts=texts,
             silences={} if active is None else {self._public_url(url): known for url, known in sent.items()},
-            ranges=list(RANGES),
+            ranges=ranges,
             range=span,
+            refresh=refresh_seconds(RANGES[span]),
             deliveries=deliveries,
             undelivered=_undelivered(sent, deliveries, alert),
             unsent=[] if alert is None else [url for url in urls if url not in sent],
@@ -274,6 +278,7 @@ def _rule(group: EvaluationGroup, rule: AlertingRule) -> AlertRule:
         spec.keep_firing_ms,
         rule.status.last_error,
         True,
+        1 + [one for one in group.alerting_rules if one.spec.name == spec.name].index(rule),
     )
 
 
@@ -307,13 +312,14 @@ def _clocks(alert: Alert, rule: AlertingRule, now: int) -> Iterable[ShownClock]:
         yield ShownClock(message("held: its target cannot be scraped"), None)
 
 
-def _range(wanted: str, changes: Sequence[Transition], now: int) -> str:
-    """The range that is asked for, else the shortest that shows the newest episode from its beginning."""
+def _range(wanted: str, offered: Sequence[str], changes: Sequence[Transition], now: int) -> str:
+    """The range that is asked for, else the shortest of those offered that shows the newest episode from its
+    beginning."""
     if wanted in RANGES:
         return wanted
     begins = (one.ts for one in changes if one.reason is ChangeReason.CONDITION_TRUE)
     since = now - next(begins, changes[-1].ts if changes else now)
-    return next((name for name, ms in RANGES.items() if since * 1.25 < ms), "1d")
+    return next((name for name in offered if since * 1.25 < RANGES[name]), "1d")
 
 
 def _undelivered(urls: Iterable[str], deliveries: Iterable[AlertDelivery], alert: Alert | None) -> list[str]:

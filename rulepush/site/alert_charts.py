@@ -1,7 +1,7 @@
 """The values of an alert over time: its expression without the comparison, against its threshold.
 
-Samples reach only as far back as the rules look, unless `storage: {keep: all}` keeps them: a chart shows what is there,
-says what is missing, and has the values of former changes from the history.
+Samples reach only as far back as the rules look, unless there is a recording (`storage: {record: {}}`): a chart shows
+what is there, says what is missing, and has the values of former changes from the history.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rulepush.rules.thresholds import Threshold, thresholds
 from rulepush.rules.transition import Transition
 from rulepush.site.charts import ChartSeries, ChartThreshold, DrawnChart, drawn_chart
 from rulepush.site.language import Message, message
+from rulepush.site.ranges import chart_timeout_ms
 from rulepush.web.evaluator import QueryEvaluator
 
 MAX_CHARTS: Final = 3
 MAX_SERIES: Final = 10
 _POINTS: Final = 240
 _MIN_STEP_MS: Final = 1_000
-_TIMEOUT_MS: Final = 3_000
 _NOT_SERIES: Final = (METRIC_NAME, ALERT_NAME)
 
 
@@ -127,7 +127,7 @@ class AlertCharts:
             return [_series(s) for s in found[:MAX_SERIES]], list(incomplete)
 
         resolved = query.resolved(step, end - start)
-        return await self._evaluator.range(resolved, start, end, step, finish, _TIMEOUT_MS)
+        return await self._evaluator.range(resolved, start, end, step, finish, chart_timeout_ms(end - start))
 
     async def _level(
         self, subject: AlertSubject, threshold: Threshold, start: int, end: int, step: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,11 +38,12 @@ class ChartSeries:
 @dataclass(frozen=True, slots=True)
 class ChartThreshold:
     """What the values are compared with: `name` is how a reader sees it, `> 5`. A line across where it is a number,
-    else the series of what it was."""
+    else the series of what it was. `css` is a class of it."""
 
     name: str
     value: float | None = None
     series: ChartSeries | None = None
+    css: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class DrawnThreshold:
     name: str
     y: float | None
     path: str
+    css: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +124,23 @@ def drawn_chart(
 
 def drawn_spans(spans: Iterable[StateSpan], start: int, end: int) -> list[DrawnSpan]:
     """Spans as rectangles; what lies outside of `start`..`end` (ms) is cut off."""
+    return [*_rectangles(((span.kind.value, span.start, span.end) for span in spans), start, end)]
+
+
+def drawn_unseen(times: Iterable[tuple[int, int]], start: int, end: int) -> list[DrawnSpan]:
+    """The times (from, to, in ms) of which nothing is known, in the same way: spans of the kind `unseen`."""
+    return [*_rectangles((("unseen", since, until) for since, until in times), start, end)]
+
+
+def _rectangles(spans: Iterable[tuple[str, int, int]], start: int, end: int) -> Iterator[DrawnSpan]:
     unit = WIDTH / max(1, end - start)
-    drawn = []
-    for span in spans:
-        since, until = max(span.start, start), min(span.end, end)
+    for kind, begins, ends in spans:
+        since, until = max(begins, start), min(ends, end)
         if until > since:
             x = round((since - start) * unit, 2)
             # A span that is shorter than a pixel is seen all the same, also at the end.
             width = max(1.5, round((until - since) * unit, 2))
-            drawn.append(DrawnSpan(span.kind.value, min(x, WIDTH - width), width, span.start, span.end))
-    return drawn
+            yield DrawnSpan(kind, min(x, WIDTH - width), width, begins, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +186,10 @@ class _Drawing:
 
     def threshold(self, one: ChartThreshold) -> DrawnThreshold:
         if one.value is not None and math.isfinite(one.value):
-            return DrawnThreshold(one.name, round(self._height * (1 - self._scale.place(one.value)), 2), "")
+            y = round(self._height * (1 - self._scale.place(one.value)), 2)
+            return DrawnThreshold(one.name, y, "", one.css)
         path = "" if one.series is None else self._path(*self._thinned(one.series))
-        return DrawnThreshold(one.name, None, path)
+        return DrawnThreshold(one.name, None, path, one.css)
 
     def _thinned(self, series: ChartSeries) -> tuple[Ints, Floats, Bools]:
         """The points within the time, at most two a column, and whether each is joined with the one before."""

@@ -188,6 +188,7 @@ _STATES: Final = {
     "ok": message("ok"),
     "err": message("error"),
     "kept": message("kept firing"),
+    "unseen": message("nothing recorded"),
 }
 _LINK_NAMES: Final = {
     "runbook": message("Runbook"),
@@ -221,6 +222,7 @@ _FILTERS: Final = {
 _GLOBALS: Final = {
     "alert_url": links.alert_url,
     "alerts_url": alerts_url,
+    "backtest_url": links.backtest_url,
     "query_url": links.query_url,
     "rule_url": links.rule_url,
     "rule_text": rule_text,

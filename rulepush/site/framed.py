@@ -15,6 +15,7 @@ NAVIGATION: Final = (
     ("/rules", message("Rules")),
     ("/targets", message("Targets")),
     ("/graph", message("Query")),
+    ("/backtest", message("Backtest")),
     ("/delivery", message("Delivery")),
     ("/groups", message("Groups")),
     ("/status", message("Status")),

@@ -36,12 +36,14 @@ class KeptMetric:
 @dataclass(frozen=True, slots=True)
 class KeptMetrics:
     """The metrics whose name contains what was looked for: `shown` are the first of `count`. `names` are all that there
-    are, for suggestions; `keeps_all` tells whether everything scraped is kept."""
+    are, for suggestions; `keeps_all` tells whether everything scraped is kept, `recorded_since` (ms; None: it is not)
+    since when it is recorded."""
 
     shown: Sequence[KeptMetric]
     count: int
     names: Sequence[str]
     keeps_all: bool
+    recorded_since: int | None = None
 
 
 def kept_metrics(
@@ -50,6 +52,7 @@ def kept_metrics(
     wanted: str = "",
     asked_for: Sequence[str] = (),
     max_shown: int = MAX_SHOWN,
+    recorded_since: int | None = None,
 ) -> KeptMetrics:
     """The metrics with `wanted` in their name, or all: first those of an expression, `asked_for`, whether they are
     there or not. `sizes` has the series of each metric that there is. It takes a while where there are many selectors:
@@ -62,7 +65,7 @@ def kept_metrics(
     else:
         matching = list(dict.fromkeys([*asked_for, *names]))
     shown = [_kept(name, sizes.get(name, 0), view) for name in matching[:max_shown]]
-    return KeptMetrics(shown, len(matching), names[:MAX_NAMES], demand.keeps_all)
+    return KeptMetrics(shown, len(matching), names[:MAX_NAMES], demand.keeps_all, recorded_since)
 
 
 def _kept(name: str, series: int, view: KeptView) -> KeptMetric:

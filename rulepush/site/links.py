@@ -46,6 +46,12 @@ def query_url(expr: str) -> str:
     return f"/graph?g0.expr={quote_plus(expr)}&g0.tab=1"
 
 
+def backtest_url(file: str, group: str, name: str, number: int = 1) -> str:
+    """The page that tries an alerting rule with other values, the `number`th of its name in the group."""
+    parameters = {"file": file, "group": group, "rule": name, "number": str(number) if number > 1 else ""}
+    return with_parameters("/backtest", parameters)
+
+
 def silence_url(alertmanager: str, labels: Labels) -> str:
     """The form of Alertmanager's page for a new silence, with a matcher for each label. `alertmanager` is the address
     that alerts are posted to, or its root; a password in it is not passed on.

@@ -92,8 +92,11 @@ class QueryPage:
         )
 
     async def _kept(self, wanted: str, asked_for: Sequence[str]) -> KeptMetrics:
-        sizes, view = self._evaluator.metric_sizes(), self._evaluator.kept(())
-        return await self._evaluator.in_thread(lambda: kept_metrics(sizes, view, wanted, asked_for))
+        since, recorded = await self._evaluator.recorded_since(), await self._evaluator.recorded_sizes()
+        sizes, view = {**recorded, **self._evaluator.metric_sizes()}, self._evaluator.kept(())
+        return await self._evaluator.in_thread(
+            lambda: kept_metrics(sizes, view, wanted, asked_for, recorded_since=since)
+        )
 
 
 @cache

@@ -20,6 +20,8 @@ from rulepush.scrape.pool import ScrapePool
 from rulepush.site.alert import AlertLinks, AlertPage
 from rulepush.site.alerts import AlertsPage, SentAs
 from rulepush.site.assets import asset_route
+from rulepush.site.backtest import BacktestPage
+from rulepush.site.backtest_place import RecordedPlace
 from rulepush.site.bookmarks import bookmark_routes
 from rulepush.site.delivery import DeliveryPage
 from rulepush.site.discovery import DiscoveryPage
@@ -44,12 +46,17 @@ def _nothing() -> tuple[()]:
     return ()
 
 
+def _not_recorded() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class SiteParts:
     """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
     `deliveries()` are the receivers of alerts and samples; `discovery_errors()` why discoveries fail now; `pushed()`
     gives the pushed groups, None where the receiver is not enabled; `bodies` is None where those of targets are not
-    kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager that it is sent to."""
+    kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager that it is sent to; `recorded()` is
+    what a backtest reads, None where nothing is recorded."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -67,6 +74,7 @@ class SiteParts:
     pushed: PushedSource | None = None
     bodies: TargetBodies | None = None
     sent_as: SentAs | None = None
+    recorded: Callable[[], RecordedPlace | None] = _not_recorded
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
@@ -101,6 +109,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),
         *query.routes(),
+        *BacktestPage(frame, parts.groups, parts.evaluator, parts.recorded).routes(),
         *DeliveryPage(frame, parts.deliveries, parts.status).routes(),
         *PushedGroupsPage(frame, parts.pushed).routes(),
         *StatusPages(frame, parts.status, parts.facts, parts.flags, parts.head).routes(),

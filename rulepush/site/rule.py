@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.requests import Request
@@ -23,13 +23,14 @@ from rulepush.rules.groups import RuleGroups
 from rulepush.rules.health import RuleEvaluation
 from rulepush.rules.specs import AlertingSpec
 from rulepush.rules.transition import RuleRef, Transition
-from rulepush.site.alert import RANGES, STRIP_MS, shown_change
+from rulepush.site.alert import STRIP_MS, shown_change
 from rulepush.site.alert_charts import AlertCharts, AlertSubject, ValueChart
 from rulepush.site.charts import DrawnStrip, drawn_strip
 from rulepush.site.explained import ExplainedView, explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
 from rulepush.site.links import rule_names
+from rulepush.site.ranges import RANGES, offered_ranges, refresh_seconds
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.explain import RuleExplainer, RunningRule
 
@@ -60,8 +61,9 @@ class ListedAlert:
 
 @dataclass(frozen=True, slots=True)
 class DescribedRule:
-    """A rule in force. `state` is that of its worst alert; "" for a recording rule, and where it cannot be evaluated,
-    for nothing is known then. `evaluations` are the last ones, the newest first."""
+    """A rule in force, the `number`th of its name in its group. `state` is that of its worst alert; "" for a recording
+    rule, and where it cannot be evaluated, for nothing is known then. `evaluations` are the last ones, the newest
+    first."""
 
     name: str
     anchor: str
@@ -84,6 +86,7 @@ class DescribedRule:
     alert_count: int
     charts: Sequence[ValueChart]
     explained: ExplainedView
+    number: int = 1
 
 
 class RulePage:
@@ -100,6 +103,7 @@ class RulePage:
         self._frame = frame
         self._groups = groups
         self._history = history
+        self._evaluator = evaluator
         self._charts = AlertCharts(evaluator)
         self._explainer = explainer
 
@@ -136,7 +140,8 @@ class RulePage:
                 subject = AlertSubject(rule.spec, None)
                 charts = await self._charts.charts(subject, now - RANGES[span], now)
             explained = await explained_rule(self._explainer, RunningRule(group, rule))
-            rules.append(_described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now))
+            described = _described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now)
+            rules.append(replace(described, number=_number(found[: i + 1])))
         is_known = bool(rules or answer.found)
         return await self._frame.page(
             request,
@@ -150,9 +155,16 @@ class RulePage:
             rules=rules,
             changes=[shown_change(one) for one in answer.found],
             is_cut=answer.is_cut,
-            ranges=list(RANGES),
+            ranges=offered_ranges(await self._evaluator.recorded_since(), now),
             range=span,
+            refresh=refresh_seconds(RANGES[span]),
         )
+
+
+def _number(found: Sequence[tuple[EvaluationGroup, Rule]]) -> int:
+    """Which of the alerting rules of its group the last one is."""
+    group = found[-1][0]
+    return sum(isinstance(rule, AlertingRule) for other, rule in found if other is group)
 
 
 def _named(request: Request) -> tuple[str, str]:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from rulepush.gotext.errors import TemplateError, TemplateSyntaxError
+from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.limits import TemplateLimits
-from rulepush.gotext.nodes import (
-    ActionNode,
-    ChainNode,
-    CommandNode,
-    IdentifierNode,
-    IfNode,
-    ListNode,
-    Node,
-    PipeNode,
-    RangeNode,
-    StringNode,
-    TemplateNode,
-    WithNode,
-)
 from rulepush.gotext.template import Template
 from rulepush.gotext.values import STRING_MAP, GoKind, GoMap, GoObject, GoType
 from rulepush.model.labels import Labels
@@ -87,7 +73,7 @@ def expand_alert_template(
         return text
     full_name = f"__alert_{name}"
     try:
-        template = _parsed(text, full_name)
+        template = parsed_alert_template(text, full_name)
     except TemplateError as e:
         return f"<error expanding template: error parsing template {full_name}: {e}>"
     values = _Data(data)
@@ -104,54 +90,10 @@ def check_alert_template(text: str, name: str = "") -> None:
     Raises TemplateSyntaxError (a TemplateError) with Go's text, `template: __alert_<name>:<line>: ...`, and `.line`.
     """
     if "{{" in text:
-        _parsed(text, f"__alert_{name}")
+        parsed_alert_template(text, f"__alert_{name}")
 
 
 @lru_cache(maxsize=8192)
-def _parsed(text: str, name: str) -> Template:
+def parsed_alert_template(text: str, name: str) -> Template:
+    """The template of a text, with the variables and functions that alerts have. Raises TemplateSyntaxError."""
     return Template.parse(text, _FUNCTIONS, name, PREFIX)
-
-
-def literal_queries(text: str) -> list[str]:
-    """The expressions in `query "..."`, as far as they are literals, in order. [] for a text that does not parse."""
-    if "{{" not in text or "query" not in text:
-        return []
-    try:
-        template = _parsed(text, "__alert_")
-    except TemplateSyntaxError:
-        return []
-    found: list[str] = []
-    for tree in template.trees.values():
-        for command, before in _commands(tree.root):
-            head = command.args[0] if command.args else None
-            if not isinstance(head, IdentifierNode) or head.name != "query":
-                continue
-            argument = command.args[1] if len(command.args) > 1 else before
-            if isinstance(argument, StringNode) and argument.text not in found:
-                found.append(argument.text)
-    return found
-
-
-def _commands(node: Node) -> Iterator[tuple[CommandNode, Node | None]]:
-    """Every command below a node, with the literal that is piped into it, if there is one."""
-    if isinstance(node, ListNode):
-        for child in node.nodes:
-            yield from _commands(child)
-    elif isinstance(node, ActionNode):
-        yield from _commands(node.pipe)
-    elif isinstance(node, IfNode | WithNode | RangeNode):
-        yield from _commands(node.pipe)
-        yield from _commands(node.body)
-        if node.otherwise is not None:
-            yield from _commands(node.otherwise)
-    elif isinstance(node, TemplateNode) and node.pipe is not None:
-        yield from _commands(node.pipe)
-    elif isinstance(node, PipeNode):
-        before: Node | None = None
-        for command in node.commands:
-            yield command, before
-            before = command.args[0] if len(command.args) == 1 else None
-            for arg in command.args:
-                yield from _commands(arg)
-    elif isinstance(node, ChainNode):
-        yield from _commands(node.node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -39,6 +40,10 @@ Evaluate = Callable[[Engine, Querier, Lacking], T]
 
 MAX_KNOWN: Final = 2_000
 QUEUED_TOO_LONG: Final = "query timed out in query queue"
+_RECENT_MS: Final = 300_000
+_LIST_RECORDED_S: Final = 2.0
+# What is read of the recording is put together from many pieces: meanwhile a sample takes more memory than a copy.
+_PAST_WEIGHT: Final = 2
 _NO_TIMEOUT_MS: Final = 1 << 40
 _MAX_INLINE_PARSE: Final = 10_000  # characters of an expression: parsing a longer one would hold the event loop
 
@@ -63,7 +68,7 @@ class QueryEvaluator:
     engine's own; the wait for a thread counts, and so does what was spent since `asked_at` (seconds of the monotonic
     clock, as `asked_at()` gave it). Raises EvaluationError as the engine does.
 
-    Where more would be needed than is in memory, and there is a recording (`past`), the whole query is evaluated on
+    Where more would be needed than is in memory, and there is a recording, the whole query is evaluated on
     that: what it gives is then as if everything had been kept. Its warnings say what the recording lacks.
 
     A query whose caller is cancelled, or whose time is over, ends at the next step of its evaluation that reads the
@@ -78,9 +83,10 @@ class QueryEvaluator:
         clock: Clock,
         concurrency: int = 2,
         max_samples: int = 5_000_000,
-        past: PastSamples | None = None,
+        past: Callable[[], PastSamples | None] = lambda: None,
     ):
-        """`max_samples` is for one query, where the engine does not allow less."""
+        """`max_samples` is for one query, where the engine does not allow less. `past` gives the recording, where there
+        is one at present."""
         self.counts = QueryStats()
         self._max_samples = max_samples
         self._engine = engine
@@ -88,7 +94,7 @@ class QueryEvaluator:
         self._history = history
         self._clock = clock
         self._began = clock.now()
-        self.past = past
+        self._past = past
         self._slots = asyncio.Semaphore(concurrency)
         # One more than slots, so that a listing need not wait for queries that take long.
         self._threads = QueryThreads(concurrency + 1)
@@ -142,6 +148,32 @@ class QueryEvaluator:
         """The result of `work`, run in a thread: it must not read anything that the event loop may change meanwhile."""
         return await asyncio.wrap_future(self._threads.submit(work))
 
+    async def bounded(self, work: Callable[[Callable[[], bool]], T], seconds: float) -> T:
+        """What `work` makes in a thread, in the slot of a query and counted as one. It is given what tells whether it
+        should end: after `seconds`, or the time-out of queries where that is shorter, and when nobody waits any more.
+        Raises QueryLimitError where there is no slot in that time, or where it goes on for as long again."""
+        options, counts = self._engine().options, self.counts
+        limit = min(round(seconds * 1000), options.timeout_ms or _NO_TIMEOUT_MS)
+        began = self._clock.monotonic()
+        counts.queries += 1
+        try:
+            await self._acquire_slot(limit)
+            slot, over_at = SlotWork(self._threads, self._slots.release), self._clock.monotonic() + limit / 1000
+
+            def is_over() -> bool:
+                return slot.is_abandoned or self._monotonic() >= over_at
+
+            try:
+                async with asyncio.timeout(2 * limit / 1000), slot:
+                    return await slot.in_thread(lambda: work(is_over))
+            except TimeoutError:
+                raise QueryLimitError(TIMED_OUT) from None
+        except EvaluationError:
+            counts.failures += 1
+            raise
+        finally:
+            counts.seconds += self._clock.monotonic() - began
+
     async def search(self, selectors: Iterable[Sequence[Matcher]]) -> RowSearch:
         """The series of some selectors, looked for in slices between which everything else has its turn. Raises
         QueryLimitError."""
@@ -164,29 +196,55 @@ class QueryEvaluator:
         parts = (await self.search(selectors)).found()
         found = [labels for one in parts.values() for part in one for labels in part.labels]
         view = self.kept(part.table for one in parts.values() for part in one)
-        past = self.past
+        past = self._past()
         if past is None:
             return await self.in_thread(lambda: finish(found, incomplete_listing(selectors, view, start)))
         if not await self.in_thread(lambda: incomplete_listing(selectors, view, start)):
             return await self.in_thread(lambda: finish(found, ()))
         options, began = self._engine().options, self._clock.monotonic()
 
+        delta, work = options.lookback_delta_ms, SlotWork(self._threads, lambda: None)
+
         def answer() -> T:
-            spans = past.spans()
-            first = start if start is not None else spans[0][0] if spans else view.now
-            lacking = incomplete_past_listing(selectors, spans, first, end, options.lookback_delta_ms, view.now)
-            recorded = [labels for matchers in selectors for labels in past.series(matchers, first, end)]
+            first = start
+            if first is None:
+                first = next((since for since, _ in past.spans(delta)), view.now)
+            recorded = [labels for matchers in selectors for labels in past.series(matchers, first, end, work.go_on)]
+            lacking = incomplete_past_listing(selectors, past.spans(delta), first, end, delta, view.now)
             return finish([*found, *recorded], lacking)
 
         self.counts.past += 1
         try:
-            async with asyncio.timeout((options.timeout_ms or _NO_TIMEOUT_MS) / 1000):
+            async with asyncio.timeout((options.timeout_ms or _NO_TIMEOUT_MS) / 1000), work:
                 await past.flush()
-                return await self.in_thread(answer)
+                return await work.in_thread(answer)
         except TimeoutError:
             raise QueryLimitError(TIMED_OUT) from None
         finally:
             self.counts.past_seconds += self._clock.monotonic() - began
+
+    async def recorded_since(self) -> int | None:
+        """When the recording begins (ms); None where there is none."""
+        past, delta = self._past(), self._engine().options.lookback_delta_ms
+        if past is None:
+            return None
+        try:
+            return await self.in_thread(lambda: next((since for since, _ in past.spans(delta)), None))
+        except EvaluationError:  # it cannot be read
+            return None
+
+    async def recorded_sizes(self) -> dict[str, int]:
+        """How many series of each metric had a sample in the newest of what is recorded; {} where nothing is."""
+        past, now = self._past(), self._clock.now()
+        if past is None:
+            return {}
+        work = SlotWork(self._threads, lambda: None)
+        try:
+            async with asyncio.timeout(_LIST_RECORDED_S), work:
+                found = await work.in_thread(lambda: past.series((), now - _RECENT_MS, now, work.go_on))
+        except (EvaluationError, TimeoutError):
+            return {}
+        return dict(Counter(labels.name for labels in found))
 
     def kept(self, tables: Iterable[Table]) -> KeptView:
         """What is kept of these tables since when, for answers that need no evaluation (`/api/v1/series`, labels)."""
@@ -239,12 +297,9 @@ class QueryEvaluator:
             engine = Engine(options, lambda: math.inf if work.is_abandoned else self._monotonic())
             try:
                 async with asyncio.timeout(options.timeout_ms / 1000), work:
-                    if (
-                        self.past is not None
-                        and not only_kept
-                        and await self._reaches_beyond(work, engine, query, first, last)
-                    ):
-                        return await self._from_past(work, engine, self.past, query, evaluate)
+                    past = None if only_kept else self._past()
+                    if past is not None and await self._reaches_beyond(work, engine, query, first, last):
+                        return await self._from_past(work, engine, past, query, evaluate)
                     return await self._from_head(work, engine, query, first, last, evaluate)
             except TimeoutError:  # one step of the evaluation takes long
                 raise QueryLimitError(TIMED_OUT) from None
@@ -285,10 +340,10 @@ class QueryEvaluator:
     ) -> T:
         began, now = self._clock.monotonic(), self._clock.now()
         delta = engine.options.lookback_delta_ms
-        data = PastQuerier(past, engine.options.max_samples, lambda: work.is_abandoned)
+        data = PastQuerier(past, engine.options.max_samples // _PAST_WEIGHT, work.go_on)
 
         def lacking() -> list[str]:
-            return incomplete_past(query.selectors(delta), data.reads(), past.spans(), delta, now)
+            return incomplete_past(query.selectors(delta), data.reads(), past.spans(delta), delta, now)
 
         self.counts.past += 1
         try:

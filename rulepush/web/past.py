@@ -10,44 +10,53 @@ from rulepush.model.columns import LabelPool
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, Matchers
-from rulepush.promql.eval.evaluation import TIMED_OUT, TOO_MANY_SAMPLES
+from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
 from rulepush.storage.incomplete import TimeSpans
 from rulepush.storage.selection import Selection
 
 
 class PastSamples(Protocol):
-    """Everything that came in, as it was recorded. What is not async reads files, and is called in any thread."""
+    """Everything that came in, as it was recorded. What is not async reads files, and is called in any thread.
+
+    `go_on` is called again and again while files are read; what it raises ends that.
+    """
 
     async def flush(self) -> None:
         """Make what came in up to now readable. Does not raise: what cannot be written is missing from `spans`. Called
         in the event loop."""
         ...
 
-    def spans(self) -> TimeSpans:
-        """When everything that came in was recorded: (from, to) in ms, ascending; [] where nothing is."""
+    def spans(self, bridged_ms: int) -> TimeSpans:
+        """When everything that came in was recorded: (from, to) in ms, ascending, and apart by more than `bridged_ms`;
+        [] where nothing is. What an earlier `select` found damaged is missing."""
         ...
 
-    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int) -> Selection:
+    def select(
+        self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int, go_on: Callable[[], object]
+    ) -> Selection:
         """The series that satisfy all matchers with their samples from `mint` to `maxt` (ms, inclusive), stale markers
-        among them. Raises QueryLimitError where there are more than `max_samples`."""
+        among them. Raises QueryLimitError where there are more than `max_samples`, EvaluationError where a file cannot
+        be read."""
         ...
 
-    def series(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Sequence[Labels]:
-        """The series that satisfy all matchers and have a sample in that time."""
+    def series(
+        self, matchers: Sequence[Matcher], mint: int, maxt: int, go_on: Callable[[], object]
+    ) -> Sequence[Labels]:
+        """The series that satisfy all matchers and have a sample in that time. Raises EvaluationError."""
         ...
 
 
 class PastQuerier:
     """A Querier for one query, in one thread.
 
-    `is_over()` tells whether the time of the query is over; that is asked before each reading.
+    `go_on` raises what ends the query while it reads: its time is over, or nobody waits any more.
     """
 
-    def __init__(self, past: PastSamples, max_samples: int, is_over: Callable[[], bool]):
+    def __init__(self, past: PastSamples, max_samples: int, go_on: Callable[[], object]):
         """All readings together hold at most `max_samples`."""
         self._past = past
         self._left = max_samples
-        self._is_over = is_over
+        self._go_on = go_on
         self._known: dict[Matchers, list[tuple[int, int, Selection]]] = {}
         self._pool = LabelPool()  # of its own, and one for all: selections are matched with each other
 
@@ -63,9 +72,8 @@ class PastQuerier:
         for since, until, selection in known:
             if since <= mint and maxt <= until:
                 return selection
-        if self._is_over():
-            raise QueryLimitError(TIMED_OUT)
-        found = self._past.select(key, mint, maxt, self._left)
+        self._go_on()
+        found = self._past.select(key, mint, maxt, self._left, self._go_on)
         self._left -= int(found.counts.sum())
         if self._left < 0:
             raise QueryLimitError(TOO_MANY_SAMPLES)

@@ -10,6 +10,9 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
+from rulepush.errors import QueryLimitError
+from rulepush.promql.eval.evaluation import TIMED_OUT
+
 T = TypeVar("T")
 _Job = Callable[[], None]
 _END: Final = None
@@ -88,6 +91,11 @@ class SlotWork:
     def is_abandoned(self) -> bool:
         """Whether nobody waits any more: what still runs should end. For any thread."""
         return self._abandoned.is_set()
+
+    def go_on(self) -> None:
+        """Raises QueryLimitError where nobody waits any more. For any thread."""
+        if self._abandoned.is_set():
+            raise QueryLimitError(TIMED_OUT)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of `work`."""

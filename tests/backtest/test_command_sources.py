@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from rulepush.__main__ import main
 from rulepush.model.timestamps import format_rfc3339
 from tests.backtest.loading import Points, prometheus, remote_write, series
 from tests.backtest.test_unit_test import HOT, NIGHTS, gauge, group, rules, samples, under_promtool
+from tests.http_client.certificates import Authority
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
+from tests.servers import wait_for
 
 
 def files(directory: Path, name: str) -> list[str]:
@@ -139,7 +143,9 @@ def test_a_real_prometheus_is_replayed_and_a_test_is_written(
     begin = int(time.time()) * 1000 - 3_600_000
     hot = gauge(60, 100)
     points: Points = {series('temp{room="a"}'): [(begin + i * 15_000, hot(i) or 0.0) for i in range(230)]}
-    (tmp_path / "rules.yml").write_text(rules(group(HOT)))
+    (tmp_path / "rules.yml").write_text(
+        rules(group(HOT.replace("it is {{ $value }}", "at {{ $externalLabels.site }}")))
+    )
     written = tmp_path / "t.yml"
     with prometheus(tmp_path, "global: {external_labels: {site: hz1}}\n") as url:
         remote_write(url, points)
@@ -150,4 +156,23 @@ def test_a_real_prometheus_is_replayed_and_a_test_is_written(
     (episode,) = report["episodes"]
     assert episode["labels"] == {"alertname": "Hot", "room": "a", "severity": "page"}
     assert episode["peak"] == "96"
+    assert episode["annotations"] == {"v": "at hz1"}
     assert under_promtool(written).returncode == 0
+
+
+@pytest.mark.e2e
+def test_a_prometheus_behind_tls_is_read_with_its_authority(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    authority = Authority()
+    authority.issue(tmp_path / "cert.pem", tmp_path / "key.pem")
+    ca_file = str(authority.write(tmp_path / "ca.pem"))
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+    (tmp_path / "rules.yml").write_text(rules(group(HOT)))
+    with prometheus(tmp_path, "global: {}\n", f"--web.config.file={tmp_path / 'web.yml'}", ready="") as plain:
+        url = plain.replace("http:", "https:")
+        trusting = ssl.create_default_context(cafile=ca_file)
+        wait_for("Prometheus", lambda: httpx.get(f"{url}/-/ready", verify=trusting, trust_env=False).is_success)
+        command = ["backtest", "--rules", str(tmp_path / "rules.yml"), "--from-url", url, "--since", "1h"]
+        assert main(command) == 1
+        assert f"{url} cannot be reached: tls: failed to verify certificate" in capsys.readouterr().err
+        assert main([*command, "--ca-file", ca_file]) == 0
+    assert "Hot: never pending" in capsys.readouterr().out

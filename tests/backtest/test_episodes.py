@@ -134,6 +134,17 @@ def test_a_recorded_series_is_made_anew_by_a_rule_of_the_test_and_read_as_it_is_
     assert after(only(run(events, anew)).fired_at) == 45
 
 
+def test_what_a_rule_of_the_service_wrote_after_an_evaluation_is_not_seen_by_it() -> None:
+    series = Labels({METRIC_NAME: "r"})
+    wrote = [
+        RecordedBlock(T0 + at + LATENCY + 2, Origin.RULE, "r", block_of([Sample(series, T0 + at, value)]))
+        for at, value in ((0, 1.0), (15 * S, 1.0), (30 * S, 1.0), (45 * S, 1.0), (60 * S, 100.0), (75 * S, 1.0))
+    ]
+    events = merged([START], scrapes({"m": "1x9"}), marks(2 * M), wrote)
+    episode = only(run(events, one_rule("{alert: A, expr: r > 50}")))
+    assert (after(episode.fired_at), after(episode.ended_at)) == (75, 90)
+
+
 def test_failures_and_selectors_without_a_series_are_told_of_their_rule() -> None:
     events = merged([START], scrapes({'m{i="0"}': "1x9", 'm{i="1"}': "1x9"}), marks(1 * M))
     rules = "{alert: Bad, expr: 'm > on () m'}, {alert: None, expr: 'nothing > 1 or m{i=\"7\"} > 1'}"
@@ -152,7 +163,7 @@ def test_what_ended_before_the_range_is_left_out_but_its_for_counts() -> None:
     report = run(events, one_rule("{alert: A, expr: m > 5, for: 2m}"), start=3 * M + 1)
     episode = only(report)
     assert (episode.labels.get("i"), after(episode.pending_since), after(episode.fired_at)) == ("1", 135, 255)
-    assert report.first == T0 + 3 * M + 1
+    assert report.first == T0 + 3 * M + 15 * S
 
 
 def test_the_last_evaluation_of_a_range_has_its_scrapes_though_they_came_after_its_time() -> None:

@@ -16,11 +16,14 @@ from rulepush.backtest.replay import ReplayOptions
 from rulepush.backtest.sources.file import FileSource
 from rulepush.backtest.sources.selectors import NeededSeries
 from rulepush.backtest.unittest.episode_test import EpisodeTest, UnitTestSettings, episode_test
+from rulepush.backtest.unittest.grid import notation
 from rulepush.backtest.unittest.write import WrittenTest, write_unit_test
 from rulepush.errors import SampleSourceError
 from rulepush.model.labels import Labels
+from rulepush.recorded.events import RecordedEvaluation, RecordedEvent
 from rulepush.rules.rulefmt import load_rule_files
 from rulepush.rules.unittest import load_test_file, run_test_file
+from tests.backtest.world import T0, ListSource, scrapes
 from tests.needs import binary
 
 T = 1_700_000_000_000
@@ -147,6 +150,15 @@ NIGHTS: dict[str, tuple[str, dict[str, Value]]] = {
             group("{alert: Errors, expr: 'job:errors:rate2m > 0.5', for: 1m, annotations: {v: '{{ $value }}'}}"),
         ),
         {'errors_total{job="a"}': counter(80, 120), 'errors_total{job="b"}': counter(90, 120)},
+    ),
+    "a range over recorded series": (
+        rules(
+            group(
+                "{record: 'errors:rate10m', expr: 'rate(errors_total[10m])'}",
+                "{alert: Errors, expr: 'min_over_time(errors:rate10m[1m]) > 0.5', for: 1m}",
+            )
+        ),
+        {"errors_total": counter(80, 120)},
     ),
     "a target that is down": (
         rules(group(DOWN)),
@@ -334,3 +346,43 @@ def test_a_file_that_cannot_be_written_is_told(directory: Path) -> None:
     happened = night(directory, "a gauge")
     with pytest.raises(SampleSourceError, match=r"no/such/dir/t\.yml: No such file or directory"):
         write_unit_test(str(directory / "no/such/dir/t.yml"), happened.tests(), happened.settings)
+
+
+def test_a_scrape_that_came_in_after_an_evaluation_is_seen_by_the_next(directory: Path) -> None:
+    """A recording says what was there when. Each scrape has the time of the evaluation that it comes too late for."""
+    (directory / "r.yml").write_text("groups: [{name: g, interval: 15s, rules: [{alert: A, expr: 'x > 5', for: 30s}]}]")
+    groups = load_rule_files([str(directory / "r.yml")])
+    events: list[RecordedEvent] = [*scrapes({"x": "1x40 9x8 1x20"})]
+    events += [RecordedEvaluation(T0 + i * INTERVAL, str(directory / "r.yml"), "g", INTERVAL, 0) for i in range(70)]
+    recorded = ListSource(sorted(events, key=lambda e: e.at))
+    report = backtest(recorded, groups)
+    (episode,) = report.episodes
+    assert episode.pending_since == T0 + 42 * INTERVAL  # the 41st scrape has the first 9
+    settings = UnitTestSettings(report.until)
+    test = episode_test(recorded, groups, episode, INTERVAL, settings)
+    assert test.problem == ""
+    assert test.grid.step_ms == INTERVAL
+    first = min(step for step, value in next(iter(test.series.values())).items() if value == 9.0)
+    assert test.grid.start + first * INTERVAL == T0 + 42 * INTERVAL
+    assert write_unit_test(str(directory / "t.yml"), [test], settings).problems == ()
+    assert under_promtool(directory / "t.yml").returncode == 0
+
+
+def test_a_scrape_that_an_evaluation_waited_for_is_seen_by_it(directory: Path) -> None:
+    """As the service does it: scrapes and evaluations have the same times, and an evaluation begins when the scrapes
+    are in. The last one, which ends the alert, counts as well."""
+    (directory / "r.yml").write_text("groups: [{name: g, interval: 15s, rules: [{alert: A, expr: 'x > 5', for: 30s}]}]")
+    groups = load_rule_files([str(directory / "r.yml")])
+    events: list[RecordedEvent] = []
+    for i, block in enumerate(scrapes({"x": "1x40 9x8 stale 1x20"})):
+        events += [block, RecordedEvaluation(T0 + i * INTERVAL, str(directory / "r.yml"), "g", INTERVAL, 0)]
+    recorded = ListSource(events)
+    report = backtest(recorded, groups)
+    (episode,) = report.episodes
+    assert (episode.pending_since, episode.ended_at) == (T0 + 41 * INTERVAL, T0 + 50 * INTERVAL)
+    settings = UnitTestSettings(report.until)
+    test = episode_test(recorded, groups, episode, INTERVAL, settings)
+    assert test.problem == ""
+    assert [notation(cells) for cells in test.series.values()] == ["1+0x3 9+0x8 stale"]
+    assert write_unit_test(str(directory / "t.yml"), [test], settings).problems == ()
+    assert under_promtool(directory / "t.yml").returncode == 0

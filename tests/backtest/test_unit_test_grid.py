@@ -40,15 +40,11 @@ def test_runs_and_gaps_are_written_short() -> None:
 
 def test_each_evaluation_sees_what_it_saw() -> None:
     grid = UnitTestGrid(T, T + 60_000, 15_000, 15_000)
-    samples = [
-        (T - 16_000, 1.0),
-        (T - 14_000, 2.0),
-        (T + 1, 3.0),
-        (T + 14_999, 4.0),
-        (T + 15_000, 5.0),
-        (T + 15_001, 6.0),
-    ]
-    assert grid.cells([*samples, (T + 60_001, 7.0)]) == {0: 2.0, 1: 5.0, 2: 6.0}
+    times = (-16_000, -14_000, 1, 14_999, 15_000, 15_001, 60_001)
+    samples = [(T + ms, float(i)) for i, ms in enumerate(times)]
+    assert grid.cells(samples) == {0: 1.0, 1: 4.0, 2: 5.0}
+    fine = UnitTestGrid(T, T + 60_000, 15_000, 5_000)
+    assert fine.cells(samples) == {0: 1.0, 1: 2.0, 3: 4.0, 4: 5.0}
 
 
 def test_the_step_follows_the_fastest_series_and_divides_the_interval() -> None:

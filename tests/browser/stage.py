@@ -165,7 +165,8 @@ class Stage(Scene):
         super().__init__(directory, jobs, alertmanagers, RULES)
         self.flags += ["--web.enable-target-bodies", "--web.enable-push-receiver"]
         config = directory / "prometheus.yml"
-        config.write_text(config.read_text().replace("alerting:\n", "alerting:\n  hold_on_scrape_failure: 1h\n"))
+        text = config.read_text().replace("alerting:\n", "alerting:\n  hold_on_scrape_failure: 1h\n")
+        config.write_text(f"{text}storage: {{record: {{}}}}\n")
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[Stage]:

@@ -108,6 +108,7 @@ COMMANDS_AND_GROUPS = [
     ("run",),
     ("demo",),
     ("explain",),
+    ("backtest",),
     ("push",),
     ("dingtalk",),
     ("init",),

@@ -81,7 +81,7 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
         shell(init, nacos, tmp_path)
         config = directory / "prometheus.yml"
         config.write_text(config.read_text().replace("9095", port))
-        assert "86 alerts" in shell(check, nacos, directory)
+        assert "87 alerts" in shell(check, nacos, directory)
         run = f"exec {run} --web.listen-address 127.0.0.1:{port}"
         with _running(at_ports(run, nacos), directory, env, f"http://127.0.0.1:{port}/-/ready"):
             active = json.loads(shell(targets, nacos, directory))["data"]["activeTargets"]

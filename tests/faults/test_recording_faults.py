@@ -30,11 +30,12 @@ def record(one: Story) -> None:
 
 
 def breaches(recording: Recording, start: int) -> list[tuple[int, float]]:
-    """(time, value) of what the target said in scrapes that came from `start` on."""
+    """(time, value) of what the target said in scrapes that came from `start` on. (What is in memory at a start is told
+    again.)"""
     return [
         (s.ts, s.value)
         for event in recording.events(start, EVER[1])
-        if isinstance(event, RecordedBlock) and event.origin is Origin.SCRAPE
+        if isinstance(event, RecordedBlock) and event.origin is Origin.SCRAPE and event.source != "memory"
         for s in event.block.samples()
         if s.labels.name == "e2e_breach"
     ]

@@ -123,6 +123,31 @@ def test_a_clock_that_was_ahead_does_not_keep_segments_for_ever(tmp_path: Path) 
     assert max(e.at for e in Recording(tmp_path).events(*EVER)) == clock.now()
 
 
+def test_what_is_dropped_while_the_recording_resumes_is_a_gap_too(tmp_path: Path) -> None:
+    clock, disk = FakeClock(), Disk(0)
+
+    def open_late(path: Path) -> BinaryIO:
+        if disk.room:
+            made.record(scrape(clock.now() + 1, series(1), [1]))  # the event loop goes on while a thread flushes
+        return disk(path)
+
+    made = RecordingWriter(tmp_path, DAY, 64 * MIB, clock, open_late)
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    disk.room = MIB
+    ahead(clock, MINUTE)
+    made.flush()
+    assert made.up
+    made.record(scrape(clock.now() + 2, series(1), [1]))
+    made.close()
+    assert [type(e).__name__ for e in Recording(tmp_path).events(*EVER)] == [
+        "RecordedStart",
+        "RecordedStart",
+        "RecordedBlock",
+    ]
+    assert made.stats.dropped == 2
+
+
 class Disk:
     """An opener of files on a disk with `room` bytes: what is beyond is refused, a part of it may be written."""
 

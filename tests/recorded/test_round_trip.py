@@ -104,6 +104,15 @@ def test_series_that_come_and_go_cost_what_they_are(tmp_path: Path) -> None:
     assert last.block.series == of
 
 
+def test_series_that_stay_around_those_that_change_stay_what_they_are(tmp_path: Path) -> None:
+    all_of = series(12)
+    layouts = [all_of, all_of[1:], all_of[:-1], all_of[:5] + all_of[6:], all_of, all_of[3:9], all_of[::-1], (), all_of]
+    layouts += [(*all_of, all_of[0]), (all_of[4],) * 3, all_of[2:3], (all_of[3], *all_of[2:])]
+    events = [scrape(i, of, [i + n / 8 for n in range(len(of))]) for i, of in enumerate(layouts)]
+    write(tmp_path, events)
+    assert read(tmp_path) == [plain(e) for e in events]
+
+
 def test_what_two_processes_recorded_is_read_as_one(tmp_path: Path) -> None:
     write(tmp_path, [RecordedStart(0), scrape(1, series(9), range(9))])
     write(tmp_path, [RecordedStart(2), scrape(3, series(9), range(9))])
@@ -138,6 +147,18 @@ def test_a_query_for_too_many_samples_is_refused(tmp_path: Path) -> None:
     assert len(Recording(tmp_path).select([ANY], *EVER, max_samples=100).times) == 100
     with pytest.raises(QueryLimitError, match="too many samples"):
         Recording(tmp_path).select([ANY], *EVER, max_samples=99)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_query_is_not_led_astray_by_blocks_without_its_series(tmp_path: Path, late: bool) -> None:
+    """How the others' values are written changes in blocks that have nothing of what is asked for."""
+    others, (one,) = series(12), series(1, asked="for")
+    events = [] if late else [scrape(0, (*others, one), [1.0] * 13)]
+    events += [scrape(1, others, [0.1 + n for n in range(12)]), scrape(2, others, [math.pi * n for n in range(12)])]
+    events += [scrape(3 + i, (*others, one), [math.e * n + i for n in range(12)] + [7.0 + i]) for i in range(4)]
+    write(tmp_path, events)
+    ((_, times, values),) = Recording(tmp_path).select([equal("asked", "for")], 3, 9)
+    assert (times.tolist(), values.tolist()) == ([3, 4, 5, 6], [7, 8, 9, 10])
 
 
 def test_a_query_ends_when_its_time_is_up(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 
 from rulepush.model.labels import Labels
+from rulepush.model.matcher import selector_text
 from rulepush.rules.alert import AlertState
 from rulepush.rules.context import HoldPolicy
 from rulepush.rules.groups import GroupDefaults
 from rulepush.rules.health import RuleHealthState
+from rulepush.rules.rulefmt import RuleFile, parse_rule_file
 from rulepush.rules.specs import demanded
 from tests.rules.world import T0, M, S, World, one_rule, specs
 
@@ -391,3 +394,43 @@ def test_a_failure_is_reported_once_until_it_changes(caplog: pytest.LogCaptureFi
     world.step(120 * S, 1.0, None)  # one series is left: m + on() m can be evaluated
     world.step(150 * S, 1.0, 2.0)
     assert len(caplog.records) == 3
+
+
+def annotated(text: str) -> RuleFile:
+    rule = {"alert": "A", "expr": "up == 0", "annotations": {"text": text}}
+    return parse_rule_file("r.yml", json.dumps({"groups": [{"name": "g", "rules": [rule]}]}).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("""{{ query "rate(x{a='b'}[10m])" }}""", 'x{a="b"} 600000'),
+        ("""{{ query (printf "rate(x{a='%s',b=\\"c\\"}[10m])" $labels.a) }}""", 'x{b="c"} 600000'),
+        ("""{{ with printf "x{a=%q} offset 5m" $labels.a | query }}{{ . | first | value }}{{ end }}""", "x 600000"),
+        ("""{{ query (printf "x{a!~'.*%s'} > %d" $labels.a 3) }}""", "x 300000"),
+        ("""{{ query (printf "x{port='%d'} / %.2f" 80 $value) }}""", "x 300000"),
+    ],
+)
+def test_what_the_queries_of_a_template_read_is_kept(text: str, wanted: str) -> None:
+    file = annotated(text)
+    assert file.warnings == ()
+    assert wanted in [f"{selector_text(w.matchers)} {w.lookback_ms}" for w in demanded(file.groups)]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{{ query $labels.q }}", "$labels.q"),
+        ("""{{ query (printf "%s{a='b'}" $labels.name) }}""", "...{a='b'}"),
+        ("""{{ query (printf "{a='%s'}" $labels.a) }}""", "{a='...'}"),
+        ("""{{ query (printf "rate(x[%s])" $labels.a) }}""", "rate(x[...])"),
+        ("""{{ query (printf "rate(x[%dm])" 5) }}""", "rate(x[...m])"),
+        ("""{{ query (printf "x offset %ds" 5) }}""", "x offset ...s"),
+        ("""{{ query (printf "x @ %d" 5) }}""", "x @ ..."),
+        ("""{{ query (printf "x > %v" $value) }}""", "x > ..."),
+    ],
+)
+def test_a_query_of_which_nobody_knows_what_it_reads_is_warned_of(text: str, named: str) -> None:
+    (warning,) = annotated(text).warnings
+    assert f"known only when it runs, and may not be kept: {named}; write it as a literal, or as printf" in warning
+    assert [selector_text(w.matchers) for w in demanded(annotated(text).groups)] == ["up", "ALERTS"]

@@ -350,11 +350,27 @@ def test_series_that_come_and_go_leave_the_others_in_their_place() -> None:
     lines = [b"m%d 1" % n for n in range(6)]
     passed.take(b"\n".join([*lines, b""]))
     body, gone = passed.take(b"\n".join([*lines[:2], b"new 7", *lines[3:], b""]))
-    assert [(n, v) for n, _, v in shown(body)] == [*((f"m{n}", 1.0) for n in (0, 1, 3, 4, 5)), ("new", 7.0)]
+    assert [(n, v) for n, _, v in shown(body)] == [
+        *((f"m{n}", 1.0) for n in (0, 1)),
+        ("new", 7.0),
+        *((f"m{n}", 1.0) for n in (3, 4, 5)),
+    ]
     assert shown(gone) == [("m2", 2000, "stale")]
     (again,) = passed.take(b"\n".join([*lines[:2], b"new 8", *lines[3:], b""]))
     assert again.series is body.series
-    assert [v for _, _, v in shown(again)] == [1.0] * 5 + [8.0]
+    assert [v for _, _, v in shown(again)] == [1.0, 1.0, 8.0, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("gone", "came"), [((1, 4), ()), ((), ("a", "b")), ((0, 5), ("a",)), ((2,), ("a", "b", "c"))])
+def test_series_that_come_are_told_with_their_own_values(gone: tuple[int, ...], came: tuple[str, ...]) -> None:
+    passed = Passed()
+    names = [f"m{n}" for n in range(6)]
+    now = [*(name for n, name in enumerate(names) if n not in gone), *came]
+    passed.take("".join(f"{name} 0\n" for name in names).encode())
+    for turn in (1, 2):
+        body = passed.take("".join(f"{name} {i + turn * 100}\n" for i, name in enumerate(now)).encode())[0]
+        assert {n: v for n, _, v in shown(body)} == {name: i + turn * 100.0 for i, name in enumerate(now)}
+        assert len(body) == len(now)
 
 
 @pytest.mark.parametrize("seed", range(6))

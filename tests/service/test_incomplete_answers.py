@@ -45,15 +45,32 @@ class Asked:
         return (await self.client.get("/graph", params={"g0.expr": expr})).text
 
 
-def play(directory: Path, act: Callable[[Inside, App, Asked], Awaitable[None]], rules: str = RULES) -> Inside:
+def play(
+    directory: Path,
+    act: Callable[[Inside, App, Asked], Awaitable[None]],
+    rules: str = RULES,
+    before: Callable[[Inside], None] = lambda _: None,
+) -> Inside:
     inside = Inside(directory, rules, targets=("a", "b"))
     config = directory / "prometheus.yml"
     other = "- {job_name: other, static_configs: [{targets: [c, d]}]}\nalerting:"
     config.write_text(config.read_text().replace("alerting:", other))
     for target in "abcd":
         inside.network.metrics[target] = "app_requests_total 5\napp_busy 1\nunused 3\n"
+    before(inside)
     again(inside, act)
     return inside
+
+
+def recording(directory: Path, act: Callable[[Inside, App, Asked], Awaitable[None]]) -> None:
+    """The same with everything recorded."""
+
+    def record(inside: Inside) -> None:
+        inside.options = replace(inside.options, storage_path=directory / "state")
+        config = directory / "prometheus.yml"
+        config.write_text(config.read_text() + "storage: {record: {retention: 1h}}\n")
+
+    play(directory, act, before=record)
 
 
 def again(inside: Inside, act: Callable[[Inside, App, Asked], Awaitable[None]]) -> None:
@@ -222,3 +239,75 @@ def test_after_a_restart_what_was_restored_counts(tmp_path: Path, after_s: int) 
     again(inside, before)
     inside.clock.set_wall(inside.clock.now() + after_s * 1000)
     again(inside, after)
+
+
+def test_with_a_recording_everything_is_answered(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        await inside.clock.advance(11 * MINUTE)
+        now = inside.clock.now() / 1000
+        for expr, expected in (
+            ("count(up)", "4"),
+            ("sum(rate(app_requests_total[5m]))", "0"),
+            ("count(app_requests_total)", "4"),
+            ("sum(count_over_time(unused[10m]))", "160"),
+            ("sum(app_busy offset 10m)", "4"),
+            ("count(job:busy offset 10m)", "2"),
+            ("absent(ALERTS offset 10m)", "1"),
+            ("count(unused)", "4"),
+        ):
+            answer = (await asked.client.get("/api/v1/query", params={"query": expr})).json()
+            ((_, value),) = [series["value"] for series in answer["data"]["result"]]
+            assert (expr, value, answer.get("warnings")) == (expr, expected, None)
+        assert await asked.warnings("query_range", query="up", start=str(now - 600), end=str(now), step="15") == []
+        assert await asked.warnings("labels", start=str(now - 600)) == []
+        names = (await asked.client.get("/api/v1/label/__name__/values")).json()["data"]
+        assert {"unused", "scrape_duration_seconds", "ALERTS"} - set(names) == {"ALERTS"}
+        (late,) = await asked.warnings("query", query="count_over_time(up[1h])")
+        assert "up is read from " in late
+        assert " and recorded since 2023-11-14T22:13:20Z" in late
+        assert "rulepush: " not in await asked.page("count(up)")
+        metrics = app.telemetry.render().decode()
+        assert "rulepush_recording_queries_total 13" in metrics
+
+    recording(tmp_path, act)
+
+
+def test_a_recording_that_is_switched_off_answers_no_more(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        await inside.clock.advance(2 * MINUTE)
+        assert await asked.query("count(up)") == []
+        config = tmp_path / "prometheus.yml"
+        config.write_text(config.read_text().replace("storage: {record: {retention: 1h}}", ""))
+        await app.reload()
+        assert len(await asked.query("count(up)")) == 1
+
+    recording(tmp_path, act)
+
+
+def test_the_query_page_knows_what_is_recorded(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        await inside.clock.advance(2 * MINUTE)
+        await asked.query("unused")  # what came since the last flush is written
+        inside.network.metrics["a"] += "other_name 1\n"
+        page = await asked.page("unused")
+        assert "The recording begins at <time" in page
+        assert '<option value="unused">' in page
+        assert "other_name" not in page
+        row = page[page.index('<a href="/graph?g0.expr=unused') :].partition("</tr>")[0]
+        assert '<td class="n">4</td>' in row
+        assert "recorded; no rule needs it" in row
+        answer = await asked.client.get("/graph", headers={"accept-language": "zh"})
+        assert "从记录中读取" in answer.text
+
+    recording(tmp_path, act)
+
+
+def test_without_a_recording_the_query_page_says_what_rules_need(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App, asked: Asked) -> None:
+        await inside.clock.advance(2 * MINUTE)
+        page = await asked.page("unused")
+        assert "Only what the rules need is kept" in page
+        assert "nothing: no rule needs it" in page
+        assert "The recording begins" not in page
+
+    play(tmp_path, act)

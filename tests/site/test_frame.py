@@ -169,7 +169,9 @@ def test_the_switch_keeps_what_is_quoted_in_the_path() -> None:
     assert f'href="/rp{path}?lang=zh"' in get(Parts(rules=rules, prefix="/rp", route_prefix="/"), path).text
 
 
-@pytest.mark.parametrize("path", ["/alerts", "/rules", "/targets", "/graph", "/delivery", "/groups", "/status"])
+@pytest.mark.parametrize(
+    "path", ["/alerts", "/rules", "/targets", "/graph", "/backtest", "/delivery", "/groups", "/status"]
+)
 def test_every_page_says_what_is_wrong_now(troubled: Parts, path: str) -> None:
     text = get(troubled, path).text
     assert "Alerts do not reach http://am/&lt;b&gt;, 205 wait" in text

@@ -6,7 +6,15 @@ import pytest
 
 from rulepush.gotext.errors import TemplateError
 from rulepush.model.labels import Labels
-from rulepush.template import AlertTemplateData, TemplateSyntaxError, check_alert_template, literal_queries
+from rulepush.template import (
+    UNKNOWN_NUMBER,
+    UNKNOWN_TEXT,
+    AlertTemplateData,
+    TemplateQueries,
+    TemplateSyntaxError,
+    check_alert_template,
+    template_queries,
+)
 from tests.template.alerts import expand
 
 
@@ -68,9 +76,26 @@ def test_literal_queries_are_found_wherever_they_stand() -> None:
         '{{ define "t" }}{{ query "f" }}{{ end }}{{ template "t" (query "g") }}{{ query (printf "%s" "h") }}'
         '{{ query "a" }}'
     )
-    assert sorted(literal_queries(text)) == ["a", 'b{x="y"}', "c", "d", "e", "f", "g"]
+    assert sorted(template_queries(text).literals) == ["a", 'b{x="y"}', "c", "d", "e", "f", "g"]
 
 
 def test_a_text_that_does_not_parse_has_no_queries() -> None:
-    assert literal_queries('{{ query "a" ') == []
-    assert literal_queries("plain") == []
+    assert template_queries('{{ query "a" ') == TemplateQueries()
+    assert template_queries("plain") == TemplateQueries()
+
+
+def test_queries_that_are_put_together_are_known_as_far_as_a_format_tells() -> None:
+    text = (
+        """{{ query (printf "a{b='%s',c=%q} / 100%% > %d" $labels.b $labels.c 5) }}"""
+        """{{ with printf "sum(d{e=~'%v.*'})" $labels.e | query }}{{ . | first | value }}{{ end }}"""
+        """{{ range query $labels.q }}{{ end }}{{ query (print "f" "g") }}{{ query ("h") }}"""
+        """{{ $value | printf "%v" | query }}"""
+    )
+    found = template_queries(text)
+    assert found.literals == ("h",)
+    assert found.patterns == (
+        f"""a{{b='{UNKNOWN_TEXT}',c="{UNKNOWN_TEXT}"}} / 100% > {UNKNOWN_NUMBER}""",
+        f"sum(d{{e=~'{UNKNOWN_TEXT}.*'}})",
+        UNKNOWN_TEXT,
+    )
+    assert found.computed == ("$labels.q", 'print "f" "g"')

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.gofmt import sprintf
-from rulepush.template import Template, TemplateLimitError, TemplateLimits, check_alert_template, literal_queries
+from rulepush.template import Template, TemplateLimitError, TemplateLimits, check_alert_template, template_queries
 from rulepush.template.goregex import replace_all
 from rulepush.template.prometheus import BOUND_NAMES, STATIC_FUNCTIONS
 from tests.template.alerts import expand
@@ -78,7 +78,7 @@ _PIECES = st.sampled_from([*_WORDS.split(), " ", "\n"])
 @given(st.lists(_PIECES, max_size=30).map("".join))
 def test_random_templates_fail_only_with_a_template_error(text: str) -> None:
     assert isinstance(expand(text), str)
-    literal_queries(text)
+    template_queries(text)
     with contextlib.suppress(TemplateError):
         check_alert_template(text)
 

@@ -25,6 +25,7 @@ from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import TargetBodies
 from rulepush.service.scraping import Jobs
 from rulepush.site.alerts import SentAs
+from rulepush.site.backtest_place import RecordedPlace
 from rulepush.site.facts import MemoryPart, ReloadState, ServiceFacts, StorageState
 from rulepush.site.routes import SiteParts, site_routes
 from rulepush.site.trouble import Trouble
@@ -33,6 +34,7 @@ from rulepush.storage.demand_history import DemandHistory
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.past import PastSamples
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.status import Status
 from tests.fakes import FakeClock
@@ -122,6 +124,8 @@ class Parts:
     bodies: TargetBodies | None = None
     discovery_errors: Mapping[str, str] = field(default_factory=dict)
     sent_as: SentAs | None = None
+    recorded: RecordedPlace | None = None
+    past: PastSamples | None = None
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(T0)
@@ -141,7 +145,9 @@ class Parts:
         asyncio.run(self._scrape())
         self.world.tick(self.clock.now() - T0)
         demands = DemandHistory(self.world.head.demand, 0)
-        self.evaluator = QueryEvaluator(lambda: self.world.engine, self.world.head, demands, self.clock)
+        self.evaluator = QueryEvaluator(
+            lambda: self.world.engine, self.world.head, demands, self.clock, past=lambda: self.past
+        )
 
     async def _scrape(self) -> None:
         running = asyncio.create_task(self.jobs.run())
@@ -182,6 +188,7 @@ class Parts:
             pushed=self._pushed() if self.pushed is not None else None,
             bodies=self.bodies,
             sent_as=self.sent_as,
+            recorded=lambda: self.recorded,
         )
         return web_routes(
             WebParts(

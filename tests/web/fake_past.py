@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -34,10 +34,12 @@ class FakePast:
             self._head.append(*one)
         self._unflushed = []
 
-    def spans(self) -> TimeSpans:
+    def spans(self, bridged_ms: int) -> TimeSpans:
         return self._spans
 
-    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int) -> Selection:
+    def select(
+        self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int, go_on: Callable[[], object]
+    ) -> Selection:
         self.selected.append((mint, maxt))
         found = self._head.select(matchers, mint, maxt)
         rows = []
@@ -56,5 +58,7 @@ class FakePast:
             values.view(np.int64)[i, : len(row_times)] = row_values.view(np.int64)
         return Selection(LabelIndex([labels for labels, _, _ in rows]), times, values, counts)
 
-    def series(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Sequence[Labels]:
-        return self.select(matchers, mint, maxt, 1 << 60).index.labels
+    def series(
+        self, matchers: Sequence[Matcher], mint: int, maxt: int, go_on: Callable[[], object]
+    ) -> Sequence[Labels]:
+        return self.select(matchers, mint, maxt, 1 << 60, go_on).index.labels

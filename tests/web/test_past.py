@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -14,13 +17,16 @@ from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE
 from rulepush.promql import Engine, EngineOptions, QueryResult, parse_expr
+from rulepush.recorded.recording import Recording
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.past import PastQuerier
 from rulepush.web.query import QueryApi
+from rulepush.web.recording_past import RecordingPast
 from tests.fakes import FakeClock
+from tests.recorded.recordings import scrape, write
 from tests.web.asking import ask
 from tests.web.fake_past import FakePast
 
@@ -54,7 +60,12 @@ class Recorded:
         engine = Engine(EngineOptions(), self.clock.monotonic)
         history = DemandHistory(head.demand, NOW - 2 * H)
         self.evaluator = QueryEvaluator(
-            lambda: engine, head, history, self.clock, max_samples=max_samples, past=self.past if is_recorded else None
+            lambda: engine,
+            head,
+            history,
+            self.clock,
+            max_samples=max_samples,
+            past=lambda: self.past if is_recorded else None,
         )
 
     def asked(self, expr: str, at: int = NOW) -> tuple[list[str], list[str]]:
@@ -147,7 +158,7 @@ def test_the_warnings_say_what_the_recording_lacks() -> None:
 
 
 def test_a_recording_that_holds_too_much_for_a_query_refuses_it() -> None:
-    service = Recorded(max_samples=900)
+    service = Recorded(max_samples=1800)
     assert service.asked("count_over_time(up[1h])")[0] == ['{job="a"} 240', '{job="b"} 240']
     with pytest.raises(QueryLimitError, match="too many samples"):
         service.asked("count_over_time(up[2h])")
@@ -159,7 +170,12 @@ def test_a_recording_that_holds_too_much_for_a_query_refuses_it() -> None:
 def test_nothing_is_read_for_a_query_whose_time_is_over() -> None:
     past = FakePast([])
     over = False
-    data = PastQuerier(past, 100, lambda: over)
+
+    def go_on() -> None:
+        if over:
+            raise QueryLimitError("timed out")
+
+    data = PastQuerier(past, 100, go_on)
     x = parse_expr("x").selectors()[0].matchers
     assert data.select(x, 0, 10) is data.select(x, 5, 10)
     over = True
@@ -170,11 +186,54 @@ def test_nothing_is_read_for_a_query_whose_time_is_over() -> None:
 
 
 def test_a_slot_is_free_again_after_every_end() -> None:
-    service = Recorded(max_samples=900)
+    service = Recorded(max_samples=1800)
     for _ in range(5):
         service.asked("count_over_time(up[1h])")
         with pytest.raises(EvaluationError):
             service.asked("count_over_time(up[2h])")
+
+
+# --- a recording on disk
+
+
+def recorded(directory: Path) -> RecordingPast:
+    async def flush() -> None:
+        return
+
+    return RecordingPast(Recording(directory), flush)
+
+
+def test_what_is_read_of_a_recording_is_bounded(tmp_path: Path) -> None:
+    long, short = Labels.of(__name__="x", i="long"), tuple(Labels.of(__name__="x", i=str(i)) for i in range(30))
+    write(tmp_path, [*(scrape(k * S, (long,), [k]) for k in range(30)), scrape(99 * S, short, [1.0] * 30)])
+    past, x = recorded(tmp_path), parse_expr("x").selectors()[0].matchers
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        past.select(x, 0, 100 * S, 59, lambda: None)
+    with pytest.raises(QueryLimitError, match="too many samples"):  # 31 rows of 30 places
+        past.select(x, 0, 100 * S, 60, lambda: None)
+    assert past.select(x, 0, 100 * S, 465, lambda: None).counts.tolist() == [30] + [1] * 30
+    assert past.select(x, 20 * S, 99 * S - 1, 10, lambda: None).times.tolist() == [[k * S for k in range(20, 30)]]
+
+
+def test_a_reading_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    write(tmp_path, (scrape(k * S, (Labels.of(__name__="x"),), [k]) for k in range(30)))
+    past, x = recorded(tmp_path), parse_expr("x").selectors()[0].matchers
+    left = iter(range(10))
+
+    def go_on() -> None:
+        if next(left, None) is None:
+            raise QueryLimitError("timed out")
+
+    for read in (lambda: past.select(x, 0, 99 * S, 100, go_on), lambda: past.series(x, 0, 99 * S, go_on)):
+        with pytest.raises(QueryLimitError, match="timed out"):
+            read()
+
+
+def test_a_recording_that_cannot_be_read_fails_the_query(tmp_path: Path) -> None:
+    (tmp_path / "00000001-0.seg").mkdir()
+    x = parse_expr("x").selectors()[0].matchers
+    with pytest.raises(EvaluationError, match="the recording cannot be read: "):
+        recorded(tmp_path).select(x, 0, 1, 1, lambda: None)
 
 
 # --- the same samples in memory and in a recording
@@ -226,25 +285,32 @@ def test_a_recording_answers_as_memory_does_that_has_all(
     offset: int,
     minute: int,
 ) -> None:
-    head, past = Head(Demand.keep_all(1 << 50)), FakePast([(0, 100 * M)])
+    head, by_time = Head(Demand.keep_all(1 << 50)), defaultdict[int, list[tuple[Labels, float]]](list)
     for name, j, i, samples in made:
         labels = Labels.of(__name__=name, j=j, i=i)
         for at, value in samples:
             if head.append(labels, at * M + 1, value):
-                past.append(labels, at * M + 1, value)
-    asyncio.run(past.flush())
-    engine = Engine()
-    for form in forms:
-        query = parse_expr(form.format(selector, span, offset))
-        results: list[object] = []
-        for querier in (head.querier(), PastQuerier(past, 100_000, lambda: False)):
-            try:
-                once = sorted(
-                    (str(s.labels), repr(s.value)) for s in engine.instant(query, minute * M, querier).samples()
-                )
-                ranged = engine.range(query, minute * M, (minute + 7) * M, M, querier).series()
-                series = sorted((str(s.labels), s.times.tolist(), repr(s.values.tolist())) for s in ranged)
-                results.append((once, series))
-            except EvaluationError as e:
-                results.append((str(e)[:20], []))
-        assert results[0] == results[1], str(query)
+                by_time[at * M + 1].append((labels, value))
+    with TemporaryDirectory() as directory:
+        write(
+            Path(directory),
+            (
+                scrape(ts, tuple(labels for labels, _ in there), [value for _, value in there])
+                for ts, there in sorted(by_time.items())
+            ),
+        )
+        engine = Engine()
+        for form in forms:
+            query = parse_expr(form.format(selector, span, offset))
+            results: list[object] = []
+            for querier in (head.querier(), PastQuerier(recorded(Path(directory)), 100_000, lambda: None)):
+                try:
+                    once = sorted(
+                        (str(s.labels), repr(s.value)) for s in engine.instant(query, minute * M, querier).samples()
+                    )
+                    ranged = engine.range(query, minute * M, (minute + 7) * M, M, querier).series()
+                    series = sorted((str(s.labels), s.times.tolist(), repr(s.values.tolist())) for s in ranged)
+                    results.append((once, series))
+                except EvaluationError as e:
+                    results.append((str(e)[:20], []))
+            assert results[0] == results[1], str(query)

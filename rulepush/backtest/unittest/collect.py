@@ -19,17 +19,19 @@ def collected(
 ) -> dict[Labels, list[tuple[int, float]]]:
     """(time in ms, value) of all samples with start <= time <= end that the rules read, by series.
 
-    A sample that came in after an evaluation, because its scrape took long, gets a time behind it: the evaluation did
-    not see it. `end` is the time of an evaluation, and `interval_ms` the time between two. Raises SampleSourceError
-    when there are too many.
+    The order of events says what an evaluation saw: a scrape that has its time, and came in before it; not one that
+    came in later, which gets a time behind it. `end` is the time of an evaluation, and `interval_ms` the time between
+    two. Raises SampleSourceError when there are too many.
     """
     found: dict[Labels, list[tuple[int, float]]] = {}
     wanted: dict[int, list[tuple[int, Labels]]] = {}
     tuples: list[tuple[Labels, ...]] = []  # kept, so that no other gets their identity
     evaluated, count = start - 1, 0
-    for event in source.events(start, end):
+    for event in source.events(start, end + interval_ms):  # what has the time of the last evaluation came in later
         if isinstance(event, RecordedEvaluation) and (end - event.at) % interval_ms == 0:
             evaluated = event.at
+            if evaluated >= end:
+                break
         if not isinstance(event, RecordedBlock) or event.origin is Origin.RULE:
             continue
         block = event.block

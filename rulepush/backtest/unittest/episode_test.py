@@ -23,6 +23,7 @@ from rulepush.rules.specs import RuleGroup
 MAX_SERIES: Final = 500
 _MAX_EVALUATIONS: Final = 5_000
 _FINE_MS: Final = 1000
+_BEFORE: Final = 4  # evaluations before the alert is pending, at least
 _SHOWN: Final = 3
 
 ExpectedAlerts = tuple[tuple[Labels, Annotations], ...]
@@ -57,10 +58,16 @@ class _Plan:
     """The evaluations of the test by their number: `firing` from the first on and before the second."""
 
     grid_start: int
+    interval_ms: int
     last: int
     firing: tuple[int, int] | None
     asked: list[int]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        """The time of the last evaluation (ms)."""
+        return self.grid_start + self.last * self.interval_ms
 
     def expects(self, k: int) -> bool:
         return self.firing is not None and self.firing[0] <= k < self.firing[1]
@@ -71,17 +78,19 @@ def episode_test(
 ) -> EpisodeTest:
     """The test of one episode. `groups` are those of the backtest; `interval_ms` is that of the rule's group.
 
-    Series that belong to other alerts are left out, and the samples lie on a coarse grid, as long as the alert stays
-    the same; else all series are taken, and a fine grid. Raises SampleSourceError.
+    It begins shortly before the alert was pending, series that belong to other alerts are left out, and the samples lie
+    on a coarse grid, as long as the alert stays the same; else it begins a look-back earlier, all series are taken, and
+    a fine grid. Raises SampleSourceError.
     """
     rules = involved_rules(groups, episode.rule)
-    plan = _plan(episode, rules, interval_ms, settings.until)
-    end = plan.grid_start + plan.last * interval_ms
-    raw = collected(source, rules, plan.grid_start - interval_ms, end, interval_ms)
+    whole = _plan(episode, rules, rules.lookback_ms // interval_ms + 2, interval_ms, settings.until)
+    raw = collected(source, rules, whole.grid_start - interval_ms, whole.end, interval_ms)
     made: EpisodeTest | None = None
-    for series, step_ms, start_ms in _variants(raw, episode, rules, interval_ms, plan.grid_start):
-        grid = UnitTestGrid(plan.grid_start, end, interval_ms, step_ms)
-        made = _tried(episode, rules, plan, grid, series, start_ms, settings)
+    for plan, series, step_ms, start_ms in _variants(raw, episode, rules, whole, settings.until):
+        grid = UnitTestGrid(plan.grid_start, plan.end, interval_ms, step_ms)
+        tried = _tried(episode, rules, plan, grid, series, start_ms, settings)
+        if made is None or not tried.problem:
+            made = tried
         if not made.problem:
             break
     if made is None:
@@ -94,26 +103,31 @@ def episode_test(
 
 
 def _variants(
-    raw: RawSeries, episode: Episode, rules: InvolvedRules, interval_ms: int, start: int
-) -> Iterator[tuple[RawSeries, int, int | None]]:
-    """What is tried, the most readable first: (series, step of the grid, start)."""
+    raw: RawSeries, episode: Episode, rules: InvolvedRules, whole: _Plan, until: int
+) -> Iterator[tuple[_Plan, RawSeries, int, int | None]]:
+    """What is tried, the most readable first: (plan, series, step of the grid, start)."""
+    interval_ms = whole.interval_ms
     own = {labels: raw[labels] for labels in without_conflict(raw, episode.labels)}
-    by_clock = rules.reads_clock or _to_align(rules, start, interval_ms) != 0
     choices: list[RawSeries] = [own] if len(own) == len(raw) else [own, raw]
+    short = _plan(episode, rules, -(-rules.ranges_ms // interval_ms) + _BEFORE, interval_ms, until)
+    if short.grid_start > whole.grid_start and not rules.reads_clock:
+        for series in (c for c in choices if len(c) <= MAX_SERIES):
+            yield short, series, step_for(series, interval_ms), None
     if episode.since_before:  # the backtest knew nothing at first, a test believes its first samples
         since = episode.pending_since - interval_ms
         choices += [{labels: [s for s in samples if s[0] > since] for labels, samples in c.items()} for c in choices]
+    by_clock = rules.reads_clock or _to_align(rules, whole.grid_start, interval_ms) != 0
     for series in (c for c in choices if len(c) <= MAX_SERIES):
         coarse = step_for(series, interval_ms)
         fine = math.gcd(interval_ms, _FINE_MS)
         steps = (coarse, fine) if fine < coarse else (coarse,)
-        for step_ms, start_ms in product(steps, (None, start) if by_clock else (None,)):
-            yield series, step_ms, start_ms
+        for step_ms, start_ms in product(steps, (None, whole.grid_start) if by_clock else (None,)):
+            yield whole, series, step_ms, start_ms
 
 
-def _plan(episode: Episode, rules: InvolvedRules, interval_ms: int, until: int) -> _Plan:
+def _plan(episode: Episode, rules: InvolvedRules, back: int, interval_ms: int, until: int) -> _Plan:
+    """`back` is how many evaluations there are at least before the one at which the alert was pending."""
     since = episode.pending_since
-    back = -(-rules.lookback_ms // interval_ms) + 1
     back += _to_align(rules, since - back * interval_ms, interval_ms) or 0
     start = since - back * interval_ms
 
@@ -136,7 +150,7 @@ def _plan(episode: Episode, rules: InvolvedRules, interval_ms: int, until: int) 
     firing = None if fired is None else (fired, last + 1 if ended is None else ended)
     edges = (back, last) if firing is None else firing
     asked = sorted({k for edge in edges for k in (edge - 1, edge) if 0 <= k <= last})
-    return _Plan(start, last, firing, asked, notes)
+    return _Plan(start, interval_ms, last, firing, asked, notes)
 
 
 def _to_align(rules: InvolvedRules, start: int, interval_ms: int) -> int | None:

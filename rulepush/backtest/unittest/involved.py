@@ -11,10 +11,11 @@ from rulepush.errors import ParseError
 from rulepush.model.labels import ALERT_NAME, Labels
 from rulepush.model.matcher import Matchers, exact_metric_name, may_name
 from rulepush.promql import Query, SelectorUse, parse_expr
+from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.promql.syntax import ast
 from rulepush.rules.group import ALERT_SERIES
 from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
-from rulepush.template import literal_queries
+from rulepush.template import template_queries
 
 _READS_CLOCK: Final = frozenset(
     (
@@ -39,6 +40,7 @@ class InvolvedRules:
     `groups`      the groups of these rules in the order of their evaluation, with these rules alone
     `selectors`   what they read that none of them writes
     `lookback_ms` how far before an evaluation a sample may lie that decides it, through recorded series
+    `ranges_ms`   the same without the look-back of selectors that take the newest sample
     `reads_clock` whether the result depends on the time itself, by time() for instance
     `subqueries`  the steps (ms) of subqueries, 0 for the default; they are taken at multiples of it
     """
@@ -46,6 +48,7 @@ class InvolvedRules:
     groups: tuple[RuleGroup, ...]
     selectors: tuple[Matchers, ...]
     lookback_ms: int
+    ranges_ms: int
     reads_clock: bool
     subqueries: frozenset[int] = frozenset()
 
@@ -77,42 +80,50 @@ class _Search:
         start = next((g.rules[place.index] for g in self._groups if g.key == (place.file, place.group)), None)
         if not isinstance(start, AlertingSpec):
             raise ValueError(f"{place.file}: group {place.group!r} has no alerting rule {place.name!r}")
-        lookback_ms = self._visit(start, frozenset())
+        lookback_ms, ranges_ms = self._visit(start, frozenset())
         kept = []
         for group in self._groups:
             rules = tuple(rule for rule in group.rules if id(rule) in self._found)
             if rules:
                 kept.append(replace(group, rules=rules))
         return InvolvedRules(
-            tuple(kept), tuple(self._selectors), lookback_ms, self._reads_clock, frozenset(self._subqueries)
+            groups=tuple(kept),
+            selectors=tuple(self._selectors),
+            lookback_ms=lookback_ms,
+            ranges_ms=ranges_ms,
+            reads_clock=self._reads_clock,
+            subqueries=frozenset(self._subqueries),
         )
 
-    def _visit(self, rule: RuleSpec, above: frozenset[int]) -> int:
-        """Note a rule and what it depends on; its look-back in ms."""
+    def _visit(self, rule: RuleSpec, above: frozenset[int]) -> tuple[int, int]:
+        """Note a rule and what it depends on; its look-back and its ranges in ms."""
         self._found[id(rule)] = rule
-        longest = 0
+        longest = ranges = 0
         for query in _queries(rule):
             for node in _nodes(query.root):
                 if isinstance(node, ast.Subquery):
                     self._subqueries.add(node.step_ms or 0)
                 self._reads_clock = self._reads_clock or (isinstance(node, ast.Call) and node.name in _READS_CLOCK)
             for use in query.selectors():
-                longest = max(longest, use.lookback_ms + self._visit_use(use, above | {id(rule)}))
-        return longest
+                lookback, spans = self._visit_use(use, above | {id(rule)})
+                longest = max(longest, use.lookback_ms + lookback)
+                ranges = max(ranges, use.lookback_ms - (0 if use.ranged else DEFAULT_LOOKBACK_MS) + spans)
+        return longest, ranges
 
-    def _visit_use(self, use: SelectorUse, above: frozenset[int]) -> int:
+    def _visit_use(self, use: SelectorUse, above: frozenset[int]) -> tuple[int, int]:
         writers = [(g, r) for g, r in self._rules if _writes(r, use.matchers)]
         if not writers or exact_metric_name(use.matchers) is None:
             self._selectors.setdefault(use.matchers)
         # A rule that reads what it writes itself has no end.
-        return max((self._visit(rule, above) for _, rule in writers if id(rule) not in above), default=0)
+        below = [self._visit(rule, above) for _, rule in writers if id(rule) not in above]
+        return max((lookback for lookback, _ in below), default=0), max((spans for _, spans in below), default=0)
 
 
 def _queries(rule: RuleSpec) -> Iterator[Query]:
     yield rule.query
     if isinstance(rule, AlertingSpec):
         for _, text in (*rule.labels, *rule.annotations):
-            for literal in literal_queries(text) if "{{" in text else ():
+            for literal in template_queries(text).literals:
                 try:
                     yield parse_expr(literal)
                 except ParseError:

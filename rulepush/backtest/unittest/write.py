@@ -70,7 +70,7 @@ def _failures(file: str) -> list[str]:
 
 
 def _lines(file: str, tests: Sequence[EpisodeTest], settings: UnitTestSettings) -> Iterator[str]:
-    yield "# Written by `rulepush backtest --write-test` from what happened."
+    yield "# Written by `rulepush backtest --write-test` out of what happened."
     yield "rule_files:"
     directory = os.path.dirname(os.path.abspath(file))
     for rule_file in dict.fromkeys(f for test in tests for f in test.rules.files):
@@ -87,9 +87,8 @@ def _lines(file: str, tests: Sequence[EpisodeTest], settings: UnitTestSettings) 
 
 def _test_lines(test: EpisodeTest, settings: UnitTestSettings) -> Iterator[str]:
     episode = test.episode
-    yield f"# The test begins at {format_rfc3339(test.grid.start)}. The alert was pending since " + ", ".join(
-        _story(test)
-    )
+    yield f"# From {format_rfc3339(test.grid.start)} on. The alert:"
+    yield from (f"#   {text}" for text in _story(test))
     yield f"- name: {_text(_title(test))}"
     yield f"  interval: {format_duration(test.grid.step_ms)}"
     if test.start_ms is not None:
@@ -118,7 +117,7 @@ def _test_lines(test: EpisodeTest, settings: UnitTestSettings) -> Iterator[str]:
 
 def _story(test: EpisodeTest) -> Iterator[str]:
     episode = test.episode
-    yield format_rfc3339(episode.pending_since)
+    yield f"pending since {format_rfc3339(episode.pending_since)}"
     yield "never fired" if episode.fired_at is None else f"fired at {format_rfc3339(episode.fired_at)}"
     if episode.ended_at is not None:
         yield f"ended at {format_rfc3339(episode.ended_at)}"
