@@ -47,6 +47,11 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self._elapsed_ms + seconds * 1000, next(self._order), future))
         return future
 
+    @property
+    def planned(self) -> int:
+        """Sleeps and calls that are still to come."""
+        return sum(not future.done() for _, _, future in self._sleepers)
+
     async def advance(self, seconds: float) -> None:
         """Move time forward by `seconds`."""
         until = self._elapsed_ms + seconds * 1000

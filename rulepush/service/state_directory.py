@@ -35,7 +35,9 @@ class StateDirectory:
             )
         self.alerts = Database(directory and directory / "alerts.db", STATES_SCHEMA + UNDELIVERED_SCHEMA)
         self.history = Database(directory and directory / "history.db", HISTORY_SCHEMA, any_thread=True)
-        self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True) if directory else None
+        self.samples: Database | None = None
+        if directory is not None:
+            self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True, checkpoints=False)
 
     def all(self) -> Sequence[Database]:
         """Those that are open."""

@@ -25,6 +25,7 @@ Statement = tuple[str, Iterable[Sequence[object]]]
 
 # `PRAGMA user_version` of a file beside which a SavedMark was put once: without it, nothing follows from its absence.
 _MARKED = 1
+_MAX_WAL_BYTES = 4 << 20  # 1,000 pages, SQLite's default
 
 
 class Database:
@@ -36,12 +37,14 @@ class Database:
     Not thread-safe unless made with `any_thread`, and then only one thread at a time.
     """
 
-    def __init__(self, path: Path | None, schema: str, *, any_thread: bool = False):
-        """Never raises: a file that cannot be opened is reported, and opening is retried at the next use."""
+    def __init__(self, path: Path | None, schema: str, *, any_thread: bool = False, checkpoints: bool = True):
+        """Never raises: a file that cannot be opened is reported, and opening is retried at the next use. Without
+        `checkpoints`, no write waits for the disk but the first one after `checkpoint`, which must be called then."""
         self.path = path
         self.errors = self.closed = self.lost = 0
         self._schema = schema
         self._any_thread = any_thread
+        self._checkpoints = checkpoints
         self._joining = False  # within `transaction`
         self._locked = ""  # why nothing can be written within this transaction
         self._connection: sqlite3.Connection | None = None
@@ -72,6 +75,20 @@ class Database:
         except StorageError:
             self._lose()
             raise
+
+    def checkpoint(self) -> None:
+        """Move what the WAL file holds into the database, where that is much. Raises StorageError."""
+        if self._connection is None or self.path is None:
+            return
+        try:
+            size = self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except OSError:
+            return
+        if size > _MAX_WAL_BYTES:
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as e:
+                raise self._failed(e) from e
 
     def _write(self, statements: Iterable[Statement]) -> None:
         connection = self._open(writing=True)
@@ -194,6 +211,8 @@ class Database:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA cache_size=-512")
+            if not self._checkpoints:
+                connection.execute("PRAGMA wal_autocheckpoint=0")
             connection.executescript(self._schema)
             self._check(connection)
         except sqlite3.Error:

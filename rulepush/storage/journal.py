@@ -1,8 +1,9 @@
 """SampleJournal: the kept samples on disk, so that `rate()` has its window after a crash.
 
-The event loop only hands references over. One second after something new has come, at the latest, a thread writes it in
-one transaction: a SIGKILL loses at most about one second. No fault of the file stops alerting: what cannot
-be written is kept (up to a bound) and retried, and a file that was set aside is rewritten from memory.
+One second after something new has come, at the latest, it is written in one transaction: a SIGKILL loses at most about
+one second. A thread does that; but a few thousand samples are compressed and appended to SQLite's WAL file in less time
+than a thread takes to begin. All that syncs, or deletes, is the thread's. No fault of the file stops alerting: what
+cannot be written is kept (up to a bound) and retried, and a file that was set aside is rewritten from memory.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ CREATE TABLE IF NOT EXISTS demands (history TEXT NOT NULL);
 WRITE_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
 SERIES_PRUNE_SECONDS: Final = 600.0
+SMALL: Final = 4_000  # samples and new series that are written within a millisecond
 MAX_UNWRITTEN: Final = 1_000_000  # samples that are held while the file cannot be written
 _MAX_RETRY_S: Final = 60.0
 
@@ -90,7 +92,8 @@ class SampleJournal:
         clock: Clock,
         offload: Offload = asyncio.to_thread,
     ):
-        """`database` is made with SCHEMA and `any_thread`, for the journal alone. `offload` runs a call in a thread."""
+        """`database` is made with SCHEMA, `any_thread` and `checkpoints=False`, for the journal alone. `offload` runs a
+        call in a thread."""
         self._offload = offload
         self.stats = JournalStats()
         self._head = head
@@ -103,6 +106,7 @@ class SampleJournal:
         self._next_write_at = 0.0  # in monotonic seconds: not before that
         self._pending = Pending(self._wake)
         self._unwritten: deque[Batch] = deque()
+        self._failing = False  # whether the last attempt failed
         self._session = os.urandom(8).hex()
         self._known_file = False  # whether the file is the one that this process has been writing to
         self._closed = -1  # how often the file had been closed when that was found
@@ -139,14 +143,7 @@ class SampleJournal:
             await self._pause_for(wait)
             if not self._collect():
                 continue
-            count = len(self._unwritten)
-            writing = asyncio.ensure_future(self._offload(self._try_write, self._work()))
-            try:
-                ok = await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                self._settle(count, await writing)  # the database belongs to the thread until it is done
-                raise
-            self._settle(count, ok)
+            ok = await self._write()
             wait = WRITE_SECONDS if ok else min(wait * 2, _MAX_RETRY_S)
             self._next_write_at = self._clock.monotonic() + wait
 
@@ -168,6 +165,29 @@ class SampleJournal:
         finally:
             timer.cancel()
             self._pause = None
+
+    async def _write(self) -> bool:
+        """Write what was collected; in a thread, unless it is so little that the thread would cost more."""
+        count, work = len(self._unwritten), self._work()
+        if self._is_small(work):
+            ok = self._try_write(work)
+        else:
+            writing = asyncio.ensure_future(self._offload(self._try_write, work, checkpoint=True))
+            try:
+                ok = await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                self._settle(count, await writing)  # the database belongs to the thread until it is done
+                raise
+        self._settle(count, ok)
+        return ok
+
+    def _is_small(self, work: _Work) -> bool:
+        """Whether it is a small batch and nothing else: what SQLite appends to its WAL file waits for no disk. After a
+        failure it is never small, for the next attempt may wait for the file."""
+        others = (work.whole, work.prune_before, work.living, work.demands)
+        if self._failing or any(other is not None for other in others):
+            return False
+        return sum(len(batch.series) + batch.size for batch in work.batches) <= SMALL
 
     def _wake(self) -> None:
         if self._came is not None:
@@ -206,16 +226,19 @@ class SampleJournal:
 
     def _settle(self, count: int, ok: bool) -> None:
         """After an attempt to write `count` batches."""
+        self._failing = not ok
         if not ok:
             self.stats.failures += 1
             return
         for _ in range(count):
             self.stats.written += self._unwritten.popleft().size
 
-    # --- in the writing thread
+    # --- in the writing thread, and for a small batch in the event loop
 
-    def _try_write(self, work: _Work) -> bool:
+    def _try_write(self, work: _Work, *, checkpoint: bool = False) -> bool:
         try:
+            if checkpoint:  # before the write, for the first one after it waits for the disk, too
+                self._database.checkpoint()
             if self._known_file and not self._is_same_file():
                 self._known_file = False  # the file was set aside in between: the next attempt writes everything
                 return False

@@ -42,7 +42,14 @@ class Scene:
         self.context = World("groups: []").context
         self.wave = wave or self.no_wave
         self.update(text)
-        self.loops = RuleLoops(self.groups, self.clock, next_tick, lambda ts: self.wave(ts))
+        self.evaluated: list[int] = []  # the number of ticks by then
+        self.loops = RuleLoops(
+            self.groups,
+            self.clock,
+            next_tick,
+            lambda ts: self.wave(ts),
+            lambda: self.evaluated.append(len(self.groups.ticks)),
+        )
 
     async def no_wave(self, ts: int) -> None:
         return None
@@ -77,6 +84,7 @@ def test_ticks_are_on_the_grid() -> None:
 
     scene = Scene(ONE).run(story)
     assert len(scene.times()) == 3
+    assert scene.evaluated == [1, 2, 3]
     assert all((ts - PHASE) % 30_000 == 0 for ts in scene.times())
     assert all(ts == at for _, ts, at in scene.groups.ticks)
 

@@ -380,6 +380,26 @@ def test_a_tick_waits_no_longer_than_a_scrape_may_take() -> None:
     asyncio.run(act())
 
 
+def test_between_two_scrapes_nothing_but_the_next_one_wakes_the_process() -> None:
+    w = World()
+
+    async def act() -> None:
+        w.scrape("a")
+        await w.clock.settle()
+        before = w.clock.planned
+        w.gates["a"] = asyncio.Event()
+        await w.clock.advance(4)
+        tick = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))
+        await w.clock.settle()
+        assert w.clock.planned == before + 1  # the deadline of the scrape, and how long rules wait
+        w.gates["a"].set()
+        await w.clock.settle()
+        assert await tick
+        assert w.clock.planned == before
+
+    play(w, act)
+
+
 def test_nobody_waits_for_a_target_that_hung_the_last_time() -> None:
     w = World()
 

@@ -19,28 +19,29 @@ from rulepush.storage.database import Database
 from rulepush.storage.demand import Demand, ManualDemand, Retention
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
-from rulepush.storage.journal import MAX_UNWRITTEN, SCHEMA, SampleJournal
+from rulepush.storage.journal import MAX_UNWRITTEN, SCHEMA, SMALL, Offload, SampleJournal
 from rulepush.storage.journal_batch import BatchColumns, decode_labels, encode_labels, shelf_life
+from rulepush.storage.table import Int64s
 from tests.fakes import FakeClock
 
 MINUTE = 60_000
 ANY = Matcher("__name__", MatchOp.REGEX, ".+")
 
 
-async def inline(call: Callable[..., bool], *args: object) -> bool:
+async def inline(call: Callable[..., bool], *args: object, **options: object) -> bool:
     """An Offload without a thread."""
-    return call(*args)
+    return call(*args, **options)
 
 
 class Life:
     """One life of a process on a state file."""
 
-    def __init__(self, path: Path, clock: FakeClock, demand: Demand | None = None):
+    def __init__(self, path: Path, clock: FakeClock, demand: Demand | None = None, offload: Offload = inline):
         self.clock = clock
         self.head = Head(demand or Demand.keep_all(5 * MINUTE))
-        self.database = Database(path, SCHEMA, any_thread=True)
+        self.database = Database(path, SCHEMA, any_thread=True, checkpoints=False)
         self.demands = DemandHistory(self.head.demand, clock.now())
-        self.journal = SampleJournal(self.head, self.demands, self.database, clock, inline)
+        self.journal = SampleJournal(self.head, self.demands, self.database, clock, offload)
         self.restored = self.journal.restore(clock.now())
 
     def append(self, name: str, value: float, **labels: str) -> bool:
@@ -191,6 +192,83 @@ def test_a_sample_is_on_disk_a_second_after_it_came(tmp_path: Path) -> None:
     moments = iter([False] * 5 + [True])
     life.run(6, lambda: next(moments) and life.append("a", 1.0))
     assert Life(tmp_path / "s.db", clock).values() == {"a": [1.0]}
+
+
+def test_samples_are_on_disk_at_once_when_no_more_are_expected_but_once_a_second(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path / "s.db", clock)
+
+    def on_disk() -> int:
+        return len(Life(tmp_path / "s.db", clock).values().get("a", ()))
+
+    async def act() -> None:
+        task = asyncio.ensure_future(life.journal.run())
+        for wait_s, there, planned in ((0, 1, 0), (0.3, 1, 1), (0.6, 1, 1), (0.11, 4, 0), (5, 5, 0)):
+            await clock.advance(wait_s)
+            life.append("a", 1.0)
+            await clock.settle()
+            life.journal.write_soon()
+            await clock.settle()
+            assert (on_disk(), clock.planned) == (there, planned), wait_s
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(act())
+
+
+def test_only_a_small_batch_is_written_in_the_event_loop(tmp_path: Path) -> None:
+    """What may wait for the disk, or for another process, is for the thread."""
+    clock = FakeClock()
+    path = tmp_path / "s.db"
+    in_thread: list[int] = []
+
+    async def offload(call: Callable[..., bool], *args: object, **options: object) -> bool:
+        in_thread.append(clock.now())
+        return call(*args, **options)
+
+    life = Life(path, clock, offload=offload)
+    table = life.head.table_for(Labels.of(__name__="m"))
+    assert table is not None
+    few = np.array([table.row(Labels({"__name__": "m", "i": str(i)})) for i in range(SMALL // 2)])
+    many = np.array([table.row(Labels({"__name__": "m", "i": str(i)})) for i in range(SMALL + 1)])
+
+    def threads(rows: Int64s, seconds: float) -> int:
+        in_thread.clear()
+        life.run(seconds, lambda: life.head.append_rows(table, rows, clock.now(), np.zeros(len(rows))))
+        return len(in_thread)
+
+    assert threads(few, 3) >= 1  # the file begins, with all that is in memory
+    assert threads(few, 5) == 0
+    assert threads(many, 5) == 5
+    assert threads(few, 2) == 0
+    assert threads(few[:1], 60) == 1  # what is too old is deleted
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert threads(few[:1], 8) == 2  # 2 s and 6 s after what failed in the loop
+    assert life.journal.stats.failures == 3
+    other.execute("ROLLBACK")
+    other.close()
+    assert threads(few[:1], 8) == 1
+    assert threads(few[:1], 8) == 0
+
+
+def test_what_is_only_appended_gets_into_the_database_in_the_end(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path / "s.db", clock)
+    table = life.head.table_for(Labels.of(__name__="m"))
+    assert table is not None
+    rows = np.array([table.row(Labels({"__name__": "m", "i": str(i)})) for i in range(SMALL // 2)])
+    random = np.random.default_rng(1)
+    sizes: list[int] = []
+
+    def scrape() -> None:
+        life.head.append_rows(table, rows, clock.now(), random.random(len(rows)))
+        life.head.truncate(clock.now())
+        sizes.append((tmp_path / "s.db-wal").stat().st_size)
+
+    life.run(900, scrape)
+    assert max(sizes) < 8 << 20  # 900 such batches take 14 MiB
+    assert (tmp_path / "s.db").stat().st_size > 1 << 20
 
 
 def test_a_file_that_is_broken_while_in_use_begins_anew_with_all_that_is_in_memory(tmp_path: Path) -> None:
