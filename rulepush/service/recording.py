@@ -45,6 +45,7 @@ class SampleRecording:
         self._offload = offload
         self._switched_on = asyncio.Event()
         self.writer: RecordingWriter | None = None
+        self.settle_ms = 0  # the longest time from one scrape of a target to the end of the next one
         self._past: PastSamples | None = None
         self._lost: list[tuple[int, int]] = []  # from, to (ms): when it did not record while the service ran
 
@@ -67,7 +68,7 @@ class SampleRecording:
             from rulepush.web.recording_past import RecordingPast
 
             recording = Recording(self.writer.directory, self._set_aside)
-            self._past = RecordingPast(recording, self.flush, self._lost_times)
+            self._past = RecordingPast(recording, self.flush, self._lost_times, lambda: self.settle_ms)
         return self._past
 
     def _set_aside(self, path: Path, good: int, reason: str) -> None:

@@ -99,15 +99,16 @@ def incomplete_past(
     spans: TimeSpans,
     lookback_delta_ms: int,
     now: int,
+    settle_ms: int = 0,
 ) -> list[str]:
     """The warnings for a query with these selectors that has read so much (from and to, inclusive, in ms) of all that
     came in during `spans`; `now` is when that was. A stop that is shorter than the look-back delta is bridged, as
-    PromQL does."""
+    PromQL does. `settle_ms` after a span began each series that there is has had a sample."""
     ranged = {use.matchers for use in uses if use.ranged}
     warnings = []
     for matchers, read in reads.items():
         # Of an instant selector's series each that there is has a sample soon after the recording began.
-        slack_ms = 0 if matchers in ranged else lookback_delta_ms
+        slack_ms = 0 if matchers in ranged else max(0, lookback_delta_ms - settle_ms)
         for first, last in sorted(read):
             first -= 1
             lack = past_lack(spans, first + slack_ms, min(last, now), lookback_delta_ms)

@@ -32,6 +32,10 @@ class PastSamples(Protocol):
         what came while nothing could be written, or while recording was off."""
         ...
 
+    def settle_ms(self) -> int:
+        """So long after recording began each target has been scraped."""
+        ...
+
     def select(
         self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int, go_on: Callable[[], object]
     ) -> Selection:

@@ -29,12 +29,14 @@ class RecordingPast:
         recording: Recording,
         flush: Callable[[], Awaitable[object]],
         lost: Callable[[], TimeSpans] = tuple,
+        settle_ms: Callable[[], int] = int,
     ):
-        """`lost` gives the times in which something came that is not in the recording; UNKNOWN_TIME ends one that goes
+        """`settle_ms` gives the longest time from one sample of a target to the next one. `lost` gives the times in which something came that is not in the recording; UNKNOWN_TIME ends one that goes
         on."""
         self._recording = recording
         self._flush = flush
         self._lost = lost
+        self._settle_ms = settle_ms
 
     async def flush(self) -> None:
         """See PastSamples; so are the others."""
@@ -43,6 +45,9 @@ class RecordingPast:
     def spans(self, bridged_ms: int) -> TimeSpans:
         with _readable():
             return _without(self._recording.spans(bridged_ms), self._lost())
+
+    def settle_ms(self) -> int:
+        return self._settle_ms()
 
     def select(
         self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int, go_on: Callable[[], object]

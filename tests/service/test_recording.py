@@ -282,6 +282,18 @@ def test_queries_are_told_of_the_time_in_which_a_reload_had_switched_it_off(tmp_
     play(tmp_path, act)
 
 
+def test_queries_know_how_long_it_takes_until_each_target_was_scraped(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App) -> None:
+        past = app.ingestion.recording.past()
+        assert past is not None
+        before = past.settle_ms()
+        change(tmp_path, lambda text: text.replace("scrape_timeout: 10s", "scrape_timeout: 4s"))
+        await app.reload()
+        assert past.settle_ms() == before - 6_000 > 4_000
+
+    play(tmp_path, act)
+
+
 def test_a_reload_that_changes_the_bounds_goes_on_with_the_recording(tmp_path: Path) -> None:
     async def act(inside: Inside, app: App) -> None:
         await inside.clock.advance(MINUTE)

@@ -243,6 +243,14 @@ def test_what_a_recording_lacks_is_said(expr: str, at: int, lack: str) -> None:
     assert all(w.startswith("rulepush: incomplete: up is read from 2023-11-14T") for w in warnings)
 
 
+def test_a_target_that_was_not_scraped_yet_since_the_recording_began_may_be_missing() -> None:
+    def said(at: int) -> list[str]:
+        uses, read = parse_expr("up").selectors(), (at - DELTA + 1, at)
+        return incomplete_past(uses, {uses[0].matchers: [read]}, [(NOW - H, NOW)], DELTA, NOW, settle_ms=M)
+
+    assert [len(said(NOW - H + after)) for after in (S, M - 1, M, DELTA)] == [1, 1, 0, 0]
+
+
 def test_what_was_lost_is_said_however_short_it_was() -> None:
     spans = [(NOW - 5 * H, NOW - 2 * M), (NOW - 2 * M + 20 * S, NOW - M), (UNKNOWN_TIME, UNKNOWN_TIME)]
     lack = "not recorded from 2023-11-14T22:11:20Z to 2023-11-14T22:11:40Z"
