@@ -31,8 +31,8 @@ class RecordingPast:
         lost: Callable[[], TimeSpans] = tuple,
         settle_ms: Callable[[], int] = int,
     ):
-        """`settle_ms` gives the longest time from one sample of a target to the next one. `lost` gives the times in which something came that is not in the recording; UNKNOWN_TIME ends one that goes
-        on."""
+        """`lost` gives the times in which something came that is not in the recording; UNKNOWN_TIME ends one that goes
+        on. `settle_ms` gives the longest time from one sample of a target to the next one."""
         self._recording = recording
         self._flush = flush
         self._lost = lost
