@@ -238,7 +238,7 @@ class RecordingWriter:
         self._shelf.segments[-1].size += len(part)
 
     def _retain(self) -> None:
-        self._shelf.expire(self._clock.now() - self._retention_ms)
+        self._shelf.expire(self._clock.now(), self._retention_ms)
         self._shelf.make_room(self._max_size)
 
     def _close(self) -> None:

@@ -126,6 +126,36 @@ def test_a_clock_that_was_ahead_does_not_keep_segments_for_ever(tmp_path: Path) 
     assert max(e.at for e in Recording(tmp_path).events(*EVER)) == clock.now()
 
 
+def test_a_clock_that_was_behind_for_a_while_does_not_cost_what_was_recorded_before(tmp_path: Path) -> None:
+    """As after a boot without a clock of its own, until the time is known."""
+    clock = FakeClock()
+    begun = clock.now()
+    for at in (begun, 1_000, begun + HOUR):
+        clock.set_wall(at)
+        made = writer(tmp_path, clock)
+        made.record(scrape(at, series(1), [1]))
+        made.close()
+    made = writer(tmp_path, clock)
+    made.flush()
+    assert begun in [e.at for e in Recording(tmp_path).events(*EVER)]
+    clock.set_wall(begun + DAY + 2 * HOUR)
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    made.flush()  # removes what is too old
+    ats = [e.at for e in Recording(tmp_path).events(*EVER)]
+    assert ats == [begun + HOUR, clock.now()], "the last one ends when the next is begun"
+
+
+def test_a_directory_with_the_name_of_a_segment_is_left_alone(tmp_path: Path) -> None:
+    tmp_path.joinpath("00000098-5.seg").mkdir()
+    made = writer(tmp_path, FakeClock())
+    made.record(scrape(START, series(1), [1]))
+    made.flush()
+    assert made.up
+    assert Recording(tmp_path).bounds() == (START, START)
+    assert tmp_path.joinpath("00000098-5.seg").is_dir()
+
+
 def test_what_is_dropped_while_the_recording_resumes_is_a_gap_too(tmp_path: Path) -> None:
     clock, disk = FakeClock(), Disk(0)
 
