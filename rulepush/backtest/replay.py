@@ -126,7 +126,7 @@ class Replay:
                 delayed_name_removal=options.delayed_name_removal,
             )
         )
-        self._books = {spec.key: EpisodeBook(spec) for spec in self._specs}
+        self._books = {spec.key: EpisodeBook(spec, start) for spec in self._specs}
         self._groups = RuleGroups()
         self._groups.update(self._specs, self._context(), self._defaults, 0)
         self._in_order: list[EvaluationGroup] = self._groups.all()

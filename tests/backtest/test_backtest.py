@@ -191,3 +191,16 @@ def test_the_range_ends_at_the_latest_moment_that_is_given() -> None:
     report = backtest(ListSource(EVENTS), HIGH, BacktestOptions(latest=T0 + 5 * M))
     assert report.end == T0 + 5 * M
     assert report.last == T0 + 5 * M
+
+
+def test_a_source_that_does_not_know_its_bounds_is_read_all_the_same() -> None:
+    """A server is asked for those of the first selectors only."""
+
+    class Unbounded(ListSource):
+        def bounds(self) -> None:
+            return None
+
+    options = BacktestOptions(start=T0, latest=T0 + 10 * M)
+    report = backtest(Unbounded(EVENTS), HIGH, options)
+    assert (report.first, report.last) == (T0, T0 + 10 * M)
+    assert [e.fired_at for e in report.episodes] == [T0 + 180 * S]

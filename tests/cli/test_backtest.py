@@ -247,7 +247,7 @@ def test_two_versions_are_compared(here: Path, capsys: pytest.CaptureFixture[str
   only the new one: High {instance="y:80", job="j", severity="page"}
       fired at 2023-11-14T22:21:35Z, for 1m45s
   moved: High {instance="x:80", job="j", severity="page"}
-      fires 30s later, 30s shorter
+      fired at 2023-11-14T22:15:50Z, fires 30s later, 30s shorter
 """)
     assert tried("--against", "old.yml", "--format", "json") == 0
     comparison = json.loads(capsys.readouterr().out)["comparison"]
