@@ -21,7 +21,7 @@ from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.storage.journal import MAX_UNWRITTEN, SCHEMA, SMALL, Offload, SampleJournal
 from rulepush.storage.journal_batch import BatchColumns, decode_labels, encode_labels, shelf_life
-from rulepush.storage.table import Rows
+from rulepush.storage.table import Int64s
 from tests.fakes import FakeClock
 
 MINUTE = 60_000
@@ -255,7 +255,7 @@ def test_only_a_small_batch_is_written_in_the_event_loop(tmp_path: Path) -> None
     few = np.array([table.row(Labels({"__name__": "m", "i": str(i)})) for i in range(SMALL // 2)])
     many = np.array([table.row(Labels({"__name__": "m", "i": str(i)})) for i in range(SMALL + 1)])
 
-    def threads(rows: Rows, seconds: float) -> int:
+    def threads(rows: Int64s, seconds: float) -> int:
         in_thread.clear()
         life.run(seconds, lambda: life.head.append_rows(table, rows, clock.now(), np.zeros(len(rows))))
         return len(in_thread)
