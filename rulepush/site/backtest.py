@@ -209,15 +209,16 @@ def _listed(groups: Sequence[EvaluationGroup]) -> tuple[list[ListedGroup], int]:
     for group in groups:
         rules: list[ListedRule] = []
         seen: dict[str, int] = {}
-        for rule in group.alerting_rules:
+        alerting = group.alerting_rules
+        more += max(0, len(alerting) - left)
+        for rule in alerting[:left]:
             name = rule.spec.name
             seen[name] = seen.get(name, 0) + 1
             about = ", ".join(f"{label}={value}" for label, value in rule.spec.labels if label == "severity")
             rules.append(ListedRule(name, about, backtest_url(group.file, group.name, name, seen[name])))
-        if rules[:left]:
-            found.append(ListedGroup(group.name, group.file, rules[:left]))
-        more += len(rules[left:])
-        left -= len(rules[:left])
+        if rules:
+            found.append(ListedGroup(group.name, group.file, rules))
+        left -= len(rules)
     return found, more
 
 

@@ -90,6 +90,8 @@ class Showcase(Scene):
         jobs = [f"{{job_name: nacos, static_configs: [{{targets: {targets}}}], relabel_configs: [{names}]}}"]
         alertmanagers = [section([self.alertmanager.address]), section([f"127.0.0.1:{free_port()}"])]
         super().__init__(directory, jobs, alertmanagers, RULES)
+        with (directory / "prometheus.yml").open("a") as config:
+            config.write("storage: {record: {}}\n")
 
     def turn(self, second: int) -> None:
         """What the servers measure then."""
@@ -150,11 +152,14 @@ def pictures(scene: Showcase) -> list[tuple[str, str, View]]:
         "alert": heap,
         "rules": "/rules",
         "query": graph,
+        "backtest": "/backtest?group=jvm&rule=JvmHeapNearlyFull&threshold=0.7&for=5s&range=1h",
         "targets": "/targets",
         "delivery": "/delivery",
     }
     found = [(name, path, desk) for name, path in pages.items()]
-    found += [(f"{name}-phone-zh-dark", pages[name], phone) for name in ("alerts", "alert", "rules", "query")]
+    found += [
+        (f"{name}-phone-zh-dark", pages[name], phone) for name in ("alerts", "alert", "rules", "query", "backtest")
+    ]
     found += [
         ("alert-phone", heap, View(PHONE)),
         ("alerts-phone", "/alerts", View(PHONE)),

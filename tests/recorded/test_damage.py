@@ -157,7 +157,7 @@ def test_a_file_of_another_version_is_set_aside_whole(tmp_path: Path) -> None:
 
 
 def test_a_torn_tail_is_not_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "rulepush.recorded")
     write(tmp_path, events())
     path = segment(tmp_path)
     path.write_bytes(path.read_bytes()[:-3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
 from pathlib import Path
 from textwrap import indent
@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from rulepush.backtest import EventSource, ReplayOptions
 from rulepush.model.labels import Labels
-from rulepush.recorded.events import RecordedEvent, RecordedStart
+from rulepush.recorded.events import Origin, RecordedEvent, RecordedStart
 from rulepush.recorded.recording import Recording
 from rulepush.site.backtest import BacktestPage, rule_yaml
 from rulepush.site.backtest_place import RecordedPlace
@@ -44,6 +44,11 @@ groups:
   - {alert: Twin, expr: temp > 2, labels: {severity: warn}}
   - {alert: Missing, expr: nowhere > 1}
   - {alert: Broken, expr: temp > on () temp}
+  - {alert: SumHot, expr: "temp:sum > 50"}
+- name: other
+  rules:
+  - record: temp:sum
+    expr: sum(temp)
 """
 # Ten minutes at 40, five at 60, ten at 40, two and a half at 55, and 40 again.
 WARM = "40x39 60x19 40x39 55x9 40x60"
@@ -138,9 +143,16 @@ def test_the_bands_of_the_current_rule_are_above_those_of_the_edited_one(lab: La
 
 def test_a_longer_for_ends_what_is_short_and_comes_later(lab: Lab) -> None:
     answer = lab.ask(**{"for": "3m"})
-    said = "1 would not have fired. 1 would have fired at other times: 2m later at least."
+    said = "1 would not have fired. 1 would have fired at other times: 2m later."
     assert lead(answer) == f"The current rule fired 2 times, the edited one fired once. {said}"
     assert "1 was pending only" in text_of(answer)
+
+
+def test_by_how_much_several_alerts_move_is_said_for_the_least(tmp_path: Path) -> None:
+    """The first fires at 60 and 47 at once; the second goes beyond 47 two minutes before it goes beyond 50."""
+    lab = Lab(tmp_path, events(a="40x20 60x20 40x120", b="40x20 48x7 60x20 40x110", c="40x20 48x3 60x20 40x110"))
+    assert "3 would have fired at other times" in lead(lab.ask(**{"for": "2m"}))
+    assert lead(lab.ask(threshold="47")).endswith("2 would have fired at other times: 1m earlier at least.")
 
 
 def test_keep_firing_for_joins_episodes(lab: Lab) -> None:
@@ -169,6 +181,12 @@ def test_a_new_expression_is_tried_without_a_rule(lab: Lab) -> None:
 
 def test_a_recording_rule_of_the_same_group_is_evaluated_with_it(lab: Lab) -> None:
     assert lead(lab.ask("MaxHot")) == "The current rule fired 2 times."
+
+
+def test_what_another_group_records_is_read_as_it_was_recorded(tmp_path: Path) -> None:
+    was = [replace(one, origin=Origin.RULE) for one in scrapes({"temp:sum": "40x9 60x4 40x9 60x4 40x60"})]
+    assert lead(Lab(tmp_path, merged(events(), was)).ask("SumHot")) == "The current rule fired 2 times."
+    assert "Current rule: no sample of temp:sum" in text_of(Lab(tmp_path / "without").ask("SumHot"))
 
 
 def test_each_of_two_rules_of_one_name_can_be_tried(lab: Lab) -> None:
@@ -224,6 +242,16 @@ def test_an_unknown_rule_is_404_and_others_can_be_chosen(lab: Lab) -> None:
     assert "No alerting rule Nothing is in force there." in text_of(answer)
     assert ">Hot</a>" in answer.text
     assert lab.ask("temp:max").status_code == 404, "a recording rule has no alerts"
+
+
+def test_of_many_rules_the_first_can_be_chosen() -> None:
+    many = ", ".join(f"{{alert: A{i:03d}, expr: temp > {i}}}" for i in range(200))
+    groups = ", ".join(f"{{name: g{n}, rules: [{many}]}}" for n in range(2))
+    page = outline(Parts(rules=f"groups: [{groups}]"), "/backtest")
+    chosen = [link for link in page.links if link.startswith("/backtest?file=")]
+    assert len(chosen) == 300
+    assert chosen[-1] == "/backtest?file=r.yml&group=g1&rule=A099"
+    assert "100 more: each rule's own page leads here, too." in page.text
 
 
 def test_without_a_recording_the_page_says_how_to_switch_it_on() -> None:
@@ -292,6 +320,12 @@ def test_of_many_alerts_the_longest_are_shown_and_the_rest_counted(tmp_path: Pat
     assert "100 of 120 are shown." in text
 
 
+def test_an_alert_that_fired_stands_above_one_that_was_pending_for_longer(tmp_path: Path) -> None:
+    waited = "40x20 60x2 40x5 60x2 40x5 60x2 40x60"
+    answer = Lab(tmp_path, events(waited=waited, fired="40x20 60x5 40x90")).ask()
+    assert re.findall(r'id="lane-\d"><span class="label">room=&#34;(\w+)&#34;', answer.text) == ["fired", "waited"]
+
+
 def test_hostile_labels_are_text(tmp_path: Path) -> None:
     lab = Lab(tmp_path, events(**{HOSTILE: WARM, "x" * 10_000: WARM}))
     answer = lab.ask(threshold="58", expr='temp > 5 or temp{room="<i>"} > 3')
@@ -317,6 +351,7 @@ def test_links_and_the_form_have_the_prefix(tmp_path: Path) -> None:
 def test_the_page_is_in_chinese(lab: Lab) -> None:
     answer = lab.ask(language="zh", threshold="58")
     assert lead(answer) == "当前规则触发 2 次，修改后的规则触发一次。 有 1 次不会触发。"
+    assert lead(lab.ask(language="zh", **{"for": "3m"})).endswith("有 1 次触发时间不同：晚 2分。")
 
 
 def test_pages_of_rules_and_alerts_lead_here(lab: Lab) -> None:
