@@ -186,5 +186,7 @@ def test_a_prometheus_behind_tls_is_read_with_its_authority(tmp_path: Path, caps
         command = ["backtest", "--rules", str(tmp_path / "rules.yml"), "--from-url", url, "--since", "1h"]
         assert main(command) == 1
         assert f"{url} cannot be reached: tls: failed to verify certificate" in capsys.readouterr().err
-        assert main([*command, "--ca-file", ca_file]) == 0
-    assert "Hot: never pending" in capsys.readouterr().out
+        assert main([*command, "--ca-file", ca_file]) == 1
+    answer = capsys.readouterr()
+    assert answer.out == ""
+    assert answer.err.startswith(f"rulepush backtest: {url} has no sample since ")  # it was read: it is new and empty
