@@ -41,3 +41,30 @@ class SystemClock:
 
     def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
         return asyncio.get_running_loop().call_later(seconds, call)
+
+
+class Pause:
+    """The wait before work that is done now and then: others may cut it short, where more than `apart_s` seconds have
+    passed since the last one."""
+
+    def __init__(self, clock: Clock, apart_s: float):
+        self._clock = clock
+        self._apart_s = apart_s
+        self._waiting: asyncio.Event | None = None
+        self._ended_at = -apart_s  # in monotonic seconds
+
+    async def wait(self, seconds: float) -> None:
+        """So long, or until `cut_short`."""
+        self._waiting = asyncio.Event()
+        timer = self._clock.call_later(seconds, self._waiting.set)
+        try:
+            await self._waiting.wait()
+        finally:
+            timer.cancel()
+            self._waiting = None
+            self._ended_at = self._clock.monotonic()
+
+    def cut_short(self) -> None:
+        """Nothing more is to be waited for."""
+        if self._waiting is not None and self._clock.monotonic() - self._ended_at >= self._apart_s:
+            self._waiting.set()

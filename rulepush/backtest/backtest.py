@@ -13,19 +13,21 @@ from rulepush.backtest.report import BacktestReport, Stopped, report_of
 from rulepush.backtest.source import EventSource
 from rulepush.backtest.timetable import Survey, time_of
 from rulepush.model.matcher import exact_metric_name
-from rulepush.recorded.events import RecordedEvent
+from rulepush.recorded.events import RecordedEvent, RecordedStart
 from rulepush.rules.specs import AlertingSpec, RecordingSpec, RuleGroup
 
 _ARRIVE_MS: Final = 60_000  # in which the scrapes of the last moment are over
 _SURVEY_MS: Final = 180_000
 _SURVEY_EVENTS: Final = 2_000
 _LOOK_EVERY: Final = 32  # events
+_LONGEST_PAUSE_MS: Final = 3600_000
 _STEPS: Final = 500  # of the progress
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestOptions:
-    """`start` and `end` (ms) are the range, None for all that is recorded. `max_seconds` and `max_evaluations` (of
+    """`start` and `end` (ms) are the range, None for all that is recorded; without `end` it ends at `latest` at the
+    latest: one sample with a wrong time must not make it last for centuries. `max_seconds` and `max_evaluations` (of
     groups) end a backtest early; 0 for no limit."""
 
     start: int | None = None
@@ -33,6 +35,7 @@ class BacktestOptions:
     replay: ReplayOptions = field(default_factory=ReplayOptions)
     max_seconds: float = 0.0
     max_evaluations: int = 0
+    latest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +86,18 @@ def backtests(
     data_begin = begin if recorded is None else max(begin, recorded[0])
     step = max(1, (end - data_begin) // _STEPS)
     told = data_begin
-    for i, event in enumerate(events):
-        if time_of(event) > end:
-            continue
+    pause = min((replay.ahead_ms for replay in replays), default=_LONGEST_PAUSE_MS)
+    for i, (moment, event) in enumerate(_with_pauses((e for e in events if time_of(e) <= end), pause)):
         for replay in replays:
-            replay.take(event)
-        reached = max(reached, time_of(event))
+            if event is None:
+                replay.wait(moment)
+            else:
+                replay.take(event)
+        reached = max(reached, moment)
         if on_progress is not None and reached - told >= step:
             told = reached
             on_progress(Progress(data_begin, end, reached))
-        if i % _LOOK_EVERY == 0:
+        if event is None or i % _LOOK_EVERY == 0:
             stopped = _stop(replays, options, should_stop, monotonic() - began_at)
             if stopped is not None:
                 break
@@ -103,6 +108,19 @@ def backtests(
             replay.catch_up()
     problems = [str(problem) for problem in source.problems]
     return [report_of(replay, start, end, recorded, problems, stopped, reached) for replay in replays]
+
+
+def _with_pauses(events: Iterable[RecordedEvent], longest_ms: int) -> Iterator[tuple[int, RecordedEvent | None]]:
+    """The events with their times, and None so often that no more than `longest_ms` pass at once: of years without
+    samples not all evaluations are planned together, and they can be interrupted. None while the service was down."""
+    last: int | None = None
+    for event in events:
+        at = time_of(event)
+        if last is not None and not isinstance(event, RecordedStart):
+            for moment in range(last + longest_ms, at, longest_ms):
+                yield moment, None
+        last = at if last is None else max(last, at)
+        yield at, event
 
 
 def _stop(
@@ -119,7 +137,9 @@ def _stop(
 
 def range_of(options: BacktestOptions, recorded: tuple[int, int] | None) -> tuple[int, int]:
     """The range (ms): what is not given is that of the data."""
-    first, last = recorded or (0, 0)
+    first, last = recorded or (options.start or 0, options.latest or 0)
+    if options.latest is not None:
+        last = min(last, options.latest)
     return (
         first if options.start is None else options.start,
         last if options.end is None else options.end,

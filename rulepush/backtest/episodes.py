@@ -162,7 +162,9 @@ class RuleRun:
 class EpisodeBook:
     """Follows the evaluations of one group: what its rules tell when something changes, and the values in between."""
 
-    def __init__(self, spec: RuleGroup):
+    def __init__(self, spec: RuleGroup, start: int = 0):
+        """Failures before `start` (ms) are not counted."""
+        self._start_ms = start
         self.rules = [
             RuleRun(RulePlace(spec.file, spec.name, i, rule.name, rule.line), rule) for i, rule in enumerate(spec.rules)
         ]
@@ -229,7 +231,7 @@ class EpisodeBook:
         if failures != self._failures:
             self._failures = failures
             for run, rule in zip(self.rules, group.rules, strict=True):
-                if rule.status.health is RuleHealthState.ERR:
+                if rule.status.health is RuleHealthState.ERR and ts >= self._start_ms:
                     run.failed_with(rule.status.last_error, ts)
         for run, rule in zip(self.rules, group.rules, strict=True):
             if run.open:

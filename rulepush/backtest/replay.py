@@ -113,11 +113,10 @@ class Replay:
         self._on_moved = on_moved
         self._start_ms = start
         intervals = [spec.interval_ms for spec in self._specs]
-        self._ahead_ms = min(_AHEAD_TICKS * min(intervals, default=0), _AHEAD_MS)
+        # What is planned at most before it is done.
+        self.ahead_ms = min(_AHEAD_TICKS * min(intervals, default=_AHEAD_MS), _AHEAD_MS)
         wants = demanded(self._specs, options.query_offset_ms, options.lookback_delta_ms)
-        self._head = Head(
-            Demand.of(ManualDemand(w.matchers, w.lookback_ms + self._ahead_ms, w.since_ms) for w in wants)
-        )
+        self._head = Head(Demand.of(ManualDemand(w.matchers, w.lookback_ms + self.ahead_ms, w.since_ms) for w in wants))
         late = options.out_of_order_ms is None or options.out_of_order_ms > 0
         self._feed = HeadFeed(self._head, MadeHere(self._specs), insert_late=late)
         self._engine = Engine(
@@ -127,7 +126,7 @@ class Replay:
                 delayed_name_removal=options.delayed_name_removal,
             )
         )
-        self._books = {spec.key: EpisodeBook(spec) for spec in self._specs}
+        self._books = {spec.key: EpisodeBook(spec, start) for spec in self._specs}
         self._groups = RuleGroups()
         self._groups.update(self._specs, self._context(), self._defaults, 0)
         self._in_order: list[EvaluationGroup] = self._groups.all()
@@ -218,7 +217,7 @@ class Replay:
         """The next event."""
         for ts, i in self._timetable.before(event):
             self._plan(i, ts)
-        if self._planned and time_of(event) - self._planned_since > self._ahead_ms:
+        if self._planned and time_of(event) - self._planned_since > self.ahead_ms:
             self.catch_up()
         match event:
             case RecordedBlock():
@@ -233,6 +232,13 @@ class Replay:
                 self.catch_up()
                 self._start(event.at)
         self._now = max(self._now, event.at)
+
+    def wait(self, until: int) -> None:
+        """No event comes before `until` (ms): evaluate what is due before it."""
+        for ts, i in self._timetable.until(until - 1):
+            self._plan(i, ts)
+        if self._planned and until - self._planned_since > self.ahead_ms:
+            self.catch_up()
 
     def finish(self, end: int) -> None:
         """The last event was taken: evaluate what is due up to `end`."""

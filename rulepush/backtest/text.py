@@ -172,6 +172,7 @@ def moved_text(moved: MovedEpisode) -> str:
         return f"fired at {time_text(moved.old.fired_at or 0)}, now it is pending only"
     if moved.old.fired_at is None:
         return f"was pending only, now it fires at {time_text(moved.new.fired_at)}"
+    parts.append(f"fired at {time_text(moved.old.fired_at)}")  # several of an alert differ in that alone
     if moved.fired_by:
         parts.append(f"fires {_lasted(abs(moved.fired_by))} {'later' if moved.fired_by > 0 else 'earlier'}")
     if moved.ended_by:

@@ -161,6 +161,10 @@ class Timetable:
         self._settled = all(group.goes is _Goes.BY_ITSELF for group in self._groups)
         return found
 
+    def until(self, ts: int) -> list[tuple[int, int]]:
+        """The (moment, group) of the grid up to `ts`, before which no event comes."""
+        return self._grid_until(ts) if self._now is not None and ts >= self._soonest else []
+
     def finish(self, end: int) -> list[tuple[int, int]]:
         """What is still due up to `end`, when all events have passed."""
         return self._grid_until(min(end, self._seen())) if self._now is not None else []

@@ -21,8 +21,8 @@ from rulepush.backtest.text import backtest_text
 from rulepush.backtest.wire import report_json
 from rulepush.cli.backtest_source import add_source_options, opened_source
 from rulepush.cli.backtest_write import add_write_options, write_test, written_text
-from rulepush.cli.options import Subparsers, add_command, add_config_file, duration_ms
-from rulepush.cli.terminal import terminal_text
+from rulepush.cli.options import Subparsers, add_command, add_config_file, positive_duration_ms
+from rulepush.cli.terminal import terminal_json, terminal_text
 from rulepush.clock import Clock, SystemClock
 from rulepush.config import load_config
 from rulepush.config.sections import Config
@@ -37,6 +37,7 @@ from rulepush.rules.specs import RuleGroup
 
 _INTERRUPTED: Final = 130
 _SHOW_EVERY_S: Final = 0.2
+_LATEST_MS: Final = 253_402_300_799_000  # 9999-12-31T23:59:59Z, the last second that RFC 3339 has
 
 
 class BacktestError(RulepushError):
@@ -105,7 +106,7 @@ they come from a server with the Prometheus HTTP API (--from-url), or from a fil
     p.add_argument("--since", metavar="DURATION", help="The same as --from with a duration: 12h for the last 12 hours.")
     p.add_argument(
         "--interval",
-        type=duration_ms,
+        type=positive_duration_ms,
         metavar="DURATION",
         help="Evaluate every group this often. Defaults to the interval of the group, or of the configuration, or that "
         "of the recording.",
@@ -124,17 +125,22 @@ def run(args: argparse.Namespace) -> int:
             if args.config_file is None and isinstance(source, ServerSource):
                 asked = asked.with_external_labels(source.external_labels)
             reports = _tried(asked, source)
+            _refuse_without_samples(reports[0], args)
             if args.write_test and reports[0].stopped is not Stopped.ASKED:
                 written = write_test(args, source, asked.versions[0], reports[0], asked.options.replay)
     except ConfigError as e:
         print(terminal_text(str(e)), file=sys.stderr)
         return 1
-    except (RulepushError, OSError) as e:
+    except RulepushError as e:
         print(terminal_text(f"rulepush backtest: {e}"), file=sys.stderr)
+        return 1
+    except OSError as e:
+        text = f"{e.filename}: {e.strerror}" if e.filename else str(e)
+        print(terminal_text(f"rulepush backtest: {text}"), file=sys.stderr)
         return 1
     compared = compare(reports[0], reports[1]) if len(reports) > 1 else None
     if args.format == "json":
-        print(json.dumps(report_json(reports[0], compared), ensure_ascii=False, indent=2))
+        print(terminal_json(json.dumps(report_json(reports[0], compared), ensure_ascii=False, indent=2)))
     else:
         print(terminal_text(backtest_text(reports[0], compared)), end="")
     if written is not None:
@@ -169,8 +175,11 @@ def asked_of(args: argparse.Namespace, clock: Clock) -> AskedBacktest:
         versions.append(load_rule_files(args.against))
     if not any(group.rules for group in versions[0]):
         raise BacktestError(f"no rules to try: there is none in {', '.join(files)}")
-    start, end = _range(args, clock.now())
-    return AskedBacktest(versions, BacktestOptions(start, end, _replay_options(args, config)))
+    if args.episode and not args.write_test:
+        raise BacktestError("--episode chooses what --write-test writes, which is not given")
+    now = clock.now()
+    start, end = _range(args, now)
+    return AskedBacktest(versions, BacktestOptions(start, end, _replay_options(args, config), latest=now))
 
 
 def _replay_options(args: argparse.Namespace, config: Config | None) -> ReplayOptions:
@@ -210,9 +219,14 @@ def _moment(flag: str, text: str | None, now: int) -> int | None:
     if text is None:
         return None
     try:
-        return parse_time(text)
+        moment = parse_time(text)
     except ValueError:
         pass
+    else:
+        if not 0 <= moment <= _LATEST_MS:
+            hint = "; these are milliseconds: give seconds" if 0 <= moment // 1000 <= _LATEST_MS else ""
+            raise BacktestError(f"{flag} {text!r} is not a time between the years 1970 and 9999{hint}")
+        return moment
     try:
         return now - parse_duration(text)
     except ValueError:
@@ -228,6 +242,8 @@ def _source(args: argparse.Namespace, asked: AskedBacktest) -> Iterator[EventSou
             "where the samples come from is said by one of --storage.path (the directory of the rulepush that has "
             "recorded), --from-url and --from-file"
         )
+    if args.from_url is None and (args.http_config_file or args.header or args.ca_file):
+        raise BacktestError("--http.config.file, --header and --ca-file are for --from-url, which is not given")
     if args.storage_path is not None:
         yield _recording(args.storage_path / DIRECTORY)
         return
@@ -244,6 +260,23 @@ def _recording(directory: Path) -> Recording:
             "`rulepush run` turns recording on"
         )
     return recording
+
+
+def _refuse_without_samples(report: BacktestReport, args: argparse.Namespace) -> None:
+    """Raises BacktestError when nothing was evaluated, for the range has no data: that no alert fired would be no
+    news."""
+    if report.first is not None or report.stopped is not None:
+        return
+    if report.recorded is None:
+        since = format_rfc3339(report.start)
+        raise BacktestError(f"{args.from_url} has no sample since {since} of what the rules read")
+    first, last = report.recorded
+    if report.end < first or report.start > last:
+        where = args.storage_path or args.from_url or args.from_file
+        raise BacktestError(
+            f"{where} has no samples from {format_rfc3339(report.start)} to {format_rfc3339(report.end)}: those that "
+            f"it has are from {format_rfc3339(first)} to {format_rfc3339(last)}"
+        )
 
 
 def _tried(asked: AskedBacktest, source: EventSource) -> list[BacktestReport]:

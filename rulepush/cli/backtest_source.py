@@ -61,8 +61,6 @@ def opened_source(
     versions = list(versions)
     needed = NeededSeries.of_rules(versions)
     if args.from_url is None:
-        if args.http_config_file or args.header or args.ca_file:
-            raise SampleSourceError("--http.config.file, --header and --ca-file are for --from-url, which is not given")
         file = FileSource(args.from_file, needed, standard_input=sys.stdin.buffer)
         if file.bounds() is None:
             raise SampleSourceError(f"{args.from_file} has no sample of what the rules read: {needed}")

@@ -196,6 +196,14 @@ def duration_ms(text: str) -> int:
         raise argparse.ArgumentTypeError(str(e)) from None
 
 
+def positive_duration_ms(text: str) -> int:
+    """The type of an option that is a duration above 0, in Prometheus' notation."""
+    duration = duration_ms(text)
+    if duration == 0:
+        raise argparse.ArgumentTypeError("has to be above 0")
+    return duration
+
+
 def positive_int(text: str) -> int:
     """The type of an option that is a whole number above 0."""
     try:

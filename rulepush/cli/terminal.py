@@ -14,6 +14,11 @@ def terminal_text(text: str) -> str:
     return _OBEYED.sub(_code, text)
 
 
+def terminal_json(text: str) -> str:
+    r"""The same for a JSON document, which stays one that says the same: `\u009b`."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def _code(found: re.Match[str]) -> str:
     code = ord(found.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
-from rulepush.clock import Clock
+from rulepush.clock import Clock, Pause
 from rulepush.errors import StorageError
 from rulepush.history.deliveries import AlertDelivery, Attempt, Deliveries, SentAlert
 from rulepush.history.rows import HistoryAnswer, HistoryFilter
@@ -56,6 +56,7 @@ class AlertHistory:
         self._unwritten: deque[Transition] = deque()  # the oldest first
         self._deliveries = Deliveries()
         self._news = asyncio.Event()  # set while there may be something to write
+        self._pause = Pause(clock, WRITE_SECONDS)  # while more may come
         self._prune_at = 0.0
         self._failing_since: int | None = None
 
@@ -70,10 +71,13 @@ class AlertHistory:
             self.lost += 1
 
     def attempted(self, attempt: Attempt, alerts: Iterable[SentAlert]) -> None:
-        """Keep what an attempt to send these alerts came to."""
+        """Keep what an attempt to send these alerts came to. Of an evaluation nothing more is expected then: it is
+        written at once, for it takes less CPU than a second later."""
         self._deliveries.attempted(attempt, alerts)
         if self._deliveries.has_changed:
             self._news.set()
+        if self._failing_since is None:
+            self._pause.cut_short()
 
     # --- what is asked
 
@@ -112,7 +116,7 @@ class AlertHistory:
         wait = WRITE_SECONDS
         while True:
             await self._news.wait()
-            await self._clock.sleep(wait)
+            await self._pause.wait(wait)
             self._news.clear()
             if await self.write():
                 wait = WRITE_SECONDS

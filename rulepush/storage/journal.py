@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.clock import Clock
+from rulepush.clock import Clock, Pause
 from rulepush.errors import StorageError
 from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
@@ -102,8 +102,7 @@ class SampleJournal:
         self._database = database
         self._clock = clock
         self._came: asyncio.Event | None = None  # while `run` waits for something to write
-        self._pause: asyncio.Event | None = None  # while it waits for more of it; set: it need not wait any longer
-        self._next_write_at = 0.0  # in monotonic seconds: not before that
+        self._pause = Pause(clock, WRITE_SECONDS)  # while more may come
         self._pending = Pending(self._wake)
         self._unwritten: deque[Batch] = deque()
         self._failing = False  # whether the last attempt failed
@@ -130,8 +129,8 @@ class SampleJournal:
     def write_soon(self) -> None:
         """Nothing more is expected for a while: write now what is there. To wake up for it a second later, when other
         processes have had the processor's caches, would take twice the CPU. Still at most one write a second."""
-        if self._pause is not None and self._clock.monotonic() >= self._next_write_at:
-            self._pause.set()
+        if not self._failing:
+            self._pause.cut_short()
 
     async def run(self) -> None:
         """Write once a second while there is something to write; nothing wakes the process while there is not."""
@@ -140,12 +139,11 @@ class SampleJournal:
             if self._pending.is_empty and not self._unwritten:
                 self._came = asyncio.Event()
                 await self._came.wait()
-            await self._pause_for(wait)
+            await self._pause.wait(wait)
             if not self._collect():
                 continue
             ok = await self._write()
             wait = WRITE_SECONDS if ok else min(wait * 2, _MAX_RETRY_S)
-            self._next_write_at = self._clock.monotonic() + wait
 
     def close(self) -> None:
         """Write what is left. `run` must have ended."""
@@ -155,16 +153,6 @@ class SampleJournal:
         self._head.record_to(None)
 
     # --- in the event loop
-
-    async def _pause_for(self, seconds: float) -> None:
-        """Sleep, no longer than until `write_soon`."""
-        self._pause = asyncio.Event()
-        timer = self._clock.call_later(seconds, self._pause.set)
-        try:
-            await self._pause.wait()
-        finally:
-            timer.cancel()
-            self._pause = None
 
     async def _write(self) -> bool:
         """Write what was collected; in a thread, unless it is so little that the thread would cost more."""

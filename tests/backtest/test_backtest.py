@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from rulepush.backtest import BacktestOptions, Comparison, Progress, Stopped, backtest, backtests, compare
+from rulepush.backtest import (
+    BacktestOptions,
+    Comparison,
+    Progress,
+    ReplayOptions,
+    Stopped,
+    backtest,
+    backtests,
+    compare,
+)
 from rulepush.recorded.events import RecordedStart
 from rulepush.rules.specs import RuleGroup
 from tests.backtest.world import T0, ListSource, M, S, marks, merged, one_rule, run, scrapes, specs
@@ -149,3 +158,49 @@ def test_the_versions_know_nothing_of_each_other() -> None:
     assert [rule.fired for rule in reports[0].rules] == [0]
     assert [str(m) for m in reports[0].rules[0].missing] == ["no sample of r in the recording"]
     assert [rule.fired for rule in reports[1].rules] == [0, 1]
+
+
+def test_a_gap_of_years_is_evaluated_in_pieces_and_can_be_interrupted() -> None:
+    year = 365 * 24 * 60 * M
+    events = [*scrapes({"m": VALUES}), *scrapes({"m": "9x3"}, start=100 * year)]
+    planned: list[int] = []
+
+    def should_stop() -> bool:
+        planned.append(1)
+        return len(planned) > 50
+
+    report = backtest(ListSource(events), HIGH, should_stop=should_stop)
+    assert report.stopped is Stopped.ASKED
+    assert report.last is not None
+    assert T0 + 20 * M < report.last < T0 + 1 * year
+    assert report.evaluations < 50_000
+
+
+def test_a_gap_gives_the_same_evaluations_in_pieces_as_at_once() -> None:
+    absent = one_rule("{alert: A, expr: absent(m), for: 30s}")
+    events = [*scrapes({"m": "1x9"}), *scrapes({"m": "9x9"}, start=240 * M)]
+    report = backtest(ListSource(events), absent, BacktestOptions(replay=ReplayOptions(interval_ms=15 * S)))
+    (episode,) = report.episodes
+    assert (episode.fired_at, episode.ended_at) != (None, None)
+    assert report.first is not None
+    assert report.last is not None
+    assert report.evaluations == (report.last - report.first) // (15 * S) + 1
+
+
+def test_the_range_ends_at_the_latest_moment_that_is_given() -> None:
+    report = backtest(ListSource(EVENTS), HIGH, BacktestOptions(latest=T0 + 5 * M))
+    assert report.end == T0 + 5 * M
+    assert report.last == T0 + 5 * M
+
+
+def test_a_source_that_does_not_know_its_bounds_is_read_all_the_same() -> None:
+    """A server is asked for those of the first selectors only."""
+
+    class Unbounded(ListSource):
+        def bounds(self) -> None:
+            return None
+
+    options = BacktestOptions(start=T0, latest=T0 + 10 * M)
+    report = backtest(Unbounded(EVENTS), HIGH, options)
+    assert (report.first, report.last) == (T0, T0 + 10 * M)
+    assert [e.fired_at for e in report.episodes] == [T0 + 180 * S]

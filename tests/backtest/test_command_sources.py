@@ -71,6 +71,18 @@ def test_episodes_that_there_are_not_are_told(tmp_path: Path, capsys: pytest.Cap
     assert under_promtool(tmp_path / "t.yml").returncode == 0
 
 
+def test_a_sample_of_the_far_future_does_not_make_the_range_longer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = files(tmp_path, "a gauge")
+    dump = tmp_path / "dump.txt"
+    dump.write_text(dump.read_text().replace("# EOF\n", "") + "temp 1 9000000000\n# EOF\n")
+    assert main([*command, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["recorded"]["to"] == "2255-03-14T16:00:00Z"
+    assert document["to"] < "2100"
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -174,5 +186,7 @@ def test_a_prometheus_behind_tls_is_read_with_its_authority(tmp_path: Path, caps
         command = ["backtest", "--rules", str(tmp_path / "rules.yml"), "--from-url", url, "--since", "1h"]
         assert main(command) == 1
         assert f"{url} cannot be reached: tls: failed to verify certificate" in capsys.readouterr().err
-        assert main([*command, "--ca-file", ca_file]) == 0
-    assert "Hot: never pending" in capsys.readouterr().out
+        assert main([*command, "--ca-file", ca_file]) == 1
+    answer = capsys.readouterr()
+    assert answer.out == ""
+    assert answer.err.startswith(f"rulepush backtest: {url} has no sample since ")  # it was read: it is new and empty

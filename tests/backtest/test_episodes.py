@@ -145,6 +145,12 @@ def test_what_a_rule_of_the_service_wrote_after_an_evaluation_is_not_seen_by_it(
     assert (after(episode.fired_at), after(episode.ended_at)) == (75, 90)
 
 
+def test_failures_before_the_range_are_not_counted() -> None:
+    events = merged([START], scrapes({'m{i="0"}': "1x9", 'm{i="1"}': "1x9"}), marks(1 * M))
+    (bad,) = run(events, one_rule("{alert: Bad, expr: 'm > on () m'}"), start=30 * S).rules
+    assert (bad.failed, bad.failures[0].count, after(bad.failures[0].first)) == (3, 3, 30)
+
+
 def test_failures_and_selectors_without_a_series_are_told_of_their_rule() -> None:
     events = merged([START], scrapes({'m{i="0"}': "1x9", 'm{i="1"}': "1x9"}), marks(1 * M))
     rules = "{alert: Bad, expr: 'm > on () m'}, {alert: None, expr: 'nothing > 1 or m{i=\"7\"} > 1'}"

@@ -22,6 +22,7 @@ from rulepush.errors import SampleSourceError
 from rulepush.model.labels import Labels
 from rulepush.recorded.events import RecordedEvaluation, RecordedEvent
 from rulepush.rules.rulefmt import load_rule_files
+from rulepush.rules.transition import ChangeReason
 from rulepush.rules.unittest import load_test_file, run_test_file
 from tests.backtest.world import T0, ListSource, scrapes
 from tests.needs import binary
@@ -288,7 +289,23 @@ def test_an_episode_that_a_test_cannot_show_is_written_with_the_reason(directory
     (problem,) = written.problems
     assert problem.startswith('Hot{room="a", severity="page"}: after ')
     assert "the alert is inactive in the test, and fires in the backtest" in problem
+    assert 'left out: temp{room="b"}' in written.notes[-1]
     assert not happened.passes()
+
+
+def test_an_alert_that_the_limit_dropped_is_shown_until_then(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = rules(group(HOT).replace("  rules:", "  limit: 1\n  rules:"))
+    happened = Night(directory, text, {'temp{room="a"}': gauge(60, 100), 'temp{room="b"}': gauge(80, 100)})
+    (episode,) = (e for e in happened.episodes if e.labels.get("room") == "a")
+    assert episode.reason is ChangeReason.OVER_LIMIT
+    written = happened.write(episode)
+    assert written.problems == ()
+    assert "the test ends before the alert was dropped" in written.notes[0]
+    assert happened.passes()
+    assert under_promtool(happened.file).returncode == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_rule_that_reads_the_clock_gets_a_start(directory: Path) -> None:

@@ -187,6 +187,19 @@ def test_a_range_is_given_in_several_ways(here: Path, capsys: pytest.CaptureFixt
         (["--since", "1h", "--from", "1h"], "--since and --from both say where to start: give one of them"),
         (["--from", "1m", "--to", "5m"], "the range is empty: it begins at 2023-11-14T22:22:30Z and ends at 2023-11-"),
         (["--from", "2030-01-01T00:00:00Z"], "the range begins at 2030-01-01T00:00:00Z, which is in the future"),
+        (
+            ["--from", "99999999999999"],
+            "--from '99999999999999' is not a time between the years 1970 and 9999; these are",
+        ),
+        (["--to=-1e15"], "--to '-1e15' is not a time between the years 1970 and 9999"),
+        (
+            ["--to", "1h"],
+            "data has no samples from 2023-11-14T22:13:19Z to 2023-11-14T21:23:30Z: those that it has are",
+        ),
+        (["--since", "1s"], "data has no samples from 2023-11-14T22:23:29Z to 2023-11-14T22:23:"),
+        (["--episode", "2"], "--episode chooses what --write-test writes, which is not given"),
+        (["--header", "A: b"], "--http.config.file, --header and --ca-file are for --from-url, which is not given"),
+        (["--storage.path", "new.yml"], "rulepush backtest: new.yml/recording: Not a directory"),
         (["--storage.path", "empty"], "nothing is recorded: empty/recording does not exist. `storage: {record: {}}`"),
         (["--against", "none.yml"], "none.yml: cannot be read: No such file or directory"),
     ],
@@ -196,6 +209,21 @@ def test_what_is_wrong_is_said(here: Path, capsys: pytest.CaptureFixture[str], a
     err = capsys.readouterr().err
     assert error in err
     assert err.count("\n") == 1
+
+
+def test_an_interval_of_nothing_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        tried("--interval", "0s")
+    assert exited.value.code == 2
+    assert "argument --interval: has to be above 0" in capsys.readouterr().err
+
+
+def test_json_has_what_a_terminal_obeys_as_codes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(here / "bad", scrapes({'m{instance="x:80",job="a\x9b31m\u202eb"}': "9x39"}))
+    assert main(["backtest", "--rules", "new.yml", "--storage.path", "bad", "--format", "json"]) == 0
+    out = capsys.readouterr().out
+    assert '"job": "a\\u009b31m\\u202eb"' in out
+    assert json.loads(out)["episodes"][0]["labels"]["job"] == "a\x9b31m\u202eb"
 
 
 def test_rules_and_the_storage_path_have_to_be_known(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,7 +247,7 @@ def test_two_versions_are_compared(here: Path, capsys: pytest.CaptureFixture[str
   only the new one: High {instance="y:80", job="j", severity="page"}
       fired at 2023-11-14T22:21:35Z, for 1m45s
   moved: High {instance="x:80", job="j", severity="page"}
-      fires 30s later, 30s shorter
+      fired at 2023-11-14T22:15:50Z, fires 30s later, 30s shorter
 """)
     assert tried("--against", "old.yml", "--format", "json") == 0
     comparison = json.loads(capsys.readouterr().out)["comparison"]

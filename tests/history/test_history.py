@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rulepush.clock import Timer
 from rulepush.errors import StorageError
 from rulepush.history.deliveries import SentAlert
 from rulepush.history.history import MAX_UNWRITTEN, AlertHistory
@@ -325,16 +326,39 @@ def test_deliveries_that_were_given_up_are_forgotten_in_the_file_too(tmp_path: P
     assert [d.url for d in again.deliveries("new")] == [AM]
 
 
+def test_what_an_evaluation_did_is_written_as_soon_as_it_was_sent() -> None:
+    clock = FakeClock(T0)
+    history = made(clock=clock)
+
+    async def live() -> None:
+        running = asyncio.create_task(history.run())
+        history.record([moved(0)])
+        await clock.advance(0.01)
+        assert clock.planned == 1
+        history.attempted(tried(1), [SentAlert("f", T0, False)])
+        await clock.settle()
+        assert clock.planned == 0
+        history.record([moved(10)])
+        await clock.advance(0.9)
+        history.attempted(tried(20), [SentAlert("g", T0, False)])
+        await clock.settle()
+        assert clock.planned == 1  # once a second
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(live())
+
+
 def test_an_idle_process_is_not_woken() -> None:
     clock = FakeClock(T0)
     history = made(clock=clock)
     slept: list[float] = []
 
-    async def sleep(seconds: float) -> None:
+    def call_later(seconds: float, call: Callable[[], object]) -> Timer:
         slept.append(seconds)
-        await FakeClock.sleep(clock, seconds)
+        return FakeClock.call_later(clock, seconds, call)
 
-    clock.sleep = sleep  # type: ignore[method-assign]
+    clock.call_later = call_later  # type: ignore[method-assign]
 
     async def live() -> None:
         running = asyncio.create_task(history.run())

@@ -216,6 +216,29 @@ def test_samples_are_on_disk_at_once_when_no_more_are_expected_but_once_a_second
     asyncio.run(act())
 
 
+def test_what_could_not_be_written_is_tried_again_in_its_time_and_not_at_each_evaluation(tmp_path: Path) -> None:
+    clock = FakeClock()
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    life = Life(blocked / "s.db", clock)
+
+    async def act() -> None:
+        task = asyncio.ensure_future(life.journal.run())
+        life.append("a", 1.0)
+        await clock.advance(1)
+        assert life.journal.stats.failures == 1
+        await clock.advance(1.5)
+        life.journal.write_soon()
+        await clock.settle()
+        assert life.journal.stats.failures == 1
+        await clock.advance(0.5)
+        assert life.journal.stats.failures == 2
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(act())
+
+
 def test_only_a_small_batch_is_written_in_the_event_loop(tmp_path: Path) -> None:
     """What may wait for the disk, or for another process, is for the thread."""
     clock = FakeClock()

@@ -19,6 +19,7 @@ from rulepush.model.durations import format_duration
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.rules.alert import Alert, AlertState, Annotations
 from rulepush.rules.specs import RuleGroup
+from rulepush.rules.transition import ChangeReason
 
 MAX_SERIES: Final = 500
 _MAX_EVALUATIONS: Final = 5_000
@@ -99,7 +100,7 @@ def episode_test(
             "narrow the selectors of the rule"
         )
     left_out = [labels for labels in raw if labels not in made.series]
-    return made if not left_out else _with_note(made, _left_out(left_out))
+    return made if not left_out else _with_note(made, _left_out(left_out, same=not made.problem))
 
 
 def _variants(
@@ -145,6 +146,11 @@ def _plan(episode: Episode, rules: InvolvedRules, back: int, interval_ms: int, u
             )
         notes.append(f"the test ends {format_duration(2 * interval_ms)} after the alert fired: it would be too long")
         last, ended = short, None
+    elif fired is not None and episode.reason is ChangeReason.OVER_LIMIT:
+        notes.append(
+            "the test ends before the alert was dropped: a rule beyond its `limit` fails, and so does its test"
+        )
+        last, ended = last - 1, None
     else:
         ended = None if episode.ended_at is None else last
     firing = None if fired is None else (fired, last + 1 if ended is None else ended)
@@ -215,7 +221,8 @@ def _with_note(test: EpisodeTest, note: str) -> EpisodeTest:
     )
 
 
-def _left_out(series: Sequence[Labels]) -> str:
+def _left_out(series: Sequence[Labels], *, same: bool) -> str:
     named = ", ".join(str(labels) for labels in series[:_SHOWN])
     more = f" and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
-    return f"left out, because the alert is the same without them: {named}{more}"
+    why = ", because the alert is the same without them" if same else ""
+    return f"left out{why}: {named}{more}"

@@ -52,7 +52,9 @@ def try_out(
     evaluations for which all alerts of that name are wanted."""
     head = Head(Demand.keep_all(_FOREVER_MS))
     engine = Engine(EngineOptions(default_step_ms=grid.interval_ms))
-    context = RuleContext(engine, head, external_labels=options.external_labels, external_url=options.external_url)
+    context = RuleContext(
+        engine, head, external_labels=options.external_labels, external_url=options.external_url, logs=False
+    )
     running = [EvaluationGroup(spec, context, grid.step_ms, 0) for spec in groups]
     name, labels = alert
     states: list[AlertState] = []
