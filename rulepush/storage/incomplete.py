@@ -108,9 +108,11 @@ def incomplete_past(
     warnings = []
     for matchers, read in reads.items():
         # Of an instant selector's series each that there is has a sample soon after the recording began.
-        slack_ms = 0 if matchers in ranged else max(0, lookback_delta_ms - settle_ms)
         for first, last in sorted(read):
             first -= 1
+            slack_ms = 0 if matchers in ranged else lookback_delta_ms
+            if last - first <= slack_ms:  # one moment; a range has its beginning at its left edge
+                slack_ms = max(0, slack_ms - settle_ms)
             lack = past_lack(spans, first + slack_ms, min(last, now), lookback_delta_ms)
             if lack:
                 warnings.append(f"rulepush: incomplete: {_text(matchers)} is read from {_time(first)} on, and {lack}")

@@ -244,11 +244,13 @@ def test_what_a_recording_lacks_is_said(expr: str, at: int, lack: str) -> None:
 
 
 def test_a_target_that_was_not_scraped_yet_since_the_recording_began_may_be_missing() -> None:
-    def said(at: int) -> list[str]:
-        uses, read = parse_expr("up").selectors(), (at - DELTA + 1, at)
+    def said(at: int, until: int = 0) -> list[str]:
+        uses, read = parse_expr("up").selectors(), (at - DELTA + 1, until or at)
         return incomplete_past(uses, {uses[0].matchers: [read]}, [(NOW - H, NOW)], DELTA, NOW, settle_ms=M)
 
     assert [len(said(NOW - H + after)) for after in (S, M - 1, M, DELTA)] == [1, 1, 0, 0]
+    assert said(NOW - H, NOW) == [], "a chart of all that was recorded"
+    assert len(said(NOW - H - S, NOW)) == 1
 
 
 def test_what_was_lost_is_said_however_short_it_was() -> None:
