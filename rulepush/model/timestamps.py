@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+UNKNOWN_TIME: Final = 1 << 62
+"""In place of a time (ms) that is not known yet: when something that goes on will end. Later than any."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -15,6 +15,7 @@ from rulepush.errors import QueryLimitError
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
+from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.recorded.decode import FAULTS, Layout, RawBlock, SegmentDecoder, SeriesFilter
 from rulepush.recorded.events import RecordedEvent
 from rulepush.recorded.records import (
@@ -107,10 +108,23 @@ class Recording:
 
     def spans(self, bridged_ms: int) -> list[TimeRun]:
         """When events came: (from, to) in ms, ascending. What is not longer than `bridged_ms` between two is no gap.
-        What was found damaged by a reading before counts as missing."""
+        What was found damaged, by a reading before or by the writer, is one however short it is; where nothing
+        readable comes after it, the last run is (UNKNOWN_TIME, UNKNOWN_TIME)."""
         found: list[TimeRun] = []
+        is_broken = False
+        aside = {file.number for file in self._files() if file.damaged}
         for segment, _ in self._segments():
-            _add_runs(found, self._runs(segment), bridged_ms)
+            is_broken = is_broken or any(number < segment.number for number in aside)
+            aside = {number for number in aside if number >= segment.number}
+            runs = list(self._runs(segment))
+            if is_broken and found and runs:
+                end = found[-1][1]
+                first, last = runs.pop(0)
+                found.append((max(first, end), max(last, end)))
+            _add_runs(found, runs, bridged_ms)
+            is_broken = segment.path in self._good or (is_broken and not self._runs(segment))
+        if found and (is_broken or aside):
+            found.append((UNKNOWN_TIME, UNKNOWN_TIME))
         return found
 
     def events(self, start: int, end: int) -> Iterator[RecordedEvent]:
@@ -188,12 +202,15 @@ class Recording:
                 inside = (i for i, h in enumerate(heads, 1) if h.span.earliest <= maxt and h.span.latest >= mint)
                 yield segment, heads[: max(inside, default=0)]
 
+    def _files(self) -> Sequence[SegmentFile]:
+        try:
+            return list_segments(self.directory)
+        except FileNotFoundError:
+            return ()
+
     def _segments(self) -> Iterator[tuple[SegmentFile, TimeSpan]]:
         """Those with at least one record, the oldest first."""
-        try:
-            files = [f for f in list_segments(self.directory) if not f.damaged]
-        except FileNotFoundError:
-            files = []
+        files = [f for f in self._files() if not f.damaged]
         for gone in {*list(self._outlines)} - {f.path for f in files}:  # a copy: other threads read, too
             self._outlines.pop(gone, None)
             self._good.pop(gone, None)

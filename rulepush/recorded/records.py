@@ -64,7 +64,7 @@ def list_segments(directory: Path) -> list[SegmentFile]:
     found = (
         SegmentFile(path, int(match[1]), int(match[2]), match[3] == "damaged")
         for path in directory.iterdir()
-        if (match := _NAME.fullmatch(path.name))
+        if (match := _NAME.fullmatch(path.name)) and not path.is_dir()
     )
     return sorted(found, key=lambda f: (f.number, f.damaged))
 

@@ -62,10 +62,10 @@ class Shelf:
         segment.path.unlink(missing_ok=True)
         self.segments.remove(segment)
 
-    def expire(self, before: int) -> None:
-        """Remove those in which all is older than `before` (ms), but not the last one."""
-        for segment, ended in list(zip(self.segments, self._ends(), strict=True))[:-1]:
-            if ended < before:
+    def expire(self, now: int, retention_ms: int) -> None:
+        """Remove those in which all is older, at `now` (ms), than the retention, but not the last one."""
+        for segment, ended in list(zip(self.segments, self._ends(now), strict=True))[:-1]:
+            if ended < now - retention_ms:
                 self.remove(segment)
 
     def make_room(self, limit: int) -> None:
@@ -93,12 +93,15 @@ class Shelf:
             self.segments.insert(at, ShelfSegment(path, segment.number, segment.begun, False, good))
         segment.path, segment.damaged = aside, True
 
-    def _ends(self) -> list[int]:
-        """When each ended, at the latest: a later one was begun then. The clock may have been set back meanwhile."""
+    def _ends(self, now: int) -> list[int]:
+        """When each ended, at the latest: when a later one was begun. Where that has an earlier time, either the clock
+        had been set back, and it says nothing, or it was ahead before, as of a segment begun after `now`."""
         ends: list[int] = []
-        end = 1 << 62
-        for segment in reversed(self.segments):
-            ends.append(end)
-            if not segment.damaged:  # else it may be what was good of the one before
-                end = min(end, segment.begun)
-        return ends[::-1]
+        for i, segment in enumerate(self.segments):
+            # A damaged one may have been begun with the part of it that is good.
+            later = [s.begun for s in self.segments[i + 1 :] if not s.damaged]
+            if segment.begun > now:
+                ends.append(min(later, default=now))
+            else:
+                ends.append(next((at for at in later if at >= segment.begun), now))
+        return ends

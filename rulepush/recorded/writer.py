@@ -11,13 +11,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from rulepush.clock import Clock
+from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.recorded.encode import SegmentEncoder
 from rulepush.recorded.events import RecordedBlock, RecordedEvent, RecordedStart
 from rulepush.recorded.records import MAGIC, DamagedRecordError, SegmentReader, encode_record, segment_name
@@ -32,6 +33,7 @@ _MAX_SEGMENT_MS: Final = 3_600_000
 _MAX_RECORD: Final = 1 << 20
 _RETRY_S: Final = 60.0
 _MAX_PENDING: Final = 10_000_000  # samples between two flushes
+_MAX_LOST: Final = 100  # times that are remembered
 _SAMPLE_BYTES: Final = 16  # a value, and its part of the tuple of series
 
 Opener = Callable[[Path], BinaryIO]
@@ -72,11 +74,12 @@ class RecordingWriter:
         self._taken = 0  # those of them that a flush took
         self._unwritten = 0  # events of the flush that is under way
         self._gap = False  # whether events were dropped since the last one that was written
+        self._lost: deque[tuple[int, int]] = deque(maxlen=_MAX_LOST)
         self._opened = self._stopped = False
         self._retry_at = 0.0
         self._file: BinaryIO | None = None
         self._encoder = SegmentEncoder()
-        self._unchecked: list[Path] = []  # segments of earlier processes, which may have been damaged
+        self._unchecked: list[Path] | None = None  # segments of earlier processes, which may have been damaged
 
     # --- what is seen of it
 
@@ -101,6 +104,11 @@ class RecordingWriter:
         return self._came - self._taken
 
     @property
+    def lost(self) -> tuple[tuple[int, int], ...]:
+        """When events were dropped: (from, to) in ms, ascending; UNKNOWN_TIME ends the time in which they still are."""
+        return tuple(self._lost)
+
+    @property
     def memory_bytes(self) -> int:
         """About the bytes of what waits and of what the segment is written with."""
         return self.pending_samples * _SAMPLE_BYTES + self._encoder.nbytes
@@ -112,9 +120,11 @@ class RecordingWriter:
         if self._stopped or self._came - self._taken > _MAX_PENDING:
             self.stats.dropped += 1
             self._gap = True
+            self._lose(event.at)
             return
         if self._gap:
             self._gap = False
+            self._regain(event.at)
             self._pending.append(RecordedStart(event.at))
         self._pending.append(event)
         if isinstance(event, RecordedBlock):
@@ -134,23 +144,27 @@ class RecordingWriter:
             events = [self._pending.popleft() for _ in range(count)]
             self._taken += sum(len(e.block.series) for e in events if isinstance(e, RecordedBlock))
             self._unwritten = count
+            resumed = self._clock.now()
             if self._stopped:
                 self._gap = False  # what is dropped from here on is another one
-                events.append(RecordedStart(self._clock.now()))
+                events.append(RecordedStart(resumed))
             try:
                 self._open()
+                self._check_current()
                 self._retain()
                 if events:
                     self._write(events)
                 self._check_one()
             except OSError as e:
-                self._stop(str(e))
+                self._stop(str(e), events[:count])
             except Exception as e:  # a fault of ours must not end the service that watches
                 log.exception("recording failed")
-                self._stop(repr(e))
+                self._stop(repr(e), events[:count])
             else:
                 if self._stopped:
                     log.info("recording continues: directory=%s", self.directory)
+                    if not self._gap:
+                        self._regain(resumed)
                 self._stopped = False
                 self.last_error, self.stopped_since = "", None
 
@@ -172,8 +186,14 @@ class RecordingWriter:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         self._shelf.load()
-        self._unchecked = [s.path for s in self._shelf.segments if not s.damaged]
+        if self._unchecked is None:
+            self._unchecked = [s.path for s in self._shelf.segments if not s.damaged]
         self._opened = True
+
+    def _check_current(self) -> None:
+        """Raises FileNotFoundError where somebody removed the file: what is written to it would be lost, unnoticed."""
+        if self._file is not None:
+            self._shelf.segments[-1].path.stat()
 
     def _write(self, events: list[RecordedEvent]) -> None:
         segment_bytes = max(_MIN_SEGMENT, min(_MAX_SEGMENT, self._max_size // _SHARE))
@@ -218,7 +238,7 @@ class RecordingWriter:
         self._shelf.segments[-1].size += len(part)
 
     def _retain(self) -> None:
-        self._shelf.expire(self._clock.now() - self._retention_ms)
+        self._shelf.expire(self._clock.now(), self._retention_ms)
         self._shelf.make_room(self._max_size)
 
     def _close(self) -> None:
@@ -226,7 +246,17 @@ class RecordingWriter:
             file, self._file = self._file, None
             file.close()
 
-    def _stop(self, reason: str) -> None:
+    def _lose(self, at: int) -> None:
+        if not self._lost or self._lost[-1][1] != UNKNOWN_TIME:
+            self._lost.append((at, UNKNOWN_TIME))
+
+    def _regain(self, at: int) -> None:
+        if self._lost and self._lost[-1][1] == UNKNOWN_TIME:
+            self._lost[-1] = self._lost[-1][0], at
+
+    def _stop(self, reason: str, events: Sequence[RecordedEvent]) -> None:
+        unwritten = events[len(events) - self._unwritten :]
+        self._lose(unwritten[0].at if unwritten else self._clock.now())
         if not self._stopped:
             log.error(
                 "recording stopped, alerting goes on; it is tried again every minute: directory=%s err=%s",
@@ -238,6 +268,7 @@ class RecordingWriter:
         self._stopped = self._gap = True
         self.stats.dropped += self._unwritten
         self._retry_at = self._clock.monotonic() + _RETRY_S
+        self._opened = False  # what is in the directory may have changed, and the directory itself
         current = self._shelf.segments[-1] if self._file is not None else None
         with suppress(OSError):
             self._close()

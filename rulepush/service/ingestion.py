@@ -61,9 +61,11 @@ class Ingestion:
             self.push.groups.default_ttl_ms = config.push_receiver.default_ttl_ms
         if self.remote_write is not None:
             self.remote_write.out_of_order_window_ms = config.storage.out_of_order_window_ms
+        jobs = config.scrape_configs
+        self.recording.settle_ms = max((j.scrape_interval_ms + j.scrape_timeout_ms for j in jobs), default=0)
         await self.recording.apply(config.storage.record)
         await self.outputs.sync(config)
-        await self.jobs.sync(config.scrape_configs, self.consumers.scraped if self.consumers.active else None)
+        await self.jobs.sync(jobs, self.consumers.scraped if self.consumers.active else None)
 
     def restore(self, first: LoadedConfig) -> None:
         """Read the journal back. Call it before anything runs."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rulepush.clock import Clock
 from rulepush.config.sections import RecordConfig
 from rulepush.model.block import SampleBlock
+from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvent, RecordedStart
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ FlushOffload = Callable[..., Awaitable[Any]]
 InMemory = Callable[[int], Iterable[SampleBlock]]
 
 _SCRAPE_MS: Final = 15_000  # samples of a scrape are so much older, at most, than the moment at which they come
+_MAX_LOST: Final = 100  # times that are remembered
 _IN_MEMORY: Final = "memory"  # the source of what was there at the start
 
 
@@ -43,7 +45,9 @@ class SampleRecording:
         self._offload = offload
         self._switched_on = asyncio.Event()
         self.writer: RecordingWriter | None = None
+        self.settle_ms = 0  # the longest time from one scrape of a target to the end of the next one
         self._past: PastSamples | None = None
+        self._lost: list[tuple[int, int]] = []  # from, to (ms): when it did not record while the service ran
 
     @property
     def active(self) -> bool:
@@ -63,8 +67,17 @@ class SampleRecording:
             from rulepush.recorded.recording import Recording
             from rulepush.web.recording_past import RecordingPast
 
-            self._past = RecordingPast(Recording(self.writer.directory), self.flush)
+            recording = Recording(self.writer.directory, self._set_aside)
+            self._past = RecordingPast(recording, self.flush, self._lost_times, lambda: self.settle_ms)
         return self._past
+
+    def _set_aside(self, path: Path, good: int, reason: str) -> None:
+        if self.writer is not None:
+            self.writer.set_aside(path, good, reason)
+
+    def _lost_times(self) -> list[tuple[int, int]]:
+        writer = self.writer
+        return self._lost if writer is None else [*self._lost, *writer.lost]
 
     async def flush(self) -> None:
         """Write what came up to now."""
@@ -82,6 +95,8 @@ class SampleRecording:
             return
         self.writer = _writer(self._directory, config, self._clock)
         recorded_until = _recorded_until(self._directory)
+        if self._lost:
+            self._lost[-1] = self._lost[-1][0], at
         self.record(RecordedStart(at))
         for block in in_memory(recorded_until - _SCRAPE_MS):
             self.record(RecordedBlock(at, Origin.SCRAPE, _IN_MEMORY, block))
@@ -122,6 +137,7 @@ class SampleRecording:
         """Write what is left, and record no more."""
         writer, self.writer = self.writer, None
         if writer is not None:
+            self._lost = [*self._lost, *writer.lost, (self._clock.now(), UNKNOWN_TIME)][-_MAX_LOST:]
             await self._offload(writer.close)
 
 

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from rulepush.model.durations import format_duration
 from rulepush.model.matcher import Matcher, Matchers, exact_metric_name, selector_text
-from rulepush.model.timestamps import format_rfc3339
+from rulepush.model.timestamps import UNKNOWN_TIME, format_rfc3339
 from rulepush.storage.demand_history import KeptSince, KeptView
 
 MAX_WARNINGS: Final = 10
@@ -18,7 +18,8 @@ _KEEP_ALL: Final = "set `storage: {record: {}}` in the configuration to record a
 
 
 TimeSpans = Sequence[tuple[int, int]]
-"""(from, to) in ms, ascending, apart from each other."""
+"""(from, to) in ms, ascending, with a gap between any two. The last may be (UNKNOWN_TIME, UNKNOWN_TIME): what came
+since the one before is missing."""
 
 
 class SelectorRead(Protocol):
@@ -98,17 +99,20 @@ def incomplete_past(
     spans: TimeSpans,
     lookback_delta_ms: int,
     now: int,
+    settle_ms: int = 0,
 ) -> list[str]:
     """The warnings for a query with these selectors that has read so much (from and to, inclusive, in ms) of all that
     came in during `spans`; `now` is when that was. A stop that is shorter than the look-back delta is bridged, as
-    PromQL does."""
+    PromQL does. `settle_ms` after a span began each series that there is has had a sample."""
     ranged = {use.matchers for use in uses if use.ranged}
     warnings = []
     for matchers, read in reads.items():
         # Of an instant selector's series each that there is has a sample soon after the recording began.
-        slack_ms = 0 if matchers in ranged else lookback_delta_ms
         for first, last in sorted(read):
             first -= 1
+            slack_ms = 0 if matchers in ranged else lookback_delta_ms
+            if last - first <= slack_ms:  # one moment; a range has its beginning at its left edge
+                slack_ms = max(0, slack_ms - settle_ms)
             lack = past_lack(spans, first + slack_ms, min(last, now), lookback_delta_ms)
             if lack:
                 warnings.append(f"rulepush: incomplete: {_text(matchers)} is read from {_time(first)} on, and {lack}")
@@ -129,18 +133,19 @@ def incomplete_past_listing(
 
 def past_lack(spans: TimeSpans, first: int, last: int, bridged_ms: int) -> str:
     """What was not recorded of the time from `first` to `last` (ms), in words; "" where nothing is missing. What is
-    not longer than `bridged_ms` between two spans, or after the last, does not count."""
+    not longer than `bridged_ms` after the last span does not count: nothing need have come."""
     if first > last:
         return ""
-    if not spans:
+    if not spans or spans[0][0] == UNKNOWN_TIME:
         return "nothing was recorded"
     begin, end = spans[0][0], spans[-1][1]
     if begin > first and begin >= last:
         return f"nothing was recorded before {_time(begin)}"
     lacks = [f"recorded since {_time(begin)}"] if begin > first else []
     for (_, until), (resumed, _) in pairwise(spans):
-        if resumed - until > bridged_ms and until < last and resumed > first:
-            lacks.append(f"not recorded from {_time(until)} to {_time(resumed)}")
+        if until < last and resumed > first:
+            to = "" if resumed == UNKNOWN_TIME else f" to {_time(resumed)}"
+            lacks.append(f"not recorded {'from' if to else 'since'} {_time(until)}{to}")
     if last - end > bridged_ms:
         lacks.append(f"not recorded since {_time(end)}")
     named = lacks[:_MAX_NAMED]

@@ -343,7 +343,8 @@ class QueryEvaluator:
         data = PastQuerier(past, engine.options.max_samples // _PAST_WEIGHT, work.go_on)
 
         def lacking() -> list[str]:
-            return incomplete_past(query.selectors(delta), data.reads(), past.spans(delta), delta, now)
+            uses, spans = query.selectors(delta), past.spans(delta)
+            return incomplete_past(uses, data.reads(), spans, delta, now, past.settle_ms())
 
         self.counts.past += 1
         try:

@@ -27,8 +27,13 @@ class PastSamples(Protocol):
         ...
 
     def spans(self, bridged_ms: int) -> TimeSpans:
-        """When everything that came in was recorded: (from, to) in ms, ascending, and apart by more than `bridged_ms`;
-        [] where nothing is. What an earlier `select` found damaged is missing."""
+        """When everything that came in was recorded: (from, to) in ms, ascending; [] where nothing is. Two are apart by
+        more than `bridged_ms`, or by what was lost, however short that is: what an earlier `select` found damaged, and
+        what came while nothing could be written, or while recording was off."""
+        ...
+
+    def settle_ms(self) -> int:
+        """So long after recording began each target has been scraped."""
         ...
 
     def select(

@@ -12,6 +12,7 @@ from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
+from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
 from rulepush.recorded.recording import Recording
 from rulepush.storage.incomplete import TimeSpans
@@ -23,9 +24,19 @@ _MAX_PADDED: Final = 2  # places of a selection for each sample that it may hold
 class RecordingPast:
     """PastSamples of a Recording; `flush` writes what waits for it."""
 
-    def __init__(self, recording: Recording, flush: Callable[[], Awaitable[object]]):
+    def __init__(
+        self,
+        recording: Recording,
+        flush: Callable[[], Awaitable[object]],
+        lost: Callable[[], TimeSpans] = tuple,
+        settle_ms: Callable[[], int] = int,
+    ):
+        """`lost` gives the times in which something came that is not in the recording; UNKNOWN_TIME ends one that goes
+        on. `settle_ms` gives the longest time from one sample of a target to the next one."""
         self._recording = recording
         self._flush = flush
+        self._lost = lost
+        self._settle_ms = settle_ms
 
     async def flush(self) -> None:
         """See PastSamples; so are the others."""
@@ -33,7 +44,10 @@ class RecordingPast:
 
     def spans(self, bridged_ms: int) -> TimeSpans:
         with _readable():
-            return self._recording.spans(bridged_ms)
+            return _without(self._recording.spans(bridged_ms), self._lost())
+
+    def settle_ms(self) -> int:
+        return self._settle_ms()
 
     def select(
         self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int, go_on: Callable[[], object]
@@ -54,6 +68,23 @@ class RecordingPast:
     ) -> Sequence[Labels]:
         with _readable():
             return self._recording.series(matchers, mint, maxt, go_on)
+
+
+def _without(spans: TimeSpans, lost: TimeSpans) -> TimeSpans:
+    for begun, ended in lost:
+        left = []
+        for first, last in spans:
+            if last <= begun or first >= ended:
+                left.append((first, last))
+                continue
+            if first < begun:
+                left.append((first, begun))
+            if last > ended:
+                left.append((ended, last))
+        if ended == UNKNOWN_TIME and left and left[-1][0] != UNKNOWN_TIME:
+            left.append((UNKNOWN_TIME, UNKNOWN_TIME))
+        spans = left
+    return spans
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import random
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat, starmap
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.recorded.events import RecordedEvent
 from rulepush.recorded.metrics import expose_recording
 from rulepush.recorded.recording import Recording
 from rulepush.recorded.writer import RecordingWriter
 from rulepush.telemetry import Telemetry
+from rulepush.web.recording_past import RecordingPast
 from tests.fakes import FakeClock
 from tests.recorded.recordings import DAY, EVER, MIB, read, scrape, series, writer
 
@@ -123,6 +126,36 @@ def test_a_clock_that_was_ahead_does_not_keep_segments_for_ever(tmp_path: Path) 
     assert max(e.at for e in Recording(tmp_path).events(*EVER)) == clock.now()
 
 
+def test_a_clock_that_was_behind_for_a_while_does_not_cost_what_was_recorded_before(tmp_path: Path) -> None:
+    """As after a boot without a clock of its own, until the time is known."""
+    clock = FakeClock()
+    begun = clock.now()
+    for at in (begun, 1_000, begun + HOUR):
+        clock.set_wall(at)
+        made = writer(tmp_path, clock)
+        made.record(scrape(at, series(1), [1]))
+        made.close()
+    made = writer(tmp_path, clock)
+    made.flush()
+    assert begun in [e.at for e in Recording(tmp_path).events(*EVER)]
+    clock.set_wall(begun + DAY + 2 * HOUR)
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    made.flush()  # removes what is too old
+    ats = [e.at for e in Recording(tmp_path).events(*EVER)]
+    assert ats == [begun + HOUR, clock.now()], "the last one ends when the next is begun"
+
+
+def test_a_directory_with_the_name_of_a_segment_is_left_alone(tmp_path: Path) -> None:
+    tmp_path.joinpath("00000098-5.seg").mkdir()
+    made = writer(tmp_path, FakeClock())
+    made.record(scrape(START, series(1), [1]))
+    made.flush()
+    assert made.up
+    assert Recording(tmp_path).bounds() == (START, START)
+    assert tmp_path.joinpath("00000098-5.seg").is_dir()
+
+
 def test_what_is_dropped_while_the_recording_resumes_is_a_gap_too(tmp_path: Path) -> None:
     clock, disk = FakeClock(), Disk(0)
 
@@ -146,6 +179,54 @@ def test_what_is_dropped_while_the_recording_resumes_is_a_gap_too(tmp_path: Path
         "RecordedBlock",
     ]
     assert made.stats.dropped == 2
+    resumed = clock.now()
+    assert made.lost == ((resumed - MINUTE, resumed + 2),)
+
+
+def test_a_reader_of_a_full_disk_is_told_what_is_lost_from_the_first_second_on(tmp_path: Path) -> None:
+    clock, disk = FakeClock(), Disk(1 << 40)
+    made = RecordingWriter(tmp_path, DAY, 64 * MIB, clock, disk)
+
+    async def flush() -> None:
+        return
+
+    past = RecordingPast(Recording(tmp_path), flush, lambda: made.lost)
+    begun = clock.now()
+
+    def some(room: int) -> None:
+        disk.room = room
+        for _ in range(12):
+            made.record(scrape(clock.now(), series(1), [1]))
+            made.flush()
+            ahead(clock, 5_000)
+
+    some(1 << 40)
+    assert past.spans(5 * MINUTE) == [(begun, begun + 55_000)]
+    some(0)
+    assert past.spans(5 * MINUTE) == [(begun, begun + 55_000), (UNKNOWN_TIME, UNKNOWN_TIME)]
+    some(1 << 40)
+    assert past.spans(5 * MINUTE) == [(begun, begun + MINUTE), (begun + 2 * MINUTE, begun + 2 * MINUTE + 55_000)]
+    assert made.lost == ((begun + MINUTE, begun + 2 * MINUTE),)
+
+
+def test_a_directory_that_somebody_removed_is_told_and_made_again(tmp_path: Path) -> None:
+    clock = FakeClock()
+    made = writer(tmp_path / "recording", clock)
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    shutil.rmtree(tmp_path / "recording")
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    assert not made.up
+    assert "No such file" in made.last_error
+    assert made.stats.dropped == 1
+    ahead(clock, MINUTE)
+    made.flush()
+    assert made.up
+    made.record(scrape(clock.now(), series(1), [1]))
+    made.flush()
+    assert len(read(tmp_path / "recording")) == 2
+    assert size_of(tmp_path / "recording") == made.nbytes
 
 
 class Disk:

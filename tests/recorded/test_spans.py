@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.recorded.events import RecordedEvaluation, RecordedStart
 from rulepush.recorded.recording import Recording
 from rulepush.recorded.records import list_segments
@@ -45,4 +48,22 @@ def test_what_was_found_damaged_is_missing(tmp_path: Path) -> None:
     segment.path.write_bytes(content)
     recording = Recording(tmp_path)
     assert recording.select([ANY], *EVER).counts.tolist() == [9, 9]
-    assert recording.spans(60 * S) == [(0, 8 * S)]
+    assert recording.spans(60 * S) == [(0, 8 * S), (UNKNOWN_TIME, UNKNOWN_TIME)]
+
+
+@pytest.mark.parametrize("is_set_aside", [False, True])
+def test_damage_is_a_gap_however_short_it_is(tmp_path: Path, is_set_aside: bool) -> None:
+    for first in (0, 10):
+        write(tmp_path, (scrape((first + k) * S, OF, [1.0, 2.0]) for k in range(10)))
+    path = list_segments(tmp_path)[0].path
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1  # in the last record of the first segment
+    path.write_bytes(content)
+    if is_set_aside:
+        made = writer(tmp_path, FakeClock())
+        for _ in range(3):  # each looks at one segment
+            made.flush()
+        assert path.with_suffix(".damaged").exists()
+    recording = Recording(tmp_path)
+    assert recording.select([ANY], *EVER).counts.tolist() == [19, 19]
+    assert recording.spans(60 * S) == [(0, 8 * S), (10 * S, 19 * S)]

@@ -261,6 +261,39 @@ def test_a_reload_switches_it_on_and_off(tmp_path: Path) -> None:
     assert all(read == seen for read, seen in read_and_seen(events))
 
 
+def test_queries_are_told_of_the_time_in_which_a_reload_had_switched_it_off(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App) -> None:
+        await inside.clock.advance(MINUTE)
+        change(tmp_path, lambda text: text.replace(ON, ""))
+        await app.reload()
+        off = inside.clock.now()
+        await inside.clock.advance(MINUTE)
+        assert app.ingestion.recording.past() is None
+        change(tmp_path, lambda text: text + ON)
+        await app.reload()
+        on = inside.clock.now()
+        await inside.clock.advance(MINUTE)
+        past = app.ingestion.recording.past()
+        assert past is not None
+        await past.flush()
+        (_, before), (since, _) = past.spans(5 * 60_000)
+        assert (before, since) == (off, on)
+
+    play(tmp_path, act)
+
+
+def test_queries_know_how_long_it_takes_until_each_target_was_scraped(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App) -> None:
+        past = app.ingestion.recording.past()
+        assert past is not None
+        before = past.settle_ms()
+        change(tmp_path, lambda text: text.replace("scrape_timeout: 10s", "scrape_timeout: 4s"))
+        await app.reload()
+        assert past.settle_ms() == before - 6_000 > 4_000
+
+    play(tmp_path, act)
+
+
 def test_a_reload_that_changes_the_bounds_goes_on_with_the_recording(tmp_path: Path) -> None:
     async def act(inside: Inside, app: App) -> None:
         await inside.clock.advance(MINUTE)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, Matchers
 from rulepush.model.sample import Sample
+from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.packs import pack
 from rulepush.promql import Engine, parse_expr, parse_selector
 from rulepush.rules.rulefmt import parse_rule_file
@@ -194,7 +195,7 @@ def test_lists_of_series_are_told_what_they_lack() -> None:
 
 # --- a recording that lacks something
 
-SPANS = [(NOW - 5 * H, NOW - 3 * H), (NOW - 3 * H + M, NOW - 2 * H), (NOW - H, NOW)]
+SPANS = [(NOW - 5 * H, NOW - 2 * H), (NOW - H, NOW)]
 
 
 def lacks(expr: str, at: int, spans: TimeSpans = tuple(SPANS), now: int = NOW) -> list[str]:
@@ -215,7 +216,7 @@ def lacks(expr: str, at: int, spans: TimeSpans = tuple(SPANS), now: int = NOW) -
     [
         ("up", NOW, ""),
         ("rate(up[1h])", NOW, ""),
-        ("rate(up[1h])", NOW - 2 * H, ""),  # across a stop of a minute
+        ("rate(up[1h])", NOW - 2 * H, ""),
         ("rate(up[61m])", NOW, "not recorded from 2023-11-14T20:13:20Z to 2023-11-14T21:13:20Z"),
         ("up", NOW - H - S, "not recorded from 2023-11-14T20:13:20Z to 2023-11-14T21:13:20Z"),
         ("up", NOW - H, ""),
@@ -240,6 +241,29 @@ def test_what_a_recording_lacks_is_said(expr: str, at: int, lack: str) -> None:
     warnings = lacks(expr, at)
     assert [w.partition(" on, and ")[2] for w in warnings] == ([lack] if lack else [])
     assert all(w.startswith("rulepush: incomplete: up is read from 2023-11-14T") for w in warnings)
+
+
+def test_a_target_that_was_not_scraped_yet_since_the_recording_began_may_be_missing() -> None:
+    def said(at: int, until: int = 0) -> list[str]:
+        uses, read = parse_expr("up").selectors(), (at - DELTA + 1, until or at)
+        return incomplete_past(uses, {uses[0].matchers: [read]}, [(NOW - H, NOW)], DELTA, NOW, settle_ms=M)
+
+    assert [len(said(NOW - H + after)) for after in (S, M - 1, M, DELTA)] == [1, 1, 0, 0]
+    assert said(NOW - H, NOW) == [], "a chart of all that was recorded"
+    assert len(said(NOW - H - S, NOW)) == 1
+
+
+def test_what_was_lost_is_said_however_short_it_was() -> None:
+    spans = [(NOW - 5 * H, NOW - 2 * M), (NOW - 2 * M + 20 * S, NOW - M), (UNKNOWN_TIME, UNKNOWN_TIME)]
+    lack = "not recorded from 2023-11-14T22:11:20Z to 2023-11-14T22:11:40Z"
+    (both,) = lacks("rate(up[5m])", NOW, spans)
+    assert both.endswith(f" on, and {lack} and not recorded since 2023-11-14T22:12:20Z")
+    (now,) = lacks("up", NOW, spans)
+    assert now.endswith(" on, and not recorded since 2023-11-14T22:12:20Z")
+    (first,) = lacks("rate(up[1m])", NOW - M, spans)
+    assert first.endswith(f" on, and {lack}")
+    assert lacks("rate(up[1m])", NOW - 2 * M, spans) == []
+    assert lacks("up", NOW, spans[-1:])[0].endswith("and nothing was recorded")
 
 
 def test_a_recording_that_has_stopped_is_said_to_have() -> None:

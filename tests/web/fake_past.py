@@ -37,6 +37,9 @@ class FakePast:
     def spans(self, bridged_ms: int) -> TimeSpans:
         return self._spans
 
+    def settle_ms(self) -> int:
+        return 0
+
     def select(
         self, matchers: Sequence[Matcher], mint: int, maxt: int, max_samples: int, go_on: Callable[[], object]
     ) -> Selection:

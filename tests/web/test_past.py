@@ -230,7 +230,7 @@ def test_a_reading_ends_when_its_time_is_over(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_cannot_be_read_fails_the_query(tmp_path: Path) -> None:
-    (tmp_path / "00000001-0.seg").mkdir()
+    (tmp_path / "00000001-0.seg").symlink_to("00000001-0.seg")
     x = parse_expr("x").selectors()[0].matchers
     with pytest.raises(EvaluationError, match="the recording cannot be read: "):
         recorded(tmp_path).select(x, 0, 1, 1, lambda: None)
