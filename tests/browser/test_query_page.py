@@ -38,9 +38,9 @@ def test_an_error_shows_its_place_in_the_expression(browser: Browser, stage: Sta
     assert browser.text(".placed") == "sum(queue_jobs) by bogus"
 
 
-def test_what_is_not_kept_is_said_in_words(browser: Browser, stage: Stage) -> None:
-    browser.open(stage.page("/graph", **{"g0.expr": "no_such_metric"}))
-    assert "no rule needs the metric 'no_such_metric'" in browser.text(".box")
+def test_what_the_recording_lacks_is_said_in_words(browser: Browser, stage: Stage) -> None:
+    browser.open(stage.page("/graph", **{"g0.expr": "no_such_metric offset 1d"}))
+    assert "no_such_metric is read from" in browser.text(".box")
     assert "Empty result." in browser.text("section")
 
 
