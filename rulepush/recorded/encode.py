@@ -75,6 +75,7 @@ class _Slot:
     series: tuple[Labels, ...]  # referred to, so that its identity is not given to another tuple
     key: bytes
     ids: Ids
+    at: Ids | slice  # the same, to read and write what the stream knows of them
     used: int = 0
 
 
@@ -156,8 +157,8 @@ class SegmentEncoder:
     def _block(self, event: RecordedBlock) -> None:
         block = event.block
         stream = self._stream(event.origin, event.source)
-        slot, ids = self._layout(stream, block.series)
-        former = stream.last[ids]
+        slot, at = self._layout(stream, block.series)
+        former = stream.last[at]
         flags, body = 0, b""
         if isinstance(block.ts, int):
             time = block.ts
@@ -173,9 +174,9 @@ class SegmentEncoder:
             flags |= PLAIN
             body += values.astype("<f8", copy=False).tobytes()
         else:
-            coded, stream.kinds[ids] = encode_values(former, stream.kinds[ids], values, retry=stream.uses % _RETRY == 0)
+            coded, stream.kinds[at] = encode_values(former, stream.kinds[at], values, retry=stream.uses % _RETRY == 0)
             body += coded
-        stream.last[ids] = values
+        stream.last[at] = values
         if len(body) >= _OWN_BODY:
             flags |= OUTSIDE
             body = bytes(cramjam.zstd.compress(body, LEVEL))
@@ -196,19 +197,19 @@ class SegmentEncoder:
             self._put(IS_STREAM, STREAM.pack(stream.number, ORIGINS.index(origin), len(text)), text)
         return stream
 
-    def _layout(self, stream: _Stream, series: tuple[Labels, ...]) -> tuple[int, Ids]:
+    def _layout(self, stream: _Stream, series: tuple[Labels, ...]) -> tuple[int, Ids | slice]:
         stream.uses += 1
         for number, slot in enumerate(stream.slots):
             if slot.series is series:
                 slot.used = stream.uses
-                return number, slot.ids
+                return number, slot.at
         ids = self._ids(stream, series)
         key = ids.tobytes()
         for number, slot in enumerate(stream.slots):
             if slot.key == key:
                 slot.series, slot.used = series, stream.uses
-                return number, slot.ids
-        made = _Slot(series, key, ids, stream.uses)
+                return number, slot.at
+        made = _Slot(series, key, ids, _as_slice(ids), stream.uses)
         if len(stream.slots) < SLOTS:
             number = len(stream.slots)
             stream.slots.append(made)
@@ -217,7 +218,7 @@ class SegmentEncoder:
             stream.slots[number] = made
         steps = np.diff(ids, prepend=np.int32(0)).astype("<i4", copy=False)
         self._put(IS_LAYOUT, LAYOUT.pack(stream.number, number, len(ids)), steps.tobytes())
-        return number, ids
+        return number, made.at
 
     def _ids(self, stream: _Stream, series: tuple[Labels, ...]) -> Ids:
         if not stream.slots:
@@ -248,6 +249,14 @@ class SegmentEncoder:
                 stream.last = np.concatenate((stream.last, np.zeros(spare)))
                 stream.kinds = np.concatenate((stream.kinds, np.full(spare, FIRST_KIND, np.uint8)))
         return ids
+
+
+def _as_slice(ids: Ids) -> Ids | slice:
+    """The slice of these numbers where they follow each other, which is quicker to read and write."""
+    n = len(ids)
+    if n and bool((np.diff(ids) == 1).all()):
+        return slice(int(ids[0]), int(ids[0]) + n)
+    return ids
 
 
 def _alike(one: tuple[Labels, ...], other: tuple[Labels, ...]) -> int:

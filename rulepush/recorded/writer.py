@@ -31,6 +31,7 @@ _MAX_SEGMENT: Final = 32 << 20
 _MIN_SEGMENT: Final = 64 << 10
 _MAX_SEGMENT_MS: Final = 3_600_000
 _MAX_RECORD: Final = 1 << 20
+_AT_ONCE: Final = 1_000  # samples that are encoded without letting others work: about 0.2 ms
 _RETRY_S: Final = 60.0
 _MAX_PENDING: Final = 10_000_000  # samples between two flushes
 _MAX_LOST: Final = 100  # times that are remembered
@@ -197,14 +198,17 @@ class RecordingWriter:
 
     def _write(self, events: list[RecordedEvent]) -> None:
         segment_bytes = max(_MIN_SEGMENT, min(_MAX_SEGMENT, self._max_size // _SHARE))
-        samples = blocks = taken = 0
+        samples = blocks = taken = encoded = 0
         for i, event in enumerate(events):
+            if encoded >= _AT_ONCE:
+                time.sleep(0)  # lets go of the GIL: the event loop goes on at once, not in 5 ms
+                encoded = 0
             if self._file is None or self._is_full(segment_bytes):
                 self._begin()
             self._encoder.add(event)
-            time.sleep(0)  # lets go of the GIL: the event loop goes on at once, not in 5 ms
             if isinstance(event, RecordedBlock):
                 samples += len(event.block.series)
+                encoded += len(event.block.series)
                 blocks += 1
             if i == len(events) - 1 or self._encoder.size >= min(_MAX_RECORD, segment_bytes // 4):
                 self._append(encode_record(*self._encoder.take()))
