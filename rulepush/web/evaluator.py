@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -152,11 +153,9 @@ class QueryEvaluator:
         """What `work` makes in a thread, in the slot of a query and counted as one. It is given what tells whether it
         should end: after `seconds`, or the time-out of queries where that is shorter, and when nobody waits any more.
         Raises QueryLimitError where there is no slot in that time, or where it goes on for as long again."""
-        options, counts = self._engine().options, self.counts
+        options = self._engine().options
         limit = min(round(seconds * 1000), options.timeout_ms or _NO_TIMEOUT_MS)
-        began = self._clock.monotonic()
-        counts.queries += 1
-        try:
+        with self._counted(self._clock.monotonic()):
             await self._acquire_slot(limit)
             slot, over_at = SlotWork(self._threads, self._slots.release), self._clock.monotonic() + limit / 1000
 
@@ -168,11 +167,6 @@ class QueryEvaluator:
                     return await slot.in_thread(lambda: work(is_over))
             except TimeoutError:
                 raise QueryLimitError(TIMED_OUT) from None
-        except EvaluationError:
-            counts.failures += 1
-            raise
-        finally:
-            counts.seconds += self._clock.monotonic() - began
 
     async def search(self, selectors: Iterable[Sequence[Matcher]]) -> RowSearch:
         """The series of some selectors, looked for in slices between which everything else has its turn. Raises
@@ -281,12 +275,11 @@ class QueryEvaluator:
     ) -> T:
         """What `evaluate` makes, in a thread, of the samples that `query` reads when it is evaluated from `first` to
         `last` (ms). With `only_kept` these are what is in memory, as the rules see it, whatever is missing."""
-        options, counts = self._engine().options, self.counts
+        options = self._engine().options
         limit = options.timeout_ms or _NO_TIMEOUT_MS
         limit = min(limit, timeout_ms) if timeout_ms > 0 else limit
         began = self._clock.monotonic() if asked_at is None else asked_at
-        counts.queries += 1
-        try:
+        with self._counted(began):
             await self._acquire_slot(self._left(limit, began))
             options = replace(
                 options,
@@ -303,6 +296,14 @@ class QueryEvaluator:
                     return await self._from_head(work, engine, query, first, last, evaluate)
             except TimeoutError:  # one step of the evaluation takes long
                 raise QueryLimitError(TIMED_OUT) from None
+
+    @contextmanager
+    def _counted(self, began: float) -> Iterator[None]:
+        """Count a query that began then (seconds of the monotonic clock), and whether it fails."""
+        counts = self.counts
+        counts.queries += 1
+        try:
+            yield
         except EvaluationError:
             counts.failures += 1
             raise
