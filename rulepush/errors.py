@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from rulepush.model.errors import RegexError as RegexError
 from rulepush.model.errors import RulepushError as RulepushError
@@ -72,6 +73,10 @@ class EvaluationError(PromQLError):
 
 class QueryLimitError(EvaluationError):
     """A query that would need too many samples, steps, levels or seconds."""
+
+
+TOO_MANY_SAMPLES: Final = "query processing would load too many samples into memory in query execution"
+"""The text of a QueryLimitError, as Prometheus has it; whoever reads samples for a query raises it."""
 
 
 class ExpositionError(RulepushError):

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.errors import QueryLimitError
+from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
@@ -30,8 +30,6 @@ from rulepush.recorded.records import (
 from rulepush.recorded.runs import MOST_AT_ONCE, WantedSamples, wanted_samples
 
 log = logging.getLogger("rulepush.recorded")
-
-_TOO_MANY: Final = "query processing would load too many samples into memory in query execution"
 
 T = TypeVar("T")
 _Number = TypeVar("_Number", bound=np.generic)
@@ -343,7 +341,7 @@ class _Samples:
         if self._left is not None:
             self._left -= count
             if self._left < 0:
-                raise QueryLimitError(_TOO_MANY)
+                raise QueryLimitError(TOO_MANY_SAMPLES)
         if count:
             self._rows.append(np.broadcast_to(self._rows_of(samples.layout), shape)[inside])
             self._times.append(times[inside])

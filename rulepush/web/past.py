@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from rulepush.errors import QueryLimitError
+from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
 from rulepush.model.columns import LabelPool
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, Matchers
-from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
 from rulepush.storage.incomplete import TimeSpans
 from rulepush.storage.selection import Selection
 

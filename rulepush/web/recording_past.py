@@ -8,12 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.errors import EvaluationError, QueryLimitError
+from rulepush.errors import TOO_MANY_SAMPLES, EvaluationError, QueryLimitError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
 from rulepush.model.timestamps import UNKNOWN_TIME
-from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
 from rulepush.recorded.recording import Recording
 from rulepush.storage.incomplete import TimeSpans
 from rulepush.storage.selection import Selection

@@ -7,13 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.errors import QueryLimitError
+from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
 from rulepush.model.arrays import Floats
 from rulepush.model.columns import LabelPool
 from rulepush.model.index import LabelIndex
 from rulepush.model.matcher import Matcher, Matchers
 from rulepush.promql import EngineOptions, Query
-from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
 from rulepush.promql.vectors.windows import cut, row_bounds
 from rulepush.storage.head import Head
 from rulepush.storage.selecting import Joiner

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rulepush.errors import QueryLimitError
+from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
-from rulepush.promql.eval.evaluation import TOO_MANY_SAMPLES
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.storage.incomplete import TimeSpans

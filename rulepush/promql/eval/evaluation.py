@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.errors import QueryLimitError
+from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
 from rulepush.model.arrays import Ints
 from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS, Query
@@ -18,7 +18,6 @@ from rulepush.promql.vectors.annotations import Annotation, AnnotationSet
 from rulepush.promql.vectors.values import Value
 from rulepush.storage.selection import Querier
 
-TOO_MANY_SAMPLES: Final = "query processing would load too many samples into memory in query execution"
 TIMED_OUT: Final = "query timed out in expression evaluation"
 UNSHARED: Final = (ast.Number, ast.Str, ast.Paren)  # to look them up costs more than to evaluate them
 
