@@ -44,7 +44,7 @@ def render_notification(target: RobotTarget, sender: Sender, notification: Notif
         text = part.text if sender.shows_title or not mark else f"{mark}\n\n{part.text}"
         mention = target.mention if number == total else NO_MENTION
         message = replace(part, title=f"{rendering.title} {mark}".strip(), text=text, mention=mention)
-        finished.append(_with_keyword(message, target, sender))
+        finished.append(with_keyword(message, target, sender))
     return finished
 
 
@@ -147,7 +147,7 @@ class _Rendering:
         return fallback.execute(data, _LIMITS, self._functions)
 
 
-def _with_keyword(message: Message, target: RobotTarget, sender: Sender) -> Message:
+def with_keyword(message: Message, target: RobotTarget, sender: Sender) -> Message:
     """The message with the target's keyword, without which the robot refuses it."""
     message = shorten(message, sender)
     if not target.keyword or target.keyword in message.title or target.keyword in message.text:
@@ -205,4 +205,4 @@ def render_digest(
     frame = Message(title, "", firing > 0, mention or NO_MENTION)
     room = replace(frame, title=f"{title}{note}{_PART_MARKS}")
     message = frame.with_text(f"{note}\n\n{lines(alerts, target, sender, room)}")
-    return _with_keyword(message, target, sender)
+    return with_keyword(message, target, sender)
