@@ -8,6 +8,7 @@ import difflib
 import logging
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from rulepush import __version__
@@ -26,6 +27,7 @@ from rulepush.errors import RulepushError
 from rulepush.logs import setup_logging
 from rulepush.relay.app import HttpPost, RelayApp, RelayOptions, robot_client
 from rulepush.relay.load import load_settings
+from rulepush.relay.preview import preview, read_payload
 from rulepush.relay.settings import NO_MENTION, RobotTarget, Settings
 from rulepush.relay.trial import send_trial
 from rulepush.web.security import WebConfigReloader
@@ -45,12 +47,13 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 The url of Alertmanager's webhook_configs is http://HOST:PORT/dingtalk/TARGET/send.""",
         {
             0: "Stopped on request; with --check the configuration is valid, with --test the robot took the message.",
-            1: "The process could not start, or what --check, --test was asked for failed.",
+            1: "The process could not start, or what --check, --test or --render was asked for failed.",
         },
         [
             "rulepush dingtalk --config.file config.yml",
             "rulepush dingtalk --config.file config.yml --check",
             "rulepush dingtalk --config.file config.yml --test ops",
+            "rulepush dingtalk --config.file config.yml --render payload.json --target ops",
         ],
     )
     add_config_file(p, "Configuration file with the robots, in prometheus-webhook-dingtalk's format.", "config.yml")
@@ -66,7 +69,13 @@ The url of Alertmanager's webhook_configs is http://HOST:PORT/dingtalk/TARGET/se
         metavar="TARGET",
         help="Send one message that says that it is a test to the robot of this target, print its answer, and exit.",
     )
+    instead.add_argument(
+        "--render",
+        metavar="FILE",
+        help="Show the messages for this webhook payload of Alertmanager (- for standard input), and exit; sends nothing.",
+    )
     p.add_argument("--mention", action="store_true", help="With --test: mention whom the target mentions.")
+    p.add_argument("--target", metavar="TARGET", help="With --render: the target; not needed when there is one only.")
     add_log_options(p)
     p.set_defaults(func=partial(_validated, p))
 
@@ -74,6 +83,8 @@ The url of Alertmanager's webhook_configs is http://HOST:PORT/dingtalk/TARGET/se
 def _validated(p: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.mention and args.test is None:
         p.error("--mention needs --test")
+    if args.target is not None and args.render is None:
+        p.error("--target needs --render")
     return run(args)
 
 
@@ -89,13 +100,12 @@ def run(args: argparse.Namespace) -> int:
             )
         )
 
-    if args.check or args.test is not None:
+    instead = _check if args.check else _test if args.test is not None else _render if args.render is not None else None
+    if instead is not None:
         try:
-            settings = load_settings(args.config_file)
-            return _check(args, settings) if args.check else _test(args, settings)
+            return instead(args, load_settings(args.config_file))
         except RulepushError as e:
-            for line in str(e).splitlines():
-                log.error("%s", line)
+            print(terminal_text(str(e)), file=sys.stderr)
             return 1
     return run_until_signal(start, log)
 
@@ -129,3 +139,25 @@ def _test(args: argparse.Namespace, settings: Settings) -> int:
     took, answer = asyncio.run(send())
     print(terminal_text(f"{target.name}: {answer}"), file=sys.stdout if took else sys.stderr)
     return 0 if took else 1
+
+
+def _render(args: argparse.Namespace, settings: Settings) -> int:
+    if args.target is not None:
+        target = _target(args, settings, args.target, "--target")
+    elif len(settings.targets) == 1:
+        target = next(iter(settings.targets.values()))
+    else:
+        raise RulepushError(f"--render: choose one by --target: {args.config_file} has {', '.join(settings.targets)}")
+    name = "standard input" if args.render == "-" else args.render
+    try:
+        body = sys.stdin.buffer.read() if args.render == "-" else Path(args.render).read_bytes()
+    except OSError as e:
+        raise RulepushError(f"{name}: cannot be read: {e.strerror or e}") from None
+    notification, missing = read_payload(body, name)
+    shown = preview(target, notification, SystemClock().now(), args.config_file)
+    print(terminal_text(shown.text), end="")
+    if missing:
+        print(f"{name}: note: {', '.join(missing)} missing, which Alertmanager always sends", file=sys.stderr)
+    for failure in shown.failures:
+        print(terminal_text(f"{failure}; the built-in template was used instead"), file=sys.stderr)
+    return 1 if shown.failures else 0

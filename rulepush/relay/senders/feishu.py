@@ -85,7 +85,7 @@ class FeishuSender:
         )
 
     def secrets(self) -> tuple[str, ...]:
-        token = urlsplit(self._url.reveal()).path.rpartition("/")[2]
+        token = urlsplit(self._url.reveal()).path.rstrip("/").rpartition("/")[2]
         return tuple(v for v in (token, self._secret.reveal()) if v)
 
 
