@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from rulepush import __version__
+from rulepush.cli.terminal import Ink, inked
 from rulepush.errors import RulepushError
 from rulepush.openssl_on_demand import import_asyncio_without_ssl
 
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.func(args)
     except RulepushError as e:
-        print(f"rulepush: {e}", file=sys.stderr)
+        print(inked(f"rulepush: {e}", Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader went away (`| head`): not our error. Keep the interpreter from complaining at exit.
