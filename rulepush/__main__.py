@@ -75,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(e, RulepushError):
             raise
-        print(f"rulepush: {e}", file=sys.stderr)
+        from rulepush.cli.terminal import Ink, inked
+
+        print(inked(f"rulepush: {e}", Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     return code
 
