@@ -133,8 +133,9 @@ def diagnose_scrape(url: str, error: str, version: str = "") -> TargetProblem:
 def diagnose_status(url: str, status: int, version: str = "") -> TargetProblem:
     """What a status other than 200 means. `version`: of that Nacos, "" when unknown."""
     parts = urlsplit(url)
-    if status == 404:
-        return TargetProblem(f"HTTP 404 at {parts.path}", _not_found(parts.path, parts.port, version))
+    # Nacos answers 501 where none of its own functions is (nacos: naming/web/DistroFilter, "no such api").
+    if status in (404, 501):
+        return TargetProblem(f"HTTP {status} at {parts.path}", _not_found(parts.path, parts.port, version))
     if status in (401, 403):
         return TargetProblem(f"HTTP {status}: credentials are needed", _credentials(parts.path))
     if status == 400 and parts.scheme == "http":
