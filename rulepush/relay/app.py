@@ -23,6 +23,7 @@ from rulepush.relay.load import load_settings
 from rulepush.relay.relay import Relay
 from rulepush.relay.robot import PostError
 from rulepush.relay.senders import RobotRequest
+from rulepush.relay.settings import Settings
 from rulepush.relay.waiting import FileStore
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.http_service import HttpService
@@ -70,12 +71,20 @@ def robot_client() -> httpx.AsyncClient:
     return build_client(_TO_ROBOTS, f"rulepush/{__version__}")
 
 
+def _load(path: str) -> Settings:
+    """The settings; what keeps single targets from working is logged."""
+    settings = load_settings(path)
+    for fault in settings.faults:
+        log.warning("%s; messages to this target will fail", fault)
+    return settings
+
+
 class RelayApp:
     """The composition root of `rulepush dingtalk`. Raises RulepushError when it cannot start."""
 
     def __init__(self, options: RelayOptions, clock: Clock | None = None, client: httpx.AsyncClient | None = None):
         self._options = options
-        settings = load_settings(options.config_file)
+        settings = _load(options.config_file)
         self._client = client or robot_client()
         self._post = HttpPost(self._client, settings.timeout_ms)
         self._store = FileStore(options.storage_path) if options.storage_path is not None else None
@@ -111,7 +120,7 @@ class RelayApp:
         """Load the configuration again. Raises RulepushError, and keeps all as it was, when it is bad."""
         self._reload_ok = False
         self._web_config.check()
-        settings = load_settings(self._options.config_file)
+        settings = _load(self._options.config_file)
         self._post.timeout_ms = settings.timeout_ms
         self.relay.configure(settings)
         self._reload_ok = True
