@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from rulepush import __version__
 from rulepush.cli.options import Subparsers, add_command, add_config_file
-from rulepush.cli.terminal import terminal_text
+from rulepush.cli.progress import ProgressLine, elapsing, shown_progress
+from rulepush.cli.terminal import Ink, InkRules, coloured, inked, terminal_text
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
 from rulepush.config.sections import ScrapeConfig
 from rulepush.errors import ConfigError, Problem
-from rulepush.livecheck import LiveData, LiveRule, SilentJob, analyse, live_rules
+from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse, live_rules
 from rulepush.livecheck.candidates import target_jobs, visit_target
 from rulepush.livecheck.choice import lacking_packs, packs_of, without_foreign
 from rulepush.livecheck.fetch import Visit, environment, visit_jobs
@@ -25,7 +28,18 @@ from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 
 _STEP_S = 15.0
-_PACKS = ("nacos", "spring-boot", "jvm", "self")
+_INKS: Final[InkRules] = (
+    (re.compile(r"target .*: (ok), \d+ samples"), Ink.GOOD),
+    (re.compile("(?:target|job) .*"), Ink.ERROR),
+    (re.compile("(?:warning|note): .*"), Ink.WARNING),
+    (re.compile(r"    (problem)\b"), Ink.ERROR),
+    (re.compile(r"    (now)\b"), Ink.WARNING),
+    (re.compile(r"    (never|note)\b"), Ink.FAINT),
+    (re.compile(r"\d+ rules: (0 with problems)"), Ink.GOOD),
+    (re.compile(r"\d+ rules: (\d+ with problems)"), Ink.ERROR),
+    (re.compile("No target answered.*"), Ink.ERROR),
+)
+_PACKS: Final = ("nacos", "spring-boot", "jvm", "self")
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -82,33 +96,40 @@ def run(args: argparse.Namespace) -> int:
         jobs, files = _jobs_and_rule_files(args)
         rules = _rules(files)
     except ConfigError as e:
-        print(e, file=sys.stderr)
+        print(inked(str(e), Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     except ValueError as e:
-        print(f"rulepush: {e}", file=sys.stderr)
+        print(inked(f"rulepush: {e}", Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
-    if args.format == "text" and visit.times > 1:
-        print(f"scraping for {args.span} ...", file=sys.stderr)
-    env = environment(SystemClock(), f"rulepush/{__version__}")
-    silent: list[SilentJob] = []
     packs: tuple[str, ...] | None = None
-    if args.config_file:
-        answers, silent = asyncio.run(visit_jobs(jobs, env, visit))
-    else:
-        answers = [asyncio.run(visit_target(jobs, env, visit)).answer]
-        if not args.rules:
-            packs = packs_of(answers)
-            rules = _rules([str(pack(name)) for name in packs])
-    report = analyse(rules, LiveData(answers, labels_known=args.target is None, silent=silent))
-    if args.config_file:
+    with shown_progress(sys.stderr) as line:
+        if args.format == "text" and visit.times > 1 and not line.visible:
+            print(f"scraping for {args.span} ...", file=sys.stderr)
+        answers, silent = asyncio.run(_scraped(jobs, args.target is None, visit, line, f"scraping for {args.span}"))
+    if args.target is not None and not args.rules:
+        packs = packs_of(answers)
+        rules = _rules([str(pack(name)) for name in packs])
+    report = replace(analyse(rules, LiveData(answers, labels_known=args.target is None, silent=silent)), packs=packs)
+    if args.target is None:
         names = _names_of_packs()
         lacking = lacking_packs(answers, {rule.name for rule in rules}, names)
         report = without_foreign(replace(report, notes=lacking), names)
+    if args.format == "json":
+        print(as_json(report), end="")
     else:
-        report = replace(report, packs=packs)
-    text = as_json(report) if args.format == "json" else terminal_text(report_text(report, verbose=args.verbose))
-    print(text, end="")
+        print(coloured(terminal_text(report_text(report, verbose=args.verbose)), _INKS, sys.stdout), end="")
     return 0 if report.ok else 1
+
+
+async def _scraped(
+    jobs: list[ScrapeConfig], configured: bool, visit: Visit, line: ProgressLine, what: str
+) -> tuple[list[TargetScrapes], list[SilentJob]]:
+    """Of the jobs of a configuration every target; else the first of the likely jobs that gives metrics."""
+    env = environment(SystemClock(), f"rulepush/{__version__}")
+    async with elapsing(line, visit.step_s * (visit.times - 1), what):
+        if configured:
+            return await visit_jobs(jobs, env, visit)
+        return [(await visit_target(jobs, env, visit)).answer], []
 
 
 def _visit(span_s: float) -> Visit:
