@@ -39,7 +39,7 @@ def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture
         (("chek",), "(did you mean check?)"),
         (("check", "confg"), "(did you mean config?)"),
         (("run", "--web.enable-lifecycl"), "--web.enable-lifecycl (did you mean --web.enable-lifecycle?)"),
-        (("run", "--storage.tsdb.path=x"), "(did you mean --storage.path?)"),
+        (("run", "--storage.pth=x"), "(did you mean --storage.path?)"),
         (("check", "rules", "--lint-fata"), "(did you mean --lint-fatal?)"),
         (("run", "--query.max-samples", "0"), "0 is not above 0"),
         (("run", "--query.timeout", "5"), 'not a valid duration string: "5"'),
@@ -110,6 +110,7 @@ COMMANDS_AND_GROUPS = [
     ("explain",),
     ("backtest",),
     ("push",),
+    ("health",),
     ("dingtalk",),
     ("init",),
     ("init", "nacos"),
@@ -179,6 +180,7 @@ def test_an_option_that_commands_share_means_the_same_in_each() -> None:
             for flag in action.option_strings:
                 choices = tuple(action.choices) if action.choices else None
                 shared.setdefault(flag, set()).add((action.dest, action.type, action.metavar, action.nargs, choices))
-    own_meaning = {"--lint", "--format"}  # of rules or of names; of a body or of a report
+    # of rules or of names; of a body or of a report; what is scraped, or a robot by its name
+    own_meaning = {"--lint", "--format", "--target"}
     assert [flag for flag, meanings in shared.items() if len(meanings) > 1 and flag not in own_meaning] == []
     assert len(shared["--config.file"]) == 1
