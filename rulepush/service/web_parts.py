@@ -21,6 +21,7 @@ from rulepush.site.trouble import (
     recording_troubles,
 )
 from rulepush.telemetry import Telemetry
+from rulepush.web.cors import CorsOrigins
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
 from rulepush.web.routes import WebParts
@@ -104,4 +105,5 @@ def service_web_parts(
         more=ingestion.routes(),
         external_url=external_url,
         pages=site_routes(site),
+        cors=CorsOrigins(options.cors_origin),
     )

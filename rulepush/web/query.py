@@ -23,6 +23,8 @@ from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
 
 MAX_POINTS: Final = 11_000
+POSTED_READS: Final = ("/query", "/query_range", "/query_exemplars", "/format_query", "/series", "/labels")
+"""The endpoints that take a POST and only read."""
 _FAR_PAST: Final = -(1 << 62)
 _FAR_FUTURE: Final = 1 << 62
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -15,12 +16,14 @@ from rulepush.history.history import AlertHistory
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
 from rulepush.telemetry import Telemetry
+from rulepush.web.compression import Compression
+from rulepush.web.cors import CorsHeaders, CorsOrigins, CrossOriginReads
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.explain import ExplainApi, RuleExplainer
 from rulepush.web.external_url import ExternalURL
 from rulepush.web.history import HistoryApi, last_transitions
 from rulepush.web.lifecycle import LifecycleApi
-from rulepush.web.query import QueryApi
+from rulepush.web.query import POSTED_READS, QueryApi
 from rulepush.web.rules import RulesApi
 from rulepush.web.status import Status, StatusApi
 from rulepush.web.targets import TargetsApi
@@ -29,7 +32,8 @@ from rulepush.web.targets import TargetsApi
 @dataclass(frozen=True, slots=True)
 class WebParts:
     """The objects behind the routes. `metadata()` is the metadata of scraped, pushed and received metric families;
-    `more` are the routes of optional receivers, `pages` those for people."""
+    `more` are the routes of optional receivers, `pages` those for people, `cors` the sites whose pages may read the
+    API."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -47,6 +51,7 @@ class WebParts:
     history: AlertHistory
     more: Sequence[BaseRoute] = ()
     pages: Sequence[BaseRoute] = ()
+    cors: CorsOrigins = field(default_factory=CorsOrigins)
 
 
 def web_routes(parts: WebParts) -> list[BaseRoute]:
@@ -65,7 +70,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     lifecycle = LifecycleApi(parts.telemetry, parts.ready, parts.reload, parts.stop, parts.enable_lifecycle)
     routes: list[BaseRoute] = [
         *parts.more,
-        Mount("/api/v1", routes=api),
+        Mount("/api/v1", routes=api, middleware=[Middleware(CorsHeaders, parts.cors), Middleware(Compression)]),
         *lifecycle.routes(),
         *parts.pages,
     ]
@@ -77,3 +82,8 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         return RedirectResponse(f"{prefix}/", 302)
 
     return [Route("/", enter), Route(prefix, enter), Mount(prefix, routes=routes)]
+
+
+def cross_origin_reads(parts: WebParts) -> CrossOriginReads:
+    """What the pages of other sites may POST to these routes."""
+    return CrossOriginReads(parts.cors, (f"{parts.external_url.route_prefix}/api/v1{path}" for path in POSTED_READS))
