@@ -65,7 +65,7 @@ class _CompressedSend:
             headers = MutableHeaders(scope=message)
             headers.add_vary_header("Accept-Encoding")
             media_type = headers.get("content-type", "")
-            if self._encoding and "content-encoding" not in headers and media_type != "text/event-stream":
+            if self._encoding and "content-encoding" not in headers and not media_type.startswith("text/event-stream"):
                 self._head = message
                 return
         elif message["type"] == "http.response.body":

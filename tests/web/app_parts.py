@@ -35,6 +35,7 @@ from rulepush.telemetry import Telemetry, single
 from rulepush.web.cors import CorsOrigins
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.notifications import Notice
 from rulepush.web.past import PastSamples
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.status import Status
@@ -127,6 +128,7 @@ class Parts:
     sent_as: SentAs | None = None
     recorded: RecordedPlace | None = None
     past: PastSamples | None = None
+    notices: Sequence[Notice] = ()
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(T0)
@@ -196,6 +198,7 @@ class Parts:
         )
         return WebParts(
             evaluator=self.evaluator,
+            head=self.world.head,
             groups=self.world.groups,
             jobs=self.jobs,
             metadata=lambda: {"pushed_total": FamilyMetadata("counter", "Pushed.", "")},
@@ -210,5 +213,6 @@ class Parts:
             history=self.history,
             external_url=external_url,
             pages=site_routes(site),
+            notices=lambda: self.notices,
             cors=cors or CorsOrigins(),
         )

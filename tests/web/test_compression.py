@@ -123,8 +123,8 @@ def test_a_large_body_is_compressed_beside_the_event_loop(monkeypatch: pytest.Mo
     real = zlib.compressobj
 
     class Noting:
-        def __init__(self, *options: int):
-            self._real = real(*options)
+        def __init__(self, level: int, method: int, bits: int):
+            self._real = real(level, method, bits)
 
         def compress(self, data: bytes) -> bytes:
             threads.add(threading.current_thread() is threading.main_thread())
