@@ -145,8 +145,15 @@ def test_the_image_copies_what_is_there_and_runs_as_nobody() -> None:
     assert "tini" in stages[-1]
 
 
-def test_the_relay_accepts_its_configuration() -> None:
-    assert main(["dingtalk", "--check", "--config.file", str(NACOS / "dingtalk.yml")]) == 0
+def test_the_relay_accepts_its_configuration_once_it_is_filled_in(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    example = NACOS / "dingtalk.yml"
+    assert main(["dingtalk", "--check", "--config.file", str(example)]) == 1
+    assert capfd.readouterr().err.count("placeholder: copy") == 2
+    text = example.read_text(encoding="utf-8").replace("xxxxxxxxxxxx", "3f5a" * 16).replace("0" * 21, "9c1e" * 16)
+    (tmp_path / "dingtalk.yml").write_text(text, encoding="utf-8")
+    assert main(["dingtalk", "--check", "--config.file", str(tmp_path / "dingtalk.yml")]) == 0
 
 
 def test_the_commands_of_the_containers_are_understood() -> None:
@@ -156,7 +163,10 @@ def test_the_commands_of_the_containers_are_understood() -> None:
     for name in ("kubernetes/standalone.yaml", "kubernetes/sidecar.yaml"):
         (workload,) = (d for d in _documents(name) if d["kind"] in ("Deployment", "StatefulSet"))
         (container,) = (c for c in workload["spec"]["template"]["spec"]["containers"] if c["name"] == "rulepush")
-        assert parse_arguments(container["args"]).func
+        args = parse_arguments(container["args"])
+        assert args.auto_reload_interval == 30_000
+        # What is mounted with subPath never changes.
+        assert all("subPath" not in mount for mount in container["volumeMounts"])
     words = re.search(r"^CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert words is not None
     command = yaml.safe_load(words[1])
