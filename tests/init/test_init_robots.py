@@ -73,7 +73,7 @@ def test_robots_are_written_and_their_tokens_never_shown(tmp_path: Path, capsys:
         assert secret not in said.out + said.err
         assert [p.name for p in out.rglob("*") if p.is_file() and secret in p.read_text()] == ["dingtalk.yml"]
     assert "rulepush dingtalk --config.file=dingtalk.yml" in said.out
-    assert "rulepush test delivery --config.file=prometheus.yml" in said.out
+    assert "rulepush test delivery --config.file=prometheus.yml --relay=http://127.0.0.1:8060" in said.out
 
 
 def test_a_wrong_robot_ends_it_before_anything_is_asked_or_written(
