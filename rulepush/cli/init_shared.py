@@ -71,6 +71,13 @@ def add_init_options(p: OptionContainer) -> None:
         help="Secret of the robot before it, where its security setting is a signature.",
     )
     p.add_argument(
+        "--keyword",
+        dest="robots",
+        action=_RobotAction,
+        metavar="WORD",
+        help="Keyword of the robot before it, where its security setting is a custom keyword.",
+    )
+    p.add_argument(
         "--external-url",
         metavar="URL",
         help="Address under which phones reach rulepush, for the links in messages. Without it, it is asked for on a "
@@ -87,7 +94,7 @@ def add_init_options(p: OptionContainer) -> None:
 
 
 class _RobotAction(argparse.Action):
-    """Keeps the order of the robots and their secrets, by which they belong together."""
+    """Keeps the order of the robots, their secrets and keywords, by which they belong together."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
@@ -116,8 +123,8 @@ def shared_options(args: argparse.Namespace) -> SharedOptions:
     """Raises AddressError and RobotError."""
     flags = RobotFlags()
     for flag, value in args.robots or ():
-        if flag == "--secret":
-            flags.add_secret(value)
+        if flag in ("--secret", "--keyword"):
+            flags.add_detail(flag, value)
         else:
             flags.add_robot(RobotType(flag.removeprefix("--")), value)
     alertmanagers = split_addresses(args.alertmanager)

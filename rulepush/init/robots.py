@@ -17,31 +17,38 @@ class RobotError(RulepushError):
 
 
 class RobotFlags:
-    """Collects `--dingtalk URL`, `--feishu URL`, `--wecom URL` and `--secret SEC` in the order of the command line: a
-    secret belongs to the robot before it, one before all robots to the first."""
+    """Collects `--dingtalk URL`, `--feishu URL`, `--wecom URL`, `--secret SEC` and `--keyword WORD` in the order of the
+    command line: a secret or keyword belongs to the robot before it, one before all robots to the first."""
 
     def __init__(self) -> None:
         self._addresses: list[tuple[RobotType, str]] = []
-        self._secrets: dict[int, str] = {}
+        self._details: dict[tuple[str, int], str] = {}
 
     def add_robot(self, kind: RobotType, url: str) -> None:
         """A robot's address, as given."""
         self._addresses.append((kind, url))
 
-    def add_secret(self, secret: str) -> None:
-        """Raises RobotError for a second one of the same robot."""
+    def add_detail(self, flag: str, value: str) -> None:
+        """The value of `--secret` or `--keyword`. Raises RobotError for a second one of the same robot."""
         owner = max(len(self._addresses) - 1, 0)
-        if owner in self._secrets:
-            raise RobotError("--secret: two for one robot; each belongs to the robot before it")
-        self._secrets[owner] = secret
+        if (flag, owner) in self._details:
+            raise RobotError(f"{flag}: two for one robot; each belongs to the robot before it")
+        self._details[flag, owner] = value
 
     def robots(self) -> tuple[Robot, ...]:
         """All of them, checked, each with a name of its own. Raises RobotError."""
-        if self._secrets and not self._addresses:
-            raise RobotError("--secret: there is no robot that it belongs to; give --dingtalk or --feishu with it")
+        if self._details and not self._addresses:
+            flag, _ = next(iter(self._details))
+            raise RobotError(f"{flag}: there is no robot that it belongs to; give --dingtalk or --feishu with it")
         kinds = [kind for kind, _ in self._addresses]
         return tuple(
-            _robot(kind, _name(kind, kinds[:index]), url, self._secrets.get(index))
+            _robot(
+                kind,
+                _name(kind, kinds[:index]),
+                url,
+                self._details.get(("--secret", index)),
+                self._details.get(("--keyword", index), ""),
+            )
             for index, (kind, url) in enumerate(self._addresses)
         )
 
@@ -62,7 +69,7 @@ def _name(kind: RobotType, before: Sequence[RobotType]) -> str:
     return kind.value if number == 1 else f"{kind.value}-{number}"
 
 
-def _robot(kind: RobotType, name: str, url: str, secret: str | None) -> Robot:
+def _robot(kind: RobotType, name: str, url: str, secret: str | None, keyword: str) -> Robot:
     flag = f"--{kind.value}"
     url = url.strip()
     fault = url_fault(url)
@@ -73,7 +80,9 @@ def _robot(kind: RobotType, name: str, url: str, secret: str | None) -> Robot:
         raise RobotError(f"{flag}: {urlsplit(url).hostname} has the robots of --{owner.value}: use that flag")
     for fault in address_faults(kind, url):
         raise RobotError(f"{flag}: {fault}")
-    return Robot(kind, name, Secret(url), _checked_secret(kind, url, secret))
+    if keyword and kind is RobotType.WECOM:
+        raise RobotError("--keyword: robots of WeCom ask for none; each keyword belongs to the robot before it")
+    return Robot(kind, name, Secret(url), _checked_secret(kind, url, secret), keyword.strip())
 
 
 def _checked_secret(kind: RobotType, url: str, secret: str | None) -> Secret:

@@ -61,12 +61,23 @@ def test_one_dead_server_of_three_is_a_warning_that_names_it(
 
 def test_robots_are_written_and_their_tokens_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(_reply) as nacos:
-        words = ["--server", nacos, "--dingtalk", DINGTALK_URL, "--secret", ROBOT_SECRET, "--feishu", FEISHU_URL]
+        words = [
+            "--server",
+            nacos,
+            "--dingtalk",
+            DINGTALK_URL,
+            "--secret",
+            ROBOT_SECRET,
+            "--feishu",
+            FEISHU_URL,
+            "--keyword",
+            "告警: 1",
+        ]
         assert _init(tmp_path, *words, "--lang", "zh") == 0
     out = tmp_path / "out"
     targets = yaml.safe_load((out / "dingtalk.yml").read_text(encoding="utf-8"))["targets"]
     assert targets["dingtalk"] == {"type": "dingtalk", "url": DINGTALK_URL, "secret": ROBOT_SECRET}
-    assert targets["feishu"] == {"type": "feishu", "url": FEISHU_URL}
+    assert targets["feishu"] == {"type": "feishu", "url": FEISHU_URL, "keyword": "告警: 1"}
     assert (out / "dingtalk.yml").stat().st_mode & 0o777 == 0o600
     said = capsys.readouterr()
     for secret in (DINGTALK_TOKEN, ROBOT_SECRET, FEISHU_URL.rpartition("/")[2]):

@@ -14,14 +14,14 @@ D, F, W = RobotType.DINGTALK, RobotType.FEISHU, RobotType.WECOM
 TOKEN = "5f0c1b7de92a4"
 
 
-def _robots(*flags: tuple[RobotType | None, str]) -> tuple[Robot, ...]:
+def _robots(*flags: tuple[RobotType | str | None, str]) -> tuple[Robot, ...]:
     """`None` is --secret."""
     given = RobotFlags()
     for kind, value in flags:
-        if kind is None:
-            given.add_secret(value)
-        else:
+        if isinstance(kind, RobotType):
             given.add_robot(kind, value)
+        else:
+            given.add_detail(kind or "--secret", value)
     return given.robots()
 
 
@@ -33,6 +33,13 @@ def test_a_secret_belongs_to_the_robot_before_it() -> None:
         ("dingtalk-2", Secret(ROBOT_SECRET)),
         ("feishu", Secret(other)),
     ]
+
+
+def test_a_keyword_belongs_to_the_robot_before_it() -> None:
+    ding, feishu = _robots((D, DINGTALK_URL), ("--keyword", "告警"), (None, ROBOT_SECRET), (F, FEISHU_URL))
+    assert (ding.keyword, ding.secret, feishu.keyword) == ("告警", Secret(ROBOT_SECRET), "")
+    with pytest.raises(RobotError, match=r"^--keyword: robots of WeCom"):
+        _robots((W, WECOM_URL), ("--keyword", "告警"))
 
 
 def test_a_secret_before_the_only_robot_is_its_own() -> None:
