@@ -22,7 +22,9 @@ from rulepush.nacos.session import NacosLogin, NacosSession
 from rulepush.nacos.version import server_version
 from rulepush.scrape.fetch import Fetched, Fetcher
 
-_TIMEOUT_MS = 10_000
+PROBE_SECONDS = 10
+_HOST = re.compile(r"[\w.:%-]+")  # an address or a name; nothing else of what a server says becomes a target
+_TIMEOUT_MS = PROBE_SECONDS * 1000
 _METRICS = "/actuator/prometheus"
 _CONTEXTS = ("/nacos", "")
 _CREDENTIALS = (
@@ -155,7 +157,8 @@ async def _cluster(
     version = version or next((m.version for m in members if m.version), "")
     if len(members) < 2:
         return alone, version  # a lone server names itself by an address that may not be reachable from here
-    return tuple(_host(m.ip, m.port) for m in members), version
+    hosts = tuple(_host(m.ip, m.port) for m in members if _HOST.fullmatch(m.ip))
+    return hosts or alone, version
 
 
 def _host(ip: str, port: int) -> str:

@@ -171,3 +171,24 @@ def test_without_an_answer_all_packs_are_written(tmp_path: Path, capsys: pytest.
     assert _init(tmp_path, "--server", _dead()) == 0
     assert sorted(p.stem for p in (tmp_path / "out" / "rules").iterdir()) == ["jvm", "nacos", "self", "spring-boot"]
     assert "nobody is told of alerts yet" in capsys.readouterr().out
+
+
+def test_what_a_server_says_of_itself_is_no_sequence_for_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    member = {"ip": "10.0.0.1\x1b[31m", "port": 8848, "state": "UP", "address": "10.0.0.1:8848"}
+
+    def reply(path: str) -> Reply:
+        if path.endswith("/v1/core/cluster/nodes"):
+            return 200, "application/json", json.dumps({"code": 200, "data": [member, {**member, "port": 1}]}).encode()
+        if path.endswith("/v1/console/server/state"):
+            return 200, "application/json", json.dumps({"version": "2.4.3\x1b]0;x"}).encode()
+        return _reply(path)
+
+    with serving(reply) as nacos:
+        assert _init(tmp_path, "--server", nacos) == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert "\\x1b" in said.out, "it was there to be shown"
+    document = yaml.safe_load((tmp_path / "out" / "prometheus.yml").read_text())
+    assert document["scrape_configs"][0]["static_configs"] == [{"targets": [nacos]}], "that is no address"
