@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -31,6 +34,7 @@ class ProbeResult:
     `members`     host:port of the cluster's servers, only the asked one when it does not list them
     `version`     "" when unknown
     `basic_auth`  whether the metrics need the credentials of the URL: a proxy may demand them, Nacos itself does not
+    `names`       of the metrics
     """
 
     trouble: TargetProblem | None
@@ -38,6 +42,7 @@ class ProbeResult:
     version: str = ""
     samples: int = 0
     basic_auth: bool = False
+    names: frozenset[str] = frozenset()
 
 
 async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> ProbeResult:
@@ -59,16 +64,21 @@ async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBase
             trouble = TargetProblem(
                 "it answers metrics, but none of Nacos", "Is this the Nacos server, and its main port?"
             )
-        samples = 0 if trouble else sum(line[:1] not in (b"", b"#") for line in fetched.body.splitlines())
+        lines = [] if trouble else [line for line in fetched.body.splitlines() if line[:1] not in (b"", b"#")]
+        samples, names = len(lines), frozenset(map(_name, lines))
     except HTTPStatusError as e:
-        refused, trouble, samples = e.status, diagnose_status(url, e.status), 0
+        refused, trouble, samples, names = e.status, diagnose_status(url, e.status), 0, frozenset()
     except ScrapeError as e:
         return ProbeResult(_diagnosed(e, url), (address.host,), basic_auth=login)
     members, version = await _cluster(address, clock, transport, basic_auth)
     if refused:  # the release may be the reason
         trouble = diagnose_status(url, refused, version)
     # Without an answer it is unknown which part needs the credentials.
-    return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None))
+    return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None), names)
+
+
+def _name(line: bytes) -> str:
+    return re.split(rb"[{\s]", line, maxsplit=1)[0].decode(errors="replace")
 
 
 async def _fetch(
@@ -136,3 +146,13 @@ async def probe_alertmanager(
         if fetched.body.lstrip()[:1] == b"{"
         else TargetProblem("it answers, but not as an Alertmanager", _ALERTMANAGER)
     )
+
+
+async def resolved(address: Address) -> frozenset[str]:
+    """Every IP:port that its host stands for; none while the name is not known."""
+    parts = urlsplit(f"//{address.host}")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return frozenset()
+    return frozenset(_host(str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found)
