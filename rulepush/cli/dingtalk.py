@@ -72,7 +72,7 @@ The url of Alertmanager's webhook_configs is http://HOST:PORT/dingtalk/TARGET/se
     instead.add_argument(
         "--render",
         metavar="FILE",
-        help="Show the messages for this webhook payload of Alertmanager (- for standard input), and exit; sends nothing.",
+        help="Show the messages for this webhook payload of Alertmanager (- for standard input), and send nothing.",
     )
     p.add_argument("--mention", action="store_true", help="With --test: mention whom the target mentions.")
     p.add_argument("--target", metavar="TARGET", help="With --render: the target; not needed when there is one only.")

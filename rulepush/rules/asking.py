@@ -77,13 +77,15 @@ class Answers:
 class Datasource(Protocol):
     """An engine elsewhere."""
 
-    async def ask(self, question: Question) -> Answer:
-        """The answer, or why there is none; raises nothing. How many are asked at a time is its own matter."""
+    async def ask(self, question: Question, within_s: float) -> Answer:
+        """The answer, or why there is none, after about `within_s` seconds at the latest; raises nothing. How many are
+        asked at a time is its own matter."""
         ...
 
 
-async def bring_wanted(answers: Answers, datasource: Datasource) -> None:
+async def bring_wanted(answers: Answers, datasource: Datasource, within_s: float) -> None:
     """Ask what is wanted, side by side."""
     wanted = answers.wanted()
-    for question, answer in zip(wanted, await asyncio.gather(*map(datasource.ask, wanted)), strict=True):
+    asked = (datasource.ask(question, within_s) for question in wanted)
+    for question, answer in zip(wanted, await asyncio.gather(*asked), strict=True):
         answers.bring(question, answer)

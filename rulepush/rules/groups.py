@@ -110,7 +110,7 @@ class RuleGroups:
             asks = next(steps, _ENDED) is not _ENDED
 
         while asks:
-            await bring_wanted(answers, datasource)
+            await bring_wanted(answers, datasource, group.interval_ms / 1000)
             if self.get(group.spec.key) is not group:
                 return
             self._and_save(group, ts, step)

@@ -62,7 +62,7 @@ class HeadDatasource:
         self.failure: EvaluationError | None = None
         self.asked: list[Question] = []
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question, within_s: float) -> Answer:
         self.asked.append(question)
         if self.failure is not None:
             return self.failure
