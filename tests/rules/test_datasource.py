@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_the_queries_of_all_templates_are_asked_side_by_side() -> None:
         """
     world = World(text)
     world.datasource = Rounds(world.engine, world.head)
-    world.context = world_module.replace(world.context, datasource=world.datasource)
+    world.context = replace(world.context, datasource=world.datasource)
     world.reload(text, 0)
     sent = world.step(0, 5.0, 6.0, 7.0)
     assert rounds == [["m > 1"], ["count(m)", 'm{i="0"} * 2', 'm{i="1"} * 2', 'm{i="2"} * 2']]
@@ -117,7 +118,7 @@ def test_the_end_is_told_although_why_cannot_be_asked() -> None:
             return AWAY if question.expr == "m" else await super().ask(question, within_s)
 
     world = World(one_rule("{alert: A, expr: m > 1}"))
-    world.context = world_module.replace(world.context, datasource=Half(world.engine, world.head))
+    world.context = replace(world.context, datasource=Half(world.engine, world.head))
     world.reload(one_rule("{alert: A, expr: m > 1}"), 0)
     world.step(0, 5.0)
     (sent,) = world.step(30 * S, 0.5)
@@ -134,7 +135,7 @@ def test_a_reload_while_the_engine_is_asked_leaves_the_rest_to_the_new_group() -
                 world.reload(text, 0)
             return await super().ask(question, within_s)
 
-    world.context = world_module.replace(world.context, datasource=Reloading(world.engine, world.head))
+    world.context = replace(world.context, datasource=Reloading(world.engine, world.head))
     world.reload(text, 0)
     sent = world.step(0, 5.0)
     assert [s.alert.labels.get("alertname") for s in sent] == ["A"]
@@ -157,7 +158,7 @@ def test_a_group_whose_engine_hangs_takes_two_intervals_at_most() -> None:
     rules = ", ".join(f"{{alert: A{i}, expr: m > {i}}}" for i in range(10))
     world = World(f"groups: [{{name: g, interval: 30s, rules: [{rules}]}}]")
     datasource = Hanging(world.engine, world.head)
-    world.context = world_module.replace(world.context, datasource=datasource, stopwatch=lambda: seconds)
+    world.context = replace(world.context, datasource=datasource, stopwatch=lambda: seconds)
     world.reload(f"groups: [{{name: g, interval: 30s, rules: [{rules}]}}]", 0)
     world.tick(0)
     assert allowed == [30.0] + [3.0] * 9
