@@ -10,6 +10,7 @@ An answer of which the engine says that something may be missing is none: what i
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from rulepush.errors import DatasourceError, EvaluationError
@@ -37,9 +38,11 @@ class RetryableError(DatasourceError):
     """Asking again within the same evaluation may help."""
 
 
-def samples_of(status: int, phrase: str, content_type: str, text: str, ts: int) -> list[Sample]:
-    """The samples of an answer, at `ts` (ms); a scalar is one without labels. Raises EvaluationError: DatasourceError
-    where the engine did not give the whole answer."""
+def samples_of(
+    status: int, phrase: str, content_type: str, text: str, ts: int, *, is_range: bool = False
+) -> list[Sample]:
+    """The samples of an answer, at `ts` (ms); a scalar is one without labels. With `is_range` those of a range
+    selector, at their times. Raises EvaluationError: DatasourceError where the engine did not give the whole answer."""
     if not 200 <= status < 300:
         raise _failure(status, phrase, content_type, text)
     try:
@@ -56,11 +59,13 @@ def samples_of(status: int, phrase: str, content_type: str, text: str, ts: int) 
     missing = [w for w in warnings if not w.startswith(_OF_THE_QUERY)]
     if missing:
         raise RetryableError(f"the answer may be partial: {'; '.join(missing)[:_MAX_QUOTED]}")
-    return _samples(kind, result, ts)
+    return _samples(kind, result, ts, is_range)
 
 
-def _samples(kind: str, result: Any, ts: int) -> list[Sample]:
+def _samples(kind: str, result: Any, ts: int, is_range: bool) -> list[Sample]:
     try:
+        if kind == "matrix" and is_range:
+            return [sample for element in result for sample in _of_series(element)]
         if kind == "scalar":
             return [Sample(EMPTY_LABELS, ts, parse_float(result[1]))]
         if kind == "vector":
@@ -68,6 +73,14 @@ def _samples(kind: str, result: Any, ts: int) -> list[Sample]:
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise DatasourceError(f"the answer has an element that is none of a {kind}") from None
     raise EvaluationError(f"rule result is not a vector or scalar but a {kind}")
+
+
+def _of_series(element: dict[str, Any]) -> Iterator[Sample]:
+    labels = Labels(element["metric"])
+    if "histograms" in element:
+        raise EvaluationError(f"{labels} has native histograms, which are not supported yet")
+    for at, value in element["values"]:
+        yield Sample(labels, round(float(at) * 1000), parse_float(value))
 
 
 def _float_of(element: dict[str, Any]) -> str:

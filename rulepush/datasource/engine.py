@@ -136,7 +136,8 @@ class RemoteEngine:
                 self._slots.free.append(slot)
         if len(got.text) >= MAX_ANSWER_BYTES:
             raise DatasourceError(f"the answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
-        return samples_of(got.status, got.phrase, got.headers.get("content-type", ""), got.text, question.ts)
+        content_type = got.headers.get("content-type", "")
+        return samples_of(got.status, got.phrase, content_type, got.text, question.ts, is_range=question.is_range)
 
     def _params(self) -> list[tuple[str, str]]:
         # VictoriaMetrics moves the time of a query into the past, by its -search.latencyOffset, unless told not to.

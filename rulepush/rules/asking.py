@@ -19,10 +19,12 @@ from rulepush.model.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An instant query: the expression as it was written, and the time (ms)."""
+    """An instant query: the expression as it was written, and the time (ms). `is_range`: the result is the samples of
+    a range selector, each with its own time."""
 
     expr: str
     ts: int
+    is_range: bool = False
 
 
 class AnswersMissing(Exception):

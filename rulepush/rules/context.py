@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,6 +15,7 @@ from rulepush.promql import Query, QueryResult, SharedResults
 from rulepush.recorded.events import RecordedEvaluation
 from rulepush.rules.alert import Alert
 from rulepush.rules.asking import Answers, AnswersMissing, Datasource, Question
+from rulepush.rules.own_records import OwnRecords
 from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.specs import result_fault
 from rulepush.rules.transition import Record, Transition
@@ -132,7 +134,8 @@ class Tick:
     """One evaluation of a group: `ts` is its time, `query_ts` the time at which it reads and writes. `down` is what was
     found out of (job, instance): all alerts of a target go missing at once, and there may be many of both.
 
-    `answers` are those of the datasource of the group; None where the rules read what is in memory.
+    `answers` are those of the datasource of the group; None where the rules read what is in memory. `own` is what the
+    group has recorded lately, where the rules of a datasource read that.
     """
 
     context: RuleContext
@@ -142,6 +145,7 @@ class Tick:
     limit: int
     shared: SharedResults
     answers: Answers | None = None
+    own: OwnRecords | None = None
     down: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def run(self, query: Query, ts: int | None = None) -> list[Sample]:
@@ -151,10 +155,12 @@ class Tick:
         if fault:
             raise EvaluationError(fault)
         at = self.query_ts if ts is None else ts
-        if self.answers is not None:
+        if self.answers is None:
+            shared = self.shared if at == self.query_ts else None
+            return self.context.engine.instant(query, at, self.context.samples.querier(), shared).samples()
+        if self.own is None or not self.own.may_answer(query):
             return self.answers.get(Question(query.text, at))
-        shared = self.shared if at == self.query_ts else None
-        return self.context.engine.instant(query, at, self.context.samples.querier(), shared).samples()
+        return self.context.engine.instant(query, at, self.own.samples(query, at, self.answers).querier()).samples()
 
     def run_in_template(self, query: Query) -> list[Sample]:
         """The same for a query of a template. What a datasource must be asked is empty for now, so that the other
@@ -167,9 +173,10 @@ class Tick:
             return []
 
     def prepare(self, query: Query) -> None:
-        """`query` may be run after the alerts have changed: have its answer by then."""
+        """`query` may be run after the alerts have changed: have its answers by then."""
         if self.answers is not None:
-            self.answers.want(Question(query.text, self.query_ts))
+            with contextlib.suppress(AnswersMissing, EvaluationError):
+                self.run(query)
 
     def check_answers(self) -> None:
         """Raises AnswersMissing where a datasource must be asked before anything may change."""

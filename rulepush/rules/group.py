@@ -21,6 +21,7 @@ from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.asking import Answers, AnswersMissing
 from rulepush.rules.context import RuleContext, Tick, refused
 from rulepush.rules.health import RuleHealthState
+from rulepush.rules.own_records import OwnRecords
 from rulepush.rules.recording import RecordingRule
 from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
 from rulepush.rules.transition import ChangeReason, RuleRef, of_rule
@@ -59,6 +60,10 @@ class EvaluationGroup:
         self._written: list[dict[Labels, None]] = [{} for _ in self.rules]  # by each rule, at its last evaluation
         self._orphans: dict[Labels, None] = {}  # written by rules that a reload took away
         self._read_within = _read_within(self.rules)
+        self._own: OwnRecords | None = None
+        recorded = [rule.spec.name for rule in self.rules if isinstance(rule, RecordingRule)]
+        if context.datasource is not None and recorded:
+            self._own = OwnRecords(recorded, (rule.query for rule in spec.rules))
         asks = any(rule.asks_storage for rule in self.alerting_rules)  # each alert asks the same queries
         self._worth_sharing = None if asks else repeated(rule.query for rule in spec.rules)
 
@@ -104,7 +109,7 @@ class EvaluationGroup:
         """The same for the rules of a datasource, rule by rule. Whenever it yields, `answers` wants something: bring it
         and go on. Between two steps each rule is whole; what a step has changed is to be saved before the next."""
         tick = self._tick(ts)
-        tick.answers = answers
+        tick.answers, tick.own = answers, self._own
         yield from self._steps(tick, ts if now is None else now, None)
 
     def _steps(self, tick: Tick, now: int, only: Container[int] | None) -> Iterator[None]:
@@ -122,6 +127,8 @@ class EvaluationGroup:
             samples += written
             rule.status.evaluated(now, stopwatch() - begun, written)
         self._end_orphans(tick.query_ts)
+        if self._own is not None:
+            self._own.truncate(tick.ts)
         self.counters.samples = samples
         self.counters.iterations += 1
         self.last_evaluation, self.last_ts = now, tick.ts
@@ -219,6 +226,8 @@ class EvaluationGroup:
         error = refused(store.append_many(samples)) if samples else ""
         if ended:
             store.append_many(ended)  # refused where another rule has written the same series meanwhile
+        if self._own is not None and isinstance(rule, RecordingRule):
+            self._own.append([*samples, *ended])
         names = ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
         read = [name for name in names if name in self._read_within]
         tick.shared.forget(read)
@@ -251,6 +260,8 @@ class EvaluationGroup:
         A rule is the same by name, labels and expression; what is left over then by name and labels, as in Prometheus.
         """
         self.counters = old.counters
+        if self._own is not None and old._own is not None:
+            self._own.take_over(old._own)
         self.evaluation_seconds, self.last_evaluation, self.last_ts = (
             old.evaluation_seconds,
             old.last_evaluation,

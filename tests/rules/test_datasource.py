@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rulepush.errors import DatasourceError
+from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import AlertState
 from rulepush.rules.asking import Answer, Question
@@ -162,3 +162,83 @@ def test_a_group_whose_engine_hangs_takes_two_intervals_at_most() -> None:
     world.reload(f"groups: [{{name: g, interval: 30s, rules: [{rules}]}}]", 0)
     world.tick(0)
     assert allowed == [30.0] + [3.0] * 9
+
+
+CHAIN = """
+    groups:
+    - name: g
+      interval: 30s
+      rules:
+      - {record: "job:m:sum", expr: sum by (job) (m)}
+      - {alert: High, expr: "job:m:sum > on (job) limit"}
+      - {alert: Rising, expr: "increase(job:m:sum[2m]) > 5"}
+"""
+
+
+class LaggingEngine(world_module.HeadDatasource):
+    """Has nothing of what rules record."""
+
+    async def ask(self, question: Question, within_s: float) -> Answer:
+        answer = await super().ask(question, within_s)
+        return answer if isinstance(answer, EvaluationError) else [s for s in answer if s.labels.name != "job:m:sum"]
+
+
+def chain() -> World:
+    world = World(CHAIN)
+    datasource = LaggingEngine(world.engine, world.head)
+    world.datasource = datasource
+    world.context = replace(world.context, datasource=datasource)
+    world.reload(CHAIN, 0)
+    return world
+
+
+def active(world: World) -> set[str]:
+    return {rule.spec.name for rule in world.groups.alerting_rules() if rule.alerts}
+
+
+def test_a_rule_sees_what_a_rule_before_it_has_recorded_at_once() -> None:
+    world = chain()
+    world.put(0, 3.0, name="limit", job="a")
+    world.put(0, 5.0, job="a")
+    world.tick(0)
+    assert active(world) == {"High"}
+    world.put(30 * S, 2.0, job="a")
+    world.tick(30 * S)
+    assert active(world) == set()
+    assert {q.expr for q in world.datasource.asked} >= {"sum by (job) (m)", "limit", "job:m:sum", "job:m:sum[120000ms]"}
+
+
+def test_a_recorded_series_that_ended_is_gone_at_once() -> None:
+    world = chain()
+    world.put(0, 3.0, name="limit", job="a")
+    world.put(0, 5.0, job="a")
+    world.tick(0)
+    world.put(30 * S, None, job="a")
+    world.tick(30 * S)
+    assert active(world) == set()
+
+
+def test_ranges_join_what_the_engine_has_and_what_was_recorded_lately() -> None:
+    """As after a restart: what was recorded before it is on the engine alone."""
+    world = World(CHAIN)
+    for i in range(3):
+        world.put(i * 30 * S, i * 10.0, name="job:m:sum", job="a")
+    world.put(90 * S, 30.0, job="a")
+    world.tick(90 * S)
+    assert "Rising" in active(world)
+    alone = chain()
+    alone.put(90 * S, 30.0, job="a")
+    alone.tick(90 * S)
+    assert active(alone) == set()
+
+
+def test_what_was_recorded_is_kept_over_a_reload() -> None:
+    world = chain()
+    world.put(0, 3.0, name="limit", job="a")
+    for at, value in ((0, 1.0), (30 * S, 20.0)):
+        world.put(at, value, job="a")
+        world.tick(at)
+        world.reload(CHAIN, at)
+    world.put(60 * S, 40.0, job="a")
+    world.tick(60 * S)
+    assert active(world) == {"High", "Rising"}

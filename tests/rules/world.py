@@ -67,9 +67,13 @@ class HeadDatasource:
         if self.failure is not None:
             return self.failure
         try:
-            return self._engine.instant(parse_expr(question.expr), question.ts, self._head.querier()).samples()
+            result = self._engine.instant(parse_expr(question.expr), question.ts, self._head.querier())
         except EvaluationError as e:
             return e
+        if not question.is_range:
+            return result.samples()
+        series = [(s.labels, zip(s.times.tolist(), s.values.tolist(), strict=True)) for s in result.series()]
+        return [Sample(labels, at, value) for labels, pairs in series for at, value in pairs]
 
 
 class World:
