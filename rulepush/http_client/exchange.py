@@ -47,15 +47,19 @@ async def exchange(
     secrets: Iterable[str] = (),
     *,
     idempotent: bool = False,
+    max_bytes: int = _MAX_READ,
+    owner: object = None,
 ) -> HTTPExchange:
-    """Send and read within `seconds`; what comes beyond the beginning of a body is not read. A redirect
+    """Send and read within `seconds`; what comes beyond `max_bytes` of a body is not read. A redirect
     that drops the body is a failure.
 
     `secrets` are those in `headers`; the client's own it knows. With `idempotent` the request is repeated where a kept
-    connection turns out to be dead, whatever its method (see network.py). Raises TimeoutError or httpx.HTTPError.
+    connection turns out to be dead, whatever its method (see network.py). An `owner` sends one plain request at a time;
+    by default there is one for each method and URL. Raises TimeoutError or httpx.HTTPError.
     """
     if isinstance(client, ClientOnDemand):
-        found = await _plainly(client, method, url, content, headers, seconds, secrets) if idempotent else None
+        reading = _Reading(max_bytes, (method, url) if owner is None else owner)
+        found = await _plainly(client, method, url, content, headers, seconds, secrets, reading) if idempotent else None
         if found is not None:
             return found
         client = client.full
@@ -76,8 +80,8 @@ async def exchange(
                     f"redirected by status {response.history[-1].status_code}, which sends no body on: not delivered"
                 )
             async for part in cast(httpx.AsyncByteStream, response.stream):
-                text += part[:_MAX_READ]
-                if len(text) >= _MAX_READ:
+                text += part[:max_bytes]
+                if len(text) >= max_bytes:
                     break
     except httpx.TimeoutException:
         raise TimeoutError from None
@@ -85,6 +89,14 @@ async def exchange(
     credentials = sent.headers.get("Authorization", "").partition(" ")[2]
     shown = _without(text, (credentials, *sent.extensions.get(SENT_SECRETS, ()), *secrets))
     return HTTPExchange(response.status_code, response.reason_phrase, shown, response.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How much of a body is read, and who reads."""
+
+    max_bytes: int
+    owner: object
 
 
 class _EnoughRead(Exception):
@@ -99,9 +111,10 @@ async def _plainly(
     headers: Mapping[str, str],
     seconds: float,
     secrets: Iterable[str],
+    reading: _Reading,
 ) -> HTTPExchange | None:
     """The same without httpx; None where that cannot be, and httpx must send it, perhaps for the second time."""
-    owner = method, url
+    owner = reading.owner
     request = client.plain_request(method, url, headers, owner)
     if request is None:
         return None
@@ -114,8 +127,8 @@ async def _plainly(
 
     def add(part: bytes) -> None:
         nonlocal text
-        text += part[:_MAX_READ]
-        if len(text) >= _MAX_READ:
+        text += part[: reading.max_bytes]
+        if len(text) >= reading.max_bytes:
             raise _EnoughRead
 
     try:
