@@ -15,9 +15,10 @@ from rulepush.clock import SystemClock
 from rulepush.errors import RulepushError
 from rulepush.init.addresses import Address, alertmanager_address, nacos_address
 from rulepush.init.files import CONFIG, PACKS, working_directory
-from rulepush.init.probe import ProbeResult, probe_alertmanager, probe_nacos
+from rulepush.init.probe import ProbeResult, ask_alertmanager, probe_nacos
 from rulepush.init.write import write_files
 from rulepush.nacos.diagnose import TargetProblem
+from rulepush.notifier.probe import AlertmanagerProbe
 from rulepush.packs import pack
 
 
@@ -51,11 +52,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         server, alertmanager = nacos_address(args.server), alertmanager_address(args.alertmanager)
         packs = {name: pack(name).read_text(encoding="utf-8") for name in PACKS}
-        probe, alertmanager_problem = asyncio.run(_probe(server, alertmanager))
+        probe, asked = asyncio.run(_probe(server, alertmanager))
         if not probe.basic_auth:  # the credentials are for Nacos' own login, which the metrics endpoint does not use
             server = replace(server, username="", password="")
         files = working_directory(server, probe.members, alertmanager, packs)
-        _print_probes(server, probe, alertmanager, alertmanager_problem)
+        _print_probes(server, probe, alertmanager, asked)
         write_files(args.dir, files, force=args.force)
     except (RulepushError, OSError) as e:
         print(f"rulepush: {e}", file=sys.stderr)
@@ -76,16 +77,14 @@ switch, or delete it."""
     return 0
 
 
-async def _probe(server: Address, alertmanager: Address) -> tuple[ProbeResult, TargetProblem | None]:
+async def _probe(server: Address, alertmanager: Address) -> tuple[ProbeResult, AlertmanagerProbe]:
     async with asyncio.TaskGroup() as tasks:
         probe = tasks.create_task(probe_nacos(server, SystemClock()))
-        alertmanager_problem = tasks.create_task(probe_alertmanager(alertmanager))
-    return probe.result(), alertmanager_problem.result()
+        asked = tasks.create_task(ask_alertmanager(alertmanager))
+    return probe.result(), asked.result()
 
 
-def _print_probes(
-    server: Address, probe: ProbeResult, alertmanager: Address, alertmanager_problem: TargetProblem | None
-) -> None:
+def _print_probes(server: Address, probe: ProbeResult, alertmanager: Address, asked: AlertmanagerProbe) -> None:
     version = f"Nacos {probe.version}" if probe.version else "Nacos"
     if probe.trouble is None:
         print(f"{version} at {server.base}: {probe.samples} samples")
@@ -93,10 +92,11 @@ def _print_probes(
         _warn(f"Nacos at {server.base} gives no metrics yet", probe.trouble)
     if len(probe.members) > 1:
         print(f"  the cluster has {len(probe.members)} servers: {', '.join(probe.members)}")
-    if alertmanager_problem is None:
-        print(f"Alertmanager at {alertmanager.base}: ready")
-    else:
-        _warn(f"Alertmanager at {alertmanager.base} cannot take alerts yet", alertmanager_problem)
+    if not asked.fault:
+        print(f"Alertmanager{f' {asked.version}' if asked.version else ''} at {alertmanager.base}: ready")
+        return
+    hint = "Give the credentials as http://USER:PASSWORD@HOST:9093." if asked.status in (401, 403) else ""
+    _warn(f"Alertmanager at {alertmanager.base} cannot take alerts yet", TargetProblem(asked.fault, hint))
 
 
 def _warn(what: str, trouble: TargetProblem) -> None:
