@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import os
 import re
@@ -12,8 +11,6 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from rulepush import __version__
-from rulepush.errors import RulepushError
-from rulepush.openssl_on_demand import import_asyncio_without_ssl
 
 # The arrays here are small: threads of the linear algebra library would only cost memory and CPU.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -25,9 +22,12 @@ COMMANDS: Final = {
     "explain": ("rulepush.cli.explain", "Say why an alert fires, or does not, from a running rulepush."),
     "backtest": ("rulepush.cli.backtest", "Say what rules would have done with recorded samples."),
     "push": ("rulepush.cli.push", "Push the metrics of a batch job to rulepush or a Pushgateway."),
+    "health": ("rulepush.cli.health", "Ask a running rulepush, or its relay, if it is healthy or ready."),
     "dingtalk": ("rulepush.cli.dingtalk", "Relay Alertmanager's webhook to DingTalk, Feishu and WeCom robots."),
     "init": ("rulepush.cli.init", "Write a working directory for an app: configuration, rules, compose file."),
 }
+# These run every half a minute beside the service: they must cost little, and so does what is imported here.
+_WITHOUT_ASYNCIO: Final = frozenset({"health"})
 GROUPS: Final = {
     "check": (
         "Check configuration files, rule files, metrics, or rules on live targets.",
@@ -57,19 +57,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words:
         parser_for(words).print_help(sys.stderr)
         return 2
-    import_asyncio_without_ssl()
+    if words[0] not in _WITHOUT_ASYNCIO:
+        from rulepush.openssl_on_demand import import_asyncio_without_ssl
+
+        import_asyncio_without_ssl()
     args = parse_arguments(words)
     try:
         code: int = args.func(args)
-    except RulepushError as e:
-        print(f"rulepush: {e}", file=sys.stderr)
-        return 1
     except BrokenPipeError:
         # The reader went away (`| head`): not our error. Keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as e:
+        from rulepush.errors import RulepushError  # not before: see _WITHOUT_ASYNCIO
+
+        if not isinstance(e, RulepushError):
+            raise
+        print(f"rulepush: {e}", file=sys.stderr)
+        return 1
     return code
 
 
@@ -128,6 +135,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(word, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
@@ -160,7 +169,7 @@ def _add_command(subparsers: argparse._SubParsersAction[Any], name: str, module:
     if load:
         importlib.import_module(module).add_parser(subparsers)
     else:
-        subparsers.add_parser(name, help=summary)
+        subparsers.add_parser(name, help=summary, add_help=False)  # one whose help is wanted is loaded
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""How commands declare themselves, and the options that several of them have: each is declared here, once."""
+"""How commands declare themselves, and the options that several of them have: each is declared here, once.
+
+What only some options need is imported where they are declared: `rulepush health` has to start fast.
+"""
 
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from rulepush.http_client.config import header_fault
-from rulepush.logs import LEVELS
 from rulepush.model.durations import parse_duration
 
 Subparsers = argparse._SubParsersAction
@@ -28,6 +27,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     a value and has one."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
+        import textwrap
+
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -74,6 +75,8 @@ def add_config_file(p: OptionContainer, text: str, default: str | None = None) -
 
 def add_storage_path(p: OptionContainer, kept: str) -> None:
     """`--storage.path`; `kept` names what is kept there."""
+    from pathlib import Path
+
     text = f"Directory for {kept}, which then survive a restart. Without it they are held in memory only."
     p.add_argument("--storage.path", dest="storage_path", type=Path, metavar="DIR", help=text)
 
@@ -104,6 +107,8 @@ def add_web_options(p: OptionContainer, listen_address: str) -> None:
 
 def add_log_level(p: OptionContainer, default: str = "info") -> None:
     """`--log.level`."""
+    from rulepush.logs import LEVELS
+
     p.add_argument(
         "--log.level",
         dest="log_level",
@@ -157,9 +162,9 @@ def add_lint_fatal(p: OptionContainer, text: str = "") -> None:
     p.add_argument("--lint-fatal", action="store_true", help=text)
 
 
-def add_timeout(p: OptionContainer, text: str) -> None:
+def add_timeout(p: OptionContainer, text: str, default: float = 10.0) -> None:
     """`--timeout`, in seconds."""
-    p.add_argument("--timeout", type=positive_seconds, default=10.0, metavar="SECONDS", help=text)
+    p.add_argument("--timeout", type=positive_seconds, default=default, metavar="SECONDS", help=text)
 
 
 def add_client_options(p: OptionContainer) -> None:
@@ -179,6 +184,10 @@ def add_client_options(p: OptionContainer) -> None:
 
 def headers_of(values: Sequence[str]) -> dict[str, str]:
     """The headers that `--header` was given. Raises ValueError."""
+    if not values:
+        return {}
+    from rulepush.http_client.config import header_fault
+
     headers = {}
     for header in values:
         name, colon, value = header.partition(":")

@@ -119,7 +119,7 @@ RELEASES: Final = (
     KnownMetrics("jvm_(memory_usage_after_gc|gc_overhead)", "Micrometer 1.13 and later (Spring Boot 3.3 and later)"),
     KnownMetrics("jvm_threads_started_threads_total", "Micrometer 1.12 and later"),
     KnownMetrics("process_cpu_time_ns_total", "Micrometer 1.13 and later"),
-    KnownMetrics("jvm_info", "Spring Boot 2.7 and later"),
+    KnownMetrics("jvm_info", "Spring Boot 3.0 and later"),
     KnownMetrics("jvm_compilation_time_ms_total", "Spring Boot 3.0 and later"),
     KnownMetrics("disk_(free|total)_bytes", "Spring Boot 2.6 and later"),
     KnownMetrics("application_(started|ready)_time_seconds", "Spring Boot 2.6 and later"),

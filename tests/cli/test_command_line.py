@@ -110,6 +110,7 @@ COMMANDS_AND_GROUPS = [
     ("explain",),
     ("backtest",),
     ("push",),
+    ("health",),
     ("dingtalk",),
     ("init",),
     ("init", "nacos"),

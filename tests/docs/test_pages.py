@@ -29,7 +29,7 @@ def _commands(page: Path) -> list[str]:
     """Every `rulepush ...` line of a shell block, without its comment, pipe and redirection."""
     text = (DOCS.parent / page).read_text(encoding="utf-8")
     found = []
-    for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+    for block in re.findall(r"^ *```sh\b[^\n]*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             for part in re.split(r"[|;]|&&", line.partition(" #")[0]):
                 words = part.split(">")[0].split("<")[0].strip()
