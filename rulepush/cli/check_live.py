@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -13,17 +14,20 @@ from rulepush.cli.options import Subparsers, add_command, add_config_file
 from rulepush.cli.terminal import terminal_text
 from rulepush.clock import Clock, SystemClock
 from rulepush.config import load_config
-from rulepush.config.sections import ScrapeConfig
+from rulepush.config.sections import AlertmanagerConfig, ScrapeConfig
+from rulepush.discovery.groups import Environment
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import ConfigError, Problem
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig
 from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse, live_rules
+from rulepush.livecheck.alertmanagers import AlertmanagerAnswer
 from rulepush.livecheck.fetch import Visit, environment, visit_jobs
 from rulepush.livecheck.report import as_json, report_text
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.secret import Secret
 from rulepush.nacos.diagnose import NACOS_PATH
+from rulepush.notifier.visit import visit_alertmanagers
 from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 
@@ -39,10 +43,12 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "live",
         """Scrape the real targets and report rules that can never fire on them, and why.
 
-A rule that would fire now is not a problem. Nothing is sent.""",
+A rule that would fire now is not a problem. With --config.file the Alertmanagers are asked, too, whether they can take
+alerts: for their status, as the notifier would reach them. Nothing is sent.""",
         {
-            0: "Every target answered and no rule has a problem.",
-            1: "A target did not answer, a job has no targets, or a rule has a problem.",
+            0: "Every target answered, every Alertmanager can take alerts, and no rule has a problem.",
+            1: "A target did not answer, a job has no targets, an Alertmanager cannot take alerts, or a rule has a "
+            "problem.",
         },
         [
             "rulepush check live --config.file prometheus.yml --for 1m",
@@ -81,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     """0 when there is no problem, 1 when there is one or a file cannot be read."""
     try:
         span_s = parse_duration(args.span) / 1000
-        jobs, files = _jobs_and_rule_files(args)
+        jobs, files, alertmanagers = _jobs_and_rule_files(args)
         rules = _rules(files)
     except ConfigError as e:
         print(e, file=sys.stderr)
@@ -91,11 +97,25 @@ def run(args: argparse.Namespace) -> int:
         return 1
     if args.format == "text" and span_s:
         print(f"scraping for {args.span} ...", file=sys.stderr)
-    answers, silent = asyncio.run(scrape(jobs, span_s, SystemClock()))
-    report = analyse(rules, LiveData(answers, labels_known=args.target is None, silent=silent))
+    (answers, silent), asked = asyncio.run(_look(jobs, span_s, alertmanagers))
+    report = analyse(rules, LiveData(answers, labels_known=args.target is None, silent=silent), asked)
     text = as_json(report) if args.format == "json" else terminal_text(report_text(report, verbose=args.verbose))
     print(text, end="")
     return 0 if report.ok else 1
+
+
+async def _look(
+    jobs: list[ScrapeConfig], span_s: float, alertmanagers: Sequence[AlertmanagerConfig] | None
+) -> tuple[tuple[list[TargetScrapes], list[SilentJob]], tuple[AlertmanagerAnswer, ...] | None]:
+    clock = SystemClock()
+    scraping = scrape(jobs, span_s, clock)
+    if alertmanagers is None:
+        return await scraping, None
+    return await asyncio.gather(scraping, visit_alertmanagers(alertmanagers, _environment(clock)))
+
+
+def _environment(clock: Clock) -> Environment:
+    return environment(clock, f"rulepush/{__version__}")
 
 
 async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> tuple[list[TargetScrapes], list[SilentJob]]:
@@ -103,15 +123,18 @@ async def scrape(jobs: list[ScrapeConfig], span_s: float, clock: Clock) -> tuple
     the jobs without targets."""
     times = 1 + max(1, round(span_s / _STEP_S)) if span_s else 1
     visit = Visit(times, span_s / (times - 1) if times > 1 else 0.0)
-    return await visit_jobs(jobs, environment(clock, f"rulepush/{__version__}"), visit)
+    return await visit_jobs(jobs, _environment(clock), visit)
 
 
-def _jobs_and_rule_files(args: argparse.Namespace) -> tuple[list[ScrapeConfig], list[str]]:
-    """The jobs and the rule files. Raises ConfigError and ValueError."""
+def _jobs_and_rule_files(
+    args: argparse.Namespace,
+) -> tuple[list[ScrapeConfig], list[str], Sequence[AlertmanagerConfig] | None]:
+    """The jobs, the rule files, and where alerts go (None: there is no configuration to say so). Raises ConfigError and
+    ValueError."""
     if args.config_file:
         config = load_config(args.config_file)
-        return list(config.scrape_configs), args.rules or list(config.rule_files)
-    return [target_job(args.target)], args.rules or [str(pack(name)) for name in _PACKS]
+        return list(config.scrape_configs), args.rules or list(config.rule_files), config.alerting.alertmanagers
+    return [target_job(args.target)], args.rules or [str(pack(name)) for name in _PACKS], None
 
 
 def target_job(url: str) -> ScrapeConfig:

@@ -13,6 +13,7 @@ from rulepush.clock import Clock
 from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
+from rulepush.notifier.endpoints import shown_endpoint
 from rulepush.notifier.outage import OutageLog
 from rulepush.notifier.outbox import Outbox
 from rulepush.notifier.wire import WireAlert
@@ -75,7 +76,7 @@ class SendLoop:
         on_attempt: OnAttempt = untold,
     ):
         self.url = alertmanager.url
-        self._shown = _without_user(self.url)
+        self._shown = shown_endpoint(self.url)
         self.outbox = Outbox()
         self.counts = SendStats()
         self.record = DeliveryRecord()
@@ -224,10 +225,3 @@ class SendLoop:
         if stored:
             self._stored.difference_update(a.labels for a in stored)
             self._store.remove(self.url, stored)
-
-
-def _without_user(url: str) -> str:
-    """The URL of an Alertmanager for people. Not by `shown_url`: alerts go out without httpx."""
-    scheme, colon, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}"
