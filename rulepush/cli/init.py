@@ -1,105 +1,141 @@
-"""`rulepush init nacos`: write a working directory for a Nacos server and an Alertmanager."""
+"""`rulepush init APP`: write a working directory for an app. Each app has its parser here."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import shlex
 import sys
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 
+from rulepush.cli.init_shared import (
+    INIT_EXIT_CODES,
+    add_init_options,
+    host_of,
+    print_alertmanagers,
+    print_warning,
+    probe_alertmanagers,
+    reachable,
+    shared_options,
+    write_setup,
+)
 from rulepush.cli.options import Subparsers, add_command
 from rulepush.clock import SystemClock
 from rulepush.errors import RulepushError
-from rulepush.init.addresses import Address, alertmanager_address, nacos_address
-from rulepush.init.files import CONFIG, PACKS, working_directory
-from rulepush.init.probe import ProbeResult, ask_alertmanager, probe_nacos
-from rulepush.init.write import write_files
+from rulepush.init.addresses import Address, AddressError, nacos_address, split_addresses
+from rulepush.init.nacos import (
+    NACOS_INHIBITIONS,
+    NACOS_PACKS,
+    NacosTargets,
+    ProbedServer,
+    nacos_jobs,
+    nacos_packs,
+    nacos_targets,
+)
+from rulepush.init.probe import probe_nacos, resolved
+from rulepush.init.setup import Setup
 from rulepush.nacos.diagnose import TargetProblem
-from rulepush.notifier.probe import AlertmanagerProbe
 from rulepush.packs import pack
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
-    """`init nacos`."""
+    """A command for each app."""
     p = add_command(subparsers, "init", "Write a working directory for an app: configuration, rules and compose file.")
     apps = p.add_subparsers(title="apps", metavar="APP", required=True)
-    nacos = add_command(
+    _add_nacos(apps)
+
+
+def _add_nacos(apps: Subparsers[argparse.ArgumentParser]) -> None:
+    p = add_command(
         apps,
         "nacos",
-        """Write a working directory for a Nacos server: configuration, rules and a compose file.
+        """Write a working directory for Nacos: the configuration files of rulepush, of Alertmanager and of the relay to
+the robots, the rules, a compose file and a README.
 
-Asks Nacos for its version and cluster members, and checks that Alertmanager is ready.""",
-        {0: "The files are written, with warnings when a server does not answer yet.", 1: "Nothing is written."},
-        ["rulepush init nacos --server http://nacos:8848 --alertmanager http://alertmanager:9093"],
+Asks each Nacos server for its version and cluster members, and checks that Alertmanager is ready.""",
+        INIT_EXIT_CODES,
+        [
+            "rulepush init nacos --server 10.0.0.1:8848,10.0.0.2:8848 --lang zh \\\n"
+            "      --dingtalk 'https://oapi.dingtalk.com/robot/send?access_token=...' --secret SEC...",
+            "rulepush init nacos --server http://nacos:8848 --alertmanager http://alertmanager:9093",
+        ],
         summary="Nacos server or cluster",
     )
-    nacos.add_argument(
-        "--server", required=True, metavar="URL", help="URL of a Nacos server, such as http://nacos:8848."
+    p.add_argument(
+        "--server",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="URL[,URL...]",
+        help="URL of a Nacos server, such as http://nacos:8848, or several, as in Nacos' own server-addr.",
     )
-    nacos.add_argument(
-        "--alertmanager", required=True, metavar="URL", help="URL of Alertmanager, such as http://alertmanager:9093."
-    )
-    nacos.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help="Directory to write to.")
-    nacos.add_argument("--force", action="store_true", help="Overwrite existing files whose content differs.")
-    nacos.set_defaults(func=run)
+    add_init_options(p)
+    p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Probe the servers, write the files, and print what to do next."""
     try:
-        server, alertmanager = nacos_address(args.server), alertmanager_address(args.alertmanager)
-        packs = {name: pack(name).read_text(encoding="utf-8") for name in PACKS}
-        probe, asked = asyncio.run(_probe(server, alertmanager))
-        if not probe.basic_auth:  # the credentials are for Nacos' own login, which the metrics endpoint does not use
-            server = replace(server, username="", password="")
-        files = working_directory(server, probe.members, alertmanager, packs)
-        _print_probes(server, probe, alertmanager, asked)
-        write_files(args.dir, files, force=args.force)
+        servers = tuple(dict.fromkeys(map(nacos_address, split_addresses(args.server))))
+        if not servers:
+            raise AddressError("--server: no URL is given, such as http://HOST:8848")
+        options = shared_options(args)
+        place = reachable(options, [host_of(server) for server in servers])
+        packs = {name: pack(name).read_text(encoding="utf-8") for name in NACOS_PACKS}
+        probed, alertmanagers = asyncio.run(_probe(servers, options.alertmanagers))
+        found = nacos_targets(probed)
+        _print_servers(probed, found)
+        print_alertmanagers(alertmanagers, options)
+        setup = Setup(
+            "nacos",
+            "Nacos",
+            nacos_jobs(found, options.language),
+            nacos_packs(frozenset().union(*(server.result.names for server in probed)), packs),
+            place.external_url,
+            place.machine,
+            options.alertmanagers,
+            options.robots,
+            NACOS_INHIBITIONS,
+            options.language,
+        )
+        write_setup(args, setup, guessed=place.guessed)
     except (RulepushError, OSError) as e:
         print(f"rulepush: {e}", file=sys.stderr)
         return 1
-    print(f"\nwritten to {args.dir.resolve()}: {', '.join(f.path for f in files)}")
-    if any(f.secret for f in files):
-        print(f"{CONFIG} contains a password and is readable by you only; for the container: chown 10001 {CONFIG}")
-    config = shlex.quote(os.path.join(args.dir, CONFIG))
-    print(
-        f"""
-next:
-  rulepush run --config.file {config} --storage.path {shlex.quote(os.path.join(args.dir, "data"))}
-  rulepush check live --config.file {config}     # reports rules that can never fire
-
-The alert Watchdog of rules/self.yml fires all the time, to show that alerts get through: route it to a dead man's
-switch, or delete it."""
-    )
     return 0
 
 
-async def _probe(server: Address, alertmanager: Address) -> tuple[ProbeResult, AlertmanagerProbe]:
+async def _probe(
+    servers: Sequence[Address], alertmanagers: Sequence[Address]
+) -> tuple[list[ProbedServer], list[tuple[Address, TargetProblem | None]]]:
     async with asyncio.TaskGroup() as tasks:
-        probe = tasks.create_task(probe_nacos(server, SystemClock()))
-        asked = tasks.create_task(ask_alertmanager(alertmanager))
-    return probe.result(), asked.result()
+        servers_probed = [tasks.create_task(_probe_server(server, len(servers) > 1)) for server in servers]
+        alertmanagers_probed = tasks.create_task(probe_alertmanagers(alertmanagers))
+    return [task.result() for task in servers_probed], alertmanagers_probed.result()
 
 
-def _print_probes(server: Address, probe: ProbeResult, alertmanager: Address, asked: AlertmanagerProbe) -> None:
-    version = f"Nacos {probe.version}" if probe.version else "Nacos"
-    if probe.trouble is None:
-        print(f"{version} at {server.base}: {probe.samples} samples")
-    else:
-        _warn(f"Nacos at {server.base} gives no metrics yet", probe.trouble)
-    if len(probe.members) > 1:
-        print(f"  the cluster has {len(probe.members)} servers: {', '.join(probe.members)}")
-    if not asked.fault:
-        print(f"Alertmanager{f' {asked.version}' if asked.version else ''} at {alertmanager.base}: ready")
-        return
-    hint = "Give the credentials as http://USER:PASSWORD@HOST:9093." if asked.status in (401, 403) else ""
-    _warn(f"Alertmanager at {alertmanager.base} cannot take alerts yet", TargetProblem(asked.fault, hint))
+async def _probe_server(server: Address, several: bool) -> ProbedServer:
+    result = await probe_nacos(server, SystemClock())
+    return ProbedServer(server, result, await resolved(server) if several else frozenset())
 
 
-def _warn(what: str, trouble: TargetProblem) -> None:
-    print(f"warning: {what}: {trouble.message}", file=sys.stderr)
-    if trouble.suggestion:
-        print(f"  {trouble.suggestion}", file=sys.stderr)
+def _print_servers(probed: Sequence[ProbedServer], found: Sequence[NacosTargets]) -> None:
+    for server in probed:
+        address, result = server.address, server.result
+        if result.trouble is None:
+            version = f"Nacos {result.version}" if result.version else "Nacos"
+            print(f"{version} at {address.base}: {result.samples} samples")
+        else:
+            print_warning(f"Nacos at {address.base} gives no metrics yet", result.trouble)
+    for targets in found:
+        if len(targets.targets) > 1 and len(probed) == 1:
+            print(f"  the cluster has {len(targets.targets)} servers: {', '.join(targets.targets)}")
+        elif targets.added:
+            print(f"  the cluster has servers that were not named, added: {', '.join(targets.added)}")
+        if targets.strangers:
+            print_warning(
+                f"the cluster does not name {', '.join(targets.strangers)} as its own",
+                TargetProblem(
+                    "a server of another cluster, or one that it knows by another address",
+                    "It is scraped as it was given.",
+                ),
+            )

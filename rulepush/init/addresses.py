@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -11,6 +13,8 @@ from rulepush.errors import RulepushError
 
 _METRICS: Final = "/actuator/prometheus"
 _CONTEXT: Final = "/nacos"
+_SEPARATORS: Final = re.compile(r"[,;\s]+")
+_ALERTMANAGER_API: Final = re.compile(r"/api/v[12](/[a-z]+)?$|/alerts$")
 
 
 class AddressError(RulepushError):
@@ -35,27 +39,37 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether it means this machine, which inside of a container is the container."""
-        name = (urlsplit(f"//{self.host}").hostname or "").rstrip(".")
-        if name == "localhost":
-            return True
-        try:
-            return ip_address(name).is_loopback
-        except ValueError:
-            return False
+        return is_loopback_host(urlsplit(f"//{self.host}").hostname or "")
+
+
+def is_loopback_host(name: str) -> bool:
+    """Whether a host name or an IP address, without brackets, is one of this machine alone."""
+    name = name.rstrip(".")
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def split_addresses(texts: Iterable[str]) -> tuple[str, ...]:
+    """The URLs of a flag that takes several, also as one text in the way of Nacos' `server-addr`:
+    `10.0.0.1:8848, 10.0.0.2:8848`. Each one once."""
+    return tuple(dict.fromkeys(url for text in texts for url in _SEPARATORS.split(text) if url))
 
 
 def nacos_address(url: str) -> Address:
     """`path` is the context path, /nacos when the URL has none. Raises AddressError."""
     address = _address(url, "--server", 8848)
     path = address.path.removesuffix(_METRICS) or _CONTEXT
-    return Address(address.scheme, address.host, path, address.username, address.password)
+    return replace(address, path=path)
 
 
 def alertmanager_address(url: str) -> Address:
     """`path` is the prefix. Raises AddressError."""
     address = _address(url, "--alertmanager", 9093)
-    path = address.path.removesuffix("/alerts").removesuffix("/api/v2")
-    return Address(address.scheme, address.host, path, address.username, address.password)
+    return replace(address, path=_ALERTMANAGER_API.sub("", address.path))
 
 
 def _address(url: str, flag: str, port: int) -> Address:

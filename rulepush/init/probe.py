@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import socket
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -16,7 +20,7 @@ from rulepush.nacos.diagnose import TargetProblem, diagnose_answer, diagnose_err
 from rulepush.nacos.dialects import detect
 from rulepush.nacos.session import NacosLogin, NacosSession
 from rulepush.nacos.version import server_version
-from rulepush.notifier.probe import AlertmanagerProbe, probe_alertmanager
+from rulepush.notifier.probe import probe_alertmanager
 from rulepush.scrape.fetch import Fetched, Fetcher
 
 _TIMEOUT_MS = 10_000
@@ -30,6 +34,7 @@ class ProbeResult:
     `members`     host:port of the cluster's servers, only the asked one when it does not list them
     `version`     "" when unknown
     `basic_auth`  whether the metrics need the credentials of the URL: a proxy may demand them, Nacos itself does not
+    `names`       of the metrics
     """
 
     trouble: TargetProblem | None
@@ -37,6 +42,7 @@ class ProbeResult:
     version: str = ""
     samples: int = 0
     basic_auth: bool = False
+    names: frozenset[str] = frozenset()
 
 
 async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> ProbeResult:
@@ -58,16 +64,21 @@ async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBase
             trouble = TargetProblem(
                 "it answers metrics, but none of Nacos", "Is this the Nacos server, and its main port?"
             )
-        samples = 0 if trouble else sum(line[:1] not in (b"", b"#") for line in fetched.body.splitlines())
+        lines = [] if trouble else [line for line in fetched.body.splitlines() if line[:1] not in (b"", b"#")]
+        samples, names = len(lines), frozenset(map(_name, lines))
     except HTTPStatusError as e:
-        refused, trouble, samples = e.status, diagnose_status(url, e.status), 0
+        refused, trouble, samples, names = e.status, diagnose_status(url, e.status), 0, frozenset()
     except ScrapeError as e:
         return ProbeResult(_diagnosed(e, url), (address.host,), basic_auth=login)
     members, version = await _cluster(address, clock, transport, basic_auth)
     if refused:  # the release may be the reason
         trouble = diagnose_status(url, refused, version)
     # Without an answer it is unknown which part needs the credentials.
-    return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None))
+    return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None), names)
+
+
+def _name(line: bytes) -> str:
+    return re.split(rb"[{\s]", line, maxsplit=1)[0].decode(errors="replace")
 
 
 async def _fetch(
@@ -114,7 +125,22 @@ def _host(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
-async def ask_alertmanager(address: Address, transport: httpx.AsyncBaseTransport | None = None) -> AlertmanagerProbe:
-    """Ask the Alertmanager as the notifier would, with the credentials of the URL."""
+async def ask_alertmanager(address: Address, transport: httpx.AsyncBaseTransport | None = None) -> TargetProblem | None:
+    """Why an Alertmanager cannot take alerts, asked as the notifier would, with the credentials of the URL; None when
+    it can."""
     async with build_client(_settings(address, login=True), "rulepush", transport=transport) as client:
-        return await probe_alertmanager(client, f"{address.base}/api/v2/alerts", _TIMEOUT_MS / 1000)
+        asked = await probe_alertmanager(client, f"{address.base}/api/v2/alerts", _TIMEOUT_MS / 1000)
+    if not asked.fault:
+        return None
+    hint = "Give the credentials as http://USER:PASSWORD@HOST:9093." if asked.status in (401, 403) else ""
+    return TargetProblem(asked.fault, hint)
+
+
+async def resolved(address: Address) -> frozenset[str]:
+    """Every IP:port that its host stands for; none while the name is not known."""
+    parts = urlsplit(f"//{address.host}")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return frozenset()
+    return frozenset(_host(str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found)

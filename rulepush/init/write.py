@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rulepush.errors import RulepushError
-from rulepush.init.files import NewFile
+from rulepush.init.setup import NewFile
 
 
 class WriteError(RulepushError):

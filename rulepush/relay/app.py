@@ -65,13 +65,18 @@ class HttpPost:
         return answer.status, answer.text.encode()
 
 
+def robot_client() -> httpx.AsyncClient:
+    """The client to robots: through the proxies of the environment, redirects are not followed. Close it."""
+    return build_client(_TO_ROBOTS, f"rulepush/{__version__}")
+
+
 class RelayApp:
     """The composition root of `rulepush dingtalk`. Raises RulepushError when it cannot start."""
 
     def __init__(self, options: RelayOptions, clock: Clock | None = None, client: httpx.AsyncClient | None = None):
         self._options = options
         settings = load_settings(options.config_file)
-        self._client = client or build_client(_TO_ROBOTS, f"rulepush/{__version__}")
+        self._client = client or robot_client()
         self._post = HttpPost(self._client, settings.timeout_ms)
         self._store = FileStore(options.storage_path) if options.storage_path is not None else None
         self._clock = clock or SystemClock()

@@ -110,8 +110,9 @@ class _Common:
             # What it leaves out is the built-in default, not default_message's, as in prometheus-webhook-dingtalk.
             title, text = message.text("title", DEFAULT_TITLE), message.text("text", DEFAULT_TEXT)
             message.finish()
-        parsed_title = self._parse(templates, title, message or self._default_message or m, "title")
-        parsed_text = self._parse(templates, text, message or self._default_message or m, "text")
+        written = message or self._default_message
+        parsed_title = self._parse(templates, title, written or m, "title")
+        parsed_text = self._parse(templates, text, written or m, "text")
         for template in (parsed_title, parsed_text):
             self._used |= template.reachable()
         target = RobotTarget(
@@ -127,6 +128,8 @@ class _Common:
             text=parsed_text,
             fallback_title=builtin.with_text(DEFAULT_TITLE, "builtin"),
             fallback_text=builtin.with_text(DEFAULT_TEXT, "builtin"),
+            title_line=_first_line(written, "title"),
+            text_line=_first_line(written, "text"),
         )
         m.finish()
         return target
@@ -171,6 +174,14 @@ class _Common:
         except TemplateSyntaxError as e:
             m.problem(f"{key}: in its line {e.line}: {e.message}", key)
             return templates
+
+
+def _first_line(m: MapReader | None, key: str) -> int:
+    """The line on which the value under a key begins: of a block (`|`), the one below its mark. 0 when absent."""
+    node = None if m is None else m.value(key)
+    if not isinstance(node, yaml.ScalarNode):
+        return 0
+    return line_of(node) + (node.style in ("|", ">"))
 
 
 def _zone(m: MapReader) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +15,7 @@ from rulepush.relay.senders.base import Message, Sender, shorten
 from rulepush.relay.settings import NO_MENTION, Language, Mention, RobotTarget, RobotType
 from rulepush.relay.sprig import bound_sprig_functions
 from rulepush.relay.template_data import TemplateAlert, TemplateData, zone
-from rulepush.template import Template, TemplateLimitError, TemplateLimits
+from rulepush.template import TemplateLimitError, TemplateLimits
 
 log = logging.getLogger("rulepush.dingtalk")
 
@@ -30,12 +30,18 @@ ESCAPES: Final = {RobotType.DINGTALK: dingtalk_text, RobotType.FEISHU: feishu_te
 _MORE: Final = {Language.EN: "… and {} more", Language.ZH: "……另有 {} 条"}
 
 
-def render_notification(target: RobotTarget, sender: Sender, notification: Notification, now: int) -> list[Message]:
+FailureReport = Callable[[str, str], None]
+"""Is told of a template that failed: `title` or `text`, and the reason."""
+
+
+def render_notification(
+    target: RobotTarget, sender: Sender, notification: Notification, now: int, report: FailureReport | None = None
+) -> list[Message]:
     """The messages for a notification, at least one; each fits. Mentions are in the last one. `now` in milliseconds.
 
-    When a template fails the built-in one is used and an error is logged: a typo must not lose an alert.
+    When a template fails the built-in one is used, and `report` is told, else the log: a typo must not lose an alert.
     """
-    rendering = _Rendering(target, sender, notification, now)
+    rendering = _Rendering(target, sender, notification, now, report or _log_failure(target))
     parts = rendering.parts()
     total = len(parts)
     finished = []
@@ -44,15 +50,25 @@ def render_notification(target: RobotTarget, sender: Sender, notification: Notif
         text = part.text if sender.shows_title or not mark else f"{mark}\n\n{part.text}"
         mention = target.mention if number == total else NO_MENTION
         message = replace(part, title=f"{rendering.title} {mark}".strip(), text=text, mention=mention)
-        finished.append(_with_keyword(message, target, sender))
+        finished.append(with_keyword(message, target, sender))
     return finished
+
+
+def _log_failure(target: RobotTarget) -> FailureReport:
+    def report(part: str, reason: str) -> None:
+        log.error("the %s template of target %s failed, using the built-in one: %s", part, target.name, reason)
+
+    return report
 
 
 class _Rendering:
     """Renders one notification; holds what is computed once for all its parts."""
 
-    def __init__(self, target: RobotTarget, sender: Sender, notification: Notification, now: int):
+    def __init__(
+        self, target: RobotTarget, sender: Sender, notification: Notification, now: int, report: FailureReport
+    ):
         self._target = target
+        self._report = report
         self._sender = sender
         self._notification = notification
         where = zone(target.time_zone)
@@ -68,7 +84,7 @@ class _Rendering:
         if whole is not None and self._sender.fits(whole):
             return [whole]
         if whole is None and len(self._alerts) == 1:
-            self._use_fallback("it exceeds the limits of a template")
+            self._use_fallback("text", "it exceeds the limits of a template")
         parts: list[Message] = []
         start, count = 0, _FIRST_GUESS
         if whole is not None:  # in proportion to the text that fits
@@ -104,7 +120,7 @@ class _Rendering:
         """The message for an alert that does not fit into one: it will be cut."""
         message = self._message(start, 1)
         if message is None:  # a single alert exceeds the limits of a template
-            self._use_fallback("it exceeds the limits of a template, for a single alert")
+            self._use_fallback("text", "it exceeds the limits of a template, for a single alert")
             message = self._message(start, 1)
         return message if message is not None else Message(f"{self.title}{_PART_MARKS}", "", True, self._target.mention)
 
@@ -113,29 +129,32 @@ class _Rendering:
         part = self._notification.only(self._alerts[start : start + count])
         shown = self._shown[start : start + count]
         try:
-            text = self._execute(self._target.text, self._target.fallback_text, part, shown)
+            text = self._execute("text", part, shown)
         except TemplateLimitError:
             return None
         # Measured with mention and part number, so that it still fits when they are added.
         return Message(f"{self.title}{_PART_MARKS}", text.strip(), part.status == "firing", self._target.mention)
 
-    def _use_fallback(self, reason: str) -> None:
+    def _use_fallback(self, part: str, reason: str) -> None:
         """Use the built-in template from here on."""
         self._failed = True
-        log.error("the template of target %s failed, using the built-in one: %s", self._target.name, reason)
+        self._report(part, reason)
 
     def _title(self, notification: Notification) -> str:
         """The title over all alerts, on one line."""
         try:
-            title = self._execute(self._target.title, self._target.fallback_title, notification, self._shown)
+            title = self._execute("title", notification, self._shown)
         except TemplateLimitError:
-            log.error("the title of target %s exceeds the limits of a template", self._target.name)
+            self._report("title", "it exceeds the limits of a template")
             title = ""
         return " ".join(title.split())[:_MAX_TITLE] or notification.status
 
-    def _execute(
-        self, template: Template, fallback: Template, notification: Notification, shown: Sequence[TemplateAlert]
-    ) -> str:
+    def _execute(self, part: str, notification: Notification, shown: Sequence[TemplateAlert]) -> str:
+        """`part` is `title` or `text`."""
+        target = self._target
+        template, fallback = (
+            (target.title, target.fallback_title) if part == "title" else (target.text, target.fallback_text)
+        )
         data = TemplateData(notification, shown, self._target.mention)
         if not self._failed:
             try:
@@ -143,11 +162,11 @@ class _Rendering:
             except TemplateLimitError:
                 raise
             except TemplateError as e:
-                self._use_fallback(str(e))
+                self._use_fallback(part, str(e))
         return fallback.execute(data, _LIMITS, self._functions)
 
 
-def _with_keyword(message: Message, target: RobotTarget, sender: Sender) -> Message:
+def with_keyword(message: Message, target: RobotTarget, sender: Sender) -> Message:
     """The message with the target's keyword, without which the robot refuses it."""
     message = shorten(message, sender)
     if not target.keyword or target.keyword in message.title or target.keyword in message.text:
@@ -205,4 +224,4 @@ def render_digest(
     frame = Message(title, "", firing > 0, mention or NO_MENTION)
     room = replace(frame, title=f"{title}{note}{_PART_MARKS}")
     message = frame.with_text(f"{note}\n\n{lines(alerts, target, sender, room)}")
-    return _with_keyword(message, target, sender)
+    return with_keyword(message, target, sender)

@@ -169,6 +169,15 @@ class Robot:
         self.store.put(key, since, notification)
         return Delivery(DeliveryStatus.WAITS, "the robot's rate limit is reached: this will be part of a digest")
 
+    async def send_message(self, message: Message) -> SendVerdict:
+        """Send one message now, whatever waits: up to the first of its bodies that the robot does not take."""
+        verdict = SendVerdict(VerdictKind.SENT)
+        for body in self.sender.bodies(message):
+            verdict = await self._send(body)
+            if verdict.kind is not VerdictKind.SENT:
+                break
+        return verdict
+
     # -- waiting notifications
 
     def restore(self, target: RobotTarget, key: Key, since: int, notification: Notification) -> None:

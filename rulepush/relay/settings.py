@@ -72,6 +72,8 @@ class RobotTarget:
     text: Template
     fallback_title: Template  # the built-in ones, for when the configured ones fail
     fallback_text: Template
+    title_line: int = 0  # the line of the file on which `title` begins; 0 when the file has none
+    text_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,7 @@ def test_an_option_that_commands_share_means_the_same_in_each() -> None:
             for flag in action.option_strings:
                 choices = tuple(action.choices) if action.choices else None
                 shared.setdefault(flag, set()).add((action.dest, action.type, action.metavar, action.nargs, choices))
-    own_meaning = {"--lint", "--format"}  # of rules or of names; of a body or of a report
+    # of rules or of names; of a body or of a report; what is scraped, or a robot by its name
+    own_meaning = {"--lint", "--format", "--target"}
     assert [flag for flag, meanings in shared.items() if len(meanings) > 1 and flag not in own_meaning] == []
     assert len(shared["--config.file"]) == 1

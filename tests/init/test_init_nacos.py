@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,10 +17,13 @@ from rulepush.clock import SystemClock
 from rulepush.config import load_config
 from rulepush.config.sections import RecordConfig
 from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
-from rulepush.init.files import working_directory
+from rulepush.init.directory import working_directory
+from rulepush.init.nacos import NacosTargets, nacos_jobs
 from rulepush.init.probe import ProbeResult, ask_alertmanager, probe_nacos
+from rulepush.init.setup import NewFile, Setup
+from rulepush.livecheck import TargetProblem
 from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
-from rulepush.notifier.probe import AlertmanagerProbe
+from rulepush.relay.settings import Language
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
 from tests.livecheck.servers import Reply, serving
@@ -107,11 +111,14 @@ def test_the_alertmanager_is_asked_with_the_credentials_of_its_url() -> None:
             return httpx.Response(401)
         return httpx.Response(200, json={"cluster": {"status": "ready"}, "versionInfo": {"version": "0.27.0"}})
 
-    def look(url: str) -> AlertmanagerProbe:
+    def look(url: str) -> TargetProblem | None:
         return asyncio.run(ask_alertmanager(alertmanager_address(url), httpx.MockTransport(answer)))
 
-    assert look("http://u:p@am:9093") == AlertmanagerProbe("", "0.27.0", 200)
-    assert look("http://am:9093").status == 401
+    assert look("http://u:p@am:9093") is None
+    refused = look("http://am:9093")
+    assert refused is not None
+    assert refused.message.startswith("refused with 401 Unauthorized: it wants credentials")
+    assert "USER:PASSWORD" in refused.suggestion
 
 
 @pytest.mark.parametrize("proxy", [True, False], ids=["a proxy wants credentials", "Nacos wants a login"])
@@ -136,11 +143,19 @@ def test_credentials_of_the_url_go_where_they_are_asked_for(proxy: bool) -> None
     assert looked.members == ("10.0.0.1:8848", "10.0.0.2:8848")
 
 
+def _files(
+    server: Address, alertmanager: Address, members: tuple[str, ...] = (), packs: dict[str, str] | None = None
+) -> list[NewFile]:
+    jobs = nacos_jobs([NacosTargets(replace(server, host=""), members or (server.host,))], Language.EN)
+    setup = Setup("nacos", "Nacos", jobs, packs or {}, "http://10.9.9.9:9095", "10.9.9.9", (alertmanager,))
+    return working_directory(setup)
+
+
 def test_what_is_written_loads(tmp_path: Path) -> None:
     server = Address("https", "n1:8848", "/registry", "reader", 'p"w: {x}')
     alertmanager = Address("http", "am:9093", "/prefix", "pusher", "s")
     packs = {"nacos": "groups: []\n"}
-    for file in working_directory(server, ("n1:8848", "n2:8848"), alertmanager, packs):
+    for file in _files(server, alertmanager, ("n1:8848", "n2:8848"), packs):
         (tmp_path / file.path).parent.mkdir(exist_ok=True)
         (tmp_path / file.path).write_text(file.text)
         assert file.secret == (file.path == "prometheus.yml")
@@ -158,16 +173,16 @@ def test_what_is_written_loads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("host", "shared"), [("127.0.0.1:8848", True), ("nacos:8848", False)])
 def test_the_container_reaches_what_listens_on_loopback(host: str, shared: bool) -> None:
-    files = working_directory(Address("http", host, "/nacos"), (host,), Address("http", "am:9093"), {})
+    files = _files(Address("http", host, "/nacos"), Address("http", "am:9093"))
     service = yaml.safe_load(next(f.text for f in files if f.path == "compose.yaml"))["services"]["rulepush"]
     assert (service.get("network_mode") == "host") is shared
     assert ("ports" in service) is not shared
     listen = next(word for word in service["command"] if "listen-address" in word)
-    assert listen.endswith("127.0.0.1:9095" if shared else "0.0.0.0:9095")
+    assert listen.endswith("0.0.0.0:9095"), "phones reach it at the external URL"
 
 
 def test_what_is_recorded_lies_on_a_volume() -> None:
-    files = working_directory(Address("http", "nacos:8848"), ("nacos:8848",), Address("http", "am:9093"), {})
+    files = _files(Address("http", "nacos:8848"), Address("http", "am:9093"))
     composed = yaml.safe_load(next(f.text for f in files if f.path == "compose.yaml"))
     service = composed["services"]["rulepush"]
     (directory,) = (word.partition("=")[2] for word in service["command"] if word.startswith("--storage.path"))
@@ -197,6 +212,7 @@ def test_the_command_writes_a_directory_that_checks(tmp_path: Path, capsys: pyte
     assert said.err == ""
     assert len(load_rule_files(map(str, (directory / "rules").glob("*.yml")))) == 18
     assert sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()) == [
+        "README.md",
         "compose.yaml",
         "prometheus.yml",
         "rules/jvm.yml",

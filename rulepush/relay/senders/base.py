@@ -6,12 +6,16 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from rulepush.relay.ratelimit import RateLimit
 from rulepush.relay.settings import NO_MENTION, Mention
 
 Body = Mapping[str, Any]
+KEYWORD_HINT: Final = (
+    "put one of the robot's keywords into the title or text of the message, which the target's `keyword` does, "
+    "or change the robot's keywords"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ def verdict_of_code(
     (in words) was exceeded. Any other is refused where there is a `hint` what to fix, and else may succeed later."""
     if code == 0:
         return SendVerdict(VerdictKind.SENT)
+    if code is None:
+        return SendVerdict(VerdictKind.LATER, "", "the robot's answer has no error code")
     if busy is not None and code == busy:
         return SendVerdict(VerdictKind.BUSY, str(code), reason)
     if code in too_fast:

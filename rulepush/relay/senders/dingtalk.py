@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 from rulepush.model.secret import Secret
 from rulepush.relay.ratelimit import RateLimit, RateWindow
 from rulepush.relay.senders.base import (
+    KEYWORD_HINT,
     Body,
     Message,
     RobotRequest,
@@ -31,7 +32,7 @@ _STOPPED: Final = frozenset({400102})
 _POLICY: Final = frozenset({430101, 430102, 430103, 430104})
 _SECURITY: Final = 310000
 _SECURITY_HINTS: Final = (
-    ("keyword", "put one of the robot's keywords into the title or text of the message, or change its keywords"),
+    ("keyword", KEYWORD_HINT),
     ("sign", "the target's `secret` is not the robot's: copy it again, it starts with SEC"),
     ("timestamp", "the clock of this machine is off by more than an hour"),
     ("whitelist", "the address of this machine is not in the robot's IP list"),
@@ -85,6 +86,8 @@ class DingTalkSender:
 
     def _hint(self, code: int | None, reason: str) -> str:
         if code == _SECURITY:
+            if "sign" in reason and not self._secret:
+                return "the robot wants signatures: give the target the robot's `secret`, which starts with SEC"
             found = (hint for word, hint in _SECURITY_HINTS if word in reason)
             return next(found, "the robot's security settings refuse the message")
         if code in _TOO_LONG:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from rulepush.model.secret import Secret
 from rulepush.relay.ratelimit import RateLimit, RateWindow
 from rulepush.relay.senders.base import (
+    KEYWORD_HINT,
     Body,
     Message,
     RobotRequest,
@@ -28,7 +29,7 @@ _HINTS: Final = {
     19001: "the target's `url` is wrong, or the robot was removed",
     19021: "the target's `secret` is not the robot's, or the clock of this machine is off by more than an hour",
     19022: "the address of this machine is not in the robot's IP list",
-    19024: "put one of the robot's keywords into the title or text of the message, or change its keywords",
+    19024: KEYWORD_HINT,
     11246: "the message contains what a card must not contain",
     230001: "the message contains what Feishu does not accept",
 }
@@ -84,7 +85,7 @@ class FeishuSender:
         )
 
     def secrets(self) -> tuple[str, ...]:
-        token = urlsplit(self._url.reveal()).path.rpartition("/")[2]
+        token = urlsplit(self._url.reveal()).path.rstrip("/").rpartition("/")[2]
         return tuple(v for v in (token, self._secret.reveal()) if v)
 
 

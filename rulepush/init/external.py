@@ -1,0 +1,56 @@
+"""The address under which others reach this machine."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urlsplit
+
+from rulepush.init.addresses import AddressError, is_loopback_host
+from rulepush.init.setup import PORT
+
+_ELSEWHERE: Final = ("192.0.2.1", "2001:db8::1")
+"""Addresses for documentation (RFC 5737, RFC 3849), which the default route leads to. Nothing is sent there."""
+
+
+def machine_address(towards: Iterable[str]) -> str:
+    """This machine's address on the way to the first of the hosts that is another machine, else on its default route,
+    else loopback. An IPv6 address has brackets. Nothing is sent: a datagram socket only asks for the route."""
+    for host in (*towards, *_ELSEWHERE):
+        address = _source_address(host)
+        if address and not is_loopback_host(address):
+            return f"[{address}]" if ":" in address else address
+    return "127.0.0.1"
+
+
+def _source_address(host: str) -> str:
+    """ "" where no route leads to the host, or its name is not known."""
+    try:
+        found = socket.getaddrinfo(host, PORT, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return ""
+    for family, kind, protocol, _, address in found:
+        try:
+            with socket.socket(family, kind, protocol) as s:
+                s.connect(address)
+                return str(s.getsockname()[0])
+        except OSError:
+            continue
+    return ""
+
+
+def external_url(text: str) -> str:
+    """A URL for `--web.external-url`, from what a person typed: http where no scheme is given, and then rulepush's own
+    port where none is. No slash at its end. Raises AddressError."""
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port
+    except ValueError as e:
+        raise AddressError(f"--external-url: {text!r} is not a URL: {e}") from None
+    odd = parts.query or parts.fragment or parts.username or any(c.isspace() for c in text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or odd:
+        raise AddressError(f"--external-url: {text!r} is not a URL such as http://192.168.1.10:{PORT}")
+    if "://" not in text and port is None:
+        parts = parts._replace(netloc=f"{parts.netloc}:{PORT}")
+    return parts.geturl().rstrip("/")
