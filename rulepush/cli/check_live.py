@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rulepush import __version__
 from rulepush.cli.options import Subparsers, add_command, add_config_file
-from rulepush.cli.terminal import terminal_text
+from rulepush.cli.progress import ProgressLine, elapsing, shown_progress
+from rulepush.cli.terminal import Ink, InkRules, coloured, inked, terminal_text
 from rulepush.clock import Clock, SystemClock
 from rulepush.config import load_config
 from rulepush.config.sections import AlertmanagerConfig, ScrapeConfig
@@ -33,6 +36,19 @@ from rulepush.rules.rulefmt import load_rule_files
 
 NACOS_PORT = 8848
 _STEP_S = 15.0
+_INKS: Final[InkRules] = (
+    (re.compile(r"target .*: (ok), \d+ samples"), Ink.GOOD),
+    (re.compile(r"Alertmanager \S+: (ok)\b"), Ink.GOOD),
+    (re.compile("(?:target|job|Alertmanager) .*"), Ink.ERROR),
+    (re.compile("no Alertmanager is configured.*"), Ink.WARNING),
+    (re.compile("warning: .*"), Ink.WARNING),
+    (re.compile(r"    (problem)\b"), Ink.ERROR),
+    (re.compile(r"    (now)\b"), Ink.WARNING),
+    (re.compile(r"    (never|note)\b"), Ink.FAINT),
+    (re.compile(r"\d+ rules: (0 with problems)"), Ink.GOOD),
+    (re.compile(r"\d+ rules: (\d+ with problems)"), Ink.ERROR),
+    (re.compile("No target answered.*"), Ink.ERROR),
+)
 _PACKS = ("nacos", "jvm", "spring-boot")
 
 
@@ -90,28 +106,36 @@ def run(args: argparse.Namespace) -> int:
         jobs, files, alertmanagers = _jobs_and_rule_files(args)
         rules = _rules(files)
     except ConfigError as e:
-        print(e, file=sys.stderr)
+        print(inked(str(e), Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     except ValueError as e:
-        print(f"rulepush: {e}", file=sys.stderr)
+        print(inked(f"rulepush: {e}", Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
-    if args.format == "text" and span_s:
-        print(f"scraping for {args.span} ...", file=sys.stderr)
-    (answers, silent), asked = asyncio.run(_look(jobs, span_s, alertmanagers))
+    with shown_progress(sys.stderr) as line:
+        if args.format == "text" and span_s and not line.visible:
+            print(f"scraping for {args.span} ...", file=sys.stderr)
+        (answers, silent), asked = asyncio.run(_look(jobs, span_s, alertmanagers, line, f"scraping for {args.span}"))
     report = analyse(rules, LiveData(answers, labels_known=args.target is None, silent=silent), asked)
-    text = as_json(report) if args.format == "json" else terminal_text(report_text(report, verbose=args.verbose))
-    print(text, end="")
+    if args.format == "json":
+        print(as_json(report), end="")
+    else:
+        print(coloured(terminal_text(report_text(report, verbose=args.verbose)), _INKS, sys.stdout), end="")
     return 0 if report.ok else 1
 
 
 async def _look(
-    jobs: list[ScrapeConfig], span_s: float, alertmanagers: Sequence[AlertmanagerConfig] | None
+    jobs: list[ScrapeConfig],
+    span_s: float,
+    alertmanagers: Sequence[AlertmanagerConfig] | None,
+    line: ProgressLine,
+    what: str,
 ) -> tuple[tuple[list[TargetScrapes], list[SilentJob]], tuple[AlertmanagerAnswer, ...] | None]:
     clock = SystemClock()
-    scraping = scrape(jobs, span_s, clock)
-    if alertmanagers is None:
-        return await scraping, None
-    return await asyncio.gather(scraping, visit_alertmanagers(alertmanagers, _environment(clock)))
+    async with elapsing(line, span_s, what):
+        scraping = scrape(jobs, span_s, clock)
+        if alertmanagers is None:
+            return await scraping, None
+        return await asyncio.gather(scraping, visit_alertmanagers(alertmanagers, _environment(clock)))
 
 
 def _environment(clock: Clock) -> Environment:

@@ -97,12 +97,18 @@ def add_web_options(p: OptionContainer, listen_address: str) -> None:
         metavar="FILE",
         help="File that enables TLS or authentication, in the format of Prometheus' exporter toolkit.",
     )
-    p.add_argument(
+    add_switch(
+        p,
         "--web.enable-lifecycle",
-        dest="enable_lifecycle",
-        action="store_true",
-        help="Enable reload and shutdown via HTTP: POST /-/reload and /-/quit.",
+        "enable_lifecycle",
+        "Enable reload and shutdown via HTTP: POST /-/reload and /-/quit.",
     )
+
+
+def add_switch(p: OptionContainer, flag: str, dest: str, text: str) -> None:
+    """A flag without a value. `--no-` before its name turns it off, as in Prometheus; that form is not in the help."""
+    p.add_argument(flag, dest=dest, action="store_true", help=text)
+    p.add_argument(f"--no-{flag.removeprefix('--')}", dest=dest, action="store_false", help=argparse.SUPPRESS)
 
 
 def add_log_level(p: OptionContainer, default: str = "info") -> None:
