@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from rulepush.packs import pack
+from tests.needs import binary
 from tests.servers import free_port, get_json, rulepush_command, running, wait_for
 
 CONFIG = """
@@ -129,3 +130,34 @@ def test_a_restart_keeps_what_is_known(tmp_path: Path) -> None:
         comes(url, "failing", "JobFailed")
         groups = get_json(f"{url}/api/v1/metrics")["data"]
         assert json.dumps(groups).count("rulepush_job_last_exit_code") == 1
+
+
+def test_the_pack_works_in_prometheus_with_a_pushgateway(tmp_path: Path) -> None:
+    ports = free_port(), free_port()
+    gateway, prometheus = (f"http://127.0.0.1:{port}" for port in ports)
+    scrape = f"{{job_name: gw, honor_labels: true, static_configs: [{{targets: ['127.0.0.1:{ports[0]}']}}]}}"
+    (tmp_path / "prometheus.yml").write_text(CONFIG + f"scrape_configs: [{scrape}]\n")
+    rules = pack("jobs").read_text(encoding="utf-8").replace("for: 30s", "for: 1s")
+    (tmp_path / "jobs.yml").write_text(rules, encoding="utf-8")
+    commands = (
+        [binary("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{ports[0]}"],
+        [
+            binary("prometheus"),
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{ports[1]}",
+        ],
+    )
+    with (
+        running(commands[0], tmp_path / "gw.log", f"{gateway}/-/ready"),
+        running(commands[1], tmp_path / "prometheus.log", f"{prometheus}/-/ready"),
+    ):
+        killed = job(gateway, "killed", "exec sleep 60", "--heartbeat", "1s", "--ttl", "1h")
+        assert job(gateway, "failing", "exit 3").wait(30) == 3
+        assert job(gateway, "late", "true", "--max-age", "2s").wait(30) == 0
+        wait_for("its start", lambda: running_since(prometheus, "killed"))
+        killed.kill()
+        killed.wait(10)
+        comes(prometheus, "failing", "JobFailed")
+        comes(prometheus, "late", "JobLate")
+        comes(prometheus, "killed", "JobNeverCameBack")
