@@ -34,12 +34,12 @@ class StreamedBody:
         following = next(pieces, None)
         return cls(begun, None if following is None else _gathered(chain((following,), pieces), _PIECE_SIZE))
 
-    def response(self) -> Response:
+    def response(self, content_type: str = "application/json") -> Response:
         """With status 200. What is still to be made is made in a thread, as fast as it is read."""
         if self.rest is None:
-            return Response(self.begun, media_type="application/json")
+            return Response(self.begun, headers={"Content-Type": content_type})
         pieces = (piece.encode() for piece in chain((self.begun,), self.rest))
-        return StreamingResponse(pieces, media_type="application/json")
+        return StreamingResponse(pieces, headers={"Content-Type": content_type})
 
 
 def _gathered(pieces: Iterable[str], size: int) -> Iterator[str]:
