@@ -75,19 +75,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(e, RulepushError):
             raise
-        print(f"rulepush: {e}", file=sys.stderr)
+        from rulepush.cli.terminal import Ink, inked
+
+        print(inked(f"rulepush: {e}", Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     return code
 
 
 def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a command; `func` runs it. Exits with code 2 when they are invalid."""
+    """The arguments of a command; `func` runs it. Exits with code 2 when they are invalid.
+
+    Where the parser has a default `command`, that gets what stands behind `--`: argparse itself would take it for the
+    positional arguments that are left out.
+    """
     parser = parser_for(words)
     chosen = parser.innermost(words)
+    takes_command = chosen.get_default("command") is not None
+    command: Sequence[str] = ()
+    if takes_command and "--" in words:
+        split = list(words).index("--")
+        words, command = words[:split], words[split + 1 :]
+        if not command:
+            chosen.error("no command behind --")
     chosen.refuse_unknown_flags(words)
     args, unknown = parser.parse_known_args(words)
     if unknown:
-        chosen.refuse(unknown)
+        chosen.refuse(unknown, " (a command stands behind --)" if takes_command else "")
+    if takes_command:
+        args.command = tuple(command)
     return args
 
 
@@ -124,11 +139,11 @@ class _Parser(argparse.ArgumentParser):
         if unknown and "-h" not in words and "--help" not in words:
             self.refuse(unknown)
 
-    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+    def refuse(self, unknown: Sequence[str], hint: str = "") -> NoReturn:
         """Exit code 2: these arguments are not known here."""
         flags = self._flags()
         shown = [word + _did_you_mean(word.partition("=")[0], flags) for word in unknown]
-        self.error(f"unrecognized arguments: {' '.join(shown)}")
+        self.error(f"unrecognized arguments: {' '.join(shown)}{hint}")
 
     def _flags(self) -> list[str]:
         return [flag for action in self._actions for flag in action.option_strings]

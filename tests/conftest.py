@@ -10,6 +10,7 @@ import pytest
 from tests.needs import NOT_PERMITTED, REQUIRE, put_servers_on_path
 
 put_servers_on_path()
+os.environ.pop("CLICOLOR_FORCE", None)  # what commands print is compared with texts without colours
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Final, TextIO
+from typing import Final
 
 from rulepush.backtest import BacktestOptions, BacktestReport, EventSource, Progress, ReplayOptions, Stopped, backtests
 from rulepush.backtest.compare import compare
@@ -22,12 +22,13 @@ from rulepush.backtest.wire import report_json
 from rulepush.cli.backtest_source import add_source_options, opened_source
 from rulepush.cli.backtest_write import add_write_options, write_test, written_text
 from rulepush.cli.options import Subparsers, add_command, add_config_file, positive_duration_ms
-from rulepush.cli.terminal import terminal_json, terminal_text
+from rulepush.cli.progress import shown_progress
+from rulepush.cli.terminal import Ink, InkRules, coloured, inked, terminal_json, terminal_text
 from rulepush.clock import Clock, SystemClock
 from rulepush.config import load_config
 from rulepush.config.sections import Config
 from rulepush.errors import ConfigError, RulepushError
-from rulepush.model.durations import format_duration, parse_duration
+from rulepush.model.durations import parse_duration
 from rulepush.model.labels import Labels
 from rulepush.model.timestamps import format_rfc3339, parse_time
 from rulepush.recorded.recording import Recording
@@ -36,7 +37,14 @@ from rulepush.rules.rulefmt import load_rule_files
 from rulepush.rules.specs import RuleGroup
 
 _INTERRUPTED: Final = 130
-_SHOW_EVERY_S: Final = 0.2
+_INKS: Final[InkRules] = (
+    (re.compile("but: .*"), Ink.WARNING),
+    (re.compile("no alert was pending or fired|evaluated from .*"), Ink.STRONG),
+    (re.compile(r"  (\S+): fired "), Ink.ERROR),
+    (re.compile(r"  (\S+): pending only "), Ink.WARNING),
+    (re.compile(r"  (\S+): failed "), Ink.ERROR),
+    (re.compile("rules that lack data"), Ink.WARNING),
+)
 _LATEST_MS: Final = 253_402_300_799_000  # 9999-12-31T23:59:59Z, the last second that RFC 3339 has
 
 
@@ -129,20 +137,20 @@ def run(args: argparse.Namespace) -> int:
             if args.write_test and reports[0].stopped is not Stopped.ASKED:
                 written = write_test(args, source, asked.versions[0], reports[0], asked.options.replay)
     except ConfigError as e:
-        print(terminal_text(str(e)), file=sys.stderr)
+        print(inked(terminal_text(str(e)), Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     except RulepushError as e:
-        print(terminal_text(f"rulepush backtest: {e}"), file=sys.stderr)
+        print(inked(terminal_text(f"rulepush backtest: {e}"), Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     except OSError as e:
         text = f"{e.filename}: {e.strerror}" if e.filename else str(e)
-        print(terminal_text(f"rulepush backtest: {text}"), file=sys.stderr)
+        print(inked(terminal_text(f"rulepush backtest: {text}"), Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     compared = compare(reports[0], reports[1]) if len(reports) > 1 else None
     if args.format == "json":
         print(terminal_json(json.dumps(report_json(reports[0], compared), ensure_ascii=False, indent=2)))
     else:
-        print(terminal_text(backtest_text(reports[0], compared)), end="")
+        print(coloured(terminal_text(backtest_text(reports[0], compared)), _INKS, sys.stdout), end="")
     if written is not None:
         print(terminal_text(written_text(written)), end="", file=sys.stderr, flush=True)
     if reports[0].stopped is Stopped.ASKED:
@@ -280,8 +288,12 @@ def _refuse_without_samples(report: BacktestReport, args: argparse.Namespace) ->
 
 
 def _tried(asked: AskedBacktest, source: EventSource) -> list[BacktestReport]:
-    with _interrupts() as interrupted, _shown(sys.stderr) as on_progress:
-        return backtests(source, asked.versions, asked.options, on_progress, interrupted)
+    with _interrupts() as interrupted, shown_progress(sys.stderr) as line:
+
+        def show(progress: Progress) -> None:
+            line.show(progress.part, format_rfc3339(progress.at // 1000 * 1000))
+
+        return backtests(source, asked.versions, asked.options, show if line.visible else None, interrupted)
 
 
 @contextmanager
@@ -299,51 +311,3 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _shown(out: TextIO) -> Iterator[Callable[[Progress], None] | None]:
-    """Shows the progress in one line of a terminal, which is gone in the end."""
-    if not out.isatty():
-        yield None
-        return
-    line = ProgressLine(out, time.monotonic)
-    try:
-        yield line.show
-    finally:
-        line.clear()
-
-
-class ProgressLine:
-    """One line that is written over and over."""
-
-    def __init__(self, out: TextIO, monotonic: Callable[[], float]):
-        self._out = out
-        self._monotonic = monotonic
-        self._began = monotonic()
-        self._shown_at = self._began
-        self._length = 0
-
-    def show(self, progress: Progress) -> None:
-        """At most some times a second."""
-        now = self._monotonic()
-        if now - self._shown_at < _SHOW_EVERY_S:
-            return
-        self._shown_at = now
-        text = f"{progress.part:4.0%}  {format_rfc3339(progress.at // 1000 * 1000)}"
-        if progress.part > 0:
-            left = (now - self._began) * (1 - progress.part) / progress.part
-            text += f"  about {format_duration(max(1, round(left)) * 1000)} left"
-        self._write(text)
-
-    def clear(self) -> None:
-        """Leave nothing."""
-        if self._length:
-            self._write("")
-            self._out.write("\r")
-            self._out.flush()
-
-    def _write(self, text: str) -> None:
-        self._out.write("\r" + text.ljust(self._length))
-        self._out.flush()
-        self._length = len(text)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from rulepush.cli.options import DEFAULT_LINT, LINT_EXIT, RULE_LINTS, Subparsers, add_command, add_lint_fatal
+from rulepush.cli.terminal import Ink, inked
 from rulepush.config import Config, examine_config
 from rulepush.config.references import check_references
 from rulepush.config.sections import AlertmanagerConfig, KeepMode, ScrapeConfig
@@ -57,7 +58,7 @@ def _check(path: str, args: argparse.Namespace) -> int:
     if args.syntax_only:
         if problems:
             return _failed(path, problems)
-        print(f"{path}: the syntax is valid")
+        print(inked(f"{path}: the syntax is valid", Ink.GOOD, sys.stdout))
         return 0
     of_references, warnings = check_references(config)
     lines, of_rules, rule_warnings, lint = _rules(config, args.lint)
@@ -65,10 +66,10 @@ def _check(path: str, args: argparse.Namespace) -> int:
     problems += of_references + of_targets + of_rules
     noted = (Problem(path, 0, w) for w in (*config.warnings, *target_warnings))
     for warning in (*warnings, *noted, *rule_warnings, *lint):
-        print(f"warning: {warning}", file=sys.stderr)
+        print(inked(f"warning: {warning}", Ink.WARNING, sys.stderr), file=sys.stderr)
     if problems:
         return _failed(path, problems)
-    print(f"{path}: valid")
+    print(inked(f"{path}: valid", Ink.GOOD, sys.stdout))
     for line in (*_jobs(config), *_alertmanagers(config), *_sending(config), *_recording(config), *lines):
         print(f"  {line}")
     if config.ignored:
@@ -78,7 +79,7 @@ def _check(path: str, args: argparse.Namespace) -> int:
 
 def _failed(path: str, problems: Sequence[Problem]) -> int:
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(inked(str(problem), Ink.ERROR, sys.stderr), file=sys.stderr)
     print(f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}", file=sys.stderr)
     return 1
 

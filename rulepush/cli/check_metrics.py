@@ -8,6 +8,7 @@ import sys
 from typing import Final
 
 from rulepush.cli.options import LINT_EXIT, Subparsers, add_command, add_lint_fatal, add_timeout
+from rulepush.cli.terminal import VERDICTS, Ink, coloured, inked
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import Exposition, Format, parse_body, parse_line
 from rulepush.exposition.content_type import choose_format
@@ -55,17 +56,18 @@ def run(args: argparse.Namespace) -> int:
     try:
         body, fmt = _read(args)
     except ScrapeError as e:
-        print(f"error: {e}", file=sys.stderr)
+        print(coloured(f"error: {e}", VERDICTS, sys.stderr), file=sys.stderr)
         return EXIT_BAD
     if args.format == "openmetrics":
         return _check_strictly(body, args)
     found, problems = examine(body, fmt)
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(coloured(f"error: {problem}", VERDICTS, sys.stderr), file=sys.stderr)
     if found is None:
         return EXIT_BAD
     code = _lint(found, fmt, args)
-    print(f"SUCCESS: {len(found.samples)} samples, {len(found.metadata)} families with metadata, read as {fmt.value}")
+    counts = f"{len(found.samples)} samples, {len(found.metadata)} families with metadata"
+    print(coloured(f"SUCCESS: {counts}, read as {fmt.value}", VERDICTS, sys.stdout))
     return code
 
 
@@ -92,20 +94,20 @@ def _check_strictly(body: bytes, args: argparse.Namespace) -> int:
     try:
         samples, families = check_openmetrics(body)
     except ExpositionError as e:
-        print(f"error: {e}", file=sys.stderr)
+        print(coloured(f"error: {e}", VERDICTS, sys.stderr), file=sys.stderr)
         return EXIT_BAD
     code = EXIT_OK
     found, _ = examine(body, Format.OPENMETRICS)
     if found is not None:
         code = _lint(found, Format.OPENMETRICS, args)
-    print(f"SUCCESS: {samples} samples in {families} families, valid OpenMetrics")
+    print(coloured(f"SUCCESS: {samples} samples in {families} families, valid OpenMetrics", VERDICTS, sys.stdout))
     return code
 
 
 def _lint(found: Exposition, fmt: Format, args: argparse.Namespace) -> int:
     findings = lint(found, fmt) if args.lint == "all" else []
     for finding in findings:
-        print(finding, file=sys.stderr)
+        print(inked(str(finding), Ink.WARNING, sys.stderr), file=sys.stderr)
     return LINT_EXIT if findings else EXIT_OK
 
 

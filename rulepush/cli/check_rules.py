@@ -16,6 +16,7 @@ from rulepush.cli.options import (
     add_ignore_unknown_fields,
     add_lint_fatal,
 )
+from rulepush.cli.terminal import VERDICTS, coloured
 from rulepush.rules.rulefmt import RuleFile, parse_rule_file, read_rule_file
 from rulepush.rules.specs import RuleGroup, demanded, duplicate_rules
 from rulepush.storage.demand import Demand
@@ -94,7 +95,7 @@ def _report(file: RuleFile, lint: bool) -> _Verdict:
         return _Verdict.INVALID
     duplicates = duplicate_rules(file.groups) if lint else []
     if not duplicates:
-        print(f"  SUCCESS: {file.rule_count} rules found")
+        print(coloured(f"  SUCCESS: {file.rule_count} rules found", VERDICTS, sys.stdout))
         return _Verdict.VALID
     lines = [f"{file.name}: lint error {len(duplicates)} duplicate rule(s) found."]
     for name, labels in duplicates:
@@ -105,7 +106,7 @@ def _report(file: RuleFile, lint: bool) -> _Verdict:
 
 def _print_error(*lines: str) -> None:
     sys.stdout.flush()
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    print(coloured("\n".join(lines), VERDICTS, sys.stderr), file=sys.stderr, flush=True)
 
 
 def _print_demand(groups: list[RuleGroup]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from rulepush.cli.options import (
     headers_of,
     positive_int,
 )
-from rulepush.cli.terminal import terminal_text
+from rulepush.cli.terminal import Ink, InkRules, coloured, inked, terminal_text
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
 from rulepush.errors import ConfigError, RulepushError
@@ -45,6 +46,17 @@ from rulepush.rules.specs import RecordingSpec, RuleGroup
 
 DEFAULT_URL: Final = "http://127.0.0.1:9095"
 _PATH: Final = "/api/v1/rules/explain"
+_INKS: Final[InkRules] = (
+    (re.compile(r"[\w:]+: (firing)\b"), Ink.ERROR),
+    (re.compile(r"[\w:]+: (pending|unknown)\b"), Ink.WARNING),
+    (re.compile(r"[\w:]+: (inactive)\b"), Ink.GOOD),
+    (re.compile(r"  (firing) "), Ink.ERROR),
+    (re.compile(r"  (pending) "), Ink.WARNING),
+    (re.compile(r"  (resolved) "), Ink.GOOD),
+    (re.compile("  last error: .*"), Ink.ERROR),
+    (re.compile("(why|but): "), Ink.STRONG),
+    (re.compile(".*(<- this is why)$"), Ink.WARNING),
+)
 _MAX_READ: Final = 64 << 20  # bytes of an answer
 
 
@@ -108,13 +120,14 @@ def run(args: argparse.Namespace) -> int:
         else:
             found = asyncio.run(_from_server(args))
     except (ExplainError, ConfigError) as e:
-        print(terminal_text(f"rulepush explain: {e}"), file=sys.stderr)
+        print(inked(terminal_text(f"rulepush explain: {e}"), Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
     if args.format == "json":
         document = {"rules": [explanation_json(one) for one in found]}
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        print(terminal_text("\n".join(explanation_text(one, WIDTH) for one in found)), end="")
+        text = terminal_text("\n".join(explanation_text(one, WIDTH) for one in found))
+        print(coloured(text, _INKS, sys.stdout), end="")
     return 0
 
 

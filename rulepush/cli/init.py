@@ -14,6 +14,7 @@ from rulepush.cli.init_shared import (
     print_alertmanagers,
     print_warning,
     probe_alertmanagers,
+    question_of_terminal,
     reachable,
     shared_options,
     write_setup,
@@ -32,6 +33,7 @@ from rulepush.init.nacos import (
     nacos_targets,
 )
 from rulepush.init.probe import probe_nacos, resolved
+from rulepush.init.robots import refuse_robots
 from rulepush.init.setup import Setup
 from rulepush.nacos.diagnose import TargetProblem
 from rulepush.packs import pack
@@ -75,11 +77,13 @@ Asks each Nacos server for its version and cluster members, and checks that Aler
 def run(args: argparse.Namespace) -> int:
     """Probe the servers, write the files, and print what to do next."""
     try:
-        servers = tuple(dict.fromkeys(map(nacos_address, split_addresses(args.server))))
+        urls = split_addresses(args.server)
+        refuse_robots("--server", urls)
+        servers = tuple(dict.fromkeys(map(nacos_address, urls)))
         if not servers:
             raise AddressError("--server: no URL is given, such as http://HOST:8848")
         options = shared_options(args)
-        place = reachable(options, [host_of(server) for server in servers])
+        place = reachable(options, [host_of(server) for server in servers], question_of_terminal())
         packs = {name: pack(name).read_text(encoding="utf-8") for name in NACOS_PACKS}
         probed, alertmanagers = asyncio.run(_probe(servers, options.alertmanagers))
         found = nacos_targets(probed)

@@ -7,7 +7,7 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from rulepush.init.compose_yaml import secret_files
 from rulepush.init.directory import working_directory
 from rulepush.init.external import external_url, machine_address
 from rulepush.init.probe import probe_alertmanager
-from rulepush.init.robots import RobotFlags
+from rulepush.init.robots import RobotFlags, refuse_robots
 from rulepush.init.setup import (
     ALERTMANAGER,
     CONTAINER_USER,
@@ -120,8 +120,12 @@ def shared_options(args: argparse.Namespace) -> SharedOptions:
             flags.add_secret(value)
         else:
             flags.add_robot(RobotType(flag.removeprefix("--")), value)
+    alertmanagers = split_addresses(args.alertmanager)
+    refuse_robots("--alertmanager", alertmanagers)
+    if args.external_url:
+        refuse_robots("--external-url", [args.external_url])
     return SharedOptions(
-        tuple(dict.fromkeys(map(alertmanager_address, split_addresses(args.alertmanager)))),
+        tuple(dict.fromkeys(map(alertmanager_address, alertmanagers))),
         flags.robots(),
         external_url(args.external_url) if args.external_url else "",
         Language(args.lang),
@@ -137,14 +141,22 @@ class Reachable:
     guessed: bool = False
 
 
-def reachable(options: SharedOptions, towards: Sequence[str]) -> Reachable:
-    """As given; else asked for where a person sits at the terminal, and guessed where none does. `towards`: hosts of
-    the servers. Raises AddressError for an answer that is no URL."""
+def question_of_terminal() -> Callable[[str], str] | None:
+    """How to ask the person at the terminal; None where there is none."""
+    return input if sys.stdin.isatty() and sys.stdout.isatty() else None
+
+
+def reachable(options: SharedOptions, towards: Sequence[str], ask: Callable[[str], str] | None) -> Reachable:
+    """As given, else asked for with `ask`, else guessed. `towards`: hosts of the servers. Raises AddressError for an
+    answer that is no URL."""
     machine = machine_address([*towards, *(host_of(a) for a in options.alertmanagers)])
     guess = f"http://{machine}:{PORT}"
     given = options.external_url
-    if not given and sys.stdin.isatty() and sys.stdout.isatty():
-        answer = input(f"Address under which phones reach rulepush, for the links in messages [{guess}]: ").strip()
+    if not given and ask is not None:
+        try:
+            answer = ask(f"Address under which phones reach rulepush, for the links in messages [{guess}]: ").strip()
+        except EOFError:
+            answer = ""
         given = external_url(answer or guess)
     if not given:
         return Reachable(guess, machine, guessed=True)

@@ -6,25 +6,31 @@ import argparse
 import logging
 import socket
 from functools import partial
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from rulepush import __version__
 from rulepush.cli.options import (
+    AUTO_RELOAD_FEATURE,
     FEATURES,
     Subparsers,
+    add_auto_reload,
     add_command,
     add_config_file,
     add_enable_feature,
     add_log_options,
     add_storage_path,
+    add_switch,
     add_web_options,
+    auto_reload_ms,
     duration_ms,
     feature_names,
     positive_int,
     regex,
 )
 from rulepush.cli.process import run_until_signal
+from rulepush.cli.prometheus_flags import FEATURES_WITHOUT_EFFECT, add_flags_without_effect, log_without_effect
 from rulepush.errors import RulepushError
 from rulepush.logs import setup_logging
 from rulepush.model.durations import format_duration
@@ -35,17 +41,7 @@ from rulepush.service.options import ServiceOptions
 log = logging.getLogger("rulepush.main")
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9095"
-# Prometheus' feature flags that change nothing here: what they enable is always on.
-_WITHOUT_EFFECT: Final = frozenset(
-    {
-        "promql-experimental-functions",
-        "promql-duration-expr",
-        "promql-extended-range-selectors",
-        "promql-at-modifier",
-        "promql-negative-offset",
-        "expand-external-labels",
-    }
-)
+_REMOTE_WRITE_FEATURE: Final = "remote-write-receiver"  # of Prometheus 2
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -61,6 +57,7 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         usage="rulepush run [--config.file FILE] [--storage.path DIR] [FLAG ...]",
     )
     add_config_file(p, "Configuration file, in Prometheus' format.", "prometheus.yml")
+    add_auto_reload(p, "the configuration, rule files and scrape config files")
     add_storage_path(p, "alert states and their history, undelivered notifications and samples")
     add_web_options(p, DEFAULT_ADDRESS)
     p.add_argument(
@@ -87,23 +84,23 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         help="Origins whose pages may read the HTTP API: a regular expression, fully anchored. Example: "
         "'https?://(domain1|domain2)\\.com'. '' for none.",
     )
-    p.add_argument(
+    add_switch(
+        p,
         "--web.enable-remote-write-receiver",
-        dest="enable_remote_write",
-        action="store_true",
-        help="Accept remote write requests: POST /api/v1/write.",
+        "enable_remote_write",
+        "Accept remote write requests: POST /api/v1/write.",
     )
-    p.add_argument(
+    add_switch(
+        p,
         "--web.enable-push-receiver",
-        dest="enable_push",
-        action="store_true",
-        help="Accept pushed metrics, as a Pushgateway does: PUT, POST and DELETE /metrics/job/...",
+        "enable_push",
+        "Accept pushed metrics, as a Pushgateway does: PUT, POST and DELETE /metrics/job/...",
     )
-    p.add_argument(
+    add_switch(
+        p,
         "--web.enable-target-bodies",
-        dest="enable_target_bodies",
-        action="store_true",
-        help="Keep the last body of each target in memory, at most 32 MiB in all, and show it on the target's page. A "
+        "enable_target_bodies",
+        "Keep the last body of each target in memory, at most 32 MiB in all, and show it on the target's page. A "
         "body may hold what not every reader of the pages should see.",
     )
     _duration(p, "--rules.alert.resend-delay", "resend_delay", "1m", "Minimum time before an alert is sent again.")
@@ -168,6 +165,9 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
     )
     add_enable_feature(p)
     add_log_options(p)
+    p.add_argument("--version", action="version", version=f"rulepush {__version__}", help="Show the version and exit.")
+    p.add_argument("--storage.tsdb.path", dest="tsdb_path", type=Path, help=argparse.SUPPRESS)
+    add_flags_without_effect(p)
     p.set_defaults(func=run, shown_flags=partial(_shown_flags, p))
 
 
@@ -184,7 +184,7 @@ def _shown_flags(p: argparse.ArgumentParser, args: argparse.Namespace) -> dict[s
     shown = {}
     for action in p._actions:
         value = getattr(args, action.dest, None)
-        if not action.option_strings or action.dest == "help":
+        if not action.option_strings or action.help == argparse.SUPPRESS or action.dest in ("help", "version"):
             continue
         if isinstance(value, bool):
             text = "true" if value else "false"
@@ -203,15 +203,21 @@ def run(args: argparse.Namespace) -> int:
     setup_logging(args.log_level, args.log_format)
 
     def start() -> App:
-        app = App(_options(args))
+        options = _options(args)
         log.info("starting rulepush: version=%s", __version__)
-        return app
+        log_without_effect(args.without_effect, feature_names(args.features))
+        return App(options)
 
     return run_until_signal(start, log)
 
 
 def _options(args: argparse.Namespace) -> ServiceOptions:
+    features = _features(args.features)
     external_url = _external_url(args.external_url, args.listen_address)
+    args.auto_reload_interval = auto_reload_ms(args, features)
+    args.enable_remote_write = args.enable_remote_write or _REMOTE_WRITE_FEATURE in features
+    if args.tsdb_path is not None:
+        _take_tsdb_path(args)
     # As Prometheus: with a leading slash, also where the flags are shown.
     args.route_prefix = "/" + (args.route_prefix or urlsplit(external_url).path).strip("/")
     return ServiceOptions(
@@ -236,18 +242,30 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         web_max_samples=args.web_max_samples,
         history_rows=args.history_rows,
         history_age_ms=args.history_age,
-        features=_features(args.features),
+        auto_reload_ms=args.auto_reload_interval,
+        features=features & FEATURES,
         flags=args.shown_flags(args),
     )
 
 
+def _take_tsdb_path(args: argparse.Namespace) -> None:
+    """Without --storage.path, state is kept below Prometheus' directory: who has given one wants it to survive. In a
+    directory of its own there, for both have a file that is called lock."""
+    if args.storage_path is not None:
+        log.info("flag has no effect here, --storage.path is given: flag=--storage.tsdb.path")
+        return
+    args.storage_path = args.tsdb_path / "rulepush"
+    log.info("--storage.tsdb.path is taken for --storage.path: path=%s", args.storage_path)
+
+
 def _features(values: list[str]) -> frozenset[str]:
+    """Raises RulepushError for a name that neither Prometheus nor rulepush knows."""
     names = feature_names(values)
-    unknown = names - FEATURES - _WITHOUT_EFFECT
+    unknown = names - FEATURES - FEATURES_WITHOUT_EFFECT - {_REMOTE_WRITE_FEATURE, AUTO_RELOAD_FEATURE}
     if unknown:
         known = ", ".join(sorted(FEATURES))
         raise RulepushError(f"--enable-feature: unknown {', '.join(sorted(unknown))}; there is {known}")
-    return frozenset(names & FEATURES)
+    return names
 
 
 def _external_url(url: str, listen_address: str) -> str:

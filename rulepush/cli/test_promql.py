@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from rulepush.cli.options import Subparsers, add_command
+from rulepush.cli.progress import shown_progress
+from rulepush.cli.terminal import Ink, inked
 from rulepush.promql.testscript import CaseOutcome, CaseResult, run_script
 
 
@@ -29,30 +31,37 @@ def run(args: argparse.Namespace) -> int:
     """0 when no case failed."""
     totals: Counter[CaseOutcome] = Counter()
     reasons: Counter[str] = Counter()
-    for file in args.files:
-        try:
-            text = Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as e:
-            reason = f"cannot be read: {e.strerror}" if isinstance(e, OSError) else "is not valid UTF-8"
-            print(f"{file}: {reason}", file=sys.stderr)
-            totals[CaseOutcome.FAILED] += 1
-            continue
-        for result in run_script(text):
-            totals[result.outcome] += 1
-            if result.outcome is CaseOutcome.FAILED:
-                _print_failure(file, result)
-            elif result.outcome is CaseOutcome.SKIPPED:
-                reasons[result.reason] += 1
-                if args.verbose:
-                    print(f"{file}:{result.line}: skipped: needs {result.reason}: {result.header}")
+    with shown_progress(sys.stderr) as line:
+        for i, file in enumerate(args.files):
+            try:
+                text = Path(file).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as e:
+                reason = f"cannot be read: {e.strerror}" if isinstance(e, OSError) else "is not valid UTF-8"
+                line.clear()
+                print(inked(f"{file}: {reason}", Ink.ERROR, sys.stderr), file=sys.stderr)
+                totals[CaseOutcome.FAILED] += 1
+                continue
+            lines = text.count("\n") + 1
+            for result in run_script(text):
+                line.show((i + result.line / lines) / len(args.files), f"{file}:{result.line}")
+                totals[result.outcome] += 1
+                if result.outcome is CaseOutcome.FAILED:
+                    line.clear()
+                    _print_failure(file, result)
+                elif result.outcome is CaseOutcome.SKIPPED:
+                    reasons[result.reason] += 1
+                    if args.verbose:
+                        line.clear()
+                        print(f"{file}:{result.line}: skipped: needs {result.reason}: {result.header}")
     for reason, count in reasons.most_common():
         print(f"skipped {count}: needs {reason}")
-    print(", ".join(f"{totals[outcome]} {outcome.value}" for outcome in CaseOutcome))
+    summary = ", ".join(f"{totals[outcome]} {outcome.value}" for outcome in CaseOutcome)
+    print(inked(summary, Ink.ERROR if totals[CaseOutcome.FAILED] else Ink.GOOD, sys.stdout))
     return 1 if totals[CaseOutcome.FAILED] else 0
 
 
 def _print_failure(file: str, result: CaseResult) -> None:
-    print(f"{file}:{result.line}: failed: {result.header}")
+    print(inked(f"{file}:{result.line}: failed: {result.header}", Ink.ERROR, sys.stdout))
     if result.variant:
         print(f"    asked:    {result.variant}")
     print(f"    expected: {result.expected}")

@@ -16,6 +16,8 @@ from rulepush.cli.options import (
     add_ignore_unknown_fields,
     feature_names,
 )
+from rulepush.cli.progress import ProgressLine, shown_progress
+from rulepush.cli.terminal import VERDICTS, coloured
 from rulepush.errors import ConfigError, RegexError
 from rulepush.model.regex import compile_regex
 from rulepush.rules.unittest import TestReport, load_test_file, run_test_file
@@ -64,11 +66,14 @@ def run(args: argparse.Namespace) -> int:
         DELAYED_NAME_REMOVAL in feature_names(args.features),
     )
     reports = []
-    for name in args.files:
-        print(f"Unit Testing:  {name}", flush=True)
-        report = _run_file(name, options)
-        reports.append(report)
-        _show(report)
+    with shown_progress(sys.stderr, wanted=not args.debug) as line:
+        for i, name in enumerate(args.files):
+            print(f"Unit Testing:  {name}", flush=True)
+            line.show(i / len(args.files), f"file {i + 1} of {len(args.files)}")
+            report = _run_file(name, options, line)
+            line.clear()
+            reports.append(report)
+            _show(report)
     if args.junit:
         try:
             with open(args.junit, "wb") as f:
@@ -86,19 +91,22 @@ def _wanted(patterns: list[str]) -> Callable[[str], bool]:
     return lambda name: pattern.search(name) is not None
 
 
-def _run_file(name: str, options: TestOptions) -> TestReport:
+def _run_file(name: str, options: TestOptions, line: ProgressLine) -> TestReport:
     try:
         file = load_test_file(name, ignore_unknown=options.ignore_unknown)
     except ConfigError as e:
         return TestReport(name, problems=tuple(str(p) for p in e.problems))
     for pattern in file.unmatched:
-        print(f"  WARNING: no file match pattern {pattern}", file=sys.stderr)
+        line.clear()
+        warning = f"  WARNING: no file match pattern {pattern}"
+        print(coloured(warning, VERDICTS, sys.stderr), file=sys.stderr)
     return run_test_file(file, options)
 
 
 def _show(report: TestReport) -> None:
     if report.failures:
-        print("  FAILED:", *(f"{text}\n" for text in report.failures), sep="\n", end="", file=sys.stderr, flush=True)
+        heading = coloured("  FAILED:", VERDICTS, sys.stderr)
+        print(heading, *(f"{text}\n" for text in report.failures), sep="\n", end="", file=sys.stderr, flush=True)
     else:
-        print("  SUCCESS")
+        print(coloured("  SUCCESS", VERDICTS, sys.stdout))
     print(flush=True)

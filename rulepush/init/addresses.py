@@ -10,9 +10,12 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from rulepush.errors import RulepushError
+from rulepush.model.secret import MASK
 
 _METRICS: Final = "/actuator/prometheus"
 _CONTEXT: Final = "/nacos"
+_CONSOLE: Final = "/index.html"
+_USER: Final = re.compile(r"(?<=//)[^/?#]*@|^[^/?#@]*@")
 _SEPARATORS: Final = re.compile(r"[,;\s]+")
 _ALERTMANAGER_API: Final = re.compile(r"/api/v[12](/[a-z]+)?$|/alerts$")
 
@@ -42,6 +45,11 @@ class Address:
         return is_loopback_host(urlsplit(f"//{self.host}").hostname or "")
 
 
+def shown_url(url: str) -> str:
+    """What a person typed, for a message: without the user and the password."""
+    return _USER.sub(MASK + "@", url)
+
+
 def is_loopback_host(name: str) -> bool:
     """Whether a host name or an IP address, without brackets, is one of this machine alone."""
     name = name.rstrip(".")
@@ -62,7 +70,7 @@ def split_addresses(texts: Iterable[str]) -> tuple[str, ...]:
 def nacos_address(url: str) -> Address:
     """`path` is the context path, /nacos when the URL has none. Raises AddressError."""
     address = _address(url, "--server", 8848)
-    path = address.path.removesuffix(_METRICS) or _CONTEXT
+    path = address.path.removesuffix(_METRICS).removesuffix(_CONSOLE) or _CONTEXT
     return replace(address, path=path)
 
 
@@ -78,9 +86,9 @@ def _address(url: str, flag: str, port: int) -> Address:
         parts = urlsplit(text)
         given = parts.port
     except ValueError as e:
-        raise AddressError(f"{flag}: {url!r} is not a URL: {e}") from None
+        raise AddressError(f"{flag}: {shown_url(url)!r} is not a URL: {e}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AddressError(f"{flag}: {url!r} is not a URL such as http://HOST:{port}")
+        raise AddressError(f"{flag}: {shown_url(url)!r} is not a URL such as http://HOST:{port}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     usual = given or (443 if parts.scheme == "https" else port)
     return Address(

@@ -28,5 +28,5 @@ def dingtalk_yml(setup: Setup) -> str:
 
 def _target(robot: Robot, keyword: str) -> str:
     secret = f"    secret: {quoted(robot.secret.reveal())}\n" if robot.secret else ""
-    hint = "" if robot.secret or robot.type is RobotType.WECOM else f"{comment(keyword, '    ')}    # keyword: 告警\n"
+    hint = "" if robot.secret or robot.type is RobotType.WECOM else f"{comment(keyword, '    ')}    # keyword: ...\n"
     return f"  {robot.name}:\n    type: {robot.type.value}\n    url: {quoted(robot.url.reveal())}\n{secret}{hint}"

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from rulepush.init.addresses import AddressError, is_loopback_host
+from rulepush.init.addresses import AddressError, is_loopback_host, shown_url
 from rulepush.init.setup import PORT
 
 _ELSEWHERE: Final = ("192.0.2.1", "2001:db8::1")
 """Addresses for documentation (RFC 5737, RFC 3849), which the default route leads to. Nothing is sent there."""
 
 
-def machine_address(towards: Iterable[str]) -> str:
+def machine_address(towards: Iterable[str], source_address: Callable[[str], str] | None = None) -> str:
     """This machine's address on the way to the first of the hosts that is another machine, else on its default route,
-    else loopback. An IPv6 address has brackets. Nothing is sent: a datagram socket only asks for the route."""
+    else loopback. An IPv6 address has brackets. `source_address` gives this machine's address on the way to a host, ""
+    for no way."""
+    source_address = source_address or route_source
     for host in (*towards, *_ELSEWHERE):
-        address = _source_address(host)
+        address = source_address(host)
         if address and not is_loopback_host(address):
             return f"[{address}]" if ":" in address else address
     return "127.0.0.1"
 
 
-def _source_address(host: str) -> str:
-    """ "" where no route leads to the host, or its name is not known."""
+def route_source(host: str) -> str:
+    """This machine's address on the way to a host, "" where no route leads there, or its name is not known. Nothing is
+    sent: a datagram socket only asks for the route."""
     try:
         found = socket.getaddrinfo(host, PORT, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
@@ -47,10 +50,10 @@ def external_url(text: str) -> str:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         port = parts.port
     except ValueError as e:
-        raise AddressError(f"--external-url: {text!r} is not a URL: {e}") from None
+        raise AddressError(f"--external-url: {shown_url(text)!r} is not a URL: {e}") from None
     odd = parts.query or parts.fragment or parts.username or any(c.isspace() for c in text)
     if parts.scheme not in ("http", "https") or not parts.hostname or odd:
-        raise AddressError(f"--external-url: {text!r} is not a URL such as http://192.168.1.10:{PORT}")
+        raise AddressError(f"--external-url: {shown_url(text)!r} is not a URL such as http://192.168.1.10:{PORT}")
     if "://" not in text and port is None:
         parts = parts._replace(netloc=f"{parts.netloc}:{PORT}")
     return parts.geturl().rstrip("/")

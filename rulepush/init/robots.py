@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -67,6 +67,17 @@ class RobotFlags:
         )
 
 
+def refuse_robots(flag: str, urls: Iterable[str]) -> None:
+    """Raises RobotError when one of the URLs, of a flag for other servers, is that of a robot: it would be shown."""
+    for url in urls:
+        try:
+            host = urlsplit(url if "://" in url else f"//{url}").hostname or ""
+        except ValueError:
+            continue
+        if host in _OWNERS:
+            raise RobotError(f"{flag}: {host} is the address of a robot: give it with --{_OWNERS[host].value}")
+
+
 def _name(kind: RobotType, before: Sequence[RobotType]) -> str:
     number = before.count(kind) + 1
     return kind.value if number == 1 else f"{kind.value}-{number}"
@@ -92,6 +103,8 @@ def _checked_url(kind: RobotType, url: str) -> str:
     if owner not in (None, kind):
         raise RobotError(f"{flag}: {parts.hostname} is the address of a robot for --{owner.value}: use that flag")
     if owner is not None:
+        if parts.scheme != "https":
+            raise RobotError(f"{flag}: the address does not begin with https://; {whole}")
         token = _token(kind, parts)
         if not token:
             raise RobotError(f"{flag}: the address has no token; {whole}")
@@ -101,7 +114,7 @@ def _checked_url(kind: RobotType, url: str) -> str:
 
 
 def _token(kind: RobotType, parts: SplitResult) -> str:
-    """ "" where there is none, or where the path is not that of a robot."""
+    """The token; empty where there is none, or where the path is not that of a robot."""
     if kind is RobotType.FEISHU:
         return parts.path.rpartition("/hook/")[2] if "/hook/" in parts.path else ""
     name = "access_token" if kind is RobotType.DINGTALK else "key"

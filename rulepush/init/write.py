@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ class WriteError(RulepushError):
 
 
 def write_files(directory: Path, files: Sequence[NewFile], *, force: bool) -> None:
-    """Write `files` below `directory`. Raises WriteError, before anything is written when a file exists already with
-    another content and `force` is not given."""
+    """Write `files` below `directory`. Raises WriteError, and then nothing is written: when one of them cannot be, or
+    exists already with another content and `force` is not given."""
     if directory.exists() and not directory.is_dir():
         raise WriteError(f"{directory} is no directory: nothing was written; --dir chooses another one")
     in_the_way = [f.path for f in files if _differs(directory / f.path, f.text)]
@@ -25,28 +26,61 @@ def write_files(directory: Path, files: Sequence[NewFile], *, force: bool) -> No
             f"{directory} has {', '.join(in_the_way)} already, with another content: nothing was written; "
             "--force overwrites, --dir chooses another directory"
         )
+    new_directories: list[Path] = []
+    beside: dict[Path, Path] = {}
     try:
         for file in files:
             path = directory / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, file)
+            if path.is_dir():
+                raise IsADirectoryError(None, "it is a directory", str(path))
+            _make_directories(path.parent, new_directories)
+            # All of them lie ready under other names before the first one takes its place.
+            beside[path] = path.with_name(f".{path.name}.new")
+            _write(beside[path], file)
+        for path, written in beside.items():
+            os.replace(written, path)
     except OSError as e:
-        raise WriteError(f"cannot write {e.filename or directory}: {e.strerror}") from None
+        _remove(list(beside.values()), new_directories)
+        raise WriteError(
+            f"cannot write to {_named(e, directory)}: {e.strerror}: nothing was written; --dir chooses another one"
+        ) from None
+
+
+def _named(e: OSError, directory: Path) -> Path:
+    """The file or directory that the error is about, under the name that it was to have."""
+    path = Path(os.fsdecode(e.filename)) if isinstance(e.filename, str | bytes) else directory
+    return path.parent if path.name.endswith(".new") else path
 
 
 def _differs(path: Path, text: str) -> bool:
     try:
         return path.read_text(encoding="utf-8") != text
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, UnicodeDecodeError):
         return True
 
 
-def _replace(path: Path, file: NewFile) -> None:
-    """Replace by renaming, so that a crash leaves the old file or the new one."""
-    beside = path.with_name(f".{path.name}.new")
+def _make_directories(directory: Path, made: list[Path]) -> None:
+    if directory.is_dir():
+        return
+    _make_directories(directory.parent, made)
+    directory.mkdir()
+    made.append(directory)
+
+
+def _write(path: Path, file: NewFile) -> None:
     mode = 0o600 if file.secret else 0o644
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as f:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as f:
+        if file.secret:
+            os.fchmod(f.fileno(), mode)  # a crash may have left one that others can read
         f.write(file.text)
-    os.replace(beside, path)
+
+
+def _remove(files: Sequence[Path], directories: Sequence[Path]) -> None:
+    for path in files:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    for directory in reversed(directories):
+        with contextlib.suppress(OSError):
+            directory.rmdir()

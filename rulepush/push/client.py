@@ -13,6 +13,7 @@ from rulepush.clock import Clock
 from rulepush.errors import PushError
 from rulepush.http_client.client import reason, shown_url
 from rulepush.http_client.exchange import exchange
+from rulepush.push.refusals import failure_advice, refusal_text, was_taken, who_answers
 from rulepush.push.url import GroupKey, encode_push_path
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -57,18 +58,21 @@ async def push(
 
 
 async def _once(client: httpx.AsyncClient, request: PushRequest) -> PushError | None:
-    url = request.url.rstrip("/") + encode_push_path(request.key)
+    base = request.url.rstrip("/")
     headers = {"Content-Type": CONTENT_TYPE, **request.headers}
     shown = shown_url(request.url)
+    path = encode_push_path(request.key)
     try:
-        answer = await exchange(client, request.method, url, request.body, headers, request.timeout)
+        answer = await exchange(client, request.method, base + path, request.body, headers, request.timeout)
     except TimeoutError:
         return PushError(0, f"{shown} cannot be reached: no answer within {request.timeout:g}s")
     except httpx.UnsupportedProtocol as e:
         return PushError(400, f"{shown}: {e}")
     except httpx.HTTPError as e:
-        return PushError(0, f"{shown} cannot be reached: {reason(e)}")
-    if answer.is_success:
+        why = reason(e)
+        return PushError(0, f"{shown} cannot be reached: {why}{failure_advice(base, why)}")
+    if was_taken(answer):
         return None
-    words = answer.text[:2000].strip() or answer.phrase
-    return PushError(answer.status, f"{shown} answered {answer.status}: {words}")
+    who = await who_answers(client, base, answer)
+    # A success that is none has the status of a refusal: it is not tried again.
+    return PushError(max(answer.status, 300), f"{shown} {refusal_text(answer)}{who and '; '}{who}")

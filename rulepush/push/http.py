@@ -17,6 +17,7 @@ from rulepush.exposition.families import ParsedFamilies
 from rulepush.http_request import GZIP, in_thread_if_large, read_content
 from rulepush.model.durations import parse_duration
 from rulepush.push.bodies import parse_push_openmetrics, parse_push_text
+from rulepush.push.closed import PUSH_METHODS, PUSH_PATHS
 from rulepush.push.groups import PushedGroups
 from rulepush.push.url import TTL_HEADER, GroupKey, parse_push_path
 from rulepush.push.view import metrics_view
@@ -57,10 +58,8 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
     async def metrics(_: Request) -> Response:
         return JSONResponse({"status": "success", "data": metrics_view(groups)})
 
-    methods = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"]
     return [
-        Route("/metrics/job/{rest:path}", change, methods=methods),
-        Route("/metrics/job@base64/{rest:path}", change, methods=methods),
+        *(Route(path, change, methods=PUSH_METHODS) for path in PUSH_PATHS),
         Route("/api/v1/metrics", metrics, methods=["GET"]),
     ]
 
@@ -99,5 +98,9 @@ def _parser(content_type: str) -> Callable[[bytes], ParsedFamilies]:
     if media_type == "application/openmetrics-text":
         return parse_push_openmetrics
     if media_type == "application/vnd.google.protobuf":
-        raise PushError(415, "protobuf bodies are not supported: push the text format or OpenMetrics")
+        raise PushError(
+            415,
+            "protobuf bodies are not supported: push the text format or OpenMetrics (in Go: "
+            "push.New(...).Format(expfmt.NewFormat(expfmt.TypeTextPlain)))",
+        )
     return parse_push_text

@@ -136,6 +136,7 @@ class App:
         yield "truncation", self._truncate()
         yield "free memory", keep_trimmed(self.resources.clock)
         yield "reload", self.reloader.run()
+        yield "auto reload", self.reloader.watch()
         if self.resources.journal is not None:
             yield "journal", self.resources.journal.run()
         yield "recording", self.ingestion.recording.run()

@@ -103,7 +103,9 @@ class Ingestion:
 
     def routes(self) -> list[BaseRoute]:
         """The HTTP endpoints of the receivers."""
-        pushes = self.push.routes() if self.push is not None else []
+        from rulepush.push.closed import closed_push_routes
+
+        pushes = self.push.routes() if self.push is not None else closed_push_routes()
         return [*pushes, *(self.remote_write.routes() if self.remote_write is not None else [])]
 
     async def aclose(self) -> None:

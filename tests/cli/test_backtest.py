@@ -13,8 +13,7 @@ import pytest
 from freezegun import freeze_time
 
 from rulepush.__main__ import main
-from rulepush.backtest import Progress
-from rulepush.cli.backtest import ProgressLine
+from rulepush.cli.progress import ProgressLine
 from rulepush.clock import SystemClock
 from rulepush.recorded.events import RecordedEvent, RecordedStart
 from rulepush.recorded.records import DIRECTORY
@@ -115,6 +114,15 @@ rules that lack data
   no series matches m{job="k"}: m is there, with other labels: Twice
 """
     )
+
+
+def test_rules_that_fired_have_colours_where_there_are_colours(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert tried() == 0
+    assert "\n  \x1b[31mHigh\x1b[0m: fired " in capsys.readouterr().out
 
 
 def test_json_has_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,13 +302,13 @@ def test_the_progress_is_one_line_that_goes_away() -> None:
     now = [0.0]
     out = io.StringIO()
     line = ProgressLine(out, lambda: now[0])
-    line.show(Progress(T0, T0 + 100 * S, T0))  # at once: nothing to see yet
+    line.show(0.0, "22:13:20")  # at once: nothing to see yet
     assert out.getvalue() == ""
     now[0] = 5.0
-    line.show(Progress(T0, T0 + 100 * S, T0 + 25 * S))
-    assert out.getvalue() == "\r 25%  2023-11-14T22:13:45Z  about 15s left"
+    line.show(0.25, "22:13:45")
+    assert out.getvalue() == "\r 25%  22:13:45  about 15s left"
     now[0] = 10.0
-    line.show(Progress(T0, T0 + 100 * S, T0 + 91 * S))
-    assert out.getvalue().endswith("\r 91%  2023-11-14T22:14:51Z  about 1s left ")
+    line.show(0.91, "22:14:51")
+    assert out.getvalue().endswith("\r 91%  22:14:51  about 1s left ")
     line.clear()
-    assert out.getvalue().endswith("\r" + " " * 41 + "\r")
+    assert out.getvalue().endswith("\r" + " " * 29 + "\r")

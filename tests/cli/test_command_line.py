@@ -39,7 +39,7 @@ def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture
         (("chek",), "(did you mean check?)"),
         (("check", "confg"), "(did you mean config?)"),
         (("run", "--web.enable-lifecycl"), "--web.enable-lifecycl (did you mean --web.enable-lifecycle?)"),
-        (("run", "--storage.tsdb.path=x"), "(did you mean --storage.path?)"),
+        (("run", "--storage.pth=x"), "(did you mean --storage.path?)"),
         (("check", "rules", "--lint-fata"), "(did you mean --lint-fatal?)"),
         (("run", "--query.max-samples", "0"), "0 is not above 0"),
         (("run", "--query.timeout", "5"), 'not a valid duration string: "5"'),

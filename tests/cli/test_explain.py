@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,6 +86,19 @@ def test_a_rule_of_a_running_server(capsys: pytest.CaptureFixture[str], rulepush
     assert out.startswith("QueueLong: pending\n")
     assert "fires at the evaluation of 2023-11-14T22:43:35Z" in " ".join(out.split())
     assert '  |  {instance="app:1", job="app", q="a<b>"} = 7\n' in out
+
+
+def test_states_and_reasons_have_colours_where_there_are_colours(
+    capsys: pytest.CaptureFixture[str], rulepush: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plain, _ = explain(capsys, "QueueLong", "--url", rulepush)
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    _, out, _ = explain(capsys, "QueueLong", "--url", rulepush)
+    assert out.startswith("QueueLong: \x1b[33mpending\x1b[0m\n")
+    assert "\x1b[1mwhy\x1b[0m: " in out
+    assert "\n  \x1b[33mpending\x1b[0m " in out
+    assert re.sub(r"\x1b\[\d*m", "", out) == plain
 
 
 def test_the_url_needs_no_scheme(capsys: pytest.CaptureFixture[str], rulepush: str) -> None:

@@ -177,5 +177,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         assert "text format parsing error in line 1" in capsys.readouterr().err
         assert main(["push", "--job", "j", "--ttl", "5x", r.url]) == 1
         assert main(["push", "--job", "j", "--file", "/nonexistent", r.url]) == 1
+        assert "rulepush push: /nonexistent: No such file or directory\n" in capsys.readouterr().err
+    metrics.write_bytes(b"a 1\n")
     assert main([*args, "--retries", "0", r.url]) == 1
     assert "cannot be reached" in capsys.readouterr().err
