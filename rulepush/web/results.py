@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response, StreamingResponse
 
@@ -55,7 +55,9 @@ def _gathered(pieces: Iterable[str], size: int) -> Iterator[str]:
         yield "".join(parts)
 
 
-def success_pieces(result: QueryResult, limit: int | None, warnings: Sequence[str]) -> Iterator[str]:
+def success_pieces(
+    result: QueryResult, limit: int | None, warnings: Sequence[str], stats: Mapping[str, Any] | None = None
+) -> Iterator[str]:
     """The success envelope around at most `limit` series; `warnings` come after those of the evaluation."""
     kind, ts = result.value_type, unix_seconds(int(result.steps[0]))
     cut = False
@@ -75,6 +77,8 @@ def success_pieces(result: QueryResult, limit: int | None, warnings: Sequence[st
         yield from _listed(
             f'{{"metric":{_metric(s.labels)},"value":[{ts},"{format_float_json(s.value)}"]}}' for s in samples[:limit]
         )
+    if stats is not None:
+        yield f',"stats":{json_text_of(stats)}'
     yield "}"
     all_warnings = [*result.annotations.warnings, *(["results truncated due to limit"] if cut else []), *warnings]
     if all_warnings:
