@@ -19,6 +19,7 @@ from rulepush.site.trouble import (
     delivery_troubles,
     overload_troubles,
     recording_troubles,
+    storage_troubles,
 )
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
@@ -63,6 +64,7 @@ def service_web_parts(
         recorded = ingestion.recording.writer
         if recorded is not None:
             yield from recording_troubles(recorded.last_error, recorded.stopped_since)
+        yield from storage_troubles(str(options.storage_path), resources.state.is_writable)
 
     external_url = ExternalURL(resources.external_url, resources.port, options.route_prefix)
     push = ingestion.push
