@@ -25,7 +25,7 @@ from rulepush.cli.options import (
 from rulepush.cli.process import run_until_signal
 from rulepush.cli.terminal import terminal_text
 from rulepush.clock import SystemClock
-from rulepush.errors import RulepushError
+from rulepush.errors import ConfigError, RulepushError
 from rulepush.logs import setup_logging
 from rulepush.relay.app import HttpPost, RelayApp, RelayOptions, robot_client
 from rulepush.relay.load import load_settings
@@ -121,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace, settings: Settings) -> int:
     WebConfigReloader(args.web_config_file)
+    if settings.faults:
+        raise ConfigError(settings.faults)
     print(f"{args.config_file}: {len(settings.targets)} targets, all good")
     return 0
 
@@ -137,6 +139,8 @@ def _target(args: argparse.Namespace, settings: Settings, name: str, flag: str) 
 
 def _test(args: argparse.Namespace, settings: Settings) -> int:
     target = _target(args, settings, args.test, "--test")
+    if target.faults:
+        raise ConfigError(target.faults)
     mention = target.mention if args.mention else NO_MENTION
     if args.mention and not mention:
         log.warning("--mention: target %s mentions nobody", target.name)

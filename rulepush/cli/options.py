@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rulepush.model.durations import format_duration, parse_duration
+from rulepush.model.errors import RegexError
+from rulepush.model.regex import compile_regex
 
 Subparsers = argparse._SubParsersAction
 OptionContainer = argparse._ActionsContainer
@@ -236,6 +238,15 @@ def duration_ms(text: str) -> int:
         return parse_duration(text)
     except ValueError as e:
         raise argparse.ArgumentTypeError(str(e)) from None
+
+
+def regex(text: str) -> str:
+    """The type of an option that is a regular expression."""
+    try:
+        compile_regex(text, captures=False)
+    except RegexError as e:
+        raise argparse.ArgumentTypeError(str(e)) from None
+    return text
 
 
 def positive_duration_ms(text: str) -> int:

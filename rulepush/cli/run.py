@@ -27,6 +27,7 @@ from rulepush.cli.options import (
     duration_ms,
     feature_names,
     positive_int,
+    regex,
 )
 from rulepush.cli.process import run_until_signal
 from rulepush.cli.prometheus_flags import FEATURES_WITHOUT_EFFECT, add_flags_without_effect, log_without_effect
@@ -73,6 +74,15 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         default="",
         metavar="PATH",
         help="Prefix for the routes of all HTTP endpoints. Defaults to the path of --web.external-url.",
+    )
+    p.add_argument(
+        "--web.cors.origin",
+        dest="cors_origin",
+        type=regex,
+        default=".*",
+        metavar="REGEX",
+        help="Origins whose pages may read the HTTP API: a regular expression, fully anchored. Example: "
+        "'https?://(domain1|domain2)\\.com'. '' for none.",
     )
     add_switch(
         p,
@@ -218,6 +228,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         external_url=external_url,
         route_prefix=args.route_prefix,
         web_config_file=args.web_config_file,
+        cors_origin=args.cors_origin,
         enable_lifecycle=args.enable_lifecycle,
         enable_remote_write=args.enable_remote_write,
         enable_push=args.enable_push,

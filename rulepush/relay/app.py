@@ -23,6 +23,7 @@ from rulepush.relay.load import load_settings
 from rulepush.relay.relay import Relay
 from rulepush.relay.robot import PostError
 from rulepush.relay.senders import RobotRequest
+from rulepush.relay.settings import Settings
 from rulepush.relay.waiting import FileStore
 from rulepush.storage.writable import require_writable
 from rulepush.telemetry import Telemetry, single
@@ -75,13 +76,21 @@ def robot_client() -> httpx.AsyncClient:
     return build_client(_TO_ROBOTS, f"rulepush/{__version__}")
 
 
+def _load(path: str) -> Settings:
+    """The settings; what keeps single targets from working is logged."""
+    settings = load_settings(path)
+    for fault in settings.faults:
+        log.warning("%s; messages to this target will fail", fault)
+    return settings
+
+
 class RelayApp:
     """The composition root of `rulepush dingtalk`. Raises RulepushError when it cannot start."""
 
     def __init__(self, options: RelayOptions, clock: Clock | None = None, client: httpx.AsyncClient | None = None):
         self._options = options
         self._files = ConfigFiles(options.config_file, _NAMING_FILES) if options.auto_reload_ms else None
-        settings = load_settings(options.config_file)
+        settings = _load(options.config_file)
         if options.storage_path is not None:
             require_writable(options.storage_path, options.storage_optional)
         self._client = client or robot_client()
@@ -121,7 +130,7 @@ class RelayApp:
         self._web_config.check()
         if self._files is not None:
             self._files.take()
-        settings = load_settings(self._options.config_file)
+        settings = _load(self._options.config_file)
         self._post.timeout_ms = settings.timeout_ms
         self.relay.configure(settings)
         self._reload_ok = True

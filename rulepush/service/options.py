@@ -18,6 +18,7 @@ class ServiceOptions:
     external_url: str = ""
     route_prefix: str = ""
     web_config_file: str = ""
+    cors_origin: str = ".*"
     enable_lifecycle: bool = False
     enable_remote_write: bool = False
     enable_push: bool = False
