@@ -231,6 +231,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
     return ServiceOptions(
         config_file=args.config_file,
         storage_path=args.storage_path,
+        storage_optional=args.storage_optional,
         listen_address=args.listen_address,
         external_url=external_url,
         route_prefix=args.route_prefix,

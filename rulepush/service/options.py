@@ -13,6 +13,7 @@ class ServiceOptions:
 
     config_file: str
     storage_path: Path | None = None
+    storage_optional: bool = False
     listen_address: str = "127.0.0.1:0"
     external_url: str = ""
     route_prefix: str = ""
