@@ -19,6 +19,7 @@ from rulepush.site.trouble import (
     delivery_troubles,
     overload_troubles,
     recording_troubles,
+    storage_troubles,
 )
 from rulepush.telemetry import Telemetry
 from rulepush.web.cors import CorsOrigins
@@ -65,6 +66,7 @@ def service_web_parts(
         recorded = ingestion.recording.writer
         if recorded is not None:
             yield from recording_troubles(recorded.last_error, recorded.stopped_since)
+        yield from storage_troubles(str(options.storage_path), resources.state.is_writable)
 
     def notices() -> Iterator[Notice]:
         if reloader.last_error:
@@ -119,6 +121,7 @@ def service_web_parts(
         more=ingestion.routes(),
         external_url=external_url,
         pages=site_routes(site),
+        external_labels=lambda: reloader.loaded.config.global_.external_labels.as_dict(),
         notices=notices,
         cors=CorsOrigins(options.cors_origin),
     )
