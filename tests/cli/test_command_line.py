@@ -124,6 +124,7 @@ COMMANDS_AND_GROUPS = [
     ("test", "promql"),
     ("test", "delivery"),
     ("backtest",),
+    ("completion",),
 ]
 
 

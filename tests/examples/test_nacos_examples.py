@@ -163,7 +163,10 @@ def test_the_commands_of_the_containers_are_understood() -> None:
     for name in ("kubernetes/standalone.yaml", "kubernetes/sidecar.yaml"):
         (workload,) = (d for d in _documents(name) if d["kind"] in ("Deployment", "StatefulSet"))
         (container,) = (c for c in workload["spec"]["template"]["spec"]["containers"] if c["name"] == "rulepush")
-        assert parse_arguments(container["args"]).func
+        args = parse_arguments(container["args"])
+        assert args.auto_reload_interval == 30_000
+        # What is mounted with subPath never changes.
+        assert all("subPath" not in mount for mount in container["volumeMounts"])
     words = re.search(r"^CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert words is not None
     command = yaml.safe_load(words[1])
