@@ -167,7 +167,7 @@ def _marks(alerts: Sequence[Mapping[str, Any]], key: str) -> tuple[str, ...]:
 
 async def _get(client: httpx.AsyncClient, url: str, seconds: float) -> HTTPExchange:
     try:
-        got = await exchange(client, "GET", url, b"", {}, seconds, idempotent=True, max_read=_MAX_READ)
+        got = await exchange(client, "GET", url, b"", {}, seconds, idempotent=True, max_bytes=_MAX_READ)
     except TimeoutError:
         raise NotAnswered(f"no answer within {seconds:g}s") from None
     except httpx.HTTPError as e:
