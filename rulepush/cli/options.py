@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rulepush.model.durations import format_duration, parse_duration
-from rulepush.model.errors import RegexError
-from rulepush.model.regex import compile_regex
 
 Subparsers = argparse._SubParsersAction
 OptionContainer = argparse._ActionsContainer
@@ -242,6 +240,9 @@ def duration_ms(text: str) -> int:
 
 def regex(text: str) -> str:
     """The type of an option that is a regular expression."""
+    from rulepush.model.errors import RegexError
+    from rulepush.model.regex import compile_regex  # a probe (`rulepush health`) should not load RE2
+
     try:
         compile_regex(text, captures=False)
     except RegexError as e:

@@ -27,6 +27,7 @@ class ServiceOptions:
     resend_delay_ms: int = 60_000
     outage_tolerance_ms: int = 3_600_000
     grace_period_ms: int = 600_000
+    datasource_hold_ms: int = 3_600_000
     lookback_delta_ms: int = 300_000
     query_timeout_ms: int = 120_000
     query_concurrency: int = 2

@@ -121,6 +121,7 @@ def service_web_parts(
         more=ingestion.routes(),
         external_url=external_url,
         pages=site_routes(site),
+        external_labels=lambda: reloader.loaded.config.global_.external_labels.as_dict(),
         notices=notices,
         cors=CorsOrigins(options.cors_origin),
     )

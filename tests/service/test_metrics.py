@@ -238,6 +238,6 @@ def test_without_an_error_every_reading_is_a_number(tmp_path: Path) -> None:
     run(tmp_path, look)
 
 
-@pytest.mark.parametrize("name", ["nacos", "jvm", "spring-boot", "self"])
+@pytest.mark.parametrize("name", ["nacos", "jvm", "spring-boot", "jobs", "self"])
 def test_the_packs_are_found(name: str) -> None:
     assert load_rule_files([str(pack(name))])
