@@ -46,6 +46,7 @@ class Alerting:
             attempt_recorder(resources.history, clock),
         )
         self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.client_on_demand)
+        self._configured = bool(first.config.alerting.alertmanagers)
         self.clock_watch = ClockWatch(clock, self._on_jump)
         self._warm_up = WarmUp(
             ingestion.jobs, self.clock_watch, options.lookback_delta_ms, ingestion.received_within_ms
@@ -66,7 +67,13 @@ class Alerting:
         defaults = GroupDefaults(config.global_.evaluation_interval_ms, config.global_.rule_query_offset_ms)
         self.groups.update(loaded.groups, self._rule_context(config), defaults, at)
         self.loops.sync()
+        self._configured = bool(config.alerting.alertmanagers)
         await self.alertmanagers.sync(config.alerting.alertmanagers)
+
+    @property
+    def configured(self) -> bool:
+        """Whether alerts are to be sent anywhere, be it to Alertmanagers that are still to be found."""
+        return self._configured
 
     async def drain(self, within_s: float) -> None:
         """Send what waits for the Alertmanagers, for at most `within_s` seconds. `notifier.run` must still run."""
