@@ -50,19 +50,21 @@ async def exchange(
     secrets: Iterable[str] = (),
     *,
     idempotent: bool = False,
-    max_read: int = _MAX_READ,
+    max_bytes: int = _MAX_READ,
+    owner: object = None,
 ) -> HTTPExchange:
-    """Send and read within `seconds`; what comes beyond `max_read` bytes of a body is not read. A redirect
+    """Send and read within `seconds`; what comes beyond `max_bytes` of a body is not read. A redirect
     that drops the body is a failure.
 
     `secrets` are those in `headers`; the client's own it knows. With `idempotent` the request is repeated where a kept
-    connection turns out to be dead, whatever its method (see network.py). Raises TimeoutError or httpx.HTTPError.
+    connection turns out to be dead, whatever its method (see network.py). An `owner` sends one plain request at a time;
+    by default there is one for each method and URL. Raises TimeoutError or httpx.HTTPError.
     """
     if isinstance(client, ClientOnDemand):
-        if idempotent:
-            found = await _plainly(client, method, url, content, headers, seconds, secrets, max_read)
-            if found is not None:
-                return found
+        reading = _Reading(max_bytes, (method, url) if owner is None else owner)
+        found = await _plainly(client, method, url, content, headers, seconds, secrets, reading) if idempotent else None
+        if found is not None:
+            return found
         client = client.full
     import httpx
 
@@ -82,8 +84,8 @@ async def exchange(
                 last = response.history[-1].status_code
                 raise httpx.RemoteProtocolError(dropped_body(last, server_of(str(response.request.url))))
             async for part in cast(httpx.AsyncByteStream, response.stream):
-                text += part[:max_read]
-                if len(text) >= max_read:
+                text += part[:max_bytes]
+                if len(text) >= max_bytes:
                     break
     except httpx.TimeoutException:
         raise TimeoutError from None
@@ -100,6 +102,14 @@ def dropped_body(status: int, url: str) -> str:
     return f"redirected by status {status} to {url}, which sends no body on: not delivered"
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How much of a body is read, and who reads."""
+
+    max_bytes: int
+    owner: object
+
+
 class _EnoughRead(Exception):
     """The beginning of a body is there."""
 
@@ -112,10 +122,10 @@ async def _plainly(
     headers: Mapping[str, str],
     seconds: float,
     secrets: Iterable[str],
-    max_read: int,
+    reading: _Reading,
 ) -> HTTPExchange | None:
     """The same without httpx; None where that cannot be, and httpx must send it, perhaps for the second time."""
-    owner = method, url
+    owner = reading.owner
     request = client.plain_request(method, url, headers, owner)
     if request is None:
         return None
@@ -128,8 +138,8 @@ async def _plainly(
 
     def add(part: bytes) -> None:
         nonlocal text
-        text += part[:max_read]
-        if len(text) >= max_read:
+        text += part[: reading.max_bytes]
+        if len(text) >= reading.max_bytes:
             raise _EnoughRead
 
     try:

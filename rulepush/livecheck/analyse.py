@@ -36,11 +36,13 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:
-    """A rule and what was found about it. `needs_more`: one scrape is not enough to know whether it fires."""
+    """A rule and what was found about it. `needs_more`: one scrape is not enough to know whether it fires. `foreign`:
+    the rule pack that it is of, when that is for none of the targets."""
 
     rule: LiveRule
     findings: tuple[Finding, ...]
     needs_more: bool = False
+    foreign: str = ""
 
     @property
     def level(self) -> Level | None:
@@ -51,11 +53,14 @@ class RuleReport:
 @dataclass(frozen=True, slots=True)
 class LiveReport:
     """The whole report. `rules` is empty when no target answered: then rules cannot be checked. `alertmanagers` is None
-    where there is no configuration that could name them."""
+    where there is no configuration that could name them. `packs`: the rule packs that were chosen by what the targets
+    look like; None when the rules were given. `notes`: what else is worth knowing, a sentence each."""
 
     seen: LiveData
     rules: tuple[RuleReport, ...]
     alertmanagers: tuple[AlertmanagerAnswer, ...] | None = None
+    packs: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

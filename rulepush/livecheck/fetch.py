@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
@@ -15,10 +16,19 @@ from rulepush.errors import ExpositionError, HTTPStatusError, ScrapeError
 from rulepush.exposition import Exposition, parse_body
 from rulepush.exposition.content_type import choose_format
 from rulepush.http_client.build import build_client
+from rulepush.livecheck.actuator import actuator_endpoints
 from rulepush.livecheck.seen import Scrape, SilentJob, TargetScrapes
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
-from rulepush.nacos.diagnose import METRICS, diagnose_answer, diagnose_scrape, diagnose_status
+from rulepush.nacos.diagnose import (
+    ACTUATOR,
+    METRICS,
+    TargetProblem,
+    diagnose_answer,
+    diagnose_scrape,
+    diagnose_status,
+    means_nacos,
+)
 from rulepush.nacos.version import server_version
 from rulepush.scrape.fetch import Fetcher
 from rulepush.scrape.job import Job, job_of
@@ -132,8 +142,7 @@ async def _scrape(
     try:
         fetched = await fetcher.fetch(target.url, target.timeout_ms)
     except HTTPStatusError as e:
-        version = await _version(client, target.url) if e.status == 404 else ""
-        return Scrape(ts, trouble=diagnose_status(target.url, e.status, version))
+        return Scrape(ts, trouble=await _refused(client, target.url, e.status))
     except ScrapeError as e:
         return Scrape(ts, trouble=diagnose_scrape(target.url, str(e)))
     seconds = (clock.now() - started) / 1000
@@ -152,10 +161,18 @@ async def _scrape(
     return Scrape(ts, samples, {n: m.type for n, m in parsed.metadata.items()}, seconds=seconds)
 
 
-async def _version(client: httpx.AsyncClient, url: str) -> str:
-    """The version of the Nacos server whose metrics were not found at `url`."""
-    base, found, _ = url.partition(METRICS)
-    return await server_version(client, base) if found else ""
+async def _refused(client: httpx.AsyncClient, url: str, status: int) -> TargetProblem:
+    """What a status means. Where there are no metrics, the server itself is asked which release it is, or what its
+    actuator has."""
+    if status != 404:
+        return diagnose_status(url, status)
+    if means_nacos(url):
+        base, found, _ = url.partition(METRICS)
+        return diagnose_status(url, status, await server_version(client, base) if found else "")
+    base, found, _ = url.partition(ACTUATOR)
+    if not found:
+        base = urlunsplit((*urlsplit(url)[:2], "", "", ""))
+    return diagnose_status(url, status, endpoints=await actuator_endpoints(client, base))
 
 
 def _samples(parsed: Exposition, rules: SampleRules, target: Labels, ts: int) -> tuple[Sample, ...]:

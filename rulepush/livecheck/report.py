@@ -10,9 +10,9 @@ from typing import Any
 from rulepush.livecheck.alertmanagers import AlertmanagerAnswer, alertmanager_lines
 from rulepush.livecheck.analyse import LiveReport, RuleReport
 from rulepush.livecheck.finding import Finding, Level
+from rulepush.livecheck.kinds import name_of_kinds
 from rulepush.livecheck.names import MISSING
-from rulepush.livecheck.seen import SilentJob, TargetScrapes, monitor_names_of
-from rulepush.nacos.knowledge import looks_like
+from rulepush.livecheck.seen import SilentJob, TargetScrapes, nacos_releases_of, target_kinds
 
 _WORDS = {Level.PROBLEM: "problem", Level.FIRES: "now", Level.NEVER: "never", Level.NOTE: "note"}
 
@@ -24,12 +24,16 @@ def report_text(report: LiveReport, *, verbose: bool = False) -> str:
     lines += [f"warning: {warning}" for warning in seen.shared_labels]
     if report.alertmanagers is not None:
         lines += alertmanager_lines(report.alertmanagers)
-    lines.append("")
+    lines += [*_chosen(report), *(f"note: {note}" for note in report.notes), ""]
     for rule in report.rules:
-        shown = [f for f in rule.findings if verbose or f.level is not Level.NOTE or _explains(f, rule)]
+        shown = [f for f in rule.findings if verbose or _is_shown(f, rule)]
         if shown:
             lines += [_heading(rule), *(line for finding in shown for line in _finding(finding)), ""]
     return "\n".join([*lines, *_summary(report, verbose)]) + "\n"
+
+
+def _is_shown(finding: Finding, rule: RuleReport) -> bool:
+    return _explains(finding, rule) if finding.level is Level.NOTE else not rule.foreign
 
 
 def _explains(note: Finding, rule: RuleReport) -> bool:
@@ -55,8 +59,24 @@ def _targets(answers: Iterable[TargetScrapes]) -> Iterator[str]:
 
 
 def _kind(answer: TargetScrapes) -> str:
-    kind = looks_like(frozenset(s.labels.name for s in answer.scrapes[-1].samples), monitor_names_of(answer))
+    kind = looks_like(answer)
     return f", looks like {kind}" if kind else ""
+
+
+def looks_like(answer: TargetScrapes) -> str:
+    """What kind of application answered, "" when nothing is known."""
+    releases = nacos_releases_of(answer)
+    return name_of_kinds(target_kinds(answer), releases[2] if releases else "")
+
+
+def _chosen(report: LiveReport) -> Iterator[str]:
+    """The packs, and why there is none: nothing could be told before a target answered."""
+    if report.packs is None or report.seen.nothing:
+        return
+    if report.packs:
+        yield f"rules: {', '.join(report.packs)}"
+    else:
+        yield "rules: none, for no rule pack is for such a target; --rules FILE checks your own"
 
 
 def _heading(report: RuleReport) -> str:
@@ -98,8 +118,8 @@ def _fine(report: LiveReport) -> int:
 
 
 def as_json(report: LiveReport) -> str:
-    """`{"ok", "targets", "jobs_without_targets", "alertmanagers", "warnings", "rules", "summary"}`; every finding is
-    there. Without a configuration `alertmanagers` is null."""
+    """`{"ok", "targets", "jobs_without_targets", "alertmanagers", "warnings", "packs", "notes", "rules", "summary"}`;
+    every finding is there. Without a configuration `alertmanagers` is null."""
     document: dict[str, Any] = {
         "ok": report.ok,
         "targets": [_target_json(answer) for answer in report.seen.answers],
@@ -110,6 +130,8 @@ def as_json(report: LiveReport) -> str:
         if report.alertmanagers is None
         else [_alertmanager_json(a) for a in report.alertmanagers],
         "warnings": list(report.seen.shared_labels),
+        "packs": None if report.packs is None else list(report.packs),
+        "notes": list(report.notes),
         "rules": [_rule_json(rule) for rule in report.rules],
         "summary": {
             "rules": len(report.rules),
@@ -126,7 +148,7 @@ def as_json(report: LiveReport) -> str:
 def _target_json(answer: TargetScrapes) -> dict[str, Any]:
     last, trouble = answer.scrapes[-1], answer.trouble
     found: dict[str, Any] = {"job": answer.job, "url": answer.url, "labels": answer.labels.as_dict()}
-    found |= {"ok": trouble is None, "samples": len(last.samples)}
+    found |= {"ok": trouble is None, "samples": len(last.samples), "looks_like": looks_like(answer)}
     if trouble is not None:
         found |= {"error": trouble.message, "suggestion": trouble.suggestion}
     return found

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
+from rulepush.livecheck.kinds import TargetKind, kinds_of
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, exact_metric_name
 from rulepush.model.sample import Sample
@@ -164,6 +166,11 @@ def nacos_releases_of(answer: TargetScrapes) -> tuple[Release, Release, str] | N
     """The releases that the last scrape of a target may be of; None when it is not Nacos."""
     names = frozenset(s.labels.name for s in answer.scrapes[-1].samples)
     return release_range(names, monitor_names_of(answer))
+
+
+def target_kinds(answer: TargetScrapes) -> frozenset[TargetKind]:
+    """What the target looks like, by its last scrape. Empty when nothing tells."""
+    return kinds_of((s.labels.pairs for s in answer.scrapes[-1].samples), urlsplit(answer.url).path)
 
 
 def monitor_names_of(answer: TargetScrapes) -> frozenset[str]:

@@ -336,11 +336,3 @@ def release_range(metric_names: frozenset[str], monitor_names: frozenset[str]) -
     if "longConnection" in monitor_names:
         return (2, 0, 0), (2, 1, 99), "Nacos 2.0 or 2.1"
     return (1, 0, 0), (1, 4, 99), "Nacos 1.x"
-
-
-def looks_like(metric_names: frozenset[str], monitor_names: frozenset[str]) -> str:
-    """What kind of application exposes these metrics, "" when nothing is known. `monitor_names`: of nacos_monitor."""
-    found = release_range(metric_names, monitor_names)
-    if found is not None:
-        return found[2]
-    return "a JVM with Micrometer" if "jvm_threads_live_threads" in metric_names else ""

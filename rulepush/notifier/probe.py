@@ -98,7 +98,7 @@ async def probe_alertmanager(
 
 
 async def _get(client: AnyClient, url: str, seconds: float, max_read: int) -> HTTPExchange:
-    return await exchange(client, "GET", url, b"", {}, seconds, idempotent=True, max_read=max_read)
+    return await exchange(client, "GET", url, b"", {}, seconds, idempotent=True, max_bytes=max_read)
 
 
 def _version(text: str) -> str | None:

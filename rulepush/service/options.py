@@ -13,10 +13,12 @@ class ServiceOptions:
 
     config_file: str
     storage_path: Path | None = None
+    storage_optional: bool = False
     listen_address: str = "127.0.0.1:0"
     external_url: str = ""
     route_prefix: str = ""
     web_config_file: str = ""
+    cors_origin: str = ".*"
     enable_lifecycle: bool = False
     enable_remote_write: bool = False
     enable_push: bool = False
@@ -24,6 +26,7 @@ class ServiceOptions:
     resend_delay_ms: int = 60_000
     outage_tolerance_ms: int = 3_600_000
     grace_period_ms: int = 600_000
+    datasource_hold_ms: int = 3_600_000
     lookback_delta_ms: int = 300_000
     query_timeout_ms: int = 120_000
     query_concurrency: int = 2
@@ -31,5 +34,6 @@ class ServiceOptions:
     web_max_samples: int = 5_000_000
     history_rows: int = 50_000
     history_age_ms: int = 15 * 86_400_000
+    auto_reload_ms: int = 0  # 0: never
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)

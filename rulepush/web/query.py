@@ -1,4 +1,5 @@
-"""`/api/v1/query`, `query_range`, `query_exemplars`, `format_query`, `series`, `labels`, `label/<name>/values`."""
+"""`/api/v1/query`, `query_range`, `query_exemplars`, `format_query`, `parse_query`, `series`, `labels` and
+`label/<name>/values`."""
 
 from __future__ import annotations
 
@@ -18,11 +19,23 @@ from rulepush.promql import Query, QueryResult
 from rulepush.promql.syntax.pretty import pretty
 from rulepush.promql.vectors.values import ValueType
 from rulepush.web.answers import ApiError, ErrorType, success
+from rulepush.web.ast_json import tree_json
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
+from rulepush.web.statistics import QueryStatistics, stats_warnings
 
 MAX_POINTS: Final = 11_000
+POSTED_READS: Final = (
+    "/query",
+    "/query_range",
+    "/query_exemplars",
+    "/format_query",
+    "/parse_query",
+    "/series",
+    "/labels",
+)
+"""The endpoints that take a POST and only read."""
 _FAR_PAST: Final = -(1 << 62)
 _FAR_FUTURE: Final = 1 << 62
 
@@ -42,6 +55,7 @@ class QueryApi:
             Route("/query_range", self.query_range, methods=both),
             Route("/query_exemplars", self.query_exemplars, methods=both),
             Route("/format_query", self.format_query, methods=both),
+            Route("/parse_query", self.parse_query, methods=both),
             Route("/series", self.series, methods=both),
             Route("/labels", self.labels, methods=both),
             Route("/label/{name}/values", self.label_values, methods=["GET"]),
@@ -53,7 +67,9 @@ class QueryApi:
         ts = params.optional_time("time", self._clock.now())
         limit, timeout = params.limit(), params.duration("timeout", 0)
         query = resolved(await self._parsed(params), 0, 0)
-        answer = self._evaluator.instant(query, ts, _finish(limit), timeout, asked_at)
+        stats = QueryStatistics.wanted(params.text("stats"))
+        finish = _finish(limit, stats, stats_warnings(params.text("stats")))
+        answer = self._evaluator.instant(query, ts, finish, timeout, asked_at, stats, _lookback(params))
         return await _answered(request, answer)
 
     async def query_range(self, request: Request) -> Response:
@@ -80,7 +96,9 @@ class QueryApi:
                 f'invalid parameter "query": invalid expression type "{_type_text(query.value_type)}" '
                 "for range query, must be Scalar or instant Vector",
             )
-        answer = self._evaluator.range(query, start, end, step, _finish(limit), timeout, asked_at)
+        stats = QueryStatistics.wanted(params.text("stats"))
+        finish = _finish(limit, stats, stats_warnings(params.text("stats")))
+        answer = self._evaluator.range(query, start, end, step, finish, timeout, asked_at, stats, _lookback(params))
         return await _answered(request, answer)
 
     async def query_exemplars(self, request: Request) -> Response:
@@ -93,6 +111,14 @@ class QueryApi:
     async def format_query(self, request: Request) -> Response:
         """The expression laid out for people."""
         return success(pretty((await self._parsed(await Params.of(request))).root))
+
+    async def parse_query(self, request: Request) -> Response:
+        """The syntax tree of the expression."""
+        query = await self._parsed(await Params.of(request))
+        try:
+            return success(tree_json(query.root))
+        except RecursionError:
+            raise ApiError(ErrorType.BAD_DATA, 'invalid parameter "query": it is nested too deeply') from None
 
     async def series(self, request: Request) -> Response:
         """The label sets that match any of `match[]`."""
@@ -145,8 +171,23 @@ class QueryApi:
             raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
 
 
-def _finish(limit: int | None) -> Callable[[QueryResult, Sequence[str]], StreamedBody]:
-    return lambda result, incomplete: StreamedBody.of(success_pieces(result, limit, incomplete))
+def _lookback(params: Params) -> int:
+    """The look-back delta (ms) that a query asks for; 0 where it does not."""
+    try:
+        return params.duration("lookback_delta", 0)
+    except ApiError as e:
+        reason = str(e).partition(": ")[2]
+        raise ApiError(ErrorType.BAD_DATA, f"error parsing lookback delta duration: {reason}") from None
+
+
+def _finish(
+    limit: int | None, stats: QueryStatistics | None, warnings: Sequence[str]
+) -> Callable[[QueryResult, Sequence[str]], StreamedBody]:
+    def finish(result: QueryResult, incomplete: Sequence[str]) -> StreamedBody:
+        shown = None if stats is None else stats.as_json(result.steps)
+        return StreamedBody.of(success_pieces(result, limit, [*warnings, *incomplete], shown))
+
+    return finish
 
 
 async def _answered(request: Request, answer: Awaitable[StreamedBody]) -> Response:

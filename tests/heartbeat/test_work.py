@@ -98,8 +98,9 @@ def test_failing_means_every_rule_at_each_of_the_last_evaluations(recent: list[l
     assert all_failing(recent) == failing
 
 
-def status(**changes: int) -> DeliveryStatus:
-    return replace(DeliveryStatus(ReceiverKind.ALERTMANAGER, "http://am"), **changes)
+def status(*, last_success: int = 0, failing_since: int = 0, waiting: int = 0) -> DeliveryStatus:
+    made = DeliveryStatus(ReceiverKind.ALERTMANAGER, "http://am", waiting=waiting)
+    return replace(made, last_success=last_success, failing_since=failing_since)
 
 
 def test_what_the_last_alerts_tell_of_an_alertmanager() -> None:

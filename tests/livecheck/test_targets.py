@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rulepush.cli.check_live import target_job
 from rulepush.config import load_config
 from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse
+from rulepush.livecheck.candidates import target_jobs, visit_target
 from rulepush.livecheck.fetch import Visit, environment, visit_jobs
 from rulepush.livecheck.report import as_json, report_text
 from rulepush.nacos.diagnose import diagnose_answer, diagnose_error, diagnose_status
@@ -32,15 +32,12 @@ def _visit(
 
     async def go() -> list[TargetScrapes]:
         clock = FakeClock(NOW)
-        jobs = [target_job(url)]
         going = asyncio.create_task(
-            visit_jobs(jobs, environment(clock, "test"), visit or Visit(), httpx.MockTransport(handler))
+            visit_target(target_jobs(url), environment(clock, "test"), visit or Visit(), httpx.MockTransport(handler))
         )
         while not going.done():
             await clock.advance(1)
-        answers, silent = await going
-        assert silent == []
-        return answers
+        return [(await going).answer]
 
     return asyncio.run(go())
 

@@ -39,7 +39,7 @@ def error_of(url: str) -> str:
 
 
 def reply(request: HttpRequest) -> HttpReply:
-    if request.path == "/login":
+    if request.path.endswith("/login"):
         return HttpReply(b"<html>Sign in</html>", content_type="text/html; charset=utf-8")
     if request.path == "/away":
         return HttpReply(status=302, headers={"Location": "http://127.0.0.1:1/login"})
@@ -67,9 +67,16 @@ def over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("login", "A gateway or login page stands between, or the path is wrong"),
-        ("403", "Nacos itself asks for none here while nacos.security.ignore.urls holds /actuator/**"),
-        ("404", "Set metrics_path: /nacos/actuator/prometheus for Nacos"),
+        ("nacos/login", "A gateway or login page stands between, or the path is wrong"),
+        ("nacos/403", "Nacos itself asks for none here while nacos.security.ignore.urls holds /actuator/**"),
+        ("nacos/404", "Set metrics_path: /nacos/actuator/prometheus for Nacos"),
+        ("actuator/login", "Spring Security sends whom it does not know to its login page"),
+        ("actuator/403", "Spring Security refuses it: permit the path there"),
+        ("actuator/404", "Of the endpoints of a Spring Boot application only /actuator/prometheus has metrics"),
+        ("login", "a page for people answers: is the path right (metrics_path)"),
+        ("403", "Give the scrape job the credentials of a user who may read it"),
+        ("404", "/actuator/prometheus for Spring Boot, /metrics for most others."),
+        ("406", "set scrape_protocols: [PrometheusText0.0.4] in the job"),
         ("503", "A proxy answers, and the server behind it does not: is it running?"),
         ("400", "A server that wants https answers so to http: try scheme: https."),
         ("500", "The log of the server says why."),
@@ -125,14 +132,48 @@ def test_other_errors(error: str, hint: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://n/nacos/prometheus", "http://n:8080/nacos/actuator/prometheus", "http://n/actuator/prometheus", NACOS],
+    [
+        "http://n/nacos/prometheus",
+        "http://n:8080/nacos/actuator/prometheus",
+        "http://n/actuator/prometheus",
+        "http://n/actuator/metrics",
+        "http://n:8848/actuator/prometheus",
+        "http://n/metrics",
+        NACOS,
+    ],
 )
 def test_each_suggestion_is_among_those_that_are_translated(url: str) -> None:
-    for status in (400, 401, 403, 404, 500, 502, 503):
+    for status in (400, 401, 403, 404, 406, 500, 502, 503):
         assert diagnose_scrape(url, f"server returned HTTP status {status} X").suggestion in SUGGESTIONS
     for kind in ("text/html", "application/json", "application/xml"):
         error = f'received unsupported Content-Type "{kind}" and no fallback_scrape_protocol specified for target'
         assert diagnose_scrape(url, error).suggestion in SUGGESTIONS
+    assert diagnose_scrape(url, f'Get "{url}": connection refused').suggestion in SUGGESTIONS
+
+
+@pytest.mark.parametrize(
+    "url", ["http://shop:8080/actuator/prometheus", "http://shop/app/actuator", "http://n/metrics"]
+)
+def test_whoever_asks_no_nacos_hears_nothing_of_it(url: str) -> None:
+    errors = [f"server returned HTTP status {status} X" for status in (400, 401, 403, 404, 406, 500, 502, 503)]
+    errors += [
+        f'received unsupported Content-Type "{kind}" and no fallback_scrape_protocol specified for target'
+        for kind in ("text/html", "application/json", "application/xml")
+    ]
+    errors += [f'Get "{url}": {reason}' for reason in ("connection refused", "context deadline exceeded")]
+    for error in errors:
+        suggestion = diagnose_scrape(url, error).suggestion
+        assert "nacos" not in suggestion.lower(), error
+        assert "8848" not in suggestion, error
+
+
+def test_the_usual_ports_are_named_by_what_was_asked() -> None:
+    refused = 'Get "http://x": connection refused'
+    assert "Nacos: 8848" in diagnose_scrape(NACOS, refused).suggestion
+    assert "server.port, 8080 unless set" in diagnose_scrape("http://s:1/actuator/prometheus", refused).suggestion
+    assert diagnose_scrape("http://s:1/metrics", refused).suggestion == (
+        "Nothing listens there: is the server running, and is it this port?"
+    )
 
 
 def test_what_is_not_known_has_no_hint() -> None:
