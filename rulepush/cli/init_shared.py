@@ -19,7 +19,7 @@ from rulepush.init.commands import start_commands, test_command
 from rulepush.init.compose_yaml import secret_files
 from rulepush.init.directory import working_directory
 from rulepush.init.external import external_url, machine_address
-from rulepush.init.probe import probe_alertmanager
+from rulepush.init.probe import ask_alertmanager
 from rulepush.init.robots import RobotFlags, refuse_robots
 from rulepush.init.setup import (
     ALERTMANAGER,
@@ -175,7 +175,7 @@ def host_of(address: Address) -> str:
 async def probe_alertmanagers(addresses: Sequence[Address]) -> list[tuple[Address, TargetProblem | None]]:
     """Each one's problem, None when it is ready. Without any, the place of the one that the compose file brings."""
     asked = addresses or (OWN_ALERTMANAGER,)
-    return list(zip(asked, await asyncio.gather(*map(probe_alertmanager, asked)), strict=True))
+    return list(zip(asked, await asyncio.gather(*map(ask_alertmanager, asked)), strict=True))
 
 
 def print_alertmanagers(probed: Sequence[tuple[Address, TargetProblem | None]], options: SharedOptions) -> None:

@@ -102,6 +102,10 @@ def add_storage_path(p: OptionContainer, kept: str) -> None:
 
     text = f"Directory for {kept}, which then survive a restart. Without it they are held in memory only."
     p.add_argument("--storage.path", dest="storage_path", type=Path, metavar="DIR", help=text)
+    text = (
+        "Start although --storage.path cannot be written, and save nothing until it can. Without it that is an error."
+    )
+    add_switch(p, "--storage.optional", "storage_optional", text)
 
 
 def add_web_options(p: OptionContainer, listen_address: str) -> None:

@@ -20,10 +20,10 @@ from rulepush.nacos.diagnose import TargetProblem, diagnose_answer, diagnose_err
 from rulepush.nacos.dialects import detect
 from rulepush.nacos.session import NacosLogin, NacosSession
 from rulepush.nacos.version import server_version
+from rulepush.notifier.probe import probe_alertmanager
 from rulepush.scrape.fetch import Fetched, Fetcher
 
 _TIMEOUT_MS = 10_000
-_ALERTMANAGER = "Is this an Alertmanager (0.16 or later)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,27 +125,15 @@ def _host(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
-async def probe_alertmanager(
-    address: Address, transport: httpx.AsyncBaseTransport | None = None
-) -> TargetProblem | None:
-    """Why an Alertmanager cannot be used; None when it is ready and has API v2."""
-    url = f"{address.base}/api/v2/status"
-    try:
-        fetched = await _fetch(address, url, transport, login=True)
-    except HTTPStatusError as e:
-        if e.status in (401, 403):
-            return TargetProblem(
-                f"HTTP {e.status}: credentials are needed", "Give them as http://USER:PASSWORD@HOST:9093."
-            )
-        return TargetProblem(f"HTTP {e.status} at {urlsplit(url).path}", _ALERTMANAGER)
-    except ScrapeError as e:
-        trouble = _diagnosed(e, url)
-        return TargetProblem(trouble.message, trouble.suggestion.replace("Nacos: 8848", "Alertmanager: 9093"))
-    return (
-        None
-        if fetched.body.lstrip()[:1] == b"{"
-        else TargetProblem("it answers, but not as an Alertmanager", _ALERTMANAGER)
-    )
+async def ask_alertmanager(address: Address, transport: httpx.AsyncBaseTransport | None = None) -> TargetProblem | None:
+    """Why an Alertmanager cannot take alerts, asked as the notifier would, with the credentials of the URL; None when
+    it can."""
+    async with build_client(_settings(address, login=True), "rulepush", transport=transport) as client:
+        asked = await probe_alertmanager(client, f"{address.base}/api/v2/alerts", _TIMEOUT_MS / 1000)
+    if not asked.fault:
+        return None
+    hint = "Give the credentials as http://USER:PASSWORD@HOST:9093." if asked.status in (401, 403) else ""
+    return TargetProblem(asked.fault, hint)
 
 
 async def resolved(address: Address) -> frozenset[str]:

@@ -18,6 +18,7 @@ from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.state import SqliteAlertStates
 from rulepush.service.alert_history import attempt_recorder
 from rulepush.service.clock_watch import ClockWatch
+from rulepush.service.datasources import Datasources
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.loaded_config import LoadedConfig
 from rulepush.service.resources import ProcessResources
@@ -45,6 +46,7 @@ class Alerting:
             self.groups.active_alerts,
             attempt_recorder(resources.history, clock),
         )
+        self.datasources = Datasources(clock, resources.client_on_demand, resources.head, ingestion.outputs)
         self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.client_on_demand)
         self.clock_watch = ClockWatch(clock, self._on_jump)
         self._warm_up = WarmUp(
@@ -64,8 +66,12 @@ class Alerting:
         self._engine = self._engine_for(config)
         self.notifier.sending = self._sending(config)
         defaults = GroupDefaults(config.global_.evaluation_interval_ms, config.global_.rule_query_offset_ms)
-        self.groups.update(loaded.groups, self._rule_context(config), defaults, at)
+        context = self._rule_context(config)
+        self.datasources.sync(config.datasources)
+        elsewhere = self.datasources.contexts(config, context, self._resources.options.datasource_hold_ms)
+        self.groups.update(loaded.groups, context, defaults, at, elsewhere)
         self.loops.sync()
+        await self.datasources.close_former()
         await self.alertmanagers.sync(config.alerting.alertmanagers)
 
     async def drain(self, within_s: float) -> None:
@@ -81,6 +87,7 @@ class Alerting:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self.datasources.aclose()
         await self.alertmanagers.aclose()
 
     async def _samples_in(self, ts: int) -> bool:

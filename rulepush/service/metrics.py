@@ -40,6 +40,12 @@ def expose_service(
     _memory(t, resources.head, ingestion)
     _clock(t, alerting.clock_watch)
     expose_databases(t, resources.state.all())
+    if resources.options.storage_path is not None:
+        t.gauge(
+            "rulepush_storage_writable",
+            "Whether the directory of --storage.path can be written.",
+            single(lambda: float(resources.state.is_writable)),
+        )
     if resources.journal is not None:
         expose_journal(t, resources.journal)
     expose_rules(t, alerting.groups)

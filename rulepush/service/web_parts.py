@@ -19,6 +19,7 @@ from rulepush.site.trouble import (
     delivery_troubles,
     overload_troubles,
     recording_troubles,
+    storage_troubles,
 )
 from rulepush.telemetry import Telemetry
 from rulepush.web.cors import CorsOrigins
@@ -65,6 +66,7 @@ def service_web_parts(
         recorded = ingestion.recording.writer
         if recorded is not None:
             yield from recording_troubles(recorded.last_error, recorded.stopped_since)
+        yield from storage_troubles(str(options.storage_path), resources.state.is_writable)
 
     def notices() -> Iterator[Notice]:
         if reloader.last_error:

@@ -1,4 +1,4 @@
-"""What is wrong now with delivery, the configuration, the load or the recording: the bar on top of every page.
+"""What is wrong now with delivery, the configuration, the load, the recording or the storage: the bar on every page.
 
 A page that shows no alert must not look calm while the alerts reach nobody. Each function looks at one part of the
 service and says what is wrong there; `service` puts them together.
@@ -24,6 +24,7 @@ class TroubleKind(Enum):
     CONFIGURATION = "configuration"
     OVERLOAD = "overload"
     RECORDING = "recording"
+    STORAGE = "storage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +89,10 @@ def recording_troubles(error: str, stopped_since: int | None) -> Iterator[Troubl
     if stopped_since is not None:
         words = message("Recording has stopped, alerting goes on")
         yield Trouble(TroubleKind.RECORDING, words, stopped_since, "/status", error)
+
+
+def storage_troubles(directory: str, is_writable: bool) -> Iterator[Trouble]:
+    """This process may not write to its state directory, which --storage.optional allows."""
+    if not is_writable:
+        words = message("Nothing can be saved in %(path)s: a restart forgets what alerts were", path=directory)
+        yield Trouble(TroubleKind.STORAGE, words, None, "/status")

@@ -123,6 +123,7 @@ COMMANDS_AND_GROUPS = [
     ("test", "rules"),
     ("test", "promql"),
     ("backtest",),
+    ("completion",),
 ]
 
 

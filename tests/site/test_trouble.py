@@ -13,6 +13,7 @@ from rulepush.site.trouble import (
     delivery_troubles,
     overload_troubles,
     recording_troubles,
+    storage_troubles,
 )
 
 NOW = 1_700_000_000_000
@@ -111,3 +112,9 @@ def test_the_password_in_the_address_of_an_alertmanager_is_not_said() -> None:
     at = sending(name="http://u:hunter2@am:9093/x", address="http://am:9093/x", failing_since=NOW - 9_000, waiting=3)
     (trouble,) = delivery_troubles([at], NOW)
     assert said(trouble) == "Alerts do not reach http://am:9093/x, 3 wait"
+
+
+def test_a_directory_that_cannot_be_written_is_trouble() -> None:
+    assert list(storage_troubles("/s", True)) == []
+    (trouble,) = storage_troubles("/s", False)
+    assert (trouble.kind, trouble.link) == (TroubleKind.STORAGE, "/status")
