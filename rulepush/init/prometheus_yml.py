@@ -35,8 +35,8 @@ def prometheus_yml(setup: Setup) -> str:
         "磁盘写满时不影响告警。",
     )
     heartbeats = say(
-        "Of rulepush alone, too: a URL that is called while scraping, evaluation and delivery work. The service behind\n"
-        "it (healthchecks.io, Uptime Kuma and the like) raises the alarm when no call comes.",
+        "Of rulepush alone, too: a URL that is called while scraping, evaluation and delivery work. The service\n"
+        "behind it (healthchecks.io, Uptime Kuma and the like) raises the alarm when no call comes.",
         "同样是 rulepush 独有：抓取、计算和发送都正常时才会调用的地址。对方（healthchecks.io、Uptime Kuma 等）\n"
         "收不到调用就会报警。",
     )
