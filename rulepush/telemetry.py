@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -65,6 +65,10 @@ class Telemetry:
     def gauge(self, name: str, text: str, read: Readings, label_names: tuple[str, ...] = ()) -> None:
         """Expose a number that goes up and down."""
         self._metrics.append(OwnMetric(name, text, "gauge", label_names, read))
+
+    def metrics(self) -> Sequence[OwnMetric]:
+        """All that are registered."""
+        return self._metrics
 
     def render(self) -> bytes:
         """The text format 0.0.4."""

@@ -99,9 +99,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], log: Path, ready_url: str | None = None) -> Iterator[Server]:
+def running(
+    command: Sequence[str], log: Path, ready_url: str | None = None, cwd: Path | None = None
+) -> Iterator[Server]:
     """A server for the length of a with block, awaited at `ready_url`."""
-    server = Server(command, log)
+    server = Server(command, log, cwd)
     try:
         if ready_url is not None:
             wait_for(f"{command[0]} ready", lambda: answers(ready_url))

@@ -14,16 +14,18 @@ from typing import Final
 from rulepush import __version__
 from rulepush.cli.options import (
     Subparsers,
+    add_auto_reload,
     add_command,
     add_config_file,
     add_log_options,
     add_storage_path,
     add_web_options,
+    auto_reload_ms,
 )
 from rulepush.cli.process import run_until_signal
 from rulepush.cli.terminal import terminal_text
 from rulepush.clock import SystemClock
-from rulepush.errors import RulepushError
+from rulepush.errors import ConfigError, RulepushError
 from rulepush.logs import setup_logging
 from rulepush.relay.app import HttpPost, RelayApp, RelayOptions, robot_client
 from rulepush.relay.load import load_settings
@@ -57,6 +59,7 @@ The url of Alertmanager's webhook_configs is http://HOST:PORT/dingtalk/TARGET/se
         ],
     )
     add_config_file(p, "Configuration file with the robots, in prometheus-webhook-dingtalk's format.", "config.yml")
+    add_auto_reload(p, "the configuration and its templates")
     add_storage_path(p, "notifications that wait for a robot's rate limit")
     add_web_options(p, DEFAULT_ADDRESS)
     for flag in ("--web.enable-ui", "--web.ui-enabled"):  # the original's playground, by its two names
@@ -96,7 +99,12 @@ def run(args: argparse.Namespace) -> int:
         log.info("starting the relay: version=%s", __version__)
         return RelayApp(
             RelayOptions(
-                args.config_file, args.listen_address, args.enable_lifecycle, args.storage_path, args.web_config_file
+                args.config_file,
+                args.listen_address,
+                args.enable_lifecycle,
+                args.storage_path,
+                args.web_config_file,
+                auto_reload_ms(args),
             )
         )
 
@@ -112,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace, settings: Settings) -> int:
     WebConfigReloader(args.web_config_file)
+    if settings.faults:
+        raise ConfigError(settings.faults)
     print(f"{args.config_file}: {len(settings.targets)} targets, all good")
     return 0
 
@@ -128,6 +138,8 @@ def _target(args: argparse.Namespace, settings: Settings, name: str, flag: str) 
 
 def _test(args: argparse.Namespace, settings: Settings) -> int:
     target = _target(args, settings, args.test, "--test")
+    if target.faults:
+        raise ConfigError(target.faults)
     mention = target.mention if args.mention else NO_MENTION
     if args.mention and not mention:
         log.warning("--mention: target %s mentions nobody", target.name)

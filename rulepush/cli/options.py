@@ -9,7 +9,9 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from rulepush.model.durations import parse_duration
+from rulepush.model.durations import format_duration, parse_duration
+from rulepush.model.errors import RegexError
+from rulepush.model.regex import compile_regex
 
 Subparsers = argparse._SubParsersAction
 OptionContainer = argparse._ActionsContainer
@@ -20,6 +22,8 @@ DEFAULT_LINT: Final = "duplicate-rules"
 LINT_EXIT: Final = 3  # promtool: valid, but a lint check found something
 DELAYED_NAME_REMOVAL: Final = "promql-delayed-name-removal"
 FEATURES: Final = frozenset({DELAYED_NAME_REMOVAL})
+AUTO_RELOAD_FEATURE: Final = "auto-reload-config"  # of Prometheus 3, until --config.auto-reload
+AUTO_RELOAD_MS: Final = 30_000  # Prometheus' default, once it is on
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -71,6 +75,27 @@ def add_command(
 def add_config_file(p: OptionContainer, text: str, default: str | None = None) -> None:
     """`--config.file`."""
     p.add_argument("--config.file", dest="config_file", default=default, metavar="FILE", help=text)
+
+
+def add_auto_reload(p: OptionContainer, files: str) -> None:
+    """`--config.auto-reload-interval`, and Prometheus' two ways to switch it on; `auto_reload_ms` reads them."""
+    p.add_argument(
+        "--config.auto-reload-interval",
+        dest="auto_reload_interval",
+        type=duration_ms,
+        default="0",
+        metavar="DURATION",
+        help=f"How often to look for changes of {files}, and reload when there are any. 0: never. At least 1s.",
+    )
+    text = f"Reload when files change, as with --config.auto-reload-interval={format_duration(AUTO_RELOAD_MS)}."
+    add_switch(p, "--config.auto-reload", "auto_reload", text)
+
+
+def auto_reload_ms(args: argparse.Namespace, features: frozenset[str] = frozenset()) -> int:
+    """How often to look for changes of the configuration; 0: never."""
+    is_on = args.auto_reload or AUTO_RELOAD_FEATURE in features
+    interval: int = args.auto_reload_interval or (AUTO_RELOAD_MS if is_on else 0)
+    return max(interval, 1000) if interval else 0
 
 
 def add_storage_path(p: OptionContainer, kept: str) -> None:
@@ -209,6 +234,15 @@ def duration_ms(text: str) -> int:
         return parse_duration(text)
     except ValueError as e:
         raise argparse.ArgumentTypeError(str(e)) from None
+
+
+def regex(text: str) -> str:
+    """The type of an option that is a regular expression."""
+    try:
+        compile_regex(text, captures=False)
+    except RegexError as e:
+        raise argparse.ArgumentTypeError(str(e)) from None
+    return text
 
 
 def positive_duration_ms(text: str) -> int:

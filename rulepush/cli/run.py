@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 from rulepush import __version__
 from rulepush.cli.options import (
+    AUTO_RELOAD_FEATURE,
     FEATURES,
     Subparsers,
+    add_auto_reload,
     add_command,
     add_config_file,
     add_enable_feature,
@@ -21,9 +23,11 @@ from rulepush.cli.options import (
     add_storage_path,
     add_switch,
     add_web_options,
+    auto_reload_ms,
     duration_ms,
     feature_names,
     positive_int,
+    regex,
 )
 from rulepush.cli.process import run_until_signal
 from rulepush.cli.prometheus_flags import FEATURES_WITHOUT_EFFECT, add_flags_without_effect, log_without_effect
@@ -53,6 +57,7 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         usage="rulepush run [--config.file FILE] [--storage.path DIR] [FLAG ...]",
     )
     add_config_file(p, "Configuration file, in Prometheus' format.", "prometheus.yml")
+    add_auto_reload(p, "the configuration, rule files and scrape config files")
     add_storage_path(p, "alert states and their history, undelivered notifications and samples")
     add_web_options(p, DEFAULT_ADDRESS)
     p.add_argument(
@@ -69,6 +74,15 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         default="",
         metavar="PATH",
         help="Prefix for the routes of all HTTP endpoints. Defaults to the path of --web.external-url.",
+    )
+    p.add_argument(
+        "--web.cors.origin",
+        dest="cors_origin",
+        type=regex,
+        default=".*",
+        metavar="REGEX",
+        help="Origins whose pages may read the HTTP API: a regular expression, fully anchored. Example: "
+        "'https?://(domain1|domain2)\\.com'. '' for none.",
     )
     add_switch(
         p,
@@ -200,6 +214,7 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace) -> ServiceOptions:
     features = _features(args.features)
     external_url = _external_url(args.external_url, args.listen_address)
+    args.auto_reload_interval = auto_reload_ms(args, features)
     args.enable_remote_write = args.enable_remote_write or _REMOTE_WRITE_FEATURE in features
     if args.tsdb_path is not None:
         _take_tsdb_path(args)
@@ -212,6 +227,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         external_url=external_url,
         route_prefix=args.route_prefix,
         web_config_file=args.web_config_file,
+        cors_origin=args.cors_origin,
         enable_lifecycle=args.enable_lifecycle,
         enable_remote_write=args.enable_remote_write,
         enable_push=args.enable_push,
@@ -226,6 +242,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         web_max_samples=args.web_max_samples,
         history_rows=args.history_rows,
         history_age_ms=args.history_age,
+        auto_reload_ms=args.auto_reload_interval,
         features=features & FEATURES,
         flags=args.shown_flags(args),
     )
@@ -244,7 +261,7 @@ def _take_tsdb_path(args: argparse.Namespace) -> None:
 def _features(values: list[str]) -> frozenset[str]:
     """Raises RulepushError for a name that neither Prometheus nor rulepush knows."""
     names = feature_names(values)
-    unknown = names - FEATURES - FEATURES_WITHOUT_EFFECT - {_REMOTE_WRITE_FEATURE}
+    unknown = names - FEATURES - FEATURES_WITHOUT_EFFECT - {_REMOTE_WRITE_FEATURE, AUTO_RELOAD_FEATURE}
     if unknown:
         known = ", ".join(sorted(FEATURES))
         raise RulepushError(f"--enable-feature: unknown {', '.join(sorted(unknown))}; there is {known}")

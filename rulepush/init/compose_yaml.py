@@ -20,7 +20,7 @@ from rulepush.init.wording import comment, wording
 
 ALERTMANAGER_IMAGE: Final = "prom/alertmanager:v0.33.1"
 _DATA: Final = "/var/lib/rulepush"
-_HEALTH: Final = ("/opt/rulepush/bin/rulepush", "health")
+_HEALTH: Final = ("/opt/rulepush/bin/rulepush", "health")  # it reads the command line of its container
 _HARDENED: Final = """\
     read_only: true
     tmpfs: [/tmp]
@@ -124,15 +124,18 @@ def _rulepush(setup: Setup) -> str:
         words,
         _network(setup, PORT, setup.is_open),
         [f"./{CONFIG}:/etc/rulepush/{CONFIG}:ro", "./rules:/etc/rulepush/rules:ro", f"rulepush-data:{_DATA}"],
-        _health([*_HEALTH, f"http://127.0.0.1:{PORT}{setup.prefix}"]),
+        _health(_HEALTH),
     )
 
 
 def _alertmanager(setup: Setup) -> str:
+    say = wording(setup.language)
+    mirror = say("", f"拉取较慢时可以换用镜像站，例如 docker.m.daocloud.io/{ALERTMANAGER_IMAGE}")
     return _service(
         "alertmanager",
         ALERTMANAGER_IMAGE,
         [
+            *([f"# {mirror}"] if mirror else []),
             f"--config.file=/etc/alertmanager/{ALERTMANAGER}",
             "--storage.path=/alertmanager",
             f"--web.listen-address=:{ALERTMANAGER_PORT}",
@@ -158,5 +161,5 @@ def _relay(setup: Setup) -> str:
         ],
         _network(setup, RELAY_PORT, setup.relay_is_open),
         [f"./{DINGTALK}:/etc/rulepush/{DINGTALK}:ro", f"relay-data:{_DATA}"],
-        _health([*_HEALTH, f"http://127.0.0.1:{RELAY_PORT}"]),
+        _health(_HEALTH),
     )

@@ -23,16 +23,19 @@ from rulepush.relay.load import load_settings
 from rulepush.relay.relay import Relay
 from rulepush.relay.robot import PostError
 from rulepush.relay.senders import RobotRequest
+from rulepush.relay.settings import Settings
 from rulepush.relay.waiting import FileStore
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.http_service import HttpService
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.listener import address_of, bind
 from rulepush.web.security import WebConfigReloader
+from rulepush.yaml.changes import ConfigFiles, ConfigWatch
 
 log = logging.getLogger("rulepush.dingtalk")
 
 _FINAL_FLUSH_SECONDS: Final = 5.0
+_NAMING_FILES: Final = ("templates", "template")
 _TO_ROBOTS: Final = HTTPClientConfig(proxy=ProxyConfig(from_environment=True), follow_redirects=False)
 
 
@@ -45,6 +48,7 @@ class RelayOptions:
     enable_lifecycle: bool
     storage_path: Path | None = None  # for notifications that wait for a robot's rate limit
     web_config_file: str = ""
+    auto_reload_ms: int = 0  # how often to look for changes of the configuration; 0: never
 
 
 class HttpPost:
@@ -70,12 +74,21 @@ def robot_client() -> httpx.AsyncClient:
     return build_client(_TO_ROBOTS, f"rulepush/{__version__}")
 
 
+def _load(path: str) -> Settings:
+    """The settings; what keeps single targets from working is logged."""
+    settings = load_settings(path)
+    for fault in settings.faults:
+        log.warning("%s; messages to this target will fail", fault)
+    return settings
+
+
 class RelayApp:
     """The composition root of `rulepush dingtalk`. Raises RulepushError when it cannot start."""
 
     def __init__(self, options: RelayOptions, clock: Clock | None = None, client: httpx.AsyncClient | None = None):
         self._options = options
-        settings = load_settings(options.config_file)
+        self._files = ConfigFiles(options.config_file, _NAMING_FILES) if options.auto_reload_ms else None
+        settings = _load(options.config_file)
         self._client = client or robot_client()
         self._post = HttpPost(self._client, settings.timeout_ms)
         self._store = FileStore(options.storage_path) if options.storage_path is not None else None
@@ -111,7 +124,9 @@ class RelayApp:
         """Load the configuration again. Raises RulepushError, and keeps all as it was, when it is bad."""
         self._reload_ok = False
         self._web_config.check()
-        settings = load_settings(self._options.config_file)
+        if self._files is not None:
+            self._files.take()
+        settings = _load(self._options.config_file)
         self._post.timeout_ms = settings.timeout_ms
         self.relay.configure(settings)
         self._reload_ok = True
@@ -128,6 +143,13 @@ class RelayApp:
             for line in str(e).splitlines():
                 log.error("%s", line)
 
+    async def _watch(self) -> None:
+        async def reload() -> None:
+            self.request_reload()
+
+        if self._files is not None:
+            await ConfigWatch(self._files, self._clock, self._options.auto_reload_ms, reload).run()
+
     def stop(self, reason: str = "request") -> None:
         """Ask `run` to end."""
         log.info("stopping: reason=%s", reason)
@@ -139,7 +161,9 @@ class RelayApp:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(self.http.run(), name="web")
                 flushing = tasks.create_task(self.relay.flush_loop(), name="digests")
+                watching = tasks.create_task(self._watch(), name="auto reload")
                 await self._stopped.wait()
+                watching.cancel()
                 self.http.stop()
                 await serving
                 flushing.cancel()

@@ -5,15 +5,25 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import yaml
 
-from rulepush.errors import ConfigError
+from rulepush.errors import ConfigError, Problem
 from rulepush.gotext.gotime_parse import parse_go_duration
-from rulepush.model.secret import Secret
+from rulepush.model.secret import MASK, NO_SECRET, Secret
+from rulepush.relay.address import (
+    address_faults,
+    hides_a_secret,
+    owner_fault,
+    secret_fault,
+    url_fault,
+    zone_doubt,
+    zone_fault,
+)
 from rulepush.relay.builtin_templates import builtin_templates
 from rulepush.relay.functions import FUNCTIONS
 from rulepush.relay.settings import DEFAULT_TEXT, DEFAULT_TITLE, Language, Mention, RobotTarget, RobotType, Settings
@@ -41,7 +51,8 @@ def load_settings(path: str) -> Settings:
     source, root = read_yaml(path, reading)
     settings = _read(source, root)
     if reading.problems:
-        raise ConfigError(sorted(reading.problems, key=lambda p: (p.file != path, p.file, p.line)))
+        problems = [_redacted(p, root) for p in (*reading.problems, *settings.faults)]
+        raise ConfigError(sorted(problems, key=lambda p: (p.file != path, p.file, p.line)))
     return settings
 
 
@@ -61,8 +72,10 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Settings:
         m.problem("no targets: each needs a name and the url of a robot", "targets")
     else:
         for name in named.keys():  # noqa: SIM118
-            target = named.section(name)
-            if target is None:
+            target = named.section(name) if isinstance(named.value(name), yaml.MappingNode) else None
+            if "/" in name:
+                named.problem("the name of a target must not contain a /: it is part of a path", name)
+            elif target is None:
                 named.problem(f"{name}: expected a mapping with `url`", name)
             else:
                 targets[name] = common.target(name, target)
@@ -96,11 +109,9 @@ class _Common:
         """Read one target."""
         robot = RobotType(m.one_of("type", _TYPES, RobotType.DINGTALK.value))
         language = Language(m.one_of("lang", _LANGUAGES, self._language))
-        url = m.url("url")
-        if not m.has("url"):
-            m.problem("needs a url: the webhook address of the robot")
+        url = _robot_url(m)
         secret = m.secret("secret")
-        _check_address(m, robot, url, secret)
+        faults = _check_address(m, robot, url, secret)
         mention = _mention(m, robot)
         templates = self._templates(m, language, robot)
         builtin = builtin_templates(language, robot)
@@ -130,6 +141,7 @@ class _Common:
             fallback_text=builtin.with_text(DEFAULT_TEXT, "builtin"),
             title_line=_first_line(written, "title"),
             text_line=_first_line(written, "text"),
+            faults=faults,
         )
         m.finish()
         return target
@@ -189,9 +201,11 @@ def _zone(m: MapReader) -> str:
     if name:
         try:
             zone(name)
-        except ValueError as e:
-            m.problem(f"time_zone: {e}", "time_zone")
+        except ValueError:
+            m.problem(f"time_zone: {zone_fault(name)}", "time_zone")
             return ""
+        if doubt := zone_doubt(name):
+            log.warning("%s:%d: time_zone: %s", m.source.name, m.line_at("time_zone"), doubt)
     return name
 
 
@@ -249,17 +263,63 @@ def _mention(m: MapReader, robot: RobotType) -> Mention:
     return mention
 
 
-def _check_address(m: MapReader, robot: RobotType, url: Secret, secret: Secret) -> None:
-    """Mistakes in the address that can be found without a request to the robot."""
+def _robot_url(m: MapReader) -> Secret:
+    """Not by `MapReader.url`, which shows what it refuses: a token stands in this one."""
+    if not m.has("url"):
+        m.problem("needs a url: the webhook address of the robot")
+        return NO_SECRET
+    node = m.value("url")
+    if not isinstance(node, yaml.ScalarNode):
+        m.wrong("url", "expected a URL")
+        return NO_SECRET
+    m.source.mask(node)
+    fault = url_fault(node.value)
+    if fault:
+        m.wrong("url", fault)
+        return NO_SECRET
+    return Secret(node.value)
+
+
+def _check_address(m: MapReader, robot: RobotType, url: Secret, secret: Secret) -> tuple[Problem, ...]:
+    """Mistakes in the address that can be found without a request to the robot. Returns those that are no reason to
+    refuse the file, because other targets work."""
     if robot is RobotType.WECOM and secret:
         m.problem("secret: robots of WeCom have none", "secret")
     if not url:
-        return
+        return ()
     parts = urlsplit(url.reveal())
-    query = parse_qs(parts.query)
-    if parts.hostname == "oapi.dingtalk.com" and robot is RobotType.DINGTALK and not query.get("access_token"):
+    if parts.hostname == "oapi.dingtalk.com" and robot is RobotType.DINGTALK and "access_token" not in parts.query:
         m.problem("url: has no access_token", "url")
-    if parts.hostname == "qyapi.weixin.qq.com" and robot is not RobotType.WECOM:
-        m.problem("url: is a WeCom robot's; add `type: wecom`", "url")
-    if parts.hostname in ("open.feishu.cn", "open.larksuite.com") and robot is not RobotType.FEISHU:
-        m.problem("url: is a Feishu robot's; add `type: feishu`", "url")
+        return ()
+    stranger = owner_fault(robot, url.reveal())
+    if stranger:
+        m.problem(f"url: {stranger}", "url")
+        return ()
+    found = [("url", fault) for fault in address_faults(robot, url.reveal())]
+    if secret and robot is not RobotType.WECOM and (fault := secret_fault(robot, url.reveal(), secret.reveal())):
+        found.append(("secret", fault))
+    return tuple(Problem(m.source.name, m.line_at(key), f"{m.where}.{key}: {fault}") for key, fault in found)
+
+
+def _redacted(problem: Problem, root: yaml.Node | None) -> Problem:
+    """The problem without any text of the file that may be secret: one in a wrong place is shown by some messages."""
+    message = problem.message
+    for text in sorted(_texts(root), key=len, reverse=True):
+        message = message.replace(text, MASK)
+    return replace(problem, message=message)
+
+
+def _texts(node: yaml.Node | None) -> Iterator[str]:
+    """Every value of the file that may be secret, and every key with such a value in it (`url:https://...`)."""
+    if isinstance(node, yaml.ScalarNode):
+        if hides_a_secret(node.value):
+            yield node.value
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _texts(item)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name, colon, rest = key.value.partition(":") if isinstance(key, yaml.ScalarNode) else ("", "", "")
+            if colon and hides_a_secret(rest):
+                yield f"{name}:{rest}"
+            yield from _texts(value)

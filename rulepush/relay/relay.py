@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from rulepush.clock import Clock
@@ -20,6 +20,7 @@ from rulepush.relay.notification import Notification, NotificationError, parse_n
 from rulepush.relay.robot import Delivery, DeliveryStatus, Post, Robot
 from rulepush.relay.senders import SENDERS
 from rulepush.relay.settings import RobotTarget, RobotType, Settings
+from rulepush.relay.trial_record import RECORD_PATH, TRIAL_LABEL, TrialRecord
 from rulepush.relay.waiting import Key, NoStore, WaitingStore
 from rulepush.telemetry import MetricReading, Telemetry
 
@@ -46,6 +47,7 @@ class Relay:
         self._targets: Mapping[str, RobotTarget] = {}
         self._robots: dict[tuple[RobotType, Secret, Secret], Robot] = {}
         self._notifications: Counter[tuple[str, str]] = Counter()
+        self._trials = TrialRecord()
 
     def configure(self, settings: Settings) -> None:
         """Put a configuration into effect. A robot without a target is kept while notifications wait for it."""
@@ -53,7 +55,9 @@ class Relay:
         wanted = {_address(t) for t in self._targets.values()}
         for address in wanted - self._robots.keys():
             sender = SENDERS[address[0]](address[1], address[2])
-            self._robots[address] = Robot(sender, self._post, self._clock, sender.rate_limit(), self._store)
+            self._robots[address] = Robot(
+                sender, self._post, self._clock, sender.rate_limit(), self._store, self._record
+            )
         for address in [a for a, r in self._robots.items() if a not in wanted and not r.waiting]:
             del self._robots[address]
 
@@ -71,15 +75,17 @@ class Relay:
     # -- HTTP
 
     def routes(self) -> list[Route]:
-        """The path that Alertmanager posts to."""
-        return [Route("/dingtalk/{target:str}/send", self.send, methods=["POST"])]
+        """The path that Alertmanager posts to, and the record of test alerts."""
+        return [
+            Route("/dingtalk/{target:str}/send", self.send, methods=["POST"]),
+            Route(RECORD_PATH, self.trials, methods=["GET"]),
+        ]
 
     async def send(self, request: Request) -> Response:
         """200: sent, or queued for a digest. 4xx: a retry would fail, too. 503: to be retried."""
         target = self._targets.get(request.path_params["target"])
         if target is None:
-            log.warning("notification for an unknown target: %r", request.path_params["target"])
-            return PlainTextResponse("target not found\n", 404)
+            return await self._unknown_target(request, request.path_params["target"])
         try:
             body = await read_content(request, MAX_BODY_BYTES, NO_ENCODING)
             notification = parse_notification(body)
@@ -91,10 +97,30 @@ class Relay:
             return PlainTextResponse("OK\n")
         delivery = await self._robots[_address(target)].deliver(target, notification, request.is_disconnected)
         self._notifications[target.name, delivery.status.value] += 1
+        self._record(target, notification, delivery)
         log.debug(
             "notification: target=%s alerts=%d fate=%s", target.name, len(notification.alerts), delivery.status.value
         )
         return _answer(delivery)
+
+    async def _unknown_target(self, request: Request, name: str) -> Response:
+        log.warning("notification for an unknown target: %r", name)
+        try:
+            notification = parse_notification(await read_content(request, MAX_BODY_BYTES, NO_ENCODING))
+        except (BodyError, NotificationError):
+            pass
+        else:
+            reason = f"the relay has no target {name!r}; it has {', '.join(self._targets) or 'none'}"
+            self._trials.add(name, notification, "unknown", reason, self._clock.now())
+        return PlainTextResponse("target not found\n", 404)
+
+    async def trials(self, request: Request) -> Response:
+        """What became of the alerts of one `rulepush test delivery`: their fates and reasons, no contents."""
+        found = self._trials.of(request.query_params.get(TRIAL_LABEL, ""))
+        return JSONResponse({"deliveries": [delivery.as_json() for delivery in found]})
+
+    def _record(self, target: RobotTarget, notification: Notification, delivery: Delivery) -> None:
+        self._trials.add(target.name, notification, delivery.status.value, delivery.reason, self._clock.now())
 
     def _refuse(self, target: RobotTarget, reason: str, status: int) -> Response:
         log.warning("bad notification for target %s: %s", target.name, reason)

@@ -68,6 +68,14 @@ class Delivery:
     reason: str = ""
 
 
+DigestReport = Callable[[RobotTarget, Notification, Delivery], None]
+"""Is told what became of a notification that had waited."""
+
+
+def _untold(target: RobotTarget, notification: Notification, delivery: Delivery) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class _Waiting:
     target: RobotTarget
@@ -94,6 +102,7 @@ class Robot:
     clock: Clock
     limit: RateLimit
     store: WaitingStore = field(default_factory=NoStore)
+    digested: DigestReport = _untold
     stats: RobotStats = field(default_factory=RobotStats)
     _waiting: dict[tuple[str, str], _Waiting] = field(default_factory=dict)
     _progress: dict[str, int] = field(default_factory=dict)  # of notifications sent in part: bodies that arrived
@@ -207,6 +216,8 @@ class Robot:
                     return
             self._failures = 0
             self._clear()
+            for entry in entries:
+                self.digested(entry.target, entry.notification, Delivery(DeliveryStatus.SENT))
             self.stats.digests += 1
             self.limit.record_digest(self.clock.now())
 
@@ -233,6 +244,8 @@ class Robot:
             log.error("the robot of target %s refused a digest, its notifications are lost: %s", names, reason)
             self.stats.dropped += len(entries)
             self._clear()
+            for entry in entries:
+                self.digested(entry.target, entry.notification, Delivery(DeliveryStatus.REFUSED, reason))
             return
         wait = _RETRY_MS[min(self._failures, len(_RETRY_MS) - 1)]
         self._failures += 1

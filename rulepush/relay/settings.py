@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from rulepush.errors import Problem
 from rulepush.model.secret import Secret
 from rulepush.template import Template
 
@@ -57,7 +58,8 @@ class RobotTarget:
     """One path of the relay, `/dingtalk/<name>/send`, and the robot behind it.
 
     `title` and `text` are parsed with the templates of the configuration; `time_zone` is the name of the zone in
-    which the built-in texts show times.
+    which the built-in texts show times. `faults` keep this target from working and no other, such as a placeholder for
+    a token.
     """
 
     name: str
@@ -74,6 +76,7 @@ class RobotTarget:
     fallback_text: Template
     title_line: int = 0  # the line of the file on which `title` begins; 0 when the file has none
     text_line: int = 0
+    faults: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +85,8 @@ class Settings:
 
     timeout_ms: int
     targets: Mapping[str, RobotTarget]
+
+    @property
+    def faults(self) -> tuple[Problem, ...]:
+        """The faults of all targets."""
+        return tuple(fault for target in self.targets.values() for fault in target.faults)

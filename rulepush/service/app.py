@@ -136,6 +136,7 @@ class App:
         yield "truncation", self._truncate()
         yield "free memory", keep_trimmed(self.resources.clock)
         yield "reload", self.reloader.run()
+        yield "auto reload", self.reloader.watch()
         if self.resources.journal is not None:
             yield "journal", self.resources.journal.run()
         yield "recording", self.ingestion.recording.run()
@@ -175,11 +176,12 @@ class App:
 
     def _http_service(self) -> HttpService:
         from rulepush.web.http_service import HttpService
-        from rulepush.web.routes import web_routes
+        from rulepush.web.routes import cross_origin_reads, web_routes
 
         self._web_config.check()  # it may have changed while nobody connected
-        routes = web_routes(self.web_parts())
-        return HttpService(routes, self.resources.listener, self._web_config, self.resources.clock)
+        parts = self.web_parts()
+        routes, reads = web_routes(parts), cross_origin_reads(parts)
+        return HttpService(routes, self.resources.listener, self._web_config, self.resources.clock, reads)
 
     def _announce(self) -> None:
         loaded = self.reloader.loaded

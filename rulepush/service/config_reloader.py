@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from rulepush.clock import Clock
 from rulepush.errors import RulepushError
 from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.options import ServiceOptions
 from rulepush.web.security import WebConfigReloader
+from rulepush.yaml.changes import ConfigFiles, ConfigWatch
 
 log = logging.getLogger("rulepush.main")
+
+_NAMING_FILES: Final = ("rule_files", "scrape_config_files")
 
 
 class ConfigReloader:
@@ -39,6 +43,7 @@ class ConfigReloader:
         self._apply = apply
         self._requested = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._files = ConfigFiles(options.config_file, _NAMING_FILES) if options.auto_reload_ms else None
 
     async def start(self) -> None:
         """Put the first configuration into effect."""
@@ -48,6 +53,8 @@ class ConfigReloader:
         """Read the configuration again and put it into effect. Raises ConfigError, and then all is as it was."""
         async with self._lock:  # a signal and a request may come together
             self._web_config.check()
+            if self._files is not None:
+                self._files.take()
             try:
                 loaded = load_config_and_rules(self._options.config_file, self._options.lookback_delta_ms)
             except RulepushError as e:
@@ -72,5 +79,13 @@ class ConfigReloader:
         while True:
             await self._requested.wait()
             self._requested.clear()
-            with contextlib.suppress(RulepushError):  # `reload` has logged it
-                await self.reload()
+            await self._try()
+
+    async def watch(self) -> None:
+        """Reload when files have changed, with `--config.auto-reload-interval`, until cancelled."""
+        if self._files is not None:
+            await ConfigWatch(self._files, self._clock, self._options.auto_reload_ms, self._try).run()
+
+    async def _try(self) -> None:
+        with contextlib.suppress(RulepushError):  # `reload` has logged it
+            await self.reload()

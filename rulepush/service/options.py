@@ -17,6 +17,7 @@ class ServiceOptions:
     external_url: str = ""
     route_prefix: str = ""
     web_config_file: str = ""
+    cors_origin: str = ".*"
     enable_lifecycle: bool = False
     enable_remote_write: bool = False
     enable_push: bool = False
@@ -31,5 +32,6 @@ class ServiceOptions:
     web_max_samples: int = 5_000_000
     history_rows: int = 50_000
     history_age_ms: int = 15 * 86_400_000
+    auto_reload_ms: int = 0  # 0: never
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)

@@ -21,8 +21,10 @@ from rulepush.site.trouble import (
     recording_troubles,
 )
 from rulepush.telemetry import Telemetry
+from rulepush.web.cors import CorsOrigins
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.notifications import RELOAD_FAILED, Notice
 from rulepush.web.routes import WebParts
 from rulepush.web.status import Status
 
@@ -64,6 +66,18 @@ def service_web_parts(
         if recorded is not None:
             yield from recording_troubles(recorded.last_error, recorded.stopped_since)
 
+    def notices() -> Iterator[Notice]:
+        if reloader.last_error:
+            yield Notice(RELOAD_FAILED, reloader.failed_at)
+        if ingestion.jobs.overload.described():
+            yield Notice("Scrapes are skipped: the server does not keep up with its targets.")
+        for delivery in delivery_statuses(alerting, ingestion):
+            if delivery.failing:
+                yield Notice(f"{delivery.shown_name} is not reached.", delivery.failing_since or 0)
+        recorded = ingestion.recording.writer
+        if recorded is not None and recorded.last_error:
+            yield Notice("The recording has stopped.", recorded.stopped_since or 0)
+
     external_url = ExternalURL(resources.external_url, resources.port, options.route_prefix)
     push = ingestion.push
     places = RecordedPlaces(resources, ingestion.recording, lambda: reloader.loaded.config)
@@ -89,6 +103,7 @@ def service_web_parts(
     )
     return WebParts(
         evaluator=queries,
+        head=resources.head,
         groups=alerting.groups,
         jobs=ingestion.jobs,
         metadata=ingestion.metadata,
@@ -104,4 +119,6 @@ def service_web_parts(
         more=ingestion.routes(),
         external_url=external_url,
         pages=site_routes(site),
+        notices=notices,
+        cors=CorsOrigins(options.cors_origin),
     )

@@ -20,6 +20,7 @@ class ErrorType(Enum):
     EXECUTION = ("execution", 422)
     TIMEOUT = ("timeout", 503)
     INTERNAL = ("internal", 500)
+    UNAVAILABLE = ("unavailable", 500)  # a feature that is off
 
 
 class ApiError(RulepushError):

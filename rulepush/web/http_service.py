@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from starlette.routing import BaseRoute
 
 from rulepush.clock import Clock
+from rulepush.web.cors import CrossOriginReads
 from rulepush.web.security import WebConfigReloader
 from rulepush.web.server import WebServer, build_app
 
@@ -20,9 +21,15 @@ class HttpService:
     """
 
     def __init__(
-        self, routes: Sequence[BaseRoute], listener: socket.socket, web_config: WebConfigReloader, clock: Clock
+        self,
+        routes: Sequence[BaseRoute],
+        listener: socket.socket,
+        web_config: WebConfigReloader,
+        clock: Clock,
+        reads: CrossOriginReads | None = None,
     ):
-        self.asgi = build_app(routes, web_config.security)
+        """`reads` is what pages of other sites may POST."""
+        self.asgi = build_app(routes, web_config.security, reads)
         self._server = WebServer(self.asgi, listener, web_config.security)
         self._web_config = web_config
         self._clock = clock

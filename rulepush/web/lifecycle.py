@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rulepush.errors import RulepushError
 from rulepush.telemetry import Telemetry
+from rulepush.web.compression import Compression
 
 
 class LifecycleApi:
@@ -36,7 +38,7 @@ class LifecycleApi:
             Route("/-/ready", self.readiness, methods=["GET"]),
             Route("/-/reload", self.reload, methods=["POST", "PUT"]),
             Route("/-/quit", self.quit, methods=["POST", "PUT"]),
-            Route("/metrics", self.metrics, methods=["GET"]),
+            Route("/metrics", self.metrics, methods=["GET"], middleware=[Middleware(Compression, ("gzip",))]),
         ]
 
     async def healthy(self, _: Request) -> Response:

@@ -1,4 +1,5 @@
-"""`/api/v1/query`, `query_range`, `query_exemplars`, `format_query`, `series`, `labels`, `label/<name>/values`."""
+"""`/api/v1/query`, `query_range`, `query_exemplars`, `format_query`, `parse_query`, `series`, `labels` and
+`label/<name>/values`."""
 
 from __future__ import annotations
 
@@ -18,11 +19,22 @@ from rulepush.promql import Query, QueryResult
 from rulepush.promql.syntax.pretty import pretty
 from rulepush.promql.vectors.values import ValueType
 from rulepush.web.answers import ApiError, ErrorType, success
+from rulepush.web.ast_json import tree_json
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
 
 MAX_POINTS: Final = 11_000
+POSTED_READS: Final = (
+    "/query",
+    "/query_range",
+    "/query_exemplars",
+    "/format_query",
+    "/parse_query",
+    "/series",
+    "/labels",
+)
+"""The endpoints that take a POST and only read."""
 _FAR_PAST: Final = -(1 << 62)
 _FAR_FUTURE: Final = 1 << 62
 
@@ -42,6 +54,7 @@ class QueryApi:
             Route("/query_range", self.query_range, methods=both),
             Route("/query_exemplars", self.query_exemplars, methods=both),
             Route("/format_query", self.format_query, methods=both),
+            Route("/parse_query", self.parse_query, methods=both),
             Route("/series", self.series, methods=both),
             Route("/labels", self.labels, methods=both),
             Route("/label/{name}/values", self.label_values, methods=["GET"]),
@@ -93,6 +106,14 @@ class QueryApi:
     async def format_query(self, request: Request) -> Response:
         """The expression laid out for people."""
         return success(pretty((await self._parsed(await Params.of(request))).root))
+
+    async def parse_query(self, request: Request) -> Response:
+        """The syntax tree of the expression."""
+        query = await self._parsed(await Params.of(request))
+        try:
+            return success(tree_json(query.root))
+        except RecursionError:
+            raise ApiError(ErrorType.BAD_DATA, 'invalid parameter "query": it is nested too deeply') from None
 
     async def series(self, request: Request) -> Response:
         """The label sets that match any of `match[]`."""

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rulepush.http_request import CLIENT_CLOSED_REQUEST
 from rulepush.web.answers import ApiError, ErrorType, failure
+from rulepush.web.cors import CrossOriginReads
 from rulepush.web.security import Verify, WebSecurity
 
 log = logging.getLogger("rulepush.web")
@@ -36,8 +37,9 @@ _HARMLESS: Final = (
 )
 
 
-def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
-    """The ASGI application: the routes, passwords and extra headers where configured, errors in the API's envelope."""
+def build_app(routes: Sequence[BaseRoute], security: WebSecurity, reads: CrossOriginReads | None = None) -> ASGIApp:
+    """The ASGI application: the routes, passwords and extra headers where configured, errors in the API's envelope.
+    `reads` is what pages of other sites may POST."""
 
     async def api_error(_: Request, e: Exception) -> Response:
         assert isinstance(e, ApiError)
@@ -64,7 +66,7 @@ def build_app(routes: Sequence[BaseRoute], security: WebSecurity) -> ASGIApp:
             Exception: crash,
         },
     )
-    app = _CrossOriginProtection(app)
+    app = _CrossOriginProtection(app, reads)
     if security.verify is not None:
         app = _BasicAuth(app, security.verify)
     app = _HarmlessAnswers(_AnswersAtStop(app))
@@ -164,15 +166,20 @@ class _CrossOriginProtection:
     http.CrossOriginProtection.
     """
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app: ASGIApp, reads: CrossOriginReads | None):
         self._app = app
+        self._reads = reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _ONLY_READ and _is_cross_origin(Request(scope)):
+        if scope["type"] == "http" and self._is_refused(scope):
             text = "refused: the request comes from a page of another site\n"
             await PlainTextResponse(text, 403)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _is_refused(self, scope: Scope) -> bool:
+        only_reads = scope["method"] in _ONLY_READ or (self._reads is not None and self._reads.allow(scope))
+        return not only_reads and _is_cross_origin(Request(scope))
 
 
 def _is_cross_origin(request: Request) -> bool:

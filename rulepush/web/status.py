@@ -1,4 +1,4 @@
-"""`/api/v1/status/{config,flags,runtimeinfo,buildinfo}` and `/api/v1/alertmanagers`."""
+"""`/api/v1/status/{config,flags,runtimeinfo,buildinfo}`, `/api/v1/features`, `/api/v1/alertmanagers` and `/version`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rulepush import __version__
 from rulepush.clock import Clock
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.web.answers import success
+from rulepush.web.answers import json_text_of, success
+from rulepush.web.features import features_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,13 @@ class StatusApi:
             Route("/status/flags", self.flags, methods=["GET"]),
             Route("/status/runtimeinfo", self.runtime_info, methods=["GET"]),
             Route("/status/buildinfo", self.build_info, methods=["GET"]),
+            Route("/features", self.features, methods=["GET"]),
             Route("/alertmanagers", self.alertmanagers, methods=["GET"]),
         ]
+
+    def root_routes(self) -> list[Route]:
+        """The routes that are not below /api/v1."""
+        return [Route("/version", self.version, methods=["GET"])]
 
     async def config(self, _: Request) -> Response:
         """The configuration as it was loaded."""
@@ -82,16 +88,15 @@ class StatusApi:
 
     async def build_info(self, _: Request) -> Response:
         """Prometheus' keys; `goVersion` names the Python."""
-        return success(
-            {
-                "version": __version__,
-                "revision": "",
-                "branch": "",
-                "buildUser": "",
-                "buildDate": "",
-                "goVersion": f"python{platform.python_version()}",
-            }
-        )
+        return success(_build_info())
+
+    async def version(self, _: Request) -> Response:
+        """The same, bare."""
+        return PlainTextResponse(json_text_of(_build_info()) + "\n")
+
+    async def features(self, _: Request) -> Response:
+        """What this server can do, by Prometheus' names."""
+        return success(features_json(self._flags))
 
     async def alertmanagers(self, _: Request) -> Response:
         """The Alertmanagers that alerts are sent to, and those dropped by relabelling."""
@@ -102,3 +107,14 @@ class StatusApi:
                 "droppedAlertmanagers": [{"url": url} for url in status.dropped_alertmanagers],
             }
         )
+
+
+def _build_info() -> dict[str, str]:
+    return {
+        "version": __version__,
+        "revision": "",
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": f"python{platform.python_version()}",
+    }

@@ -52,7 +52,7 @@ def test_every_flag_that_prometheus_lists_is_known() -> None:
     values = {"query.max-concurrency": "1", "query.max-samples": "1", "log.level": "info", "log.format": "json"}
     words = []
     for is_switch, name in found:
-        if name in ("help", "version", "help-long", "web.cors.origin", "config.auto-reload-interval"):
+        if name in ("help", "version", "help-long", "web.cors.origin"):
             continue
         words += [f"--{name}", f"--no-{name}"] if is_switch else [f"--{name}={values.get(name, '1m')}"]
     assert parse_arguments(["run", *words]).func
@@ -65,7 +65,7 @@ def test_every_feature_that_prometheus_lists_is_known() -> None:
     assert listed is not None
     names = listed[1].replace("- ", "-").replace(" (DEPRECATED)", "").split(", ")
     assert len(names) > 10
-    assert _options(parse_arguments(["run", f"--enable-feature={','.join(set(names) - {'auto-reload-config'})}"]))
+    assert _options(parse_arguments(["run", f"--enable-feature={','.join(names)}"]))
 
 
 def test_each_flag_without_effect_is_one_line_with_what_has_it_here(caplog: pytest.LogCaptureFixture) -> None:

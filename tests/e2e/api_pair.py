@@ -131,6 +131,7 @@ class Pair:
     at: int
     target: str
     directory: Path
+    dead: int  # a port that nothing listens on
 
     def ask(
         self, path: str, params: Sequence[tuple[str, str]] = (), method: str = "GET"
@@ -201,7 +202,7 @@ def running_pair(directory: Path) -> Iterator[Pair]:
     ):
         begun = [wait_for("all series", lambda url=url: _complete(url)) for url in urls]  # type: ignore[misc]
         wait_for("three seconds of history", lambda: time.time() > max(begun) + 4)
-        yield Pair(urls[0], urls[1], int(time.time()) - 1, target, directory)
+        yield Pair(urls[0], urls[1], int(time.time()) - 1, target, directory, dead)
     server.close()
 
 

@@ -3,12 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Final
 
+import httpx
 import pytest
+import yaml
 
 from tests.e2e.api_pair import Pair, ask, comparable, running_pair
+from tests.needs import shared
 
 pytestmark = pytest.mark.e2e
+
+NOT_REACHED: Final = "http://127.0.0.1:{}/am/api/v2/alerts is not reached."
+EXPRESSIONS: Final = (
+    "1",
+    "-1e100 + Inf",
+    '"text\\n"',
+    "x",
+    '{__name__="x"}',
+    '{"x.y", "a.b"!~"c"}',
+    'x{a="b",__name__!="y"}',
+    "-x offset 5m",
+    "+x @ 1.5",
+    "x @ start() offset -1m",
+    "rate(x[5m] @ end())",
+    "max_over_time(x[1h:5m] offset 1d)",
+    "max_over_time(x[1h:] @ 7)",
+    "sum(x)",
+    "sum without() (x)",
+    "topk by (a, b) (3, x)",
+    'count_values("v", x)',
+    "(x) + on(a) group_left(b, c) y",
+    "x / ignoring() group_right y",
+    "x and on() y",
+    "x == bool 1",
+    "1 >= bool 2",
+    "x atan2 y",
+    'label_replace(x, "a", "$1", "b", "(.*)")',
+    'label_join(x, "a", ",", "b", "c")',
+    "time()",
+    "round(x, 0.5)",
+    "hour()",
+    "histogram_quantile(0.9, sum by (le) (rate(x[1m])))",
+    "clamp(x, 1, NaN)",
+    "nonsense(x)",
+    "x[5m",
+    "",
+)
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +189,84 @@ def test_config_is_the_file_and_parses_alike(pair: Pair) -> None:
     assert "job_name: app" in ours.json()["data"]["yaml"]
     assert theirs.json().keys() == ours.json().keys()
     assert theirs.json()["data"].keys() == ours.json()["data"].keys()
+
+
+def bare(pair: Pair, path: str) -> tuple[httpx.Response, httpx.Response]:
+    first, second = (httpx.get(f"{base}/{path}", trust_env=False, timeout=10) for base in (pair.prometheus, pair.ours))
+    return first, second
+
+
+def test_version(pair: Pair) -> None:
+    theirs, ours = bare(pair, "version")
+    assert ours.headers["content-type"] == theirs.headers["content-type"]
+    assert ours.json().keys() == theirs.json().keys()
+
+
+def test_wal_replay_and_notifications(pair: Pair) -> None:
+    assert pair.same("status/walreplay") == {"min": 0, "max": 0, "current": 0}
+    theirs, ours = pair.ask("notifications")
+    assert theirs.json() == {"status": "success", "data": []}
+    # The Alertmanager of this test is dead, and rulepush says so.
+    assert [notice["text"] for notice in ours.json()["data"]] == [NOT_REACHED.format(pair.dead)]
+
+
+@pytest.mark.parametrize("limit", ["", "1", "3", "100"])
+def test_tsdb_status(pair: Pair, limit: str) -> None:
+    theirs, ours = (answer.json()["data"] for answer in pair.ask("status/tsdb", [("limit", limit)] if limit else []))
+    assert ours.keys() == theirs.keys()
+    assert ours["headStats"].keys() == theirs["headStats"].keys()
+    assert ours["headStats"]["numSeries"] == theirs["headStats"]["numSeries"]
+    assert ours["headStats"]["numLabelPairs"] == theirs["headStats"]["numLabelPairs"]
+    for part in theirs.keys() - {"headStats"}:
+        # Equals are in any order there, and some of them may be cut off.
+        assert [row["value"] for row in ours[part]] == [row["value"] for row in theirs[part]], part
+        if limit == "100":
+            assert comparable(ours[part]) == comparable(theirs[part])
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x"])
+def test_tsdb_status_refuses_a_limit(pair: Pair, limit: str) -> None:
+    pair.same("status/tsdb", [("limit", limit)])
+
+
+def test_admin_api_is_off(pair: Pair) -> None:
+    for method in ("POST", "PUT"):
+        theirs, ours = pair.ask("admin/tsdb/snapshot", method=method)
+        assert (ours.status_code, ours.json()["errorType"]) == (theirs.status_code, theirs.json()["errorType"])
+        assert ours.json()["error"].startswith(theirs.json()["error"])
+    theirs, ours = pair.ask("write", method="POST")
+    assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text)
+
+
+@pytest.mark.parametrize("expr", EXPRESSIONS)
+def test_parse_query(pair: Pair, expr: str) -> None:
+    theirs, ours = pair.ask("parse_query", [("query", expr)], "POST")
+    assert (ours.status_code, ours.headers["content-type"]) == (theirs.status_code, theirs.headers["content-type"])
+    assert of_same_keys(ours.json(), theirs.json()) == theirs.json()
+
+
+def test_parse_query_of_published_rules(pair: Pair) -> None:
+    found = 0
+    for text in published_expressions():
+        theirs, ours = pair.ask("parse_query", [("query", text)], "POST")
+        assert of_same_keys(ours.json(), theirs.json()) == theirs.json(), text
+        found += theirs.status_code == 200
+    assert found > 100
+
+
+def of_same_keys(ours: Any, theirs: Any) -> Any:
+    """Ours without what later versions have added to the nodes of a tree."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return {key: of_same_keys(value, theirs[key]) for key, value in ours.items() if key in theirs}
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return [of_same_keys(*both) for both in zip(ours, theirs, strict=True)]
+    return ours
+
+
+def published_expressions() -> list[str]:
+    """The expressions of the published rule sets."""
+    found = set()
+    for file in sorted(shared("conformance/real_rules").glob("*.yml")):
+        for test in yaml.load(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["tests"]:
+            found |= {case["expr"] for case in test.get("promql_expr_test", ())}
+    return sorted(found)[::2]

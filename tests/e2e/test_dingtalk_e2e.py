@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,30 +15,13 @@ import pytest
 from rulepush.clock import SystemClock
 from rulepush.demo.fake_dingtalk import PATH, FakeDingTalk
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.web.listener import bind
-from rulepush.web.security import WebSecurity
-from rulepush.web.server import WebServer, build_app
 from tests.harness import Bench
+from tests.robot_server import serving_robot
 from tests.servers import Server, alertmanager_command, answers, free_port, rulepush_command, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
 SECRET = "SECe2e"
-
-
-@contextlib.contextmanager
-def _serving(robot: FakeDingTalk, port: int) -> Iterator[None]:
-    """The robot on a loopback port, in a thread of its own."""
-    listener = bind(f"127.0.0.1:{port}")
-    server = WebServer(build_app(robot.routes(), WebSecurity()), listener, WebSecurity())
-    thread = threading.Thread(target=lambda: asyncio.run(server.run()), daemon=True)
-    thread.start()
-    try:
-        wait_for("the robot", lambda: httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 404)
-        yield
-    finally:
-        server.stop()
-        thread.join(10)
 
 
 class _Chain:
@@ -79,7 +60,7 @@ class _Chain:
             yield server
 
     def serving(self) -> contextlib.AbstractContextManager[None]:
-        return _serving(self.robot, self.robot_port)
+        return serving_robot(self.robot, self.robot_port)
 
     def post(self, *names: str, resolved: bool = False) -> None:
         """Push alerts into Alertmanager."""

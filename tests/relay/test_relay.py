@@ -34,7 +34,9 @@ class _Process:
         self.failures: list[Failure] = []
         client = httpx.AsyncClient(transport=robot_transport(self.robot, self.failures))
         state = tmp_path / "state" if storage else None
-        options = RelayOptions(str(self.config), "127.0.0.1:0", lifecycle, state, web_config_file)
+        options = RelayOptions(
+            str(self.config), "127.0.0.1:0", lifecycle, state, web_config_file, auto_reload_ms=30_000
+        )
         self.app = RelayApp(options, self.clock, client)
         transport = httpx.ASGITransport(self.app.http.asgi)
         self.http = httpx.AsyncClient(transport=transport, base_url=f"http://{self.app.address}")
@@ -180,6 +182,32 @@ def test_a_bad_file_keeps_all_as_it_was_and_says_why(tmp_path: Path) -> None:
         assert "config.yml:2: targets.ops: needs a url" in answer.text
         assert (await process.send()).status_code == 200
         assert "rulepush_config_last_reload_successful 0\n" in (await process.http.get("/metrics")).text
+
+    _run(tmp_path, scenario)
+
+
+def test_files_that_change_are_reloaded_by_themselves_and_a_mistake_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    template = tmp_path / "t.tmpl"
+    template.write_text('{{ define "mine" }}first{{ end }}')
+    config = (
+        f"templates: ['*.tmpl']\ntargets:\n  ops: {{url: '{URL}', message: {{title: '{{{{template \"mine\" .}}}}'}}}}\n"
+    )
+
+    async def scenario(process: _Process) -> None:
+        await process.clock.settle()
+        process.config.write_text(config)
+        await process.clock.advance(40)
+        await process.send()
+        template.write_text('{{ define "mine" }}')
+        await process.clock.advance(300)
+        assert len([r for r in caplog.records if "t.tmpl" in r.getMessage()]) == 1
+        await process.send(content=body([alert("Other")], "Other"))
+        template.write_text('{{ define "mine" }}second{{ end }}')
+        await process.clock.advance(40)
+        await process.send(content=body([alert("Third")], "Third"))
+        assert [m.title for m in process.robot.messages] == ["first", "first", "second"]
 
     _run(tmp_path, scenario)
 

@@ -37,7 +37,7 @@ def play(
     *,
     rules: str = RULE,
     edit: Callable[[str], str] = lambda text: text,
-    **flags: bool,
+    **flags: int,
 ) -> FakeNetwork:
     """A service whose one target `a` says `m 99`, for as long as `act` takes; `edit` changes its configuration."""
     inside = Inside(directory, rules, targets=("a",))
@@ -278,6 +278,40 @@ def test_a_reload_that_a_signal_asks_for_is_done_soon_and_a_mistake_does_not_end
         assert number(app, "rulepush_config_last_reload_successful") == 1
 
     play(tmp_path, act)
+
+
+def test_files_that_change_are_reloaded_by_themselves_and_a_mistake_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def act(inside: Inside, app: App) -> None:
+        await inside.clock.advance(MINUTE)
+        assert inside.network.firing() == {"a Hot"}
+        good = (tmp_path / "rules.yml").read_text()
+        (tmp_path / "rules.yml").write_text("mistake: 1\n")
+        await inside.clock.advance(10 * MINUTE)
+        assert number(app, "rulepush_config_last_reload_successful") == 0
+        assert len([r for r in caplog.records if "the running one stays: " in r.getMessage()]) == 1
+        assert inside.network.firing() == {"a Hot"}
+        (tmp_path / "rules.yml").write_text(good.replace("Hot", "Hotter"))
+        await inside.clock.advance(2 * MINUTE)
+        assert number(app, "rulepush_config_last_reload_successful") == 1
+        assert "a Hotter" in inside.network.firing()
+
+    play(tmp_path, act, auto_reload_ms=30_000)
+
+
+def test_a_reload_that_was_asked_for_is_not_done_again_for_the_change_that_it_took(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    async def act(inside: Inside, app: App) -> None:
+        (tmp_path / "rules.yml").write_text((tmp_path / "rules.yml").read_text().replace("Hot", "Hotter"))
+        await app.reload()
+        await inside.clock.advance(2 * MINUTE)
+        assert len([r for r in caplog.records if "configuration loaded" in r.getMessage()]) == 1
+
+    play(tmp_path, act, auto_reload_ms=30_000)
 
 
 # --- stop

@@ -32,8 +32,10 @@ from rulepush.site.trouble import Trouble
 from rulepush.storage.database import Database
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.telemetry import Telemetry, single
+from rulepush.web.cors import CorsOrigins
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.notifications import Notice
 from rulepush.web.past import PastSamples
 from rulepush.web.routes import WebParts, web_routes
 from rulepush.web.status import Status
@@ -126,6 +128,7 @@ class Parts:
     sent_as: SentAs | None = None
     recorded: RecordedPlace | None = None
     past: PastSamples | None = None
+    notices: Sequence[Notice] = ()
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(T0)
@@ -169,6 +172,9 @@ class Parts:
         return lambda: groups
 
     def routes(self) -> list[BaseRoute]:
+        return web_routes(self.web_parts())
+
+    def web_parts(self, cors: CorsOrigins | None = None) -> WebParts:
         reload: Callable[[], Awaitable[None]] = self._reload
         external_url = ExternalURL(f"http://outside.example{self.prefix}", 9095, self.route_prefix)
         site = SiteParts(
@@ -190,22 +196,23 @@ class Parts:
             sent_as=self.sent_as,
             recorded=lambda: self.recorded,
         )
-        return web_routes(
-            WebParts(
-                evaluator=self.evaluator,
-                groups=self.world.groups,
-                jobs=self.jobs,
-                metadata=lambda: {"pushed_total": FamilyMetadata("counter", "Pushed.", "")},
-                clock=self.clock,
-                telemetry=self.telemetry,
-                status=lambda: self.status,
-                flags={"web.enable-lifecycle": "true"},
-                ready=lambda: self.ready,
-                reload=reload,
-                stop=lambda: self.calls.append("stop"),
-                enable_lifecycle=self.lifecycle,
-                history=self.history,
-                external_url=external_url,
-                pages=site_routes(site),
-            )
+        return WebParts(
+            evaluator=self.evaluator,
+            head=self.world.head,
+            groups=self.world.groups,
+            jobs=self.jobs,
+            metadata=lambda: {"pushed_total": FamilyMetadata("counter", "Pushed.", "")},
+            clock=self.clock,
+            telemetry=self.telemetry,
+            status=lambda: self.status,
+            flags={"web.enable-lifecycle": "true"},
+            ready=lambda: self.ready,
+            reload=reload,
+            stop=lambda: self.calls.append("stop"),
+            enable_lifecycle=self.lifecycle,
+            history=self.history,
+            external_url=external_url,
+            pages=site_routes(site),
+            notices=lambda: self.notices,
+            cors=cors or CorsOrigins(),
         )
