@@ -172,7 +172,7 @@ class DeliveryTest:
         """Whether the alert is on its way to a receiver that tells somebody."""
         until = self._clock.monotonic() + _LISTED_SECONDS
         seen: SeenAlert | None = None
-        fault = "does not list the alert that it took: is there another Alertmanager behind this address?"
+        fault = "does not list the alert that it took: is another Alertmanager behind this address, or its clock off?"
         while seen is None:
             try:
                 seen = await way.server.alert(way.alert.labels)
