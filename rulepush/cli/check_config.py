@@ -189,6 +189,8 @@ def _sending(config: Config) -> Iterable[str]:
         yield f"remote write {write.name}: {write.protobuf_message.value}"
     for gateway in config.pushgateways:
         yield f"pushgateway {gateway.name}: jobs {', '.join(gateway.jobs)}"
+    for heartbeat in config.heartbeats:
+        yield f"heartbeat {heartbeat.name}: every {format_duration(heartbeat.interval_ms)}, {heartbeat.method}"
 
 
 def _recording(config: Config) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -204,6 +204,23 @@ class PushgatewayConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatConfig:
+    """One entry of `heartbeats` (ours): a URL that is called while scraping, evaluation and delivery work.
+
+    `name` is by default the host of the URL. The URL is a secret as a whole: its path is what the receiver knows the
+    caller by. `body` goes with POST, "" is none.
+    """
+
+    url: Secret
+    name: str
+    interval_ms: int = 60_000
+    timeout_ms: int = 10_000
+    method: str = "GET"
+    body: str = field(default="", repr=False)
+    http_client: HTTPClientConfig = NO_CLIENT_SETTINGS
+
+
+@dataclass(frozen=True, slots=True)
 class DatasourceConfig:
     """One entry of `datasources` (ours): an engine with the Prometheus HTTP API that evaluates the rules of some files.
 
@@ -250,6 +267,7 @@ class Config:
     remote_write: tuple[RemoteWriteConfig, ...] = ()
     pushgateways: tuple[PushgatewayConfig, ...] = ()
     push_receiver: PushReceiverConfig = PushReceiverConfig()
+    heartbeats: tuple[HeartbeatConfig, ...] = ()
     datasources: tuple[DatasourceConfig, ...] = ()
     ignored: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

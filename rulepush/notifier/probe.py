@@ -61,10 +61,12 @@ class _Server:
     text: str
 
 
-async def probe_alertmanager(client: AnyClient, url: str, timeout_s: float) -> AlertmanagerProbe:
+async def probe_alertmanager(
+    client: AnyClient, url: str, timeout_s: float, *, identify: bool = True
+) -> AlertmanagerProbe:
     """Ask the Alertmanager whose alerts are posted to `url`, through a client with the settings of its section. It gets
-    `timeout_s` seconds, as a batch of alerts would; saying what else is there may take five more. Never raises for what
-    the network or the server does."""
+    `timeout_s` seconds, as a batch of alerts would; with `identify`, saying what else is there may take five more.
+    Never raises for what the network or the server does."""
     asked = _sibling(url, "status")
     try:
         got = await _get(client, asked, timeout_s, _MAX_STATUS)
@@ -82,7 +84,8 @@ async def probe_alertmanager(client: AnyClient, url: str, timeout_s: float) -> A
     version = _version(got.text) if got.is_success else None
     if version is not None:
         return AlertmanagerProbe(version=version, status=got.status)
-    found = "" if got.status in (401, 403, 407, 429) or got.status >= 500 else await _found(client, url)
+    other = identify and got.status < 500 and got.status not in (401, 403, 407, 429)
+    found = await _found(client, url) if other else ""
     if not got.is_success:
         return AlertmanagerProbe(refusal(got, url, misplaced(got) or found), status=got.status)
     where = f"redirected to {got.url}: " if got.redirects else ""

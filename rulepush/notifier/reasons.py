@@ -43,10 +43,11 @@ def network_failure(e: httpx.HTTPError, url: str) -> str:
     from rulepush.http_client.client import failed_url
 
     failed = failed_url(e, url)
-    return _failure(e, url) if failed == url else f"redirected to {failed}: {_failure(e, failed)}"
+    return unreachable(e, url) if failed == url else f"redirected to {failed}: {unreachable(e, failed)}"
 
 
-def _failure(e: httpx.HTTPError, url: str) -> str:
+def unreachable(e: httpx.HTTPError, url: str) -> str:
+    """The same without a word on redirects; of `url` only host and port are told."""
     import httpx
 
     from rulepush.http_client.client import reason

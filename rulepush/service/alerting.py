@@ -48,6 +48,7 @@ class Alerting:
         )
         self.datasources = Datasources(clock, resources.client_on_demand, resources.head, ingestion.outputs)
         self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.client_on_demand)
+        self._configured = bool(first.config.alerting.alertmanagers)
         self.clock_watch = ClockWatch(clock, self._on_jump)
         self._warm_up = WarmUp(
             ingestion.jobs, self.clock_watch, options.lookback_delta_ms, ingestion.received_within_ms
@@ -71,8 +72,14 @@ class Alerting:
         elsewhere = self.datasources.contexts(config, context, self._resources.options.datasource_hold_ms)
         self.groups.update(loaded.groups, context, defaults, at, elsewhere)
         self.loops.sync()
+        self._configured = bool(config.alerting.alertmanagers)
         await self.datasources.close_former()
         await self.alertmanagers.sync(config.alerting.alertmanagers)
+
+    @property
+    def configured(self) -> bool:
+        """Whether alerts are to be sent anywhere, be it to Alertmanagers that are still to be found."""
+        return self._configured
 
     async def drain(self, within_s: float) -> None:
         """Send what waits for the Alertmanagers, for at most `within_s` seconds. `notifier.run` must still run."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from rulepush.delivery import DeliveryStatus, ReceiverKind
+from rulepush.delivery import DeliveryStatus, HeartbeatState, HeartbeatStatus, ReceiverKind
 from rulepush.site.language import Message, message
 
 WAITS_TOO_LONG_MS: Final = 30_000  # an alert normally leaves within the second
@@ -68,6 +68,17 @@ def _words(status: DeliveryStatus) -> tuple[Message, Message, Message]:
         message("Samples wait for %(name)s, which does not answer", name=name),
         message("Samples are not accepted by %(name)s", name=name),
     )
+
+
+def heartbeat_troubles(heartbeats: Iterable[HeartbeatStatus]) -> Iterator[Trouble]:
+    """Heartbeats that do not come, so that their receiver raises the alarm soon."""
+    for status in heartbeats:
+        if status.state is HeartbeatState.WITHHELD:
+            words = message("The heartbeat %(name)s is withheld", name=status.name)
+            yield Trouble(TroubleKind.DELIVERY, words, status.since, "/delivery", status.reason)
+        elif status.state is HeartbeatState.NOT_RECEIVED:
+            words = message("The heartbeat %(name)s is not received", name=status.name)
+            yield Trouble(TroubleKind.DELIVERY, words, status.since, "/delivery", status.reason)
 
 
 def configuration_troubles(error: str, failed_at: int) -> Iterator[Trouble]:

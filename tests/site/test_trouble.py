@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from rulepush.delivery import DeliveryStatus, ReceiverKind, Refusal
+from rulepush.delivery import DeliveryStatus, HeartbeatState, HeartbeatStatus, ReceiverKind, Refusal
 from rulepush.site.language import Language
 from rulepush.site.trouble import (
     Trouble,
     TroubleKind,
     configuration_troubles,
     delivery_troubles,
+    heartbeat_troubles,
     overload_troubles,
     recording_troubles,
     storage_troubles,
@@ -79,6 +80,15 @@ def test_an_alertmanager_that_refuses_one_after_the_other_does_answer() -> None:
     last = Refusal(NOW - 1_000, "{}", "HTTP status 400")
     slow = sending(waiting=306, waiting_since=NOW - 60_000, refusals=(last,), refusing=310, refusing_since=NOW - 60_000)
     assert [said(trouble) for trouble in delivery_troubles([slow], NOW)] == ["http://am refuses alerts, 310 so far"]
+
+
+def test_a_heartbeat_that_does_not_come_is_trouble_and_one_that_starts_is_none() -> None:
+    def beat(state: HeartbeatState) -> HeartbeatStatus:
+        return HeartbeatStatus("hc", "https://hc-ping.com", 60_000, state, since=NOW - 5_000, reason="why")
+
+    found = list(heartbeat_troubles(map(beat, HeartbeatState)))
+    assert [said(trouble) for trouble in found] == ["The heartbeat hc is withheld", "The heartbeat hc is not received"]
+    assert {(t.since, t.detail, t.link) for t in found} == {(NOW - 5_000, "why", "/delivery")}
 
 
 def test_a_failed_reload_is_trouble_with_its_reason() -> None:
