@@ -126,6 +126,9 @@ class _Parser(argparse.ArgumentParser):
         choice = re.match(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)", message)
         if choice is not None:
             message += _did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+        switch = re.match(r"argument (.*): ignored explicit argument ", message)
+        if switch is not None:
+            message = f"argument {switch[1]}: takes no value"
         super().error(message)
 
     def innermost(self, words: Sequence[str]) -> _Parser:
