@@ -234,6 +234,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         storage_optional=args.storage_optional,
         listen_address=args.listen_address,
         external_url=external_url,
+        has_external_url=bool(args.external_url),
         route_prefix=args.route_prefix,
         web_config_file=args.web_config_file,
         cors_origin=args.cors_origin,

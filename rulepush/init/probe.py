@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,7 +23,20 @@ from rulepush.nacos.version import server_version
 from rulepush.notifier.probe import probe_alertmanager
 from rulepush.scrape.fetch import Fetched, Fetcher
 
-_TIMEOUT_MS = 10_000
+PROBE_SECONDS = 10
+_HOST = re.compile(r"[\w.:%-]+")  # an address or a name; nothing else of what a server says becomes a target
+_TIMEOUT_MS = PROBE_SECONDS * 1000
+_METRICS = "/actuator/prometheus"
+_CONTEXTS = ("/nacos", "")
+_CREDENTIALS = (
+    "A proxy or gateway in front of it wants credentials: --server http://USER:PASSWORD@HOST:PORT. Nacos itself asks "
+    "for none here while nacos.security.ignore.urls holds /actuator/**."
+)
+_WRONG_CREDENTIALS = (
+    "It does not take the user and password of the URL. Characters such as @ and / in them are written %40 and %2F."
+)
+_MAIN_PORT = "Is this the Nacos server, and its main port (8848)?"
+_HTTPS = "A server that wants https answers so to http: --server https://HOST:PORT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +60,7 @@ class ProbeResult:
 
 async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> ProbeResult:
     """Ask for the metrics, and for the members of the cluster: these with a login, if the URL has credentials."""
-    url = f"{address.base}/actuator/prometheus"
+    url = f"{address.base}{_METRICS}"
     login = bool(address.username)
     basic_auth = False
     refused = 0
@@ -61,20 +74,47 @@ async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBase
             fetched = await _fetch(address, url, transport, login=True)
         trouble = diagnose_answer(url, fetched.content_type, fetched.body)
         if trouble is None and b"nacos_monitor" not in fetched.body:
-            trouble = TargetProblem(
-                "it answers metrics, but none of Nacos", "Is this the Nacos server, and its main port?"
-            )
+            trouble = TargetProblem("it answers metrics, but none of Nacos", _MAIN_PORT)
+        elif trouble is not None and "json" in fetched.content_type.lower():
+            trouble = TargetProblem(trouble.message, _MAIN_PORT)  # here it is no metrics_path that can be set
         lines = [] if trouble else [line for line in fetched.body.splitlines() if line[:1] not in (b"", b"#")]
         samples, names = len(lines), frozenset(map(_name, lines))
     except HTTPStatusError as e:
-        refused, trouble, samples, names = e.status, diagnose_status(url, e.status), 0, frozenset()
+        refused, trouble, samples, names = e.status, _refused(address, e.status, ""), 0, frozenset()
     except ScrapeError as e:
         return ProbeResult(_diagnosed(e, url), (address.host,), basic_auth=login)
     members, version = await _cluster(address, clock, transport, basic_auth)
     if refused:  # the release may be the reason
-        trouble = diagnose_status(url, refused, version)
+        trouble = _refused(address, refused, version)
+    if refused in (404, 501) and (base := await _other_context(address, transport)):
+        trouble = TargetProblem(f"HTTP {refused} at {urlsplit(url).path}", f"It is at another path: --server {base}")
     # Without an answer it is unknown which part needs the credentials.
     return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None), names)
+
+
+def _refused(address: Address, status: int, version: str) -> TargetProblem:
+    """What to change on the command line, where that is the cure."""
+    trouble = diagnose_status(f"{address.base}{_METRICS}", status, version)
+    if status in (401, 403):
+        return TargetProblem(trouble.message, _WRONG_CREDENTIALS if address.username else _CREDENTIALS)
+    if status == 400 and address.scheme == "http":
+        return TargetProblem(trouble.message, _HTTPS)
+    return trouble
+
+
+async def _other_context(address: Address, transport: httpx.AsyncBaseTransport | None) -> str:
+    """The URL at which the same server has Nacos' metrics after all; "" when it has not."""
+    for path in _CONTEXTS:
+        other = replace(address, path=path)
+        if path == address.path:
+            continue
+        try:
+            fetched = await _fetch(other, f"{other.base}{_METRICS}", transport)
+        except ScrapeError:
+            continue
+        if b"nacos_monitor" in fetched.body:
+            return other.base if path else f"{other.base}{_METRICS}"
+    return ""
 
 
 def _name(line: bytes) -> str:
@@ -118,7 +158,8 @@ async def _cluster(
     version = version or next((m.version for m in members if m.version), "")
     if len(members) < 2:
         return alone, version  # a lone server names itself by an address that may not be reachable from here
-    return tuple(_host(m.ip, m.port) for m in members), version
+    hosts = tuple(_host(m.ip, m.port) for m in members if _HOST.fullmatch(m.ip))
+    return hosts or alone, version
 
 
 def _host(ip: str, port: int) -> str:

@@ -14,12 +14,14 @@ from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.free_memory import keep_trimmed
 from rulepush.service.heartbeats import Heartbeats, ServiceWork
 from rulepush.service.ingestion import Ingestion
+from rulepush.service.link_warning import in_container, link_warning
 from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.metrics import expose_service
 from rulepush.service.options import ServiceOptions
 from rulepush.service.resources import ProcessResources
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.listener import address_of
 from rulepush.web.on_demand import HttpOnDemand
 from rulepush.web.security import WebConfigReloader
 
@@ -193,13 +195,18 @@ class App:
         return HttpService(routes, self.resources.listener, self._web_config, self.resources.clock, reads)
 
     def _announce(self) -> None:
-        loaded = self.reloader.loaded
+        loaded, options = self.reloader.loaded, self.resources.options
         for key in loaded.config.ignored:
             log.info("configuration key has no effect here: %s", key)
         loaded.log_warnings()
-        if self.resources.options.storage_path is None:
+        if options.storage_path is None:
             log.warning("no --storage.path: alert states live in memory, and a restart forgets them")
         if not loaded.config.alerting.alertmanagers:
             log.warning("no Alertmanager is configured: alerts are only logged")
+        if not options.has_external_url:
+            listens_on, alertmanagers = address_of(self.resources.listener), loaded.config.alerting.alertmanagers
+            warning = link_warning(self.resources.external_url, listens_on, in_container(), alertmanagers)
+            if warning:
+                log.warning("%s", warning)
         kept = ", ".join(str(k) for k in loaded.demand.describe()[:20])
         log.info("keeping what %d rules need: %s", loaded.rule_count, kept or "nothing")

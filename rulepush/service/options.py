@@ -16,6 +16,7 @@ class ServiceOptions:
     storage_optional: bool = False
     listen_address: str = "127.0.0.1:0"
     external_url: str = ""
+    has_external_url: bool = True  # False: `external_url` is guessed
     route_prefix: str = ""
     web_config_file: str = ""
     cors_origin: str = ".*"

@@ -68,7 +68,9 @@ class FederationApi:
         try:
             params = await Params.of(request)
             texts = params.texts("match[]")
-            selectors = await self._evaluator.in_thread_if_long(sum(map(len, texts)), params.matchers)
+            selectors = await self._evaluator.in_thread_if_long(
+                sum(map(len, texts)), lambda: params.matchers(loose=True)
+            )
             return await self._answer(request, selectors, params.text("incomplete") == "allow")
         except ApiError as e:
             return PlainTextResponse(f"{e}\n", e.kind.value[1])

@@ -50,6 +50,7 @@ def without_times(text: str) -> list[str]:
         ("job:x:sum", "ALERTS"),
         ("nosuch",),
         ("up",),
+        ('{__name__=~".*",job="down",__name__!~"scrape_.*"}', '{zone=~".*",job="down",__name__="up"}'),
     ],
 )
 @pytest.mark.parametrize("accept", ["", SCRAPER_ACCEPTS, "application/openmetrics-text", "text/plain;version=0.0.4"])

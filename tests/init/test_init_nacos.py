@@ -37,6 +37,7 @@ from tests.livecheck.servers import Reply, serving
         ("http://nacos:8848/", "http://nacos:8848/nacos"),
         ("https://n.example/registry", "https://n.example:443/registry"),
         ("http://nacos:8848/nacos/actuator/prometheus", "http://nacos:8848/nacos"),
+        ("http://nacos:8848/actuator/prometheus", "http://nacos:8848"),
         ("http://[::1]:8848", "http://[::1]:8848/nacos"),
         ("http://user:p%40ss@nacos:8848", "http://nacos:8848/nacos"),
     ],

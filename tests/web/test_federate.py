@@ -77,6 +77,14 @@ def test_each_series_is_there_once_and_only_what_is_asked_for() -> None:
     assert [line.split("{")[0] for line in text.splitlines() if line[0] != "#"] == ["x", "y"]
 
 
+@pytest.mark.parametrize("match", ['{__name__=~".*"}', '{nosuch=""}', '{job=~".*"}'])
+def test_all_series_may_be_asked_for(match: str) -> None:
+    kept = Kept()
+    for name in ("x", "y"):
+        kept.put(1, 1, name=name)
+    assert kept.get(match).text.count("# TYPE") == 2
+
+
 def test_ended_and_old_series_are_left_out() -> None:
     kept = Kept()
     kept.put(10, 1, name="ended")
