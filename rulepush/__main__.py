@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "push": ("rulepush.cli.push", "Push the metrics of a batch job to rulepush or a Pushgateway."),
     "health": ("rulepush.cli.health", "Ask a running rulepush, or its relay, if it is healthy or ready."),
     "dingtalk": ("rulepush.cli.dingtalk", "Relay Alertmanager's webhook to DingTalk, Feishu and WeCom robots."),
+    "completion": ("rulepush.cli.completion", "Print the script with which a shell completes commands and flags."),
     "init": ("rulepush.cli.init", "Write a working directory for an app: configuration, rules, compose file."),
 }
 # These run every half a minute beside the service: they must cost little, and so does what is imported here.
@@ -42,10 +43,14 @@ GROUPS: Final = {
         },
     ),
     "test": (
-        "Run unit tests for rules, or PromQL test scripts.",
+        "Run unit tests for rules, PromQL test scripts, or a test of the delivery.",
         {
             "rules": ("rulepush.cli.test_rules", "Run unit tests for rules, in promtool's format."),
             "promql": ("rulepush.cli.test_promql", "Run PromQL test scripts, in the format of Prometheus' own."),
+            "delivery": (
+                "rulepush.cli.test_delivery",
+                "Send a test alert through Alertmanager and the relay, and say where it stopped.",
+            ),
         },
     ),
 }
@@ -134,7 +139,8 @@ class _Parser(argparse.ArgumentParser):
     def refuse_unknown_flags(self, words: Sequence[str]) -> None:
         """Before parsing: the required flag that argparse would find missing may be the one that is misspelt. Where the
         command itself is, argparse says that: its flags are not known here."""
-        if self._subparsers is not None and words and not words[0].startswith("-"):
+        rest = words[len(self.prog.split()) - 1 :]
+        if self._subparsers is not None and rest and not rest[0].startswith("-"):
             return
         words = words[: words.index("--")] if "--" in words else words
         flags = self._flags()
@@ -161,7 +167,15 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 def parser_for(words: Sequence[str]) -> _Parser:
     """The parser of all commands, with the options of the one that the words begin with."""
-    words = list(words)
+    return _parser(list(words), all_of_them=False)
+
+
+def parser_of_all() -> _Parser:
+    """The parser of all commands, with the options of each."""
+    return _parser([], all_of_them=True)
+
+
+def _parser(words: list[str], all_of_them: bool) -> _Parser:
     parser = _Parser(
         prog="rulepush",
         description="Scrapes pull-only apps, evaluates Prometheus alerting rules in memory, "
@@ -171,14 +185,15 @@ def parser_for(words: Sequence[str]) -> _Parser:
     parser.add_argument(
         "--version", action="version", version=f"rulepush, version {__version__}", help="show the version and exit"
     )
+    parser.set_defaults(parser_of_all=parser_of_all)  # for `completion`
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
-        _add_command(commands, name, module, summary, words[:1] == [name])
+        _add_command(commands, name, module, summary, all_of_them or words[:1] == [name])
     for group, (summary, members) in GROUPS.items():
         members_parser = commands.add_parser(group, help=summary, description=summary)
         subcommands = members_parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
         for name, (module, member_summary) in members.items():
-            _add_command(subcommands, name, module, member_summary, words[:2] == [group, name])
+            _add_command(subcommands, name, module, member_summary, all_of_them or words[:2] == [group, name])
     return parser
 
 

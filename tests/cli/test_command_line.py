@@ -122,7 +122,9 @@ COMMANDS_AND_GROUPS = [
     ("test",),
     ("test", "rules"),
     ("test", "promql"),
+    ("test", "delivery"),
     ("backtest",),
+    ("completion",),
 ]
 
 
