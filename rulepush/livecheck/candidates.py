@@ -41,7 +41,8 @@ def target_jobs(url: str, usual_port: int | None = None) -> list[ScrapeConfig]:
     URL."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # Of http:/shop:8080 or https:shop the host would be the scheme.
+        good = parts.scheme in ("http", "https") and parts.hostname not in (None, "http", "https") and parts.port != 0
     except ValueError:
         good = False
     if not good:
