@@ -43,10 +43,14 @@ GROUPS: Final = {
         },
     ),
     "test": (
-        "Run unit tests for rules, or PromQL test scripts.",
+        "Run unit tests for rules, PromQL test scripts, or a test of the delivery.",
         {
             "rules": ("rulepush.cli.test_rules", "Run unit tests for rules, in promtool's format."),
             "promql": ("rulepush.cli.test_promql", "Run PromQL test scripts, in the format of Prometheus' own."),
+            "delivery": (
+                "rulepush.cli.test_delivery",
+                "Send a test alert through Alertmanager and the relay, and say where it stopped.",
+            ),
         },
     ),
 }

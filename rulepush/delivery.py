@@ -164,3 +164,29 @@ class DeliveryRecord:
             self.refusing,
             lost,
         )
+
+
+class HeartbeatState(Enum):
+    """How a heartbeat stands."""
+
+    STARTING = "starting"  # the first one waits for the first round of scrapes and evaluations
+    BEATING = "beating"
+    WITHHELD = "withheld"  # something does not work, so it must not come
+    NOT_RECEIVED = "not received"  # all works, but the receiver does not take it
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatStatus:
+    """One heartbeat at one moment. `server` is scheme, host and port of its URL, whose path is a secret. `since` and
+    `reason` say when and why it was withheld, or not received. `failed` counts tries."""
+
+    name: str
+    server: str
+    interval_ms: int
+    state: HeartbeatState
+    sent: int = 0
+    failed: int = 0
+    withheld: int = 0
+    last_success: int = 0
+    since: int = 0
+    reason: str = ""

@@ -6,7 +6,8 @@ RulepushError
 ├── PromQLError
 │   ├── ParseError       an expression that is not PromQL (or not supported): raised at load
 │   └── EvaluationError  a query that failed while it ran
-│       └── QueryLimitError   too many samples, too deep, or too long
+│       ├── QueryLimitError   too many samples, too deep, or too long
+│       └── DatasourceError   the engine that evaluates rules elsewhere gave no answer, or not the whole one
 ├── RegexError           a pattern that RE2 refuses
 ├── ExpositionError      a body that is not a Prometheus or OpenMetrics text, with its line
 ├── ScrapeError          a scrape that failed: `up` becomes 0
@@ -73,6 +74,10 @@ class EvaluationError(PromQLError):
 
 class QueryLimitError(EvaluationError):
     """A query that would need too many samples, steps, levels or seconds."""
+
+
+class DatasourceError(EvaluationError):
+    """The engine of a datasource did not answer, or not with the whole result: nothing is known of alerts."""
 
 
 TOO_MANY_SAMPLES: Final = "query processing would load too many samples into memory in query execution"

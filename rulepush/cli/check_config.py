@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from rulepush.cli.options import DEFAULT_LINT, LINT_EXIT, RULE_LINTS, Subparsers, add_command, add_lint_fatal
-from rulepush.cli.terminal import Ink, inked
+from rulepush.cli.terminal import Ink, inked, terminal_text
 from rulepush.config import Config, examine_config
 from rulepush.config.references import check_references
 from rulepush.config.sections import AlertmanagerConfig, KeepMode, ScrapeConfig
@@ -30,16 +30,22 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         """Check if configuration files are valid, with the files they refer to.
 
 Prints every problem with file and line; of a valid file what is scraped, where alerts are sent, and which series are
-kept.""",
+kept. With --live every target of a valid file is scraped once, and every Alertmanager asked for its status, found and
+reached as `rulepush run` does it: where one does not answer, or cannot take alerts, the exit code is 1. Nothing is
+sent, so remote writes and Pushgateways are not asked.""",
         {
             0: "All files are valid.",
             1: "At least one file is not valid.",
             LINT_EXIT: "All are valid, but with --lint-fatal a lint check found something.",
         },
-        ["rulepush check config prometheus.yml"],
+        ["rulepush check config prometheus.yml", "rulepush check config --live prometheus.yml"],
     )
     p.add_argument("files", nargs="+", metavar="FILE", help="Configuration files to check.")
-    p.add_argument(
+    what = p.add_mutually_exclusive_group()
+    what.add_argument(
+        "--live", action="store_true", help="Ask the targets and the Alertmanagers, too, whether they answer."
+    )
+    what.add_argument(
         "--syntax-only", action="store_true", help="Check only the configuration file, not the files it refers to."
     )
     p.add_argument("--lint", choices=RULE_LINTS, default=DEFAULT_LINT, help="Lint checks to apply to the rules.")
@@ -74,7 +80,34 @@ def _check(path: str, args: argparse.Namespace) -> int:
         print(f"  {line}")
     if config.ignored:
         print("  ignored, they change no alert: " + ", ".join(config.ignored))
+    if args.live and not _check_live(config):
+        return 1
     return LINT_EXIT if lint and args.lint_fatal else 0
+
+
+def _check_live(config: Config) -> bool:
+    """Print what targets and Alertmanagers answer; whether all is well with them."""
+    # Imported here: only --live needs the network.
+    from rulepush.cli.live import ask_all
+    from rulepush.livecheck.alertmanagers import alertmanager_lines, alertmanagers_failed
+    from rulepush.livecheck.report import target_lines
+
+    asked = ask_all(config)
+    for line in (*target_lines(asked.targets, asked.silent), *alertmanager_lines(asked.alertmanagers)):
+        print(terminal_text(f"  {line}"))
+    failed = sum(target.trouble is not None for target in asked.targets)
+    silent = sum(not job.meant for job in asked.silent)
+    deaf = sum(answer.failed for answer in asked.alertmanagers)
+    faults = [
+        f"{failed} of {_number(len(asked.targets), 'target')} failed" if failed else "",
+        f"{_number(silent, 'job has', 'jobs have')} no targets" if silent else "",
+        f"{deaf} of {_number(len(asked.alertmanagers), 'Alertmanager')} cannot take alerts" if deaf else "",
+        "no Alertmanager is left by relabel_configs" if not deaf and alertmanagers_failed(asked.alertmanagers) else "",
+    ]
+    text = ", ".join(filter(None, faults))
+    if text:
+        print(inked(f"{config.path}: {text}", Ink.ERROR, sys.stderr), file=sys.stderr)
+    return not text
 
 
 def _failed(path: str, problems: Sequence[Problem]) -> int:
@@ -156,6 +189,8 @@ def _sending(config: Config) -> Iterable[str]:
         yield f"remote write {write.name}: {write.protobuf_message.value}"
     for gateway in config.pushgateways:
         yield f"pushgateway {gateway.name}: jobs {', '.join(gateway.jobs)}"
+    for heartbeat in config.heartbeats:
+        yield f"heartbeat {heartbeat.name}: every {format_duration(heartbeat.interval_ms)}, {heartbeat.method}"
 
 
 def _recording(config: Config) -> Iterable[str]:

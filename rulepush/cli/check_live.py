@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,21 +17,25 @@ from rulepush.cli.progress import ProgressLine, elapsing, shown_progress
 from rulepush.cli.terminal import Ink, InkRules, coloured, inked, terminal_text
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
-from rulepush.config.sections import ScrapeConfig
+from rulepush.config.sections import AlertmanagerConfig, ScrapeConfig
 from rulepush.errors import ConfigError, Problem
 from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse, live_rules
+from rulepush.livecheck.alertmanagers import AlertmanagerAnswer
 from rulepush.livecheck.candidates import target_jobs, visit_target
 from rulepush.livecheck.choice import lacking_packs, packs_of, without_foreign
 from rulepush.livecheck.fetch import Visit, environment, visit_jobs
 from rulepush.livecheck.report import as_json, report_text
 from rulepush.model.durations import parse_duration
+from rulepush.notifier.visit import visit_alertmanagers
 from rulepush.packs import pack
 from rulepush.rules.rulefmt import load_rule_files
 
 _STEP_S = 15.0
 _INKS: Final[InkRules] = (
     (re.compile(r"target .*: (ok), \d+ samples"), Ink.GOOD),
-    (re.compile("(?:target|job) .*"), Ink.ERROR),
+    (re.compile(r"Alertmanager \S+: (ok)\b"), Ink.GOOD),
+    (re.compile("(?:target|job|Alertmanager) .*"), Ink.ERROR),
+    (re.compile("no Alertmanager is configured.*"), Ink.WARNING),
     (re.compile("(?:warning|note): .*"), Ink.WARNING),
     (re.compile(r"    (problem)\b"), Ink.ERROR),
     (re.compile(r"    (now)\b"), Ink.WARNING),
@@ -93,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     """0 when there is no problem, 1 when there is one or a file cannot be read."""
     try:
         visit = _visit(parse_duration(args.span) / 1000)
-        jobs, files = _jobs_and_rule_files(args)
+        jobs, files, alertmanagers = _jobs_and_rule_files(args)
         rules = _rules(files)
     except ConfigError as e:
         print(inked(str(e), Ink.ERROR, sys.stderr), file=sys.stderr)
@@ -105,11 +110,12 @@ def run(args: argparse.Namespace) -> int:
     with shown_progress(sys.stderr) as line:
         if args.format == "text" and visit.times > 1 and not line.visible:
             print(f"scraping for {args.span} ...", file=sys.stderr)
-        answers, silent = asyncio.run(_scraped(jobs, args.target is None, visit, line, f"scraping for {args.span}"))
+        (answers, silent), asked = asyncio.run(_look(jobs, alertmanagers, visit, line, f"scraping for {args.span}"))
     if args.target is not None and not args.rules:
         packs = packs_of(answers)
         rules = _rules([str(pack(name)) for name in packs])
-    report = replace(analyse(rules, LiveData(answers, labels_known=args.target is None, silent=silent)), packs=packs)
+    seen = LiveData(answers, labels_known=args.target is None, silent=silent)
+    report = replace(analyse(rules, seen, asked), packs=packs)
     if args.target is None:
         names = _names_of_packs()
         lacking = lacking_packs(answers, {rule.name for rule in rules}, names)
@@ -121,15 +127,20 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
-async def _scraped(
-    jobs: list[ScrapeConfig], configured: bool, visit: Visit, line: ProgressLine, what: str
-) -> tuple[list[TargetScrapes], list[SilentJob]]:
-    """Of the jobs of a configuration every target; else the first of the likely jobs that gives metrics."""
+async def _look(
+    jobs: list[ScrapeConfig],
+    alertmanagers: Sequence[AlertmanagerConfig] | None,
+    visit: Visit,
+    line: ProgressLine,
+    what: str,
+) -> tuple[tuple[list[TargetScrapes], list[SilentJob]], tuple[AlertmanagerAnswer, ...] | None]:
+    """Of a configuration every target and Alertmanager; without one (None) the first of the likely jobs that gives
+    metrics."""
     env = environment(SystemClock(), f"rulepush/{__version__}")
     async with elapsing(line, visit.step_s * (visit.times - 1), what):
-        if configured:
-            return await visit_jobs(jobs, env, visit)
-        return [(await visit_target(jobs, env, visit)).answer], []
+        if alertmanagers is None:
+            return ([(await visit_target(jobs, env, visit)).answer], []), None
+        return await asyncio.gather(visit_jobs(jobs, env, visit), visit_alertmanagers(alertmanagers, env))
 
 
 def _visit(span_s: float) -> Visit:
@@ -138,12 +149,15 @@ def _visit(span_s: float) -> Visit:
     return Visit(times, span_s / (times - 1) if times > 1 else 0.0)
 
 
-def _jobs_and_rule_files(args: argparse.Namespace) -> tuple[list[ScrapeConfig], list[str]]:
-    """The jobs, of a target the likely ones, and the rule files. Raises ConfigError and ValueError."""
+def _jobs_and_rule_files(
+    args: argparse.Namespace,
+) -> tuple[list[ScrapeConfig], list[str], Sequence[AlertmanagerConfig] | None]:
+    """The jobs, of a target the likely ones, the rule files, and where alerts go (None: there is no configuration to
+    say so). Raises ConfigError and ValueError."""
     if args.config_file:
         config = load_config(args.config_file)
-        return list(config.scrape_configs), args.rules or list(config.rule_files)
-    return target_jobs(args.target), args.rules
+        return list(config.scrape_configs), args.rules or list(config.rule_files), config.alerting.alertmanagers
+    return target_jobs(args.target), args.rules, None
 
 
 def _names_of_packs() -> dict[str, frozenset[str]]:

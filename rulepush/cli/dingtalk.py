@@ -105,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
                 args.storage_path,
                 args.web_config_file,
                 auto_reload_ms(args),
+                args.storage_optional,
             )
         )
 

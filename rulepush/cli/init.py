@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rulepush.cli.init_shared import (
     INIT_EXIT_CODES,
     add_init_options,
+    asking_servers,
     host_of,
     print_alertmanagers,
     print_warning,
@@ -20,6 +21,7 @@ from rulepush.cli.init_shared import (
     write_setup,
 )
 from rulepush.cli.options import Subparsers, add_command
+from rulepush.cli.terminal import terminal_text
 from rulepush.clock import SystemClock
 from rulepush.errors import RulepushError
 from rulepush.init.addresses import Address, AddressError, nacos_address, split_addresses
@@ -111,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 async def _probe(
     servers: Sequence[Address], alertmanagers: Sequence[Address]
 ) -> tuple[list[ProbedServer], list[tuple[Address, TargetProblem | None]]]:
-    async with asyncio.TaskGroup() as tasks:
+    async with asking_servers(), asyncio.TaskGroup() as tasks:
         servers_probed = [tasks.create_task(_probe_server(server, len(servers) > 1)) for server in servers]
         alertmanagers_probed = tasks.create_task(probe_alertmanagers(alertmanagers))
     return [task.result() for task in servers_probed], alertmanagers_probed.result()
@@ -127,14 +129,15 @@ def _print_servers(probed: Sequence[ProbedServer], found: Sequence[NacosTargets]
         address, result = server.address, server.result
         if result.trouble is None:
             version = f"Nacos {result.version}" if result.version else "Nacos"
-            print(f"{version} at {address.base}: {result.samples} samples")
+            print(terminal_text(f"{version} at {address.base}: {result.samples} samples"))
         else:
             print_warning(f"Nacos at {address.base} gives no metrics yet", result.trouble)
     for targets in found:
         if len(targets.targets) > 1 and len(probed) == 1:
-            print(f"  the cluster has {len(targets.targets)} servers: {', '.join(targets.targets)}")
+            print(terminal_text(f"  the cluster has {len(targets.targets)} servers: {', '.join(targets.targets)}"))
         elif targets.added:
-            print(f"  the cluster has servers that were not named, added: {', '.join(targets.added)}")
+            text = f"  the cluster has servers that were not named, added: {', '.join(targets.added)}"
+            print(terminal_text(text))
         if targets.strangers:
             print_warning(
                 f"the cluster does not name {', '.join(targets.strangers)} as its own",

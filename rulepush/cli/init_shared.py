@@ -7,19 +7,22 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from rulepush.cli.options import OptionContainer
+from rulepush.cli.progress import elapsing, shown_progress
+from rulepush.cli.terminal import Ink, inked, terminal_text
 from rulepush.init.addresses import Address, alertmanager_address, is_loopback_host, split_addresses
 from rulepush.init.commands import start_commands, test_command
 from rulepush.init.compose_yaml import secret_files
 from rulepush.init.directory import working_directory
 from rulepush.init.external import external_url, machine_address
-from rulepush.init.probe import probe_alertmanager
+from rulepush.init.probe import PROBE_SECONDS, ask_alertmanager
 from rulepush.init.robots import RobotFlags, refuse_robots
 from rulepush.init.setup import (
     ALERTMANAGER,
@@ -71,6 +74,13 @@ def add_init_options(p: OptionContainer) -> None:
         help="Secret of the robot before it, where its security setting is a signature.",
     )
     p.add_argument(
+        "--keyword",
+        dest="robots",
+        action=_RobotAction,
+        metavar="WORD",
+        help="Keyword of the robot before it, where its security setting is a custom keyword.",
+    )
+    p.add_argument(
         "--external-url",
         metavar="URL",
         help="Address under which phones reach rulepush, for the links in messages. Without it, it is asked for on a "
@@ -87,7 +97,7 @@ def add_init_options(p: OptionContainer) -> None:
 
 
 class _RobotAction(argparse.Action):
-    """Keeps the order of the robots and their secrets, by which they belong together."""
+    """Keeps the order of the robots, their secrets and keywords, by which they belong together."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
@@ -116,8 +126,8 @@ def shared_options(args: argparse.Namespace) -> SharedOptions:
     """Raises AddressError and RobotError."""
     flags = RobotFlags()
     for flag, value in args.robots or ():
-        if flag == "--secret":
-            flags.add_secret(value)
+        if flag in ("--secret", "--keyword"):
+            flags.add_detail(flag, value)
         else:
             flags.add_robot(RobotType(flag.removeprefix("--")), value)
     alertmanagers = split_addresses(args.alertmanager)
@@ -172,10 +182,18 @@ def host_of(address: Address) -> str:
     return urlsplit(f"//{address.host}").hostname or ""
 
 
+@asynccontextmanager
+async def asking_servers() -> AsyncIterator[None]:
+    """A line of progress on a terminal: a server behind a firewall that drops packets takes the whole timeout."""
+    with shown_progress(sys.stderr) as line:
+        async with elapsing(line, PROBE_SECONDS, "asking the servers"):
+            yield
+
+
 async def probe_alertmanagers(addresses: Sequence[Address]) -> list[tuple[Address, TargetProblem | None]]:
     """Each one's problem, None when it is ready. Without any, the place of the one that the compose file brings."""
     asked = addresses or (OWN_ALERTMANAGER,)
-    return list(zip(asked, await asyncio.gather(*map(probe_alertmanager, asked)), strict=True))
+    return list(zip(asked, await asyncio.gather(*map(ask_alertmanager, asked)), strict=True))
 
 
 def print_alertmanagers(probed: Sequence[tuple[Address, TargetProblem | None]], options: SharedOptions) -> None:
@@ -196,9 +214,9 @@ def print_alertmanagers(probed: Sequence[tuple[Address, TargetProblem | None]], 
 
 def print_warning(what: str, problem: TargetProblem) -> None:
     """On stderr."""
-    print(f"warning: {what}: {problem.message}", file=sys.stderr)
+    print(inked(terminal_text(f"warning: {what}: {problem.message}"), Ink.WARNING, sys.stderr), file=sys.stderr)
     if problem.suggestion:
-        print(f"  {problem.suggestion}", file=sys.stderr)
+        print(f"  {terminal_text(problem.suggestion)}", file=sys.stderr)
 
 
 def write_setup(args: argparse.Namespace, setup: Setup, *, guessed: bool) -> None:
@@ -224,10 +242,8 @@ def _print_addresses(setup: Setup, guessed: bool) -> None:
             f"need another one: --external-url URL --force, or --web.external-url in {README} and the compose file"
         )
     if loopback:
-        print(
-            f"warning: {setup.external_url} is this machine alone: no phone can open it; give --external-url",
-            file=sys.stderr,
-        )
+        text = f"warning: {setup.external_url} is this machine alone: no phone can open it; give --external-url"
+        print(inked(text, Ink.WARNING, sys.stderr), file=sys.stderr)
     if setup.relay_is_open:
         print(
             f"Alertmanager on another machine reaches the relay at {setup.relay_address}, and so does everybody in "

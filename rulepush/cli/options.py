@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rulepush.model.durations import format_duration, parse_duration
-from rulepush.model.errors import RegexError
-from rulepush.model.regex import compile_regex
 
 Subparsers = argparse._SubParsersAction
 OptionContainer = argparse._ActionsContainer
@@ -104,6 +102,10 @@ def add_storage_path(p: OptionContainer, kept: str) -> None:
 
     text = f"Directory for {kept}, which then survive a restart. Without it they are held in memory only."
     p.add_argument("--storage.path", dest="storage_path", type=Path, metavar="DIR", help=text)
+    text = (
+        "Start although --storage.path cannot be written, and save nothing until it can. Without it that is an error."
+    )
+    add_switch(p, "--storage.optional", "storage_optional", text)
 
 
 def add_web_options(p: OptionContainer, listen_address: str) -> None:
@@ -238,6 +240,9 @@ def duration_ms(text: str) -> int:
 
 def regex(text: str) -> str:
     """The type of an option that is a regular expression."""
+    from rulepush.model.errors import RegexError
+    from rulepush.model.regex import compile_regex  # a probe (`rulepush health`) should not load RE2
+
     try:
         compile_regex(text, captures=False)
     except RegexError as e:

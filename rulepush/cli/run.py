@@ -120,6 +120,14 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
     )
     _duration(
         p,
+        "--rules.datasource.hold",
+        "datasource_hold",
+        "1h",
+        "How long alerts of rules on a datasource are sent on as they are while it gives no answer; afterwards "
+        "Alertmanager ends them.",
+    )
+    _duration(
+        p,
         "--query.lookback-delta",
         "lookback_delta",
         "5m",
@@ -223,8 +231,10 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
     return ServiceOptions(
         config_file=args.config_file,
         storage_path=args.storage_path,
+        storage_optional=args.storage_optional,
         listen_address=args.listen_address,
         external_url=external_url,
+        has_external_url=bool(args.external_url),
         route_prefix=args.route_prefix,
         web_config_file=args.web_config_file,
         cors_origin=args.cors_origin,
@@ -235,6 +245,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         resend_delay_ms=args.resend_delay,
         outage_tolerance_ms=args.outage_tolerance,
         grace_period_ms=args.grace_period,
+        datasource_hold_ms=args.datasource_hold,
         lookback_delta_ms=args.lookback_delta or DEFAULT_LOOKBACK_MS,  # Prometheus takes 0 for the default, too
         query_timeout_ms=args.query_timeout,
         query_concurrency=args.query_concurrency,

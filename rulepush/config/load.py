@@ -10,6 +10,8 @@ from typing import Final
 import yaml
 
 from rulepush.config.read_alerting import read_alerting
+from rulepush.config.read_datasources import read_datasources
+from rulepush.config.read_heartbeats import read_heartbeats
 from rulepush.config.read_scrape import read_global, read_scrape_config
 from rulepush.config.read_sending import read_push_receiver, read_pushgateways, read_remote_writes
 from rulepush.config.sections import Config, GlobalConfig, KeepMode, RecordConfig, ScrapeConfig, StorageConfig
@@ -69,6 +71,10 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Config:
     storage = _read_storage(m.section("storage"))
     remote_write, pushgateways = read_remote_writes(m), read_pushgateways(m)
     push_receiver = read_push_receiver(m.section("push_receiver"))
+    heartbeats = read_heartbeats(m)
+    datasources = read_datasources(
+        m, lambda entry: expand_globs(_globs(entry, "rule_files")), rule_files, {write.name for write in remote_write}
+    )
     m.ignore("runtime", "tracing", "remote_read", "otlp")
     m.finish()
     return Config(
@@ -81,6 +87,8 @@ def _read(source: SourceFile, root: yaml.Node | None) -> Config:
         remote_write=remote_write,
         pushgateways=pushgateways,
         push_receiver=push_receiver,
+        heartbeats=heartbeats,
+        datasources=datasources,
         ignored=tuple(source.reading.ignored),
         warnings=tuple(source.reading.warnings),
         references=tuple(source.reading.references),

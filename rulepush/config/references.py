@@ -65,6 +65,7 @@ def _clients(config: Config) -> Iterable[HTTPClientConfig]:
     yield from (c.http_client for c in config.alerting.alertmanagers)
     yield from (c.http_client for c in config.remote_write)
     yield from (c.http_client for c in config.pushgateways)
+    yield from (c.http_client for c in config.heartbeats)
     for sds in (*(c.sd_configs for c in config.scrape_configs), *(c.sd_configs for c in config.alerting.alertmanagers)):
         for sd in sds:
             client = getattr(sd, "http_client", None)

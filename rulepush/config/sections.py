@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -204,6 +204,43 @@ class PushgatewayConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatConfig:
+    """One entry of `heartbeats` (ours): a URL that is called while scraping, evaluation and delivery work.
+
+    `name` is by default the host of the URL. The URL is a secret as a whole: its path is what the receiver knows the
+    caller by. `body` goes with POST, "" is none.
+    """
+
+    url: Secret
+    name: str
+    interval_ms: int = 60_000
+    timeout_ms: int = 10_000
+    method: str = "GET"
+    body: str = field(default="", repr=False)
+    http_client: HTTPClientConfig = NO_CLIENT_SETTINGS
+
+
+@dataclass(frozen=True, slots=True)
+class DatasourceConfig:
+    """One entry of `datasources` (ours): an engine with the Prometheus HTTP API that evaluates the rules of some files.
+
+    `url` is the base of the API, without /api/v1. `rule_files` are absolute paths, as those of Config.
+    `query_offset_ms` None stands for the global one. `params` go along with every query. `write_to` is the name of the
+    `remote_write` that takes what the rules record, "" for none.
+    """
+
+    name: str
+    url: Secret
+    rule_files: tuple[str, ...] = ()
+    query_offset_ms: int | None = None
+    timeout_ms: int = 30_000
+    max_concurrent: int = 8
+    params: tuple[tuple[str, str], ...] = ()
+    write_to: str = ""
+    http_client: HTTPClientConfig = NO_CLIENT_SETTINGS
+
+
+@dataclass(frozen=True, slots=True)
 class PushReceiverConfig:
     """`push_receiver` (ours): the lifetime of a pushed group that sets none; 0 means no limit, as in Pushgateway."""
 
@@ -230,6 +267,8 @@ class Config:
     remote_write: tuple[RemoteWriteConfig, ...] = ()
     pushgateways: tuple[PushgatewayConfig, ...] = ()
     push_receiver: PushReceiverConfig = PushReceiverConfig()
+    heartbeats: tuple[HeartbeatConfig, ...] = ()
+    datasources: tuple[DatasourceConfig, ...] = ()
     ignored: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()

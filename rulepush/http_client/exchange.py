@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from rulepush.http_client.on_demand import ClientOnDemand
@@ -20,12 +20,15 @@ _MAX_READ: Final = 4096  # bytes of an answer: its status says what to do, the t
 
 @dataclass(frozen=True, slots=True)
 class HTTPExchange:
-    """An answer. `text` is the beginning of its body; `headers` are looked up in lower case."""
+    """An answer. `text` is the beginning of its body; `headers` are looked up in lower case. `redirects` are the
+    statuses of the redirects on the way to it, `url` is where they led, without secrets, "" when there were none."""
 
     status: int
     phrase: str
     text: str
     headers: Mapping[str, str]
+    redirects: tuple[int, ...] = field(default=(), compare=False)
+    url: str = field(default="", compare=False)
 
     @property
     def is_success(self) -> bool:
@@ -47,19 +50,25 @@ async def exchange(
     secrets: Iterable[str] = (),
     *,
     idempotent: bool = False,
+    max_bytes: int = _MAX_READ,
+    owner: object = None,
 ) -> HTTPExchange:
-    """Send and read within `seconds`; what comes beyond the beginning of a body is not read. A redirect
+    """Send and read within `seconds`; what comes beyond `max_bytes` of a body is not read. A redirect
     that drops the body is a failure.
 
     `secrets` are those in `headers`; the client's own it knows. With `idempotent` the request is repeated where a kept
-    connection turns out to be dead, whatever its method (see network.py). Raises TimeoutError or httpx.HTTPError.
+    connection turns out to be dead, whatever its method (see network.py). An `owner` sends one plain request at a time;
+    by default there is one for each method and URL. Raises TimeoutError or httpx.HTTPError.
     """
     if isinstance(client, ClientOnDemand):
-        found = await _plainly(client, method, url, content, headers, seconds, secrets) if idempotent else None
+        reading = _Reading(max_bytes, (method, url) if owner is None else owner)
+        found = await _plainly(client, method, url, content, headers, seconds, secrets, reading) if idempotent else None
         if found is not None:
             return found
         client = client.full
     import httpx
+
+    from rulepush.http_client.client import server_of, shown_url
 
     asked = {**headers, "Accept-Encoding": "identity"}
     marks = {IDEMPOTENT: True} if idempotent else {}
@@ -72,19 +81,33 @@ async def exchange(
             if response.request.method != method:
                 # A 301, 302 or 303 makes a GET of a POST (RFC 9110, section 15.4): the 200 of a login page, or of the
                 # list of alerts, would count as a delivery.
-                raise httpx.RemoteProtocolError(
-                    f"redirected by status {response.history[-1].status_code}, which sends no body on: not delivered"
-                )
+                last = response.history[-1].status_code
+                raise httpx.RemoteProtocolError(dropped_body(last, server_of(str(response.request.url))))
             async for part in cast(httpx.AsyncByteStream, response.stream):
-                text += part[:_MAX_READ]
-                if len(text) >= _MAX_READ:
+                text += part[:max_bytes]
+                if len(text) >= max_bytes:
                     break
     except httpx.TimeoutException:
         raise TimeoutError from None
     sent = response.request
     credentials = sent.headers.get("Authorization", "").partition(" ")[2]
     shown = _without(text, (credentials, *sent.extensions.get(SENT_SECRETS, ()), *secrets))
-    return HTTPExchange(response.status_code, response.reason_phrase, shown, response.headers)
+    redirects = tuple(former.status_code for former in response.history)
+    reached = shown_url(str(sent.url)) if redirects else ""
+    return HTTPExchange(response.status_code, response.reason_phrase, shown, response.headers, redirects, reached)
+
+
+def dropped_body(status: int, url: str) -> str:
+    """What became of a request with a body that was redirected with this status to `url`, which holds no secret."""
+    return f"redirected by status {status} to {url}, which sends no body on: not delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How much of a body is read, and who reads."""
+
+    max_bytes: int
+    owner: object
 
 
 class _EnoughRead(Exception):
@@ -99,9 +122,10 @@ async def _plainly(
     headers: Mapping[str, str],
     seconds: float,
     secrets: Iterable[str],
+    reading: _Reading,
 ) -> HTTPExchange | None:
     """The same without httpx; None where that cannot be, and httpx must send it, perhaps for the second time."""
-    owner = method, url
+    owner = reading.owner
     request = client.plain_request(method, url, headers, owner)
     if request is None:
         return None
@@ -114,8 +138,8 @@ async def _plainly(
 
     def add(part: bytes) -> None:
         nonlocal text
-        text += part[:_MAX_READ]
-        if len(text) >= _MAX_READ:
+        text += part[: reading.max_bytes]
+        if len(text) >= reading.max_bytes:
             raise _EnoughRead
 
     try:

@@ -68,10 +68,12 @@ def split_addresses(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def nacos_address(url: str) -> Address:
-    """`path` is the context path, /nacos when the URL has none. Raises AddressError."""
+    """`path` is the context path, /nacos when the URL has none; "" when the URL is that of metrics without one.
+    Raises AddressError."""
     address = _address(url, "--server", 8848)
-    path = address.path.removesuffix(_METRICS).removesuffix(_CONSOLE) or _CONTEXT
-    return replace(address, path=path)
+    if address.path.endswith(_METRICS):
+        return replace(address, path=address.path.removesuffix(_METRICS))
+    return replace(address, path=address.path.removesuffix(_CONSOLE) or _CONTEXT)
 
 
 def alertmanager_address(url: str) -> Address:

@@ -37,4 +37,6 @@ def start_commands(setup: Setup) -> tuple[str, ...]:
 
 def test_command(setup: Setup) -> str:
     """Sends a test alert on the whole way, from the directory; "" where nobody would hear of it."""
-    return f"rulepush test delivery --config.file={CONFIG}" if setup.robots else ""
+    if not setup.robots:
+        return ""
+    return f"rulepush test delivery --config.file={CONFIG} --relay=http://127.0.0.1:{RELAY_PORT}"

@@ -20,6 +20,9 @@ from rulepush.init.wording import comment, wording
 
 ALERTMANAGER_IMAGE: Final = "prom/alertmanager:v0.33.1"
 _DATA: Final = "/var/lib/rulepush"
+# The directory: a file that is mounted alone stays the old one when an editor replaces it.
+_CONFIGURATION: Final = ".:/etc/rulepush:ro"
+_RELOAD: Final = "--config.auto-reload-interval=30s"
 _HEALTH: Final = ("/opt/rulepush/bin/rulepush", "health")  # it reads the command line of its container
 _HARDENED: Final = """\
     read_only: true
@@ -113,6 +116,7 @@ def _rulepush(setup: Setup) -> str:
     words = [
         "run",
         f"--config.file=/etc/rulepush/{CONFIG}",
+        _RELOAD,
         f"--storage.path={_DATA}",
         f"--web.listen-address={_listen(setup, PORT, setup.is_open)}",
         f"# {why}",
@@ -123,7 +127,7 @@ def _rulepush(setup: Setup) -> str:
         "rulepush:latest",
         words,
         _network(setup, PORT, setup.is_open),
-        [f"./{CONFIG}:/etc/rulepush/{CONFIG}:ro", "./rules:/etc/rulepush/rules:ro", f"rulepush-data:{_DATA}"],
+        [_CONFIGURATION, f"rulepush-data:{_DATA}"],
         _health(_HEALTH),
     )
 
@@ -156,10 +160,11 @@ def _relay(setup: Setup) -> str:
         [
             "dingtalk",
             f"--config.file=/etc/rulepush/{DINGTALK}",
+            _RELOAD,
             f"--storage.path={_DATA}",
             f"--web.listen-address={_listen(setup, RELAY_PORT, setup.relay_is_open)}",
         ],
         _network(setup, RELAY_PORT, setup.relay_is_open),
-        [f"./{DINGTALK}:/etc/rulepush/{DINGTALK}:ro", f"relay-data:{_DATA}"],
+        [_CONFIGURATION, f"relay-data:{_DATA}"],
         _health(_HEALTH),
     )

@@ -28,5 +28,7 @@ def dingtalk_yml(setup: Setup) -> str:
 
 def _target(robot: Robot, keyword: str) -> str:
     secret = f"    secret: {quoted(robot.secret.reveal())}\n" if robot.secret else ""
-    hint = "" if robot.secret or robot.type is RobotType.WECOM else f"{comment(keyword, '    ')}    # keyword: ...\n"
+    if robot.keyword:
+        secret += f"    keyword: {quoted(robot.keyword)}\n"
+    hint = "" if secret or robot.type is RobotType.WECOM else f"{comment(keyword, '    ')}    # keyword: ...\n"
     return f"  {robot.name}:\n    type: {robot.type.value}\n    url: {quoted(robot.url.reveal())}\n{secret}{hint}"

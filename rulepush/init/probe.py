@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,10 +20,23 @@ from rulepush.nacos.diagnose import TargetProblem, diagnose_answer, diagnose_err
 from rulepush.nacos.dialects import detect
 from rulepush.nacos.session import NacosLogin, NacosSession
 from rulepush.nacos.version import server_version
+from rulepush.notifier.probe import probe_alertmanager
 from rulepush.scrape.fetch import Fetched, Fetcher
 
-_TIMEOUT_MS = 10_000
-_ALERTMANAGER = "Is this an Alertmanager (0.16 or later)?"
+PROBE_SECONDS = 10
+_HOST = re.compile(r"[\w.:%-]+")  # an address or a name; nothing else of what a server says becomes a target
+_TIMEOUT_MS = PROBE_SECONDS * 1000
+_METRICS = "/actuator/prometheus"
+_CONTEXTS = ("/nacos", "")
+_CREDENTIALS = (
+    "A proxy or gateway in front of it wants credentials: --server http://USER:PASSWORD@HOST:PORT. Nacos itself asks "
+    "for none here while nacos.security.ignore.urls holds /actuator/**."
+)
+_WRONG_CREDENTIALS = (
+    "It does not take the user and password of the URL. Characters such as @ and / in them are written %40 and %2F."
+)
+_MAIN_PORT = "Is this the Nacos server, and its main port (8848)?"
+_HTTPS = "A server that wants https answers so to http: --server https://HOST:PORT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +60,7 @@ class ProbeResult:
 
 async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> ProbeResult:
     """Ask for the metrics, and for the members of the cluster: these with a login, if the URL has credentials."""
-    url = f"{address.base}/actuator/prometheus"
+    url = f"{address.base}{_METRICS}"
     login = bool(address.username)
     basic_auth = False
     refused = 0
@@ -61,20 +74,47 @@ async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBase
             fetched = await _fetch(address, url, transport, login=True)
         trouble = diagnose_answer(url, fetched.content_type, fetched.body)
         if trouble is None and b"nacos_monitor" not in fetched.body:
-            trouble = TargetProblem(
-                "it answers metrics, but none of Nacos", "Is this the Nacos server, and its main port?"
-            )
+            trouble = TargetProblem("it answers metrics, but none of Nacos", _MAIN_PORT)
+        elif trouble is not None and "json" in fetched.content_type.lower():
+            trouble = TargetProblem(trouble.message, _MAIN_PORT)  # here it is no metrics_path that can be set
         lines = [] if trouble else [line for line in fetched.body.splitlines() if line[:1] not in (b"", b"#")]
         samples, names = len(lines), frozenset(map(_name, lines))
     except HTTPStatusError as e:
-        refused, trouble, samples, names = e.status, diagnose_status(url, e.status), 0, frozenset()
+        refused, trouble, samples, names = e.status, _refused(address, e.status, ""), 0, frozenset()
     except ScrapeError as e:
         return ProbeResult(_diagnosed(e, url), (address.host,), basic_auth=login)
     members, version = await _cluster(address, clock, transport, basic_auth)
     if refused:  # the release may be the reason
-        trouble = diagnose_status(url, refused, version)
+        trouble = _refused(address, refused, version)
+    if refused in (404, 501) and (base := await _other_context(address, transport)):
+        trouble = TargetProblem(f"HTTP {refused} at {urlsplit(url).path}", f"It is at another path: --server {base}")
     # Without an answer it is unknown which part needs the credentials.
     return ProbeResult(trouble, members, version, samples, basic_auth or (login and trouble is not None), names)
+
+
+def _refused(address: Address, status: int, version: str) -> TargetProblem:
+    """What to change on the command line, where that is the cure."""
+    trouble = diagnose_status(f"{address.base}{_METRICS}", status, version)
+    if status in (401, 403):
+        return TargetProblem(trouble.message, _WRONG_CREDENTIALS if address.username else _CREDENTIALS)
+    if status == 400 and address.scheme == "http":
+        return TargetProblem(trouble.message, _HTTPS)
+    return trouble
+
+
+async def _other_context(address: Address, transport: httpx.AsyncBaseTransport | None) -> str:
+    """The URL at which the same server has Nacos' metrics after all; "" when it has not."""
+    for path in _CONTEXTS:
+        other = replace(address, path=path)
+        if path == address.path:
+            continue
+        try:
+            fetched = await _fetch(other, f"{other.base}{_METRICS}", transport)
+        except ScrapeError:
+            continue
+        if b"nacos_monitor" in fetched.body:
+            return other.base if path else f"{other.base}{_METRICS}"
+    return ""
 
 
 def _name(line: bytes) -> str:
@@ -118,34 +158,23 @@ async def _cluster(
     version = version or next((m.version for m in members if m.version), "")
     if len(members) < 2:
         return alone, version  # a lone server names itself by an address that may not be reachable from here
-    return tuple(_host(m.ip, m.port) for m in members), version
+    hosts = tuple(_host(m.ip, m.port) for m in members if _HOST.fullmatch(m.ip))
+    return hosts or alone, version
 
 
 def _host(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
-async def probe_alertmanager(
-    address: Address, transport: httpx.AsyncBaseTransport | None = None
-) -> TargetProblem | None:
-    """Why an Alertmanager cannot be used; None when it is ready and has API v2."""
-    url = f"{address.base}/api/v2/status"
-    try:
-        fetched = await _fetch(address, url, transport, login=True)
-    except HTTPStatusError as e:
-        if e.status in (401, 403):
-            return TargetProblem(
-                f"HTTP {e.status}: credentials are needed", "Give them as http://USER:PASSWORD@HOST:9093."
-            )
-        return TargetProblem(f"HTTP {e.status} at {urlsplit(url).path}", _ALERTMANAGER)
-    except ScrapeError as e:
-        trouble = _diagnosed(e, url)
-        return TargetProblem(trouble.message, trouble.suggestion.replace("Nacos: 8848", "Alertmanager: 9093"))
-    return (
-        None
-        if fetched.body.lstrip()[:1] == b"{"
-        else TargetProblem("it answers, but not as an Alertmanager", _ALERTMANAGER)
-    )
+async def ask_alertmanager(address: Address, transport: httpx.AsyncBaseTransport | None = None) -> TargetProblem | None:
+    """Why an Alertmanager cannot take alerts, asked as the notifier would, with the credentials of the URL; None when
+    it can."""
+    async with build_client(_settings(address, login=True), "rulepush", transport=transport) as client:
+        asked = await probe_alertmanager(client, f"{address.base}/api/v2/alerts", _TIMEOUT_MS / 1000)
+    if not asked.fault:
+        return None
+    hint = "Give the credentials as http://USER:PASSWORD@HOST:9093." if asked.status in (401, 403) else ""
+    return TargetProblem(asked.fault, hint)
 
 
 async def resolved(address: Address) -> frozenset[str]:

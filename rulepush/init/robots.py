@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Final
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from rulepush.errors import RulepushError
 from rulepush.init.setup import Robot
 from rulepush.model.secret import NO_SECRET, Secret
+from rulepush.relay.address import address_faults, robot_owner, secret_fault, url_fault
 from rulepush.relay.settings import RobotType
-
-_EXAMPLES: Final = {
-    RobotType.DINGTALK: "https://oapi.dingtalk.com/robot/send?access_token=...",
-    RobotType.FEISHU: "https://open.feishu.cn/open-apis/bot/v2/hook/...",
-    RobotType.WECOM: "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=...",
-}
-_OWNERS: Final = {
-    "oapi.dingtalk.com": RobotType.DINGTALK,
-    "api.dingtalk.com": RobotType.DINGTALK,
-    "open.feishu.cn": RobotType.FEISHU,
-    "open.larksuite.com": RobotType.FEISHU,
-    "qyapi.weixin.qq.com": RobotType.WECOM,
-}
-_PLACEHOLDER: Final = re.compile(
-    r"(.)\1*"  # xxxx, 0000
-    r"|<.*>|\[.*\]|\{.*\}|\$.*"
-    r"|.*(x{4}|\*{3}|0{8}|\.{3}|…|your).*"
-    r"|(access_?)?(token|key)",
-    re.IGNORECASE,
-)
 
 
 class RobotError(RulepushError):
@@ -38,31 +17,38 @@ class RobotError(RulepushError):
 
 
 class RobotFlags:
-    """Collects `--dingtalk URL`, `--feishu URL`, `--wecom URL` and `--secret SEC` in the order of the command line: a
-    secret belongs to the robot before it, one before all robots to the first."""
+    """Collects `--dingtalk URL`, `--feishu URL`, `--wecom URL`, `--secret SEC` and `--keyword WORD` in the order of the
+    command line: a secret or keyword belongs to the robot before it, one before all robots to the first."""
 
     def __init__(self) -> None:
         self._addresses: list[tuple[RobotType, str]] = []
-        self._secrets: dict[int, str] = {}
+        self._details: dict[tuple[str, int], str] = {}
 
     def add_robot(self, kind: RobotType, url: str) -> None:
         """A robot's address, as given."""
         self._addresses.append((kind, url))
 
-    def add_secret(self, secret: str) -> None:
-        """Raises RobotError for a second one of the same robot."""
+    def add_detail(self, flag: str, value: str) -> None:
+        """The value of `--secret` or `--keyword`. Raises RobotError for a second one of the same robot."""
         owner = max(len(self._addresses) - 1, 0)
-        if owner in self._secrets:
-            raise RobotError("--secret: two for one robot; each belongs to the robot before it")
-        self._secrets[owner] = secret
+        if (flag, owner) in self._details:
+            raise RobotError(f"{flag}: two for one robot; each belongs to the robot before it")
+        self._details[flag, owner] = value
 
     def robots(self) -> tuple[Robot, ...]:
         """All of them, checked, each with a name of its own. Raises RobotError."""
-        if self._secrets and not self._addresses:
-            raise RobotError("--secret: there is no robot that it belongs to; give --dingtalk or --feishu with it")
+        if self._details and not self._addresses:
+            flag, _ = next(iter(self._details))
+            raise RobotError(f"{flag}: there is no robot that it belongs to; give --dingtalk or --feishu with it")
         kinds = [kind for kind, _ in self._addresses]
         return tuple(
-            _robot(kind, _name(kind, kinds[:index]), url, self._secrets.get(index))
+            _robot(
+                kind,
+                _name(kind, kinds[:index]),
+                url,
+                self._details.get(("--secret", index)),
+                self._details.get(("--keyword", index), ""),
+            )
             for index, (kind, url) in enumerate(self._addresses)
         )
 
@@ -71,11 +57,11 @@ def refuse_robots(flag: str, urls: Iterable[str]) -> None:
     """Raises RobotError when one of the URLs, of a flag for other servers, is that of a robot: it would be shown."""
     for url in urls:
         try:
-            host = urlsplit(url if "://" in url else f"//{url}").hostname or ""
+            owner = robot_owner(url if "://" in url else f"//{url}")
         except ValueError:
-            continue
-        if host in _OWNERS:
-            raise RobotError(f"{flag}: {host} is the address of a robot: give it with --{_OWNERS[host].value}")
+            continue  # the flag's own parser says so
+        if owner is not None:
+            raise RobotError(f"{flag}: this is the address of a robot: give it with --{owner.value}")
 
 
 def _name(kind: RobotType, before: Sequence[RobotType]) -> str:
@@ -83,54 +69,28 @@ def _name(kind: RobotType, before: Sequence[RobotType]) -> str:
     return kind.value if number == 1 else f"{kind.value}-{number}"
 
 
-def _robot(kind: RobotType, name: str, url: str, secret: str | None) -> Robot:
-    return Robot(kind, name, Secret(_checked_url(kind, url.strip())), _checked_secret(kind, secret))
-
-
-def _checked_url(kind: RobotType, url: str) -> str:
+def _robot(kind: RobotType, name: str, url: str, secret: str | None, keyword: str) -> Robot:
     flag = f"--{kind.value}"
-    whole = f"copy the whole webhook address from the robot's page: {_EXAMPLES[kind]}"
-    if "://" not in url:
-        raise RobotError(f"{flag}: the address does not begin with https://; {whole}")
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise RobotError(f"{flag}: this is not a URL; {whole}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in url):
-        raise RobotError(f"{flag}: this is not a URL of http or https; {whole}")
-    owner = _OWNERS.get(parts.hostname)
+    url = url.strip()
+    fault = url_fault(url)
+    if fault:
+        raise RobotError(f"{flag}: {fault}")
+    owner = robot_owner(url)
     if owner not in (None, kind):
-        raise RobotError(f"{flag}: {parts.hostname} is the address of a robot for --{owner.value}: use that flag")
-    if owner is not None:
-        if parts.scheme != "https":
-            raise RobotError(f"{flag}: the address does not begin with https://; {whole}")
-        token = _token(kind, parts)
-        if not token:
-            raise RobotError(f"{flag}: the address has no token; {whole}")
-        if _PLACEHOLDER.fullmatch(token):
-            raise RobotError(f"{flag}: the token in the address is a placeholder; {whole}")
-    return url
+        raise RobotError(f"{flag}: {urlsplit(url).hostname} has the robots of --{owner.value}: use that flag")
+    for fault in address_faults(kind, url):
+        raise RobotError(f"{flag}: {fault}")
+    if keyword and kind is RobotType.WECOM:
+        raise RobotError("--keyword: robots of WeCom ask for none; each keyword belongs to the robot before it")
+    return Robot(kind, name, Secret(url), _checked_secret(kind, url, secret), keyword.strip())
 
 
-def _token(kind: RobotType, parts: SplitResult) -> str:
-    """The token; empty where there is none, or where the path is not that of a robot."""
-    if kind is RobotType.FEISHU:
-        return parts.path.rpartition("/hook/")[2] if "/hook/" in parts.path else ""
-    name = "access_token" if kind is RobotType.DINGTALK else "key"
-    return parse_qs(parts.query, keep_blank_values=True).get(name, [""])[0]
-
-
-def _checked_secret(kind: RobotType, secret: str | None) -> Secret:
+def _checked_secret(kind: RobotType, url: str, secret: str | None) -> Secret:
     if secret is None:
         return NO_SECRET
     if kind is RobotType.WECOM:
         raise RobotError("--secret: robots of WeCom have none; each secret belongs to the robot before it")
-    text = secret.strip()
-    if not text:
-        raise RobotError("--secret: it is empty")
-    if kind is RobotType.DINGTALK and not text.startswith("SEC"):
-        raise RobotError("--secret: the secret of a DingTalk robot (加签) begins with SEC: copy it whole")
-    if _PLACEHOLDER.fullmatch(text.removeprefix("SEC")):
-        raise RobotError("--secret: this is a placeholder; copy the one that the robot's page shows (加签)")
-    return Secret(text)
+    fault = secret_fault(kind, url, secret.strip())
+    if fault:
+        raise RobotError(f"--secret: {fault}")
+    return Secret(secret.strip())

@@ -63,12 +63,14 @@ class Inhibition:
 
 @dataclass(frozen=True, slots=True)
 class Robot:
-    """A robot of a group. `name` is its target in the relay, and its receiver in Alertmanager."""
+    """A robot of a group. `name` is its target in the relay, and its receiver in Alertmanager; `keyword` one that every
+    message has to contain, "" for none."""
 
     type: RobotType
     name: str
     url: Secret
     secret: Secret = NO_SECRET
+    keyword: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rulepush.livecheck import expressions, firing, joins
+from rulepush.livecheck.alertmanagers import AlertmanagerAnswer, alertmanagers_failed
 from rulepush.livecheck.finding import Finding, FindingKind, Level
 from rulepush.livecheck.names import MISSING, Recorded, check_names
 from rulepush.livecheck.rules import LiveRule
@@ -51,29 +52,34 @@ class RuleReport:
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """The whole report. `rules` is empty when no target answered: then rules cannot be checked. `packs`: the rule packs
-    that were chosen by what the targets look like; None when the rules were given. `notes`: what else is worth knowing,
-    a sentence each."""
+    """The whole report. `rules` is empty when no target answered: then rules cannot be checked. `alertmanagers` is None
+    where there is no configuration that could name them. `packs`: the rule packs that were chosen by what the targets
+    look like; None when the rules were given. `notes`: what else is worth knowing, a sentence each."""
 
     seen: LiveData
     rules: tuple[RuleReport, ...]
+    alertmanagers: tuple[AlertmanagerAnswer, ...] | None = None
     packs: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every target answered, and no rule has a problem."""
-        return not self.seen.any_trouble and all(r.level is not Level.PROBLEM for r in self.rules)
+        """Whether every target answered, every Alertmanager can take alerts, and no rule has a problem."""
+        if self.seen.any_trouble or alertmanagers_failed(self.alertmanagers or ()):
+            return False
+        return all(r.level is not Level.PROBLEM for r in self.rules)
 
     def count(self, level: Level) -> int:
         """The rules whose worst finding is of this level."""
         return sum(r.level is level for r in self.rules)
 
 
-def analyse(rules: Sequence[LiveRule], seen: LiveData) -> LiveReport:
+def analyse(
+    rules: Sequence[LiveRule], seen: LiveData, alertmanagers: tuple[AlertmanagerAnswer, ...] | None = None
+) -> LiveReport:
     """Check every rule against what was scraped. Recorded series are added to `seen.head`."""
     if seen.nothing:
-        return LiveReport(seen, ())
+        return LiveReport(seen, (), alertmanagers)
     recorded = {rule.name: metrics_of(rule.query.root) for rule in rules if not rule.alert}
     judged = [rule if seen.labels_known else _without_target_labels(rule, seen) for rule in rules]
     firing.record(judged, seen)
@@ -82,7 +88,7 @@ def analyse(rules: Sequence[LiveRule], seen: LiveData) -> LiveReport:
         findings = tuple(dict.fromkeys(_findings(rule, meant, seen, recorded)))
         needs_more = len(seen.times) < 2 and rule.alert and firing.reads_history(rule)
         reports.append(RuleReport(rule, findings, needs_more))
-    return LiveReport(seen, tuple(reports))
+    return LiveReport(seen, tuple(reports), alertmanagers)
 
 
 def _findings(rule: LiveRule, judged: LiveRule, seen: LiveData, recorded: Recorded) -> Iterator[Finding]:

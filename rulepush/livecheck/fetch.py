@@ -97,7 +97,7 @@ async def visit_jobs(
 async def _find(config: ScrapeConfig, env: Environment, wait_s: float) -> _Found:
     """The targets of a job: the first list of each discovery, nothing from one that does not answer in `wait_s`."""
     job = job_of(config)
-    lists = await asyncio.gather(*(_first_list(sd, env, wait_s) for sd in config.sd_configs))
+    lists = await asyncio.gather(*(first_list(sd, env, wait_s) for sd in config.sd_configs))
     labels = [label_set for groups in lists for group in groups or () for label_set in group.merged()]
     targets, dropped = build_targets(labels, job.defaults, job.relabel)
     if targets:
@@ -114,8 +114,8 @@ async def _find(config: ScrapeConfig, env: Environment, wait_s: float) -> _Found
     return _Found(config, job, (), silent)
 
 
-async def _first_list(config: SdConfig, env: Environment, wait_s: float) -> Sequence[TargetGroup] | None:
-    """None when nothing came in time."""
+async def first_list(config: SdConfig, env: Environment, wait_s: float) -> Sequence[TargetGroup] | None:
+    """The first list of a discovery; None when nothing came in `wait_s` seconds."""
     first: asyncio.Future[Sequence[TargetGroup]] = asyncio.get_running_loop().create_future()
 
     def publish(groups: Sequence[TargetGroup]) -> None:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rulepush.livecheck.alertmanagers import AlertmanagerAnswer, alertmanager_lines
 from rulepush.livecheck.analyse import LiveReport, RuleReport
 from rulepush.livecheck.finding import Finding, Level
 from rulepush.livecheck.kinds import name_of_kinds
 from rulepush.livecheck.names import MISSING
-from rulepush.livecheck.seen import LiveData, TargetScrapes, nacos_releases_of, target_kinds
+from rulepush.livecheck.seen import SilentJob, TargetScrapes, nacos_releases_of, target_kinds
 
 _WORDS = {Level.PROBLEM: "problem", Level.FIRES: "now", Level.NEVER: "never", Level.NOTE: "note"}
 
 
 def report_text(report: LiveReport, *, verbose: bool = False) -> str:
-    """Targets, then the findings, then a summary. Notes only with `verbose`."""
-    lines = [*_targets(report.seen), *_chosen(report), *(f"note: {note}" for note in report.notes), ""]
+    """Targets and Alertmanagers, then the findings, then a summary. Notes only with `verbose`."""
+    seen = report.seen
+    lines = target_lines(seen.answers, seen.silent)
+    lines += [f"warning: {warning}" for warning in seen.shared_labels]
+    if report.alertmanagers is not None:
+        lines += alertmanager_lines(report.alertmanagers)
+    lines += [*_chosen(report), *(f"note: {note}" for note in report.notes), ""]
     for rule in report.rules:
         shown = [f for f in rule.findings if verbose or _is_shown(f, rule)]
         if shown:
@@ -35,8 +41,13 @@ def _explains(note: Finding, rule: RuleReport) -> bool:
     return rule.level is Level.FIRES and note.kind in MISSING
 
 
-def _targets(seen: LiveData) -> Iterator[str]:
-    for answer in seen.answers:
+def target_lines(answers: Iterable[TargetScrapes], silent: Iterable[SilentJob]) -> list[str]:
+    """What each target answered, and the jobs without targets."""
+    return [*_targets(answers), *(f"job {job.name}: no targets: {job.reason}" for job in silent)]
+
+
+def _targets(answers: Iterable[TargetScrapes]) -> Iterator[str]:
+    for answer in answers:
         trouble = answer.trouble
         if trouble is None:
             last = answer.scrapes[-1]
@@ -45,10 +56,6 @@ def _targets(seen: LiveData) -> Iterator[str]:
             yield f"target {answer.url} ({answer.job}): {trouble.message}"
             if trouble.suggestion:
                 yield f"    {trouble.suggestion}"
-    for job in seen.silent:
-        yield f"job {job.name}: no targets: {job.reason}"
-    for warning in seen.shared_labels:
-        yield f"warning: {warning}"
 
 
 def _kind(answer: TargetScrapes) -> str:
@@ -86,6 +93,7 @@ def _finding(finding: Finding) -> Iterator[str]:
 
 def _summary(report: LiveReport, verbose: bool) -> Iterator[str]:
     failed = sum(answer.trouble is not None for answer in report.seen.answers)
+    deaf = sum(answer.failed for answer in report.alertmanagers or ())
     if not report.rules:
         yield "No target answered, so nothing can be said about the rules." if report.seen.nothing else "No rules."
         return
@@ -95,6 +103,7 @@ def _summary(report: LiveReport, verbose: bool) -> Iterator[str]:
         + (f"{never} can never fire on these servers, " if (never := report.count(Level.NEVER)) else "")
         + f"{_fine(report)} fine"
         + (f"; {failed} of {len(report.seen.answers)} targets failed" if failed else "")
+        + (f"; {deaf} of {len(report.alertmanagers or ())} Alertmanagers cannot take alerts" if deaf else "")
     )
     notes = sum(f.level is Level.NOTE for r in report.rules for f in r.findings)
     if notes and not verbose:
@@ -109,14 +118,17 @@ def _fine(report: LiveReport) -> int:
 
 
 def as_json(report: LiveReport) -> str:
-    """`{"ok", "targets", "jobs_without_targets", "warnings", "packs", "notes", "rules", "summary"}`; every finding is
-    there."""
+    """`{"ok", "targets", "jobs_without_targets", "alertmanagers", "warnings", "packs", "notes", "rules", "summary"}`;
+    every finding is there. Without a configuration `alertmanagers` is null."""
     document: dict[str, Any] = {
         "ok": report.ok,
         "targets": [_target_json(answer) for answer in report.seen.answers],
         "jobs_without_targets": [
             {"job": job.name, "reason": job.reason, "meant": job.meant} for job in report.seen.silent
         ],
+        "alertmanagers": None
+        if report.alertmanagers is None
+        else [_alertmanager_json(a) for a in report.alertmanagers],
         "warnings": list(report.seen.shared_labels),
         "packs": None if report.packs is None else list(report.packs),
         "notes": list(report.notes),
@@ -140,6 +152,10 @@ def _target_json(answer: TargetScrapes) -> dict[str, Any]:
     if trouble is not None:
         found |= {"error": trouble.message, "suggestion": trouble.suggestion}
     return found
+
+
+def _alertmanager_json(answer: AlertmanagerAnswer) -> dict[str, Any]:
+    return {"url": answer.where, "ok": not answer.failed, "version": answer.version, "error": answer.fault}
 
 
 def _rule_json(report: RuleReport) -> dict[str, Any]:

@@ -220,8 +220,9 @@ def diagnose_status(
     """What a status other than 200 means. `version`: of that Nacos, "" when unknown. `endpoints`: what the actuator of
     that Spring Boot application lists, name to path; None when it is not known."""
     parts = urlsplit(url)
-    if status == 404:
-        return TargetProblem(f"HTTP 404 at {parts.path}", _not_found(url, version, endpoints))
+    # 501 is how Nacos says `no such api` for a path that is none of its own.
+    if status in (404, 501):
+        return TargetProblem(f"HTTP {status} at {parts.path}", _not_found(url, version, endpoints))
     if status in (401, 403):
         return TargetProblem(f"HTTP {status}: credentials are needed", _credentials(url))
     if status == 406:

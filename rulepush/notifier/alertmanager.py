@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from rulepush.http_client.exchange import HTTPExchange, exchange
+from rulepush.http_client.exchange import exchange
+from rulepush.notifier.reasons import misplaced, network_failure, no_acceptance, refusal
 from rulepush.notifier.wire import WireAlert, encode_batch
 
 if TYPE_CHECKING:
-    import httpx
-
     from rulepush.http_client.on_demand import AnyClient
 
 
@@ -64,100 +61,14 @@ class Alertmanager:
 
             if not isinstance(e, httpx.HTTPError):
                 raise
-            return PostResponse(PostOutcome.RETRY, _network_failure(e, self.url))
+            return PostResponse(PostOutcome.RETRY, network_failure(e, self.url))
         if got.is_success:
-            fault = _no_acceptance(got.text)
+            fault = no_acceptance(got.text)
             return PostResponse(PostOutcome.RETRY if fault else PostOutcome.ACCEPTED, fault, status=got.status)
-        if got.status in _REFUSALS:
+        if got.status in _REFUSALS and not misplaced(got):
             return PostResponse(PostOutcome.REFUSED, got.described(), status=got.status)
         retry_after = _retry_after(got.headers.get("retry-after", ""))
-        return PostResponse(PostOutcome.RETRY, _refusal(got, self.url), retry_after, got.status)
-
-
-def _network_failure(e: httpx.HTTPError, url: str) -> str:
-    """Describes the failure; "not reached" only where there was no connection."""
-    from rulepush.http_client.client import failed_url
-
-    failed = failed_url(e, url)
-    return _failure(e, url) if failed == url else f"redirected to {failed}: {_failure(e, failed)}"
-
-
-def _failure(e: httpx.HTTPError, url: str) -> str:
-    import httpx
-
-    from rulepush.http_client.client import reason
-
-    if _caused_by(e, socket.gaierror):
-        return f"not reached: name not found: {_split(url)[0]}: {reason(e)}"
-    if isinstance(e, httpx.ProxyError):
-        return f"not reached through the proxy: {reason(e)}"
-    why = reason(e)
-    if isinstance(e, httpx.ConnectError) and not why.startswith("tls:"):
-        return f"not reached: {why}" + (": nothing listens at this address" if "refused" in why else "")
-    return why
-
-
-def _split(url: str) -> tuple[str, str]:
-    """`http://u:p@host:9093/api/v2/alerts` -> ("host:9093", "/api/v2/alerts"), of any text: relabelling may give one
-    that is no URL."""
-    authority, slash, path = url.partition("://")[2].partition("/")
-    return authority.rpartition("@")[2], slash + path
-
-
-def _caused_by(e: BaseException | None, kind: type[BaseException]) -> bool:
-    while e is not None and not isinstance(e, kind):
-        e = e.__cause__ or e.__context__
-    return e is not None
-
-
-_HINTS: Final = {
-    401: "it wants credentials, or refuses the ones given: check basic_auth, authorization or oauth2",
-    403: "these credentials may not post alerts",
-    404: "there is no Alertmanager API here: check path_prefix",
-    405: "there is no Alertmanager API here: check path_prefix",
-    407: "the proxy wants credentials",
-    410: "this Alertmanager has no API v1 any more: leave api_version out",
-    429: "too many requests",
-}
-
-
-def _refusal(got: HTTPExchange, url: str) -> str:
-    """`refused with 404 Not Found: leave /api/v1 out of path_prefix: <their text>`."""
-    hint = _HINTS.get(got.status, "")
-    prefix = _split(url)[1].rpartition("/api/")[0]
-    named = next((api for api in ("/api/v1", "/api/v2") if api in prefix), "")
-    if got.status in (404, 405) and named:
-        hint = f"leave {named} out of path_prefix"
-    verb = "redirected with" if 300 <= got.status < 400 else "refused with" if got.status < 500 else "failed with"
-    text = "" if _is_markup(got.text) else got.text[:300].strip()
-    return ": ".join(part for part in (f"{verb} {got.status} {got.phrase}".rstrip(), hint, text) if part)
-
-
-def _no_acceptance(text: str) -> str:
-    """Why a 2xx accepted nothing, "" where it did. Alertmanager's body is empty; a login page, the page of another
-    service, and gateways that put their error into a JSON object answer 200 as well."""
-    if not text.strip():
-        return ""
-    if _is_markup(text):
-        return "answered with a page instead of accepting the alerts: check that this is an Alertmanager's address"
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(answer, dict):
-        return ""
-    is_bad = (
-        str(answer.get("status", "")).lower() in ("error", "fail", "failed")
-        or answer.get("success") is False
-        or bool(answer.get("error"))
-        or answer.get("errcode", 0) not in (0, "0")
-        or str(answer.get("code", 200))[:1] in ("4", "5")
-    )
-    return f"answered with an error instead of accepting the alerts: {text[:300].strip()}" if is_bad else ""
-
-
-def _is_markup(text: str) -> bool:
-    return text.lstrip("\ufeff \t\r\n").startswith("<")
+        return PostResponse(PostOutcome.RETRY, refusal(got, self.url), retry_after, got.status)
 
 
 def _retry_after(text: str) -> float | None:

@@ -14,6 +14,7 @@ from rulepush.http_client.config import HTTPClientConfig
 from rulepush.notifier.alertmanager import Alertmanager
 from rulepush.notifier.endpoints import Endpoints, endpoints
 from rulepush.notifier.notifier import Destination, Notifier
+from rulepush.notifier.probe import AlertmanagerProbe, probe_alertmanager
 from rulepush.relabel.relabel import Relabel, RelabelConfig, relabel
 from rulepush.tasks import OwnedTask, TaskOwner
 
@@ -65,6 +66,15 @@ class AlertmanagerSets:
         """Close the connections."""
         for section in (*self._sections.values(), *self._retired):
             await section.client.aclose()
+
+    async def probe(self, name: str, timeout_s: float) -> AlertmanagerProbe | None:
+        """Ask the Alertmanager of this outbox whether it takes alerts, within `timeout_s` seconds; None: it is gone."""
+        for section in self._sections.values():
+            for url in section.found.active:
+                if self._name(url, section) == name:
+                    seconds = min(timeout_s, section.config.timeout_ms / 1000)
+                    return await probe_alertmanager(section.client, url, seconds, identify=False)
+        return None
 
     @property
     def active(self) -> tuple[str, ...]:

@@ -53,3 +53,11 @@ def _targets(config: AlertmanagerConfig, groups: Sequence[TargetGroup]) -> Itera
 
 def _url(labels: Labels) -> str:
     return f"{labels.get(SCHEME)}://{labels.get(ADDRESS)}{labels.get(ALERTS_PATH)}"
+
+
+def shown_endpoint(url: str) -> str:
+    """The URL of an Alertmanager for people: without user and password. Not by `shown_url`: alerts go out without
+    httpx."""
+    scheme, colon, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}"

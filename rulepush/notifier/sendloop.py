@@ -13,7 +13,8 @@ from rulepush.clock import Clock
 from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager import PostOutcome, PostResponse
-from rulepush.notifier.outage import OutageLog
+from rulepush.notifier.delivery_log import DeliveryLog
+from rulepush.notifier.endpoints import shown_endpoint
 from rulepush.notifier.outbox import Outbox
 from rulepush.notifier.wire import WireAlert
 
@@ -75,7 +76,7 @@ class SendLoop:
         on_attempt: OnAttempt = untold,
     ):
         self.url = alertmanager.url
-        self._shown = _without_user(self.url)
+        self._shown = shown_endpoint(self.url)
         self.outbox = Outbox()
         self.counts = SendStats()
         self.record = DeliveryRecord()
@@ -85,7 +86,7 @@ class SendLoop:
         self._store = store
         self._jitter = jitter
         self._on_attempt = on_attempt
-        self._outage = OutageLog()
+        self._log = DeliveryLog(clock, self._shown, lambda: len(self.outbox))
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -97,7 +98,7 @@ class SendLoop:
     @property
     def last_error(self) -> str:
         """Why the last attempt failed; "" when it did not."""
-        return self._outage.reason
+        return self._log.reason
 
     def status(self) -> DeliveryStatus:
         """How the delivery to this Alertmanager stands now."""
@@ -138,6 +139,12 @@ class SendLoop:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
+        try:
+            await self._run()
+        finally:
+            self._log.close()
+
+    async def _run(self) -> None:
         attempt = 0
         while True:
             await self._wake.wait()
@@ -154,8 +161,7 @@ class SendLoop:
                 self._on_attempt(self.url, batch, answer)
             if answer.outcome is not PostOutcome.RETRY:
                 attempt = 0
-                if line := self._outage.ended(self._clock.monotonic()):
-                    log.info("%s: url=%s", line, self._shown)
+                self._log.answered()
                 continue
             self.counts.errors += 1
             self.counts.retried += len(batch)
@@ -164,23 +170,12 @@ class SendLoop:
                 pause = max(answer.retry_after, backoff(0, 0.0))  # "Retry-After: 0" must not cause a tight loop
             attempt += 1
             self.record.failed(self._clock.now(), answer.reason, pause)
-            self._warn(self._outage.failed(self._clock.monotonic(), answer.reason, len(self.outbox)))
+            self._log.failed(answer.reason)
             self.pausing = True
             try:
-                await self._pause(pause)
+                await self._clock.sleep(pause)
             finally:
                 self.pausing = False
-
-    async def _pause(self, seconds: float) -> None:
-        """Sleep; a server may ask for minutes by Retry-After, and the outage is logged once a minute all the same."""
-        end = self._clock.monotonic() + seconds
-        while (now := self._clock.monotonic()) < end:
-            await self._clock.sleep(min(end - now, self._outage.until_reminder(now)))
-            self._warn(self._outage.reminder(self._clock.monotonic(), len(self.outbox)))
-
-    def _warn(self, line: str) -> None:
-        if line:
-            log.warning("%s: url=%s err=%s", line, self._shown, self._outage.reason)
 
     async def _deliver(self, batch: Sequence[WireAlert]) -> PostResponse:
         """Send a batch; where it is refused, halve it until the refused alert is alone."""
@@ -198,9 +193,7 @@ class SendLoop:
             case PostOutcome.REFUSED if len(batch) == 1:
                 self.counts.rejected += 1
                 self.record.refused(self._clock.now(), str(batch[0].labels), answer.reason)
-                log.error(
-                    "Alertmanager refuses an alert: url=%s alert=%s err=%s", self._shown, batch[0].labels, answer.reason
-                )
+                self._log.refused(str(batch[0].labels), answer.reason)
                 self._acknowledge(batch)
                 return PostResponse(PostOutcome.ACCEPTED)
             case PostOutcome.REFUSED:
@@ -224,10 +217,3 @@ class SendLoop:
         if stored:
             self._stored.difference_update(a.labels for a in stored)
             self._store.remove(self.url, stored)
-
-
-def _without_user(url: str) -> str:
-    """The URL of an Alertmanager for people. Not by `shown_url`: alerts go out without httpx."""
-    scheme, colon, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}"

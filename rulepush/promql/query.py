@@ -88,9 +88,10 @@ def parse_expr(text: str) -> Query:
     return Query(text, parse(text, FUNCTIONS))
 
 
-def parse_selector(text: str) -> tuple[Matcher, ...]:
-    """The matchers of a series selector, as `match[]` takes it. Raises ParseError."""
-    root = parse_expr(text).root
+def parse_selector(text: str, *, loose: bool = False) -> tuple[Matcher, ...]:
+    """The matchers of a series selector, as `match[]` takes it. Where it is `loose`, it may select all series. Raises
+    ParseError."""
+    root = parse(text, FUNCTIONS, loose=loose)
     if not isinstance(root, ast.VectorSelector) or root.text != ast.VectorSelector(root.name, root.matchers).text:
         raise ParseError(f"expected a series selector, got {text!r}")
     return root.matchers

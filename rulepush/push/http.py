@@ -100,7 +100,8 @@ def _parser(content_type: str) -> Callable[[bytes], ParsedFamilies]:
     if media_type == "application/vnd.google.protobuf":
         raise PushError(
             415,
-            "protobuf bodies are not supported: push the text format or OpenMetrics (in Go: "
-            "push.New(...).Format(expfmt.NewFormat(expfmt.TypeTextPlain)))",
+            "protobuf bodies are not supported: push the text format or OpenMetrics (Go: "
+            "push.New(...).Format(expfmt.NewFormat(expfmt.TypeTextPlain)); Java: "
+            "PushGateway.builder().format(Format.PROMETHEUS_TEXT))",
         )
     return parse_push_text

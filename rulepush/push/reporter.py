@@ -35,9 +35,15 @@ class JobReporter:
         """The start, and a heartbeat until cancelled. What cannot be pushed is tried again soon, but where it is
         refused: then at the next beat, for somebody may correct the receiver meanwhile."""
         beat = self._run.limits.heartbeat
+        failed = False
         while True:
             async with self._sending:
-                error = await self._attempt(self._run.goes_on(), 0, "the start is not pushed yet")
+                error = await self._attempt(self._run.goes_on(), 0)
+            # Not at the first attempt: of a command that has ended by now, the push of the result says it.
+            if error is not None and failed and str(error) != self._said:
+                self._said = str(error)
+                self._say(f"the start is not pushed yet: {error}")
+            failed = error is not None
             if error is None and not beat:
                 return
             pause = beat or SOON_S
@@ -51,21 +57,18 @@ class JobReporter:
 
     async def end(self, exit_code: int, seconds: float, retries: int) -> bool:
         """Push the result; whether that worked."""
-        self._said = ""
-        return await self._attempt(self._run.ended(exit_code, seconds), retries, "the result is not pushed") is None
+        error = await self._attempt(self._run.ended(exit_code, seconds), retries)
+        if error is not None:
+            self._say(f"the result is not pushed: {error}")
+        return error is None
 
-    async def _attempt(self, body: bytes, retries: int, what: str) -> PushError | None:
+    async def _attempt(self, body: bytes, retries: int) -> PushError | None:
         try:
             await self._send(body, retries)
         except PushError as e:
-            error = e
+            return e
         except Exception as e:  # the job comes first, whatever is wrong here
             log.debug("a push failed", exc_info=True)
-            error = PushError(0, f"{type(e).__name__}: {e}")
-        else:
-            self._said = ""
-            return None
-        if str(error) != self._said:
-            self._said = str(error)
-            self._say(f"{what}: {error}")
-        return error
+            return PushError(0, f"{type(e).__name__}: {e}")
+        self._said = ""
+        return None

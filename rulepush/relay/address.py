@@ -69,9 +69,14 @@ def url_fault(text: str) -> str:
     return "" if parts.hostname else f"{start} and a host, this has no host"
 
 
+def robot_owner(url: str) -> RobotType | None:
+    """Whose robot a URL belongs to; None when its host does not tell."""
+    return _OWNERS.get(urlsplit(url).hostname or "")
+
+
 def owner_fault(robot: RobotType, url: str) -> str:
     """Whose robot it is, when it is not one of this type; "" when it is, or when that cannot be told."""
-    owner = _OWNERS.get(urlsplit(url).hostname or "")
+    owner = robot_owner(url)
     return "" if owner in (None, robot) else _TYPE_FAULTS[owner]
 
 

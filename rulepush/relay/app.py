@@ -25,6 +25,7 @@ from rulepush.relay.robot import PostError
 from rulepush.relay.senders import RobotRequest
 from rulepush.relay.settings import Settings
 from rulepush.relay.waiting import FileStore
+from rulepush.storage.writable import require_writable
 from rulepush.telemetry import Telemetry, single
 from rulepush.web.http_service import HttpService
 from rulepush.web.lifecycle import LifecycleApi
@@ -49,6 +50,7 @@ class RelayOptions:
     storage_path: Path | None = None  # for notifications that wait for a robot's rate limit
     web_config_file: str = ""
     auto_reload_ms: int = 0  # how often to look for changes of the configuration; 0: never
+    storage_optional: bool = False
 
 
 class HttpPost:
@@ -89,6 +91,8 @@ class RelayApp:
         self._options = options
         self._files = ConfigFiles(options.config_file, _NAMING_FILES) if options.auto_reload_ms else None
         settings = _load(options.config_file)
+        if options.storage_path is not None:
+            require_writable(options.storage_path, options.storage_optional)
         self._client = client or robot_client()
         self._post = HttpPost(self._client, settings.timeout_ms)
         self._store = FileStore(options.storage_path) if options.storage_path is not None else None

@@ -13,7 +13,7 @@ from rulepush.model.timestamps import format_rfc3339
 from rulepush.relay.notification import Notification
 
 TRIAL_ALERT: Final = "RulepushDeliveryTest"
-"""The alertname of such alerts."""
+"""What the alertname of such alerts begins with: `RulepushDeliveryTest_5e1757fa`."""
 TRIAL_LABEL: Final = "test_id"
 """The label that tells one test from another."""
 RECORD_PATH: Final = "/dingtalk/deliveries"
@@ -53,7 +53,7 @@ class TrialRecord:
         """Keep what became of the notification, if there is such an alert in it."""
         for alert in notification.alerts:
             test_id = alert.label(TRIAL_LABEL)
-            if test_id and alert.label("alertname") == TRIAL_ALERT:
+            if test_id and alert.label("alertname").startswith(TRIAL_ALERT):
                 self._kept.append(TrialDelivery(test_id, target, alert.firing, fate, reason, at))
 
     def of(self, test_id: str) -> list[TrialDelivery]:

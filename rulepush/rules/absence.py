@@ -50,6 +50,11 @@ class Absence:
             )
         return Ending(ChangeReason.CONDITION_FALSE, value, f"{compared} is not true")
 
+    def prepare(self) -> None:
+        """An ending may be asked for: have the answers of a datasource by then."""
+        for deciding in [c for c in thresholds(self._query) if c.decides][:1]:
+            self._tick.prepare(deciding.value)
+
     @cached_property
     def _compared(self) -> tuple[Threshold, dict[Labels, float]] | None:
         """The comparison whose elements become alerts, and the values that it compares."""

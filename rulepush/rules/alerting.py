@@ -72,6 +72,7 @@ class AlertingRule:
         # A template that asks the storage or the clock can change while labels and value do not.
         self._steady = not any(word in action for action in actions for word in ("query", "now"))
         self._context: RuleContext | None = None
+        self._unanswered_since: int | None = None
         self._target = _fixed_target(spec.query)
         self._own_labels = frozenset(name for name, _ in spec.labels)
         self._needs_two = any(use.ranged and use.function in _NEED_TWO for use in spec.query.selectors())
@@ -112,14 +113,18 @@ class AlertingRule:
     def evaluate(self, tick: Tick) -> list[Sample]:
         """Advance every alert to `tick.ts`; returns the samples of ALERTS and ALERTS_FOR_STATE.
 
-        Raises PromQLError, and then every alert is as it was. Over the limit, Prometheus drops them all.
+        Raises PromQLError, or AnswersMissing, and then every alert is as it was. Over the limit, Prometheus drops them
+        all.
         """
         result = tick.run(self.spec.query)
         if not result and not self._alerts:  # nothing there, and nothing to end: what most rules find
-            self._elements = {}
+            self._elements, self._unanswered_since = {}, None
             return []
         may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
         found: Mapping[Labels, _Element] = self._found(tick, result)
+        self._prepare_endings(tick, found)
+        tick.check_answers()
+        self._unanswered_since = None
         self._set_times(tick)
         found = believable(found, self.alerts, may_fire=may_fire)
         self._recovery.confirm(lambda: tick.context.may_resolve(tick.query_ts))
@@ -147,18 +152,24 @@ class AlertingRule:
                 element = self._expand(tick, sample)
             self._elements[sample.labels] = element
             if element[0] in found:
+                tick.check_answers()  # labels may differ once their templates have their answers
                 raise EvaluationError(_DUPLICATE_LABELS)
             found[element[0]] = element
             if tick.context.hold is not None:
                 self._sources[element[0]] = sample.labels
         return found
 
+    def _prepare_endings(self, tick: Tick, found: Mapping[Labels, _Element]) -> None:
+        """An alert may end: why, is asked when the alerts have changed."""
+        if tick.answers is not None and any(alert.labels not in found for alert in self.alerts):
+            Absence(tick, self.spec.query, self._own_labels, self._target).prepare()
+
     def _expand(self, tick: Tick, sample: Sample) -> _Element:
         context = tick.context
         data = AlertTemplateData(sample.labels, context.external_labels, context.external_url, sample.value)
 
         def query(text: str) -> list[Sample]:
-            return tick.run(_parsed(text), tick.ts)
+            return tick.run_in_template(_parsed(text))
 
         def expand(text: str) -> str:
             if "{{" not in text:
@@ -279,6 +290,13 @@ class AlertingRule:
             out.append(sent)
         return out
 
+    def holds_unanswered(self, tick: Tick) -> bool:
+        """The datasource gives no answer at `tick.ts`: whether what is known of the alerts is still to be sent, so that
+        Alertmanager does not end them. For at most `unanswered_hold_ms` since the first time."""
+        if self._unanswered_since is None or self._unanswered_since > tick.ts:
+            self._unanswered_since = tick.ts
+        return tick.ts - self._unanswered_since < tick.context.unanswered_hold_ms
+
     # --- going on after a reload or a restart
 
     def take_over(self, other: AlertingRule) -> None:
@@ -286,6 +304,7 @@ class AlertingRule:
         self._alerts = dict(other._alerts)
         self._recovery.take_over(other._recovery)
         self._sources = dict(other._sources)
+        self._unanswered_since = other._unanswered_since
         self.changed = dict(other.changed)
 
     def restore(self, saved: Iterable[tuple[Alert, int]], *, doubtful: bool = False) -> None:

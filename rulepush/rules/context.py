@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,6 +14,8 @@ from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, SharedResults
 from rulepush.recorded.events import RecordedEvaluation
 from rulepush.rules.alert import Alert
+from rulepush.rules.asking import Answers, AnswersMissing, Datasource, Question
+from rulepush.rules.own_records import OwnRecords
 from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.specs import result_fault
 from rulepush.rules.transition import Record, Transition
@@ -100,6 +103,8 @@ class RuleContext:
                    to know. It decides nothing
     `targets`      how the targets stand now, for these reasons
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
+    `datasource`   evaluates the queries; None: `engine` does, on `samples`
+    `unanswered_hold_ms`  how long alerts are sent on as they are while the datasource gives no answer
     `logs`         whether changes and failures are logged: a backtest, which may run in a service, has a report instead
 
     Why a restart needs the two is in `recovery.py`.
@@ -119,13 +124,19 @@ class RuleContext:
     mark: Callable[[RecordedEvaluation], None] | None = None
     targets: Callable[[], TargetStates] = TargetStates
     stopwatch: Callable[[], float] = lambda: 0.0
+    datasource: Datasource | None = None
+    unanswered_hold_ms: int = 0
     logs: bool = True
 
 
 @dataclass(slots=True)
 class Tick:
     """One evaluation of a group: `ts` is its time, `query_ts` the time at which it reads and writes. `down` is what was
-    found out of (job, instance): all alerts of a target go missing at once, and there may be many of both."""
+    found out of (job, instance): all alerts of a target go missing at once, and there may be many of both.
+
+    `answers` are those of the datasource of the group; None where the rules read what is in memory. `own` is what the
+    group has recorded lately, where the rules of a datasource read that.
+    """
 
     context: RuleContext
     ts: int
@@ -133,16 +144,44 @@ class Tick:
     interval_ms: int
     limit: int
     shared: SharedResults
+    answers: Answers | None = None
+    own: OwnRecords | None = None
     down: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def run(self, query: Query, ts: int | None = None) -> list[Sample]:
-        """The result as samples; a scalar is one without labels. Raises PromQLError, also for other types."""
+        """The result as samples; a scalar is one without labels. Raises PromQLError, also for other types, and
+        AnswersMissing where a datasource must be asked."""
         fault = result_fault(query)
         if fault:
             raise EvaluationError(fault)
         at = self.query_ts if ts is None else ts
-        shared = self.shared if at == self.query_ts else None
-        return self.context.engine.instant(query, at, self.context.samples.querier(), shared).samples()
+        if self.answers is None:
+            shared = self.shared if at == self.query_ts else None
+            return self.context.engine.instant(query, at, self.context.samples.querier(), shared).samples()
+        if self.own is None or not self.own.may_answer(query):
+            return self.answers.get(Question(query.text, at))
+        return self.context.engine.instant(query, at, self.own.samples(query, at, self.answers).querier()).samples()
+
+    def run_in_template(self, query: Query) -> list[Sample]:
+        """The same for a query of a template. What a datasource must be asked is empty for now, so that the other
+        templates can say what they need; `check_answers` raises then."""
+        if self.answers is None:
+            return self.run(query, self.ts)
+        try:
+            return self.run(query)  # Prometheus asks at `ts`, for which an engine that lags has nothing yet
+        except AnswersMissing:
+            return []
+
+    def prepare(self, query: Query) -> None:
+        """`query` may be run after the alerts have changed: have its answers by then."""
+        if self.answers is not None:
+            with contextlib.suppress(AnswersMissing, EvaluationError):
+                self.run(query)
+
+    def check_answers(self) -> None:
+        """Raises AnswersMissing where a datasource must be asked before anything may change."""
+        if self.answers is not None:
+            self.answers.check()
 
 
 def refused(outcomes: Mapping[AppendOutcome, int]) -> str:

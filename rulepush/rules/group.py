@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from rulepush.errors import RulepushError
+from rulepush.errors import DatasourceError, RulepushError
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.promql import SharedResults, repeated
 from rulepush.recorded.events import RecordedEvaluation
 from rulepush.rules.alerting import AlertingRule
+from rulepush.rules.asking import Answers, AnswersMissing
 from rulepush.rules.context import RuleContext, Tick, refused
 from rulepush.rules.health import RuleHealthState
+from rulepush.rules.own_records import OwnRecords
 from rulepush.rules.recording import RecordingRule
 from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
 from rulepush.rules.transition import ChangeReason, RuleRef, of_rule
@@ -58,6 +60,10 @@ class EvaluationGroup:
         self._written: list[dict[Labels, None]] = [{} for _ in self.rules]  # by each rule, at its last evaluation
         self._orphans: dict[Labels, None] = {}  # written by rules that a reload took away
         self._read_within = _read_within(self.rules)
+        self._own: OwnRecords | None = None
+        recorded = [rule.spec.name for rule in self.rules if isinstance(rule, RecordingRule)]
+        if context.datasource is not None and recorded:
+            self._own = OwnRecords(recorded, (rule.query for rule in spec.rules))
         asks = any(rule.asks_storage for rule in self.alerting_rules)  # each alert asks the same queries
         self._worth_sharing = None if asks else repeated(rule.query for rule in spec.rules)
 
@@ -93,23 +99,39 @@ class EvaluationGroup:
         `now` is the wall time shown as last evaluation; `ts` where it is not given. `only` are the places of the rules
         to evaluate, for a caller who knows that the others have no result at `ts`, and had none the last time.
         """
-        stopwatch = self.context.stopwatch
-        start = stopwatch()
         tick = self._tick(ts)
         if self.context.mark is not None:
             self.context.mark(self._as_recorded(tick))
+        for _ in self._steps(tick, ts if now is None else now, only):
+            raise AssertionError("what is in memory needs no answers")
+
+    def asking(self, ts: int, answers: Answers, now: int | None = None) -> Generator[None, None, None]:
+        """The same for the rules of a datasource, rule by rule. Whenever it yields, `answers` wants something: bring it
+        and go on. Between two steps each rule is whole; what a step has changed is to be saved before the next."""
+        tick = self._tick(ts)
+        tick.answers, tick.own = answers, self._own
+        yield from self._steps(tick, ts if now is None else now, None)
+
+    def _steps(self, tick: Tick, now: int, only: Container[int] | None) -> Iterator[None]:
+        """Evaluate; yields while answers are missing."""
+        stopwatch = self.context.stopwatch
+        start = stopwatch()
         samples = 0
         for i, rule in enumerate(self.rules):
             if only is not None and i not in only:
                 continue
             begun = stopwatch()
-            written = self._evaluate_rule(i, rule, tick)
+            self.counters.evaluations += 1
+            while (written := self._evaluate_rule(i, rule, tick)) is None:
+                yield
             samples += written
-            rule.status.evaluated(ts if now is None else now, stopwatch() - begun, written)
+            rule.status.evaluated(now, stopwatch() - begun, written)
         self._end_orphans(tick.query_ts)
+        if self._own is not None:
+            self._own.truncate(tick.ts)
         self.counters.samples = samples
         self.counters.iterations += 1
-        self.last_evaluation, self.last_ts = ts if now is None else now, ts
+        self.last_evaluation, self.last_ts = now, tick.ts
         self.evaluation_seconds = stopwatch() - start
         self.counters.seconds_total += self.evaluation_seconds
 
@@ -130,10 +152,17 @@ class EvaluationGroup:
             may_resolve=context.may_resolve(query_ts),
         )
 
-    def _evaluate_rule(self, i: int, rule: Rule, tick: Tick) -> int:
-        self.counters.evaluations += 1
+    def _evaluate_rule(self, i: int, rule: Rule, tick: Tick) -> int | None:
+        """How many samples it wrote; None when it is to be evaluated again with more answers, and did nothing yet."""
         try:
             samples = rule.evaluate(tick)
+        except AnswersMissing:
+            return None
+        except DatasourceError as e:
+            self._failed(rule, str(e), tick.ts)
+            if isinstance(rule, AlertingRule) and rule.holds_unanswered(tick):
+                self._send(rule, tick)
+            return 0
         except RulepushError as e:
             self._failed(rule, str(e), tick.ts)
             return 0
@@ -144,9 +173,7 @@ class EvaluationGroup:
         if isinstance(rule, AlertingRule):
             if rule.moved:
                 self._record(rule)
-            due = rule.to_send(tick)
-            if due:
-                self.context.notify(due, str(rule.spec.query), tick.ts)
+            self._send(rule, tick)
         error = self._write(i, rule, samples, tick)
         if error:
             self._failed(rule, error, tick.ts)
@@ -155,6 +182,11 @@ class EvaluationGroup:
                 self._record_health(rule, tick.ts, RuleHealthState.OK, ChangeReason.EVALUATION_WORKS)
             rule.status.good()
         return len(samples)
+
+    def _send(self, rule: AlertingRule, tick: Tick) -> None:
+        due = rule.to_send(tick)
+        if due:
+            self.context.notify(due, str(rule.spec.query), tick.ts)
 
     def _record(self, rule: AlertingRule) -> None:
         moved, rule.moved = rule.moved, []
@@ -194,8 +226,13 @@ class EvaluationGroup:
         error = refused(store.append_many(samples)) if samples else ""
         if ended:
             store.append_many(ended)  # refused where another rule has written the same series meanwhile
+        if self._own is not None and isinstance(rule, RecordingRule):
+            self._own.append([*samples, *ended])
         names = ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
-        tick.shared.forget([name for name in names if name in self._read_within])
+        read = [name for name in names if name in self._read_within]
+        tick.shared.forget(read)
+        if read and tick.answers is not None:
+            tick.answers.forget()
         return error
 
     def _end_orphans(self, ts: int) -> None:
@@ -223,6 +260,8 @@ class EvaluationGroup:
         A rule is the same by name, labels and expression; what is left over then by name and labels, as in Prometheus.
         """
         self.counters = old.counters
+        if self._own is not None and old._own is not None:
+            self._own.take_over(old._own)
         self.evaluation_seconds, self.last_evaluation, self.last_ts = (
             old.evaluation_seconds,
             old.last_evaluation,

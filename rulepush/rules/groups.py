@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Final
 
 from rulepush.errors import StorageError
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
+from rulepush.rules.asking import Answers, Datasource, bring_wanted
 from rulepush.rules.context import RuleContext
 from rulepush.rules.group import EvaluationGroup, match_rules
 from rulepush.rules.recovery import assign
@@ -16,6 +20,8 @@ from rulepush.rules.specs import RuleGroup
 from rulepush.rules.state import AlertStateStore, RuleKey, SavedAlert, SaveReport, StateChange
 
 log = logging.getLogger("rulepush.rules")
+
+_ENDED: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +59,24 @@ class RuleGroups:
         """Pending and firing ones."""
         return [alert for rule in self.alerting_rules() for alert in rule.alerts]
 
-    def update(self, specs: Iterable[RuleGroup], context: RuleContext, defaults: GroupDefaults, ts: int) -> None:
+    def update(
+        self,
+        specs: Iterable[RuleGroup],
+        context: RuleContext,
+        defaults: GroupDefaults,
+        ts: int,
+        elsewhere: Mapping[str, tuple[RuleContext, GroupDefaults]] = MappingProxyType({}),
+    ) -> None:
         """Put these groups in force at `ts`: at start, where they take up the saved alerts, and at a reload, where
-        every rule that is still there goes on with its alerts, also in a file with another name."""
+        every rule that is still there goes on with its alerts, also in a file with another name. `elsewhere` has the
+        context and the defaults for the groups of each datasource, by its name."""
         wanted = sorted(specs, key=lambda s: s.key)
         old = dict(self._groups)
         stay = {spec.key: old.pop(spec.key) for spec in wanted if spec.key in old}
         new: dict[tuple[str, str], EvaluationGroup] = {}
         for spec in wanted:
-            group = EvaluationGroup(spec, context, defaults.interval_ms, defaults.query_offset_ms)
+            of_group, default = elsewhere[spec.datasource] if spec.datasource else (context, defaults)
+            group = EvaluationGroup(spec, of_group, default.interval_ms, default.query_offset_ms)
             before = stay.get(spec.key) or _moved(spec, old)
             if before is not None:
                 group.take_over(before, ts)
@@ -79,20 +94,48 @@ class RuleGroups:
 
     def evaluate(self, group: EvaluationGroup, ts: int, now: int | None = None) -> None:
         """Evaluate a group and save what changed. A store that fails is reported and tried again next time."""
+        self._and_save(group, ts, partial(group.evaluate, ts, now))
+
+    async def evaluate_on(
+        self, datasource: Datasource, group: EvaluationGroup, ts: int, now: int | None = None
+    ) -> None:
+        """The same for a group whose rules a datasource answers. What a rule changes is saved before the next one
+        asks; when a reload replaces the group meanwhile, the rest of its rules is left to the new one."""
+        answers = Answers()
+        steps = group.asking(ts, answers, now)
+        stopwatch, interval_s = group.context.stopwatch, group.interval_ms / 1000
+        began = stopwatch()
+        asks = next(steps, _ENDED) is not _ENDED  # without answers nothing changes: there is nothing to save
+
+        def step() -> None:
+            nonlocal asks
+            asks = next(steps, _ENDED) is not _ENDED
+
+        while asks:
+            # A rule whose turn comes too late has a fair part: an engine that hangs must not delay what is sent on.
+            left = began + interval_s - stopwatch()
+            await bring_wanted(answers, datasource, max(left, interval_s / len(group.rules)))
+            if self.get(group.spec.key) is not group:
+                return
+            self._and_save(group, ts, step)
+
+    def _and_save(self, group: EvaluationGroup, ts: int, evaluate: Callable[[], None]) -> None:
         if self._store is None:
-            group.evaluate(ts, now)
+            evaluate()
         else:
-            self._evaluate_and_save(self._store, group, ts, now)
+            self._in_transaction(self._store, group, ts, evaluate)
         for rule in group.alerting_rules:
             rule.changed.clear()
 
-    def _evaluate_and_save(self, store: AlertStateStore, group: EvaluationGroup, ts: int, now: int | None) -> None:
+    def _in_transaction(
+        self, store: AlertStateStore, group: EvaluationGroup, ts: int, evaluate: Callable[[], None]
+    ) -> None:
         restored = self._restored or self._restore(store, ts)
         # A crash must not come between what is sent and what is remembered of it: a resolution that is kept to be
         # sent, of an alert that is remembered as firing, would end a later episode too.
         try:
             with store.transaction():
-                group.evaluate(ts, now)
+                evaluate()
                 if restored:  # what is saved must not be lost to what it was not read for
                     self._save(store, group, ts)
         except StorageError as e:

@@ -88,7 +88,7 @@ class RuleLoops:
             if delay > 0:
                 await self._clock.sleep(delay / 1000)
                 continue  # read the clock again: it may have been set meanwhile
-            good = await self._scrapes_done(ts)
+            good = await self._scrapes_done(ts) if group.context.datasource is None else True
             group = self._groups.get(key)
             if group is None:
                 return
@@ -97,12 +97,16 @@ class RuleLoops:
                 self._missed(group, max(0, (planned - ts) // interval))
                 ts = planned
                 continue
-            if group.last_ts is None:
-                await self._rehearse(group, ts)
-                group = self._groups.get(key)
-                if group is None:
-                    return
-            self._groups.evaluate(group, ts, self._clock.now())
+            datasource = group.context.datasource
+            if datasource is not None:
+                await self._groups.evaluate_on(datasource, group, ts, self._clock.now())
+            else:
+                if group.last_ts is None:
+                    await self._rehearse(group, ts)
+                    group = self._groups.get(key)
+                    if group is None:
+                        return
+                self._groups.evaluate(group, ts, self._clock.now())
             self._evaluated()
             ts = self._after(group, ts, interval)
 

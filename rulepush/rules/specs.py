@@ -75,7 +75,7 @@ class RuleGroup:
     """Rules that are evaluated in order, at the same times.
 
     `interval_ms` 0 and `query_offset_ms` None stand for the global settings; `limit` 0 for none. `labels` are already
-    part of the labels of every rule.
+    part of the labels of every rule. `datasource` names the one that the rules are evaluated on; "": in memory.
     """
 
     name: str
@@ -86,6 +86,7 @@ class RuleGroup:
     query_offset_ms: int | None = None
     labels: Pairs = ()
     line: int = 0
+    datasource: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -106,7 +107,7 @@ def result_fault(query: Query) -> str:
 def demanded(
     groups: Iterable[RuleGroup], query_offset_ms: int = 0, lookback_delta_ms: int = DEFAULT_LOOKBACK_MS
 ) -> list[ManualDemand]:
-    """Every selector that the rules and the queries of their templates read, and ALERTS for the API.
+    """Every selector that the rules and the queries of their templates read in memory, and ALERTS for the API.
 
     Raises nothing: a literal query that does not parse fails when its template is expanded, as in Prometheus.
     """
@@ -115,9 +116,11 @@ def demanded(
     for group in groups:
         offset = query_offset_ms if group.query_offset_ms is None else group.query_offset_ms
         for rule in group.rules:
+            alerts = alerts or isinstance(rule, AlertingSpec)
+            if group.datasource:
+                continue
             uses = list(rule.query.selectors(lookback_delta_ms))
             if isinstance(rule, AlertingSpec):
-                alerts = True
                 uses += (
                     use for _, text in (*rule.labels, *rule.annotations) for use in read_by(text, lookback_delta_ms)[0]
                 )

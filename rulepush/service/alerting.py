@@ -18,6 +18,7 @@ from rulepush.rules.recovery import RestorePolicy
 from rulepush.rules.state import SqliteAlertStates
 from rulepush.service.alert_history import attempt_recorder
 from rulepush.service.clock_watch import ClockWatch
+from rulepush.service.datasources import Datasources
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.loaded_config import LoadedConfig
 from rulepush.service.resources import ProcessResources
@@ -45,7 +46,9 @@ class Alerting:
             self.groups.active_alerts,
             attempt_recorder(resources.history, clock),
         )
+        self.datasources = Datasources(clock, resources.client_on_demand, resources.head, ingestion.outputs)
         self.alertmanagers = AlertmanagerSets(self.notifier, resources.environment, resources.client_on_demand)
+        self._configured = bool(first.config.alerting.alertmanagers)
         self.clock_watch = ClockWatch(clock, self._on_jump)
         self._warm_up = WarmUp(
             ingestion.jobs, self.clock_watch, options.lookback_delta_ms, ingestion.received_within_ms
@@ -64,9 +67,19 @@ class Alerting:
         self._engine = self._engine_for(config)
         self.notifier.sending = self._sending(config)
         defaults = GroupDefaults(config.global_.evaluation_interval_ms, config.global_.rule_query_offset_ms)
-        self.groups.update(loaded.groups, self._rule_context(config), defaults, at)
+        context = self._rule_context(config)
+        self.datasources.sync(config.datasources)
+        elsewhere = self.datasources.contexts(config, context, self._resources.options.datasource_hold_ms)
+        self.groups.update(loaded.groups, context, defaults, at, elsewhere)
         self.loops.sync()
+        self._configured = bool(config.alerting.alertmanagers)
+        await self.datasources.close_former()
         await self.alertmanagers.sync(config.alerting.alertmanagers)
+
+    @property
+    def configured(self) -> bool:
+        """Whether alerts are to be sent anywhere, be it to Alertmanagers that are still to be found."""
+        return self._configured
 
     async def drain(self, within_s: float) -> None:
         """Send what waits for the Alertmanagers, for at most `within_s` seconds. `notifier.run` must still run."""
@@ -81,6 +94,7 @@ class Alerting:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self.datasources.aclose()
         await self.alertmanagers.aclose()
 
     async def _samples_in(self, ts: int) -> bool:

@@ -12,13 +12,16 @@ from rulepush.clock import Clock, SystemClock
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.free_memory import keep_trimmed
+from rulepush.service.heartbeats import Heartbeats, ServiceWork
 from rulepush.service.ingestion import Ingestion
+from rulepush.service.link_warning import in_container, link_warning
 from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.metrics import expose_service
 from rulepush.service.options import ServiceOptions
 from rulepush.service.resources import ProcessResources
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
+from rulepush.web.listener import address_of
 from rulepush.web.on_demand import HttpOnDemand
 from rulepush.web.security import WebConfigReloader
 
@@ -43,6 +46,7 @@ class App:
     - `resources`  fixed for the life of the process: files, socket, samples in memory
     - `ingestion`  what brings samples: scrapes, receivers; and the outputs that they are passed on to
     - `alerting`   rules over these samples, and the sending of alerts
+    - `heartbeats` tells others that the parts above work, as long as they do
     - `queries`    evaluates what the HTTP API is asked
     - `reloader`   the configuration in force; `apply` of the parts puts another one into effect
     """
@@ -61,6 +65,7 @@ class App:
         self.resources = ProcessResources(options, clock, transport, first)
         self.ingestion = Ingestion(self.resources, first)
         self.alerting = Alerting(self.resources, self.ingestion, first)
+        self.heartbeats = Heartbeats(self.resources, ServiceWork(self.resources, self.ingestion, self.alerting))
         self.queries = QueryEvaluator(
             self.alerting.engine,
             self.resources.head,
@@ -72,7 +77,9 @@ class App:
         )
         self.reloader = ConfigReloader(options, first, self._web_config, clock, self._apply)
         self.telemetry = Telemetry()
-        expose_service(self.telemetry, self.resources, self.ingestion, self.alerting, self.queries, self.reloader)
+        expose_service(
+            self.telemetry, self.resources, self.ingestion, self.alerting, self.queries, self.reloader, self.heartbeats
+        )
         self._stop_requested = asyncio.Event()
         self._ready = False
 
@@ -121,6 +128,7 @@ class App:
             for task in senders:
                 task.cancel()
             await serving
+        await self.heartbeats.aclose()
         await self.alerting.aclose()
         await self.ingestion.aclose()
         self.resources.close()
@@ -141,6 +149,7 @@ class App:
             yield "journal", self.resources.journal.run()
         yield "recording", self.ingestion.recording.run()
         yield "pushes", self.ingestion.collect_pushes()
+        yield "heartbeats", self.heartbeats.run()
 
     async def _apply(self, loaded: LoadedConfig) -> None:
         at = self.resources.clock.now()
@@ -149,6 +158,7 @@ class App:
         self.ingestion.begin_recording(loaded, at)
         await self.alerting.apply(loaded, at)
         await self.ingestion.apply(loaded)
+        await self.heartbeats.sync(loaded.config.heartbeats)
 
     async def _truncate(self) -> None:
         while True:
@@ -167,6 +177,7 @@ class App:
             self.ingestion,
             self.alerting,
             self.queries,
+            self.heartbeats,
             self.reloader,
             self.telemetry,
             self._started_at,
@@ -184,13 +195,18 @@ class App:
         return HttpService(routes, self.resources.listener, self._web_config, self.resources.clock, reads)
 
     def _announce(self) -> None:
-        loaded = self.reloader.loaded
+        loaded, options = self.reloader.loaded, self.resources.options
         for key in loaded.config.ignored:
             log.info("configuration key has no effect here: %s", key)
         loaded.log_warnings()
-        if self.resources.options.storage_path is None:
+        if options.storage_path is None:
             log.warning("no --storage.path: alert states live in memory, and a restart forgets them")
         if not loaded.config.alerting.alertmanagers:
             log.warning("no Alertmanager is configured: alerts are only logged")
+        if not options.has_external_url:
+            listens_on, alertmanagers = address_of(self.resources.listener), loaded.config.alerting.alertmanagers
+            warning = link_warning(self.resources.external_url, listens_on, in_container(), alertmanagers)
+            if warning:
+                log.warning("%s", warning)
         kept = ", ".join(str(k) for k in loaded.demand.describe()[:20])
         log.info("keeping what %d rules need: %s", loaded.rule_count, kept or "nothing")

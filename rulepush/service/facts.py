@@ -67,7 +67,7 @@ def _storage(resources: ProcessResources, recording: SampleRecording) -> Storage
         return StorageState()
     return StorageState(
         path=str(path),
-        writable=os.access(path, os.W_OK | os.X_OK),
+        writable=resources.state.is_writable,
         free_bytes=_free_bytes(path),
         databases=_databases(resources.state.all()),
         journal_written=journal.stats.written if journal is not None else 0,

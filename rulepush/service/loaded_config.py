@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rulepush.config import examine_config
 from rulepush.config.load import expand_globs
 from rulepush.config.sections import Config, KeepMode
 from rulepush.errors import ConfigError, RuleFileError
 from rulepush.rules.group import ALERT_SERIES
-from rulepush.rules.rulefmt import read_rule_files
+from rulepush.rules.rulefmt import RuleFile, read_rule_files
 from rulepush.rules.specs import RecordingSpec, RuleGroup, demanded
 from rulepush.storage.demand import Demand
 from rulepush.yaml.source import ReferenceKind
@@ -47,13 +47,18 @@ class LoadedConfig:
 def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000) -> LoadedConfig:
     """Raises ConfigError with every problem of the configuration and of its rule files."""
     config, problems = examine_config(path)
-    try:
-        files = read_rule_files(config.rule_files)
-    except RuleFileError as e:
-        problems += e.problems
+    files: list[RuleFile] = []
+    groups: tuple[RuleGroup, ...] = ()
+    for datasource, paths in (("", config.rule_files), *((d.name, d.rule_files) for d in config.datasources)):
+        try:
+            of_datasource = read_rule_files(paths)
+        except RuleFileError as e:
+            problems += e.problems
+            continue
+        files += of_datasource
+        groups += tuple(replace(group, datasource=datasource) for file in of_datasource for group in file.groups)
     if problems:
         raise ConfigError(problems)
-    groups = tuple(group for file in files for group in file.groups)
     wants = demanded(groups, config.global_.rule_query_offset_ms, lookback_delta_ms)
     if config.storage.keep is KeepMode.ALL:
         demand = Demand.keep_all(config.storage.retention_ms, wants)

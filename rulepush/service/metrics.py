@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from rulepush.discovery.metrics import expose_discoveries
 from rulepush.forward.metrics import expose_pushgateways
+from rulepush.heartbeat.metrics import expose_heartbeats
 from rulepush.nacos.metrics import expose_nacos_clusters
 from rulepush.notifier.metrics import expose_notifications
 from rulepush.recorded.metrics import expose_recording
@@ -15,6 +16,7 @@ from rulepush.scrape.metrics import expose_scrapes
 from rulepush.service.alerting import Alerting
 from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.config_reloader import ConfigReloader
+from rulepush.service.heartbeats import Heartbeats
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
 from rulepush.storage.head import Head
@@ -31,6 +33,7 @@ def expose_service(
     alerting: Alerting,
     queries: QueryEvaluator,
     reloader: ConfigReloader,
+    heartbeats: Heartbeats,
 ) -> None:
     """Register everything that `/metrics` shows of a service."""
     expose_scrapes(t, ingestion.jobs.stats, ingestion.jobs.overload, lambda: ingestion.jobs.target_count)
@@ -40,12 +43,19 @@ def expose_service(
     _memory(t, resources.head, ingestion)
     _clock(t, alerting.clock_watch)
     expose_databases(t, resources.state.all())
+    if resources.options.storage_path is not None:
+        t.gauge(
+            "rulepush_storage_writable",
+            "Whether the directory of --storage.path can be written.",
+            single(lambda: float(resources.state.is_writable)),
+        )
     if resources.journal is not None:
         expose_journal(t, resources.journal)
     expose_rules(t, alerting.groups)
     expose_notifications(t, alerting.notifier, resources.clock)
     expose_remote_writes(t, lambda: ingestion.outputs.senders)
     expose_pushgateways(t, lambda: ingestion.outputs.forwarders)
+    expose_heartbeats(t, heartbeats.statuses)
     expose_recording(t, lambda: ingestion.recording.writer)
     expose_queries(t, queries.counts)
     _configuration(t, reloader)

@@ -13,8 +13,10 @@ class ServiceOptions:
 
     config_file: str
     storage_path: Path | None = None
+    storage_optional: bool = False
     listen_address: str = "127.0.0.1:0"
     external_url: str = ""
+    has_external_url: bool = True  # False: `external_url` is guessed
     route_prefix: str = ""
     web_config_file: str = ""
     cors_origin: str = ".*"
@@ -25,6 +27,7 @@ class ServiceOptions:
     resend_delay_ms: int = 60_000
     outage_tolerance_ms: int = 3_600_000
     grace_period_ms: int = 600_000
+    datasource_hold_ms: int = 3_600_000
     lookback_delta_ms: int = 300_000
     query_timeout_ms: int = 120_000
     query_concurrency: int = 2

@@ -168,6 +168,12 @@ class Outputs:
             for forwarder in wanting:
                 forwarder.offer(target.labels, samples, metadata)
 
+    def offer_to(self, name: str, samples: Sequence[Sample]) -> None:
+        """Send samples to the remote write of this name alone."""
+        for config, running in self._writes.items():
+            if config.name == name:
+                running.sender.offer(samples)
+
     def offer(self, samples: Sequence[Sample]) -> None:
         """Send on pushed and recorded samples, and those of ALERTS."""
         for running in self._writes.values():

@@ -36,10 +36,10 @@ class ProcessResources:
         self, options: ServiceOptions, clock: Clock, transport: httpx.AsyncBaseTransport | None, first: LoadedConfig
     ):
         """Takes the state directory and the port. `first` is the configuration of the start. Raises RulepushError when
-        another process has the directory or the port."""
+        the directory cannot be written, or another process has it or the port."""
         self.options = options
         self.clock = clock
-        self.state = StateDirectory(options.storage_path)
+        self.state = StateDirectory(options.storage_path, options.storage_optional)
         self.listener = bind(options.listen_address)
         self.port: int = self.listener.getsockname()[1]
         self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"

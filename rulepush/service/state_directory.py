@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rulepush.errors import StorageError
 from rulepush.history.store import SCHEMA as HISTORY_SCHEMA
 from rulepush.notifier.store import SCHEMA as UNDELIVERED_SCHEMA
 from rulepush.rules.state import SCHEMA as STATES_SCHEMA
 from rulepush.storage.database import Database
 from rulepush.storage.journal import SCHEMA as JOURNAL_SCHEMA
 from rulepush.storage.lock import DirectoryLock
-
-log = logging.getLogger("rulepush.main")
+from rulepush.storage.writable import require_writable
 
 
 class StateDirectory:
@@ -24,20 +23,29 @@ class StateDirectory:
     has a file of its own: what it writes in the background must not make an evaluation wait.
     """
 
-    def __init__(self, directory: Path | None):
-        """Raises StorageError when another process uses the directory."""
-        self._lock = DirectoryLock(directory) if directory else None
-        if directory is not None and not os.access(directory, os.W_OK | os.X_OK):
-            log.error(
-                "the state directory cannot be written: what it holds is used, but nothing can be saved until this "
-                "process may write to it: path=%s",
-                directory,
-            )
+    def __init__(self, directory: Path | None, optional: bool = False):
+        """Raises StorageError when another process uses the directory, and, unless it is `optional`, when this one
+        cannot write there."""
+        self.directory = directory
+        self._lock: DirectoryLock | None = None
+        if directory is not None:
+            if not optional or directory.is_dir() or not directory.exists():
+                self._lock = DirectoryLock(directory)
+            try:
+                require_writable(directory, optional)
+            except StorageError:
+                self._release()
+                raise
         self.alerts = Database(directory and directory / "alerts.db", STATES_SCHEMA + UNDELIVERED_SCHEMA)
         self.history = Database(directory and directory / "history.db", HISTORY_SCHEMA, any_thread=True)
         self.samples: Database | None = None
         if directory is not None:
             self.samples = Database(directory / "samples.db", JOURNAL_SCHEMA, any_thread=True, checkpoints=False)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this process may write there now; also where nothing is to be kept."""
+        return self.directory is None or os.access(self.directory, os.W_OK | os.X_OK)
 
     def all(self) -> Sequence[Database]:
         """Those that are open."""
@@ -47,5 +55,8 @@ class StateDirectory:
         """Close the files, and let others in."""
         for database in self.all():
             database.close()
+        self._release()
+
+    def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()

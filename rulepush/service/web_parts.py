@@ -10,6 +10,7 @@ from rulepush.service.backtests import RecordedPlaces
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.delivery import delivery_statuses
 from rulepush.service.facts import service_facts
+from rulepush.service.heartbeats import Heartbeats
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
 from rulepush.site.routes import SiteParts, site_routes
@@ -17,8 +18,10 @@ from rulepush.site.trouble import (
     Trouble,
     configuration_troubles,
     delivery_troubles,
+    heartbeat_troubles,
     overload_troubles,
     recording_troubles,
+    storage_troubles,
 )
 from rulepush.telemetry import Telemetry
 from rulepush.web.cors import CorsOrigins
@@ -34,6 +37,7 @@ def service_web_parts(
     ingestion: Ingestion,
     alerting: Alerting,
     queries: QueryEvaluator,
+    heartbeats: Heartbeats,
     reloader: ConfigReloader,
     telemetry: Telemetry,
     started_at: int,
@@ -60,11 +64,13 @@ def service_web_parts(
 
     def troubles() -> Iterator[Trouble]:
         yield from delivery_troubles(delivery_statuses(alerting, ingestion), resources.clock.now())
+        yield from heartbeat_troubles(heartbeats.statuses())
         yield from configuration_troubles(reloader.last_error, reloader.failed_at)
         yield from overload_troubles(ingestion.jobs.overload.described())
         recorded = ingestion.recording.writer
         if recorded is not None:
             yield from recording_troubles(recorded.last_error, recorded.stopped_since)
+        yield from storage_troubles(str(options.storage_path), resources.state.is_writable)
 
     def notices() -> Iterator[Notice]:
         if reloader.last_error:
@@ -93,6 +99,7 @@ def service_web_parts(
         external_url=external_url,
         troubles=troubles,
         deliveries=lambda: delivery_statuses(alerting, ingestion),
+        heartbeats=heartbeats.statuses,
         facts=lambda: service_facts(resources, ingestion, alerting, queries, reloader, started_at),
         head=resources.head,
         bodies=ingestion.jobs.bodies,
@@ -119,6 +126,7 @@ def service_web_parts(
         more=ingestion.routes(),
         external_url=external_url,
         pages=site_routes(site),
+        external_labels=lambda: reloader.loaded.config.global_.external_labels.as_dict(),
         notices=notices,
         cors=CorsOrigins(options.cors_origin),
     )

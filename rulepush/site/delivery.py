@@ -1,4 +1,5 @@
-"""`/delivery`: how the sending to each Alertmanager, remote write receiver and Pushgateway stands."""
+"""`/delivery`: how the sending to each Alertmanager, remote write receiver and Pushgateway stands, and the
+heartbeats."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rulepush.delivery import DeliveryStatus, ReceiverKind
+from rulepush.delivery import DeliveryStatus, HeartbeatStatus, ReceiverKind
 from rulepush.site.frame import Frame
 from rulepush.site.language import Message, message
 from rulepush.web.status import Status
@@ -28,10 +29,17 @@ class DeliverySection:
 class DeliveryPage:
     """`deliveries()` are all receivers now; `status()` names the Alertmanagers that relabelling dropped."""
 
-    def __init__(self, frame: Frame, deliveries: Callable[[], Iterable[DeliveryStatus]], status: Callable[[], Status]):
+    def __init__(
+        self,
+        frame: Frame,
+        deliveries: Callable[[], Iterable[DeliveryStatus]],
+        status: Callable[[], Status],
+        heartbeats: Callable[[], Iterable[HeartbeatStatus]] = tuple,
+    ):
         self._frame = frame
         self._deliveries = deliveries
         self._status = status
+        self._heartbeats = heartbeats
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -45,6 +53,7 @@ class DeliveryPage:
             message("Delivery"),
             "/delivery",
             sections=delivery_sections(list(self._deliveries()), self._frame.clock.now()),
+            heartbeats=list(self._heartbeats()),
             dropped=self._status().dropped_alertmanagers,
         )
 

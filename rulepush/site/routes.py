@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from rulepush.clock import Clock
-from rulepush.delivery import DeliveryStatus, ReceiverKind
+from rulepush.delivery import DeliveryStatus, HeartbeatStatus, ReceiverKind
 from rulepush.history.history import AlertHistory
 from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert
@@ -53,10 +53,10 @@ def _not_recorded() -> None:
 @dataclass(frozen=True, slots=True)
 class SiteParts:
     """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
-    `deliveries()` are the receivers of alerts and samples; `discovery_errors()` why discoveries fail now; `pushed()`
-    gives the pushed groups, None where the receiver is not enabled; `bodies` is None where those of targets are not
-    kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager that it is sent to; `recorded()` is
-    what a backtest reads, None where nothing is recorded."""
+    `deliveries()` are the receivers of alerts and samples; `heartbeats()` are those configured; `discovery_errors()`
+    says why discoveries fail now; `pushed()` gives the pushed groups, None where the receiver is not enabled; `bodies`
+    is None where those of targets are not kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager
+    that it is sent to; `recorded()` is what a backtest reads, None where nothing is recorded."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -70,6 +70,7 @@ class SiteParts:
     history: AlertHistory
     troubles: Callable[[], Iterable[Trouble]] = _nothing
     deliveries: Callable[[], Iterable[DeliveryStatus]] = _nothing
+    heartbeats: Callable[[], Iterable[HeartbeatStatus]] = _nothing
     discovery_errors: Callable[[], Mapping[str, str]] = dict
     pushed: PushedSource | None = None
     bodies: TargetBodies | None = None
@@ -110,7 +111,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         *AlertLinks(frame.prefix, query.show).routes(),
         *query.routes(),
         *BacktestPage(frame, parts.groups, parts.evaluator, parts.recorded).routes(),
-        *DeliveryPage(frame, parts.deliveries, parts.status).routes(),
+        *DeliveryPage(frame, parts.deliveries, parts.status, parts.heartbeats).routes(),
         *PushedGroupsPage(frame, parts.pushed).routes(),
         *StatusPages(frame, parts.status, parts.facts, parts.flags, parts.head).routes(),
         *bookmark_routes(frame.prefix),

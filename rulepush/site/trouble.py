@@ -1,4 +1,4 @@
-"""What is wrong now with delivery, the configuration, the load or the recording: the bar on top of every page.
+"""What is wrong now with delivery, the configuration, the load, the recording or the storage: the bar on every page.
 
 A page that shows no alert must not look calm while the alerts reach nobody. Each function looks at one part of the
 service and says what is wrong there; `service` puts them together.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from rulepush.delivery import DeliveryStatus, ReceiverKind
+from rulepush.delivery import DeliveryStatus, HeartbeatState, HeartbeatStatus, ReceiverKind
 from rulepush.site.language import Message, message
 
 WAITS_TOO_LONG_MS: Final = 30_000  # an alert normally leaves within the second
@@ -24,6 +24,7 @@ class TroubleKind(Enum):
     CONFIGURATION = "configuration"
     OVERLOAD = "overload"
     RECORDING = "recording"
+    STORAGE = "storage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,17 @@ def _words(status: DeliveryStatus) -> tuple[Message, Message, Message]:
     )
 
 
+def heartbeat_troubles(heartbeats: Iterable[HeartbeatStatus]) -> Iterator[Trouble]:
+    """Heartbeats that do not come, so that their receiver raises the alarm soon."""
+    for status in heartbeats:
+        if status.state is HeartbeatState.WITHHELD:
+            words = message("The heartbeat %(name)s is withheld", name=status.name)
+            yield Trouble(TroubleKind.DELIVERY, words, status.since, "/delivery", status.reason)
+        elif status.state is HeartbeatState.NOT_RECEIVED:
+            words = message("The heartbeat %(name)s is not received", name=status.name)
+            yield Trouble(TroubleKind.DELIVERY, words, status.since, "/delivery", status.reason)
+
+
 def configuration_troubles(error: str, failed_at: int) -> Iterator[Trouble]:
     """The last reload failed with `error`, "" when it did not."""
     if error:
@@ -88,3 +100,10 @@ def recording_troubles(error: str, stopped_since: int | None) -> Iterator[Troubl
     if stopped_since is not None:
         words = message("Recording has stopped, alerting goes on")
         yield Trouble(TroubleKind.RECORDING, words, stopped_since, "/status", error)
+
+
+def storage_troubles(directory: str, is_writable: bool) -> Iterator[Trouble]:
+    """This process may not write to its state directory, which --storage.optional allows."""
+    if not is_writable:
+        words = message("Nothing can be saved in %(path)s: a restart forgets what alerts were", path=directory)
+        yield Trouble(TroubleKind.STORAGE, words, None, "/status")

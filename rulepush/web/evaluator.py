@@ -15,7 +15,7 @@ from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
 from rulepush.promql import Engine, Query, QueryResult, parse_expr
-from rulepush.promql.eval.evaluation import TIMED_OUT
+from rulepush.promql.eval.evaluation import TIMED_OUT, QuerySamples
 from rulepush.storage.demand_history import DemandHistory, KeptView
 from rulepush.storage.head import Head
 from rulepush.storage.incomplete import (
@@ -30,6 +30,7 @@ from rulepush.web.past import PastQuerier, PastSamples
 from rulepush.web.query_threads import QueryThreads, SlotWork
 from rulepush.web.row_search import RowSearch
 from rulepush.web.snapshot import Snapshot
+from rulepush.web.statistics import QueryStatistics
 
 T = TypeVar("T")
 Finish = Callable[[QueryResult, Sequence[str]], T]
@@ -65,9 +66,9 @@ class QueryEvaluator:
     """`engine` gives the engine of now (a reload may change it); at most `concurrency` queries run at a time.
 
     `finish` runs in the thread, too: what it makes of the result, and of the warnings that say what it would have
-    needed and is not kept, is returned. A `timeout_ms` above 0 shortens the
-    engine's own; the wait for a thread counts, and so does what was spent since `asked_at` (seconds of the monotonic
-    clock, as `asked_at()` gave it). Raises EvaluationError as the engine does.
+    needed and is not kept, is returned. A `timeout_ms` above 0 shortens the engine's own; the wait for a thread counts,
+    and so does what was spent since `asked_at` (seconds of the monotonic clock, as `asked_at()` gave it). A
+    `lookback_ms` above 0 replaces the engine's look-back delta. Raises EvaluationError as the engine does.
 
     Where more would be needed than is in memory, and there is a recording, the whole query is evaluated on
     that: what it gives is then as if everything had been kept. Its warnings say what the recording lacks.
@@ -120,13 +121,19 @@ class QueryEvaluator:
         finish: Finish[T],
         timeout_ms: int = 0,
         asked_at: float | None = None,
+        stats: QueryStatistics | None = None,
+        lookback_ms: int = 0,
     ) -> T:
-        """The value at `ts` (ms)."""
+        """The value at `ts` (ms). `stats` are complete when `finish` is called."""
 
         def evaluate(engine: Engine, data: Querier, lacking: Lacking) -> T:
-            return finish(engine.instant(query, ts, data), lacking())
+            with self._timed(stats) as samples:
+                result = engine.instant(query, ts, data, None, samples)
+            return finish(result, lacking())
 
-        return await self.evaluated(query.resolved(0, 0), ts, ts, evaluate, timeout_ms, asked_at)
+        return await self.evaluated(
+            query.resolved(0, 0), ts, ts, evaluate, timeout_ms, asked_at, stats=stats, lookback_ms=lookback_ms
+        )
 
     async def range(
         self,
@@ -137,13 +144,20 @@ class QueryEvaluator:
         finish: Finish[T],
         timeout_ms: int = 0,
         asked_at: float | None = None,
+        stats: QueryStatistics | None = None,
+        lookback_ms: int = 0,
     ) -> T:
-        """The values at start, start + step, ... up to end (ms)."""
+        """The values at start, start + step, ... up to end (ms). `stats` are complete when `finish` is called."""
 
         def evaluate(engine: Engine, data: Querier, lacking: Lacking) -> T:
-            return finish(engine.range(query, start, end, step, data), lacking())
+            with self._timed(stats) as samples:
+                result = engine.range(query, start, end, step, data, samples)
+            return finish(result, lacking())
 
-        return await self.evaluated(query.resolved(step, end - start), start, end, evaluate, timeout_ms, asked_at)
+        whole = query.resolved(step, end - start)
+        return await self.evaluated(
+            whole, start, end, evaluate, timeout_ms, asked_at, stats=stats, lookback_ms=lookback_ms
+        )
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of `work`, run in a thread: it must not read anything that the event loop may change meanwhile."""
@@ -272,6 +286,8 @@ class QueryEvaluator:
         asked_at: float | None = None,
         *,
         only_kept: bool = False,
+        stats: QueryStatistics | None = None,
+        lookback_ms: int = 0,
     ) -> T:
         """What `evaluate` makes, in a thread, of the samples that `query` reads when it is evaluated from `first` to
         `last` (ms). With `only_kept` these are what is in memory, as the rules see it, whatever is missing."""
@@ -281,10 +297,14 @@ class QueryEvaluator:
         began = self._clock.monotonic() if asked_at is None else asked_at
         with self._counted(began):
             await self._acquire_slot(self._left(limit, began))
+            if stats is not None:
+                stats.prepared_s = self._clock.monotonic()
+                stats.queued_s = stats.prepared_s - began
             options = replace(
                 options,
                 timeout_ms=self._left(limit, began),
                 max_samples=min(options.max_samples, self._max_samples),
+                lookback_delta_ms=lookback_ms if lookback_ms > 0 else options.lookback_delta_ms,
             )
             work = SlotWork(self._threads, self._slots.release)
             engine = Engine(options, lambda: math.inf if work.is_abandoned else self._monotonic())
@@ -296,6 +316,15 @@ class QueryEvaluator:
                     return await self._from_head(work, engine, query, first, last, evaluate)
             except TimeoutError:  # one step of the evaluation takes long
                 raise QueryLimitError(TIMED_OUT) from None
+
+    @contextmanager
+    def _timed(self, stats: QueryStatistics | None) -> Iterator[QuerySamples | None]:
+        """What is evaluated within counts in `stats`, whose `prepared_s` is when the preparation began."""
+        began = self._clock.monotonic()
+        yield None if stats is None else stats.samples
+        if stats is not None:
+            stats.prepared_s = began - stats.prepared_s
+            stats.evaluated_s = self._clock.monotonic() - began
 
     @contextmanager
     def _counted(self, began: float) -> Iterator[None]:

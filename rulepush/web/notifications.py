@@ -13,6 +13,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from rulepush.clock import Clock
 from rulepush.model.timestamps import format_rfc3339
@@ -60,33 +61,47 @@ class NotificationsApi:
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         if request.method == "HEAD":
             return Response(headers=headers)
-        return StreamingResponse(self._events(request), headers=headers)
+        self._subscribers += 1
+        return _LiveEvents(self._events(request), headers, self._release)
+
+    def _release(self) -> None:
+        self._subscribers -= 1
 
     async def _events(self, request: Request) -> AsyncIterator[str]:
-        self._subscribers += 1
-        try:
-            yield ":\n\n"  # the head goes out with the first part of the body: a browser waits for it
-            known: Mapping[str, int] = {}
-            was_serving = self._serving()
-            while not await request.is_disconnected() and (self._serving() or not was_serving):
-                was_serving = was_serving or self._serving()
-                now = self._now()
-                for text, since in now.items():
-                    if known.get(text) != since:
-                        yield _event(text, since, True)
-                for text, since in known.items():
-                    if text not in now:
-                        yield _event(text, since, False)
-                known = now
-                await self._clock.sleep(_LOOK_SECONDS)
-        finally:
-            self._subscribers -= 1
+        yield ":\n\n"  # the head goes out with the first part of the body: a browser waits for it
+        known: Mapping[str, int] = {}
+        was_serving = self._serving()
+        while not await request.is_disconnected() and (self._serving() or not was_serving):
+            was_serving = was_serving or self._serving()
+            now = self._now()
+            for text, since in now.items():
+                if known.get(text) != since:
+                    yield _event(text, since, True)
+            for text, since in known.items():
+                if text not in now:
+                    yield _event(text, since, False)
+            known = now
+            await self._clock.sleep(_LOOK_SECONDS)
 
     def _now(self) -> Mapping[str, int]:
         """By text, since when (ms)."""
         now = {notice.text: notice.since for notice in self._notices()}
         self._since = {text: since or self._since.get(text) or self._clock.now() for text, since in now.items()}
         return self._since
+
+
+class _LiveEvents(StreamingResponse):
+    """Calls `release` when nobody listens to it any more, whether it was ever sent or not."""
+
+    def __init__(self, events: AsyncIterator[str], headers: Mapping[str, str], release: Callable[[], None]):
+        super().__init__(events, headers=headers)
+        self._release = release
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._release()
 
 
 def _json(text: str, since: int, active: bool) -> dict[str, Any]:

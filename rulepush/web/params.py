@@ -118,13 +118,14 @@ class Params:
             return True
         raise _invalid(name, f'strconv.ParseBool: parsing "{text}": invalid syntax')
 
-    def matchers(self, name: str = "match[]") -> list[Sequence[Matcher]]:
-        """Each value as a series selector; one that is given twice counts once."""
+    def matchers(self, name: str = "match[]", *, loose: bool = False) -> list[Sequence[Matcher]]:
+        """Each value as a series selector; one that is given twice counts once. Where they are `loose`, one may select
+        all series."""
         texts = dict.fromkeys(self.texts(name))
         if len(texts) > MAX_SELECTORS:  # before they are parsed
             raise _invalid(name, f"more than {MAX_SELECTORS:,} different selectors")
         try:
-            return [parse_selector(text) for text in texts]
+            return [parse_selector(text, loose=loose) for text in texts]
         except ParseError as e:
             raise _invalid(name, str(e)) from None
 

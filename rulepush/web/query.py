@@ -23,6 +23,7 @@ from rulepush.web.ast_json import tree_json
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody, success_pieces
+from rulepush.web.statistics import QueryStatistics, stats_warnings
 
 MAX_POINTS: Final = 11_000
 POSTED_READS: Final = (
@@ -66,7 +67,9 @@ class QueryApi:
         ts = params.optional_time("time", self._clock.now())
         limit, timeout = params.limit(), params.duration("timeout", 0)
         query = resolved(await self._parsed(params), 0, 0)
-        answer = self._evaluator.instant(query, ts, _finish(limit), timeout, asked_at)
+        stats = QueryStatistics.wanted(params.text("stats"))
+        finish = _finish(limit, stats, stats_warnings(params.text("stats")))
+        answer = self._evaluator.instant(query, ts, finish, timeout, asked_at, stats, _lookback(params))
         return await _answered(request, answer)
 
     async def query_range(self, request: Request) -> Response:
@@ -93,7 +96,9 @@ class QueryApi:
                 f'invalid parameter "query": invalid expression type "{_type_text(query.value_type)}" '
                 "for range query, must be Scalar or instant Vector",
             )
-        answer = self._evaluator.range(query, start, end, step, _finish(limit), timeout, asked_at)
+        stats = QueryStatistics.wanted(params.text("stats"))
+        finish = _finish(limit, stats, stats_warnings(params.text("stats")))
+        answer = self._evaluator.range(query, start, end, step, finish, timeout, asked_at, stats, _lookback(params))
         return await _answered(request, answer)
 
     async def query_exemplars(self, request: Request) -> Response:
@@ -166,8 +171,23 @@ class QueryApi:
             raise ApiError(ErrorType.BAD_DATA, f'invalid parameter "query": {e}') from None
 
 
-def _finish(limit: int | None) -> Callable[[QueryResult, Sequence[str]], StreamedBody]:
-    return lambda result, incomplete: StreamedBody.of(success_pieces(result, limit, incomplete))
+def _lookback(params: Params) -> int:
+    """The look-back delta (ms) that a query asks for; 0 where it does not."""
+    try:
+        return params.duration("lookback_delta", 0)
+    except ApiError as e:
+        reason = str(e).partition(": ")[2]
+        raise ApiError(ErrorType.BAD_DATA, f"error parsing lookback delta duration: {reason}") from None
+
+
+def _finish(
+    limit: int | None, stats: QueryStatistics | None, warnings: Sequence[str]
+) -> Callable[[QueryResult, Sequence[str]], StreamedBody]:
+    def finish(result: QueryResult, incomplete: Sequence[str]) -> StreamedBody:
+        shown = None if stats is None else stats.as_json(result.steps)
+        return StreamedBody.of(success_pieces(result, limit, [*warnings, *incomplete], shown))
+
+    return finish
 
 
 async def _answered(request: Request, answer: Awaitable[StreamedBody]) -> Response:

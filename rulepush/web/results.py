@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response, StreamingResponse
 
@@ -34,12 +34,12 @@ class StreamedBody:
         following = next(pieces, None)
         return cls(begun, None if following is None else _gathered(chain((following,), pieces), _PIECE_SIZE))
 
-    def response(self) -> Response:
+    def response(self, content_type: str = "application/json") -> Response:
         """With status 200. What is still to be made is made in a thread, as fast as it is read."""
         if self.rest is None:
-            return Response(self.begun, media_type="application/json")
+            return Response(self.begun, headers={"Content-Type": content_type})
         pieces = (piece.encode() for piece in chain((self.begun,), self.rest))
-        return StreamingResponse(pieces, media_type="application/json")
+        return StreamingResponse(pieces, headers={"Content-Type": content_type})
 
 
 def _gathered(pieces: Iterable[str], size: int) -> Iterator[str]:
@@ -55,7 +55,9 @@ def _gathered(pieces: Iterable[str], size: int) -> Iterator[str]:
         yield "".join(parts)
 
 
-def success_pieces(result: QueryResult, limit: int | None, warnings: Sequence[str]) -> Iterator[str]:
+def success_pieces(
+    result: QueryResult, limit: int | None, warnings: Sequence[str], stats: Mapping[str, Any] | None = None
+) -> Iterator[str]:
     """The success envelope around at most `limit` series; `warnings` come after those of the evaluation."""
     kind, ts = result.value_type, unix_seconds(int(result.steps[0]))
     cut = False
@@ -75,6 +77,8 @@ def success_pieces(result: QueryResult, limit: int | None, warnings: Sequence[st
         yield from _listed(
             f'{{"metric":{_metric(s.labels)},"value":[{ts},"{format_float_json(s.value)}"]}}' for s in samples[:limit]
         )
+    if stats is not None:
+        yield f',"stats":{json_text_of(stats)}'
     yield "}"
     all_warnings = [*result.annotations.warnings, *(["results truncated due to limit"] if cut else []), *warnings]
     if all_warnings:

@@ -23,6 +23,7 @@ from rulepush.web.cors import CorsHeaders, CorsOrigins, CrossOriginReads
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.explain import ExplainApi, RuleExplainer
 from rulepush.web.external_url import ExternalURL
+from rulepush.web.federate import FederationApi
 from rulepush.web.history import HistoryApi, last_transitions
 from rulepush.web.lifecycle import LifecycleApi
 from rulepush.web.notifications import Notice, NotificationsApi
@@ -57,6 +58,7 @@ class WebParts:
     history: AlertHistory
     more: Sequence[BaseRoute] = ()
     pages: Sequence[BaseRoute] = ()
+    external_labels: Callable[[], Mapping[str, str]] = dict
     notices: Callable[[], Iterable[Notice]] = tuple
     cors: CorsOrigins = field(default_factory=CorsOrigins)
 
@@ -90,6 +92,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
         *parts.more,
         Mount("/api/v1", routes=api, middleware=[Middleware(CorsHeaders, parts.cors), Middleware(Compression)]),
         *status.root_routes(),
+        *FederationApi(parts.evaluator, parts.clock, parts.external_labels, parts.ready).routes(),
         *lifecycle.routes(),
         *parts.pages,
     ]

@@ -122,6 +122,7 @@ COMMANDS_AND_GROUPS = [
     ("test",),
     ("test", "rules"),
     ("test", "promql"),
+    ("test", "delivery"),
     ("backtest",),
     ("completion",),
 ]

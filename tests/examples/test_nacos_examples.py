@@ -165,6 +165,7 @@ def test_the_commands_of_the_containers_are_understood() -> None:
         (container,) = (c for c in workload["spec"]["template"]["spec"]["containers"] if c["name"] == "rulepush")
         args = parse_arguments(container["args"])
         assert args.auto_reload_interval == 30_000
+        assert args.external_url.startswith("https://")
         # What is mounted with subPath never changes.
         assert all("subPath" not in mount for mount in container["volumeMounts"])
     words = re.search(r"^CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.faults.recording import RecordingAlertmanager
@@ -288,13 +289,21 @@ def test_what_still_fires_after_a_full_disk_and_a_kill_goes_on_with_a_new_start(
             assert not any(p.resolved for p in one.alertmanager.of("Breach")[earlier:])
 
 
-def test_a_read_only_directory_stops_nothing(tmp_path: Path) -> None:
+def test_a_read_only_directory_ends_the_start_unless_it_is_optional(tmp_path: Path) -> None:
     with disk(tmp_path / "disk") as small, story(tmp_path, tmp_path / "disk" / "state") as one:
         small.read_only(True)
+        server = Server(one.scene.command(), tmp_path / "rulepush.log")
+        assert server.process is not None
+        assert server.process.wait(20) == 1
+        assert f"--storage.path {tmp_path / 'disk' / 'state'} cannot be written by uid " in one.scene.log()
+        assert "read-only" in one.scene.log().splitlines()[-1]
+        one.scene.flags.append("--storage.optional")
         with one.scene.rulepush() as server:
             one.goes_through()
             assert one.errors() > 0
+            assert one.scene.own("rulepush_storage_writable") == 0
             assert "Read-only file system" in one.scene.log()
+            assert "Nothing can be saved in" in httpx.get(f"{one.scene.url}/alerts", trust_env=False).text
             small.read_only(False)
             one.saves_again()
             one.survives_a_kill(server)
@@ -315,10 +324,11 @@ def test_what_a_read_only_directory_holds_is_known_after_the_start(tmp_path: Pat
         small.read_only(True)
         posted = len(one.alertmanager.of("Breach"))
         before = len(one.scene.log())
+        one.scene.flags.append("--storage.optional")
         with one.scene.rulepush() as server:
             wait_for("it again", lambda: len(one.alertmanager.of("Breach")) > posted)
             log = one.scene.log()[before:]
-            assert "level=ERROR component=main" in log
+            assert "level=WARN component=storage" in log
             assert "the state directory cannot be written: what it holds is used, but nothing can be saved" in log
             assert 'msg="alert states restored" active=1 ' in log
             assert "alert states may be out of date" in log  # the mark could not have been removed since
@@ -330,8 +340,12 @@ def test_what_a_read_only_directory_holds_is_known_after_the_start(tmp_path: Pat
             one.survives_a_kill(server)
 
 
-def test_a_state_directory_that_cannot_be_made_stops_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["file", "file/state"])
+def test_an_optional_directory_that_cannot_be_made_stops_nothing(tmp_path: Path, state: str) -> None:
     (tmp_path / "file").write_text("")
-    with story(tmp_path, tmp_path / "file" / "state") as one, one.scene.rulepush():
-        one.goes_through()
-        assert one.errors() > 0
+    with story(tmp_path, tmp_path / state) as one:
+        one.scene.flags.append("--storage.optional")
+        with one.scene.rulepush():
+            one.goes_through()
+            assert one.errors() > 0
+        assert (tmp_path / "file").read_text() == ""

@@ -19,7 +19,7 @@ from rulepush.config.sections import RecordConfig
 from rulepush.init.addresses import Address, AddressError, alertmanager_address, nacos_address
 from rulepush.init.directory import working_directory
 from rulepush.init.nacos import NacosTargets, nacos_jobs
-from rulepush.init.probe import ProbeResult, probe_alertmanager, probe_nacos
+from rulepush.init.probe import ProbeResult, ask_alertmanager, probe_nacos
 from rulepush.init.setup import NewFile, Setup
 from rulepush.livecheck import TargetProblem
 from rulepush.nacos.fake_server import METRICS_PATH, FakeNacos
@@ -37,6 +37,7 @@ from tests.livecheck.servers import Reply, serving
         ("http://nacos:8848/", "http://nacos:8848/nacos"),
         ("https://n.example/registry", "https://n.example:443/registry"),
         ("http://nacos:8848/nacos/actuator/prometheus", "http://nacos:8848/nacos"),
+        ("http://nacos:8848/actuator/prometheus", "http://nacos:8848"),
         ("http://[::1]:8848", "http://[::1]:8848/nacos"),
         ("http://user:p%40ss@nacos:8848", "http://nacos:8848/nacos"),
     ],
@@ -105,20 +106,20 @@ def test_a_release_without_the_endpoint_is_named_and_no_setting_is_advised(versi
     )
 
 
-def test_looking_at_an_alertmanager() -> None:
-    def look(status: int, text: str = "{}") -> TargetProblem | None:
-        transport = httpx.MockTransport(lambda _request: httpx.Response(status, text=text))
-        return asyncio.run(probe_alertmanager(alertmanager_address("http://am:9093"), transport))
+def test_the_alertmanager_is_asked_with_the_credentials_of_its_url() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers.get("Authorization") != "Basic dTpw":
+            return httpx.Response(401)
+        return httpx.Response(200, json={"cluster": {"status": "ready"}, "versionInfo": {"version": "0.27.0"}})
 
-    assert look(200) is None
-    for status, text, hint in (
-        (404, "", "Is this an Alertmanager"),
-        (200, "<html>", "Is this an Alertmanager"),
-        (401, "", "USER:PASSWORD"),
-    ):
-        trouble = look(status, text)
-        assert trouble is not None
-        assert hint in trouble.suggestion
+    def look(url: str) -> TargetProblem | None:
+        return asyncio.run(ask_alertmanager(alertmanager_address(url), httpx.MockTransport(answer)))
+
+    assert look("http://u:p@am:9093") is None
+    refused = look("http://am:9093")
+    assert refused is not None
+    assert refused.message.startswith("refused with 401 Unauthorized: it wants credentials")
+    assert "USER:PASSWORD" in refused.suggestion
 
 
 @pytest.mark.parametrize("proxy", [True, False], ids=["a proxy wants credentials", "Nacos wants a login"])
@@ -195,7 +196,7 @@ def _reply(path: str) -> Reply:
     if path == METRICS_PATH:
         return 200, "text/plain;version=0.0.4", fake.body(SystemClock().now())
     if path == "/api/v2/status":
-        return 200, "application/json", b"{}"
+        return 200, "application/json", b'{"cluster":{"status":"ready"},"versionInfo":{"version":"0.33.1"}}'
     return 404, "application/json", json.dumps({"status": 404}).encode()
 
 

@@ -61,19 +61,30 @@ def test_one_dead_server_of_three_is_a_warning_that_names_it(
 
 def test_robots_are_written_and_their_tokens_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(_reply) as nacos:
-        words = ["--server", nacos, "--dingtalk", DINGTALK_URL, "--secret", ROBOT_SECRET, "--feishu", FEISHU_URL]
+        words = [
+            "--server",
+            nacos,
+            "--dingtalk",
+            DINGTALK_URL,
+            "--secret",
+            ROBOT_SECRET,
+            "--feishu",
+            FEISHU_URL,
+            "--keyword",
+            "告警: 1",
+        ]
         assert _init(tmp_path, *words, "--lang", "zh") == 0
     out = tmp_path / "out"
     targets = yaml.safe_load((out / "dingtalk.yml").read_text(encoding="utf-8"))["targets"]
     assert targets["dingtalk"] == {"type": "dingtalk", "url": DINGTALK_URL, "secret": ROBOT_SECRET}
-    assert targets["feishu"] == {"type": "feishu", "url": FEISHU_URL}
+    assert targets["feishu"] == {"type": "feishu", "url": FEISHU_URL, "keyword": "告警: 1"}
     assert (out / "dingtalk.yml").stat().st_mode & 0o777 == 0o600
     said = capsys.readouterr()
     for secret in (DINGTALK_TOKEN, ROBOT_SECRET, FEISHU_URL.rpartition("/")[2]):
         assert secret not in said.out + said.err
         assert [p.name for p in out.rglob("*") if p.is_file() and secret in p.read_text()] == ["dingtalk.yml"]
     assert "rulepush dingtalk --config.file=dingtalk.yml" in said.out
-    assert "rulepush test delivery --config.file=prometheus.yml" in said.out
+    assert "rulepush test delivery --config.file=prometheus.yml --relay=http://127.0.0.1:8060" in said.out
 
 
 def test_a_wrong_robot_ends_it_before_anything_is_asked_or_written(
@@ -160,3 +171,24 @@ def test_without_an_answer_all_packs_are_written(tmp_path: Path, capsys: pytest.
     assert _init(tmp_path, "--server", _dead()) == 0
     assert sorted(p.stem for p in (tmp_path / "out" / "rules").iterdir()) == ["jvm", "nacos", "self", "spring-boot"]
     assert "nobody is told of alerts yet" in capsys.readouterr().out
+
+
+def test_what_a_server_says_of_itself_is_no_sequence_for_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    member = {"ip": "10.0.0.1\x1b[31m", "port": 8848, "state": "UP", "address": "10.0.0.1:8848"}
+
+    def reply(path: str) -> Reply:
+        if path.endswith("/v1/core/cluster/nodes"):
+            return 200, "application/json", json.dumps({"code": 200, "data": [member, {**member, "port": 1}]}).encode()
+        if path.endswith("/v1/console/server/state"):
+            return 200, "application/json", json.dumps({"version": "2.4.3\x1b]0;x"}).encode()
+        return _reply(path)
+
+    with serving(reply) as nacos:
+        assert _init(tmp_path, "--server", nacos) == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert "\\x1b" in said.out, "it was there to be shown"
+    document = yaml.safe_load((tmp_path / "out" / "prometheus.yml").read_text())
+    assert document["scrape_configs"][0]["static_configs"] == [{"targets": [nacos]}], "that is no address"

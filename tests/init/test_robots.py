@@ -14,14 +14,14 @@ D, F, W = RobotType.DINGTALK, RobotType.FEISHU, RobotType.WECOM
 TOKEN = "5f0c1b7de92a4"
 
 
-def _robots(*flags: tuple[RobotType | None, str]) -> tuple[Robot, ...]:
+def _robots(*flags: tuple[RobotType | str | None, str]) -> tuple[Robot, ...]:
     """`None` is --secret."""
     given = RobotFlags()
     for kind, value in flags:
-        if kind is None:
-            given.add_secret(value)
-        else:
+        if isinstance(kind, RobotType):
             given.add_robot(kind, value)
+        else:
+            given.add_detail(kind or "--secret", value)
     return given.robots()
 
 
@@ -35,6 +35,13 @@ def test_a_secret_belongs_to_the_robot_before_it() -> None:
     ]
 
 
+def test_a_keyword_belongs_to_the_robot_before_it() -> None:
+    ding, feishu = _robots((D, DINGTALK_URL), ("--keyword", "告警"), (None, ROBOT_SECRET), (F, FEISHU_URL))
+    assert (ding.keyword, ding.secret, feishu.keyword) == ("告警", Secret(ROBOT_SECRET), "")
+    with pytest.raises(RobotError, match=r"^--keyword: robots of WeCom"):
+        _robots((W, WECOM_URL), ("--keyword", "告警"))
+
+
 def test_a_secret_before_the_only_robot_is_its_own() -> None:
     (robot,) = _robots((None, ROBOT_SECRET), (D, DINGTALK_URL))
     assert robot == Robot(D, "dingtalk", Secret(DINGTALK_URL), Secret(ROBOT_SECRET))
@@ -42,7 +49,7 @@ def test_a_secret_before_the_only_robot_is_its_own() -> None:
 
 @pytest.mark.parametrize("kind", list(RobotType))
 def test_a_robot_behind_a_proxy_of_ones_own(kind: RobotType) -> None:
-    url = "http://robots.internal:8080/send?access_token=t"
+    url = "http://robots.internal:8080/send?access_token=3b9ac27d51e8&key=3b9ac27d51e8"
     assert _robots((kind, url))[0].url.reveal() == url
 
 
@@ -50,7 +57,7 @@ def test_a_robot_behind_a_proxy_of_ones_own(kind: RobotType) -> None:
     ("kind", "url", "words"),
     [
         (D, f"oapi.dingtalk.com/robot/send?access_token={TOKEN}", ("--dingtalk", "https://")),
-        (D, TOKEN, ("--dingtalk", "https://oapi.dingtalk.com/robot/send?access_token=...")),
+        (D, TOKEN, ("--dingtalk", "has no scheme", "copy the webhook address")),
         (D, "https://oapi.dingtalk.com/robot/send", ("--dingtalk", "token")),
         (D, "https://oapi.dingtalk.com/robot/send?access_token=", ("--dingtalk", "token")),
         (D, f"https://open.feishu.cn/open-apis/bot/v2/hook/{TOKEN}", ("--dingtalk", "open.feishu.cn", "--feishu")),
@@ -108,5 +115,5 @@ def test_a_secret_that_cannot_be_right(flags: list[tuple[RobotType | None, str]]
 
 def test_a_robot_is_no_server() -> None:
     refuse_robots("--alertmanager", ["http://am:9093", "am", "http://[::1"])
-    with pytest.raises(RobotError, match=r"^--alertmanager: open\.feishu\.cn .* --feishu$"):
+    with pytest.raises(RobotError, match=r"^--alertmanager: this is the address of a robot: .* --feishu$"):
         refuse_robots("--alertmanager", [FEISHU_URL])

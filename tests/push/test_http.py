@@ -96,6 +96,8 @@ def test_bodies_are_bounded() -> None:
         assert answer.status_code == 415
         answer = await client.put(path, content=b"", headers={"Content-Type": "application/vnd.google.protobuf"})
         assert answer.status_code == 415
+        assert "Go: push.New(...).Format(" in answer.text
+        assert "Java: PushGateway.builder().format(" in answer.text
         assert groups.series_count == 4
 
     with_client(test)

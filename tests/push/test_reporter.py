@@ -75,13 +75,16 @@ def test_a_refusal_is_tried_again_at_the_next_beat_and_said_once() -> None:
     async def scenario(reporter: JobReporter, sender: Sender, clock: FakeClock, said: list[str]) -> None:
         sender.fault = PushError(404, "the push receiver is off")
         task = asyncio.create_task(reporter.while_it_runs())
-        await clock.advance(70)
+        await clock.advance(59)
+        assert said == []
+        await clock.advance(100)
+        assert said == ["the start is not pushed yet: the push receiver is off"]
         sender.fault = None
         await clock.advance(60)
         sender.fault = PushError(404, "the push receiver is off")
-        await clock.advance(120)
+        await clock.advance(130)
         task.cancel()
-        assert sender.times == [0, 60, 120, 180, 240]
+        assert sender.times == [0, 60, 120, 180, 240, 300]
         assert len(said) == 2  # it had been taken between
 
     play(scenario)
@@ -101,14 +104,17 @@ def test_no_error_leaves_the_reporter() -> None:
     play(scenario)
 
 
-def test_the_end_is_said_to_fail_even_if_the_start_failed_alike() -> None:
+def test_of_a_short_command_only_the_end_is_said_to_fail_and_of_a_long_one_both() -> None:
     async def scenario(reporter: JobReporter, sender: Sender, clock: FakeClock, said: list[str]) -> None:
         sender.fault = PushError(0, "gone")
         task = asyncio.create_task(reporter.while_it_runs())
         await clock.advance(1)
+        await reporter.end(0, 1.0, 0)
+        assert said == ["the result is not pushed: gone"]
+        await clock.advance(20)
         task.cancel()
         await reporter.end(0, 1.0, 0)
-        assert said == ["the start is not pushed yet: gone", "the result is not pushed: gone"]
+        assert said[1:] == ["the start is not pushed yet: gone", "the result is not pushed: gone"]
 
     play(scenario)
 

@@ -31,6 +31,7 @@ class _Relay:
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app.http.asgi), base_url="http://relay")
 
     async def send(self, test_id: str, *, target: str = "ops", resolved: bool = False, name: str = TRIAL_ALERT) -> int:
+        name = f"{name}_{test_id}" if name == TRIAL_ALERT else name
         content = body([alert(name, resolved=resolved, labels={"test_id": test_id})], group=name)
         return (await self.http.post(f"/dingtalk/{target}/send", content=content)).status_code
 

@@ -11,6 +11,8 @@ from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.rules.api import InvalidParameter, RulesFilter, alerts_json, format_value, rules_json
 from tests.rules.world import S, World
 
+pytestmark = pytest.mark.usefixtures("both_drivers")
+
 TEXT = """
 groups:
 - name: b
@@ -35,7 +37,7 @@ groups:
 def world() -> World:
     made = World(TEXT.replace("'m[5m]'", "sum(m) by (i)"))
     made.put(0, 5.0, i="0")
-    made.groups.evaluate(made.groups.all()[1], made_at(0), made_at(123))
+    made.evaluate(made.groups.all()[1], made_at(0), made_at(123))
     return made
 
 

@@ -10,6 +10,8 @@ from rulepush.rules.alert import AlertState
 from rulepush.rules.health import RuleHealthState
 from tests.rules.world import T0, M, S, World, one_rule
 
+pytestmark = pytest.mark.usefixtures("both_drivers")
+
 PENDING, FIRING, INACTIVE = AlertState.PENDING, AlertState.FIRING, AlertState.INACTIVE
 
 

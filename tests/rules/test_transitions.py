@@ -16,6 +16,8 @@ from rulepush.rules.transition import WORDS, ChangeReason, Transition
 from rulepush.storage.database import Database
 from tests.rules.world import T0, M, S, World, one_rule
 
+pytestmark = pytest.mark.usefixtures("both_drivers")
+
 RULE = one_rule("{alert: A, expr: m > 1}")
 SLOW = one_rule("{alert: A, expr: m > 1, for: 1m}")
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rulepush.errors import EvaluationError
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.promql import Engine, parse_expr
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
+from rulepush.rules.asking import Answer, Question
 from rulepush.rules.context import HoldPolicy, RuleContext
 from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.groups import GroupDefaults, RuleGroups
@@ -19,6 +22,9 @@ from rulepush.rules.specs import RuleGroup
 from rulepush.rules.state import AlertStateStore
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
+
+drive_on_datasource = False
+"""Whether the rules of a World ask a datasource, which answers from the same samples; see `both_drivers`."""
 
 T0 = 1_700_000_000_000
 S = 1000
@@ -46,6 +52,30 @@ class Sent:
     alert: Alert
 
 
+class HeadDatasource:
+    """Answers as an engine elsewhere would that has the samples of this head. `failure` is what it answers instead;
+    `asked` are the rounds of questions."""
+
+    def __init__(self, engine: Engine, head: Head):
+        self._engine = engine
+        self._head = head
+        self.failure: EvaluationError | None = None
+        self.asked: list[Question] = []
+
+    async def ask(self, question: Question, within_s: float) -> Answer:
+        self.asked.append(question)
+        if self.failure is not None:
+            return self.failure
+        try:
+            result = self._engine.instant(parse_expr(question.expr), question.ts, self._head.querier())
+        except EvaluationError as e:
+            return e
+        if not question.is_range:
+            return result.samples()
+        series = [(s.labels, zip(s.times.tolist(), s.values.tolist(), strict=True)) for s in result.series()]
+        return [Sample(labels, at, value) for labels, pairs in series for at, value in pairs]
+
+
 class World:
     """Everything around rules. Times of `tick` and `put` are in ms after T0."""
 
@@ -62,7 +92,15 @@ class World:
         self.head = head or Head(Demand.keep_all(3600 * S * 24))
         self.engine = Engine()
         self.sent: list[Sent] = []
-        base = RuleContext(self.engine, self.head, self._notify, external_url="http://x", hold=hold)
+        self.datasource = HeadDatasource(self.engine, self.head)
+        base = RuleContext(
+            self.engine,
+            self.head,
+            self._notify,
+            external_url="http://x",
+            hold=hold,
+            datasource=self.datasource if drive_on_datasource else None,
+        )
         self.context = replace(base, **dict(context or {}))  # type: ignore[arg-type]
         self.groups = RuleGroups(store)
         self.groups.update(specs(text), self.context, GroupDefaults(30 * S), T0 + start)
@@ -97,8 +135,16 @@ class World:
         """Evaluate all groups; returns what was sent."""
         before = len(self.sent)
         for group in self.groups.all():
-            self.groups.evaluate(group, T0 + at)
+            self.evaluate(group, T0 + at)
         return self.sent[before:]
+
+    def evaluate(self, group: EvaluationGroup, ts: int, now: int | None = None) -> None:
+        """Evaluate one group, in memory or on the datasource."""
+        datasource = group.context.datasource
+        if datasource is None:
+            self.groups.evaluate(group, ts, now)
+        else:
+            asyncio.run(self.groups.evaluate_on(datasource, group, ts, now))
 
     def step(self, at: int, *values: float | None) -> list[Sent]:
         """Series m{i="0"}, m{i="1"}, ... get these values (None: gone), then a tick."""

@@ -54,6 +54,7 @@ rulepush_nacos_member_up rulepush_nacos_raft_leader_up rulepush_nacos_raft_leade
 
 rulepush_head_series rulepush_head_samples rulepush_head_bytes rulepush_memory_bytes rulepush_time_jumps_total
 rulepush_state_errors_total
+rulepush_storage_writable
 rulepush_journal_samples_total rulepush_journal_errors_total rulepush_journal_lost_samples_total
 
 rulepush_rule_evaluations_total rulepush_rule_evaluation_failures_total rulepush_rule_group_iterations_total
@@ -237,6 +238,6 @@ def test_without_an_error_every_reading_is_a_number(tmp_path: Path) -> None:
     run(tmp_path, look)
 
 
-@pytest.mark.parametrize("name", ["nacos", "jvm", "spring-boot", "self"])
+@pytest.mark.parametrize("name", ["nacos", "jvm", "spring-boot", "jobs", "self"])
 def test_the_packs_are_found(name: str) -> None:
     assert load_rule_files([str(pack(name))])

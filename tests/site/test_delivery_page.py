@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rulepush.delivery import DeliveryStatus, ReceiverKind, Refusal
+from rulepush.delivery import DeliveryStatus, HeartbeatState, HeartbeatStatus, ReceiverKind, Refusal
 from rulepush.push.bodies import parse_push_text
 from rulepush.push.groups import PushedGroups
 from rulepush.push.url import GroupKey
@@ -28,7 +28,7 @@ def world() -> Parts:
 @pytest.fixture
 def parts(world: Parts) -> Iterator[Parts]:
     yield world
-    world.deliveries, world.pushed = (), None
+    world.deliveries, world.heartbeats, world.pushed = (), (), None
 
 
 def status(parts: Parts, name: str, **state: Any) -> DeliveryStatus:
@@ -166,3 +166,27 @@ def test_many_groups_have_pages(parts: Parts) -> None:
         push(groups, parts, "a 1\n", 0, job="j", n=f"{n:03}")
     found = group_list(groups, parts.clock.now(), "", 3)
     assert (found.groups, found.rows.first, found.rows.last, found.rows.pages) == (120, 101, 120, 3)
+
+
+def test_the_page_tells_of_heartbeats_and_why_one_is_withheld(parts: Parts) -> None:
+    now = parts.clock.now()
+    withheld = HeartbeatStatus(
+        "hc",
+        "https://hc-ping.com",
+        60_000,
+        HeartbeatState.WITHHELD,
+        sent=12,
+        failed=3,
+        withheld=2,
+        last_success=now - 120_000,
+        since=now - 60_000,
+        reason="http://am takes no alerts: not reached",
+    )
+    parts.heartbeats = (withheld, HeartbeatStatus("kuma", "http://kuma:3001", 30_000, HeartbeatState.BEATING))
+    text = read(parts, "/delivery")
+    assert "hc withheld Not all works, so it must not come: since 2023-11-14 22:12:35 UTC, 1m ago." in text
+    assert "http://am takes no alerts: not reached Address https://hc-ping.com Interval 1m Last success 2m ago" in text
+    assert "12 received, 3 tries failed, 2 withheld" in text
+    assert "kuma ok Address http://kuma:3001 Interval 30s" in text
+    parts.heartbeats = ()
+    assert "Heartbeats" not in read(parts, "/delivery")

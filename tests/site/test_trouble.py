@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from rulepush.delivery import DeliveryStatus, ReceiverKind, Refusal
+from rulepush.delivery import DeliveryStatus, HeartbeatState, HeartbeatStatus, ReceiverKind, Refusal
 from rulepush.site.language import Language
 from rulepush.site.trouble import (
     Trouble,
     TroubleKind,
     configuration_troubles,
     delivery_troubles,
+    heartbeat_troubles,
     overload_troubles,
     recording_troubles,
+    storage_troubles,
 )
 
 NOW = 1_700_000_000_000
@@ -80,6 +82,15 @@ def test_an_alertmanager_that_refuses_one_after_the_other_does_answer() -> None:
     assert [said(trouble) for trouble in delivery_troubles([slow], NOW)] == ["http://am refuses alerts, 310 so far"]
 
 
+def test_a_heartbeat_that_does_not_come_is_trouble_and_one_that_starts_is_none() -> None:
+    def beat(state: HeartbeatState) -> HeartbeatStatus:
+        return HeartbeatStatus("hc", "https://hc-ping.com", 60_000, state, since=NOW - 5_000, reason="why")
+
+    found = list(heartbeat_troubles(map(beat, HeartbeatState)))
+    assert [said(trouble) for trouble in found] == ["The heartbeat hc is withheld", "The heartbeat hc is not received"]
+    assert {(t.since, t.detail, t.link) for t in found} == {(NOW - 5_000, "why", "/delivery")}
+
+
 def test_a_failed_reload_is_trouble_with_its_reason() -> None:
     assert list(configuration_troubles("", 0)) == []
     (trouble,) = configuration_troubles("prometheus.yml:3: no such key", NOW)
@@ -111,3 +122,9 @@ def test_the_password_in_the_address_of_an_alertmanager_is_not_said() -> None:
     at = sending(name="http://u:hunter2@am:9093/x", address="http://am:9093/x", failing_since=NOW - 9_000, waiting=3)
     (trouble,) = delivery_troubles([at], NOW)
     assert said(trouble) == "Alerts do not reach http://am:9093/x, 3 wait"
+
+
+def test_a_directory_that_cannot_be_written_is_trouble() -> None:
+    assert list(storage_troubles("/s", True)) == []
+    (trouble,) = storage_troubles("/s", False)
+    assert (trouble.kind, trouble.link) == (TroubleKind.STORAGE, "/status")

@@ -81,7 +81,7 @@ def test_what_the_rules_read_is_complete(expr: str) -> None:
 
 
 def test_no_expression_of_the_packs_is_said_to_be_incomplete() -> None:
-    files = [pack(name) for name in ("nacos", "jvm", "spring-boot", "self")]
+    files = [pack(name) for name in ("nacos", "jvm", "spring-boot", "jobs", "self")]
     groups = [group for file in files for group in parse_rule_file(file.name, file.read_bytes()).groups]
     everything = view(Demand.of(demanded(groups)))
     exprs = [str(rule.query) for group in groups for rule in group.rules]

@@ -10,7 +10,7 @@ import httpx
 from starlette.routing import BaseRoute
 
 from rulepush.config.sections import ScrapeConfig
-from rulepush.delivery import DeliveryStatus
+from rulepush.delivery import DeliveryStatus, HeartbeatStatus
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
@@ -121,6 +121,7 @@ class Parts:
     ready: bool = True
     troubles: Sequence[Trouble] = ()
     deliveries: Sequence[DeliveryStatus] = ()
+    heartbeats: Sequence[HeartbeatStatus] = ()
     facts: ServiceFacts = FACTS
     pushed: PushedGroups | None = None
     bodies: TargetBodies | None = None
@@ -190,6 +191,7 @@ class Parts:
             facts=lambda: self.facts,
             head=self.world.head,
             deliveries=lambda: self.deliveries,
+            heartbeats=lambda: self.heartbeats,
             discovery_errors=lambda: self.discovery_errors,
             pushed=self._pushed() if self.pushed is not None else None,
             bodies=self.bodies,

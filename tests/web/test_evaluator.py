@@ -146,9 +146,9 @@ def test_long_selectors_are_parsed_outside_of_the_event_loop(path: str, monkeypa
     head, clock = filled(), FakeClock(START)
     routes, parsing = QueryApi(evaluator(head, clock), clock).routes(), set[str]()
 
-    def parse(text: str) -> tuple[Matcher, ...]:
+    def parse(text: str, *, loose: bool) -> tuple[Matcher, ...]:
         parsing.add(threading.current_thread().name)
-        return parse_selector(text)
+        return parse_selector(text, loose=loose)
 
     monkeypatch.setattr(params, "parse_selector", parse)
     many = ",".join(f'a{i}=""' for i in range(2_000))

@@ -163,3 +163,35 @@ def test_what_is_read_beyond_a_range_is_copied_too(expr: str) -> None:
     params = {"query": expr, "start": "1700000000", "end": "1700000060", "step": "15s"}
     assert get("/query_range", params).json()["data"]["result"]
     assert get("/query", {"query": expr, "time": "1700000031"}).json()["data"]["result"]
+
+
+def test_statistics_are_given_where_they_are_asked_for() -> None:
+    params = {"query": "sum(x)", "start": str(START / 1000), "end": str(START / 1000 + 60), "step": "30"}
+    assert "stats" not in get("/query_range", params).json()["data"]
+    data = get("/query_range", {**params, "stats": "true"}).json()["data"]
+    assert data["stats"]["samples"] == {"totalQueryableSamples": 6, "peakSamples": 6}
+    assert set(data["stats"]["timings"]) == {
+        "evalTotalTime",
+        "resultSortTime",
+        "queryPreparationTime",
+        "innerEvalTime",
+        "execQueueTime",
+        "execTotalTime",
+    }
+    samples = get("/query_range", {**params, "stats": "all"}).json()["data"]["stats"]["samples"]
+    assert samples["totalQueryableSamplesPerStep"] == [[1_700_000_000 + s, 2] for s in (0, 30, 60)]
+    answer = get("/query", {"query": "x[1m]", "stats": "yes"}).json()
+    assert answer["data"]["stats"]["samples"]["totalQueryableSamples"] == 8
+    assert [warning[:37] for warning in answer["warnings"]] == ['value "yes" for parameter "stats" is ']
+
+
+def test_a_query_may_look_back_less_or_further() -> None:
+    at = str(START / 1000 + 70)  # ten seconds after the newest sample
+    assert len(get("/query", {"query": "x", "time": at}).json()["data"]["result"]) == 2
+    assert get("/query", {"query": "x", "time": at, "lookback_delta": "9s"}).json()["data"]["result"] == []
+    late = {"query": "x", "start": str(START / 1000 + 400), "end": str(START / 1000 + 400), "step": "1"}
+    assert get("/query_range", late).json()["data"]["result"] == []
+    assert len(get("/query_range", {**late, "lookback_delta": "10m"}).json()["data"]["result"]) == 2
+    answer = get("/query", {"query": "x", "lookback_delta": "soon"})
+    reason = 'error parsing lookback delta duration: cannot parse "soon" to a valid duration'
+    assert (answer.status_code, answer.json()["error"]) == (400, reason)

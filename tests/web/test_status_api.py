@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterable
 from typing import Any
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
 from starlette.types import Message
 
 from rulepush.config.sections import ScrapeConfig
@@ -94,24 +92,24 @@ class Listener:
 
     def __init__(self, api: NotificationsApi):
         self._api = api
-        self.left = False
+        self.left = asyncio.Event()
         self.received: list[dict[str, Any]] = []
         self.ended = False
+        self.status = 0
 
     async def listen(self) -> None:
         async def receive() -> Message:
-            if self.left:
-                return {"type": "http.disconnect"}
-            await asyncio.Event().wait()
-            raise AssertionError
+            await self.left.wait()
+            return {"type": "http.disconnect"}
 
-        answer = await self._api.live(Request({"type": "http", "method": "GET", "headers": []}, receive))
-        assert isinstance(answer, StreamingResponse)
-        assert answer.headers["content-type"] == "text/event-stream"
-        parts: AsyncIterable[Any] = answer.body_iterator
-        async for part in parts:
-            if part.startswith("data: "):
-                self.received.append(json.loads(part.removeprefix("data: ")))
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+            elif message.get("body", b"").startswith(b"data: "):
+                self.received.append(json.loads(message["body"].removeprefix(b"data: ")))
+
+        scope = {"type": "http", "method": "GET", "headers": []}
+        await (await self._api.live(Request(scope, receive)))(scope, receive, send)
         self.ended = True
 
 
@@ -127,7 +125,7 @@ def test_changes_are_sent_to_those_who_listen() -> None:
         notices[:] = [Notice("new")]
         await clock.advance(1)
         assert [(e["text"], e["active"]) for e in first.received[1:]] == [("new", True), ("old", False)]
-        second.left = True
+        second.left.set()
         await clock.advance(1)
         assert (first.ended, second.ended) == (False, True)
         serving[0] = False  # the server stops
@@ -144,14 +142,19 @@ def test_only_so_many_may_listen() -> None:
     api = NotificationsApi(list, clock, lambda: serving[0])
 
     async def main() -> None:
-        tasks = [asyncio.create_task(Listener(api).listen()) for _ in range(MAX_SUBSCRIBERS)]
+        listeners = [Listener(api) for _ in range(MAX_SUBSCRIBERS + 1)]  # at the same moment
+        tasks = [asyncio.create_task(one.listen()) for one in listeners]
         await clock.advance(1)
-        request = Request({"type": "http", "method": "GET", "headers": []})
-        assert (await api.live(request)).status_code == 204
+        assert [one.status for one in listeners] == [*[200] * MAX_SUBSCRIBERS, 204]
+        listeners[0].left.set()
+        await clock.advance(1)
+        late = Listener(api)
+        tasks.append(asyncio.create_task(late.listen()))
+        await clock.advance(1)
+        assert late.status == 200
         serving[0] = False
         await clock.advance(1)
         await asyncio.gather(*tasks)
-        assert (await api.live(request)).status_code == 200
 
     asyncio.run(main())
 

@@ -14,7 +14,14 @@ from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.eval.aggregations import aggregate
 from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
-from rulepush.promql.eval.evaluation import UNSHARED, EngineOptions, Evaluation, EvaluationLimits, SharedResults
+from rulepush.promql.eval.evaluation import (
+    UNSHARED,
+    EngineOptions,
+    Evaluation,
+    EvaluationLimits,
+    QuerySamples,
+    SharedResults,
+)
 from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.range_call import call_kernel
 from rulepush.promql.eval.result import QueryResult
@@ -51,12 +58,22 @@ class Engine:
         self.options = options or EngineOptions()
         self._monotonic = monotonic if self.options.timeout_ms > 0 else None
 
-    def instant(self, query: Query, ts: int, querier: Querier, shared: SharedResults | None = None) -> QueryResult:
-        """The value at `ts` (ms). Raises EvaluationError."""
-        return self._run(query.resolved(0, 0), _one_step(ts), 0, querier, shared)
+    def instant(
+        self,
+        query: Query,
+        ts: int,
+        querier: Querier,
+        shared: SharedResults | None = None,
+        samples: QuerySamples | None = None,
+    ) -> QueryResult:
+        """The value at `ts` (ms). What is read is counted in `samples`. Raises EvaluationError."""
+        return self._run(query.resolved(0, 0), _one_step(ts), 0, querier, shared, samples)
 
-    def range(self, query: Query, start: int, end: int, step: int, querier: Querier) -> QueryResult:
-        """The values at start, start + step, ... up to end (ms). Raises EvaluationError."""
+    def range(
+        self, query: Query, start: int, end: int, step: int, querier: Querier, samples: QuerySamples | None = None
+    ) -> QueryResult:
+        """The values at start, start + step, ... up to end (ms). What is read is counted in `samples`. Raises
+        EvaluationError."""
         if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
             kind = query.value_type.described
             raise EvaluationError(f'invalid expression type "{kind}" for range query, must be Scalar or instant Vector')
@@ -70,10 +87,16 @@ class Engine:
                 " Try decreasing the query resolution (?step=XX)"
             )
         steps = np.arange(start, end + 1, step, dtype=np.int64)
-        return self._run(query.resolved(step, end - start), steps, step, querier, None)
+        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples)
 
     def _run(
-        self, query: Query, steps: Ints, interval: int, querier: Querier, shared: SharedResults | None
+        self,
+        query: Query,
+        steps: Ints,
+        interval: int,
+        querier: Querier,
+        shared: SharedResults | None,
+        samples: QuerySamples | None,
     ) -> QueryResult:
         if query.misuse is not None:
             raise EvaluationError(query.misuse)
@@ -90,6 +113,7 @@ class Engine:
             notes,
             interval > 0,
             shared,
+            samples,
         )
         with np.errstate(all="ignore"):
             try:
@@ -100,6 +124,8 @@ class Engine:
                 value = apply_drops(value)
             elif isinstance(value, Matrix):
                 value = _drop_matrix(value)
+        if samples is not None:
+            samples.held = ev.limits.taken
         return QueryResult(value, steps, interval > 0, query.text, notes)
 
 
@@ -240,7 +266,10 @@ def _matrix_selector(node: ast.MatrixSelector, ev: Evaluation) -> Value:
 
 
 def _subquery(node: ast.Subquery, ev: Evaluation) -> Value:
-    columns = subquery(node, ev)
+    inner = None if ev.samples is None else QuerySamples()
+    columns = subquery(node, ev, inner)
+    if ev.samples is not None and inner is not None:
+        ev.samples.per_step[-1] += inner.total
     start, end, ts = window_bounds(node, ev)[0]
     w = columns.window(start, end, ts)
     return Matrix(w.index, w.times, w.values, w.counts, columns.drop_name)
@@ -308,22 +337,28 @@ def _presence(arg: ast.Node, ev: Evaluation) -> Vector:
 
 
 def _windows(node: ast.Node, ev: Evaluation, *, apart: bool = False) -> tuple[WindowColumns, Iterator[RangeWindow]]:
+    assert isinstance(node, ast.MatrixSelector | ast.Subquery)
+    windows: Iterator[RangeWindow]
     if isinstance(node, ast.MatrixSelector):
-        return select_windows(node, ev, apart=apart)
-    assert isinstance(node, ast.Subquery)
-    columns = subquery(node, ev)
-    return columns, (columns.window(*bounds) for bounds in window_bounds(node, ev))
+        columns, windows = select_windows(node, ev, apart=apart and ev.samples is None)
+    else:
+        columns = subquery(node, ev)
+        windows = (columns.window(*bounds) for bounds in window_bounds(node, ev))
+    if ev.samples is not None:
+        ev.samples.per_step += [int(columns.window(*bounds).counts.sum()) for bounds in window_bounds(node, ev)]
+    return columns, windows
 
 
-def subquery(node: ast.Subquery, ev: Evaluation) -> WindowColumns:
+def subquery(node: ast.Subquery, ev: Evaluation, samples: QuerySamples | None = None) -> WindowColumns:
     """The values of the inner expression at all the steps that the outer steps need: multiples of the subquery's own
-    step, after the start of the first range (exclusive), up to the end of the last."""
+    step, after the start of the first range (exclusive), up to the end of the last. Prometheus counts what it reads
+    (`samples`) only where the subquery is the whole query."""
     step = node.step_ms or ev.options.default_step_ms
     bounds = window_bounds(node, ev)
     if not bounds:
         return WindowColumns.of_steps(empty_vector(0), np.zeros(0, np.int64))
     start = bounds[0][0] // step * step + step
-    inner = ev.within(start, bounds[-1][1], step)
+    inner = ev.within(start, bounds[-1][1], step, samples)
     if not len(inner.steps):
         return WindowColumns.of_steps(empty_vector(0), inner.steps)
     value = evaluate(node.expr, inner)

@@ -97,11 +97,35 @@ def _may_read(node: ast.Node, names: tuple[str, ...]) -> bool:
     return any(all(m.matches(name) for m in on_name) for on_name in uses for name in names)
 
 
+class QuerySamples:
+    """How many samples a query read, as Prometheus' util/stats counts them: those that a selector found at a step, and
+    those in the window of a range at a step.
+
+    `per_step`  int64[T]: each step as if it were evaluated alone
+    `held`      samples held in memory in all, as `max_samples` counts them
+    """
+
+    __slots__ = ("held", "per_step")
+
+    def __init__(self) -> None:
+        self.per_step: Ints = np.zeros(0, np.int64)
+        self.held = 0
+
+    @property
+    def total(self) -> int:
+        """Of all steps."""
+        return int(self.per_step.sum())
+
+    def begin(self, steps: int) -> None:
+        """So many steps are evaluated."""
+        self.per_step = np.zeros(steps, np.int64)
+
+
 class EvaluationLimits:
     """What one query may use; shared by its subqueries."""
 
     def __init__(self, max_samples: int, deadline: float, monotonic: Callable[[], float] | None):
-        self._left = max_samples
+        self._max = self._left = max_samples
         self._deadline = deadline
         self._monotonic = monotonic
 
@@ -111,6 +135,11 @@ class EvaluationLimits:
         if self._left < 0:
             raise QueryLimitError(TOO_MANY_SAMPLES)
         self.check_time()
+
+    @property
+    def taken(self) -> int:
+        """Samples held so far."""
+        return self._max - self._left
 
     def check_time(self) -> None:
         """Raises QueryLimitError when the time is over."""
@@ -124,6 +153,7 @@ class Evaluation:
     `steps`      int64[T] ms; `moments` the same as a list; `interval` ms between them, 0 for an instant query
     `first`, `last`  the bounds of the whole query, which start() and end() mean
     `shared`     what is remembered of other queries, and `known` its part for these steps
+    `samples`    counts what is read, where that was asked for
     """
 
     __slots__ = (
@@ -137,6 +167,7 @@ class Evaluation:
         "notes",
         "options",
         "querier",
+        "samples",
         "shared",
         "steps",
     )
@@ -152,6 +183,7 @@ class Evaluation:
         notes: AnnotationSet,
         is_range: bool,
         shared: SharedResults | None = None,
+        samples: QuerySamples | None = None,
     ):
         """`bounds` are those of `steps` when None."""
         self.steps, self.interval = steps, interval
@@ -161,12 +193,16 @@ class Evaluation:
         self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
         self.is_range = is_range
         self.shared = shared
+        self.samples = samples
+        if samples is not None:
+            samples.begin(len(self.moments))
         self.known: dict[str, Shared] | None = None
         if shared is not None:
             self.known = shared.at((self.moments[0] if self.moments else 0, len(self.moments), interval))
 
-    def within(self, start: int, end: int, interval: int) -> Evaluation:
-        """The evaluation of a subquery; it may have no step. Raises QueryLimitError when it has too many."""
+    def within(self, start: int, end: int, interval: int, samples: QuerySamples | None = None) -> Evaluation:
+        """The evaluation of a subquery; it may have no step. What it reads counts in `samples`. Raises QueryLimitError
+        when it has too many."""
         if (end - start) // interval >= self.options.max_samples:
             raise QueryLimitError(TOO_MANY_SAMPLES)
         steps = np.arange(start, end + 1, interval, dtype=np.int64)
@@ -180,6 +216,7 @@ class Evaluation:
             self.notes,
             True,
             self.shared,
+            samples,
         )
 
     def pinned(self, at: int | ast.At | None) -> int | None:

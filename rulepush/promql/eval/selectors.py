@@ -19,6 +19,13 @@ from rulepush.storage.selection import Selection
 def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = False) -> Vector:
     """The newest sample of each series at each step, at most the look-back delta old (left-open), unless it is a stale
     marker. With `timestamps`, its time in seconds in place of its value."""
+    vector = _select_vector(node, ev, timestamps)
+    if ev.samples is not None:
+        ev.samples.per_step += vector.present.sum(axis=0)
+    return vector
+
+
+def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -> Vector:
     delta = ev.options.lookback_delta_ms
     pinned = ev.pinned(node.at)
     if pinned is not None:
@@ -160,6 +167,8 @@ def _windows(
 def select_matrix(node: ast.MatrixSelector, ev: Evaluation) -> Matrix:
     """The samples of a range at one step: what an instant query for `x[5m]` answers."""
     columns, windows = select_windows(node, ev)
+    if ev.samples is not None:
+        ev.samples.per_step += int(columns.counts.sum())
     if node.selector.extended is not None:
         return extended_matrix(next(windows), smoothed=node.selector.extended is ast.Extended.SMOOTHED)
     return Matrix(columns.index, columns.times.copy(), columns.values.copy(), columns.counts)

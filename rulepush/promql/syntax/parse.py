@@ -44,10 +44,11 @@ _RESERVED: Final = frozenset(
 )
 
 
-def parse(text: str, functions: Mapping[str, DeclaredFunction]) -> ast.Node:
-    """The tree of `text`; every function is in `functions` and every type fits. Raises ParseError."""
+def parse(text: str, functions: Mapping[str, DeclaredFunction], *, loose: bool = False) -> ast.Node:
+    """The tree of `text`; every function is in `functions` and every type fits. Where it is `loose`, a selector may
+    select all series. Raises ParseError."""
     try:
-        return _Parser(text, functions).whole()
+        return _Parser(text, functions).whole(loose)
     except RecursionError:
         raise error(text, 0, TOO_DEEP) from None
 
@@ -60,13 +61,13 @@ class _Parser(DurationGrammar):
 
     # Expressions.
 
-    def whole(self) -> ast.Node:
+    def whole(self, loose: bool) -> ast.Node:
         if self.done:
             raise self.error(0, "no expression found in input")
         node = self._expression(0)
         if not self.done:
             raise self.unexpected()
-        return self._check.finish(node)
+        return node if loose else self._check.finish(node)
 
     def _expression(self, lowest: int) -> ast.Node:
         self._deeper()

@@ -1,0 +1,159 @@
+"""RemoteEngine: asks an engine with the Prometheus HTTP API, as the datasource of rule groups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+from rulepush.clock import Clock
+from rulepush.config.sections import DatasourceConfig
+from rulepush.datasource.answer import RetryableError, samples_of
+from rulepush.errors import DatasourceError, EvaluationError
+from rulepush.http_client.exchange import exchange
+from rulepush.model.sample import Sample
+from rulepush.rules.asking import Answer, Question
+
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient
+
+MAX_ANSWER_BYTES: Final = 64 << 20
+_BACKOFFS: Final = (0.2, 1.0, 3.0)  # seconds before the second, third and fourth attempt
+_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@dataclass(slots=True)
+class DatasourceStats:
+    """Plain numbers, for `/metrics`. `failures` are questions without an answer, by their last error; `seconds` those
+    in which requests were under way."""
+
+    questions: int = 0
+    requests: int = 0
+    retries: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class DatasourceHealth:
+    """How the engine is: times (ms) of the last answer, and since when it gives none, with the last reason."""
+
+    last_answer: int | None = None
+    failing_since: int | None = None
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class _Slots:
+    """One connection each: at most as many questions are under way."""
+
+    free: list[int]
+    waiting: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = asyncio.Semaphore(len(self.free))
+
+
+class RemoteEngine:
+    """`stats` and `health` are for telemetry and the pages."""
+
+    def __init__(self, config: DatasourceConfig, client: AnyClient, clock: Clock):
+        self.config = config
+        self.stats = DatasourceStats()
+        self.health = DatasourceHealth()
+        self._client = client
+        self._clock = clock
+        self._url = f"{config.url.reveal()}/api/v1/query"
+        self._slots = _Slots(list(range(config.max_concurrent)))
+
+    async def ask(self, question: Question, within_s: float) -> Answer:
+        """The answer, or why there is none. Asks again while `within_s` seconds have not passed."""
+        self.stats.questions += 1
+        try:
+            found = await self._tried(question, self._clock.monotonic() + within_s)
+        except DatasourceError as e:
+            self._failed(e)
+            return e
+        except EvaluationError as e:  # of the expression: the engine has answered
+            self._answered()
+            return e
+        self._answered()
+        return found
+
+    async def _tried(self, question: Question, deadline: float) -> list[Sample]:
+        for backoff in self._backoffs():
+            try:
+                return await self._asked(
+                    question, min(self.config.timeout_ms / 1000, deadline - self._clock.monotonic())
+                )
+            except RetryableError:
+                if backoff is None or self._clock.monotonic() + backoff >= deadline:
+                    raise
+                self.stats.retries += 1
+                await self._clock.sleep(backoff)
+        raise AssertionError("the last attempt raises or returns")
+
+    @staticmethod
+    def _backoffs() -> Iterator[float | None]:
+        yield from _BACKOFFS
+        yield None
+
+    async def _asked(self, question: Question, seconds: float) -> list[Sample]:
+        """One request. Raises EvaluationError."""
+        at = f"{question.ts // 1000}.{question.ts % 1000:03d}"
+        asked = [("query", question.expr), ("time", at), ("timeout", f"{max(1, round(seconds * 1000))}ms")]
+        content = urlencode([*asked, *self._params()]).encode()
+        async with self._slots.waiting:
+            slot = self._slots.free.pop()
+            began = self._clock.monotonic()
+            self.stats.requests += 1
+            try:
+                got = await exchange(
+                    self._client,
+                    "POST",
+                    self._url,
+                    content,
+                    _HEADERS,
+                    seconds,
+                    idempotent=True,
+                    max_bytes=MAX_ANSWER_BYTES,
+                    owner=(self, slot),
+                )
+            except TimeoutError:
+                raise RetryableError(f"no answer within {seconds:g}s") from None
+            except Exception as e:
+                import httpx
+
+                if not isinstance(e, httpx.HTTPError):
+                    raise
+                from rulepush.http_client.client import reason
+
+                raise RetryableError(f"not reached: {reason(e)}") from None
+            finally:
+                self.stats.seconds += self._clock.monotonic() - began
+                self._slots.free.append(slot)
+        if len(got.text) >= MAX_ANSWER_BYTES:
+            raise DatasourceError(f"the answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
+        content_type = got.headers.get("content-type", "")
+        return samples_of(got.status, got.phrase, content_type, got.text, question.ts, is_range=question.is_range)
+
+    def _params(self) -> list[tuple[str, str]]:
+        # VictoriaMetrics moves the time of a query into the past, by its -search.latencyOffset, unless told not to.
+        given = dict(self.config.params)
+        return [("nocache", "1"), *given.items()] if "nocache" not in given else list(given.items())
+
+    def _answered(self) -> None:
+        self.health.last_answer = self._clock.now()
+        self.health.failing_since, self.health.last_error = None, ""
+
+    def _failed(self, error: DatasourceError) -> None:
+        self.stats.failures += 1
+        if self.health.failing_since is None:
+            self.health.failing_since = self._clock.now()
+        self.health.last_error = str(error)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()

@@ -1,0 +1,91 @@
+"""What an engine's answer means: only a whole one is a result."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from rulepush.datasource.answer import RetryableError, samples_of
+from rulepush.errors import DatasourceError, EvaluationError
+from rulepush.model.labels import EMPTY_LABELS, Labels
+from rulepush.model.sample import Sample
+
+T = 1_700_000_000_123
+JSON = "application/json"
+
+
+def success(kind: str, result: object, **more: object) -> str:
+    return json.dumps({"status": "success", "data": {"resultType": kind, "result": result}, **more})
+
+
+def answer(text: str, status: int = 200, content_type: str = JSON) -> list[Sample]:
+    return samples_of(status, "", content_type, text, T)
+
+
+def test_a_vector_is_samples_at_the_time_that_was_asked_for() -> None:
+    element = {"metric": {"__name__": "m", "job": "a"}, "value": [1_700_000_000.0, "0.5"]}
+    assert answer(success("vector", [element])) == [Sample(Labels.of(__name__="m", job="a"), T, 0.5)]
+
+
+def test_a_scalar_is_one_sample_without_labels() -> None:
+    assert answer(success("scalar", [1_700_000_000, "+Inf"])) == [Sample(EMPTY_LABELS, T, math.inf)]
+
+
+def test_other_results_cannot_be_those_of_a_rule() -> None:
+    with pytest.raises(EvaluationError, match="not a vector or scalar but a matrix"):
+        answer(success("matrix", []))
+
+
+def test_a_native_histogram_is_told_and_not_left_out() -> None:
+    element = {"metric": {}, "histogram": [1, {"count": "1", "sum": "2", "buckets": []}]}
+    with pytest.raises(EvaluationError, match="native histogram") as e:
+        answer(success("vector", [element]))
+    assert not isinstance(e.value, DatasourceError)  # the engine has answered
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (success("vector", [], isPartial=True), "the answer is partial: some storage nodes did not answer"),
+        (
+            success("vector", [], warnings=["receive series from Addr: store-1: rpc error: Unavailable"]),
+            "the answer may be partial: receive series from Addr: store-1: rpc error: Unavailable",
+        ),
+        (success("vector", [], warnings=["PromQL warning: x", "blocks are missing"]), "may be partial: blocks are"),
+    ],
+)
+def test_what_may_be_partial_is_no_answer(text: str, said: str) -> None:
+    with pytest.raises(RetryableError, match=said):
+        answer(text)
+
+
+def test_remarks_about_the_expression_do_not_make_an_answer_partial() -> None:
+    text = success("vector", [], warnings=["PromQL warning: ignored histograms"], infos=["PromQL info: no counter"])
+    assert answer(text) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "content_type", "said", "retried"),
+    [
+        (400, '{"status":"error","errorType":"bad_data","error":"parse\\n error"}', JSON, "^bad_data: parse error", 0),
+        (422, '{"status":"error","errorType":"execution","error":"too many"}', JSON, "^execution: too many", 0),
+        (422, '{"status":"error","errorType":"422","error":"timeout"}', JSON, "^422: timeout", 1),
+        (503, '{"status":"error","errorType":"timeout","error":"late"}', JSON, "^HTTP status 503: late", 1),
+        (503, "no healthy upstream", "text/plain", "HTTP status 503: it answered 'no healthy upstream'", 1),
+        (500, "<html>", "text/html; charset=utf-8", "HTTP status 500: an HTML page", 1),
+        (401, "", "", "HTTP status 401: it wants credentials", 0),
+        (404, "", "", "HTTP status 404: the Prometheus HTTP API is not there; url is the base", 0),
+        (429, "", "", "HTTP status 429: too many requests", 1),
+        (302, "", "", "HTTP status 302", 0),
+        (200, "<html>login</html>", "text/html", "an HTML page .of a login, perhaps., where", 0),
+        (200, '{"status":"success","data":[]}', JSON, "where the Prometheus HTTP API answers JSON", 0),
+        (200, '{"status":"success","data":{"resultType":"vector","result":[{}]}}', JSON, "an element that is none", 0),
+        (200, '{"status":"error","errorType":"timeout","error":"late"}', JSON, "^timeout: late", 1),
+    ],
+)
+def test_what_is_no_answer_says_why(status: int, text: str, content_type: str, said: str, retried: int) -> None:
+    with pytest.raises(DatasourceError, match=said) as e:
+        answer(text, status, content_type)
+    assert isinstance(e.value, RetryableError) == bool(retried)

@@ -1,0 +1,244 @@
+"""Rules that a datasource answers: what is asked when, and what a failure leaves as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from rulepush.errors import DatasourceError, EvaluationError
+from rulepush.model.labels import Labels
+from rulepush.rules.alert import AlertState
+from rulepush.rules.asking import Answer, Question
+from rulepush.rules.health import RuleHealthState
+from rulepush.rules.transition import ChangeReason, Transition
+from tests.rules import world as world_module
+from tests.rules.world import T0, M, S, World, one_rule
+
+HOLD = {"unanswered_hold_ms": 10 * M}
+AWAY = DatasourceError("no answer within 30s")
+
+
+@pytest.fixture(autouse=True)
+def on_datasource(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world_module, "drive_on_datasource", True)
+
+
+def test_an_engine_that_fails_resolves_nothing_and_forgets_nothing() -> None:
+    world = World(one_rule("{alert: A, expr: m > 1, for: 1m}"), context=HOLD)
+    world.step(0, 5.0)
+    world.step(30 * S, 5.0)
+    before = world.alert
+    world.datasource.failure = AWAY
+    for i in range(2, 8):
+        world.tick(i * 30 * S)
+    assert world.alert == before
+    assert (world.rule.status.health, world.rule.status.last_error) == (RuleHealthState.ERR, str(AWAY))
+    world.datasource.failure = None
+    (sent,) = world.step(240 * S, 5.0)  # its `for` clock went on
+    assert (sent.alert.state, sent.alert.active_at) == (AlertState.FIRING, T0)
+    assert world.rule.status.health is RuleHealthState.OK
+
+
+def test_a_firing_alert_is_sent_on_while_the_engine_is_away_and_no_longer_than_the_hold() -> None:
+    world = World(one_rule("{alert: A, expr: m > 1}"), context=HOLD)
+    world.step(0, 5.0)
+    world.datasource.failure = AWAY
+    sent = [s for i in range(1, 40) for s in world.tick(i * 30 * S)]
+    assert {s.alert.state for s in sent} == {AlertState.FIRING}
+    assert [s.ts for s in sent] == [i * 90 * S for i in range(1, 7)]  # the first failure was at 30 s: until 10m30s
+    ends = [s.alert.valid_until for s in sent]
+    assert ends == [T0 + s.ts + 4 * M for s in sent]
+
+
+def test_the_hold_begins_anew_after_an_answer() -> None:
+    world = World(one_rule("{alert: A, expr: m > 1}"), context=HOLD)
+    for start in (0, 9 * M, 18 * M):
+        world.datasource.failure = None
+        world.step(start, 5.0)
+        world.datasource.failure = AWAY
+        assert any(world.tick(start + i * 30 * S) for i in range(14, 18))
+
+
+def test_an_error_of_the_rule_itself_is_not_held() -> None:
+    world = World(one_rule("{alert: A, expr: m > 1, labels: {i: same}}"), context=HOLD)
+    world.step(0, 5.0)
+    world.put(30 * S, 5.0, i="1")
+    assert world.tick(2 * M) == []  # two elements with the labels of one alert
+    assert world.rule.status.health is RuleHealthState.ERR
+
+
+def test_the_queries_of_all_templates_are_asked_side_by_side() -> None:
+    rounds: list[list[str]] = []
+
+    class Rounds(world_module.HeadDatasource):
+        async def ask(self, question: Question, within_s: float) -> Answer:
+            if not self.asked:
+                rounds.append([])
+                asyncio.get_running_loop().call_soon(self.asked.clear)
+            rounds[-1].append(question.expr)
+            return await super().ask(question, within_s)
+
+    text = """
+        groups:
+        - name: g
+          rules:
+          - alert: A
+            expr: m > 1
+            labels: {n: '{{ with query "count(m)" }}{{ . | first | value }}{{ end }}'}
+            annotations:
+              v: '{{ with printf "m{i=\\"%s\\"} * 2" $labels.i | query }}{{ . | first | value }}{{ end }}'
+        """
+    world = World(text)
+    world.datasource = Rounds(world.engine, world.head)
+    world.context = replace(world.context, datasource=world.datasource)
+    world.reload(text, 0)
+    sent = world.step(0, 5.0, 6.0, 7.0)
+    assert rounds == [["m > 1"], ["count(m)", 'm{i="0"} * 2', 'm{i="1"} * 2', 'm{i="2"} * 2']]
+    assert [(s.alert.labels.get("n"), dict(s.alert.annotations)["v"]) for s in sent] == [
+        ("3", "10"),
+        ("3", "12"),
+        ("3", "14"),
+    ]
+
+
+def test_why_an_alert_ended_is_asked_before_it_ends() -> None:
+    moved: list[Transition] = []
+    world = World(one_rule("{alert: A, expr: m > 1}"), context={"record": moved.extend})
+    world.step(0, 5.0)
+    world.step(30 * S, 0.5)
+    (end,) = [t for t in moved if t.reason is ChangeReason.CONDITION_FALSE]
+    assert (end.value, end.detail) == (0.5, "0.5 > 1 is not true")
+
+
+def test_the_end_is_told_although_why_cannot_be_asked() -> None:
+    class Half(world_module.HeadDatasource):
+        async def ask(self, question: Question, within_s: float) -> Answer:
+            return AWAY if question.expr == "m" else await super().ask(question, within_s)
+
+    world = World(one_rule("{alert: A, expr: m > 1}"))
+    world.context = replace(world.context, datasource=Half(world.engine, world.head))
+    world.reload(one_rule("{alert: A, expr: m > 1}"), 0)
+    world.step(0, 5.0)
+    (sent,) = world.step(30 * S, 0.5)
+    assert sent.alert.state is AlertState.INACTIVE
+
+
+def test_a_reload_while_the_engine_is_asked_leaves_the_rest_to_the_new_group() -> None:
+    text = "groups: [{name: g, rules: [{alert: A, expr: m > 1}, {alert: B, expr: m > 2}]}]"
+    world = World(text)
+
+    class Reloading(world_module.HeadDatasource):
+        async def ask(self, question: Question, within_s: float) -> Answer:
+            if question.expr == "m > 2" and len(self.asked) == 1:
+                world.reload(text, 0)
+            return await super().ask(question, within_s)
+
+    world.context = replace(world.context, datasource=Reloading(world.engine, world.head))
+    world.reload(text, 0)
+    sent = world.step(0, 5.0)
+    assert [s.alert.labels.get("alertname") for s in sent] == ["A"]
+    assert [s.alert.labels.get("alertname") for s in world.step(30 * S, 5.0)] == ["B"]
+    assert world.rule.alert_of(Labels.of(alertname="A", i="0")) is not None
+
+
+def test_a_group_whose_engine_hangs_takes_two_intervals_at_most() -> None:
+    """Later, the alerts that are sent on would end at Alertmanager in between."""
+    seconds = 0.0
+    allowed: list[float] = []
+
+    class Hanging(world_module.HeadDatasource):
+        async def ask(self, question: Question, within_s: float) -> Answer:
+            nonlocal seconds
+            allowed.append(within_s)
+            seconds += within_s
+            return AWAY
+
+    rules = ", ".join(f"{{alert: A{i}, expr: m > {i}}}" for i in range(10))
+    world = World(f"groups: [{{name: g, interval: 30s, rules: [{rules}]}}]")
+    datasource = Hanging(world.engine, world.head)
+    world.context = replace(world.context, datasource=datasource, stopwatch=lambda: seconds)
+    world.reload(f"groups: [{{name: g, interval: 30s, rules: [{rules}]}}]", 0)
+    world.tick(0)
+    assert allowed == [30.0] + [3.0] * 9
+
+
+CHAIN = """
+    groups:
+    - name: g
+      interval: 30s
+      rules:
+      - {record: "job:m:sum", expr: sum by (job) (m)}
+      - {alert: High, expr: "job:m:sum > on (job) limit"}
+      - {alert: Rising, expr: "increase(job:m:sum[2m]) > 5"}
+"""
+
+
+class LaggingEngine(world_module.HeadDatasource):
+    """Has nothing of what rules record."""
+
+    async def ask(self, question: Question, within_s: float) -> Answer:
+        answer = await super().ask(question, within_s)
+        return answer if isinstance(answer, EvaluationError) else [s for s in answer if s.labels.name != "job:m:sum"]
+
+
+def chain() -> World:
+    world = World(CHAIN)
+    datasource = LaggingEngine(world.engine, world.head)
+    world.datasource = datasource
+    world.context = replace(world.context, datasource=datasource)
+    world.reload(CHAIN, 0)
+    return world
+
+
+def active(world: World) -> set[str]:
+    return {rule.spec.name for rule in world.groups.alerting_rules() if rule.alerts}
+
+
+def test_a_rule_sees_what_a_rule_before_it_has_recorded_at_once() -> None:
+    world = chain()
+    world.put(0, 3.0, name="limit", job="a")
+    world.put(0, 5.0, job="a")
+    world.tick(0)
+    assert active(world) == {"High"}
+    world.put(30 * S, 2.0, job="a")
+    world.tick(30 * S)
+    assert active(world) == set()
+    assert {q.expr for q in world.datasource.asked} >= {"sum by (job) (m)", "limit", "job:m:sum", "job:m:sum[120000ms]"}
+
+
+def test_a_recorded_series_that_ended_is_gone_at_once() -> None:
+    world = chain()
+    world.put(0, 3.0, name="limit", job="a")
+    world.put(0, 5.0, job="a")
+    world.tick(0)
+    world.put(30 * S, None, job="a")
+    world.tick(30 * S)
+    assert active(world) == set()
+
+
+def test_ranges_join_what_the_engine_has_and_what_was_recorded_lately() -> None:
+    """As after a restart: what was recorded before it is on the engine alone."""
+    world = World(CHAIN)
+    for i in range(3):
+        world.put(i * 30 * S, i * 10.0, name="job:m:sum", job="a")
+    world.put(90 * S, 30.0, job="a")
+    world.tick(90 * S)
+    assert "Rising" in active(world)
+    alone = chain()
+    alone.put(90 * S, 30.0, job="a")
+    alone.tick(90 * S)
+    assert active(alone) == set()
+
+
+def test_what_was_recorded_is_kept_over_a_reload() -> None:
+    world = chain()
+    world.put(0, 3.0, name="limit", job="a")
+    for at, value in ((0, 1.0), (30 * S, 20.0)):
+        world.put(at, value, job="a")
+        world.tick(at)
+        world.reload(CHAIN, at)
+    world.put(60 * S, 40.0, job="a")
+    world.tick(60 * S)
+    assert active(world) == {"High", "Rising"}
