@@ -137,7 +137,11 @@ class _Parser(argparse.ArgumentParser):
         return self
 
     def refuse_unknown_flags(self, words: Sequence[str]) -> None:
-        """Before parsing: the required flag that argparse would find missing may be the one that is misspelt."""
+        """Before parsing: the required flag that argparse would find missing may be the one that is misspelt. Where the
+        command itself is, argparse says that: its flags are not known here."""
+        rest = words[len(self.prog.split()) - 1 :]
+        if self._subparsers is not None and rest and not rest[0].startswith("-"):
+            return
         words = words[: words.index("--")] if "--" in words else words
         flags = self._flags()
         unknown = [w for w in words if w.startswith("--") and " " not in w and w.partition("=")[0] not in flags]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from rulepush.init.addresses import Address
 from rulepush.init.setup import CONFIG, PORT, ScrapeJob, Setup
 from rulepush.init.wording import Wording, comment, wording
+
+_PLAIN: Final = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
+_WORDS: Final = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 
 
 def prometheus_yml(setup: Setup) -> str:
@@ -70,7 +75,7 @@ def _job(job: ScrapeJob) -> str:
     path = f"    metrics_path: {quoted(job.metrics_path)}\n" if job.metrics_path != "/metrics" else ""
     return (
         f"{comment(job.above, '  ')}"
-        f"  - job_name: {job.name}\n"
+        f"  - job_name: {yaml_name(job.name)}\n"
         f"{scheme}{path}"
         f"{_basic_auth(job.username, job.password, '    ')}"
         "    static_configs:\n"
@@ -96,6 +101,11 @@ def _alertmanagers(setup: Setup) -> Iterator[str]:
 def quoted(text: str) -> str:
     """A text as YAML takes it in any place."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def yaml_name(text: str) -> str:
+    """A name as it is where YAML takes it for a text, else in quotes."""
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else quoted(text)
 
 
 def _basic_auth(username: str, password: str, indent: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rulepush.init.commands import start_commands, test_command
 from rulepush.init.compose_yaml import secret_files
-from rulepush.init.setup import ALERTMANAGER, COMPOSE, CONFIG, CONTAINER_USER, DINGTALK, Setup
+from rulepush.init.setup import ALERTMANAGER, COMPOSE, CONFIG, CONTAINER_USER, DINGTALK, SIDECAR, Setup
 from rulepush.init.wording import Wording, wording
 
 
@@ -54,6 +54,14 @@ def _files(setup: Setup, say: Wording) -> Iterator[tuple[str, str]]:
     if setup.robots:
         yield DINGTALK, say("the robots, with their tokens: readable by you only", "机器人及其令牌：只有您自己可读")
     yield COMPOSE, say("all of it in containers", "用容器运行以上全部")
+    if setup.sidecar:
+        yield (
+            SIDECAR,
+            say(
+                "for Kubernetes: rulepush in the pod of the application, with the rules of the image",
+                "用于 Kubernetes：rulepush 与应用在同一个 Pod 中，使用镜像自带的规则",
+            ),
+        )
 
 
 def _block(*commands: str) -> str:

@@ -16,6 +16,7 @@ ALERTMANAGER: Final = "alertmanager.yml"
 DINGTALK: Final = "dingtalk.yml"
 COMPOSE: Final = "compose.yaml"
 README: Final = "README.md"
+SIDECAR: Final = "kubernetes/sidecar.yaml"
 PORT: Final = 9095
 ALERTMANAGER_PORT: Final = 9093
 RELAY_PORT: Final = 8060
@@ -84,6 +85,7 @@ class Setup:
     `external_url`      under which phones reach rulepush, without a slash at its end
     `machine`           host under which others reach this machine, an IPv6 address in brackets
     `inhibitions`       for alertmanager.yml
+    `sidecar`           whether there is a manifest of a pod with the first job's app and rulepush in it
     """
 
     app: str
@@ -96,6 +98,7 @@ class Setup:
     robots: tuple[Robot, ...] = ()
     inhibitions: tuple[Inhibition, ...] = ()
     language: Language = Language.EN
+    sidecar: bool = False
 
     @property
     def brings_alertmanager(self) -> bool:

@@ -19,7 +19,7 @@ from rulepush.template import AlertTemplateData, expand_alert_template
 from tests.needs import binary, shared
 
 RULES = pack_directory()
-PACKS = ("nacos", "jvm", "spring-boot", "jobs", "self")
+PACKS = ("nacos", "jvm", "spring-boot", "targets", "jobs", "self")
 ANNOTATIONS = {"summary", "description", "runbook", "summary_zh", "description_zh", "runbook_zh"}
 # What a translation leaves as it is: paths, flags, metrics, settings, names of alerts, numbers.
 UNTRANSLATED = re.compile(
@@ -81,7 +81,7 @@ def test_every_alert_is_shown_firing_and_not_firing(pack: str) -> None:
 
 def test_no_alert_name_is_given_twice() -> None:
     names = [rule["alert"] for pack in PACKS for rule in _alerts(pack)]
-    assert len(names) == len(set(names)) == 93
+    assert len(names) == len(set(names)) == 95
 
 
 @pytest.mark.parametrize("pack", PACKS)
