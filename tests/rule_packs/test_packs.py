@@ -23,7 +23,8 @@ PACKS = ("nacos", "jvm", "spring-boot", "targets", "jobs", "self")
 ANNOTATIONS = {"summary", "description", "runbook", "summary_zh", "description_zh", "runbook_zh"}
 # What a translation leaves as it is: paths, flags, metrics, settings, names of alerts, numbers.
 UNTRANSLATED = re.compile(
-    r"\{\{[^}]*\}\}|(?<!\w)-{1,2}[A-Za-z][\w:.-]*[A-Za-z]|[\w/.*=-]*[_/.=*][\w/.*=-]*[\w*]|[A-Z][a-z]+[A-Z]\w+|\d+", re.ASCII
+    r"\{\{[^}]*\}\}|(?<!\w)-{1,2}[A-Za-z][\w:.-]*[A-Za-z]|[\w/.*=-]*[_/.=*][\w/.*=-]*[\w*]|[A-Z][a-z]+[A-Z]\w+|\d+",
+    re.ASCII,
 )
 SEVERITIES = {"critical", "warning", "info", "none"}
 
