@@ -39,6 +39,12 @@ def prometheus_yml(setup: Setup) -> str:
         "rulepush 独有，Prometheus 不接受这个键：最近一天的全部样本，压缩后存放在 --storage.path 目录中。\n"
         "磁盘写满时不影响告警。",
     )
+    heartbeats = say(
+        "Of rulepush alone, too: a URL that is called while scraping, evaluation and delivery work. The service\n"
+        "behind it (healthchecks.io, Uptime Kuma and the like) raises the alarm when no call comes.",
+        "同样是 rulepush 独有：抓取、计算和发送都正常时才会调用的地址。对方（healthchecks.io、Uptime Kuma 等）\n"
+        "收不到调用就会报警。",
+    )
     return f"""\
 {comment(_head(setup, say))}\
 #   rulepush check config {CONFIG}
@@ -57,6 +63,10 @@ scrape_configs:
 {comment(record)}\
 storage:
   record: {{retention: 24h, max_size: 512MB}}
+
+{comment(heartbeats)}\
+# heartbeats:
+#   - url: https://hc-ping.com/...
 
 alerting:
   alertmanagers:
