@@ -12,9 +12,6 @@ from typing import Any, Final, NoReturn
 
 from rulepush import __version__
 
-# The arrays here are small: threads of the linear algebra library would only cost memory and CPU.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 # name -> (module, help). A command's module is imported only when it runs, to save memory.
 COMMANDS: Final = {
     "run": ("rulepush.cli.run", "Scrape targets, evaluate alerting rules, send alerts to Alertmanager."),
@@ -66,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rulepush.openssl_on_demand import import_asyncio_without_ssl
 
         import_asyncio_without_ssl()
+    if words[0] != "push":  # which hands its environment on to a command, and has no arrays
+        # The arrays here are small: threads of the linear algebra library would only cost memory and CPU.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     args = parse_arguments(words)
     try:
         code: int = args.func(args)
@@ -126,6 +126,9 @@ class _Parser(argparse.ArgumentParser):
         choice = re.match(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)", message)
         if choice is not None:
             message += _did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+        switch = re.match(r"argument (.*): ignored explicit argument ", message)
+        if switch is not None:
+            message = f"argument {switch[1]}: takes no value"
         super().error(message)
 
     def innermost(self, words: Sequence[str]) -> _Parser:
@@ -137,7 +140,11 @@ class _Parser(argparse.ArgumentParser):
         return self
 
     def refuse_unknown_flags(self, words: Sequence[str]) -> None:
-        """Before parsing: the required flag that argparse would find missing may be the one that is misspelt."""
+        """Before parsing: the required flag that argparse would find missing may be the one that is misspelt. Where the
+        command itself is, argparse says that: its flags are not known here."""
+        rest = words[len(self.prog.split()) - 1 :]
+        if self._subparsers is not None and rest and not rest[0].startswith("-"):
+            return
         words = words[: words.index("--")] if "--" in words else words
         flags = self._flags()
         unknown = [w for w in words if w.startswith("--") and " " not in w and w.partition("=")[0] not in flags]

@@ -27,6 +27,7 @@ URL_VARIABLE: Final = "RULEPUSH_HEALTH_URL"
 FIRST_COMMAND_LINE: Final = "/proc/1/cmdline"
 _TIMEOUT: Final = 4.0  # below the 5 seconds that a HEALTHCHECK gives
 _MAX_BYTES: Final = 1 << 16
+_PORTS: Final = {"http": 80, "https": 443}
 _PATHS: Final = ("/-/healthy", "/-/ready")
 _HAS_TLS: Final = re.compile(r"""^[^#]*?["']?\btls_server_config["']?\s*:""", re.MULTILINE)
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
@@ -190,7 +191,7 @@ def ask_health(
         raise NotHealthy(f"no answer within {seconds:g}s") from None
     except OSError as e:
         if "CERTIFICATE_REQUIRED" not in str(e):
-            raise NotHealthy(_reason(e, parts.scheme)) from None
+            raise NotHealthy(_reason(e, parts)) from None
         answer = b""
     # asyncio ends such a connection without a word: the handshake, where both sides spoke, is done by then.
     if not answer and parts.scheme == "https":
@@ -232,7 +233,7 @@ def _exchange(parts: SplitResult, request: bytes, seconds: float, tls: tuple[str
     context = _context(host, tls) if parts.scheme == "https" else None
     # Bytes where they will do: a text would be encoded by a module of its own.
     name: Any = host.encode() if host.isascii() else host
-    stream = socket.create_connection((name, parts.port or (443 if context else 80)), seconds)
+    stream = socket.create_connection((name, parts.port or _PORTS[parts.scheme]), seconds)
     try:
         _limit(stream, deadline)
         if context is not None:
@@ -284,7 +285,7 @@ def _is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
 
-def _reason(e: OSError, scheme: str) -> str:
+def _reason(e: OSError, parts: SplitResult) -> str:
     code = getattr(e, "reason", None)  # of an ssl.SSLError
     if code == "WRONG_VERSION_NUMBER" or code == "RECORD_LAYER_FAILURE":
         return "it does not speak TLS: use http://"
@@ -296,8 +297,8 @@ def _reason(e: OSError, scheme: str) -> str:
     if isinstance(e, socket.gaierror):
         return "name not found"
     if isinstance(e, ConnectionRefusedError):
-        return "connection refused: nothing listens there"
-    if isinstance(e, ConnectionError) and scheme == "http":
+        return f"connection refused: nothing listens on port {parts.port or _PORTS[parts.scheme]}"
+    if isinstance(e, ConnectionError) and parts.scheme == "http":
         return "the connection was closed without an answer; does it speak TLS (https://)?"
     return (e.strerror or str(e)).lower()
 

@@ -20,6 +20,7 @@ from rulepush.cli.init_shared import (
     shared_options,
     write_setup,
 )
+from rulepush.cli.init_spring_boot import add_spring_boot
 from rulepush.cli.options import Subparsers, add_command
 from rulepush.cli.terminal import terminal_text
 from rulepush.clock import SystemClock
@@ -46,6 +47,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     p = add_command(subparsers, "init", "Write a working directory for an app: configuration, rules and compose file.")
     apps = p.add_subparsers(title="apps", metavar="APP", required=True)
     _add_nacos(apps)
+    add_spring_boot(apps)
 
 
 def _add_nacos(apps: Subparsers[argparse.ArgumentParser]) -> None:

@@ -18,7 +18,7 @@ from rulepush.cli.progress import elapsing, shown_progress
 from rulepush.cli.terminal import terminal_text
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
-from rulepush.deliverytest.follow import DeliveryTest
+from rulepush.deliverytest.follow import LOCAL_RELAY, DeliveryTest
 from rulepush.deliverytest.plan import DeliveryPlan
 from rulepush.deliverytest.steps import Step, StepState
 from rulepush.livecheck.fetch import environment
@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         f"""Send a test alert to every Alertmanager of a configuration, follow it to its receivers, and resolve it.
 
 The alert is {TRIAL_ALERT}_<id> with severity=info: people are told of it as of any other, as a test.
-With --relay the way is followed through `rulepush dingtalk` to the robot.""",
+The way is followed through `rulepush dingtalk` (--relay) to the robot.""",
         {
             0: "The alert arrived, as far as there is to see.",
             1: "It was stopped on the way, or the configuration cannot be used.",
@@ -67,7 +67,8 @@ With --relay the way is followed through `rulepush dingtalk` to the robot.""",
         default="",
         metavar="URL",
         help="Base URL of the `rulepush dingtalk` behind the webhook, which is asked what the robot answered; can "
-        "contain user:password@. Alertmanager tells nobody the URLs of its webhooks.",
+        "contain user:password@. Alertmanager tells nobody the URLs of its webhooks. Without it, one that listens "
+        f"on {LOCAL_RELAY} is asked.",
     )
     add_timeout(p, "How long to wait for a message beyond group_wait or group_interval of its route.")
     p.add_argument(

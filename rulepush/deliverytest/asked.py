@@ -21,11 +21,16 @@ from rulepush.notifier.wire import WireAlert
 from rulepush.relay.trial_record import RECORD_PATH, TRIAL_LABEL
 
 ALERTNAME: Final = "alertname"
+_NO_RELAY: Final = "there is no relay of this version at this address"
 _MAX_READ: Final = 4 << 20
 
 
 class NotAnswered(Exception):
-    """A request that failed; the text says why, without secrets."""
+    """A request that failed; the text says why, without secrets. `status` is that of HTTP, 0 where nothing answered."""
+
+    def __init__(self, text: str, status: int = 0):
+        self.status = status
+        super().__init__(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,10 @@ class AskedRelay:
         try:
             got = await _get(self._client, f"{self._url}{RECORD_PATH}?{TRIAL_LABEL}={quote(test_id)}", self._timeout)
         except NotAnswered as e:
-            if "404" in str(e):
-                raise NotAnswered("there is no relay of this version at this address") from None
+            if e.status == 404:
+                raise NotAnswered(_NO_RELAY) from None
+            if e.status in (401, 403):
+                raise NotAnswered(f"{e.status}: it wants a password: --relay http://user:password@HOST:PORT") from None
             raise
         found = _parsed(got)
         try:
@@ -147,7 +154,7 @@ class AskedRelay:
                 for d in found["deliveries"]
             ]
         except (KeyError, TypeError):
-            raise NotAnswered("there is no relay of this version at this address") from None
+            raise NotAnswered(_NO_RELAY) from None
 
 
 def _filter(labels: Labels) -> str:
@@ -173,7 +180,7 @@ async def _get(client: httpx.AsyncClient, url: str, seconds: float) -> HTTPExcha
     except httpx.HTTPError as e:
         raise NotAnswered(network_failure(e, url)) from None
     if not got.is_success:
-        raise NotAnswered(refusal(got, url, "not found" if got.status == 404 else ""))
+        raise NotAnswered(refusal(got, url), got.status)
     return got
 
 

@@ -42,6 +42,8 @@ from rulepush.notifier.wire import WireAlert
 _LISTED_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.5
 _RELAY_SECONDS: Final = 5.0
+LOCAL_RELAY: Final = "http://127.0.0.1:8060"
+"""Where a relay is asked when none is named: the default of `rulepush dingtalk`."""
 _PEER_MS: Final = 15_000  # Alertmanager's --cluster.peer-timeout
 _EARLY_MS: Final = 1_000
 _ENDS_BY_ITSELF_MS: Final = 600_000
@@ -89,6 +91,7 @@ class DeliveryTest:
         self._transport = transport
         self._steps: list[Step] = []
         self._relay: AskedRelay | None = None
+        self._guesses: list[AskedRelay] = []  # where a relay may be, when none was named
 
     async def run(self) -> StepState:
         """How it ended: OK only if everything was seen. Whatever happens, the alert is resolved."""
@@ -98,6 +101,8 @@ class DeliveryTest:
         try:
             if self._plan.relay_url:
                 self._relay = AskedRelay(relay_client, self._plan.relay_url, _RELAY_SECONDS)
+            else:
+                self._guesses = [AskedRelay(relay_client, LOCAL_RELAY, _RELAY_SECONDS)]
             async with found_servers(self._config, alert, self._env, self._transport) as found:
                 for fault in found.faults:
                     self._tell(Step(StepState.FAILED, f"alerting.alertmanagers: {fault}"))
@@ -167,7 +172,7 @@ class DeliveryTest:
         """Whether the alert is on its way to a receiver that tells somebody."""
         until = self._clock.monotonic() + _LISTED_SECONDS
         seen: SeenAlert | None = None
-        fault = "does not list the alert that it took: is there another Alertmanager behind this address?"
+        fault = "does not list the alert that it took: is another Alertmanager behind this address, or its clock off?"
         while seen is None:
             try:
                 seen = await way.server.alert(way.alert.labels)
@@ -238,10 +243,21 @@ class DeliveryTest:
         return self._relay is not None and any(one.kind == WEBHOOK for group in groups for one in group.wanted)
 
     async def _relayed(self) -> Sequence[RelayDelivery]:
-        """What the relay knows; nothing while it does not answer."""
+        """What the relay knows; nothing while it does not answer. One that was not named is believed to be the one
+        when it knows of this test."""
         if self._relay is not None:
             with suppress(NotAnswered):
                 return await self._relay.deliveries(self._plan.test_id)
+            return ()
+        for guess in tuple(self._guesses):
+            try:
+                told = await guess.deliveries(self._plan.test_id)
+            except NotAnswered:
+                self._guesses.remove(guess)
+                continue
+            if told:
+                self._relay = guess
+                return told
         return ()
 
     async def _metrics(self, way: _Way) -> str:

@@ -7,7 +7,8 @@ from rulepush.init.compose_yaml import compose_yaml
 from rulepush.init.dingtalk_yml import dingtalk_yml
 from rulepush.init.prometheus_yml import prometheus_yml
 from rulepush.init.readme_md import readme_md
-from rulepush.init.setup import ALERTMANAGER, COMPOSE, CONFIG, DINGTALK, README, NewFile, Setup
+from rulepush.init.setup import ALERTMANAGER, COMPOSE, CONFIG, DINGTALK, README, SIDECAR, NewFile, Setup
+from rulepush.init.sidecar_yaml import sidecar_yaml
 
 
 def working_directory(setup: Setup) -> list[NewFile]:
@@ -18,4 +19,6 @@ def working_directory(setup: Setup) -> list[NewFile]:
     if setup.robots:
         files.append(NewFile(DINGTALK, dingtalk_yml(setup), secret=True))
     files += [NewFile(COMPOSE, compose_yaml(setup)), NewFile(README, readme_md(setup))]
+    if setup.sidecar:
+        files.append(NewFile(SIDECAR, sidecar_yaml(setup)))
     return files + [NewFile(f"rules/{name}.yml", text) for name, text in setup.packs.items()]

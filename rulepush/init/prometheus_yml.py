@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from rulepush.init.addresses import Address
 from rulepush.init.setup import CONFIG, PORT, ScrapeJob, Setup
 from rulepush.init.wording import Wording, comment, wording
+
+_PLAIN: Final = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
+_WORDS: Final = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 
 
 def prometheus_yml(setup: Setup) -> str:
@@ -34,6 +39,12 @@ def prometheus_yml(setup: Setup) -> str:
         "rulepush 独有，Prometheus 不接受这个键：最近一天的全部样本，压缩后存放在 --storage.path 目录中。\n"
         "磁盘写满时不影响告警。",
     )
+    heartbeats = say(
+        "Of rulepush alone, too: a URL that is called while scraping, evaluation and delivery work. The service\n"
+        "behind it (healthchecks.io, Uptime Kuma and the like) raises the alarm when no call comes.",
+        "同样是 rulepush 独有：抓取、计算和发送都正常时才会调用的地址。对方（healthchecks.io、Uptime Kuma 等）\n"
+        "收不到调用就会报警。",
+    )
     return f"""\
 {comment(_head(setup, say))}\
 #   rulepush check config {CONFIG}
@@ -53,6 +64,10 @@ scrape_configs:
 storage:
   record: {{retention: 24h, max_size: 512MB}}
 
+{comment(heartbeats)}\
+# heartbeats:
+#   - url: https://hc-ping.com/...
+
 alerting:
   alertmanagers:
 {"".join(_alertmanagers(setup))}"""
@@ -70,7 +85,7 @@ def _job(job: ScrapeJob) -> str:
     path = f"    metrics_path: {quoted(job.metrics_path)}\n" if job.metrics_path != "/metrics" else ""
     return (
         f"{comment(job.above, '  ')}"
-        f"  - job_name: {job.name}\n"
+        f"  - job_name: {yaml_name(job.name)}\n"
         f"{scheme}{path}"
         f"{_basic_auth(job.username, job.password, '    ')}"
         "    static_configs:\n"
@@ -96,6 +111,11 @@ def _alertmanagers(setup: Setup) -> Iterator[str]:
 def quoted(text: str) -> str:
     """A text as YAML takes it in any place."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def yaml_name(text: str) -> str:
+    """A name as it is where YAML takes it for a text, else in quotes."""
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else quoted(text)
 
 
 def _basic_auth(username: str, password: str, indent: str) -> str:

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 from rulepush.init.commands import start_commands, test_command
 from rulepush.init.compose_yaml import secret_files
-from rulepush.init.setup import ALERTMANAGER, COMPOSE, CONFIG, CONTAINER_USER, DINGTALK, Setup
+from rulepush.init.setup import (
+    ALERTMANAGER,
+    COMPOSE,
+    CONFIG,
+    CONTAINER_USER,
+    DEBIAN_PROGRAM,
+    DINGTALK,
+    SIDECAR,
+    UPSTREAM_PROGRAM,
+    Setup,
+)
 from rulepush.init.wording import Wording, wording
 
 
@@ -54,6 +64,14 @@ def _files(setup: Setup, say: Wording) -> Iterator[tuple[str, str]]:
     if setup.robots:
         yield DINGTALK, say("the robots, with their tokens: readable by you only", "机器人及其令牌：只有您自己可读")
     yield COMPOSE, say("all of it in containers", "用容器运行以上全部")
+    if setup.sidecar:
+        yield (
+            SIDECAR,
+            say(
+                "for Kubernetes: rulepush in the pod of the application, with the rules of the image",
+                "用于 Kubernetes：rulepush 与应用在同一个 Pod 中，使用镜像自带的规则",
+            ),
+        )
 
 
 def _block(*commands: str) -> str:
@@ -69,10 +87,10 @@ def _start(setup: Setup, say: Wording) -> str:
             "In this directory, each one in a terminal of its own, for each keeps running:",
             "在本目录中执行，每条命令使用一个终端，并保持运行：",
         )
-    if setup.brings_alertmanager:
+    if setup.brings_alertmanager and setup.alertmanager_program == UPSTREAM_PROGRAM:
         how += "\n" + say(
-            "(on Debian and Ubuntu the program is called `prometheus-alertmanager`)",
-            "（在 Debian 和 Ubuntu 上程序名为 `prometheus-alertmanager`）",
+            f"(on Debian and Ubuntu the program is called `{DEBIAN_PROGRAM}`)",
+            f"（在 Debian 和 Ubuntu 上程序名为 `{DEBIAN_PROGRAM}`）",
         )
     return f"{how}\n\n{_block(*commands)}"
 

@@ -35,28 +35,31 @@ class NamedTarget:
     answer: TargetScrapes
 
 
-def target_jobs(url: str, flag: str = "--target") -> list[ScrapeConfig]:
-    """A job with this one target; without a path one for each that is likely, the likeliest first. What is called
-    "nacos" has its port when none is given. Raises ValueError when it is not a URL."""
+def target_jobs(url: str, usual_port: int | None = None) -> list[ScrapeConfig]:
+    """A job with this one target; without a path one for each that is likely, the likeliest first. Where no port is
+    given, what is called "nacos" has that of Nacos, and others have `usual_port`. Raises ValueError when it is not a
+    URL."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # Of http:/shop:8080 or https:shop the host would be the scheme.
+        good = parts.scheme in ("http", "https") and parts.hostname not in (None, "http", "https") and parts.port != 0
     except ValueError:
         good = False
     if not good:
         shown = url.rpartition("@")[2]  # without the credentials
-        raise ValueError(f"{flag}: {shown!r} is not a URL such as http://127.0.0.1:8080{METRICS}")
+        raise ValueError(f"--target: {shown!r} is not a URL such as http://127.0.0.1:8080{METRICS}")
     if parts.path not in ("", "/"):
-        return [_job(parts, parts.path)]
+        return [_job(parts, parts.path, usual_port)]
     likely = _LIKELY_OF_NACOS if means_nacos(parts.geturl()) else _LIKELY
-    return [_job(parts, path) for path in likely]
+    return [_job(parts, path, usual_port) for path in likely]
 
 
-def _job(parts: SplitResult, path: str) -> ScrapeConfig:
+def _job(parts: SplitResult, path: str, usual_port: int | None) -> ScrapeConfig:
     address = parts.netloc.rpartition("@")[2]
     nacos = means_nacos(parts.geturl())
-    if nacos and parts.port is None and parts.scheme == "http":
-        address = f"{address.removesuffix(':')}:{NACOS_PORT}"
+    port = NACOS_PORT if nacos else usual_port
+    if port is not None and parts.port is None and parts.scheme == "http":
+        address = f"{address.removesuffix(':')}:{port}"
     credentials = None
     if parts.username is not None:  # which must not appear in a label or in the report
         credentials = BasicAuth(unquote(parts.username), password=Secret(unquote(parts.password or "")))

@@ -54,6 +54,8 @@ def failure_advice(url: str, why: str) -> str:
     """What to do when there was no answer; `why` is the reason in words."""
     if "connection refused" in why:
         return f" (nothing listens there: is the port right, and is it {RECEIVERS}?)"
+    if "name or service not known" in why.lower():
+        return " (is the name of the host right?)"
     if url.startswith("https:") and ("wrong version number" in why or "record layer failure" in why):
         return " (this port does not speak TLS: use http://)"
     if "failed to verify certificate" in why:

@@ -24,13 +24,13 @@ def link_warning(guessed: str, listens_on: str, is_container: bool, alertmanager
     if not any(_is_elsewhere(config) for config in alertmanagers):
         return ""
     if is_container:
-        why = "is the name of this container, which nothing outside can open"
+        why = "the name of this container, which nothing outside can open"
     elif _is_loopback(listens_on):
-        why = f"can be opened on this machine at most: --web.listen-address is {listens_on}"
+        why = f"which can be opened on this machine at most: --web.listen-address is {listens_on}"
     else:
         return ""
     return (
-        f"--web.external-url is not set: links in alerts lead to {guessed}, which {why}. Set it to what a browser, or "
+        f"--web.external-url is not set: links in alerts lead to {guessed}, {why}. Set it to what a browser, or "
         f"a phone, can open: --web.external-url=http://ADDRESS:{urlsplit(guessed).port}, or the https:// URL of a proxy"
     )
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from rulepush.model.arrays import Ints
 from rulepush.promql.eval.evaluation import QuerySamples
-from rulepush.web.answers import unix_seconds
 
 _KNOWN: Final = ("", "true", "all")
 
@@ -32,6 +31,8 @@ class QueryStatistics:
     def as_json(self, steps: Ints) -> dict[str, Any]:
         """In Prometheus' shape. The result is sorted while it is evaluated, so that has no time of its own; the peak
         are all samples that were held at any time, as --query.max-samples counts them."""
+        from rulepush.web.answers import unix_seconds  # with it comes the HTTP server
+
         per_step: dict[str, Any] = {}
         if self.per_step:
             times = (unix_seconds(ts) for ts in steps.tolist())

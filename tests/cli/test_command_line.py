@@ -41,6 +41,7 @@ def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture
         (("run", "--web.enable-lifecycl"), "--web.enable-lifecycl (did you mean --web.enable-lifecycle?)"),
         (("run", "--storage.pth=x"), "(did you mean --storage.path?)"),
         (("check", "rules", "--lint-fata"), "(did you mean --lint-fatal?)"),
+        (("run", "--web.enable-lifecycle=true"), "argument --web.enable-lifecycle: takes no value"),
         (("run", "--query.max-samples", "0"), "0 is not above 0"),
         (("run", "--query.timeout", "5"), 'not a valid duration string: "5"'),
         (("check", "metrics", "--timeout", "nan"), "nan is not a number of seconds above 0"),

@@ -140,7 +140,7 @@ def test_an_answer_of_another_kind_is_not_healthy(
 
 def test_what_cannot_be_asked_is_told_in_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for words, text in {
-        (f"http://127.0.0.1:{free_port()}",): "connection refused: nothing listens there",
+        (f"http://127.0.0.1:{(port := free_port())}",): f"connection refused: nothing listens on port {port}",
         ("http://rulepush.invalid",): "name not found",
         ("ftp://127.0.0.1",): "not a URL such as",
         ("http://127.0.0.1:port",): "not a URL such as",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from rulepush.clock import Timer
 from rulepush.config import load_config
@@ -120,14 +121,30 @@ class _Told:
         return [step.text for step in self.steps if step.state is state]
 
 
+Local = Callable[[httpx.Request], httpx.Response]
+
+
+def _nobody(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("connection refused")
+
+
 def _follow(
-    tmp_path: Path, clock: _FastClock, servers: dict[str, _Alertmanager], more: str = "", follow_end: bool = True
+    tmp_path: Path,
+    clock: _FastClock,
+    servers: dict[str, _Alertmanager],
+    more: str = "",
+    follow_end: bool = True,
+    local: Local = _nobody,
 ) -> tuple[StepState, _Told]:
-    """Test the delivery to these servers, by their host names."""
+    """Test the delivery to these servers, by their host names; `local` is what listens on this machine."""
     file = tmp_path / "prometheus.yml"
     file.write_text(f"{more}\nalerting:\n  alertmanagers: [{{static_configs: [{{targets: {[*servers]}}}]}}]\n")
     told = _Told()
-    transport = httpx.MockTransport(lambda request: servers[request.url.host].answer(request))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return local(request) if request.url.host == "127.0.0.1" else servers[request.url.host].answer(request)
+
+    transport = httpx.MockTransport(answer)
     plan = DeliveryPlan("5e1757fa", follow_end=follow_end)
     test = DeliveryTest(load_config(str(file)), plan, environment(clock, "test"), told, transport)
     return asyncio.run(test.run()), told
@@ -222,3 +239,31 @@ def test_a_post_whose_answer_is_lost_is_resolved_all_the_same(tmp_path: Path) ->
     assert state is StepState.FAILED
     assert [server.resolved(alert) for alert in server.posted] == [False, True]
     assert told.texts(StepState.OK) == []
+
+
+def test_a_relay_on_this_machine_is_asked_when_none_is_named(tmp_path: Path) -> None:
+    clock = _FastClock()
+    asked: list[str] = []
+
+    def relay(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        sent = {"target": "ops", "status": "firing", "fate": "sent", "reason": "", "at": "2026-01-01T00:00:00Z"}
+        return httpx.Response(200, json={"deliveries": [sent]})
+
+    state, told = _follow(tmp_path, clock, {"am": _Alertmanager(clock)}, follow_end=False, local=relay)
+    assert state is StepState.OK
+    assert "relay http://127.0.0.1:8060: target ops: the robot took the message" in told.texts(StepState.OK)
+    assert set(asked) == {"http://127.0.0.1:8060/dingtalk/deliveries?test_id=5e1757fa"}
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(200, json={"deliveries": []}), httpx.Response(404), httpx.Response(200, text="<html>")]
+)
+def test_a_server_on_this_machine_that_knows_nothing_of_the_test_is_not_the_relay(
+    tmp_path: Path, answer: httpx.Response
+) -> None:
+    clock = _FastClock()
+    server = {"am": _Alertmanager(clock)}
+    state, told = _follow(tmp_path, clock, server, follow_end=False, local=lambda request: answer)
+    assert state is StepState.UNSEEN
+    assert not any("8060" in step.text for step in told.steps)

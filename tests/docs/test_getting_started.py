@@ -76,7 +76,6 @@ def test_the_page_can_be_followed_into_the_group(tmp_path: Path, page: str) -> N
                 ".venv/bin/pip install": ":",
                 "alertmanager ": f"{alertmanager} --config.file=alertmanager.yml --storage.path=alertmanager-data "
                 f"--cluster.listen-address= --web.listen-address=127.0.0.1:{am}",
-                "rulepush test delivery": "echo The alert arrived.",
                 "rulepush dingtalk": "rulepush dingtalk --config.file=dingtalk.yml --storage.path=relay-data "
                 f"--web.listen-address=127.0.0.1:{relay}",
             },
@@ -100,6 +99,7 @@ def test_the_page_can_be_followed_into_the_group(tmp_path: Path, page: str) -> N
             walk.until("## 7.")
             assert walk.output.endswith("The alert arrived.\n")
             tested = len(robot.messages)
+            assert tested == 2, "the test alert and its resolution"
             walk.until("## 8.")
             assert "0 with problems" in walk.output
             nacos.stopped = True

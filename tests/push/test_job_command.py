@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import signal
@@ -219,6 +220,15 @@ def test_the_command_ignores_no_signal_that_python_ignores(gateway: Receiver) ->
     of_python = sum(1 << (number - 1) for number in (signal.SIGPIPE, signal.SIGXFSZ))
     assert int(sets["SigBlk:"], 16) == 0
     assert int(sets["SigIgn:"], 16) & of_python == 0
+
+
+def test_the_environment_and_the_directory_are_the_commands(gateway: Receiver, tmp_path: Path) -> None:
+    environment = {**os.environ, "BACKUP_KEY": "a=b\n c"}
+    environment.pop("OPENBLAS_NUM_THREADS", None)  # what other commands of rulepush set for themselves
+    script = "import os, json; print(json.dumps([dict(os.environ), os.getcwd()]))"
+    command = words([sys.executable, "-c", script], gateway.url)
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == [environment, str(tmp_path)]
 
 
 def test_a_receiver_that_never_answers_delays_the_end_by_a_bound_and_changes_nothing() -> None:

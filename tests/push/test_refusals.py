@@ -219,6 +219,11 @@ def test_prometheus_and_alertmanager_are_known_by_what_they_answer(
         assert capsys.readouterr().err.endswith("(this port does not speak TLS: use http://)\n")
 
 
+def test_a_host_that_there_is_not(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert pushed_to("http://rulepush.invalid:9095", tmp_path) == 1
+    assert "(is the name of the host right?)" in capsys.readouterr().err
+
+
 def test_a_port_where_nothing_listens(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     assert pushed_to(url, tmp_path) == 1

@@ -32,15 +32,15 @@ def alertmanagers(directory: Path, *sections: str) -> tuple[AlertmanagerConfig, 
     [
         ("127.0.0.1:9095", False, "on this machine at most: --web.listen-address is 127.0.0.1:9095. "),
         ("[::1]:9095", False, "on this machine at most: --web.listen-address is [::1]:9095. "),
-        ("0.0.0.0:9095", True, "is the name of this container, "),
-        (":9095", True, "is the name of this container, "),
+        ("0.0.0.0:9095", True, "the name of this container, "),
+        (":9095", True, "the name of this container, "),
     ],
 )
 def test_links_that_only_this_machine_can_open_are_warned_of(
     tmp_path: Path, sections: tuple[str, ...], listens_on: str, is_container: bool, why: str
 ) -> None:
     text = link_warning("http://4f2a:9095", listens_on, is_container, alertmanagers(tmp_path, *sections))
-    assert text.startswith("--web.external-url is not set: links in alerts lead to http://4f2a:9095, which ")
+    assert text.startswith("--web.external-url is not set: links in alerts lead to http://4f2a:9095, ")
     assert why in text
     assert "--web.external-url=http://ADDRESS:9095" in text
 
