@@ -51,6 +51,8 @@ def service_facts(
         targets=jobs.target_count,
         rule_groups=len(loaded.groups),
         rules=loaded.rule_count,
+        rule_shard=str(resources.options.rule_shard or ""),
+        groups_of_others=len(loaded.of_other_shards),
         queries=queries.counts.queries,
         query_failures=queries.counts.failures,
         retention_ms=loaded.demand.retention_ms or 0,
