@@ -22,6 +22,7 @@ from rulepush.site.trouble import (
     delivery_troubles,
     heartbeat_troubles,
     overload_troubles,
+    peer_troubles,
     recording_troubles,
     storage_troubles,
 )
@@ -74,6 +75,8 @@ def service_web_parts(
         recorded = ingestion.recording.writer
         if recorded is not None:
             yield from recording_troubles(recorded.last_error, recorded.stopped_since)
+        if peers is not None:
+            yield from peer_troubles(peers.missing())
         yield from storage_troubles(str(options.storage_path), resources.state.is_writable)
 
     def notices() -> Iterator[Notice]:
@@ -111,6 +114,7 @@ def service_web_parts(
         sent_as=alerting.notifier.sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
         recorded=places.now,
+        peers=peers,
     )
     return WebParts(
         evaluator=queries,

@@ -13,6 +13,7 @@ from rulepush.clock import Clock
 from rulepush.delivery import DeliveryStatus, HeartbeatStatus, ReceiverKind
 from rulepush.history.history import AlertHistory
 from rulepush.model.labels import Labels
+from rulepush.peers.peers import Peers
 from rulepush.rules.alert import Alert
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.bodies import TargetBodies
@@ -56,7 +57,8 @@ class SiteParts:
     `deliveries()` are the receivers of alerts and samples; `heartbeats()` are those configured; `discovery_errors()`
     says why discoveries fail now; `pushed()` gives the pushed groups, None where the receiver is not enabled; `bodies`
     is None where those of targets are not kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager
-    that it is sent to; `recorded()` is what a backtest reads, None where nothing is recorded."""
+    that it is sent to; `recorded()` is what a backtest reads, None where nothing is recorded; `peers` have
+    other alerts and rules."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -76,6 +78,7 @@ class SiteParts:
     bodies: TargetBodies | None = None
     sent_as: SentAs | None = None
     recorded: Callable[[], RecordedPlace | None] = _not_recorded
+    peers: Peers | None = None
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
@@ -100,12 +103,20 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     return [
         Route("/", enter, methods=["GET"]),
         asset_route(),
-        *AlertsPage(frame, parts.groups, parts.history, known_as).routes(),
+        *AlertsPage(frame, parts.groups, parts.history, known_as, parts.peers).routes(),
         *AlertPage(
-            frame, parts.groups, parts.history, parts.evaluator, explainer, alertmanager_urls, parts.sent_as, public_url
+            frame,
+            parts.groups,
+            parts.history,
+            parts.evaluator,
+            explainer,
+            alertmanager_urls,
+            parts.sent_as,
+            public_url,
+            parts.peers,
         ).routes(),
-        *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer).routes(),
-        *RulesPage(frame, parts.groups).routes(),
+        *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer, parts.peers).routes(),
+        *RulesPage(frame, parts.groups, peers=parts.peers).routes(),
         *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
         *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),

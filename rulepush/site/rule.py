@@ -15,6 +15,7 @@ from rulepush.history.rows import HistoryFilter
 from rulepush.history.spans import state_spans
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import selector_text
+from rulepush.peers.peers import Peers
 from rulepush.promql.syntax.pretty import pretty
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
@@ -26,6 +27,7 @@ from rulepush.rules.transition import RuleRef, Transition
 from rulepush.site.alert import STRIP_MS, shown_change
 from rulepush.site.alert_charts import AlertCharts, AlertSubject, ValueChart
 from rulepush.site.charts import DrawnStrip, drawn_strip
+from rulepush.site.elsewhere import rule_places
 from rulepush.site.explained import ExplainedView, explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
@@ -90,7 +92,7 @@ class DescribedRule:
 
 
 class RulePage:
-    """`groups` are the rules in force."""
+    """`groups` are the rules in force; `peers` have others."""
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class RulePage:
         history: AlertHistory,
         evaluator: QueryEvaluator,
         explainer: RuleExplainer,
+        peers: Peers | None = None,
     ):
         self._frame = frame
         self._groups = groups
@@ -106,6 +109,7 @@ class RulePage:
         self._evaluator = evaluator
         self._charts = AlertCharts(evaluator)
         self._explainer = explainer
+        self._peers = peers
 
     def routes(self) -> list[Route]:
         """The route of the page. Group and name are taken from the path as it was sent: they may contain a slash."""
@@ -142,7 +146,8 @@ class RulePage:
             explained = await explained_rule(self._explainer, RunningRule(group, rule))
             described = _described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now)
             rules.append(replace(described, number=_number(found[: i + 1])))
-        is_known = bool(rules or answer.found)
+        places = () if rules else await rule_places(self._peers, group_name, name)
+        is_known = bool(rules or answer.found or places)
         return await self._frame.page(
             request,
             "rule.html",
@@ -153,6 +158,7 @@ class RulePage:
             group=group_name,
             file=file,
             rules=rules,
+            places=places,
             changes=[shown_change(one) for one in answer.found],
             is_cut=answer.is_cut,
             ranges=offered_ranges(await self._evaluator.recorded_since(), now),

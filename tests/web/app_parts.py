@@ -20,6 +20,7 @@ from rulepush.history.history import AlertHistory
 from rulepush.history.store import SCHEMA
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.schedule import TickGrid
+from rulepush.peers.peers import Peers
 from rulepush.push.groups import PushedGroups
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import TargetBodies
@@ -130,6 +131,7 @@ class Parts:
     recorded: RecordedPlace | None = None
     past: PastSamples | None = None
     notices: Sequence[Notice] = ()
+    peers: Peers | None = None
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(T0)
@@ -197,6 +199,7 @@ class Parts:
             bodies=self.bodies,
             sent_as=self.sent_as,
             recorded=lambda: self.recorded,
+            peers=self.peers,
         )
         return WebParts(
             evaluator=self.evaluator,
