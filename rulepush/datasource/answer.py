@@ -21,14 +21,15 @@ from rulepush.model.sample import STALE, Sample
 
 _MAX_QUOTED: Final = 300
 _OF_THE_QUERY: Final = "PromQL "  # warnings and infos about the expression begin so; they say nothing of missing data
-_WHERE: Final = (
+WHERE: Final = (
     "url is the base of the API, without /api/v1: http://prometheus:9090, http://thanos-query:10902, "
     "http://mimir:8080/prometheus, http://victoria-metrics:8428 or http://vmselect:8481/select/0/prometheus"
 )
+"""What `url` of a datasource is."""
 _UNANSWERED: Final = {
     401: "it wants credentials, or refuses the ones given: check basic_auth, authorization or oauth2",
     403: "these credentials may not read here",
-    404: f"the Prometheus HTTP API is not there; {_WHERE}",
+    404: f"the Prometheus HTTP API is not there; {WHERE}",
     429: "too many requests",
 }
 _RETRIED: Final = frozenset((429, 500, 502, 503, 504))
@@ -61,7 +62,7 @@ def samples_of(
         data, warnings = answer["data"], [str(w) for w in answer.get("warnings") or ()]
         partial = answer.get("isPartial") is True
         kind, result = data["resultType"], data["result"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _not_the_api(content_type, text) from None
     if partial:
         raise RetryableError("the answer is partial: some storage nodes did not answer (isPartial)")
@@ -127,12 +128,12 @@ def _said(text: str) -> tuple[str, str] | None:
     try:
         answer = json.loads(text)
         return str(answer.get("errorType", "")), str(answer["error"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _not_the_api(content_type: str, text: str) -> DatasourceError:
-    return DatasourceError(f"{_quoted(content_type, text)}, where the Prometheus HTTP API answers JSON; {_WHERE}")
+    return DatasourceError(f"{_quoted(content_type, text)}, where the Prometheus HTTP API answers JSON; {WHERE}")
 
 
 def _quoted(content_type: str, text: str) -> str:

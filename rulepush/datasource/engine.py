@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from urllib.parse import urlencode
 
 from rulepush.clock import Clock
 from rulepush.config.sections import DatasourceConfig
-from rulepush.datasource.answer import RetryableError, samples_of
+from rulepush.datasource.answer import WHERE, RetryableError, samples_of
 from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.http_client.exchange import exchange
 from rulepush.model.sample import Sample
@@ -18,6 +19,8 @@ from rulepush.rules.asking import Answer, Question
 
 if TYPE_CHECKING:
     from rulepush.http_client.on_demand import AnyClient
+
+log = logging.getLogger("rulepush.datasource")
 
 MAX_ANSWER_BYTES: Final = 64 << 20
 _BACKOFFS: Final = (0.2, 1.0, 3.0)  # seconds before the second, third and fourth attempt
@@ -79,6 +82,11 @@ class RemoteEngine:
         except EvaluationError as e:  # of the expression: the engine has answered
             self._answered()
             return e
+        except Exception as e:  # a bug in rulepush must not stop the group: its alerts are sent on, as without answer
+            log.exception("Asking a datasource crashed: datasource=%s", self.config.name)
+            crash = DatasourceError(f"internal error: {type(e).__name__}: {e}")
+            self._failed(crash)
+            return crash
         self._answered()
         return found
 
@@ -130,6 +138,8 @@ class RemoteEngine:
                     raise
                 from rulepush.http_client.client import reason
 
+                if isinstance(e, httpx.RemoteProtocolError) and str(e).startswith("redirected"):
+                    raise DatasourceError(f"{reason(e).partition(',')[0]}: a login page, perhaps; {WHERE}") from None
                 raise RetryableError(f"not reached: {reason(e)}") from None
             finally:
                 self.stats.seconds += self._clock.monotonic() - began

@@ -10,7 +10,7 @@ import pytest
 from rulepush.datasource.answer import RetryableError, samples_of
 from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.model.labels import EMPTY_LABELS, Labels
-from rulepush.model.sample import STALE, Sample, is_stale
+from rulepush.model.sample import Sample, is_stale
 
 T = 1_700_000_000_123
 JSON = "application/json"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from tests.engines import RealEngine
 from tests.faults.recording import RecordingAlertmanager
 from tests.harness import Scene, Target, job, section
 from tests.servers import get_json
@@ -15,10 +14,16 @@ QUERY_OFFSET_S = 3
 """Remote write sends after 0.1 s here, and VictoriaMetrics shows what it took a second later."""
 
 
+class HasUrl(Protocol):
+    """An engine: HasUrl, or a fake one."""
+
+    url: str
+
+
 class Fleet(Scene):
     """A Scene with one target, an engine, and alerts that say `where` they come from: memory or engine."""
 
-    def __init__(self, directory: Path, engine: RealEngine, rules: str, *, in_memory: bool = True, **more: object):
+    def __init__(self, directory: Path, engine: HasUrl, rules: str, *, in_memory: bool = True, **more: object):
         self.engine = engine
         self.target = Target()
         self.alertmanager = RecordingAlertmanager()
