@@ -6,10 +6,11 @@ import argparse
 import asyncio
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +28,12 @@ from rulepush.init.robots import RobotFlags, refuse_robots
 from rulepush.init.setup import (
     ALERTMANAGER,
     CONTAINER_USER,
+    DEBIAN_PROGRAM,
     OWN_ALERTMANAGER,
     PORT,
     README,
     RELAY_PORT,
+    UPSTREAM_PROGRAM,
     Robot,
     Setup,
 )
@@ -221,6 +224,7 @@ def print_warning(what: str, problem: TargetProblem) -> None:
 
 def write_setup(args: argparse.Namespace, setup: Setup, *, guessed: bool) -> None:
     """Write the files, and print what they are and what to do next. Raises WriteError."""
+    setup = replace(setup, alertmanager_program=_alertmanager_program())
     files = working_directory(setup)
     write_files(args.dir, files, force=args.force)
     print(f"\nwritten to {args.dir.resolve()}: {', '.join(f.path for f in files)}")
@@ -232,6 +236,12 @@ def write_setup(args: argparse.Namespace, setup: Setup, *, guessed: bool) -> Non
         )
     _print_addresses(setup, guessed)
     _print_next(args, setup)
+
+
+def _alertmanager_program() -> str:
+    """What it is called on this machine, if it is there: Debian has a name of its own."""
+    found = next(filter(shutil.which, (UPSTREAM_PROGRAM, DEBIAN_PROGRAM)), None)
+    return found or UPSTREAM_PROGRAM
 
 
 def _print_addresses(setup: Setup, guessed: bool) -> None:

@@ -12,6 +12,7 @@ from rulepush import __version__
 from rulepush.cli.init_shared import (
     INIT_EXIT_CODES,
     add_init_options,
+    asking_servers,
     print_alertmanagers,
     print_warning,
     probe_alertmanagers,
@@ -120,7 +121,7 @@ async def _probe(
     likely: Sequence[Sequence[ScrapeConfig]], alertmanagers: Sequence[Address]
 ) -> tuple[list[NamedTarget], list[tuple[Address, TargetProblem | None]]]:
     env = environment(SystemClock(), f"rulepush/{__version__}")
-    async with asyncio.TaskGroup() as tasks:
+    async with asking_servers(), asyncio.TaskGroup() as tasks:
         targets = [tasks.create_task(visit_target(jobs, env, Visit())) for jobs in likely]
         probed = tasks.create_task(probe_alertmanagers(alertmanagers))
     return [task.result() for task in targets], probed.result()

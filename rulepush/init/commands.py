@@ -24,8 +24,8 @@ def alertmanager_command(setup: Setup) -> str:
     if not setup.brings_alertmanager:
         return ""
     return (
-        f"alertmanager --config.file={ALERTMANAGER} --storage.path=alertmanager-data --cluster.listen-address= "
-        f"--web.external-url={setup.alertmanager_url}"
+        f"{setup.alertmanager_program} --config.file={ALERTMANAGER} --storage.path=alertmanager-data "
+        f"--cluster.listen-address= --web.external-url={setup.alertmanager_url}"
     )
 
 

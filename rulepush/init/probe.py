@@ -36,6 +36,7 @@ _WRONG_CREDENTIALS = (
     "It does not take the user and password of the URL. Characters such as @ and / in them are written %40 and %2F."
 )
 _MAIN_PORT = "Is this the Nacos server, and its main port (8848)?"
+_ANOTHER_APP = _MAIN_PORT + " For a Spring Boot application of your own: rulepush init spring-boot --target URL"
 _HTTPS = "A server that wants https answers so to http: --server https://HOST:PORT"
 
 
@@ -74,7 +75,7 @@ async def probe_nacos(address: Address, clock: Clock, transport: httpx.AsyncBase
             fetched = await _fetch(address, url, transport, login=True)
         trouble = diagnose_answer(url, fetched.content_type, fetched.body)
         if trouble is None and b"nacos_monitor" not in fetched.body:
-            trouble = TargetProblem("it answers metrics, but none of Nacos", _MAIN_PORT)
+            trouble = TargetProblem("it answers metrics, but none of Nacos", _ANOTHER_APP)
         elif trouble is not None and "json" in fetched.content_type.lower():
             trouble = TargetProblem(trouble.message, _MAIN_PORT)  # here it is no metrics_path that can be set
         lines = [] if trouble else [line for line in fetched.body.splitlines() if line[:1] not in (b"", b"#")]

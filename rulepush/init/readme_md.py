@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 from rulepush.init.commands import start_commands, test_command
 from rulepush.init.compose_yaml import secret_files
-from rulepush.init.setup import ALERTMANAGER, COMPOSE, CONFIG, CONTAINER_USER, DINGTALK, SIDECAR, Setup
+from rulepush.init.setup import (
+    ALERTMANAGER,
+    COMPOSE,
+    CONFIG,
+    CONTAINER_USER,
+    DEBIAN_PROGRAM,
+    DINGTALK,
+    SIDECAR,
+    UPSTREAM_PROGRAM,
+    Setup,
+)
 from rulepush.init.wording import Wording, wording
 
 
@@ -77,10 +87,10 @@ def _start(setup: Setup, say: Wording) -> str:
             "In this directory, each one in a terminal of its own, for each keeps running:",
             "在本目录中执行，每条命令使用一个终端，并保持运行：",
         )
-    if setup.brings_alertmanager:
+    if setup.brings_alertmanager and setup.alertmanager_program == UPSTREAM_PROGRAM:
         how += "\n" + say(
-            "(on Debian and Ubuntu the program is called `prometheus-alertmanager`)",
-            "（在 Debian 和 Ubuntu 上程序名为 `prometheus-alertmanager`）",
+            f"(on Debian and Ubuntu the program is called `{DEBIAN_PROGRAM}`)",
+            f"（在 Debian 和 Ubuntu 上程序名为 `{DEBIAN_PROGRAM}`）",
         )
     return f"{how}\n\n{_block(*commands)}"
 

@@ -20,6 +20,8 @@ SIDECAR: Final = "kubernetes/sidecar.yaml"
 PORT: Final = 9095
 ALERTMANAGER_PORT: Final = 9093
 RELAY_PORT: Final = 8060
+UPSTREAM_PROGRAM: Final = "alertmanager"
+DEBIAN_PROGRAM: Final = "prometheus-alertmanager"
 CONTAINER_USER: Final = 10001
 OWN_ALERTMANAGER: Final = Address("http", f"127.0.0.1:{ALERTMANAGER_PORT}")
 """The Alertmanager that the compose file brings, where none was named."""
@@ -86,6 +88,7 @@ class Setup:
     `machine`           host under which others reach this machine, an IPv6 address in brackets
     `inhibitions`       for alertmanager.yml
     `sidecar`           whether there is a manifest of a pod with the first job's app and rulepush in it
+    `alertmanager_program`  what Alertmanager is called on this machine
     """
 
     app: str
@@ -99,6 +102,7 @@ class Setup:
     inhibitions: tuple[Inhibition, ...] = ()
     language: Language = Language.EN
     sidecar: bool = False
+    alertmanager_program: str = UPSTREAM_PROGRAM
 
     @property
     def brings_alertmanager(self) -> bool:

@@ -78,7 +78,7 @@ _DEFAULT: Final = r"""
 «STRONG»{{ with «SUMMARY» }}{{ . «ESCAPE»}}{{ else }}{{ .Labels.alertname «ESCAPE»}}{{ end }}«STRONG»{{ with .Labels.severity }} ({{ . «ESCAPE»}}){{ end }}«BR»
 {{- with «DESCRIPTION» }}{{ . «ESCAPE»}}«BR»{{ end }}
 {{- with .Annotations.message }}{{ . «ESCAPE»}}«BR»{{ end }}
-{{- if and .Annotations.runbook (eq .Status "firing") (not (match "^https?://" .Annotations.runbook)) }}«TODO»{{ .Annotations.runbook «ESCAPE»}}«BR»{{ end }}
+{{- $runbook := «STEPS» }}{{ if and $runbook (eq .Status "firing") (not (match "^https?://" $runbook)) }}«TODO»{{ $runbook «ESCAPE»}}«BR»{{ end }}
 {{- "" }}«QUOTE»{{ range $i, $p := .Labels.SortedPairs }}{{ if ne $p.Name "severity" }}{{ if $i }}, {{ end }}{{ $p.Name «ESCAPE»}}={{ $p.Value | oneLine «ESCAPE»}}{{ end }}{{ end }}«BR»
 {{- "" }}«QUOTE»«SINCE» {{ .Began }}{{ with .Ended }}, «UNTIL» {{ . }}{{ end }}, «LASTED» {{ .Lasted }}«BR»
 {{- if or (link .GeneratorURL) (link .Annotations.runbook_url) (link .Annotations.dashboard_url) }}«QUOTE»
@@ -107,6 +107,7 @@ _WORDS: Final = {
         "RESOLVED_HEAD": "✅ Resolved",
         "SUMMARY": ".Annotations.summary",
         "DESCRIPTION": ".Annotations.description",
+        "STEPS": ".Annotations.runbook",
         "TODO": "Runbook: ",
         "SINCE": "since",
         "UNTIL": "until",
@@ -126,6 +127,7 @@ _WORDS: Final = {
         "RESOLVED_HEAD": "✅ 已恢复",
         "SUMMARY": "or .Annotations.summary_zh .Annotations.summary",
         "DESCRIPTION": "or .Annotations.description_zh .Annotations.description",
+        "STEPS": "or .Annotations.runbook_zh .Annotations.runbook",
         "TODO": "处理：",
         "SINCE": "开始",
         "UNTIL": "结束",

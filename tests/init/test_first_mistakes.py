@@ -73,7 +73,7 @@ def _init(tmp_path: Path, server: str, *words: str) -> int:
         (lambda _: HttpReply(b"", 400), "", ("HTTP 400", "--server https://")),
         (lambda _: HttpReply(b"", 503), "", ("HTTP 503", "is it running?")),
         (lambda _: HttpReply(b"{}", 200, "application/json"), "", ("with JSON instead", "main port (8848)?")),
-        (lambda _: HttpReply(b"up 1\n"), "", ("none of Nacos", "main port (8848)?")),
+        (lambda _: HttpReply(b"up 1\n"), "", ("none of Nacos", "main port (8848)?", "rulepush init spring-boot")),
         (lambda _: HTML, "", ("web page instead of metrics", "login page")),
         (_login_elsewhere, "", ("web page instead of metrics", "login page")),
         (_nacos, "/nacso", ("HTTP 404 at /nacso/actuator/prometheus", "It is at another path: --server http://")),

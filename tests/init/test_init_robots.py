@@ -192,3 +192,18 @@ def test_what_a_server_says_of_itself_is_no_sequence_for_the_terminal(
     assert "\\x1b" in said.out, "it was there to be shown"
     document = yaml.safe_load((tmp_path / "out" / "prometheus.yml").read_text())
     assert document["scrape_configs"][0]["static_configs"] == [{"targets": [nacos]}], "that is no address"
+
+
+@pytest.mark.parametrize("program", ["alertmanager", "prometheus-alertmanager"])
+def test_the_commands_name_alertmanager_as_this_machine_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / program).touch(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    assert _init(tmp_path, "--server", _dead(), "--dingtalk", DINGTALK_URL) == 0
+    readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"\n{program} --config.file=alertmanager.yml" in readme
+    assert f"  {program} --config.file=alertmanager.yml" in capsys.readouterr().out
+    assert ("Debian" in readme) is (program == "alertmanager")

@@ -71,6 +71,7 @@ def test_the_annotations_of_the_packs_are_shown(tmp_path: Path) -> None:
         "runbook": "Look at logs/start.out.",
         "summary_zh": "Nacos n1 无响应",
         "description_zh": "已连续失败。",
+        "runbook_zh": "查看 logs/start.out。",
     }
     texts = {}
     for lang in ("en", "zh"):
@@ -83,7 +84,8 @@ def test_the_annotations_of_the_packs_are_shown(tmp_path: Path) -> None:
         "**Nacos n1 does not answer** (critical)  \nIt has failed.  \nRunbook: Look at logs/start.out.  \n"
         in (texts["en", False])
     )
-    assert "**Nacos n1 无响应** (critical)  \n已连续失败。  \n处理：Look at logs/start.out.  \n" in texts["zh", False]
+    assert "**Nacos n1 无响应** (critical)  \n已连续失败。  \n处理：查看 logs/start.out。  \n" in texts["zh", False]
+    assert "查看" not in texts["en", False]
     assert "start.out" not in texts["en", True] + texts["zh", True], "nothing is to be done any more"
 
 

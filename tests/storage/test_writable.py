@@ -6,6 +6,8 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,15 @@ from rulepush.storage.writable import describe_fault, require_writable, why_not_
 from tests.needs import not_permitted
 
 OPTIONAL = "; or start with --storage.optional, to run while nothing can be saved"
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that others can reach: those above `tmp_path` belong to one user alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
 
 
 def test_a_directory_that_can_be_written_is_made_and_left_empty(tmp_path: Path) -> None:
@@ -73,12 +84,12 @@ def test_what_is_optional_is_only_a_warning(tmp_path: Path, caplog: pytest.LogCa
     ],
 )
 def test_another_user_is_refused_for_the_directory_and_for_what_is_ours_in_it(
-    tmp_path: Path, owned: str, mode: int, named: str | None
+    open_path: Path, owned: str, mode: int, named: str | None
 ) -> None:
     """As root of a container who left files behind: asked in a process of another user."""
     if os.geteuid():
         not_permitted("becoming another user")
-    state = tmp_path / "state"
+    state = open_path / "state"
     state.mkdir()
     other = state / owned
     if owned.endswith(".db"):
@@ -88,8 +99,6 @@ def test_another_user_is_refused_for_the_directory_and_for_what_is_ours_in_it(
     if owned:
         os.chown(state, 10001, 10001)
     other.chmod(mode)
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
     # The modules are there before the user changes: the Python of the tests may be root's alone.
     ask = (
         "import os, sys; from pathlib import Path; from rulepush.storage.writable import why_not_writable; "
@@ -100,5 +109,5 @@ def test_another_user_is_refused_for_the_directory_and_for_what_is_ours_in_it(
     if named is None:
         assert said == ""
     else:
-        assert said.startswith(f"--storage.path {state} cannot be written by uid 10001: {tmp_path / named} belongs to")
+        assert said.startswith(f"--storage.path {state} cannot be written by uid 10001: {open_path / named} belongs to")
         assert f"uid 0, mode {mode:04o}. chown -R 10001:10001 {state} " in said
