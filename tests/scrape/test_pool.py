@@ -523,7 +523,7 @@ def test_with_another_number_of_shards_what_stays_is_scraped_on_at_its_moments()
     s = w.head.select([Matcher("__name__", MatchOp.EQUAL, "x")], 0, 2**62)
     moments = {
         labels.get("instance"): [(t - START - 4_000) // 1000 for t in times[:count].tolist()]
-        for labels, times, count in zip(s.index.labels(), s.times, s.counts, strict=True)
+        for labels, times, count in zip(s.index.labels, s.times, s.counts, strict=True)
     }
     assert {tuple(moments[name]) for name in stays} == {(0, 10, 20, 30, 40, 50)}
     assert {tuple(moments[name][:3]) for name in goes} == {(0, 10, 20)}
