@@ -9,6 +9,7 @@ from pathlib import Path
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.peers.address import PeerAddress
 from rulepush.rules.sharding import RuleShard
+from rulepush.scrape.sharding import ScrapeSharding
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,12 @@ class ServiceOptions:
     web_max_samples: int = 5_000_000
     history_rows: int = 50_000
     history_age_ms: int = 15 * 86_400_000
+    sharding: ScrapeSharding | None = None
     auto_reload_ms: int = 0  # 0: never
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def divides_rules_in_memory(self) -> bool:
+        """Where scraping is in shards, each has other samples, and evaluates every rule in memory over its own."""
+        return self.sharding is None

@@ -76,8 +76,9 @@ class ServiceFacts:
     """`resident_bytes` is the process' memory, 0 where it is not known; `memory` are the parts of it that grow with the
     work. With a `retention_ms` everything is kept for so long, else what the rules need. `overload` says by how much
     scraping does not keep up, "" when it does. `samples_scraped`, `samples_kept` and `scrapes_skipped` count since the
-    start. `rule_shard` names this shard of the rules, `2/5` from 0, "" for the only one; `groups_of_others` counts the
-    groups that only other shards evaluate."""
+    start. `sharding` names this shard, `2/5` from 0, "" for the only one; `left_to_others` counts the targets that only
+    other shards scrape. `rule_shard` names this shard of the rules in the same way, and `groups_of_others`
+    counts the groups that only other shards evaluate."""
 
     version: str
     python: str
@@ -103,5 +104,7 @@ class ServiceFacts:
     time_jumps: int
     reload: ReloadState
     storage: StorageState
+    sharding: str = ""
+    left_to_others: int = 0
     rule_shard: str = ""
     groups_of_others: int = 0
