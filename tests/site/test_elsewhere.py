@@ -24,7 +24,14 @@ MARK = fingerprint(Labels(LABELS))
 
 
 def group(*alerts: dict[str, Any], health: str = "ok", error: str = "") -> dict[str, Any]:
-    rule = {"type": "alerting", "name": "Far<b>", "query": "far > 1", "labels": {}, "state": "firing", "health": health}
+    rule: dict[str, Any] = {
+        "type": "alerting",
+        "name": "Far<b>",
+        "query": "far > 1",
+        "labels": {},
+        "state": "firing",
+        "health": health,
+    }
     rule |= {"alerts": list(alerts)} | ({"lastError": error} if error else {})
     return {"name": "away", "file": "/there/far.yml", "rules": [rule]}
 
