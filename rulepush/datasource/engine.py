@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from rulepush.clock import Clock
 from rulepush.config.sections import DatasourceConfig
 from rulepush.datasource.answer import RetryableError, samples_of
+from rulepush.datasource.status import DatasourceStatus
 from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.http_client.exchange import exchange
 from rulepush.model.sample import Sample
@@ -67,6 +68,25 @@ class RemoteEngine:
         self._clock = clock
         self._url = f"{config.url.reveal()}/api/v1/query"
         self._slots = _Slots(list(range(config.max_concurrent)))
+
+    def status(self, rules: int = 0) -> DatasourceStatus:
+        """How it stands, with the number of rules that ask it."""
+        from rulepush.http_client.client import shown_url
+
+        stats, health = self.stats, self.health
+        return DatasourceStatus(
+            self.config.name,
+            shown_url(self.config.url.reveal()),
+            rules,
+            stats.questions,
+            stats.requests,
+            stats.retries,
+            stats.failures,
+            stats.seconds,
+            health.last_answer,
+            health.failing_since,
+            health.last_error,
+        )
 
     async def ask(self, question: Question, within_s: float) -> Answer:
         """The answer, or why there is none. Asks again while `within_s` seconds have not passed."""
