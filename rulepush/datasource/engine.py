@@ -174,6 +174,13 @@ class RemoteEngine:
             self.health.failing_since = self._clock.now()
         self.health.last_error = str(error)
 
+    async def ask_range(self, expr: str, start: int, end: int, step: int, within_s: float) -> list[Sample]:
+        """For a chart: see `values_over_time`. What becomes of it says nothing of the rules' questions."""
+        from rulepush.datasource.ranges import values_over_time
+
+        within_s = min(within_s, self.config.timeout_ms / 1000)
+        return await values_over_time(self._client, self.config, expr, start, end, step, within_s)
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()

@@ -99,6 +99,11 @@ class AlertingRule:
         return not self._steady
 
     @property
+    def unanswered_since(self) -> int | None:
+        """Since which evaluation (ms) the datasource gives no answer; None while it does."""
+        return self._unanswered_since
+
+    @property
     def has_doubtful(self) -> bool:
         """Whether a restored alert may be out of date, and new data has not shown yet what it is."""
         return self._recovery.has_doubtful

@@ -27,6 +27,7 @@ from rulepush.site.alert_charts import AlertCharts, AlertSubject
 from rulepush.site.alert_texts import LastTexts, last_texts
 from rulepush.site.alerts import SentAs
 from rulepush.site.charts import drawn_strip
+from rulepush.site.datasource_views import NO_DATASOURCES, ShownDatasources
 from rulepush.site.explained import explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import Message, message
@@ -107,7 +108,9 @@ class AlertPage:
         alertmanagers: Callable[[], Iterable[str]] = tuple,
         sent_as: SentAs | None = None,
         public_url: Callable[[str], str] = str,
+        datasources: ShownDatasources = NO_DATASOURCES,
     ):
+        self._datasources = datasources
         self._frame = frame
         self._groups = groups
         self._history = history
@@ -146,13 +149,15 @@ class AlertPage:
         span = _range(request.query_params.get("range", ""), ranges, changes, now)
         recent = [one for one in changes if one.ts >= now - STRIP_MS]
         strip = drawn_strip(state_spans(recent, active, now - STRIP_MS, now), now - STRIP_MS, now)
-        charts, explained, texts = [], None, LastTexts()
+        charts, explained, texts, where = [], None, LastTexts(), None
         if rule is not None and group is not None:
             texts = last_texts(rule.spec, labels, changes, group.context) if alert is None else texts
-            explained = await explained_rule(self._explainer, RunningRule(group, rule), labels)
+            where = self._datasources.of_one(group)
+            if where is None:
+                explained = await explained_rule(self._explainer, RunningRule(group, rule), labels)
             within = [one for one in changes if one.ts >= now - RANGES[span]]
             spans = state_spans(within, active, now - RANGES[span], now)
-            subject = AlertSubject(rule.spec, labels)
+            subject = AlertSubject(rule.spec, labels, self._datasources.source(group.spec.datasource))
             charts = await self._charts.charts(subject, now - RANGES[span], now, spans, changes)
         urls = list(self._alertmanagers())
         sent = self._sent(alert, labels, urls)
@@ -172,6 +177,7 @@ class AlertPage:
             strip_of_day=strip,
             charts=charts,
             explained=explained,
+            where=where,
             texts=texts,
             silences={} if active is None else {self._public_url(url): known for url, known in sent.items()},
             ranges=ranges,
