@@ -73,6 +73,7 @@ class AlertingRule:
         self._steady = not any(word in action for action in actions for word in ("query", "now"))
         self._context: RuleContext | None = None
         self._unanswered_since: int | None = None
+        self._end_told: int | None = None  # the `_unanswered_since` of the hold whose end was recorded
         self._target = _fixed_target(spec.query)
         self._own_labels = frozenset(name for name, _ in spec.labels)
         self._needs_two = any(use.ranged and use.function in _NEED_TWO for use in spec.query.selectors())
@@ -302,6 +303,12 @@ class AlertingRule:
             self._unanswered_since = tick.ts
         return tick.ts - self._unanswered_since < tick.context.unanswered_hold_ms
 
+    def hold_has_just_ended(self) -> bool:
+        """Whether it was not said yet that its alerts are no longer sent on; True once, after `holds_unanswered` was
+        False."""
+        told, self._end_told = self._end_told, self._unanswered_since
+        return bool(self.alerts) and told != self._unanswered_since
+
     # --- going on after a reload or a restart
 
     def take_over(self, other: AlertingRule) -> None:
@@ -310,6 +317,7 @@ class AlertingRule:
         self._recovery.take_over(other._recovery)
         self._sources = dict(other._sources)
         self._unanswered_since = other._unanswered_since
+        self._end_told = other._end_told
         self.changed = dict(other.changed)
 
     def restore(self, saved: Iterable[tuple[Alert, int]], *, doubtful: bool = False) -> None:

@@ -41,6 +41,8 @@ MAX_CHANGES: Final = 200
 STRIP_MS: Final = 24 * 3_600_000
 _A_TURN: Final = 500  # alerts whose fingerprints are computed before others have their turn
 
+_OUTAGES: Final = (ChangeReason.EVALUATION_FAILED, ChangeReason.EVALUATION_WORKS, ChangeReason.HOLD_ENDED)
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -172,7 +174,7 @@ class AlertPage:
             rule=shown_rule,
             alert=None if alert is None or rule is None else _alert(alert, rule, now),
             state=_state(alert, changes),
-            changes=[shown_change(one) for one in changes],
+            changes=[shown_change(one) for one in with_outages(changes, await self._outages(shown_rule, changes))],
             is_cut=len(changes) == MAX_CHANGES,
             strip_of_day=strip,
             charts=charts,
@@ -188,6 +190,15 @@ class AlertPage:
             unsent=[] if alert is None else [url for url in urls if url not in sent],
             alertmanagers=urls,
         )
+
+    async def _outages(self, rule: AlertRule, changes: Sequence[Transition]) -> Sequence[Transition]:
+        """When the rule could not be evaluated, as far back as the changes of the alert."""
+        if not changes:
+            return ()
+        wanted = HistoryFilter(
+            start=changes[-1].ts, file=rule.file, group=rule.group, rule=rule.name, rules_own=True, limit=MAX_CHANGES
+        )
+        return [one for one in (await self._history.find(wanted)).found if one.reason in _OUTAGES]
 
     def _sent(self, alert: Alert | None, labels: Labels, urls: Sequence[str]) -> dict[str, Labels]:
         """The labels by which each Alertmanager that gets the alert knows it, by the URL that it is sent to."""
@@ -266,6 +277,17 @@ class AlertLinks:
             return await self._graph(request)
         expr = quote_plus(request.query_params.get("g0.expr", ""))
         return RedirectResponse(f"{self._prefix}/alerts/{mark}?expr={expr}", 302)
+
+
+def with_outages(changes: Sequence[Transition], outages: Sequence[Transition]) -> list[Transition]:
+    """The changes of an alert and, where it was active then, those of its rule: why it stayed as it was. Both, and the
+    result, have the newest first."""
+    inactive, found = AlertState.INACTIVE.value, list(changes)
+    for one in outages:
+        before = next((change for change in changes if change.ts < one.ts), None)
+        if before is not None and before.now != inactive:
+            found.append(one)
+    return sorted(found, key=lambda one: -one.ts)
 
 
 def shown_change(one: Transition) -> ShownChange:

@@ -121,7 +121,7 @@ def test_while_there_is_no_answer_a_rule_says_since_when_why_and_until_when_aler
         assert "but are no longer sent" in await read(path)
         engine.is_away = False
         await clock.advance(60)
-        assert "no answer" not in await read(path)
+        assert "It gives no answer since" not in await read(path)
 
     play(tmp_path, act)
 
@@ -180,6 +180,30 @@ def test_charts_ask_the_engine_and_say_when_it_does_not_answer(tmp_path: Path, p
         assert "HTTP status 503 Service Unavailable: no storage node" in text
         assert "data-points" not in text
         assert "There is no value in this time." not in text
+
+    play(tmp_path, act)
+
+
+def test_the_alert_tells_afterwards_why_it_stayed_as_it_was(tmp_path: Path) -> None:
+    async def act(engine: FakeVictoriaMetrics, clock: FakeClock, app: App, read: Read) -> None:
+        engine.is_away = True
+        await clock.advance(3_720)
+        engine.is_away = False
+        await clock.advance(60)
+        text = await read(HOT)
+        happened = text[text.index('id="history"') :]
+        words = (
+            "the rule can be evaluated again",
+            "its alerts are no longer sent on, for its datasource gives no answer",
+            "after 1h",
+            "the rule cannot be evaluated",
+            "no storage node",
+            "the condition became true",
+        )
+        places = [happened.find(one) for one in words]
+        assert -1 not in places
+        assert places == sorted(places)
+        assert "1h 之后" in await read(f"{HOT}?lang=zh")
 
     play(tmp_path, act)
 
