@@ -16,7 +16,7 @@ from typing import Final
 import yaml
 
 from rulepush.clock import Clock
-from rulepush.yaml.source import LoadSession, read_yaml
+from rulepush.yaml.source import MAX_FILE_BYTES, LoadSession, read_yaml
 
 log = logging.getLogger("rulepush.config")
 
@@ -64,9 +64,12 @@ class ConfigFiles:
         source, root = read_yaml(self._path, LoadSession())
         if not isinstance(root, yaml.MappingNode):
             return ()
-        values = [value for key, value in root.value if key.value in self._keys]
+        pairs = [(key.value, value) for key, value in root.value if isinstance(key, yaml.ScalarNode)]
+        values = [value for key, value in pairs if key in self._keys]
         nodes = [n for v in values for n in (v.value if isinstance(v, yaml.SequenceNode) else [v])]
-        return tuple(source.resolve(n.value) for n in nodes if isinstance(n, yaml.ScalarNode) and n.value)
+        texts = [n.value for n in nodes if isinstance(n, yaml.ScalarNode)]
+        # The file is not checked yet, and a path with a null byte would raise.
+        return tuple(source.resolve(text) for text in texts if text and "\0" not in text)
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
@@ -86,7 +89,7 @@ def _digest(stamps: _Stamps) -> tuple[tuple[str, int], ...]:
 def _content(path: str) -> int:
     try:
         with open(path, "rb") as f:
-            return hash(f.read())
+            return hash(f.read(MAX_FILE_BYTES + 1))  # a longer one is refused, however it ends
     except OSError as e:
         return -(e.errno or 1)
 
