@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from rulepush.cli.options import Subparsers, add_client_options, add_command, add_timeout, headers_of
-from rulepush.model.typed_url import typed_url, without_credentials
+from rulepush.model.typed_url import is_loopback_host, typed_url, without_credentials
 
 if TYPE_CHECKING:
     import ssl
@@ -256,7 +256,7 @@ def _context(host: str, tls: tuple[str, str, str, bool]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     where = ca_file
     try:
-        if insecure or (not ca_file and _is_loopback(host)):
+        if insecure or (not ca_file and is_loopback_host(host)):
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         elif ca_file:
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the server's own certificate will do
@@ -270,10 +270,6 @@ def _context(host: str, tls: tuple[str, str, str, bool]) -> ssl.SSLContext:
         reason = (e.reason if isinstance(e, ssl.SSLError) else getattr(e, "strerror", None)) or "not a valid PEM file"
         raise NotHealthy(f"{where} cannot be used: {reason}") from None
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
 
 def _reason(e: OSError, parts: SplitResult) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from rulepush.errors import RulepushError
-from rulepush.model.typed_url import typed_url, without_credentials
+from rulepush.model.typed_url import is_loopback_host, typed_url, without_credentials
 
 _METRICS: Final = "/actuator/prometheus"
 _CONTEXT: Final = "/nacos"
@@ -42,17 +41,6 @@ class Address:
     def is_loopback(self) -> bool:
         """Whether it means this machine, which inside of a container is the container."""
         return is_loopback_host(urlsplit(f"//{self.host}").hostname or "")
-
-
-def is_loopback_host(name: str) -> bool:
-    """Whether a host name or an IP address, without brackets, is one of this machine alone."""
-    name = name.rstrip(".")
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def split_addresses(texts: Iterable[str]) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from rulepush.init.addresses import AddressError, is_loopback_host
+from rulepush.init.addresses import AddressError
 from rulepush.init.setup import PORT
-from rulepush.model.typed_url import typed_url, without_credentials
+from rulepush.model.typed_url import is_loopback_host, typed_url, without_credentials
 
 _ELSEWHERE: Final = ("192.0.2.1", "2001:db8::1")
 """Addresses for documentation (RFC 5737, RFC 3849), which the default route leads to. Nothing is sent there."""

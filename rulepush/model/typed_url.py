@@ -1,8 +1,9 @@
-"""URLs as a person types them: without a scheme, with user and password, with mistakes."""
+"""URLs and hosts as a person types them: without a scheme, with user and password, with mistakes."""
 
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -37,3 +38,14 @@ def without_credentials(text: str) -> str:
     head, at, rest = text.rpartition("@")
     scheme = _SCHEME.match(head)
     return f"{scheme.group() if scheme else ''}{rest}" if at else text
+
+
+def is_loopback_host(name: str) -> bool:
+    """Whether a host name or an IP address, without brackets, is one of this machine alone."""
+    name = name.rstrip(".")
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
