@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,17 @@ import pytest
 from rulepush.model.labels import Labels
 from rulepush.scrape.sharding import ScrapeSharding
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
-from tests.servers import Server, alertmanager_command, binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import (
+    Server,
+    alertmanager_command,
+    answers,
+    binary,
+    free_port,
+    get_json,
+    rulepush_command,
+    running,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
@@ -78,7 +89,7 @@ class _Setup:
         self.notified: list[tuple[str, str, str]] = []
         self._pager = LoopbackServer(self._take)
         self.engine, self.alertmanager = free_port(), free_port()
-        self.shard_ports = [free_port() for _ in range(4)]
+        self.shard_ports: dict[int, int] = {}
         self.servers = contextlib.ExitStack()
         self._write()
 
@@ -97,7 +108,7 @@ class _Setup:
             for i in range(TARGETS)
         )
         (self.directory / "scrape.yml").write_text(
-            "global: {scrape_interval: 2s, scrape_timeout: 2s}\n"
+            "global: {scrape_interval: 3s, scrape_timeout: 3s}\n"
             + write
             + f"scrape_configs:\n- job_name: apps\n  static_configs:\n{groups}"
         )
@@ -110,8 +121,8 @@ class _Setup:
             + write
         )
 
-    def start(self, command: list[str], name: str, ready: str) -> Server:
-        return self.servers.enter_context(running(command, self.directory / f"{name}.log", ready))
+    def start(self, command: list[str], name: str, ready: str = "") -> Server:
+        return self.servers.enter_context(running(command, self.directory / f"{name}.log", ready or None))
 
     def start_stores(self) -> None:
         engine = f"http://127.0.0.1:{self.engine}"
@@ -120,7 +131,7 @@ class _Setup:
             f"-storageDataPath={self.directory}/victoria",
             f"-httpListenAddr=127.0.0.1:{self.engine}",
             "-search.latencyOffset=0s",
-            "-dedup.minScrapeInterval=2s",
+            "-dedup.minScrapeInterval=3s",
         ]
         self.start(command, "victoria", f"{engine}/health")
         route = "{receiver: pager, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}"
@@ -129,14 +140,30 @@ class _Setup:
         command = alertmanager_command(self.directory / "am", self.alertmanager, config)
         self.start(command, "alertmanager", f"http://127.0.0.1:{self.alertmanager}/-/ready")
 
-    def shard(self, index: int, count: int) -> Server:
-        port = self.shard_ports[index]
+    def shards(self, count: int, *indexes: int) -> list[Server]:
+        """Start these shards at the same time."""
+        started = [self._shard(index, count) for index in indexes]
+        for index in indexes:
+            wait_for(f"shard {index}", partial(answers, self._ready(self.shard_ports[index])), 30)
+        return started
+
+    def _shard(self, index: int, count: int) -> Server:
+        port = self.shard_ports[index] = free_port()
         flags = (f"--scrape.shard={index}/{count}", "--scrape.shard-replicas=2", f"--scrape.shard-by={SHARD_BY}")
         return self._rulepush(f"shard-{index}", "scrape.yml", port, *flags)
 
-    def evaluator(self, index: int) -> Server:
-        flags = (f"--rules.shard={index}/2", "--rules.alert.resend-delay=2s")
-        return self._rulepush(f"evaluator-{index}", "evaluate.yml", free_port(), *flags)
+    def evaluators(self, count: int) -> None:
+        """Start all evaluators at the same time."""
+        ports = [free_port() for _ in range(count)]
+        for index, port in enumerate(ports):
+            peers = (f"--web.peers=http://127.0.0.1:{other}" for other in ports if other != port)
+            flags = (f"--rules.shard={index}/{count}", "--rules.alert.resend-delay=2s", *peers)
+            self._rulepush(f"evaluator-{index}", "evaluate.yml", port, *flags)
+        for port in ports:
+            wait_for("the evaluator", partial(answers, self._ready(port)), 30)
+
+    def _ready(self, port: int) -> str:
+        return f"http://127.0.0.1:{port}/-/ready"
 
     def _rulepush(self, name: str, config: str, port: int, *flags: str) -> Server:
         command = rulepush_command(
@@ -146,7 +173,7 @@ class _Setup:
             f"--web.listen-address=127.0.0.1:{port}",
             *flags,
         )
-        return self.start(command, name, f"http://127.0.0.1:{port}/-/ready")
+        return self.start(command, name)
 
     def scraped(self, index: int) -> int:
         """How many targets a shard has."""
@@ -184,13 +211,12 @@ def first_of_each_shard(count: int, start: int) -> set[int]:
 
 def test_a_shard_that_dies_and_one_that_is_added_cost_no_alert_and_make_none(setup: _Setup) -> None:
     setup.start_stores()
-    shards = [setup.shard(i, 3) for i in range(3)]
+    shards = setup.shards(3, 0, 1, 2)
     wait_for("all targets on the engine", lambda: setup.known() == TARGETS)
     assert sum(setup.scraped(i) for i in range(3)) == 2 * TARGETS
     settled = time.monotonic() + 5  # the evaluators look back by the offset
     wait_for("samples as old as the offset", lambda: time.monotonic() > settled)
-    for index in range(2):
-        setup.evaluator(index)
+    setup.evaluators(2)
 
     before, meanwhile, after = (first_of_each_shard(n, s) for n, s in ((3, 0), (3, 50), (4, 100)))
     setup.apps.breached |= before
@@ -200,10 +226,10 @@ def test_a_shard_that_dies_and_one_that_is_added_cost_no_alert_and_make_none(set
     setup.apps.breached |= meanwhile
     wait_for("alerts of the targets of the dead shard, too", lambda: setup.is_notified("firing", meanwhile))
 
-    setup.shard(3, 4)
-    for index in (1, 0, 2):
-        shards[index].close()
-        setup.shard(index, 4)
+    setup.shards(4, 1, 3)  # the dead one again, and the new one; then the others, by their new number
+    shards[0].close()
+    shards[2].close()
+    setup.shards(4, 0, 2)
     assert sum(setup.scraped(i) for i in range(4)) == 2 * TARGETS
     setup.apps.breached |= after
     wait_for("alerts with four shards", lambda: setup.is_notified("firing", after))
