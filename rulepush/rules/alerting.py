@@ -365,12 +365,10 @@ class AlertingRule:
             Transition(ts, self.ref, a.labels, a.state.value, a.state.value, ChangeReason.RESTORED) for a in self.alerts
         ]
 
-    def leave(self, ts: int) -> list[Transition]:
+    def leave(self, ts: int, why: ChangeReason = ChangeReason.RULE_REMOVED) -> list[Transition]:
         """What a reload at `ts` that removes the rule does to its alerts."""
         inactive = AlertState.INACTIVE.value
-        return [
-            Transition(ts, self.ref, a.labels, a.state.value, inactive, ChangeReason.RULE_REMOVED) for a in self.alerts
-        ]
+        return [Transition(ts, self.ref, a.labels, a.state.value, inactive, why) for a in self.alerts]
 
     def written(self) -> list[Labels]:
         """The series of ALERTS and ALERTS_FOR_STATE that stand for its alerts as they are."""

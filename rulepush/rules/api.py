@@ -120,6 +120,11 @@ def rules_json(groups: Iterable[EvaluationGroup], wanted: RulesFilter = RulesFil
     return answer
 
 
+def groups_json(groups: Iterable[EvaluationGroup]) -> list[dict[str, Any]]:
+    """Every group with its rules and their alerts."""
+    return [group_json(group, [rule_json(rule) for rule in group.rules]) for group in groups]
+
+
 def next_token(group: EvaluationGroup) -> str:
     """Names a group as the first of the next page."""
     return hashlib.sha1(f"{group.file};{group.name}".encode(), usedforsecurity=False).hexdigest()

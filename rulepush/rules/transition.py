@@ -36,6 +36,7 @@ class ChangeReason(Enum):
     OVER_LIMIT = "over_limit"
     STARTED_OVER = "started_over"
     RULE_REMOVED = "rule_removed"
+    OTHER_SHARD = "other_shard"
     # of a rule
     RULE_CHANGED = "rule_changed"
     EVALUATION_FAILED = "evaluation_failed"
@@ -59,6 +60,7 @@ WORDS: Final = {
     ChangeReason.OVER_LIMIT: "more alerts than the `limit` of the group allows: all are dropped",
     ChangeReason.STARTED_OVER: "rulepush was down for too long: the `for` clock starts over",
     ChangeReason.RULE_REMOVED: "a reload removed its rule",
+    ChangeReason.OTHER_SHARD: "another shard evaluates its rule now",
     ChangeReason.RULE_CHANGED: "a reload changed the rule",
     ChangeReason.EVALUATION_FAILED: "the rule cannot be evaluated",
     ChangeReason.EVALUATION_WORKS: "the rule can be evaluated again",

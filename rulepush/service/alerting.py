@@ -72,7 +72,7 @@ class Alerting:
         context = self._rule_context(config)
         self.datasources.sync(config.datasources)
         elsewhere = self.datasources.contexts(config, context, self._resources.options.datasource_hold_ms)
-        self.groups.update(loaded.groups, context, defaults, at, elsewhere)
+        self.groups.update(loaded.groups, context, defaults, at, elsewhere, loaded.keys_of_other_shards)
         self.loops.sync()
         self._configured = bool(config.alerting.alertmanagers)
         await self.datasources.close_former()

@@ -12,7 +12,7 @@ from rulepush.nacos.metrics import expose_nacos_clusters
 from rulepush.notifier.metrics import expose_notifications
 from rulepush.recorded.metrics import expose_recording
 from rulepush.remote.metrics import expose_remote_writes
-from rulepush.rules.metrics import expose_rules
+from rulepush.rules.metrics import expose_rule_shard, expose_rules
 from rulepush.scrape.metrics import expose_scrapes, expose_sharding
 from rulepush.service.alerting import Alerting
 from rulepush.service.clock_watch import ClockWatch
@@ -56,6 +56,8 @@ def expose_service(
         expose_journal(t, resources.journal)
     expose_rules(t, alerting.groups)
     expose_datasources(t, alerting.datasource_statuses)
+    if resources.options.rule_shard is not None:
+        expose_rule_shard(t, resources.options.rule_shard, lambda: len(reloader.loaded.of_other_shards))
     expose_notifications(t, alerting.notifier, resources.clock)
     expose_remote_writes(t, lambda: ingestion.outputs.senders)
     expose_pushgateways(t, lambda: ingestion.outputs.forwarders)

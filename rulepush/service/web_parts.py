@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rulepush.model.durations import format_duration
+from rulepush.peers.answer import EvaluatorIdentity
+from rulepush.peers.peers import Peers
 from rulepush.service.alerting import Alerting
 from rulepush.service.backtests import RecordedPlaces
 from rulepush.service.config_reloader import ConfigReloader
@@ -45,6 +47,8 @@ def service_web_parts(
     started_at: int,
     ready: Callable[[], bool],
     stop: Callable[[], None],
+    identity: EvaluatorIdentity,
+    peers: Peers | None = None,
 ) -> WebParts:
     """`started_at` in ms; `ready()` tells whether a configuration is in effect; `stop` ends the process."""
     options = resources.options
@@ -136,4 +140,6 @@ def service_web_parts(
         external_labels=lambda: reloader.loaded.config.global_.external_labels.as_dict(),
         notices=notices,
         cors=CorsOrigins(options.cors_origin),
+        identity=identity,
+        peers=peers,
     )

@@ -24,6 +24,7 @@ REASONS: Final = {
     ChangeReason.OVER_LIMIT: message("more alerts than the `limit` of the group allows: all are dropped"),
     ChangeReason.STARTED_OVER: message("rulepush was down for too long: the `for` clock starts over"),
     ChangeReason.RULE_REMOVED: message("a reload removed its rule"),
+    ChangeReason.OTHER_SHARD: message("another shard evaluates its rule now"),
     ChangeReason.RULE_CHANGED: message("a reload changed the rule"),
     ChangeReason.EVALUATION_FAILED: message("the rule cannot be evaluated"),
     ChangeReason.EVALUATION_WORKS: message("the rule can be evaluated again"),
