@@ -162,6 +162,9 @@ class EvaluationGroup:
             self._failed(rule, str(e), tick.ts)
             if isinstance(rule, AlertingRule) and rule.holds_unanswered(tick):
                 self._send(rule, tick, answered=False)
+            elif isinstance(rule, AlertingRule) and rule.hold_has_just_ended():
+                held = f"after {format_duration(tick.context.unanswered_hold_ms)}"
+                self._record_health(rule, tick.ts, RuleHealthState.ERR, ChangeReason.HOLD_ENDED, held)
             return 0
         except RulepushError as e:
             self._failed(rule, str(e), tick.ts)
