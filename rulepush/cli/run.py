@@ -34,6 +34,7 @@ from rulepush.cli.prometheus_flags import FEATURES_WITHOUT_EFFECT, add_flags_wit
 from rulepush.errors import RulepushError
 from rulepush.logs import setup_logging
 from rulepush.model.durations import format_duration
+from rulepush.model.typed_url import without_credentials
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.scrape.sharding import read_sharding
 from rulepush.service.app import App
@@ -315,7 +316,11 @@ def _external_url(url: str, listen_address: str) -> str:
         return "" if port == "0" else f"http://{socket.gethostname()}:{port}"  # "": the app knows which port it got
     if "://" not in url:
         url = f"http://{url}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise RulepushError(f"--web.external-url: {url!r} is not a URL such as https://host/path")
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.query or parts.fragment)
+    except ValueError:
+        good = False
+    if not good:
+        raise RulepushError(f"--web.external-url: {without_credentials(url)!r} is not a URL such as https://host/path")
     return url.rstrip("/")
