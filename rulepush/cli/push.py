@@ -248,10 +248,7 @@ def receiver_url(text: str) -> str:
         raise PushError(400, f"{shown}: not an http:// or https:// URL{e}") from None
     base, path, _ = shown.partition("/metrics/job")
     if path:
-        raise PushError(
-            400,
-            f"{shown}: leave /metrics/job/... out, --job and --label say it: {masked_parameters(without_credentials(base))}",
-        )
+        raise PushError(400, f"{shown}: leave /metrics/job/... out, --job and --label say it: {base}")
     return text
 
 
