@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from rulepush.clock import Clock
 from rulepush.config.sections import DatasourceConfig
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES: Final = 64 << 20
 _BACKOFFS: Final = (0.2, 1.0, 3.0)  # seconds before the second, third and fourth attempt
+_REMEMBERED: Final = 4096  # expressions
 _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -67,6 +68,8 @@ class RemoteEngine:
         self._clock = clock
         self._url = f"{config.url.reveal()}/api/v1/query"
         self._slots = _Slots(list(range(config.max_concurrent)))
+        self._quoted_exprs: dict[str, str] = {}
+        self._params = _params(config)
 
     async def ask(self, question: Question, within_s: float) -> Answer:
         """The answer, or why there is none. Asks again while `within_s` seconds have not passed."""
@@ -103,8 +106,8 @@ class RemoteEngine:
     async def _asked(self, question: Question, seconds: float) -> list[Sample]:
         """One request. Raises EvaluationError."""
         at = f"{question.ts // 1000}.{question.ts % 1000:03d}"
-        asked = [("query", question.expr), ("time", at), ("timeout", f"{max(1, round(seconds * 1000))}ms")]
-        content = urlencode([*asked, *self._params()]).encode()
+        within = f"{max(1, round(seconds * 1000))}ms"
+        content = f"query={self._quoted(question.expr)}&time={at}&timeout={within}{self._params}".encode()
         async with self._slots.waiting:
             slot = self._slots.free.pop()
             began = self._clock.monotonic()
@@ -139,10 +142,13 @@ class RemoteEngine:
         content_type = got.headers.get("content-type", "")
         return samples_of(got.status, got.phrase, content_type, got.text, question.ts, is_range=question.is_range)
 
-    def _params(self) -> list[tuple[str, str]]:
-        # VictoriaMetrics moves the time of a query into the past, by its -search.latencyOffset, unless told not to.
-        given = dict(self.config.params)
-        return [("nocache", "1"), *given.items()] if "nocache" not in given else list(given.items())
+    def _quoted(self, expr: str) -> str:
+        known = self._quoted_exprs.get(expr)
+        if known is None:
+            if len(self._quoted_exprs) >= _REMEMBERED:  # templates make ever new ones
+                self._quoted_exprs.clear()
+            known = self._quoted_exprs[expr] = quote_plus(expr)
+        return known
 
     def _answered(self) -> None:
         self.health.last_answer = self._clock.now()
@@ -157,3 +163,10 @@ class RemoteEngine:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _params(config: DatasourceConfig) -> str:
+    """What follows the other parameters."""
+    given = dict(config.params)
+    # VictoriaMetrics moves the time of a query into the past, by its -search.latencyOffset, unless told not to.
+    return f"&{urlencode(given if 'nocache' in given else {'nocache': '1', **given})}"
