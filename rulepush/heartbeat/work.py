@@ -119,10 +119,10 @@ def takes_alerts(status: DeliveryStatus, now: int) -> Takes:
 
 
 def answer_counts(status: DeliveryStatus, http_status: int, now: int) -> bool:
-    """Whether it counts that an Alertmanager refused with 4xx to tell its status: not where it accepted alerts lately,
-    for there are receivers that know nothing else."""
+    """Whether it counts that an Alertmanager answered with this HTTP status when it was asked, but told nothing: not
+    where it accepted alerts lately, for there are receivers that know nothing else. 0: nothing answered."""
     lately = not status.failing and now - status.last_success <= ACCEPTED_LATELY_MS
-    return not (lately and 400 <= http_status < 500)
+    return not (lately and 0 < http_status < 500)
 
 
 def delivery_fault(reasons: Sequence[tuple[str, str]]) -> WorkFault | None:

@@ -92,7 +92,10 @@ def test_the_page_can_be_followed_into_the_group(tmp_path: Path, page: str) -> N
                     text = text.replace(old, new)
                 (walk.cwd / name).write_text(text, encoding="utf-8")
             walk.until("## 5.")
-            assert "88 alerts" in walk.run("rulepush check config prometheus.yml")
+            rules = [path.read_text(encoding="utf-8") for path in (walk.cwd / "rules").iterdir()]
+            assert len(rules) == 4
+            alerts = sum(text.count("- alert: ") for text in rules)
+            assert f"{alerts} alerts" in walk.run("rulepush check config prometheus.yml")
             walk.until("## 6.")
             active = json.loads(walk.run(f"curl -s http://127.0.0.1:{port}/api/v1/targets"))["data"]["activeTargets"]
             assert sorted(t["labels"]["job"] for t in active) == ["nacos", "rulepush"]

@@ -80,7 +80,7 @@ def test_the_page_can_be_followed(page: str, first: str, last: str, tmp_path: Pa
                 "--storage.path=relay-data": f"--storage.path=relay-data --web.listen-address=127.0.0.1:{relay}",
                 "--storage.path=data": f"--storage.path=data --web.listen-address=127.0.0.1:{own}",
                 # Seconds in place of minutes.
-                "15s": "1s",
+                "15s": "3s",
                 "for: 30s": "for: 1s",
                 "group_wait: 10s": "group_wait: 1s",
                 "group_interval: 1m": "group_interval: 2s",

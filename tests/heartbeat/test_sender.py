@@ -78,6 +78,7 @@ def test_it_goes_out_each_interval_while_all_works(caplog: pytest.LogCaptureFixt
     assert world.times == [0, 60, 120, 180]
     (_, request), *_ = world.got
     assert (request.method, request.url.path, request.content) == ("GET", f"/ping/{TOKEN}", b"")
+    assert request.extensions["timeout"]["read"] == 10.0
     status = world.heartbeat.status()
     assert (status.state, status.sent, status.failed, status.withheld) == (HeartbeatState.BEATING, 4, 0, 0)
     assert status.last_success == world.clock.now() - 20_000

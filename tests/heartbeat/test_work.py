@@ -115,6 +115,7 @@ def test_what_the_last_alerts_tell_of_an_alertmanager() -> None:
 def test_a_receiver_that_knows_no_status_but_accepted_alerts_lately_works() -> None:
     lately = status(last_success=NOW - 4 * MINUTE)
     assert not answer_counts(lately, 404, NOW)
+    assert not answer_counts(lately, 200, NOW)
     assert answer_counts(lately, 502, NOW)
     assert answer_counts(lately, 0, NOW)
     assert answer_counts(status(last_success=NOW - 6 * MINUTE), 404, NOW)

@@ -214,3 +214,37 @@ def test_sections_synced_before_they_run_are_in_effect_once_they_do() -> None:
         await world.sections.aclose()
 
     asyncio.run(main())
+
+
+def test_an_outbox_is_asked_about_as_its_section_reaches_it() -> None:
+    asked: list[tuple[str, str, float]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        key = request.headers.get("X-Scope-OrgID", "")
+        asked.append((str(request.url), key, request.extensions["timeout"]["read"]))
+        return httpx.Response(200, json={"cluster": {}, "versionInfo": {"version": "0.27.0"}})
+
+    def client(config: HTTPClientConfig) -> httpx.AsyncClient:
+        headers = [(h.name, v) for h in config.headers for v in h.values]
+        return httpx.AsyncClient(transport=httpx.MockTransport(answer), headers=headers)
+
+    async def go() -> None:
+        clock = FakeClock()
+        notifier = Notifier(clock, FakeStore(), SendSettings("", EMPTY_LABELS))
+        sections = AlertmanagerSets(notifier, Environment(clock, DiscoveryReporter()), client)
+        tenant = HTTPClientConfig(headers=(HTTPHeader("X-Scope-OrgID", ("b",)),))
+        running = asyncio.create_task(sections.run())
+        await sections.sync([static("am:9093"), static("am:9093", http_client=tenant, timeout_ms=2_000)])
+        await clock.settle()
+        first, second = [loop.url for loop in notifier.loops]
+        for name in (first, second):
+            probe = await sections.probe(name, 5.0)
+            assert probe is not None
+            assert (probe.fault, probe.version) == ("", "0.27.0")
+        assert await sections.probe("http://other:9093/api/v2/alerts", 5.0) is None
+        running.cancel()
+        await sections.aclose()
+
+    asyncio.run(go())
+    url = "http://am:9093/api/v2/status"
+    assert asked == [(url, "", 5.0), (url, "b", 2.0)]

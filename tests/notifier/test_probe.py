@@ -172,6 +172,21 @@ def test_what_is_no_alertmanager_is_said_with_what_to_change(answers: Answers, u
     assert ask(answers, url).fault == fault
 
 
+def test_where_nobody_reads_it_nothing_else_is_asked_about() -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.path)
+        return NOT_FOUND
+
+    async def go() -> AlertmanagerProbe:
+        async with build_client(transport=httpx.MockTransport(handler)) as client:
+            return await probe_alertmanager(client, "http://am/x/api/v2/alerts", 10.0, identify=False)
+
+    assert asyncio.run(go()).status == 404
+    assert seen == ["/x/api/v2/status"]
+
+
 def test_a_redirect_that_keeps_the_body_leads_to_the_alertmanager() -> None:
     answers = {
         "/api/v2/status": httpx.Response(308, headers={"Location": "/am/api/v2/status"}),

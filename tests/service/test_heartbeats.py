@@ -27,7 +27,7 @@ class World:
         self.clock = FakeClock()
         self.down: set[str] = set()
         self.beats: list[float] = []
-        self.posts = 0
+        self.posts = self.asked = 0
         self.directory = directory
         self.rules("up == 5")
         self.configure("am1, am2")
@@ -52,6 +52,7 @@ class World:
             self.beats.append(self.clock.monotonic())
             return httpx.Response(200, text="OK")
         if request.url.path == "/api/v2/status":
+            self.asked += 1
             return httpx.Response(200, text=STATUS)
         self.posts += request.method == "POST"
         return httpx.Response(
@@ -217,5 +218,39 @@ def test_an_evaluation_that_stops_withholds_it(tmp_path: Path) -> None:
             assert world.state() is HeartbeatState.WITHHELD
             assert world.reason() == "rule group 'g' is not evaluated"
             assert world.beats_since(began + 60) == 0
+
+    asyncio.run(go())
+
+
+def test_while_alerts_are_accepted_nobody_is_asked(tmp_path: Path) -> None:
+    async def go() -> None:
+        world = World(tmp_path)
+        world.rules("up == 1")
+        world.configure("am1, am2", "{url: http://hc/ping/tokentoken, interval: 1s}")
+        world.app = App(world.app.resources.options, world.clock, httpx.MockTransport(world._answer))
+        async with world.running():
+            while not world.posts:
+                await world.clock.advance(1)
+            world.asked, began = 0, world.clock.monotonic()
+            await world.clock.advance(8)
+            assert (world.asked, world.beats_since(began)) == (0, 8)
+
+    asyncio.run(go())
+
+
+def test_a_group_that_a_reload_brings_gets_its_time_and_holds_up_no_heartbeat(tmp_path: Path) -> None:
+    async def go() -> None:
+        world = World(tmp_path)
+        world.configure("am1", "{url: http://hc/ping/tokentoken, interval: 5s}")
+        world.app = App(world.app.resources.options, world.clock, httpx.MockTransport(world._answer))
+        async with world.running():
+            await world.clock.advance(900)
+            more = "- {name: new, interval: 4m, rules: [{alert: B, expr: up == 7}]}\n"
+            (tmp_path / "rules.yml").write_text("groups:\n- {name: g, rules: [{alert: A, expr: up == 5}]}\n" + more)
+            await world.app.reload()
+            assert [g.last_evaluation for g in world.app.alerting.groups.all() if g.name == "new"] == [None]
+            began = world.clock.monotonic()
+            await world.clock.advance(20)
+            assert world.beats_since(began) >= 3
 
     asyncio.run(go())

@@ -29,6 +29,7 @@ alerting:
   - {static_configs: [{targets: [am, amdown]}]}
 remote_write: [{url: 'http://store/api/v1/write', name: store}]
 pushgateways: [{url: 'http://gateway', jobs: [app]}]
+heartbeats: [{url: 'http://hc/ping/tokentoken'}]
 storage: {record: {}}
 """
 RULES = """
@@ -73,6 +74,9 @@ rulepush_remote_storage_buffer_bytes rulepush_remote_storage_highest_timestamp_s
 
 rulepush_pushgateway_pushes_total rulepush_pushgateway_deletes_total rulepush_pushgateway_retries_total
 rulepush_pushgateway_refused_total rulepush_pushgateway_groups_waiting
+
+rulepush_heartbeats_total rulepush_heartbeat_withheld rulepush_heartbeat_last_success_timestamp_seconds
+rulepush_heartbeat_interval_seconds
 
 rulepush_recording_up rulepush_recording_bytes rulepush_recording_oldest_timestamp_seconds
 rulepush_recording_samples_total rulepush_recording_blocks_total rulepush_recording_dropped_events_total
@@ -170,6 +174,8 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         assert n["rulepush_push_groups"] == n["rulepush_pushes_total"] == n["rulepush_remote_write_samples_total"] == 0
         assert n["rulepush_config_last_reload_successful"] == 1
         assert n["rulepush_queries_total"] == 0
+        assert n['rulepush_heartbeats_total{name="hc",outcome="sent"}'] == 1
+        assert n['rulepush_heartbeat_withheld{name="hc"}'] == 0
 
     run(tmp_path, look)
 

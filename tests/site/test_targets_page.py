@@ -48,7 +48,7 @@ def test_the_list_counts_in_all_and_by_job_and_what_is_down_comes_first(parts: P
 def test_an_error_has_the_hint_of_check_live_beside_it(parts: Parts) -> None:
     text = read(parts, "/targets", health="down")
     assert 'Get "http://down:1/metrics": connection refused' in text
-    assert "Nothing listens there: is the server running, and is it this port (Nacos: 8848)?" in text
+    assert "Nothing listens there: is the server running, and is it this port?" in text
     assert "failing for" in text
 
 
