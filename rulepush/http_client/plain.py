@@ -353,7 +353,7 @@ def _plain_head(data: bytes) -> PlainHead:
         headers.setdefault(name, value.strip(b" \t").decode("latin-1"))
     code, length, coding = int(status), headers.get("content-length"), headers.get("transfer-encoding")
     keeps = not is_old and headers.get("connection", "").lower() in ("", "keep-alive")
-    if code == 204 and length is None and coding is None:  # what a remote write is answered
+    if code == 204 and length in (None, "0") and coding is None:  # what a remote write is answered
         return PlainHead(code, (phrase or b"").decode("ascii"), headers, 0, keeps)
     if code in _NO_BODY or 300 <= code < 400 or (length is None) == (coding is None) or (is_old and coding):
         raise NotPlain
