@@ -35,6 +35,7 @@ from rulepush.errors import RulepushError
 from rulepush.logs import setup_logging
 from rulepush.model.durations import format_duration
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
+from rulepush.scrape.sharding import read_sharding
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
 
@@ -103,6 +104,7 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         "Keep the last body of each target in memory, at most 32 MiB in all, and show it on the target's page. A "
         "body may hold what not every reader of the pages should see.",
     )
+    _add_sharding(p)
     _duration(p, "--rules.alert.resend-delay", "resend_delay", "1m", "Minimum time before an alert is sent again.")
     _duration(
         p,
@@ -179,6 +181,32 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
     p.set_defaults(func=run, shown_flags=partial(_shown_flags, p))
 
 
+def _add_sharding(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--scrape.shard",
+        dest="shard",
+        default="",
+        metavar="INDEX/NUMBER",
+        help="Scrape only this shard of all targets, counted from 0: 0/3, 1/3 and 2/3 are three shards. "
+        "from-hostname/3 takes the index from the end of the host name, as a StatefulSet numbers its pods. The targets "
+        "are those that hashmod relabelling on __address__ gives each shard.",
+    )
+    p.add_argument(
+        "--scrape.shard-replicas",
+        dest="shard_replicas",
+        type=positive_int,
+        metavar="N",
+        help="How many shards scrape each target: its own and those that follow. If omitted, 1.",
+    )
+    p.add_argument(
+        "--scrape.shard-by",
+        dest="shard_by",
+        default="",
+        metavar="LABEL[,LABEL]",
+        help="The labels, after relabelling, that decide which shard a target is in. If omitted, __address__.",
+    )
+
+
 def _duration(p: argparse.ArgumentParser, flag: str, dest: str, default: str, text: str) -> None:
     p.add_argument(flag, dest=dest, type=duration_ms, default=default, metavar="DURATION", help=text)
 
@@ -253,6 +281,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         web_max_samples=args.web_max_samples,
         history_rows=args.history_rows,
         history_age_ms=args.history_age,
+        sharding=read_sharding(args.shard, args.shard_replicas, args.shard_by, socket.gethostname()),
         auto_reload_ms=args.auto_reload_interval,
         features=features & FEATURES,
         flags=args.shown_flags(args),

@@ -158,7 +158,7 @@ class EvaluationGroup:
         except DatasourceError as e:
             self._failed(rule, str(e), tick.ts)
             if isinstance(rule, AlertingRule) and rule.holds_unanswered(tick):
-                self._send(rule, tick)
+                self._send(rule, tick, answered=False)
             return 0
         except RulepushError as e:
             self._failed(rule, str(e), tick.ts)
@@ -180,8 +180,8 @@ class EvaluationGroup:
             rule.status.good()
         return len(samples)
 
-    def _send(self, rule: AlertingRule, tick: Tick) -> None:
-        due = rule.to_send(tick)
+    def _send(self, rule: AlertingRule, tick: Tick, *, answered: bool = True) -> None:
+        due = rule.to_send(tick, answered=answered)
         if due:
             self.context.notify(due, str(rule.spec.query), tick.ts)
 
@@ -224,7 +224,8 @@ class EvaluationGroup:
         if ended:
             store.append_many(ended)  # refused where another rule has written the same series meanwhile
         if self._own is not None and isinstance(rule, RecordingRule):
-            self._own.append([*samples, *ended])
+            as_written = self.context.as_written
+            self._own.append([Sample(as_written(s.labels), s.ts, s.value) for s in (*samples, *ended)])
         names = ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
         read = [name for name in names if name in self._read_within]
         tick.shared.forget(read)

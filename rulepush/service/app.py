@@ -19,6 +19,7 @@ from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.metrics import expose_service
 from rulepush.service.options import ServiceOptions
 from rulepush.service.resources import ProcessResources
+from rulepush.service.shard_warning import shard_warnings
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.listener import address_of
@@ -153,6 +154,10 @@ class App:
 
     async def _apply(self, loaded: LoadedConfig) -> None:
         at = self.resources.clock.now()
+        sharding = self.resources.options.sharding
+        if sharding is not None:
+            for warning in shard_warnings(sharding, loaded.groups, loaded.config.scrape_configs):
+                log.warning("%s", warning)
         self.resources.head.set_demand(loaded.demand)
         self.resources.demands.change(loaded.demand, at)
         self.ingestion.begin_recording(loaded, at)

@@ -49,6 +49,8 @@ def service_facts(
         samples_kept=jobs.stats.samples_kept,
         scrapes_skipped=jobs.stats.skipped,
         targets=jobs.target_count,
+        sharding=str(jobs.sharding or ""),
+        left_to_others=jobs.left_to_others,
         rule_groups=len(loaded.groups),
         rules=loaded.rule_count,
         queries=queries.counts.queries,

@@ -31,7 +31,9 @@ class Ingestion:
         self._resources = resources
         self._config = first.config
         bodies = TargetBodies() if options.enable_target_bodies else None
-        self.jobs = Jobs(head, resources.grid, resources.environment, resources.client_on_demand, bodies)
+        self.jobs = Jobs(
+            head, resources.grid, resources.environment, resources.client_on_demand, bodies, options.sharding
+        )
         self.push: PushReceiver | None = None
         if options.enable_push:
             directory = options.storage_path

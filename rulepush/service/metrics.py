@@ -12,7 +12,7 @@ from rulepush.notifier.metrics import expose_notifications
 from rulepush.recorded.metrics import expose_recording
 from rulepush.remote.metrics import expose_remote_writes
 from rulepush.rules.metrics import expose_rules
-from rulepush.scrape.metrics import expose_scrapes
+from rulepush.scrape.metrics import expose_scrapes, expose_sharding
 from rulepush.service.alerting import Alerting
 from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.config_reloader import ConfigReloader
@@ -37,6 +37,8 @@ def expose_service(
 ) -> None:
     """Register everything that `/metrics` shows of a service."""
     expose_scrapes(t, ingestion.jobs.stats, ingestion.jobs.overload, lambda: ingestion.jobs.target_count)
+    if resources.options.sharding is not None:
+        expose_sharding(t, resources.options.sharding, lambda: ingestion.jobs.left_to_others)
     expose_discoveries(t, resources.discoveries)
     expose_nacos_clusters(t, resources.discoveries.nacos_members)
     expose_head(t, resources.head)

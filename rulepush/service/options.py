@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rulepush.scrape.sharding import ScrapeSharding
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
@@ -35,6 +37,7 @@ class ServiceOptions:
     web_max_samples: int = 5_000_000
     history_rows: int = 50_000
     history_age_ms: int = 15 * 86_400_000
+    sharding: ScrapeSharding | None = None
     auto_reload_ms: int = 0  # 0: never
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)

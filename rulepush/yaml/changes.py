@@ -28,10 +28,12 @@ _Stamps = tuple[tuple[str, tuple[int, int, int] | None], ...]
 class ConfigFiles:
     """A configuration file and the files that it names, as they were at the last `take`."""
 
-    def __init__(self, path: str, keys: Sequence[str]):
-        """`keys`: those at the top of the file that hold a path or a list of them, patterns allowed."""
+    def __init__(self, path: str, keys: Sequence[str], sections: Sequence[str] = ()):
+        """`keys`: those at the top of the file, and in the items of the lists `sections`, that hold a path or a list of
+        them, patterns allowed."""
         self._path = path
         self._keys = frozenset(keys)
+        self._sections = frozenset(sections)
         self._patterns: tuple[str, ...] = ()
         self.take()
 
@@ -64,9 +66,15 @@ class ConfigFiles:
         source, root = read_yaml(self._path, LoadSession())
         if not isinstance(root, yaml.MappingNode):
             return ()
-        values = [value for key, value in root.value if key.value in self._keys]
+        maps = [root, *(m for key, value in root.value if key.value in self._sections for m in _maps(value))]
+        values = [value for m in maps for key, value in m.value if key.value in self._keys]
         nodes = [n for v in values for n in (v.value if isinstance(v, yaml.SequenceNode) else [v])]
         return tuple(source.resolve(n.value) for n in nodes if isinstance(n, yaml.ScalarNode) and n.value)
+
+
+def _maps(node: yaml.Node) -> list[yaml.MappingNode]:
+    """The items of a list that are mappings."""
+    return [n for n in node.value if isinstance(n, yaml.MappingNode)] if isinstance(node, yaml.SequenceNode) else []
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:

@@ -176,3 +176,9 @@ def test_a_page_that_is_not_there_is_the_nearest_one() -> None:
 )
 def test_a_size_is_short(nbytes: int, text: str) -> None:
     assert binary_size(nbytes) == text
+
+
+def test_status_says_which_shard_of_the_targets_this_is(parts: Parts) -> None:
+    assert "Shard" not in read(parts, "/status")
+    parts.facts = replace(FACTS, targets=203, sharding="2/5", left_to_others=812)
+    assert "Shard 2/5, counted from 0: 203 of 1,015 targets." in read(parts, "/status")

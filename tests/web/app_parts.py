@@ -23,6 +23,7 @@ from rulepush.model.schedule import TickGrid
 from rulepush.push.groups import PushedGroups
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import TargetBodies
+from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.service.scraping import Jobs
 from rulepush.site.alerts import SentAs
 from rulepush.site.backtest_place import RecordedPlace
@@ -117,6 +118,7 @@ class Parts:
         job("app", "app:1", "gone:1", relabel_configs=(DROP,)),
         job("dead", "down:1"),
     )
+    sharding: ScrapeSharding | None = None
     calls: list[str] = field(default_factory=list)
     ready: bool = True
     troubles: Sequence[Trouble] = ()
@@ -142,7 +144,7 @@ class Parts:
         def client(_: object) -> httpx.AsyncClient:
             return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
-        self.jobs = Jobs(self.world.head, TickGrid("test"), env, client, self.bodies)
+        self.jobs = Jobs(self.world.head, TickGrid("test"), env, client, self.bodies, self.sharding)
         self.status = Status(
             "scrape_configs: <secret>\n", T0, True, T0, 0, "by demand", ("http://am:9093/api/v2/alerts",)
         )

@@ -144,3 +144,12 @@ def test_a_change_that_is_taken_back_is_none(tmp_path: Path, files: ConfigFiles)
         return reloads.at
 
     assert len(asyncio.run(go())) == 1
+
+
+def test_the_rule_files_of_datasources_are_watched_too(tmp_path: Path) -> None:
+    config = "rule_files: [a.yml]\ndatasources:\n- {name: c, url: 'http://x', rule_files: ['fleet/*.yml']}\n- broken\n"
+    write(tmp_path / "prometheus.yml", config)
+    files = ConfigFiles(str(tmp_path / "prometheus.yml"), ("rule_files",), ("datasources",))
+    assert not files.changed()
+    write(tmp_path / "fleet" / "new.yml", "groups: []")
+    assert files.changed()
