@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from rulepush.cli.options import Subparsers, add_client_options, add_command, add_timeout, headers_of
+from rulepush.model.typed_url import is_loopback_host, typed_url, without_credentials
 
 if TYPE_CHECKING:
     import ssl
@@ -96,9 +97,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         words = ask_health(url, args.ready, args.timeout, headers_of(args.header), _tls_options(args))
     except (NotHealthy, ValueError) as e:
-        print(f"rulepush health: {shown_url(url)}: {e}", file=sys.stderr)
+        print(f"rulepush health: {asked_url(url)}: {e}", file=sys.stderr)
         return 1
-    print(f"{shown_url(url)}: {words}")
+    print(f"{asked_url(url)}: {words}")
     return 0
 
 
@@ -168,11 +169,9 @@ def _has_tls(path: str) -> bool:
         return False
 
 
-def shown_url(url: str) -> str:
-    """The URL without the user and the password."""
-    scheme, separator, rest = url.rpartition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+def asked_url(url: str) -> str:
+    """The URL without its secrets, for people."""
+    return without_credentials(url).partition("?")[0]
 
 
 def ask_health(
@@ -182,7 +181,10 @@ def ask_health(
 
     `tls`: the files of authorities, of a client certificate and of its key, "" for none; whether to trust anybody.
     """
-    parts = _parts(url)
+    try:
+        parts = typed_url(url)
+    except ValueError as e:
+        raise NotHealthy(f"not a URL such as {DEFAULT_URL}{e}") from None
     path = next((parts.path.removesuffix(p) for p in _PATHS if parts.path.endswith(p)), parts.path).rstrip("/")
     has_credentials = parts.username is not None or any(name.lower() == "authorization" for name in headers)
     try:
@@ -201,17 +203,6 @@ def ask_health(
             )
         return "healthy: it answers in TLS, and wants a client certificate (--cert-file)"
     return _meaning(answer, ready, has_credentials)
-
-
-def _parts(url: str) -> SplitResult:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    try:
-        is_usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable or re.search(r"[\x00-\x20\x7f]", url):
-        raise NotHealthy("not a URL such as http://127.0.0.1:9095")
-    return parts
 
 
 def _request(parts: SplitResult, path: str, headers: Mapping[str, str]) -> bytes:
@@ -265,7 +256,7 @@ def _context(host: str, tls: tuple[str, str, str, bool]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     where = ca_file
     try:
-        if insecure or (not ca_file and _is_loopback(host)):
+        if insecure or (not ca_file and is_loopback_host(host)):
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         elif ca_file:
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the server's own certificate will do
@@ -279,10 +270,6 @@ def _context(host: str, tls: tuple[str, str, str, bool]) -> ssl.SSLContext:
         reason = (e.reason if isinstance(e, ssl.SSLError) else getattr(e, "strerror", None)) or "not a valid PEM file"
         raise NotHealthy(f"{where} cannot be used: {reason}") from None
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
 
 def _reason(e: OSError, parts: SplitResult) -> str:

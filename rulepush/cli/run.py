@@ -31,10 +31,14 @@ from rulepush.cli.options import (
 )
 from rulepush.cli.process import run_until_signal
 from rulepush.cli.prometheus_flags import FEATURES_WITHOUT_EFFECT, add_flags_without_effect, log_without_effect
+from rulepush.config.client_file import load_http_client
 from rulepush.errors import RulepushError
+from rulepush.http_client.config import NO_CLIENT_SETTINGS
 from rulepush.logs import setup_logging
 from rulepush.model.durations import format_duration
+from rulepush.peers.address import PEERS_FLAG, read_peer
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
+from rulepush.rules.sharding import RULES_SHARD_FLAG, read_rule_shard
 from rulepush.scrape.sharding import read_sharding
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
@@ -85,6 +89,22 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         help="Origins whose pages may read the HTTP API: a regular expression, fully anchored. Example: "
         "'https?://(domain1|domain2)\\.com'. '' for none.",
     )
+    p.add_argument(
+        PEERS_FLAG,
+        dest="peers",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="Another rulepush whose rules and alerts are shown here, too; may be repeated, and may be this one. "
+        "dns+http://NAME:PORT takes all addresses of a name, dnssrv+http://NAME those of its SRV records.",
+    )
+    p.add_argument(
+        "--web.peers.config.file",
+        dest="peers_config_file",
+        default="",
+        metavar="FILE",
+        help="HTTP client settings for --web.peers: credentials, TLS, as in a scrape configuration.",
+    )
     add_switch(
         p,
         "--web.enable-remote-write-receiver",
@@ -127,6 +147,15 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         "1h",
         "How long alerts of rules on a datasource are sent on as they are while it gives no answer; afterwards "
         "Alertmanager ends them.",
+    )
+    p.add_argument(
+        RULES_SHARD_FLAG,
+        dest="rules_shard",
+        default="",
+        metavar="INDEX/NUMBER",
+        help="Evaluate only the rule groups of this shard, by a hash of file and group name. Counted from 0: three "
+        "shards are 0/3, 1/3 and 2/3; from-hostname/3 takes the number at the end of the host name, as in a "
+        "StatefulSet. If omitted, all groups.",
     )
     _duration(
         p,
@@ -224,6 +253,8 @@ def _shown_flags(p: argparse.ArgumentParser, args: argparse.Namespace) -> dict[s
             continue
         if isinstance(value, bool):
             text = "true" if value else "false"
+        elif action.dest == "peers":
+            text = ",".join(read_peer(url).shown for url in value or ())  # without passwords
         elif isinstance(value, list):
             text = ",".join(value)
         elif action.type is duration_ms:
@@ -274,6 +305,9 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         outage_tolerance_ms=args.outage_tolerance,
         grace_period_ms=args.grace_period,
         datasource_hold_ms=args.datasource_hold,
+        peers=tuple(dict.fromkeys(map(read_peer, args.peers))),
+        peers_client=load_http_client(args.peers_config_file) if args.peers_config_file else NO_CLIENT_SETTINGS,
+        rule_shard=read_rule_shard(args.rules_shard, socket.gethostname()),
         lookback_delta_ms=args.lookback_delta or DEFAULT_LOOKBACK_MS,  # Prometheus takes 0 for the default, too
         query_timeout_ms=args.query_timeout,
         query_concurrency=args.query_concurrency,

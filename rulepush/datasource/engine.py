@@ -12,6 +12,7 @@ from urllib.parse import quote_plus, urlencode
 from rulepush.clock import Clock
 from rulepush.config.sections import DatasourceConfig
 from rulepush.datasource.answer import WHERE, RetryableError, samples_of
+from rulepush.datasource.status import DatasourceStatus
 from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.http_client.exchange import exchange
 from rulepush.model.sample import Sample
@@ -73,6 +74,25 @@ class RemoteEngine:
         self._slots = _Slots(list(range(config.max_concurrent)))
         self._quoted_exprs: dict[str, str] = {}
         self._params = _params(config)
+
+    def status(self, rules: int = 0) -> DatasourceStatus:
+        """How it stands, with the number of rules that ask it."""
+        from rulepush.http_client.client import shown_url
+
+        stats, health = self.stats, self.health
+        return DatasourceStatus(
+            self.config.name,
+            shown_url(self.config.url.reveal()),
+            rules,
+            stats.questions,
+            stats.requests,
+            stats.retries,
+            stats.failures,
+            stats.seconds,
+            health.last_answer,
+            health.failing_since,
+            health.last_error,
+        )
 
     async def ask(self, question: Question, within_s: float) -> Answer:
         """The answer, or why there is none. Asks again while `within_s` seconds have not passed."""
@@ -190,6 +210,13 @@ class RemoteEngine:
         if self.health.failing_since is None:
             self.health.failing_since = self._clock.now()
         self.health.last_error = str(error)
+
+    async def ask_range(self, expr: str, start: int, end: int, step: int, within_s: float) -> list[Sample]:
+        """For a chart: see `values_over_time`. What becomes of it says nothing of the rules' questions."""
+        from rulepush.datasource.ranges import values_over_time
+
+        within_s = min(within_s, self.config.timeout_ms / 1000)
+        return await values_over_time(self._client, self.config, expr, start, end, step, within_s)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -159,6 +159,9 @@ class EvaluationGroup:
             self._failed(rule, str(e), tick.ts)
             if isinstance(rule, AlertingRule) and rule.holds_unanswered(tick):
                 self._send(rule, tick, answered=False)
+            elif isinstance(rule, AlertingRule) and rule.hold_has_just_ended():
+                held = f"after {format_duration(tick.context.unanswered_hold_ms)}"
+                self._record_health(rule, tick.ts, RuleHealthState.ERR, ChangeReason.HOLD_ENDED, held)
             return 0
         except RulepushError as e:
             self._failed(rule, str(e), tick.ts)
@@ -282,11 +285,17 @@ class EvaluationGroup:
             if changes:
                 self._record_health(new, ts, new.status.health, ChangeReason.RULE_CHANGED, changes)
 
-    def _gone(self, rule: Rule, group: EvaluationGroup, ts: int) -> None:
+    def _gone(self, rule: Rule, group: EvaluationGroup, ts: int, why: ChangeReason = ChangeReason.RULE_REMOVED) -> None:
         """Record that a reload removed this rule of `group`."""
         ref, health = RuleRef(group.file, group.name, rule.spec.name), rule.status.health.value
-        alerts = rule.leave(ts) if isinstance(rule, AlertingRule) else []
-        self.context.record([*alerts, of_rule(ts, ref, health, "", ChangeReason.RULE_REMOVED)])
+        alerts = rule.leave(ts, why) if isinstance(rule, AlertingRule) else []
+        self.context.record([*alerts, of_rule(ts, ref, health, "", why)])
+
+    def hand_over(self, ts: int) -> None:
+        """Another process evaluates the group from now on: what that one writes into the same series must not be ended
+        here. Nothing is sent either; the alerts are sent from there, or run out."""
+        for rule in self.rules:
+            self._gone(rule, self, ts, ChangeReason.OTHER_SHARD)
 
     def leave(self, ts: int) -> None:
         """The group is gone by a reload: its series end at `ts`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +15,7 @@ from rulepush.rules.asking import Answers, Datasource, bring_wanted
 from rulepush.rules.context import RuleContext
 from rulepush.rules.group import EvaluationGroup, match_rules
 from rulepush.rules.recovery import assign
+from rulepush.rules.sharding import GroupKey
 from rulepush.rules.specs import RuleGroup
 from rulepush.rules.state import AlertStateStore, RuleKey, SavedAlert, SaveReport, StateChange
 
@@ -65,10 +66,12 @@ class RuleGroups:
         defaults: GroupDefaults,
         ts: int,
         elsewhere: Mapping[str, tuple[RuleContext, GroupDefaults]] = MappingProxyType({}),
+        other_shards: Container[GroupKey] = (),
     ) -> None:
         """Put these groups in force at `ts`: at start, where they take up the saved alerts, and at a reload, where
         every rule that is still there goes on with its alerts, also in a file with another name. `elsewhere` has the
-        context and the defaults for the groups of each datasource, by its name."""
+        context and the defaults for the groups of each datasource, by its name; `other_shards` are the groups that
+        other processes evaluate: one that goes there ends nothing."""
         wanted = sorted(specs, key=lambda s: s.key)
         old = dict(self._groups)
         stay = {spec.key: old.pop(spec.key) for spec in wanted if spec.key in old}
@@ -81,8 +84,11 @@ class RuleGroups:
                 group.take_over(before, ts)
             new[spec.key] = group
         self._groups = new
-        for group in old.values():
-            group.leave(ts)
+        for key, group in old.items():
+            if key in other_shards:
+                group.hand_over(ts)
+            else:
+                group.leave(ts)
         if self._store is not None and (self._restored or self._restore(self._store, ts)):
             try:
                 self._save_all(self._store)

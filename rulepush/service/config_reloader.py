@@ -61,7 +61,8 @@ class ConfigReloader:
             if self._files is not None:
                 self._files.take()
             try:
-                loaded = load_config_and_rules(self._options.config_file, self._options.lookback_delta_ms)
+                options = self._options
+                loaded = load_config_and_rules(options.config_file, options.lookback_delta_ms, options.rule_shard)
             except RulepushError as e:
                 self.failed_at = self.failed_at or self._clock.now()
                 self.last_ok, self.last_error = False, str(e)

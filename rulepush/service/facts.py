@@ -53,6 +53,8 @@ def service_facts(
         left_to_others=jobs.left_to_others,
         rule_groups=len(loaded.groups),
         rules=loaded.rule_count,
+        rule_shard=str(resources.options.rule_shard or ""),
+        groups_of_others=len(loaded.of_other_shards),
         queries=queries.counts.queries,
         query_failures=queries.counts.failures,
         retention_ms=loaded.demand.retention_ms or 0,

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
+from rulepush.peers.address import PeerAddress
+from rulepush.rules.sharding import RuleShard
 from rulepush.scrape.sharding import ScrapeSharding
 
 
@@ -30,6 +33,9 @@ class ServiceOptions:
     outage_tolerance_ms: int = 3_600_000
     grace_period_ms: int = 600_000
     datasource_hold_ms: int = 3_600_000
+    rule_shard: RuleShard | None = None  # None: every group is evaluated here
+    peers: tuple[PeerAddress, ...] = ()
+    peers_client: HTTPClientConfig = NO_CLIENT_SETTINGS
     lookback_delta_ms: int = 300_000
     query_timeout_ms: int = 120_000
     query_concurrency: int = 2

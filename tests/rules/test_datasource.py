@@ -64,6 +64,35 @@ def test_the_hold_begins_anew_after_an_answer() -> None:
         assert any(world.tick(start + i * 30 * S) for i in range(14, 18))
 
 
+def test_the_end_of_a_hold_is_told_once_and_again_after_the_next_outage() -> None:
+    told: list[Transition] = []
+    world = World(one_rule("{alert: A, expr: m > 1}"), context={**HOLD, "record": told.extend})
+    for start in (0, 30 * M):
+        told.clear()
+        world.datasource.failure = None
+        world.step(start, 5.0)
+        world.datasource.failure = AWAY
+        for i in range(1, 40):
+            world.tick(start + i * 30 * S)
+            if i == 20:
+                world.reload(one_rule("{alert: A, expr: m > 1}"), start + i * 30 * S)
+        rows = [(one.ts - T0 - start, one.reason, one.detail) for one in told if not len(one.labels)]
+        assert rows[-2:] == [
+            (30 * S, ChangeReason.EVALUATION_FAILED, "no answer within 30s"),
+            (10 * M + 30 * S, ChangeReason.HOLD_ENDED, "after 10m"),
+        ]
+
+
+def test_without_an_alert_there_is_no_hold_that_ends() -> None:
+    told: list[Transition] = []
+    world = World(one_rule("{alert: A, expr: m > 1}"), context={**HOLD, "record": told.extend})
+    world.step(0, 0.0)
+    world.datasource.failure = AWAY
+    for i in range(1, 40):
+        world.tick(i * 30 * S)
+    assert [one.reason for one in told] == [ChangeReason.EVALUATION_FAILED]
+
+
 def test_an_error_of_the_rule_itself_is_not_held() -> None:
     world = World(one_rule("{alert: A, expr: m > 1, labels: {i: same}}"), context=HOLD)
     world.step(0, 5.0)
