@@ -77,6 +77,7 @@ class AlertingRule:
         self._steady = not any(word in action for action in actions for word in ("query", "now"))
         self._context: RuleContext | None = None
         self._unanswered_since: int | None = None
+        self._end_told: int | None = None  # the `_unanswered_since` of the hold whose end was recorded
         self._complete_from: int | None = None
         self._target = _fixed_target(spec.query)
         self._own_labels = frozenset(name for name, _ in spec.labels)
@@ -99,9 +100,19 @@ class AlertingRule:
         return worst([a.state for a in self._alerts.values()])
 
     @property
+    def has_pending(self) -> bool:
+        """Whether an alert of it is PENDING."""
+        return any(a.state is AlertState.PENDING for a in self._alerts.values())
+
+    @property
     def asks_storage(self) -> bool:
         """Whether a template of it runs queries, or might."""
         return not self._steady
+
+    @property
+    def unanswered_since(self) -> int | None:
+        """Since which evaluation (ms) the datasource gives no answer; None while it does."""
+        return self._unanswered_since
 
     @property
     def has_doubtful(self) -> bool:
@@ -313,6 +324,12 @@ class AlertingRule:
             self._unanswered_since = tick.ts
         return tick.ts - self._unanswered_since < tick.context.unanswered_hold_ms
 
+    def hold_has_just_ended(self) -> bool:
+        """Whether it was not said yet that its alerts are no longer sent on; True once, after `holds_unanswered` was
+        False."""
+        told, self._end_told = self._end_told, self._unanswered_since
+        return bool(self.alerts) and told != self._unanswered_since
+
     def _answered(self, tick: Tick) -> None:
         """The datasource answers at `tick.ts`. After an outage of two intervals and more it may lack what was measured
         meanwhile, or still be on the way to have it: what is missing proves nothing for as long as the outage was, and
@@ -335,6 +352,7 @@ class AlertingRule:
         self._recovery.take_over(other._recovery)
         self._sources = dict(other._sources)
         self._unanswered_since, self._complete_from = other._unanswered_since, other._complete_from
+        self._end_told = other._end_told
         self.changed = dict(other.changed)
 
     def restore(self, saved: Iterable[tuple[Alert, int]], *, doubtful: bool = False) -> None:

@@ -142,7 +142,7 @@ def _is_wanted(rule: Rule, wanted: RulesFilter) -> bool:
 
 
 def group_json(group: EvaluationGroup, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    """One group with these rules."""
+    """One group with these rules. `datasource` (ours) is there for a group that is evaluated elsewhere only."""
     return {
         "name": group.name,
         "file": group.file,
@@ -151,6 +151,7 @@ def group_json(group: EvaluationGroup, rules: list[dict[str, Any]]) -> dict[str,
         "limit": group.limit,
         "evaluationTime": group.evaluation_seconds,
         "lastEvaluation": _time(group.last_evaluation),
+        **({"datasource": group.spec.datasource} if group.spec.datasource else {}),
     }
 
 

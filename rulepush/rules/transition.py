@@ -41,6 +41,7 @@ class ChangeReason(Enum):
     RULE_CHANGED = "rule_changed"
     EVALUATION_FAILED = "evaluation_failed"
     EVALUATION_WORKS = "evaluation_works"
+    HOLD_ENDED = "hold_ended"
 
 
 WORDS: Final = {
@@ -63,6 +64,7 @@ WORDS: Final = {
     ChangeReason.RULE_CHANGED: "a reload changed the rule",
     ChangeReason.EVALUATION_FAILED: "the rule cannot be evaluated",
     ChangeReason.EVALUATION_WORKS: "the rule can be evaluated again",
+    ChangeReason.HOLD_ENDED: "its alerts are no longer sent on, for its datasource gives no answer",
 }
 
 

@@ -62,6 +62,10 @@ class Datasources:
         """Those in force, in the order of the configuration."""
         return list(self._engines.values())
 
+    def engine_of(self, name: str) -> RemoteEngine | None:
+        """The one of that name."""
+        return next((engine for config, engine in self._engines.items() if config.name == name), None)
+
     def sync(self, configs: Iterable[DatasourceConfig]) -> None:
         """Make these the engines. Those that are gone are closed by `close_former`, when no rule asks them any more."""
         before, self._engines = self._engines, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rulepush.datasource.metrics import expose_datasources
 from rulepush.discovery.metrics import expose_discoveries
 from rulepush.forward.metrics import expose_pushgateways
 from rulepush.heartbeat.metrics import expose_heartbeats
@@ -54,6 +55,7 @@ def expose_service(
     if resources.journal is not None:
         expose_journal(t, resources.journal)
     expose_rules(t, alerting.groups)
+    expose_datasources(t, alerting.datasource_statuses)
     if resources.options.rule_shard is not None:
         expose_rule_shard(t, resources.options.rule_shard, lambda: len(reloader.loaded.of_other_shards))
     expose_notifications(t, alerting.notifier, resources.clock)

@@ -15,10 +15,12 @@ from rulepush.service.facts import service_facts
 from rulepush.service.heartbeats import Heartbeats
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
+from rulepush.site.datasource_views import ShownDatasources
 from rulepush.site.routes import SiteParts, site_routes
 from rulepush.site.trouble import (
     Trouble,
     configuration_troubles,
+    datasource_troubles,
     delivery_troubles,
     heartbeat_troubles,
     overload_troubles,
@@ -70,6 +72,7 @@ def service_web_parts(
     def troubles() -> Iterator[Trouble]:
         yield from delivery_troubles(delivery_statuses(alerting, ingestion), resources.clock.now())
         yield from heartbeat_troubles(heartbeats.statuses())
+        yield from datasource_troubles(alerting.datasource_statuses())
         yield from configuration_troubles(reloader.last_error, reloader.failed_at)
         yield from overload_troubles(ingestion.jobs.overload.described())
         recorded = ingestion.recording.writer
@@ -87,6 +90,9 @@ def service_web_parts(
         for delivery in delivery_statuses(alerting, ingestion):
             if delivery.failing:
                 yield Notice(f"{delivery.shown_name} is not reached.", delivery.failing_since or 0)
+        for engine in alerting.datasource_statuses():
+            if engine.failing_since is not None:
+                yield Notice(f"The datasource {engine.name} gives no answer.", engine.failing_since)
         recorded = ingestion.recording.writer
         if recorded is not None and recorded.last_error:
             yield Notice("The recording has stopped.", recorded.stopped_since or 0)
@@ -114,6 +120,7 @@ def service_web_parts(
         sent_as=alerting.notifier.sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
         recorded=places.now,
+        datasources=ShownDatasources(alerting.datasource_statuses, alerting.datasources.engine_of),
         peers=peers,
     )
     return WebParts(

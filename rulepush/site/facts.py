@@ -77,8 +77,7 @@ class ServiceFacts:
     work. With a `retention_ms` everything is kept for so long, else what the rules need. `overload` says by how much
     scraping does not keep up, "" when it does. `samples_scraped`, `samples_kept` and `scrapes_skipped` count since the
     start. `sharding` names this shard, `2/5` from 0, "" for the only one; `left_to_others` counts the targets that only
-    other shards scrape. `rule_shard` names this shard of the rules in the same way, and `groups_of_others`
-    counts the groups that only other shards evaluate."""
+    other shards scrape. `rule_shard` and `groups_of_others` are the same of rules and their groups."""
 
     version: str
     python: str

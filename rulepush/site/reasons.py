@@ -28,6 +28,7 @@ REASONS: Final = {
     ChangeReason.RULE_CHANGED: message("a reload changed the rule"),
     ChangeReason.EVALUATION_FAILED: message("the rule cannot be evaluated"),
     ChangeReason.EVALUATION_WORKS: message("the rule can be evaluated again"),
+    ChangeReason.HOLD_ENDED: message("its alerts are no longer sent on, for its datasource gives no answer"),
 }
 
 
@@ -44,6 +45,7 @@ _DETAILS: Final = tuple(
             r"`keep_firing_for` is over, kept for (?P<time>\S+)",
             message("`keep_firing_for` is over, kept for %(time)s"),
         ),
+        (r"after (?P<time>\S+)", message("after %(time)s")),
         (r"held for (?P<time>\S+)", message("held for %(time)s")),
         (r"(?P<compared>.+) is not true", message("%(compared)s is not true")),
         (

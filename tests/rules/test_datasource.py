@@ -13,7 +13,9 @@ from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.asking import Answer, Question
 from rulepush.rules.health import RuleHealthState
+from rulepush.rules.state import SCHEMA, SqliteAlertStates, StateChange
 from rulepush.rules.transition import ChangeReason, Transition
+from rulepush.storage.database import Database
 from tests.rules import world as world_module
 from tests.rules.world import T0, M, S, World, one_rule
 
@@ -60,6 +62,35 @@ def test_the_hold_begins_anew_after_an_answer() -> None:
         world.step(start, 5.0)
         world.datasource.failure = AWAY
         assert any(world.tick(start + i * 30 * S) for i in range(14, 18))
+
+
+def test_the_end_of_a_hold_is_told_once_and_again_after_the_next_outage() -> None:
+    told: list[Transition] = []
+    world = World(one_rule("{alert: A, expr: m > 1}"), context={**HOLD, "record": told.extend})
+    for start in (0, 30 * M):
+        told.clear()
+        world.datasource.failure = None
+        world.step(start, 5.0)
+        world.datasource.failure = AWAY
+        for i in range(1, 40):
+            world.tick(start + i * 30 * S)
+            if i == 20:
+                world.reload(one_rule("{alert: A, expr: m > 1}"), start + i * 30 * S)
+        rows = [(one.ts - T0 - start, one.reason, one.detail) for one in told if not len(one.labels)]
+        assert rows[-2:] == [
+            (30 * S, ChangeReason.EVALUATION_FAILED, "no answer within 30s"),
+            (10 * M + 30 * S, ChangeReason.HOLD_ENDED, "after 10m"),
+        ]
+
+
+def test_without_an_alert_there_is_no_hold_that_ends() -> None:
+    told: list[Transition] = []
+    world = World(one_rule("{alert: A, expr: m > 1}"), context={**HOLD, "record": told.extend})
+    world.step(0, 0.0)
+    world.datasource.failure = AWAY
+    for i in range(1, 40):
+        world.tick(i * 30 * S)
+    assert [one.reason for one in told] == [ChangeReason.EVALUATION_FAILED]
 
 
 def test_an_error_of_the_rule_itself_is_not_held() -> None:
@@ -243,6 +274,33 @@ def test_what_was_recorded_is_kept_over_a_reload() -> None:
     world.put(60 * S, 40.0, job="a")
     world.tick(60 * S)
     assert active(world) == {"High", "Rising"}
+
+
+def test_the_time_of_an_evaluation_is_saved_once_a_group() -> None:
+    """Pending alerts need it after a restart: of a group of many rules, each of which is saved, once is enough."""
+
+    class Counted(SqliteAlertStates):
+        def __init__(self) -> None:
+            super().__init__(Database(None, SCHEMA))
+            self.saves: list[tuple[int, int]] = []
+
+        def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
+            self.saves.append((len(changes), ts - T0))
+            super().save(changes, file, group, ts)
+
+    states = Counted()
+    rules = ", ".join(f"{{alert: A{i}, expr: m > {i}, for: 5m}}" for i in range(4))
+    world = World(one_rule(rules), store=states)
+    world.step(0, 5.0)
+    states.saves.clear()
+    world.step(30 * S, 5.0)
+    assert states.saves == [(0, 30 * S)]
+    assert {(s.alert.state, s.seen_at) for s in states.load()} == {(AlertState.PENDING, T0 + 30 * S)}
+    states.saves.clear()
+    world.step(60 * S, 0.0)
+    assert states.saves == [(1, 60 * S)] * 4, "what a rule changes is saved before the next one asks"
+    world.step(90 * S, 0.0)
+    assert len(states.saves) == 4, "nothing pending, nothing changed"
 
 
 def test_a_label_whose_query_is_not_answered_does_not_become_another_alert() -> None:

@@ -10,6 +10,7 @@ import httpx
 from starlette.routing import BaseRoute
 
 from rulepush.config.sections import ScrapeConfig
+from rulepush.datasource.status import DatasourceStatus
 from rulepush.delivery import DeliveryStatus, HeartbeatStatus
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.reporter import DiscoveryReporter
@@ -28,6 +29,7 @@ from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.service.scraping import Jobs
 from rulepush.site.alerts import SentAs
 from rulepush.site.backtest_place import RecordedPlace
+from rulepush.site.datasource_views import ShownDatasources
 from rulepush.site.facts import MemoryPart, ReloadState, ServiceFacts, StorageState
 from rulepush.site.routes import SiteParts, site_routes
 from rulepush.site.trouble import Trouble
@@ -133,6 +135,7 @@ class Parts:
     recorded: RecordedPlace | None = None
     past: PastSamples | None = None
     notices: Sequence[Notice] = ()
+    datasources: Sequence[DatasourceStatus] = ()
     peers: Peers | None = None
 
     def __post_init__(self) -> None:
@@ -201,6 +204,7 @@ class Parts:
             bodies=self.bodies,
             sent_as=self.sent_as,
             recorded=lambda: self.recorded,
+            datasources=ShownDatasources(lambda: self.datasources),
             peers=self.peers,
         )
         return WebParts(
