@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from rulepush.clock import Clock
 from rulepush.config.sections import DatasourceConfig
@@ -25,6 +25,7 @@ log = logging.getLogger("rulepush.datasource")
 
 MAX_ANSWER_BYTES: Final = 64 << 20
 _BACKOFFS: Final = (0.2, 1.0, 3.0)  # seconds before the second, third and fourth attempt
+_REMEMBERED: Final = 4096  # expressions
 _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -71,6 +72,8 @@ class RemoteEngine:
         self._clock = clock
         self._url = f"{config.url.reveal()}/api/v1/query"
         self._slots = _Slots(list(range(config.max_concurrent)))
+        self._quoted_exprs: dict[str, str] = {}
+        self._params = _params(config)
 
     def status(self, rules: int = 0) -> DatasourceStatus:
         """How it stands, with the number of rules that ask it."""
@@ -134,8 +137,8 @@ class RemoteEngine:
             began = self._clock.monotonic()
             seconds = min(self.config.timeout_ms / 1000, deadline - began)
             at = f"{question.ts // 1000}.{question.ts % 1000:03d}"
-            asked = [("query", question.expr), ("time", at), ("timeout", f"{max(1, round(seconds * 1000))}ms")]
-            content = urlencode([*asked, *self._params()]).encode()
+            within = f"{max(1, round(seconds * 1000))}ms"
+            content = f"query={self._quoted(question.expr)}&time={at}&timeout={within}{self._params}".encode()
             self.stats.requests += 1
             try:
                 got = await exchange(
@@ -190,10 +193,13 @@ class RemoteEngine:
             text = f"no answer within {seconds:g}s: {self.config.max_concurrent} other questions (max_concurrent) are"
             raise RetryableError(f"{text} under way") from None
 
-    def _params(self) -> list[tuple[str, str]]:
-        # VictoriaMetrics moves the time of a query into the past, by its -search.latencyOffset, unless told not to.
-        given = dict(self.config.params)
-        return [("nocache", "1"), *given.items()] if "nocache" not in given else list(given.items())
+    def _quoted(self, expr: str) -> str:
+        known = self._quoted_exprs.get(expr)
+        if known is None:
+            if len(self._quoted_exprs) >= _REMEMBERED:  # templates make ever new ones
+                self._quoted_exprs.clear()
+            known = self._quoted_exprs[expr] = quote_plus(expr)
+        return known
 
     def _answered(self) -> None:
         self.health.last_answer = self._clock.now()
@@ -215,3 +221,10 @@ class RemoteEngine:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _params(config: DatasourceConfig) -> str:
+    """What follows the other parameters."""
+    given = dict(config.params)
+    # VictoriaMetrics moves the time of a query into the past, by its -search.latencyOffset, unless told not to.
+    return f"&{urlencode(given if 'nocache' in given else {'nocache': '1', **given})}"

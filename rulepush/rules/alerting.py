@@ -100,6 +100,11 @@ class AlertingRule:
         return worst([a.state for a in self._alerts.values()])
 
     @property
+    def has_pending(self) -> bool:
+        """Whether an alert of it is PENDING."""
+        return any(a.state is AlertState.PENDING for a in self._alerts.values())
+
+    @property
     def asks_storage(self) -> bool:
         """Whether a template of it runs queries, or might."""
         return not self._steady

@@ -45,7 +45,8 @@ class GroupStats:
 
 
 class EvaluationGroup:
-    """`interval_ms` and `query_offset_ms` are resolved: the group's own, or the global ones."""
+    """`interval_ms` and `query_offset_ms` are resolved: the group's own, or the global ones. `alerting_rules` are those
+    of `rules` that alert, in order."""
 
     def __init__(self, spec: RuleGroup, context: RuleContext, interval_ms: int, query_offset_ms: int):
         self.spec = spec
@@ -53,6 +54,7 @@ class EvaluationGroup:
         self.interval_ms = spec.interval_ms or interval_ms
         self.query_offset_ms = query_offset_ms if spec.query_offset_ms is None else spec.query_offset_ms
         self.rules: list[Rule] = [_build(rule, spec) for rule in spec.rules]
+        self.alerting_rules = [rule for rule in self.rules if isinstance(rule, AlertingRule)]
         self.counters = GroupStats()
         self.evaluation_seconds = 0.0
         self.last_evaluation: int | None = None
@@ -78,11 +80,6 @@ class EvaluationGroup:
     @property
     def limit(self) -> int:
         return self.spec.limit
-
-    @property
-    def alerting_rules(self) -> list[AlertingRule]:
-        """The alerting ones, in order."""
-        return [rule for rule in self.rules if isinstance(rule, AlertingRule)]
 
     def rehearsal(self, ts: int) -> Iterator[None]:
         """Evaluate the queries of the rules at `ts`, one a step, without effect on anything but what is computed once

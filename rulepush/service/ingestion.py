@@ -40,7 +40,13 @@ class Ingestion:
             ttl_ms = first.config.push_receiver.default_ttl_ms
             self.push = PushReceiver(directory and directory / "push.db", ttl_ms, clock)
         self._received = ReceivedMetadata()
-        self.outputs = Outputs(clock, resources.http_client, options.storage_path, self.metadata)
+        self.outputs = Outputs(
+            clock,
+            resources.http_client,
+            options.storage_path,
+            self.metadata,
+            write_client_factory=resources.client_on_demand,
+        )
         self.recording = SampleRecording(options.storage_path, clock)
         self.consumers = SampleConsumers(self.outputs, self.recording, clock)
         self.rule_samples = TeeAppender(head, self.consumers, Origin.RULE)

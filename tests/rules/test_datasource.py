@@ -13,7 +13,9 @@ from rulepush.model.labels import Labels
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.asking import Answer, Question
 from rulepush.rules.health import RuleHealthState
+from rulepush.rules.state import SCHEMA, SqliteAlertStates, StateChange
 from rulepush.rules.transition import ChangeReason, Transition
+from rulepush.storage.database import Database
 from tests.rules import world as world_module
 from tests.rules.world import T0, M, S, World, one_rule
 
@@ -272,6 +274,33 @@ def test_what_was_recorded_is_kept_over_a_reload() -> None:
     world.put(60 * S, 40.0, job="a")
     world.tick(60 * S)
     assert active(world) == {"High", "Rising"}
+
+
+def test_the_time_of_an_evaluation_is_saved_once_a_group() -> None:
+    """Pending alerts need it after a restart: of a group of many rules, each of which is saved, once is enough."""
+
+    class Counted(SqliteAlertStates):
+        def __init__(self) -> None:
+            super().__init__(Database(None, SCHEMA))
+            self.saves: list[tuple[int, int]] = []
+
+        def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
+            self.saves.append((len(changes), ts - T0))
+            super().save(changes, file, group, ts)
+
+    states = Counted()
+    rules = ", ".join(f"{{alert: A{i}, expr: m > {i}, for: 5m}}" for i in range(4))
+    world = World(one_rule(rules), store=states)
+    world.step(0, 5.0)
+    states.saves.clear()
+    world.step(30 * S, 5.0)
+    assert states.saves == [(0, 30 * S)]
+    assert {(s.alert.state, s.seen_at) for s in states.load()} == {(AlertState.PENDING, T0 + 30 * S)}
+    states.saves.clear()
+    world.step(60 * S, 0.0)
+    assert states.saves == [(1, 60 * S)] * 4, "what a rule changes is saved before the next one asks"
+    world.step(90 * S, 0.0)
+    assert len(states.saves) == 4, "nothing pending, nothing changed"
 
 
 def test_a_label_whose_query_is_not_answered_does_not_become_another_alert() -> None:
