@@ -17,20 +17,18 @@ import argparse
 import json
 import os
 import re
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from processes import free_port, process, wait_until_ready
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BENCH: Final = ROOT.parent / "shared" / "bench"
@@ -171,7 +169,7 @@ class _Reading:
 
 def _overload(targets: int, rules: Path, folder: Path) -> bool:
     interval_s, few = 15, targets // 6
-    fleet, sink, web = _free_port(), _free_port(), _free_port()
+    fleet, sink, web = free_port(), free_port(), free_port()
     listed = folder / "targets.json"
     config = folder / "prometheus.yml"
     config.write_text(json.dumps(_config(interval_s, rules, listed, sink)))
@@ -180,12 +178,12 @@ def _overload(targets: int, rules: Path, folder: Path) -> bool:
     ours = [*_environment()["RULEPUSH"].split(), "run", f"--config.file={config}", f"--storage.path={folder}/state"]
     ours.append(f"--web.listen-address=127.0.0.1:{web}")
     with (
-        _process([sys.executable, str(BENCH / "target.py"), str(fleet)], folder / "target.log"),
-        _process([sys.executable, str(BENCH / "amsink.py"), str(sink)], alerts),
-        _process(ours, folder / "rulepush.log"),
+        process([sys.executable, str(BENCH / "target.py"), str(fleet)], folder / "target.log"),
+        process([sys.executable, str(BENCH / "amsink.py"), str(sink)], alerts),
+        process(ours, folder / "rulepush.log"),
         httpx.Client(base_url=f"http://127.0.0.1:{web}", timeout=30) as client,
     ):
-        _wait_until_ready(client)
+        wait_until_ready(client)
         worst = 0.0
         until = time.monotonic() + 10 * interval_s
         while time.monotonic() < until:
@@ -255,39 +253,6 @@ def _alert_names(log: Path) -> dict[str, int]:
         name = json.loads(line).get("labels", {}).get("alertname", "?")
         names[name] = names.get(name, 0) + 1
     return names
-
-
-def _wait_until_ready(client: httpx.Client) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        try:
-            if client.get("/-/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    sys.exit("rulepush was not ready within 60 s")
-
-
-@contextmanager
-def _process(command: Sequence[str], log: Path) -> Iterator[None]:
-    with log.open("w") as out:
-        running = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            yield
-        finally:
-            running.send_signal(signal.SIGTERM)
-            try:
-                running.wait(15)
-            except subprocess.TimeoutExpired:
-                running.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -15,18 +15,15 @@ import contextlib
 import json
 import os
 import re
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from processes import free_port, process, usage, wait_until_ready
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BENCH: Final = ROOT.parent / "shared" / "bench"
@@ -43,14 +40,6 @@ class Workload:
 
 
 WORKLOADS: Final = {"1": Workload(1, 5), "100": Workload(100, 5), "churn": Workload(100, 5, 0.2)}
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """CPU seconds, and resident memory in MiB."""
-
-    cpu_s: float
-    rss: float
 
 
 def main() -> int:
@@ -72,30 +61,30 @@ def main() -> int:
 
 
 def _run(work: Workload, folder: Path, seconds: int, against: Path | None, remote_write: bool) -> None:
-    fleet, sink = _free_port(), _free_port()
+    fleet, sink = free_port(), free_port()
     fleet_command = [sys.executable, str(BENCH / "target.py"), str(fleet), "120", str(work.churn)]
     with contextlib.ExitStack() as running:
-        running.enter_context(_process(fleet_command, folder / "target.log"))
-        running.enter_context(_process([sys.executable, str(BENCH / "amsink.py"), str(sink)], folder / "alerts.log"))
+        running.enter_context(process(fleet_command, folder / "target.log"))
+        running.enter_context(process([sys.executable, str(BENCH / "amsink.py"), str(sink)], folder / "alerts.log"))
         pids, clients = [], []
         for name, record in (("without", False), ("with", against is None)):
             own = folder / name
             own.mkdir()
-            web = _free_port()
+            web = free_port()
             config = own / "prometheus.yml"
             config.write_text(json.dumps(_config(work, fleet, sink, record=record, remote_write=remote_write)))
             command = [sys.executable, "-m", "rulepush", "run", f"--config.file={config}"]
             command += [f"--storage.path={own}/state", f"--web.listen-address=127.0.0.1:{web}"]
             checkout = against if name == "without" and against is not None else ROOT
             environment = {**os.environ, "PYTHONPATH": str(checkout)}
-            pids.append(running.enter_context(_process(command, own / "rulepush.log", environment)))
+            pids.append(running.enter_context(process(command, own / "rulepush.log", environment)).pid)
             clients.append(running.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{web}", timeout=30)))
         for client in clients:
-            _wait_until_ready(client)
+            wait_until_ready(client)
         time.sleep(WARM_UP_S)
-        before = [_usage(pid) for pid in pids]
+        before = [usage(pid) for pid in pids]
         time.sleep(seconds)
-        after = [_usage(pid) for pid in pids]
+        after = [usage(pid) for pid in pids]
         text = clients[1].get("/metrics").text
     shares = [(b.cpu_s - a.cpu_s) / seconds for a, b in zip(before, after, strict=True)]
     samples, size = _number(text, "rulepush_recording_samples_total"), _number(text, "rulepush_recording_bytes")
@@ -128,47 +117,9 @@ def _config(work: Workload, fleet: int, sink: int, *, record: bool, remote_write
     return config
 
 
-def _usage(pid: int) -> Usage:
-    process = Path(f"/proc/{pid}")
-    on_cpu_ns = sum(int((task / "schedstat").read_text().split()[0]) for task in (process / "task").iterdir())
-    pages = int((process / "statm").read_text().split()[1])
-    return Usage(on_cpu_ns / 1e9, pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
-
-
 def _number(text: str, name: str) -> float:
     found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
-
-
-def _wait_until_ready(client: httpx.Client) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        with contextlib.suppress(httpx.TransportError):
-            if client.get("/-/ready").status_code == 200:
-                return
-        time.sleep(0.2)
-    sys.exit("rulepush was not ready within 60 s")
-
-
-@contextlib.contextmanager
-def _process(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[int]:
-    with log.open("w") as out:
-        running = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
-        try:
-            yield running.pid
-        finally:
-            running.send_signal(signal.SIGTERM)
-            try:
-                running.wait(20)
-            except subprocess.TimeoutExpired:
-                running.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

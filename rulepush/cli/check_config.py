@@ -189,6 +189,13 @@ def _sending(config: Config) -> Iterable[str]:
         yield f"remote write {write.name}: {write.protobuf_message.value}"
     for gateway in config.pushgateways:
         yield f"pushgateway {gateway.name}: jobs {', '.join(gateway.jobs)}"
+    for source in config.datasources:
+        # Imported here: it brings httpx.
+        from rulepush.http_client.client import server_of
+
+        files = _number(len(source.rule_files), "rule file")
+        written = f", recorded series and ALERTS go to the remote write {source.write_to}" if source.write_to else ""
+        yield f"datasource {source.name}: {server_of(source.url.reveal())}, evaluates {files}{written}"
     for heartbeat in config.heartbeats:
         yield f"heartbeat {heartbeat.name}: every {format_duration(heartbeat.interval_ms)}, {heartbeat.method}"
 
@@ -208,6 +215,9 @@ def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[st
     from rulepush.storage.demand import Demand
 
     files = [read_rule_file(path) for path in config.rule_files]
+    elsewhere = [read_rule_file(path) for source in config.datasources for path in source.rule_files]
+    in_memory = list(files)
+    files += elsewhere
     problems = [p for file in files for p in file.problems]
     warnings = [f"{file.name}: {warning}" for file in files for warning in file.warnings]
     if problems:
@@ -220,7 +230,7 @@ def _rules(config: Config, lint: str) -> tuple[list[str], list[Problem], list[st
         f"{_number(alerts, 'alert')}, {_number(len(rules) - alerts, 'recording rule')}"
     ]
     lines += [f"  {file.name}: {_number(file.rule_count, 'rule')}" for file in files]
-    demands = demanded(groups, config.global_.rule_query_offset_ms)
+    demands = demanded([g for file in in_memory for g in file.groups], config.global_.rule_query_offset_ms)
     if config.storage.keep is KeepMode.ALL:
         demand = Demand.keep_all(config.storage.retention_ms, demands)
         lines.append(

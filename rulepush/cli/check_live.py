@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from rulepush.config.sections import AlertmanagerConfig, ScrapeConfig
 from rulepush.errors import ConfigError, Problem
 from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse, live_rules
 from rulepush.livecheck.alertmanagers import AlertmanagerAnswer
+from rulepush.livecheck.analyse import EngineReport
 from rulepush.livecheck.candidates import target_jobs, visit_target
 from rulepush.livecheck.choice import lacking_packs, packs_of, without_foreign
 from rulepush.livecheck.fetch import Visit, environment, visit_jobs
@@ -34,7 +35,8 @@ _STEP_S = 15.0
 _INKS: Final[InkRules] = (
     (re.compile(r"target .*: (ok), \d+ samples"), Ink.GOOD),
     (re.compile(r"Alertmanager \S+: (ok)\b"), Ink.GOOD),
-    (re.compile("(?:target|job|Alertmanager) .*"), Ink.ERROR),
+    (re.compile(r"datasource \S+ \(\S*\): (ok)"), Ink.GOOD),
+    (re.compile("(?:target|job|Alertmanager|datasource) .*"), Ink.ERROR),
     (re.compile("no Alertmanager is configured.*"), Ink.WARNING),
     (re.compile("(?:warning|note): .*"), Ink.WARNING),
     (re.compile(r"    (problem)\b"), Ink.ERROR),
@@ -54,10 +56,11 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "live",
         """Scrape the real targets and report rules that can never fire on them, and why.
 
-A rule that would fire now is not a problem. Nothing is sent.""",
+The rules of datasources are asked once on their engines instead. A rule that would fire now is not a problem. Nothing
+is sent.""",
         {
-            0: "Every target answered and no rule has a problem.",
-            1: "A target did not answer, a job has no targets, or a rule has a problem.",
+            0: "Every target and datasource answered and no rule has a problem.",
+            1: "A target or datasource did not answer, a job has no targets, or a rule has a problem.",
         },
         [
             "rulepush check live --config.file prometheus.yml --for 1m",
@@ -100,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         visit = _visit(parse_duration(args.span) / 1000)
         jobs, files, alertmanagers = _jobs_and_rule_files(args)
         rules = _rules(files)
+        engines = _rules_elsewhere(args)
     except ConfigError as e:
         print(inked(str(e), Ink.ERROR, sys.stderr), file=sys.stderr)
         return 1
@@ -115,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         packs = packs_of(answers)
         rules = _rules([str(pack(name)) for name in packs])
     seen = LiveData(answers, labels_known=args.target is None, silent=silent)
-    report = replace(analyse(rules, seen, asked), packs=packs)
+    report = replace(analyse(rules, seen, asked), packs=packs, engines=engines())
     if args.target is None:
         names = _names_of_packs()
         lacking = lacking_packs(answers, {rule.name for rule in rules}, names)
@@ -158,6 +162,19 @@ def _jobs_and_rule_files(
         config = load_config(args.config_file)
         return list(config.scrape_configs), args.rules or list(config.rule_files), config.alerting.alertmanagers
     return target_jobs(args.target), args.rules, None
+
+
+def _rules_elsewhere(args: argparse.Namespace) -> Callable[[], tuple[EngineReport, ...]]:
+    """What asks the datasources of the configuration about their rules, unless `--rules` names others. Raises
+    ConfigError."""
+    config = load_config(args.config_file) if args.config_file and not args.rules else None
+    if config is None or not config.datasources:
+        return lambda: ()
+    # Imported here: few configurations have a datasource.
+    from rulepush.cli.ask_engines import ask_engines, rules_of
+
+    rules = {source: rules_of(source.rule_files) for source in config.datasources}
+    return lambda: asyncio.run(ask_engines(config, rules))
 
 
 def _names_of_packs() -> dict[str, frozenset[str]]:

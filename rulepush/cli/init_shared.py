@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from rulepush.cli.options import OptionContainer
 from rulepush.cli.progress import elapsing, shown_progress
 from rulepush.cli.terminal import Ink, inked, terminal_text
-from rulepush.init.addresses import Address, alertmanager_address, is_loopback_host, split_addresses
+from rulepush.init.addresses import Address, alertmanager_address, split_addresses
 from rulepush.init.commands import start_commands, test_command
 from rulepush.init.compose_yaml import secret_files
 from rulepush.init.directory import working_directory
@@ -38,6 +38,7 @@ from rulepush.init.setup import (
     Setup,
 )
 from rulepush.init.write import write_files
+from rulepush.model.typed_url import is_loopback_host
 from rulepush.nacos.diagnose import TargetProblem
 from rulepush.relay.settings import Language, RobotType
 

@@ -31,10 +31,16 @@ from rulepush.cli.options import (
 )
 from rulepush.cli.process import run_until_signal
 from rulepush.cli.prometheus_flags import FEATURES_WITHOUT_EFFECT, add_flags_without_effect, log_without_effect
+from rulepush.config.client_file import load_http_client
 from rulepush.errors import RulepushError
+from rulepush.http_client.config import NO_CLIENT_SETTINGS
 from rulepush.logs import setup_logging
 from rulepush.model.durations import format_duration
+from rulepush.model.typed_url import without_credentials
+from rulepush.peers.address import PEERS_FLAG, read_peer
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
+from rulepush.rules.sharding import RULES_SHARD_FLAG, read_rule_shard
+from rulepush.scrape.sharding import read_sharding
 from rulepush.service.app import App
 from rulepush.service.options import ServiceOptions
 
@@ -84,6 +90,22 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         help="Origins whose pages may read the HTTP API: a regular expression, fully anchored. Example: "
         "'https?://(domain1|domain2)\\.com'. '' for none.",
     )
+    p.add_argument(
+        PEERS_FLAG,
+        dest="peers",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="Another rulepush whose rules and alerts are shown here, too; may be repeated, and may be this one. "
+        "dns+http://NAME:PORT takes all addresses of a name, dnssrv+http://NAME those of its SRV records.",
+    )
+    p.add_argument(
+        "--web.peers.config.file",
+        dest="peers_config_file",
+        default="",
+        metavar="FILE",
+        help="HTTP client settings for --web.peers: credentials, TLS, as in a scrape configuration.",
+    )
     add_switch(
         p,
         "--web.enable-remote-write-receiver",
@@ -103,6 +125,7 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         "Keep the last body of each target in memory, at most 32 MiB in all, and show it on the target's page. A "
         "body may hold what not every reader of the pages should see.",
     )
+    _add_sharding(p)
     _duration(p, "--rules.alert.resend-delay", "resend_delay", "1m", "Minimum time before an alert is sent again.")
     _duration(
         p,
@@ -125,6 +148,15 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         "1h",
         "How long alerts of rules on a datasource are sent on as they are while it gives no answer; afterwards "
         "Alertmanager ends them.",
+    )
+    p.add_argument(
+        RULES_SHARD_FLAG,
+        dest="rules_shard",
+        default="",
+        metavar="INDEX/NUMBER",
+        help="Evaluate only the rule groups of this shard, by a hash of file and group name. Counted from 0: three "
+        "shards are 0/3, 1/3 and 2/3; from-hostname/3 takes the number at the end of the host name, as in a "
+        "StatefulSet. If omitted, all groups.",
     )
     _duration(
         p,
@@ -179,6 +211,32 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
     p.set_defaults(func=run, shown_flags=partial(_shown_flags, p))
 
 
+def _add_sharding(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--scrape.shard",
+        dest="shard",
+        default="",
+        metavar="INDEX/NUMBER",
+        help="Scrape only this shard of all targets, counted from 0: 0/3, 1/3 and 2/3 are three shards. "
+        "from-hostname/3 takes the index from the end of the host name, as a StatefulSet numbers its pods. The targets "
+        "are those that hashmod relabelling on __address__ gives each shard.",
+    )
+    p.add_argument(
+        "--scrape.shard-replicas",
+        dest="shard_replicas",
+        type=positive_int,
+        metavar="N",
+        help="How many shards scrape each target: its own and those that follow. If omitted, 1.",
+    )
+    p.add_argument(
+        "--scrape.shard-by",
+        dest="shard_by",
+        default="",
+        metavar="LABEL[,LABEL]",
+        help="The labels, after relabelling, that decide which shard a target is in. If omitted, __address__.",
+    )
+
+
 def _duration(p: argparse.ArgumentParser, flag: str, dest: str, default: str, text: str) -> None:
     p.add_argument(flag, dest=dest, type=duration_ms, default=default, metavar="DURATION", help=text)
 
@@ -196,6 +254,8 @@ def _shown_flags(p: argparse.ArgumentParser, args: argparse.Namespace) -> dict[s
             continue
         if isinstance(value, bool):
             text = "true" if value else "false"
+        elif action.dest == "peers":
+            text = ",".join(read_peer(url).shown for url in value or ())  # without passwords
         elif isinstance(value, list):
             text = ",".join(value)
         elif action.type is duration_ms:
@@ -246,6 +306,9 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         outage_tolerance_ms=args.outage_tolerance,
         grace_period_ms=args.grace_period,
         datasource_hold_ms=args.datasource_hold,
+        peers=tuple(dict.fromkeys(map(read_peer, args.peers))),
+        peers_client=load_http_client(args.peers_config_file) if args.peers_config_file else NO_CLIENT_SETTINGS,
+        rule_shard=read_rule_shard(args.rules_shard, socket.gethostname()),
         lookback_delta_ms=args.lookback_delta or DEFAULT_LOOKBACK_MS,  # Prometheus takes 0 for the default, too
         query_timeout_ms=args.query_timeout,
         query_concurrency=args.query_concurrency,
@@ -253,6 +316,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         web_max_samples=args.web_max_samples,
         history_rows=args.history_rows,
         history_age_ms=args.history_age,
+        sharding=read_sharding(args.shard, args.shard_replicas, args.shard_by, socket.gethostname()),
         auto_reload_ms=args.auto_reload_interval,
         features=features & FEATURES,
         flags=args.shown_flags(args),
@@ -286,7 +350,11 @@ def _external_url(url: str, listen_address: str) -> str:
         return "" if port == "0" else f"http://{socket.gethostname()}:{port}"  # "": the app knows which port it got
     if "://" not in url:
         url = f"http://{url}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise RulepushError(f"--web.external-url: {url!r} is not a URL such as https://host/path")
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.query or parts.fragment)
+    except ValueError:
+        good = False
+    if not good:
+        raise RulepushError(f"--web.external-url: {without_credentials(url)!r} is not a URL such as https://host/path")
     return url.rstrip("/")

@@ -21,7 +21,7 @@ from rulepush.yaml.nodes import LoadSession, MapReader, ReferenceKind, SourceFil
 
 _WINDOW: Final = "out_of_order_time_window"
 _LEAST_RECORDING: Final = 16 << 20  # bytes; less would not hold a few segments
-_RULE_PATH: Final = re.compile(r"[^*]*(\*[^/]*)?")  # Prometheus allows * in the last part of a path only
+_RULE_PATH: Final = re.compile(r"[^*\0]*(\*[^/\0]*)?")  # Prometheus allows * in the last part of a path only
 
 
 def load_config(path: str) -> Config:

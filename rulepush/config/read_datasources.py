@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from rulepush.config.sections import DatasourceConfig
 from rulepush.http_client.config import read_http_client
-from rulepush.model.secret import Secret
+from rulepush.model.secret import Secret, tells_of_a_secret
 from rulepush.yaml.nodes import MapReader
+from rulepush.yaml.scalars import did_you_mean
 
 _RESERVED: Final = frozenset(("query", "time", "timeout"))
-
+_OF_A_QUERY: Final = _RESERVED | {"start", "end", "step"}
 
 ReadRuleFiles = Callable[[MapReader], tuple[str, ...]]
 
@@ -28,8 +30,7 @@ def read_datasources(
         if any(config.name == other.name for other in configs):
             entry.problem(f'found multiple datasources with name "{config.name}"', "name")
         if config.write_to and config.write_to not in writes:
-            known = ", ".join(sorted(writes)) or "none is configured with a name"
-            entry.problem(f'write_to: there is no remote_write named "{config.write_to}" ({known})', "write_to")
+            entry.problem(_no_such_write(config.write_to, sorted(name for name in writes if name)), "write_to")
         for file in config.rule_files:
             if file in place:
                 entry.problem(f"{file} is also among {place[file]}: a rule file belongs to one of them", "rule_files")
@@ -44,7 +45,7 @@ def _read(m: MapReader, rule_files: ReadRuleFiles) -> DatasourceConfig:
         m.problem("a datasource needs a name, by which pages and metrics show it", None)
     if not m.has("url"):
         m.problem("url for datasource is empty", None)
-    params = m.text_map("params")
+    params = _params(m)
     for param in sorted(_RESERVED & params.keys()):
         m.problem(f"params: {param} is set by each query", "params")
     timeout, concurrent = m.duration("timeout", 30_000), m.count("max_concurrent", 8)
@@ -52,9 +53,11 @@ def _read(m: MapReader, rule_files: ReadRuleFiles) -> DatasourceConfig:
         m.wrong("timeout", "expected a duration above 0")
     if concurrent == 0:
         m.wrong("max_concurrent", "expected a number above 0")
+    url = m.url("url")
+    _check_parameters(m, url)
     config = DatasourceConfig(
         name=name,
-        url=_base(m.url("url")),
+        url=_base(url),
         rule_files=rule_files(m),
         query_offset_ms=m.duration("query_offset") if m.has("query_offset") else None,
         timeout_ms=timeout,
@@ -65,6 +68,27 @@ def _read(m: MapReader, rule_files: ReadRuleFiles) -> DatasourceConfig:
     )
     m.finish()
     return config
+
+
+def _params(m: MapReader) -> dict[str, str]:
+    inner = m.section("params")
+    if inner is None:
+        return {}
+    for name in filter(tells_of_a_secret, inner.keys()):
+        inner.mask_all(name)
+    return {name: inner.text(name) for name in inner.keys()}  # noqa: SIM118
+
+
+def _no_such_write(name: str, writes: list[str]) -> str:
+    hint = did_you_mean(name, writes) or f" (there is {', '.join(writes) or 'none'})"
+    return f'write_to: there is no remote_write named "{name}"{hint}'
+
+
+def _check_parameters(m: MapReader, url: Secret) -> None:
+    """What stands behind the question mark is not sent: of a copied query that is what is wanted, of a tenant not."""
+    lost = [name for name, _ in parse_qsl(urlsplit(url.reveal()).query) if name not in _OF_A_QUERY]
+    if lost:
+        m.problem(f"url: put its {', '.join(lost)} under params: a query has parameters of its own", "url")
 
 
 def _base(url: Secret) -> Secret:

@@ -10,24 +10,26 @@ An answer of which the engine says that something may be missing is none: what i
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
 from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import EMPTY_LABELS, Labels
-from rulepush.model.sample import Sample
+from rulepush.model.sample import STALE, Sample
 
 _MAX_QUOTED: Final = 300
 _OF_THE_QUERY: Final = "PromQL "  # warnings and infos about the expression begin so; they say nothing of missing data
-_WHERE: Final = (
+WHERE: Final = (
     "url is the base of the API, without /api/v1: http://prometheus:9090, http://thanos-query:10902, "
     "http://mimir:8080/prometheus, http://victoria-metrics:8428 or http://vmselect:8481/select/0/prometheus"
 )
+"""What `url` of a datasource is."""
 _UNANSWERED: Final = {
     401: "it wants credentials, or refuses the ones given: check basic_auth, authorization or oauth2",
     403: "these credentials may not read here",
-    404: f"the Prometheus HTTP API is not there; {_WHERE}",
+    404: f"the Prometheus HTTP API is not there; {WHERE}",
     429: "too many requests",
 }
 _RETRIED: Final = frozenset((429, 500, 502, 503, 504))
@@ -39,10 +41,18 @@ class RetryableError(DatasourceError):
 
 
 def samples_of(
-    status: int, phrase: str, content_type: str, text: str, ts: int, *, is_range: bool = False
+    status: int,
+    phrase: str,
+    content_type: str,
+    text: str,
+    ts: int,
+    *,
+    is_range: bool = False,
+    nan_is_stale: bool = False,
 ) -> list[Sample]:
     """The samples of an answer, at `ts` (ms); a scalar is one without labels. With `is_range` those of a range
-    selector, at their times. Raises EvaluationError: DatasourceError where the engine did not give the whole answer."""
+    selector, at their times; a NaN among them is a stale marker with `nan_is_stale`. Raises EvaluationError:
+    DatasourceError where the engine did not give the whole answer."""
     if not 200 <= status < 300:
         raise _failure(status, phrase, content_type, text)
     try:
@@ -52,20 +62,20 @@ def samples_of(
         data, warnings = answer["data"], [str(w) for w in answer.get("warnings") or ()]
         partial = answer.get("isPartial") is True
         kind, result = data["resultType"], data["result"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _not_the_api(content_type, text) from None
     if partial:
         raise RetryableError("the answer is partial: some storage nodes did not answer (isPartial)")
     missing = [w for w in warnings if not w.startswith(_OF_THE_QUERY)]
     if missing:
         raise RetryableError(f"the answer may be partial: {'; '.join(missing)[:_MAX_QUOTED]}")
-    return _samples(kind, result, ts, is_range)
+    return _samples(kind, result, ts, is_range, nan_is_stale)
 
 
-def _samples(kind: str, result: Any, ts: int, is_range: bool) -> list[Sample]:
+def _samples(kind: str, result: Any, ts: int, is_range: bool, nan_is_stale: bool) -> list[Sample]:
     try:
         if kind == "matrix" and is_range:
-            return [sample for element in result for sample in _of_series(element)]
+            return [sample for element in result for sample in _of_series(element, nan_is_stale)]
         if kind == "scalar":
             return [Sample(EMPTY_LABELS, ts, parse_float(result[1]))]
         if kind == "vector":
@@ -75,12 +85,14 @@ def _samples(kind: str, result: Any, ts: int, is_range: bool) -> list[Sample]:
     raise EvaluationError(f"rule result is not a vector or scalar but a {kind}")
 
 
-def _of_series(element: dict[str, Any]) -> Iterator[Sample]:
+def _of_series(element: dict[str, Any], nan_is_stale: bool) -> Iterator[Sample]:
     labels = Labels(element["metric"])
     if "histograms" in element:
         raise EvaluationError(f"{labels} has native histograms, which are not supported yet")
     for at, value in element["values"]:
-        yield Sample(labels, round(float(at) * 1000), parse_float(value))
+        number = parse_float(value)
+        ended = nan_is_stale and math.isnan(number)
+        yield Sample(labels, round(float(at) * 1000), STALE if ended else number)
 
 
 def _float_of(element: dict[str, Any]) -> str:
@@ -116,12 +128,12 @@ def _said(text: str) -> tuple[str, str] | None:
     try:
         answer = json.loads(text)
         return str(answer.get("errorType", "")), str(answer["error"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _not_the_api(content_type: str, text: str) -> DatasourceError:
-    return DatasourceError(f"{_quoted(content_type, text)}, where the Prometheus HTTP API answers JSON; {_WHERE}")
+    return DatasourceError(f"{_quoted(content_type, text)}, where the Prometheus HTTP API answers JSON; {WHERE}")
 
 
 def _quoted(content_type: str, text: str) -> str:

@@ -16,7 +16,7 @@ from rulepush.errors import DiscoveryError
 if TYPE_CHECKING:
     from rulepush.yaml.nodes import MapReader
 
-_PATTERN: Final = re.compile(r"[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)")
+_PATTERN: Final = re.compile(r"[^*\0]*(\*[^/\0]*)?\.(json|yml|yaml|JSON|YML|YAML)")
 _LOOK_EVERY_S: Final = 3.0  # polling modification times is cheap, and works where inotify does not (NFS, mounts)
 
 Stamp = tuple[int, int, int]

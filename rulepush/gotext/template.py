@@ -27,9 +27,10 @@ class Template:
     def parse(
         cls, text: str, functions: Mapping[str, Function] | None = None, name: str = "template", prefix: str = ""
     ) -> Template:
-        """Parse a text. `functions` are known besides text/template's own; `prefix` is as in `parse_template`. Raises
-        TemplateSyntaxError with its line."""
-        known = {**BUILTINS, **(functions or {})}
+        """Parse a text. `functions` are known besides text/template's own; where they are among these, thousands of
+        templates share one mapping. `prefix` is as in `parse_template`. Raises TemplateSyntaxError with its line."""
+        given = functions or {}
+        known = given if BUILTINS.keys() <= given.keys() else {**BUILTINS, **given}
         return cls(name, parse_template(text, known, name, prefix), known)
 
     def with_text(self, text: str, name: str) -> Template:

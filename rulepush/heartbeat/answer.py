@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from rulepush.http_client.exchange import HTTPExchange
-from rulepush.notifier.reasons import is_markup, page_title
+from rulepush.http_client.pages import is_page, page_named
 
 # healthchecks.io, HTTP API: a call by UUID is always answered with 200, for old clients.
 _NOT_TAKEN: Final = re.compile(r"OK \((?:not found|rate limited)[^)]*\)")
@@ -17,10 +17,10 @@ def heartbeat_fault(got: HTTPExchange) -> str:
     """Why the heartbeat was not taken, "" when it was."""
     text = got.text.strip()
     if not got.is_success:
-        said = "" if is_markup(text) else text[:200]
+        said = "" if is_page(text) else text[:200]
         return ": ".join(filter(None, (f"HTTP status {got.status} {got.phrase}".rstrip(), said)))
-    if is_markup(text):
-        return f"answered with a page{page_title(text)}, which is no acknowledgement: check the url"
+    if is_page(text):
+        return f"answered with {page_named(text)}, which is no acknowledgement: check the url"
     if _NOT_TAKEN.match(text):
         return f"answered: {text[:200]}"
     try:

@@ -22,6 +22,7 @@ class HistoryFilter:
 
     `start` and `end` are ms, both inclusive. `matchers` has one entry a selector, any of which may match the labels; a
     transition of a rule itself has none, and passes only where there is no selector. `limit` keeps the newest.
+    `rules_own` leaves out those of alerts.
     """
 
     start: int | None = None
@@ -32,6 +33,7 @@ class HistoryFilter:
     group: str = ""
     rule: str = ""
     matchers: Sequence[Sequence[Matcher]] = ()
+    rules_own: bool = False
     limit: int = DEFAULT_LIMIT
 
     def passes(self, one: Transition) -> bool:
@@ -44,6 +46,7 @@ class HistoryFilter:
             and (not self.group or one.rule.group == self.group)
             and (not self.rule or one.rule.name == self.rule)
             and (not self.alertname or one.rule.name == self.alertname)
+            and not (self.rules_own and len(labels))
             and (not self.fingerprint or (len(labels) > 0 and fingerprint(labels) == self.fingerprint))
             and (
                 not self.matchers

@@ -164,6 +164,7 @@ def _conditions(wanted: HistoryFilter) -> tuple[list[str], list[object]]:
         ("t.ts >= ?", wanted.start),
         ("t.ts <= ?", wanted.end),
         ("l.fingerprint = ?", wanted.fingerprint or None),
+        ("l.fingerprint = ?", "" if wanted.rules_own else None),
         ("r.file = ?", wanted.file or None),
         ("r.rule_group = ?", wanted.group or None),
         ("r.name = ?", wanted.rule or None),

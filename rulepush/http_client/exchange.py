@@ -72,7 +72,7 @@ async def exchange(
 
     asked = {**headers, "Accept-Encoding": "identity"}
     marks = {IDEMPOTENT: True} if idempotent else {}
-    text = b""
+    text = bytearray()
     try:
         async with (
             asyncio.timeout(seconds),  # httpx' own timeout restarts at every byte received
@@ -129,7 +129,7 @@ async def _plainly(
     request = client.plain_request(method, url, headers, owner)
     if request is None:
         return None
-    text, answered = b"", None
+    text, answered = bytearray(), None
 
     def begin(head: PlainHead) -> Sink:
         nonlocal answered
@@ -137,8 +137,7 @@ async def _plainly(
         return add
 
     def add(part: bytes) -> None:
-        nonlocal text
-        text += part[: reading.max_bytes]
+        text.extend(part[: reading.max_bytes])
         if len(text) >= reading.max_bytes:
             raise _EnoughRead
 
@@ -155,7 +154,7 @@ async def _plainly(
     return HTTPExchange(answered.status, answered.phrase, _without(text, secrets), answered.headers)
 
 
-def _without(text: bytes, secrets: Iterable[str]) -> str:
+def _without(text: bytes | bytearray, secrets: Iterable[str]) -> str:
     """There are servers that quote the request that they refuse."""
     shown = text.decode(errors="replace")
     for secret in secrets:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     AnyClient: TypeAlias = "httpx.AsyncClient | ClientOnDemand"
     AnyClientFactory: TypeAlias = Callable[[HTTPClientConfig], AnyClient]
 
+_Asked = tuple[str, str, dict[str, str]]
+"""Method, URL and headers."""
+
 
 class ClientOnDemand:
     """A client with the settings of a section of the configuration. Close it with `aclose`."""
@@ -40,19 +43,24 @@ class ClientOnDemand:
         }
         self._full: httpx.AsyncClient | None = None
         self._plain: dict[object, PlainRequest] = {}  # by owner
+        self._asked: dict[object, _Asked] = {}  # what that was made of
         self._not_plain: set[object] = set()  # these owners
         self._is_closed = False
 
     def plain_request(self, method: str, url: str, headers: Mapping[str, str], owner: object) -> PlainRequest | None:
         """A way to send this request, which can be repeated, that is cheaper than through `full`; None where there is
         none. An owner has one at a time, which is closed with the owner's other connections."""
-        made = None if owner in self._not_plain else self._made(method, url, headers)
         former = self._plain.get(owner)
+        asked = (method, url, dict(headers))
+        if former is not None and self._asked[owner] == asked and not self._is_closed:
+            return former
+        made = None if owner in self._not_plain else self._made(method, url, headers)
         if former is not None and made is not None and former.is_like(made):
+            self._asked[owner] = asked
             return former
         self._close_plain(owner)
         if made is not None:
-            self._plain[owner] = made
+            self._plain[owner], self._asked[owner] = made, asked
         return made
 
     def give_up(self, owner: object) -> None:
@@ -90,6 +98,7 @@ class ClientOnDemand:
 
     def _close_plain(self, owner: object) -> None:
         former = self._plain.pop(owner, None)
+        self._asked.pop(owner, None)
         if former is not None:
             former.close()
 

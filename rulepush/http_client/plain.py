@@ -14,6 +14,7 @@ import select
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, NoReturn
 
@@ -335,8 +336,9 @@ def _parts(url: str) -> tuple[str, int, str]:
     return f"[{v6}]" if v6 else v4 or name, number, target if path else f"/{target}"
 
 
+@lru_cache(maxsize=16)
 def _plain_head(data: bytes) -> PlainHead:
-    """Raises NotPlain."""
+    """Raises NotPlain. A server that is asked often within a second answers with the same head."""
     found = _HEAD.fullmatch(data)
     if found is None:
         raise NotPlain
@@ -350,9 +352,11 @@ def _plain_head(data: bytes) -> PlainHead:
             raise NotPlain
         headers.setdefault(name, value.strip(b" \t").decode("latin-1"))
     code, length, coding = int(status), headers.get("content-length"), headers.get("transfer-encoding")
+    keeps = not is_old and headers.get("connection", "").lower() in ("", "keep-alive")
+    if code == 204 and length in (None, "0") and coding is None:  # what a remote write is answered
+        return PlainHead(code, (phrase or b"").decode("ascii"), headers, 0, keeps)
     if code in _NO_BODY or 300 <= code < 400 or (length is None) == (coding is None) or (is_old and coding):
         raise NotPlain
     if (coding or "chunked").lower() != "chunked" or not _LENGTH.fullmatch(length or "0"):
         raise NotPlain
-    keeps = not is_old and headers.get("connection", "").lower() in ("", "keep-alive")
     return PlainHead(code, (phrase or b"").decode("ascii"), headers, None if length is None else int(length), keeps)

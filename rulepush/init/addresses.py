@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from rulepush.errors import RulepushError
-from rulepush.model.secret import MASK
+from rulepush.model.typed_url import is_loopback_host, typed_url, without_credentials
 
 _METRICS: Final = "/actuator/prometheus"
 _CONTEXT: Final = "/nacos"
 _CONSOLE: Final = "/index.html"
-_USER: Final = re.compile(r"(?<=//)[^/?#]*@|^[^/?#@]*@")
 _SEPARATORS: Final = re.compile(r"[,;\s]+")
 _ALERTMANAGER_API: Final = re.compile(r"/api/v[12](/[a-z]+)?$|/alerts$")
 
@@ -45,22 +43,6 @@ class Address:
         return is_loopback_host(urlsplit(f"//{self.host}").hostname or "")
 
 
-def shown_url(url: str) -> str:
-    """What a person typed, for a message: without the user and the password."""
-    return _USER.sub(MASK + "@", url)
-
-
-def is_loopback_host(name: str) -> bool:
-    """Whether a host name or an IP address, without brackets, is one of this machine alone."""
-    name = name.rstrip(".")
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def split_addresses(texts: Iterable[str]) -> tuple[str, ...]:
     """The URLs of a flag that takes several, also as one text in the way of Nacos' `server-addr`:
     `10.0.0.1:8848, 10.0.0.2:8848`. Each one once."""
@@ -83,16 +65,13 @@ def alertmanager_address(url: str) -> Address:
 
 
 def _address(url: str, flag: str, port: int) -> Address:
-    text = url if "://" in url else f"http://{url}"
     try:
-        parts = urlsplit(text)
-        given = parts.port
+        parts = typed_url(url)
     except ValueError as e:
-        raise AddressError(f"{flag}: {shown_url(url)!r} is not a URL: {e}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AddressError(f"{flag}: {shown_url(url)!r} is not a URL such as http://HOST:{port}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    usual = given or (443 if parts.scheme == "https" else port)
+        raise AddressError(f"{flag}: {without_credentials(url)!r} is not a URL such as http://HOST:{port}{e}") from None
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    usual = parts.port or (443 if parts.scheme == "https" else port)
     return Address(
         parts.scheme,
         f"{host}:{usual}",

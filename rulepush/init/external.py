@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable
 from typing import Final
-from urllib.parse import urlsplit
 
-from rulepush.init.addresses import AddressError, is_loopback_host, shown_url
+from rulepush.init.addresses import AddressError
 from rulepush.init.setup import PORT
+from rulepush.model.typed_url import is_loopback_host, typed_url, without_credentials
 
 _ELSEWHERE: Final = ("192.0.2.1", "2001:db8::1")
 """Addresses for documentation (RFC 5737, RFC 3849), which the default route leads to. Nothing is sent there."""
@@ -47,13 +47,12 @@ def external_url(text: str) -> str:
     """A URL for `--web.external-url`, from what a person typed: http where no scheme is given, and then rulepush's own
     port where none is. No slash at its end. Raises AddressError."""
     try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
-        port = parts.port
+        parts = typed_url(text)
+        if parts.query or parts.fragment or parts.username:
+            raise ValueError
     except ValueError as e:
-        raise AddressError(f"--external-url: {shown_url(text)!r} is not a URL: {e}") from None
-    odd = parts.query or parts.fragment or parts.username or any(c.isspace() for c in text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or odd:
-        raise AddressError(f"--external-url: {shown_url(text)!r} is not a URL such as http://192.168.1.10:{PORT}")
-    if "://" not in text and port is None:
+        shown = without_credentials(text)
+        raise AddressError(f"--external-url: {shown!r} is not a URL such as http://192.168.1.10:{PORT}{e}") from None
+    if "://" not in text and parts.port is None:
         parts = parts._replace(netloc=f"{parts.netloc}:{PORT}")
     return parts.geturl().rstrip("/")

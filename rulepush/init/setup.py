@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from rulepush.init.addresses import Address, is_loopback_host
+from rulepush.init.addresses import Address
 from rulepush.model.secret import NO_SECRET, Secret
+from rulepush.model.typed_url import is_loopback_host
 from rulepush.relay.settings import Language, RobotType
 
 CONFIG: Final = "prometheus.yml"

@@ -51,23 +51,41 @@ class RuleReport:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What an engine says of the rules that it evaluates. `error`: why it could not be asked; nothing is known of the
+    rules then."""
+
+    name: str
+    url: str
+    rules: tuple[RuleReport, ...]
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it answers, and no rule has a problem."""
+        return not self.error and all(r.level is not Level.PROBLEM for r in self.rules)
+
+
+@dataclass(frozen=True, slots=True)
 class LiveReport:
     """The whole report. `rules` is empty when no target answered: then rules cannot be checked. `alertmanagers` is None
     where there is no configuration that could name them. `packs`: the rule packs that were chosen by what the targets
-    look like; None when the rules were given. `notes`: what else is worth knowing, a sentence each."""
+    look like; None when the rules were given. `notes`: what else is worth knowing, a sentence each. `engines`: what the
+    datasources say of their rules."""
 
     seen: LiveData
     rules: tuple[RuleReport, ...]
     alertmanagers: tuple[AlertmanagerAnswer, ...] | None = None
     packs: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    engines: tuple[EngineReport, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every target answered, every Alertmanager can take alerts, and no rule has a problem."""
         if self.seen.any_trouble or alertmanagers_failed(self.alertmanagers or ()):
             return False
-        return all(r.level is not Level.PROBLEM for r in self.rules)
+        return all(e.ok for e in self.engines) and all(r.level is not Level.PROBLEM for r in self.rules)
 
     def count(self, level: Level) -> int:
         """The rules whose worst finding is of this level."""

@@ -17,6 +17,7 @@ from rulepush.livecheck.fetch import Visit, visit_jobs
 from rulepush.livecheck.seen import TargetScrapes
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.secret import Secret
+from rulepush.model.typed_url import typed_url, without_credentials
 from rulepush.nacos.diagnose import METRICS, NACOS_PATH, TargetProblem, means_nacos
 
 NACOS_PORT: Final = 8848
@@ -40,14 +41,10 @@ def target_jobs(url: str, usual_port: int | None = None) -> list[ScrapeConfig]:
     given, what is called "nacos" has that of Nacos, and others have `usual_port`. Raises ValueError when it is not a
     URL."""
     try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        # Of http:/shop:8080 or https:shop the host would be the scheme.
-        good = parts.scheme in ("http", "https") and parts.hostname not in (None, "http", "https") and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        shown = url.rpartition("@")[2]  # without the credentials
-        raise ValueError(f"--target: {shown!r} is not a URL such as http://127.0.0.1:8080{METRICS}")
+        parts = typed_url(url)
+    except ValueError as e:
+        shown = without_credentials(url)
+        raise ValueError(f"--target: {shown!r} is not a URL such as http://127.0.0.1:8080{METRICS}{e}") from None
     if parts.path not in ("", "/"):
         return [_job(parts, parts.path, usual_port)]
     likely = _LIKELY_OF_NACOS if means_nacos(parts.geturl()) else _LIKELY

@@ -41,12 +41,16 @@ def fires(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
     except EvaluationError as e:
         yield problem(FindingKind.FAILS, f"it cannot be evaluated on this data: {e}")
         return
-    if not rule.alert or not samples:
-        return
+    if rule.alert and samples:
+        yield fires_now(rule, samples)
+
+
+def fires_now(rule: LiveRule, samples: Sequence[Sample]) -> Finding:
+    """That the expression of an alert has these elements now."""
     shown = "; ".join(f"{s.labels} = {s.value:g}" for s in samples[:_EXAMPLES])
     more = f" and {len(samples) - _EXAMPLES} more" if len(samples) > _EXAMPLES else ""
     when = f"is true now, and fires when it stays so for {format_duration(rule.for_ms)}" if rule.for_ms else "fires now"
-    yield Finding(FindingKind.FIRES_NOW, Level.FIRES, f"it {when}: {shown}{more}")
+    return Finding(FindingKind.FIRES_NOW, Level.FIRES, f"it {when}: {shown}{more}")
 
 
 def reads_history(rule: LiveRule) -> bool:

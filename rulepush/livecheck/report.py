@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rulepush.livecheck.alertmanagers import AlertmanagerAnswer, alertmanager_lines
-from rulepush.livecheck.analyse import LiveReport, RuleReport
+from rulepush.livecheck.analyse import EngineReport, LiveReport, RuleReport
 from rulepush.livecheck.finding import Finding, Level
 from rulepush.livecheck.kinds import name_of_kinds
 from rulepush.livecheck.names import MISSING
@@ -29,7 +29,28 @@ def report_text(report: LiveReport, *, verbose: bool = False) -> str:
         shown = [f for f in rule.findings if verbose or _is_shown(f, rule)]
         if shown:
             lines += [_heading(rule), *(line for finding in shown for line in _finding(finding)), ""]
-    return "\n".join([*lines, *_summary(report, verbose)]) + "\n"
+    for engine in report.engines:
+        lines += engine_lines(engine, verbose=verbose)
+    # The rules of datasources have their own summary.
+    summary = [] if report.engines and not report.rules else [*_summary(report, verbose)]
+    return "\n".join([*lines, *summary]).rstrip("\n") + "\n"
+
+
+def engine_lines(engine: EngineReport, *, verbose: bool = False) -> list[str]:
+    """How a datasource is, the findings of its rules, and a summary. Notes only with `verbose`."""
+    if engine.error:
+        return [f"datasource {engine.name} ({engine.url}): {engine.error}", ""]
+    lines = [f"datasource {engine.name} ({engine.url}): ok", ""]
+    for rule in engine.rules:
+        shown = [f for f in rule.findings if verbose or f.level is not Level.NOTE]
+        if shown:
+            lines += [_heading(rule), *(line for finding in shown for line in _finding(finding)), ""]
+    count = {level: sum(r.level is level for r in engine.rules) for level in Level}
+    fine = len(engine.rules) - count[Level.PROBLEM] - count[Level.FIRES]
+    text = (
+        f"{len(engine.rules)} rules: {count[Level.PROBLEM]} with problems, {count[Level.FIRES]} true now, {fine} fine"
+    )
+    return [*lines, f"{text} on the datasource {engine.name}", ""]
 
 
 def _is_shown(finding: Finding, rule: RuleReport) -> bool:
@@ -118,8 +139,8 @@ def _fine(report: LiveReport) -> int:
 
 
 def as_json(report: LiveReport) -> str:
-    """`{"ok", "targets", "jobs_without_targets", "alertmanagers", "warnings", "packs", "notes", "rules", "summary"}`;
-    every finding is there. Without a configuration `alertmanagers` is null."""
+    """`{"ok", "targets", "jobs_without_targets", "alertmanagers", "warnings", "packs", "notes", "datasources", "rules",
+    "summary"}`; every finding is there. Without a configuration `alertmanagers` is null."""
     document: dict[str, Any] = {
         "ok": report.ok,
         "targets": [_target_json(answer) for answer in report.seen.answers],
@@ -132,6 +153,7 @@ def as_json(report: LiveReport) -> str:
         "warnings": list(report.seen.shared_labels),
         "packs": None if report.packs is None else list(report.packs),
         "notes": list(report.notes),
+        "datasources": [_engine_json(engine) for engine in report.engines],
         "rules": [_rule_json(rule) for rule in report.rules],
         "summary": {
             "rules": len(report.rules),
@@ -152,6 +174,11 @@ def _target_json(answer: TargetScrapes) -> dict[str, Any]:
     if trouble is not None:
         found |= {"error": trouble.message, "suggestion": trouble.suggestion}
     return found
+
+
+def _engine_json(engine: EngineReport) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": engine.name, "url": engine.url, "ok": engine.ok, "error": engine.error}
+    return {**found, "rules": [_rule_json(rule) for rule in engine.rules]}
 
 
 def _alertmanager_json(answer: AlertmanagerAnswer) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rulepush.http_client.exchange import HTTPExchange, dropped_body, exchange
-from rulepush.notifier.reasons import host_and_path, is_markup, misplaced, network_failure, page_title, refusal
+from rulepush.http_client.pages import is_page, page_named
+from rulepush.notifier.reasons import host_and_path, misplaced, network_failure, refusal
 
 if TYPE_CHECKING:
     from rulepush.http_client.on_demand import AnyClient
@@ -89,8 +90,8 @@ async def probe_alertmanager(
     if not got.is_success:
         return AlertmanagerProbe(refusal(got, url, misplaced(got) or found), status=got.status)
     where = f"redirected to {got.url}: " if got.redirects else ""
-    what, text = f"a page{page_title(got.text)}", ""
-    if not is_markup(got.text):
+    what, text = page_named(got.text), ""
+    if not is_page(got.text):
         what, text = "something else", got.text[:200].strip()
     fault = f"{where}answered with {what} instead of Alertmanager's status: {found or _CHECK}"
     fault = f"{fault}: {text}" if text and not found else fault
@@ -161,7 +162,7 @@ async def _redirected_root(client: AnyClient, root: str) -> str | None:
 
 async def _server(client: AnyClient, url: str) -> _Server | None:
     got = await _try(client, url, _MAX_METRICS)
-    if got is None or not got.is_success or is_markup(got.text):
+    if got is None or not got.is_success or is_page(got.text):
         return None
     found: Iterable[tuple[str, str]] = _BUILD_INFO.findall(got.text)
     for program, version in found:

@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from rulepush.http_client.exchange import HTTPExchange
+from rulepush.http_client.pages import is_page, page_named
 
 if TYPE_CHECKING:
     import httpx
@@ -35,7 +36,6 @@ _MISPLACED: Final = (
     # VictoriaMetrics, vmalert, vmagent: lib/httpserver
     (re.compile(r"^unsupported path requested"), "this is a server of VictoriaMetrics, not an Alertmanager"),
 )
-_TITLE: Final = re.compile(r"(?is)<title[^>]*>\s*(.{1,60}?)\s*</title>")
 
 
 def network_failure(e: httpx.HTTPError, url: str) -> str:
@@ -87,7 +87,7 @@ def misplaced(got: HTTPExchange) -> str:
 def refusal(got: HTTPExchange, url: str, hint: str = "") -> str:
     """`refused with 404 Not Found: leave /api/v1 out of path_prefix: <their text>`, of an answer that is no 2xx. `hint`
     takes the place of what the answer alone suggests."""
-    text = "" if hint or is_markup(got.text) else got.text[:300].strip()
+    text = "" if hint or is_page(got.text) else got.text[:300].strip()
     prefix = host_and_path(url)[1].rpartition("/api/")[0]
     named = next((api for api in ("/api/v1", "/api/v2") if api in prefix), "")
     if not hint and got.status in (404, 405) and named:
@@ -102,9 +102,9 @@ def no_acceptance(text: str) -> str:
     service, and gateways that put their error into a JSON object answer 200 as well."""
     if not text.strip():
         return ""
-    if is_markup(text):
+    if is_page(text):
         return (
-            f"answered with a page{page_title(text)} instead of accepting the alerts: check that this is an "
+            f"answered with {page_named(text)} instead of accepting the alerts: check that this is an "
             "Alertmanager's address"
         )
     try:
@@ -121,14 +121,3 @@ def no_acceptance(text: str) -> str:
         or str(answer.get("code", 200))[:1] in ("4", "5")
     )
     return f"answered with an error instead of accepting the alerts: {text[:300].strip()}" if is_bad else ""
-
-
-def is_markup(text: str) -> bool:
-    """Whether this is a page (HTML, XML)."""
-    return text.lstrip("\ufeff \t\r\n").startswith("<")
-
-
-def page_title(text: str) -> str:
-    """` "Sign in"` of a page that has a title: it often says whose page it is; else ""."""
-    found = _TITLE.search(text)
-    return f' "{" ".join(found[1].split())}"' if found else ""

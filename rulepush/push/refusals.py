@@ -10,10 +10,10 @@ import httpx
 
 from rulepush.http_client.client import shown_url
 from rulepush.http_client.exchange import HTTPExchange, exchange
+from rulepush.http_client.pages import page_title
 
 _MAX_WORDS: Final = 500
 _PROBE_S: Final = 3.0
-_TITLE: Final = re.compile(r"<title[^>]*>\s*(.*?)\s*</title", re.IGNORECASE | re.DOTALL)
 RECEIVERS: Final = "a rulepush that runs with --web.enable-push-receiver, or a Pushgateway"
 _NO_RECEIVER: Final = frozenset((404, 405, 501))
 
@@ -31,8 +31,8 @@ def refusal_text(answer: HTTPExchange) -> str:
         where = shown_url(answer.headers.get("location", "")) or "another place"
         return f"redirects to {where} (status {status}), which is not followed: a login page? Else name that URL"
     if _kind(answer) == "html":
-        title = _TITLE.search(answer.text)
-        named = f' ("{title[1][:80]}")' if title and title[1] else ""
+        title = page_title(answer.text)
+        named = f' ("{title}")' if title else ""
         return f"answered {status} with a page of HTML{named}: not a push receiver, or a login page before it"
     if answer.is_success:
         return f"answered {status} with a JSON document: this is not a push receiver, but {RECEIVERS} is needed"

@@ -240,6 +240,9 @@ def _template_files(m: MapReader) -> Mapping[str, str]:
     files: dict[str, str] = {}
     single = [m.text("template")] if m.text("template") else []
     for pattern in map(m.source.resolve, (*m.texts("templates"), *single)):
+        if "\0" in pattern:
+            m.problem(f"templates: {pattern!r} is not a path", "templates")
+            continue
         paths = sorted(glob.glob(pattern))
         if not paths and not glob.has_magic(pattern):
             m.problem(f"templates: {pattern} does not exist", "templates")

@@ -8,14 +8,11 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from rulepush.clock import Clock
 from rulepush.config.sections import RemoteWriteConfig, RemoteWriteMessage
 from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
-from rulepush.http_client.client import server_of
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.remote.backlog import Backlog
@@ -23,6 +20,9 @@ from rulepush.remote.block import QueueBlock, WriteRequest
 from rulepush.remote.encode import SentMetadata, SentSample, metadata_request, request_v2, write_request
 from rulepush.remote.endpoint import Endpoint, WriteOutcome, WriteResponse
 from rulepush.remote.series_cache import RelabelCache
+
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient
 
 log = logging.getLogger("rulepush.remote")
 
@@ -55,7 +55,7 @@ class RemoteWriteSender:
         self,
         config: RemoteWriteConfig,
         external_labels: Labels,
-        client: httpx.AsyncClient,
+        client: AnyClient,
         clock: Clock,
         directory: Path | None,
         metadata: MetadataSource | None = None,
@@ -105,6 +105,8 @@ class RemoteWriteSender:
 
     def status(self) -> DeliveryStatus:
         """How the delivery to this receiver stands now."""
+        from rulepush.http_client.client import server_of
+
         return self.record.status(
             ReceiverKind.REMOTE_WRITE,
             self.name,

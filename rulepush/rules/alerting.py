@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from rulepush.errors import EvaluationError
+from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.model.labels import ALERT_NAME, INSTANCE, JOB, METRIC_NAME, Labels
 from rulepush.model.matcher import MatchOp
 from rulepush.model.sample import Sample
@@ -42,6 +42,10 @@ _DUPLICATE_LABELS: Final = "vector contains metrics with the same labelset after
 _NEED_TWO: Final = frozenset(
     ("rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "double_exponential_smoothing")
 )
+# How long a sent alert holds, in intervals or resend delays: two evaluations or sendings may fail. On a datasource that
+# hangs, an evaluation takes up to two intervals, and what is held is sent at the end of it.
+_VALIDITY: Final = 4
+_VALIDITY_UNANSWERED: Final = 6
 _ACTION: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _Element = tuple[Labels, Annotations, float]
 """What an element of the result says: the alert's labels, its annotations, its value."""
@@ -73,6 +77,8 @@ class AlertingRule:
         self._steady = not any(word in action for action in actions for word in ("query", "now"))
         self._context: RuleContext | None = None
         self._unanswered_since: int | None = None
+        self._end_told: int | None = None  # the `_unanswered_since` of the hold whose end was recorded
+        self._complete_from: int | None = None
         self._target = _fixed_target(spec.query)
         self._own_labels = frozenset(name for name, _ in spec.labels)
         self._needs_two = any(use.ranged and use.function in _NEED_TWO for use in spec.query.selectors())
@@ -94,9 +100,19 @@ class AlertingRule:
         return worst([a.state for a in self._alerts.values()])
 
     @property
+    def has_pending(self) -> bool:
+        """Whether an alert of it is PENDING."""
+        return any(a.state is AlertState.PENDING for a in self._alerts.values())
+
+    @property
     def asks_storage(self) -> bool:
         """Whether a template of it runs queries, or might."""
         return not self._steady
+
+    @property
+    def unanswered_since(self) -> int | None:
+        """Since which evaluation (ms) the datasource gives no answer; None while it does."""
+        return self._unanswered_since
 
     @property
     def has_doubtful(self) -> bool:
@@ -124,10 +140,10 @@ class AlertingRule:
         found: Mapping[Labels, _Element] = self._found(tick, result)
         self._prepare_endings(tick, found)
         tick.check_answers()
-        self._unanswered_since = None
+        self._answered(tick)
         self._set_times(tick)
         found = believable(found, self.alerts, may_fire=may_fire)
-        self._recovery.confirm(lambda: tick.context.may_resolve(tick.query_ts))
+        self._recovery.confirm(lambda: self._is_complete(tick))
         after: dict[Labels, Alert] = {}
         for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
             alert = self._advance(tick, labels, found.get(labels), may_fire)
@@ -167,9 +183,14 @@ class AlertingRule:
     def _expand(self, tick: Tick, sample: Sample) -> _Element:
         context = tick.context
         data = AlertTemplateData(sample.labels, context.external_labels, context.external_url, sample.value)
+        unanswered: list[DatasourceError] = []
 
         def query(text: str) -> list[Sample]:
-            return tick.run_in_template(_parsed(text))
+            try:
+                return tick.run_in_template(_parsed(text))
+            except DatasourceError as e:
+                unanswered.append(e)
+                raise
 
         def expand(text: str) -> str:
             if "{{" not in text:
@@ -177,6 +198,8 @@ class AlertingRule:
             return expand_alert_template(text, data, self.spec.name, query, tick.ts, context.external_url)
 
         changes = {name: expand(text) for name, text in self.spec.labels}
+        if unanswered:  # the text of the error as a label would be another alert, and the end of the former one
+            raise unanswered[0]
         labels = sample.labels.with_({METRIC_NAME: "", **changes, ALERT_NAME: self.spec.name})
         return labels, tuple((name, expand(text)) for name, text in self.spec.annotations), sample.value
 
@@ -272,16 +295,20 @@ class AlertingRule:
 
     # --- sending
 
-    def to_send(self, tick: Tick) -> list[Alert]:
+    def to_send(self, tick: Tick, *, answered: bool = True) -> list[Alert]:
         """The alerts that are due at `tick.ts`; they count as sent. One that is PENDING again is sent as resolved:
-        otherwise its end at Alertmanager would have to wait until its `endsAt` has passed."""
+        otherwise its end at Alertmanager would have to wait until its `endsAt` has passed. Where a datasource has not
+        `answered`, they are sent sooner and hold for longer."""
         if not self._alerts and not self._taken_back:
             return []
         delay = tick.context.resend_delay_ms
-        then = tick.ts + 2 * tick.interval_ms  # beyond it only when the interval or the delay has just become longer
+        turns = 2 if answered else 4
+        then = (
+            tick.ts + turns * tick.interval_ms
+        )  # beyond it only when the interval or the delay has just become longer
         due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay) or a.runs_out(then)]
         due = [a for a in due if not self._recovery.withholds(a.labels)]
-        validity = 4 * max(tick.interval_ms, delay)  # two evaluations or sendings may fail
+        validity = (_VALIDITY if answered else _VALIDITY_UNANSWERED) * max(tick.interval_ms, delay)
         out = [alert.resolve(tick.ts).sent(tick.ts, validity) for alert in self._taken_back]
         self._taken_back.clear()
         for alert in due:
@@ -297,6 +324,26 @@ class AlertingRule:
             self._unanswered_since = tick.ts
         return tick.ts - self._unanswered_since < tick.context.unanswered_hold_ms
 
+    def hold_has_just_ended(self) -> bool:
+        """Whether it was not said yet that its alerts are no longer sent on; True once, after `holds_unanswered` was
+        False."""
+        told, self._end_told = self._end_told, self._unanswered_since
+        return bool(self.alerts) and told != self._unanswered_since
+
+    def _answered(self, tick: Tick) -> None:
+        """The datasource answers at `tick.ts`. After an outage of two intervals and more it may lack what was measured
+        meanwhile, or still be on the way to have it: what is missing proves nothing for as long as the outage was, and
+        for no longer than PromQL looks back."""
+        since, self._unanswered_since = self._unanswered_since, None
+        outage = 0 if since is None else tick.ts - since
+        if outage >= 2 * tick.interval_ms:
+            self._complete_from = tick.ts + min(outage, tick.context.restore.bridged_ms)
+            self._recovery.doubt_absence(self.alerts)
+
+    def _is_complete(self, tick: Tick) -> bool:
+        caught_up = self._complete_from is None or tick.ts >= self._complete_from
+        return caught_up and tick.context.may_resolve(tick.query_ts)
+
     # --- going on after a reload or a restart
 
     def take_over(self, other: AlertingRule) -> None:
@@ -304,7 +351,8 @@ class AlertingRule:
         self._alerts = dict(other._alerts)
         self._recovery.take_over(other._recovery)
         self._sources = dict(other._sources)
-        self._unanswered_since = other._unanswered_since
+        self._unanswered_since, self._complete_from = other._unanswered_since, other._complete_from
+        self._end_told = other._end_told
         self.changed = dict(other.changed)
 
     def restore(self, saved: Iterable[tuple[Alert, int]], *, doubtful: bool = False) -> None:
@@ -322,12 +370,10 @@ class AlertingRule:
             Transition(ts, self.ref, a.labels, a.state.value, a.state.value, ChangeReason.RESTORED) for a in self.alerts
         ]
 
-    def leave(self, ts: int) -> list[Transition]:
+    def leave(self, ts: int, why: ChangeReason = ChangeReason.RULE_REMOVED) -> list[Transition]:
         """What a reload at `ts` that removes the rule does to its alerts."""
         inactive = AlertState.INACTIVE.value
-        return [
-            Transition(ts, self.ref, a.labels, a.state.value, inactive, ChangeReason.RULE_REMOVED) for a in self.alerts
-        ]
+        return [Transition(ts, self.ref, a.labels, a.state.value, inactive, why) for a in self.alerts]
 
     def written(self) -> list[Labels]:
         """The series of ALERTS and ALERTS_FOR_STATE that stand for its alerts as they are."""

@@ -120,6 +120,11 @@ def rules_json(groups: Iterable[EvaluationGroup], wanted: RulesFilter = RulesFil
     return answer
 
 
+def groups_json(groups: Iterable[EvaluationGroup]) -> list[dict[str, Any]]:
+    """Every group with its rules and their alerts."""
+    return [group_json(group, [rule_json(rule) for rule in group.rules]) for group in groups]
+
+
 def next_token(group: EvaluationGroup) -> str:
     """Names a group as the first of the next page."""
     return hashlib.sha1(f"{group.file};{group.name}".encode(), usedforsecurity=False).hexdigest()
@@ -137,7 +142,7 @@ def _is_wanted(rule: Rule, wanted: RulesFilter) -> bool:
 
 
 def group_json(group: EvaluationGroup, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    """One group with these rules."""
+    """One group with these rules. `datasource` (ours) is there for a group that is evaluated elsewhere only."""
     return {
         "name": group.name,
         "file": group.file,
@@ -146,6 +151,7 @@ def group_json(group: EvaluationGroup, rules: list[dict[str, Any]]) -> dict[str,
         "limit": group.limit,
         "evaluationTime": group.evaluation_seconds,
         "lastEvaluation": _time(group.last_evaluation),
+        **({"datasource": group.spec.datasource} if group.spec.datasource else {}),
     }
 
 

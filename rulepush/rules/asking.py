@@ -88,6 +88,9 @@ class Datasource(Protocol):
 async def bring_wanted(answers: Answers, datasource: Datasource, within_s: float) -> None:
     """Ask what is wanted, side by side."""
     wanted = answers.wanted()
+    if len(wanted) == 1:  # nearly always: no tasks for it
+        answers.bring(wanted[0], await datasource.ask(wanted[0], within_s))
+        return
     asked = (datasource.ask(question, within_s) for question in wanted)
     for question, answer in zip(wanted, await asyncio.gather(*asked), strict=True):
         answers.bring(question, answer)

@@ -49,6 +49,10 @@ def _always(_ts: int) -> bool:
     return True
 
 
+def _as_they_are(labels: Labels) -> Labels:
+    return labels
+
+
 def _unrecorded(_transitions: Sequence[Transition]) -> None:
     return None
 
@@ -105,6 +109,7 @@ class RuleContext:
     `stopwatch`    seconds of a monotonic clock, for the durations in the API; decides nothing
     `datasource`   evaluates the queries; None: `engine` does, on `samples`
     `unanswered_hold_ms`  how long alerts are sent on as they are while the datasource gives no answer
+    `as_written`   the labels that a recorded series has on the datasource: its remote write may add and change some
     `logs`         whether changes and failures are logged: a backtest, which may run in a service, has a report instead
 
     Why a restart needs the two is in `recovery.py`.
@@ -126,6 +131,7 @@ class RuleContext:
     stopwatch: Callable[[], float] = lambda: 0.0
     datasource: Datasource | None = None
     unanswered_hold_ms: int = 0
+    as_written: Callable[[Labels], Labels] = _as_they_are
     logs: bool = True
 
 

@@ -45,7 +45,8 @@ class GroupStats:
 
 
 class EvaluationGroup:
-    """`interval_ms` and `query_offset_ms` are resolved: the group's own, or the global ones."""
+    """`interval_ms` and `query_offset_ms` are resolved: the group's own, or the global ones. `alerting_rules` are those
+    of `rules` that alert, in order."""
 
     def __init__(self, spec: RuleGroup, context: RuleContext, interval_ms: int, query_offset_ms: int):
         self.spec = spec
@@ -53,6 +54,7 @@ class EvaluationGroup:
         self.interval_ms = spec.interval_ms or interval_ms
         self.query_offset_ms = query_offset_ms if spec.query_offset_ms is None else spec.query_offset_ms
         self.rules: list[Rule] = [_build(rule, spec) for rule in spec.rules]
+        self.alerting_rules = [rule for rule in self.rules if isinstance(rule, AlertingRule)]
         self.counters = GroupStats()
         self.evaluation_seconds = 0.0
         self.last_evaluation: int | None = None
@@ -78,11 +80,6 @@ class EvaluationGroup:
     @property
     def limit(self) -> int:
         return self.spec.limit
-
-    @property
-    def alerting_rules(self) -> list[AlertingRule]:
-        """The alerting ones, in order."""
-        return [rule for rule in self.rules if isinstance(rule, AlertingRule)]
 
     def rehearsal(self, ts: int) -> Iterator[None]:
         """Evaluate the queries of the rules at `ts`, one a step, without effect on anything but what is computed once
@@ -161,7 +158,10 @@ class EvaluationGroup:
         except DatasourceError as e:
             self._failed(rule, str(e), tick.ts)
             if isinstance(rule, AlertingRule) and rule.holds_unanswered(tick):
-                self._send(rule, tick)
+                self._send(rule, tick, answered=False)
+            elif isinstance(rule, AlertingRule) and rule.hold_has_just_ended():
+                held = f"after {format_duration(tick.context.unanswered_hold_ms)}"
+                self._record_health(rule, tick.ts, RuleHealthState.ERR, ChangeReason.HOLD_ENDED, held)
             return 0
         except RulepushError as e:
             self._failed(rule, str(e), tick.ts)
@@ -183,8 +183,8 @@ class EvaluationGroup:
             rule.status.good()
         return len(samples)
 
-    def _send(self, rule: AlertingRule, tick: Tick) -> None:
-        due = rule.to_send(tick)
+    def _send(self, rule: AlertingRule, tick: Tick, *, answered: bool = True) -> None:
+        due = rule.to_send(tick, answered=answered)
         if due:
             self.context.notify(due, str(rule.spec.query), tick.ts)
 
@@ -227,7 +227,8 @@ class EvaluationGroup:
         if ended:
             store.append_many(ended)  # refused where another rule has written the same series meanwhile
         if self._own is not None and isinstance(rule, RecordingRule):
-            self._own.append([*samples, *ended])
+            as_written = self.context.as_written
+            self._own.append([Sample(as_written(s.labels), s.ts, s.value) for s in (*samples, *ended)])
         names = ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
         read = [name for name in names if name in self._read_within]
         tick.shared.forget(read)
@@ -284,11 +285,17 @@ class EvaluationGroup:
             if changes:
                 self._record_health(new, ts, new.status.health, ChangeReason.RULE_CHANGED, changes)
 
-    def _gone(self, rule: Rule, group: EvaluationGroup, ts: int) -> None:
+    def _gone(self, rule: Rule, group: EvaluationGroup, ts: int, why: ChangeReason = ChangeReason.RULE_REMOVED) -> None:
         """Record that a reload removed this rule of `group`."""
         ref, health = RuleRef(group.file, group.name, rule.spec.name), rule.status.health.value
-        alerts = rule.leave(ts) if isinstance(rule, AlertingRule) else []
-        self.context.record([*alerts, of_rule(ts, ref, health, "", ChangeReason.RULE_REMOVED)])
+        alerts = rule.leave(ts, why) if isinstance(rule, AlertingRule) else []
+        self.context.record([*alerts, of_rule(ts, ref, health, "", why)])
+
+    def hand_over(self, ts: int) -> None:
+        """Another process evaluates the group from now on: what that one writes into the same series must not be ended
+        here. Nothing is sent either; the alerts are sent from there, or run out."""
+        for rule in self.rules:
+            self._gone(rule, self, ts, ChangeReason.OTHER_SHARD)
 
     def leave(self, ts: int) -> None:
         """The group is gone by a reload: its series end at `ts`."""

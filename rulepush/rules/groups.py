@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +15,7 @@ from rulepush.rules.asking import Answers, Datasource, bring_wanted
 from rulepush.rules.context import RuleContext
 from rulepush.rules.group import EvaluationGroup, match_rules
 from rulepush.rules.recovery import assign
+from rulepush.rules.sharding import GroupKey
 from rulepush.rules.specs import RuleGroup
 from rulepush.rules.state import AlertStateStore, RuleKey, SavedAlert, SaveReport, StateChange
 
@@ -66,10 +66,12 @@ class RuleGroups:
         defaults: GroupDefaults,
         ts: int,
         elsewhere: Mapping[str, tuple[RuleContext, GroupDefaults]] = MappingProxyType({}),
+        other_shards: Container[GroupKey] = (),
     ) -> None:
         """Put these groups in force at `ts`: at start, where they take up the saved alerts, and at a reload, where
         every rule that is still there goes on with its alerts, also in a file with another name. `elsewhere` has the
-        context and the defaults for the groups of each datasource, by its name."""
+        context and the defaults for the groups of each datasource, by its name; `other_shards` are the groups that
+        other processes evaluate: one that goes there ends nothing."""
         wanted = sorted(specs, key=lambda s: s.key)
         old = dict(self._groups)
         stay = {spec.key: old.pop(spec.key) for spec in wanted if spec.key in old}
@@ -82,8 +84,11 @@ class RuleGroups:
                 group.take_over(before, ts)
             new[spec.key] = group
         self._groups = new
-        for group in old.values():
-            group.leave(ts)
+        for key, group in old.items():
+            if key in other_shards:
+                group.hand_over(ts)
+            else:
+                group.leave(ts)
         if self._store is not None and (self._restored or self._restore(self._store, ts)):
             try:
                 self._save_all(self._store)
@@ -94,7 +99,12 @@ class RuleGroups:
 
     def evaluate(self, group: EvaluationGroup, ts: int, now: int | None = None) -> None:
         """Evaluate a group and save what changed. A store that fails is reported and tried again next time."""
-        self._and_save(group, ts, partial(group.evaluate, ts, now))
+
+        def evaluate() -> bool:
+            group.evaluate(ts, now)
+            return True
+
+        self._and_save(group, ts, evaluate)
 
     async def evaluate_on(
         self, datasource: Datasource, group: EvaluationGroup, ts: int, now: int | None = None
@@ -107,9 +117,10 @@ class RuleGroups:
         began = stopwatch()
         asks = next(steps, _ENDED) is not _ENDED  # without answers nothing changes: there is nothing to save
 
-        def step() -> None:
+        def step() -> bool:
             nonlocal asks
             asks = next(steps, _ENDED) is not _ENDED
+            return not asks
 
         while asks:
             # A rule whose turn comes too late has a fair part: an engine that hangs must not delay what is sent on.
@@ -119,7 +130,8 @@ class RuleGroups:
                 return
             self._and_save(group, ts, step)
 
-    def _and_save(self, group: EvaluationGroup, ts: int, evaluate: Callable[[], None]) -> None:
+    def _and_save(self, group: EvaluationGroup, ts: int, evaluate: Callable[[], bool]) -> None:
+        """`evaluate` says whether all rules of the group are evaluated by then."""
         if self._store is None:
             evaluate()
         else:
@@ -128,16 +140,16 @@ class RuleGroups:
             rule.changed.clear()
 
     def _in_transaction(
-        self, store: AlertStateStore, group: EvaluationGroup, ts: int, evaluate: Callable[[], None]
+        self, store: AlertStateStore, group: EvaluationGroup, ts: int, evaluate: Callable[[], bool]
     ) -> None:
         restored = self._restored or self._restore(store, ts)
         # A crash must not come between what is sent and what is remembered of it: a resolution that is kept to be
         # sent, of an alert that is remembered as firing, would end a later episode too.
         try:
             with store.transaction():
-                evaluate()
+                whole = evaluate()
                 if restored:  # what is saved must not be lost to what it was not read for
-                    self._save(store, group, ts)
+                    self._save(store, group, ts, whole=whole)
         except StorageError as e:
             self._failed(store, e, ts)
         else:
@@ -151,7 +163,7 @@ class RuleGroups:
                 for rule in group.alerting_rules:
                     rule.interrupted(group.last_ts)
 
-    def _save(self, store: AlertStateStore, group: EvaluationGroup, ts: int) -> None:
+    def _save(self, store: AlertStateStore, group: EvaluationGroup, ts: int, *, whole: bool) -> None:
         if not self._complete or not store.is_whole:
             self._complete = self._marked = False
             self._save_all(store)
@@ -161,7 +173,7 @@ class RuleGroups:
             StateChange(_key(group, rule), labels, alert) for rule in rules for labels, alert in rule.changed.items()
         ]
         # Only pending alerts need the time of the last evaluation after a restart.
-        if not changes and not any(a.state is AlertState.PENDING for rule in rules for a in rule.alerts):
+        if not changes and not (whole and any(rule.has_pending for rule in rules)):
             return
         store.save(changes, group.file, group.name, ts)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.groups import RuleGroups
-from rulepush.telemetry import MetricReading, Readings, Telemetry, for_each
+from rulepush.rules.sharding import RuleShard
+from rulepush.telemetry import MetricReading, Readings, Telemetry, for_each, single
 
 
 def expose_rules(t: Telemetry, groups: RuleGroups) -> None:
@@ -60,3 +61,10 @@ def expose_rules(t: Telemetry, groups: RuleGroups) -> None:
         return [MetricReading((state,), sum(a.state.value == state for a in active)) for state in ("pending", "firing")]
 
     t.gauge("rulepush_alerts", "Pending and firing alerts.", alerts, ("state",))
+
+
+def expose_rule_shard(t: Telemetry, shard: RuleShard, of_others: Callable[[], int]) -> None:
+    """Which shard of the rules this process is, and how many groups it leaves to others."""
+    t.gauge("rulepush_rule_shard", "Index of this shard of the rules, from 0.", single(lambda: shard.index))
+    t.gauge("rulepush_rule_shards", "Shards that share the rule groups.", single(lambda: shard.count))
+    t.gauge("rulepush_rule_groups_of_other_shards", "Groups that only other shards evaluate.", single(of_others))

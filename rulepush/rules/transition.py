@@ -36,10 +36,12 @@ class ChangeReason(Enum):
     OVER_LIMIT = "over_limit"
     STARTED_OVER = "started_over"
     RULE_REMOVED = "rule_removed"
+    OTHER_SHARD = "other_shard"
     # of a rule
     RULE_CHANGED = "rule_changed"
     EVALUATION_FAILED = "evaluation_failed"
     EVALUATION_WORKS = "evaluation_works"
+    HOLD_ENDED = "hold_ended"
 
 
 WORDS: Final = {
@@ -58,9 +60,11 @@ WORDS: Final = {
     ChangeReason.OVER_LIMIT: "more alerts than the `limit` of the group allows: all are dropped",
     ChangeReason.STARTED_OVER: "rulepush was down for too long: the `for` clock starts over",
     ChangeReason.RULE_REMOVED: "a reload removed its rule",
+    ChangeReason.OTHER_SHARD: "another shard evaluates its rule now",
     ChangeReason.RULE_CHANGED: "a reload changed the rule",
     ChangeReason.EVALUATION_FAILED: "the rule cannot be evaluated",
     ChangeReason.EVALUATION_WORKS: "the rule can be evaluated again",
+    ChangeReason.HOLD_ENDED: "its alerts are no longer sent on, for its datasource gives no answer",
 }
 
 

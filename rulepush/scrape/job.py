@@ -12,6 +12,7 @@ from rulepush.exposition.content_type import PROTOCOL_FORMATS
 from rulepush.relabel.relabel import Relabel, RelabelConfig, relabel
 from rulepush.scrape.fetch import accept_header
 from rulepush.scrape.sample_labels import DEFAULT_RULES, SampleRules
+from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.scrape.target import TargetDefaults
 
 
@@ -30,6 +31,7 @@ class Job:
     keep_dropped: int = 0  # most dropped targets that are remembered; 0 for all
     relabel: Relabel | None = None
     relabel_configs: tuple[RelabelConfig, ...] = ()  # what `relabel` applies, for pages that show it step by step
+    sharding: ScrapeSharding | None = None
 
     @property
     def name(self) -> str:
@@ -37,8 +39,8 @@ class Job:
         return self.defaults.job_name
 
 
-def job_of(config: ScrapeConfig) -> Job:
-    """The job of one scrape configuration."""
+def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None) -> Job:
+    """The job of one scrape configuration, as the shard `sharding` has it."""
     limits = config.limits
     return Job(
         defaults=TargetDefaults(
@@ -69,6 +71,7 @@ def job_of(config: ScrapeConfig) -> Job:
         keep_dropped=config.keep_dropped_targets,
         relabel=_relabelling(config.relabel_configs),
         relabel_configs=tuple(config.relabel_configs),
+        sharding=sharding,
     )
 
 

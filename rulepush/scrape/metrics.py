@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rulepush.scrape.overload import OverloadWatch
+from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.telemetry import MetricReading, Telemetry, single
 
@@ -46,3 +47,11 @@ def expose_scrapes(t: Telemetry, stats: ScrapeStats, overload: OverloadWatch, ta
     )
     t.counter("rulepush_samples_duplicate", "Scraped samples that came twice.", single(lambda: stats.duplicates))
     t.gauge("rulepush_targets", "Targets that are scraped.", single(target_count))
+
+
+def expose_sharding(t: Telemetry, sharding: ScrapeSharding, left_to_others: Callable[[], int]) -> None:
+    """Which shard this process is, and how many targets it leaves to others."""
+    t.gauge("rulepush_scrape_shard", "Index of this shard, from 0.", single(lambda: sharding.index))
+    t.gauge("rulepush_scrape_shards", "Shards that share the targets.", single(lambda: sharding.count))
+    t.gauge("rulepush_scrape_shard_replicas", "Shards that scrape the same target.", single(lambda: sharding.replicas))
+    t.gauge("rulepush_targets_of_other_shards", "Targets that only other shards scrape.", single(left_to_others))

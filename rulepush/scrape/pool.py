@@ -43,7 +43,10 @@ class _Running:
 
 
 class ScrapePool:
-    """The targets of one job. `ScrapePools` makes and drives it."""
+    """The targets of one job. `ScrapePools` makes and drives it.
+
+    Of the targets that only other shards scrape, the most in a large fleet, no more is kept than how many they are:
+    `elsewhere`. `left_to_others` builds them again."""
 
     def __init__(self, job: Job, client: AnyClient):
         self.job = job
@@ -51,12 +54,20 @@ class ScrapePool:
         self.found: list[Labels] = []
         self.running: dict[Key, _Running] = {}
         self.dropped: list[Dropped] = []
-        self.dropped_count = 0
+        self.dropped_count = 0  # with those of other shards
+        self.elsewhere = 0
 
     @property
     def scrapers(self) -> list[Scraper]:
         """One a target, in the order they were found."""
         return [running.loop.scraper for running in self.running.values()]
+
+    def left_to_others(self) -> list[Dropped]:
+        """The targets that only other shards scrape, and which."""
+        if not self.elsewhere:
+            return []
+        _, dropped = build_targets(self.found, self.job.defaults, self.job.relabel, self.job.sharding)
+        return [d for d in dropped if d.shards]
 
     @property
     def targets(self) -> list[tuple[Target, TargetStatus]]:
@@ -163,11 +174,13 @@ class ScrapePools:
     def _fill(self, pool: ScrapePool, found: list[Labels]) -> None:
         """Make the pool's loops those of `found`."""
         job, pool.found = pool.job, found
-        targets, dropped = build_targets(found, job.defaults, job.relabel)
+        targets, everything_dropped = build_targets(found, job.defaults, job.relabel, job.sharding)
+        dropped = [d for d in everything_dropped if not d.shards]
         for bad in dropped:
             if bad.error and bad not in pool.dropped:
                 log.error("target cannot be scraped: job=%s labels=%s err=%s", job.name, bad.discovered, bad.error)
-        pool.dropped_count = len(dropped)
+        pool.dropped_count = len(everything_dropped)
+        pool.elsewhere = len(everything_dropped) - len(dropped)
         pool.dropped = dropped[: job.keep_dropped] if job.keep_dropped else dropped
         limit = job.target_limit
         refused = ""

@@ -16,6 +16,7 @@ from rulepush.model.durations import format_duration, parse_duration
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.model.secret import MASK, masked_parameters, tells_of_a_secret
 from rulepush.relabel.relabel import Relabel
+from rulepush.scrape.sharding import ScrapeSharding
 
 SCHEME: Final = "__scheme__"
 METRICS_PATH: Final = "__metrics_path__"
@@ -129,29 +130,34 @@ class TargetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A discovered label set that relabelling dropped, or that is no target: then `error` says why."""
+    """A discovered label set that relabelling dropped, or that is no target: then `error` says why. `shards` are those
+    that scrape it, where it is left to others."""
 
     discovered: Labels
     error: str = ""
+    shards: tuple[int, ...] = ()
 
 
 def build_targets(
-    found: Iterable[Labels], defaults: TargetDefaults, relabel: Relabel | None
+    found: Iterable[Labels],
+    defaults: TargetDefaults,
+    relabel: Relabel | None,
+    sharding: ScrapeSharding | None = None,
 ) -> tuple[list[Target], list[Dropped]]:
-    """All targets of a job, each once, in the order found; and what was dropped."""
+    """All targets of a job that this shard scrapes, each once, in the order found; and what was dropped."""
     targets: dict[tuple[Labels, str], Target] = {}
     dropped: list[Dropped] = []
     for labels in found:
         discovered = with_defaults(labels, defaults)
         try:
-            target = build_target(discovered, defaults, relabel)
+            target = build_target(discovered, defaults, relabel, sharding)
         except ScrapeError as e:
             dropped.append(Dropped(discovered, str(e)))
             continue
-        if target is None:
-            dropped.append(Dropped(discovered))
-        else:
+        if isinstance(target, Target):
             targets.setdefault(target.key, target)
+        else:
+            dropped.append(target)
     return list(targets.values()), dropped
 
 
@@ -183,11 +189,19 @@ def with_defaults(labels: Labels, defaults: TargetDefaults) -> Labels:
     return Labels({**pairs, **dict(labels)})
 
 
-def build_target(discovered: Labels, defaults: TargetDefaults, relabel: Relabel | None) -> Target | None:
-    """The target of a label set (see `with_defaults`), None when relabelling drops it. Raises ScrapeError."""
+def build_target(
+    discovered: Labels, defaults: TargetDefaults, relabel: Relabel | None, sharding: ScrapeSharding | None = None
+) -> Target | Dropped:
+    """The target of a label set (see `with_defaults`), Dropped when relabelling drops it or only other shards scrape
+    it: whether it is a target is then theirs to find. Raises ScrapeError."""
     labels = relabel(discovered) if relabel is not None else discovered
     if not labels:
-        return None
+        return Dropped(discovered)
+    if sharding is not None:
+        taken = sharding.taken(labels)
+        if taken is None:
+            return Dropped(discovered, shards=sharding.owners(labels))
+        labels = taken
     address = labels.get(ADDRESS)
     if fault := address_fault(address):
         raise ScrapeError(fault)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 
 from rulepush.config.sections import Config
+from rulepush.datasource.status import DatasourceStatus
 from rulepush.notifier.alertmanager_sets import AlertmanagerSets, relabel_chain
 from rulepush.notifier.notifier import Notifier, SendSettings
 from rulepush.notifier.store import SqliteUndelivered
@@ -70,7 +72,7 @@ class Alerting:
         context = self._rule_context(config)
         self.datasources.sync(config.datasources)
         elsewhere = self.datasources.contexts(config, context, self._resources.options.datasource_hold_ms)
-        self.groups.update(loaded.groups, context, defaults, at, elsewhere)
+        self.groups.update(loaded.groups, context, defaults, at, elsewhere, loaded.keys_of_other_shards)
         self.loops.sync()
         self._configured = bool(config.alerting.alertmanagers)
         await self.datasources.close_former()
@@ -80,6 +82,16 @@ class Alerting:
     def configured(self) -> bool:
         """Whether alerts are to be sent anywhere, be it to Alertmanagers that are still to be found."""
         return self._configured
+
+    def datasource_statuses(self) -> list[DatasourceStatus]:
+        """How each engine that evaluates rules elsewhere stands now."""
+        engines = self.datasources.engines
+        if not engines:
+            return []
+        rules: Counter[str] = Counter()
+        for group in self.groups.all():
+            rules[group.spec.datasource] += len(group.rules)
+        return [engine.status(rules[engine.config.name]) for engine in engines]
 
     async def drain(self, within_s: float) -> None:
         """Send what waits for the Alertmanagers, for at most `within_s` seconds. `notifier.run` must still run."""

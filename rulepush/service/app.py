@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from rulepush.clock import Clock, SystemClock
+from rulepush.peers.answer import EvaluatorIdentity
 from rulepush.service.alerting import Alerting
 from rulepush.service.config_reloader import ConfigReloader
 from rulepush.service.free_memory import keep_trimmed
@@ -19,6 +20,7 @@ from rulepush.service.loaded_config import LoadedConfig, load_config_and_rules
 from rulepush.service.metrics import expose_service
 from rulepush.service.options import ServiceOptions
 from rulepush.service.resources import ProcessResources
+from rulepush.service.shard_warning import shard_warnings
 from rulepush.telemetry import Telemetry
 from rulepush.web.evaluator import QueryEvaluator
 from rulepush.web.listener import address_of
@@ -28,6 +30,7 @@ from rulepush.web.security import WebConfigReloader
 if TYPE_CHECKING:
     import httpx
 
+    from rulepush.peers.peers import Peers
     from rulepush.web.http_service import HttpService
     from rulepush.web.routes import WebParts
 
@@ -47,6 +50,7 @@ class App:
     - `ingestion`  what brings samples: scrapes, receivers; and the outputs that they are passed on to
     - `alerting`   rules over these samples, and the sending of alerts
     - `heartbeats` tells others that the parts above work, as long as they do
+    - `peers`      what other processes evaluate, for the pages and the API
     - `queries`    evaluates what the HTTP API is asked
     - `reloader`   the configuration in force; `apply` of the parts puts another one into effect
     """
@@ -60,12 +64,15 @@ class App:
         """
         clock = clock or SystemClock()
         self._started_at = clock.now()
-        first = load_config_and_rules(options.config_file, options.lookback_delta_ms)
+        first = load_config_and_rules(options.config_file, options.lookback_delta_ms, options.rule_shard)
         self._web_config = WebConfigReloader(options.web_config_file)
         self.resources = ProcessResources(options, clock, transport, first)
         self.ingestion = Ingestion(self.resources, first)
         self.alerting = Alerting(self.resources, self.ingestion, first)
         self.heartbeats = Heartbeats(self.resources, ServiceWork(self.resources, self.ingestion, self.alerting))
+        url = options.external_url if options.has_external_url else ""
+        self.identity = EvaluatorIdentity.of_process(str(options.rule_shard or ""), url)
+        self.peers = _peers(self.resources, self.alerting, self.identity) if options.peers else None
         self.queries = QueryEvaluator(
             self.alerting.engine,
             self.resources.head,
@@ -129,6 +136,8 @@ class App:
                 task.cancel()
             await serving
         await self.heartbeats.aclose()
+        if self.peers is not None:
+            await self.peers.aclose()
         await self.alerting.aclose()
         await self.ingestion.aclose()
         self.resources.close()
@@ -153,6 +162,10 @@ class App:
 
     async def _apply(self, loaded: LoadedConfig) -> None:
         at = self.resources.clock.now()
+        sharding = self.resources.options.sharding
+        if sharding is not None:
+            for warning in shard_warnings(sharding, loaded.groups, loaded.config.scrape_configs):
+                log.warning("%s", warning)
         self.resources.head.set_demand(loaded.demand)
         self.resources.demands.change(loaded.demand, at)
         self.ingestion.begin_recording(loaded, at)
@@ -183,6 +196,8 @@ class App:
             self._started_at,
             self._is_ready,
             partial(self.stop, "/-/quit"),
+            self.identity,
+            self.peers,
         )
 
     def _http_service(self) -> HttpService:
@@ -209,4 +224,22 @@ class App:
             if warning:
                 log.warning("%s", warning)
         kept = ", ".join(str(k) for k in loaded.demand.describe()[:20])
+        if options.rule_shard is not None:
+            groups, others = len(loaded.groups), len(loaded.of_other_shards)
+            log.info("rules of shard %s: groups=%d of=%d", options.rule_shard, groups, groups + others)
         log.info("keeping what %d rules need: %s", loaded.rule_count, kept or "nothing")
+
+
+def _peers(resources: ProcessResources, alerting: Alerting, identity: EvaluatorIdentity) -> Peers:
+    from rulepush.peers.peers import Peers
+    from rulepush.rules.api import groups_json
+
+    options = resources.options
+    return Peers(
+        options.peers,
+        resources.client_on_demand(options.peers_client),
+        resources.clock,
+        lambda: groups_json(alerting.groups.all()),
+        identity,
+        resources.external_url,
+    )

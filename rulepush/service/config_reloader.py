@@ -18,6 +18,11 @@ from rulepush.yaml.changes import ConfigFiles, ConfigWatch
 log = logging.getLogger("rulepush.main")
 
 _NAMING_FILES: Final = ("rule_files", "scrape_config_files")
+_SECTIONS_NAMING_FILES: Final = ("datasources",)
+
+
+def _config_files(path: str) -> ConfigFiles:
+    return ConfigFiles(path, _NAMING_FILES, _SECTIONS_NAMING_FILES)
 
 
 class ConfigReloader:
@@ -43,7 +48,7 @@ class ConfigReloader:
         self._apply = apply
         self._requested = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._files = ConfigFiles(options.config_file, _NAMING_FILES) if options.auto_reload_ms else None
+        self._files = _config_files(options.config_file) if options.auto_reload_ms else None
 
     async def start(self) -> None:
         """Put the first configuration into effect."""
@@ -56,7 +61,8 @@ class ConfigReloader:
             if self._files is not None:
                 self._files.take()
             try:
-                loaded = load_config_and_rules(self._options.config_file, self._options.lookback_delta_ms)
+                options = self._options
+                loaded = load_config_and_rules(options.config_file, options.lookback_delta_ms, options.rule_shard)
             except RulepushError as e:
                 self.failed_at = self.failed_at or self._clock.now()
                 self.last_ok, self.last_error = False, str(e)

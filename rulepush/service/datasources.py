@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rulepush.clock import Clock
 from rulepush.config.sections import Config, DatasourceConfig
 from rulepush.http_client.config import HTTPClientConfig
+from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.rules.context import RuleContext
 from rulepush.rules.group import ALERT_SERIES
@@ -61,6 +62,10 @@ class Datasources:
         """Those in force, in the order of the configuration."""
         return list(self._engines.values())
 
+    def engine_of(self, name: str) -> RemoteEngine | None:
+        """The one of that name."""
+        return next((engine for config, engine in self._engines.items() if config.name == name), None)
+
     def sync(self, configs: Iterable[DatasourceConfig]) -> None:
         """Make these the engines. Those that are gone are closed by `close_former`, when no rule asks them any more."""
         before, self._engines = self._engines, {}
@@ -91,12 +96,30 @@ class Datasources:
                 may_resolve=lambda _ts: True,
                 mark=None,
                 datasource=engine,
+                as_written=self._as_written(config, of_engine.write_to),
                 unanswered_hold_ms=hold_ms,
             )
             offset = of_engine.query_offset_ms
             offset = default.rule_query_offset_ms if offset is None else offset
             found[of_engine.name] = context, GroupDefaults(default.evaluation_interval_ms, offset)
         return found
+
+    def _as_written(self, config: Config, write_to: str) -> Callable[[Labels], Labels]:
+        """With what labels series arrive at the engine: without these, what a group has recorded and what the engine
+        has of it would be two series."""
+        write = next((w for w in config.remote_write if w.name == write_to), None)
+        if write is None or not (config.global_.external_labels or write.write_relabel_configs):
+            return lambda labels: labels
+        from rulepush.remote.series_cache import RelabelCache
+
+        cache = RelabelCache(config.global_.external_labels, write.write_relabel_configs)
+
+        def as_written(labels: Labels) -> Labels:
+            cache.turn(self._clock.now())
+            sent = cache.get(labels)
+            return labels if sent is None else sent.labels
+
+        return as_written
 
     async def close_former(self) -> None:
         """Close the connections of engines that are gone."""

@@ -31,14 +31,22 @@ class Ingestion:
         self._resources = resources
         self._config = first.config
         bodies = TargetBodies() if options.enable_target_bodies else None
-        self.jobs = Jobs(head, resources.grid, resources.environment, resources.client_on_demand, bodies)
+        self.jobs = Jobs(
+            head, resources.grid, resources.environment, resources.client_on_demand, bodies, options.sharding
+        )
         self.push: PushReceiver | None = None
         if options.enable_push:
             directory = options.storage_path
             ttl_ms = first.config.push_receiver.default_ttl_ms
             self.push = PushReceiver(directory and directory / "push.db", ttl_ms, clock)
         self._received = ReceivedMetadata()
-        self.outputs = Outputs(clock, resources.http_client, options.storage_path, self.metadata)
+        self.outputs = Outputs(
+            clock,
+            resources.http_client,
+            options.storage_path,
+            self.metadata,
+            write_client_factory=resources.client_on_demand,
+        )
         self.recording = SampleRecording(options.storage_path, clock)
         self.consumers = SampleConsumers(self.outputs, self.recording, clock)
         self.rule_samples = TeeAppender(head, self.consumers, Origin.RULE)

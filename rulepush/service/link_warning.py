@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from rulepush.config.sections import AlertmanagerConfig
 from rulepush.discovery.static import StaticConfig
+from rulepush.model.typed_url import is_loopback_host
 
 _MARKS: Final = (".dockerenv", "run/.containerenv")  # of Docker, of Podman
 _RUNTIMES: Final = ("docker", "kubepods", "containerd", "libpod", "lxc")
@@ -58,4 +59,4 @@ def _is_loopback(address: str) -> bool:
         host = urlsplit(f"//{address}").hostname or ""
     except ValueError:
         return False
-    return host in ("localhost", "::1") or host.startswith("127.")
+    return is_loopback_host(host)

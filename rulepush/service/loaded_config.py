@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from rulepush.config import examine_config
@@ -11,6 +12,7 @@ from rulepush.config.sections import Config, KeepMode
 from rulepush.errors import ConfigError, RuleFileError
 from rulepush.rules.group import ALERT_SERIES
 from rulepush.rules.rulefmt import RuleFile, read_rule_files
+from rulepush.rules.sharding import RULES_SHARD_FLAG, GroupKey, RuleShard
 from rulepush.rules.specs import RecordingSpec, RuleGroup, demanded
 from rulepush.storage.demand import Demand
 from rulepush.yaml.source import ReferenceKind
@@ -20,12 +22,14 @@ log = logging.getLogger("rulepush.config")
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """What a start or a reload puts into effect. `warnings`: what its files may say, but probably by mistake."""
+    """What a start or a reload puts into effect. `warnings`: what its files may say, but probably by mistake.
+    `groups` are those that this process evaluates, `of_other_shards` those that it leaves to others."""
 
     config: Config
     groups: tuple[RuleGroup, ...]
     demand: Demand
     warnings: tuple[str, ...] = ()
+    of_other_shards: tuple[RuleGroup, ...] = ()
 
     @property
     def rule_count(self) -> int:
@@ -34,9 +38,15 @@ class LoadedConfig:
 
     @property
     def written(self) -> frozenset[str]:
-        """The metrics that rules write."""
-        recorded = (r.name for group in self.groups for r in group.rules if isinstance(r, RecordingSpec))
+        """The metrics that rules write, here or on another shard."""
+        everywhere = (*self.groups, *self.of_other_shards)
+        recorded = (r.name for group in everywhere for r in group.rules if isinstance(r, RecordingSpec))
         return frozenset((*ALERT_SERIES, *recorded))
+
+    @property
+    def keys_of_other_shards(self) -> frozenset[GroupKey]:
+        """The (file, name) of their groups."""
+        return frozenset(group.key for group in self.of_other_shards)
 
     def log_warnings(self) -> None:
         """Log them, once for each start or reload."""
@@ -44,8 +54,9 @@ class LoadedConfig:
             log.warning("%s", warning)
 
 
-def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000) -> LoadedConfig:
-    """Raises ConfigError with every problem of the configuration and of its rule files."""
+def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000, shard: RuleShard | None = None) -> LoadedConfig:
+    """`shard`: only its groups are evaluated here. Raises ConfigError with every problem of the configuration and of
+    its rule files."""
     config, problems = examine_config(path)
     files: list[RuleFile] = []
     groups: tuple[RuleGroup, ...] = ()
@@ -59,6 +70,9 @@ def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000) -> Loaded
         groups += tuple(replace(group, datasource=datasource) for file in of_datasource for group in file.groups)
     if problems:
         raise ConfigError(problems)
+    others: tuple[RuleGroup, ...] = ()
+    if shard is not None:
+        groups, others = shard.split(groups)
     wants = demanded(groups, config.global_.rule_query_offset_ms, lookback_delta_ms)
     if config.storage.keep is KeepMode.ALL:
         demand = Demand.keep_all(config.storage.retention_ms, wants)
@@ -70,4 +84,15 @@ def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000) -> Loaded
         for r in config.references
         if r.refers in (ReferenceKind.RULES, ReferenceKind.JOBS) and not expand_globs((r.path,))
     )
-    return LoadedConfig(config, groups, demand, warnings + missing)
+    divided = _in_memory_warning(shard, (*groups, *others))
+    return LoadedConfig(config, groups, demand, warnings + missing + divided, others)
+
+
+def _in_memory_warning(shard: RuleShard | None, groups: Iterable[RuleGroup]) -> tuple[str, ...]:
+    count = sum(not group.datasource for group in groups)
+    if shard is None or not count:
+        return ()
+    return (
+        f"{RULES_SHARD_FLAG} {shard}: {count} groups of rule_files are evaluated in memory, each by one shard and over "
+        "the samples of that shard alone: every shard must scrape what they read, or put them under a datasource",
+    )

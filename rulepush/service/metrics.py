@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rulepush.datasource.metrics import expose_datasources
 from rulepush.discovery.metrics import expose_discoveries
 from rulepush.forward.metrics import expose_pushgateways
 from rulepush.heartbeat.metrics import expose_heartbeats
@@ -11,8 +12,8 @@ from rulepush.nacos.metrics import expose_nacos_clusters
 from rulepush.notifier.metrics import expose_notifications
 from rulepush.recorded.metrics import expose_recording
 from rulepush.remote.metrics import expose_remote_writes
-from rulepush.rules.metrics import expose_rules
-from rulepush.scrape.metrics import expose_scrapes
+from rulepush.rules.metrics import expose_rule_shard, expose_rules
+from rulepush.scrape.metrics import expose_scrapes, expose_sharding
 from rulepush.service.alerting import Alerting
 from rulepush.service.clock_watch import ClockWatch
 from rulepush.service.config_reloader import ConfigReloader
@@ -37,6 +38,8 @@ def expose_service(
 ) -> None:
     """Register everything that `/metrics` shows of a service."""
     expose_scrapes(t, ingestion.jobs.stats, ingestion.jobs.overload, lambda: ingestion.jobs.target_count)
+    if resources.options.sharding is not None:
+        expose_sharding(t, resources.options.sharding, lambda: ingestion.jobs.left_to_others)
     expose_discoveries(t, resources.discoveries)
     expose_nacos_clusters(t, resources.discoveries.nacos_members)
     expose_head(t, resources.head)
@@ -52,6 +55,9 @@ def expose_service(
     if resources.journal is not None:
         expose_journal(t, resources.journal)
     expose_rules(t, alerting.groups)
+    expose_datasources(t, alerting.datasource_statuses)
+    if resources.options.rule_shard is not None:
+        expose_rule_shard(t, resources.options.rule_shard, lambda: len(reloader.loaded.of_other_shards))
     expose_notifications(t, alerting.notifier, resources.clock)
     expose_remote_writes(t, lambda: ingestion.outputs.senders)
     expose_pushgateways(t, lambda: ingestion.outputs.forwarders)

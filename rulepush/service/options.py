@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
+from rulepush.peers.address import PeerAddress
+from rulepush.rules.sharding import RuleShard
+from rulepush.scrape.sharding import ScrapeSharding
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
@@ -28,6 +33,9 @@ class ServiceOptions:
     outage_tolerance_ms: int = 3_600_000
     grace_period_ms: int = 600_000
     datasource_hold_ms: int = 3_600_000
+    rule_shard: RuleShard | None = None  # None: every group is evaluated here
+    peers: tuple[PeerAddress, ...] = ()
+    peers_client: HTTPClientConfig = NO_CLIENT_SETTINGS
     lookback_delta_ms: int = 300_000
     query_timeout_ms: int = 120_000
     query_concurrency: int = 2
@@ -35,6 +43,7 @@ class ServiceOptions:
     web_max_samples: int = 5_000_000
     history_rows: int = 50_000
     history_age_ms: int = 15 * 86_400_000
+    sharding: ScrapeSharding | None = None
     auto_reload_ms: int = 0  # 0: never
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rulepush.forward.pushgateway import PushgatewayForwarder
     from rulepush.http_client.build import ClientFactory
+    from rulepush.http_client.on_demand import AnyClient, AnyClientFactory
     from rulepush.remote.sender import RemoteWriteSender
 
 FLUSH_SECONDS: Final = 2.0
@@ -30,7 +31,7 @@ FLUSH_SECONDS: Final = 2.0
 @dataclass(slots=True)
 class _Writing:
     sender: RemoteWriteSender
-    client: httpx.AsyncClient
+    client: AnyClient
     external_labels: Labels
     task: OwnedTask
 
@@ -70,11 +71,14 @@ class Outputs:
         directory: Path | None,
         metadata: Callable[[], Mapping[str, FamilyMetadata]],
         flush_seconds: float = FLUSH_SECONDS,
+        write_client_factory: AnyClientFactory | None = None,
     ):
         """`directory` is where samples wait for a receiver that cannot be reached; None: in memory. `metadata` is read
-        when it is sent. `flush_seconds` is how long an entry that ends may go on sending."""
+        when it is sent. `flush_seconds` is how long an entry that ends may go on sending.
+        `write_client_factory` makes the clients of remote writes, where it is not `client_factory`."""
         self._clock = clock
         self._client_factory = client_factory
+        self._write_client_factory: AnyClientFactory = write_client_factory or client_factory
         self._directory = directory
         self._metadata = metadata
         self._flush_s = flush_seconds
@@ -121,7 +125,7 @@ class Outputs:
         def metadata() -> Iterable[SentMetadata]:
             return [SentMetadata(name, m.type, m.help, m.unit) for name, m in self._metadata().items()]
 
-        client = self._client_factory(config.http_client)
+        client = self._write_client_factory(config.http_client)
         directory = self._directory and self._directory / "remote_write" / config.name
         sender = RemoteWriteSender(config, labels, client, self._clock, directory, metadata)
         return _Writing(sender, client, labels, self._tasks.start(sender.run, f"remote write {config.name}"))

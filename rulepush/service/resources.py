@@ -16,6 +16,7 @@ from rulepush.http_client.config import HTTPClientConfig
 from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
+from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.service.loaded_config import LoadedConfig
 from rulepush.service.options import ServiceOptions
 from rulepush.service.state_directory import StateDirectory
@@ -43,7 +44,7 @@ class ProcessResources:
         self.listener = bind(options.listen_address)
         self.port: int = self.listener.getsockname()[1]
         self.external_url = options.external_url or f"http://127.0.0.1:{self.port}"
-        self.grid = TickGrid(_replica_identity(first))
+        self.grid = TickGrid(_replica_identity(first, options.sharding))
         self.head = Head(first.demand)
         self.demands = DemandHistory(first.demand, clock.now())
         samples = self.state.samples
@@ -78,7 +79,9 @@ class ProcessResources:
         self.state.close()
 
 
-def _replica_identity(first: LoadedConfig) -> str:
-    """What tells replicas apart, so that they do not scrape at the same moments: the host and the external labels. A
-    reload that changes the labels does not move the grid: windows would have gaps."""
-    return f"{socket.gethostname()} {Labels(first.config.global_.external_labels)}"
+def _replica_identity(first: LoadedConfig, sharding: ScrapeSharding | None) -> str:
+    """What tells replicas apart, so that they do not scrape at the same moments: the host, the external labels and the
+    index of the shard, not their number: it may grow without moving the grid. Neither does a reload that changes the
+    labels: windows would have gaps."""
+    shard = "" if sharding is None else f" {sharding.index}"
+    return f"{socket.gethostname()} {Labels(first.config.global_.external_labels)}{shard}"

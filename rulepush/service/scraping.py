@@ -19,6 +19,7 @@ from rulepush.scrape.job import job_of
 from rulepush.scrape.pool import ScrapePool, ScrapePools
 from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
+from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import TargetHealth
 from rulepush.service.long_lived import LongLivedObjects
@@ -47,9 +48,12 @@ class Jobs:
         env: Environment,
         client_factory: AnyClientFactory,
         bodies: TargetBodies | None = None,
+        sharding: ScrapeSharding | None = None,
     ):
-        """`bodies` keeps the last body of each target, None to keep none."""
+        """`bodies` keeps the last body of each target, None to keep none. With a `sharding` only the targets of its
+        shard are scraped."""
         self.bodies = bodies
+        self.sharding = sharding
         self.stats = ScrapeStats()
         self.restored = RestoredSeries()
         self._env = env
@@ -90,7 +94,7 @@ class Jobs:
             if known is not None:
                 closing.append(known)
             client = self._client_factory(config.http_client)
-            self._pools.put(job_of(config), client)
+            self._pools.put(job_of(config, self.sharding), client)
             providers = Providers(config.sd_configs, self._env, partial(self._found, name))
             if known is not None:
                 providers.take_over(known.providers)
@@ -121,6 +125,11 @@ class Jobs:
     def target_count(self) -> int:
         """Targets that are scraped."""
         return sum(len(pool.running) for pool in self._pools)
+
+    @property
+    def left_to_others(self) -> int:
+        """Targets that only other shards scrape."""
+        return sum(pool.elsewhere for pool in self._pools)
 
     @property
     def line_bytes(self) -> int:

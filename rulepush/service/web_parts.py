@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rulepush.model.durations import format_duration
+from rulepush.peers.answer import EvaluatorIdentity
+from rulepush.peers.peers import Peers
 from rulepush.service.alerting import Alerting
 from rulepush.service.backtests import RecordedPlaces
 from rulepush.service.config_reloader import ConfigReloader
@@ -13,10 +15,12 @@ from rulepush.service.facts import service_facts
 from rulepush.service.heartbeats import Heartbeats
 from rulepush.service.ingestion import Ingestion
 from rulepush.service.resources import ProcessResources
+from rulepush.site.datasource_views import ShownDatasources
 from rulepush.site.routes import SiteParts, site_routes
 from rulepush.site.trouble import (
     Trouble,
     configuration_troubles,
+    datasource_troubles,
     delivery_troubles,
     heartbeat_troubles,
     overload_troubles,
@@ -43,6 +47,8 @@ def service_web_parts(
     started_at: int,
     ready: Callable[[], bool],
     stop: Callable[[], None],
+    identity: EvaluatorIdentity,
+    peers: Peers | None = None,
 ) -> WebParts:
     """`started_at` in ms; `ready()` tells whether a configuration is in effect; `stop` ends the process."""
     options = resources.options
@@ -65,6 +71,7 @@ def service_web_parts(
     def troubles() -> Iterator[Trouble]:
         yield from delivery_troubles(delivery_statuses(alerting, ingestion), resources.clock.now())
         yield from heartbeat_troubles(heartbeats.statuses())
+        yield from datasource_troubles(alerting.datasource_statuses())
         yield from configuration_troubles(reloader.last_error, reloader.failed_at)
         yield from overload_troubles(ingestion.jobs.overload.described())
         recorded = ingestion.recording.writer
@@ -80,6 +87,9 @@ def service_web_parts(
         for delivery in delivery_statuses(alerting, ingestion):
             if delivery.failing:
                 yield Notice(f"{delivery.shown_name} is not reached.", delivery.failing_since or 0)
+        for engine in alerting.datasource_statuses():
+            if engine.failing_since is not None:
+                yield Notice(f"The datasource {engine.name} gives no answer.", engine.failing_since)
         recorded = ingestion.recording.writer
         if recorded is not None and recorded.last_error:
             yield Notice("The recording has stopped.", recorded.stopped_since or 0)
@@ -107,6 +117,7 @@ def service_web_parts(
         sent_as=alerting.notifier.sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
         recorded=places.now,
+        datasources=ShownDatasources(alerting.datasource_statuses, alerting.datasources.engine_of),
     )
     return WebParts(
         evaluator=queries,
@@ -129,4 +140,6 @@ def service_web_parts(
         external_labels=lambda: reloader.loaded.config.global_.external_labels.as_dict(),
         notices=notices,
         cors=CorsOrigins(options.cors_origin),
+        identity=identity,
+        peers=peers,
     )

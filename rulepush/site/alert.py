@@ -27,6 +27,7 @@ from rulepush.site.alert_charts import AlertCharts, AlertSubject
 from rulepush.site.alert_texts import LastTexts, last_texts
 from rulepush.site.alerts import SentAs
 from rulepush.site.charts import drawn_strip
+from rulepush.site.datasource_views import NO_DATASOURCES, ShownDatasources
 from rulepush.site.explained import explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import Message, message
@@ -39,6 +40,8 @@ from rulepush.web.history import is_fingerprint
 MAX_CHANGES: Final = 200
 STRIP_MS: Final = 24 * 3_600_000
 _A_TURN: Final = 500  # alerts whose fingerprints are computed before others have their turn
+
+_OUTAGES: Final = (ChangeReason.EVALUATION_FAILED, ChangeReason.EVALUATION_WORKS, ChangeReason.HOLD_ENDED)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -107,7 +110,9 @@ class AlertPage:
         alertmanagers: Callable[[], Iterable[str]] = tuple,
         sent_as: SentAs | None = None,
         public_url: Callable[[str], str] = str,
+        datasources: ShownDatasources = NO_DATASOURCES,
     ):
+        self._datasources = datasources
         self._frame = frame
         self._groups = groups
         self._history = history
@@ -146,13 +151,15 @@ class AlertPage:
         span = _range(request.query_params.get("range", ""), ranges, changes, now)
         recent = [one for one in changes if one.ts >= now - STRIP_MS]
         strip = drawn_strip(state_spans(recent, active, now - STRIP_MS, now), now - STRIP_MS, now)
-        charts, explained, texts = [], None, LastTexts()
+        charts, explained, texts, where = [], None, LastTexts(), None
         if rule is not None and group is not None:
             texts = last_texts(rule.spec, labels, changes, group.context) if alert is None else texts
-            explained = await explained_rule(self._explainer, RunningRule(group, rule), labels)
+            where = self._datasources.of_one(group)
+            if where is None:
+                explained = await explained_rule(self._explainer, RunningRule(group, rule), labels)
             within = [one for one in changes if one.ts >= now - RANGES[span]]
             spans = state_spans(within, active, now - RANGES[span], now)
-            subject = AlertSubject(rule.spec, labels)
+            subject = AlertSubject(rule.spec, labels, self._datasources.source(group.spec.datasource))
             charts = await self._charts.charts(subject, now - RANGES[span], now, spans, changes)
         urls = list(self._alertmanagers())
         sent = self._sent(alert, labels, urls)
@@ -167,11 +174,12 @@ class AlertPage:
             rule=shown_rule,
             alert=None if alert is None or rule is None else _alert(alert, rule, now),
             state=_state(alert, changes),
-            changes=[shown_change(one) for one in changes],
+            changes=[shown_change(one) for one in with_outages(changes, await self._outages(shown_rule, changes))],
             is_cut=len(changes) == MAX_CHANGES,
             strip_of_day=strip,
             charts=charts,
             explained=explained,
+            where=where,
             texts=texts,
             silences={} if active is None else {self._public_url(url): known for url, known in sent.items()},
             ranges=ranges,
@@ -182,6 +190,15 @@ class AlertPage:
             unsent=[] if alert is None else [url for url in urls if url not in sent],
             alertmanagers=urls,
         )
+
+    async def _outages(self, rule: AlertRule, changes: Sequence[Transition]) -> Sequence[Transition]:
+        """When the rule could not be evaluated, as far back as the changes of the alert."""
+        if not changes:
+            return ()
+        wanted = HistoryFilter(
+            start=changes[-1].ts, file=rule.file, group=rule.group, rule=rule.name, rules_own=True, limit=MAX_CHANGES
+        )
+        return [one for one in (await self._history.find(wanted)).found if one.reason in _OUTAGES]
 
     def _sent(self, alert: Alert | None, labels: Labels, urls: Sequence[str]) -> dict[str, Labels]:
         """The labels by which each Alertmanager that gets the alert knows it, by the URL that it is sent to."""
@@ -260,6 +277,17 @@ class AlertLinks:
             return await self._graph(request)
         expr = quote_plus(request.query_params.get("g0.expr", ""))
         return RedirectResponse(f"{self._prefix}/alerts/{mark}?expr={expr}", 302)
+
+
+def with_outages(changes: Sequence[Transition], outages: Sequence[Transition]) -> list[Transition]:
+    """The changes of an alert and, where it was active then, those of its rule: why it stayed as it was. Both, and the
+    result, have the newest first."""
+    inactive, found = AlertState.INACTIVE.value, list(changes)
+    for one in outages:
+        before = next((change for change in changes if change.ts < one.ts), None)
+        if before is not None and before.now != inactive:
+            found.append(one)
+    return sorted(found, key=lambda one: -one.ts)
 
 
 def shown_change(one: Transition) -> ShownChange:

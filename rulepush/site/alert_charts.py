@@ -6,21 +6,25 @@ what is there, says what is missing, and has the values of former changes from t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from rulepush.errors import RulepushError
 from rulepush.history.spans import StateSpan
 from rulepush.model.floats import format_float
 from rulepush.model.labels import ALERT_NAME, METRIC_NAME, Labels
+from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, ResultSeries, ValueType
 from rulepush.rules.specs import AlertingSpec
 from rulepush.rules.thresholds import Threshold, thresholds
 from rulepush.rules.transition import Transition
 from rulepush.site.charts import ChartSeries, ChartThreshold, DrawnChart, drawn_chart
+from rulepush.site.datasource_views import RangeSource
 from rulepush.site.language import Message, message
 from rulepush.site.ranges import chart_timeout_ms
 from rulepush.web.evaluator import QueryEvaluator
@@ -29,6 +33,7 @@ MAX_CHARTS: Final = 3
 MAX_SERIES: Final = 10
 _POINTS: Final = 240
 _MIN_STEP_MS: Final = 1_000
+_ASKED_S: Final = 2.0  # seconds for an engine elsewhere: a page is better without a chart than late
 _NOT_SERIES: Final = (METRIC_NAME, ALERT_NAME)
 
 
@@ -45,10 +50,12 @@ class ValueChart:
 
 @dataclass(frozen=True, slots=True)
 class AlertSubject:
-    """What is drawn: the values of one alert, or with `labels` None those of all series of a rule."""
+    """What is drawn: the values of one alert, or with `labels` None those of all series of a rule. `source` is the
+    engine that evaluates it elsewhere."""
 
     spec: AlertingSpec
     labels: Labels | None
+    source: RangeSource | None = None
 
     def means(self, series: Labels, *, decides: bool) -> bool:
         """Whether a series belongs to the alert. The elements of the deciding comparison have all labels of the alert
@@ -82,10 +89,13 @@ class AlertCharts:
         if not compared:
             query = subject.spec.query
             return [await self._chart(subject, query, None, start, end, spans, ())]
-        return [
-            await self._chart(subject, one.value, one, start, end, spans, changes if one is compared[0] else ())
+        charts = [
+            self._chart(subject, one.value, one, start, end, spans, changes if one is compared[0] else ())
             for one in compared
         ]
+        if subject.source is not None:  # side by side, for one that does not answer takes its time
+            return list(await asyncio.gather(*charts))
+        return [await chart for chart in charts]
 
     async def _chart(
         self,
@@ -120,6 +130,12 @@ class AlertCharts:
     async def _values(
         self, subject: AlertSubject, query: Query, start: int, end: int, step: int, *, decides: bool
     ) -> tuple[list[ChartSeries], list[str]]:
+        if subject.source is not None:
+            text = str(query.resolved(step, end - start))
+            samples = await subject.source.ask_range(text, start, end, step, _ASKED_S)
+            series = [s for s in _by_series(samples) if subject.means(s[0], decides=decides)]
+            return [ChartSeries(str(labels), times, values) for labels, times, values in series[:MAX_SERIES]], []
+
         def finish(result: QueryResult, incomplete: Sequence[str]) -> tuple[list[ChartSeries], list[str]]:
             if result.value_type is ValueType.STRING:
                 return [], []
@@ -142,6 +158,16 @@ class AlertCharts:
 
 def _series(found: ResultSeries) -> ChartSeries:
     return ChartSeries(str(found.labels), found.times, found.values)
+
+
+def _by_series(samples: Iterable[Sample]) -> list[tuple[Labels, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    found: dict[Labels, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.labels, []).append(sample)
+    return [
+        (labels, np.array([s.ts for s in of], np.int64), np.array([s.value for s in of], np.float64))
+        for labels, of in found.items()
+    ]
 
 
 def _former(changes: Iterable[Transition], series: Sequence[ChartSeries], start: int, step: int) -> list[ChartSeries]:

@@ -1,5 +1,5 @@
-"""`/delivery`: how the sending to each Alertmanager, remote write receiver and Pushgateway stands, and the
-heartbeats."""
+"""`/delivery`: how the sending to each Alertmanager, remote write receiver and Pushgateway stands, the
+heartbeats, and the engines that evaluate rules elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rulepush.datasource.status import DatasourceStatus
 from rulepush.delivery import DeliveryStatus, HeartbeatStatus, ReceiverKind
 from rulepush.site.frame import Frame
 from rulepush.site.language import Message, message
@@ -35,11 +36,13 @@ class DeliveryPage:
         deliveries: Callable[[], Iterable[DeliveryStatus]],
         status: Callable[[], Status],
         heartbeats: Callable[[], Iterable[HeartbeatStatus]] = tuple,
+        datasources: Callable[[], Iterable[DatasourceStatus]] = tuple,
     ):
         self._frame = frame
         self._deliveries = deliveries
         self._status = status
         self._heartbeats = heartbeats
+        self._datasources = datasources
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -54,6 +57,7 @@ class DeliveryPage:
             "/delivery",
             sections=delivery_sections(list(self._deliveries()), self._frame.clock.now()),
             heartbeats=list(self._heartbeats()),
+            datasources=sorted(self._datasources(), key=lambda one: one.is_up is not False),
             dropped=self._status().dropped_alertmanagers,
         )
 

@@ -20,6 +20,7 @@ class Fate(Enum):
 
     ACTIVE = "active"
     DROPPED = "dropped"
+    ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,20 @@ class DiscoveryFilter:
 @dataclass(frozen=True, slots=True)
 class DiscoveredJob:
     """A job, and how many label sets its discoveries gave. Of the dropped ones `kept` are remembered at most
-    (`keep_dropped_targets`)."""
+    (`keep_dropped_targets`). Other shards have those of `elsewhere`."""
 
     name: str
     discovered: int
     active: int
     dropped: int
     kept: int
+    elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredTarget:
     """One discovered label set. Active: `id` and `labels` are its target's. Dropped: by the rule of `step`, or for the
-    `error` that makes it no target."""
+    `error` that makes it no target. On other shards: on `shards`."""
 
     job: str
     discovered: Labels
@@ -54,6 +56,7 @@ class DiscoveredTarget:
     labels: Labels | None = None
     step: RelabelStep | None = None
     error: str = ""
+    shards: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,9 @@ def discovery_list(pools: Iterable[ScrapePool], wanted: DiscoveryFilter, page: i
     jobs = []
     found: list[tuple[ScrapePool, Scraper | Dropped]] = []
     for pool in sorted(pools, key=lambda pool: pool.job.name):
-        jobs.append(
-            DiscoveredJob(pool.job.name, len(pool.found), len(pool.running), pool.dropped_count, len(pool.dropped))
-        )
+        dropped = pool.dropped_count - pool.elsewhere
+        counts = len(pool.found), len(pool.running), dropped, len(pool.dropped), pool.elsewhere
+        jobs.append(DiscoveredJob(pool.job.name, *counts))
         if not wanted.job or pool.job.name == wanted.job:
             found += [(pool, item) for item in _items(pool, wanted)]
     found.sort(key=lambda pair: isinstance(pair[1], Scraper))
@@ -83,9 +86,11 @@ def discovery_list(pools: Iterable[ScrapePool], wanted: DiscoveryFilter, page: i
 def _items(pool: ScrapePool, wanted: DiscoveryFilter) -> Iterable[Scraper | Dropped]:
     text = wanted.text.strip().lower()
     items: list[Scraper | Dropped] = []
-    if wanted.fate is not Fate.ACTIVE:
+    if wanted.fate in (None, Fate.DROPPED):
         items += pool.dropped
-    if wanted.fate is not Fate.DROPPED:
+    if wanted.fate is Fate.ELSEWHERE or (wanted.fate is None and text):  # unasked, they would hide the others
+        items += pool.left_to_others()
+    if wanted.fate in (None, Fate.ACTIVE):
         items += pool.scrapers
     return [item for item in items if not text or text in labels_text(_discovered(item))]
 
@@ -99,5 +104,7 @@ def _row(pool: ScrapePool, item: Scraper | Dropped) -> DiscoveredTarget:
     if isinstance(item, Scraper):
         target = item.target
         return DiscoveredTarget(name, shown_labels(target.discovered), target_id(target), target.labels)
+    if item.shards:
+        return DiscoveredTarget(name, shown_labels(item.discovered), shards=item.shards)
     step = None if item.error else dropping_step(item.discovered, pool.job.relabel_configs)
     return DiscoveredTarget(name, shown_labels(item.discovered), step=step, error=item.error)

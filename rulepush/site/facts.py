@@ -76,7 +76,8 @@ class ServiceFacts:
     """`resident_bytes` is the process' memory, 0 where it is not known; `memory` are the parts of it that grow with the
     work. With a `retention_ms` everything is kept for so long, else what the rules need. `overload` says by how much
     scraping does not keep up, "" when it does. `samples_scraped`, `samples_kept` and `scrapes_skipped` count since the
-    start."""
+    start. `sharding` names this shard, `2/5` from 0, "" for the only one; `left_to_others` counts the targets that only
+    other shards scrape. `rule_shard` and `groups_of_others` are the same of rules and their groups."""
 
     version: str
     python: str
@@ -102,3 +103,7 @@ class ServiceFacts:
     time_jumps: int
     reload: ReloadState
     storage: StorageState
+    sharding: str = ""
+    left_to_others: int = 0
+    rule_shard: str = ""
+    groups_of_others: int = 0

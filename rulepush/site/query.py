@@ -5,7 +5,7 @@ Links of Prometheus' pages lead here, old and new ones; so do those of old notif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -61,7 +61,9 @@ class PanelView:
 class QueryPage:
     """`evaluator` runs what is asked, and knows what is kept."""
 
-    def __init__(self, frame: Frame, evaluator: QueryEvaluator):
+    def __init__(self, frame: Frame, evaluator: QueryEvaluator, elsewhere: Callable[[], Sequence[str]] = tuple):
+        """`elsewhere()` are the names of the engines whose samples are not in memory."""
+        self._elsewhere = elsewhere
         self._frame = frame
         self._evaluator = evaluator
 
@@ -89,6 +91,7 @@ class QueryPage:
             kept=await self._kept(wanted, [name for outcome in outcomes for name in outcome.metrics]),
             wanted=wanted,
             words=promql_words(),
+            elsewhere=list(self._elsewhere()),
         )
 
     async def _kept(self, wanted: str, asked_for: Sequence[str]) -> KeptMetrics:

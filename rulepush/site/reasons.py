@@ -24,9 +24,11 @@ REASONS: Final = {
     ChangeReason.OVER_LIMIT: message("more alerts than the `limit` of the group allows: all are dropped"),
     ChangeReason.STARTED_OVER: message("rulepush was down for too long: the `for` clock starts over"),
     ChangeReason.RULE_REMOVED: message("a reload removed its rule"),
+    ChangeReason.OTHER_SHARD: message("another shard evaluates its rule now"),
     ChangeReason.RULE_CHANGED: message("a reload changed the rule"),
     ChangeReason.EVALUATION_FAILED: message("the rule cannot be evaluated"),
     ChangeReason.EVALUATION_WORKS: message("the rule can be evaluated again"),
+    ChangeReason.HOLD_ENDED: message("its alerts are no longer sent on, for its datasource gives no answer"),
 }
 
 
@@ -43,6 +45,7 @@ _DETAILS: Final = tuple(
             r"`keep_firing_for` is over, kept for (?P<time>\S+)",
             message("`keep_firing_for` is over, kept for %(time)s"),
         ),
+        (r"after (?P<time>\S+)", message("after %(time)s")),
         (r"held for (?P<time>\S+)", message("held for %(time)s")),
         (r"(?P<compared>.+) is not true", message("%(compared)s is not true")),
         (

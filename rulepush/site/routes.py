@@ -23,6 +23,7 @@ from rulepush.site.assets import asset_route
 from rulepush.site.backtest import BacktestPage
 from rulepush.site.backtest_place import RecordedPlace
 from rulepush.site.bookmarks import bookmark_routes
+from rulepush.site.datasource_views import NO_DATASOURCES, ShownDatasources
 from rulepush.site.delivery import DeliveryPage
 from rulepush.site.discovery import DiscoveryPage
 from rulepush.site.facts import ServiceFacts
@@ -56,7 +57,8 @@ class SiteParts:
     `deliveries()` are the receivers of alerts and samples; `heartbeats()` are those configured; `discovery_errors()`
     says why discoveries fail now; `pushed()` gives the pushed groups, None where the receiver is not enabled; `bodies`
     is None where those of targets are not kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager
-    that it is sent to; `recorded()` is what a backtest reads, None where nothing is recorded."""
+    that it is sent to; `recorded()` is what a backtest reads, None where nothing is recorded; `datasources` are the
+    engines that evaluate rules elsewhere."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -76,12 +78,13 @@ class SiteParts:
     bodies: TargetBodies | None = None
     sent_as: SentAs | None = None
     recorded: Callable[[], RecordedPlace | None] = _not_recorded
+    datasources: ShownDatasources = NO_DATASOURCES
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
     """The pages, the style sheet and the script. To be mounted where the prefix of the routes leads."""
     frame = Frame(parts.clock, parts.external_url.prefix, parts.troubles)
-    query = QueryPage(frame, parts.evaluator)
+    query = QueryPage(frame, parts.evaluator, lambda: [one.name for one in parts.datasources.statuses()])
 
     explainer = RuleExplainer(parts.evaluator, parts.groups, parts.jobs, parts.clock, last_transitions(parts.history))
 
@@ -102,16 +105,24 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         asset_route(),
         *AlertsPage(frame, parts.groups, parts.history, known_as).routes(),
         *AlertPage(
-            frame, parts.groups, parts.history, parts.evaluator, explainer, alertmanager_urls, parts.sent_as, public_url
+            frame,
+            parts.groups,
+            parts.history,
+            parts.evaluator,
+            explainer,
+            alertmanager_urls,
+            parts.sent_as,
+            public_url,
+            parts.datasources,
         ).routes(),
-        *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer).routes(),
-        *RulesPage(frame, parts.groups).routes(),
+        *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer, parts.datasources).routes(),
+        *RulesPage(frame, parts.groups, datasources=parts.datasources).routes(),
         *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
         *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),
         *query.routes(),
         *BacktestPage(frame, parts.groups, parts.evaluator, parts.recorded).routes(),
-        *DeliveryPage(frame, parts.deliveries, parts.status, parts.heartbeats).routes(),
+        *DeliveryPage(frame, parts.deliveries, parts.status, parts.heartbeats, parts.datasources.statuses).routes(),
         *PushedGroupsPage(frame, parts.pushed).routes(),
         *StatusPages(frame, parts.status, parts.facts, parts.flags, parts.head).routes(),
         *bookmark_routes(frame.prefix),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -26,6 +27,7 @@ from rulepush.rules.transition import RuleRef, Transition
 from rulepush.site.alert import STRIP_MS, shown_change
 from rulepush.site.alert_charts import AlertCharts, AlertSubject, ValueChart
 from rulepush.site.charts import DrawnStrip, drawn_strip
+from rulepush.site.datasource_views import NO_DATASOURCES, EvaluatedOn, ShownDatasources
 from rulepush.site.explained import ExplainedView, explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
@@ -63,7 +65,7 @@ class ListedAlert:
 class DescribedRule:
     """A rule in force, the `number`th of its name in its group. `state` is that of its worst alert; "" for a recording
     rule, and where it cannot be evaluated, for nothing is known then. `evaluations` are the last ones, the newest
-    first."""
+    first. `where` is None for one that is evaluated in memory; what is elsewhere is not `explained`."""
 
     name: str
     anchor: str
@@ -85,8 +87,9 @@ class DescribedRule:
     alerts: Sequence[ListedAlert]
     alert_count: int
     charts: Sequence[ValueChart]
-    explained: ExplainedView
+    explained: ExplainedView | None
     number: int = 1
+    where: EvaluatedOn | None = None
 
 
 class RulePage:
@@ -99,7 +102,9 @@ class RulePage:
         history: AlertHistory,
         evaluator: QueryEvaluator,
         explainer: RuleExplainer,
+        datasources: ShownDatasources = NO_DATASOURCES,
     ):
+        self._datasources = datasources
         self._frame = frame
         self._groups = groups
         self._history = history
@@ -134,14 +139,12 @@ class RulePage:
         for one in recent.found:
             by_alert.setdefault((one.rule, one.labels), []).append(one)
         rules = []
-        for i, (group, rule) in enumerate(found):
-            charts = []
-            if isinstance(rule, AlertingRule):
-                subject = AlertSubject(rule.spec, None)
-                charts = await self._charts.charts(subject, now - RANGES[span], now)
-            explained = await explained_rule(self._explainer, RunningRule(group, rule))
+        all_charts = await self._charts_of(found, now - RANGES[span], now)
+        for i, ((group, rule), charts) in enumerate(zip(found, all_charts, strict=True)):
+            where = self._datasources.of_one(group)
+            explained = await explained_rule(self._explainer, RunningRule(group, rule)) if where is None else None
             described = _described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now)
-            rules.append(replace(described, number=_number(found[: i + 1])))
+            rules.append(replace(described, number=_number(found[: i + 1]), where=where))
         is_known = bool(rules or answer.found)
         return await self._frame.page(
             request,
@@ -159,6 +162,21 @@ class RulePage:
             range=span,
             refresh=refresh_seconds(RANGES[span]),
         )
+
+    async def _charts_of(
+        self, found: Sequence[tuple[EvaluationGroup, Rule]], start: int, end: int
+    ) -> list[list[ValueChart]]:
+        """The charts of each rule. Engines elsewhere are asked side by side: one that hangs delays the page once."""
+
+        async def of_one(group: EvaluationGroup, rule: Rule) -> list[ValueChart]:
+            if not isinstance(rule, AlertingRule):
+                return []
+            source = self._datasources.source(group.spec.datasource)
+            return await self._charts.charts(AlertSubject(rule.spec, None, source), start, end)
+
+        if all(group.spec.datasource for group, _ in found):
+            return list(await asyncio.gather(*(of_one(*one) for one in found)))
+        return [await of_one(*one) for one in found]
 
 
 def _number(found: Sequence[tuple[EvaluationGroup, Rule]]) -> int:
@@ -178,7 +196,7 @@ def _described(
     anchor: str,
     by_alert: dict[tuple[RuleRef, Labels], list[Transition]],
     charts: Sequence[ValueChart],
-    explained: ExplainedView,
+    explained: ExplainedView | None,
     now: int,
 ) -> DescribedRule:
     spec, status = rule.spec, rule.status

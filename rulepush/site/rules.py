@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from rulepush.rules.group import EvaluationGroup, Rule
 from rulepush.rules.groups import RuleGroups
 from rulepush.rules.health import RuleEvaluation
 from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
+from rulepush.site.datasource_views import NO_DATASOURCES, EvaluatedOn, ShownDatasources
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
 
@@ -62,7 +64,8 @@ class RuleView:
 
 @dataclass(frozen=True, slots=True)
 class RuleGroupView:
-    """A group with the rules that are shown of its `count`. `evaluation_ms` is how long its last evaluation took."""
+    """A group with the rules that are shown of its `count`. `evaluation_ms` is how long its last evaluation took,
+    `where` is None for one that is evaluated in memory."""
 
     name: str
     file: str
@@ -78,6 +81,7 @@ class RuleGroupView:
     pending: int
     rules: Sequence[RuleView]
     is_open: bool
+    where: EvaluatedOn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,14 @@ class RulesView:
 class RulesPage:
     """`groups` are the rules in force, `lookback_delta_ms()` is how far back an instant selector reads."""
 
-    def __init__(self, frame: Frame, groups: RuleGroups, lookback_delta_ms: Callable[[], int] = lambda: 300_000):
+    def __init__(
+        self,
+        frame: Frame,
+        groups: RuleGroups,
+        lookback_delta_ms: Callable[[], int] = lambda: 300_000,
+        datasources: ShownDatasources = NO_DATASOURCES,
+    ):
+        self._datasources = datasources
         self._frame = frame
         self._groups = groups
         self._lookback_delta_ms = lookback_delta_ms
@@ -152,7 +163,8 @@ class RulesPage:
     async def show(self, request: Request) -> Response:
         """The page, filtered by its parameters."""
         # What changes is copied here; all else takes longer, and is done beside the event loop.
-        groups, delta = group_states(self._groups.all()), self._lookback_delta_ms()
+        everything, delta = self._groups.all(), self._lookback_delta_ms()
+        groups = group_states(everything, self._datasources.of(everything))
         view = await asyncio.to_thread(rules_view, groups, RulesWanted.of(request.query_params), delta)
         return await self._frame.page(request, "rules.html", message("Rules"), "/rules", view=view)
 
@@ -182,10 +194,13 @@ class GroupState:
     last_evaluation: int | None
     evaluation_ms: float
     rules: tuple[RuleState, ...]
+    where: EvaluatedOn | None = None
 
 
-def group_states(groups: Iterable[EvaluationGroup]) -> list[GroupState]:
-    """The groups as they are now; nothing of it changes any more."""
+def group_states(
+    groups: Iterable[EvaluationGroup], where: Mapping[tuple[str, str], EvaluatedOn] = MappingProxyType({})
+) -> list[GroupState]:
+    """The groups as they are now; nothing of it changes any more. `where` has those evaluated elsewhere."""
     return [
         GroupState(
             group.spec,
@@ -194,6 +209,7 @@ def group_states(groups: Iterable[EvaluationGroup]) -> list[GroupState]:
             group.last_evaluation,
             group.evaluation_seconds * 1000,
             tuple(map(_state, group.rules)),
+            where.get(group.spec.key),
         )
         for group in groups
     ]
@@ -270,6 +286,7 @@ def _group(group: GroupState, anchor: str, shown: Sequence[RuleView], is_open: b
         pending=sum(rule.pending for rule in group.rules),
         rules=shown,
         is_open=is_open or failing > 0,  # what fails is never folded away
+        where=group.where,
     )
 
 

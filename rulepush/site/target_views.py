@@ -40,12 +40,13 @@ class HealthCounts:
 
 @dataclass(frozen=True, slots=True)
 class JobCounts:
-    """The targets of one job: `discovered` before relabelling, `dropped` by it."""
+    """The targets of one job: `discovered` before relabelling, `dropped` by it, `elsewhere`: left to other shards."""
 
     name: str
     health: HealthCounts
     discovered: int
     dropped: int
+    elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,18 @@ class TargetRow:
 
 @dataclass(frozen=True, slots=True)
 class TargetList:
-    """`counts` and `jobs` are of all targets, `rows` of those that the filter wants: what is down comes first."""
+    """`counts` and `jobs` are of all targets, `rows` of those that the filter wants: what is down comes first. `shard`
+    is this one, `2/5` from 0; "" where there are no others."""
 
     counts: HealthCounts
     jobs: Sequence[JobCounts]
     rows: PagedRows[TargetRow]
+    shard: str = ""
+
+    @property
+    def elsewhere(self) -> int:
+        """Targets that only other shards scrape."""
+        return sum(job.elsewhere for job in self.jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +128,14 @@ class TargetDetail:
 
 def target_list(pools: Iterable[ScrapePool], wanted: TargetFilter, page: int) -> TargetList:
     """The page of that number of the targets that are wanted."""
-    jobs, found = [], []
+    jobs, found, shard = [], [], ""
     for pool in sorted(pools, key=lambda pool: pool.job.name):
         scrapers, name = pool.scrapers, pool.job.name
         health = Counter(scraper.status.health for scraper in scrapers)
         counts = HealthCounts(*(health[h] for h in (TargetHealth.UP, TargetHealth.DOWN, TargetHealth.UNKNOWN)))
-        jobs.append(JobCounts(name, counts, len(pool.found), pool.dropped_count))
+        dropped = pool.dropped_count - pool.elsewhere
+        jobs.append(JobCounts(name, counts, len(pool.found), dropped, pool.elsewhere))
+        shard = str(pool.job.sharding or "")
         if wanted.wants_job(name):
             found += [(name, scraper) for scraper in scrapers if wanted.wants(scraper)]
     found.sort(key=lambda pair: _ORDER[pair[1].status.health])  # stable: by job, then as they were found
@@ -139,6 +149,7 @@ def target_list(pools: Iterable[ScrapePool], wanted: TargetFilter, page: int) ->
         ),
         jobs,
         PagedRows(shown, rows.number, rows.pages, rows.count),
+        shard,
     )
 
 

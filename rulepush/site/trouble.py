@@ -1,4 +1,4 @@
-"""What is wrong now with delivery, the configuration, the load, the recording or the storage: the bar on every page.
+"""What is wrong now with delivery, datasources, the configuration, the load, the recording or the storage: the bar.
 
 A page that shows no alert must not look calm while the alerts reach nobody. Each function looks at one part of the
 service and says what is wrong there; `service` puts them together.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from rulepush.datasource.status import DatasourceStatus
 from rulepush.delivery import DeliveryStatus, HeartbeatState, HeartbeatStatus, ReceiverKind
 from rulepush.site.language import Message, message
 
@@ -25,6 +26,7 @@ class TroubleKind(Enum):
     OVERLOAD = "overload"
     RECORDING = "recording"
     STORAGE = "storage"
+    DATASOURCE = "datasource"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,16 @@ def heartbeat_troubles(heartbeats: Iterable[HeartbeatStatus]) -> Iterator[Troubl
         elif status.state is HeartbeatState.NOT_RECEIVED:
             words = message("The heartbeat %(name)s is not received", name=status.name)
             yield Trouble(TroubleKind.DELIVERY, words, status.since, "/delivery", status.reason)
+
+
+def datasource_troubles(statuses: Iterable[DatasourceStatus]) -> Iterator[Trouble]:
+    """Engines that give no answer, so that their rules are not evaluated."""
+    for status in statuses:
+        if status.failing_since is not None:
+            words = message(
+                "%(name)s gives no answer, its rules are not evaluated: %(count)d", name=status.name, count=status.rules
+            )
+            yield Trouble(TroubleKind.DATASOURCE, words, status.failing_since, "/delivery", status.error)
 
 
 def configuration_troubles(error: str, failed_at: int) -> Iterator[Trouble]:

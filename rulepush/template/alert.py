@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from rulepush.gotext.builtins import BUILTINS
 from rulepush.gotext.errors import TemplateError
 from rulepush.gotext.limits import TemplateLimits
 from rulepush.gotext.template import Template
@@ -20,7 +21,7 @@ PREFIX: Final = (
 )
 """What Prometheus puts before the text of each label and annotation, on the same line."""
 _LIMITS: Final = TemplateLimits()
-_FUNCTIONS: Final = {**STATIC_FUNCTIONS, **BOUND_NAMES}
+_FUNCTIONS: Final = {**BUILTINS, **STATIC_FUNCTIONS, **BOUND_NAMES}
 _DATA_TYPE: Final = GoType(
     "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }",
     GoKind.STRUCT,

@@ -13,6 +13,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from rulepush.clock import Clock
 from rulepush.exposition import FamilyMetadata
 from rulepush.history.history import AlertHistory
+from rulepush.peers.answer import EvaluatorIdentity
+from rulepush.peers.peers import Peers
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
 from rulepush.storage.head import Head
@@ -39,7 +41,8 @@ from rulepush.web.tsdb_status import TsdbStatusApi
 class WebParts:
     """The objects behind the routes. `metadata()` is the metadata of scraped, pushed and received metric families;
     `more` are the routes of optional receivers, `pages` those for people, `cors` the sites whose pages may read the
-    API, `notices()` what is wrong with the server itself."""
+    API, `notices()` what is wrong with the server itself, `peers` evaluate other groups, and
+    know this process by its `identity`."""
 
     evaluator: QueryEvaluator
     head: Head
@@ -61,6 +64,8 @@ class WebParts:
     external_labels: Callable[[], Mapping[str, str]] = dict
     notices: Callable[[], Iterable[Notice]] = tuple
     cors: CorsOrigins = field(default_factory=CorsOrigins)
+    identity: EvaluatorIdentity | None = None
+    peers: Peers | None = None
 
 
 def web_routes(parts: WebParts) -> list[BaseRoute]:
@@ -69,7 +74,7 @@ def web_routes(parts: WebParts) -> list[BaseRoute]:
     api = [
         *QueryApi(parts.evaluator, parts.clock).routes(),
         *HistoryApi(parts.history, parts.evaluator.in_thread).routes(),
-        *RulesApi(parts.groups, parts.flags.get("config.file", "")).routes(),
+        *RulesApi(parts.groups, parts.flags.get("config.file", ""), parts.identity, parts.peers).routes(),
         *ExplainApi(
             RuleExplainer(parts.evaluator, parts.groups, parts.jobs, parts.clock, last_transitions(parts.history)),
             parts.evaluator.asked_at,

@@ -16,7 +16,7 @@ from typing import Final
 import yaml
 
 from rulepush.clock import Clock
-from rulepush.yaml.source import LoadSession, read_yaml
+from rulepush.yaml.source import MAX_FILE_BYTES, LoadSession, read_yaml
 
 log = logging.getLogger("rulepush.config")
 
@@ -28,10 +28,12 @@ _Stamps = tuple[tuple[str, tuple[int, int, int] | None], ...]
 class ConfigFiles:
     """A configuration file and the files that it names, as they were at the last `take`."""
 
-    def __init__(self, path: str, keys: Sequence[str]):
-        """`keys`: those at the top of the file that hold a path or a list of them, patterns allowed."""
+    def __init__(self, path: str, keys: Sequence[str], sections: Sequence[str] = ()):
+        """`keys`: those at the top of the file, and in the items of the lists `sections`, that hold a path or a list of
+        them, patterns allowed."""
         self._path = path
         self._keys = frozenset(keys)
+        self._sections = frozenset(sections)
         self._patterns: tuple[str, ...] = ()
         self.take()
 
@@ -64,9 +66,23 @@ class ConfigFiles:
         source, root = read_yaml(self._path, LoadSession())
         if not isinstance(root, yaml.MappingNode):
             return ()
-        values = [value for key, value in root.value if key.value in self._keys]
+        top = _pairs(root)
+        maps = [root, *(m for key, value in top if key in self._sections for m in _maps(value))]
+        values = [value for m in maps for key, value in _pairs(m) if key in self._keys]
         nodes = [n for v in values for n in (v.value if isinstance(v, yaml.SequenceNode) else [v])]
-        return tuple(source.resolve(n.value) for n in nodes if isinstance(n, yaml.ScalarNode) and n.value)
+        texts = [n.value for n in nodes if isinstance(n, yaml.ScalarNode)]
+        # The file is not checked yet, and a path with a null byte would raise.
+        return tuple(source.resolve(text) for text in texts if text and "\0" not in text)
+
+
+def _pairs(node: yaml.MappingNode) -> list[tuple[str, yaml.Node]]:
+    """Keys that are texts, and their values: a list as a key is refused later, by who reads the configuration."""
+    return [(key.value, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+
+
+def _maps(node: yaml.Node) -> list[yaml.MappingNode]:
+    """The items of a list that are mappings."""
+    return [n for n in node.value if isinstance(n, yaml.MappingNode)] if isinstance(node, yaml.SequenceNode) else []
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
@@ -86,7 +102,7 @@ def _digest(stamps: _Stamps) -> tuple[tuple[str, int], ...]:
 def _content(path: str) -> int:
     try:
         with open(path, "rb") as f:
-            return hash(f.read())
+            return hash(f.read(MAX_FILE_BYTES + 1))  # a longer one is refused, however it ends
     except OSError as e:
         return -(e.errno or 1)
 

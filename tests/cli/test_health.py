@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 
 from rulepush.__main__ import main
-from rulepush.cli.health import listening_url, shown_url, url_of_command_line
+from rulepush.cli.health import asked_url, listening_url, url_of_command_line
 from tests.http_client.certificates import Authority
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.servers import free_port, rulepush_command, running, wait_for
@@ -236,7 +236,7 @@ def test_the_web_configuration_tells_whether_there_is_tls(tmp_path: Path, text: 
 
 
 def test_a_url_is_shown_without_its_secrets() -> None:
-    assert shown_url("https://a:b@c@host:1/p?token=x") == "https://host:1/p"
+    assert asked_url("https://a:b@c@host:1/p?token=x") == "https://host:1/p"
 
 
 def test_it_imports_little() -> None:

@@ -203,3 +203,25 @@ def test_an_empty_proxy_url_is_none(tmp_path: Path, capsys: pytest.CaptureFixtur
     code, _, err = check(capsys, str(file))
     assert code == 1
     assert "if no_proxy is configured, proxy_url must also be configured" in err
+
+
+def test_the_rule_files_of_datasources_are_read_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.yml").write_text(RULES)
+    (tmp_path / "f.yml").write_text(
+        RULES.replace("x_total", "fleet_total").replace("a:b", "f:b").replace("alert: A", "alert: F")
+    )
+    (tmp_path / "c.yml").write_text(
+        "rule_files: [r.yml]\nremote_write: [{name: central, url: 'http://user:pw@vm:8428/api/v1/write'}]\n"
+        "datasources: [{name: vm, url: 'http://user:pw@vm:8428', rule_files: [f.yml], write_to: central}]\n"
+    )
+    code, out, err = check(capsys, str(tmp_path / "c.yml"))
+    assert (code, err) == (0, "")
+    written = "recorded series and ALERTS go to the remote write central"
+    assert f"  datasource vm: http://vm:8428, evaluates 1 rule file, {written}\n" in out
+    assert "2 rule files: 2 groups" in out
+    assert "x_total for 5m" in out
+    assert "fleet_total" not in out, "it is not kept in memory"
+    (tmp_path / "f.yml").write_text("groups: [{name: g, rules: [{alert: A, expr: 'sum('}]}]")
+    code, out, err = check(capsys, str(tmp_path / "c.yml"))
+    assert code == 1
+    assert f"{tmp_path}/f.yml:1" in err

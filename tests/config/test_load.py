@@ -231,6 +231,7 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
         ),
         ("rule_files: a.yml", ["1: rule_files: expected a list, got 'a.yml'"]),
         ("rule_files: ['a/*/b.yml']", ['1: invalid rule file path "a/*/b.yml"']),
+        ('rule_files: ["a\\0/*.yml"]', ['1: invalid rule file path "a\0/*.yml"']),
         ("scrape_configs:\n- {}", ["2: scrape_configs[0]: job_name is empty"]),
         ("scrape_configs:\n- job_name:", ["2: scrape_configs[0]: job_name is empty"]),
         (

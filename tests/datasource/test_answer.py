@@ -10,7 +10,7 @@ import pytest
 from rulepush.datasource.answer import RetryableError, samples_of
 from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.model.labels import EMPTY_LABELS, Labels
-from rulepush.model.sample import Sample
+from rulepush.model.sample import Sample, is_stale
 
 T = 1_700_000_000_123
 JSON = "application/json"
@@ -89,3 +89,12 @@ def test_what_is_no_answer_says_why(status: int, text: str, content_type: str, s
     with pytest.raises(DatasourceError, match=said) as e:
         answer(text, status, content_type)
     assert isinstance(e.value, RetryableError) == bool(retried)
+
+
+@pytest.mark.parametrize("nan_is_stale", [False, True])
+def test_victoria_metrics_shows_the_stale_marker_of_a_range_as_nan(nan_is_stale: bool) -> None:
+    """Seen with 1.145: a NaN that is written is not stored, and a stale marker comes as "NaN"."""
+    element = {"metric": {"__name__": "r"}, "values": [[1.5, "2"], [2, "NaN"]]}
+    found = samples_of(200, "", JSON, success("matrix", [element]), T, is_range=True, nan_is_stale=nan_is_stale)
+    assert [s.ts for s in found] == [1500, 2000]
+    assert is_stale(found[1].value) == nan_is_stale

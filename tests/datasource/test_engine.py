@@ -143,3 +143,22 @@ def test_at_most_max_concurrent_questions_are_under_way() -> None:
 
     play(fake, story, DatasourceConfig("c", Secret("http://vm:8428"), max_concurrent=3))
     assert (fake.most_open, len(fake.requests)) == (3, 9)
+
+
+def test_waiting_for_a_free_connection_ends_with_the_interval_too() -> None:
+    """An engine that hangs must not hold up the groups whose questions are not even sent."""
+    fake = FakeEngine(GOOD)
+
+    async def story(engine: RemoteEngine, clock: FakeClock) -> None:
+        fake.gate = asyncio.Event()
+        first = asyncio.ensure_future(engine.ask(Question("slow", T), 15.0))
+        await clock.settle()
+        answer = await engine.ask(Question("quick", T), 0.05)
+        assert isinstance(answer, DatasourceError)
+        assert str(answer) == "no answer within 0.05s: 1 other questions (max_concurrent) are under way"
+        fake.gate.set()
+        assert await first == [Sample(EMPTY_LABELS, T, 1.0)]
+        assert await engine.ask(Question("next", T), 15.0) == [Sample(EMPTY_LABELS, T, 1.0)]
+
+    play(fake, story, DatasourceConfig("c", Secret("http://vm:8428"), max_concurrent=1))
+    assert len(fake.requests) == 2

@@ -102,6 +102,8 @@ ROWS = [
         (HistoryFilter(alertname="B"), [10]),
         (HistoryFilter(group="h"), [10]),
         (HistoryFilter(rule="A"), [30, 20, 0]),
+        (HistoryFilter(rules_own=True), [30]),
+        (HistoryFilter(rules_own=True, rule="B"), []),
         (HistoryFilter(file="other.yml"), []),
         (HistoryFilter(matchers=[parse_selector('{severity="warn"}'), parse_selector('{severity="none"}')]), [10]),
         (HistoryFilter(matchers=[parse_selector('{severity=~".+", alertname!="B"}')]), [20, 0]),

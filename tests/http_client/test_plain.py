@@ -13,6 +13,7 @@ import pytest
 from rulepush.errors import ScrapeError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, BasicAuth, HTTPClientConfig, HTTPHeader, ProxyConfig
+from rulepush.http_client.exchange import exchange
 from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.http_client.plain import NotPlain, PlainAnswer, PlainHead, PlainRequest, Sink
 from rulepush.model.secret import Secret
@@ -230,6 +231,9 @@ def outcome(server: ClosingServer, config: HTTPClientConfig, limit: int = 0) -> 
         answer(b"503 "),
         answer(b"599 ", b"}"),
         b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\na 1\n",
+        b"HTTP/1.1 204 No Content\r\n\r\na 1\n",
         b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\na 1\n",
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\na 1\n",
         answer(b"200 OK\r\nContent-Length: 4"),
@@ -342,3 +346,38 @@ def test_nothing_is_sent_by_a_client_that_is_closed() -> None:
         assert client.plain_request("GET", url, {}, "owner") is None
 
     assert talk(ClosingServer([]), scrapes) == [(0, "GET")]
+
+
+def test_the_same_request_is_made_once_and_another_one_anew() -> None:
+    async def go() -> None:
+        client = on_demand()
+        first = client.plain_request("POST", "http://a/", {"X-N": "1"}, "owner")
+        assert first is not None
+        assert client.plain_request("POST", "http://a/", {"X-N": "1"}, "owner") is first
+        other = client.plain_request("POST", "http://a/", {"X-N": "2"}, "owner")
+        assert other is not None
+        assert other is not first
+        assert b"X-N: 2" in other.head
+        await client.close_owned("owner")
+        assert client.plain_request("POST", "http://a/", {"X-N": "2"}, "owner") is not other
+        client.give_up("owner")
+        assert client.plain_request("POST", "http://a/", {"X-N": "2"}, "owner") is None
+        await client.aclose()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("length", [b"", b"\r\nContent-Length: 0"])
+def test_no_content_is_an_answer_that_needs_no_httpx(length: bytes) -> None:
+    """What most receivers of remote write answer."""
+
+    async def posts(_: httpx.AsyncClient, url: str) -> None:
+        client = on_demand()
+        for _n in range(2):
+            answered = await exchange(client, "POST", url, b"x", {}, 5, idempotent=True)
+            assert (answered.status, answered.phrase, answered.text) == (204, "No Content", "")
+        assert client.plain_request("POST", url, {}, ("POST", url)) is not None, "given up"
+        await client.aclose()
+
+    answer_ = b"HTTP/1.1 204 No Content" + length + b"\r\n\r\n"
+    assert talk(ClosingServer([[answer_, answer_]]), posts) == [(0, "POST"), (0, "POST")]

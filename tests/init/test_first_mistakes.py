@@ -186,6 +186,20 @@ def test_what_is_no_url_ends_it_with_the_flag_named(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("flag", ["--server", "--alertmanager", "--external-url"])
+@pytest.mark.parametrize("password", ["p4ss/word", "12/word"])
+def test_a_password_with_a_slash_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, password: str
+) -> None:
+    assert _init(tmp_path, "127.0.0.1:1", flag, f"http://admin:{password}@host:8848") == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"rulepush: {flag}: 'http://host:8848' is not a URL such as ")
+    assert "; in a user or a password, / is written %2F" in said.err
+    assert "word'" not in said.err
+    assert "p4ss" not in said.err
+    assert said.out == ""
+
+
 def test_no_server_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _init(tmp_path, " , ") == 1
     assert "rulepush: --server: no URL is given" in capsys.readouterr().err

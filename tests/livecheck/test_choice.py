@@ -61,7 +61,9 @@ def test_only_what_is_called_nacos_gets_its_port_and_its_job() -> None:
 
 
 def test_a_url_with_a_typo_shows_no_password() -> None:
-    with pytest.raises(ValueError, match=r"^--target: 'shop:x' is not a URL such as http://127.0.0.1:8080/actuator"):
+    with pytest.raises(
+        ValueError, match=r"^--target: 'http://shop:x' is not a URL such as http://127.0.0.1:8080/actuator"
+    ):
         target_jobs("http://user:secret@shop:x")
 
 

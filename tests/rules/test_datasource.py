@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.model.labels import Labels
-from rulepush.rules.alert import AlertState
+from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.asking import Answer, Question
 from rulepush.rules.health import RuleHealthState
+from rulepush.rules.state import SCHEMA, SqliteAlertStates, StateChange
 from rulepush.rules.transition import ChangeReason, Transition
+from rulepush.storage.database import Database
 from tests.rules import world as world_module
 from tests.rules.world import T0, M, S, World, one_rule
 
@@ -49,7 +52,7 @@ def test_a_firing_alert_is_sent_on_while_the_engine_is_away_and_no_longer_than_t
     assert {s.alert.state for s in sent} == {AlertState.FIRING}
     assert [s.ts for s in sent] == [i * 90 * S for i in range(1, 7)]  # the first failure was at 30 s: until 10m30s
     ends = [s.alert.valid_until for s in sent]
-    assert ends == [T0 + s.ts + 4 * M for s in sent]
+    assert ends == [T0 + s.ts + 6 * M for s in sent]
 
 
 def test_the_hold_begins_anew_after_an_answer() -> None:
@@ -59,6 +62,35 @@ def test_the_hold_begins_anew_after_an_answer() -> None:
         world.step(start, 5.0)
         world.datasource.failure = AWAY
         assert any(world.tick(start + i * 30 * S) for i in range(14, 18))
+
+
+def test_the_end_of_a_hold_is_told_once_and_again_after_the_next_outage() -> None:
+    told: list[Transition] = []
+    world = World(one_rule("{alert: A, expr: m > 1}"), context={**HOLD, "record": told.extend})
+    for start in (0, 30 * M):
+        told.clear()
+        world.datasource.failure = None
+        world.step(start, 5.0)
+        world.datasource.failure = AWAY
+        for i in range(1, 40):
+            world.tick(start + i * 30 * S)
+            if i == 20:
+                world.reload(one_rule("{alert: A, expr: m > 1}"), start + i * 30 * S)
+        rows = [(one.ts - T0 - start, one.reason, one.detail) for one in told if not len(one.labels)]
+        assert rows[-2:] == [
+            (30 * S, ChangeReason.EVALUATION_FAILED, "no answer within 30s"),
+            (10 * M + 30 * S, ChangeReason.HOLD_ENDED, "after 10m"),
+        ]
+
+
+def test_without_an_alert_there_is_no_hold_that_ends() -> None:
+    told: list[Transition] = []
+    world = World(one_rule("{alert: A, expr: m > 1}"), context={**HOLD, "record": told.extend})
+    world.step(0, 0.0)
+    world.datasource.failure = AWAY
+    for i in range(1, 40):
+        world.tick(i * 30 * S)
+    assert [one.reason for one in told] == [ChangeReason.EVALUATION_FAILED]
 
 
 def test_an_error_of_the_rule_itself_is_not_held() -> None:
@@ -242,3 +274,159 @@ def test_what_was_recorded_is_kept_over_a_reload() -> None:
     world.put(60 * S, 40.0, job="a")
     world.tick(60 * S)
     assert active(world) == {"High", "Rising"}
+
+
+def test_the_time_of_an_evaluation_is_saved_once_a_group() -> None:
+    """Pending alerts need it after a restart: of a group of many rules, each of which is saved, once is enough."""
+
+    class Counted(SqliteAlertStates):
+        def __init__(self) -> None:
+            super().__init__(Database(None, SCHEMA))
+            self.saves: list[tuple[int, int]] = []
+
+        def save(self, changes: Sequence[StateChange], file: str, group: str, ts: int) -> None:
+            self.saves.append((len(changes), ts - T0))
+            super().save(changes, file, group, ts)
+
+    states = Counted()
+    rules = ", ".join(f"{{alert: A{i}, expr: m > {i}, for: 5m}}" for i in range(4))
+    world = World(one_rule(rules), store=states)
+    world.step(0, 5.0)
+    states.saves.clear()
+    world.step(30 * S, 5.0)
+    assert states.saves == [(0, 30 * S)]
+    assert {(s.alert.state, s.seen_at) for s in states.load()} == {(AlertState.PENDING, T0 + 30 * S)}
+    states.saves.clear()
+    world.step(60 * S, 0.0)
+    assert states.saves == [(1, 60 * S)] * 4, "what a rule changes is saved before the next one asks"
+    world.step(90 * S, 0.0)
+    assert len(states.saves) == 4, "nothing pending, nothing changed"
+
+
+def test_a_label_whose_query_is_not_answered_does_not_become_another_alert() -> None:
+    class Half(world_module.HeadDatasource):
+        answers = True
+
+        async def ask(self, question: Question, within_s: float) -> Answer:
+            if question.expr == "count(m)" and not self.answers:
+                return AWAY
+            return await super().ask(question, within_s)
+
+    labels = """labels: {n: '{{ with query "count(m)" }}{{ . | first | value }}{{ end }}'}"""
+    rule = one_rule(f"{{alert: A, expr: m > 1, {labels}}}")
+    world = World(rule)
+    datasource = Half(world.engine, world.head)
+    world.context = replace(world.context, datasource=datasource)
+    world.reload(rule, 0)
+    world.step(0, 5.0)
+    before = world.alert
+    datasource.answers = False
+    world.step(30 * S, 6.0)
+    assert world.alert == before
+    assert world.rule.status.last_error == str(AWAY)
+
+
+def test_an_annotation_whose_query_is_not_answered_keeps_no_alert_from_firing() -> None:
+    class Half(world_module.HeadDatasource):
+        async def ask(self, question: Question, within_s: float) -> Answer:
+            return AWAY if question.expr == "count(m)" else await super().ask(question, within_s)
+
+    rule = one_rule("""{alert: A, expr: m > 1, annotations: {n: '{{ query "count(m)" | len }}'}}""")
+    world = World(rule)
+    world.context = replace(world.context, datasource=Half(world.engine, world.head))
+    world.reload(rule, 0)
+    (sent,) = world.step(0, 5.0)
+    assert sent.alert.state is AlertState.FIRING
+    assert str(AWAY) in dict(sent.alert.annotations)["n"]
+
+
+def test_what_an_engine_lacks_after_an_outage_resolves_nothing_before_it_could_catch_up() -> None:
+    """What is measured during the outage arrives after it: a range over the last minute finds nothing at first."""
+    world = World(one_rule("{alert: A, expr: 'count_over_time(m[1m]) > 0'}"), context=HOLD)
+    world.step(0, 5.0)
+    world.datasource.failure = AWAY
+    for i in range(1, 5):
+        world.tick(i * 30 * S)
+    world.datasource.failure = None
+    for at in (150 * S, 180 * S, 240 * S):  # away from 30 s to 150 s: nothing missing counts before 270 s
+        world.tick(at)
+        assert world.alert.state is AlertState.FIRING
+    (sent,) = [s for s in world.tick(270 * S) if s.alert.state is AlertState.INACTIVE]
+    assert sent.alert.resolved_at == T0 + 270 * S
+
+
+def test_a_single_evaluation_without_answer_delays_no_end() -> None:
+    world = World(one_rule("{alert: A, expr: m > 1}"), context=HOLD)
+    world.step(0, 5.0)
+    world.datasource.failure = AWAY
+    world.tick(30 * S)
+    world.datasource.failure = None
+    (sent,) = world.step(60 * S, 0.5)
+    assert sent.alert.state is AlertState.INACTIVE
+
+
+@pytest.mark.parametrize("interval_s", [15, 60, 120])
+def test_while_an_engine_hangs_no_alert_ends_at_alertmanager_by_itself(interval_s: int) -> None:
+    seconds = 0.0
+    hangs = False
+
+    class Hanging(world_module.HeadDatasource):
+        async def ask(self, question: Question, within_s: float) -> Answer:
+            nonlocal seconds
+            if not hangs:
+                return await super().ask(question, within_s)
+            seconds += within_s
+            return AWAY
+
+    rules = ", ".join(f"{{alert: A{i}, expr: m > {i}}}" for i in range(10))
+    text = f"groups: [{{name: g, interval: {interval_s}s, rules: [{rules}]}}]"
+    world = World(text, context={"unanswered_hold_ms": 60 * M, "stopwatch": lambda: seconds})
+    world.context = replace(world.context, datasource=Hanging(world.engine, world.head))
+    ends: dict[str, int] = {}
+    at = 0
+
+    def notify(alerts: Sequence[Alert], _expr: str, _ts: int) -> None:
+        now = T0 + at + round(seconds * S)
+        for alert in alerts:
+            name = alert.labels.get("alertname")
+            assert now < ends.get(name, now + 1), f"{name} had ended"
+            assert alert.valid_until is not None
+            ends[name] = alert.valid_until
+
+    world.context = replace(world.context, notify=notify)
+    world.reload(text, 0)
+    for _ in range(4):
+        seconds = 0.0
+        world.step(at, 99.0)
+        at += interval_s * S
+    hangs = True
+    for _ in range(30):
+        seconds = 0.0
+        world.tick(at)
+        at += max(1, round(seconds // interval_s)) * interval_s * S  # as the loop: what has passed is skipped
+    assert len(ends) == 10
+    assert min(ends.values()) > T0 + at
+
+
+def test_what_was_recorded_is_one_series_with_what_the_engine_has_of_it() -> None:
+    """The remote write adds the external labels."""
+
+    def as_written(labels: Labels) -> Labels:
+        return labels.with_({"site": "hz1"})
+
+    text = "groups: [{name: g, rules: [{record: 'r:m', expr: m}, {alert: A, expr: 'r:m > 1'}]}]"
+
+    class Written(world_module.HeadDatasource):
+        async def ask(self, question: Question, within_s: float) -> Answer:
+            answer = await super().ask(question, within_s)
+            assert not isinstance(answer, EvaluationError)
+            return [s for s in answer if s.labels.name == "m" or s.labels.get("site")]
+
+    world = World(text)
+    world.context = replace(world.context, as_written=as_written, datasource=Written(world.engine, world.head))
+    world.reload(text, 0)
+    world.put(0, 5.0, name="r:m", site="hz1")
+    world.put(30 * S, 6.0)
+    world.tick(30 * S)
+    assert [a.labels for a in world.rule.alerts] == [Labels.of(alertname="A", site="hz1")]
+    assert world.rule.alerts[0].value == 6.0

@@ -15,6 +15,7 @@ from rulepush.rules.groups import GroupDefaults
 from rulepush.rules.health import RuleHealthState
 from rulepush.rules.rulefmt import RuleFile, parse_rule_file
 from rulepush.rules.specs import demanded
+from rulepush.rules.transition import Transition
 from tests.rules import world as world_module
 from tests.rules.world import T0, M, S, World, one_rule, specs
 
@@ -438,3 +439,23 @@ def test_a_query_of_which_nobody_knows_what_it_reads_is_warned_of(text: str, nam
     (warning,) = annotated(text).warnings
     assert f"known only when it runs, and may not be kept: {named}; write it as a literal, or as printf" in warning
     assert [selector_text(w.matchers) for w in demanded(annotated(text).groups)] == ["up", "ALERTS"]
+
+
+@pytest.mark.parametrize(("to_another_shard", "ended"), [(True, False), (False, True)])
+def test_a_group_that_goes_to_another_shard_ends_no_series_and_sends_nothing(
+    to_another_shard: bool, ended: bool
+) -> None:
+    told: list[Transition] = []
+    world = World(
+        "groups: [{name: g, interval: 30s, rules: [{record: r, expr: m}, {alert: A, expr: m > 1}]}]",
+        context={"record": told.extend},
+    )
+    world.step(0, 5.0)
+    told.clear()
+    others = {("r.yml", "g")} if to_another_shard else set()
+    world.groups.update((), world.context, GroupDefaults(), T0 + 10 * S, other_shards=others)
+    assert (world.query("r", 11 * S) == {}) is ended
+    assert (world.query("ALERTS", 11 * S) == {}) is ended
+    assert world.tick(30 * S) == []
+    reason = "other_shard" if to_another_shard else "rule_removed"
+    assert [(one.rule.name, one.reason.value) for one in told] == [("r", reason), ("A", reason), ("A", reason)]

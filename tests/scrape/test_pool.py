@@ -22,6 +22,7 @@ from rulepush.scrape.pool import ScrapePools
 from rulepush.scrape.restored import RestoredSeries
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.scrape.scraper import OnScrape, ScrapeContext
+from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import Target, TargetDefaults, TargetHealth
 from rulepush.scrape.turns import WorkTurns
@@ -497,3 +498,33 @@ def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
         ("a", [("x", "stale"), ("up", "stale")]),
     ]
     assert w.head.series_count == 0
+
+
+def test_with_another_number_of_shards_what_stays_is_scraped_on_at_its_moments() -> None:
+    w = World()
+    found = hosts(*(f"app-{i}" for i in range(1_000)))
+    shards = ScrapeSharding(0, 5), ScrapeSharding(0, 6)
+    first, second = ({t.get("instance") for t in found if s.taken(t) is not None} for s in shards)
+    stays, goes, comes = first & second, first - second, second - first
+    w.bodies = dict.fromkeys(first | second, "x 1\n")
+
+    async def act() -> None:
+        w.pools.put(replace(JOB, sharding=shards[0]), w.client)
+        w.pools.sync("j", found)
+        await w.clock.advance(25)
+        w.pools.put(replace(JOB, sharding=shards[1]), w.client)
+        (pool,) = w.pools
+        assert {target.labels.get("instance") for target, _ in pool.targets} == second
+        assert (pool.dropped, pool.elsewhere) == ([], 1_000 - len(second)), "of the others only the number is kept"
+        await w.clock.advance(30)
+
+    play(w, act)
+    assert min(len(stays), len(goes), len(comes)) > 20
+    s = w.head.select([Matcher("__name__", MatchOp.EQUAL, "x")], 0, 2**62)
+    moments = {
+        labels.get("instance"): [(t - START - 4_000) // 1000 for t in times[:count].tolist()]
+        for labels, times, count in zip(s.index.labels, s.times, s.counts, strict=True)
+    }
+    assert {tuple(moments[name]) for name in stays} == {(0, 10, 20, 30, 40, 50)}
+    assert {tuple(moments[name][:3]) for name in goes} == {(0, 10, 20)}
+    assert {tuple(moments[name]) for name in comes} == {(30, 40, 50)}

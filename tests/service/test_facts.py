@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rulepush.errors import ConfigError
+from rulepush.rules.sharding import RuleShard
 from rulepush.service.app import App
 from rulepush.service.facts import service_facts
 from rulepush.site.facts import ServiceFacts
@@ -51,6 +52,28 @@ def test_the_facts_are_those_of_the_service(tmp_path: Path) -> None:
             reload = facts(app).reload
             assert "mistake" in reload.error
             assert reload.failed_at == inside.clock.now() - 20_000, "of the first failure in a row"
+
+    asyncio.run(go())
+
+
+def test_a_shard_says_which_it_is_and_what_it_leaves_to_others(tmp_path: Path) -> None:
+    inside = Inside(tmp_path, "{alert: Hot, expr: m > 50}", targets=("a",))
+    groups = ", ".join(f"{{name: g{i}, rules: [{{alert: A, expr: 'm > {i}'}}]}}" for i in range(9))
+    (tmp_path / "rules.yml").write_text(f"groups: [{groups}]\n")
+    inside.options = replace(inside.options, rule_shard=RuleShard(1, 3))
+
+    async def go() -> None:
+        async with inside.running() as app:
+            found = facts(app)
+            assert found.rule_shard == "1/3"
+            assert 0 < found.rule_groups < 9
+            assert found.rule_groups + found.groups_of_others == 9
+            metrics = app.telemetry.render().decode()
+            assert "\nrulepush_rule_shard 1" in metrics
+            assert "\nrulepush_rule_shards 3" in metrics
+            assert f"\nrulepush_rule_groups_of_other_shards {found.groups_of_others}" in metrics
+            await app.reload()
+            assert facts(app).rule_groups == found.rule_groups
 
     asyncio.run(go())
 

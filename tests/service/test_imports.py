@@ -54,6 +54,7 @@ _NOT_OF_A_PLAIN_RUN = {
     "rulepush.init": "another command",
     "rulepush.livecheck": "another command",
     "rulepush.nacos.dialects": "nacos_sd_configs",
+    "rulepush.notifier.probe": "heartbeats",
     "rulepush.promql.testscript": "another command",
     "rulepush.push": "--web.enable-push-receiver",
     "rulepush.relay": "another command",
@@ -76,29 +77,47 @@ groups:
 """
 
 
-def modules_of_a_run(directory: Path) -> set[str]:
-    """The modules of `rulepush run` after an alert about a target has reached Alertmanager."""
-    sent = threading.Event()
+# What an engine elsewhere answers the rule.
+_ANSWER = {"resultType": "vector", "result": [{"metric": {"instance": "a"}, "value": [1, "1"]}]}
+
+
+def modules_of_a_run(directory: Path, *, elsewhere: bool = False) -> set[str]:
+    """The modules of `rulepush run` after an alert about a target has reached Alertmanager; with `elsewhere`, of one
+    that scrapes nothing and evaluates on a datasource, after ALERTS were written there as well."""
+    sent, written = threading.Event(), threading.Event()
 
     def reply(request: HttpRequest) -> HttpReply:
-        if request.method == "POST":
-            sent.set()
-            return HttpReply(b"{}")
+        match request.path:
+            case "/api/v1/query":
+                return HttpReply(json.dumps({"status": "success", "data": _ANSWER}).encode())
+            case "/api/v1/write":
+                written.set()
+                return HttpReply(status=204)
+            case "/api/v2/alerts":
+                sent.set()
+                return HttpReply(b"{}")
         return HttpReply(b"# TYPE m gauge\nm 1\n")
 
     server = LoopbackServer(reply, keep_alive=True)
-    config = {
+    base = f"http://{server.address}"
+    config: dict[str, object] = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["rules.yml"],
-        "scrape_configs": [{"job_name": "j", "static_configs": [{"targets": [server.address]}]}],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [server.address]}]}]},
     }
+    if elsewhere:
+        config["remote_write"] = [{"name": "central", "url": f"{base}/api/v1/write"}]
+        config["datasources"] = [{"name": "central", "url": base, "rule_files": ["rules.yml"], "write_to": "central"}]
+    else:
+        config["rule_files"] = ["rules.yml"]
+        config["scrape_configs"] = [{"job_name": "j", "static_configs": [{"targets": [server.address]}]}]
     (directory / "prometheus.yml").write_text(json.dumps(config))
     (directory / "rules.yml").write_text(RULES)
     environment = {**os.environ, "PYTHONPATH": str(Path(rulepush.__file__).parents[1])}
     process = subprocess.Popen([sys.executable, "-c", _RUN], cwd=directory, env=environment)
     try:
         assert sent.wait(30)
+        if elsewhere:
+            assert written.wait(30)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:
@@ -125,6 +144,15 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 def test_a_plain_run_imports_nothing_that_it_does_not_use(plain: set[str]) -> None:
     assert loaded(plain, _NOT_OF_A_PLAIN_RUN) == {}
+
+
+def test_a_run_that_evaluates_on_an_engine_elsewhere_needs_no_httpx(tmp_path: Path) -> None:
+    """Neither for the queries nor for the remote write of ALERTS."""
+    found = modules_of_a_run(tmp_path, elsewhere=True)
+    assert {"rulepush.datasource.engine", "rulepush.remote.sender"} <= found
+    used = {"cramjam", "rulepush.remote.sender"}
+    not_used = {name: why for name, why in _NOT_OF_A_PLAIN_RUN.items() if name not in used}
+    assert loaded(found, not_used) == {}
 
 
 def test_the_list_of_modules_is_that_of_the_run(plain: set[str]) -> None:

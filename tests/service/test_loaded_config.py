@@ -8,6 +8,7 @@ import pytest
 
 from rulepush.errors import ConfigError
 from rulepush.model.labels import Labels
+from rulepush.rules.sharding import RuleShard
 from rulepush.service.loaded_config import load_config_and_rules
 
 RULES = "groups: [{name: g, rules: [{alert: A, expr: 'rate(x[10m]) > 1'}, {record: y, expr: up}]}]\n"
@@ -59,3 +60,33 @@ def test_warnings_of_the_configuration_and_of_its_rule_files_are_logged(
         "prometheus.yml:4: rule_files: 'b.yml' does not point to an existing file",
         "prometheus.yml:5: rule_files: 'c*.yml' does not point to an existing file",
     ]
+
+
+SHARDED = "groups: [{name: g%d, rules: [{alert: A, expr: 'm%d > 1'}, {record: 'r%d', expr: up}]}]\n"
+
+
+def test_a_shard_has_its_groups_and_keeps_what_these_read(tmp_path: Path) -> None:
+    rules = {f"f{i}": SHARDED % (i, i, i) for i in range(12)}
+    path = write(tmp_path, "rule_files: ['*f*.yml']\n", **rules)
+    plans = [load_config_and_rules(path, shard=RuleShard(index, 3)) for index in range(3)]
+    assert sorted(g.name for plan in plans for g in plan.groups) == sorted(f"g{i}" for i in range(12))
+    for plan in plans:
+        assert 0 < len(plan.groups) < 12
+        assert len(plan.groups) + len(plan.of_other_shards) == 12
+        own = {g.name.removeprefix("g") for g in plan.groups}
+        assert {i for i in map(str, range(12)) if plan.demand.wants(Labels.of(__name__=f"m{i}"))} == own
+        assert plan.keys_of_other_shards == {
+            (str(tmp_path / f"f{i}.yml"), f"g{i}") for i in set(range(12)) - set(map(int, own))
+        }
+        assert plan.written >= {f"r{i}" for i in range(12)}  # also what came from there before is a rule's, no target's
+        (warning,) = plan.warnings
+        assert "12 groups of rule_files are evaluated in memory" in warning
+
+
+def test_groups_of_a_datasource_are_sharded_without_a_warning(tmp_path: Path) -> None:
+    rules = {f"f{i}": SHARDED % (i, i, i) for i in range(6)}
+    config = "datasources: [{name: d, url: 'http://d', rule_files: ['f*.yml']}]\n"
+    plan = load_config_and_rules(write(tmp_path, config, **rules), shard=RuleShard(0, 2))
+    assert 0 < len(plan.groups) < 6
+    assert {g.datasource for g in (*plan.groups, *plan.of_other_shards)} == {"d"}
+    assert plan.warnings == ()

@@ -31,7 +31,14 @@ remote_write: [{url: 'http://store/api/v1/write', name: store}]
 pushgateways: [{url: 'http://gateway', jobs: [app]}]
 heartbeats: [{url: 'http://hc/ping/tokentoken'}]
 storage: {record: {}}
+datasources:
+- {name: central, url: 'http://user:hush@vm', rule_files: [far.yml], write_to: store}
 """
+AWAY = """\
+- {name: gone, url: 'http://vmdown', rule_files: [lost.yml]}
+- {name: unused, url: 'http://vm'}
+"""
+FAR = "groups: [{name: NAME, rules: [{alert: Far, expr: m > 1}, {alert: Further, expr: m > 2}]}]\n"
 RULES = """
 groups:
 - name: g
@@ -62,6 +69,10 @@ rulepush_rule_evaluations_total rulepush_rule_evaluation_failures_total rulepush
 rulepush_rule_group_iterations_missed_total rulepush_rule_evaluation_seconds_total
 rulepush_rule_group_last_duration_seconds rulepush_rule_group_interval_seconds rulepush_rule_group_rules
 rulepush_rule_group_last_evaluation_timestamp_seconds rulepush_alerts
+
+rulepush_datasource_up rulepush_datasource_last_answer_timestamp_seconds rulepush_datasource_questions_total
+rulepush_datasource_failures_total rulepush_datasource_requests_total rulepush_datasource_retries_total
+rulepush_datasource_request_seconds_total
 
 rulepush_notifications_sent_total rulepush_notifications_retried_total rulepush_notifications_rejected_total
 rulepush_notifications_errors_total rulepush_outbox_alerts rulepush_outbox_oldest_seconds rulepush_alertmanagers
@@ -100,6 +111,8 @@ Numbers = dict[str, float]
 def answer(request: httpx.Request) -> httpx.Response:
     if "down" in request.url.host:
         raise httpx.ConnectError("connection refused", request=request)
+    if request.url.host == "vm":
+        return httpx.Response(200, json={"status": "success", "data": {"resultType": "vector", "result": []}})
     if request.method != "GET":
         return httpx.Response(200)
     return httpx.Response(200, text="m 1\nunwanted 2\n", headers={"Content-Type": "text/plain"})
@@ -117,10 +130,12 @@ def numbers(app: App) -> Numbers:
     return found
 
 
-def run(directory: Path, look: Callable[[App, FakeClock], object]) -> None:
+def run(directory: Path, look: Callable[[App, FakeClock], object], config: str = CONFIG) -> None:
     """A whole service for 35 seconds of fake time; then `look`."""
-    (directory / "prometheus.yml").write_text(CONFIG)
+    (directory / "prometheus.yml").write_text(config)
     (directory / "rules.yml").write_text(RULES)
+    (directory / "far.yml").write_text(FAR.replace("NAME", "far"))
+    (directory / "lost.yml").write_text(FAR.replace("NAME", "lost"))
     clock = FakeClock()
     options = ServiceOptions(
         str(directory / "prometheus.yml"), directory / "state", enable_remote_write=True, enable_push=True
@@ -178,6 +193,28 @@ def test_what_a_whole_service_tells_of_itself(tmp_path: Path) -> None:
         assert n['rulepush_heartbeat_withheld{name="hc"}'] == 0
 
     run(tmp_path, look)
+
+
+def test_what_is_told_of_datasources(tmp_path: Path) -> None:
+    def look(app: App, clock: FakeClock) -> None:
+        n = {name: value for name, value in numbers(app).items() if name.startswith("rulepush_datasource")}
+
+        def of(metric: str, name: str) -> float | None:
+            return n.get(f'rulepush_datasource_{metric}{{datasource="{name}"}}')
+
+        assert (of("up", "central"), of("up", "gone"), of("up", "unused")) == (1, 0, None)
+        assert of("questions_total", "central") == of("requests_total", "central")
+        assert (of("questions_total", "central") or 0) >= 4
+        assert (of("failures_total", "central"), of("retries_total", "central")) == (0, 0)
+        age = clock.now() / 1000 - (of("last_answer_timestamp_seconds", "central") or 0)
+        assert 0 <= age < 15
+        failed, requests = of("failures_total", "gone") or 0, of("requests_total", "gone") or 0
+        assert requests > failed >= 2
+        assert (of("retries_total", "gone") or 0) > 0
+        assert (of("last_answer_timestamp_seconds", "gone"), of("questions_total", "unused")) == (0, 0)
+        assert "hush" not in app.telemetry.render().decode()
+
+    run(tmp_path, look, CONFIG + AWAY)
 
 
 def test_what_the_list_of_nacos_servers_tells_is_shown(tmp_path: Path) -> None:

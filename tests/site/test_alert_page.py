@@ -15,6 +15,8 @@ from rulepush.history.deliveries import Attempt, Outcome, SentAlert
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import Labels, quote_label_value
 from rulepush.rules.alert import AlertState
+from rulepush.rules.transition import ChangeReason, RuleRef, Transition, of_rule
+from rulepush.site.alert import with_outages
 from tests.rules.world import M, S
 from tests.web.app_parts import Parts
 from tests.web.asking import ask_app
@@ -82,6 +84,26 @@ def test_a_pending_alert_says_when_it_fires() -> None:
     assert "fires in 1m30s" in text
     assert "A pending alert is not sent." in text
     assert f"{ROOM} is at 71" in text
+
+
+def test_that_the_rule_failed_is_told_where_the_alert_was_active() -> None:
+    ref = RuleRef("r.yml", "g", "Hot")
+
+    def change(ts: int, was: str, now: str, reason: ChangeReason, labels: Labels = HOT) -> Transition:
+        return Transition(ts, ref, labels, was, now, reason)
+
+    began = change(10, "inactive", "firing", ChangeReason.CONDITION_TRUE)
+    over = change(40, "firing", "inactive", ChangeReason.NOT_IN_RESULT)
+    failed, works, again = (
+        of_rule(ts, ref, "", "", reason)
+        for ts, reason in (
+            (20, ChangeReason.EVALUATION_FAILED),
+            (40, ChangeReason.EVALUATION_WORKS),
+            (50, ChangeReason.EVALUATION_FAILED),
+        )
+    )
+    assert with_outages([over, began], [again, works, failed]) == [over, works, failed, began]
+    assert with_outages([over, began], []) == [over, began]
 
 
 def test_a_firing_alert_shows_its_value_against_its_threshold_and_its_bands() -> None:

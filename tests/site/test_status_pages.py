@@ -45,6 +45,12 @@ def test_status_shows_the_process_its_memory_and_its_load(parts: Parts) -> None:
     assert "a restart forgets the states of alerts" in text
 
 
+def test_status_shows_which_shard_of_the_rules_this_is(parts: Parts) -> None:
+    parts.facts = replace(FACTS, rule_shard="2/5", groups_of_others=4)
+    assert "Rule groups Shard 2/5, counted from 0: 1 of 5 groups." in read(parts, "/status")
+    assert "分片 2/5" in outline(parts, "/status", headers={"Accept-Language": "zh"}).text
+
+
 def test_status_shows_why_the_last_reload_failed(parts: Parts) -> None:
     problem = "/etc/prometheus.yml:3: <b>: no such key\n/etc/rules.yml:9: parse error"
     parts.facts = replace(FACTS, reload=ReloadState("/etc/prometheus.yml", T0 - 60_000, T0 - 30_000, problem))
@@ -176,3 +182,9 @@ def test_a_page_that_is_not_there_is_the_nearest_one() -> None:
 )
 def test_a_size_is_short(nbytes: int, text: str) -> None:
     assert binary_size(nbytes) == text
+
+
+def test_status_says_which_shard_of_the_targets_this_is(parts: Parts) -> None:
+    assert "Shard" not in read(parts, "/status")
+    parts.facts = replace(FACTS, targets=203, sharding="2/5", left_to_others=812)
+    assert "Shard 2/5, counted from 0: 203 of 1,015 targets." in read(parts, "/status")

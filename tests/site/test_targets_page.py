@@ -8,10 +8,12 @@ from html import escape
 import httpx
 import pytest
 
+from rulepush.config.sections import ScrapeConfig
 from rulepush.model.labels import Labels
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import MAX_BODY_BYTES, TargetBodies
 from rulepush.scrape.scraper import Scraper
+from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.scrape.target import TargetHealth
 from rulepush.site.target_views import TargetFilter, find_target, target_id, target_list
 from tests.site.reading import get, outline, read
@@ -249,3 +251,42 @@ def test_a_token_in_the_parameters_of_a_target_is_on_no_page_and_in_no_answer(ca
     assert "No such rule" not in texts[6]
     for text in (*texts, caplog.text):
         assert "hunter2" not in text
+
+
+def sharded(*wanted: ScrapeConfig) -> Parts:
+    """Shard 0 of 3, counted from 0: of app:0 to app:9 it has four."""
+    return Parts(jobs_wanted=wanted, sharding=ScrapeSharding(0, 3))
+
+
+APPS = tuple(f"app:{i}" for i in range(10))
+MINE = tuple(a for a in APPS if ScrapeSharding(0, 3).owners(Labels({"__address__": a})) == (0,))
+
+
+def test_a_shard_says_which_it_is_and_how_many_targets_it_leaves_to_others() -> None:
+    parts = sharded(job("app", *APPS, "gone:1", relabel_configs=(DROP,)))
+    mine, others = len(MINE), 10 - len(MINE)
+    assert 0 < mine < 10
+    text = read(parts, "/targets")
+    assert f"Shard 0/3, counted from 0: {mine} of 10 targets." in text
+    assert f"app {mine} of {mine} up 11 discovered, 1 dropped, {others} on other shards" in text
+    found = read(parts, "/service-discovery")
+    assert f"1 dropped, {others} on other shards" in found
+    assert "scraped by shard" not in found, "the targets of others do not hide the own ones"
+    data = get(parts, "/api/v1/targets").json()["data"]
+    assert data["droppedTargetCounts"] == {"app": 1 + others}
+    assert [d["discoveredLabels"]["__address__"] for d in data["droppedTargets"]] == ["gone:1"]
+
+
+def test_a_target_of_another_shard_is_found_with_the_shard_that_has_it() -> None:
+    parts = sharded(job("app", *APPS))
+    lost = next(a for a in APPS if a not in MINE)
+    (owner,) = ScrapeSharding(0, 3).owners(Labels({"__address__": lost}))
+    for params in ({"text": lost}, {"fate": "elsewhere"}):
+        assert f"on other shards scraped by shard {owner}" in read(parts, "/service-discovery", **params)
+    assert "scraped by shard" not in read(parts, "/service-discovery", fate="dropped")
+    assert "scraped by shard" not in read(parts, "/service-discovery", text=MINE[0])
+
+
+def test_a_job_whose_targets_others_have_is_no_job_without_targets() -> None:
+    lost = next(a for a in APPS if a not in MINE)
+    assert "no targets: other shards have all" in read(sharded(job("app", lost)), "/targets")

@@ -10,6 +10,7 @@ import httpx
 from starlette.routing import BaseRoute
 
 from rulepush.config.sections import ScrapeConfig
+from rulepush.datasource.status import DatasourceStatus
 from rulepush.delivery import DeliveryStatus, HeartbeatStatus
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.reporter import DiscoveryReporter
@@ -23,9 +24,11 @@ from rulepush.model.schedule import TickGrid
 from rulepush.push.groups import PushedGroups
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import TargetBodies
+from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.service.scraping import Jobs
 from rulepush.site.alerts import SentAs
 from rulepush.site.backtest_place import RecordedPlace
+from rulepush.site.datasource_views import ShownDatasources
 from rulepush.site.facts import MemoryPart, ReloadState, ServiceFacts, StorageState
 from rulepush.site.routes import SiteParts, site_routes
 from rulepush.site.trouble import Trouble
@@ -117,6 +120,7 @@ class Parts:
         job("app", "app:1", "gone:1", relabel_configs=(DROP,)),
         job("dead", "down:1"),
     )
+    sharding: ScrapeSharding | None = None
     calls: list[str] = field(default_factory=list)
     ready: bool = True
     troubles: Sequence[Trouble] = ()
@@ -130,6 +134,7 @@ class Parts:
     recorded: RecordedPlace | None = None
     past: PastSamples | None = None
     notices: Sequence[Notice] = ()
+    datasources: Sequence[DatasourceStatus] = ()
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(T0)
@@ -142,7 +147,7 @@ class Parts:
         def client(_: object) -> httpx.AsyncClient:
             return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
-        self.jobs = Jobs(self.world.head, TickGrid("test"), env, client, self.bodies)
+        self.jobs = Jobs(self.world.head, TickGrid("test"), env, client, self.bodies, self.sharding)
         self.status = Status(
             "scrape_configs: <secret>\n", T0, True, T0, 0, "by demand", ("http://am:9093/api/v2/alerts",)
         )
@@ -197,6 +202,7 @@ class Parts:
             bodies=self.bodies,
             sent_as=self.sent_as,
             recorded=lambda: self.recorded,
+            datasources=ShownDatasources(lambda: self.datasources),
         )
         return WebParts(
             evaluator=self.evaluator,

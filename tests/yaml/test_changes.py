@@ -78,6 +78,22 @@ def test_a_bad_file_keeps_what_it_named_before(tmp_path: Path, files: ConfigFile
     assert files.changed()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["? [a, b]\n: c\n", "? {a: b}\n: c\n", 'rule_files: ["a\\0/*.yml"]\n', 'rule_files: "a\\0/*.yml"\n'],
+    ids=["a list as a key", "a mapping as a key", "a null byte", "a null byte in a text"],
+)
+def test_a_file_that_no_configuration_can_be_read_from_does_not_end_the_watch(
+    tmp_path: Path, files: ConfigFiles, text: str
+) -> None:
+    """A reload takes the files before it reads them, and only an error of the configuration is expected of it."""
+    write(tmp_path / "prometheus.yml", text)
+    files.take()
+    assert not files.changed()
+    write(tmp_path / "prometheus.yml", CONFIG)
+    assert files.changed()
+
+
 def test_files_are_read_only_when_they_may_have_changed(
     tmp_path: Path, files: ConfigFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,3 +160,12 @@ def test_a_change_that_is_taken_back_is_none(tmp_path: Path, files: ConfigFiles)
         return reloads.at
 
     assert len(asyncio.run(go())) == 1
+
+
+def test_the_rule_files_of_datasources_are_watched_too(tmp_path: Path) -> None:
+    config = "rule_files: [a.yml]\ndatasources:\n- {name: c, url: 'http://x', rule_files: ['fleet/*.yml']}\n- broken\n"
+    write(tmp_path / "prometheus.yml", config)
+    files = ConfigFiles(str(tmp_path / "prometheus.yml"), ("rule_files",), ("datasources",))
+    assert not files.changed()
+    write(tmp_path / "fleet" / "new.yml", "groups: []")
+    assert files.changed()

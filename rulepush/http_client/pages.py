@@ -1,0 +1,26 @@
+"""Pages in place of an answer: a login page, or another server's, often with status 200."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_TITLE: Final = re.compile(r"(?is)<title[^>]{0,100}>(.{1,400}?)</title")
+_MAX_TITLE: Final = 80
+
+
+def is_page(text: str) -> bool:
+    """Whether the text of an answer is a page (HTML, XML)."""
+    return text.lstrip("\ufeff \t\r\n").startswith("<")
+
+
+def page_title(text: str) -> str:
+    """The beginning of a page's title in one line, which often says whose page it is; "" when there is none."""
+    found = _TITLE.search(text)
+    return " ".join(found[1].split())[:_MAX_TITLE] if found else ""
+
+
+def page_named(text: str) -> str:
+    """`a page "Sign in"`, for a message."""
+    title = page_title(text)
+    return f'a page "{title}"' if title else "a page"
