@@ -37,6 +37,7 @@ from rulepush.rules.rulefmt import load_rule_files
 from rulepush.rules.specs import RuleGroup
 
 _INTERRUPTED: Final = 130
+_ON_ENGINE: Final = "{} of datasources, whose samples are on their engines: --from-url URL tries these rules there"
 _INKS: Final[InkRules] = (
     (re.compile("but: .*"), Ink.WARNING),
     (re.compile("no alert was pending or fired|evaluated from .*"), Ink.STRONG),
@@ -175,8 +176,15 @@ def asked_of(args: argparse.Namespace, clock: Clock) -> AskedBacktest:
     """Raises ConfigError and BacktestError."""
     config = load_config(args.config_file) if args.config_file else None
     files = args.rules or (list(config.rule_files) if config is not None else [])
+    elsewhere = [f for s in config.datasources for f in s.rule_files] if config is not None and not args.rules else []
+    if args.from_url:  # the engine has their samples, and what it has recorded
+        files += elsewhere
+    elif elsewhere and files:
+        print(f"rulepush backtest: not tried: {_ON_ENGINE.format(', '.join(elsewhere))}", file=sys.stderr)
     if not files:
         where = f"{args.config_file} has no rule_files" if config is not None else "there is no --config.file"
+        if elsewhere:
+            where = _ON_ENGINE.format(", ".join(elsewhere))
         raise BacktestError(f"no rules to try: --rules names none, and {where}")
     versions = [load_rule_files(files)]
     if args.against:

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -27,7 +28,8 @@ from rulepush.cli.options import (
 from rulepush.cli.terminal import Ink, InkRules, coloured, inked, terminal_text
 from rulepush.clock import SystemClock
 from rulepush.config import load_config
-from rulepush.errors import ConfigError, RulepushError
+from rulepush.config.sections import Config, DatasourceConfig
+from rulepush.errors import ConfigError, EvaluationError, RulepushError
 from rulepush.explain import Bounds, Explanation, Focus, RecordedMetric, RuleFacts, Surroundings, TargetView, explain
 from rulepush.explain.find import UnknownRule, find_rules
 from rulepush.explain.text import WIDTH, explanation_text
@@ -91,7 +93,8 @@ ended them.""",
     )
     add_config_file(
         source,
-        "Configuration file whose targets are scraped once in place of asking a server. No alert has a state then.",
+        "Configuration file whose targets are scraped once, and for rules of datasources their engines asked, in place "
+        "of asking a server. No alert has a state then.",
     )
     p.add_argument("--group", default="", metavar="NAME", help="Group of the rule, where several have its name.")
     p.add_argument("--file", default="", metavar="FILE", help="File of the rule, or the end of its path.")
@@ -226,10 +229,15 @@ async def _from_config(args: argparse.Namespace, labels: dict[str, str]) -> list
     facts = [
         _facts(group, i, config.global_.evaluation_interval_ms) for group in groups for i in range(len(group.rules))
     ]
+    elsewhere = _of_datasources(config)
     try:
-        chosen = find_rules(facts, args.name, args.group, args.file)
+        chosen = find_rules([*facts, *elsewhere], args.name, args.group, args.file)
     except UnknownRule as e:
         raise ExplainError(str(e)) from None
+    asked = [await _on_engine(one, elsewhere[one], args, labels) for one in chosen if one in elsewhere]
+    chosen = [one for one in chosen if one not in elsewhere]
+    if not chosen:
+        return asked
     env = environment(SystemClock(), f"rulepush/{__version__}")
     answers, _ = await visit_jobs(list(config.scrape_configs), env, Visit())
     good = [answer for answer in answers if answer.trouble is None]
@@ -239,10 +247,44 @@ async def _from_config(args: argparse.Namespace, labels: dict[str, str]) -> list
     record(live_rules(groups, lambda file: Path(file).read_text(encoding="utf-8").splitlines()), seen)
     around = Surroundings(tuple(map(_view, answers)), seen, _recorded(groups))
     bounds = Bounds(args.limit, args.limit)
-    return [
+    return asked + [
         explain(one, Engine(), seen.head.querier(), seen.now, around, focus=Focus(labels), bounds=bounds)
         for one in chosen
     ]
+
+
+def _of_datasources(config: Config) -> dict[RuleFacts, DatasourceConfig]:
+    """The rules of all datasources."""
+    found = {}
+    for source in config.datasources:
+        offset = config.global_.rule_query_offset_ms if source.query_offset_ms is None else source.query_offset_ms
+        for group in load_rule_files(source.rule_files):
+            own = offset if group.query_offset_ms is None else group.query_offset_ms
+            for i in range(len(group.rules)):
+                facts = _facts(group, i, config.global_.evaluation_interval_ms)
+                found[replace(facts, query_offset_ms=own)] = source
+    return found
+
+
+async def _on_engine(
+    rule: RuleFacts, source: DatasourceConfig, args: argparse.Namespace, labels: dict[str, str]
+) -> Explanation:
+    # Imported here: few configurations have a datasource.
+    from rulepush.datasource.engine import RemoteEngine
+    from rulepush.rules.engine_samples import samples_of_engine
+
+    clock = SystemClock()
+    client = build_client(source.http_client, f"rulepush/{__version__}")
+    engine = RemoteEngine(source, client, clock)
+    now = clock.now()
+    try:
+        head = await samples_of_engine(engine, rule.query, now - rule.query_offset_ms, args.timeout)
+    except EvaluationError as e:
+        raise ExplainError(f"the datasource {source.name} gives no samples: {e}") from None
+    finally:
+        await engine.aclose()
+    bounds = Bounds(args.limit, args.limit)
+    return explain(rule, Engine(), head.querier(), now, Surroundings(), focus=Focus(labels), bounds=bounds)
 
 
 def _facts(group: RuleGroup, position: int, interval_ms: int) -> RuleFacts:

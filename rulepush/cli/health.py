@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from rulepush.cli.options import Subparsers, add_client_options, add_command, add_timeout, headers_of
@@ -32,6 +32,16 @@ _PORTS: Final = {"http": 80, "https": 443}
 _PATHS: Final = ("/-/healthy", "/-/ready")
 _HAS_TLS: Final = re.compile(r"""^[^#]*?["']?\btls_server_config["']?\s*:""", re.MULTILINE)
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
+
+
+class HealthTLS(NamedTuple):
+    """How to speak TLS: the files of authorities, of a client certificate and of its key, "" for none; whether to trust
+    anybody. No dataclass: to import these takes longer than the request."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    insecure: bool = False
 
 
 class NotHealthy(Exception):
@@ -94,17 +104,14 @@ An answer that asks for a password or for a client certificate shows that the pr
 def run(args: argparse.Namespace) -> int:
     """Ask once; one line to standard output, or why not to standard error."""
     url = _url(args, os.environ)
+    tls = HealthTLS(args.ca_file or "", args.cert_file or "", args.key_file or "", args.insecure)
     try:
-        words = ask_health(url, args.ready, args.timeout, headers_of(args.header), _tls_options(args))
+        words = ask_health(url, args.ready, args.timeout, headers_of(args.header), tls)
     except (NotHealthy, ValueError) as e:
         print(f"rulepush health: {asked_url(url)}: {e}", file=sys.stderr)
         return 1
     print(f"{asked_url(url)}: {words}")
     return 0
-
-
-def _tls_options(args: argparse.Namespace) -> tuple[str, str, str, bool]:
-    return args.ca_file or "", args.cert_file or "", args.key_file or "", args.insecure
 
 
 def _url(args: argparse.Namespace, environment: Mapping[str, str]) -> str:
@@ -174,13 +181,8 @@ def asked_url(url: str) -> str:
     return without_credentials(url).partition("?")[0]
 
 
-def ask_health(
-    url: str, ready: bool, seconds: float, headers: Mapping[str, str], tls: tuple[str, str, str, bool]
-) -> str:
-    """Ask, and return what the answer means in a few words. Raises NotHealthy: it is not healthy, or not ready.
-
-    `tls`: the files of authorities, of a client certificate and of its key, "" for none; whether to trust anybody.
-    """
+def ask_health(url: str, ready: bool, seconds: float, headers: Mapping[str, str], tls: HealthTLS) -> str:
+    """Ask, and return what the answer means in a few words. Raises NotHealthy: it is not healthy, or not ready."""
     try:
         parts = typed_url(url)
     except ValueError as e:
@@ -197,7 +199,7 @@ def ask_health(
         answer = b""
     # asyncio ends such a connection without a word: the handshake, where both sides spoke, is done by then.
     if not answer and parts.scheme == "https":
-        if ready or tls[1]:
+        if ready or tls.cert_file:
             raise NotHealthy(
                 "the connection was closed after the TLS handshake: it wants a client certificate, or another"
             )
@@ -217,7 +219,7 @@ def _request(parts: SplitResult, path: str, headers: Mapping[str, str]) -> bytes
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def _exchange(parts: SplitResult, request: bytes, seconds: float, tls: tuple[str, str, str, bool]) -> bytes:
+def _exchange(parts: SplitResult, request: bytes, seconds: float, tls: HealthTLS) -> bytes:
     """The answer, its head included. Raises OSError, TimeoutError."""
     deadline = time.monotonic() + seconds
     host = parts.hostname or ""
@@ -249,23 +251,22 @@ def _limit(stream: socket.socket, deadline: float) -> None:
     stream.settimeout(left)
 
 
-def _context(host: str, tls: tuple[str, str, str, bool]) -> ssl.SSLContext:
+def _context(host: str, tls: HealthTLS) -> ssl.SSLContext:
     import ssl
 
-    ca_file, cert_file, key_file, insecure = tls
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    where = ca_file
+    where = tls.ca_file
     try:
-        if insecure or (not ca_file and is_loopback_host(host)):
+        if tls.insecure or (not tls.ca_file and is_loopback_host(host)):
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        elif ca_file:
+        elif tls.ca_file:
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the server's own certificate will do
-            context.load_verify_locations(cafile=ca_file)
+            context.load_verify_locations(cafile=tls.ca_file)
         else:
             context.load_default_certs()
-        if cert_file:
-            where = f"{cert_file} and {key_file}" if key_file else cert_file
-            context.load_cert_chain(cert_file, key_file or None, password=lambda: "")
+        if tls.cert_file:
+            where = f"{tls.cert_file} and {tls.key_file}" if tls.key_file else tls.cert_file
+            context.load_cert_chain(tls.cert_file, tls.key_file or None, password=lambda: "")
     except (OSError, ValueError) as e:
         reason = (e.reason if isinstance(e, ssl.SSLError) else getattr(e, "strerror", None)) or "not a valid PEM file"
         raise NotHealthy(f"{where} cannot be used: {reason}") from None

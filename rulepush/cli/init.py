@@ -106,6 +106,8 @@ def run(args: argparse.Namespace) -> int:
             options.language,
         )
         write_setup(args, setup, guessed=place.guessed)
+    except BrokenPipeError:  # `| head`: see main
+        raise
     except (RulepushError, OSError) as e:
         print(f"rulepush: {e}", file=sys.stderr)
         return 1

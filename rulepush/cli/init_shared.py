@@ -235,6 +235,11 @@ def write_setup(args: argparse.Namespace, setup: Setup, *, guessed: bool) -> Non
             f"readable by you only, for what they contain: {', '.join(secret)}; before containers can use them: "
             f"chown {CONTAINER_USER} {' '.join(secret)}"
         )
+    if args.dir.stat().st_mode & 0o005 != 0o005:
+        print(
+            f"others cannot look into {args.dir.resolve()}; before containers can use it: "
+            f"chmod o+rx {shlex.quote(str(args.dir))}"
+        )
     _print_addresses(setup, guessed)
     _print_next(args, setup)
 

@@ -57,7 +57,7 @@ _WITH_VALUE: Final = {
     "web.page-title": "the title of the pages is fixed",
     "web.read-timeout": "the time-outs of connections are fixed",
     "web.max-connections": "their number is not bounded: a proxy in front of it can",
-    "web.max-notifications-subscribers": "there are no live notifications",
+    "web.max-notifications-subscribers": "how many may listen to notifications is fixed",
     "web.search.max-limit": "there is no search API",
     "web.remote-write-receiver.accepted-protobuf-messages": "it takes remote write 1.0 and 2.0, always",
     "rules.max-concurrent-evals": "groups are evaluated in one process, in turn",

@@ -26,11 +26,12 @@ from rulepush.cli.push_job import OWN_FAULT, JobCommand, say
 from rulepush.clock import SystemClock
 from rulepush.errors import PushError, RulepushError
 from rulepush.http_client.build import build_client
-from rulepush.http_client.client import shown_url
 from rulepush.http_client.config import HTTPClientConfig, ProxyConfig, TLSConfig
 from rulepush.http_client.tls import client_context
 from rulepush.model.durations import parse_duration
 from rulepush.model.labels import JOB, is_legacy_label_name
+from rulepush.model.secret import masked_parameters
+from rulepush.model.typed_url import typed_url, without_credentials
 from rulepush.push.client import PushRequest, push
 from rulepush.push.job import JobLimits
 from rulepush.push.url import TTL_HEADER, GroupKey
@@ -234,16 +235,20 @@ def has_samples(body: bytes) -> bool:
 
 def receiver_url(text: str) -> str:
     """The base URL of a receiver as somebody wrote it. Raises PushError for what is none."""
-    shown = shown_url(text)
+    shown = masked_parameters(without_credentials(text))
     scheme, separator, rest = text.partition("://")
     if not separator:
         command = " (a command stands behind --)" if text.startswith((".", "/")) or ":" not in text else ""
         raise PushError(400, f"{shown}: a URL begins with http:// or https://{command}")
     if scheme.lower() not in ("http", "https") or not rest.strip("/"):
         raise PushError(400, f"{shown}: not an http:// or https:// URL")
-    base, path, _ = text.partition("/metrics/job")
+    try:
+        typed_url(text)
+    except ValueError as e:
+        raise PushError(400, f"{shown}: not an http:// or https:// URL{e}") from None
+    base, path, _ = shown.partition("/metrics/job")
     if path:
-        raise PushError(400, f"{shown}: leave /metrics/job/... out, --job and --label say it: {shown_url(base)}")
+        raise PushError(400, f"{shown}: leave /metrics/job/... out, --job and --label say it: {base}")
     return text
 
 

@@ -24,6 +24,9 @@ from rulepush.push.reporter import JobReporter
 
 OWN_FAULT = 125
 """Exit code when the command was not run because of our own flags, as env, timeout and nohup have it."""
+SAME_STOP_S = 1.0
+"""A signal so soon after the command's end is the one that ended it: `timeout` sends it to the command and then to the
+whole process group, `systemctl stop` to every process of the service."""
 T = TypeVar("T")
 
 
@@ -55,8 +58,8 @@ class JobCommand:
         self._clock = SystemClock()
 
     def run(self) -> int:
-        """Blocks until the command has ended and its result is pushed, or cannot be. A signal that comes after the
-        command's end gives the push up."""
+        """Blocks until the command has ended and its result is pushed, or cannot be. A signal that comes later than
+        SAME_STOP_S after the command's end gives the push up."""
         run = JobRun(self._clock.now(), self._limits)
         started = time.monotonic()
         try:
@@ -124,11 +127,12 @@ def _written_since(file: Path, ts: int) -> bytes:
 
 class _Watch:
     """What the event loop cannot wait for itself, as futures: the command's end (exit code, monotonic time), and a
-    signal that comes after it. Each has a thread, which an error in the loop does not end."""
+    signal that comes SAME_STOP_S after it. Each has a thread, which an error in the loop does not end."""
 
     def __init__(self, child: ChildProcess):
         self._loop = asyncio.get_running_loop()
         self._child = child
+        self._ended_at: float | None = None
         self.ended: asyncio.Future[tuple[int, float]] = self._loop.create_future()
         self.late_signal: asyncio.Future[None] = self._loop.create_future()
         for name, target in (("wait", self._wait), ("signals", self._pass_signals_on)):
@@ -136,10 +140,15 @@ class _Watch:
 
     def _wait(self) -> None:
         code = self._child.wait()
-        self._tell(self.ended, (code, time.monotonic()))
+        self._ended_at = time.monotonic()
+        self._tell(self.ended, (code, self._ended_at))
 
     def _pass_signals_on(self) -> None:
-        self._child.pass_signals_on(lambda: self._tell(self.late_signal, None))
+        self._child.pass_signals_on(self._after_the_end)
+
+    def _after_the_end(self) -> None:
+        if self._ended_at is not None and time.monotonic() - self._ended_at >= SAME_STOP_S:
+            self._tell(self.late_signal, None)
 
     def _tell(self, future: asyncio.Future[T], value: T) -> None:
         def set_result() -> None:

@@ -36,6 +36,7 @@ from rulepush.errors import RulepushError
 from rulepush.http_client.config import NO_CLIENT_SETTINGS
 from rulepush.logs import setup_logging
 from rulepush.model.durations import format_duration
+from rulepush.model.typed_url import without_credentials
 from rulepush.peers.address import PEERS_FLAG, read_peer
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS
 from rulepush.rules.sharding import RULES_SHARD_FLAG, read_rule_shard
@@ -349,7 +350,11 @@ def _external_url(url: str, listen_address: str) -> str:
         return "" if port == "0" else f"http://{socket.gethostname()}:{port}"  # "": the app knows which port it got
     if "://" not in url:
         url = f"http://{url}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise RulepushError(f"--web.external-url: {url!r} is not a URL such as https://host/path")
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.netloc) and not (parts.query or parts.fragment)
+    except ValueError:
+        good = False
+    if not good:
+        raise RulepushError(f"--web.external-url: {without_credentials(url)!r} is not a URL such as https://host/path")
     return url.rstrip("/")

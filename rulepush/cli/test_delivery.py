@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 from rulepush import __version__
 from rulepush.cli.options import Subparsers, add_command, add_config_file, add_timeout
@@ -23,6 +22,7 @@ from rulepush.deliverytest.plan import DeliveryPlan
 from rulepush.deliverytest.steps import Step, StepState
 from rulepush.livecheck.fetch import environment
 from rulepush.model.labels import is_valid_utf8_name
+from rulepush.model.typed_url import typed_url
 from rulepush.relay.trial_record import TRIAL_ALERT, TRIAL_LABEL
 
 _EXIT: Final = {StepState.OK: 0, StepState.FAILED: 1, StepState.UNSEEN: 3}
@@ -147,11 +147,10 @@ def relay_url(text: str) -> str:
     if not text:
         return ""
     try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError("--relay: expected a URL such as http://127.0.0.1:8060")
+        if "://" not in text:
+            raise ValueError
+        typed_url(text)
+    except ValueError as e:
+        raise ValueError(f"--relay: expected a URL such as {LOCAL_RELAY}{e}") from None
     # What stands in webhook_configs is understood, too.
     return text.partition("/dingtalk/")[0].rstrip("/")

@@ -17,7 +17,10 @@ class WriteError(RulepushError):
 
 def write_files(directory: Path, files: Sequence[NewFile], *, force: bool) -> None:
     """Write `files` below `directory`. Raises WriteError, and then nothing is written: when one of them cannot be, or
-    exists already with another content and `force` is not given."""
+    exists already with another content and `force` is not given.
+
+    Directories that it makes, and files without secrets, can be read by everyone.
+    """
     if directory.exists() and not directory.is_dir():
         raise WriteError(f"{directory} is no directory: nothing was written; --dir chooses another one")
     in_the_way = [f.path for f in files if _differs(directory / f.path, f.text)]
@@ -66,14 +69,16 @@ def _make_directories(directory: Path, made: list[Path]) -> None:
         return
     _make_directories(directory.parent, made)
     directory.mkdir()
+    directory.chmod(0o755)
     made.append(directory)
 
 
 def _write(path: Path, file: NewFile) -> None:
     mode = 0o600 if file.secret else 0o644
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as f:
-        if file.secret:
-            os.fchmod(f.fileno(), mode)  # a crash may have left one that others can read
+        # Whatever the umask: a secret is its owner's alone, also where a crash has left the file open to others, and
+        # the user of a container, which is another one, reads the rest.
+        os.fchmod(f.fileno(), mode)
         f.write(file.text)
 
 

@@ -14,12 +14,12 @@ from rulepush.http_client.config import HTTPClientConfig
 from rulepush.notifier.alertmanager import Alertmanager
 from rulepush.notifier.endpoints import Endpoints, endpoints
 from rulepush.notifier.notifier import Destination, Notifier
-from rulepush.notifier.probe import AlertmanagerProbe, probe_alertmanager
 from rulepush.relabel.relabel import Relabel, RelabelConfig, relabel
 from rulepush.tasks import OwnedTask, TaskOwner
 
 if TYPE_CHECKING:
     from rulepush.http_client.on_demand import AnyClient, AnyClientFactory
+    from rulepush.notifier.probe import AlertmanagerProbe
 
 log = logging.getLogger("rulepush.notifier")
 
@@ -69,6 +69,8 @@ class AlertmanagerSets:
 
     async def probe(self, name: str, timeout_s: float) -> AlertmanagerProbe | None:
         """Ask the Alertmanager of this outbox whether it takes alerts, within `timeout_s` seconds; None: it is gone."""
+        from rulepush.notifier.probe import probe_alertmanager  # for heartbeats only
+
         for section in self._sections.values():
             for url in section.found.active:
                 if self._name(url, section) == name:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from rulepush.discovery.groups import ADDRESS
 from rulepush.errors import RulepushError
-from rulepush.model.labels import Labels
+from rulepush.model.labels import INSTANCE, Labels
 from rulepush.relabel.relabel import Action, RelabelConfig
 
 SHARD: Final = "shard"
@@ -48,7 +48,9 @@ class ScrapeSharding:
         """The shards that scrape a target with these labels, those after relabelling; its own by hash first."""
         if is_scraped_by_every_shard(labels):
             return tuple(range(self.count))
-        first = int(self._hash.bucket(labels.get(HASHED) or self._hash.source_value(labels.as_dict())))
+        values = labels.as_dict()
+        values.setdefault(INSTANCE, labels.get(ADDRESS))  # as the target will have it
+        first = int(self._hash.bucket(labels.get(HASHED) or self._hash.source_value(values)))
         return tuple((first + i) % self.count for i in range(self.replicas))
 
     def taken(self, labels: Labels) -> Labels | None:

@@ -113,6 +113,8 @@ class ServiceWork:
         finally:
             for task in asking:
                 task.cancel()
+            # A reload may close their clients next.
+            await asyncio.gather(*asking, return_exceptions=True)
         return delivery_fault(sorted(reasons))
 
     async def _probe(self, status: DeliveryStatus) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -138,11 +139,8 @@ class RulePage:
         for one in recent.found:
             by_alert.setdefault((one.rule, one.labels), []).append(one)
         rules = []
-        for i, (group, rule) in enumerate(found):
-            charts = []
-            if isinstance(rule, AlertingRule):
-                subject = AlertSubject(rule.spec, None, self._datasources.source(group.spec.datasource))
-                charts = await self._charts.charts(subject, now - RANGES[span], now)
+        all_charts = await self._charts_of(found, now - RANGES[span], now)
+        for i, ((group, rule), charts) in enumerate(zip(found, all_charts, strict=True)):
             where = self._datasources.of_one(group)
             explained = await explained_rule(self._explainer, RunningRule(group, rule)) if where is None else None
             described = _described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now)
@@ -164,6 +162,21 @@ class RulePage:
             range=span,
             refresh=refresh_seconds(RANGES[span]),
         )
+
+    async def _charts_of(
+        self, found: Sequence[tuple[EvaluationGroup, Rule]], start: int, end: int
+    ) -> list[list[ValueChart]]:
+        """The charts of each rule. Engines elsewhere are asked side by side: one that hangs delays the page once."""
+
+        async def of_one(group: EvaluationGroup, rule: Rule) -> list[ValueChart]:
+            if not isinstance(rule, AlertingRule):
+                return []
+            source = self._datasources.source(group.spec.datasource)
+            return await self._charts.charts(AlertSubject(rule.spec, None, source), start, end)
+
+        if all(group.spec.datasource for group, _ in found):
+            return list(await asyncio.gather(*(of_one(*one) for one in found)))
+        return [await of_one(*one) for one in found]
 
 
 def _number(found: Sequence[tuple[EvaluationGroup, Rule]]) -> int:

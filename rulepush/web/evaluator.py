@@ -102,6 +102,11 @@ class QueryEvaluator:
         self._threads = QueryThreads(concurrency + 1)
         self._closed = False
 
+    @property
+    def engine(self) -> Engine:
+        """The engine of the configuration in force."""
+        return self._engine()
+
     def asked_at(self) -> float:
         """Now: when a request came."""
         return self._clock.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.http_request import while_connected
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine
+from rulepush.rules.engine_samples import samples_of_engine
 from rulepush.rules.group import EvaluationGroup, Rule
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.pool import ScrapePool
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_RULES: Final = 20  # of one name
 MAX_LISTED: Final = 100  # rows of a part
+_WITHIN_S: Final = 10.0  # for an answer of a datasource
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +109,30 @@ class RuleExplainer:
     ) -> tuple[Explanation, Sequence[str]]:
         """One rule, now unless `ts` (ms) says otherwise, and what must be said of samples that are missing for a time
         in the past: now, the rule had no others. Raises QueryLimitError and EvaluationError."""
-        from rulepush.explain import Bounds, Focus, RuleFacts, explain
+        from rulepush.explain import Bounds, Focus, RuleFacts, Surroundings, explain
 
         facts = RuleFacts.of(rule.of, rule.rule)
         transitions = await self._transitions(rule)
         at = self._clock.now() if ts is None else ts
         query = facts.query.resolved(0, 0)
         around: Callable[[], Surroundings] = await surroundings_of(query, self._jobs, self.groups, self._evaluator)
+
+        datasource = rule.of.context.datasource
+        if datasource is not None:  # what the targets of this rulepush expose says nothing of what the engine has
+            within_s = min(timeout_ms / 1000, _WITHIN_S) if timeout_ms else _WITHIN_S
+            head = await samples_of_engine(datasource, query, at - facts.query_offset_ms, within_s)
+            known = Surroundings(recorded=around().recorded, transitions=transitions)
+            of_engine = partial(
+                explain,
+                facts,
+                self._evaluator.engine,
+                head.querier(),
+                at,
+                known,
+                focus=focus or Focus({}),
+                bounds=bounds or Bounds(),
+            )
+            return await self._evaluator.in_thread(of_engine), ()
 
         def evaluate(engine: Engine, data: Querier, lacking: Lacking) -> tuple[Explanation, Sequence[str]]:
             explanation = explain(

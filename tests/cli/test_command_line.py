@@ -67,6 +67,7 @@ def test_a_misspelt_flag_gets_a_suggestion(
     ("words", "text"),
     [
         (("--web.external-url", "ftp://x"), "is not a URL"),
+        (("--web.external-url", "http://[x"), "is not a URL"),
         (("--web.external-url", "http://x/y?z=1"), "is not a URL"),
         (("--enable-feature", "foo"), "unknown foo"),
         (("--config.file", "/nowhere/prometheus.yml"), "/nowhere/prometheus.yml: cannot be read"),

@@ -103,6 +103,32 @@ def test_check_live_asks_the_datasources_too(
     assert "No target answered" not in out
 
 
+def test_explain_asks_the_engine_for_what_a_rule_reads(
+    filled: RealEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write(tmp_path, filled)
+    assert main(["explain", "Quiet", "--config.file", config]) == 0
+    out = capsys.readouterr().out
+    assert "queue_length > 500" in out
+    assert 'queue="main"' in out
+    assert "9" in out
+    assert main(["explain", "Typo", "--config.file", config]) == 0
+    assert "queue_lenght" in capsys.readouterr().out
+    filled.server.kill()
+    assert main(["explain", "Quiet", "--config.file", config, "--timeout", "2"]) == 1
+    assert "the datasource central gives no samples: not reached" in capsys.readouterr().err
+
+
+def test_backtest_says_how_rules_of_datasources_are_tried(
+    filled: RealEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write(tmp_path, filled)
+    assert main(["backtest", "--config.file", config, "--storage.path", str(tmp_path), "--since", "10m"]) == 1
+    assert "whose samples are on their engines: --from-url URL tries these rules there" in capsys.readouterr().err
+    assert main(["backtest", "--config.file", config, "--from-url", filled.url, "--since", "10m"]) == 0
+    assert "True" in capsys.readouterr().out
+
+
 def test_an_engine_that_is_not_there_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "fleet.yml").write_text(RULES)
     path = tmp_path / "prometheus.yml"

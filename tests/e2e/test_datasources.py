@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -112,3 +113,16 @@ def test_the_rules_of_a_datasource_are_shown_with_their_health(fleet: Fleet, rea
         wait_for("the failure", lambda: fleet.rule("plain-engine", "Never")["health"] == "err", 30)
         wait_for("its reason", lambda: "not reached" in fleet.rule("plain-engine", "Never")["lastError"], 30)
         assert get_json(f"{fleet.url}/api/v1/query", query="up")["status"] == "success"
+
+
+def test_a_rule_of_the_engine_is_explained_with_what_the_engine_has(fleet: Fleet) -> None:
+    fleet.target.value = 40
+    with fleet.rulepush():
+
+        def part() -> list[str]:
+            found = get_json(f"{fleet.url}/api/v1/rules/explain", name="Now", group="plain-engine")["data"]["rules"]
+            return [json.dumps(row) for row in found[0]["tree"]["parts"][0]["rows"]]
+
+        (row,) = wait_for("what is read on the engine", part, 30)
+        assert fleet.target.address in row
+        assert "40" in row.replace(fleet.target.address, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -108,6 +109,17 @@ def test_only_the_owner_reads_the_tokens(tmp_path: Path) -> None:
     assert modes["alertmanager.yml"] & 0o044
     assert ROBOT_SECRET not in "".join(p.read_text() for p in tmp_path.iterdir() if p.suffix != ".yml" and p.is_file())
     assert "chown 10001 dingtalk.yml" in (tmp_path / "compose.yaml").read_text()
+
+
+def test_the_user_of_the_container_reads_the_rest_whatever_the_umask(tmp_path: Path) -> None:
+    former = os.umask(0o077)
+    try:
+        write_files(tmp_path / "new", working_directory(_setup()), force=False)
+    finally:
+        os.umask(former)
+    closed = [p.name for p in (tmp_path / "new", *(tmp_path / "new").rglob("*")) if not p.stat().st_mode & 0o004]
+    assert closed == ["dingtalk.yml"]
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "new", tmp_path / "new" / "rules")} == {0o755}
 
 
 def test_each_robot_hears_of_everything_but_the_watchdog() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from rulepush.relay.settings import Language
 from rulepush.rules.rulefmt import load_rule_files
 from tests.fakes import FakeClock
 from tests.livecheck.servers import Reply, serving
+from tests.servers import free_port, rulepush_command
 
 
 @pytest.mark.parametrize(
@@ -221,6 +224,26 @@ def test_the_command_writes_a_directory_that_checks(tmp_path: Path, capsys: pyte
         "rules/self.yml",
         "rules/spring-boot.yml",
     ]
+
+
+def test_a_directory_that_is_closed_to_containers_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["init", "nacos", "--server", f"127.0.0.1:{free_port()}", "--external-url", "http://10.0.0.5:9095"]
+    for mode, said in ((0o700, True), (0o755, False)):
+        directory = tmp_path / f"{mode:o}"
+        directory.mkdir(mode=mode)
+        assert main([*words, "--dir", str(directory)]) == 0
+        assert (f"chmod o+rx {directory}" in capsys.readouterr().out) is said
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    """`rulepush init ... | head`: the files are written, and nobody complains of a pipe."""
+    command = rulepush_command("init", "nacos", "--server", f"127.0.0.1:{free_port()}", "--dir", str(tmp_path / "d"))
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(write)
+    assert b"ipe" not in done.stderr
+    assert (tmp_path / "d" / "prometheus.yml").exists()
 
 
 def test_nothing_is_overwritten_without_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -248,17 +248,35 @@ def test_no_receiver_at_all_changes_nothing() -> None:
     assert b"connection refused" in done.stderr
 
 
+def has_child(process: subprocess.Popen[bytes]) -> bool:
+    return any((thread / "children").read_text() for thread in Path(f"/proc/{process.pid}/task").iterdir())
+
+
+def wait_for_the_commands_end(process: subprocess.Popen[bytes]) -> None:
+    wait_for("its threads", lambda: len(list(Path(f"/proc/{process.pid}/task").iterdir())) >= 2)
+    wait_for("the command's end", lambda: not has_child(process))
+
+
 def test_a_signal_after_the_end_gives_the_push_up() -> None:
     with silent_server() as url, running(["sh", "-c", "exit 5"], "--timeout", "300", url) as process:
-        threads = Path(f"/proc/{process.pid}/task")
+        wait_for_the_commands_end(process)
 
-        def has_child() -> bool:
-            return any((thread / "children").read_text() for thread in threads.iterdir())
+        def ended() -> bool:
+            process.send_signal(signal.SIGTERM)  # those of the first second count as the command's own
+            return process.poll() is not None
 
-        wait_for("its threads", lambda: len(list(threads.iterdir())) >= 2)
-        wait_for("the command's end", lambda: not has_child())
-        process.send_signal(signal.SIGTERM)
+        wait_for("the end of the push", ended)
         assert process.wait(20) == 5
+
+
+def test_a_signal_with_the_end_does_not_give_the_push_up() -> None:
+    """As GNU timeout (src/timeout.c, cleanup) sends it: to the command, and then to the process group."""
+    with silent_server() as url, running(["true"], "--timeout", "2", "--retries", "0", url) as process:
+        wait_for_the_commands_end(process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read().decode().splitlines()[-1].endswith("cannot be reached: no answer within 2s")
 
 
 def test_the_command_starts_while_the_receiver_does_not_answer() -> None:

@@ -151,6 +151,11 @@ def test_a_terminal_is_not_read(capsys: pytest.CaptureFixture[str], monkeypatch:
         ("ftp://rulepush", "ftp://rulepush: not an http:// or https:// URL\n"),
         ("http://", "http://: not an http:// or https:// URL\n"),
         (
+            "http://admin:12/word@host",
+            "http://host: not an http:// or https:// URL; in a user or a password, / is written %2F, # is %23, ? is "
+            "%3F\n",
+        ),
+        (
             "http://u:pw@gw:9091/metrics/job/x",
             "http://gw:9091/metrics/job/x: leave /metrics/job/... out, --job and --label say it: http://gw:9091\n",
         ),

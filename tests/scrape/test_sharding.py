@@ -95,6 +95,13 @@ def test_a_target_can_say_what_is_hashed_in_place_of_its_address() -> None:
     assert by_hand(together[0], ScrapeSharding(0, 5).owners(together[0])[0], 5, ("__tmp_hash",))
 
 
+def test_a_target_without_an_instance_is_hashed_by_the_one_that_it_will_have() -> None:
+    plain = Labels({"__address__": "a:1"})
+    by_instance = ScrapeSharding(0, 5, by=("instance",))
+    assert by_instance.owners(plain) == by_instance.owners(plain.with_({"instance": "a:1"}))
+    assert by_instance.owners(plain) != by_instance.owners(plain.with_({"instance": "app-1:8080"}))
+
+
 def test_the_address_after_relabelling_decides_and_meta_labels_can() -> None:
     found = [Labels({"__address__": f"pod-{i}", "__meta_node": f"node{i % 2}"}) for i in range(40)]
     same = RelabelConfig(target_label="__address__", replacement="exporter:9115")

@@ -27,6 +27,7 @@ datasources: [{name: central, url: 'http://user:hush@vm:8428', rule_files: [far.
 """
 HERE = "groups: [{name: here, rules: [{alert: Here, expr: up == 0}]}]\n"
 FAR = "groups: [{name: far, rules: [{alert: Hot, expr: temp > 50}]}]\n"
+TWICE = "groups: [{name: far, rules: [{alert: Hot, expr: temp > 90}, {alert: Hot, expr: temp * 2 > 10}]}]\n"
 HOT = f"/alerts/{fingerprint(Labels.of(alertname='Hot', room='a'))}"
 RULE = "/rules/far/Hot"
 Read = Callable[[str], Awaitable[str]]
@@ -39,8 +40,9 @@ class FakeVictoriaMetrics:
     def __init__(self) -> None:
         self.is_away = False
         self.ranges: list[dict[str, list[str]]] = []
+        self.open = self.most_open = 0
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.host != "vm":
             return httpx.Response(200)
         if self.is_away:
@@ -49,6 +51,10 @@ class FakeVictoriaMetrics:
         one = {"metric": {"room": "a"}}
         if request.url.path == "/api/v1/query_range":
             self.ranges.append(asked)
+            self.open += 1
+            self.most_open = max(self.most_open, self.open)
+            await asyncio.sleep(0)
+            self.open -= 1
             values = [[float(asked["start"][0]) + 10 * n, "70"] for n in range(5)]
             data = {"resultType": "matrix", "result": [{**one, "values": values}]}
         else:
@@ -57,8 +63,10 @@ class FakeVictoriaMetrics:
         return httpx.Response(200, json={"status": "success", "isPartial": False, "data": data})
 
 
-def play(directory: Path, act: Callable[[FakeVictoriaMetrics, FakeClock, App, Read], Awaitable[None]]) -> None:
-    for name, text in (("prometheus.yml", CONFIG), ("here.yml", HERE), ("far.yml", FAR)):
+def play(
+    directory: Path, act: Callable[[FakeVictoriaMetrics, FakeClock, App, Read], Awaitable[None]], far: str = FAR
+) -> None:
+    for name, text in (("prometheus.yml", CONFIG), ("here.yml", HERE), ("far.yml", far)):
         (directory / name).write_text(text)
     clock, engine = FakeClock(), FakeVictoriaMetrics()
 
@@ -163,6 +171,16 @@ def test_the_page_of_deliveries_lists_the_engines(tmp_path: Path) -> None:
         assert ", 0 without an answer" not in text
 
     play(tmp_path, act)
+
+
+def test_the_charts_of_a_page_are_asked_for_side_by_side(tmp_path: Path) -> None:
+    async def act(engine: FakeVictoriaMetrics, clock: FakeClock, app: App, read: Read) -> None:
+        text = await read(f"{RULE}?range=15m")
+        assert [asked["query"] for asked in engine.ranges] == [["temp"], ["temp * 2"]]
+        assert engine.most_open == 2
+        assert text.count("data-points") == 2
+
+    play(tmp_path, act, TWICE)
 
 
 @pytest.mark.parametrize("path", [RULE, HOT])

@@ -54,6 +54,7 @@ _NOT_OF_A_PLAIN_RUN = {
     "rulepush.init": "another command",
     "rulepush.livecheck": "another command",
     "rulepush.nacos.dialects": "nacos_sd_configs",
+    "rulepush.notifier.probe": "heartbeats",
     "rulepush.promql.testscript": "another command",
     "rulepush.push": "--web.enable-push-receiver",
     "rulepush.relay": "another command",
