@@ -64,7 +64,12 @@ class App:
         """
         clock = clock or SystemClock()
         self._started_at = clock.now()
-        first = load_config_and_rules(options.config_file, options.lookback_delta_ms, options.rule_shard)
+        first = load_config_and_rules(
+            options.config_file,
+            options.lookback_delta_ms,
+            options.rule_shard,
+            divide_in_memory=options.divides_rules_in_memory,
+        )
         self._web_config = WebConfigReloader(options.web_config_file)
         self.resources = ProcessResources(options, clock, transport, first)
         self.ingestion = Ingestion(self.resources, first)

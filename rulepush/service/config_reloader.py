@@ -62,7 +62,12 @@ class ConfigReloader:
                 self._files.take()
             try:
                 options = self._options
-                loaded = load_config_and_rules(options.config_file, options.lookback_delta_ms, options.rule_shard)
+                loaded = load_config_and_rules(
+                    options.config_file,
+                    options.lookback_delta_ms,
+                    options.rule_shard,
+                    divide_in_memory=options.divides_rules_in_memory,
+                )
             except RulepushError as e:
                 self.failed_at = self.failed_at or self._clock.now()
                 self.last_ok, self.last_error = False, str(e)

@@ -54,9 +54,11 @@ class LoadedConfig:
             log.warning("%s", warning)
 
 
-def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000, shard: RuleShard | None = None) -> LoadedConfig:
-    """`shard`: only its groups are evaluated here. Raises ConfigError with every problem of the configuration and of
-    its rule files."""
+def load_config_and_rules(
+    path: str, lookback_delta_ms: int = 300_000, shard: RuleShard | None = None, *, divide_in_memory: bool = True
+) -> LoadedConfig:
+    """`shard`: only its groups are evaluated here; without `divide_in_memory`, and all that are evaluated in memory.
+    Raises ConfigError with every problem of the configuration and of its rule files."""
     config, problems = examine_config(path)
     files: list[RuleFile] = []
     groups: tuple[RuleGroup, ...] = ()
@@ -73,6 +75,9 @@ def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000, shard: Ru
     others: tuple[RuleGroup, ...] = ()
     if shard is not None:
         groups, others = shard.split(groups)
+        if not divide_in_memory:
+            groups += tuple(group for group in others if not group.datasource)
+            others = tuple(group for group in others if group.datasource)
     wants = demanded(groups, config.global_.rule_query_offset_ms, lookback_delta_ms)
     if config.storage.keep is KeepMode.ALL:
         demand = Demand.keep_all(config.storage.retention_ms, wants)
@@ -84,7 +89,7 @@ def load_config_and_rules(path: str, lookback_delta_ms: int = 300_000, shard: Ru
         for r in config.references
         if r.refers in (ReferenceKind.RULES, ReferenceKind.JOBS) and not expand_globs((r.path,))
     )
-    divided = _in_memory_warning(shard, (*groups, *others))
+    divided = _in_memory_warning(shard, (*groups, *others)) if divide_in_memory else ()
     return LoadedConfig(config, groups, demand, warnings + missing + divided, others)
 
 

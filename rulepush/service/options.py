@@ -47,3 +47,8 @@ class ServiceOptions:
     auto_reload_ms: int = 0  # 0: never
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def divides_rules_in_memory(self) -> bool:
+        """Where scraping is in shards, each has other samples, and evaluates every rule in memory over its own."""
+        return self.sharding is None

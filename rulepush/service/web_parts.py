@@ -24,6 +24,7 @@ from rulepush.site.trouble import (
     delivery_troubles,
     heartbeat_troubles,
     overload_troubles,
+    peer_troubles,
     recording_troubles,
     storage_troubles,
 )
@@ -77,6 +78,8 @@ def service_web_parts(
         recorded = ingestion.recording.writer
         if recorded is not None:
             yield from recording_troubles(recorded.last_error, recorded.stopped_since)
+        if peers is not None:
+            yield from peer_troubles(peers.missing())
         yield from storage_troubles(str(options.storage_path), resources.state.is_writable)
 
     def notices() -> Iterator[Notice]:
@@ -118,6 +121,7 @@ def service_web_parts(
         pushed=(lambda: push.groups) if push is not None else None,
         recorded=places.now,
         datasources=ShownDatasources(alerting.datasource_statuses, alerting.datasources.engine_of),
+        peers=peers,
     )
     return WebParts(
         evaluator=queries,

@@ -18,6 +18,7 @@ from rulepush.history.rows import HistoryFilter
 from rulepush.history.spans import state_spans
 from rulepush.model.fingerprint import fingerprint
 from rulepush.model.labels import ALERT_NAME, Labels
+from rulepush.peers.peers import Peers
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.group import EvaluationGroup
@@ -28,6 +29,7 @@ from rulepush.site.alert_texts import LastTexts, last_texts
 from rulepush.site.alerts import SentAs
 from rulepush.site.charts import drawn_strip
 from rulepush.site.datasource_views import NO_DATASOURCES, ShownDatasources
+from rulepush.site.elsewhere import alert_places
 from rulepush.site.explained import explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import Message, message
@@ -98,7 +100,7 @@ class AlertRule:
 
 class AlertPage:
     """`alertmanagers()` gives the URLs that alerts are sent to, `sent_as` the labels of an alert there, `public_url`
-    the address of one as a browser elsewhere reaches it."""
+    the address of one as a browser elsewhere reaches it; `peers` have other alerts."""
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class AlertPage:
         sent_as: SentAs | None = None,
         public_url: Callable[[str], str] = str,
         datasources: ShownDatasources = NO_DATASOURCES,
+        peers: Peers | None = None,
     ):
         self._datasources = datasources
         self._frame = frame
@@ -122,6 +125,7 @@ class AlertPage:
         self._alertmanagers = alertmanagers
         self._sent_as = sent_as
         self._public_url = public_url
+        self._peers = peers
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -219,12 +223,14 @@ class AlertPage:
         for one in near[:3]:
             wanted = HistoryFilter(file=one.file, group=one.group, rule=one.name, limit=20)
             found += (await self._history.find(wanted)).found
+        places = await alert_places(self._peers, mark)
         return await self._frame.page(
             request,
             "alert_unknown.html",
-            message("No such alert"),
+            message("An alert of another evaluator") if places else message("No such alert"),
             "/alerts",
-            404,
+            200 if places else 404,
+            places=places,
             fingerprint=mark,
             expr=expr,
             rules=near,

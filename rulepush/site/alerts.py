@@ -13,6 +13,7 @@ from starlette.routing import Route
 from rulepush.history.history import AlertHistory
 from rulepush.history.rows import HistoryAnswer, HistoryFilter
 from rulepush.model.labels import Labels
+from rulepush.peers.peers import Peers
 from rulepush.rules.alert import Alert
 from rulepush.rules.groups import RuleGroups
 from rulepush.rules.transition import Transition
@@ -26,6 +27,7 @@ from rulepush.site.alert_views import (
     alerting_rules_now,
     alerts_view,
 )
+from rulepush.site.elsewhere import alerts_elsewhere
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
 
@@ -35,13 +37,21 @@ MAX_TOLD: Final = 500  # changes of all alerts, the newest, for the strips
 
 
 class AlertsPage:
-    """`groups` are the rules in force; `sent_as` is None where alerts are not sent."""
+    """`groups` are the rules in force; `sent_as` is None where alerts are not sent; `peers` have others."""
 
-    def __init__(self, frame: Frame, groups: RuleGroups, history: AlertHistory, sent_as: SentAs | None = None):
+    def __init__(
+        self,
+        frame: Frame,
+        groups: RuleGroups,
+        history: AlertHistory,
+        sent_as: SentAs | None = None,
+        peers: Peers | None = None,
+    ):
         self._frame = frame
         self._groups = groups
         self._sent_as = sent_as
         self._history = history
+        self._peers = peers
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -55,7 +65,14 @@ class AlertsPage:
         rules = alerting_rules_now(self._groups.all())
         view = await asyncio.to_thread(self._view, rules, wanted, told, now)
         return await self._frame.page(
-            request, "alerts.html", message("Alerts"), "/alerts", view=view, wanted=wanted, strip_ms=STRIP_LENGTH_MS
+            request,
+            "alerts.html",
+            message("Alerts"),
+            "/alerts",
+            view=view,
+            wanted=wanted,
+            strip_ms=STRIP_LENGTH_MS,
+            elsewhere=await alerts_elsewhere(self._peers, wanted),
         )
 
     def _view(

@@ -13,6 +13,7 @@ from rulepush.clock import Clock
 from rulepush.delivery import DeliveryStatus, HeartbeatStatus, ReceiverKind
 from rulepush.history.history import AlertHistory
 from rulepush.model.labels import Labels
+from rulepush.peers.peers import Peers
 from rulepush.rules.alert import Alert
 from rulepush.rules.groups import RuleGroups
 from rulepush.scrape.bodies import TargetBodies
@@ -58,7 +59,7 @@ class SiteParts:
     says why discoveries fail now; `pushed()` gives the pushed groups, None where the receiver is not enabled; `bodies`
     is None where those of targets are not kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager
     that it is sent to; `recorded()` is what a backtest reads, None where nothing is recorded; `datasources` are the
-    engines that evaluate rules elsewhere."""
+    engines that evaluate rules elsewhere; `peers` have other alerts and rules."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -79,6 +80,7 @@ class SiteParts:
     sent_as: SentAs | None = None
     recorded: Callable[[], RecordedPlace | None] = _not_recorded
     datasources: ShownDatasources = NO_DATASOURCES
+    peers: Peers | None = None
 
 
 def site_routes(parts: SiteParts) -> list[BaseRoute]:
@@ -103,7 +105,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
     return [
         Route("/", enter, methods=["GET"]),
         asset_route(),
-        *AlertsPage(frame, parts.groups, parts.history, known_as).routes(),
+        *AlertsPage(frame, parts.groups, parts.history, known_as, parts.peers).routes(),
         *AlertPage(
             frame,
             parts.groups,
@@ -114,9 +116,12 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
             parts.sent_as,
             public_url,
             parts.datasources,
+            parts.peers,
         ).routes(),
-        *RulePage(frame, parts.groups, parts.history, parts.evaluator, explainer, parts.datasources).routes(),
-        *RulesPage(frame, parts.groups, datasources=parts.datasources).routes(),
+        *RulePage(
+            frame, parts.groups, parts.history, parts.evaluator, explainer, parts.datasources, parts.peers
+        ).routes(),
+        *RulesPage(frame, parts.groups, datasources=parts.datasources, peers=parts.peers).routes(),
         *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
         *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),

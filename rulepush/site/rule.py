@@ -16,6 +16,7 @@ from rulepush.history.rows import HistoryFilter
 from rulepush.history.spans import state_spans
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import selector_text
+from rulepush.peers.peers import Peers
 from rulepush.promql.syntax.pretty import pretty
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.alerting import AlertingRule
@@ -28,6 +29,7 @@ from rulepush.site.alert import STRIP_MS, shown_change
 from rulepush.site.alert_charts import AlertCharts, AlertSubject, ValueChart
 from rulepush.site.charts import DrawnStrip, drawn_strip
 from rulepush.site.datasource_views import NO_DATASOURCES, EvaluatedOn, ShownDatasources
+from rulepush.site.elsewhere import rule_places
 from rulepush.site.explained import ExplainedView, explained_rule
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
@@ -93,7 +95,7 @@ class DescribedRule:
 
 
 class RulePage:
-    """`groups` are the rules in force."""
+    """`groups` are the rules in force; `peers` have others."""
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class RulePage:
         evaluator: QueryEvaluator,
         explainer: RuleExplainer,
         datasources: ShownDatasources = NO_DATASOURCES,
+        peers: Peers | None = None,
     ):
         self._datasources = datasources
         self._frame = frame
@@ -111,6 +114,7 @@ class RulePage:
         self._evaluator = evaluator
         self._charts = AlertCharts(evaluator)
         self._explainer = explainer
+        self._peers = peers
 
     def routes(self) -> list[Route]:
         """The route of the page. Group and name are taken from the path as it was sent: they may contain a slash."""
@@ -145,7 +149,8 @@ class RulePage:
             explained = await explained_rule(self._explainer, RunningRule(group, rule)) if where is None else None
             described = _described(group, rule, f"rule-{i + 1}", by_alert, charts, explained, now)
             rules.append(replace(described, number=_number(found[: i + 1]), where=where))
-        is_known = bool(rules or answer.found)
+        places = () if rules else await rule_places(self._peers, group_name, name)
+        is_known = bool(rules or answer.found or places)
         return await self._frame.page(
             request,
             "rule.html",
@@ -156,6 +161,7 @@ class RulePage:
             group=group_name,
             file=file,
             rules=rules,
+            places=places,
             changes=[shown_change(one) for one in answer.found],
             is_cut=answer.is_cut,
             ranges=offered_ranges(await self._evaluator.recorded_since(), now),

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import selector_text
+from rulepush.peers.peers import Peers
 from rulepush.rules.alert import AlertState
 from rulepush.rules.alerting import AlertingRule
 from rulepush.rules.group import EvaluationGroup, Rule
@@ -23,6 +24,7 @@ from rulepush.rules.groups import RuleGroups
 from rulepush.rules.health import RuleEvaluation
 from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
 from rulepush.site.datasource_views import NO_DATASOURCES, EvaluatedOn, ShownDatasources
+from rulepush.site.elsewhere import rules_elsewhere
 from rulepush.site.frame import Frame
 from rulepush.site.language import message
 
@@ -142,7 +144,8 @@ class RulesView:
 
 
 class RulesPage:
-    """`groups` are the rules in force, `lookback_delta_ms()` is how far back an instant selector reads."""
+    """`groups` are the rules in force, `lookback_delta_ms()` is how far back an instant selector reads; `peers` have
+    other rules."""
 
     def __init__(
         self,
@@ -150,11 +153,13 @@ class RulesPage:
         groups: RuleGroups,
         lookback_delta_ms: Callable[[], int] = lambda: 300_000,
         datasources: ShownDatasources = NO_DATASOURCES,
+        peers: Peers | None = None,
     ):
         self._datasources = datasources
         self._frame = frame
         self._groups = groups
         self._lookback_delta_ms = lookback_delta_ms
+        self._peers = peers
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -164,9 +169,13 @@ class RulesPage:
         """The page, filtered by its parameters."""
         # What changes is copied here; all else takes longer, and is done beside the event loop.
         everything, delta = self._groups.all(), self._lookback_delta_ms()
-        groups = group_states(everything, self._datasources.of(everything))
-        view = await asyncio.to_thread(rules_view, groups, RulesWanted.of(request.query_params), delta)
-        return await self._frame.page(request, "rules.html", message("Rules"), "/rules", view=view)
+        groups, wanted = (
+            group_states(everything, self._datasources.of(everything)),
+            RulesWanted.of(request.query_params),
+        )
+        view = await asyncio.to_thread(rules_view, groups, wanted, delta)
+        elsewhere = await rules_elsewhere(self._peers, wanted.text, wanted.health, wanted.state, wanted.type)
+        return await self._frame.page(request, "rules.html", message("Rules"), "/rules", view=view, elsewhere=elsewhere)
 
 
 @dataclass(frozen=True, slots=True)

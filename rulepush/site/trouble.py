@@ -13,6 +13,7 @@ from typing import Final
 
 from rulepush.datasource.status import DatasourceStatus
 from rulepush.delivery import DeliveryStatus, HeartbeatState, HeartbeatStatus, ReceiverKind
+from rulepush.peers.merge import MissingPeer
 from rulepush.site.language import Message, message
 
 WAITS_TOO_LONG_MS: Final = 30_000  # an alert normally leaves within the second
@@ -27,6 +28,7 @@ class TroubleKind(Enum):
     RECORDING = "recording"
     STORAGE = "storage"
     DATASOURCE = "datasource"
+    PEERS = "peers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +121,10 @@ def storage_troubles(directory: str, is_writable: bool) -> Iterator[Trouble]:
     if not is_writable:
         words = message("Nothing can be saved in %(path)s: a restart forgets what alerts were", path=directory)
         yield Trouble(TroubleKind.STORAGE, words, None, "/status")
+
+
+def peer_troubles(missing: Iterable[MissingPeer]) -> Iterator[Trouble]:
+    """Other evaluators of the rules that do not answer: what they have is not shown."""
+    for one in missing:
+        words = message("Another evaluator of the rules does not answer: %(name)s", name=one.name)
+        yield Trouble(TroubleKind.PEERS, words, one.since, "/alerts", one.reason)

@@ -90,3 +90,15 @@ def test_groups_of_a_datasource_are_sharded_without_a_warning(tmp_path: Path) ->
     assert 0 < len(plan.groups) < 6
     assert {g.datasource for g in (*plan.groups, *plan.of_other_shards)} == {"d"}
     assert plan.warnings == ()
+
+
+def test_where_scraping_is_in_shards_rules_in_memory_are_not_divided(tmp_path: Path) -> None:
+    rules = {f"{kind}{i}": SHARDED % (i, i, i) for kind in "dm" for i in range(6)}
+    config = "rule_files: ['m*.yml']\ndatasources: [{name: d, url: 'http://d', rule_files: ['d*.yml']}]\n"
+    path = write(tmp_path, config, **rules)
+    plan = load_config_and_rules(path, shard=RuleShard(0, 2), divide_in_memory=False)
+    divided = load_config_and_rules(path, shard=RuleShard(0, 2))
+    assert sum(not g.datasource for g in plan.groups) == 6
+    assert {g.key for g in plan.groups if g.datasource} == {g.key for g in divided.groups if g.datasource}
+    assert 0 < sum(g.datasource == "d" for g in plan.groups) < 6
+    assert plan.warnings == ()

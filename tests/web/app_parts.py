@@ -21,6 +21,7 @@ from rulepush.history.history import AlertHistory
 from rulepush.history.store import SCHEMA
 from rulepush.model.labels import EMPTY_LABELS
 from rulepush.model.schedule import TickGrid
+from rulepush.peers.peers import Peers
 from rulepush.push.groups import PushedGroups
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import TargetBodies
@@ -135,6 +136,7 @@ class Parts:
     past: PastSamples | None = None
     notices: Sequence[Notice] = ()
     datasources: Sequence[DatasourceStatus] = ()
+    peers: Peers | None = None
 
     def __post_init__(self) -> None:
         self.clock = FakeClock(T0)
@@ -203,6 +205,7 @@ class Parts:
             sent_as=self.sent_as,
             recorded=lambda: self.recorded,
             datasources=ShownDatasources(lambda: self.datasources),
+            peers=self.peers,
         )
         return WebParts(
             evaluator=self.evaluator,
