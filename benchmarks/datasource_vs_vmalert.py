@@ -1,7 +1,6 @@
 """Rules on an engine elsewhere, beside vmalert: 1,000 rules in 50 groups, on the same VictoriaMetrics, at once.
 
-    .venv/bin/python benchmarks/datasource_vs_vmalert.py [--runs 3] [--seconds 120] [--outage 60]
-        [--only cost,stop,kill,partial]
+    .venv/bin/python benchmarks/datasource_vs_vmalert.py [--runs 3] [--seconds 120] [--outage 60] [--only cost,kill]
 
 Prints what both take (CPU, memory; ratios, the median over the runs) and how long a breach takes from its first sample
 to the Alertmanager. Then what each does when the engine stands still for a minute (SIGSTOP), dies for one (SIGKILL),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -80,7 +80,8 @@ class AlertingRule:
         self._context: RuleContext | None = None
         self._unanswered_since: int | None = None
         self._end_told: int | None = None  # the `_unanswered_since` of the hold whose end was recorded
-        self._complete_from: int | None = None
+        self._catching_up_until = 0
+        self._late_until: dict[Labels, int] = {}  # alerts that are missing, which proves nothing until then
         self._is_new = True  # not evaluated yet, here or before a restart or a reload
         self._target = _fixed_target(spec.query)
         self._own_labels = frozenset(name for name, _ in spec.labels)
@@ -145,10 +146,10 @@ class AlertingRule:
         since = self._active_since(tick, found)
         tick.check_answers()
         self._is_new = False
-        self._answered(tick)
+        self._answered(tick, found)
         self._set_times(tick)
         found = believable(found, self.alerts, may_fire=may_fire)
-        self._recovery.confirm(lambda: self._is_complete(tick))
+        self._recovery.confirm(lambda: tick.context.may_resolve(tick.query_ts))
         after: dict[Labels, Alert] = {}
         for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
             alert = self._advance(tick, labels, found.get(labels), may_fire, since.get(labels, tick.ts))
@@ -228,7 +229,7 @@ class AlertingRule:
         alert = self._alerts.get(labels)
         if element is None:
             assert alert is not None
-            if self._recovery.keeps(labels):
+            if self._recovery.keeps(labels) or self._may_be_late(tick, alert):
                 return alert
             after = advance(alert, tick.ts, self.timing, present=False, held=self._held(tick, alert))
             if after is not None and after.state is AlertState.INACTIVE:
@@ -288,6 +289,7 @@ class AlertingRule:
                 self._recovery.forget(labels)
                 self._series.pop(labels, None)
                 self._sources.pop(labels, None)
+                self._late_until.pop(labels, None)
             self._log(tick, old, new, reason)
 
     def _log(self, tick: Tick, old: Alert | None, new: Alert | None, reason: str) -> None:
@@ -351,19 +353,28 @@ class AlertingRule:
         told, self._end_told = self._end_told, self._unanswered_since
         return bool(self.alerts) and told != self._unanswered_since
 
-    def _answered(self, tick: Tick) -> None:
+    def _answered(self, tick: Tick, found: Container[Labels]) -> None:
         """The datasource answers at `tick.ts`. After an outage of two intervals and more it may lack what was measured
         meanwhile, or still be on the way to have it: what is missing proves nothing for as long as the outage was, and
-        for no longer than PromQL looks back."""
+        for no longer than PromQL looks back. A further outage does not prolong that for an alert that was missing
+        before it: on an engine that fails again and again it would never end."""
         since, self._unanswered_since = self._unanswered_since, None
         outage = 0 if since is None else tick.ts - since
         if outage >= 2 * tick.interval_ms:
-            self._complete_from = tick.ts + min(outage, tick.context.restore.bridged_ms)
-            self._recovery.doubt_absence(self.alerts)
+            self._catching_up_until = tick.ts + min(outage, tick.context.restore.bridged_ms)
+        if not self._late_until and tick.ts >= self._catching_up_until:
+            return
+        for alert in self.alerts:
+            if alert.labels in found:
+                self._late_until.pop(alert.labels, None)
+            elif tick.ts < self._catching_up_until:
+                self._late_until.setdefault(alert.labels, self._catching_up_until)
 
-    def _is_complete(self, tick: Tick) -> bool:
-        caught_up = self._complete_from is None or tick.ts >= self._complete_from
-        return caught_up and tick.context.may_resolve(tick.query_ts)
+    def _may_be_late(self, tick: Tick, alert: Alert) -> bool:
+        """Whether the datasource may not have yet what makes this alert, which is missing. A clock that was set back
+        does not prolong that."""
+        until = self._late_until.get(alert.labels)
+        return until is not None and tick.ts < until <= tick.ts + tick.context.restore.bridged_ms
 
     # --- going on after a reload or a restart
 
@@ -372,7 +383,8 @@ class AlertingRule:
         self._alerts = dict(other._alerts)
         self._recovery.take_over(other._recovery)
         self._sources = dict(other._sources)
-        self._unanswered_since, self._complete_from = other._unanswered_since, other._complete_from
+        self._unanswered_since, self._late_until = other._unanswered_since, dict(other._late_until)
+        self._catching_up_until = other._catching_up_until
         self._end_told, self._is_new = other._end_told, other._is_new
         self.changed = dict(other.changed)
 

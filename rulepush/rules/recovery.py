@@ -158,10 +158,6 @@ class Recovery:
             if alert.state is not AlertState.INACTIVE:
                 self._unconfirmed.add(alert.labels)
 
-    def doubt_absence(self, alerts: Iterable[Alert]) -> None:
-        """These active alerts stay until `confirm`, also where the result does not have them."""
-        self._unconfirmed |= {alert.labels for alert in alerts}
-
     def take_over(self, other: Recovery) -> None:
         """Go on for the rule that takes the place of `other`'s by a reload."""
         self._last_seen, self._unconfirmed = dict(other._last_seen), set(other._unconfirmed)

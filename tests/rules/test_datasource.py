@@ -357,6 +357,27 @@ def test_what_an_engine_lacks_after_an_outage_resolves_nothing_before_it_could_c
     assert sent.alert.resolved_at == T0 + 270 * S
 
 
+def test_an_alert_that_is_over_ends_also_on_an_engine_that_fails_again_and_again() -> None:
+    world = World(one_rule("{alert: A, expr: m > 1}"), context=HOLD)
+    world.step(0, 5.0)
+    world.put(5 * S, 0.5, i="0")
+    ended = []
+    for i in range(1, 13):  # two failures, an answer, two failures, ...
+        world.datasource.failure = None if i % 3 == 0 else AWAY
+        ended += [s.ts for s in world.tick(i * 30 * S) if s.alert.state is AlertState.INACTIVE]
+    assert ended[0] == 180 * S  # at 90 s it may be late, until 150 s; the next answer counts
+
+
+def test_an_alert_that_was_there_after_an_outage_is_doubted_anew_after_the_next() -> None:
+    world = World(one_rule("{alert: A, expr: 'count_over_time(m[20s]) > 0'}"), context=HOLD)
+    world.step(0, 5.0)
+    for i in range(1, 7):
+        world.datasource.failure = None if i % 3 == 0 else AWAY
+        if i == 3:
+            world.put(90 * S, 5.0, i="0")
+        assert not [s for s in world.tick(i * 30 * S) if s.alert.state is AlertState.INACTIVE]
+
+
 def test_a_single_evaluation_without_answer_delays_no_end() -> None:
     world = World(one_rule("{alert: A, expr: m > 1}"), context=HOLD)
     world.step(0, 5.0)
