@@ -325,10 +325,8 @@ class AlertingRule:
         if not self._alerts and not self._taken_back:
             return []
         delay = tick.context.resend_delay_ms
-        turns = 2 if answered else 4
-        then = (
-            tick.ts + turns * tick.interval_ms
-        )  # beyond it only when the interval or the delay has just become longer
+        # An answered alert holds beyond `then`, unless the interval or the delay has just become longer.
+        then = tick.ts + (2 if answered else 4) * tick.interval_ms
         due = [a for a in self._alerts.values() if a.needs_sending(tick.ts, delay) or a.runs_out(then)]
         due = [a for a in due if not self._recovery.withholds(a.labels)]
         validity = (_VALIDITY if answered else _VALIDITY_UNANSWERED) * max(tick.interval_ms, delay)
