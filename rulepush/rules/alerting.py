@@ -28,7 +28,9 @@ from rulepush.rules.alert import (
     pending,
     worst,
 )
+from rulepush.rules.asking import AnswersMissing
 from rulepush.rules.context import RuleContext, Tick
+from rulepush.rules.for_state import active_since, for_state_question
 from rulepush.rules.health import RuleHealth
 from rulepush.rules.recovery import Recovery, believable
 from rulepush.rules.specs import AlertingSpec
@@ -80,6 +82,7 @@ class AlertingRule:
         self._end_told: int | None = None  # the `_unanswered_since` of the hold whose end was recorded
         self._catching_up_until = 0
         self._late_until: dict[Labels, int] = {}  # alerts that are missing, which proves nothing until then
+        self._is_new = True  # not evaluated yet, here or before a restart or a reload
         self._target = _fixed_target(spec.query)
         self._own_labels = frozenset(name for name, _ in spec.labels)
         self._needs_two = any(use.ranged and use.function in _NEED_TWO for use in spec.query.selectors())
@@ -135,19 +138,21 @@ class AlertingRule:
         """
         result = tick.run(self.spec.query)
         if not result and not self._alerts:  # nothing there, and nothing to end: what most rules find
-            self._elements, self._unanswered_since = {}, None
+            self._elements, self._unanswered_since, self._is_new = {}, None, False
             return []
         may_fire = tick.context.may_fire(tick.query_ts, self._needs_two)
         found: Mapping[Labels, _Element] = self._found(tick, result)
         self._prepare_endings(tick, found)
+        since = self._active_since(tick, found)
         tick.check_answers()
+        self._is_new = False
         self._answered(tick, found)
         self._set_times(tick)
         found = believable(found, self.alerts, may_fire=may_fire)
         self._recovery.confirm(lambda: tick.context.may_resolve(tick.query_ts))
         after: dict[Labels, Alert] = {}
         for labels in (*self._alerts, *(labels for labels in found if labels not in self._alerts)):
-            alert = self._advance(tick, labels, found.get(labels), may_fire)
+            alert = self._advance(tick, labels, found.get(labels), may_fire, since.get(labels, tick.ts))
             if alert is not None:
                 after[labels] = alert
         active = [a for a in after.values() if a.state is not AlertState.INACTIVE]
@@ -181,6 +186,19 @@ class AlertingRule:
         if tick.answers is not None and any(alert.labels not in found for alert in self.alerts):
             Absence(tick, self.spec.query, self._own_labels, self._target).prepare()
 
+    def _active_since(self, tick: Tick, found: Mapping[Labels, _Element]) -> Mapping[Labels, int]:
+        """At the first evaluation without a saved state: since when another process knows these alerts."""
+        context = tick.context
+        if not self._is_new or self._alerts or not found or not self.timing.for_ms:
+            return {}
+        if tick.answers is None or not context.shares_for_state:
+            return {}
+        try:
+            answer = tick.answers.get(for_state_question(self.spec.name, tick.query_ts))
+        except AnswersMissing:
+            return {}
+        return active_since(found, answer, context.external_labels, tick.ts)
+
     def _expand(self, tick: Tick, sample: Sample) -> _Element:
         context = tick.context
         data = AlertTemplateData(sample.labels, context.external_labels, context.external_url, sample.value)
@@ -204,7 +222,10 @@ class AlertingRule:
         labels = sample.labels.with_({METRIC_NAME: "", **changes, ALERT_NAME: self.spec.name})
         return labels, tuple((name, expand(text)) for name, text in self.spec.annotations), sample.value
 
-    def _advance(self, tick: Tick, labels: Labels, element: _Element | None, may_fire: bool) -> Alert | None:
+    def _advance(
+        self, tick: Tick, labels: Labels, element: _Element | None, may_fire: bool, since: int
+    ) -> Alert | None:
+        """`since` is when it became active, where it is not known here."""
         alert = self._alerts.get(labels)
         if element is None:
             assert alert is not None
@@ -218,7 +239,7 @@ class AlertingRule:
             alert = self._recovery.seen(alert, tick.ts)
         _, annotations, value = element
         if alert is None or alert.state is AlertState.INACTIVE:
-            alert = pending(labels, annotations, value, tick.ts)
+            alert = pending(labels, annotations, value, since)
         else:
             alert = alert.seen(annotations, value)
         return advance(alert, tick.ts, self.timing, present=True, may_fire=may_fire)
@@ -362,7 +383,7 @@ class AlertingRule:
         self._sources = dict(other._sources)
         self._unanswered_since, self._late_until = other._unanswered_since, dict(other._late_until)
         self._catching_up_until = other._catching_up_until
-        self._end_told = other._end_told
+        self._end_told, self._is_new = other._end_told, other._is_new
         self.changed = dict(other.changed)
 
     def restore(self, saved: Iterable[tuple[Alert, int]], *, doubtful: bool = False) -> None:

@@ -110,6 +110,7 @@ class RuleContext:
     `datasource`   evaluates the queries; None: `engine` does, on `samples`
     `unanswered_hold_ms`  how long alerts are sent on as they are while the datasource gives no answer
     `as_written`   the labels that a recorded series has on the datasource: its remote write may add and change some
+    `shares_for_state`  whether the datasource has the ALERTS_FOR_STATE of other processes with these rules
     `logs`         whether changes and failures are logged: a backtest, which may run in a service, has a report instead
 
     Why a restart needs the two is in `recovery.py`.
@@ -132,6 +133,7 @@ class RuleContext:
     datasource: Datasource | None = None
     unanswered_hold_ms: int = 0
     as_written: Callable[[Labels], Labels] = _as_they_are
+    shares_for_state: bool = False
     logs: bool = True
 
 

@@ -135,8 +135,12 @@ def transitions(
         end = why(old)
         return told(end.reason, end.value, _joined(end.detail, _kept_until_now(old, ts)))
     if was is AlertState.INACTIVE:
-        waits = now is AlertState.PENDING
-        detail = f"fires after {format_duration(timing.for_ms)}" if waits else "there is no `for`: it fires at once"
+        if now is AlertState.PENDING:
+            detail = f"fires after {format_duration(timing.for_ms)}"
+        elif timing.for_ms:  # another process has seen it before
+            detail = f"true for {format_duration(ts - new.active_at)}"
+        else:
+            detail = "there is no `for`: it fires at once"
         return told(ChangeReason.CONDITION_TRUE, new.value, detail)
     if (was, now) == (AlertState.PENDING, AlertState.FIRING):
         return told(ChangeReason.FOR_ELAPSED, new.value, f"true for {format_duration(ts - new.active_at)}")

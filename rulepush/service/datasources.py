@@ -98,6 +98,7 @@ class Datasources:
                 datasource=engine,
                 as_written=self._as_written(config, of_engine.write_to),
                 unanswered_hold_ms=hold_ms,
+                shares_for_state=bool(of_engine.write_to),
             )
             offset = of_engine.query_offset_ms
             offset = default.rule_query_offset_ms if offset is None else offset

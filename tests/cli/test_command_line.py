@@ -96,6 +96,14 @@ def test_flags_are_shown_in_the_notation_of_prometheus() -> None:
     assert "help" not in shown
 
 
+def test_the_peers_are_shown_without_their_passwords() -> None:
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    peers = ("http://u:hunter2@a:9095", "dns+http://u:hunter2@b:9095/x")
+    args = parser.parse_args(["run", *(word for url in peers for word in ("--web.peers", url))])
+    assert args.shown_flags(args)["web.peers"] == "http://a:9095,dns+http://b:9095/x"
+
+
 @pytest.mark.parametrize("file", ["/nowhere/x.test", "/"])
 def test_a_script_that_cannot_be_read_fails(capsys: pytest.CaptureFixture[str], file: str) -> None:
     assert main(["test", "promql", file]) == 1

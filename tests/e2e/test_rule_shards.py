@@ -6,7 +6,8 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,16 @@ import pytest
 
 from tests.engines import RealEngine, engine
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
-from tests.servers import Server, alertmanager_command, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import (
+    Server,
+    alertmanager_command,
+    answers,
+    free_port,
+    get_json,
+    rulepush_command,
+    running,
+    wait_for,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -23,6 +33,8 @@ GROUPS = 12
 RESEND_S = 4
 VALID_S = 4 * RESEND_S
 """After so long Alertmanager ends an alert that nobody sends again."""
+FOR_S = 20
+"""Longer: a shard that began the `for` clock anew would send too late."""
 
 
 class _Shards:
@@ -37,7 +49,7 @@ class _Shards:
         for i in range(GROUPS):  # one directory a team, as many have it: files and groups of one name
             team = directory / "rules" / f"team-{i}"
             team.mkdir(parents=True)
-            rule = f"{{alert: Breach, expr: 'breach{{n=\"{i}\"}} > 50', labels: {{team: 't{i}'}}}}"
+            rule = f"{{alert: Breach, expr: 'breach{{n=\"{i}\"}} > 50', for: {FOR_S}s, labels: {{team: 't{i}'}}}}"
             (team / "alerts.yml").write_text(f"groups: [{{name: alerts, rules: [{rule}]}}]\n")
         files = [f"rules/team-{i}/alerts.yml" for i in range(GROUPS)]
         (directory / "prometheus.yml").write_text(
@@ -46,7 +58,8 @@ global: {{evaluation_interval: 1s, external_labels: {{replica: "${{REPLICA}}"}}}
 alerting:
   alert_relabel_configs: [{{regex: replica, action: labeldrop}}]
   alertmanagers: [{{static_configs: [{{targets: ["127.0.0.1:{self.alertmanager_port}"]}}]}}]
-datasources: [{{name: central, url: '{real.url}', query_offset: 0s, rule_files: {files}}}]
+datasources: [{{name: central, url: '{real.url}', query_offset: 3s, write_to: central, rule_files: {files}}}]
+remote_write: [{{name: central, url: '{real.url}/api/v1/write', queue_config: {{batch_send_deadline: 100ms}}}}]
 """
         )
 
@@ -68,7 +81,20 @@ datasources: [{{name: central, url: '{real.url}', query_offset: 0s, rule_files: 
         return f"http://127.0.0.1:{self.ports[n]}"
 
     @contextlib.contextmanager
-    def evaluator(self, n: int, shard: str, peers: Iterable[int]) -> Iterator[Server]:
+    def evaluators(self, shards: Sequence[str]) -> Iterator[list[Server]]:
+        """One for each shard, all peers; they start and stop at the same time, as after one change of the flag."""
+        with contextlib.ExitStack() as started:
+            servers = [self._start(n, shard, range(len(shards))) for n, shard in enumerate(shards)]
+            for server in servers:
+                started.callback(server.close)
+            for n in range(len(shards)):
+                wait_for(f"evaluator {n}", partial(answers, f"{self.url(n)}/-/ready"), 40)
+            yield servers
+            for server in servers:
+                assert server.process is not None
+                server.process.terminate()
+
+    def _start(self, n: int, shard: str, peers: Iterable[int]) -> Server:
         command = rulepush_command(
             "run",
             f"--config.file={self.directory / 'prometheus.yml'}",
@@ -78,9 +104,7 @@ datasources: [{{name: central, url: '{real.url}', query_offset: 0s, rule_files: 
             f"--rules.shard={shard}",
             *(f"--web.peers={self.url(peer)}" for peer in peers),
         )
-        log = self.directory / f"evaluator-{n}.log"
-        with running(["env", f"REPLICA={n}", *command], log, f"{self.url(n)}/-/ready") as server:
-            yield server
+        return Server(["env", f"REPLICA={n}", *command], self.directory / f"evaluator-{n}.log")
 
     def own(self, n: int) -> set[str]:
         """The teams whose groups this evaluator has."""
@@ -131,9 +155,7 @@ def test_shards_with_replicas_show_all_and_a_group_that_moves_resolves_nothing(t
         stack.callback(shards.pager.close)
         stack.enter_context(shards.alertmanager())
 
-        with contextlib.ExitStack() as two:
-            pairs = ("0/2", "1/2", "0/2", "1/2")
-            servers = [two.enter_context(shards.evaluator(n, shard, range(4))) for n, shard in enumerate(pairs)]
+        with shards.evaluators(("0/2", "1/2", "0/2", "1/2")) as servers:
             had = [shards.own(n) for n in range(4)]
             assert had[0] == had[2]
             assert had[1] == had[3]
@@ -160,9 +182,7 @@ def test_shards_with_replicas_show_all_and_a_group_that_moves_resolves_nothing(t
             wait_for("what the killed one sent to run out", lambda: time.monotonic() - begin > VALID_S + 2, VALID_S + 5)
             assert shards.active() == everything
 
-        with contextlib.ExitStack() as three:
-            for n in range(3):
-                three.enter_context(shards.evaluator(n, f"{n}/3", range(3)))
+        with shards.evaluators(("0/3", "1/3", "2/3")):
             now = [shards.own(n) for n in range(3)]
             assert sorted(team for teams in now for team in teams) == everything
             assert now[0] <= had[0]
@@ -177,3 +197,4 @@ def test_shards_with_replicas_show_all_and_a_group_that_moves_resolves_nothing(t
             assert shards.active() == everything
         assert sorted(team for status, team in shards.told if status == "firing") == everything
         assert [team for status, team in shards.told if status == "resolved"] == []
+        assert sorted(team for status, team in shards.told if status == "firing") == everything

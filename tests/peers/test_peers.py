@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 
 from rulepush.discovery.dns import Record
 from rulepush.errors import DiscoveryError
+from rulepush.http_client.config import NO_CLIENT_SETTINGS
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.peers.address import read_peer
 from rulepush.peers.answer import EvaluatorIdentity
 from rulepush.peers.peers import FRESH_MS, MAX_PEER_BYTES, RECENT_MS, RESOLVED_MS, Peers
@@ -19,6 +23,7 @@ from rulepush.web.rules import RulesApi
 from rulepush.web.security import WebSecurity
 from rulepush.web.server import build_app
 from tests.fakes import FakeClock
+from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.rules.world import World
 
 RULE = "groups: [{name: %s, interval: 30s, rules: [{alert: A, expr: m > 1, labels: {g: %s}}]}]"
@@ -317,3 +322,26 @@ def test_without_peers_the_answers_are_those_of_prometheus() -> None:
             assert (own["groups"], bool(own["evaluator"]["instance"])) == (data["groups"], True)
 
     asyncio.run(go())
+
+
+def test_a_password_in_the_url_is_sent_and_shown_nowhere() -> None:
+    seen: list[str] = []
+
+    def take(request: HttpRequest) -> HttpReply:
+        seen.append(request.headers.get("authorization", ""))
+        return HttpReply(b"no", 401)
+
+    server = LoopbackServer(take)
+    client = ClientOnDemand(NO_CLIENT_SETTINGS, "test", lambda: httpx.AsyncClient(trust_env=False))
+    url = f"http://u:hunter2@{server.address}"
+    peers = Peers([read_peer(url)], client, FakeClock(), list, EvaluatorIdentity.of_process(), seconds=30)
+
+    async def go() -> None:
+        (missing,) = (await peers.view()).missing
+        assert missing.name == f"http://{server.address}"
+        assert missing.reason == "HTTP status 401 Unauthorized: it wants a user and a password, or others"
+        await peers.aclose()
+
+    with contextlib.closing(server):
+        asyncio.run(go())
+    assert seen == ["Basic " + base64.b64encode(b"u:hunter2").decode()]

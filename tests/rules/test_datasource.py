@@ -10,8 +10,10 @@ import pytest
 
 from rulepush.errors import DatasourceError, EvaluationError
 from rulepush.model.labels import Labels
+from rulepush.model.sample import Sample
 from rulepush.rules.alert import Alert, AlertState
 from rulepush.rules.asking import Answer, Question
+from rulepush.rules.for_state import active_since
 from rulepush.rules.health import RuleHealthState
 from rulepush.rules.state import SCHEMA, SqliteAlertStates, StateChange
 from rulepush.rules.transition import ChangeReason, Transition
@@ -453,3 +455,86 @@ def test_what_was_recorded_is_one_series_with_what_the_engine_has_of_it() -> Non
     world.tick(30 * S)
     assert [a.labels for a in world.rule.alerts] == [Labels.of(alertname="A", site="hz1")]
     assert world.rule.alerts[0].value == 6.0
+
+
+FOR_5M = one_rule("{alert: A, expr: m > 1, for: 5m}")
+SHARES = {"shares_for_state": True, "external_labels": Labels.of(replica="b")}
+
+
+def moved(world: World, text: str = FOR_5M, **context: object) -> World:
+    """Another process with the same rules on the same engine, without saved states."""
+    return World(text, head=world.head, context=SHARES | context)
+
+
+def test_a_group_from_another_shard_goes_on_with_its_for_clocks() -> None:
+    before = World(FOR_5M)
+    for i in range(4):
+        before.step(i * M, 5.0, 6.0)
+    after = moved(before)
+    after.put(4 * M, 5.0, i="0")
+    after.put(4 * M, 6.0, i="1")
+    after.put(4 * M, 7.0, i="2")
+    after.tick(4 * M)
+    assert [a.active_at - T0 for a in after.rule.alerts] == [0, 0, 4 * M]
+    assert {a.state for a in after.rule.alerts} == {AlertState.PENDING}
+    sent = after.step(5 * M, 5.0, 6.0, 7.0)
+    assert [s.alert.labels.get("i") for s in sent] == ["0", "1"]
+
+
+def test_an_alert_that_fired_on_another_shard_fires_at_the_first_evaluation() -> None:
+    before = World(FOR_5M)
+    for i in range(8):
+        before.step(i * M, 5.0)
+    told: list[Transition] = []
+    (sent,) = moved(before, record=told.extend).step(8 * M, 5.0)
+    assert (sent.alert.state, sent.alert.active_at) == (AlertState.FIRING, T0)
+    assert [(one.reason, one.detail) for one in told] == [(ChangeReason.CONDITION_TRUE, "true for 8m")]
+
+
+def test_a_clock_that_has_ended_does_not_go_on() -> None:
+    before = World(FOR_5M)
+    for i in range(3):
+        before.step(i * M, 5.0)
+    before.step(3 * M, 0.0)  # over: its series is marked stale
+    after = moved(before)
+    after.step(4 * M, 5.0)
+    assert after.alert.active_at == T0 + 4 * M
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_only_the_first_evaluation_asks_for_the_clocks_of_others(shared: bool) -> None:
+    before = World(FOR_5M)
+    before.step(0, 5.0)
+    after = moved(before, shares_for_state=shared)
+    after.step(30 * S, 5.0)
+    after.put(M, 5.0, i="1")
+    after.tick(M)
+    asked = [q for q in after.datasource.asked if "ALERTS_FOR_STATE" in q.expr]
+    assert [(q.expr, q.ts) for q in asked] == ([('ALERTS_FOR_STATE{alertname="A"}', T0 + 30 * S)] if shared else [])
+
+
+def test_without_for_there_is_no_clock_to_ask_for() -> None:
+    world = moved(World(FOR_5M), one_rule("{alert: A, expr: m > 1}"))
+    world.step(0, 5.0)
+    assert [q.expr for q in world.datasource.asked] == ["m > 1"]
+
+
+def test_an_engine_that_fails_meanwhile_does_not_start_the_clocks_anew() -> None:
+    before = World(FOR_5M)
+    before.step(0, 5.0)
+    after = moved(before)
+    after.datasource.failure = AWAY
+    after.tick(30 * S)
+    after.datasource.failure = None
+    after.step(M, 5.0)
+    assert after.alert.active_at == T0
+
+
+def test_of_the_clocks_of_two_replicas_the_later_one_counts_and_their_labels_do_not() -> None:
+    alert = Labels.of(alertname="A", i="0")
+    series = [alert.with_({"__name__": "ALERTS_FOR_STATE", "replica": r}) for r in "xyz"]
+    values = (100.0, 200.0, 1e12)  # the last one is in the future
+    answer = [Sample(labels, T0, value) for labels, value in zip(series, values, strict=True)]
+    external = Labels.of(replica="b")
+    other = Labels.of(alertname="A", i="1")
+    assert active_since([alert, other], answer, external, T0) == {alert: 200_000}
