@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from tests.servers import free_port, rulepush_command, wait_for
 PREFIX = "rulepush_job_"
 # Says which signals it gets; SIGUSR2 ends it.
 LISTENER = """
-import signal, sys
+import signal, sys, time
 def got(number, frame):
     print(signal.Signals(number).name, flush=True)
     if number == signal.SIGUSR2:
@@ -30,8 +31,8 @@ def got(number, frame):
 for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2"):
     signal.signal(getattr(signal, "SIG" + name), got)
 print("ready", flush=True)
-while True:
-    signal.pause()
+while True:  # pause() would miss a signal that comes just before it
+    time.sleep(0.05)
 """
 
 
@@ -198,6 +199,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_command_once(gateway: Receiver) -> Non
     def read_until(text: bytes) -> None:
         nonlocal shown
         while text not in shown:
+            assert select.select([terminal], [], [], 60)[0], shown
             shown += os.read(terminal, 1000)
 
     try:
