@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -11,6 +12,15 @@ from tests.needs import NOT_PERMITTED, REQUIRE, put_servers_on_path
 
 put_servers_on_path()
 os.environ.pop("CLICOLOR_FORCE", None)  # what commands print is compared with texts without colours
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command that sets up logging writes to the stderr of its test, which is closed when the next one logs."""
+    root, ours = logging.getLogger(), logging.getLogger("rulepush")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:], root.level, ours.level = before
 
 
 @pytest.hookimpl(wrapper=True)
