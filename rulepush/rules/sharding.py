@@ -7,18 +7,15 @@ before. Pure.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from rulepush.errors import RulepushError
+from rulepush.model.shard_flag import read_shard
 from rulepush.rules.specs import RuleGroup
 
 RULES_SHARD_FLAG: Final = "--rules.shard"
-_SPELLED: Final = re.compile(r"(\d{1,6}|from-hostname)/(\d{1,6})", re.ASCII)
-_HOST_ORDINAL: Final = re.compile(r".*-(\d{1,6})", re.ASCII)
 _MASK: Final = (1 << 64) - 1
 
 GroupKey = tuple[str, str]
@@ -83,34 +80,4 @@ def read_rule_shard(text: str, hostname: str) -> RuleShard | None:
     Raises RulepushError."""
     if not text:
         return None
-    spelled = _SPELLED.fullmatch(text)
-    if spelled is None or int(spelled[2]) == 0:
-        raise RulepushError(
-            f"{RULES_SHARD_FLAG}: {text!r} is not INDEX/NUMBER, counted from 0: three shards are 0/3, 1/3 and 2/3, or "
-            "from-hostname/3 for each pod of a StatefulSet"
-        )
-    count = int(spelled[2])
-    if spelled[1] != "from-hostname":
-        index = int(spelled[1])
-        if index >= count:
-            raise RulepushError(f"{RULES_SHARD_FLAG}: {text} is none of them: {_those_of(count)}")
-        return RuleShard(index, count)
-    name = hostname.partition(".")[0]
-    found = _HOST_ORDINAL.fullmatch(name)
-    if found is None:
-        raise RulepushError(
-            f"{RULES_SHARD_FLAG}: the host name {name!r} does not end with -NUMBER, as those of a StatefulSet's pods "
-            f"do (rulepush-0, rulepush-1): give the number itself, {RULES_SHARD_FLAG} 0/{count}"
-        )
-    if int(found[1]) >= count:
-        raise RulepushError(
-            f"{RULES_SHARD_FLAG}: the host name {name!r} makes this shard {found[1]}, but {_those_of(count)}: the "
-            "number behind the slash must be that of the replicas of the StatefulSet"
-        )
-    return RuleShard(int(found[1]), count)
-
-
-def _those_of(count: int) -> str:
-    if count == 1:
-        return "there is 1 shard, and it is 0/1"
-    return f"there are {count} shards, counted from 0: 0/{count} to {count - 1}/{count}"
+    return RuleShard(*read_shard(RULES_SHARD_FLAG, text, hostname))

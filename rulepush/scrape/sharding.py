@@ -7,7 +7,6 @@ target with a `__tmp_disable_sharding` is scraped by every shard.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,15 +14,13 @@ from urllib.parse import urlsplit
 from rulepush.discovery.groups import ADDRESS
 from rulepush.errors import RulepushError
 from rulepush.model.labels import INSTANCE, Labels
+from rulepush.model.shard_flag import read_shard, shards_there_are
 from rulepush.relabel.relabel import Action, RelabelConfig
 
 SHARD: Final = "shard"
-FROM_HOSTNAME: Final = "from-hostname"
 HASHED: Final = "__tmp_hash"
 EVERY_SHARD: Final = "__tmp_disable_sharding"
 _FLAG: Final = "--scrape.shard"
-_SPELLING: Final = re.compile(r"(\d{1,6}|from-hostname)/(\d{1,6})", re.ASCII)
-_ORDINAL: Final = re.compile(r".*-(\d{1,6})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,40 +82,11 @@ def read_sharding(shard: str, replicas: int | None, by: str, hostname: str) -> S
                     f"{flag} has no meaning without {_FLAG}: give the shard, too, for example {_FLAG} 0/3"
                 )
         return None
-    spelled = _SPELLING.fullmatch(shard)
-    if spelled is None or int(spelled[2]) == 0:
-        raise RulepushError(
-            f"{_FLAG}: {shard!r} is not INDEX/NUMBER, counted from 0: three shards are 0/3, 1/3 and 2/3, or "
-            f"{FROM_HOSTNAME}/3 for each pod of a StatefulSet"
-        )
-    count = int(spelled[2])
-    index = _ordinal(hostname, count) if spelled[1] == FROM_HOSTNAME else int(spelled[1])
-    if index >= count:
-        raise RulepushError(f"{_FLAG}: {shard} is none of them: {_there_are(count)}")
+    index, count = read_shard(_FLAG, shard, hostname)
     replicas = 1 if replicas is None else replicas
     if replicas > count:
-        raise RulepushError(f"{_FLAG}-replicas: {replicas} shards cannot scrape the same target, {_there_are(count)}")
+        raise RulepushError(
+            f"{_FLAG}-replicas: {replicas} shards cannot scrape the same target, {shards_there_are(count)}"
+        )
     names = tuple(filter(None, (name.strip() for name in by.split(","))))
     return ScrapeSharding(index, count, replicas, names or (ADDRESS,))
-
-
-def _ordinal(hostname: str, count: int) -> int:
-    name = hostname.partition(".")[0]
-    found = _ORDINAL.fullmatch(name)
-    if found is None:
-        raise RulepushError(
-            f"{_FLAG}: the host name {name!r} does not end with -NUMBER, as those of a StatefulSet's pods do "
-            f"(rulepush-0, rulepush-1): give the number itself, {_FLAG} 0/{count}"
-        )
-    if int(found[1]) >= count:
-        raise RulepushError(
-            f"{_FLAG}: the host name {name!r} makes this shard {found[1]}, but {_there_are(count)}: the number behind "
-            "the slash must be that of the replicas of the StatefulSet"
-        )
-    return int(found[1])
-
-
-def _there_are(count: int) -> str:
-    if count == 1:
-        return "there is 1 shard, and it is 0/1"
-    return f"there are {count} shards, counted from 0: 0/{count} to {count - 1}/{count}"
