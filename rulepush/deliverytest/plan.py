@@ -14,14 +14,12 @@ from rulepush.config.sections import AlertmanagerConfig, Config
 from rulepush.deliverytest.asked import AskedAlertmanager
 from rulepush.discovery.groups import Environment
 from rulepush.http_client.build import build_client
-from rulepush.livecheck.fetch import first_list
 from rulepush.model.labels import Labels
 from rulepush.notifier.alertmanager_sets import relabel_chain
-from rulepush.notifier.endpoints import endpoints
+from rulepush.notifier.visit import found_endpoints
 from rulepush.notifier.wire import WireAlert, relabelled
 from rulepush.relay.trial_record import TRIAL_ALERT, TRIAL_LABEL
 
-_DISCOVERY_SECONDS: Final = 10.0
 _ANNOTATIONS: Final = (
     ("description", "Sent by `rulepush test delivery`. This is no alert: there is nothing to do."),
     ("description_zh", "由 rulepush test delivery 发送。这不是告警，无需处理。"),
@@ -98,9 +96,7 @@ async def found_servers(
 async def _section(
     config: AlertmanagerConfig, client: httpx.AsyncClient, sent: WireAlert | None, env: Environment
 ) -> FoundServers:
-    lists = await asyncio.gather(*(first_list(sd, env, _DISCOVERY_SECONDS) for sd in config.sd_configs))
-    found = endpoints(config, [group for groups in lists for group in groups or ()])
-    silent = dict.fromkeys(sd.kind for sd, groups in zip(config.sd_configs, lists, strict=True) if groups is None)
+    found, silent = await found_endpoints(config, env)
     faults = [*found.faults, *(f"its {kind} discovery gave no answer" for kind in silent)]
     own = sent if sent is None else relabelled(sent, relabel_chain(config.alert_relabel_configs))
     handovers = _handovers(found.active, own, client, config.timeout_ms / 1000)

@@ -14,7 +14,7 @@ from rulepush.discovery.groups import Environment
 from rulepush.http_client.build import build_client
 from rulepush.livecheck.alertmanagers import AlertmanagerAnswer
 from rulepush.livecheck.fetch import first_list
-from rulepush.notifier.endpoints import endpoints, shown_endpoint
+from rulepush.notifier.endpoints import Endpoints, endpoints, shown_endpoint
 from rulepush.notifier.probe import probe_alertmanager
 
 _AT_ONCE: Final = 16  # requests
@@ -32,14 +32,20 @@ async def visit_alertmanagers(
     return tuple(answer for answers in sections for answer in answers)
 
 
+async def found_endpoints(config: AlertmanagerConfig, env: Environment) -> tuple[Endpoints, tuple[str, ...]]:
+    """Where the Alertmanagers of a section are, by the first list of each of its discoveries, and the kinds of those
+    that gave none within 10 s."""
+    lists = await asyncio.gather(*(first_list(sd, env, _DISCOVERY_SECONDS) for sd in config.sd_configs))
+    silent = dict.fromkeys(sd.kind for sd, groups in zip(config.sd_configs, lists, strict=True) if groups is None)
+    return endpoints(config, [group for groups in lists for group in groups or ()]), tuple(silent)
+
+
 async def _section(
     config: AlertmanagerConfig, env: Environment, limit: asyncio.Semaphore, transport: httpx.AsyncBaseTransport | None
 ) -> list[AlertmanagerAnswer]:
-    lists = await asyncio.gather(*(first_list(sd, env, _DISCOVERY_SECONDS) for sd in config.sd_configs))
-    found = endpoints(config, [group for groups in lists for group in groups or ()])
+    found, silent = await found_endpoints(config, env)
     faults = [AlertmanagerAnswer("of alerting.alertmanagers", fault) for fault in found.faults]
-    kinds = dict.fromkeys(sd.kind for sd, groups in zip(config.sd_configs, lists, strict=True) if groups is None)
-    faults += [AlertmanagerAnswer(f"by {kind} discovery", "the discovery gave no answer") for kind in kinds]
+    faults += [AlertmanagerAnswer(f"by {kind} discovery", "the discovery gave no answer") for kind in silent]
     client = build_client(config.http_client, env.user_agent, clock=env.clock, transport=transport)
     try:
 
