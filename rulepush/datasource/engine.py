@@ -11,10 +11,10 @@ from urllib.parse import quote_plus, urlencode
 
 from rulepush.clock import Clock
 from rulepush.config.sections import DatasourceConfig
-from rulepush.datasource.answer import WHERE, RetryableError, samples_of
+from rulepush.datasource.answer import RetryableError, samples_of
+from rulepush.datasource.request import params_of, post_query
 from rulepush.datasource.status import DatasourceStatus
 from rulepush.errors import DatasourceError, EvaluationError
-from rulepush.http_client.exchange import exchange
 from rulepush.model.sample import Sample
 from rulepush.rules.asking import Answer, Question
 
@@ -26,7 +26,6 @@ log = logging.getLogger("rulepush.datasource")
 MAX_ANSWER_BYTES: Final = 64 << 20
 _BACKOFFS: Final = (0.2, 1.0, 3.0)  # seconds before the second, third and fourth attempt
 _REMEMBERED: Final = 4096  # expressions
-_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ class RemoteEngine:
         self._url = f"{config.url.reveal()}/api/v1/query"
         self._slots = _Slots(list(range(config.max_concurrent)))
         self._quoted_exprs: dict[str, str] = {}
-        self._params = _params(config)
+        self._params = f"&{urlencode(params_of(config))}"
 
     def status(self, rules: int = 0) -> DatasourceStatus:
         """How it stands, with the number of rules that ask it."""
@@ -141,29 +140,7 @@ class RemoteEngine:
             content = f"query={self._quoted(question.expr)}&time={at}&timeout={within}{self._params}".encode()
             self.stats.requests += 1
             try:
-                got = await exchange(
-                    self._client,
-                    "POST",
-                    self._url,
-                    content,
-                    _HEADERS,
-                    seconds,
-                    idempotent=True,
-                    max_bytes=MAX_ANSWER_BYTES,
-                    owner=(self, slot),
-                )
-            except TimeoutError:
-                raise RetryableError(f"no answer within {seconds:g}s") from None
-            except Exception as e:
-                import httpx
-
-                if not isinstance(e, httpx.HTTPError):
-                    raise
-                from rulepush.http_client.client import reason
-
-                if isinstance(e, httpx.RemoteProtocolError) and str(e).startswith("redirected"):
-                    raise DatasourceError(f"{reason(e).partition(',')[0]}: a login page, perhaps; {WHERE}") from None
-                raise RetryableError(f"not reached: {reason(e)}") from None
+                got = await post_query(self._client, self._url, content, seconds, MAX_ANSWER_BYTES, owner=(self, slot))
             finally:
                 self.stats.seconds += self._clock.monotonic() - began
                 self._slots.free.append(slot)
@@ -221,10 +198,3 @@ class RemoteEngine:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-
-def _params(config: DatasourceConfig) -> str:
-    """What follows the other parameters."""
-    given = dict(config.params)
-    # VictoriaMetrics moves the time of a query into the past, by its -search.latencyOffset, unless told not to.
-    return f"&{urlencode(given if 'nocache' in given else {'nocache': '1', **given})}"

@@ -7,15 +7,14 @@ from urllib.parse import urlencode
 
 from rulepush.config.sections import DatasourceConfig
 from rulepush.datasource.answer import samples_of
+from rulepush.datasource.request import params_of, post_query
 from rulepush.errors import DatasourceError
-from rulepush.http_client.exchange import exchange
 from rulepush.model.sample import Sample
 
 if TYPE_CHECKING:
     from rulepush.http_client.on_demand import AnyClient
 
 MAX_CHART_BYTES: Final = 4 << 20
-_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def values_over_time(
@@ -24,24 +23,9 @@ async def values_over_time(
     """The samples of all series from `start` to `end` every `step` (ms), within `within_s` seconds. Raises
     EvaluationError."""
     times = {"start": f"{start / 1000:.3f}", "end": f"{end / 1000:.3f}", "step": f"{step / 1000:.3f}"}
-    asked = {"query": expr, **times, "timeout": f"{max(1, round(within_s * 1000))}ms"}
-    # VictoriaMetrics leaves out the newest points unless told not to.
-    content = urlencode({**asked, "nocache": "1", **dict(config.params)}).encode()
+    asked = {"query": expr, **times, "timeout": f"{max(1, round(within_s * 1000))}ms", **params_of(config)}
     url = f"{config.url.reveal()}/api/v1/query_range"
-    try:
-        got = await exchange(
-            client, "POST", url, content, _HEADERS, within_s, idempotent=True, max_bytes=MAX_CHART_BYTES
-        )
-    except TimeoutError:
-        raise DatasourceError(f"no answer within {within_s:g}s") from None
-    except Exception as e:
-        import httpx
-
-        if not isinstance(e, httpx.HTTPError):
-            raise
-        from rulepush.http_client.client import reason
-
-        raise DatasourceError(f"not reached: {reason(e)}") from None
+    got = await post_query(client, url, urlencode(asked).encode(), within_s, MAX_CHART_BYTES)
     if len(got.text) >= MAX_CHART_BYTES:
         raise DatasourceError(f"the answer has more than {MAX_CHART_BYTES >> 20} MiB, too much for a chart")
     return samples_of(got.status, got.phrase, got.headers.get("content-type", ""), got.text, end, is_range=True)
