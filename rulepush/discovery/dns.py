@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
+from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
 from rulepush.model.labels import Labels
@@ -75,10 +75,10 @@ class DnsDiscovery:
         self._known: dict[str, TargetGroup] = {}
         self._failing: set[str] = set()  # names that failed while others succeeded: they are reported one by one
 
-    async def run(self, publish: Publish) -> None:
+    async def run(self, sink: GroupSink) -> None:
         where = f"{self._config.type} {', '.join(self._config.names)}"
         poller = Poller("dns", where, self._config.refresh_interval_ms / 1000, self._refresh, self._env)
-        await poller.run(publish)
+        await poller.run(sink)
 
     async def _refresh(self) -> Sequence[TargetGroup]:
         names = self._config.names

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rulepush.discovery.group_format import MAX_BYTES, parse_groups
-from rulepush.discovery.groups import Environment, Publish, TargetGroup
+from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.errors import DiscoveryError
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ class FileDiscovery:
         self._known: dict[str, tuple[Stamp | None, list[TargetGroup]]] = {}
         self._read_all_at = 0.0
 
-    async def run(self, publish: Publish) -> None:
+    async def run(self, sink: GroupSink) -> None:
         last: Sequence[TargetGroup] | None = None
         while True:
             groups = self.look()
             if groups != last:
                 last = groups
-                publish(groups)
+                sink.replace(groups)
             await self._env.clock.sleep(min(_LOOK_EVERY_S, self._config.refresh_interval_ms / 1000))
 
     def look(self) -> list[TargetGroup]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -29,15 +29,28 @@ class TargetGroup:
         return tuple(Labels({**shared, **dict(target)}) for target in self.targets)
 
 
-Publish = Callable[[Sequence[TargetGroup]], None]
+class GroupSink(Protocol):
+    """Takes what a discoverer finds. Within one discoverer the source of each group is its own.
+
+    What was not given yet is unknown: a discoverer that lists and then watches gives its first list whole, and from
+    then on only what changes, so that the cost follows the change.
+    """
+
+    def replace(self, groups: Sequence[TargetGroup]) -> None:
+        """All groups that there are; those that are not among them have ended."""
+        ...
+
+    def update(self, groups: Iterable[TargetGroup] = (), gone: Iterable[str] = ()) -> None:
+        """These groups are new or changed, and those with the sources `gone` have ended; the others stay."""
+        ...
 
 
 class Discoverer(Protocol):
     """Finds targets until it is cancelled."""
 
-    async def run(self, publish: Publish) -> None:
-        """Call `publish` with the full list of groups, each time it changes. Failures are reported, not raised:
-        the last good list stays."""
+    async def run(self, sink: GroupSink) -> None:
+        """Give `sink` the groups, each time they change. Failures are reported, not raised: the last good groups
+        stay."""
         ...
 
 
@@ -55,7 +68,7 @@ class SdConfig(Protocol):
 
     @property
     def kind(self) -> str:
-        """The key's first part: `static`, `file`, `http`, `dns`, `nacos`."""
+        """The key's first part: `static` of `static_configs`, `dns` of `dns_sd_configs`."""
         ...
 
     def discoverer(self, env: Environment) -> Discoverer:

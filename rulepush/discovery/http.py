@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from rulepush.discovery.group_format import MAX_BYTES, parse_groups
-from rulepush.discovery.groups import Environment, Publish, TargetGroup
+from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
@@ -58,7 +58,7 @@ class HttpDiscovery:
         self._shown = shown_url(config.url.reveal())
         self._timeout = max(1.0, min(config.refresh_interval_ms / 1000, 60.0))
 
-    async def run(self, publish: Publish) -> None:
+    async def run(self, sink: GroupSink) -> None:
         interval = self._config.refresh_interval_ms / 1000
         async with build_client(
             self._config.http_client,
@@ -71,7 +71,7 @@ class HttpDiscovery:
             async def refresh() -> Sequence[TargetGroup]:
                 return await self._fetch(client)
 
-            await Poller("http", self._shown, interval, refresh, self._env).run(publish)
+            await Poller("http", self._shown, interval, refresh, self._env).run(sink)
 
     async def _fetch(self, client: httpx.AsyncClient) -> list[TargetGroup]:
         headers = {

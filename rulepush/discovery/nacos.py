@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
+from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError, RegexError
 from rulepush.http_client.build import build_client
@@ -156,7 +156,7 @@ class NacosDiscovery:
         self._pattern = compile_regex(config.services)
         self._members: tuple[Member, ...] = ()
 
-    async def run(self, publish: Publish) -> None:
+    async def run(self, sink: GroupSink) -> None:
         config = self._config
         interval = config.refresh_interval_ms / 1000
         servers = [s.reveal() for s in config.servers]
@@ -181,7 +181,7 @@ class NacosDiscovery:
                     self._show_members(where)
 
             try:
-                await Poller("nacos", where, interval, refresh, self._env).run(publish)
+                await Poller("nacos", where, interval, refresh, self._env).run(sink)
             finally:
                 self._members = ()
                 self._show_members(where)

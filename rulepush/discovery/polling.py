@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from rulepush.discovery.groups import Environment, Publish, TargetGroup
+from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.errors import DiscoveryError
 
 _FIRST_RETRY_S: Final = 5.0
@@ -28,7 +28,7 @@ class Poller:
         self._refresh = refresh
         self._env = env
 
-    async def run(self, publish: Publish) -> None:
+    async def run(self, sink: GroupSink) -> None:
         """Poll until cancelled."""
         last: Sequence[TargetGroup] | None = None
         retry = _FIRST_RETRY_S
@@ -44,5 +44,5 @@ class Poller:
             retry = _FIRST_RETRY_S
             if groups != last:
                 last = groups
-                publish(groups)
+                sink.replace(groups)
             await self._env.clock.sleep(self._interval_s)

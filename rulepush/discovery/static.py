@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rulepush.discovery.groups import ADDRESS, Environment, Publish, TargetGroup
+from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGroup
 from rulepush.model.labels import Labels
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class StaticDiscovery:
     def __init__(self, config: StaticConfig):
         self._config = config
 
-    async def run(self, publish: Publish) -> None:
-        publish((self._config.group(),))
+    async def run(self, sink: GroupSink) -> None:
+        sink.replace((self._config.group(),))
         await asyncio.Event().wait()
 
 

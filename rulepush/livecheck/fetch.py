@@ -12,6 +12,7 @@ import httpx
 from rulepush.clock import Clock
 from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment, SdConfig, TargetGroup
+from rulepush.discovery.known_groups import KnownGroups
 from rulepush.errors import ExpositionError, HTTPStatusError, ScrapeError
 from rulepush.exposition import Exposition, parse_body
 from rulepush.exposition.content_type import choose_format
@@ -116,19 +117,16 @@ async def _find(config: ScrapeConfig, env: Environment, wait_s: float) -> _Found
 
 async def first_list(config: SdConfig, env: Environment, wait_s: float) -> Sequence[TargetGroup] | None:
     """The first list of a discovery; None when nothing came in `wait_s` seconds."""
-    first: asyncio.Future[Sequence[TargetGroup]] = asyncio.get_running_loop().create_future()
-
-    def publish(groups: Sequence[TargetGroup]) -> None:
-        if not first.done():
-            first.set_result(groups)
-
+    came = asyncio.Event()
+    known = KnownGroups(lambda _: came.set())
     async with asyncio.TaskGroup() as tasks:
-        discovery = tasks.create_task(config.discoverer(env).run(publish))
+        discovery = tasks.create_task(config.discoverer(env).run(known))
         timer = tasks.create_task(env.clock.sleep(wait_s))
+        first = tasks.create_task(came.wait())
         await asyncio.wait((first, timer), return_when=asyncio.FIRST_COMPLETED)
-        discovery.cancel()
-        timer.cancel()
-    return first.result() if first.done() else None
+        for task in (discovery, timer, first):
+            task.cancel()
+    return list(known.by_source.values()) if known.answered else None
 
 
 async def _scrape(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from rulepush.discovery.groups import Discoverer, Environment, SdConfig, TargetGroup
+from rulepush.discovery.known_groups import KnownGroups
 from rulepush.discovery.registry import sd_reader
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.yaml.nodes import LoadSession, MapReader, SourceFile, compose
@@ -19,7 +20,13 @@ class Seen:
     def __init__(self, clock: FakeClock, reporter: DiscoveryReporter) -> None:
         self.clock = clock
         self.reporter = reporter
-        self.lists: list[Sequence[TargetGroup]] = []
+        self.known = KnownGroups(self._changed)
+        self.lists: list[Sequence[TargetGroup]] = []  # all groups, after each change
+        self.changes: list[set[str]] = []  # the sources that each change was of
+
+    def _changed(self, sources: set[str]) -> None:
+        self.changes.append(sources)
+        self.lists.append(list(self.known.by_source.values()))
 
     def addresses(self) -> list[str]:
         """Of the last list."""
@@ -38,7 +45,7 @@ def environment() -> Environment:
 async def running(discoverer: Discoverer, env: Environment) -> AsyncIterator[Seen]:
     assert isinstance(env.clock, FakeClock)
     seen = Seen(env.clock, env.reporter)
-    task = asyncio.get_running_loop().create_task(discoverer.run(seen.lists.append))
+    task = asyncio.get_running_loop().create_task(discoverer.run(seen.known))
     try:
         await env.clock.settle()
         yield seen

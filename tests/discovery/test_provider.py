@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rulepush.discovery.file import FileSdConfig
-from rulepush.discovery.groups import Environment, Publish, SdConfig, TargetGroup
+from rulepush.discovery.groups import Environment, GroupSink, SdConfig, TargetGroup
 from rulepush.discovery.provider import Providers
 from rulepush.discovery.static import StaticConfig
 from rulepush.model.labels import EMPTY_LABELS, Labels
@@ -21,18 +21,18 @@ class ByHand:
     """A discovery that the test drives."""
 
     kind: str = "hand"
-    publish: Publish | None = field(default=None)
+    sink: GroupSink | None = field(default=None)
 
     def discoverer(self, env: Environment) -> ByHand:
         return self
 
-    async def run(self, publish: Publish) -> None:
-        self.publish = publish
+    async def run(self, sink: GroupSink) -> None:
+        self.sink = sink
         await asyncio.Event().wait()
 
     def give(self, *addresses: str) -> None:
-        assert self.publish is not None
-        self.publish([TargetGroup("g", tuple(Labels({"__address__": a}) for a in addresses))])
+        assert self.sink is not None
+        self.sink.replace([TargetGroup("g", tuple(Labels({"__address__": a}) for a in addresses))])
 
 
 def test_it_knows_whether_every_discovery_has_answered() -> None:
@@ -123,8 +123,8 @@ class Crashing(ByHand):
 
     runs: int = 0
 
-    async def run(self, publish: Publish) -> None:
-        self.publish = publish
+    async def run(self, sink: GroupSink) -> None:
+        self.sink = sink
         self.runs += 1
         self.give(f"run:{self.runs}")
         if self.runs == 1:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import httpx
 
 from rulepush.config.sections import AlertmanagerConfig
-from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, Publish, TargetGroup
+from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, GroupSink, TargetGroup
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig, HTTPHeader
@@ -34,16 +34,16 @@ class HandConfig:
 
 
 class ByHand:
-    publish: Publish | None = None
+    sink: GroupSink | None = None
 
-    async def run(self, publish: Publish) -> None:
-        ByHand.publish = publish
+    async def run(self, sink: GroupSink) -> None:
+        ByHand.sink = sink
         await asyncio.Event().wait()
 
 
 def publish(*addresses: str) -> None:
-    assert ByHand.publish is not None
-    ByHand.publish([TargetGroup("0", tuple(Labels({ADDRESS: a}) for a in addresses))])
+    assert ByHand.sink is not None
+    ByHand.sink.replace([TargetGroup("0", tuple(Labels({ADDRESS: a}) for a in addresses))])
 
 
 def static(*addresses: str, **settings: object) -> AlertmanagerConfig:

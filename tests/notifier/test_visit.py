@@ -12,7 +12,7 @@ import pytest
 
 from rulepush.__main__ import main
 from rulepush.config.sections import AlertmanagerConfig
-from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, Publish
+from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, GroupSink
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig
@@ -37,7 +37,7 @@ class SilentConfig:
 
 
 class Silent:
-    async def run(self, publish: Publish) -> None:
+    async def run(self, sink: GroupSink) -> None:
         await asyncio.Event().wait()
 
 

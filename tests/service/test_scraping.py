@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from rulepush.config.sections import ScrapeConfig
-from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, Publish, TargetGroup
+from rulepush.discovery.groups import ADDRESS, Discoverer, Environment, GroupSink, TargetGroup
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.static import StaticConfig
 from rulepush.exposition import FamilyMetadata
@@ -41,10 +41,10 @@ class SlowConfig:
 
 
 class SlowDiscovery:
-    publish: Publish | None = None
+    sink: GroupSink | None = None
 
-    async def run(self, publish: Publish) -> None:
-        SlowDiscovery.publish = publish
+    async def run(self, sink: GroupSink) -> None:
+        SlowDiscovery.sink = sink
         await asyncio.Event().wait()
 
 
@@ -161,8 +161,8 @@ def test_until_a_discovery_has_answered_nothing_is_complete() -> None:
         await world.jobs.sync([job("a", "h1"), slow])
         await world.clock.advance(60)
         assert (world.jobs.scraped_since, world.jobs.complete_since) == (None, None)
-        assert SlowDiscovery.publish is not None
-        SlowDiscovery.publish([TargetGroup("0", (Labels({ADDRESS: "h2"}),))])
+        assert SlowDiscovery.sink is not None
+        SlowDiscovery.sink.replace([TargetGroup("0", (Labels({ADDRESS: "h2"}),))])
         await world.clock.settle()
         assert world.jobs.scraped_since is None
         await world.clock.advance(20)

@@ -1,0 +1,44 @@
+"""KnownGroups: what a discovery has found, group by group, and which groups changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from rulepush.discovery.groups import TargetGroup
+
+
+class KnownGroups:
+    """A GroupSink that holds the groups of one discovery by their source, in the order they were found.
+
+    `changed` gets the sources of the groups that are new, other than before, or gone: never an empty set, but for the
+    first list, which may have no groups.
+    """
+
+    def __init__(self, changed: Callable[[set[str]], None]):
+        self.by_source: dict[str, TargetGroup] = {}
+        self.answered = False
+        self._changed = changed
+
+    def replace(self, groups: Sequence[TargetGroup]) -> None:
+        """Take `groups` for all that there are."""
+        found = {group.source: group for group in groups}
+        before, self.by_source = self.by_source, found
+        sources = {source for source, group in found.items() if before.get(source) != group}
+        self._tell(sources | (before.keys() - found.keys()))
+
+    def update(self, groups: Iterable[TargetGroup] = (), gone: Iterable[str] = ()) -> None:
+        """Take `groups` for new or changed, those with the sources `gone` for ended."""
+        sources = set()
+        for source in gone:
+            if self.by_source.pop(source, None) is not None:
+                sources.add(source)
+        for group in groups:
+            if self.by_source.get(group.source) != group:
+                self.by_source[group.source] = group
+                sources.add(group.source)
+        self._tell(sources)
+
+    def _tell(self, sources: set[str]) -> None:
+        first, self.answered = not self.answered, True
+        if sources or first:
+            self._changed(sources)
