@@ -15,6 +15,7 @@ _MEDIA_TYPE: Final = re.compile(
 
 # The values of `fallback_scrape_protocol` and `scrape_protocols`, and what they are sent and read as.
 PROTOCOL_FORMATS: Final = {
+    "PrometheusProto": Format.PROTOBUF,
     "PrometheusText0.0.4": Format.TEXT,
     "PrometheusText1.0.0": Format.TEXT,
     "OpenMetricsText0.0.1": Format.OPENMETRICS,

@@ -9,10 +9,12 @@ from rulepush.model.labels import METRIC_NAME
 
 
 class Format(Enum):
-    """The two texts. The value is the media type."""
+    """What a target answers. The value is the media type."""
 
     TEXT = "text/plain"
     OPENMETRICS = "application/openmetrics-text"
+    PROTOBUF = "application/vnd.google.protobuf"
+    """Lines of this format are those that `exposition.protobuf` makes of a body."""
 
 
 @dataclass(frozen=True, slots=True)
