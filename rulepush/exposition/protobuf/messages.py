@@ -2,7 +2,7 @@
 
 A family holds its metrics unread: they are parsed one by one, so that memory is that of one metric. Texts are bytes:
 what is not UTF-8 gets an error of its own. Exemplars and created timestamps are not declared, and so skipped, as
-Prometheus does without its feature flags.
+Prometheus does without its feature flags. Fields stand in the order of the source, for Go's texts have them so.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _DECLARED: Final[dict[str, MessageFields]] = {
     "Untyped": {"value": (1, "double", False)},
     "Bucket": {
         "cumulative_count": (1, "uint64", False),
-        "upper_bound": (2, "double", False),
         "cumulative_count_float": (4, "double", False),
+        "upper_bound": (2, "double", False),
     },
     "BucketSpan": {"offset": (1, "sint32", False), "length": (2, "uint32", False)},
     "Histogram": {
         "sample_count": (1, "uint64", False),
+        "sample_count_float": (4, "double", False),
         "sample_sum": (2, "double", False),
         "bucket": (3, "Bucket", True),
-        "sample_count_float": (4, "double", False),
         "schema": (5, "sint32", False),
         "zero_threshold": (6, "double", False),
         "zero_count": (7, "uint64", False),
@@ -50,8 +50,8 @@ _DECLARED: Final[dict[str, MessageFields]] = {
         "counter": (3, "Counter", False),
         "summary": (4, "Summary", False),
         "untyped": (5, "Untyped", False),
-        "timestamp_ms": (6, "int64", False),
         "histogram": (7, "Histogram", False),
+        "timestamp_ms": (6, "int64", False),
     },
     "MetricFamily": {
         "name": (1, "string", False),

@@ -1,9 +1,9 @@
 """A protobuf body as lines of text, which is what scrapes keep what they know of a target by (scrape/cache.py).
 
 Names, order and texts of bounds are those of Prometheus' parser (model/textparse/protobufparse.go): each metric of a
-histogram or summary gives `_count`, `_sum`, then its buckets or quantiles. The lines are those of the text format 0.0.4,
-but that TYPE may say `gaugehistogram` and a UNIT line counts: see TranslatedParser. Native histograms have no lines:
-they stand beside them.
+histogram or summary gives `_count`, `_sum`, then its buckets or quantiles. The lines are those of the text format
+0.0.4, but that TYPE may say `gaugehistogram` and a UNIT line counts: see TranslatedParser. Native histograms have no
+lines: they stand beside them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 
 from rulepush.errors import ProtobufError
 from rulepush.exposition import FamilyMetadata, Format, parse_body, readable_body
-from rulepush.exposition.protobuf.translate import HistogramScraping, TranslatedBody, translated
+from rulepush.exposition.protobuf.translate import CLASSIC_ONLY, HistogramScraping, TranslatedBody, translated
 from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram
 from tests import delimited_families as wire
 
@@ -16,7 +16,7 @@ NATIVE = HistogramScraping(native=True)
 BOTH = HistogramScraping(native=True, classic_too=True)
 
 
-def series(body: bytes, scraping: HistogramScraping = HistogramScraping()) -> list[tuple[str, float, int | None]]:
+def series(body: bytes, scraping: HistogramScraping = CLASSIC_ONLY) -> list[tuple[str, float, int | None]]:
     done = translated(body, scraping)
     assert done.error == ""
     return of(done)
