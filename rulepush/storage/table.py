@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rulepush.histogram.boxes import Boxes, box_mask, box_numbers, boxed_numbers
 from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.stored import stored_hint
 from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import Codes, LabelPool, LabelRows, label_bytes
 from rulepush.model.labels import Labels
@@ -332,7 +333,10 @@ class Table:
         if histogram.is_stale:
             return put(row, ts, STALE)
         boxes = self.held_boxes()
-        outcome = put(row, ts, boxes.box(histogram))
+        count = int(self._counts[row])
+        before = count if count and self._last[row] < ts else int(np.searchsorted(self._times[row, :count], ts))
+        previous = boxes.unbox(float(self._values[row, before - 1])) if before else None
+        outcome = put(row, ts, boxes.box(histogram.with_hint(stored_hint(histogram, previous))))
         if outcome is not AppendOutcome.KEPT:
             boxes.drop_last()
         if outcome is AppendOutcome.DUPLICATE:

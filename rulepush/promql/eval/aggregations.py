@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
 from rulepush.histogram.boxes import Boxes
-from rulepush.histogram.text import histogram_text
+from rulepush.histogram.text import format_histogram
 from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import RowNumbers
 from rulepush.model.floats import format_float, format_float_g
@@ -323,4 +323,4 @@ def _counted_steps(node: ast.Aggregate, label: str, vector: Vector, boxes: Boxes
 
 def _spelled(value: float, boxes: Boxes) -> str:
     histogram = boxes.unbox(value) if boxes else None
-    return format_float(value) if histogram is None else histogram_text(histogram)
+    return format_float(value) if histogram is None else format_histogram(histogram)

@@ -29,6 +29,13 @@ class ResultSeries:
     values: Floats
     histograms: Mapping[int, FloatHistogram] = field(default_factory=dict)
 
+    def sample(self, place: int) -> Sample:
+        """One of its samples."""
+        ts, histogram = int(self.times[place]), self.histograms.get(place)
+        if histogram is None:
+            return Sample(self.labels, ts, float(self.values[place]))
+        return HistogramSample(self.labels, ts, 0.0, histogram)
+
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
