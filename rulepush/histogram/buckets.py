@@ -103,6 +103,27 @@ class Buckets:
         counts.setflags(write=False)
         return Buckets(self.indexes, counts)
 
+    def compacted(self, most_empty: int = 0) -> Buckets:
+        """Without empty buckets, but for gaps of up to `most_empty` of them between filled ones, which are filled up
+        with 0 (compactBuckets). The same object when nothing changes."""
+        filled = self.counts != 0  # NaN is not 0, and stays
+        if most_empty <= 0:
+            if filled.all():
+                return self
+            return Buckets.of(self.indexes[filled], self.counts[filled]) if filled.any() else NO_BUCKETS
+        kept = self.compacted()
+        steps = np.diff(kept.indexes)
+        short = (steps > 1) & (steps <= most_empty + 1)
+        if not short.any():
+            return kept
+        lengths = np.ones(len(kept), np.int64)
+        lengths[:-1][short] = steps[short]
+        place = np.cumsum(lengths) - lengths
+        indexes = np.repeat(kept.indexes - place, lengths) + np.arange(int(lengths.sum()))
+        counts = np.zeros(len(indexes))
+        counts[place] = kept.counts
+        return Buckets.of(indexes, counts)
+
 
 @lru_cache(maxsize=_LAYOUTS_KEPT)
 def span_indexes(spans: tuple[tuple[int, int], ...]) -> Ints:

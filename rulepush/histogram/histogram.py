@@ -134,7 +134,7 @@ class FloatHistogram:
 
     def compacted(self) -> FloatHistogram:
         """Compact(0): without the buckets of 0."""
-        positive, negative = without_empty(self.positive), without_empty(self.negative)
+        positive, negative = self.positive.compacted(), self.negative.compacted()
         if positive is self.positive and negative is self.negative:
             return self
         return replace(self, positive=positive, negative=negative)
@@ -154,14 +154,6 @@ class FloatHistogram:
 def stale_histogram() -> FloatHistogram:
     """The stale marker of a series of histograms."""
     return FloatHistogram(sum=STALE)
-
-
-def without_empty(buckets: Buckets) -> Buckets:
-    """The buckets that are not 0; the same object when all are."""
-    filled = buckets.counts != 0  # NaN is not 0, and stays
-    if filled.all():
-        return buckets
-    return Buckets.of(buckets.indexes[filled], buckets.counts[filled]) if filled.any() else NO_BUCKETS
 
 
 def _same_bits(a: float, b: float) -> bool:
