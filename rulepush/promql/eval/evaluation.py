@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
+from rulepush.histogram.boxes import Boxes
 from rulepush.model.arrays import Ints
 from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS, Query
@@ -49,11 +50,12 @@ class SharedResults:
     `forget` with their metric names.
     """
 
-    __slots__ = ("_known", "worth")
+    __slots__ = ("_known", "boxes", "worth")
 
     def __init__(self, worth: frozenset[str] | None = None) -> None:
         self.worth = worth
         self._known: dict[Grid, dict[str, Shared]] = {}
+        self.boxes = Boxes()
 
     def at(self, grid: Grid) -> dict[str, Shared]:
         """What is known at these steps, by the text of the expression."""
@@ -154,9 +156,11 @@ class Evaluation:
     `first`, `last`  the bounds of the whole query, which start() and end() mean
     `shared`     what is remembered of other queries, and `known` its part for these steps
     `samples`    counts what is read, where that was asked for
+    `boxes`      the histograms of all values: empty, so false, in an evaluation that has met none
     """
 
     __slots__ = (
+        "boxes",
         "first",
         "interval",
         "is_range",
@@ -184,6 +188,7 @@ class Evaluation:
         is_range: bool,
         shared: SharedResults | None = None,
         samples: QuerySamples | None = None,
+        boxes: Boxes | None = None,
     ):
         """`bounds` are those of `steps` when None."""
         self.steps, self.interval = steps, interval
@@ -193,6 +198,7 @@ class Evaluation:
         self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
         self.is_range = is_range
         self.shared = shared
+        self.boxes = boxes if boxes is not None else Boxes() if shared is None else shared.boxes
         self.samples = samples
         if samples is not None:
             samples.begin(len(self.moments))
@@ -217,6 +223,7 @@ class Evaluation:
             True,
             self.shared,
             samples,
+            self.boxes,
         )
 
     def pinned(self, at: int | ast.At | None) -> int | None:

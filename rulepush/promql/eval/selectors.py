@@ -47,17 +47,25 @@ def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -
                 value = at / 1000
         else:
             value, present = found
+        if selection.boxes is not None and not timestamps:
+            value = ev.boxes.adopted(value, selection.boxes)
         values, presence = value.reshape(n, 1), present.reshape(n, 1)
         if steps > 1:
             values, presence = np.repeat(values, steps, axis=1), np.repeat(presence, steps, axis=1)
         return Vector(selection.index, values, presence)
     if n <= steps:  # a search per row costs less than one per step: a subquery over few series and many steps
-        return Vector(selection.index, *newest_by_row(selection, np.array(times, np.int64), delta, timestamps))
+        values, presence = newest_by_row(selection, np.array(times, np.int64), delta, timestamps)
+        return Vector(selection.index, _adopted(values, selection, ev), presence)
     out, here = np.empty((steps, n)), np.empty((steps, n), np.bool_)
     for i, when in enumerate(times):
         at, value, here[i] = newest(selection, when, delta)
         out[i] = at / 1000 if timestamps else value
-    return Vector(selection.index, out.T, here.T)
+    return Vector(selection.index, _adopted(out.T, selection, ev), here.T)
+
+
+def _adopted(values: Floats, selection: Selection, ev: Evaluation) -> Floats:
+    """The same with the boxes of the evaluation."""
+    return values if selection.boxes is None else ev.boxes.adopted(values, selection.boxes)
 
 
 def newest_by_row(selection: Selection, whens: Ints, delta: int, timestamps: bool) -> tuple[Floats, Bools]:
@@ -147,9 +155,16 @@ def select_windows(
     back, ahead = reach(node.selector, ev.options.lookback_delta_ms)
     start, end = bounds[0][0] - back, bounds[-1][1] + ahead
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
-    columns = WindowColumns.of_selection(selection, start, end, apart=apart and len(ev.steps) == 1)
+    apart = apart and len(ev.steps) == 1 and selection.boxes is None
+    columns = WindowColumns.of_selection(selection, start, end, apart=apart)
+    _adopt(columns, selection, ev)
     ev.limits.take(columns.sample_count)
     return columns, _windows(columns, bounds, back, ahead)
+
+
+def _adopt(columns: WindowColumns, selection: Selection, ev: Evaluation) -> None:
+    if selection.boxes is not None:
+        columns.values = ev.boxes.adopted(columns.values, selection.boxes)
 
 
 def _windows(

@@ -14,14 +14,12 @@ from rulepush.promql.functions.extended import reach
 from rulepush.promql.functions.info import info_selector
 from rulepush.promql.syntax import ast
 from rulepush.promql.testscript.script import Eval, Load, StepRange
-from rulepush.promql.testscript.series import Gap
 
 NATIVE: Final = "native histograms"
 START_TIMES: Final = "start timestamps (@st)"
 TYPE_AND_UNIT: Final = "the feature flag type-and-unit-labels"
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
-_TRIM: Final = re.compile(r"</|>/")  # the operators that trim native histograms
 _READS_START_TIMES: Final = frozenset(("rate", "increase", "irate", "resets"))
 _HISTOGRAM_SUFFIXES: Final = ("_bucket", "_count", "_sum")
 _METADATA: Final = ("__type__", "__unit__")
@@ -31,8 +29,6 @@ _LOOKBACK_MS: Final = 300_000
 def syntax_needed(expr: str) -> str | None:
     """The missing feature that an expression which does not parse uses; None when it is just invalid."""
     text = _STRINGS.sub('""', expr)
-    if _TRIM.search(text):
-        return NATIVE
     if "start_timestamp(" in text:
         return START_TIMES
     return None
@@ -69,9 +65,6 @@ class Missing:
         for line in load.sample_lines():
             if any(name in line.labels for name in _METADATA):
                 self._metadata.add(line.labels)
-            times = [i * load.gap_ms for i, cell in enumerate(line.cells()) if cell is Gap.NATIVE]
-            if times:
-                self._native.setdefault(line.labels, set()).update(times)
             floats = [i * load.gap_ms for i, cell in enumerate(line.cells()) if isinstance(cell, float)]
             self._floats.setdefault(line.labels, set()).update(floats)
             if load.with_nhcb and line.labels.name.endswith(_HISTOGRAM_SUFFIXES):
@@ -81,8 +74,6 @@ class Missing:
 
     def needed_by(self, case: Eval, root: ast.Node) -> str | None:
         """What the case would read, or expects, that is not there."""
-        if any(cell is Gap.NATIVE for series in case.series for cell in series.cells):
-            return NATIVE
         if not self._native and not self._started:
             return None
         reads = list(_reads(root, case.grid, case.grid, None))
