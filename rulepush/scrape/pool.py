@@ -13,7 +13,7 @@ from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.barrier import ScrapeBarrier
 from rulepush.scrape.bodies import MAX_ERROR_BODY_BYTES
-from rulepush.scrape.fetch import Fetcher
+from rulepush.scrape.fetch import Fetcher, line_limit
 from rulepush.scrape.job import Job
 from rulepush.scrape.loop import Pace, ScrapeLoop
 from rulepush.scrape.loop_time import LoopTime
@@ -210,7 +210,16 @@ class ScrapePools:
             deadline=self._loop_time.deadline,
             error_body_bytes=MAX_ERROR_BODY_BYTES if context.bodies is not None else 0,
         )
-        scraper = Scraper(target, context, fetcher, job.rules, fallback=job.fallback, extra_metrics=job.extra_metrics)
+        scraper = Scraper(
+            target,
+            context,
+            fetcher,
+            job.rules,
+            fallback=job.fallback,
+            histograms=job.histograms,
+            max_lines=line_limit(job.body_size_limit),
+            extra_metrics=job.extra_metrics,
+        )
         return _Running(ScrapeLoop(scraper, self._pace))
 
     def _start(self, running: _Running) -> None:

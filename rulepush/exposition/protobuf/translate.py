@@ -2,24 +2,27 @@
 
 Names, order and texts of bounds are those of Prometheus' parser (model/textparse/protobufparse.go): each metric of a
 histogram or summary gives `_count`, `_sum`, then its buckets or quantiles. The lines are those of the text format
-0.0.4, but that TYPE may say `gaugehistogram` and a UNIT line counts: see TranslatedParser. Native histograms have no
-lines: they stand beside them.
+0.0.4, but that TYPE may say `gaugehistogram` and a UNIT line counts: see TranslatedParser. Native histograms have
+lines, too, whose values stand beside them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rulepush.errors import ProtobufError
+from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.exposition.protobuf.delimited import each_family, read_metric
 from rulepush.exposition.protobuf.native import is_native, native_histogram
 from rulepush.gotext.goquote import go_quote
-from rulepush.histogram import FloatHistogram
+from rulepush.histogram import FloatHistogram, HistogramError
+from rulepush.histogram.resolution import limit_buckets, limit_schema, schema_of_bucket_factor
+from rulepush.histogram.validate import validate_histogram
 from rulepush.model.floats import format_float_openmetrics
-from rulepush.model.labels import METRIC_NAME, is_legacy_label_name, is_legacy_metric_name
+from rulepush.model.labels import is_legacy_label_name, is_legacy_metric_name
 
 _TYPES: Final = ("counter", "gauge", "summary", "untyped", "histogram", "gaugehistogram")
 _FIELDS: Final = ("counter", "gauge", "summary", "untyped", "histogram", "histogram")
@@ -30,59 +33,43 @@ _MAX_TEXT_BYTES: Final = 256 << 20  # a bucket of two bytes becomes a line with 
 _INFINITE: Final = 'le="+Inf"'
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramScraping:
-    """What a job says of histograms in protobuf: `native` takes native ones (scrape_native_histograms), `classic_too`
-    those that are both as both (always_scrape_classic_histograms)."""
-
-    native: bool = False
-    classic_too: bool = False
-
-
-CLASSIC_ONLY: Final = HistogramScraping()
-
-
-@dataclass(frozen=True, slots=True)
-class NativeSample:
-    """A native histogram of a body. `pairs` as in ParsedSample, with the metric name; `ts` in ms, None for none."""
-
-    pairs: tuple[tuple[str, str], ...]
-    histogram: FloatHistogram
-    ts: int | None
-
-
 @dataclass(slots=True)
 class TranslatedBody:
-    """`text` ends with a newline where there are lines. With an `error` it is what stands before that."""
+    """`text` ends with a newline where there are lines; with an `error` it is what stands before that. `histograms`
+    are the native ones, by the number of their sample, from 0; the value of its line means nothing."""
 
     text: bytes = b""
-    histograms: list[NativeSample] = field(default_factory=list)
+    histograms: dict[int, FloatHistogram] = field(default_factory=dict)
     error: str = ""
 
 
 def translated(body: bytes, scraping: HistogramScraping = CLASSIC_ONLY, max_lines: int = 1 << 22) -> TranslatedBody:
     """The whole body."""
-    translator = BodyTranslator(body, scraping, max_lines)
-    for _ in translator.work():
-        pass
-    return translator.result
+    work = BodyTranslator(body, scraping, max_lines).work()
+    while True:
+        try:
+            next(work)
+        except StopIteration as e:
+            return cast("TranslatedBody", e.value)
 
 
 class BodyTranslator:
-    """Translates in slices of about a millisecond: exhaust `work()`, then look at `result`."""
+    """Translates in slices of about a millisecond."""
 
     def __init__(self, body: bytes, scraping: HistogramScraping, max_lines: int):
         """`max_lines` bounds what comes of it: more is an error."""
-        self.result = TranslatedBody()
+        self._result = TranslatedBody()
         self._body = body
         self._scraping = scraping
+        self._max_schema = schema_of_bucket_factor(scraping.min_bucket_factor)
         self._max_lines = max_lines
         self._lines: list[str] = []
+        self._samples = 0
         self._size = 0
-        self._pairs: dict[tuple[bytes, bytes], tuple[str, str, str]] = {}  # name, value, as text
+        self._pairs: dict[tuple[bytes, bytes], str] = {}
 
-    def work(self) -> Iterator[None]:
-        """The slices."""
+    def work(self) -> Generator[None, None, TranslatedBody]:
+        """The slices; the result is what the generator returns."""
         done = 0
         try:
             for family in each_family(self._body):
@@ -95,9 +82,10 @@ class BodyTranslator:
                         done = len(self._lines)
                         yield
         except ProtobufError as e:
-            self.result.error = str(e)
+            self._result.error = str(e)
         self._lines.append("")
-        self.result.text = "\n".join(self._lines).encode()
+        self._result.text = "\n".join(self._lines).encode()
+        return self._result
 
     def _head(self, family: Any) -> str:
         """The name of a family; its HELP, UNIT and TYPE become lines."""
@@ -123,31 +111,29 @@ class BodyTranslator:
         return name
 
     def _metric(self, name: str, kind: int, metric: Any) -> None:
-        pairs, texts = self._labels(metric)
+        texts = self._labels(metric)
         time = f" {max(metric.timestamp_ms, 0)}" if metric.timestamp_ms else ""  # before 1970 is too old in any case
         value = getattr(metric, _FIELDS[kind])
         if kind < _SUMMARY or kind == _TYPES.index("untyped"):
-            self._add(f"{_series(name, texts)} {value.value!r}{time}")
+            self._sample(name, texts, repr(value.value), time)
         elif kind == _SUMMARY:
             self._compound(name, texts, float(value.sample_count), value.sample_sum, time)
             for quantile in value.quantile:
                 bound = f'quantile="{format_float_openmetrics(quantile.quantile)}"'
-                self._add(f"{_series(name, [*texts, bound])} {quantile.value!r}{time}")
+                self._sample(name, [*texts, bound], repr(quantile.value), time)
         else:
-            self._histogram(name, pairs, texts, value, kind == _GAUGE_HISTOGRAM, metric.timestamp_ms)
+            self._histogram(name, texts, value, kind == _GAUGE_HISTOGRAM, time)
 
-    def _histogram(
-        self, name: str, pairs: list[tuple[str, str]], texts: list[str], message: Any, gauge: bool, ts: int
-    ) -> None:
+    def _histogram(self, name: str, texts: list[str], message: Any, gauge: bool, time: str) -> None:
         if self._scraping.native and is_native(message):
             try:
                 histogram = native_histogram(message, gauge=gauge)
             except ProtobufError as e:
                 raise ProtobufError(f"histogram {go_quote(name)}: {e}") from None
-            self.result.histograms.append(NativeSample(((METRIC_NAME, name), *pairs), histogram, ts or None))
+            self._result.histograms[self._samples] = self._limited(histogram)
+            self._sample(name, texts, "0", time)
             if not (self._scraping.classic_too and message.bucket):
                 return
-        time = f" {max(ts, 0)}" if ts else ""
         count = message.sample_count_float or float(message.sample_count)
         self._compound(name, texts, count, message.sample_sum, time)
         bounded = False
@@ -155,27 +141,39 @@ class BodyTranslator:
             bound = bucket.upper_bound
             number = bucket.cumulative_count_float or float(bucket.cumulative_count)
             text = f'le="{format_float_openmetrics(bound)}"'
-            self._add(f"{_series(name + '_bucket', [*texts, text])} {number!r}{time}")
+            self._sample(name + "_bucket", [*texts, text], repr(number), time)
             if bound == math.inf:  # what follows is left out, as there
                 bounded = True
                 break
         if not bounded:
-            self._add(f"{_series(name + '_bucket', [*texts, _INFINITE])} {count!r}{time}")
+            self._sample(name + "_bucket", [*texts, _INFINITE], repr(count), time)
 
     def _compound(self, name: str, texts: list[str], count: float, total: float, time: str) -> None:
-        self._add(f"{_series(name + '_count', texts)} {count!r}{time}")
-        self._add(f"{_series(name + '_sum', texts)} {total!r}{time}")
+        self._sample(name + "_count", texts, repr(count), time)
+        self._sample(name + "_sum", texts, repr(total), time)
 
-    def _labels(self, metric: Any) -> tuple[list[tuple[str, str]], list[str]]:
-        pairs, texts = [], []
+    def _limited(self, histogram: FloatHistogram) -> FloatHistogram:
+        """As the appenders of a scrape leave it (scrape/target.go), and the head takes it."""
+        try:
+            limited = limit_buckets(limit_schema(histogram, self._max_schema), self._scraping.bucket_limit)
+            validate_histogram(limited)
+        except HistogramError as e:
+            raise ProtobufError(str(e)) from None
+        return limited
+
+    def _labels(self, metric: Any) -> list[str]:
+        texts = []
         for label in metric.label:
             key = (label.name, label.value)
             known = self._pairs.get(key)
             if known is None:
-                known = self._pairs[key] = _pair(*key)
-            pairs.append(known[:2])
-            texts.append(known[2])
-        return pairs, texts
+                known = self._pairs[key] = _pair_text(*key)
+            texts.append(known)
+        return texts
+
+    def _sample(self, name: str, texts: list[str], value: str, time: str) -> None:
+        self._samples += 1
+        self._add(f"{_series(name, texts)} {value}{time}")
 
     def _add(self, line: str) -> None:
         self._lines.append(line)
@@ -184,8 +182,8 @@ class BodyTranslator:
             raise ProtobufError("body size limit exceeded: too many series, or too long ones")
 
 
-def _pair(raw_name: bytes, raw_value: bytes) -> tuple[str, str, str]:
-    """A label's name and value, and both as text."""
+def _pair_text(raw_name: bytes, raw_value: bytes) -> str:
+    """A label's name and value as text."""
     try:
         name = raw_name.decode("utf-8")
     except UnicodeDecodeError:
@@ -197,7 +195,7 @@ def _pair(raw_name: bytes, raw_value: bytes) -> tuple[str, str, str]:
     except UnicodeDecodeError:
         raise ProtobufError(f"invalid label value: {raw_value.decode('utf-8', 'replace')}") from None
     shown = name if is_legacy_label_name(name) else _quoted(name)
-    return name, value, f"{shown}={_quoted(value)}"
+    return f"{shown}={_quoted(value)}"
 
 
 def _series(name: str, texts: list[str]) -> str:

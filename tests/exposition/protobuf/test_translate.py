@@ -8,10 +8,12 @@ import pytest
 
 from rulepush.errors import ProtobufError
 from rulepush.exposition import FamilyMetadata, Format, parse_body, readable_body
-from rulepush.exposition.protobuf.translate import CLASSIC_ONLY, HistogramScraping, TranslatedBody, translated
+from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
+from rulepush.exposition.protobuf.translate import TranslatedBody, translated
 from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram
 from tests import delimited_families as wire
 
+GOOD = wire.gauge("good", 1)
 NATIVE = HistogramScraping(native=True)
 BOTH = HistogramScraping(native=True, classic_too=True)
 
@@ -119,25 +121,23 @@ def test_a_native_histogram_is_classic_unless_it_is_asked_for() -> None:
     assert [n for n, _, _ in series(body)] == [
         f"__name__=h_{part}" for part in ("count,a=b", "sum,a=b", "bucket,a=b,le=1.0", "bucket,a=b,le=+Inf")
     ]
-    assert translated(body).histograms == []
+    assert translated(body).histograms == {}
 
 
 def test_a_native_histogram_takes_the_place_of_its_classic_series() -> None:
     body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, NATIVE_VALUE, [("a", "b")], ts=9))
-    done = translated(body, NATIVE)
-    assert of(done) == []
-    (sample,) = done.histograms
-    assert (sample.pairs, sample.ts) == ((("__name__", "h"), ("a", "b")), 9)
-    assert sample.histogram == EXPECTED
+    done = translated(GOOD + body, NATIVE)
+    assert of(done) == [("__name__=good", 1.0, None), ("__name__=h,a=b", 0.0, 9)]
+    assert done.histograms == {1: EXPECTED}
 
 
 def test_both_when_classic_ones_are_always_scraped() -> None:
     body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, NATIVE_VALUE))
-    assert len(translated(body, BOTH).histograms) == 1
-    assert [n for n, _, _ in series(body, BOTH)] == [n for n, _, _ in series(body)]
+    assert translated(body, BOTH).histograms == {0: EXPECTED}
+    assert [n for n, _, _ in series(body, BOTH)] == ["__name__=h", *(n for n, _, _ in series(body))]
     without_buckets = wire.histogram(1, 1, schema=0, positive=([(0, 1)], [1]))
     body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, without_buckets))
-    assert series(body, BOTH) == []
+    assert [n for n, _, _ in series(body, BOTH)] == ["__name__=h"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -152,8 +152,8 @@ def test_fractional_native_histograms(packed: bool) -> None:
         packed=packed,
     )
     body = wire.family("h", wire.GAUGE_HISTOGRAM, wire.metric(wire.GAUGE_HISTOGRAM, value))
-    (sample,) = translated(body, NATIVE).histograms
-    assert sample.histogram == FloatHistogram(
+    (histogram,) = translated(body, NATIVE).histograms.values()
+    assert histogram == FloatHistogram(
         schema=-1,
         count=2.75,
         sum=1,
@@ -167,13 +167,10 @@ def test_fractional_native_histograms(packed: bool) -> None:
 def test_a_span_of_no_length_makes_an_empty_histogram_native() -> None:
     value = wire.histogram(0, 0, schema=3, zero=(0, 0), positive=([(0, 0)], []))
     body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, value))
-    assert translated(body, NATIVE).histograms[0].histogram == FloatHistogram(schema=3)
+    assert translated(body, NATIVE).histograms == {0: FloatHistogram(schema=3)}
     value = wire.histogram(0, 0, schema=3, zero=(0, 0))
     body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, value))
-    assert translated(body, NATIVE).histograms == []
-
-
-GOOD = wire.gauge("good", 1)
+    assert translated(body, NATIVE).histograms == {}
 
 
 @pytest.mark.parametrize(
@@ -206,6 +203,29 @@ def test_a_wrong_body_says_what_is_wrong_after_what_was_right(bad: bytes, error:
     done = translated(GOOD + bad, NATIVE)
     assert done.error == error
     assert of(done)[0] == ("__name__=good", 1.0, None)
+
+
+def test_limits_of_native_histograms() -> None:
+    value = wire.histogram(4, 2.5, schema=8, positive=([(0, 4)], [1, 0, 0, 0]))
+    body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, value))
+
+    def limited(**limits: float) -> tuple[int, list[float]]:
+        found = translated(body, HistogramScraping(native=True, **limits))  # type: ignore[arg-type]
+        return found.histograms[0].schema, found.histograms[0].positive.counts.tolist()
+
+    assert limited() == (8, [1, 1, 1, 1])
+    assert limited(bucket_limit=3) == (7, [1, 2, 1])
+    assert limited(bucket_limit=2) == (6, [1, 3])
+    assert limited(min_bucket_factor=1.1) == (2, [1, 3])
+    apart = wire.histogram(2, 2.5, schema=-4, positive=([(0, 1), (5, 1)], [1, 0]))
+    body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, apart))
+    assert "limit" in translated(body, HistogramScraping(native=True, bucket_limit=1)).error
+
+
+def test_a_native_histogram_that_contradicts_itself_fails_the_body() -> None:
+    value = wire.histogram(1, 2.5, schema=0, positive=([(0, 1)], [-1]))
+    body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, value))
+    assert "bucket number 1 has observation count of -1" in translated(body, NATIVE).error
 
 
 def test_a_small_body_of_many_buckets_is_bounded() -> None:
