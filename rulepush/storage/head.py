@@ -145,8 +145,8 @@ class Head:
     def append_rows(
         self, table: Table, rows: Rows, ts: int, values: Floats, boxes: Boxes | None = None
     ) -> tuple[int, int]:
-        """values[k] at one `ts` into k different rows: the way of a scrape. Returns (out of order, duplicate). Where some
-        are histograms, `boxes` has them."""
+        """values[k] at one `ts` into k different rows: the way of a scrape. `boxes` has the histograms among them.
+        Returns (out of order, duplicate)."""
         if boxes is not None:
             values = table.held_boxes().adopted(values, boxes)
         refused = table.append_rows(rows, ts, values)
@@ -182,8 +182,8 @@ class Head:
     def restore(
         self, series_id: int, labels: Labels, times: Int64s, values: Floats, boxes: Boxes | None = None
     ) -> bool:
-        """Put back what the journal kept of a series: ascending times, and `boxes` for those that are histograms. Whether
-        it is still wanted."""
+        """Put back what the journal kept of a series: ascending times, and in `boxes` the histograms among the values.
+        Whether it is still wanted."""
         table = self.table_for(labels)
         if table is None:
             return False
