@@ -128,7 +128,7 @@ class Head:
         if outcome is AppendOutcome.KEPT:
             self.version += 1
             if self._recorder is not None:
-                value = STALE if histogram.is_stale else box_of(len(table.held_boxes()) - 1)
+                value = STALE if table.boxes is None or histogram.is_stale else box_of(len(table.boxes) - 1)
                 self._recorder.wrote_one(table, row, ts, value)
         return outcome
 
