@@ -134,13 +134,15 @@ class Head:
 
     def append_many(self, samples: Iterable[Sample]) -> Counter[AppendOutcome]:
         """Many samples, in order. Returns how many had which outcome."""
-        append, outcomes = self.append, []
-        for s in samples:
-            if type(s) is HistogramSample:
-                outcomes.append(self.append_histogram(s.labels, s.ts, s.histogram))
-            else:
-                outcomes.append(append(s.labels, s.ts, s.value))
-        return Counter(outcomes)
+        append, append_histogram = self.append, self.append_histogram
+        return Counter(
+            [
+                append_histogram(s.labels, s.ts, s.histogram)
+                if type(s) is HistogramSample
+                else append(s.labels, s.ts, s.value)
+                for s in samples
+            ]
+        )
 
     def append_rows(
         self, table: Table, rows: Rows, ts: int, values: Floats, boxes: Boxes | None = None

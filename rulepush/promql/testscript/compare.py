@@ -109,7 +109,7 @@ def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Rename | 
     expected = {series.labels: series for series in case.series}
     seen: set[Labels] = set()
     for series in found:
-        points = [series.sample(place) for place in range(len(series.times))]
+        points = series.samples()
         own = relabel(series.labels) if relabel else series.labels
         wanted = expected.get(own)
         if wanted is None:
