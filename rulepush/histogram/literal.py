@@ -207,7 +207,7 @@ def _build(found: dict[str, object]) -> FloatHistogram:
     bounds = tuple(_get(found, "custom_values", list[float]()))
     if schema == CUSTOM_SCHEMA:
         if len(negative):
-            raise InvalidHistogram("custom buckets: must not have negative buckets")
+            raise InvalidHistogram("custom buckets: must not have negative spans")
         if len(positive) and not 0 <= int(positive.indexes[0]) <= int(positive.indexes[-1]) <= len(bounds):
             raise InvalidHistogram(
                 f"buckets {int(positive.indexes[0])} to {int(positive.indexes[-1])} do not fit {len(bounds)} "
