@@ -190,7 +190,7 @@ def _list(key: str, text: str, at: int) -> tuple[list[float], int]:
             at = space.end()
         elif not text.startswith("]", at):
             raise InvalidHistogram(f"unexpected {_rest(text, at)} in {key}, expected a space or ']'")
-    if not numbers:
+    if not numbers and key != "custom_values":  # which a histogram of one bucket is written with
         raise InvalidHistogram(f"no number in {key}:[]: leave it out, or write at least one")
     return numbers, at + 1
 
