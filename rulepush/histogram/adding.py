@@ -183,7 +183,7 @@ def kahan_add(total: FloatHistogram, other: FloatHistogram, rest: FloatHistogram
     IncompatibleSchemas."""
     hint, collision = _hint(total, other)
     if rest is None:
-        rest = _no_rest(total)
+        rest = _no_rest(total.with_hint(hint))
     count, count_rest = step(other.count, total.count, rest.count)
     sums, sums_rest = step(other.sum, total.sum, rest.sum)
     if total.uses_custom_buckets:

@@ -2,7 +2,7 @@
 
 Where most samples are floats, a histogram among them is a NaN of its own kind, as the stale marker is one: a signalling
 NaN whose low bits number it in a `Boxes`. All that moves samples (columns, windows, matching) moves it as it is, and
-float arrays stay what they are. Arithmetic makes a quiet NaN of it, which is no box: it never becomes another histogram.
+float arrays stay what they are. Arithmetic makes a quiet NaN of it, which is no box: never another histogram.
 """
 
 from __future__ import annotations

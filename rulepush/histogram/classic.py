@@ -28,8 +28,7 @@ def custom_histogram(
     if count is not None and count < 0:
         raise InvalidHistogram(f"count must be non-negative: count={format_float_g(count)}")
     found = _sorted(buckets)
-    if count is None:
-        count = found[-1][1] if found else 0.0
+    count = float(count) if count is not None else found[-1][1] if found else 0.0
     if not found or found[-1][0] != math.inf:
         found.append((math.inf, count))
     previous, counts = 0.0, []
@@ -61,7 +60,7 @@ def _sorted(buckets: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
             raise InvalidHistogram(
                 f"bucket count must be non-negative: le={format_float_g(bound)}, count={format_float_g(count)}"
             )
-        counts.setdefault(bound, count)
+        counts.setdefault(float(bound), float(count))
     found = sorted(counts.items())
     for (_, before), (_, count) in pairwise(found):
         if count < before:

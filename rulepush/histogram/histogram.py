@@ -102,6 +102,7 @@ class FloatHistogram:
         """The same with another counter reset hint."""
         return self if self.counter_reset_hint is hint else replace(self, counter_reset_hint=hint)
 
+    @np.errstate(all="ignore")
     def multiplied(self, factor: float) -> FloatHistogram:
         """Mul: every count and the sum times `factor`; a negative one makes it a gauge."""
         return replace(
@@ -114,19 +115,19 @@ class FloatHistogram:
             counter_reset_hint=CounterResetHint.GAUGE if factor < 0 else self.counter_reset_hint,
         )
 
+    @np.errstate(all="ignore")
     def divided(self, divisor: float) -> FloatHistogram:
         """Div: as `multiplied`; division by 0 removes the buckets."""
         zero = divisor == 0
-        with np.errstate(all="ignore"):
-            return replace(
-                self,
-                zero_count=go_divide(self.zero_count, divisor),
-                count=go_divide(self.count, divisor),
-                sum=go_divide(self.sum, divisor),
-                positive=NO_BUCKETS if zero else self.positive.with_counts(self.positive.counts / divisor),
-                negative=NO_BUCKETS if zero else self.negative.with_counts(self.negative.counts / divisor),
-                counter_reset_hint=CounterResetHint.GAUGE if divisor < 0 else self.counter_reset_hint,
-            )
+        return replace(
+            self,
+            zero_count=go_divide(self.zero_count, divisor),
+            count=go_divide(self.count, divisor),
+            sum=go_divide(self.sum, divisor),
+            positive=NO_BUCKETS if zero else self.positive.with_counts(self.positive.counts / divisor),
+            negative=NO_BUCKETS if zero else self.negative.with_counts(self.negative.counts / divisor),
+            counter_reset_hint=CounterResetHint.GAUGE if divisor < 0 else self.counter_reset_hint,
+        )
 
     def negated(self) -> FloatHistogram:
         """Unary minus: times -1, so a gauge."""

@@ -190,7 +190,7 @@ def _list(key: str, text: str, at: int) -> tuple[list[float], int]:
             at = space.end()
         elif not text.startswith("]", at):
             raise InvalidHistogram(f"unexpected {_rest(text, at)} in {key}, expected a space or ']'")
-    if not numbers:
+    if not numbers and key != "custom_values":  # which a histogram of one bucket is written with
         raise InvalidHistogram(f"no number in {key}:[]: leave it out, or write at least one")
     return numbers, at + 1
 
@@ -207,7 +207,7 @@ def _build(found: dict[str, object]) -> FloatHistogram:
     bounds = tuple(_get(found, "custom_values", list[float]()))
     if schema == CUSTOM_SCHEMA:
         if len(negative):
-            raise InvalidHistogram("custom buckets: must not have negative buckets")
+            raise InvalidHistogram("custom buckets: must not have negative spans")
         if len(positive) and not 0 <= int(positive.indexes[0]) <= int(positive.indexes[-1]) <= len(bounds):
             raise InvalidHistogram(
                 f"buckets {int(positive.indexes[0])} to {int(positive.indexes[-1])} do not fit {len(bounds)} "

@@ -10,16 +10,16 @@ from rulepush.histogram.resets import detect_reset
 
 def stored_hint(h: FloatHistogram, previous: FloatHistogram | None) -> CounterResetHint:
     """The hint of `h` when it is read after it was stored after `previous`; None: after nothing, a float or the end of
-    the series."""
-    hint = h.counter_reset_hint
-    if hint is CounterResetHint.GAUGE or hint is CounterResetHint.RESET:
-        return hint
+    the series. A reset begins a chunk, and of the first histogram of a chunk nothing is known: the one before it may be
+    gone."""
+    if h.counter_reset_hint is CounterResetHint.GAUGE:
+        return CounterResetHint.GAUGE
     if previous is None or previous.counter_reset_hint is CounterResetHint.GAUGE:
         return CounterResetHint.UNKNOWN
-    if h.count < previous.count:
-        return CounterResetHint.RESET
+    if h.counter_reset_hint is CounterResetHint.RESET or h.count < previous.count:
+        return CounterResetHint.UNKNOWN
     if h.schema != previous.schema or h.zero_threshold != previous.zero_threshold:
         return CounterResetHint.UNKNOWN
     if h.custom_values != previous.custom_values or detect_reset(h.with_hint(CounterResetHint.UNKNOWN), previous):
-        return CounterResetHint.RESET
+        return CounterResetHint.UNKNOWN
     return CounterResetHint.NOT_RESET

@@ -70,7 +70,7 @@ def _check_custom(h: FloatHistogram) -> None:
     if h.zero_threshold != 0:
         raise InvalidHistogram("custom buckets: must have zero threshold of 0")
     if len(h.negative):
-        raise InvalidHistogram("custom buckets: must not have negative buckets")
+        raise InvalidHistogram("custom buckets: must not have negative spans")
 
 
 def _check_counts(side: str, buckets: Buckets) -> None:

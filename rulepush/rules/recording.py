@@ -26,18 +26,18 @@ class RecordingRule:
     def evaluate(self, tick: Tick) -> list[Sample]:
         """The samples to store at `tick.query_ts`. Raises EvaluationError; nothing is stored then."""
         result = tick.run(self.spec.query)
-        out = [self._recorded(s, tick.query_ts) for s in result]
+        rename, ts = self._rename, tick.query_ts
+        out = [
+            HistogramSample(rename(s.labels), ts, s.value, s.histogram)
+            if type(s) is HistogramSample
+            else Sample(rename(s.labels), ts, s.value)
+            for s in result
+        ]
         if len({s.labels for s in out}) != len(out):
             raise EvaluationError(_DUPLICATE_LABELS)
         if 0 < tick.limit < len(out):
             raise EvaluationError(f"exceeded limit of {tick.limit} with {len(out)} series")
         return out
-
-    def _recorded(self, sample: Sample, ts: int) -> Sample:
-        labels = self._rename(sample.labels)
-        if isinstance(sample, HistogramSample):
-            return HistogramSample(labels, ts, sample.value, sample.histogram)
-        return Sample(labels, ts, sample.value)
 
     def _rename(self, labels: Labels) -> Labels:
         named = self._named.get(labels)

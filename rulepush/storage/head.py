@@ -128,25 +128,27 @@ class Head:
         if outcome is AppendOutcome.KEPT:
             self.version += 1
             if self._recorder is not None:
-                value = STALE if histogram.is_stale else box_of(len(table.held_boxes()) - 1)
+                value = STALE if table.boxes is None or histogram.is_stale else box_of(len(table.boxes) - 1)
                 self._recorder.wrote_one(table, row, ts, value)
         return outcome
 
     def append_many(self, samples: Iterable[Sample]) -> Counter[AppendOutcome]:
         """Many samples, in order. Returns how many had which outcome."""
-        append, outcomes = self.append, []
-        for s in samples:
-            if type(s) is HistogramSample:
-                outcomes.append(self.append_histogram(s.labels, s.ts, s.histogram))
-            else:
-                outcomes.append(append(s.labels, s.ts, s.value))
-        return Counter(outcomes)
+        append, append_histogram = self.append, self.append_histogram
+        return Counter(
+            [
+                append_histogram(s.labels, s.ts, s.histogram)
+                if type(s) is HistogramSample
+                else append(s.labels, s.ts, s.value)
+                for s in samples
+            ]
+        )
 
     def append_rows(
         self, table: Table, rows: Rows, ts: int, values: Floats, boxes: Boxes | None = None
     ) -> tuple[int, int]:
-        """values[k] at one `ts` into k different rows: the way of a scrape. Returns (out of order, duplicate). Where some
-        are histograms, `boxes` has them."""
+        """values[k] at one `ts` into k different rows: the way of a scrape. `boxes` has the histograms among them.
+        Returns (out of order, duplicate)."""
         if boxes is not None:
             values = table.held_boxes().adopted(values, boxes)
         refused = table.append_rows(rows, ts, values)
@@ -182,8 +184,8 @@ class Head:
     def restore(
         self, series_id: int, labels: Labels, times: Int64s, values: Floats, boxes: Boxes | None = None
     ) -> bool:
-        """Put back what the journal kept of a series: ascending times, and `boxes` for those that are histograms. Whether
-        it is still wanted."""
+        """Put back what the journal kept of a series: ascending times, and in `boxes` the histograms among the values.
+        Whether it is still wanted."""
         table = self.table_for(labels)
         if table is None:
             return False

@@ -99,6 +99,7 @@ class Table:
         self.derived = LabelRows(self.labels, pool)
         self._pairs = 0
         self.boxes: Boxes | None = None
+        self._boxes_limit = _FEW_BOXES
         self.version = 0
         self.layout = 0
         self._row_of: dict[Labels, int] = {}
@@ -347,9 +348,12 @@ class Table:
         return outcome
 
     def held_boxes(self) -> Boxes:
-        """`boxes`, made when there is none yet."""
+        """`boxes` for new ones, made when there is none yet. Those of samples that are gone are given up now and then,
+        here: not between the making of a box and its coming into a column."""
         if self.boxes is None:
             self.boxes = Boxes()
+        elif len(self.boxes) > self._boxes_limit:
+            self._compact_boxes()
         return self.boxes
 
     def append_rows(self, rows: Rows, ts: int, values: Floats) -> tuple[int, int]:
@@ -491,7 +495,6 @@ class Table:
     def _make_room(self) -> None:
         """Drop what is beyond the look-back in every row; grow when a row stays nearly full."""
         self._compact()
-        self._compact_boxes()
         fullest = int(self._counts.argmax())
         count, cap = int(self._counts[fullest]), self.capacity
         spare = _SPARE_SAMPLES // len(self._counts)  # of each row
@@ -547,7 +550,8 @@ class Table:
         _, values, counts = self.columns()
         here = box_mask(values)
         here &= np.arange(values.shape[1]) < counts[:, None]
-        if len(boxes) <= 2 * np.count_nonzero(here) + _FEW_BOXES:
+        self._boxes_limit = 2 * int(np.count_nonzero(here)) + _FEW_BOXES
+        if len(boxes) <= self._boxes_limit:
             return
         numbers = box_numbers(values[here])
         used = np.zeros(len(boxes), np.bool_)

@@ -23,6 +23,7 @@ from rulepush.promql.eval.evaluation import (
     QuerySamples,
     SharedResults,
 )
+from rulepush.promql.eval.histogram_hints import without_reset_hints
 from rulepush.promql.eval.histogram_operators import negated
 from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.range_call import call_kernel
@@ -117,6 +118,7 @@ class Engine:
             interval > 0,
             shared,
             samples,
+            root=query.root,
         )
         with np.errstate(all="ignore"):
             try:
@@ -352,6 +354,8 @@ def _windows(node: ast.Node, ev: Evaluation, *, apart: bool = False) -> tuple[Wi
         columns, windows = select_windows(node, ev, apart=apart and ev.samples is None)
     else:
         columns = subquery(node, ev)
+        if ev.boxes:
+            columns.values = without_reset_hints(columns.values, ev.boxes)
         windows = (columns.window(*bounds) for bounds in window_bounds(node, ev))
     if ev.samples is not None:
         ev.samples.per_step += [int(columns.window(*bounds).counts.sum()) for bounds in window_bounds(node, ev)]

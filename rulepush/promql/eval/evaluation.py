@@ -156,6 +156,7 @@ class Evaluation:
     `first`, `last`  the bounds of the whole query, which start() and end() mean
     `shared`     what is remembered of other queries, and `known` its part for these steps
     `samples`    counts what is read, where that was asked for
+    `root`       the whole query
     `boxes`      the histograms of all values: empty, so false, in an evaluation that has met none
     """
 
@@ -171,6 +172,7 @@ class Evaluation:
         "notes",
         "options",
         "querier",
+        "root",
         "samples",
         "shared",
         "steps",
@@ -189,6 +191,7 @@ class Evaluation:
         shared: SharedResults | None = None,
         samples: QuerySamples | None = None,
         boxes: Boxes | None = None,
+        root: ast.Node | None = None,
     ):
         """`bounds` are those of `steps` when None."""
         self.steps, self.interval = steps, interval
@@ -198,6 +201,7 @@ class Evaluation:
         self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
         self.is_range = is_range
         self.shared = shared
+        self.root = root
         self.boxes = boxes if boxes is not None else Boxes() if shared is None else shared.boxes
         self.samples = samples
         if samples is not None:
@@ -224,6 +228,7 @@ class Evaluation:
             self.shared,
             samples,
             self.boxes,
+            self.root,
         )
 
     def pinned(self, at: int | ast.At | None) -> int | None:

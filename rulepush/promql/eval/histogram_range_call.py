@@ -73,9 +73,7 @@ def _mixed_function(node: ast.Call, function: RangeFunction) -> MixedFunction | 
             return SMOOTHED_MIXED_RANGES.get(function.name)
 
 
-def _of_row(
-    mixed: MixedFunction, window: RangeWindow, row: int, node: ast.Call, ev: Evaluation
-) -> tuple[float, bool]:
+def _of_row(mixed: MixedFunction, window: RangeWindow, row: int, node: ast.Call, ev: Evaluation) -> tuple[float, bool]:
     count = int(window.counts[row])
     samples = [ev.boxes.unbox(v) or v for v in window.values[row, :count].tolist()]
     name = window.index.row(row).name

@@ -29,6 +29,19 @@ class ResultSeries:
     values: Floats
     histograms: Mapping[int, FloatHistogram] = field(default_factory=dict)
 
+    @property
+    def floats(self) -> ResultSeries:
+        """The same without the samples that are histograms."""
+        if not self.histograms:
+            return self
+        plain = np.ones(len(self.times), np.bool_)
+        plain[list(self.histograms)] = False
+        return ResultSeries(self.labels, self.times[plain], self.values[plain])
+
+    def samples(self) -> list[Sample]:
+        """All of its samples."""
+        return [self.sample(place) for place in range(len(self.times))]
+
     def sample(self, place: int) -> Sample:
         """One of its samples."""
         ts, histogram = int(self.times[place]), self.histograms.get(place)

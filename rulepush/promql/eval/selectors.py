@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rulepush.errors import EvaluationError
+from rulepush.histogram.boxes import box_mask
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.sample import stale_mask
 from rulepush.promql.eval.evaluation import Evaluation
+from rulepush.promql.eval.histogram_hints import reads_statistics, with_reset_hints
+from rulepush.promql.eval.histogram_smoothing import smoothed_histograms
 from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.values import Matrix, Vector, empty_vector, everywhere, nowhere
@@ -37,6 +41,8 @@ def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -
     if node.extended is ast.Extended.SMOOTHED and not timestamps:
         return _select_smoothed(node, times, ev)
     selection = ev.querier.select(node.matchers, times[0] - delta + 1, times[-1])
+    if selection.boxes is not None and reads_statistics(node, ev.root):
+        selection = with_reset_hints(selection)
     n, steps = len(selection.index), len(ev.steps)
     ev.limits.take(n * steps)
     if len(times) == 1:
@@ -88,9 +94,15 @@ def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation)
     """The value of each series at exactly these times (all steps have the same one under @)."""
     delta, steps = ev.options.lookback_delta_ms, len(ev.steps)
     start, end = times[0] - delta, times[-1] + delta
-    columns = WindowColumns.of_selection(ev.querier.select(node.matchers, start + 1, end), start, end)
+    selection = ev.querier.select(node.matchers, start + 1, end)
+    columns = WindowColumns.of_selection(selection, start, end)
+    _adopt(columns, selection, ev)
     ev.limits.take(columns.sample_count + len(columns.index) * steps)
     found = [smoothed_at(columns, when, delta) for when in times]
+    if selection.boxes is not None:
+        found = [
+            smoothed_histograms(columns, when, delta, *at, node, ev) for when, at in zip(times, found, strict=True)
+        ]
     values, present = np.array([value for value, _ in found]), np.array([here for _, here in found], np.bool_)
     if len(times) < steps:
         values, present = np.repeat(values, steps, axis=0), np.repeat(present, steps, axis=0)
@@ -155,6 +167,8 @@ def select_windows(
     back, ahead = reach(node.selector, ev.options.lookback_delta_ms)
     start, end = bounds[0][0] - back, bounds[-1][1] + ahead
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
+    if selection.boxes is not None and reads_statistics(node.selector, ev.root):
+        selection = with_reset_hints(selection)
     apart = apart and len(ev.steps) == 1 and selection.boxes is None
     columns = WindowColumns.of_selection(selection, start, end, apart=apart)
     _adopt(columns, selection, ev)
@@ -185,5 +199,7 @@ def select_matrix(node: ast.MatrixSelector, ev: Evaluation) -> Matrix:
     if ev.samples is not None:
         ev.samples.per_step += int(columns.counts.sum())
     if node.selector.extended is not None:
+        if ev.boxes and np.count_nonzero(box_mask(columns.values)):
+            raise EvaluationError(f"{node.selector.extended.value} modifier is not supported with histograms")
         return extended_matrix(next(windows), smoothed=node.selector.extended is ast.Extended.SMOOTHED)
     return Matrix(columns.index, columns.times.copy(), columns.values.copy(), columns.counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -204,7 +205,9 @@ def _classic(ctx: CallContext, vector: Vector, node: Any) -> tuple[_Histograms, 
     if len(layout.index):
         return _histograms(floats, layout), layout
     steps = len(ctx.steps)
-    return _Histograms(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros((0, steps), np.bool_)), layout
+    return _Histograms(
+        np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros((0, steps), np.bool_)
+    ), layout
 
 
 def _with_native(ctx: CallContext, vector: Vector, statistic: Statistic, classic: Vector, node: Any) -> Vector:
@@ -253,13 +256,12 @@ def _under_quantiles(found: Vector, label: str, q: Floats) -> Iterator[Vector]:
     may change from step to step."""
     spelled = [_open_metrics_float(v) for v in q.tolist()]
     for text in dict.fromkeys(spelled):
-        index = recent(
-            found.index,
-            "histogram_quantiles",
-            (label, text),
-            lambda text=text: LabelIndex([labels.with_({label: text}) for labels in found.index.labels]),
-        )
+        index = recent(found.index, "histogram_quantiles", (label, text), partial(_labelled, found.index, label, text))
         yield Vector(index, found.values, found.present & np.array([s == text for s in spelled]))
+
+
+def _labelled(index: LabelIndex, label: str, text: str) -> LabelIndex:
+    return LabelIndex([labels.with_({label: text}) for labels in index.labels])
 
 
 def _histogram_fraction(ctx: CallContext, lower: Scalar, upper: Scalar, vector: Vector) -> Vector:

@@ -29,7 +29,7 @@ Sampled = float | FloatHistogram
 
 @dataclass(frozen=True, slots=True)
 class MixedRange:
-    """The samples of one series in (start, end] (ms), ascending by time; of anchored and smoothed ranges some around it.
+    """The samples of one series in (start, end] (ms), ascending by time; of extended ranges some around it too.
 
     `times` ms; `samples` floats and at least one histogram; `name` the metric's; `arg` the node that is spoken of;
     `seconds` the length of the range

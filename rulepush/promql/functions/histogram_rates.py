@@ -79,7 +79,7 @@ def _difference(r: _Range, histograms: list[FloatHistogram], *, is_counter: bool
     if any(h.uses_custom_buckets is not before.uses_custom_buckets for h in (last, *between)):
         r.notes.warn(words.mixed_schemas(r.name), r.arg)
         return None
-    steps = _Steps(r)
+    steps = HistogramSteps(r.name, r.arg, r.notes)
     result = last
     if not last.uses_custom_buckets:
         result = copy_to_schema(last, min(h.schema for h in (last, before, *between)))
@@ -95,11 +95,12 @@ def _difference(r: _Range, histograms: list[FloatHistogram], *, is_counter: bool
     return None if difference is None else difference.with_hint(_GAUGE).compacted()
 
 
-class _Steps:
-    """Sums and differences of a range, with what is said of them."""
+class HistogramSteps:
+    """Sums and differences of the histograms of one series, with what is said of them."""
 
-    def __init__(self, r: _Range):
-        self._r = r
+    def __init__(self, name: str, arg: Any, notes: AnnotationSink):
+        """`name` of the metric, `arg` the node that is spoken of."""
+        self._name, self._arg, self._notes = name, arg, notes
 
     def take(
         self,
@@ -108,15 +109,19 @@ class _Steps:
         b: FloatHistogram,
         operation: str,
     ) -> FloatHistogram | None:
-        r = self._r
+        """`combine(a, b)`; None when their buckets do not fit together."""
         try:
             found = combine(a, b)
         except IncompatibleSchemas:
-            r.notes.warn(words.mixed_schemas(r.name), r.arg)
+            self.mixed()
             return None
         if found.bounds_reconciled:
-            r.notes.info(words.reconciled_bounds(operation), r.arg)
+            self._notes.info(words.reconciled_bounds(operation), self._arg)
         return found.histogram
+
+    def mixed(self) -> None:
+        """There are exponential and custom buckets."""
+        self._notes.warn(words.mixed_schemas(self._name), self._arg)
 
 
 def instant_rate(r: _Range, *, is_rate: bool) -> float | FloatHistogram | None:
@@ -141,7 +146,7 @@ def instant_rate(r: _Range, *, is_rate: bool) -> float | FloatHistogram | None:
         r.notes.warn(words.not_a_gauge(r.name), r.arg)
     found: FloatHistogram | None = after
     if not is_rate or not detect_reset(after, before):
-        found = _Steps(r).take(subtract, after, before, words.SUBTRACTION)
+        found = HistogramSteps(r.name, r.arg, r.notes).take(subtract, after, before, words.SUBTRACTION)
     if found is None:
         return None
     found = found.with_hint(_GAUGE).compacted()
@@ -173,13 +178,13 @@ def _extended_rate(r: _Range, *, is_counter: bool, is_rate: bool, smoothed: bool
         return None
     if is_counter and any(one.counter_reset_hint is _GAUGE for one in inside):
         r.notes.warn(words.not_a_counter(r.name), r.arg)
-    steps = _Steps(r)
+    steps = HistogramSteps(r.name, r.arg, r.notes)
     left: FloatHistogram | None = h[first]
     right: FloatHistogram | None = h[last]
     if smoothed and times[first] < r.start:
-        left = _interpolated(steps, (h[first], times[first]), (h[first + 1], times[first + 1]), r.start, is_counter)
+        left = interpolated(steps, (h[first], times[first]), (h[first + 1], times[first + 1]), r.start, is_counter)
     if smoothed and last > 0 and times[last] > r.end:
-        right = _interpolated(steps, (h[last - 1], times[last - 1]), (h[last], times[last]), r.end, is_counter)
+        right = interpolated(steps, (h[last - 1], times[last - 1]), (h[last], times[last]), r.end, is_counter)
     if left is None or right is None:
         return None
     if not is_counter and not (left.counter_reset_hint is right.counter_reset_hint is _GAUGE):
@@ -198,7 +203,7 @@ def _extended_rate(r: _Range, *, is_counter: bool, is_rate: bool, smoothed: bool
 
 
 def _before_resets(
-    steps: _Steps, previous: FloatHistogram, between: Sequence[FloatHistogram], right: FloatHistogram, gaps: int
+    steps: HistogramSteps, previous: FloatHistogram, between: Sequence[FloatHistogram], right: FloatHistogram, gaps: int
 ) -> FloatHistogram | None:
     """What was counted before resets (correctForCounterResetsHistogram); EMPTY where there was none, None when it does
     not fit together. `gaps`: how many differences there are to look at."""
@@ -212,8 +217,12 @@ def _before_resets(
     return lost
 
 
-def _interpolated(
-    steps: _Steps, before: tuple[FloatHistogram, int], after: tuple[FloatHistogram, int], at: int, is_counter: bool
+def interpolated(
+    steps: HistogramSteps,
+    before: tuple[FloatHistogram, int],
+    after: tuple[FloatHistogram, int],
+    at: int,
+    is_counter: bool,
 ) -> FloatHistogram | None:
     """interpolateHistograms: the line of a counter that was reset starts at 0."""
     (h1, t1), (h2, t2) = before, after

@@ -13,8 +13,8 @@ from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample, is_stale
 from rulepush.promql.eval.result import QueryResult, ResultSeries
 from rulepush.promql.syntax.signature import ValueType
-from rulepush.promql.testscript.series import Cell, Gap, NativeCell
 from rulepush.promql.testscript.script import Eval, Expectation, ExpectedSeries, StepRange
+from rulepush.promql.testscript.series import Cell, Gap, NativeCell
 
 _EPSILON: Final = 1e-6
 _MIN_NORMAL: Final = 2.2250738585072014e-308
@@ -109,7 +109,7 @@ def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Rename | 
     expected = {series.labels: series for series in case.series}
     seen: set[Labels] = set()
     for series in found:
-        points = [series.sample(place) for place in range(len(series.times))]
+        points = series.samples()
         own = relabel(series.labels) if relabel else series.labels
         wanted = expected.get(own)
         if wanted is None:

@@ -17,10 +17,11 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.durations import depends_on_query
 from rulepush.promql.syntax.signature import ValueType
 from rulepush.promql.testscript import needs
+from rulepush.promql.testscript.classic import custom_histograms
 from rulepush.promql.testscript.compare import Mismatch, Rename, compare, compare_scalar, compare_vector
 from rulepush.promql.testscript.script import Clear, Eval, Expect, Expectation, Load, ScriptProblem, parse_script
-from rulepush.promql.testscript.variants import pinned_variants
 from rulepush.promql.testscript.series import NativeCell
+from rulepush.promql.testscript.variants import pinned_variants
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 
@@ -91,6 +92,10 @@ class _Bench:
                     self._head.append(line.labels, i * load.gap_ms, cell)
                 elif isinstance(cell, NativeCell):
                     self._head.append_histogram(line.labels, i * load.gap_ms, cell.histogram)
+
+        if load.with_nhcb:
+            for labels, ts, histogram in custom_histograms(load):
+                self._head.append_histogram(labels, ts, histogram)
 
     def run(self, case: Eval) -> CaseResult:
         try:

@@ -1,0 +1,176 @@
+"""Laws of the arithmetic, over histograms of whole counts, where no addition rounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import hypothesis.strategies as st
+import numpy as np
+from hypothesis import given, settings
+
+from rulepush.histogram import CUSTOM_SCHEMA, Buckets, CounterResetHint, FloatHistogram
+from rulepush.histogram.adding import KahanStep, add, kahan_add, subtract
+from rulepush.histogram.iteration import all_buckets
+from rulepush.histogram.literal import parse_histogram
+from rulepush.histogram.resets import detect_reset
+from rulepush.histogram.resolution import reduce_resolution, with_zero_bucket
+from rulepush.histogram.statistics import histogram_fraction, histogram_quantile
+from rulepush.histogram.text import histogram_literal
+from rulepush.histogram.trim import trim_above, trim_below
+from rulepush.histogram.validate import validate_histogram
+
+whole = st.integers(0, 1 << 40).map(float)
+
+
+@st.composite
+def sides(draw: st.DrawFn, least: int = -40, most: int = 40) -> Buckets:
+    found = draw(st.dictionaries(st.integers(least, most), whole, max_size=8))
+    return Buckets.of(np.array(sorted(found), np.int64), np.array([found[i] for i in sorted(found)], np.float64))
+
+
+@st.composite
+def exponential(draw: st.DrawFn, *, zero: bool = True) -> FloatHistogram:
+    # 1 is a bound in every schema; a threshold that is not one in the lower schema of a sum lets buckets overlap.
+    threshold = draw(st.sampled_from([0.0, 1.0])) if zero else 0.0
+    positive, negative = draw(sides(1 if threshold else -40)), draw(sides(1 if threshold else -40))
+    zero_count = draw(whole) if zero else 0.0
+    return FloatHistogram(
+        schema=draw(st.integers(-4, 8)),
+        count=zero_count + float(positive.counts.sum() + negative.counts.sum()),
+        sum=draw(st.integers(-1000, 1000).map(float)),
+        zero_threshold=threshold,
+        zero_count=zero_count,
+        positive=positive,
+        negative=negative,
+    )
+
+
+@st.composite
+def custom(draw: st.DrawFn) -> FloatHistogram:
+    bounds = tuple(sorted(draw(st.sets(st.sampled_from([-2.0, 0.0, 0.5, 1.0, 2.0, 5.0, 9.0])))))
+    positive = draw(sides(0, len(bounds)))
+    return FloatHistogram(
+        CUSTOM_SCHEMA, count=float(positive.counts.sum()), sum=1.0, positive=positive, custom_values=bounds
+    )
+
+
+pairs = st.one_of(st.tuples(exponential(), exponential()), st.tuples(custom(), custom()))
+
+
+def observed(h: FloatHistogram) -> float:
+    return h.zero_count + float(h.positive.counts.sum() + h.negative.counts.sum())
+
+
+@given(pairs)
+def test_addition_commutes_and_loses_no_observation(pair: tuple[FloatHistogram, FloatHistogram]) -> None:
+    a, b = pair
+    total = add(a, b).histogram
+    assert total.compacted().equals(add(b, a).histogram.compacted())
+    assert observed(total) == observed(a) + observed(b) == total.count
+    validate_histogram(total, integer=True)
+
+
+@given(pairs)
+def test_what_is_added_can_be_taken_away(pair: tuple[FloatHistogram, FloatHistogram]) -> None:
+    a, b = pair
+    total = add(a, b).histogram
+    back = subtract(total, b).histogram.compacted()
+    # In the resolution, the zero bucket and the bounds of the sum, which `a` is brought to by adding nothing.
+    nothing = subtract(total, total).histogram
+    assert back.equals(add(nothing, a).histogram.compacted())
+
+
+@given(exponential(zero=False), exponential(zero=False), st.integers(-4, 8))
+def test_resolution_may_be_reduced_before_or_after_adding(a: FloatHistogram, b: FloatHistogram, schema: int) -> None:
+    def reduced(h: FloatHistogram) -> FloatHistogram:
+        return reduce_resolution(h, schema) if schema < h.schema else h
+
+    assert reduced(add(a, b).histogram).compacted().equals(reduced(add(reduced(a), reduced(b)).histogram).compacted())
+
+
+@given(exponential(), st.integers(1, 12))
+def test_reduced_buckets_end_where_finer_ones_do(h: FloatHistogram, levels: int) -> None:
+    h = replace(h, zero_count=0.0, zero_threshold=0.0)
+    target = max(-4, h.schema - levels)
+    if target == h.schema:
+        return
+    coarse = all_buckets(reduce_resolution(h, target))
+    for bucket in all_buckets(h):
+        assert any(wide.lower <= bucket.lower and bucket.upper <= wide.upper for wide in coarse)
+    assert math.fsum(b.count for b in coarse) == observed(h)
+
+
+@given(st.lists(exponential(), min_size=2, max_size=5))
+def test_a_kahan_sum_of_whole_numbers_is_the_plain_one(items: list[FloatHistogram]) -> None:
+    plain, step = items[0], None
+    for item in items[1:]:
+        plain = add(plain, item).histogram
+        step = kahan_add(items[0], item) if step is None else kahan_add(step.total, item, step.rest)
+    assert isinstance(step, KahanStep)
+    assert step.result().equals(plain.compacted())
+
+
+def test_a_kahan_sum_keeps_what_a_plain_one_rounds_away() -> None:
+    big, small = (FloatHistogram(count=v, sum=v, positive=Buckets.at(0, [v])) for v in (1e16, 1.0))
+    step = kahan_add(big, small)
+    for _ in range(9):
+        step = kahan_add(step.total, small, step.rest)
+    result = step.result()
+    assert (result.count, result.sum, result.positive.counts.tolist()) == (1e16 + 10, 1e16 + 10, [1e16 + 10])
+    assert add(add(big, small).histogram, small).histogram.count == 1e16
+
+
+@given(pairs)
+def test_growth_is_no_reset_and_the_way_back_is_one(pair: tuple[FloatHistogram, FloatHistogram]) -> None:
+    a, b = pair
+    total = add(a, b).histogram
+    if not total.uses_custom_buckets:
+        total = total.compacted()
+    assert not detect_reset(total, a)
+    if observed(b):
+        assert detect_reset(a, total)
+    assert detect_reset(total.with_hint(CounterResetHint.RESET), a)
+    assert not detect_reset(a.with_hint(CounterResetHint.NOT_RESET), total)
+
+
+@given(exponential(), st.sampled_from([0.001, 0.5, 1.0, 3.3, 1000.0]))
+def test_a_greater_zero_bucket_takes_in_whole_buckets(h: FloatHistogram, more: float) -> None:
+    wide, _ = with_zero_bucket(h, h.zero_threshold + more)
+    assert wide.zero_threshold >= h.zero_threshold + more
+    assert observed(wide) == observed(h)
+    for bucket in (*all_buckets(replace(wide, zero_count=0.0)),):
+        assert min(abs(bucket.lower), abs(bucket.upper)) >= wide.zero_threshold
+
+
+@settings(max_examples=50)
+@given(st.one_of(exponential(), custom()), st.floats(0.01, 0.99))
+def test_quantiles_rise_and_lie_within_a_bucket(h: FloatHistogram, q: float) -> None:
+    value, note = histogram_quantile(q, h)
+    if not h.count:
+        assert value != value
+        return
+    assert note is None
+    assert histogram_quantile(q / 2, h)[0] <= value <= histogram_quantile((q + 1) / 2, h)[0]
+    assert any(b.count and min(b.lower, 0) <= value <= max(b.upper, 0) for b in all_buckets(h))
+
+
+@given(exponential(), st.floats(-50, 50), st.floats(-50, 50))
+def test_fractions_of_two_halves_are_the_whole(h: FloatHistogram, low: float, high: float) -> None:
+    if not h.count:
+        return
+    low, high = min(low, high), max(low, high)
+    parts = [histogram_fraction(*bounds, h)[0] for bounds in ((-math.inf, low), (low, high), (high, math.inf))]
+    assert math.isclose(sum(parts), 1, abs_tol=1e-9)
+    assert all(-1e-12 <= part <= 1 + 1e-12 for part in parts)
+
+
+@given(exponential(), st.floats(-50, 50))
+def test_two_trims_share_the_observations(h: FloatHistogram, limit: float) -> None:
+    above, below = trim_above(h, limit), trim_below(h, limit)
+    assert math.isclose(observed(above) + observed(below), observed(h), rel_tol=1e-9)
+
+
+@given(st.one_of(exponential(), custom()))
+def test_a_literal_reads_back_as_it_was_compacted(h: FloatHistogram) -> None:
+    assert parse_histogram(histogram_literal(h)).compacted().equals(h.compacted())
