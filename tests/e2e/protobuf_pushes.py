@@ -25,7 +25,7 @@ def one(kind: int, value: bytes | None, labels: Iterable[tuple[Text, Text]] = ()
 GOOD: dict[str, list[bytes]] = {
     "all types": [
         wire.family(
-            "c",
+            "c_seconds",
             COUNTER,
             wire.metric(COUNTER, wire.number(1e20), [("b", "1"), ("a", "2")]),
             wire.metric(COUNTER, wire.number(2)),
