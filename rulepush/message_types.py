@@ -28,7 +28,8 @@ _SCALARS: Final = {
 
 MessageFields = Mapping[str, tuple[int, str, bool]]
 """field -> (number, type, repeated); a type that is not a scalar is a message of the same package. Fields that are left
-out are skipped as unknown ones. A message's field of type `bytes` holds it unread."""
+out are skipped as unknown ones. With `?` after a scalar HasField tells whether it was sent. A message's field of type
+`bytes` holds it unread."""
 
 
 def declare_messages(
@@ -50,6 +51,11 @@ def declare_messages(
         message = file.message_type.add(name=message_name)
         for field_name, (number, kind, repeated) in fields.items():
             field = message.field.add(name=field_name, number=number)
+            if kind.endswith("?"):
+                kind = kind[:-1]
+                field.proto3_optional = True
+                field.oneof_index = len(message.oneof_decl)
+                message.oneof_decl.add(name=f"_{field_name}")
             field.label = _F.LABEL_REPEATED if repeated else _F.LABEL_OPTIONAL
             if kind == "string":
                 field.type = _F.TYPE_STRING if strict_texts else _F.TYPE_BYTES

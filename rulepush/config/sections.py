@@ -183,6 +183,7 @@ class RemoteWriteConfig:
     headers: tuple[tuple[str, str], ...] = ()
     write_relabel_configs: tuple[RelabelConfig, ...] = ()
     protobuf_message: RemoteWriteMessage = RemoteWriteMessage.V1
+    send_native_histograms: bool = False
     http_client: HTTPClientConfig = NO_CLIENT_SETTINGS
     queue: QueueConfig = QueueConfig()
     metadata: MetadataConfig = MetadataConfig()

@@ -126,7 +126,6 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
         "global.scrape_failure_log_file",
         "storage.exemplars",
         "remote_write[0].queue_config.retry_on_http_429",
-        "remote_write[0].send_native_histograms",
         "runtime",
         "tracing",
         "remote_read",
