@@ -88,6 +88,12 @@ class MetricFamily:
         for of_metric in self.by_metric:
             yield from of_metric
 
+    def natives(self) -> Iterator[tuple[Labels, FloatHistogram]]:
+        """The native histograms of the family, under its own name: beside `series`, whose names have suffixes."""
+        for metric in self.metrics:
+            if metric.native is not None:
+                yield Labels({**dict(metric.pairs), METRIC_NAME: self.name}), metric.native
+
     @cached_property
     def by_metric(self) -> tuple[tuple[tuple[Labels, float], ...], ...]:
         """The same, apart for each of `metrics`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rulepush.exposition.families import FamilyType, LabelPairs, Metric, MetricFamily
+from rulepush.histogram import FloatHistogram
 from rulepush.model.labels import Labels
 from rulepush.push.url import GroupKey
 
@@ -59,6 +60,11 @@ class PushedGroup:
         """Every series of the group, without its push times."""
         for pushed in self.families.values():
             yield from pushed.family.series()
+
+    def natives(self) -> Iterator[tuple[Labels, FloatHistogram]]:
+        """Every native histogram of the group."""
+        for pushed in self.families.values():
+            yield from pushed.family.natives()
 
     def meta_families(self) -> tuple[MetricFamily, MetricFamily]:
         """push_time_seconds and push_failure_time_seconds."""

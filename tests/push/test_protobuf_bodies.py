@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from rulepush.errors import BodyError, PushError
 from rulepush.exposition.families import FamilyType, Metric, MetricFamily
 from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram
+from rulepush.histogram.sample import HistogramSample
+from rulepush.model.sample import is_stale
 from rulepush.push.groups import PushedGroups
 from rulepush.push.http import push_routes
 from rulepush.push.protobuf_bodies import parse_push_protobuf
@@ -61,6 +63,27 @@ def test_a_native_histogram_stands_beside_its_classic_series() -> None:
     (metric,) = parse_push_protobuf(native(wire.GAUGE_HISTOGRAM)).families["n"].metrics
     assert metric.native is not None
     assert metric.native.counter_reset_hint is CounterResetHint.GAUGE
+
+
+def test_the_rules_see_a_native_histogram_and_its_classic_series() -> None:
+    groups = PushedGroups(MemoryStore(), default_ttl_ms=60_000)
+    groups.push(KEY, parse_push_protobuf(native()), True, 1_000, None)
+
+    def seen(ts: int) -> dict[str, object]:
+        found = {}
+        for s in groups.collect(ts):
+            if s.labels.get("x") == "y":
+                histogram = s.histogram if isinstance(s, HistogramSample) else None
+                found[s.labels.name] = histogram or ("stale" if is_stale(s.value) else s.value)
+        return found
+
+    assert seen(2_000) == {"n_bucket": 8.0, "n_sum": 2.5, "n_count": 8.0, "n": HISTOGRAM}
+    assert seen(62_000) == dict.fromkeys(("n_bucket", "n_sum", "n_count", "n"), "stale")
+    assert seen(63_000) == {}
+    groups.push(KEY, parse_push_protobuf(native()), True, 70_000, None)
+    assert seen(71_000)["n"] == HISTOGRAM
+    groups.delete(KEY)
+    assert seen(72_000)["n"] == "stale"
 
 
 def test_a_native_histogram_survives_a_restart() -> None:
