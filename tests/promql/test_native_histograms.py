@@ -6,13 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rulepush.errors import EvaluationError
+from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.histogram import Buckets, FloatHistogram
 from rulepush.histogram.boxes import box_mask
 from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, EngineOptions, parse_expr
-from rulepush.promql.eval.evaluation import SharedResults
+from rulepush.promql.eval.evaluation import QuerySamples, SharedResults
 from rulepush.promql.testscript import CaseOutcome
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
@@ -360,3 +360,29 @@ def test_many_series_and_steps_agree_with_one_by_one() -> None:
             assert same.value == found.value
             if isinstance(found, HistogramSample) and isinstance(same, HistogramSample):
                 assert found.histogram == same.histogram
+
+
+def test_computed_histograms_count_as_samples_held() -> None:
+    data = head(("h", "a", [hist(*([1.0] * 100)) for _ in range(30)]))
+    query = parse_expr("h * 2")
+    limited = Engine(EngineOptions(max_samples=2_000))
+    assert limited.range(query, 0, 10 * MINUTE, MINUTE, data).series()
+    with pytest.raises(QueryLimitError, match="too many samples"):
+        limited.range(query, 0, 29 * MINUTE, MINUTE, data)
+    shared = SharedResults()
+    for _ in range(30):  # each query has its own limit
+        limited.instant(query, 0, data, shared)
+        shared.forget(["h"])
+
+
+def test_statistics_count_histograms_by_their_size() -> None:
+    one = hist(1.0, 1.0)  # (168 bytes + 8 of a span and 16 of buckets) / 16
+    data = head(("h", "a", [one, one, 5.0]))
+    assert one.size == 12
+    for expr, counted in (("h", [12, 12, 1]), ("count_over_time(h[90s])", [12, 24, 13]), ("timestamp(h)", [1, 1, 1])):
+        samples = QuerySamples()
+        Engine().range(parse_expr(expr), 0, 2 * MINUTE, MINUTE, data, samples)
+        assert samples.per_step.tolist() == counted
+    samples = QuerySamples()
+    Engine().instant(parse_expr("h[5m]"), 2 * MINUTE, data, None, samples)
+    assert samples.per_step.tolist() == [25]
