@@ -28,7 +28,7 @@ from rulepush.promql.eval.histogram_operators import negated
 from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.range_call import call_kernel
 from rulepush.promql.eval.result import QueryResult
-from rulepush.promql.eval.selectors import select_matrix, select_vector, select_windows, window_bounds
+from rulepush.promql.eval.selectors import samples_of, select_matrix, select_vector, select_windows, window_bounds
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.extended import kernel_of
 from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
@@ -358,7 +358,7 @@ def _windows(node: ast.Node, ev: Evaluation, *, apart: bool = False) -> tuple[Wi
             columns.values = without_reset_hints(columns.values, ev.boxes)
         windows = (columns.window(*bounds) for bounds in window_bounds(node, ev))
     if ev.samples is not None:
-        ev.samples.per_step += [int(columns.window(*bounds).counts.sum()) for bounds in window_bounds(node, ev)]
+        ev.samples.per_step += [samples_of(columns.window(*bounds), ev) for bounds in window_bounds(node, ev)]
     return columns, windows
 
 

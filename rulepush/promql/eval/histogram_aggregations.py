@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
 from rulepush.histogram.boxes import Boxes
 from rulepush.histogram.errors import IncompatibleSchemas
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.arrays import Bools
+from rulepush.model.labels import Labels
 from rulepush.promql.functions.histogram_sums import mean_of, sum_of
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors import histogram_notes as words
@@ -36,10 +39,15 @@ def with_histogram_groups(
         try:
             found = (sum_of if node.op == "sum" else mean_of)(held)
         except IncompatibleSchemas:
-            custom = held[0].uses_custom_buckets
-            odd = next(row for row, h in zip(rows, held, strict=True) if h.uses_custom_buckets is not custom)
-            notes.warn(words.mixed_schemas(vector.index.row(odd).name), node.expr)
+            notes.warn(words.mixed_schemas(_odd_name(vector.index.some(np.array(rows)), held)), node.expr)
             continue
         found.note(notes, node.expr)
         values[at, step], present[at, step] = boxes.box(found.histogram.compacted()), True
     return Vector(floats.index, values, present, floats.drop_name)
+
+
+def _odd_name(labels: Sequence[Labels], held: Sequence[FloatHistogram]) -> str:
+    """The metric of the first histogram that does not fit, in the order of labels."""
+    ordered = sorted(zip(labels, held, strict=True), key=lambda pair: pair[0])
+    custom = ordered[0][1].uses_custom_buckets
+    return next(of.name for of, h in ordered if h.uses_custom_buckets is not custom)

@@ -10,7 +10,7 @@ from rulepush.errors import EvaluationError
 from rulepush.histogram.boxes import box_mask
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.sample import stale_mask
-from rulepush.promql.eval.evaluation import Evaluation
+from rulepush.promql.eval.evaluation import Evaluation, samples_in
 from rulepush.promql.eval.histogram_hints import reads_statistics, with_reset_hints
 from rulepush.promql.eval.histogram_smoothing import smoothed_histograms
 from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
@@ -26,6 +26,9 @@ def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = F
     vector = _select_vector(node, ev, timestamps)
     if ev.samples is not None:
         ev.samples.per_step += vector.present.sum(axis=0)
+        if ev.boxes and not timestamps:
+            columns = zip(vector.values.T, vector.present.T, strict=True)
+            ev.samples.per_step += [samples_in(values[here], ev.boxes) for values, here in columns]
     return vector
 
 
@@ -193,11 +196,17 @@ def _windows(
         yield columns.window(start, end, ts, back, ahead)
 
 
+def samples_of(window: RangeWindow, ev: Evaluation) -> int:
+    """How many samples a window counts for."""
+    count = int(window.counts.sum())
+    return count + samples_in(window.values[window.mask], ev.boxes) if ev.boxes else count
+
+
 def select_matrix(node: ast.MatrixSelector, ev: Evaluation) -> Matrix:
     """The samples of a range at one step: what an instant query for `x[5m]` answers."""
     columns, windows = select_windows(node, ev)
     if ev.samples is not None:
-        ev.samples.per_step += int(columns.counts.sum())
+        ev.samples.per_step += samples_of(columns.whole(*window_bounds(node, ev)[0]), ev)
     if node.selector.extended is not None:
         if ev.boxes and np.count_nonzero(box_mask(columns.values)):
             raise EvaluationError(f"{node.selector.extended.value} modifier is not supported with histograms")
