@@ -70,7 +70,7 @@ def test_the_rules_see_a_native_histogram_and_its_classic_series() -> None:
     groups.push(KEY, parse_push_protobuf(native()), True, 1_000, None)
 
     def seen(ts: int) -> dict[str, object]:
-        found = {}
+        found: dict[str, object] = {}
         for s in groups.collect(ts):
             if s.labels.get("x") == "y":
                 histogram = s.histogram if isinstance(s, HistogramSample) else None
