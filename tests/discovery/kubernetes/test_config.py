@@ -51,7 +51,10 @@ def test_every_key_is_read() -> None:
     assert config.role == "endpoints"
     assert config.api_server == Secret("https://k8s:6443")
     assert (config.namespaces, config.own_namespace) == (("a", "b"), False)
-    assert config.selectors == (ObjectSelector("pod", "app in (x, y)", "status.phase=Running"), ObjectSelector("service"))
+    assert config.selectors == (
+        ObjectSelector("pod", "app in (x, y)", "status.phase=Running"),
+        ObjectSelector("service"),
+    )
     assert config.attach_metadata == AttachMetadata(True, True, True, True, True)
     assert config.http_client.basic_auth == BasicAuth("u")
     assert config.http_client.tls == TLSConfig(ca_file="/ca.pem")
