@@ -1,7 +1,7 @@
 """Lists and watches of the Kubernetes API: one request each, and what went wrong in words.
 
-After kubernetes.io/docs/reference/using-api/api-concepts: a list comes in pages (`limit`, `continue`) that belong to one
-`resourceVersion`, and a watch goes on from a version, one JSON event a line. What is too old for the server ends in
+After kubernetes.io/docs/reference/using-api/api-concepts: a list comes in pages (`limit`, `continue`) that belong to
+one `resourceVersion`, and a watch goes on from a version, one JSON event a line. What is too old for the server ends in
 ResourceExpired, and a new list is needed.
 """
 
@@ -17,6 +17,7 @@ import httpx
 
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
 from rulepush.discovery.kubernetes.resource import Resource, object_key
+from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.http_client.client import failed_url, reason, server_of
 from rulepush.http_client.rules import CONNECTION_OWNER
 from rulepush.model.json_text import parse_json
@@ -35,30 +36,6 @@ _MAX_LINE: Final = 16 << 20  # bytes: an object is at most some MB, for etcd tak
 _MAX_PAGE: Final = 256 << 20
 _MAX_REFUSAL: Final = 64 << 10
 _RESTARTS: Final = 3  # of a list whose pages expire
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceScope(Generic[T]):
-    """What is listed and watched: a resource, in one namespace ("": in all), and which of its objects."""
-
-    resource: Resource[T]
-    namespace: str = ""
-    label_selector: str = ""
-    field_selector: str = ""
-
-    def __str__(self) -> str:
-        """`pods in namespace "shop"`."""
-        if not self.resource.namespaced:
-            return self.resource.name
-        return f'{self.resource.name} in namespace "{self.namespace}"' if self.namespace else (
-            f"{self.resource.name} in all namespaces"
-        )
-
-    @property
-    def selection(self) -> dict[str, str]:
-        """The selectors, as parameters of a request."""
-        pairs = {"labelSelector": self.label_selector, "fieldSelector": self.field_selector}
-        return {name: value for name, value in pairs.items() if value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 
 from rulepush.discovery.backoff import Backoff
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
-from rulepush.discovery.kubernetes.api import ResourceScope
 from rulepush.discovery.kubernetes.connection import ApiServer, Connection, InClusterConnection, ServerConnection
-from rulepush.discovery.kubernetes.resource import ObjectChange, Resource
+from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource, Role
+from rulepush.discovery.kubernetes.scope import ResourceScope, WatchedResource
 from rulepush.discovery.kubernetes.watching import KIND, ResourceWatch
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
-
-if TYPE_CHECKING:
-    from rulepush.discovery.kubernetes.config import KubernetesSdConfig
+from rulepush.model.secret import Secret
 
 _SLICE: Final = 100  # groups that are made before others may use the event loop: some milliseconds
 _ALL: Final = ""  # namespaces
@@ -28,7 +26,24 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
 _CLIENT_SECONDS: Final = 10.0  # to connect; each request has its own deadline
 
 
-def connection_of(config: KubernetesSdConfig) -> Connection:
+class KubernetesSettings(Protocol):
+    """What is used of KubernetesSdConfig."""
+
+    @property
+    def api_server(self) -> Secret: ...
+    @property
+    def kubeconfig_file(self) -> str: ...
+    @property
+    def http_client(self) -> HTTPClientConfig: ...
+    @property
+    def namespaces(self) -> tuple[str, ...]: ...
+    @property
+    def own_namespace(self) -> bool: ...
+    def watched(self) -> tuple[WatchedResource, ...]: ...
+    def build_role(self, objects: Mapping[str, Objects[Any]]) -> Role: ...
+
+
+def connection_of(config: KubernetesSettings) -> Connection:
     """As Prometheus chooses: a kubeconfig file, `api_server`, else the pod's service account."""
     if config.kubeconfig_file:
         from rulepush.discovery.kubernetes.kubeconfig import KubeconfigConnection
@@ -80,7 +95,7 @@ class KubernetesDiscovery:
     it succeeds. Until one has, nothing is known and the groups of before stay.
     """
 
-    def __init__(self, config: KubernetesSdConfig, env: Environment, connection: Connection | None = None):
+    def __init__(self, config: KubernetesSettings, env: Environment, connection: Connection | None = None):
         self._config = config
         self._env = env
         self._connection = connection or connection_of(config)
@@ -124,12 +139,8 @@ class KubernetesDiscovery:
         return await stack.enter_async_context(env.shared.use(key, make, env.clock))
 
 
-def _scopes(watched: Any, namespaces: Sequence[str]) -> list[ResourceScope[Any]]:
-    resource = watched.resource
-    return [
-        ResourceScope(resource, namespace, watched.label_selector, watched.field_selector)
-        for namespace in (namespaces if resource.namespaced else (_ALL,))
-    ]
+def _scopes(watched: WatchedResource, namespaces: Sequence[str]) -> list[ResourceScope[Any]]:
+    return [watched.within(name) for name in (namespaces if watched.resource.namespaced else (_ALL,))]
 
 
 class _Following:
@@ -137,7 +148,7 @@ class _Following:
 
     def __init__(
         self,
-        config: KubernetesSdConfig,
+        config: KubernetesSettings,
         watches: Sequence[tuple[Resource[Any], Sequence[ResourceWatch[Any]]]],
         namespaces: Sequence[str],
     ):
@@ -205,10 +216,12 @@ class _Following:
         """Namespaces whose lists came later."""
         for part in self._parts:
             for watch in self._count(part):
-                for i, (key, made) in enumerate(list(watch.objects.items())):
+                for i, key in enumerate(list(watch.objects)):
                     if i % _SLICE == 0:
                         await asyncio.sleep(0)
-                    self._note(watch, ObjectChange(key, None, made))
+                    made = watch.objects.get(key)
+                    if made is not None:
+                        self._note(watch, ObjectChange(key, None, made))
 
     def _changed(self, watch: ResourceWatch[Any], changes: Sequence[ObjectChange[Any]]) -> None:
         if id(watch) in self._counting:

@@ -104,9 +104,7 @@ class _Kubeconfig:
         user = self._named("users", "user", user_name) if user_name else {}
         return ApiServer(Secret(url), self._client(cluster, where, user, f"user {user_name}"))
 
-    def _client(
-        self, cluster: Mapping[str, Any], where: str, user: Mapping[str, Any], who: str
-    ) -> HTTPClientConfig:
+    def _client(self, cluster: Mapping[str, Any], where: str, user: Mapping[str, Any], who: str) -> HTTPClientConfig:
         proxy_url = self._text(cluster, "proxy-url", where)
         ca = self._data(cluster, "certificate-authority-data", where)
         cert, key = self._data(user, "client-certificate-data", who), self._data(user, "client-key-data", who)

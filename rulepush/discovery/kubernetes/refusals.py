@@ -18,9 +18,10 @@ from rulepush.http_client.pages import is_page, page_named
 if TYPE_CHECKING:
     import httpx
 
-    from rulepush.discovery.kubernetes.api import ResourceScope
+    from rulepush.discovery.kubernetes.scope import ResourceScope
 
 _USER: Final = re.compile(r'\bUser "([^"]{1,300})"')
+_IS_IT: Final = "is it the API server of a Kubernetes cluster?"
 _MAX_QUOTED: Final = 300
 _MAX_RETRY_AFTER: Final = 300.0
 _RELIST: Final = 410
@@ -58,19 +59,20 @@ def refusal(response: httpx.Response, text: str, scope: ResourceScope[Any]) -> K
         )
     if code == 404 and not told:
         return KubernetesApiError(
-            f"HTTP status 404 Not Found: {server_of(str(response.url))} has no {scope.resource.path()}: is it the API server of a "
-            "Kubernetes cluster?"
+            f"HTTP status 404 Not Found: {server_of(str(response.url))} has no {scope.resource.path()}: {_IS_IT}"
         )
     phrase = f"HTTP status {code} {response.reason_phrase}".strip()
     if response.has_redirect_location:
-        return KubernetesApiError(f"{phrase}: redirected to {server_of(response.headers['Location']) or 'another path'}")
+        return KubernetesApiError(
+            f"{phrase}: redirected to {server_of(response.headers['Location']) or 'another path'}"
+        )
     return KubernetesApiError(f"{phrase}: {_quoted(message or text)}".rstrip(": "), retry_after_s=retry_after)
 
 
 def strange(text: str, server: str, content_type: str) -> KubernetesApiError:
     """Of an answer with status 200 that is no JSON: a login page, perhaps, or the port of another server."""
     found = page_named(text) if is_page(text) else f'an answer of the type "{content_type}"'
-    return KubernetesApiError(f"{server} sent {found}: is it the API server of a Kubernetes cluster?")
+    return KubernetesApiError(f"{server} sent {found}: {_IS_IT}")
 
 
 def event_error(status: Mapping[str, Any], scope: str) -> KubernetesApiError:

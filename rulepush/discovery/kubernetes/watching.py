@@ -11,10 +11,11 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.discovery.backoff import Backoff
-from rulepush.discovery.kubernetes.api import KubernetesApi, ResourceScope, WatchEvent, projected
+from rulepush.discovery.kubernetes.api import KubernetesApi, WatchEvent, projected
 from rulepush.discovery.kubernetes.connection import ApiServer, Connection
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired
 from rulepush.discovery.kubernetes.resource import ObjectChange
+from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.config import HTTPClientConfig
@@ -177,5 +178,3 @@ def _described(scope: ResourceScope[Any], connection: Connection) -> str:
     """For the log: one text for each watch."""
     selectors = " and ".join(filter(None, (scope.label_selector, scope.field_selector)))
     return f"{scope}{f' with {selectors}' if selectors else ''} of {connection}"
-
-
