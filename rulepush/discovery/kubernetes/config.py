@@ -23,6 +23,7 @@ from rulepush.discovery.kubernetes.objects import (
 )
 from rulepush.discovery.kubernetes.pod_role import PodRole
 from rulepush.discovery.kubernetes.resource import Objects, Resource, Role
+from rulepush.discovery.kubernetes.scope import WatchedResource
 from rulepush.discovery.kubernetes.selectors import field_selector_fault, label_selector_fault
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig, read_http_client
 from rulepush.model.secret import NO_SECRET, Secret
@@ -58,15 +59,6 @@ class ObjectSelector:
     role: str
     label: str = ""
     field: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedResource:
-    """What is listed and watched: in each namespace of the configuration where the resource has namespaces."""
-
-    resource: Resource[Any]
-    label_selector: str = ""
-    field_selector: str = ""
 
 
 @dataclass(frozen=True, slots=True)
