@@ -18,6 +18,7 @@ SD_CONFIGS: Final = {
     "file_sd_configs": ("rulepush.discovery.file", "read_file_sd"),
     "http_sd_configs": ("rulepush.discovery.http", "read_http_sd"),
     "dns_sd_configs": ("rulepush.discovery.dns", "read_dns_sd"),
+    "kubernetes_sd_configs": ("rulepush.discovery.kubernetes.config", "read_kubernetes_sd"),
     "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
 }
 
@@ -38,7 +39,6 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
         "gce",
         "hetzner",
         "ionos",
-        "kubernetes",
         "kuma",
         "lightsail",
         "linode",
