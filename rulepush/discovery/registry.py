@@ -19,6 +19,7 @@ SD_CONFIGS: Final = {
     "http_sd_configs": ("rulepush.discovery.http", "read_http_sd"),
     "dns_sd_configs": ("rulepush.discovery.dns", "read_dns_sd"),
     "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
+    "consul_sd_configs": ("rulepush.discovery.consul", "read_consul_sd"),
 }
 
 # Prometheus knows these; each would add targets, so leaving one out silently would silence alerts.
@@ -27,7 +28,6 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
     for name in [
         "aws",
         "azure",
-        "consul",
         "digitalocean",
         "docker",
         "dockerswarm",
