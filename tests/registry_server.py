@@ -33,7 +33,7 @@ def serving(handler: Handler, uds: Path | None = None, tls: tuple[Path, Path] | 
 
     port = 0 if uds else free_port()
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         host="127.0.0.1",
         port=port,
         uds=str(uds) if uds else None,

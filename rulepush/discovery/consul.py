@@ -18,7 +18,7 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.discovery.backoff import Backoff
-from rulepush.discovery.consul_api import ConsulClient, RequestSlots, slots_of
+from rulepush.discovery.consul_api import ConsulClient, RequestSlots
 from rulepush.discovery.consul_instances import CONSUL_META, instance_labels
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.registry_api import Deadline
@@ -138,9 +138,7 @@ def _base(m: MapReader, server: str, scheme: str, prefix: str) -> tuple[str, str
     base = f"{'https' if secure else 'http'}://{address}{_rooted(prefix)}"
     try:
         parts = urlsplit(base)
-        good = (
-            bool(parts.hostname) and (parts.port or 1) > 0 and not parts.username and not set(address) & set(" \t/?#")
-        )
+        good = bool(parts.hostname) and parts.port != 0 and not set(address) & set(" \t/?#@")
     except ValueError:
         good = False
     if address and not good:
@@ -190,16 +188,19 @@ class ConsulDiscovery:
             "ns": config.namespace or self._environ.get("CONSUL_NAMESPACE", ""),
             "partition": config.partition or self._environ.get("CONSUL_PARTITION", ""),
         }
-        slots = slots_of(config.uds or config.base)
-        async with build_client(
-            settings, self._env.user_agent, clock=self._env.clock, transport=self._transport, uds=config.uds
-        ) as client:
+        env = self._env
+        async with (
+            env.shared.use((RequestSlots, config.uds or config.base), RequestSlots, env.clock) as slots,
+            build_client(
+                settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds
+            ) as client,
+        ):
             has_port = bool(config.uds) or urlsplit(config.base).port is not None
             shown_params = [(k, v) for k, v in params.items() if v]
             api = ConsulClient(client, config.base, shown_params, self._deadline, has_port=has_port)
             datacenter = config.datacenter or await self._local_datacenter(api)
             async with asyncio.TaskGroup() as tasks:
-                watch = _Watch(config, self._env.clock, api, slots, sink, self._groups, self._troubles)
+                watch = _Watch(config, env.clock, api, slots, sink, self._groups, self._troubles)
                 watch.datacenter, watch.tasks = datacenter, tasks
                 try:
                     await watch.run()

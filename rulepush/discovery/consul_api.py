@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
-from weakref import WeakKeyDictionary
 
 import httpx
 
@@ -48,6 +47,10 @@ class RequestSlots:
         self._prompt = asyncio.Semaphore(prompt)
         self.watchers = 0  # of services, in all discoveries
 
+    async def run(self) -> None:
+        """A SharedPart, which only holds its counts."""
+        await asyncio.Event().wait()
+
     @asynccontextmanager
     async def turn(self, index: int, interval_s: float) -> AsyncIterator[float]:
         """For the length of a with block: one request. Gives the seconds that Consul may hold it."""
@@ -57,14 +60,6 @@ class RequestSlots:
             else:
                 share = interval_s * self._parked_most / self.watchers
                 yield min(WATCH_SECONDS, max(_SHORTEST_WAIT_S, share))
-
-
-_SLOTS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, RequestSlots]] = WeakKeyDictionary()
-
-
-def slots_of(server: str) -> RequestSlots:
-    """The slots at this server, the same for every discovery of a running event loop."""
-    return _SLOTS.setdefault(asyncio.get_running_loop(), {}).setdefault(server, RequestSlots())
 
 
 class _Denied(DiscoveryError):

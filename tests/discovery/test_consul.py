@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -30,10 +31,10 @@ def discovery(consul: FakeConsul, text: str, env: Environment) -> ConsulDiscover
 
 
 @asynccontextmanager
-async def watching(text: str = "", **consul: object) -> AsyncIterator[tuple[FakeConsul, Seen]]:
+async def watching(text: str = "", **consul: Any) -> AsyncIterator[tuple[FakeConsul, Seen]]:
     """A discovery of three services, after its first list."""
     env = environment()
-    fake = FakeConsul(env.clock, **consul)  # type: ignore[arg-type]
+    fake = FakeConsul(env.clock, **consul)
     fill(fake)
     async with running(discovery(fake, text, env), env) as seen:
         await seen.clock.settle()

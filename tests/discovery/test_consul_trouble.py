@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import pytest
@@ -23,13 +24,13 @@ def config(text: str) -> ConsulSdConfig:
 
 
 def outcome(
-    text: str, *, environ: Mapping[str, str] | None = None, **consul: object
+    text: str, *, environ: Mapping[str, str] | None = None, **consul: Any
 ) -> tuple[list[str], str, list[httpx.Request]]:
     """The addresses of the first list, the error, and the requests."""
 
     async def go() -> tuple[list[str], str, list[httpx.Request]]:
         env = environment()
-        fake = FakeConsul(env.clock, **consul)  # type: ignore[arg-type]
+        fake = FakeConsul(env.clock, **consul)
         fake.put("web", instance())
         made = ConsulDiscovery(config(text), env, httpx.MockTransport(fake.handle), environ=environ or {})
         async with running(made, env) as seen:
@@ -71,7 +72,7 @@ def test_namespace_and_partition_come_from_the_environment_as_in_consuls_own_cli
     assert {(r.url.params["ns"], r.url.params["partition"]) for r in requests} == {("n", "mine")}
 
 
-def answering(response: httpx.Response) -> dict[str, object]:
+def answering(response: httpx.Response) -> dict[str, Any]:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(response.status_code, headers=response.headers, content=response.content)
 
@@ -132,7 +133,7 @@ PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head></html>"
         ("server: 'c:8500'", answering(httpx.Response(500, text="No cluster leader")), "No cluster leader"),
     ],
 )
-def test_a_failure_is_one_sentence_that_names_what_to_do(text: str, consul: dict[str, object], said: str) -> None:
+def test_a_failure_is_one_sentence_that_names_what_to_do(text: str, consul: dict[str, Any], said: str) -> None:
     addresses, error, _ = outcome(text, **consul)
     assert said in error
     assert addresses == []
