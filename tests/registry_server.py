@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,8 +20,14 @@ Handler = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 @contextlib.contextmanager
-def serving(handler: Handler, uds: Path | None = None, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
-    """Gives `127.0.0.1:port`, or the path of the socket. `tls` are the files of a certificate and its key."""
+def serving(
+    handler: Handler,
+    uds: Path | None = None,
+    tls: tuple[Path, Path] | None = None,
+    client_authority: Path | None = None,
+) -> Iterator[str]:
+    """Gives `127.0.0.1:port`, or the path of the socket. `tls` are the files of a certificate and its key; with a
+    `client_authority` the client must show one, too."""
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
@@ -43,6 +50,8 @@ def serving(handler: Handler, uds: Path | None = None, tls: tuple[Path, Path] | 
         timeout_graceful_shutdown=1,
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
+        ssl_ca_certs=str(client_authority) if client_authority else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if client_authority else ssl.CERT_NONE,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
