@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -28,6 +28,13 @@ class TargetGroup:
             return self.targets
         shared = self.labels.as_dict()
         return tuple(Labels({**shared, **dict(target)}) for target in self.targets)
+
+
+SourceKey = tuple[int, str]
+"""A group among those of all discoveries of the process: the number of its running discovery, and its source there."""
+
+GroupChanges = Mapping[SourceKey, TargetGroup | None]
+"""What became of groups: the new or changed one, or None for one that has ended. The others stay."""
 
 
 class GroupSink(Protocol):
@@ -66,7 +73,7 @@ class Environment:
 
 
 class SdConfig(Protocol):
-    """The settings of one discovery; frozen, so that an unchanged one keeps its discoverer over a reload."""
+    """The settings of one discovery; frozen and hashable: equal ones have one running discoverer, over a reload too."""
 
     @property
     def kind(self) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 _LABEL_TOKEN: Final = re.compile(r"\s*(?:(==|!=|=|<|>|!|,|\(|\))|([^\s=!<>,()]+))")
 _NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_INTEGER: Final = re.compile(r"[0-9]{1,19}")
 
 
 def label_selector_fault(text: str) -> str:
@@ -26,7 +26,7 @@ def label_selector_fault(text: str) -> str:
 def field_selector_fault(text: str) -> str:
     """Why a field selector such as `spec.nodeName=a,status.phase!=Failed` cannot be used; "" when it can."""
     for term in _field_terms(text):
-        found = re.match(r"(?:[^\\=!]|\\.|!(?!=))*?(!=|==|=)(.*)", term, re.DOTALL)
+        found = re.match(r".*?(!=|==|=)(.*)", term, re.DOTALL)
         if term and found is None:
             return f"invalid selector: '{text}'; can't understand '{term}'"
         if found is not None and (bad := re.search(r"(?<!\\)(?:\\\\)*(=|\\(?![\\,=]))", found[2])):
@@ -78,8 +78,8 @@ class _LabelSelector:
             _check_value(self._word("", empty=True))
         elif operator in ("<", ">"):
             value = self._word("a whole number")
-            if not _INTEGER.fullmatch(value):
-                raise ValueError(f"for {operator!r} the value must be a whole number, got {value!r}")
+            if not _INTEGER.fullmatch(value) or int(value) >= 1 << 63:
+                raise ValueError(f"for {operator!r} the value must be a whole number that fits 64 bits, got {value!r}")
         else:
             raise ValueError(f"found {operator!r}, expected one of in, notin, =, ==, !=, <, >")
 
