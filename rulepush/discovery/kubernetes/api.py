@@ -8,7 +8,7 @@ ResourceExpired, and a new list is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -60,16 +60,16 @@ class KubernetesApi:
         self._page_size = page_size
         self._marks = {CONNECTION_OWNER: self}
 
-    async def list(self, scope: ResourceScope[T]) -> tuple[dict[str, T], str]:
-        """All objects, projected, by key, and their version."""
+    async def list(self, scope: ResourceScope[T], odd: Callable[[str], None]) -> tuple[dict[str, T], str]:
+        """All objects, projected, by key, and their version. `odd` is told why an object was left out."""
         for _ in range(_RESTARTS):
             try:
-                return await self._pages(scope)
+                return await self._pages(scope, odd)
             except ResourceExpired:  # the pages that are left belong to a version that is no longer there
                 continue
         raise KubernetesApiError(f"{scope}: the pages of the list expire faster than they can be read")
 
-    async def _pages(self, scope: ResourceScope[T]) -> tuple[dict[str, T], str]:
+    async def _pages(self, scope: ResourceScope[T], odd: Callable[[str], None]) -> tuple[dict[str, T], str]:
         found: dict[str, T] = {}
         query = {**scope.selection, "limit": str(self._page_size)}
         while True:
@@ -77,8 +77,11 @@ class KubernetesApi:
             try:
                 page = ListPage(body)
                 for i, item in enumerate(page.items()):
-                    key, made = projected(item, scope.resource)
-                    found[key] = made
+                    try:
+                        key, made = projected(item, scope.resource)
+                        found[key] = made
+                    except OddObjectError as e:
+                        odd(str(e))
                     if i % _TURN == 0:
                         await asyncio.sleep(0)
                 if not page.more:
@@ -210,9 +213,17 @@ class EventLines(Generic[T]):
             raise KubernetesApiError(f"{self._scope}: an event of the watch is none: {type(e).__name__}") from None
 
 
+class OddObjectError(Exception):
+    """An object that is not as the API has them."""
+
+
 def projected(item: Mapping[str, Any], resource: Resource[T]) -> tuple[str, T]:
-    """The key of an object, and what labels need of it. Raises KubernetesApiError."""
+    """The key of an object, and what labels need of it. Raises OddObjectError."""
     try:
-        return object_key(item["metadata"]), resource.project(item)
+        key = object_key(item["metadata"])
+    except (LookupError, TypeError, AttributeError):
+        raise OddObjectError(f"one of the {resource.name} has no name") from None
+    try:
+        return key, resource.project(item)
     except (ValueError, LookupError, TypeError, AttributeError) as e:
-        raise KubernetesApiError(f"one of the {resource.name} is not as the API has them: {e}") from None
+        raise OddObjectError(f"{key} of the {resource.name}: {e}") from None
