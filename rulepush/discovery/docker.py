@@ -167,8 +167,14 @@ class DockerDiscovery:
                     f"(docker run -v {path}:{path}:ro)"
                 )
             return f"{path}: {detail}" + (" (no engine listens there)" if detail == "connection refused" else "")
+        wants = "the engine wants a client certificate: set cert_file and key_file in `tls_config`"
         if "certificate required" in detail or "bad certificate" in detail:
-            return f"{detail} (the engine wants a client certificate: set cert_file and key_file in `tls_config`)"
+            return f"{detail} ({wants})"
+        tls = self._config.http_client.tls
+        is_anonymous = self._config.base.startswith("https") and not (tls.cert or tls.cert_file)
+        # With TLS 1.3 the refusal comes after the handshake, and may cross the request: it is lost then.
+        if is_anonymous and any(end in detail for end in ("broken pipe", "connection reset", "disconnected")):
+            return f"{detail} (perhaps {wants})"
         if "wrong version number" in detail or "record layer failure" in detail:
             return f"{detail} (the engine speaks plain HTTP: write `host: tcp://...`)"
         hint = "" if urlsplit(self._config.base).port else " (host names no port; Docker's is 2375, 2376 with TLS)"

@@ -218,6 +218,26 @@ def over_network(text: str) -> tuple[list[str], str]:
     return asyncio.run(go())
 
 
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ("tls: tlsv13 alert certificate required", "(the engine wants a client certificate"),
+        ("broken pipe", "(perhaps the engine wants a client certificate"),
+    ],
+)
+def test_a_refusal_of_the_handshake_speaks_of_the_client_certificate(tmp_path: Path, detail: str, said: str) -> None:
+    cert, key = tmp_path / "c.pem", tmp_path / "c.key"
+    Authority().issue(cert, key)
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError(detail, request=request)
+
+    docker = FakeDocker(fail=refuse)
+    assert said in error(docker, "host: 'https://d:2376'")
+    shown = error(docker, "host: 'https://d:2376', tls_config: {cert_file: %s, key_file: %s}" % (cert, key))
+    assert ("perhaps" in said) != ("client certificate" in shown)
+
+
 def by_socket(path: Path) -> tuple[list[str], str]:
     return over_network(f"host: 'unix://{path}'")
 
@@ -252,7 +272,7 @@ def test_a_client_certificate_that_is_missing_is_named(tmp_path: Path) -> None:
     server = LoopbackServer(lambda _: HttpReply(b"[]"), context)  # sends the alert, as Docker does and uvicorn does not
     failed = over_network(f"host: 'https://{server.address}', tls_config: {{ca_file: {ca}}}")[1]
     server.close()
-    assert failed.endswith("(the engine wants a client certificate: set cert_file and key_file in `tls_config`)")
+    assert failed.endswith("the engine wants a client certificate: set cert_file and key_file in `tls_config`)")
 
 
 def test_the_unix_socket_is_asked(tmp_path: Path) -> None:
