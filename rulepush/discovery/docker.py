@@ -173,7 +173,9 @@ class DockerDiscovery:
         tls = self._config.http_client.tls
         is_anonymous = self._config.base.startswith("https") and not (tls.cert or tls.cert_file)
         # With TLS 1.3 the refusal comes after the handshake, and may cross the request: it is lost then.
-        if is_anonymous and any(end in detail for end in ("broken pipe", "connection reset", "disconnected")):
+        if is_anonymous and any(
+            end in detail for end in ("broken pipe", "connection reset", "disconnected", "closed the")
+        ):
             return f"{detail} (perhaps {wants})"
         if "wrong version number" in detail or "record layer failure" in detail:
             return f"{detail} (the engine speaks plain HTTP: write `host: tcp://...`)"
