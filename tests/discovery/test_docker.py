@@ -143,13 +143,15 @@ def test_a_change_of_one_container_is_a_change_of_one_group_and_failures_keep_th
     async def go() -> None:
         env = environment()
         docker = compose()
-        made = DockerDiscovery(config(f"{TCP}, refresh_interval: 10s"), env, httpx.MockTransport(docker.handle))
+        running_only = "refresh_interval: 10s, filters: [{name: status, values: [running]}]"
+        made = DockerDiscovery(config(f"{TCP}, {running_only}"), env, httpx.MockTransport(docker.handle))
         async with running(made, env) as seen:
             before = len(seen.addresses())
             docker.fail = lambda _: httpx.Response(500, json={"message": "not now"})
             await seen.clock.advance(60)
             assert len(seen.addresses()) == before
             assert "status 500 Internal Server Error: " in next(iter(env.reporter.last_errors.values()))
+            assert next(iter(env.reporter.last_errors)) == "docker tcp://docker:2375 (status running)"
             docker.fail = None
             gone = docker.containers.pop(0)
             await seen.clock.advance(10)
