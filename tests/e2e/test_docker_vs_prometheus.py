@@ -7,6 +7,7 @@ two are left out here, and are in test_docker.py.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_targets_of_docker_agree_with_prometheus(tmp_path: Path, by: str) -> Non
     docker = compose()
     docker.containers = [c for c in docker.containers if c["Names"] != ["/six"]]
     with serving(docker.handle, tmp_path / "docker.sock" if by == "unix" else None) as where:
-        jobs = [
+        jobs: list[dict[str, Any]] = [
             {
                 "job_name": f"{name}{'_relabelled' if rules else ''}",
                 "docker_sd_configs": [{"host": f"{by}://{where}", "refresh_interval": "1s", **keys}],
@@ -86,9 +87,7 @@ def test_targets_of_docker_agree_with_prometheus(tmp_path: Path, by: str) -> Non
             f"--storage.tsdb.path={tmp_path / 'data'}",
             f"--web.listen-address=127.0.0.1:{ports[0]}",
         ]
-        ours_command = rulepush_command(
-            "run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}", "--storage.path="
-        )
+        ours_command = rulepush_command("run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}")
         urls = [f"http://127.0.0.1:{p}" for p in ports]
         with (
             running(theirs_command, tmp_path / "prometheus.log", f"{urls[0]}/-/ready"),
@@ -100,7 +99,7 @@ def test_targets_of_docker_agree_with_prometheus(tmp_path: Path, by: str) -> Non
                 expected = {job["job_name"] for job in jobs if not job["job_name"].startswith("nothing")}
                 return found if found.keys() == expected else None
 
-            theirs, ours = (wait_for(f"targets of {url}", lambda url=url: of(url), 40) for url in urls)
+            theirs, ours = (wait_for(f"targets of {url}", partial(of, url), 40) for url in urls)
             assert len(theirs["plain"]) == 14
             assert len(theirs["all_networks"]) == 16
             for job in theirs:
