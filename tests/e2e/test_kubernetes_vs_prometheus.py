@@ -8,6 +8,7 @@ refuses (`attach_metadata` but for `node`, selectors of nodes for pods) are left
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -31,7 +32,8 @@ pytestmark = pytest.mark.e2e
 
 META: Final = "__meta_kubernetes_"
 # Prometheus looks at what changed every 5 seconds, and its watches wait up to some seconds after a break.
-PATIENCE_S: Final = 45.0
+PATIENCE_S: Final = 90.0
+AGAIN_S: Final = 4.0
 
 Pools = dict[str, list[str]]
 
@@ -47,14 +49,18 @@ class KubernetesPair:
     def agree(self, arrived: Callable[[Pools], object], *written: Json) -> Pools:
         """The targets of every job once both have the same and `arrived` is true of them.
 
-        `written` objects are written again and again meanwhile, as they are: Prometheus reads the pods of endpoints only
-        when these change, and it may see that before the change of the pods.
+        `written` objects are written, later and then again, as they are: Prometheus reads the pods of endpoints
+        only when these change, and it may see that before the change of the pods.
         """
         last: dict[str, Pools] = {}
+        again = time.monotonic() + AGAIN_S
 
         def same() -> Pools | None:
-            for made in written:
-                self.api.put(made)
+            nonlocal again
+            if time.monotonic() > again:
+                again += AGAIN_S
+                for made in written:
+                    self.api.put(made)
             last["theirs"] = pools(self.prometheus, as_in_3_14)
             last["ours"] = pools(self.ours, lambda target: target)
             return last["theirs"] if last["ours"] == last["theirs"] and arrived(last["theirs"]) else None
@@ -228,7 +234,7 @@ def test_alertmanagers_are_found_as_prometheus_finds_them(pair: KubernetesPair) 
 
 
 def alertmanagers(url: str) -> tuple[list[str], list[str]]:
-    """The URLs of the active and of the dropped ones."""
+    """The URLs of the active and of the dropped ones, each once: Prometheus lists dropped ones as often as found."""
     data = get_json(f"{url}/api/v1/alertmanagers")["data"]
-    active, dropped = (sorted(am["url"] for am in data[f"{kind}Alertmanagers"]) for kind in ("active", "dropped"))
+    active, dropped = (sorted({am["url"] for am in data[f"{kind}Alertmanagers"]}) for kind in ("active", "dropped"))
     return active, dropped
