@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -11,7 +12,7 @@ import httpx
 
 from rulepush.clock import Clock
 from rulepush.discovery.backoff import Backoff
-from rulepush.discovery.kubernetes.api import KubernetesApi, WatchEvent, projected
+from rulepush.discovery.kubernetes.api import KubernetesApi, OddObjectError, WatchEvent, projected
 from rulepush.discovery.kubernetes.connection import ApiServer, Connection
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired
 from rulepush.discovery.kubernetes.resource import ObjectChange
@@ -27,6 +28,10 @@ _FIRST_RETRY_S: Final = 1.0
 _LAST_RETRY_S: Final = 30.0  # client-go's reflector
 _TIMEOUT_S: Final = (300, 600)  # of a watch, at random: not all watches of all clients end together
 _SHORT_S: Final = 1.0  # a watch that ends so soon, without an event, is not asked for again at once
+
+_MAX_ODD: Final = 100
+
+_log = logging.getLogger("rulepush.discovery")
 
 ClientMaker = Callable[[HTTPClientConfig], httpx.AsyncClient]
 Listener = Callable[["ResourceWatch[Any]", Sequence[ObjectChange[Any]]], None]
@@ -58,6 +63,7 @@ class ResourceWatch(Generic[T]):
         self._is_fresh = False  # nothing has happened since the last list
         self._version = ""  # "": the next request is a list
         self._listeners: list[Listener] = []
+        self._odd_objects: set[str] = set()  # told of in the log
         self._where = _described(scope, connection)
 
     def listen(self, listener: Listener) -> None:
@@ -91,7 +97,7 @@ class ResourceWatch(Generic[T]):
                     return
 
     async def _list(self, api: KubernetesApi) -> None:
-        found, version = await api.list(self.scope)
+        found, version = await api.list(self.scope, self._odd)
         before, self.objects = self.objects, found
         first, self.is_listed = not self.is_listed, True
         self._version, self._is_fresh = version, True
@@ -128,23 +134,32 @@ class ResourceWatch(Generic[T]):
             await self._clock.sleep(self._backoff.failed())
 
     def _take(self, events: Sequence[WatchEvent]) -> None:
-        changes: list[ObjectChange[T]] = []
+        changes = list(filter(None, map(self._changed, events)))
+        self._version = events[-1].version
+        if changes:
+            self._tell(changes)
+
+    def _changed(self, event: WatchEvent) -> ObjectChange[T] | None:
+        if event.type == "BOOKMARK":
+            return None
         try:
-            for event in events:
-                if event.type != "BOOKMARK":
-                    key, after = projected(event.object, self.scope.resource)
-                    before = self.objects.get(key)
-                    if event.type == "DELETED":
-                        self.objects.pop(key, None)
-                        if before is not None:
-                            changes.append(ObjectChange(key, before, None))
-                    elif before != after:  # most events are about what no label says
-                        self.objects[key] = after
-                        changes.append(ObjectChange(key, before, after))
-                self._version = event.version
-        finally:
-            if changes:
-                self._tell(changes)
+            key, after = projected(event.object, self.scope.resource)
+        except OddObjectError as e:
+            self._odd(str(e))
+            return None
+        before = self.objects.get(key)
+        if event.type == "DELETED":
+            self.objects.pop(key, None)
+            return None if before is None else ObjectChange(key, before, None)
+        if before == after:  # most events are about what no label says
+            return None
+        self.objects[key] = after
+        return ObjectChange(key, before, after)
+
+    def _odd(self, why: str) -> None:
+        if why not in self._odd_objects and len(self._odd_objects) < _MAX_ODD:
+            self._odd_objects.add(why)
+            _log.warning("kubernetes discovery of %s leaves an object out: %s", self._where, why)
 
     def _tell(self, changes: Sequence[ObjectChange[T]]) -> None:
         for listener in list(self._listeners):
