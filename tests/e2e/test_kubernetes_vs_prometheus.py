@@ -129,8 +129,9 @@ def difference(theirs: Pools, ours: Pools) -> str:
 
 def flat(target: str) -> dict[str, str]:
     kind, parts = json.loads(target)
-    found = {"kind": kind, "scrapeUrl": parts["scrapeUrl"]}
-    return found | parts["discoveredLabels"] | {f"labels {n}": v for n, v in (parts["labels"] or {}).items()}
+    found: dict[str, str] = {"kind": kind, "scrapeUrl": parts["scrapeUrl"]}
+    found |= parts["discoveredLabels"]
+    return found | {f"labels {n}": v for n, v in (parts["labels"] or {}).items()}
 
 
 @pytest.fixture(scope="module")
