@@ -18,6 +18,7 @@ SD_CONFIGS: Final = {
     "file_sd_configs": ("rulepush.discovery.file", "read_file_sd"),
     "http_sd_configs": ("rulepush.discovery.http", "read_http_sd"),
     "dns_sd_configs": ("rulepush.discovery.dns", "read_dns_sd"),
+    "eureka_sd_configs": ("rulepush.discovery.eureka", "read_eureka_sd"),
     "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
 }
 
@@ -34,7 +35,6 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
         "ec2",
         "ecs",
         "elasticache",
-        "eureka",
         "gce",
         "hetzner",
         "ionos",
