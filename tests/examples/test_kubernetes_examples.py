@@ -209,8 +209,8 @@ def test_the_container_is_locked_down_probed_and_keeps_its_state(variant: str) -
     directory, _, file = args.config_file.rpartition("/")
     assert directory in mounts
     assert file in mounted["data"]
-    assert args.storage_path == "/var/lib/rulepush"
-    assert args.storage_path in mounts
+    assert str(args.storage_path) == "/var/lib/rulepush"
+    assert str(args.storage_path) in mounts
     assert args.auto_reload_interval == 30_000
     assert args.external_url.startswith("https://")
 
