@@ -120,7 +120,9 @@ class EurekaDiscovery:
                 f"no answer within {self._timeout:g}s; is server the address of Eureka, and does it answer others?"
             ) from None
         except httpx.HTTPError as e:
-            raise DiscoveryError(reason(e)) from None
+            why = reason(e)
+            hint = ": nothing listens there; is the port of server right?" if "refused" in why else ""
+            raise DiscoveryError(why + hint) from None
         return answer.applications()
 
     def _refused(self, status: int, phrase: str) -> str:

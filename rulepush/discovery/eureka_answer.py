@@ -18,6 +18,7 @@ from rulepush.errors import DiscoveryError
 from rulepush.model.json_text import parse_json
 
 _MAX_DEPTH: Final = 100  # Eureka's own answers have six levels
+_ENDS_EARLY: Final = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))  # strconv.ParseBool
 _FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
@@ -130,6 +131,8 @@ class ApplicationsXml:
         try:
             self._parser.Parse(part, last)
         except expat.ExpatError as e:
+            if last and e.code == _ENDS_EARLY:
+                raise DiscoveryError("the answer ends before </applications>: it was cut off on its way") from None
             raise DiscoveryError(f"line {e.lineno}: not valid XML: {expat.ErrorString(e.code)}") from None
 
     def _fault(self, message: str) -> DiscoveryError:

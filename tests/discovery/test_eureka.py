@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -254,7 +255,7 @@ def test_targets_stay_while_the_server_fails_and_go_when_its_registry_is_empty()
         ),
         (
             HttpReply(b"<applications>\n<application>"),
-            "line 2: not valid XML: no element found",
+            "the answer ends before </applications>: it was cut off on its way",
         ),
         (
             HttpReply(b"<services/>"),
@@ -268,6 +269,22 @@ def test_targets_stay_while_the_server_fails_and_go_when_its_registry_is_empty()
 )
 def test_failures_say_what_to_do(reply: HttpReply, expected: str) -> None:
     assert failure(FakeEureka(instead=reply).transport()) == expected
+
+
+def test_a_wrong_port_is_named() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+
+        async def go() -> str:
+            env = environment()
+            found = config(f"server: 'http://127.0.0.1:{unused.getsockname()[1]}/eureka'")
+            async with running(EurekaDiscovery(found, env), env) as seen:
+                async with asyncio.timeout(10):
+                    while not env.reporter.last_errors:
+                        await seen.clock.settle()
+                return next(iter(env.reporter.last_errors.values()))
+
+        assert asyncio.run(go()) == "connection refused: nothing listens there; is the port of server right?"
 
 
 @pytest.mark.parametrize(

@@ -292,7 +292,9 @@ SCRAPE = "prometheus.io/scrape"
 # What docs/kubernetes.md promises, pod by pod.
 PODS = [
     pod("shop", "cart-1", "10.0.0.1", [port(8080)], {SCRAPE: "true"}),
-    pod("shop", "two-1", "10.0.0.2", [port(8080, "http"), port(9102, "extra"), port(53, "dns", "UDP")], {SCRAPE: "true"}),
+    pod(
+        "shop", "two-1", "10.0.0.2", [port(8080, "http"), port(9102, "extra"), port(53, "dns", "UDP")], {SCRAPE: "true"}
+    ),
     pod(
         "shop",
         "order-1",
