@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from rulepush.clock import Clock
 from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.discovery.shared import SharedParts
 from rulepush.model.labels import EMPTY_LABELS, Labels
 
 ADDRESS: Final = "__address__"
@@ -27,6 +28,13 @@ class TargetGroup:
             return self.targets
         shared = self.labels.as_dict()
         return tuple(Labels({**shared, **dict(target)}) for target in self.targets)
+
+
+SourceKey = tuple[int, str]
+"""A group among those of all discoveries of the process: the number of its running discovery, and its source there."""
+
+GroupChanges = Mapping[SourceKey, TargetGroup | None]
+"""What became of groups: the new or changed one, or None for one that has ended. The others stay."""
 
 
 class GroupSink(Protocol):
@@ -56,15 +64,16 @@ class Discoverer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Dependencies of discoverers."""
+    """Dependencies of discoverers. `shared` holds what discoverers of different configurations use together."""
 
     clock: Clock
     reporter: DiscoveryReporter
     user_agent: str = "rulepush"
+    shared: SharedParts = field(default_factory=SharedParts, compare=False, repr=False)
 
 
 class SdConfig(Protocol):
-    """The settings of one discovery; frozen, so that an unchanged one keeps its discoverer over a reload."""
+    """The settings of one discovery; frozen and hashable: equal ones have one running discoverer, over a reload too."""
 
     @property
     def kind(self) -> str:

@@ -19,6 +19,7 @@ SD_CONFIGS: Final = {
     "http_sd_configs": ("rulepush.discovery.http", "read_http_sd"),
     "dns_sd_configs": ("rulepush.discovery.dns", "read_dns_sd"),
     "eureka_sd_configs": ("rulepush.discovery.eureka", "read_eureka_sd"),
+    "kubernetes_sd_configs": ("rulepush.discovery.kubernetes.config", "read_kubernetes_sd"),
     "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
 }
 
@@ -38,7 +39,6 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
         "gce",
         "hetzner",
         "ionos",
-        "kubernetes",
         "kuma",
         "lightsail",
         "linode",

@@ -227,10 +227,11 @@ class MapReader:
         self.problem(f"{complaint} {text!r}{did_you_mean(text.lower(), allowed)}", key)
         return default
 
-    def url(self, key: str) -> Secret:
-        """An absolute http or https URL; a password in it is masked when shown. Empty when absent or wrong."""
+    def url(self, key: str, scheme: str = "") -> Secret:
+        """An absolute http or https URL; a password in it is masked when shown. Empty when absent or wrong. With
+        `scheme`, a text such as `host:443` is one too."""
         node = self._scalar(key, "a URL")
-        return NO_SECRET if node is None else self._url(node, key)
+        return NO_SECRET if node is None else self._url(node, key, scheme)
 
     def urls(self, key: str) -> list[Secret]:
         """A list of URLs."""
@@ -242,8 +243,10 @@ class MapReader:
                 self._wrong(node, f"{key}[{i}]", "a URL")
         return [url for url in found if url]
 
-    def _url(self, node: yaml.ScalarNode, key: str) -> Secret:
+    def _url(self, node: yaml.ScalarNode, key: str, scheme: str = "") -> Secret:
         text = str(node.value)
+        if scheme and text and "://" not in text:
+            text = f"{scheme}://{text}"
         try:
             parts = urlsplit(text)
             _ = parts.port
