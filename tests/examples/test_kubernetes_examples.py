@@ -1,4 +1,4 @@
-"""The files of examples/kubernetes fit each other, may read what they watch and no more, and find what the page says."""
+"""The files of examples/kubernetes fit each other, may read what they watch, no more, and find what the page says."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rulepush.config import load_config
 from rulepush.config.sections import Config
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.kubernetes.config import KubernetesSdConfig
+from rulepush.discovery.kubernetes.labels import AttachMetadata
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.livecheck.fetch import first_list
 from rulepush.packs import pack_directory
@@ -228,6 +229,22 @@ def test_the_service_leads_to_the_pod(variant: str) -> None:
     _, only = container(variant)
     assert port["targetPort"] == only["ports"][0]["name"]
     assert only["args"][4] == f"--web.listen-address=0.0.0.0:{only['ports'][0]['containerPort']}"
+
+
+def test_the_table_of_rights_is_what_each_role_watches() -> None:
+    """docs/kubernetes.md: the roles, and what attach_metadata adds."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", page.partition("## Rights")[2].partition("## Roles")[0], re.MULTILINE)
+    named = {cell: re.findall(r"`([a-z]+)`", rights) for cell, rights in rows[1:]}
+    for role in ("pod", "service", "endpoints", "endpointslice", "ingress", "node"):
+        watches = [w.resource.name for w in KubernetesSdConfig(role).watched()]
+        assert sorted(named.pop(f"`{role}`")) == sorted(watches), role
+    for cell, rights in named.items():
+        (key,) = re.findall(r"\{(\w+): true\}", cell)
+        attach = AttachMetadata(**{key: True})
+        added = {w.resource.name for w in KubernetesSdConfig("pod", attach_metadata=attach).watched()} - {"pods"}
+        assert added == set(rights) - {"apps", "batch"}, key
+    assert len(named) == 4
 
 
 RULE_TEST = """
