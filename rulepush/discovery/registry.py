@@ -21,6 +21,8 @@ SD_CONFIGS: Final = {
     "eureka_sd_configs": ("rulepush.discovery.eureka", "read_eureka_sd"),
     "kubernetes_sd_configs": ("rulepush.discovery.kubernetes.config", "read_kubernetes_sd"),
     "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
+    "consul_sd_configs": ("rulepush.discovery.consul", "read_consul_sd"),
+    "docker_sd_configs": ("rulepush.discovery.docker", "read_docker_sd"),
 }
 
 # Prometheus knows these; each would add targets, so leaving one out silently would silence alerts.
@@ -29,9 +31,7 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
     for name in [
         "aws",
         "azure",
-        "consul",
         "digitalocean",
-        "docker",
         "dockerswarm",
         "ec2",
         "ecs",
