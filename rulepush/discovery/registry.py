@@ -25,6 +25,8 @@ SD_CONFIGS: Final = {
     "docker_sd_configs": ("rulepush.discovery.docker", "read_docker_sd"),
 }
 
+_INSTEAD: Final = "let what knows the targets write them for file_sd_configs, or answer http_sd_configs"
+
 # Prometheus knows these; each would add targets, so leaving one out silently would silence alerts.
 UNSUPPORTED_SD_CONFIGS: Final = tuple(
     f"{name}_sd_configs"
@@ -79,7 +81,7 @@ def read_sd_configs(m: MapReader) -> tuple[SdConfig, ...]:
                 for fault in filter(None, map(address_fault, config.targets)):
                     entry.problem(fault, "targets")
     for key in UNSUPPORTED_SD_CONFIGS:
-        m.unsupported(key)
+        m.unsupported(key, instead=_INSTEAD)
     return tuple(configs)
 
 
