@@ -21,7 +21,7 @@ from rulepush.discovery.backoff import Backoff
 from rulepush.discovery.consul_api import ConsulClient, RequestSlots
 from rulepush.discovery.consul_instances import CONSUL_META, instance_labels
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
-from rulepush.discovery.registry_api import Deadline
+from rulepush.discovery.registry_api import Deadline, shown_selection
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
@@ -61,6 +61,21 @@ class ConsulSdConfig:
 
     def discoverer(self, env: Environment) -> ConsulDiscovery:
         return ConsulDiscovery(self, env)
+
+    @property
+    def shown(self) -> str:
+        """The server and what is selected, for the log: many entries have one server, and each fails by itself."""
+        chosen = {
+            "datacenter": self.datacenter,
+            "namespace": self.namespace,
+            "partition": self.partition,
+            "services": ", ".join(self.services),
+            "tags": ", ".join(self.tags),
+            "node_meta": ", ".join(f"{key}:{value}" for key, value in self.node_meta),
+            "filter": self.filter,
+            "health_filter": self.health_filter,
+        }
+        return shown_selection(self.server, chosen)
 
     @property
     def needs_catalog(self) -> bool:
@@ -174,7 +189,7 @@ class ConsulDiscovery:
         self._deadline = deadline
         self._environ = environ
         self._groups: dict[str, TargetGroup] = {}
-        self._troubles = _Troubles(env.reporter, config.server)
+        self._troubles = _Troubles(env.reporter, config.shown)
 
     async def run(self, sink: GroupSink) -> None:
         config = self._config

@@ -17,10 +17,9 @@ import httpx
 from rulepush.discovery.docker_containers import container_group
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
-from rulepush.discovery.registry_api import Deadline, RegistryAnswer, ask_registry, label_part
+from rulepush.discovery.registry_api import Deadline, RegistryAnswer, ask_registry, label_part, shown_selection
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
-from rulepush.http_client.client import shown_url
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig, read_http_client
 
 if TYPE_CHECKING:
@@ -120,7 +119,8 @@ class DockerDiscovery:
             async def refresh() -> Sequence[TargetGroup]:
                 return await self._refresh(client, max(1.0, interval))  # the limit is Prometheus'
 
-            await Poller("docker", shown_url(config.host), interval, refresh, env).run(sink)
+            shown = shown_selection(config.host, {name: ", ".join(values) for name, values in config.filters})
+            await Poller("docker", shown, interval, refresh, env).run(sink)
 
     async def _refresh(self, client: httpx.AsyncClient, seconds: float) -> list[TargetGroup]:
         selected: dict[str, dict[str, bool]] = {}
@@ -173,7 +173,9 @@ class DockerDiscovery:
         tls = self._config.http_client.tls
         is_anonymous = self._config.base.startswith("https") and not (tls.cert or tls.cert_file)
         # With TLS 1.3 the refusal comes after the handshake, and may cross the request: it is lost then.
-        if is_anonymous and any(end in detail for end in ("broken pipe", "connection reset", "disconnected")):
+        if is_anonymous and any(
+            end in detail for end in ("broken pipe", "connection reset", "disconnected", "closed the")
+        ):
             return f"{detail} (perhaps {wants})"
         if "wrong version number" in detail or "record layer failure" in detail:
             return f"{detail} (the engine speaks plain HTTP: write `host: tcp://...`)"

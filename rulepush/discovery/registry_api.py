@@ -24,6 +24,7 @@ Deadline = Callable[[float], asyncio.Timeout]
 
 _CONNECT_SECONDS: Final = 10.0
 _MAX_QUOTED: Final = 300
+_MAX_CHOSEN: Final = 60
 _NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -108,3 +109,13 @@ def label_part(name: str) -> str:
 def host_port(host: str, port: int) -> str:
     """`host:port`, with brackets around an IPv6 address (Go's net.JoinHostPort)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def shown_selection(server: str, chosen: Mapping[str, str]) -> str:
+    """`consul:8500 (tags a, b; datacenter d)`: the server, and what of it is asked for, with no empty texts."""
+    parts = [
+        f"{name} {value if len(value) <= _MAX_CHOSEN else value[:_MAX_CHOSEN] + '...'}"
+        for name, value in chosen.items()
+        if value
+    ]
+    return f"{server} ({'; '.join(parts)})" if parts else server

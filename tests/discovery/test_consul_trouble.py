@@ -141,6 +141,26 @@ def test_a_failure_is_one_sentence_that_names_what_to_do(text: str, consul: dict
     assert "\n" not in error
 
 
+def test_two_entries_of_one_server_fail_each_by_itself() -> None:
+    async def go() -> None:
+        env = environment()
+        fake = FakeConsul(env.clock, tokens=TOKENS)
+        fake.put("web", instance())
+        transport = httpx.MockTransport(fake.handle)
+        good, bad = (
+            config("token: hunter-all, services: [web]"),
+            config("token: hunter3, tags: [a, b], datacenter: dc1"),
+        )
+        first = ConsulDiscovery(good, env, transport, environ={})
+        second = ConsulDiscovery(bad, env, transport, environ={})
+        async with running(second, env), running(first, env) as seen:
+            await seen.clock.advance(120)
+            assert list(env.reporter.last_errors) == ["consul localhost:8500 (datacenter dc1; tags a, b)"]
+            assert seen.addresses() == ["10.0.0.1:8080"]
+
+    asyncio.run(go())
+
+
 def test_a_server_that_hangs_is_left_after_a_while() -> None:
     async def go() -> None:
         env = environment()

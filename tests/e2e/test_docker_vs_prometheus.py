@@ -87,9 +87,7 @@ def test_targets_of_docker_agree_with_prometheus(tmp_path: Path, by: str) -> Non
             f"--storage.tsdb.path={tmp_path / 'data'}",
             f"--web.listen-address=127.0.0.1:{ports[0]}",
         ]
-        ours_command = rulepush_command(
-            "run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}", "--storage.path="
-        )
+        ours_command = rulepush_command("run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}")
         urls = [f"http://127.0.0.1:{p}" for p in ports]
         with (
             running(theirs_command, tmp_path / "prometheus.log", f"{urls[0]}/-/ready"),
