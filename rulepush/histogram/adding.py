@@ -93,10 +93,14 @@ def _combine(h: FloatHistogram, other: FloatHistogram, sign: float) -> Combined:
 
 
 def _hint(h: FloatHistogram, other: FloatHistogram) -> tuple[CounterResetHint, bool]:
-    """(hint of the result, whether they collide), adjustCounterReset. Raises IncompatibleSchemas."""
+    """`combined_hint`. Raises IncompatibleSchemas."""
     if h.uses_custom_buckets != other.uses_custom_buckets:
         raise IncompatibleSchemas
-    mine, its = h.counter_reset_hint, other.counter_reset_hint
+    return combined_hint(h.counter_reset_hint, other.counter_reset_hint)
+
+
+def combined_hint(mine: CounterResetHint, its: CounterResetHint) -> tuple[CounterResetHint, bool]:
+    """(hint of a sum or a difference, whether the two collide), adjustCounterReset."""
     if mine is its:
         return mine, False
     if mine is _GAUGE or its is _GAUGE:
@@ -197,7 +201,7 @@ def kahan_add(total: FloatHistogram, other: FloatHistogram, rest: FloatHistogram
     IncompatibleSchemas."""
     hint, collision = _hint(total, other)
     if rest is None:
-        rest = _no_rest(total.with_hint(hint))
+        rest = no_rest(total.with_hint(hint))
     count, count_rest = step(other.count, total.count, rest.count)
     sums, sums_rest = step(other.sum, total.sum, rest.sum)
     if total.uses_custom_buckets:
@@ -236,7 +240,7 @@ def kahan_add(total: FloatHistogram, other: FloatHistogram, rest: FloatHistogram
     )
 
 
-def _no_rest(h: FloatHistogram) -> FloatHistogram:
+def no_rest(h: FloatHistogram) -> FloatHistogram:
     """Compensations of 0 (newCompensationHistogram)."""
     return replace(
         h,

@@ -9,16 +9,18 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
 
-from rulepush.histogram import CUSTOM_SCHEMA, Buckets, CounterResetHint, FloatHistogram
+from rulepush.histogram import CUSTOM_SCHEMA, NO_BUCKETS, Buckets, CounterResetHint, FloatHistogram
 from rulepush.histogram.adding import KahanStep, add, kahan_add, subtract
 from rulepush.histogram.iteration import all_buckets
 from rulepush.histogram.literal import parse_histogram
 from rulepush.histogram.resets import detect_reset
 from rulepush.histogram.resolution import reduce_resolution, with_zero_bucket
 from rulepush.histogram.statistics import histogram_fraction, histogram_quantile
+from rulepush.histogram.summing import kahan_sum
 from rulepush.histogram.text import histogram_literal
 from rulepush.histogram.trim import trim_above, trim_below
 from rulepush.histogram.validate import validate_histogram
+from tests.histogram.recorded_cases import same_histogram
 
 whole = st.integers(0, 1 << 40).map(float)
 
@@ -109,6 +111,48 @@ def test_a_kahan_sum_of_whole_numbers_is_the_plain_one(items: list[FloatHistogra
         step = kahan_add(items[0], item) if step is None else kahan_add(step.total, item, step.rest)
     assert isinstance(step, KahanStep)
     assert step.result().equals(plain.compacted())
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> list[FloatHistogram]:
+    """Five to nine with counts of any size, of one schema or of few, often of one layout."""
+    counts = st.floats(-1e17, 1e17) | st.sampled_from([0.0, 0.1, 1e16, -1e16, 1.0, math.inf])
+    schemas = draw(st.lists(st.integers(0, 3), min_size=1, max_size=2))
+    indexes = np.array(sorted(draw(st.sets(st.integers(-9, 9), min_size=1, max_size=6))), np.int64)
+    found = []
+    for _ in range(draw(st.integers(5, 9))):
+        layout = indexes if draw(st.booleans()) else indexes[: draw(st.integers(0, len(indexes)))].copy()
+        values = [draw(counts) for _ in range(len(layout) + 3)]
+        buckets = Buckets.of(layout, np.array(values[3:]))
+        positive = draw(st.booleans())
+        hint = draw(st.sampled_from(CounterResetHint))
+        threshold = draw(st.sampled_from([0.0, 0.0, 0.0, 1.0]))
+        found.append(
+            FloatHistogram(
+                draw(st.sampled_from(schemas)),
+                values[0],
+                values[1],
+                threshold,
+                abs(values[2]),
+                positive=buckets if positive else NO_BUCKETS,
+                negative=NO_BUCKETS if positive else buckets,
+                counter_reset_hint=hint,
+            )
+        )
+    return found
+
+
+@given(alike())
+def test_many_at_once_are_the_kahan_sum_of_one_after_the_other(items: list[FloatHistogram]) -> None:
+    step = kahan_add(items[0], items[1])
+    flags = [step[2:]]
+    for item in items[2:]:
+        step = kahan_add(step.total, item, step.rest)
+        flags.append(step[2:])
+    many = kahan_sum(items)
+    assert many[2:] == (any(flag[0] for flag in flags), any(flag[1] for flag in flags))
+    assert same_histogram(many.result(), step.result())
+    assert many.rest.counter_reset_hint is step.rest.counter_reset_hint
 
 
 def test_a_kahan_sum_keeps_what_a_plain_one_rounds_away() -> None:
