@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from rulepush.clock import Clock
 from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.discovery.shared import SharedParts
 from rulepush.model.labels import EMPTY_LABELS, Labels
 
 ADDRESS: Final = "__address__"
@@ -56,11 +57,12 @@ class Discoverer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Dependencies of discoverers."""
+    """Dependencies of discoverers. `shared` holds what discoverers of different configurations use together."""
 
     clock: Clock
     reporter: DiscoveryReporter
     user_agent: str = "rulepush"
+    shared: SharedParts = field(default_factory=SharedParts, compare=False, repr=False)
 
 
 class SdConfig(Protocol):
