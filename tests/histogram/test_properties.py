@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import hypothesis.strategies as st
 import numpy as np
@@ -13,7 +14,7 @@ from rulepush.histogram import CUSTOM_SCHEMA, NO_BUCKETS, Buckets, CounterResetH
 from rulepush.histogram.adding import KahanStep, add, kahan_add, subtract
 from rulepush.histogram.iteration import all_buckets
 from rulepush.histogram.literal import parse_histogram
-from rulepush.histogram.resets import detect_reset
+from rulepush.histogram.resets import detect_reset, detect_resets
 from rulepush.histogram.resolution import reduce_resolution, with_zero_bucket
 from rulepush.histogram.statistics import histogram_fraction, histogram_quantile
 from rulepush.histogram.summing import kahan_sum
@@ -57,6 +58,15 @@ def custom(draw: st.DrawFn) -> FloatHistogram:
     )
 
 
+WINDOW = [
+    (3.0, 1.0, 1.0),
+    (4.0, 2.0, 1.0),
+    (4.0, 1.0, 2.0),
+    (5.0, 1.0, 3.0),
+    (5.0, 2.0, 2.0),
+    (9.0, 3.0, 5.0),
+    (8.0, 3.0, 5.0),
+]
 pairs = st.one_of(st.tuples(exponential(), exponential()), st.tuples(custom(), custom()))
 
 
@@ -153,6 +163,20 @@ def test_many_at_once_are_the_kahan_sum_of_one_after_the_other(items: list[Float
     assert many[2:] == (any(flag[0] for flag in flags), any(flag[1] for flag in flags))
     assert same_histogram(many.result(), step.result())
     assert many.rest.counter_reset_hint is step.rest.counter_reset_hint
+
+
+@given(alike(), st.booleans())
+def test_resets_of_many_are_those_of_each_pair(items: list[FloatHistogram], rising: bool) -> None:
+    if rising:
+        items = sorted(items, key=lambda h: (h.count, h.positive.counts.tolist()))
+    assert detect_resets(items) == [detect_reset(h, before) for before, h in pairwise(items)]
+    assert detect_resets(items[:1]) == []
+
+
+def test_resets_of_a_window_of_one_layout() -> None:
+    window = [FloatHistogram(count=c, zero_count=z, positive=Buckets.at(1, [p, 1.0])) for c, z, p in WINDOW]
+    assert detect_resets(window) == [False, True, False, True, False, True]
+    assert detect_resets([*window, window[-1].with_hint(CounterResetHint.RESET)])[-1]
 
 
 def test_a_kahan_sum_keeps_what_a_plain_one_rounds_away() -> None:
