@@ -114,7 +114,7 @@ def _reconcile_zero(
     """(h, rest, the other's zero count, its compensation) with one threshold that no filled bucket of either contains
     (reconcileZeroBuckets)."""
     count, compensation, threshold = other.zero_count, 0.0, other.zero_threshold
-    while threshold != h.zero_threshold:
+    while h.zero_threshold > threshold or h.zero_threshold < threshold:  # never, when one is NaN
         if h.zero_threshold > threshold:
             count, threshold, compensation = zero_count_at(other, h.zero_threshold)
         if threshold > h.zero_threshold:

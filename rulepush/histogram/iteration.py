@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.buckets import MOST_SHARED, Buckets
 from rulepush.histogram.go_floats import go_divide, go_log2
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.resolution import bounds_of
@@ -113,11 +113,13 @@ def side_bounds(h: FloatHistogram, buckets: Buckets) -> tuple[Floats, Floats]:
     when there are more custom buckets than bounds."""
     indexes = buckets.indexes
     if not h.uses_custom_buckets:
+        if len(indexes) > MOST_SHARED:
+            return bounds_of(indexes, h.schema)
         return _layout_bounds(indexes.tobytes(), h.schema)
     if len(indexes) and not 0 <= int(indexes[0]) <= int(indexes[-1]) <= len(h.custom_values):
         custom_bound(int(indexes[-1]), h.custom_values)
         custom_bound(int(indexes[0]) - 1, h.custom_values)
-    bounds = _all_bounds(h.custom_values)
+    bounds = _shared_bounds(h.custom_values) if len(h.custom_values) < MOST_SHARED else _all_bounds(h.custom_values)
     return bounds[indexes], bounds[indexes + 1]
 
 
@@ -130,7 +132,9 @@ def _layout_bounds(indexes: bytes, schema: int) -> tuple[Floats, Floats]:
     return lower, upper
 
 
-@lru_cache(maxsize=_LAYOUTS_KEPT)
 def _all_bounds(custom_values: tuple[float, ...]) -> Floats:
     """The bounds of custom buckets, with those without end."""
     return np.array((-math.inf, *custom_values, math.inf))
+
+
+_shared_bounds = lru_cache(maxsize=_LAYOUTS_KEPT)(_all_bounds)

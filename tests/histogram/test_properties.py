@@ -189,6 +189,19 @@ def test_a_kahan_sum_keeps_what_a_plain_one_rounds_away() -> None:
     assert add(add(big, small).histogram, small).histogram.count == 1e16
 
 
+def test_a_kahan_sum_in_a_lower_schema_keeps_the_compensations_of_merged_buckets() -> None:
+    first = FloatHistogram(schema=1, positive=Buckets.at(1, [1.0, 1e16]))
+    step = kahan_add(first, FloatHistogram(schema=1, positive=Buckets.at(2, [1.0])))
+    assert step.rest.positive.counts.tolist() == [0, 1]
+    step = kahan_add(step.total, FloatHistogram(schema=0), step.rest)
+    assert (step.total.positive.counts.tolist(), step.rest.positive.counts.tolist()) == ([1e16], [2])
+    # And those that merging the other one leaves.
+    other = FloatHistogram(schema=1, positive=Buckets.at(1, [1e16, 1.0]))
+    step = kahan_add(step.total, other, step.rest)
+    assert step.result().positive.counts.tolist() == [2e16 + 4]
+    assert step.rest.positive.counts.tolist() == [3]
+
+
 @given(pairs)
 def test_growth_is_no_reset_and_the_way_back_is_one(pair: tuple[FloatHistogram, FloatHistogram]) -> None:
     a, b = pair
