@@ -173,6 +173,14 @@ def test_resets_of_many_are_those_of_each_pair(items: list[FloatHistogram], risi
     assert detect_resets(items[:1]) == []
 
 
+def test_buckets_inside_the_zero_bucket_are_not_taken_for_others() -> None:
+    window = [
+        FloatHistogram(count=9.0 + i, zero_threshold=1.0, positive=Buckets.at(0, [9.0 - i, 2.0])) for i in range(6)
+    ]
+    assert kahan_sum(window).result().positive.counts.tolist() == [9, 12]
+    assert detect_resets(window) == [False] * 5
+
+
 def test_resets_of_a_window_of_one_layout() -> None:
     window = [FloatHistogram(count=c, zero_count=z, positive=Buckets.at(1, [p, 1.0])) for c, z, p in WINDOW]
     assert detect_resets(window) == [False, True, False, True, False, True]
