@@ -153,6 +153,8 @@ def test_the_bucket_limit_takes_resolution_away_until_they_fit() -> None:
     with pytest.raises(BucketLimitError, match="histogram bucket limit exceeded"):
         limit_buckets(wide, 1)
     with pytest.raises(BucketLimitError, match="histogram bucket limit exceeded"):
+        limit_buckets(H("{{schema:-4 buckets:[1 1] offset:1}}"), 1)  # which schema -5 would merge
+    with pytest.raises(BucketLimitError, match="histogram bucket limit exceeded"):
         limit_buckets(H("{{schema:-53 custom_values:[1] buckets:[1 1]}}"), 1)
 
 

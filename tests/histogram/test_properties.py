@@ -210,6 +210,14 @@ def test_a_kahan_sum_in_a_lower_schema_keeps_the_compensations_of_merged_buckets
     assert step.rest.positive.counts.tolist() == [3]
 
 
+def test_a_greater_zero_bucket_keeps_buckets_of_which_only_the_compensation_is_left() -> None:
+    step = kahan_add(*(FloatHistogram(positive=Buckets.at(3, [v])) for v in (1e16, 1.0)))
+    step = kahan_add(step.total, FloatHistogram(positive=Buckets.at(3, [-1e16])), step.rest)
+    assert (step.total.positive.counts.tolist(), step.rest.positive.counts.tolist()) == ([0], [1])
+    step = kahan_add(step.total, FloatHistogram(zero_threshold=1.0), step.rest)
+    assert step.result() == FloatHistogram(zero_threshold=1.0, positive=Buckets.at(3, [1.0]))
+
+
 @given(pairs)
 def test_growth_is_no_reset_and_the_way_back_is_one(pair: tuple[FloatHistogram, FloatHistogram]) -> None:
     a, b = pair
