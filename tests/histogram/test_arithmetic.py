@@ -123,6 +123,7 @@ def test_operands_are_left_as_they_are() -> None:
         ("{{count:3 z_bucket_w:1}}", "{{count:3 z_bucket_w:0.5}}", True),
         ("{{count:3 z_bucket_w:0.5 buckets:[3]}}", "{{count:3 z_bucket:3 z_bucket_w:1}}", False),
         ("{{count:3 z_bucket_w:0.5 buckets:[3]}}", "{{count:3 z_bucket:3 z_bucket_w:0.7}}", True),
+        ("{{count:3 z_bucket_w:0.5 buckets:[3]}}", "{{count:9 z_bucket:3 z_bucket_w:0.7 buckets:[3]}}", True),
         ("{{}}", "{{schema:-53}}", True),
         (
             "{{schema:-53 count:3 custom_values:[1 2] buckets:[1 2]}}",
