@@ -1,8 +1,8 @@
 """Objects of the Kubernetes API for tests, with the fields that a real cluster gives them.
 
 The shapes are those of the published schema (kubernetes/kubernetes, api/openapi-spec/swagger.json: `io.k8s.api.core.v1.
-Pod`, `io.k8s.api.discovery.v1.EndpointSlice` and so on). `padding` bytes of annotations make an object as large as real
-ones, which carry the annotations and `managedFields` of many controllers.
+Pod`, `io.k8s.api.discovery.v1.EndpointSlice` and so on). `padding` bytes make an object as large as real
+ones: half of them `managedFields`, half environment variables.
 """
 
 from __future__ import annotations
@@ -77,9 +77,10 @@ def pod(
     meta = _meta("Pod", name, namespace, labels, annotations)
     if owners:
         meta["ownerReferences"] = list(owners)
-    if padding:
-        meta["managedFields"] = _managed_fields(padding)
     made = [container(ports=[("http", 8080)])] if containers is None else list(containers)
+    if padding:
+        meta["managedFields"] = _managed_fields(padding // 2)
+        made = [{**c, "env": _environment(padding // 2 // len(made))} for c in made]
     spec: Json = {
         "containers": made,
         "restartPolicy": "Always",
@@ -137,6 +138,14 @@ def _managed_fields(size: int) -> list[Json]:
             "fieldsV1": {"f:spec": {"f:containers": fields}},
         }
     ]
+
+
+def _environment(size: int) -> list[Json]:
+    made: list[Json] = []
+    for i in range(max(1, size // 160)):
+        made.append({"name": f"SETTING_{i}", "value": f"https://service-{i}.shop.svc.cluster.local:8443/api"})
+        made.append({"name": f"SECRET_{i}", "valueFrom": {"secretKeyRef": {"name": "app", "key": f"key-{i}"}}})
+    return made
 
 
 def node(

@@ -203,7 +203,10 @@ class KubernetesServer:
         key = f"{meta['namespace']}/{meta['name']}" if KINDS[kind][2] else meta["name"]
         with self.changed:
             self._version += 1
+            last = {k: v for k, v in meta.items() if k == "managedFields"}  # in Go's order
             known = {**made, "metadata": {**meta, "resourceVersion": str(self._version)}}
+            known["metadata"].pop("managedFields", None)
+            known["metadata"] |= last
             item = {k: v for k, v in known.items() if k not in ("kind", "apiVersion")}
             stored = _Stored(self._version, key, known, _json(item), _json(known))
             before = self._stores[kind].get(key)

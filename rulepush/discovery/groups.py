@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -28,6 +29,13 @@ class TargetGroup:
             return self.targets
         shared = self.labels.as_dict()
         return tuple(Labels({**shared, **dict(target)}) for target in self.targets)
+
+
+SourceKey = tuple[int, str]
+"""A group among those of all discoveries of the process: the number of its running discovery, and its source there."""
+
+GroupChanges = Mapping[SourceKey, TargetGroup | None]
+"""What became of groups: the new or changed one, or None for one that has ended. The others stay."""
 
 
 class GroupSink(Protocol):
@@ -57,16 +65,18 @@ class Discoverer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Dependencies of discoverers. `shared` holds what discoverers of different configurations use together."""
+    """Dependencies of discoverers. `shared` holds what discoverers of different configurations use together;
+    `chance` gives numbers from 0 to 1, for the waits of Backoff."""
 
     clock: Clock
     reporter: DiscoveryReporter
     user_agent: str = "rulepush"
     shared: SharedParts = field(default_factory=SharedParts, compare=False, repr=False)
+    chance: Callable[[], float] = random.random
 
 
 class SdConfig(Protocol):
-    """The settings of one discovery; frozen, so that an unchanged one keeps its discoverer over a reload."""
+    """The settings of one discovery; frozen and hashable: equal ones have one running discoverer, over a reload too."""
 
     @property
     def kind(self) -> str:

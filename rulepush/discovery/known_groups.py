@@ -20,10 +20,16 @@ class KnownGroups:
         self._changed = changed
 
     def replace(self, groups: Sequence[TargetGroup]) -> None:
-        """Take `groups` for all that there are."""
-        found = {group.source: group for group in groups}
-        before, self.by_source = self.by_source, found
-        sources = {source for source, group in found.items() if before.get(source) != group}
+        """Take `groups` for all that there are. Of two equal ones the former stays: others hold it, and the new one's
+        memory is given back."""
+        before, found, sources = self.by_source, dict[str, TargetGroup](), set[str]()
+        for group in groups:
+            known = before.get(group.source)
+            if known is None or known != group:
+                sources.add(group.source)
+                known = group
+            found[group.source] = known
+        self.by_source = found
         self._tell(sources | (before.keys() - found.keys()))
 
     def update(self, groups: Iterable[TargetGroup] = (), gone: Iterable[str] = ()) -> None:

@@ -45,7 +45,7 @@ class SharedParts:
         """The running part of `key`, from `make()` if nobody uses it yet; it stays until the last user has left.
 
         Equal keys must mean parts of one type: begin a key with something of your own, such as the part's class. A part
-        that crashes, or returns, runs again 30 s later.
+        that crashes runs again 30 s later.
         """
         entry = self._entries.get(key)
         if entry is None:
@@ -62,18 +62,23 @@ class SharedParts:
                 entry.task.cancel()
                 await asyncio.gather(entry.task, return_exceptions=True)
 
+    def find(self, key: Hashable) -> SharedPart | None:
+        """The running part of `key`, None when nobody uses it."""
+        entry = self._entries.get(key)
+        return entry.part if entry is not None else None
+
     def __len__(self) -> int:
         return len(self._entries)
 
 
 async def keep_running(run: Callable[[], Awaitable[None]], clock: Clock) -> None:
-    """Run until cancelled; what ends of itself, which would be a bug in rulepush, begins again 30 s later, for it must
-    stop neither the others nor the process."""
+    """Run until cancelled, or until `run` returns. What crashes, by a bug in rulepush, begins again 30 s later, for it
+    must stop neither the others nor the process."""
     while True:
         try:
             await run()
         except Exception:
             log.exception("a discovery crashed, its last good list of targets stays; it begins again soon")
+            await clock.sleep(_AFTER_CRASH_SECONDS)
         else:
-            log.error("a discovery ended, its last good list of targets stays; it begins again soon")
-        await clock.sleep(_AFTER_CRASH_SECONDS)
+            return

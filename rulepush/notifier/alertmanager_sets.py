@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rulepush.config.sections import AlertmanagerConfig
-from rulepush.discovery.groups import Environment, TargetGroup
+from rulepush.discovery.groups import Environment, GroupChanges
 from rulepush.discovery.provider import Providers
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.notifier.alertmanager import Alertmanager
@@ -143,15 +143,15 @@ class _Section:
         """Start from the targets of the former discoveries. They count as answered, so they must be in effect at once:
         else the URLs would seem to be gone, and their outboxes would be dropped."""
         self.providers.take_over(former.providers)
-        self._find(self.providers.groups())
+        self._find()
 
-    def _discovered(self, groups: Sequence[TargetGroup]) -> None:
-        self._find(groups)
+    def _discovered(self, _: GroupChanges) -> None:
+        self._find()
         self._changed()
 
-    def _find(self, groups: Sequence[TargetGroup]) -> None:
+    def _find(self) -> None:
         known = self.found.faults
-        self.found = endpoints(self.config, groups)
+        self.found = endpoints(self.config, self.providers.groups())
         for fault in self.found.faults:
             if fault not in known:
                 log.warning("an Alertmanager cannot be used, check its target and relabel_configs: err=%s", fault)

@@ -44,9 +44,9 @@ class ScrapeLoop:
     have passed by then are left out: nothing is written of them.
     """
 
-    def __init__(self, scraper: Scraper, pace: Pace):
+    def __init__(self, scraper: Scraper, pace: Pace, delay_ms: float = 0.0):
         self.scraper = scraper
-        self.delay_ms = 0.0
+        self.delay_ms = delay_ms
         self._pace = pace
 
     async def run(self) -> None:

@@ -26,6 +26,9 @@ class RestoredSeries:
             if name not in written and name not in METRICS and name not in EXTRA_METRICS:
                 self._left.setdefault((labels.get(JOB), labels.get(INSTANCE)), []).append(labels)
 
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
     def take(self, target: Labels) -> list[Labels]:
         """The series that a target with these labels wrote. No other target gets them."""
         key = (target.get(JOB), target.get(INSTANCE))

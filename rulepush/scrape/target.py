@@ -13,7 +13,7 @@ from rulepush.discovery.groups import ADDRESS
 from rulepush.discovery.static import address_fault
 from rulepush.errors import ScrapeError
 from rulepush.model.durations import format_duration, parse_duration
-from rulepush.model.labels import INSTANCE, JOB, Labels
+from rulepush.model.labels import EMPTY_LABELS, INSTANCE, JOB, Labels
 from rulepush.model.secret import MASK, masked_parameters, tells_of_a_secret
 from rulepush.relabel.relabel import Relabel
 from rulepush.scrape.sharding import ScrapeSharding
@@ -29,7 +29,7 @@ _RESERVED: Final = "__"
 Params = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TargetDefaults:
     """What a job says about targets that do not say it themselves."""
 
@@ -40,6 +40,33 @@ class TargetDefaults:
     metrics_path: str = "/metrics"
     params: Params = ()
 
+    @cached_property
+    def pairs(self) -> dict[str, str]:
+        """The settings as labels."""
+        pairs = {
+            JOB: self.job_name,
+            INTERVAL: format_duration(self.interval_ms),
+            TIMEOUT: format_duration(self.timeout_ms),
+            METRICS_PATH: self.metrics_path,
+            SCHEME: self.scheme,
+        }
+        return pairs | {_PARAM + name: values[0] for name, values in self.params if values}
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """A label set as a discovery gave it: a target's `own` labels, which win over those of its `group`, and these over
+    the job's `defaults`. Kept in place of the labels together, which would be a copy of all of them for each target."""
+
+    own: Labels
+    defaults: TargetDefaults
+    group: Labels = EMPTY_LABELS
+
+    @property
+    def labels(self) -> Labels:
+        """All of them, built anew each time."""
+        return Labels({**self.defaults.pairs, **dict(self.group.pairs), **dict(self.own.pairs)})
+
 
 def shown_labels(labels: Labels) -> Labels:
     """Discovered labels for people: a `__param_` that is a secret, `__param_token`, is masked."""
@@ -49,13 +76,18 @@ def shown_labels(labels: Labels) -> Labels:
 
 @dataclass(frozen=True)
 class Target:
-    """`discovered` are the labels before relabelling, `all_labels` those after it, but for `__meta_*`."""
+    """`found` is what relabelling made it of, `all_labels` are the labels after it, but for `__meta_*`."""
 
-    discovered: Labels
+    found: Discovered
     all_labels: Labels
     params: Params
     interval_ms: int
     timeout_ms: int
+
+    @property
+    def discovered(self) -> Labels:
+        """The labels before relabelling."""
+        return self.found.labels
 
     @cached_property
     def labels(self) -> Labels:
@@ -133,9 +165,14 @@ class Dropped:
     """A discovered label set that relabelling dropped, or that is no target: then `error` says why. `shards` are those
     that scrape it, where it is left to others."""
 
-    discovered: Labels
+    found: Discovered
     error: str = ""
     shards: tuple[int, ...] = ()
+
+    @property
+    def discovered(self) -> Labels:
+        """The labels before relabelling."""
+        return self.found.labels
 
 
 def build_targets(
@@ -148,9 +185,9 @@ def build_targets(
     targets: dict[tuple[Labels, str], Target] = {}
     dropped: list[Dropped] = []
     for labels in found:
-        discovered = with_defaults(labels, defaults)
+        discovered = Discovered(labels, defaults)
         try:
-            target = build_target(discovered, defaults, relabel, sharding)
+            target = build_target(discovered, relabel, sharding)
         except ScrapeError as e:
             dropped.append(Dropped(discovered, str(e)))
             continue
@@ -178,29 +215,21 @@ def shared_label_warnings(targets: Iterable[tuple[Labels, str]]) -> list[str]:
 
 def with_defaults(labels: Labels, defaults: TargetDefaults) -> Labels:
     """Discovered labels with the job's settings as labels, where they are not set already."""
-    pairs = {
-        JOB: defaults.job_name,
-        INTERVAL: format_duration(defaults.interval_ms),
-        TIMEOUT: format_duration(defaults.timeout_ms),
-        METRICS_PATH: defaults.metrics_path,
-        SCHEME: defaults.scheme,
-    }
-    pairs |= {_PARAM + name: values[0] for name, values in defaults.params if values}
-    return Labels({**pairs, **dict(labels)})
+    return Discovered(labels, defaults).labels
 
 
 def build_target(
-    discovered: Labels, defaults: TargetDefaults, relabel: Relabel | None, sharding: ScrapeSharding | None = None
+    found: Discovered, relabel: Relabel | None, sharding: ScrapeSharding | None = None
 ) -> Target | Dropped:
-    """The target of a label set (see `with_defaults`), Dropped when relabelling drops it or only other shards scrape
-    it: whether it is a target is then theirs to find. Raises ScrapeError."""
-    labels = relabel(discovered) if relabel is not None else discovered
+    """The target of a label set, Dropped when relabelling drops it or only other shards scrape it: whether it is a
+    target is then theirs to find. Raises ScrapeError."""
+    labels = relabel(found.labels) if relabel is not None else found.labels
     if not labels:
-        return Dropped(discovered)
+        return Dropped(found)
     if sharding is not None:
         taken = sharding.taken(labels)
         if taken is None:
-            return Dropped(discovered, shards=sharding.owners(labels))
+            return Dropped(found, shards=sharding.owners(labels))
         labels = taken
     address = labels.get(ADDRESS)
     if fault := address_fault(address):
@@ -213,7 +242,7 @@ def build_target(
         )
     pairs = {n: v for n, v in labels if not n.startswith(_META)}
     pairs.setdefault(INSTANCE, address)
-    return Target(discovered, Labels(pairs), defaults.params, interval, timeout)
+    return Target(found, Labels(pairs), found.defaults.params, interval, timeout)
 
 
 def _duration(labels: Labels, name: str, what: str) -> int:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rulepush.config.sections import ScrapeConfig
-from rulepush.discovery.groups import Environment, TargetGroup
+from rulepush.discovery.groups import Environment, GroupChanges
 from rulepush.discovery.provider import Providers
 from rulepush.exposition import FamilyMetadata
 from rulepush.model.labels import INSTANCE, JOB, Labels
@@ -102,6 +102,8 @@ class Jobs:
             self._jobs[name] = _Running(config, client, providers, task)
         for running in closing:
             running.discovering.cancel()
+        for running in closing:
+            await self._pools.taken_over(running.config.job_name)  # until then scrapes use its client
             await running.client.aclose()
 
     async def aclose(self) -> None:
@@ -162,7 +164,8 @@ class Jobs:
             if moment is None:
                 return None
             latest = max(latest, moment)
-        return latest if all(running.providers.answered for running in self._jobs.values()) else None
+        known = all(running.providers.answered for running in self._jobs.values())
+        return latest if known and not any(pool.is_changing for pool in self._pools) else None
 
     def interrupted(self) -> None:
         """The time jumped: what was scraped before counts no longer as complete."""
@@ -189,6 +192,6 @@ class Jobs:
         }
         return TargetStates(up, frozenset(self._jobs) | {job for job, _ in up})
 
-    def _found(self, name: str, groups: Sequence[TargetGroup]) -> None:
+    def _found(self, name: str, changes: GroupChanges) -> None:
         if name in self._jobs:
-            self._pools.sync(name, [labels for group in groups for labels in group.merged()])
+            self._pools.change(name, changes)

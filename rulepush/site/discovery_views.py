@@ -73,7 +73,7 @@ def discovery_list(pools: Iterable[ScrapePool], wanted: DiscoveryFilter, page: i
     found: list[tuple[ScrapePool, Scraper | Dropped]] = []
     for pool in sorted(pools, key=lambda pool: pool.job.name):
         dropped = pool.dropped_count - pool.elsewhere
-        counts = len(pool.found), len(pool.running), dropped, len(pool.dropped), pool.elsewhere
+        counts = pool.found_count, len(pool.running), dropped, pool.kept_count, pool.elsewhere
         jobs.append(DiscoveredJob(pool.job.name, *counts))
         if not wanted.job or pool.job.name == wanted.job:
             found += [(pool, item) for item in _items(pool, wanted)]

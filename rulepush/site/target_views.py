@@ -134,7 +134,7 @@ def target_list(pools: Iterable[ScrapePool], wanted: TargetFilter, page: int) ->
         health = Counter(scraper.status.health for scraper in scrapers)
         counts = HealthCounts(*(health[h] for h in (TargetHealth.UP, TargetHealth.DOWN, TargetHealth.UNKNOWN)))
         dropped = pool.dropped_count - pool.elsewhere
-        jobs.append(JobCounts(name, counts, len(pool.found), dropped, pool.elsewhere))
+        jobs.append(JobCounts(name, counts, pool.found_count, dropped, pool.elsewhere))
         shard = str(pool.job.sharding or "")
         if wanted.wants_job(name):
             found += [(name, scraper) for scraper in scrapers if wanted.wants(scraper)]

@@ -227,10 +227,11 @@ class MapReader:
         self.problem(f"{complaint} {text!r}{did_you_mean(text.lower(), allowed)}", key)
         return default
 
-    def url(self, key: str) -> Secret:
-        """An absolute http or https URL; a password in it is masked when shown. Empty when absent or wrong."""
+    def url(self, key: str, scheme: str = "") -> Secret:
+        """An absolute http or https URL; a password in it is masked when shown. Empty when absent or wrong. With
+        `scheme`, a text such as `host:443` is one too."""
         node = self._scalar(key, "a URL")
-        return NO_SECRET if node is None else self._url(node, key)
+        return NO_SECRET if node is None else self._url(node, key, scheme)
 
     def urls(self, key: str) -> list[Secret]:
         """A list of URLs."""
@@ -242,8 +243,10 @@ class MapReader:
                 self._wrong(node, f"{key}[{i}]", "a URL")
         return [url for url in found if url]
 
-    def _url(self, node: yaml.ScalarNode, key: str) -> Secret:
+    def _url(self, node: yaml.ScalarNode, key: str, scheme: str = "") -> Secret:
         text = str(node.value)
+        if scheme and text and "://" not in text:
+            text = f"{scheme}://{text}"
         try:
             parts = urlsplit(text)
             _ = parts.port
@@ -336,8 +339,9 @@ class MapReader:
                 self.source.reading.ignored.append(self._path(key))
                 self._mask_sensitive(node, sensitive=False)
 
-    def unsupported(self, key: str, *accepted: str) -> None:
-        """A key that Prometheus knows, that could change which alerts fire, and that is not supported yet.
+    def unsupported(self, key: str, *accepted: str, instead: str = "") -> None:
+        """A key that Prometheus knows, that could change which alerts fire, and that is not supported yet. `instead`
+        says what to do.
 
         It is accepted when it is empty or has one of the `accepted` values, which mean Prometheus' default."""
         node = self.value(key)
@@ -345,7 +349,8 @@ class MapReader:
             return
         if isinstance(node, yaml.ScalarNode) and (node.value in accepted or node.value.lower() in accepted):
             return
-        self.problem(f"{key} is not supported yet by rulepush (Prometheus knows it)", key)
+        hint = f": {instead}" if instead else ""
+        self.problem(f"{key} is not supported yet by rulepush (Prometheus knows it){hint}", key)
 
     def _mask_sensitive(self, node: yaml.Node, *, sensitive: bool) -> None:
         if isinstance(node, yaml.MappingNode):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rulepush.discovery.file import FileSdConfig
-from rulepush.discovery.groups import Environment, GroupSink, SdConfig, TargetGroup
+from rulepush.discovery.groups import Environment, GroupChanges, GroupSink, SdConfig, TargetGroup
 from rulepush.discovery.provider import Providers
 from rulepush.discovery.static import StaticConfig
 from rulepush.model.labels import EMPTY_LABELS, Labels
@@ -16,9 +16,9 @@ from tests.discovery.driving import environment
 from tests.fakes import FakeClock
 
 
-@dataclass
+@dataclass(eq=False)
 class ByHand:
-    """A discovery that the test drives."""
+    """A discovery that the test drives, and its configuration."""
 
     kind: str = "hand"
     sink: GroupSink | None = field(default=None)
@@ -35,6 +35,11 @@ class ByHand:
         self.sink.replace([TargetGroup("g", tuple(Labels({"__address__": a}) for a in addresses))])
 
 
+def addresses(providers: Providers) -> list[str]:
+    """Of all targets that are known now."""
+    return [t.get("__address__") for g in providers.groups() for t in g.merged()]
+
+
 def test_it_knows_whether_every_discovery_has_answered() -> None:
     async def go() -> None:
         env = environment()
@@ -45,6 +50,7 @@ def test_it_knows_whether_every_discovery_has_answered() -> None:
         await env.clock.settle()
         assert not providers.answered
         hand.give()
+        await env.clock.settle()
         assert providers.answered
         task.cancel()
 
@@ -63,10 +69,7 @@ def test_a_reload_keeps_what_an_unchanged_discovery_knew() -> None:
         gone.give("gone:1")
         task.cancel()
 
-        def changed(groups: Sequence[TargetGroup]) -> None:
-            updates.append([t.get("__address__") for g in groups for t in g.merged()])
-
-        after = Providers([new, same], env, changed)
+        after = Providers([new, same], env, lambda _: updates.append(addresses(after)))
         after.take_over(before)
         task = asyncio.get_running_loop().create_task(after.run())
         await env.clock.settle()
@@ -90,10 +93,7 @@ def test_a_reload_keeps_the_last_good_groups_of_a_file_that_is_bad_by_then(tmp_p
         (tmp_path / "a.json").write_text("[{")
         await env.clock.advance(10)
 
-        def changed(groups: Sequence[TargetGroup]) -> None:
-            updates.append([t.get("__address__") for g in groups for t in g.merged()])
-
-        after = Providers([replace(config)], env, changed)
+        after = Providers([replace(config)], env, lambda _: updates.append(addresses(after)))
         after.take_over(before)
         second = asyncio.get_running_loop().create_task(after.run())
         task.cancel()
@@ -107,17 +107,137 @@ def test_a_reload_keeps_the_last_good_groups_of_a_file_that_is_bad_by_then(tmp_p
     asyncio.run(go())
 
 
-async def drive(configs: Sequence[SdConfig], env: Environment, updates: list[list[str]]) -> asyncio.Task[None]:
-    def changed(groups: Sequence[TargetGroup]) -> None:
-        updates.append([t.get("__address__") for g in groups for t in g.merged()])
+@dataclass(frozen=True)
+class Counted:
+    """A configuration as they are: frozen, equal when its settings are. Notes its discoverers."""
 
-    task = asyncio.get_running_loop().create_task(Providers(configs, env, changed).run())
+    name: str
+    made: list[ByHand] = field(compare=False)
+    kind: str = "counted"
+
+    def discoverer(self, env: Environment) -> ByHand:
+        self.made.append(ByHand())
+        return self.made[-1]
+
+
+def start(providers: Providers) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(providers.run())
+
+
+def group(source: str, address: str) -> TargetGroup:
+    return TargetGroup(source, (Labels({"__address__": address}),))
+
+
+def test_only_the_groups_that_changed_are_passed_on() -> None:
+    async def go() -> None:
+        env, told = environment(), list[dict[str, TargetGroup | None]]()
+        assert isinstance(env.clock, FakeClock)
+        hand = ByHand()
+        providers = Providers([hand], env, lambda c: told.append({source: one for (_, source), one in c.items()}))
+        task = start(providers)
+        await env.clock.settle()
+        assert hand.sink is not None
+        hand.sink.replace([group(f"g{i}", f"a:{i}") for i in range(100)])
+        await env.clock.settle()
+        assert list(told.pop()) == [f"g{i}" for i in range(100)]
+        hand.sink.update([group("g7", "b:7"), group("new", "n:1"), group("brief", "n:2")], gone=["g9"])
+        hand.sink.update([group("g7", "c:7")], gone=["brief"])
+        await env.clock.advance(5)
+        assert told.pop() == {"g7": group("g7", "c:7"), "new": group("new", "n:1"), "g9": None}
+        hand.sink.update([group("g8", "b:8")])
+        hand.sink.replace([group(f"g{i}", f"a:{i}") for i in range(9)] + [group("new", "n:1")])
+        await env.clock.advance(5)
+        (last,) = told
+        assert last == {"g7": group("g7", "a:7")} | {f"g{i}": None for i in range(10, 100)}
+        task.cancel()
+
+    asyncio.run(go())
+
+
+def test_equal_configurations_share_one_discoverer_which_ends_with_the_last_of_them() -> None:
+    async def go() -> None:
+        env, made = environment(), list[ByHand]()
+        assert isinstance(env.clock, FakeClock)
+        told: dict[str, list[list[str]]] = {"a": [], "b": [], "late": []}
+
+        def of(name: str) -> Providers:
+            providers = Providers([Counted("same", made)], env, lambda _: told[name].append(addresses(providers)))
+            return providers
+
+        a, b = start(of("a")), start(of("b"))
+        await env.clock.settle()
+        running = [hand for hand in made if hand.sink is not None]
+        assert len(running) == 1
+        running[0].give("x:1")
+        await env.clock.settle()
+        late = start(of("late"))
+        await env.clock.settle()
+        assert told == {name: [["x:1"]] for name in ("a", "b", "late")}
+        a.cancel()
+        running[0].give("x:2")
+        await env.clock.advance(5)
+        assert told == {"a": [["x:1"]], "b": [["x:1"], ["x:2"]], "late": [["x:1"], ["x:2"]]}
+        assert len(env.shared) == 1
+        for task in (b, late):
+            task.cancel()
+        await env.clock.settle()
+        assert len(env.shared) == 0
+        assert [hand for hand in made if hand.sink is not None] == running
+
+    asyncio.run(go())
+
+
+def test_a_reload_leaves_an_unchanged_discovery_running_and_loses_no_change() -> None:
+    async def go() -> None:
+        env, made = environment(), list[ByHand]()
+        assert isinstance(env.clock, FakeClock)
+        told: list[list[tuple[str, str]]] = []
+
+        def note(changes: GroupChanges) -> None:
+            told.append([(s, one.targets[0].get("__address__") if one else "") for (_, s), one in changes.items()])
+
+        before = Providers([Counted("same", made), Counted("gone", made)], env, note)
+        old = start(before)
+        await env.clock.settle()
+        (sink, gone) = (hand.sink for hand in made)
+        assert sink is not None
+        assert gone is not None
+        sink.replace([group("1", "a:1"), group("2", "a:2")])
+        gone.replace([group("9", "a:9")])
+        await env.clock.settle()
+        sink.update([group("1", "b:1")], gone=["2"])  # is to settle
+        told.clear()
+
+        after = Providers([Counted("same", made), Counted("new", made)], env, note)
+        after.take_over(before)
+        new = start(after)
+        old.cancel()
+        await env.clock.settle()
+        assert [hand.sink for hand in made if hand.sink in (sink, gone)] == [sink, gone]
+        assert told == [[("1", "b:1"), ("2", "")]], "what the former was to tell"
+        assert not after.answered
+        sink.update([group("3", "a:3")])
+        await env.clock.advance(5)
+        assert told[1:] == [[("3", "a:3")]]
+        assert made[2].sink is not None
+        made[2].sink.replace([group("9", "c:9")])  # only now what it took the place of goes
+        await env.clock.settle()
+        assert told[2:] == [[("9", "c:9"), ("9", "")]]
+        assert len(env.shared) == 2
+        new.cancel()
+
+    asyncio.run(go())
+
+
+async def drive(configs: Sequence[SdConfig], env: Environment, updates: list[list[str]]) -> asyncio.Task[None]:
+    providers = Providers(configs, env, lambda _: updates.append(addresses(providers)))
+    task = asyncio.get_running_loop().create_task(providers.run())
     assert isinstance(env.clock, FakeClock)
     await env.clock.settle()
     return task
 
 
-@dataclass
+@dataclass(eq=False)
 class Crashing(ByHand):
     """Crashes once, after it gave its first list."""
 

@@ -13,6 +13,7 @@ from rulepush.http_client.config import Authorization, BasicAuth, HTTPClientConf
 from rulepush.model.secret import Secret
 from rulepush.scrape.bodies import MAX_ERROR_BODY_BYTES, KeptBody, TargetBodies
 from rulepush.scrape.scraper import Scraper
+from tests.scrape.finding import found
 from tests.scrape.test_pool import JOB, START, World, hosts, play
 
 
@@ -110,7 +111,7 @@ def test_a_body_goes_with_its_target_and_stays_over_a_reload() -> None:
         w.pools.put(replace(JOB, compression=False), w.client)
         await w.clock.settle()
         assert len(bodies) == 2
-        w.pools.sync("j", hosts("b"))
+        found(w.pools, "j", hosts("b"))
         await w.clock.settle()
         assert kept_of(w, bodies).content == b"y 1\n"
         assert (len(bodies), bodies.nbytes) == (1, 4)

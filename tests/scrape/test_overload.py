@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rulepush.scrape.turns import WorkTurns
+from tests.scrape.finding import found
 from tests.scrape.test_pool import JOB, START, World, hosts, play
 
 
@@ -136,7 +137,7 @@ def test_a_target_that_hangs_for_its_whole_interval_is_no_overload() -> None:
 
     async def act() -> None:
         w.pools.put(replace(JOB, defaults=replace(JOB.defaults, timeout_ms=10_000)), w.client)
-        w.pools.sync("j", hosts("a"))
+        found(w.pools, "j", hosts("a"))
         w.gates["a"] = asyncio.Event()
         await w.clock.advance(45)
         assert w.values("up") == [0.0] * 4
@@ -156,6 +157,7 @@ def test_the_first_tick_waits_for_the_first_scrapes_of_all_targets_and_later_one
 
     async def act() -> None:
         w.scrape("a", "b")
+        await w.clock.settle()
         turns.reading.clear()
         await w.clock.advance(5)
         first = asyncio.ensure_future(w.pools.scrapes_done(START + 4_000))

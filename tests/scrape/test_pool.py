@@ -29,6 +29,7 @@ from rulepush.scrape.turns import WorkTurns
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from tests.fakes import FakeClock
+from tests.scrape.finding import found
 
 GRID = TickGrid("test")
 INTERVAL = 10_000
@@ -79,7 +80,7 @@ class World:
     def scrape(self, *names: str) -> None:
         """The job is JOB, its targets are these hosts."""
         self.pools.put(JOB, self.client)
-        self.pools.sync("j", hosts(*names))
+        found(self.pools, "j", hosts(*names))
 
     def values(self, metric: str, **labels: str) -> list[float | str]:
         """The values of the one series that matches."""
@@ -123,7 +124,7 @@ def test_after_the_start_a_far_moment_is_not_waited_for() -> None:
         w.scrape("a")
         await w.clock.advance(11)
         assert w.times("x") == [-9, 0]
-        w.pools.sync("j", hosts("a", "b"))  # the moment is as far, but this is no start
+        found(w.pools, "j", hosts("a", "b"))  # the moment is as far, but this is no start
         await w.clock.advance(10)
         assert w.times("x") == [-9, 0, 10]
         assert w.times("y") == [10]
@@ -206,9 +207,9 @@ def test_targets_come_and_go_without_disturbing_the_others() -> None:
     async def act() -> None:
         w.scrape("a", "b")
         await w.clock.advance(5)
-        w.pools.sync("j", hosts("a"))
+        found(w.pools, "j", hosts("a"))
         await w.clock.advance(40)
-        w.pools.sync("j", hosts("a", "b"))
+        found(w.pools, "j", hosts("a", "b"))
         await w.clock.advance(10)
         assert w.times("x") == [0, 10, 20, 30, 40, 50]
         assert w.values("y") == [1.0, "stale", 1.0]
@@ -228,10 +229,10 @@ def test_the_connections_of_a_target_go_with_it() -> None:
 
     async def act() -> None:
         w.pools.put(JOB, client)
-        w.pools.sync("j", hosts("a", "b"))
+        found(w.pools, "j", hosts("a", "b"))
         await w.clock.advance(5)
         assert network.route_count == 2
-        w.pools.sync("j", hosts("b"))
+        found(w.pools, "j", hosts("b"))
         await w.clock.settle()
         assert network.route_count == 1
         await w.clock.advance(10)
@@ -248,8 +249,8 @@ def test_a_target_that_comes_back_soon_gets_no_stale_marker() -> None:
     async def act() -> None:
         w.scrape("a")
         await w.clock.advance(5)
-        w.pools.sync("j", [])
-        w.pools.sync("j", hosts("a"))
+        found(w.pools, "j", [])
+        found(w.pools, "j", hosts("a"))
         await w.clock.advance(50)
         assert w.values("x") == [1.0] * 6
 
@@ -263,9 +264,9 @@ def test_a_target_that_comes_back_within_an_interval_of_its_end_gets_no_stale_ma
     async def act() -> None:
         w.scrape("a")
         await w.clock.advance(5)
-        w.pools.sync("j", [])  # ends at the moment 10, which is 9 s from now
+        found(w.pools, "j", [])  # ends at the moment 10, which is 9 s from now
         await w.clock.advance(11)
-        w.pools.sync("j", hosts("a"))  # too late for that moment, in time for the next
+        found(w.pools, "j", hosts("a"))  # too late for that moment, in time for the next
         await w.clock.advance(20)
         assert w.times("x") == [0, 20, 30]
         assert w.values("x") == [1.0] * 3
@@ -286,7 +287,7 @@ def test_of_two_targets_with_equal_labels_neither_ends_what_was_there_before_the
 
     async def act() -> None:
         w.pools.put(replace(JOB, relabel=relabel), w.client)
-        w.pools.sync("j", hosts("a", "b"))
+        found(w.pools, "j", hosts("a", "b"))
         await w.clock.advance(15)
         assert w.values("x") == [0.0, 1.0, 1.0]
         assert w.values("y") == [0.0, 1.0, 1.0]
@@ -423,14 +424,14 @@ def test_more_targets_than_the_limit_fail_all() -> None:
 
     async def act() -> None:
         w.pools.put(replace(JOB, target_limit=1), w.client)
-        w.pools.sync("j", hosts("a", "b"))
+        found(w.pools, "j", hosts("a", "b"))
         await w.clock.advance(5)
         pool = w.pools.get("j")
         assert pool is not None
         errors = {status.last_error for _, status in pool.targets}
         assert errors == {"target_limit exceeded (number of targets: 2, limit: 1)"}
         assert w.values("up", instance="a") == [0.0]
-        w.pools.sync("j", hosts("b"))
+        found(w.pools, "j", hosts("b"))
         await w.clock.advance(10)
         assert w.values("up", instance="b") == [0.0, 1.0]
 
@@ -488,7 +489,7 @@ def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
         await w.clock.advance(5)
         w.bodies["a"] = "# TYPE x gauge\nx 2\n"
         await w.clock.advance(10)
-        w.pools.sync("j", [])
+        found(w.pools, "j", [])
         await w.clock.advance(30)
 
     play(w, act)
@@ -502,17 +503,18 @@ def test_whoever_listens_gets_all_samples_of_a_scrape_at_once() -> None:
 
 def test_with_another_number_of_shards_what_stays_is_scraped_on_at_its_moments() -> None:
     w = World()
-    found = hosts(*(f"app-{i}" for i in range(1_000)))
+    fleet = hosts(*(f"app-{i}" for i in range(1_000)))
     shards = ScrapeSharding(0, 5), ScrapeSharding(0, 6)
-    first, second = ({t.get("instance") for t in found if s.taken(t) is not None} for s in shards)
+    first, second = ({t.get("instance") for t in fleet if s.taken(t) is not None} for s in shards)
     stays, goes, comes = first & second, first - second, second - first
     w.bodies = dict.fromkeys(first | second, "x 1\n")
 
     async def act() -> None:
         w.pools.put(replace(JOB, sharding=shards[0]), w.client)
-        w.pools.sync("j", found)
+        found(w.pools, "j", fleet)
         await w.clock.advance(25)
         w.pools.put(replace(JOB, sharding=shards[1]), w.client)
+        await w.clock.settle()
         (pool,) = w.pools
         assert {target.labels.get("instance") for target, _ in pool.targets} == second
         assert (pool.dropped, pool.elsewhere) == ([], 1_000 - len(second)), "of the others only the number is kept"

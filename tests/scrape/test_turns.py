@@ -11,6 +11,7 @@ from rulepush.scrape.slices import Slices
 from rulepush.scrape.target import TargetHealth
 from rulepush.scrape.turns import MAX_LONG_BODIES, SLICE_SECONDS, WorkTurns
 from rulepush.storage.demand import Demand, ManualDemand
+from tests.scrape.finding import found
 from tests.scrape.test_pool import JOB, World, hosts, play
 
 LARGE = "".join(f'm{{i="{i}"}} {i}\n' for i in range(6_000))
@@ -146,7 +147,7 @@ def test_a_large_body_is_read_in_slices_and_others_do_not_wait() -> None:
 
     async def act() -> None:
         w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("large", "small"))
+        found(w.pools, "j", hosts("large", "small"))
         await w.clock.advance(4.1)
         assert (w.values("s"), w.values("m", i="5")) == ([1], [])
         await w.clock.settle(2_000)
@@ -163,7 +164,7 @@ def test_what_the_rules_want_meanwhile_counts() -> None:
 
     async def act() -> None:
         w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("large"))
+        found(w.pools, "j", hosts("large"))
         await w.clock.advance(4.1)
         assert w.head.series_count == 0
         w.head.set_demand(Demand.keep_all(60_000))
@@ -179,7 +180,7 @@ def test_a_mistake_of_ours_fails_one_scrape(caplog: pytest.LogCaptureFixture) ->
 
     async def act() -> None:
         w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("small"))
+        found(w.pools, "j", hosts("small"))
         await w.clock.advance(5)
         w.pools.get("j").scrapers[0].cache.begin = None  # type: ignore[union-attr, method-assign]
         await w.clock.advance(10)
@@ -197,7 +198,7 @@ def test_who_takes_longer_than_its_timeout_is_not_waited_for_the_next_time() -> 
 
     async def act() -> None:
         w.pools.put(JOB, w.client)
-        w.pools.sync("j", hosts("large"))
+        found(w.pools, "j", hosts("large"))
         await w.clock.advance(4.1)
         (scraper,) = w.pools.get("j").scrapers  # type: ignore[union-attr]
         assert not scraper.timed_out

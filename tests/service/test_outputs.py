@@ -18,7 +18,7 @@ from rulepush.model.sample import Sample
 from rulepush.model.secret import Secret
 from rulepush.recorded.events import Origin
 from rulepush.remote.receiver import WriteLimits, decode
-from rulepush.scrape.target import Target
+from rulepush.scrape.target import Discovered, Target, TargetDefaults
 from rulepush.service.consumers import SampleConsumers, TeeAppender
 from rulepush.service.outputs import Outputs
 from rulepush.service.recording import SampleRecording
@@ -30,7 +30,8 @@ T = 1_700_000_000_000
 FAR = RemoteWriteConfig(Secret("http://far/write"), "far", queue=QueueConfig(min_backoff_ms=1, max_backoff_ms=1))
 NEAR = RemoteWriteConfig(Secret("http://near/write"), "near")
 GATEWAY = PushgatewayConfig(Secret("http://gateway"), "gateway", jobs=("app",))
-TARGET = Target(Labels(), Labels.of(job="app", instance="h:1"), (), 1000, 1000)
+DEFAULTS = TargetDefaults("app", 1000, 1000)
+TARGET = Target(Discovered(Labels(), DEFAULTS), Labels.of(job="app", instance="h:1"), (), 1000, 1000)
 
 
 class Network:

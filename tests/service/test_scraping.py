@@ -240,3 +240,27 @@ def test_jobs_synced_before_they_run_are_scraped_once_they_do() -> None:
         await world.jobs.aclose()
 
     asyncio.run(main())
+
+
+def test_jobs_with_one_discovery_share_it_and_a_reload_of_a_job_leaves_it_running() -> None:
+    async def act(world: World) -> None:
+        one, two = (replace(job(name), sd_configs=(SlowConfig(),)) for name in ("one", "two"))
+        SlowDiscovery.sink = None
+        await world.jobs.sync([one, two])
+        await world.clock.settle()
+        sink = SlowDiscovery.sink
+        assert sink is not None
+        sink.replace([TargetGroup("0", (Labels({ADDRESS: "h1"}),))])
+        await world.clock.advance(10)
+        assert world.scrapes() == ["h1", "h1"]
+        SlowDiscovery.sink = None
+        await world.jobs.sync([replace(one, metrics_path="/m"), two])
+        await world.jobs.sync([replace(one, metrics_path="/n"), job("other", "h2")])
+        await world.clock.settle()
+        assert SlowDiscovery.sink is None, "none began anew"
+        assert world.urls == ["http://h1/n", "http://h2/metrics"]
+        sink.replace([TargetGroup("0", (Labels({ADDRESS: "h3"}),))])
+        await world.clock.advance(10)
+        assert world.urls == ["http://h3/n", "http://h2/metrics"]
+
+    play(act)

@@ -1,0 +1,230 @@
+"""Lists and watches of the Kubernetes API: one request each, and what went wrong in words.
+
+After kubernetes.io/docs/reference/using-api/api-concepts: a list comes in pages (`limit`, `continue`) that belong to
+one `resourceVersion`, and a watch goes on from a version, one JSON event a line. What is too old for the server ends in
+ResourceExpired, and a new list is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import httpx
+
+from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
+from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
+from rulepush.discovery.kubernetes.resource import Resource, object_key
+from rulepush.discovery.kubernetes.scope import ResourceScope
+from rulepush.errors import RulepushError
+from rulepush.http_client.client import failed_url, reason, server_of
+from rulepush.http_client.rules import CONNECTION_OWNER
+
+T = TypeVar("T")
+
+PAGE_SIZE: Final = 250  # objects: of pods, some 3 MB
+_TURN: Final = 20  # objects that are decoded before others may use the event loop: some milliseconds
+_LIST_SECONDS: Final = 60.0  # a page: the API server itself ends a request after 60 s
+_OPEN_SECONDS: Final = 30.0  # until a watch answers
+_LATE_SECONDS: Final = 30.0  # how much later than it was told to a server may end a watch
+# A server with its watch cache sends a bookmark each minute (cacher.go, defaultBookmarkFrequency). A watch that is
+# silent for longer is asked for again, which costs little, and a connection that died unnoticed is found.
+_SILENT_SECONDS: Final = 180.0
+_MAX_LINE: Final = 16 << 20  # bytes: an object is at most some MB, for etcd takes no larger ones
+_MAX_PAGE: Final = 256 << 20
+_MAX_REFUSAL: Final = 64 << 10
+_RESTARTS: Final = 3  # of a list whose pages expire
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON gives it."""
+
+    type: str
+    object: Mapping[str, Any]
+    version: str
+
+
+class KubernetesApi:
+    """Requests to one API server. Its methods raise KubernetesApiError.
+
+    The client is the caller's, who closes it.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, server: str, *, page_size: int = PAGE_SIZE):
+        """`server` is the URL under which `/api/v1` is."""
+        self._client = client
+        self._url_base = server.rstrip("/")
+        self._server = server_of(server)
+        self._page_size = page_size
+        self._marks = {CONNECTION_OWNER: self}
+
+    async def list(self, scope: ResourceScope[T], odd: Callable[[str], None]) -> tuple[dict[str, T], str]:
+        """All objects, projected, by key, and their version. `odd` is told why an object was left out."""
+        for _ in range(_RESTARTS):
+            try:
+                return await self._pages(scope, odd)
+            except ResourceExpired:  # the pages that are left belong to a version that is no longer there
+                continue
+        raise KubernetesApiError(f"{scope}: the pages of the list expire faster than they can be read")
+
+    async def _pages(self, scope: ResourceScope[T], odd: Callable[[str], None]) -> tuple[dict[str, T], str]:
+        found: dict[str, T] = {}
+        query = {**scope.selection, "limit": str(self._page_size)}
+        while True:
+            body = await self._read(scope, query)
+            try:
+                page = ListPage(body)
+                for i, item in enumerate(page.items()):
+                    try:
+                        key, made = projected(item, scope.resource)
+                        found[key] = made
+                    except OddObjectError as e:
+                        odd(str(e))
+                    if i % _TURN == 0:
+                        await asyncio.sleep(0)
+                if not page.more:
+                    return found, page.version
+                query["continue"] = page.more
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                raise KubernetesApiError(
+                    f"{self._server} sent no list of {scope.resource.name}: is it the API server of a Kubernetes "
+                    "cluster?"
+                ) from None
+
+    async def _read(self, scope: ResourceScope[T], query: Mapping[str, str]) -> bytearray:
+        url = self._url(scope)
+        body = bytearray()
+        try:
+            async with (
+                asyncio.timeout(_LIST_SECONDS),
+                self._client.stream("GET", url, params=query, headers=_JSON, extensions=self._marks) as response,
+            ):
+                await self._check(response, scope)
+                async for part in response.aiter_bytes():
+                    body += part
+                    if len(body) > _MAX_PAGE:
+                        raise KubernetesApiError(f"{scope}: a page of the list is larger than {_MAX_PAGE >> 20} MiB")
+        except TimeoutError:
+            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s") from None
+        except httpx.HTTPError as e:
+            raise KubernetesApiError(_reason(e, url)) from None
+        return body
+
+    async def watch(
+        self, scope: ResourceScope[T], version: str, timeout_s: int, silent_s: float = _SILENT_SECONDS
+    ) -> AsyncGenerator[Sequence[WatchEvent]]:
+        """What changes after `version`, in batches: those that came together. The first batch, when the server has
+        accepted the watch, is empty. It ends when the server ends it, and when the server has been silent for long.
+        """
+        url = self._url(scope)
+        query = {
+            **scope.selection,
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(timeout_s),
+        }
+        now = asyncio.get_running_loop().time
+        ends_at = now() + timeout_s + _LATE_SECONDS
+        opened = False
+        try:
+            async with (
+                asyncio.timeout(_OPEN_SECONDS) as limit,
+                self._client.stream("GET", url, params=query, headers=_JSON, extensions=self._marks) as response,
+            ):
+                await self._check(response, scope)
+                opened = True
+                limit.reschedule(None)  # the caller's time is not the server's
+                yield ()
+                lines = EventLines(scope)
+                limit.reschedule(min(now() + silent_s, ends_at))
+                async for part in response.aiter_bytes():
+                    events = lines.feed(part)
+                    if events:
+                        limit.reschedule(None)
+                        yield events
+                    limit.reschedule(min(now() + silent_s, ends_at))
+        except TimeoutError:
+            if not opened:
+                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s") from None
+        except httpx.HTTPError as e:
+            raise KubernetesApiError(_reason(e, url), broken=opened) from None
+
+    def _url(self, scope: ResourceScope[T]) -> str:
+        return self._url_base + scope.resource.path(scope.namespace)
+
+    async def _check(self, response: httpx.Response, scope: ResourceScope[T]) -> None:
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if response.status_code == 200 and kind == "application/json":
+            return
+        text = bytearray()
+        async for part in response.aiter_bytes():
+            text += part
+            if len(text) > _MAX_REFUSAL:
+                break
+        whole = text[:_MAX_REFUSAL].decode("utf-8", "replace")
+        if response.status_code == 200:
+            raise strange(whole, server_of(str(response.url)), kind)
+        raise refusal(response, whole, scope)
+
+
+_JSON: Final = {"Accept": "application/json"}
+
+
+def _reason(e: httpx.HTTPError, url: str) -> str:
+    """With the server that failed, when a redirect led elsewhere."""
+    asked = failed_url(e, url)
+    elsewhere = server_of(asked) != server_of(url)
+    return f"{server_of(asked)}: {reason(e)}" if elsewhere else reason(e)
+
+
+class EventLines(Generic[T]):
+    """Cuts the bytes of a watch into events."""
+
+    def __init__(self, scope: ResourceScope[T]):
+        self._scope = scope
+        self._parts: list[bytes] = []  # of a line that has not ended
+        self._held = 0
+
+    def feed(self, part: bytes) -> list[WatchEvent]:
+        """The events that end in this part. Raises KubernetesApiError, ResourceExpired for an ERROR event."""
+        head, newline, rest = part.partition(b"\n")
+        self._parts.append(head)
+        self._held += len(head)
+        if self._held > _MAX_LINE:
+            raise KubernetesApiError(f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB")
+        if not newline:
+            return []
+        first = b"".join(self._parts)
+        *whole, last = rest.split(b"\n")
+        self._parts, self._held = [last], len(last)
+        return [self._event(line) for line in (first, *whole) if line.strip()]
+
+    def _event(self, line: bytes) -> WatchEvent:
+        try:
+            event = decode_json(line)
+            kind, made = event["type"], event["object"]
+            if kind == "ERROR":
+                raise event_error(made, str(self._scope))
+            return WatchEvent(kind, made, str(made["metadata"]["resourceVersion"]))
+        except (ValueError, LookupError, TypeError, RecursionError) as e:
+            raise KubernetesApiError(f"{self._scope}: an event of the watch is none: {type(e).__name__}") from None
+
+
+class OddObjectError(RulepushError):
+    """An object that is not as the API has them."""
+
+
+def projected(item: Mapping[str, Any], resource: Resource[T]) -> tuple[str, T]:
+    """The key of an object, and what labels need of it. Raises OddObjectError."""
+    try:
+        key = object_key(item["metadata"])
+    except (LookupError, TypeError, AttributeError):
+        raise OddObjectError(f"one of the {resource.name} has no name") from None
+    try:
+        return key, resource.project(item)
+    except (ValueError, LookupError, TypeError, AttributeError) as e:
+        raise OddObjectError(f"{key} of the {resource.name}: {e}") from None

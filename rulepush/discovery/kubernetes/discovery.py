@@ -1,0 +1,234 @@
+"""KubernetesDiscovery: opens the watches that a role needs, and gives the groups that it makes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final, Protocol
+
+import httpx
+
+from rulepush.discovery.backoff import Backoff
+from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
+from rulepush.discovery.kubernetes.connection import ApiServer, Connection, InClusterConnection, ServerConnection
+from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource, Role
+from rulepush.discovery.kubernetes.scope import ResourceScope, WatchedResource
+from rulepush.discovery.kubernetes.watching import KIND, ResourceWatch
+from rulepush.errors import DiscoveryError
+from rulepush.http_client.build import build_client
+from rulepush.http_client.config import HTTPClientConfig
+from rulepush.model.secret import Secret
+
+_SLICE: Final = 100  # groups that are made before others may use the event loop: some milliseconds
+_ALL: Final = ""  # namespaces
+_FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
+_CLIENT_SECONDS: Final = 10.0  # to connect; each request has its own deadline
+
+
+class KubernetesSettings(Protocol):
+    """What is used of KubernetesSdConfig."""
+
+    @property
+    def api_server(self) -> Secret: ...
+    @property
+    def kubeconfig_file(self) -> str: ...
+    @property
+    def http_client(self) -> HTTPClientConfig: ...
+    @property
+    def namespaces(self) -> tuple[str, ...]: ...
+    @property
+    def own_namespace(self) -> bool: ...
+    def watched(self) -> tuple[WatchedResource, ...]: ...
+    def build_role(self, objects: Mapping[str, Objects[Any]]) -> Role: ...
+
+
+def connection_of(config: KubernetesSettings) -> Connection:
+    """As Prometheus chooses: a kubeconfig file, `api_server`, else the pod's service account."""
+    if config.kubeconfig_file:
+        from rulepush.discovery.kubernetes.kubeconfig import KubeconfigConnection
+
+        return KubeconfigConnection(config.kubeconfig_file)
+    if config.api_server:
+        return ServerConnection(ApiServer(config.api_server, config.http_client))
+    return InClusterConnection()
+
+
+class _Joined:
+    """The objects of one resource, of the watches of all namespaces that have been listed."""
+
+    def __init__(self) -> None:
+        self.watches: list[ResourceWatch[Any]] = []
+
+    def get(self, key: str) -> Any:
+        for watch in self.watches:
+            found = watch.objects.get(key)
+            if found is not None:
+                return found
+        return None
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        for watch in self.watches:
+            yield from watch.objects.items()
+
+
+class _Part:
+    """The watches of one namespace, which count from when all of them have been listed: as in Prometheus, a pod without
+    its service, or a target without its node, is none yet."""
+
+    def __init__(self, watches: Sequence[ResourceWatch[Any]]):
+        self.watches = watches
+        self.counts = False
+
+    @property
+    def is_listed(self) -> bool:
+        return all(w.is_listed for w in self.watches)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Its lists are still to come, and none has failed."""
+        return not self.is_listed and not any(w.has_failed for w in self.watches)
+
+
+class KubernetesDiscovery:
+    """Gives its first groups when every namespace has been listed, but for those whose list has failed: these come when
+    it succeeds. Until one has, nothing is known and the groups of before stay.
+    """
+
+    def __init__(self, config: KubernetesSettings, env: Environment, connection: Connection | None = None):
+        self._config = config
+        self._env = env
+        self._connection = connection or connection_of(config)
+
+    async def run(self, sink: GroupSink) -> None:
+        namespaces = await self._namespaces()
+        async with AsyncExitStack() as stack:
+            watches = [
+                (watched.resource, [await self._use(stack, scope) for scope in _scopes(watched, namespaces)])
+                for watched in self._config.watched()
+            ]
+            await Following(self._config, watches, namespaces).run(sink)
+
+    async def _namespaces(self) -> tuple[str, ...]:
+        names = self._config.namespaces
+        if not self._config.own_namespace:
+            return names or (_ALL,)
+        backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S)
+        account = self._connection if isinstance(self._connection, InClusterConnection) else InClusterConnection()
+        where = "the namespaces of a configuration"
+        while True:
+            try:
+                own = account.own_namespace()
+            except DiscoveryError as e:
+                self._env.reporter.failed(KIND, where, str(e))
+                await self._env.clock.sleep(backoff.failed())
+            else:
+                self._env.reporter.forget(KIND, where)
+                return tuple(dict.fromkeys((*names, own)))
+
+    async def _use(self, stack: AsyncExitStack, scope: ResourceScope[Any]) -> ResourceWatch[Any]:
+        env = self._env
+
+        def client(settings: HTTPClientConfig) -> httpx.AsyncClient:
+            return build_client(settings, env.user_agent, timeout=_CLIENT_SECONDS, clock=env.clock)
+
+        def make() -> ResourceWatch[Any]:
+            return ResourceWatch(self._connection, scope, client, env.reporter, env.clock)
+
+        key = (ResourceWatch, self._connection, scope)
+        return await stack.enter_async_context(env.shared.use(key, make, env.clock))
+
+
+def _scopes(watched: WatchedResource, namespaces: Sequence[str]) -> list[ResourceScope[Any]]:
+    return [watched.within(name) for name in (namespaces if watched.resource.namespaced else (_ALL,))]
+
+
+class Following:
+    """One run: the watches are open, and what changes in them becomes groups, a slice at a time."""
+
+    def __init__(
+        self,
+        config: KubernetesSettings,
+        watches: Sequence[tuple[Resource[Any], Sequence[ResourceWatch[Any]]]],
+        namespaces: Sequence[str],
+    ):
+        self._joined = {resource.name: _Joined() for resource, _ in watches}
+        self._role = config.build_role(self._joined)
+        self._watches = [w for _, each in watches for w in each]
+        of_cluster = [w for w in self._watches if not w.scope.resource.namespaced]
+        self._parts = [
+            _Part([w for w in self._watches if w.scope.resource.namespaced and w.scope.namespace == name] + of_cluster)
+            for name in namespaces
+        ]
+        self._counting: set[int] = set()  # the ids of the watches that count
+        self._due: dict[str, None] = {}  # the sources of groups that may be other ones now
+        self._progress = asyncio.Event()
+
+    async def run(self, sink: GroupSink) -> None:
+        """Until cancelled."""
+        for watch in self._watches:
+            watch.listen(self._changed)
+        try:
+            await self._first(sink)
+            while True:
+                await self._wait()
+                await self._count_more()
+                while self._due:
+                    due = list(self._due)[:_SLICE]
+                    for source in due:
+                        del self._due[source]
+                    made = {source: self._role.group(source) for source in due}
+                    sink.update([g for g in made.values() if g is not None], [s for s, g in made.items() if g is None])
+                    await asyncio.sleep(0)
+        finally:
+            for watch in self._watches:
+                watch.leave(self._changed)
+
+    async def _first(self, sink: GroupSink) -> None:
+        while any(p.is_undecided for p in self._parts) or not any(p.is_listed for p in self._parts):
+            await self._wait()
+        for part in self._parts:
+            self._count(part)
+        groups: list[TargetGroup] = []
+        sources = list(self._role.sources())
+        for i in range(0, len(sources), _SLICE):
+            made = [self._role.group(source) for source in sources[i : i + _SLICE]]
+            groups += [g for g in made if g is not None]
+            await asyncio.sleep(0)
+        sink.replace(groups)  # what has changed meanwhile is due
+
+    async def _wait(self) -> None:
+        await self._progress.wait()
+        self._progress.clear()
+
+    def _count(self, part: _Part) -> list[ResourceWatch[Any]]:
+        """The watches that count from now on, if the part does."""
+        if part.counts or not part.is_listed:
+            return []
+        part.counts = True
+        new = [w for w in part.watches if id(w) not in self._counting]
+        for watch in new:
+            self._counting.add(id(watch))
+            self._joined[watch.scope.resource.name].watches.append(watch)
+        return new
+
+    async def _count_more(self) -> None:
+        """Namespaces whose lists came later."""
+        for part in self._parts:
+            for watch in self._count(part):
+                for i, key in enumerate(list(watch.objects)):
+                    if i % _SLICE == 0:
+                        await asyncio.sleep(0)
+                    made = watch.objects.get(key)
+                    if made is not None:
+                        self._note(watch, ObjectChange(key, None, made))
+
+    def _changed(self, watch: ResourceWatch[Any], changes: Sequence[ObjectChange[Any]]) -> None:
+        if id(watch) in self._counting:
+            for change in changes:
+                self._note(watch, change)
+        self._progress.set()
+
+    def _note(self, watch: ResourceWatch[Any], change: ObjectChange[Any]) -> None:
+        for source in self._role.affected(watch.scope.resource, change):
+            self._due[source] = None

@@ -1,0 +1,200 @@
+"""ResourceWatch: the objects of one resource as they are now, shared by all discoverers that need the same ones."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import Any, Final, Generic, TypeVar
+
+import httpx
+
+from rulepush.clock import Clock
+from rulepush.discovery.backoff import Backoff
+from rulepush.discovery.kubernetes.api import KubernetesApi, OddObjectError, WatchEvent, projected
+from rulepush.discovery.kubernetes.connection import ApiServer, Connection
+from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired
+from rulepush.discovery.kubernetes.resource import ObjectChange
+from rulepush.discovery.kubernetes.scope import ResourceScope
+from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.errors import DiscoveryError
+from rulepush.http_client.config import HTTPClientConfig
+
+T = TypeVar("T")
+
+KIND: Final = "kubernetes"
+_FIRST_RETRY_S: Final = 1.0
+_LAST_RETRY_S: Final = 30.0  # client-go's reflector
+_TIMEOUT_S: Final = (300, 600)  # of a watch, at random: not all watches of all clients end together
+_SHORT_S: Final = 1.0  # a watch that ends so soon, without an event, is not asked for again at once
+
+_MAX_ODD: Final = 100
+
+_log = logging.getLogger("rulepush.discovery")
+
+ClientMaker = Callable[[HTTPClientConfig], httpx.AsyncClient]
+Listener = Callable[["ResourceWatch[Any]", Sequence[ObjectChange[Any]]], None]
+"""Is told of changes, after them. No changes: the first list is there, or an attempt has failed."""
+
+
+class ResourceWatch(Generic[T]):
+    """Lists, then watches, until it is cancelled; a SharedPart. While the server is away the last objects stay."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        scope: ResourceScope[T],
+        make_client: ClientMaker,
+        reporter: DiscoveryReporter,
+        clock: Clock,
+        chance: Callable[[], float] = random.random,
+    ):
+        self.scope = scope
+        self.objects: dict[str, T] = {}
+        self.is_listed = False
+        self.has_failed = False  # the last attempt did
+        self._connection = connection
+        self._make_client = make_client
+        self._reporter = reporter
+        self._clock = clock
+        self._chance = chance
+        self._backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S, chance)
+        self._is_fresh = False  # nothing has happened since the last list
+        self._version = ""  # "": the next request is a list
+        self._listeners: list[Listener] = []
+        self._odd_objects: set[str] = set()  # told of in the log
+        self._where = _described(scope, connection)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` of changes from now on; what there is, it finds in `objects`."""
+        self._listeners.append(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """The listener wants no more."""
+        self._listeners.remove(listener)
+
+    @property
+    def listeners(self) -> int:
+        """How many there are."""
+        return len(self._listeners)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._follow(self._connection.server())
+                except DiscoveryError as e:
+                    await self._clock.sleep(self._failed(e))
+        finally:
+            self._reporter.forget(KIND, self._where)
+
+    async def _follow(self, server: ApiServer) -> None:
+        """With one client, for as long as the settings are what they were. Raises DiscoveryError."""
+        async with self._make_client(server.http_client) as client:
+            api = KubernetesApi(client, server.url.reveal())
+            while True:
+                if not self._version:
+                    await self._list(api)
+                await self._watch(api)
+                if self._connection.server() != server:
+                    return
+
+    async def _list(self, api: KubernetesApi) -> None:
+        found, version = await api.list(self.scope, self._odd)
+        before, self.objects = self.objects, found
+        first, self.is_listed = not self.is_listed, True
+        self._version, self._is_fresh = version, True
+        self._succeeded()
+        changes = list(_differences(before, found))
+        if changes or first:
+            self._tell(changes)
+
+    async def _watch(self, api: KubernetesApi) -> None:
+        """One watch, to its end."""
+        low, high = _TIMEOUT_S
+        timeout_s = round(low + (high - low) * self._chance())
+        began, lived = self._clock.monotonic(), False
+        try:
+            async with aclosing(api.watch(self.scope, self._version, timeout_s)) as batches:
+                async for events in batches:
+                    if events:
+                        lived, self._is_fresh = True, False
+                        self._backoff.succeeded()
+                        self._take(events)
+                    elif self.has_failed:
+                        self._succeeded()
+        except ResourceExpired:
+            self._version = ""
+            if self._is_fresh:  # a list whose version is too old at once: not again and again without a pause
+                await self._clock.sleep(self._backoff.failed())
+            return
+        except KubernetesApiError as e:
+            if not e.broken:
+                raise
+        if lived or self._clock.monotonic() - began >= _SHORT_S:
+            self._is_fresh = False
+        else:
+            await self._clock.sleep(self._backoff.failed())
+
+    def _take(self, events: Sequence[WatchEvent]) -> None:
+        changes = list(filter(None, map(self._changed, events)))
+        self._version = events[-1].version
+        if changes:
+            self._tell(changes)
+
+    def _changed(self, event: WatchEvent) -> ObjectChange[T] | None:
+        if event.type == "BOOKMARK":
+            return None
+        try:
+            key, after = projected(event.object, self.scope.resource)
+        except OddObjectError as e:
+            self._odd(str(e))
+            return None
+        before = self.objects.get(key)
+        if event.type == "DELETED":
+            self.objects.pop(key, None)
+            return None if before is None else ObjectChange(key, before, None)
+        if before == after:  # most events are about what no label says
+            return None
+        self.objects[key] = after
+        return ObjectChange(key, before, after)
+
+    def _odd(self, why: str) -> None:
+        if why not in self._odd_objects and len(self._odd_objects) < _MAX_ODD:
+            self._odd_objects.add(why)
+            _log.warning("kubernetes discovery of %s leaves an object out: %s", self._where, why)
+
+    def _tell(self, changes: Sequence[ObjectChange[T]]) -> None:
+        for listener in list(self._listeners):
+            listener(self, changes)
+
+    def _succeeded(self) -> None:
+        self.has_failed = False
+        self._backoff.succeeded()
+        self._reporter.succeeded(KIND, self._where)
+
+    def _failed(self, e: DiscoveryError) -> float:
+        """The seconds to wait."""
+        self.has_failed = True
+        self._reporter.failed(KIND, self._where, str(e))
+        self._tell(())
+        asked = e.retry_after_s if isinstance(e, KubernetesApiError) else 0.0
+        return max(self._backoff.failed(), asked)
+
+
+def _differences(before: dict[str, T], after: dict[str, T]) -> Iterable[ObjectChange[T]]:
+    for key, made in after.items():
+        old = before.get(key)
+        if old != made:
+            yield ObjectChange(key, old, made)
+    for key, old in before.items():
+        if key not in after:
+            yield ObjectChange(key, old, None)
+
+
+def _described(scope: ResourceScope[Any], connection: Connection) -> str:
+    """For the log: one text for each watch."""
+    selectors = " and ".join(filter(None, (scope.label_selector, scope.field_selector)))
+    return f"{scope}{f' with {selectors}' if selectors else ''} of {connection}"
