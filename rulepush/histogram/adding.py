@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from rulepush.histogram.kahan import step, steps
 from rulepush.histogram.resolution import merge_buckets, merged_indexes, with_zero_bucket, zero_count_at
 from rulepush.histogram.schema import exponential_bound, exponential_bounds
 from rulepush.model.arrays import Floats, Ints
+
+_GAUGE: Final = CounterResetHint.GAUGE
+_UNKNOWN: Final = CounterResetHint.UNKNOWN
+_NEAR: Final = 4096  # buckets from the first to the last: marks for all of them are made quicker than they are sorted
 
 
 class Combined(NamedTuple):
@@ -89,15 +93,19 @@ def _combine(h: FloatHistogram, other: FloatHistogram, sign: float) -> Combined:
 
 
 def _hint(h: FloatHistogram, other: FloatHistogram) -> tuple[CounterResetHint, bool]:
-    """(hint of the result, whether they collide), adjustCounterReset. Raises IncompatibleSchemas."""
+    """`combined_hint`. Raises IncompatibleSchemas."""
     if h.uses_custom_buckets != other.uses_custom_buckets:
         raise IncompatibleSchemas
-    mine, its = h.counter_reset_hint, other.counter_reset_hint
+    return combined_hint(h.counter_reset_hint, other.counter_reset_hint)
+
+
+def combined_hint(mine: CounterResetHint, its: CounterResetHint) -> tuple[CounterResetHint, bool]:
+    """(hint of a sum or a difference, whether the two collide), adjustCounterReset."""
     if mine is its:
         return mine, False
-    if CounterResetHint.GAUGE in (mine, its):
-        return CounterResetHint.GAUGE, False
-    return CounterResetHint.UNKNOWN, CounterResetHint.UNKNOWN not in (mine, its)
+    if mine is _GAUGE or its is _GAUGE:
+        return _GAUGE, False
+    return _UNKNOWN, mine is not _UNKNOWN and its is not _UNKNOWN
 
 
 def _reconcile_zero(
@@ -106,7 +114,7 @@ def _reconcile_zero(
     """(h, rest, the other's zero count, its compensation) with one threshold that no filled bucket of either contains
     (reconcileZeroBuckets)."""
     count, compensation, threshold = other.zero_count, 0.0, other.zero_threshold
-    while threshold != h.zero_threshold:
+    while h.zero_threshold > threshold or h.zero_threshold < threshold:  # never, when one is NaN
         if h.zero_threshold > threshold:
             count, threshold, compensation = zero_count_at(other, h.zero_threshold)
         if threshold > h.zero_threshold:
@@ -134,6 +142,8 @@ def _add_buckets(mine: Buckets, its: Buckets, sign: float) -> Buckets:
     """addBuckets."""
     if not len(its):
         return mine
+    if not len(mine):
+        return its if sign > 0 else its.with_counts(-its.counts)
     if mine.same_layout(its):
         return mine.with_counts(mine.counts + its.counts if sign > 0 else mine.counts - its.counts)
     indexes, at_mine, at_its = _union(mine.indexes, its.indexes)
@@ -145,8 +155,16 @@ def _add_buckets(mine: Buckets, its: Buckets, sign: float) -> Buckets:
 
 def _union(a: Ints, b: Ints) -> tuple[Ints, Ints, Ints]:
     """(all indexes, the places of a[n] among them, those of b[m])."""
-    indexes = np.union1d(a, b)
-    return indexes, np.searchsorted(indexes, a), np.searchsorted(indexes, b)
+    low, high = min(int(a[0]), int(b[0])), max(int(a[-1]), int(b[-1]))
+    if high - low > _NEAR:
+        indexes = np.union1d(a, b)
+        return indexes, np.searchsorted(indexes, a), np.searchsorted(indexes, b)
+    there = np.zeros(high - low + 1, np.bool_)
+    from_a, from_b = a - low, b - low
+    there[from_a] = True
+    there[from_b] = True
+    places = np.cumsum(there) - 1
+    return np.flatnonzero(there) + low, places[from_a], places[from_b]
 
 
 def common_bounds(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
@@ -183,7 +201,7 @@ def kahan_add(total: FloatHistogram, other: FloatHistogram, rest: FloatHistogram
     IncompatibleSchemas."""
     hint, collision = _hint(total, other)
     if rest is None:
-        rest = _no_rest(total.with_hint(hint))
+        rest = no_rest(total.with_hint(hint))
     count, count_rest = step(other.count, total.count, rest.count)
     sums, sums_rest = step(other.sum, total.sum, rest.sum)
     if total.uses_custom_buckets:
@@ -222,7 +240,7 @@ def kahan_add(total: FloatHistogram, other: FloatHistogram, rest: FloatHistogram
     )
 
 
-def _no_rest(h: FloatHistogram) -> FloatHistogram:
+def no_rest(h: FloatHistogram) -> FloatHistogram:
     """Compensations of 0 (newCompensationHistogram)."""
     return replace(
         h,
@@ -278,6 +296,8 @@ def _kahan_buckets(
     it."""
     if not len(its):
         return mine, mine_rest
+    if not len(mine):
+        return its, its_rest if its_rest is not None else its.with_counts(np.zeros(len(its)))
     if mine.same_layout(its):
         counts, rests = _kahan_counts(
             mine.counts, mine_rest.counts, its.counts, its_rest.counts if its_rest is not None else None

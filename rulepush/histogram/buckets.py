@@ -17,6 +17,7 @@ from rulepush.histogram.errors import InvalidHistogram
 from rulepush.model.arrays import Floats, Ints
 
 _LAYOUTS_KEPT: Final = 4096  # layouts that are shared between the histograms of a series
+MOST_SHARED: Final = 1024  # buckets of a layout that is worth keeping: bounds the memory of all caches of layouts
 _MAX_BUCKETS: Final = 1 << 20  # of one side: a span of 4 bytes may claim 2^32 of them
 
 
@@ -125,9 +126,14 @@ class Buckets:
         return Buckets.of(indexes, counts)
 
 
-@lru_cache(maxsize=_LAYOUTS_KEPT)
 def span_indexes(spans: tuple[tuple[int, int], ...]) -> Ints:
-    """The indexes of the buckets of spans, ascending, read-only. Raises InvalidHistogram."""
+    """The indexes of the buckets of spans, ascending, read-only; the same array for the same spans, unless there are
+    very many. Raises InvalidHistogram."""
+    few = len(spans) <= MOST_SHARED and sum(length for _, length in spans) <= MOST_SHARED
+    return _shared_indexes(spans) if few else _indexes(spans)
+
+
+def _indexes(spans: tuple[tuple[int, int], ...]) -> Ints:
     parts: list[Ints] = []
     after = total = 0
     for number, (offset, length) in enumerate(spans):
@@ -146,4 +152,5 @@ def span_indexes(spans: tuple[tuple[int, int], ...]) -> Ints:
     return indexes
 
 
+_shared_indexes = lru_cache(maxsize=_LAYOUTS_KEPT)(_indexes)
 NO_BUCKETS: Final = Buckets.of(np.zeros(0, np.int64), np.zeros(0))

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
-from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.buckets import MOST_SHARED, Buckets
 from rulepush.histogram.go_floats import go_divide, go_log2
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.resolution import bounds_of
 from rulepush.histogram.schema import custom_bound
 from rulepush.model.arrays import Floats
+
+_LAYOUTS_KEPT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +84,20 @@ def all_buckets_reversed(h: FloatHistogram) -> list[Bucket]:
 
 
 def bucket_arrays(h: FloatHistogram) -> tuple[Floats, Floats, Floats]:
-    """(lower[n], upper[n], count[n]) of `all_buckets`."""
-    near, far = side_bounds(h, h.positive)
-    lowers, uppers, counts = [near], [far], [h.positive.counts]
-    if h.zero_count > 0:
-        lowers.insert(0, np.array([-h.zero_threshold]))
-        uppers.insert(0, np.array([h.zero_threshold]))
-        counts.insert(0, np.array([h.zero_count]))
-    if len(h.negative):
+    """(lower[n], upper[n], count[n]) of `all_buckets`; not to be written to."""
+    lower, upper = side_bounds(h, h.positive)
+    counts = h.positive.counts
+    if h.zero_count > 0 or len(h.negative):
         near, far = side_bounds(h, h.negative)
-        lowers.insert(0, -far[::-1])
-        uppers.insert(0, -near[::-1])
-        counts.insert(0, h.negative.counts[::-1])
-    lower, upper = np.concatenate(lowers), np.concatenate(uppers)
+        zero = h.zero_threshold
+        between = np.array([[-zero], [zero], [h.zero_count]]) if h.zero_count > 0 else np.empty((3, 0))
+        lower = np.concatenate((-far[::-1], between[0], lower))
+        upper = np.concatenate((-near[::-1], between[1], upper))
+        counts = np.concatenate((h.negative.counts[::-1], between[2], counts))
     if h.zero_threshold > 0:
-        lower[(lower > 0) & (lower < h.zero_threshold)] = h.zero_threshold
-        upper[(upper < 0) & (upper > -h.zero_threshold)] = -h.zero_threshold
-    return lower, upper, np.concatenate(counts)
+        lower = np.where((lower > 0) & (lower < h.zero_threshold), h.zero_threshold, lower)
+        upper = np.where((upper < 0) & (upper > -h.zero_threshold), -h.zero_threshold, upper)
+    return lower, upper, counts
 
 
 def _cut(bucket: Bucket, threshold: float) -> Bucket:
@@ -108,12 +109,32 @@ def _cut(bucket: Bucket, threshold: float) -> Bucket:
 
 
 def side_bounds(h: FloatHistogram, buckets: Buckets) -> tuple[Floats, Floats]:
-    """(the bound near zero[n], the far one[n]) of buckets of one side, by absolute value. Raises IndexError when there
-    are more custom buckets than bounds."""
+    """(the bound near zero[n], the far one[n]) of buckets of one side, by absolute value, read-only. Raises IndexError
+    when there are more custom buckets than bounds."""
+    indexes = buckets.indexes
     if not h.uses_custom_buckets:
-        return bounds_of(buckets.indexes, h.schema)
-    if len(buckets) and not 0 <= int(buckets.indexes[0]) <= int(buckets.indexes[-1]) <= len(h.custom_values):
-        custom_bound(int(buckets.indexes[-1]), h.custom_values)
-        custom_bound(int(buckets.indexes[0]) - 1, h.custom_values)
-    bounds = np.array((-math.inf, *h.custom_values, math.inf))
-    return bounds[buckets.indexes], bounds[buckets.indexes + 1]
+        if len(indexes) > MOST_SHARED:
+            return bounds_of(indexes, h.schema)
+        return _layout_bounds(indexes.tobytes(), h.schema)
+    if len(indexes) and not 0 <= int(indexes[0]) <= int(indexes[-1]) <= len(h.custom_values):
+        custom_bound(int(indexes[-1]), h.custom_values)
+        custom_bound(int(indexes[0]) - 1, h.custom_values)
+    bounds = _shared_bounds(h.custom_values) if len(h.custom_values) < MOST_SHARED else _all_bounds(h.custom_values)
+    return bounds[indexes], bounds[indexes + 1]
+
+
+@lru_cache(maxsize=_LAYOUTS_KEPT)
+def _layout_bounds(indexes: bytes, schema: int) -> tuple[Floats, Floats]:
+    """`bounds_of` the indexes whose bytes these are: the buckets of a series are asked again at every evaluation."""
+    lower, upper = bounds_of(np.frombuffer(indexes, np.int64), schema)
+    lower.setflags(write=False)
+    upper.setflags(write=False)
+    return lower, upper
+
+
+def _all_bounds(custom_values: tuple[float, ...]) -> Floats:
+    """The bounds of custom buckets, with those without end."""
+    return np.array((-math.inf, *custom_values, math.inf))
+
+
+_shared_bounds = lru_cache(maxsize=_LAYOUTS_KEPT)(_all_bounds)

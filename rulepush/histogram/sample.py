@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from rulepush.histogram.boxes import Boxes
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.block import SampleBlock
+from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 
 
@@ -30,17 +34,22 @@ class HistogramBlock(SampleBlock):
             yield Sample(labels, ts, value) if histogram is None else HistogramSample(labels, ts, 0.0, histogram)
 
 
-def floats_of(block: SampleBlock) -> SampleBlock:
-    """The block without its histograms, for who keeps floats only."""
+def sample_of(boxes: Boxes | None, labels: Labels, ts: int, value: float) -> Sample:
+    """The sample that `value` is in a column; `boxes` has its histograms."""
+    histogram = None if boxes is None else boxes.unbox(value)
+    return Sample(labels, ts, value) if histogram is None else HistogramSample(labels, ts, 0.0, histogram)
+
+
+def floats_of_block(block: SampleBlock) -> SampleBlock:
+    """The block without its histograms."""
     if not isinstance(block, HistogramBlock):
         return block
-    kept = [i for i, histogram in enumerate(block.histograms) if histogram is None]
-    ts = block.ts if isinstance(block.ts, int) else block.ts[kept]
-    return SampleBlock(tuple(block.series[i] for i in kept), ts, block.values[kept])
+    plain = [i for i, histogram in enumerate(block.histograms) if histogram is None]
+    ts = block.ts if isinstance(block.ts, int) else block.ts[plain]
+    return SampleBlock(tuple(block.series[i] for i in plain), ts, block.values[np.array(plain, np.intp)])
 
 
-def floats_among(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """The samples that are no histograms."""
-    if not any(type(sample) is HistogramSample for sample in samples):
-        return samples
-    return [sample for sample in samples if type(sample) is not HistogramSample]
+def floats_of_samples(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples that are floats."""
+    plain = [sample for sample in samples if type(sample) is not HistogramSample]
+    return samples if len(plain) == len(samples) else plain

@@ -45,6 +45,12 @@ def test_a_zero_bucket_that_ends_inside_a_filled_bucket_grows_to_its_end() -> No
     assert written(add(a, b).histogram) == "{{count:6 z_bucket:6 z_bucket_w:1}}"
 
 
+def test_a_threshold_of_nan_ends_too() -> None:
+    a, b = FloatHistogram(zero_threshold=math.nan, zero_count=1.0), H("{{z_bucket:2 z_bucket_w:1}}")
+    assert add(a, b).histogram.zero_count == add(b, a).histogram.zero_count == 3
+    assert kahan_add(a, b).total.zero_count == 3
+
+
 def test_custom_buckets_are_brought_to_the_common_bounds() -> None:
     a = H("{{schema:-53 count:10 custom_values:[1 2 5] buckets:[1 2 3 4]}}")
     b = H("{{schema:-53 count:6 custom_values:[1 5 9] buckets:[1 1 1 3]}}")
@@ -117,6 +123,7 @@ def test_operands_are_left_as_they_are() -> None:
         ("{{count:3 z_bucket_w:1}}", "{{count:3 z_bucket_w:0.5}}", True),
         ("{{count:3 z_bucket_w:0.5 buckets:[3]}}", "{{count:3 z_bucket:3 z_bucket_w:1}}", False),
         ("{{count:3 z_bucket_w:0.5 buckets:[3]}}", "{{count:3 z_bucket:3 z_bucket_w:0.7}}", True),
+        ("{{count:3 z_bucket_w:0.5 buckets:[3]}}", "{{count:9 z_bucket:3 z_bucket_w:0.7 buckets:[3]}}", True),
         ("{{}}", "{{schema:-53}}", True),
         (
             "{{schema:-53 count:3 custom_values:[1 2] buckets:[1 2]}}",
@@ -146,6 +153,8 @@ def test_the_bucket_limit_takes_resolution_away_until_they_fit() -> None:
     wide = H("{{count:2 n_buckets:[1] buckets:[1]}}")
     with pytest.raises(BucketLimitError, match="histogram bucket limit exceeded"):
         limit_buckets(wide, 1)
+    with pytest.raises(BucketLimitError, match="histogram bucket limit exceeded"):
+        limit_buckets(H("{{schema:-4 buckets:[1 1] offset:1}}"), 1)  # which schema -5 would merge
     with pytest.raises(BucketLimitError, match="histogram bucket limit exceeded"):
         limit_buckets(H("{{schema:-53 custom_values:[1] buckets:[1 1]}}"), 1)
 

@@ -8,7 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from rulepush.histogram import NO_BUCKETS, Buckets, InvalidHistogram
+from rulepush.histogram import CUSTOM_SCHEMA, NO_BUCKETS, Buckets, FloatHistogram, InvalidHistogram
+from rulepush.histogram.buckets import span_indexes
+from rulepush.histogram.iteration import all_buckets
 from rulepush.histogram.schema import exponential_bound, exponential_bounds, is_known_schema, is_valid_schema
 
 
@@ -31,6 +33,17 @@ def test_histograms_of_one_layout_share_its_indexes() -> None:
         first.indexes[0] = 7
     with pytest.raises(ValueError, match="read-only"):
         first.counts[0] = 7
+
+
+def test_a_layout_of_very_many_buckets_is_not_kept() -> None:
+    spans = ((7, 1025),)
+    assert span_indexes(spans) is not span_indexes(spans)
+    assert span_indexes(((0, 0),) * 1025) is not span_indexes(((0, 0),) * 1025)
+    assert span_indexes(((7, 1024),)) is span_indexes(((7, 1024),))
+    h = FloatHistogram(positive=Buckets.from_spans(spans, [1.0] * 1025))
+    assert all_buckets(h)[-1].upper == math.inf
+    wide = FloatHistogram(CUSTOM_SCHEMA, positive=Buckets.at(0, [1.0]), custom_values=tuple(map(float, range(2000))))
+    assert [(b.lower, b.upper) for b in all_buckets(wide)] == [(-math.inf, 0)]
 
 
 @pytest.mark.parametrize(

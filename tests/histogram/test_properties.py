@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
 
-from rulepush.histogram import CUSTOM_SCHEMA, Buckets, CounterResetHint, FloatHistogram
+from rulepush.histogram import CUSTOM_SCHEMA, NO_BUCKETS, Buckets, CounterResetHint, FloatHistogram
 from rulepush.histogram.adding import KahanStep, add, kahan_add, subtract
 from rulepush.histogram.iteration import all_buckets
 from rulepush.histogram.literal import parse_histogram
-from rulepush.histogram.resets import detect_reset
+from rulepush.histogram.resets import detect_reset, detect_resets
 from rulepush.histogram.resolution import reduce_resolution, with_zero_bucket
 from rulepush.histogram.statistics import histogram_fraction, histogram_quantile
+from rulepush.histogram.summing import kahan_sum
 from rulepush.histogram.text import histogram_literal
 from rulepush.histogram.trim import trim_above, trim_below
 from rulepush.histogram.validate import validate_histogram
+from tests.histogram.recorded_cases import same_histogram
 
 whole = st.integers(0, 1 << 40).map(float)
 
@@ -55,6 +58,15 @@ def custom(draw: st.DrawFn) -> FloatHistogram:
     )
 
 
+WINDOW = [
+    (3.0, 1.0, 1.0),
+    (4.0, 2.0, 1.0),
+    (4.0, 1.0, 2.0),
+    (5.0, 1.0, 3.0),
+    (5.0, 2.0, 2.0),
+    (9.0, 3.0, 5.0),
+    (8.0, 3.0, 5.0),
+]
 pairs = st.one_of(st.tuples(exponential(), exponential()), st.tuples(custom(), custom()))
 
 
@@ -111,6 +123,70 @@ def test_a_kahan_sum_of_whole_numbers_is_the_plain_one(items: list[FloatHistogra
     assert step.result().equals(plain.compacted())
 
 
+@st.composite
+def alike(draw: st.DrawFn) -> list[FloatHistogram]:
+    """Five to nine with counts of any size, of one schema or of few, often of one layout."""
+    counts = st.floats(-1e17, 1e17) | st.sampled_from([0.0, 0.1, 1e16, -1e16, 1.0, math.inf])
+    schemas = draw(st.lists(st.integers(0, 3), min_size=1, max_size=2))
+    indexes = np.array(sorted(draw(st.sets(st.integers(-9, 9), min_size=1, max_size=6))), np.int64)
+    found = []
+    for _ in range(draw(st.integers(5, 9))):
+        layout = indexes if draw(st.booleans()) else indexes[: draw(st.integers(0, len(indexes)))].copy()
+        values = [draw(counts) for _ in range(len(layout) + 3)]
+        buckets = Buckets.of(layout, np.array(values[3:]))
+        positive = draw(st.booleans())
+        hint = draw(st.sampled_from(CounterResetHint))
+        threshold = draw(st.sampled_from([0.0, 0.0, 0.0, 1.0]))
+        found.append(
+            FloatHistogram(
+                draw(st.sampled_from(schemas)),
+                values[0],
+                values[1],
+                threshold,
+                abs(values[2]),
+                positive=buckets if positive else NO_BUCKETS,
+                negative=NO_BUCKETS if positive else buckets,
+                counter_reset_hint=hint,
+            )
+        )
+    return found
+
+
+@given(alike())
+def test_many_at_once_are_the_kahan_sum_of_one_after_the_other(items: list[FloatHistogram]) -> None:
+    step = kahan_add(items[0], items[1])
+    flags = [step[2:]]
+    for item in items[2:]:
+        step = kahan_add(step.total, item, step.rest)
+        flags.append(step[2:])
+    many = kahan_sum(items)
+    assert many[2:] == (any(flag[0] for flag in flags), any(flag[1] for flag in flags))
+    assert same_histogram(many.result(), step.result())
+    assert many.rest.counter_reset_hint is step.rest.counter_reset_hint
+
+
+@given(alike(), st.booleans())
+def test_resets_of_many_are_those_of_each_pair(items: list[FloatHistogram], rising: bool) -> None:
+    if rising:
+        items = sorted(items, key=lambda h: (h.count, h.positive.counts.tolist()))
+    assert detect_resets(items) == [detect_reset(h, before) for before, h in pairwise(items)]
+    assert detect_resets(items[:1]) == []
+
+
+def test_buckets_inside_the_zero_bucket_are_not_taken_for_others() -> None:
+    window = [
+        FloatHistogram(count=9.0 + i, zero_threshold=1.0, positive=Buckets.at(0, [9.0 - i, 2.0])) for i in range(6)
+    ]
+    assert kahan_sum(window).result().positive.counts.tolist() == [9, 12]
+    assert detect_resets(window) == [False] * 5
+
+
+def test_resets_of_a_window_of_one_layout() -> None:
+    window = [FloatHistogram(count=c, zero_count=z, positive=Buckets.at(1, [p, 1.0])) for c, z, p in WINDOW]
+    assert detect_resets(window) == [False, True, False, True, False, True]
+    assert detect_resets([*window, window[-1].with_hint(CounterResetHint.RESET)])[-1]
+
+
 def test_a_kahan_sum_keeps_what_a_plain_one_rounds_away() -> None:
     big, small = (FloatHistogram(count=v, sum=v, positive=Buckets.at(0, [v])) for v in (1e16, 1.0))
     step = kahan_add(big, small)
@@ -119,6 +195,27 @@ def test_a_kahan_sum_keeps_what_a_plain_one_rounds_away() -> None:
     result = step.result()
     assert (result.count, result.sum, result.positive.counts.tolist()) == (1e16 + 10, 1e16 + 10, [1e16 + 10])
     assert add(add(big, small).histogram, small).histogram.count == 1e16
+
+
+def test_a_kahan_sum_in_a_lower_schema_keeps_the_compensations_of_merged_buckets() -> None:
+    first = FloatHistogram(schema=1, positive=Buckets.at(1, [1.0, 1e16]))
+    step = kahan_add(first, FloatHistogram(schema=1, positive=Buckets.at(2, [1.0])))
+    assert step.rest.positive.counts.tolist() == [0, 1]
+    step = kahan_add(step.total, FloatHistogram(schema=0), step.rest)
+    assert (step.total.positive.counts.tolist(), step.rest.positive.counts.tolist()) == ([1e16], [2])
+    # And those that merging the other one leaves.
+    other = FloatHistogram(schema=1, positive=Buckets.at(1, [1e16, 1.0]))
+    step = kahan_add(step.total, other, step.rest)
+    assert step.result().positive.counts.tolist() == [2e16 + 4]
+    assert step.rest.positive.counts.tolist() == [3]
+
+
+def test_a_greater_zero_bucket_keeps_buckets_of_which_only_the_compensation_is_left() -> None:
+    step = kahan_add(*(FloatHistogram(positive=Buckets.at(3, [v])) for v in (1e16, 1.0)))
+    step = kahan_add(step.total, FloatHistogram(positive=Buckets.at(3, [-1e16])), step.rest)
+    assert (step.total.positive.counts.tolist(), step.rest.positive.counts.tolist()) == ([0], [1])
+    step = kahan_add(step.total, FloatHistogram(zero_threshold=1.0), step.rest)
+    assert step.result() == FloatHistogram(zero_threshold=1.0, positive=Buckets.at(3, [1.0]))
 
 
 @given(pairs)

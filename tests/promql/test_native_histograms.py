@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -275,7 +277,7 @@ def test_a_wrong_histogram_is_a_failure(right: str, wrong: str) -> None:
     assert len(failures(DATA + text.replace(right, wrong))) == 1
 
 
-def head(*series: tuple[str, str, list[float | FloatHistogram]]) -> Head:
+def head(*series: tuple[str, str, Sequence[float | FloatHistogram]]) -> Head:
     made = Head(Demand.keep_all(1 << 50))
     for name, k, samples in series:
         for i, sample in enumerate(samples):

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from rulepush.clock import SystemClock
-from rulepush.histogram.sample import floats_among
+from rulepush.histogram.sample import floats_of_samples
 from rulepush.model.labels import Labels
 from rulepush.model.sample import is_stale
 from rulepush.push.group import PushedGroup
@@ -47,7 +47,7 @@ class Receiver:
 
     def series(self) -> dict[Labels, float]:
         samples = self.groups.collect(int(time.time() * 1000))
-        return {s.labels: s.value for s in floats_among(samples) if not is_stale(s.value)}
+        return {s.labels: s.value for s in floats_of_samples(samples) if not is_stale(s.value)}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rulepush.histogram.boxes import Boxes, box_mask
 from rulepush.histogram.histogram import FloatHistogram
-from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.sample import HistogramSample, sample_of
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
@@ -112,7 +112,7 @@ class QueryResult:
                 ts, rows = int(self.steps[0]), _listed(vector)
                 labels, values = vector.index.some(rows), vector.values[rows, 0].tolist()
                 if self._boxes is not None:
-                    return [_sample(self._boxes, of_row, ts, v) for of_row, v in zip(labels, values, strict=True)]
+                    return [sample_of(self._boxes, of_row, ts, v) for of_row, v in zip(labels, values, strict=True)]
                 return [Sample(of_row, ts, v) for of_row, v in zip(labels, values, strict=True)]
             case Scalar(values):
                 return [Sample(EMPTY_LABELS, int(self.steps[0]), float(values[0]))]
@@ -147,11 +147,6 @@ class QueryResult:
         at = np.flatnonzero(box_mask(values))
         held = zip(at.tolist(), values[at].tolist(), strict=True)
         return ResultSeries(labels, times, values, {i: h for i, v in held if (h := boxes.unbox(v)) is not None})
-
-
-def _sample(boxes: Boxes, labels: Labels, ts: int, value: float) -> Sample:
-    histogram = boxes.unbox(value)
-    return Sample(labels, ts, value) if histogram is None else HistogramSample(labels, ts, 0.0, histogram)
 
 
 def _listed(vector: Vector) -> npt.NDArray[np.intp]:

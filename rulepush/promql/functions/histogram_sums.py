@@ -9,6 +9,7 @@ from typing import Any
 
 from rulepush.histogram.adding import add, kahan_add
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
+from rulepush.histogram.summing import kahan_sum
 from rulepush.promql.functions.registry import AnnotationSink
 from rulepush.promql.vectors import histogram_notes as words
 
@@ -32,15 +33,11 @@ class Summed:
 
 def sum_of(histograms: Sequence[FloatHistogram]) -> Summed:
     """The Kahan-compensated sum of at least one. Raises IncompatibleSchemas."""
-    total, rest, reconciled = histograms[0], None, False
-    for other in histograms[1:]:
-        step = kahan_add(total, other, rest)
-        total, rest = step.total, step.rest
-        reconciled |= step.bounds_reconciled
-    if rest is not None:
-        combined = add(total, rest)
-        total, reconciled = combined.histogram, reconciled or combined.bounds_reconciled
-    return Summed(total, _collide(histograms), reconciled)
+    if len(histograms) == 1:
+        return Summed(histograms[0], collision=False, reconciled=False)
+    step = kahan_sum(histograms)
+    found = add(step.total, step.rest)
+    return Summed(found.histogram, _collide(histograms), step.bounds_reconciled or found.bounds_reconciled)
 
 
 def mean_of(histograms: Sequence[FloatHistogram]) -> Summed:
