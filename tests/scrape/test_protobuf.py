@@ -26,6 +26,7 @@ from rulepush.scrape.target import Target, TargetHealth, TargetStatus
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from tests import delimited_families as wire
+from tests.scrape.finding import found
 from tests.scrape.test_pool import JOB, World, hosts, play
 
 T0 = 1_700_000_000_000
@@ -173,9 +174,12 @@ def answer(body: bytes) -> httpx.Response:
     return httpx.Response(200, content=body, headers={"Content-Type": wire.CONTENT_TYPE})
 
 
-def scrape_job(world: World, histograms: HistogramScraping = NATIVE) -> TargetStatus:
+def scrape_job(world: World, histograms: HistogramScraping = NATIVE) -> None:
     world.pools.put(replace(JOB, histograms=histograms), world.client)
-    world.pools.sync("j", hosts("t"))
+    found(world.pools, "j", hosts("t"))
+
+
+def status_of(world: World) -> TargetStatus:
     pool = world.pools.get("j")
     assert pool is not None
     ((_, status),) = pool.targets
@@ -196,9 +200,10 @@ def test_a_target_that_answers_protobuf_is_scraped() -> None:
 
     async def act() -> None:
         body = wire.gauge("a", math.inf, help_="of a", unit="s") + native(("x", 1))
-        status = scrape_job(w)
+        scrape_job(w)
         w.bodies["t"] = answer(body)
         await w.clock.advance(5)
+        status = status_of(w)
         assert (status.health, status.body_bytes, status.samples_scraped) == (TargetHealth.UP, len(body), 2)
         pool = w.pools.get("j")
         assert pool is not None
@@ -235,16 +240,13 @@ def test_what_a_body_becomes_is_bounded_by_the_body_size_limit() -> None:
 
     async def act() -> None:
         many = wire.whole(1, 5) + wire.field(3, b"") * 100_001
-        status = scrape_job(w)
+        scrape_job(w)
         w.bodies["t"] = answer(wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, many)))
         await w.clock.advance(5)
-        assert status.health is TargetHealth.UP  # 64 MiB, the default, are 524,288 lines
+        assert status_of(w).health is TargetHealth.UP  # 64 MiB, the default, are 524,288 lines
         w.pools.put(replace(JOB, body_size_limit=1 << 20), w.client)
-        w.pools.sync("j", hosts("t"))
+        found(w.pools, "j", hosts("t"))
         await w.clock.advance(10)
-        pool = w.pools.get("j")
-        assert pool is not None
-        ((_, status),) = pool.targets
-        assert status.last_error == "body size limit exceeded: too many series, or too long ones"
+        assert status_of(w).last_error == "body size limit exceeded: too many series, or too long ones"
 
     play(w, act)
