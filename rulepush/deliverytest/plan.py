@@ -97,7 +97,7 @@ async def _section(
     config: AlertmanagerConfig, client: httpx.AsyncClient, sent: WireAlert | None, env: Environment
 ) -> FoundServers:
     found, silent = await found_endpoints(config, env)
-    faults = [*found.faults, *(f"its {kind} discovery gave no answer" for kind in silent)]
+    faults = [*found.faults, *(f"its {fault}" for fault in silent)]
     own = sent if sent is None else relabelled(sent, relabel_chain(config.alert_relabel_configs))
     handovers = _handovers(found.active, own, client, config.timeout_ms / 1000)
     if not handovers and not faults:

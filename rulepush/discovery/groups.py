@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -64,12 +65,14 @@ class Discoverer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Dependencies of discoverers. `shared` holds what discoverers of different configurations use together."""
+    """Dependencies of discoverers. `shared` holds what discoverers of different configurations use together;
+    `chance` gives numbers from 0 to 1, for the waits of Backoff."""
 
     clock: Clock
     reporter: DiscoveryReporter
     user_agent: str = "rulepush"
     shared: SharedParts = field(default_factory=SharedParts, compare=False, repr=False)
+    chance: Callable[[], float] = random.random
 
 
 class SdConfig(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from rulepush.discovery.backoff import Backoff
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.errors import DiscoveryError
 
@@ -12,7 +13,8 @@ _FIRST_RETRY_S: Final = 5.0
 
 
 class Poller:
-    """Refreshes and publishes. `refresh` raises DiscoveryError; then the last good list stays."""
+    """Refreshes and publishes. `refresh` raises DiscoveryError; then the last good list stays, and the next attempt
+    comes by Backoff, at most after the interval. `kind` and `where` name the source to people."""
 
     def __init__(
         self,
@@ -31,18 +33,21 @@ class Poller:
     async def run(self, sink: GroupSink) -> None:
         """Poll until cancelled."""
         last: Sequence[TargetGroup] | None = None
-        retry = _FIRST_RETRY_S
-        while True:
-            try:
-                groups = await self._refresh()
-            except DiscoveryError as e:
-                self._env.reporter.failed(self._kind, self._where, str(e))
-                await self._env.clock.sleep(min(retry, self._interval_s))
-                retry *= 2
-                continue
-            self._env.reporter.succeeded(self._kind, self._where)
-            retry = _FIRST_RETRY_S
-            if groups != last:
-                last = groups
-                sink.replace(groups)
-            await self._env.clock.sleep(self._interval_s)
+        backoff = Backoff(_FIRST_RETRY_S, self._interval_s, self._env.chance)
+        reporter, clock = self._env.reporter, self._env.clock
+        try:
+            while True:
+                try:
+                    groups = await self._refresh()
+                except DiscoveryError as e:
+                    reporter.failed(self._kind, self._where, str(e))
+                    await clock.sleep(backoff.failed())
+                    continue
+                reporter.succeeded(self._kind, self._where)
+                backoff.succeeded()
+                if groups != last:
+                    last = groups
+                    sink.replace(groups)
+                await clock.sleep(self._interval_s)
+        finally:
+            reporter.forget(self._kind, self._where)

@@ -78,6 +78,7 @@ class Providers:
             if due.is_set():
                 self._first.clear()
                 self._later.clear()
+                self._env.reporter.updates += 1
                 self._changed(self._take_changes())
 
     def _found(self, discovery: RunningDiscovery, sources: set[str]) -> None:

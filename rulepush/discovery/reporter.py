@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from rulepush.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from rulepush.nacos.dialects import Member
@@ -12,33 +15,70 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rulepush.discovery")
 
 
+@dataclass(frozen=True, slots=True)
+class FailingDiscovery:
+    """Why a source fails, and the moment (ms) of the first failure in a row."""
+
+    error: str
+    since: int
+
+
 class DiscoveryReporter:
     """Refreshes and failures by kind of discovery, for own metrics; and the last error of each source, for the log.
 
-    A source that keeps failing with the same error is logged once, and once more when it works again. `nacos_members`
-    are the servers of each Nacos cluster whose members are targets, as its last refresh found them.
+    A source that keeps failing with the same error is logged once, and once more when it works again. `last_errors` and
+    `failing_since` (ms) have the sources that fail now, as `kind where`. `received` counts what discoverers gave,
+    `updates` what was passed on of it. `nacos_members` are the servers of each Nacos cluster whose members are targets,
+    as its last refresh found them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.refreshes: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.received = 0
+        self.updates = 0
         self.last_errors: dict[str, str] = {}
+        self.failing_since: dict[str, int] = {}
         self.nacos_members: dict[str, tuple[Member, ...]] = {}
+        self._clock = clock or SystemClock()
 
     def succeeded(self, kind: str, where: str) -> None:
         """One refresh succeeded."""
         self.refreshes[kind] += 1
         if self.last_errors.pop(f"{kind} {where}", None) is not None:
+            del self.failing_since[f"{kind} {where}"]
             _log.info("%s discovery of %s works again", kind, where)
 
     def failed(self, kind: str, where: str, detail: str) -> None:
         """One refresh failed; `detail` is one sentence without secrets."""
+        source = f"{kind} {where}"
         self.refreshes[kind] += 1
         self.failures[kind] += 1
-        if self.last_errors.get(f"{kind} {where}") != detail:
+        if self.last_errors.get(source) != detail:
             _log.warning("%s discovery of %s failed, its last good list of targets stays: %s", kind, where, detail)
-        self.last_errors[f"{kind} {where}"] = detail
+        self.last_errors[source] = detail
+        self.failing_since.setdefault(source, self._clock.now())
 
     def forget(self, kind: str, where: str) -> None:
         """The source no longer exists; if it comes back and fails, that is logged again."""
         self.last_errors.pop(f"{kind} {where}", None)
+        self.failing_since.pop(f"{kind} {where}", None)
+
+    def failing(self) -> dict[str, FailingDiscovery]:
+        """The sources that fail now, as `kind where`."""
+        return {
+            source: FailingDiscovery(error, self.failing_since[source]) for source, error in self.last_errors.items()
+        }
+
+    def failing_seconds(self) -> dict[str, float]:
+        """For how long the source of each kind that failed first has failed, 0 where none fails."""
+        now = self._clock.now()
+        seconds = dict.fromkeys(self.refreshes, 0.0)
+        for source, since in self.failing_since.items():
+            kind = source.partition(" ")[0]
+            seconds[kind] = max(seconds.get(kind, 0.0), (now - since) / 1000)
+        return seconds
+
+    def failing_sources(self) -> Counter[str]:
+        """How many sources of each kind fail now."""
+        return Counter(source.partition(" ")[0] for source in self.failing_since)

@@ -43,6 +43,7 @@ class RunningDiscovery:
                 running._listeners.remove(listener)
 
     def _tell(self, sources: set[str]) -> None:
+        self._env.reporter.received += 1
         for listener in self._listeners:
             listener(self, sources)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -13,6 +13,8 @@ from rulepush.clock import Clock
 from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment, SdConfig, TargetGroup
 from rulepush.discovery.known_groups import KnownGroups
+from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.discovery.shared import SharedParts
 from rulepush.errors import ExpositionError, HTTPStatusError, ScrapeError
 from rulepush.exposition import Exposition, parse_body
 from rulepush.exposition.content_type import choose_format
@@ -99,7 +101,7 @@ async def _find(config: ScrapeConfig, env: Environment, wait_s: float) -> _Found
     """The targets of a job: the first list of each discovery, nothing from one that does not answer in `wait_s`."""
     job = job_of(config)
     lists = await asyncio.gather(*(first_list(sd, env, wait_s) for sd in config.sd_configs))
-    labels = [label_set for groups in lists for group in groups or () for label_set in group.merged()]
+    labels = [label_set for found in lists for group in found.groups for label_set in group.merged()]
     targets, dropped = build_targets(labels, job.defaults, job.relabel)
     if targets:
         return _Found(config, job, targets)
@@ -109,24 +111,38 @@ async def _find(config: ScrapeConfig, env: Environment, wait_s: float) -> _Found
     elif dropped:
         silent = SilentJob(job.name, f"relabel_configs drop all of its {len(dropped)} targets", meant=True)
     else:
-        kinds = {sd.kind: None for sd, groups in zip(config.sd_configs, lists, strict=True) if groups is None}
-        reason = f"its {' and '.join(kinds)} discovery gave no answer" if kinds else "its discovery is empty"
-        silent = SilentJob(job.name, reason)
+        faults = dict.fromkeys(f"its {found.fault}" for found in lists if found.fault)
+        silent = SilentJob(job.name, "; ".join(faults) or "its discovery is empty")
     return _Found(config, job, (), silent)
 
 
-async def first_list(config: SdConfig, env: Environment, wait_s: float) -> Sequence[TargetGroup] | None:
-    """The first list of a discovery; None when nothing came in `wait_s` seconds."""
+@dataclass(frozen=True, slots=True)
+class FirstList:
+    """What a discovery found; `fault` says which gave no answer, or only a part of one, and why."""
+
+    groups: Sequence[TargetGroup] = ()
+    fault: str = ""
+
+
+async def first_list(config: SdConfig, env: Environment, wait_s: float) -> FirstList:
+    """The first list of a discovery, as far as it came in `wait_s` seconds."""
     came = asyncio.Event()
+    reporter = DiscoveryReporter(env.clock)  # its own: whose error it is must be known
+    env = replace(env, reporter=reporter, shared=SharedParts())
     known = KnownGroups(lambda _: came.set())
     async with asyncio.TaskGroup() as tasks:
         discovery = tasks.create_task(config.discoverer(env).run(known))
         timer = tasks.create_task(env.clock.sleep(wait_s))
         first = tasks.create_task(came.wait())
         await asyncio.wait((first, timer), return_when=asyncio.FIRST_COMPLETED)
+        errors = [f"{where}: {failing.error}" for where, failing in reporter.failing().items()]  # before they end
         for task in (discovery, timer, first):
             task.cancel()
-    return list(known.by_source.values()) if known.answered else None
+    if known.answered:
+        fault = f"{config.kind} discovery failed in part: {'; '.join(errors)}" if errors else ""
+        return FirstList(list(known.by_source.values()), fault)
+    reason = "; ".join(errors) or f"nothing came within {wait_s:g}s"
+    return FirstList(fault=f"{config.kind} discovery gave no answer: {reason}")
 
 
 async def _scrape(
@@ -185,6 +201,4 @@ def _samples(parsed: Exposition, rules: SampleRules, target: Labels, ts: int) ->
 
 def environment(clock: Clock, user_agent: str) -> Environment:
     """The dependencies of discoveries."""
-    from rulepush.discovery.reporter import DiscoveryReporter
-
     return Environment(clock, DiscoveryReporter(), user_agent)

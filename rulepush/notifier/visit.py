@@ -33,11 +33,11 @@ async def visit_alertmanagers(
 
 
 async def found_endpoints(config: AlertmanagerConfig, env: Environment) -> tuple[Endpoints, tuple[str, ...]]:
-    """Where the Alertmanagers of a section are, by the first list of each of its discoveries, and the kinds of those
-    that gave none within 10 s."""
+    """Where the Alertmanagers of a section are, by the first list of each of its discoveries, and why some gave none
+    within 10 s, or not the whole."""
     lists = await asyncio.gather(*(first_list(sd, env, _DISCOVERY_SECONDS) for sd in config.sd_configs))
-    silent = dict.fromkeys(sd.kind for sd, groups in zip(config.sd_configs, lists, strict=True) if groups is None)
-    return endpoints(config, [group for groups in lists for group in groups or ()]), tuple(silent)
+    faults = dict.fromkeys(found.fault for found in lists if found.fault)
+    return endpoints(config, [group for found in lists for group in found.groups]), tuple(faults)
 
 
 async def _section(
@@ -45,7 +45,7 @@ async def _section(
 ) -> list[AlertmanagerAnswer]:
     found, silent = await found_endpoints(config, env)
     faults = [AlertmanagerAnswer("of alerting.alertmanagers", fault) for fault in found.faults]
-    faults += [AlertmanagerAnswer(f"by {kind} discovery", "the discovery gave no answer") for kind in silent]
+    faults += [AlertmanagerAnswer("of alerting.alertmanagers", f"its {fault}") for fault in silent]
     client = build_client(config.http_client, env.user_agent, clock=env.clock, transport=transport)
     try:
 

@@ -38,6 +38,9 @@ log = logging.getLogger("rulepush.scrape")
 _SPACING_MS: Final = 1.5
 _FIRST_SCRAPES_MS: Final = 120_000  # half of the time after which Alertmanager takes an alert for ended
 _SET_BACK_ONCE_MS: Final = 60_000
+# What a target, and a group, take in objects that live long, as a number of series.
+_SERIES_A_TARGET: Final = 20
+_SERIES_A_GROUP: Final = 2
 
 Key = tuple[Labels, str]
 
@@ -328,6 +331,7 @@ class ScrapePools:
                 if not self._is_current(pool):
                     return
             yield from self._exchange(pool, built)
+            self._context.series_came(_SERIES_A_GROUP * len(built))
         if self._is_current(pool):
             for former in [one for some in pool.former.values() for one in some]:
                 self._stop(former, end_of_run=True)
@@ -409,6 +413,7 @@ class ScrapePools:
         elif alone.get(target.labels) == 1:
             scraper.cache.add_restored(self._context.restored.take(target.labels))
         running.task = self._tasks.start(running.loop.run, f"scrape {target.url}")
+        self._context.series_came(_SERIES_A_TARGET)
         return running
 
     def _make(self, pool: ScrapePool, target: Target, slot: int) -> RunningTarget:

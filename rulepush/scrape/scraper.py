@@ -43,7 +43,7 @@ class ScrapeContext:
     restored: RestoredSeries = field(default_factory=RestoredSeries)
     turns: WorkTurns = field(default_factory=WorkTurns)
     on_scrape: OnScrape | None = None
-    series_came: Callable[[int], object] = lambda _count: None  # called with the number of new series of a scrape
+    series_came: Callable[[int], object] = lambda _count: None  # called with a number of new series, or of as much else
     bodies: TargetBodies | None = None  # keeps the last body of each target, None to keep none
 
 

@@ -51,7 +51,7 @@ class ProcessResources:
         self.journal = SampleJournal(self.head, self.demands, samples, clock) if samples is not None else None
         bounds = HistoryBounds(options.history_rows, options.history_age_ms)
         self.history = AlertHistory(self.state.history, clock, bounds)
-        self.discoveries = DiscoveryReporter()
+        self.discoveries = DiscoveryReporter(clock)
         self.environment = Environment(clock, self.discoveries, f"rulepush/{__version__}")
         self._transport = transport
 

@@ -116,7 +116,7 @@ def service_web_parts(
         facts=lambda: service_facts(resources, ingestion, alerting, queries, reloader, started_at),
         head=resources.head,
         bodies=ingestion.jobs.bodies,
-        discovery_errors=lambda: resources.discoveries.last_errors,
+        failing_discoveries=resources.discoveries.failing,
         sent_as=alerting.notifier.sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
         recorded=places.now,

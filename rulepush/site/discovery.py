@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rulepush.discovery.reporter import FailingDiscovery
 from rulepush.scrape.pool import ScrapePool
 from rulepush.site.discovery_views import DiscoveryFilter, Fate, discovery_list
 from rulepush.site.frame import Frame
@@ -16,12 +17,12 @@ from rulepush.site.paging import page_number
 
 
 class DiscoveryPage:
-    """`errors()` are the discoveries that fail now: what each asks -> why its last refresh failed."""
+    """`failing()` are the discoveries that fail now, by what each asks."""
 
-    def __init__(self, frame: Frame, jobs: Iterable[ScrapePool], errors: Callable[[], Mapping[str, str]]):
+    def __init__(self, frame: Frame, jobs: Iterable[ScrapePool], failing: Callable[[], Mapping[str, FailingDiscovery]]):
         self._frame = frame
         self._jobs = jobs
-        self._errors = errors
+        self._failing = failing
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -40,5 +41,5 @@ class DiscoveryPage:
             found=discovery_list(self._jobs, wanted, page_number(params.get("page", ""))),
             wanted=wanted,
             fates=[fate.value for fate in Fate],
-            errors=dict(self._errors()),
+            failing=dict(self._failing()),
         )

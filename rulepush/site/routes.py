@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from rulepush.clock import Clock
 from rulepush.delivery import DeliveryStatus, HeartbeatStatus, ReceiverKind
+from rulepush.discovery.reporter import FailingDiscovery
 from rulepush.history.history import AlertHistory
 from rulepush.model.labels import Labels
 from rulepush.peers.peers import Peers
@@ -55,11 +56,11 @@ def _not_recorded() -> None:
 @dataclass(frozen=True, slots=True)
 class SiteParts:
     """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
-    `deliveries()` are the receivers of alerts and samples; `heartbeats()` are those configured; `discovery_errors()`
-    says why discoveries fail now; `pushed()` gives the pushed groups, None where the receiver is not enabled; `bodies`
-    is None where those of targets are not kept; `sent_as` gives the labels of an alert by the URL of each Alertmanager
-    that it is sent to; `recorded()` is what a backtest reads, None where nothing is recorded; `datasources` are the
-    engines that evaluate rules elsewhere; `peers` have other alerts and rules."""
+    `deliveries()` are the receivers of alerts and samples; `heartbeats()` are those configured;
+    `failing_discoveries()` are the discoveries that fail now; `pushed()` gives the pushed groups, None where the
+    receiver is not enabled; `bodies` is None where those of targets are not kept; `sent_as` gives the labels of an
+    alert by the URL of each Alertmanager that it is sent to; `recorded()` is what a backtest reads, None where nothing
+    is recorded; `datasources` are the engines that evaluate rules elsewhere; `peers` have other alerts and rules."""
 
     evaluator: QueryEvaluator
     groups: RuleGroups
@@ -74,7 +75,7 @@ class SiteParts:
     troubles: Callable[[], Iterable[Trouble]] = _nothing
     deliveries: Callable[[], Iterable[DeliveryStatus]] = _nothing
     heartbeats: Callable[[], Iterable[HeartbeatStatus]] = _nothing
-    discovery_errors: Callable[[], Mapping[str, str]] = dict
+    failing_discoveries: Callable[[], Mapping[str, FailingDiscovery]] = dict
     pushed: PushedSource | None = None
     bodies: TargetBodies | None = None
     sent_as: SentAs | None = None
@@ -123,7 +124,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         ).routes(),
         *RulesPage(frame, parts.groups, datasources=parts.datasources, peers=parts.peers).routes(),
         *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
-        *DiscoveryPage(frame, parts.jobs, parts.discovery_errors).routes(),
+        *DiscoveryPage(frame, parts.jobs, parts.failing_discoveries).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),
         *query.routes(),
         *BacktestPage(frame, parts.groups, parts.evaluator, parts.recorded).routes(),

@@ -38,7 +38,8 @@ class Seen:
 
 
 def environment() -> Environment:
-    return Environment(FakeClock(), DiscoveryReporter(), "test")
+    clock = FakeClock()
+    return Environment(clock, DiscoveryReporter(clock), "test", chance=lambda: 0.0)
 
 
 @asynccontextmanager

@@ -249,6 +249,9 @@ scrape_configs:
     static_configs: [{targets: ["a:8848"]}]
   - job_name: empty
     file_sd_configs: [{files: [none.yml]}]
+  - job_name: lost
+    http_sd_configs: [{url: "http://127.0.0.1:1/targets"}]
+    file_sd_configs: [{files: [bad.yml]}]
   - job_name: other shard
     static_configs: [{targets: ["b:8848"]}]
     relabel_configs: [{source_labels: [__address__], regex: "b:.*", action: drop}]
@@ -260,6 +263,7 @@ scrape_configs:
     static_configs: [{targets: ["e:1"]}]
 """
     )
+    (tmp_path / "bad.yml").write_text("{}")
     config = load_config(str(tmp_path / "p.yml"))
 
     async def go() -> tuple[list[TargetScrapes], list[SilentJob]]:
@@ -273,7 +277,14 @@ scrape_configs:
         return await going
 
     answers, silent = asyncio.run(go())
-    assert [(job.name, job.meant) for job in silent] == [("empty", False), ("other shard", True)]
+    assert [(job.name, job.meant) for job in silent] == [
+        ("empty", False),
+        ("lost", False),
+        ("other shard", True),
+    ]
+    assert silent[1].reason.startswith("its file discovery failed in part: file")
+    assert "; its http discovery gave no answer: http http://127.0.0.1:1/targets: " in silent[1].reason
+    assert "refused" in silent[1].reason
     troubles = {a.job: a.trouble.message.partition(" (")[0] for a in answers if a.trouble}
     assert troubles == {"many": "target_limit exceeded", "large": "sample limit exceeded: 2 samples, sample_limit is 1"}
     report = analyse([LiveRule("A", parse_expr("c > 1"))], LiveData(answers, silent=silent))
@@ -281,7 +292,7 @@ scrape_configs:
     assert "job empty: no targets: its discovery is empty" in report_text(report)
     assert json.loads(as_json(report))["jobs_without_targets"][0]["job"] == "empty"
     assert not analyse([], LiveData(answers[:1], silent=silent)).ok
-    assert analyse([], LiveData(answers[:1], silent=silent[1:])).ok, "a shard may have none"
+    assert analyse([], LiveData(answers[:1], silent=silent[2:])).ok, "a shard may have none"
 
 
 def test_targets_with_one_instance_are_warned_of() -> None:

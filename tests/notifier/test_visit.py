@@ -28,17 +28,26 @@ from tests.notifier.test_probe import STATUS
 
 @dataclass(frozen=True, slots=True)
 class SilentConfig:
-    """A discovery that never answers."""
+    """A discovery that never answers; `error`, when set, says why."""
 
+    error: str = ""
     kind: str = "dns"
 
     def discoverer(self, env: Environment) -> Discoverer:
-        return Silent()
+        return Silent(self.error, env)
 
 
 class Silent:
+    def __init__(self, error: str, env: Environment):
+        self._error, self._env = error, env
+
     async def run(self, sink: GroupSink) -> None:
-        await asyncio.Event().wait()
+        try:
+            if self._error:
+                self._env.reporter.failed("dns", "SRV am.local", self._error)
+            await asyncio.Event().wait()
+        finally:
+            self._env.reporter.forget("dns", "SRV am.local")
 
 
 def section(*addresses: str, **settings: object) -> AlertmanagerConfig:
@@ -96,8 +105,12 @@ def test_each_is_asked_as_its_section_says() -> None:
 
 def test_a_section_that_leads_to_no_alertmanager_says_why() -> None:
     dropped = section("bad.a:9093", "bad.b:9093", relabel_configs=(LEAVE_OUT,))
-    silent = AlertmanagerConfig(sd_configs=(SilentConfig(),))
-    assert visit(silent) == (AlertmanagerAnswer("by dns discovery", "the discovery gave no answer"),)
+    silent = AlertmanagerConfig(sd_configs=(SilentConfig(), SilentConfig("refused")))
+    where = "of alerting.alertmanagers"
+    assert visit(silent) == (
+        AlertmanagerAnswer(where, "its dns discovery gave no answer: nothing came within 10s"),
+        AlertmanagerAnswer(where, "its dns discovery gave no answer: dns SRV am.local: refused"),
+    )
     assert visit(section()) == (AlertmanagerAnswer("of alerting.alertmanagers", "its discovery is empty"),)
     (meant,) = visit(dropped)
     assert meant.fault == "relabel_configs drop all of its 2 Alertmanagers"

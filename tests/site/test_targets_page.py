@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from rulepush.config.sections import ScrapeConfig
+from rulepush.discovery.reporter import FailingDiscovery
 from rulepush.model.labels import Labels
 from rulepush.relabel.relabel import Action, RelabelConfig
 from rulepush.scrape.bodies import MAX_BODY_BYTES, TargetBodies
@@ -118,10 +119,12 @@ def test_what_is_no_target_says_why() -> None:
 
 
 def test_a_discovery_that_fails_is_shown_with_its_reason(parts: Parts) -> None:
-    parts.discovery_errors = {"http http://sd/x": f"status 500 {EVIL}"}
+    since = parts.clock.now() - 300_000
+    parts.failing_discoveries = {"http http://sd/x": FailingDiscovery(f"status 500 {EVIL}", since)}
     text = read(parts, "/service-discovery")
-    parts.discovery_errors = {}
-    assert "http http://sd/x fails, its last good list stays" in text
+    parts.failing_discoveries = {}
+    assert "http http://sd/x fails, its last good list stays since " in text
+    assert "since 2023-11-14 22:08:35 UTC ( 5m ago )" in text
     assert EVIL in text
 
 

@@ -13,7 +13,7 @@ from rulepush.config.sections import ScrapeConfig
 from rulepush.datasource.status import DatasourceStatus
 from rulepush.delivery import DeliveryStatus, HeartbeatStatus
 from rulepush.discovery.groups import Environment
-from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.discovery.reporter import DiscoveryReporter, FailingDiscovery
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import RulepushError
 from rulepush.exposition import FamilyMetadata
@@ -130,7 +130,7 @@ class Parts:
     facts: ServiceFacts = FACTS
     pushed: PushedGroups | None = None
     bodies: TargetBodies | None = None
-    discovery_errors: Mapping[str, str] = field(default_factory=dict)
+    failing_discoveries: Mapping[str, FailingDiscovery] = field(default_factory=dict)
     sent_as: SentAs | None = None
     recorded: RecordedPlace | None = None
     past: PastSamples | None = None
@@ -199,7 +199,7 @@ class Parts:
             head=self.world.head,
             deliveries=lambda: self.deliveries,
             heartbeats=lambda: self.heartbeats,
-            discovery_errors=lambda: self.discovery_errors,
+            failing_discoveries=lambda: self.failing_discoveries,
             pushed=self._pushed() if self.pushed is not None else None,
             bodies=self.bodies,
             sent_as=self.sent_as,
