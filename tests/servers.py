@@ -26,8 +26,8 @@ def free_port() -> int:
         return port
 
 
-def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 20.0) -> T:
-    """The first result of `probe` that is true; fails after `seconds`."""
+def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 20.0, every: float = 0.05) -> T:
+    """The first result of `probe` that is true; fails after `seconds`. A probe that costs much is made less often."""
     deadline = time.monotonic() + seconds
     last: object = None
     while time.monotonic() < deadline:
@@ -37,7 +37,7 @@ def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 20.0) ->
                 return result
         except (httpx.HTTPError, OSError, KeyError, IndexError, ValueError) as e:
             last = e
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"{what} did not come within {seconds}s (last: {last})")
 
 

@@ -367,7 +367,7 @@ def test_it_finds_what_the_page_says(variant: str, tmp_path: Path) -> None:
                 continue
             (sd,) = job.sd_configs
             found = await first_list(sd, env, 10)
-            assert found.fault == ""
+            assert not found.fault
             built = job_of(job)
             targets, _ = build_targets([t for g in found.groups for t in g.merged()], built.defaults, built.relabel)
             expected = EXPECTED[job.job_name] + (ELSEWHERE[job.job_name] if variant == "cluster" else [])

@@ -8,7 +8,8 @@ attached, or of an owner changes the groups that name it at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
@@ -19,6 +20,7 @@ from rulepush.discovery.kubernetes.labels import (
     add_container_labels,
     add_container_port_labels,
     add_object_labels,
+    container_ports,
     controller_key,
     joined_host_port,
     sanitized,
@@ -52,57 +54,97 @@ _ENDPOINT: Final = META + "endpoint_"
 T = TypeVar("T", bound=KubernetesEndpoints | EndpointSlice)
 
 
-class _Targets:
-    """The targets of one group, and which ports of which pods are among them."""
+# What targets were made of, by identity, and the targets. The objects are held, so that no other has their identity.
+_Made = dict[tuple[Any, ...], tuple[tuple[Labels, ...], tuple[object, ...]]]
 
-    def __init__(self, pods: Objects[Pod], metadata: MetadataSource):
+
+class _Targets:
+    """The targets of one group, and which ports of which pods are among them.
+
+    `before` is what was made for the group the last time: of a thousand addresses one has changed, and the targets of
+    the others are the same objects. `made` is that of this time.
+    """
+
+    def __init__(self, pods: Objects[Pod], metadata: MetadataSource, before: _Made):
         self.found: list[Labels] = []
+        self.made: _Made = {}
         self._pods = pods
         self._metadata = metadata
-        self._seen: dict[str, tuple[dict[str, str], Pod, set[int]]] = {}
+        self._before = before
+        self._seen: dict[str, tuple[Pod, set[int]]] = {}
+        self._labels_of: dict[str, dict[str, str]] = {}
 
-    def add(self, labels: dict[str, str], target: TargetRef | None, port: int | None, protocol: str = "") -> None:
-        """One address with one port. `protocol` is what the label of the container's port says, where it is not the
+    def add(
+        self,
+        record: EndpointAddress | SliceEndpoint,
+        port: EndpointPort,
+        text: str,
+        node: str,
+        protocol: str,
+        labels: Callable[[], dict[str, str]],
+    ) -> None:
+        """One address of a record with one port. `labels` makes those that are not the pod's, from the record, the
+        port, the text and the node; `protocol` is what the label of the container's port says, where it is not the
         container that says it."""
-        key = target.pod_key if target is not None else ""
-        pod = self._pods.get(key) if key else None
+        target, number = record.target, port.number
+        pod_key = target.pod_key if target is not None else ""
+        pod = self._pods.get(pod_key) if pod_key else None
         if pod is not None:
-            of_pod, _, ports = self._pod(key, pod)
-            labels |= of_pod
-            if port is not None:
-                ports.add(port)
-                self._add_container(labels, pod, port, protocol)
-        self.found.append(Labels(labels))
+            ports = self._seen.setdefault(pod_key, (pod, set()))[1]
+            if number is not None:
+                ports.add(number)
 
-    def _pod(self, key: str, pod: Pod) -> tuple[dict[str, str], Pod, set[int]]:
-        seen = self._seen.get(key)
-        if seen is None:
-            labels: dict[str, str] = {}
+        def make() -> tuple[Labels, ...]:
+            made = labels()
+            if pod is not None:
+                made |= self._pod_labels(pod_key, pod)
+                if number is not None:
+                    _add_container(made, pod, number, protocol)
+            return (Labels(made),)
+
+        known_node = self._metadata.node(node)
+        owner = self._metadata.owner_name(pod) if pod is not None else ""
+        key = (id(record), id(port), text, id(pod), id(known_node), owner)
+        self._once(key, (record, port, pod, known_node), make)
+
+    def _once(self, key: tuple[Any, ...], of: tuple[object, ...], make: Callable[[], tuple[Labels, ...]]) -> None:
+        made = self._before.get(key) or (make(), of)
+        self.made[key] = made
+        self.found += made[0]
+
+    def _pod_labels(self, key: str, pod: Pod) -> dict[str, str]:
+        labels = self._labels_of.get(key)
+        if labels is None:
+            labels = self._labels_of[key] = {}
             self._metadata.add_pod(labels, pod)
-            seen = self._seen[key] = labels, pod, set()
-        return seen
-
-    def _add_container(self, labels: dict[str, str], pod: Pod, number: int, protocol: str) -> None:
-        for container in pod.containers:  # the last one that has the port counts, and of its ports the first
-            port = next((p for p in container.ports if p.number == number), None)
-            if port is not None:
-                add_container_labels(labels, container)
-                add_container_port_labels(labels, port)
-                if protocol:
-                    labels[META + "pod_container_port_protocol"] = protocol
+        return labels
 
     def add_other_ports(self) -> None:
         """The ports of the pods seen that no service has."""
-        for of_pod, pod, ports in self._seen.values():
-            if not pod.ip:
-                continue
-            for container in pod.containers:
-                for port in container.ports:
-                    if port.number not in ports:
-                        labels = {**of_pod, ADDRESS: joined_host_port(pod.ip, port.number)}
-                        add_container_labels(labels, container)
-                        add_container_port_labels(labels, port)
-                        self.found.append(Labels(labels))
+        for pod_key, (pod, ports) in self._seen.items():
+            if pod.ip and any(port.number not in ports for _, port in container_ports(pod)):
+                key = (id(pod), frozenset(ports), self._metadata.owner_name(pod))
+                self._once(key, (pod,), partial(self._other_ports, pod_key, pod, ports))
+
+    def _other_ports(self, pod_key: str, pod: Pod, ports: set[int]) -> tuple[Labels, ...]:
+        made = []
+        for container, port in container_ports(pod):
+            if port.number not in ports:
+                labels = {**self._pod_labels(pod_key, pod), ADDRESS: joined_host_port(pod.ip, port.number)}
+                add_container_labels(labels, container)
+                add_container_port_labels(labels, port)
+                made.append(Labels(labels))
+        return tuple(made)
+
+
+def _add_container(labels: dict[str, str], pod: Pod, number: int, protocol: str) -> None:
+    for container in pod.containers:  # the last one that has the port counts, and of its ports the first
+        port = next((p for p in container.ports if p.number == number), None)
+        if port is not None:
+            add_container_labels(labels, container)
+            add_container_port_labels(labels, port)
+            if protocol:
+                labels[META + "pod_container_port_protocol"] = protocol
 
 
 class _EndpointsRole(Generic[T]):
@@ -123,6 +165,7 @@ class _EndpointsRole(Generic[T]):
         self._services = services
         self._pods = pods
         self._metadata = metadata
+        self._made: dict[str, _Made] = {}
         attach = metadata.attach
         self._indexes: dict[str, ReverseIndex[T]] = {
             PODS.name: ReverseIndex(lambda e: (ref.pod_key for ref in self._target_refs(e))),
@@ -170,6 +213,14 @@ class _EndpointsRole(Generic[T]):
         index = self._indexes.get(resource)
         return [self._prefix + found for found in index.keys(key)] if index is not None else []
 
+    def _targets(self, source: str) -> _Targets:
+        return _Targets(self._pods, self._metadata, self._made.get(source, {}))
+
+    def _finished(self, source: str, targets: _Targets, shared: dict[str, str]) -> TargetGroup:
+        targets.add_other_ports()
+        self._made[source] = targets.made
+        return TargetGroup(source, tuple(targets.found), Labels(shared))
+
     def _service_labels(self, labels: dict[str, str], key: str) -> KubernetesService | None:
         """service.go, serviceLabels."""
         service = self._services.get(key) if key else None
@@ -202,21 +253,21 @@ class EndpointsRole(_EndpointsRole[KubernetesEndpoints]):
     def group(self, source: str) -> TargetGroup | None:
         endpoints = self._endpoints.get(source.removeprefix(self._prefix))
         if endpoints is None:
+            self._made.pop(source, None)
             return None
         meta = endpoints.meta
         shared = {NAMESPACE: meta.namespace}
         self._service_labels(shared, meta.key)
         add_object_labels(shared, meta, "endpoints")
         self._metadata.add_namespace(shared, meta.namespace)
-        targets = _Targets(self._pods, self._metadata)
+        targets = self._targets(source)
         for subset in endpoints.subsets:
             for port in subset.ports:
                 for ready, addresses in (("true", subset.ready), ("false", subset.not_ready)):
                     for address in addresses:
-                        labels = self._address_labels(address, port, ready)
-                        targets.add(labels, address.target, port.number, port.protocol)
-        targets.add_other_ports()
-        return TargetGroup(source, tuple(targets.found), Labels(shared))
+                        labels = partial(self._address_labels, address, port, ready)
+                        targets.add(address, port, ready, _node_of_address(address), port.protocol, labels)
+        return self._finished(source, targets, shared)
 
     def _address_labels(self, address: EndpointAddress, port: EndpointPort, ready: str) -> dict[str, str]:
         labels = {
@@ -273,6 +324,7 @@ class EndpointSliceRole(_EndpointsRole[EndpointSlice]):
     def group(self, source: str) -> TargetGroup | None:
         found = self._endpoints.get(source.removeprefix(self._prefix))
         if found is None:
+            self._made.pop(source, None)
             return None
         shared = {NAMESPACE: found.meta.namespace, _SLICE + "address_type": found.address_type}
         add_object_labels(shared, found.meta, "endpointslice")
@@ -280,13 +332,13 @@ class EndpointSliceRole(_EndpointsRole[EndpointSlice]):
         self._metadata.add_namespace(shared, found.meta.namespace)
         if service is not None and service.primary_ip_family not in ("", found.address_type):
             return TargetGroup(source, (), Labels(shared))
-        targets = _Targets(self._pods, self._metadata)
+        targets = self._targets(source)
         for endpoint in found.endpoints:
             for port in found.ports:
                 for address in endpoint.addresses:
-                    targets.add(self._endpoint_labels(address, endpoint, port), endpoint.target, port.number)
-        targets.add_other_ports()
-        return TargetGroup(source, tuple(targets.found), Labels(shared))
+                    labels = partial(self._endpoint_labels, address, endpoint, port)
+                    targets.add(endpoint, port, address, _node_of_endpoint(endpoint), "", labels)
+        return self._finished(source, targets, shared)
 
     def _endpoint_labels(self, address: str, endpoint: SliceEndpoint, port: EndpointPort) -> dict[str, str]:
         labels = {

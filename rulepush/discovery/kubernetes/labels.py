@@ -103,9 +103,21 @@ class MetadataSource:
     replica_sets: Objects[OwnedObject] | None = None
     jobs: Objects[OwnedObject] | None = None
 
+    def node(self, name: str) -> KubernetesNode | None:
+        """A node by its name, None when it is not known or nodes are not attached."""
+        return self.nodes.get(name) if self.nodes is not None and name else None
+
+    def owner_name(self, pod: Pod) -> str:
+        """What owns the controller of a pod: its deployment or cron job; "" when none is attached."""
+        if pod.controller is None or (self.replica_sets is None and self.jobs is None):
+            return ""
+        if pod.controller.kind == "ReplicaSet":
+            return _owner(self.replica_sets, controller_key(pod), "Deployment")
+        return _owner(self.jobs, controller_key(pod), "CronJob") if pod.controller.kind == "Job" else ""
+
     def add_node(self, labels: dict[str, str], name: str) -> None:
         """endpoints.go, addNodeLabels."""
-        node = self.nodes.get(name) if self.nodes is not None else None
+        node = self.node(name)
         if node is not None:
             add_object_labels(labels, node.meta, "node")
 
@@ -130,12 +142,11 @@ class MetadataSource:
         labels[META + "pod_controller_kind"] = kind
         labels[META + "pod_controller_name"] = name
         if kind == "ReplicaSet":
-            labels[META + "pod_deployment_name"] = _owner(self.replica_sets, controller_key(pod), "Deployment")
+            labels[META + "pod_deployment_name"] = self.owner_name(pod)
         elif kind == "Job":
             if self.attach.job:
                 labels[META + "pod_job_name"] = name
-            if self.attach.cronjob:
-                labels[META + "pod_cronjob_name"] = _owner(self.jobs, controller_key(pod), "CronJob")
+            labels[META + "pod_cronjob_name"] = self.owner_name(pod)
 
 
 def controller_key(pod: Pod) -> str:

@@ -52,8 +52,9 @@ def any_object(chance: random.Random) -> Json:
             )
         case "Endpoints":
             address = endpoint_address(ip, node=node_name if chance.random() < 0.7 else "", target=target)
-            which = {"not_ready": [address]} if chance.random() < 0.3 else {"addresses": [address]}
-            return endpoints(name, space, subsets=[subset(**which)], labels=labels)
+            away = chance.random() < 0.3
+            made_subset = subset([] if away else [address], not_ready=[address] if away else [])
+            return endpoints(name, space, subsets=[made_subset], labels=labels)
         case "EndpointSlice":
             made_endpoint = endpoint(ip, node=node_name if chance.random() < 0.7 else "", target=target)
             of = f"n{chance.randrange(4)}" if chance.random() < 0.8 else ""

@@ -412,3 +412,16 @@ def test_a_change_that_no_label_shows_affects_nothing(role: str, source: str, ma
     changed_node["status"]["capacity"] = {}
     cluster.put(changed_pod, changed_node, service("other", "shop"))
     assert cluster.affected == set()
+
+
+@pytest.mark.parametrize(("role", "source", "made"), both("web-1", "web-2"))
+def test_a_change_of_one_pod_leaves_the_targets_of_others_as_they_are(role: str, source: str, made: Json) -> None:
+    """The same objects: Endpoints may have a thousand addresses, and each of them dozens of labels."""
+    containers = [container(ports=[("http", 8080), ("admin", 9090)])]
+    cluster = WatchedCluster(
+        f"role: {role}", made, web_pod(containers=containers), web_pod("web-2", containers=containers)
+    )
+    before = cluster.group(source).targets
+    cluster.put(web_pod(labels={"version": "2"}, containers=containers))
+    after = cluster.group(source).targets
+    assert [old is new for old, new in zip(before, after, strict=True)] == [False, True, False, True]
