@@ -20,6 +20,8 @@ SD_CONFIGS: Final = {
     "dns_sd_configs": ("rulepush.discovery.dns", "read_dns_sd"),
     "kubernetes_sd_configs": ("rulepush.discovery.kubernetes.config", "read_kubernetes_sd"),
     "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
+    "consul_sd_configs": ("rulepush.discovery.consul", "read_consul_sd"),
+    "docker_sd_configs": ("rulepush.discovery.docker", "read_docker_sd"),
 }
 
 # Prometheus knows these; each would add targets, so leaving one out silently would silence alerts.
@@ -28,9 +30,7 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
     for name in [
         "aws",
         "azure",
-        "consul",
         "digitalocean",
-        "docker",
         "dockerswarm",
         "ec2",
         "ecs",

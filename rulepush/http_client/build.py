@@ -43,13 +43,20 @@ def build_client(
     timeout: float = 10.0,
     clock: Clock | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    uds: str = "",
 ) -> Client:
     """A client with these settings; `timeout` in seconds is a default for its requests. Close it with `aclose`.
 
-    `transport` takes the place of the network in tests. Requests raise httpx.HTTPError, see `Client`; credentials that
-    cannot be read raise CredentialsError, which is one.
+    With `uds` every request goes through the unix socket with this path, whatever its host. `transport` takes the
+    place of the network in tests. Requests raise httpx.HTTPError, see `Client`; credentials that cannot be read raise
+    CredentialsError, which is one.
     """
-    routing = RoutingTransport(config, (lambda *_: transport) if transport else _network)
+    if transport is not None:
+        routing = RoutingTransport(config, lambda *_: transport)
+    elif uds:
+        routing = RoutingTransport(config, lambda context, *_: NetworkTransport(context, uds=uds))
+    else:
+        routing = RoutingTransport(config, _network)
     auth: httpx.Auth | None = None  # then httpx takes a user and password that stand in the URL
     if config.basic_auth:
         auth = BasicAuthFlow(config.basic_auth)

@@ -39,19 +39,25 @@ class DeadConnection(httpcore.ReadError):
 
 
 class NetworkTransport(httpx.AsyncBaseTransport):
-    """Requests over TCP, with the rule at the top of this file. `context` serves https requests, if any."""
+    """Requests over TCP, or through the unix socket `uds`, with the rule at the top of this file. `context` serves
+    https requests, if any."""
 
     def __init__(
         self,
         context: ssl.SSLContext | None,
         proxy: httpx.Proxy | None = None,
         backend: httpcore.AsyncNetworkBackend | None = None,
+        uds: str | None = None,
     ):
         """`backend` takes the place of sockets in tests."""
         watching = WatchingBackend(backend or httpcore.AnyIOBackend())
         if proxy is None:
             self._pool: httpcore.AsyncConnectionPool = httpcore.AsyncConnectionPool(
-                ssl_context=context, max_connections=None, keepalive_expiry=IDLE_SECONDS, network_backend=watching
+                ssl_context=context,
+                max_connections=None,
+                keepalive_expiry=IDLE_SECONDS,
+                uds=uds,
+                network_backend=watching,
             )
         else:
             self._pool = httpcore.AsyncHTTPProxy(
@@ -157,6 +163,11 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         return _WatchedStream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return _WatchedStream(await self._inner.connect_unix_socket(path, timeout, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

@@ -251,8 +251,8 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
             ["4: scrape_configs[0].static_configs[0]: unknown key 'target' (did you mean 'targets'?)"],
         ),
         (
-            "scrape_configs:\n- job_name: a\n  consul_sd_configs: [{server: x}]",
-            ["3: scrape_configs[0]: consul_sd_configs is not supported yet by rulepush (Prometheus knows it)"],
+            "scrape_configs:\n- job_name: a\n  nomad_sd_configs: [{server: x}]",
+            ["3: scrape_configs[0]: nomad_sd_configs is not supported yet by rulepush (Prometheus knows it)"],
         ),
         (
             "scrape_configs:\n- job_name: a\n  scrape_native_histograms: true",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rulepush.__main__ import parse_arguments
+from rulepush.config import load_config
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(
@@ -54,3 +55,15 @@ def test_the_two_languages_give_the_same_commands(guide: str) -> None:
 
     english, chinese = blocks(f"{guide}.md"), blocks(f"{guide}.zh.md")
     assert english == [block.replace("--lang zh", "--lang en") for block in chinese] != []
+
+
+def test_the_configurations_of_the_page_on_consul_and_docker_load(tmp_path: Path) -> None:
+    text = (DOCS / "discovery-consul-docker.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(scrape_configs:.*?)^```", text, re.MULTILINE | re.DOTALL)
+    kinds = []
+    for block in blocks:
+        (tmp_path / "prometheus.yml").write_text(block)
+        loaded = load_config(str(tmp_path / "prometheus.yml"))
+        kinds += [sd.kind for config in loaded.scrape_configs for sd in config.sd_configs]
+        kinds += [sd.kind for config in loaded.alerting.alertmanagers for sd in config.sd_configs]
+    assert kinds == ["consul", "consul", "docker"]
