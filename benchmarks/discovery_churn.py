@@ -145,14 +145,15 @@ class Pods:
         there = list(self._there)
         sink.replace(there)
         due = self._env.clock.monotonic()
-        numbers = itertools.count(config.pods)
+        numbers, new_numbers = list(range(config.pods)), itertools.count(config.pods)
         for generation in itertools.count(1):
             due += 1 / config.rate
             await self._env.clock.sleep(max(0.0, due - self._env.clock.monotonic()))
             began = time.thread_time()
             place, kind = chance.randrange(len(there)), generation % 4
             gone = there[place].source
-            there[place] = pod(place if kind < 2 else next(numbers), generation, 2**31 if config.kept else 0)
+            numbers[place] = numbers[place] if kind < 2 else next(new_numbers)
+            there[place] = pod(numbers[place], generation, 2**31 if config.kept else 0)
             Pods.made_s += time.thread_time() - began
             Pods.changes += 1
             if kind < 2:

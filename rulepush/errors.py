@@ -13,6 +13,9 @@ RulepushError
 ├── ScrapeError          a scrape that failed: `up` becomes 0
 │   └── HTTPStatusError  the same for an answer that is not 200
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
+│   └── KubernetesApiError   a request to the API server of a cluster; in discovery/kubernetes/refusals.py
+│       └── ResourceExpired  the version asked for is too old: the objects are listed anew
+├── OddObjectError       discovery/kubernetes/api.py: an object of a cluster that is left out
 ├── IllegalTransition    an invalid state transition of an alert: always a bug; nothing changed
 ├── CredentialsError     http_client: credentials or certificates cannot be used; also an httpx.RequestError
 ├── RequestRefused       a request to one of our servers that is refused, with its HTTP status

@@ -446,7 +446,7 @@ class ScrapePools:
             running.task.cancel()
         if self._tasks.running:
             self._tasks.start(running.loop.scraper.close, "close connections")
-            if end_of_run:
+            if end_of_run and running.loop.scraper.status.last_scrape:  # without a scrape there are no series to end
                 self._tasks.start(partial(self._write_end_of_run, running.loop.scraper), "end of run")
 
     async def _write_end_of_run(self, scraper: Scraper) -> None:

@@ -18,6 +18,7 @@ from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
 from rulepush.discovery.kubernetes.resource import Resource, object_key
 from rulepush.discovery.kubernetes.scope import ResourceScope
+from rulepush.errors import RulepushError
 from rulepush.http_client.client import failed_url, reason, server_of
 from rulepush.http_client.rules import CONNECTION_OWNER
 
@@ -213,7 +214,7 @@ class EventLines(Generic[T]):
             raise KubernetesApiError(f"{self._scope}: an event of the watch is none: {type(e).__name__}") from None
 
 
-class OddObjectError(Exception):
+class OddObjectError(RulepushError):
     """An object that is not as the API has them."""
 
 

@@ -107,7 +107,7 @@ class KubernetesDiscovery:
                 (watched.resource, [await self._use(stack, scope) for scope in _scopes(watched, namespaces)])
                 for watched in self._config.watched()
             ]
-            await _Following(self._config, watches, namespaces).run(sink)
+            await Following(self._config, watches, namespaces).run(sink)
 
     async def _namespaces(self) -> tuple[str, ...]:
         names = self._config.namespaces
@@ -143,7 +143,7 @@ def _scopes(watched: WatchedResource, namespaces: Sequence[str]) -> list[Resourc
     return [watched.within(name) for name in (namespaces if watched.resource.namespaced else (_ALL,))]
 
 
-class _Following:
+class Following:
     """One run: the watches are open, and what changes in them becomes groups, a slice at a time."""
 
     def __init__(

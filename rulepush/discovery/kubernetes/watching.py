@@ -74,6 +74,11 @@ class ResourceWatch(Generic[T]):
         """The listener wants no more."""
         self._listeners.remove(listener)
 
+    @property
+    def listeners(self) -> int:
+        """How many there are."""
+        return len(self._listeners)
+
     async def run(self) -> None:
         """Until cancelled."""
         try:

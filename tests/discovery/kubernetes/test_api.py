@@ -31,7 +31,8 @@ def numbered(name: str, version: int) -> dict[str, Any]:
     return made
 
 
-def test_a_stream_that_is_silent_for_too_long_ends() -> None:
+@pytest.mark.parametrize("events", [0, 1])
+def test_a_stream_that_is_silent_for_too_long_ends(events: int) -> None:
     async def test() -> list[tuple[WatchEvent, ...]]:
         with KubernetesServer(pod("a")) as api:
             async with build_client() as client:
@@ -39,17 +40,15 @@ def test_a_stream_that_is_silent_for_too_long_ends() -> None:
                 watch = KubernetesApi(client, api.url).watch(SCOPE, version, 600, silent_s=0.2)
                 async with aclosing(watch) as batches:
                     got = []
-                    async for events in batches:
-                        got.append(tuple(events))
-                        if len(got) == 1:
-                            api.put(pod("b"))
-                        elif len(got) == 2:
+                    async for batch in batches:
+                        got.append(tuple(batch))
+                        if len(got) > events:
                             api.silence_streams()
-                            api.put(pod("c"))
+                        api.put(pod(f"p{len(got)}"))
                     return got
 
     got = asyncio.run(test())
-    assert [[e.type for e in events] for events in got] == [[], ["ADDED"]]
+    assert [[e.type for e in batch] for batch in got] == [[], ["ADDED"]][: events + 1]
 
 
 def test_events_are_cut_at_line_ends_wherever_the_parts_end() -> None:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from rulepush.discovery.kubernetes.discovery import connection_of
+from rulepush.discovery.kubernetes.objects import PODS
+from rulepush.discovery.kubernetes.scope import ResourceScope
+from rulepush.discovery.kubernetes.watching import ResourceWatch
+from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.http_client.build import build_client
 from tests.discovery.driving import environment
+from tests.discovery.kubernetes.cluster import config_of
 from tests.discovery.kubernetes.following import following, until
+from tests.fakes import FakeClock
 from tests.kubernetes_objects import node, pod, service
 from tests.kubernetes_server import (
     ApiReply,
@@ -54,17 +63,24 @@ def test_objects_are_listed_and_then_each_change_is_one_of_its_group(api: Kubern
 
 
 def test_what_no_label_says_is_no_change(api: KubernetesServer) -> None:
+    told: list[str] = []
+
     async def test() -> None:
-        async with following(pods(api)) as seen:
-            await until("the watch", lambda: api.watches == 1)
-            changed = pod("a", ip="10.0.0.1")
-            changed["metadata"]["generation"] = 7
-            api.put(changed)
-            api.put(pod("z", ip="10.0.0.9"))
-            await until("a real change", lambda: "pod/default/z" in seen.names())
-            assert seen.changes[1:] == [{"pod/default/z"}]
+        connection = connection_of(config_of(pods(api)))
+        watch = ResourceWatch(connection, ResourceScope(PODS), build_client, DiscoveryReporter(), FakeClock())
+        watch.listen(lambda _, changes: told.extend(c.key for c in changes))
+        running = asyncio.create_task(watch.run())
+        await until("the list and the watch", lambda: len(told) == 2 and api.watches == 1)
+        changed = pod("a", ip="10.0.0.1")
+        changed["metadata"]["generation"] = 7
+        api.put(changed)
+        api.put(pod("z", ip="10.0.0.9"))
+        await until("a real change", lambda: "default/z" in told)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     run(test())
+    assert told == ["default/a", "shop/b", "default/z"]
 
 
 def test_a_list_comes_in_pages_of_one_version(api: KubernetesServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +241,10 @@ def test_retry_after_is_waited_for(api: KubernetesServer) -> None:
             await until("the refusal", lambda: "429 Too Many Requests: Too many requests, please" in seen.error())
             busy = False
             await seen.clock.advance(19.0)
-            assert len(api.requests) == 1
+            other = pods(api, ", namespaces: {names: [shop]}")
+            async with following(other, seen.env) as meanwhile:
+                await until("another list", lambda: len(meanwhile.names()) == 1)
+            assert [r.namespace for r in api.asked("list", "pods")] == ["", "shop"]
             await seen.clock.advance(1.5)
             await until("the list", lambda: len(seen.names()) == 2)
             assert seen.error() == ""
@@ -362,6 +381,10 @@ def test_a_server_that_is_away_is_named_and_found_when_it_comes(api: KubernetesS
     run(test())
 
 
+def no_other() -> ResourceWatch[Any]:
+    raise AssertionError("there is one")
+
+
 def test_configs_with_the_same_server_and_selectors_share_one_watch(api: KubernetesServer) -> None:
     async def test() -> None:
         env = environment()
@@ -371,6 +394,9 @@ def test_configs_with_the_same_server_and_selectors_share_one_watch(api: Kuberne
                 await until("the same list", lambda: len(second.names()) == 2)
                 assert len(api.asked("list", "pods")) == 1
                 assert len(api.asked("list", "nodes")) == 1
+            key = (ResourceWatch, connection_of(config_of(pods(api))), ResourceScope(PODS))
+            async with env.shared.use(key, no_other, env.clock) as watch:
+                assert watch.listeners == 1  # nothing is told to who has left
             async with following(pods(api, ", selectors: [{role: pod, label: app=x}]"), env) as other:
                 await until("its own list", lambda: len(api.asked("list", "pods")) == 2)
                 await until("the first list", lambda: other.known.answered)
