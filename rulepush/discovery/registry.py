@@ -18,11 +18,14 @@ SD_CONFIGS: Final = {
     "file_sd_configs": ("rulepush.discovery.file", "read_file_sd"),
     "http_sd_configs": ("rulepush.discovery.http", "read_http_sd"),
     "dns_sd_configs": ("rulepush.discovery.dns", "read_dns_sd"),
+    "eureka_sd_configs": ("rulepush.discovery.eureka", "read_eureka_sd"),
     "kubernetes_sd_configs": ("rulepush.discovery.kubernetes.config", "read_kubernetes_sd"),
     "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
     "consul_sd_configs": ("rulepush.discovery.consul", "read_consul_sd"),
     "docker_sd_configs": ("rulepush.discovery.docker", "read_docker_sd"),
 }
+
+_INSTEAD: Final = "let what knows the targets write them for file_sd_configs, or answer http_sd_configs"
 
 # Prometheus knows these; each would add targets, so leaving one out silently would silence alerts.
 UNSUPPORTED_SD_CONFIGS: Final = tuple(
@@ -35,7 +38,6 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
         "ec2",
         "ecs",
         "elasticache",
-        "eureka",
         "gce",
         "hetzner",
         "ionos",
@@ -79,7 +81,7 @@ def read_sd_configs(m: MapReader) -> tuple[SdConfig, ...]:
                 for fault in filter(None, map(address_fault, config.targets)):
                     entry.problem(fault, "targets")
     for key in UNSUPPORTED_SD_CONFIGS:
-        m.unsupported(key)
+        m.unsupported(key, instead=_INSTEAD)
     return tuple(configs)
 
 

@@ -339,8 +339,9 @@ class MapReader:
                 self.source.reading.ignored.append(self._path(key))
                 self._mask_sensitive(node, sensitive=False)
 
-    def unsupported(self, key: str, *accepted: str) -> None:
-        """A key that Prometheus knows, that could change which alerts fire, and that is not supported yet.
+    def unsupported(self, key: str, *accepted: str, instead: str = "") -> None:
+        """A key that Prometheus knows, that could change which alerts fire, and that is not supported yet. `instead`
+        says what to do.
 
         It is accepted when it is empty or has one of the `accepted` values, which mean Prometheus' default."""
         node = self.value(key)
@@ -348,7 +349,8 @@ class MapReader:
             return
         if isinstance(node, yaml.ScalarNode) and (node.value in accepted or node.value.lower() in accepted):
             return
-        self.problem(f"{key} is not supported yet by rulepush (Prometheus knows it)", key)
+        hint = f": {instead}" if instead else ""
+        self.problem(f"{key} is not supported yet by rulepush (Prometheus knows it){hint}", key)
 
     def _mask_sensitive(self, node: yaml.Node, *, sensitive: bool) -> None:
         if isinstance(node, yaml.MappingNode):

@@ -252,7 +252,10 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
         ),
         (
             "scrape_configs:\n- job_name: a\n  nomad_sd_configs: [{server: x}]",
-            ["3: scrape_configs[0]: nomad_sd_configs is not supported yet by rulepush (Prometheus knows it)"],
+            [
+                "3: scrape_configs[0]: nomad_sd_configs is not supported yet by rulepush (Prometheus knows it): let "
+                "what knows the targets write them for file_sd_configs, or answer http_sd_configs"
+            ],
         ),
         (
             "scrape_configs:\n- job_name: a\n  scrape_native_histograms: true",

@@ -203,6 +203,14 @@ def test_what_is_asked_of_the_catalog_and_of_health(text: str, catalog: str, ser
     asyncio.run(go())
 
 
+def test_a_service_without_the_tags_is_not_asked_for() -> None:
+    async def go() -> None:
+        async with watching("tags: [b]") as (consul, _):
+            assert sorted(r.url.path.rpartition("/")[2] for r in consul.asked("/health")) == ["pay", "web"]
+
+    asyncio.run(go())
+
+
 def test_namespaces_reach_the_labels() -> None:
     async def go() -> None:
         env = environment()
@@ -272,11 +280,12 @@ def test_held_requests_that_end_without_a_change_publish_nothing() -> None:
 
 def test_changes_that_come_fast_are_asked_for_once_per_refresh_interval() -> None:
     async def go() -> None:
-        async with watching("services: [web], refresh_interval: 20s") as (consul, seen):
+        async with watching("refresh_interval: 20s") as (consul, seen):
             for i in range(120):
                 consul.put("web", instance("n1", f"10.0.1.{i}", 80))
                 await seen.clock.advance(1)
-            assert 5 <= len(consul.asked("/health")) <= 7
+            assert 5 <= len(consul.asked("/health/service/web")) <= 7
+            assert 5 <= len(consul.asked("/catalog")) <= 7
 
     asyncio.run(go())
 
@@ -331,8 +340,11 @@ def test_the_last_good_groups_stay_while_consul_is_away() -> None:
             # Four watchers, each at least every 15 s, later than every 2 s.
             assert 4 * 600 / 15 <= failures <= 4 * 600 / 10
             consul.fail = None
+            consul.requests.clear()
             consul.put("web", instance("n1", "10.0.0.7", 80))
             await seen.clock.advance(16)
+            first = {r.url.path: r.url.params.get("index") for r in reversed(consul.requests)}
+            assert list(first.values()) == [None] * 4  # it may be another cluster now
             assert error(seen) == ""
             assert "10.0.0.7:80" in seen.addresses()
 
@@ -356,6 +368,27 @@ def test_one_service_that_fails_does_not_hold_up_or_hide_the_others() -> None:
             await seen.clock.advance(200)
             assert "service 'pay'" in error(seen)
             assert "rpc error making call: EOF" in error(seen)
+
+    asyncio.run(go())
+
+
+def test_a_service_that_ends_before_its_first_answer_holds_nothing_up() -> None:
+    async def go() -> None:
+        env = environment()
+        fake = FakeConsul(env.clock)
+        fill(fake)
+
+        async def one_hangs(request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/pay"):
+                await asyncio.Event().wait()
+            return await fake.handle(request)
+
+        async with running(ConsulDiscovery(config(), env, httpx.MockTransport(one_hangs), environ={}), env) as seen:
+            await seen.clock.advance(31)
+            assert seen.lists == []
+            fake.put("pay")
+            await seen.clock.settle()
+            assert sorted(seen.addresses()) == ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.4:82"]
 
     asyncio.run(go())
 
@@ -403,6 +436,30 @@ def test_five_hundred_services_share_the_connections() -> None:
             before = len(fake.requests)
             await seen.clock.advance(60)
             assert 450 / 30 <= (len(fake.requests) - before) / 60 <= 550 / 30
+
+    asyncio.run(go())
+
+
+def test_a_new_service_does_not_queue_behind_the_requests_that_wait() -> None:
+    async def go() -> None:
+        env = environment()
+        fake = FakeConsul(env.clock)
+        for i in range(150):
+            fake.put(f"s{i}", instance(f"n{i}", "10.0.0.1", 1000 + i, service=f"s{i}"))
+        async with running(discovery(fake, "", env), env) as seen:
+            await seen.clock.settle(600)
+            await seen.clock.advance(61)
+            waits = {r.url.params["wait"] for r in fake.asked("/health") if "index" in r.url.params}
+            assert waits == {"20000ms"}  # 30 s for 150 services, 100 at a time
+            fake.put("new", instance("n9", "10.0.0.9", 90, service="new"))
+            await seen.clock.settle()
+            assert "10.0.0.9:90" in seen.addresses()
+            for i in range(60):
+                fake.put(f"s{i}")
+            await seen.clock.advance(90)
+            fake.requests.clear()
+            await seen.clock.advance(130)
+            assert {r.url.params["wait"] for r in fake.asked("/health")} == {"120000ms"}
 
     asyncio.run(go())
 

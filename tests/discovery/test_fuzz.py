@@ -10,6 +10,7 @@ import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rulepush.discovery.eureka_answer import ApplicationsXml, applications_of_json
 from rulepush.discovery.group_format import parse_groups
 from rulepush.discovery.groups import TargetGroup
 from rulepush.discovery.nacos import NacosDiscovery, NacosSdConfig
@@ -19,7 +20,7 @@ from rulepush.relabel.relabel import Action, RelabelConfig, relabel
 from tests.discovery.driving import environment, read_sd, running
 
 _KEYS = """targets labels data code hosts ip port metadata weight pageItems totalCount name serviceList count doms
-services extendInfo raftMetaData metaDataMap leader groupName"""
+services extendInfo raftMetaData metaDataMap leader groupName applications application instance $ dataCenterInfo"""
 KEYS = st.sampled_from(_KEYS.split())
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([0, 200, "1"]),
@@ -40,6 +41,37 @@ def test_any_json_is_a_list_of_groups_or_an_error(value: object, lenient: bool, 
 def test_any_bytes_are_a_list_of_groups_or_an_error(body: bytes, form: str) -> None:
     with contextlib.suppress(DiscoveryError):
         parse_groups(body, "f", {}, form=form)
+
+
+EUREKA = st.recursive(
+    st.sampled_from(["", "1", "true", " x ", "&amp;", "&a;", "<!-- c -->", "<![CDATA[x]]>", "<x", "]]>", "é"]),
+    lambda inner: st.builds(
+        lambda name, attributes, parts, closed: f"<{name}{attributes}>{''.join(parts)}{f'</{name}>' if closed else ''}",
+        st.sampled_from(["application", "instance", "name", "port", "dataCenterInfo", "metadata", "countryId", "a:b"]),
+        st.sampled_from(["", " enabled='true'", " enabled='x'", " a='>'"]),
+        st.lists(inner, max_size=4),
+        st.booleans() | st.just(True),
+    ),
+    max_leaves=12,
+)
+
+
+@given(EUREKA | st.text(max_size=30), st.integers(1, 40))
+def test_any_xml_of_eureka_is_applications_or_an_error(inside: str, size: int) -> None:
+    body = f"<applications>{inside}</applications>".encode(errors="replace")
+    reader = ApplicationsXml()
+    with contextlib.suppress(DiscoveryError):
+        for at in range(0, len(body), size):
+            reader.feed(body[at : at + size])
+        for app in reader.close():
+            assert isinstance(app.name, str)
+
+
+@given(JSON | st.fixed_dictionaries({"applications": JSON}))
+def test_any_json_of_eureka_is_applications_or_an_error(value: object) -> None:
+    with contextlib.suppress(DiscoveryError):
+        for app in applications_of_json(json.dumps(value).encode()):
+            assert isinstance(app.name, str)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,250 @@
+"""eureka_sd_configs: the instances registered in a Eureka server (Netflix', Spring Cloud's)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from rulepush.discovery.eureka_answer import (
+    ApplicationsXml,
+    EurekaApplication,
+    EurekaInstance,
+    EurekaPort,
+    applications_of_json,
+)
+from rulepush.discovery.group_format import MAX_BYTES
+from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGroup
+from rulepush.discovery.polling import Poller
+from rulepush.errors import DiscoveryError
+from rulepush.http_client.build import build_client
+from rulepush.http_client.client import reason, shown_url
+from rulepush.http_client.config import HTTPClientConfig, read_http_client
+from rulepush.http_client.pages import page_named
+from rulepush.model.labels import INSTANCE, Labels
+from rulepush.model.secret import Secret
+
+if TYPE_CHECKING:
+    from rulepush.yaml.nodes import MapReader
+
+_META: Final = "__meta_eureka_"
+_OF_INSTANCE: Final = f"{_META}app_instance_"
+_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
+_LISTS: Final = "/apps"  # discovery/eureka/client.go appListPath
+_PART: Final = 64 << 10  # bytes that are read before the event loop has its turn: some 60 instances
+_AT_ONCE: Final = 50  # instances whose labels are built before it has its turn
+_PAGE: Final = re.compile(rb"<(!doctype\s+html|html)\b", re.IGNORECASE)
+_HEAD: Final = 4096  # bytes of an answer in which a page is recognised
+_DEFAULT_PORT: Final = 80  # of an instance without `port`
+
+
+@dataclass(frozen=True, slots=True)
+class EurekaSdConfig:
+    """`server` is the URL under which `/apps` is, without a slash at its end; it may hold a password."""
+
+    server: Secret
+    refresh_interval_ms: int
+    http_client: HTTPClientConfig
+    kind: str = "eureka"
+
+    def discoverer(self, env: Environment) -> EurekaDiscovery:
+        return EurekaDiscovery(self, env)
+
+
+def read_eureka_sd(m: MapReader) -> EurekaSdConfig:
+    """Read one entry of `eureka_sd_configs`."""
+    server = Secret()
+    if not m.has("server"):
+        m.problem("eureka_sd: empty or null eureka server; server is a URL such as http://eureka:8761/eureka", "server")
+    else:
+        server = Secret(m.url("server").reveal().rstrip("/"))
+    config = EurekaSdConfig(server, m.duration("refresh_interval", 30_000) or 30_000, read_http_client(m))
+    m.finish()
+    return config
+
+
+class EurekaDiscovery:
+    """Asks for all applications at every refresh interval. Each application is a group."""
+
+    def __init__(
+        self,
+        config: EurekaSdConfig,
+        env: Environment,
+        transport: httpx.AsyncBaseTransport | None = None,
+        deadline: Callable[[float], asyncio.Timeout] = asyncio.timeout,
+    ):
+        self._deadline = deadline
+        self._config = config
+        self._env = env
+        self._transport = transport
+        self._shown = shown_url(config.server.reveal())
+        self._timeout = max(1.0, min(config.refresh_interval_ms / 1000, 60.0))
+
+    async def run(self, sink: GroupSink) -> None:
+        async with build_client(
+            self._config.http_client,
+            self._env.user_agent,
+            timeout=self._timeout,
+            clock=self._env.clock,
+            transport=self._transport,
+        ) as client:
+
+            async def refresh() -> Sequence[TargetGroup]:
+                return await _groups(await self._fetch(client))
+
+            interval = self._config.refresh_interval_ms / 1000
+            await Poller("eureka", self._shown, interval, refresh, self._env).run(sink)
+
+    async def _fetch(self, client: httpx.AsyncClient) -> list[EurekaApplication]:
+        url = self._config.server.reveal() + _LISTS
+        # A Eureka server answers in JSON when the word is in this header, and in XML else (eureka-core
+        # ApplicationsResource.getContainers); Prometheus sends none.
+        headers = {"Accept": "application/xml"}
+        answer = _Answer()
+        try:
+            async with (
+                self._deadline(self._timeout),  # httpx' own timeout restarts at every byte received
+                client.stream("GET", url, headers=headers) as response,
+            ):
+                if response.status_code // 100 != 2:
+                    raise DiscoveryError(self._refused(response.status_code, response.reason_phrase))
+                async for part in response.aiter_bytes(_PART):
+                    answer.feed(part)
+                    await asyncio.sleep(0)
+        except TimeoutError:
+            raise DiscoveryError(
+                f"no answer within {self._timeout:g}s; is server the address of Eureka, and does it answer others?"
+            ) from None
+        except httpx.HTTPError as e:
+            why = reason(e)
+            hint = ": nothing listens there; is the port of server right?" if "refused" in why else ""
+            raise DiscoveryError(why + hint) from None
+        return answer.applications()
+
+    def _refused(self, status: int, phrase: str) -> str:
+        said = f"server returned HTTP status {status} {phrase}".strip()
+        path = httpx.URL(self._config.server.reveal()).path.rstrip("/")
+        match status:
+            case 401:
+                return f"{said}: set basic_auth (or authorization) to what Eureka asks its clients for"
+            case 403:
+                return (
+                    f"{said}: Eureka gives no list while it starts and fills its registry; if this stays, it does not "
+                    "let this user read"
+                )
+            case 404 if path.endswith("/eureka"):
+                return f"{said} for {path}{_LISTS}: is server right? Netflix' own Eureka needs {path}/v2"
+            case 404:
+                return (
+                    f"{said} for {path}{_LISTS}: the list is at server + {_LISTS}; for Spring Cloud's Eureka set "
+                    f"server: {self._shown}/eureka"
+                )
+            case _:
+                return said
+
+
+class _Answer:
+    """A body as it comes in. Raises DiscoveryError."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._size = 0
+        self._xml: ApplicationsXml | None = None
+        self._json: bytearray | None = None
+
+    def feed(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > MAX_BYTES:
+            raise DiscoveryError(f"the answer is larger than {MAX_BYTES >> 20} MiB")
+        if len(self._head) < _HEAD:
+            self._head += part[: _HEAD - len(self._head)]
+        if self._json is None and self._xml is None:
+            begin = part.removeprefix(b"\xef\xbb\xbf").lstrip()
+            if begin.startswith(b"{"):
+                self._json = bytearray()
+            else:
+                self._xml = ApplicationsXml()
+        if self._json is not None:
+            self._json += part
+        elif self._xml is not None:
+            try:
+                self._xml.feed(part)
+            except DiscoveryError as e:
+                raise self._fault(e) from None
+
+    def applications(self) -> list[EurekaApplication]:
+        if self._json is not None:
+            return applications_of_json(bytes(self._json))
+        if self._xml is None:
+            raise DiscoveryError("the answer is empty; is server the address of Eureka?")
+        try:
+            return self._xml.close()
+        except DiscoveryError as e:
+            raise self._fault(e) from None
+
+    def _fault(self, fault: DiscoveryError) -> DiscoveryError:
+        if _PAGE.search(self._head):
+            named = page_named(self._head.decode("utf-8", "replace"))
+            return DiscoveryError(
+                f"answered with {named} instead of a list of applications: set basic_auth where it is a login page, "
+                "and server to the URL under which Eureka has /apps (Spring Cloud: http://HOST:8761/eureka)"
+            )
+        if self._xml is not None and self._xml.recognised:
+            return fault
+        return DiscoveryError(f"{fault}; is server the URL under which Eureka has {_LISTS}?")
+
+
+async def _groups(apps: list[EurekaApplication]) -> list[TargetGroup]:
+    """One group an application, in the order of their names: a server may give them in any."""
+    targets: dict[str, list[Labels]] = {}
+    for app in apps:
+        found = targets.setdefault(app.name, [])
+        for at in range(0, len(app.instances), _AT_ONCE):
+            found += [_target(app.name, instance) for instance in app.instances[at : at + _AT_ONCE]]
+            await asyncio.sleep(0)
+    return [TargetGroup(name, tuple(sorted(found))) for name, found in sorted(targets.items())]
+
+
+def _target(app: str, instance: EurekaInstance) -> Labels:
+    """The labels of one instance (discovery/eureka/eureka.go targetsForApp)."""
+    texts = instance.texts
+    host, id_ = texts.get("hostName", ""), texts.get("instanceId", "")
+    port = instance.port.number if instance.port is not None else _DEFAULT_PORT
+    labels = {
+        ADDRESS: f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        INSTANCE: id_,
+        f"{_META}app_name": app,
+        f"{_OF_INSTANCE}hostname": host,
+        f"{_OF_INSTANCE}homepage_url": texts.get("homePageUrl", ""),
+        f"{_OF_INSTANCE}statuspage_url": texts.get("statusPageUrl", ""),
+        f"{_OF_INSTANCE}healthcheck_url": texts.get("healthCheckUrl", ""),
+        f"{_OF_INSTANCE}ip_addr": texts.get("ipAddr", ""),
+        f"{_OF_INSTANCE}vip_address": texts.get("vipAddress", ""),
+        f"{_OF_INSTANCE}secure_vip_address": texts.get("secureVipAddress", ""),
+        f"{_OF_INSTANCE}status": texts.get("status", ""),
+        f"{_OF_INSTANCE}country_id": str(instance.country_id),
+        f"{_OF_INSTANCE}id": id_,
+        **_port_labels("port", instance.port),
+        **_port_labels("secure_port", instance.secure_port),
+    }
+    if instance.data_center is not None:
+        labels[f"{_OF_INSTANCE}datacenterinfo_name"] = instance.data_center
+    for prefix, entries in (
+        (f"{_OF_INSTANCE}datacenterinfo_metadata_", instance.data_center_metadata),
+        (f"{_OF_INSTANCE}metadata_", instance.metadata),
+    ):
+        labels |= {prefix + _NOT_IN_NAMES.sub("_", name): value for name, value in entries.items()}
+    return Labels(labels)
+
+
+def _port_labels(name: str, port: EurekaPort | None) -> dict[str, str]:
+    if port is None:
+        return {}
+    return {
+        f"{_OF_INSTANCE}{name}": str(port.number),
+        f"{_OF_INSTANCE}{name}_enabled": "true" if port.enabled else "false",
+    }
