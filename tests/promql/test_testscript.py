@@ -235,7 +235,6 @@ def test_instant_cases_are_asked_in_other_ways_too() -> None:
     [
         ("eval instant at 2m rate(s[2m])", "start timestamps (@st)"),
         ("eval instant at 0 start_timestamp(s)", "start timestamps (@st)"),
-        ("eval instant at 0 -t", "the feature flag type-and-unit-labels"),
     ],
 )
 def test_what_is_not_there_is_skipped_with_its_reason(case: str, reason: str) -> None:
@@ -244,12 +243,11 @@ def test_what_is_not_there_is_skipped_with_its_reason(case: str, reason: str) ->
 load 1m
   s@st -1m -1m
   s 1 2
-  t{__type__="gauge"} 1
 
 """
         + case
     )
-    text += "\n  {} -1\n" if case.endswith("-t") else "\n"
+    text += "\n"
     (found,) = results(text)
     assert (found.outcome, found.reason) == (CaseOutcome.SKIPPED, reason)
 

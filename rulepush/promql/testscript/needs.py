@@ -15,11 +15,9 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.testscript.script import Eval, Load, StepRange
 
 START_TIMES: Final = "start timestamps (@st)"
-TYPE_AND_UNIT: Final = "the feature flag type-and-unit-labels"
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
 _READS_START_TIMES: Final = frozenset(("rate", "increase", "irate", "resets"))
-_METADATA: Final = ("__type__", "__unit__")
 _LOOKBACK_MS: Final = 300_000
 
 
@@ -48,7 +46,6 @@ class Missing:
 
     def __init__(self) -> None:
         self._started: set[Labels] = set()
-        self._metadata: set[Labels] = set()
 
     def clear(self) -> None:
         """Forget everything: the script has cleared its data."""
@@ -57,9 +54,6 @@ class Missing:
     def note(self, load: Load) -> None:
         """Remember what of `load` is missing or incomplete."""
         self._started |= {line.labels for line in load.series if line.start_times}
-        for line in load.sample_lines():
-            if any(name in line.labels for name in _METADATA):
-                self._metadata.add(line.labels)
 
     def needed_by(self, case: Eval, root: ast.Node) -> str | None:
         """What the case would read, or expects, that is not there."""
@@ -69,20 +63,6 @@ class Missing:
         if any(read.reader in _READS_START_TIMES and _selects(read, self._started) for read in reads):
             return START_TIMES
         return None
-
-    def needs_metadata_labels(self, case: Eval, root: ast.Node) -> bool:
-        """Whether the answer may depend on `__type__` and `__unit__` being part of a series' name: some selected
-        series has them."""
-        return any(_selects(read, self._metadata) for read in _reads(root, case.grid, case.grid, None))
-
-    def matches_metadata_labels(self, case: Eval, root: ast.Node) -> bool:
-        """Whether they take part in matching two vectors."""
-        return self.needs_metadata_labels(case, root) and _matches_by_metadata(root)
-
-
-def without_metadata(labels: Labels) -> Labels:
-    """The labels without `__type__` and `__unit__`."""
-    return labels.without(_METADATA)
 
 
 def _selects(read: _Read, series: set[Labels]) -> bool:
@@ -126,22 +106,3 @@ def _moved(grid: StepRange, query: StepRange, at: int | ast.At | None, offset: i
         fixed = at if isinstance(at, int) else query.start if at is ast.At.START else query.end
         return StepRange(fixed - offset, fixed - offset, 0)
     return StepRange(grid.start - offset, grid.end - offset, grid.step)
-
-
-def _matches_by_metadata(node: ast.Node) -> bool:
-    match node:
-        case ast.Binary(_, lhs, rhs, matching) if matching is not None and not matching.on:
-            if _carries_metadata(lhs) or _carries_metadata(rhs):
-                return True
-    return any(_matches_by_metadata(child) for child in ast.children(node))
-
-
-def _carries_metadata(node: ast.Node) -> bool:
-    """Whether the labels of its series come through to the value of `node`."""
-    match node:
-        case ast.VectorSelector() | ast.MatrixSelector():
-            return True
-        case ast.Aggregate(_, expr, _, _, without):
-            return without and _carries_metadata(expr)
-        case _:
-            return any(_carries_metadata(child) for child in ast.children(node))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -18,7 +18,7 @@ from rulepush.promql.syntax.durations import depends_on_query
 from rulepush.promql.syntax.signature import ValueType
 from rulepush.promql.testscript import needs
 from rulepush.promql.testscript.classic import custom_histograms
-from rulepush.promql.testscript.compare import Mismatch, Rename, compare, compare_scalar, compare_vector
+from rulepush.promql.testscript.compare import Mismatch, compare, compare_scalar, compare_vector
 from rulepush.promql.testscript.script import Clear, Eval, Expect, Expectation, Load, ScriptProblem, parse_script
 from rulepush.promql.testscript.series import NativeCell
 from rulepush.promql.testscript.variants import pinned_variants
@@ -121,25 +121,17 @@ class _Bench:
         needed = missing.needed_by(case, query.root)
         if needed is not None:
             raise _Skip(needed)
-        if missing.matches_metadata_labels(case, query.root):
-            raise _Skip(needs.TYPE_AND_UNIT)
-        try:
-            self._check_answers(case, query, None)
-        except Mismatch:
-            if not missing.needs_metadata_labels(case, query.root):
-                raise
-            self._check_answers(_without_metadata(case), query, needs.without_metadata)
-            raise _Skip(needs.TYPE_AND_UNIT) from None  # nothing else is different
+        self._check_answers(case, query)
 
-    def _check_answers(self, case: Eval, query: Query, relabel: Rename | None) -> None:
+    def _check_answers(self, case: Eval, query: Query) -> None:
         if case.is_range:
-            self._check_range(case, query, relabel)
+            self._check_range(case, query)
             return
-        self._check_instant(case, query, case.grid.start, "", relabel)
+        self._check_instant(case, query, case.grid.start, "")
         for text, ts in pinned_variants(query.root, case.grid.start):
-            self._check_instant(case, parse_expr(text), ts, f"as {text} at {ts / 1000:g}s", relabel)
+            self._check_instant(case, parse_expr(text), ts, f"as {text} at {ts / 1000:g}s")
 
-    def _check_range(self, case: Eval, query: Query, relabel: Rename | None) -> None:
+    def _check_range(self, case: Eval, query: Query) -> None:
         grid = case.grid
         try:
             result = self._engine.range(query, grid.start, grid.end, grid.step, self._head.querier())
@@ -147,9 +139,9 @@ class _Bench:
             _check_failure(case, e)
             return
         _check_success(case, result)
-        compare(case, result, relabel)
+        compare(case, result)
 
-    def _check_instant(self, case: Eval, query: Query, ts: int, variant: str, relabel: Rename | None) -> None:
+    def _check_instant(self, case: Eval, query: Query, ts: int, variant: str) -> None:
         with _variant(variant):
             try:
                 result = self._engine.instant(query, ts, self._head.querier())
@@ -157,13 +149,13 @@ class _Bench:
                 _check_failure(case, e)
                 return
             _check_success(case, result)
-            compare(case, result, relabel)
+            compare(case, result)
         if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR) or _depends_on_range(query.root):
             return
         with _variant(f"{variant} in a range query".strip()):
-            self._check_middle_step(case, query, ts, relabel)
+            self._check_middle_step(case, query, ts)
 
-    def _check_middle_step(self, case: Eval, query: Query, ts: int, relabel: Rename | None) -> None:
+    def _check_middle_step(self, case: Eval, query: Query, ts: int) -> None:
         """The same answer comes from a range query of three steps, the middle of which is `ts`."""
         try:
             result = self._engine.range(query, ts - _MINUTE, ts + _MINUTE, _MINUTE, self._head.querier())
@@ -180,7 +172,7 @@ class _Bench:
         if query.value_type is ValueType.SCALAR:
             compare_scalar(case, samples[0].value)
         else:
-            compare_vector(case, samples, relabel)
+            compare_vector(case, samples)
 
 
 @contextmanager
@@ -195,10 +187,6 @@ def _variant(variant: str) -> Iterator[None]:
 
 def _empty_head() -> Head:
     return Head(Demand.keep_all(_FOREVER_MS))
-
-
-def _without_metadata(case: Eval) -> Eval:
-    return replace(case, series=tuple(replace(s, labels=needs.without_metadata(s.labels)) for s in case.series))
 
 
 def _depends_on_range(root: ast.Node) -> bool:
