@@ -259,17 +259,17 @@ def test_floats_are_written_as_by_the_version_before() -> None:
     assert encoder.take()[0] == base64.b64decode(FLOATS_ONLY)
 
 
-@pytest.mark.parametrize("size", [3, 1 << 20])
-def test_histograms_that_are_damaged_are_a_fault_and_not_another_histogram(size: int) -> None:
+@pytest.mark.parametrize(("size", "count"), [(3, 1), (1 << 20, 1), (62, 2)])
+def test_histograms_that_are_damaged_are_a_fault_and_not_another_histogram(size: int, count: int) -> None:
     encoder = SegmentEncoder()
     encoder.add(came(S, series(1), [hist(1)]))
     index = bytes(cramjam.zstd.decompress(encoder.take()[0][INDEX_SIZE.size :]))  # a small block is whole in it
     payload = INDEX_SIZE.pack(len(index)) + index
     assert [shown(e) for e in SegmentDecoder().events(payload)] == [shown(came(S, series(1), [hist(1)]))]
-    good = HISTOGRAMS_SIZE.pack(4 + 12 + 2 + 32 + 12)
+    good = HISTOGRAMS_SIZE.pack(62) + b"\1\0\0\0"
     assert good in payload
     with pytest.raises(FAULTS):
-        list(SegmentDecoder().events(payload.replace(good, HISTOGRAMS_SIZE.pack(size))))
+        list(SegmentDecoder().events(payload.replace(good, HISTOGRAMS_SIZE.pack(size) + bytes([count, 0, 0, 0]))))
 
 
 def test_a_damaged_histogram_ends_what_is_read_of_a_segment(tmp_path: Path) -> None:
