@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -204,23 +204,26 @@ class ConsulDiscovery:
             "partition": config.partition or self._environ.get("CONSUL_PARTITION", ""),
         }
         env = self._env
-        async with (
-            env.shared.use((RequestSlots, config.uds or config.base), RequestSlots, env.clock) as slots,
-            build_client(
-                settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds
-            ) as client,
-        ):
-            has_port = bool(config.uds) or urlsplit(config.base).port is not None
-            shown_params = [(k, v) for k, v in params.items() if v]
-            api = ConsulClient(client, config.base, shown_params, self._deadline, has_port=has_port)
-            datacenter = config.datacenter or await self._local_datacenter(api)
-            async with asyncio.TaskGroup() as tasks:
-                watch = _Watch(config, env.clock, api, slots, sink, self._groups, self._troubles)
-                watch.datacenter, watch.tasks = datacenter, tasks
-                try:
-                    await watch.run()
-                finally:
-                    watch.follow(frozenset(), ended=True)
+        try:
+            async with (
+                env.shared.use((RequestSlots, config.uds or config.base), RequestSlots, env.clock) as slots,
+                build_client(
+                    settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds
+                ) as client,
+            ):
+                has_port = bool(config.uds) or urlsplit(config.base).port is not None
+                shown_params = [(k, v) for k, v in params.items() if v]
+                api = ConsulClient(client, config.base, shown_params, self._deadline, has_port=has_port)
+                datacenter = config.datacenter or await self._local_datacenter(api)
+                async with asyncio.TaskGroup() as tasks:
+                    watch = _Watch(config, env.clock, api, slots, sink, self._groups, self._troubles)
+                    watch.datacenter, watch.tasks = datacenter, tasks
+                    try:
+                        await watch.run()
+                    finally:
+                        watch.follow(frozenset(), ended=True)
+        finally:
+            self._troubles.close()
 
     async def _local_datacenter(self, api: ConsulClient) -> str:
         backoff = Backoff(*_RETRY_SECONDS)
@@ -257,6 +260,17 @@ class _Troubles:
 
     def forget(self, name: str) -> None:
         self._by_name.pop(name, None)
+
+    def ended(self, names: Iterable[str]) -> None:
+        """These services are no longer there: what failed of them is no trouble any more."""
+        failed = [name for name in names if self._by_name.pop(name, None) is not None]
+        if failed and not self._by_name:
+            self._reporter.succeeded("consul", self._where)
+
+    def close(self) -> None:
+        """Nothing is watched any more: a configuration that is gone fails no longer."""
+        self._by_name.clear()
+        self._reporter.forget("consul", self._where)
 
     def _text(self) -> str:
         name, detail = ("", self._by_name[""]) if "" in self._by_name else next(iter(self._by_name.items()))
@@ -337,10 +351,10 @@ class _Watch:
         gone = self._watched.keys() - wanted
         for name in gone:
             self._watched.pop(name).cancel()
-            self._troubles.forget(name)
         self._slots.watchers -= len(gone)
         if ended:
             return
+        self._troubles.ended(gone)
         for name in self._groups.keys() - wanted:
             del self._groups[name]
         for name in sorted(wanted - self._watched.keys()):

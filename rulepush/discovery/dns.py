@@ -78,7 +78,11 @@ class DnsDiscovery:
     async def run(self, sink: GroupSink) -> None:
         where = f"{self._config.type} {', '.join(self._config.names)}"
         poller = Poller("dns", where, self._config.refresh_interval_ms / 1000, self._refresh, self._env)
-        await poller.run(sink)
+        try:
+            await poller.run(sink)
+        finally:
+            for name in self._failing:
+                self._env.reporter.forget("dns", f"{self._config.type} {name}")
 
     async def _refresh(self) -> Sequence[TargetGroup]:
         names = self._config.names

@@ -116,15 +116,15 @@ class KubernetesDiscovery:
         backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S)
         account = self._connection if isinstance(self._connection, InClusterConnection) else InClusterConnection()
         where = "the namespaces of a configuration"
-        while True:
-            try:
-                own = account.own_namespace()
-            except DiscoveryError as e:
-                self._env.reporter.failed(KIND, where, str(e))
-                await self._env.clock.sleep(backoff.failed())
-            else:
-                self._env.reporter.forget(KIND, where)
-                return tuple(dict.fromkeys((*names, own)))
+        try:
+            while True:
+                try:
+                    return tuple(dict.fromkeys((*names, account.own_namespace())))
+                except DiscoveryError as e:
+                    self._env.reporter.failed(KIND, where, str(e))
+                    await self._env.clock.sleep(backoff.failed())
+        finally:
+            self._env.reporter.forget(KIND, where)
 
     async def _use(self, stack: AsyncExitStack, scope: ResourceScope[Any]) -> ResourceWatch[Any]:
         env = self._env
