@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,7 +24,6 @@ Deadline = Callable[[float], asyncio.Timeout]
 _CONNECT_SECONDS: Final = 10.0
 _MAX_QUOTED: Final = 300
 _MAX_CHOSEN: Final = 60
-_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +97,6 @@ async def ask_registry(
     sent = response.request
     secrets = (sent.headers.get("Authorization", "").partition(" ")[2], *sent.extensions.get(SENT_SECRETS, ()))
     return RegistryAnswer(response.status_code, response.reason_phrase, response.headers, bytes(body), reached, secrets)
-
-
-def label_part(name: str) -> str:
-    """A key of a registry as part of a label's name (Prometheus util/strutil, `SanitizeLabelName`)."""
-    return _NOT_IN_NAMES.sub("_", name)
-
-
-def host_port(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address (Go's net.JoinHostPort)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def shown_selection(server: str, chosen: Mapping[str, str]) -> str:
