@@ -66,13 +66,15 @@ class Discoverer(Protocol):
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Dependencies of discoverers. `shared` holds what discoverers of different configurations use together;
-    `chance` gives numbers from 0 to 1, for the waits of Backoff."""
+    `chance` gives numbers from 0 to 1, for the waits of Backoff; `settle_s` is how long changes are gathered before
+    they take effect, in seconds (5 as in Prometheus' discovery manager)."""
 
     clock: Clock
     reporter: DiscoveryReporter
     user_agent: str = "rulepush"
     shared: SharedParts = field(default_factory=SharedParts, compare=False, repr=False)
     chance: Callable[[], float] = random.random
+    settle_s: float = 5.0
 
 
 class SdConfig(Protocol):

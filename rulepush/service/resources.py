@@ -52,7 +52,9 @@ class ProcessResources:
         bounds = HistoryBounds(options.history_rows, options.history_age_ms)
         self.history = AlertHistory(self.state.history, clock, bounds)
         self.discoveries = DiscoveryReporter(clock)
-        self.environment = Environment(clock, self.discoveries, f"rulepush/{__version__}")
+        self.environment = Environment(
+            clock, self.discoveries, f"rulepush/{__version__}", settle_s=options.discovery_settle_ms / 1000
+        )
         self._transport = transport
 
     def http_client(self, config: HTTPClientConfig) -> httpx.AsyncClient:
