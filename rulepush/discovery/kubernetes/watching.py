@@ -49,7 +49,9 @@ class ResourceWatch(Generic[T]):
         reporter: DiscoveryReporter,
         clock: Clock,
         chance: Callable[[], float] = random.random,
+        series_came: Callable[[int], object] = lambda _count: None,
     ):
+        """`series_came` as in Environment."""
         self.scope = scope
         self.objects: dict[str, T] = {}
         self.is_listed = False
@@ -59,6 +61,7 @@ class ResourceWatch(Generic[T]):
         self._reporter = reporter
         self._clock = clock
         self._chance = chance
+        self._series_came = series_came
         self._backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S, chance)
         self._is_fresh = False  # nothing has happened since the last list
         self._version = ""  # "": the next request is a list
@@ -93,7 +96,7 @@ class ResourceWatch(Generic[T]):
     async def _follow(self, server: ApiServer) -> None:
         """With one client, for as long as the settings are what they were. Raises DiscoveryError."""
         async with self._make_client(server.http_client) as client:
-            api = KubernetesApi(client, server.url.reveal())
+            api = KubernetesApi(client, server.url.reveal(), series_came=self._series_came)
             while True:
                 if not self._version:
                     await self._list(api)
@@ -102,7 +105,7 @@ class ResourceWatch(Generic[T]):
                     return
 
     async def _list(self, api: KubernetesApi) -> None:
-        found, version = await api.list(self.scope, self._odd)
+        found, version = await api.list(self.scope, self._odd, self.objects)
         before, self.objects = self.objects, found
         first, self.is_listed = not self.is_listed, True
         self._version, self._is_fresh = version, True
@@ -185,9 +188,10 @@ class ResourceWatch(Generic[T]):
 
 
 def _differences(before: dict[str, T], after: dict[str, T]) -> Iterable[ObjectChange[T]]:
+    """Equal ones are the same one: to compare thousands at once would hold the event loop."""
     for key, made in after.items():
         old = before.get(key)
-        if old != made:
+        if old is not made:
             yield ObjectChange(key, old, made)
     for key, old in before.items():
         if key not in after:

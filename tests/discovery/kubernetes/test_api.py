@@ -36,7 +36,7 @@ def test_a_stream_that_is_silent_for_too_long_ends(events: int) -> None:
     async def test() -> list[tuple[WatchEvent, ...]]:
         with KubernetesServer(pod("a")) as api:
             async with build_client() as client:
-                _, version = await KubernetesApi(client, api.url).list(SCOPE, lambda _: None)
+                _, version = await KubernetesApi(client, api.url).list(SCOPE, lambda _: None, {})
                 watch = KubernetesApi(client, api.url).watch(SCOPE, version, 600, silent_s=0.2)
                 async with aclosing(watch) as batches:
                     got = []
