@@ -160,21 +160,17 @@ class KubernetesApi:
                 opened = True
                 limit.reschedule(None)  # the caller's time is not the server's
                 yield ()
-                lines, gathered = EventLines(scope), 0
-                asked = now()
-                limit.reschedule(min(asked + silent_s, ends_at))
+                lines, pace = EventLines(scope), ReadPace(now())
+                limit.reschedule(min(now() + silent_s, ends_at))
                 async for part in response.aiter_bytes():
-                    has_waited = now() - asked > _WAITED_SECONDS
-                    gathered += len(part)
+                    pause_s = pace.pause(len(part), now())
                     events = lines.feed(part)
                     if events:
                         limit.reschedule(None)
                         yield events
-                    if has_waited:
-                        if gathered < _GATHERED_BYTES:
-                            await asyncio.sleep(_GATHER_SECONDS)
-                        gathered = 0
-                    asked = now()
+                    if pause_s:
+                        await asyncio.sleep(pause_s)
+                    asked = pace.asked = now()
                     limit.reschedule(min(asked + silent_s, ends_at))
         except TimeoutError:
             if not opened:
@@ -208,6 +204,23 @@ def _reason(e: httpx.HTTPError, url: str) -> str:
     asked = failed_url(e, url)
     elsewhere = server_of(asked) != server_of(url)
     return f"{server_of(asked)}: {reason(e)}" if elsewhere else reason(e)
+
+
+class ReadPace:
+    """When to leave a watch alone for a moment, so that its events come together. Times are in seconds; `asked` is when
+    the next part was asked for."""
+
+    def __init__(self, asked: float):
+        self.asked = asked
+        self._gathered = 0  # bytes since the last part that was waited for
+
+    def pause(self, size: int, now: float) -> float:
+        """How long, after a part of `size` bytes that came at `now`."""
+        self._gathered += size
+        if now - self.asked <= _WAITED_SECONDS:
+            return 0.0  # it was there already, and so may be the next
+        gathered, self._gathered = self._gathered, 0
+        return _GATHER_SECONDS if gathered < _GATHERED_BYTES else 0.0
 
 
 class EventLines(Generic[T]):
