@@ -22,6 +22,7 @@ import asyncio
 import cProfile
 import gc
 import itertools
+import json
 import os
 import random
 import runpy
@@ -141,7 +142,7 @@ def pod(number: int, generation: int, status: int, annotated: bool) -> dict[str,
 
 def serve(port: int, pods: int, rate: float, annotated: float) -> None:
     """The API server's process: changes begin with the first line of stdin; then `expire` is a 410 for all, and `stop`
-    ends the changes."""
+    ends the changes and prints which pods there are, with their generation."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tests.kubernetes_server import KubernetesServer
 
@@ -171,6 +172,8 @@ def serve(port: int, pods: int, rate: float, annotated: float) -> None:
         due += 1 / rate
         time.sleep(max(0.0, due - time.monotonic()))
         if stopped.is_set():
+            pairs = [(n, g) for n, g in zip(there, generations, strict=True) if wanted(n)]
+            print(json.dumps({f"app-{n % 50}-6d4cf56db6-{n:05x}": str(g) for n, g in pairs}), flush=True)
             threading.Event().wait()
         kind = turn % 8
         place = chance.randrange(len(there))
@@ -269,10 +272,10 @@ class HeldLog:
         return loop
 
 
-def targets(client: httpx.Client) -> set[tuple[tuple[str, str], ...]]:
-    """The labels of the active targets; of many, asking takes time of its own."""
+def targets(client: httpx.Client) -> dict[str, str]:
+    """The pods that are targets, with their generation."""
     found = client.get("/api/v1/targets", params={"state": "active"}).json()
-    return {tuple(sorted(target["labels"].items())) for target in found["data"]["activeTargets"]}
+    return {target["labels"]["pod"]: target["labels"]["version"] for target in found["data"]["activeTargets"]}
 
 
 def discovered(client: httpx.Client) -> int:
@@ -382,12 +385,12 @@ def measure(args: argparse.Namespace) -> bool:
         time.sleep(SETTLED_SECONDS)
         worst = max(worst, log.longest("a reload of the job"))
         tell(server, "stop")
+        assert server.stdout is not None
+        expected = json.loads(server.stdout.readline())
         time.sleep(SETTLED_SECONDS)
-        found = {name: targets(client) for name, client in clients.items()}
-        print("targets: " + ", ".join(f"{name} {len(these)}" for name, these in found.items()))
-        if "prometheus" in found:
-            odd = found["rulepush"] ^ found["prometheus"]
-            print(f"  {len(odd)} only one of both has, or with other labels {sorted(odd)[:2] if odd else ''}")
+        for name, client in clients.items():
+            found = targets(client)
+            print(f"{name}: {len(found)} targets, {len(found.items() ^ expected.items())} not as they are")
         print(f"RSS at the end: {usage(rulepush.pid).rss:.0f} MiB; {directory}")
     if args.profile:
         import pstats

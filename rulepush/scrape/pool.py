@@ -39,8 +39,8 @@ _SPACING_MS: Final = 1.5
 _FIRST_SCRAPES_MS: Final = 120_000  # half of the time after which Alertmanager takes an alert for ended
 _SET_BACK_ONCE_MS: Final = 60_000
 # What a target, and a group, take in objects that live long, as a number of series.
-_SERIES_A_TARGET: Final = 20
-_SERIES_A_GROUP: Final = 10
+_SERIES_A_TARGET: Final = 40
+_SERIES_A_GROUP: Final = 20
 
 Key = tuple[Labels, str]
 
