@@ -10,6 +10,7 @@ import asyncio
 import math
 import os
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig, HTTPHeader, check_header, read_http_client
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.model.labels import Labels
 from rulepush.model.secret import NO_SECRET, Secret
 
@@ -193,11 +195,7 @@ class ConsulDiscovery:
 
     async def run(self, sink: GroupSink) -> None:
         config = self._config
-        settings = config.http_client
         token = config.token or Secret(self._environ.get("CONSUL_HTTP_TOKEN", ""))
-        if token:
-            # As http_headers are: not sent on to another host when a proxy redirects.
-            settings = replace(settings, headers=(*settings.headers, HTTPHeader(_TOKEN_HEADER, secrets=(token,))))
         params = {
             "dc": config.datacenter,
             "ns": config.namespace or self._environ.get("CONSUL_NAMESPACE", ""),
@@ -206,13 +204,12 @@ class ConsulDiscovery:
         env = self._env
         async with (
             env.shared.use((RequestSlots, config.uds or config.base), RequestSlots, env.clock) as slots,
-            build_client(
-                settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds
-            ) as client,
+            aclosing(self._client(token)) as client,
         ):
             has_port = bool(config.uds) or urlsplit(config.base).port is not None
             shown_params = [(k, v) for k, v in params.items() if v]
-            api = ConsulClient(client, config.base, shown_params, self._deadline, has_port=has_port)
+            headers = {_TOKEN_HEADER: token.reveal()} if token else {}
+            api = ConsulClient(client, config.base, shown_params, self._deadline, headers=headers, has_port=has_port)
             datacenter = config.datacenter or await self._local_datacenter(api)
             async with asyncio.TaskGroup() as tasks:
                 watch = _Watch(config, env.clock, api, slots, sink, self._groups, self._troubles)
@@ -221,6 +218,20 @@ class ConsulDiscovery:
                     await watch.run()
                 finally:
                     watch.follow(frozenset(), ended=True)
+                    slots.leave(client)
+
+    def _client(self, token: Secret) -> ClientOnDemand:
+        config, env = self._config, self._env
+        settings = config.http_client
+        if token:
+            # As http_headers are: not sent on to another host when a proxy redirects.
+            settings = replace(settings, headers=(*settings.headers, HTTPHeader(_TOKEN_HEADER, secrets=(token,))))
+
+        def make() -> httpx.AsyncClient:
+            return build_client(settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds)
+
+        plain = self._transport is None and not config.uds
+        return ClientOnDemand(config.http_client, env.user_agent, make, plain=plain)
 
     async def _local_datacenter(self, api: ConsulClient) -> str:
         backoff = Backoff(*_RETRY_SECONDS)
@@ -358,8 +369,8 @@ class _Watch:
         index, pace, backoff = 0, _Pace(self._clock, self._interval_s), Backoff(*_RETRY_SECONDS)
         while True:
             try:
-                async with self._slots.turn(index, self._interval_s) as wait_s:
-                    answer = await self._api.instances(name, index, wait_s, self._service_options)
+                async with self._slots.turn(self._api.client, index, self._interval_s) as (owner, wait_s):
+                    answer = await self._api.instances(name, index, wait_s, self._service_options, owner)
                 group = None if answer.body is None else self._group(name, answer.body)
             except DiscoveryError as e:
                 self._troubles.failed(name, str(e))
