@@ -203,6 +203,13 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         50_000,
         "Maximum number of changes of alerts that are kept.",
     )
+    _duration(
+        p,
+        "--scrape.discovery-reload-interval",
+        "discovery_settle",
+        "5s",
+        "How long changes of discoveries are gathered before they take effect. The first list does at once.",
+    )
     add_enable_feature(p)
     add_log_options(p)
     p.add_argument("--version", action="version", version=f"rulepush {__version__}", help="Show the version and exit.")
@@ -303,6 +310,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         enable_push=args.enable_push,
         enable_target_bodies=args.enable_target_bodies,
         resend_delay_ms=args.resend_delay,
+        discovery_settle_ms=args.discovery_settle,
         outage_tolerance_ms=args.outage_tolerance,
         grace_period_ms=args.grace_period,
         datasource_hold_ms=args.datasource_hold,
