@@ -133,9 +133,7 @@ class KubernetesDiscovery:
             return build_client(settings, env.user_agent, timeout=_CLIENT_SECONDS, clock=env.clock)
 
         def make() -> ResourceWatch[Any]:
-            return ResourceWatch(
-                self._connection, scope, client, env.reporter, env.clock, series_came=env.series_came
-            )
+            return ResourceWatch(self._connection, scope, client, env.reporter, env.clock, series_came=env.series_came)
 
         key = (ResourceWatch, self._connection, scope)
         return await stack.enter_async_context(env.shared.use(key, make, env.clock))
