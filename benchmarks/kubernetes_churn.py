@@ -35,7 +35,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,8 +55,12 @@ scrape_configs:
   relabel_configs:
   - {{source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scrape], action: keep, regex: "true"}}
   - {{source_labels: [__meta_kubernetes_pod_phase], action: drop, regex: "(Pending|Succeeded|Failed|Completed)"}}
-  - {{source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scheme], target_label: __scheme__, regex: "(https?)"}}
-  - {{source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_path], target_label: __metrics_path__, regex: "(.+)"}}
+  - source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scheme]
+    regex: (https?)
+    target_label: __scheme__
+  - source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_path]
+    regex: (.+)
+    target_label: __metrics_path__
   - source_labels: [__address__, __meta_kubernetes_pod_annotation_prometheus_io_port]
     regex: "([^:]+)(?::\\\\d+)?;(\\\\d+)"
     replacement: $1:$2
@@ -83,7 +86,12 @@ def pod(number: int, generation: int, status: int, annotated: bool) -> dict[str,
     variables = [{"name": f"SETTING_{i}", "value": f"value {i} of {app}"} for i in range(40)]
     probe = {"httpGet": {"path": "/health", "port": 8080, "scheme": "HTTP"}, "periodSeconds": 10, "timeoutSeconds": 1}
     fields = {f'k:{{"name":"SETTING_{i}"}}': {".": {}, "f:name": {}, "f:value": {}} for i in range(70)}
-    managed = {"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    managed = {
+        "manager": "kube-controller-manager",
+        "operation": "Update",
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+    }
     return {
         "kind": "Pod",
         "apiVersion": "v1",
@@ -96,7 +104,13 @@ def pod(number: int, generation: int, status: int, annotated: bool) -> dict[str,
             "labels": texts,
             "annotations": annotations,
             "ownerReferences": [
-                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{app}-6d4cf56db6", "uid": "1", "controller": True}
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "name": f"{app}-6d4cf56db6",
+                    "uid": "1",
+                    "controller": True,
+                }
             ],
             "managedFields": [{**managed, "fieldsV1": {"f:spec": {"f:containers": {"f:env": fields}}}}],
         },
@@ -144,7 +158,7 @@ def serve(port: int, pods: int, rate: float, annotated: float) -> None:
     """The API server's process: changes begin with the first line of stdin; then `expire` is a 410 for all, and `stop`
     ends the changes and prints which pods there are, with their generation."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from tests.kubernetes_server import KubernetesServer
+    from tests.kubernetes_server import ApiRequest, KubernetesServer
 
     def wanted(number: int) -> bool:
         return number * 7919 % 1000 < annotated * 1000
@@ -152,7 +166,8 @@ def serve(port: int, pods: int, rate: float, annotated: float) -> None:
     there = list(range(pods))
     generations = [0] * pods
     server = KubernetesServer(*(pod(n, 0, 0, wanted(n)) for n in there), port=port)
-    print(f"{len(server.list_page('Pod', _ALL).body) / pods:.0f}", flush=True)
+    every = server.list_page("Pod", ApiRequest("list", "pods", "", {}, {}))
+    print(f"{len(every.body) / pods:.0f}", flush=True)
     commands = iter(sys.stdin)
     next(commands)
 
@@ -194,20 +209,10 @@ def serve(port: int, pods: int, rate: float, annotated: float) -> None:
             server.put(pod(number, generation, turn, wanted(number)))
 
 
-@dataclass(frozen=True)
-class _Everything:
-    """A request for the first list, of the server's own."""
-
-    verb: str = "list"
-    resource: str = "pods"
-    namespace: str = ""
-    query: Any = None
-
-
 def probed(log: Path, profile: Path, arguments: list[str]) -> None:
     """`rulepush` with these arguments, in this process; what holds its event loop goes to `log`, a line each: the
-    moment, "loop" or "garbage", the CPU milliseconds, and what it was. SIGUSR1 begins and ends a profile. SIGUSR2 ends the
-    noting, or begins it again: to ask for the CPU time of a thread is a system call, which costs much in a sandbox."""
+    moment, "loop" or "garbage", the CPU milliseconds, what it was. SIGUSR1 begins and ends a profile. SIGUSR2 ends the
+    noting, or begins it again: to ask for a thread's CPU time is a system call, which costs much in a sandbox."""
     out = log.open("a", buffering=1)
     run = asyncio.Handle._run
     began_garbage = 0.0
@@ -397,9 +402,6 @@ def measure(args: argparse.Namespace) -> bool:
 
         pstats.Stats(str(profile)).sort_stats("tottime").print_stats(40)
     return shares["rulepush"] < CPU_LIMIT and worst < HELD_LIMIT_MS
-
-
-_ALL: Final[Any] = _Everything(query={})
 
 
 def main() -> None:
