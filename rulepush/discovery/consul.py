@@ -222,6 +222,7 @@ class ConsulDiscovery:
                         await watch.run()
                     finally:
                         watch.follow(frozenset(), ended=True)
+                        self._troubles.awaits("")
                         slots.leave(client)
 
     def _client(self, token: Secret) -> ClientOnDemand:
@@ -274,6 +275,12 @@ class _Troubles:
     def __exit__(self, *_: object) -> None:
         self._by_name.clear()  # a configuration that is gone fails no longer
         self._reporter.forget("consul", self._where)
+
+    def awaits(self, what: str) -> None:
+        """What the first list waits for; "": nothing."""
+        self._reporter.awaited.pop(f"consul {self._where}", None)
+        if what:
+            self._reporter.awaited[f"consul {self._where}"] = what
 
     def _text(self) -> str:
         name, detail = ("", self._by_name[""]) if "" in self._by_name else next(iter(self._by_name.items()))
@@ -416,8 +423,12 @@ class _Watch:
             self._give_first_list()
 
     def _give_first_list(self) -> None:
-        if not self._to_ask:
+        if self._to_ask:
+            left, first = len(self._to_ask), next(iter(self._to_ask))
+            self._troubles.awaits(f"{left} of {len(self._watched)} services have no answer ({first!r} is one)")
+        else:
             self._to_ask = None
+            self._troubles.awaits("")
             self._sink.replace([self._groups[name] for name in sorted(self._groups)])
 
     def _group(self, name: str, entries: list[Any]) -> TargetGroup:
