@@ -183,6 +183,7 @@ class Following:
                         made[source] = self._role.group(source)
                     sink.update([g for g in made.values() if g is not None], [s for s, g in made.items() if g is None])
                     await turns.next()
+                await turns.rest()  # many groups change with each of their pods
         finally:
             for watch in self._watches:
                 watch.leave(self._changed)

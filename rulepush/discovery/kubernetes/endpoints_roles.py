@@ -56,7 +56,8 @@ _STEP: Final = 20  # addresses whose targets are made at once
 T = TypeVar("T", bound=KubernetesEndpoints | EndpointSlice)
 
 
-# What targets were made of, by identity, and the targets. The objects are held, so that no other has their identity.
+# What targets were made of, whole objects by their identity, and the targets. Those objects are held, so that no other
+# has their identity.
 _Made = dict[tuple[Any, ...], tuple[tuple[Labels, ...], tuple[object, ...]]]
 
 
@@ -106,8 +107,8 @@ class _Targets:
 
         known_node = self._metadata.node(node)
         owner = self._metadata.owner_name(pod) if pod is not None else ""
-        key = (id(record), id(port), text, id(pod), id(known_node), owner)
-        self._once(key, (record, port, pod, known_node), make)
+        key = (record, port, text, id(pod), id(known_node), owner)  # each event has all records anew
+        self._once(key, (pod, known_node), make)
 
     def _once(self, key: tuple[Any, ...], of: tuple[object, ...], make: Callable[[], tuple[Labels, ...]]) -> None:
         made = self._before.get(key) or (make(), of)

@@ -1,4 +1,4 @@
-"""ShortTurns: a long loop of work that lets others use the event loop."""
+"""ShortTurns: work that lets others use the event loop, and does not take all of it when it comes again and again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 _SECONDS: Final = 0.005
+_REST: Final = 19.0  # times the work
+_MOST_REST_SECONDS: Final = 2.0
 
 
 class ShortTurns:
@@ -19,6 +21,7 @@ class ShortTurns:
     def __init__(self, stopwatch: Callable[[], float] = time.thread_time):
         self._stopwatch = stopwatch
         self._began = stopwatch()
+        self._spent = 0.0  # in the turns before this one
 
     @property
     def is_over(self) -> bool:
@@ -32,5 +35,12 @@ class ShortTurns:
 
     async def next(self) -> None:
         """Return in another turn of the event loop."""
+        self._spent += self._stopwatch() - self._began
         await asyncio.sleep(0)
         self._began = self._stopwatch()
+
+    async def rest(self) -> None:
+        """The work is done: wait so long that such work takes a twentieth of a core when it comes again and again, but
+        not for more than seconds. What comes meanwhile is done together."""
+        await self.next()
+        await asyncio.sleep(min(self._spent * _REST, _MOST_REST_SECONDS))

@@ -61,6 +61,27 @@ def test_the_next_turn_begins_when_the_work_of_this_one_has_taken_its_time() -> 
     assert asyncio.run(test()) == [False, True, False]
 
 
+@pytest.mark.parametrize(("spent", "rest"), [(0.002, 0.038), (0.006, 0.114), (5.0, 2.0)])
+def test_work_that_comes_again_and_again_takes_a_twentieth_of_the_time(
+    spent: float, rest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, rested = [0.0], []
+
+    async def sleep(delay: float) -> None:
+        rested.append(delay)
+
+    async def test() -> None:
+        turns = ShortTurns(lambda: seconds[0])
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        seconds[0] += spent / 2
+        await turns.next()
+        seconds[0] += spent / 2
+        await turns.rest()
+
+    asyncio.run(test())
+    assert rested == [0, 0, pytest.approx(rest)]
+
+
 @pytest.mark.parametrize("role", ["endpoints", "endpointslice"])
 def test_the_targets_of_a_large_group_are_made_in_steps_before_it(role: str) -> None:
     cluster = WatchedCluster(f"role: {role}", service("web"), *pods())
