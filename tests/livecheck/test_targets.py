@@ -327,11 +327,15 @@ scrape_configs:
     assert [job["job"] for job in document["jobs_found_in_part"]] == ["some"]
 
 
-@pytest.mark.parametrize(("verb", "namespace"), [("watch", "shop"), ("list", "boot")])
-def test_what_rbac_forbids_is_told_though_some_pods_were_listed(verb: str, namespace: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("verb", "namespace", "names"), [("watch", "shop", "[shop]"), ("list", "boot", "[shop, boot]")]
+)
+def test_what_rbac_forbids_is_told_though_some_pods_were_listed(
+    verb: str, namespace: str, names: str, tmp_path: Path
+) -> None:
     with KubernetesServer(pod("a", "shop"), pod("b", "boot")) as api:
         api.refuse = lambda r: forbidden(r) if (r.verb, r.namespace) == (verb, namespace) else None
-        config = f"{{role: pod, api_server: '{api.url}', namespaces: {{names: [shop, boot]}}}}"
+        config = f"{{role: pod, api_server: '{api.url}', namespaces: {{names: {names}}}}}"
         (tmp_path / "p.yml").write_text(f"scrape_configs: [{{job_name: pods, kubernetes_sd_configs: [{config}]}}]")
         answers, (job,) = found_by(tmp_path / "p.yml")
     assert answers
