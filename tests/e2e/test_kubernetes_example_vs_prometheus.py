@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_eureka_vs_prometheus import PARTS_AFTER_CHANGES, same
+from tests.e2e.test_eureka_vs_prometheus import same
 from tests.examples.test_kubernetes_examples import PODS, SCRAPE, VARIANTS, config_file, pod, port
 from tests.kubernetes_server import KubernetesServer
 from tests.servers import binary, free_port, rulepush_command, running
@@ -42,7 +42,6 @@ def test_the_example_finds_what_prometheus_finds(variant: str, tmp_path: Path) -
             later = same(
                 bases,
                 lambda found: any("10.0.0.20" in t["scrapeUrl"] for t in found["active"]),
-                PARTS_AFTER_CHANGES,
             )
             urls = [t["scrapeUrl"] for t in later["active"]]
             assert "http://10.0.0.7:8080/metrics" in urls
