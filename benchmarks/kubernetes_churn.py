@@ -85,7 +85,7 @@ def pod(number: int, generation: int, status: int, annotated: bool) -> dict[str,
     conditions.append({**condition, "type": "Probed", "message": f"probe {status}"})
     variables = [{"name": f"SETTING_{i}", "value": f"value {i} of {app}"} for i in range(40)]
     probe = {"httpGet": {"path": "/health", "port": 8080, "scheme": "HTTP"}, "periodSeconds": 10, "timeoutSeconds": 1}
-    fields = {f'k:{{"name":"SETTING_{i}"}}': {".": {}, "f:name": {}, "f:value": {}} for i in range(70)}
+    fields: dict[str, Any] = {f'k:{{"name":"SETTING_{i}"}}': {".": {}, "f:name": {}, "f:value": {}} for i in range(70)}
     managed = {
         "manager": "kube-controller-manager",
         "operation": "Update",
