@@ -21,6 +21,7 @@ from rulepush.histogram.adding import add, kahan_add, subtract
 from rulepush.histogram.literal import parse_histogram
 from rulepush.histogram.resets import detect_reset
 from rulepush.histogram.resolution import copy_to_schema, limit_buckets, limit_schema, schema_of_bucket_factor
+from rulepush.histogram.statistics import histogram_fraction
 from rulepush.histogram.text import histogram_json, histogram_literal
 from rulepush.histogram.validate import validate_histogram
 
@@ -231,3 +232,11 @@ def test_counts_of_integer_histograms_must_add_up() -> None:
     with pytest.raises(InvalidHistogram, match=r"3 observations found in buckets, but the Count field is 2: .* least"):
         validate_histogram(H("{{count:2 sum:NaN z_bucket:1 buckets:[2]}}"), integer=True)
     validate_histogram(H("{{count:4 z_bucket:1 buckets:[2]}}"))
+
+
+def test_ends_of_custom_buckets() -> None:
+    below_zero = H("{{schema:-53 count:4 custom_values:[-3 -1] buckets:[1 3]}}")
+    assert histogram_fraction(-5, math.inf, below_zero) == (0.75, False)  # all of a bucket from -Inf is below -5
+    with pytest.raises(InvalidHistogram, match=r"last \+Inf bound must not be explicitly defined"):
+        validate_histogram(H("{{schema:-53 custom_values:[1 Inf]}}"))
+    assert not len(H("{{n_buckets:[1]}}").divided(0.0).negative)
