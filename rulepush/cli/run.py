@@ -6,7 +6,6 @@ import argparse
 import logging
 import socket
 from functools import partial
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from rulepush.cli.options import (
     add_switch,
     add_web_options,
     auto_reload_ms,
+    directory_path,
     duration_ms,
     feature_names,
     positive_int,
@@ -213,7 +213,7 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
     add_enable_feature(p)
     add_log_options(p)
     p.add_argument("--version", action="version", version=f"rulepush {__version__}", help="Show the version and exit.")
-    p.add_argument("--storage.tsdb.path", dest="tsdb_path", type=Path, help=argparse.SUPPRESS)
+    p.add_argument("--storage.tsdb.path", dest="tsdb_path", type=directory_path, help=argparse.SUPPRESS)
     add_flags_without_effect(p)
     p.set_defaults(func=run, shown_flags=partial(_shown_flags, p))
 

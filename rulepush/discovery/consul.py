@@ -10,6 +10,7 @@ import asyncio
 import math
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from rulepush.discovery.reporter import DiscoveryReporter, SourceReport
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig, HTTPHeader, check_header, read_http_client
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.model.labels import Labels
 from rulepush.model.secret import NO_SECRET, Secret
 
@@ -193,27 +195,24 @@ class ConsulDiscovery:
 
     async def run(self, sink: GroupSink) -> None:
         config = self._config
-        settings = config.http_client
         token = config.token or Secret(self._environ.get("CONSUL_HTTP_TOKEN", ""))
-        if token:
-            # As http_headers are: not sent on to another host when a proxy redirects.
-            settings = replace(settings, headers=(*settings.headers, HTTPHeader(_TOKEN_HEADER, secrets=(token,))))
         params = {
             "dc": config.datacenter,
             "ns": config.namespace or self._environ.get("CONSUL_NAMESPACE", ""),
             "partition": config.partition or self._environ.get("CONSUL_PARTITION", ""),
         }
         env = self._env
-        try:
+        with self._troubles:
             async with (
                 env.shared.use((RequestSlots, config.uds or config.base), RequestSlots, env.clock) as slots,
-                build_client(
-                    settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds
-                ) as client,
+                aclosing(self._client(token)) as client,
             ):
                 has_port = bool(config.uds) or urlsplit(config.base).port is not None
                 shown_params = [(k, v) for k, v in params.items() if v]
-                api = ConsulClient(client, config.base, shown_params, self._deadline, has_port=has_port)
+                headers = {_TOKEN_HEADER: token.reveal()} if token else {}
+                api = ConsulClient(
+                    client, config.base, shown_params, self._deadline, headers=headers, has_port=has_port
+                )
                 local = Attempts(env, self._troubles.of(""), *_RETRY_SECONDS)
                 datacenter = config.datacenter or await local.until_good(api.datacenter)
                 async with asyncio.TaskGroup() as tasks:
@@ -223,8 +222,21 @@ class ConsulDiscovery:
                         await watch.run()
                     finally:
                         watch.follow(frozenset(), ended=True)
-        finally:
-            self._troubles.close()
+                        self._troubles.awaits("")
+                        slots.leave(client)
+
+    def _client(self, token: Secret) -> ClientOnDemand:
+        config, env = self._config, self._env
+        settings = config.http_client
+        if token:
+            # As http_headers are: not sent on to another host when a proxy redirects.
+            settings = replace(settings, headers=(*settings.headers, HTTPHeader(_TOKEN_HEADER, secrets=(token,))))
+
+        def make() -> httpx.AsyncClient:
+            return build_client(settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds)
+
+        plain = self._transport is None and not config.uds
+        return ClientOnDemand(config.http_client, env.user_agent, make, plain=plain)
 
 
 class _Troubles:
@@ -257,10 +269,18 @@ class _Troubles:
         if failed and not self._by_name:
             self._reporter.succeeded("consul", self._where)
 
-    def close(self) -> None:
-        """Nothing is watched any more: a configuration that is gone fails no longer."""
-        self._by_name.clear()
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._by_name.clear()  # a configuration that is gone fails no longer
         self._reporter.forget("consul", self._where)
+
+    def awaits(self, what: str) -> None:
+        """What the first list waits for; "": nothing."""
+        self._reporter.awaited.pop(f"consul {self._where}", None)
+        if what:
+            self._reporter.awaited[f"consul {self._where}"] = what
 
     def _text(self) -> str:
         name, detail = ("", self._by_name[""]) if "" in self._by_name else next(iter(self._by_name.items()))
@@ -362,8 +382,8 @@ class _Watch:
 
     async def _watch_service(self, name: str) -> None:
         async def ask(index: int) -> ConsulAnswer:
-            async with self._slots.turn(index, self._interval_s) as wait_s:
-                return await self._api.instances(name, index, wait_s, self._service_options)
+            async with self._slots.turn(self._api.client, index, self._interval_s) as (owner, wait_s):
+                return await self._api.instances(name, index, wait_s, self._service_options, owner)
 
         def take(entries: list[Any]) -> None:
             group = self._groups[name] = self._group(name, entries)
@@ -403,8 +423,12 @@ class _Watch:
             self._give_first_list()
 
     def _give_first_list(self) -> None:
-        if not self._to_ask:
+        if self._to_ask:
+            left, first = len(self._to_ask), next(iter(self._to_ask))
+            self._troubles.awaits(f"{left} of {len(self._watched)} services have no answer ({first!r} is one)")
+        else:
             self._to_ask = None
+            self._troubles.awaits("")
             self._sink.replace([self._groups[name] for name in sorted(self._groups)])
 
     def _group(self, name: str, entries: list[Any]) -> TargetGroup:

@@ -62,7 +62,7 @@ class DiscoveryReporter:
     A source that keeps failing with the same error is logged once, and once more when it works again. `last_errors` and
     `failing_since` (ms) have the sources that fail now, as `kind where`. `received` counts what discoverers gave,
     `updates` what was passed on of it. `nacos_members` are the servers of each Nacos cluster whose members are targets,
-    as its last refresh found them.
+    as its last refresh found them. `awaited` says of sources whose first list is not complete what it waits for.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -73,6 +73,7 @@ class DiscoveryReporter:
         self.last_errors: dict[str, str] = {}
         self.failing_since: dict[str, int] = {}
         self.nacos_members: dict[str, tuple[Member, ...]] = {}
+        self.awaited: dict[str, str] = {}
         self._clock = clock or SystemClock()
 
     def source(self, kind: str, where: str) -> ReportedSource:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rulepush.errors import DiscoveryError
-from rulepush.http_client.client import server_of
+from rulepush.http_client.client import shown_url
 from rulepush.http_client.config import Authorization, HTTPClientConfig, ProxyConfig, TLSConfig
 from rulepush.model.host_port import join_host_port
 from rulepush.model.secret import Secret
@@ -44,7 +44,8 @@ class ServerConnection:
     api_server: ApiServer
 
     def __str__(self) -> str:
-        return server_of(self.api_server.url.reveal())
+        """With the path: one proxy, such as Rancher's, may stand before many clusters, which fail one by one."""
+        return shown_url(self.api_server.url.reveal()).rstrip("/")
 
     def server(self) -> ApiServer:
         return self.api_server

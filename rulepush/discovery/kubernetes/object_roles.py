@@ -56,6 +56,9 @@ class _ObjectRole(Generic[T]):
             return ()  # the objects of a namespace end before it does
         return [self._prefix + key for key in self._by_namespace.keys(change.key)]
 
+    def prepare(self, source: str) -> Iterable[None]:
+        return ()
+
     def group(self, source: str) -> TargetGroup | None:
         found = self._objects.get(source.removeprefix(self._prefix))
         return None if found is None else self._group(source, found)

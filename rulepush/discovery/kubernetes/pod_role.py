@@ -60,6 +60,9 @@ class PodRole:
         naming = self._indexes.get(resource.name)
         return [_PREFIX + key for key in naming.keys(change.key)] if naming is not None else ()
 
+    def prepare(self, source: str) -> Iterable[None]:
+        return ()
+
     def group(self, source: str) -> TargetGroup | None:
         pod = self._pods.get(source.removeprefix(_PREFIX))
         if pod is None:

@@ -90,7 +90,7 @@ class ResourceWatch(Generic[T]):
     async def _follow(self, server: ApiServer) -> None:
         """With one client, for as long as the settings are what they were. Raises DiscoveryError."""
         async with self._make_client(server.http_client) as client:
-            api = KubernetesApi(client, server.url.reveal())
+            api = KubernetesApi(client, server.url.reveal(), series_came=self._env.series_came)
             while True:
                 if not self._version:
                     await self._list(api)
@@ -99,7 +99,7 @@ class ResourceWatch(Generic[T]):
                     return
 
     async def _list(self, api: KubernetesApi) -> None:
-        found, version = await api.list(self.scope, self._odd)
+        found, version = await api.list(self.scope, self._odd, self.objects)
         before, self.objects = self.objects, found
         first, self.is_listed = not self.is_listed, True
         self._version, self._is_fresh = version, True
@@ -169,9 +169,10 @@ class ResourceWatch(Generic[T]):
 
 
 def _differences(before: dict[str, T], after: dict[str, T]) -> Iterable[ObjectChange[T]]:
+    """Equal ones are the same one: to compare thousands at once would hold the event loop."""
     for key, made in after.items():
         old = before.get(key)
-        if old != made:
+        if old is not made:
             yield ObjectChange(key, old, made)
     for key, old in before.items():
         if key not in after:
