@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,9 @@ from rulepush.model.sample import is_stale
 _LONG_ENOUGH = 3  # values in a row that are written as one
 
 Cell = float | FloatHistogram
-Cells = dict[int, Cell]
+Cells = Mapping[int, Cell]
 """The value at each step of the grid that has one."""
-RawSeries = Mapping[Labels, list[tuple[int, Cell]]]
+RawSeries = Mapping[Labels, Sequence[tuple[int, Cell]]]
 """(time in ms, value) of the samples of each series, ascending."""
 
 
@@ -42,10 +42,10 @@ class UnitTestGrid:
         """Steps."""
         return (self.end - self.start) // self.step_ms + 1
 
-    def cells(self, samples: list[tuple[int, Cell]]) -> Cells:
+    def cells(self, samples: Sequence[tuple[int, Cell]]) -> Cells:
         """What the steps see of one series. What lies before the start comes to its first step, if it is not a whole
         interval old."""
-        found: Cells = {}
+        found: dict[int, Cell] = {}
         for ts, value in samples:
             step = -((self.start - ts) // self.step_ms)
             if step < 0 and self.start - ts < self.interval_ms:
