@@ -232,7 +232,7 @@ def test_how_the_connection_is_chosen(tmp_path: Path) -> None:
     assert connection_of(config_of("role: pod")) == InClusterConnection()
     assert connection_of(config_of("role: pod, kubeconfig_file: /k")) == KubeconfigConnection("/k")
     server = connection_of(config_of("role: pod, api_server: 'http://user:pass@k8s:8080/prefix'"))
-    assert str(server) == "http://k8s:8080"
+    assert str(server) == "http://k8s:8080/prefix"
     assert server.server().url.reveal() == "http://user:pass@k8s:8080/prefix"
     assert server == connection_of(config_of("role: node, api_server: 'http://user:pass@k8s:8080/prefix'"))
 
