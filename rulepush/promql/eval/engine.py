@@ -11,6 +11,7 @@ from typing import Any, Final, assert_never
 import numpy as np
 
 from rulepush.errors import EvaluationError, QueryLimitError
+from rulepush.histogram.boxes import Boxes
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.eval.aggregations import aggregate
 from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
@@ -22,17 +23,22 @@ from rulepush.promql.eval.evaluation import (
     QuerySamples,
     SharedResults,
 )
+from rulepush.promql.eval.histogram_hints import without_reset_hints
+from rulepush.promql.eval.histogram_operators import negated
 from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.range_call import call_kernel
 from rulepush.promql.eval.result import QueryResult
-from rulepush.promql.eval.selectors import select_matrix, select_vector, select_windows, window_bounds
+from rulepush.promql.eval.selectors import samples_of, select_matrix, select_vector, select_windows, window_bounds
+from rulepush.promql.eval.start_timestamps import start_timestamps, with_start_timestamps
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.extended import kernel_of
 from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
+from rulepush.promql.functions.start_timestamps import STARTED_RANGES
 from rulepush.promql.query import Query
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import AnnotationSet
 from rulepush.promql.vectors.distinct import apply_drops, distinct_matrix, merge_duplicates, reject_duplicates
+from rulepush.promql.vectors.native import floats_of
 from rulepush.promql.vectors.values import (
     Matrix,
     Scalar,
@@ -65,14 +71,23 @@ class Engine:
         querier: Querier,
         shared: SharedResults | None = None,
         samples: QuerySamples | None = None,
+        starts: Querier | None = None,
     ) -> QueryResult:
-        """The value at `ts` (ms). What is read is counted in `samples`. Raises EvaluationError."""
-        return self._run(query.resolved(0, 0), _one_step(ts), 0, querier, shared, samples)
+        """The value at `ts` (ms). What is read is counted in `samples`. `starts` has the start timestamps (ms) of
+        samples, at their times, where they are to be used. Raises EvaluationError."""
+        return self._run(query.resolved(0, 0), _one_step(ts), 0, querier, shared, samples, starts)
 
     def range(
-        self, query: Query, start: int, end: int, step: int, querier: Querier, samples: QuerySamples | None = None
+        self,
+        query: Query,
+        start: int,
+        end: int,
+        step: int,
+        querier: Querier,
+        samples: QuerySamples | None = None,
+        starts: Querier | None = None,
     ) -> QueryResult:
-        """The values at start, start + step, ... up to end (ms). What is read is counted in `samples`. Raises
+        """The values at start, start + step, ... up to end (ms). `samples` and `starts` as in `instant`. Raises
         EvaluationError."""
         if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
             kind = query.value_type.described
@@ -87,7 +102,7 @@ class Engine:
                 " Try decreasing the query resolution (?step=XX)"
             )
         steps = np.arange(start, end + 1, step, dtype=np.int64)
-        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples)
+        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples, starts)
 
     def _run(
         self,
@@ -97,6 +112,7 @@ class Engine:
         querier: Querier,
         shared: SharedResults | None,
         samples: QuerySamples | None,
+        starts: Querier | None,
     ) -> QueryResult:
         if query.misuse is not None:
             raise EvaluationError(query.misuse)
@@ -114,6 +130,8 @@ class Engine:
             interval > 0,
             shared,
             samples,
+            root=query.root,
+            starts=starts,
         )
         with np.errstate(all="ignore"):
             try:
@@ -126,7 +144,7 @@ class Engine:
                 value = _drop_matrix(value)
         if samples is not None:
             samples.held = ev.limits.taken
-        return QueryResult(value, steps, interval > 0, query.text, notes)
+        return QueryResult(value, steps, interval > 0, query.text, notes, ev.boxes)
 
 
 @lru_cache(maxsize=8)
@@ -168,6 +186,10 @@ class Context:
     @property
     def notes(self) -> AnnotationSet:
         return self.ev.notes
+
+    @property
+    def boxes(self) -> Boxes:
+        return self.ev.boxes
 
     @property
     def delayed_name_removal(self) -> bool:
@@ -233,28 +255,28 @@ def _unary(node: ast.Unary, ev: Evaluation) -> Value:
     if isinstance(value, Scalar):
         return Scalar(-value.values)
     assert isinstance(value, Vector)
-    return _named(with_values(value, -value.values), True, ev)
+    values = negated(value, ev.boxes) if ev.boxes else -value.values
+    return _named(with_values(value, values), True, ev)
 
 
 def _binary(node: ast.Binary, ev: Evaluation) -> Value:
     lhs, rhs = evaluate(node.lhs, ev), evaluate(node.rhs, ev)
-    delayed = ev.options.delayed_name_removal
     match lhs, rhs:
         case Scalar(), Scalar():
             return scalar_binary(node.op, lhs, rhs)
         case Vector(), Vector():
-            return vector_binary(node, lhs, rhs, delayed)
+            return vector_binary(node, lhs, rhs, ev)
         case Vector(), Scalar():
-            return vector_scalar(node, lhs, rhs.values, False, delayed)
+            return vector_scalar(node, lhs, rhs.values, False, ev)
         case Scalar(), Vector():
-            return vector_scalar(node, rhs, lhs.values, True, delayed)
+            return vector_scalar(node, rhs, lhs.values, True, ev)
         case _:
             raise EvaluationError("binary expression must contain only scalar and instant vector types")
 
 
 def _aggregate(node: ast.Aggregate, ev: Evaluation) -> Value:
     param = None if node.param is None else evaluate(node.param, ev)
-    return aggregate(node, param, _vector(node.expr, ev), ev.notes)
+    return aggregate(node, param, _vector(node.expr, ev), ev.notes, ev.boxes)
 
 
 def _vector_selector(node: ast.VectorSelector, ev: Evaluation) -> Value:
@@ -292,6 +314,8 @@ def _call(node: ast.Call, ev: Evaluation) -> Value:
 
 def _instant_call(node: ast.Call, function: InstantFunction, ev: Evaluation) -> Vector:
     vector = _vector(node.args[0], ev)
+    if ev.boxes:
+        vector = floats_of(vector, ev.boxes)
     scalars = [_scalar(arg, ev) for arg in node.args[1:]]
     return _named(with_values(vector, function.kernel(vector.values, *scalars)), function.drop_name, ev)
 
@@ -300,6 +324,10 @@ def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Va
     bare = tuple(ast.unwrap(arg) for arg in node.args)
     if node.name == "timestamp" and isinstance(bare[0], ast.VectorSelector):
         return _named(select_vector(bare[0], ev, timestamps=True), True, ev)
+    if node.name == "start_timestamp":
+        if ev.starts is None or not isinstance(bare[0], ast.VectorSelector):
+            return empty_vector(len(ev.steps))
+        return _named(start_timestamps(bare[0], ev), True, ev)
     args: list[Value | str] = []
     for arg in bare:
         if arg.type is ValueType.MATRIX:
@@ -315,11 +343,13 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     """The kernel, once for each step."""
     scalars = [_scalar(arg, ev) for i, arg in enumerate(node.args) if i != function.range_arg]
     ranged = ast.unwrap(node.args[function.range_arg])
-    columns, windows = _windows(ranged, ev, apart=True)
+    columns, windows = _windows(ranged, ev, apart=ev.starts is None)
     kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
     assert kernel is not None  # Query.misuse has reported it
     ev.limits.take(len(columns.index) * len(ev.steps))
     values, present = call_kernel(node, function, kernel, columns, windows, scalars, ev)
+    if ev.starts is not None and function.name in STARTED_RANGES and isinstance(ranged, ast.MatrixSelector):
+        values, present = with_start_timestamps(node, ranged, columns, values, present, ev)
     vector = Vector(columns.index, values, present, columns.drop_name)
     if not function.drop_name:
         return vector
@@ -343,9 +373,11 @@ def _windows(node: ast.Node, ev: Evaluation, *, apart: bool = False) -> tuple[Wi
         columns, windows = select_windows(node, ev, apart=apart and ev.samples is None)
     else:
         columns = subquery(node, ev)
+        if ev.boxes:
+            columns.values = without_reset_hints(columns.values, ev.boxes)
         windows = (columns.window(*bounds) for bounds in window_bounds(node, ev))
     if ev.samples is not None:
-        ev.samples.per_step += [int(columns.window(*bounds).counts.sum()) for bounds in window_bounds(node, ev)]
+        ev.samples.per_step += [samples_of(columns.window(*bounds), ev) for bounds in window_bounds(node, ev)]
     return columns, windows
 
 
