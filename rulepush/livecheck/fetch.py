@@ -145,12 +145,13 @@ async def first_list(config: SdConfig, env: Environment, wait_s: float) -> First
         if known.answered and config.kind in _WATCHING and not reporter.failing():
             await env.clock.sleep(_WATCH_SECONDS)
         errors = [f"{where}: {failing.error}" for where, failing in reporter.failing().items()]  # before they end
+        awaited = [f"{where}: {what} after {wait_s:g}s" for where, what in reporter.awaited.items()]
         for task in (discovery, timer, first):
             task.cancel()
     if known.answered:
         fault = f"{config.kind} discovery failed in part: {'; '.join(errors)}" if errors else ""
         return FirstList(list(known.by_source.values()), fault)
-    reason = "; ".join(errors) or f"nothing came within {wait_s:g}s"
+    reason = "; ".join((*errors, *awaited)) or f"nothing came within {wait_s:g}s"
     return FirstList(fault=f"{config.kind} discovery gave no answer: {reason}")
 
 

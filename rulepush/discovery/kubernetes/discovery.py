@@ -9,14 +9,13 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-from rulepush.discovery.backoff import Backoff
+from rulepush.discovery.attempts import Attempts
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.kubernetes.connection import ApiServer, Connection, InClusterConnection, ServerConnection
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource, Role
 from rulepush.discovery.kubernetes.scope import ResourceScope, WatchedResource
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import KIND, ResourceWatch
-from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.secret import Secret
@@ -113,18 +112,14 @@ class KubernetesDiscovery:
         names = self._config.namespaces
         if not self._config.own_namespace:
             return names or (_ALL,)
-        backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S)
         account = self._connection if isinstance(self._connection, InClusterConnection) else InClusterConnection()
-        where = "the namespaces of a configuration"
-        try:
-            while True:
-                try:
-                    return tuple(dict.fromkeys((*names, account.own_namespace())))
-                except DiscoveryError as e:
-                    self._env.reporter.failed(KIND, where, str(e))
-                    await self._env.clock.sleep(backoff.failed())
-        finally:
-            self._env.reporter.forget(KIND, where)
+
+        async def own_namespace() -> str:
+            return account.own_namespace()
+
+        with self._env.reporter.source(KIND, "the namespaces of a configuration") as source:
+            own = await Attempts(self._env, source, _FIRST_RETRY_S, _LAST_RETRY_S).until_good(own_namespace)
+        return tuple(dict.fromkeys((*names, own)))
 
     async def _use(self, stack: AsyncExitStack, scope: ResourceScope[Any]) -> ResourceWatch[Any]:
         env = self._env
@@ -133,7 +128,7 @@ class KubernetesDiscovery:
             return build_client(settings, env.user_agent, timeout=_CLIENT_SECONDS, clock=env.clock)
 
         def make() -> ResourceWatch[Any]:
-            return ResourceWatch(self._connection, scope, client, env.reporter, env.clock)
+            return ResourceWatch(self._connection, scope, client, env)
 
         key = (ResourceWatch, self._connection, scope)
         return await stack.enter_async_context(env.shared.use(key, make, env.clock))

@@ -23,8 +23,6 @@ from rulepush.discovery.kubernetes.labels import (
     add_object_labels,
     container_ports,
     controller_key,
-    joined_host_port,
-    sanitized,
 )
 from rulepush.discovery.kubernetes.objects import (
     ENDPOINT_SLICES,
@@ -46,7 +44,8 @@ from rulepush.discovery.kubernetes.objects import (
 )
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
-from rulepush.model.labels import Labels
+from rulepush.model.host_port import join_host_port
+from rulepush.model.labels import Labels, flag_value, sanitized_label_name
 
 _SERVICE_NAME: Final = "kubernetes.io/service-name"
 _SLICE: Final = META + "endpointslice_"
@@ -134,7 +133,7 @@ class _Targets:
         made = []
         for container, port in container_ports(pod):
             if port.number not in ports:
-                labels = {**self._pod_labels(pod_key, pod), ADDRESS: joined_host_port(pod.ip, port.number)}
+                labels = {**self._pod_labels(pod_key, pod), ADDRESS: join_host_port(pod.ip, port.number)}
                 add_container_labels(labels, container)
                 add_container_port_labels(labels, port)
                 made.append(Labels(labels))
@@ -291,7 +290,7 @@ class EndpointsRole(_EndpointsRole[KubernetesEndpoints]):
 
     def _address_labels(self, address: EndpointAddress, port: EndpointPort, ready: str) -> dict[str, str]:
         labels = {
-            ADDRESS: joined_host_port(address.ip, port.number or 0),
+            ADDRESS: join_host_port(address.ip, port.number or 0),
             _ENDPOINT + "port_name": port.name,
             _ENDPOINT + "port_protocol": port.protocol,
             _ENDPOINT + "ready": ready,
@@ -364,7 +363,7 @@ class EndpointSliceRole(_EndpointsRole[EndpointSlice]):
 
     def _endpoint_labels(self, address: str, endpoint: SliceEndpoint, port: EndpointPort) -> dict[str, str]:
         labels = {
-            ADDRESS: address if port.number is None else joined_host_port(address, port.number),
+            ADDRESS: address if port.number is None else join_host_port(address, port.number),
             _SLICE + "port_name": port.name,
             _SLICE + "port_protocol": port.protocol,
             _SLICE + "port": "" if port.number is None else str(port.number),
@@ -379,13 +378,13 @@ class EndpointSliceRole(_EndpointsRole[EndpointSlice]):
             ("terminating", endpoint.terminating),
         ):
             if condition is not None:
-                labels[f"{_SLICE}endpoint_conditions_{name}"] = "true" if condition else "false"
+                labels[f"{_SLICE}endpoint_conditions_{name}"] = flag_value(condition)
         if endpoint.target is not None:
             labels[_SLICE + "address_target_kind"] = endpoint.target.kind
             labels[_SLICE + "address_target_name"] = endpoint.target.name
         for name, value in endpoint.topology:
-            labels[f"{_SLICE}endpoint_topology_{sanitized(name)}"] = value
-            labels[f"{_SLICE}endpoint_topology_present_{sanitized(name)}"] = "true"
+            labels[f"{_SLICE}endpoint_topology_{sanitized_label_name(name)}"] = value
+            labels[f"{_SLICE}endpoint_topology_present_{sanitized_label_name(name)}"] = "true"
         self._metadata.add_node(labels, _node_of_endpoint(endpoint))
         return labels
 

@@ -120,8 +120,12 @@ class Listed(ResourceWatch[Any]):
     """A watch that has these objects, those of its resource, and sees no more."""
 
     def __init__(self, scope: Any, *objects: Json):
-        self.scope, self.is_listed, self.has_failed = scope, True, False
+        self.scope, self.is_listed = scope, True
         self._listeners = []
         plural = scope.resource.name
         mine = [made for made in objects if KINDS[made["kind"]][1] == plural]
         self.objects = {object_key(made["metadata"]): scope.resource.project(made) for made in mine}
+
+    @property
+    def has_failed(self) -> bool:
+        return False
