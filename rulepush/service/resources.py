@@ -53,9 +53,8 @@ class ProcessResources:
         bounds = HistoryBounds(options.history_rows, options.history_age_ms)
         self.history = AlertHistory(self.state.history, clock, bounds)
         self.discoveries = DiscoveryReporter(clock)
-        self.long_lived = LongLivedObjects()
         self.environment = Environment(
-            clock, self.discoveries, f"rulepush/{__version__}", series_came=self.long_lived.came
+            clock, self.discoveries, f"rulepush/{__version__}", series_came=LongLivedObjects().came
         )
         self._transport = transport
 
