@@ -54,7 +54,11 @@ class ProcessResources:
         self.history = AlertHistory(self.state.history, clock, bounds)
         self.discoveries = DiscoveryReporter(clock)
         self.environment = Environment(
-            clock, self.discoveries, f"rulepush/{__version__}", series_came=LongLivedObjects().came
+            clock,
+            self.discoveries,
+            f"rulepush/{__version__}",
+            settle_s=options.discovery_settle_ms / 1000,
+            series_came=LongLivedObjects().came,
         )
         self._transport = transport
 

@@ -20,7 +20,7 @@ from tests.kubernetes_objects import (
 )
 from tests.kubernetes_server import ApiReply, ApiRequest, KubernetesServer, forbidden
 from tests.needs import binary
-from tests.servers import free_port, get_json, running, wait_for
+from tests.servers import QUICK_DISCOVERY, free_port, get_json, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -65,6 +65,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         f"--config.file={config}",
         f"--storage.tsdb.path={tmp_path / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        QUICK_DISCOVERY,
     ]
     url = f"http://127.0.0.1:{port}"
     with api, running(command, tmp_path / "prometheus.log", f"{url}/-/ready"):
@@ -121,6 +122,7 @@ def test_prometheus_logs_the_refusal_of_a_role_in_the_words_of_the_status(tmp_pa
             f"--config.file={config}",
             f"--storage.tsdb.path={tmp_path / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
+            QUICK_DISCOVERY,
         ]
         with running(command, tmp_path / "prometheus.log") as prometheus:
             text = 'cannot list resource \\"pods\\" in API group \\"\\" in the namespace \\"shop\\"'

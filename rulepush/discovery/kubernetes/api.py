@@ -18,6 +18,7 @@ from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
 from rulepush.discovery.kubernetes.resource import Resource, object_key
 from rulepush.discovery.kubernetes.scope import ResourceScope
+from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.errors import RulepushError
 from rulepush.http_client.client import failed_url, reason, server_of
 from rulepush.http_client.rules import CONNECTION_OWNER
@@ -25,7 +26,6 @@ from rulepush.http_client.rules import CONNECTION_OWNER
 T = TypeVar("T")
 
 PAGE_SIZE: Final = 250  # objects: of pods, some 3 MB
-_TURN: Final = 20  # objects that are decoded before others may use the event loop: some milliseconds
 _SERIES_AN_OBJECT: Final = 80  # as a number of series: a page of a list is frozen at once
 _LIST_SECONDS: Final = 60.0  # a page: the API server itself ends a request after 60 s
 _OPEN_SECONDS: Final = 30.0  # until a watch answers
@@ -96,16 +96,16 @@ class KubernetesApi:
             body = await self._read(scope, query)
             try:
                 page = ListPage(body)
-                for i, item in enumerate(page.items()):
+                turns = ShortTurns()
+                for item in page.items():
                     try:
                         key, made = projected(item, scope.resource)
                         before = known.get(key)
                         found[key] = before if before is not None and before == made else made
                     except OddObjectError as e:
                         odd(str(e))
-                    if i % _TURN == 0:
-                        self._series_came(_TURN * _SERIES_AN_OBJECT)
-                        await asyncio.sleep(0)
+                    self._series_came(_SERIES_AN_OBJECT)
+                    await turns.piece_done()
                 if not page.more:
                     return found, page.version
                 query["continue"] = page.more
