@@ -9,6 +9,10 @@ RulepushError
 │       ├── QueryLimitError   too many samples, too deep, or too long
 │       └── DatasourceError   the engine that evaluates rules elsewhere gave no answer, or not the whole one
 ├── RegexError           a pattern that RE2 refuses
+├── HistogramError    histogram/errors.py: a native histogram that contradicts itself, or an operation it does not allow
+│   ├── InvalidHistogram     it contradicts itself, or is not the literal of one
+│   ├── IncompatibleSchemas  exponential and custom buckets together
+│   └── BucketLimitError     more buckets than allowed, in every resolution
 ├── ExpositionError      a body that is not a Prometheus or OpenMetrics text, with its line
 ├── ScrapeError          a scrape that failed: `up` becomes 0
 │   └── HTTPStatusError  the same for an answer that is not 200
