@@ -14,7 +14,7 @@ from rulepush.explain.tree import MissedRow
 from rulepush.model.arrays import Floats
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import Labels
-from rulepush.promql.eval.binary import COMPARISON
+from rulepush.promql.eval.operators import COMPARISON
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.matching import group_rows, relevant
 from rulepush.promql.vectors.values import Scalar, Value, Vector

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from rulepush.errors import DatasourceError, EvaluationError
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import ALERT_NAME, INSTANCE, JOB, METRIC_NAME, Labels
 from rulepush.model.matcher import MatchOp
 from rulepush.model.sample import Sample
@@ -36,6 +37,7 @@ from rulepush.rules.recovery import Recovery, believable
 from rulepush.rules.specs import AlertingSpec
 from rulepush.rules.transition import ChangeReason, Ending, RuleRef, Transition, transitions
 from rulepush.template import AlertTemplateData, expand_alert_template
+from rulepush.template.histogram import template_value
 
 log = logging.getLogger("rulepush.rules")
 
@@ -170,7 +172,7 @@ class AlertingRule:
         found: dict[Labels, _Element] = {}
         for sample in result:
             element = known.get(sample.labels)
-            if element is None or element[2] != sample.value:
+            if element is None or element[2] != sample.value or type(sample) is HistogramSample:
                 element = self._expand(tick, sample)
             self._elements[sample.labels] = element
             if element[0] in found:
@@ -201,7 +203,7 @@ class AlertingRule:
 
     def _expand(self, tick: Tick, sample: Sample) -> _Element:
         context = tick.context
-        data = AlertTemplateData(sample.labels, context.external_labels, context.external_url, sample.value)
+        data = AlertTemplateData(sample.labels, context.external_labels, context.external_url, template_value(sample))
         unanswered: list[DatasourceError] = []
 
         def query(text: str) -> list[Sample]:

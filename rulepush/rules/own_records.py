@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rulepush.histogram.sample import sample_of
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, may_name, selector_text
 from rulepush.model.sample import Sample
@@ -133,7 +134,7 @@ def _by_series(selection: Selection, since: int, ts: int) -> dict[Labels, list[S
     rows = zip(selection.index.labels, selection.times, selection.values, selection.counts.tolist(), strict=True)
     for labels, times, values, count in rows:
         pairs = zip(times[:count].tolist(), values[:count].tolist(), strict=True)
-        kept = [Sample(labels, at, value) for at, value in pairs if since < at <= ts]
+        kept = [sample_of(selection.boxes, labels, at, value) for at, value in pairs if since < at <= ts]
         if kept:
             found[labels] = kept
     return found

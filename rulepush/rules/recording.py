@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rulepush.errors import EvaluationError
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import Sample
 from rulepush.rules.context import Tick
@@ -25,7 +26,13 @@ class RecordingRule:
     def evaluate(self, tick: Tick) -> list[Sample]:
         """The samples to store at `tick.query_ts`. Raises EvaluationError; nothing is stored then."""
         result = tick.run(self.spec.query)
-        out = [Sample(self._rename(s.labels), tick.query_ts, s.value) for s in result]
+        rename, ts = self._rename, tick.query_ts
+        out = [
+            HistogramSample(rename(s.labels), ts, s.value, s.histogram)
+            if type(s) is HistogramSample
+            else Sample(rename(s.labels), ts, s.value)
+            for s in result
+        ]
         if len({s.labels for s in out}) != len(out):
             raise EvaluationError(_DUPLICATE_LABELS)
         if 0 < tick.limit < len(out):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rulepush.clock import Clock
 from rulepush.exposition import FamilyMetadata
+from rulepush.histogram.sample import floats_of_block, floats_of_samples
 from rulepush.model.block import SampleBlock, block_of
 from rulepush.model.labels import ALERT_NAME, Labels
 from rulepush.model.sample import Sample
@@ -23,7 +24,8 @@ from rulepush.storage.table import AppendOutcome
 
 
 class SampleConsumers:
-    """`wrote`, `scraped` and `received` cost nothing while there are no consumers."""
+    """`wrote`, `scraped` and `received` cost nothing while there are no consumers. Native histograms are left out:
+    neither the recording nor an output takes them."""
 
     def __init__(self, outputs: Outputs, recording: SampleRecording, clock: Clock):
         self._outputs = outputs
@@ -43,13 +45,16 @@ class SampleConsumers:
         if self._recording.active:
             now, source = self._clock.now(), target.label_text
             for block in blocks:
-                self._recording.record(RecordedBlock(now, Origin.SCRAPE, source, block))
+                self._recording.record(RecordedBlock(now, Origin.SCRAPE, source, floats_of_block(block)))
         if self._outputs.active:
             samples = [sample for block in blocks for sample in block.samples()]
-            self._outputs.scraped(target, samples, metadata_source)
+            self._outputs.scraped(target, floats_of_samples(samples), metadata_source)
 
     def wrote(self, origin: Origin, source: str, samples: Sequence[Sample]) -> None:
         """Samples that were written one by one. `source` as in `RecordedBlock`."""
+        if not self.active:
+            return
+        samples = floats_of_samples(samples)
         if self._recording.active and samples:
             block = self._settled(origin, source, block_of(samples))
             self._recording.record(RecordedBlock(self._clock.now(), origin, source, block))

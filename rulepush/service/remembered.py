@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.histogram.boxes import box_mask
 from rulepush.model.block import SampleBlock
 from rulepush.storage.head import Head
 
@@ -32,7 +33,10 @@ def remembered(
         times, values, counts = table.columns()
         everything = tuple(table.labels)
         for column in range(times.shape[1]):
-            rows = np.flatnonzero((counts > column) & (times[:, column] > after))
+            here = (counts > column) & (times[:, column] > after)
+            if table.boxes is not None:
+                here &= ~box_mask(values[:, column])  # a replay is of floats
+            rows = np.flatnonzero(here)
             if len(rows):
                 series = everything if len(rows) == len(everything) else tuple(everything[i] for i in rows.tolist())
                 yield SampleBlock(series, times[rows, column], values[rows, column])

@@ -157,7 +157,8 @@ class AlertCharts:
 
 
 def _series(found: ResultSeries) -> ChartSeries:
-    return ChartSeries(str(found.labels), found.times, found.values)
+    plain = found.floats  # histograms have no line
+    return ChartSeries(str(plain.labels), plain.times, plain.values)
 
 
 def _by_series(samples: Iterable[Sample]) -> list[tuple[Labels, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:

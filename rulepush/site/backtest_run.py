@@ -116,7 +116,7 @@ async def _values(
     def finish(result: QueryResult, incomplete: Sequence[str]) -> tuple[list[ChartSeries], int, list[str]]:
         if result.value_type is ValueType.STRING:
             return [], 0, []
-        found = result.series()
+        found = [plain for s in result.series() if len((plain := s.floats).times)]  # histograms have no line
         shown = sorted(found, key=edge)[:MAX_CHART_SERIES]
         return [ChartSeries(str(s.labels), s.times, s.values) for s in shown], len(found), list(incomplete)
 

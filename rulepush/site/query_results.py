@@ -10,9 +10,12 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import ParseError, RulepushError
+from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.text import format_histogram
 from rulepush.model.durations import format_duration
 from rulepush.model.floats import format_float
 from rulepush.model.matcher import exact_metric_name
+from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, ResultSeries, ValueType
 from rulepush.site.charts import ChartSeries, DrawnChart, drawn_chart
 from rulepush.site.language import Message, message
@@ -166,13 +169,13 @@ def table_result(result: QueryResult, at: int) -> TableResult:
         series = result.series()
         return TableResult([ResultRow(str(s.labels), _points(s)) for s in series[:MAX_ROWS]], len(series), at)
     samples = result.samples()
-    rows = [ResultRow(str(s.labels), format_float(s.value)) for s in samples[:MAX_ROWS]]
+    rows = [ResultRow(str(s.labels), _value(s)) for s in samples[:MAX_ROWS]]
     return TableResult(rows, len(samples), at)
 
 
 def graph_result(result: QueryResult, start: int, end: int, step: int) -> GraphResult:
     """The lines of a range query."""
-    found = result.series()
+    found = [plain for s in result.series() if len((plain := s.floats).times)]  # histograms have no line
     shown = [ChartSeries(str(s.labels), s.times, s.values) for s in found[:MAX_SERIES]]
     lines = [
         GraphLine(s.name, float(s.values[-1]), float(np.fmin.reduce(s.values)), float(np.fmax.reduce(s.values)))
@@ -203,10 +206,15 @@ def _warnings(result: QueryResult, incomplete: Sequence[str]) -> list[str]:
     return [*incomplete, *result.annotations.warnings, *result.annotations.infos]
 
 
+def _value(sample: Sample) -> str:
+    return format_histogram(sample.histogram) if isinstance(sample, HistogramSample) else format_float(sample.value)
+
+
 def _points(series: ResultSeries) -> str:
     """`1 @1700000000.000 2 @1700000015.000`, as Prometheus prints the samples of a range; the newest ones of many."""
-    pairs = list(zip(series.times.tolist(), series.values.tolist(), strict=True))[-MAX_VALUES:]
-    shown = " ".join(f"{format_float(value)} @{ts / 1000:.3f}" for ts, value in pairs)
+    first = max(0, len(series.times) - MAX_VALUES)
+    newest = [series.sample(place) for place in range(first, len(series.times))]
+    shown = " ".join(f"{_value(sample)} @{sample.ts / 1000:.3f}" for sample in newest)
     return shown if len(series.times) <= MAX_VALUES else f"... {shown}"
 
 

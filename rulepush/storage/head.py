@@ -8,11 +8,14 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from rulepush.histogram.boxes import Boxes, box_of
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.arrays import Floats
 from rulepush.model.columns import LabelPool
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, exact_metric_name, may_name, only_metric_name
-from rulepush.model.sample import Sample
+from rulepush.model.sample import STALE, Sample
 from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
 from rulepush.storage.selection import EMPTY_SELECTION, Querier, Selection
@@ -113,13 +116,41 @@ class Head:
                 self._recorder.wrote_one(table, row, ts, value)
         return outcome
 
+    def append_histogram(
+        self, labels: Labels, ts: int, histogram: FloatHistogram, *, in_order: bool = True
+    ) -> AppendOutcome:
+        """As `append`, or when not `in_order` `insert`, of a sample that is a native histogram."""
+        table = self.table_for(labels)
+        if table is None:
+            return AppendOutcome.NOT_WANTED
+        row = table.row(labels)
+        outcome = table.put_histogram(row, ts, histogram, in_order=in_order)
+        if outcome is AppendOutcome.KEPT:
+            self.version += 1
+            if self._recorder is not None:
+                value = STALE if table.boxes is None or histogram.is_stale else box_of(len(table.boxes) - 1)
+                self._recorder.wrote_one(table, row, ts, value)
+        return outcome
+
     def append_many(self, samples: Iterable[Sample]) -> Counter[AppendOutcome]:
         """Many samples, in order. Returns how many had which outcome."""
-        append = self.append
-        return Counter([append(s.labels, s.ts, s.value) for s in samples])
+        append, append_histogram = self.append, self.append_histogram
+        return Counter(
+            [
+                append_histogram(s.labels, s.ts, s.histogram)
+                if type(s) is HistogramSample
+                else append(s.labels, s.ts, s.value)
+                for s in samples
+            ]
+        )
 
-    def append_rows(self, table: Table, rows: Rows, ts: int, values: Floats) -> tuple[int, int]:
-        """values[k] at one `ts` into k different rows: the way of a scrape. Returns (out of order, duplicate)."""
+    def append_rows(
+        self, table: Table, rows: Rows, ts: int, values: Floats, boxes: Boxes | None = None
+    ) -> tuple[int, int]:
+        """values[k] at one `ts` into k different rows: the way of a scrape. `boxes` has the histograms among them.
+        Returns (out of order, duplicate)."""
+        if boxes is not None:
+            values = table.held_boxes().adopted(values, boxes)
         refused = table.append_rows(rows, ts, values)
         self.version += 1
         if self._recorder is not None:
@@ -150,14 +181,19 @@ class Head:
             self._selectors[name] = TableSelector(table)
         return table
 
-    def restore(self, series_id: int, labels: Labels, times: Int64s, values: Floats) -> bool:
-        """Put back what the journal kept of a series: ascending times. Whether it is still wanted."""
+    def restore(
+        self, series_id: int, labels: Labels, times: Int64s, values: Floats, boxes: Boxes | None = None
+    ) -> bool:
+        """Put back what the journal kept of a series: ascending times, and in `boxes` the histograms among the values.
+        Whether it is still wanted."""
         table = self.table_for(labels)
         if table is None:
             return False
         if len(times) and not table.keep.windows:
             start = int(np.searchsorted(times, times[-1] - table.keep.lookback_ms - MARGIN_MS))
             times, values = times[start:], values[start:]
+        if boxes:
+            values = table.held_boxes().adopted(values, boxes)
         table.fill(table.row(labels, series_id), times, values)
         self._last_id = max(self._last_id, series_id)
         self.version += 1

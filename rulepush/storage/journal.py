@@ -266,7 +266,7 @@ class SampleJournal:
         columns = BatchColumns.concat(parts)
         series = samples = until = 0
         for series_id, times, values in _by_series(columns, labels, now):
-            if self._head.restore(series_id, labels[series_id], times, values):
+            if self._head.restore(series_id, labels[series_id], times, values, columns.boxes):
                 series, samples, until = series + 1, samples + len(times), max(until, int(times[-1]))
         self._head.truncate(now)
         return Restored(series, samples, until)

@@ -3,7 +3,7 @@
 A batch is one blob of three columns, compressed: series numbers (uint32, as differences), times (int64, ms, each with
 the index from which on it holds) and values (float64, first all first bytes, then all second ones, ...).
 Samples are grouped by how long they are needed, so that one metric with a look-back of a day does not keep all others
-on disk for a day.
+on disk for a day. Values that are native histograms are boxes, and the histograms follow after all values.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.histogram.boxes import Boxes
+from rulepush.histogram.compact import decode_histograms, encode_histograms
+from rulepush.histogram.errors import InvalidHistogram
 from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
 from rulepush.storage.demand import Retention
@@ -39,11 +42,12 @@ def shelf_life(keep: Retention) -> int:
 
 @dataclass(frozen=True, slots=True)
 class BatchColumns:
-    """n samples, in any order."""
+    """n samples, in any order. `boxes` has those that are native histograms."""
 
     ids: Int64s
     times: Int64s
     values: Floats
+    boxes: Boxes | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,14 +55,18 @@ class BatchColumns:
     def encode(self) -> bytes:
         """As a blob: what repeats is taken out before it is compressed, which is quicker than to have zlib find it."""
         turns = np.flatnonzero(np.diff(self.times, prepend=self.times[:1] - 1))  # where another time begins
+        values, own = self.values, Boxes()
+        if self.boxes:
+            values = own.adopted(values, self.boxes)
         parts = (
             np.array([len(self), len(turns)], "<u4"),
             turns.astype("<u4"),
             self.times[turns].astype("<i8"),
             np.diff(self.ids.astype("<u4"), prepend=np.zeros(1, "<u4")),
-            self.values.astype("<f8").view("u1").reshape(-1, 8).T,  # byte by byte: the first ones are nearly alike
+            values.astype("<f8").view("u1").reshape(-1, 8).T,  # byte by byte: the first ones are nearly alike
         )
-        return zlib.compress(b"".join(part.tobytes() for part in parts), _LEVEL)
+        histograms = encode_histograms(list(own)) if own else b""
+        return zlib.compress(b"".join(part.tobytes() for part in parts) + histograms, _LEVEL)
 
     @classmethod
     def decode(cls, blob: bytes) -> BatchColumns:
@@ -68,8 +76,13 @@ class BatchColumns:
         except zlib.error as e:
             raise ValueError(f"not a batch of samples: {e}") from None
         n, k = np.frombuffer(raw, "<u4", 2).tolist() if len(raw) >= 8 else (0, 0)
-        if len(raw) != 8 + 12 * k + 12 * n:
+        end = 8 + 12 * k + 12 * n
+        if len(raw) < end:
             raise ValueError(f"not a batch of samples: {len(raw)} bytes")
+        try:
+            boxes = Boxes(decode_histograms(raw[end:])) if len(raw) > end else None
+        except InvalidHistogram as e:
+            raise ValueError(f"not a batch of samples: {e}") from None
         turns = np.frombuffer(raw, "<u4", k, 8).astype(np.int64)
         times = np.frombuffer(raw, "<i8", k, 8 + 4 * k).astype(np.int64)
         gaps = np.frombuffer(raw, "<u4", n, 8 + 12 * k)
@@ -78,7 +91,7 @@ class BatchColumns:
         if (lasting < 0).any() or lasting.sum() != n:
             raise ValueError("not a batch of samples: times out of order")
         ids = np.cumsum(gaps, dtype=np.uint32).astype(np.int64)
-        return cls(ids, np.repeat(times, lasting), values.astype(np.float64))
+        return cls(ids, np.repeat(times, lasting), values.astype(np.float64), boxes)
 
     @classmethod
     def concat(cls, parts: Iterable[BatchColumns]) -> BatchColumns:
@@ -87,10 +100,13 @@ class BatchColumns:
         if len(found) == 1:
             return found[0]
         found.append(_NOTHING)
+        boxes = Boxes() if any(p.boxes for p in found) else None
+        values = [p.values if boxes is None or p.boxes is None else boxes.adopted(p.values, p.boxes) for p in found]
         return cls(
             np.concatenate([p.ids for p in found]),
             np.concatenate([p.times for p in found]),
-            np.concatenate([p.values for p in found]),
+            np.concatenate(values),
+            boxes,
         )
 
 
@@ -126,6 +142,7 @@ class Pending:
         self._single: dict[int, tuple[list[int], list[int], list[float]]] = {}
         self._windowed: list[BatchColumns] = []
         self._life: dict[Retention, int] = {}
+        self._boxes = Boxes()
         self.size = 0
 
     @property
@@ -146,10 +163,12 @@ class Pending:
         keep = table.keep
         life = self._life.get(keep) or self._life.setdefault(keep, shelf_life(keep))
         ids = table.ids(rows)
+        if table.boxes is not None:
+            values = self._boxes.adopted(values, table.boxes)
         self._chunks.setdefault(life, []).append((ids, ts, values))
         self.size += len(values)
         if keep.windows and _fixed(keep, ts):
-            self._windowed.append(BatchColumns(ids, np.full(len(ids), ts), values))
+            self._windowed.append(BatchColumns(ids, np.full(len(ids), ts), values, self._boxes))
 
     def wrote_one(self, table: Table, row: int, ts: int, value: float) -> None:
         """See `head.Recorder`."""
@@ -163,7 +182,8 @@ class Pending:
         ids, times, values = self._single.setdefault(life, ([], [], []))
         ids.append(int(table.ids(slice(row, row + 1))[0]))
         times.append(ts)
-        values.append(value)
+        histogram = None if table.boxes is None else table.boxes.unbox(value)
+        values.append(value if histogram is None else self._boxes.box(histogram))
         self.size += 1
 
     def take(self, now: int) -> Batch:
@@ -176,6 +196,7 @@ class Pending:
             samples.append((FOREVER, BatchColumns.concat(self._windowed)))
         batch = Batch(self._series, tuple(samples))
         self._series, self._chunks, self._single, self._windowed, self.size = {}, {}, {}, [], 0
+        self._boxes = Boxes()
         return batch
 
     def _of_chunks(self, life: int) -> Iterable[BatchColumns]:
@@ -185,15 +206,15 @@ class Pending:
             values = np.concatenate([values for _, _, values in chunks])
             first = chunks[0][1]
             if all(ts == first for _, ts, _ in chunks):
-                yield BatchColumns(ids, np.full(len(ids), first), values)
+                yield BatchColumns(ids, np.full(len(ids), first), values, self._boxes)
             else:
                 times = np.repeat([ts for _, ts, _ in chunks], [len(ids) for ids, _, _ in chunks])
-                yield BatchColumns(ids, times, values)
+                yield BatchColumns(ids, times, values, self._boxes)
 
     def _of_singles(self, life: int) -> Iterable[BatchColumns]:
         single = self._single.get(life)
         if single:
-            yield BatchColumns(np.array(single[0]), np.array(single[1]), np.array(single[2]))
+            yield BatchColumns(np.array(single[0]), np.array(single[1]), np.array(single[2]), self._boxes)
 
 
 def _fixed(keep: Retention, ts: int) -> bool:
@@ -213,7 +234,8 @@ def snapshot(tables: Iterable[Table], now: int) -> Batch:
         series.update(zip(ids.tolist(), table.labels, strict=True))
         there = np.arange(times.shape[1]) < counts[:, None]
         life = FOREVER if table.keep.windows else shelf_life(table.keep)
-        by_life.setdefault(life, []).append(BatchColumns(np.repeat(ids, counts), times[there], values[there]))
+        columns = BatchColumns(np.repeat(ids, counts), times[there], values[there], table.boxes)
+        by_life.setdefault(life, []).append(columns)
     samples = []
     for life, parts in sorted(by_life.items()):
         columns = BatchColumns.concat(parts)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.histogram.boxes import Boxes
 from rulepush.model.columns import WHOLE
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME
@@ -59,8 +60,8 @@ class TableSelector:
             elif len(others):
                 shared = None
         if isinstance(where, slice):
-            return Selection(found.index, times[where], values[where], counts[where], None, shared, odd)
-        return Selection(found.index, times, values, counts, where, shared, odd)
+            return Selection(found.index, times[where], values[where], counts[where], None, shared, odd, table.boxes)
+        return Selection(found.index, times, values, counts, where, shared, odd, table.boxes)
 
     def moved(self, now_at: Int64s) -> None:
         """Rows have left the table: `now_at` int64[n] is where each row is now, -1 for those that are gone. A selection
@@ -127,13 +128,17 @@ class Joiner:
         total = sum(len(p.index) for p in parts)
         times, values = np.zeros((total, width), np.int64), np.zeros((total, width))
         start = 0
+        boxes = Boxes() if any(p.boxes is not None for p in parts) else None
         for part in parts:
             end = start + len(part.index)
             times[start:end, : part.times.shape[1]] = part.times
-            values[start:end, : part.values.shape[1]] = part.values
+            own = part.values
+            if boxes is not None and part.boxes is not None:
+                own = boxes.adopted(own, part.boxes)
+            values[start:end, : own.shape[1]] = own
             start = end
         index = self._index(matchers, tuple(p.index for p in parts), remember)
-        return Selection(index, times, values, np.concatenate([p.counts for p in parts]))
+        return Selection(index, times, values, np.concatenate([p.counts for p in parts]), boxes=boxes)
 
     def _index(self, matchers: Matchers, parts: tuple[LabelIndex, ...], remember: bool) -> LabelIndex:
         known = self._known.get(matchers)

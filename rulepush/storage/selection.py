@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.histogram.boxes import Boxes
 from rulepush.model.index import EMPTY_INDEX, LabelIndex
 from rulepush.model.matcher import Matcher
 
@@ -47,9 +48,10 @@ class Selection:
     `counts`  int64[n]; what lies beyond a row's count is padding with no meaning
     `shared`  the times that all rows but `odd` have in common, where that is known; None says nothing
     `odd`     int64[m] or None: few rows of many, of which `shared` says nothing
+    `boxes`   what the boxes among the values hold; None where there are none
     """
 
-    __slots__ = ("_counts", "_rows", "_times", "_values", "index", "odd", "shared")
+    __slots__ = ("_counts", "_rows", "_times", "_values", "boxes", "index", "odd", "shared")
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Selection:
         rows: npt.NDArray[np.int64] | None = None,
         shared: SharedTimes | None = None,
         odd: npt.NDArray[np.int64] | None = None,
+        boxes: Boxes | None = None,
     ):
         """With `rows`, int64[n], they are these rows of the arrays: taken out when they are asked for."""
         self.index = index
@@ -67,6 +70,7 @@ class Selection:
         self._rows = rows
         self.shared = shared
         self.odd = odd
+        self.boxes = boxes
 
     @property
     def times(self) -> npt.NDArray[np.int64]:
@@ -93,7 +97,8 @@ class Selection:
     def part(self, rows: npt.NDArray[np.int64]) -> Selection:
         """Some of the rows, of which nothing more is known."""
         at = rows if self._rows is None else self._rows[rows]
-        return Selection(self.index.picked(rows), self._times[at], self._values[at], self._counts[at])
+        index = self.index.picked(rows)
+        return Selection(index, self._times[at], self._values[at], self._counts[at], boxes=self.boxes)
 
 
 EMPTY_SELECTION = Selection(EMPTY_INDEX, np.zeros((0, 0), np.int64), np.zeros((0, 0)), np.zeros(0, np.int64))

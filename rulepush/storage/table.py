@@ -10,10 +10,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.histogram.boxes import Boxes, box_mask, box_numbers, boxed_numbers
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.stored import stored_hint
 from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import Codes, LabelPool, LabelRows, label_bytes
 from rulepush.model.labels import Labels
-from rulepush.model.sample import stale_mask
+from rulepush.model.sample import STALE, stale_mask
 from rulepush.storage.demand import Retention
 from rulepush.storage.selection import SharedTimes
 
@@ -31,6 +34,7 @@ _FIRST_ROWS: Final = 4
 # an evaluation of their rules. 64 KiB.
 _SPARE_SAMPLES: Final = 4096
 _SMALL: Final = 64
+_FEW_BOXES: Final = 64
 _MANY_ODD: Final = 8
 
 
@@ -78,6 +82,8 @@ class Table:
     The arrays are laid out by time: what one scrape brings, and the newest sample of all rows, is together in memory.
 
     `labels`   n label sets; a row keeps its number until `layout` changes
+    `boxes`    the histograms of all samples that are one; None before the first one. Another object when those that are
+               gone are given up
     `derived`  the same with what evaluations made of them, as columns; another object when rows move
     `version`  changes when the set of series does
     `layout`   changes when rows move or the table leaves the head: row numbers noted before are void
@@ -92,6 +98,8 @@ class Table:
         self.labels: list[Labels] = []
         self.derived = LabelRows(self.labels, pool)
         self._pairs = 0
+        self.boxes: Boxes | None = None
+        self._boxes_limit = _FEW_BOXES
         self.version = 0
         self.layout = 0
         self._row_of: dict[Labels, int] = {}
@@ -117,7 +125,8 @@ class Table:
     @property
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
-        return self._times.nbytes + self._values.nbytes + self._counts.nbytes + self._last.nbytes
+        arrays = self._times.nbytes + self._values.nbytes + self._counts.nbytes + self._last.nbytes
+        return arrays if self.boxes is None else arrays + self.boxes.nbytes
 
     @property
     def label_bytes(self) -> int:
@@ -319,6 +328,34 @@ class Table:
         self._reshaped()
         return AppendOutcome.KEPT
 
+    def put_histogram(self, row: int, ts: int, histogram: FloatHistogram, *, in_order: bool) -> AppendOutcome:
+        """`append`, or when not `in_order` `insert`, a histogram. A stale one is the stale marker."""
+        put = self.append if in_order else self.insert
+        if histogram.is_stale:
+            return put(row, ts, STALE)
+        boxes = self.held_boxes()
+        count = int(self._counts[row])
+        before = count if count and self._last[row] < ts else int(np.searchsorted(self._times[row, :count], ts))
+        previous = boxes.unbox(float(self._values[row, before - 1])) if before else None
+        outcome = put(row, ts, boxes.box(histogram.with_hint(stored_hint(histogram, previous))))
+        if outcome is not AppendOutcome.KEPT:
+            boxes.drop_last()
+        if outcome is AppendOutcome.DUPLICATE:
+            at = int(np.searchsorted(self._times[row, : self._counts[row]], ts))
+            known = boxes.unbox(float(self._values[row, at]))
+            if known is not None and known.equals(histogram):
+                return AppendOutcome.SAME
+        return outcome
+
+    def held_boxes(self) -> Boxes:
+        """`boxes` for new ones, made when there is none yet. Those of samples that are gone are given up now and then,
+        here: not between the making of a box and its coming into a column."""
+        if self.boxes is None:
+            self.boxes = Boxes()
+        elif len(self.boxes) > self._boxes_limit:
+            self._compact_boxes()
+        return self.boxes
+
     def append_rows(self, rows: Rows, ts: int, values: Floats) -> tuple[int, int]:
         """values[k] at one `ts` into k different rows. Returns how many were out of order, and how many duplicate."""
         if self._append_in_step(rows, ts, values):
@@ -407,6 +444,7 @@ class Table:
         self.version += 1
         self.layout += 1
         self._reshaped()
+        self._compact_boxes()
         moved = np.full(n, -1, np.int64)
         moved[rows] = np.arange(len(rows))
         return moved
@@ -503,6 +541,23 @@ class Table:
                 first = known.shared.first - usual
                 shared = SharedTimes(max(0, first), shared_times[max(0, -first) :], known.shared.stale_at)
                 self._in_step = RowsInStep(shared, known.row, in_step, len(in_step) - int(np.count_nonzero(in_step)))
+
+    def _compact_boxes(self) -> None:
+        """Give up the histograms of samples that are gone, where they are most of them."""
+        boxes = self.boxes
+        if boxes is None:
+            return
+        _, values, counts = self.columns()
+        here = box_mask(values)
+        here &= np.arange(values.shape[1]) < counts[:, None]
+        self._boxes_limit = 2 * int(np.count_nonzero(here)) + _FEW_BOXES
+        if len(boxes) <= self._boxes_limit:
+            return
+        numbers = box_numbers(values[here])
+        used = np.zeros(len(boxes), np.bool_)
+        used[numbers] = True
+        self.boxes = Boxes(h for h, is_used in zip(boxes, used.tolist(), strict=True) if is_used)
+        values[here] = boxed_numbers((np.cumsum(used) - 1)[numbers])
 
     def _in_windows(self, times: Int64s) -> npt.NDArray[np.bool_]:
         inside = np.zeros(times.shape, np.bool_)

@@ -14,6 +14,7 @@ from rulepush.gotext.template import Template
 from rulepush.gotext.values import STRING_MAP, GoKind, GoMap, GoObject, GoType
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
+from rulepush.template.histogram import TemplateHistogram
 from rulepush.template.prometheus import BOUND_NAMES, STATIC_FUNCTIONS, bound_prometheus_functions
 
 PREFIX: Final = (
@@ -33,13 +34,13 @@ class AlertTemplateData:
     """What a template sees of an alert.
 
     `labels` are those of the expression's element, its metric name included, as Prometheus gives them; `value` is its
-    value.
+    value, a number or a native histogram.
     """
 
     labels: Labels
     external_labels: Labels
     external_url: str
-    value: float
+    value: float | TemplateHistogram
 
 
 class _Data(GoObject):

@@ -28,6 +28,7 @@ from rulepush.model.durations import parse_duration
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.template.goregex import compile_go, replace_all
+from rulepush.template.histogram import TemplateHistogram, template_value
 from rulepush.template.humanize import (
     humanize,
     humanize1024,
@@ -48,7 +49,7 @@ class QuerySample(GoObject):
 
     TYPE = SAMPLE_TYPE
 
-    def __init__(self, labels: Labels, value: float):
+    def __init__(self, labels: Labels, value: float | TemplateHistogram):
         self.labels = labels.as_dict()
         self.value = value
 
@@ -233,7 +234,7 @@ def bound_prometheus_functions(query: QueryFunction, ts: int, external_url: str)
             samples = query(text)
         except RulepushError as e:
             raise CallError(str(e)) from None
-        return GoSlice([QuerySample(s.labels, s.value) for s in samples], RESULT_TYPE)
+        return GoSlice([QuerySample(s.labels, template_value(s)) for s in samples], RESULT_TYPE)
 
     return {
         "externalURL": Function(lambda: external_url),

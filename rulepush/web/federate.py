@@ -21,6 +21,7 @@ from starlette.routing import Route
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.exposition.write import sample_line, type_line
+from rulepush.histogram.boxes import box_mask
 from rulepush.http_request import while_connected
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher
@@ -120,6 +121,8 @@ def newest_samples(selectors: Sequence[Sequence[Matcher]], ts: int, lookback_ms:
         if not len(selection.index):
             continue
         times, values, present = newest(selection, ts, lookback_ms)
+        if selection.boxes is not None:
+            present &= ~box_mask(values)  # a text format has no native histograms
         rows = zip(selection.index.labels, values.tolist(), times.tolist(), present.tolist(), strict=True)
         found |= {labels: (labels, value, at) for labels, value, at, here in rows if here and labels.name}
     return sorted(found.values(), key=lambda row: (row[0].name, row[0]))

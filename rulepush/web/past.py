@@ -82,6 +82,6 @@ class PastQuerier:
         if self._left < 0:
             raise QueryLimitError(TOO_MANY_SAMPLES)
         index = LabelIndex(found.index.labels, self._pool)
-        selection = Selection(index, found.times, found.values, found.counts)
+        selection = Selection(index, found.times, found.values, found.counts, boxes=found.boxes)
         known.append((mint, maxt, selection))
         return selection

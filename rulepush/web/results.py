@@ -9,8 +9,12 @@ from typing import Any, Final
 
 from starlette.responses import Response, StreamingResponse
 
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.text import histogram_json
 from rulepush.model.floats import format_float_json
 from rulepush.model.labels import Labels
+from rulepush.model.sample import Sample
 from rulepush.promql import QueryResult, ResultSeries
 from rulepush.promql.vectors.values import ValueType
 from rulepush.web.answers import json_text_of, unix_seconds
@@ -74,9 +78,7 @@ def success_pieces(
     else:
         samples = result.samples()
         cut = limit is not None and len(samples) > limit
-        yield from _listed(
-            f'{{"metric":{_metric(s.labels)},"value":[{ts},"{format_float_json(s.value)}"]}}' for s in samples[:limit]
-        )
+        yield from _listed(_sample(s, ts) for s in samples[:limit])
     if stats is not None:
         yield f',"stats":{json_text_of(stats)}'
     yield "}"
@@ -95,15 +97,33 @@ def _listed(items: Iterable[str]) -> Iterator[str]:
     yield "]"
 
 
+def _sample(sample: Sample, ts: int | float) -> str:
+    if isinstance(sample, HistogramSample):
+        return f'{{"metric":{_metric(sample.labels)},"histogram":[{ts},{_histogram(sample.histogram)}]}}'
+    return f'{{"metric":{_metric(sample.labels)},"value":[{ts},"{format_float_json(sample.value)}"]}}'
+
+
 def _series(series: ResultSeries, times: dict[int, str]) -> str:
     """`times` remembers the texts of times, which the series of one result share."""
-    points = []
-    for t, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
+    points, histograms, held = [], [], series.histograms
+    for i, (t, value) in enumerate(zip(series.times.tolist(), series.values.tolist(), strict=True)):
         text = times.get(t)
         if text is None:
             text = times[t] = str(unix_seconds(t))
-        points.append(f'[{text},"{format_float_json(value)}"]')
-    return f'{{"metric":{_metric(series.labels)},"values":[{",".join(points)}]}}'
+        if held and i in held:
+            histograms.append(f"[{text},{_histogram(held[i])}]")
+        else:
+            points.append(f'[{text},"{format_float_json(value)}"]')
+    whole = f'"metric":{_metric(series.labels)}'
+    if points:
+        whole += f',"values":[{",".join(points)}]'
+    if histograms:
+        whole += f',"histograms":[{",".join(histograms)}]'
+    return f"{{{whole}}}"
+
+
+def _histogram(histogram: FloatHistogram) -> str:
+    return json_text_of(histogram_json(histogram))
 
 
 def _metric(labels: Labels) -> str:

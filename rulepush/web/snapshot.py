@@ -91,6 +91,7 @@ class _Copy:
     def __init__(self, table: Table, wanted: Mapping[int, Int64s]):
         """`wanted`: by the oldest time, the rows (ascending)."""
         self._wanted = wanted
+        self._boxes = table.boxes
         self._arrays = {oldest: _later(table, rows, oldest) for oldest, rows in wanted.items()}
 
     @property
@@ -101,7 +102,7 @@ class _Copy:
         """A selector's rows with the samples that are later than `oldest`, or some more; their labels in `pool`, for no
         memo is shared with other threads."""
         _, (times, values, counts) = self._rows(part, oldest)
-        return Selection(LabelIndex(part.labels, pool), times, values, counts)
+        return Selection(LabelIndex(part.labels, pool), times, values, counts, boxes=self._boxes)
 
     def count_of(self, part: TableRows, oldest: int) -> int:
         """How many samples of these rows are later than `oldest`."""
@@ -162,4 +163,5 @@ def _filtered(selection: Selection, matchers: Sequence[Matcher], pool: LabelPool
     labels = selection.index.labels
     rows = [i for i, of_row in enumerate(labels) if all(m.matches_labels(of_row) for m in matchers)]
     index = LabelIndex([labels[i] for i in rows], pool)
-    return Selection(index, selection.times[rows], selection.values[rows], selection.counts[rows])
+    times, values, counts = selection.times[rows], selection.values[rows], selection.counts[rows]
+    return Selection(index, times, values, counts, boxes=selection.boxes)

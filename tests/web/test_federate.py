@@ -7,14 +7,16 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
+from rulepush.histogram import FloatHistogram
 from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import STALE, Sample
 from rulepush.promql import Engine, EngineOptions, parse_selector
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QueryEvaluator
-from rulepush.web.federate import FederationApi, accepts_utf8_names
+from rulepush.web.federate import FederationApi, accepts_utf8_names, newest_samples
 from tests.fakes import FakeClock
 from tests.web.asking import ask_app
 
@@ -211,3 +213,11 @@ def test_a_query_of_many_selectors_is_answered() -> None:
     assert kept.get(*(f'x{{a!="{i}"}}' for i in range(900))).text.count("\n") == 2
     answer = kept.get(*(f'x{{a!="{i}"}}' for i in range(1001)))
     assert answer.status_code == 400
+
+
+def test_native_histograms_are_not_federated() -> None:
+    head = Head(Demand.keep_all(600_000))
+    head.append_histogram(Labels.of(__name__="h", k="a"), 1_000, FloatHistogram(count=1.0))
+    head.append(Labels.of(__name__="h", k="b"), 1_000, 2.0)
+    everything = [[Matcher("__name__", MatchOp.EQUAL, "h")]]
+    assert newest_samples(everything, 1_000, 300_000, head) == [(Labels.of(__name__="h", k="b"), 2.0, 1_000)]

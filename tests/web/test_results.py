@@ -6,7 +6,11 @@ import asyncio
 import json
 from collections.abc import Iterator
 
-from rulepush.promql import parse_expr
+from rulepush.histogram import Buckets, FloatHistogram
+from rulepush.model.labels import Labels
+from rulepush.promql import Engine, parse_expr
+from rulepush.storage.demand import Demand
+from rulepush.storage.head import Head
 from rulepush.web.results import StreamedBody, success_pieces
 from tests.web.test_evaluator import START, STEP, evaluator, filled
 from tests.web.test_query_api import get
@@ -62,3 +66,45 @@ def test_a_range_over_many_steps_is_streamed() -> None:
     assert len(whole) > 1 << 20
     assert [len(s["values"]) for s in answer["data"]["result"]] == [7501] * 20
     assert answer["warnings"] == ["w"]
+
+
+def histograms() -> Head:
+    """`h` a histogram, then a float, then a histogram, 15 s apart; `f` a float."""
+    head = Head(Demand.keep_all(600_000))
+    labels = Labels.of(__name__="h", job="a")
+    one = FloatHistogram(0, 3, 4.5, 0.001, 1, Buckets.from_spans([(1, 1), (1, 1)], [2, 0]))
+    head.append_histogram(labels, START, one)
+    head.append(labels, START + STEP, 7.5)
+    head.append_histogram(labels, START + 2 * STEP, FloatHistogram())
+    head.append(Labels.of(__name__="f"), START, 1.0)
+    return head
+
+
+FIRST = {"count": "3", "sum": "4.5", "buckets": [[3, "-0.001", "0.001", "1"], [0, "1", "2", "2"]]}
+
+
+def test_a_histogram_of_an_instant_query_stands_where_a_value_would() -> None:
+    result = Engine().instant(parse_expr('{__name__=~"h|f"}'), START, histograms())
+    answer = json.loads("".join(success_pieces(result, None, [])))
+    assert sorted(answer["data"]["result"], key=str) == [
+        {"metric": {"__name__": "f"}, "value": [START / 1000, "1"]},
+        {"metric": {"__name__": "h", "job": "a"}, "histogram": [START / 1000, FIRST]},
+    ]
+
+
+def test_floats_and_histograms_of_a_series_are_two_lists() -> None:
+    result = Engine().range(parse_expr("h"), START, START + 2 * STEP, STEP, histograms())
+    (series,) = json.loads("".join(success_pieces(result, None, [])))["data"]["result"]
+    assert series == {
+        "metric": {"__name__": "h", "job": "a"},
+        "values": [[(START + STEP) / 1000, "7.5"]],
+        "histograms": [[START / 1000, FIRST], [(START + 2 * STEP) / 1000, {"count": "0", "sum": "0"}]],
+    }
+    raw = Engine().instant(parse_expr("h[40s]"), START + 2 * STEP, histograms())
+    assert json.loads("".join(success_pieces(raw, None, [])))["data"]["result"] == [series]
+
+
+def test_a_series_of_histograms_alone_has_no_values() -> None:
+    result = Engine().range(parse_expr("h"), START, START, STEP, histograms())
+    (series,) = json.loads("".join(success_pieces(result, None, [])))["data"]["result"]
+    assert series.keys() == {"metric", "histograms"}

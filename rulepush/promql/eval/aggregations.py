@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
+from rulepush.histogram.boxes import Boxes
+from rulepush.histogram.text import format_histogram
 from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import RowNumbers
 from rulepush.model.floats import format_float, format_float_g
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql.eval.binary import stack_steps
+from rulepush.promql.eval.histogram_aggregations import with_histogram_groups
 from rulepush.promql.functions.kahan import kahan_step, kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows
 from rulepush.promql.functions.welford import variances
@@ -25,20 +28,36 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.strings import quote_go
 from rulepush.promql.vectors.annotations import AnnotationSet, invalid_quantile, invalid_ratio
 from rulepush.promql.vectors.grouping import Grouping, GroupRectangle, gather, group, sorted_rank
+from rulepush.promql.vectors.histogram_notes import ignored_in_aggregation
+from rulepush.promql.vectors.native import histograms_in
 from rulepush.promql.vectors.series_hash import sample_offsets
-from rulepush.promql.vectors.values import Scalar, String, Value, Vector, empty_vector, everywhere
+from rulepush.promql.vectors.values import Scalar, String, Value, Vector, empty_vector, everywhere, with_present
 
+_FLOATS_ONLY: Final = frozenset(("min", "max", "stddev", "stdvar", "quantile", "topk", "bottomk"))
+NO_BOXES: Final = Boxes()
 Reduce = Callable[[Floats, Bools | None], Floats]  # (values[g, k], mask[g, k] or None) -> values[g]
 
 
-def aggregate(node: ast.Aggregate, param: Value | None, vector: Vector, notes: AnnotationSet) -> Vector:
+def aggregate(node: ast.Aggregate, param: Value | None, vector: Vector, notes: AnnotationSet, boxes: Boxes) -> Vector:
     """The aggregation of `vector`. Raises EvaluationError for an impossible parameter."""
     op = node.op
+    native = histograms_in(vector, boxes)
+    if native is not None:
+        if op in ("sum", "avg"):
+            floats = aggregate(node, param, with_present(vector, vector.present & ~native), notes, NO_BOXES)
+            floats.drop_name = _group_drops(node, vector, group(vector.index, node.grouping, node.without))
+            return with_histogram_groups(node, vector, native, floats, notes, boxes)
+        if op in _FLOATS_ONLY:
+            if op not in ("topk", "bottomk"):
+                notes.info(ignored_in_aggregation(op), node.expr)
+            elif isinstance(param, Scalar) and (native & (param.values >= 1)).any():
+                notes.info(ignored_in_aggregation(op), node)
+            vector = with_present(vector, vector.present & ~native)
     if op in REDUCTIONS:
         return _reduced(node, vector, [REDUCTIONS[op]] * vector.values.shape[1])
     if op == "count_values":
         assert isinstance(param, String)
-        return _count_values(node, param.text, vector)
+        return _count_values(node, param.text, vector, boxes)
     assert isinstance(param, Scalar)
     match op:
         case "quantile":
@@ -277,20 +296,20 @@ def _limit_ratio(node: ast.Aggregate, ratios: Floats, vector: Vector, notes: Ann
 # count_values: the values are labels.
 
 
-def _count_values(node: ast.Aggregate, label: str, vector: Vector) -> Vector:
+def _count_values(node: ast.Aggregate, label: str, vector: Vector, boxes: Boxes) -> Vector:
     if not is_valid_utf8_name(label):
         raise EvaluationError(f"invalid label name {quote_go(label)}")
     steps = vector.values.shape[1]
     if not steps:
         return empty_vector(0)
-    return stack_steps(list(_counted_steps(node, label, vector)))
+    return stack_steps(list(_counted_steps(node, label, vector, boxes)))
 
 
-def _counted_steps(node: ast.Aggregate, label: str, vector: Vector) -> Iterator[Vector]:
+def _counted_steps(node: ast.Aggregate, label: str, vector: Vector, boxes: Boxes) -> Iterator[Vector]:
     names = node.grouping if node.without else (*node.grouping, label)
     for step in range(vector.values.shape[1]):
         rows = np.flatnonzero(vector.present[:, step])
-        texts = [format_float(v) for v in vector.values[rows, step].tolist()]
+        texts = [_spelled(v, boxes) for v in vector.values[rows, step].tolist()]
         plain = vector.index.some(rows)
         labels = [of_row.with_({label: text}) for of_row, text in zip(plain, texts, strict=True)]
         grouping = group(LabelIndex(labels), names, node.without)
@@ -300,3 +319,8 @@ def _counted_steps(node: ast.Aggregate, label: str, vector: Vector) -> Iterator[
             inner = replace(vector, index=grouping.index, drop_name=vector.drop_name[rows])
             drop = _group_drops(node, replace(inner, present=np.ones((len(rows), 1), np.bool_)), grouping)
         yield Vector(grouping.index, counts[:, None], np.ones((len(counts), 1), np.bool_), drop)
+
+
+def _spelled(value: float, boxes: Boxes) -> str:
+    histogram = boxes.unbox(value) if boxes else None
+    return format_float(value) if histogram is None else format_histogram(histogram)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +12,9 @@ from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import RowNumbers
 from rulepush.model.index import EMPTY_INDEX
 from rulepush.model.labels import Labels
-from rulepush.promql.functions.go_math import power
+from rulepush.promql.eval.evaluation import Evaluation
+from rulepush.promql.eval.histogram_operators import with_histograms
+from rulepush.promql.eval.operators import ARITHMETIC, COMPARISON
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.ast import Card, Matching
 from rulepush.promql.syntax.printer import labels_text
@@ -30,23 +31,6 @@ from rulepush.promql.vectors.matching import (
 )
 from rulepush.promql.vectors.values import Scalar, Vector, drop_names, with_present, with_values
 
-ARITHMETIC: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "%": np.fmod,
-    "^": power,
-    "atan2": np.arctan2,
-}
-COMPARISON: Final[dict[str, Callable[[Floats, Floats], Bools]]] = {
-    "==": np.equal,
-    "!=": np.not_equal,
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-}
 _EXPLICIT: Final = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
 _UNIQUE: Final = "multiple matches for labels: grouping labels must ensure unique matches"
 
@@ -58,10 +42,21 @@ def scalar_binary(op: str, lhs: Scalar, rhs: Scalar) -> Scalar:
     return Scalar(COMPARISON[op](lhs.values, rhs.values).astype(np.float64))
 
 
-def vector_scalar(node: ast.Binary, vector: Vector, scalar: Floats, swapped: bool, delayed: bool) -> Vector:
+def vector_scalar(node: ast.Binary, vector: Vector, scalar: Floats, swapped: bool, ev: Evaluation) -> Vector:
     """A vector and a scalar[T]; `swapped` when the scalar is on the left. A filter keeps the vector's values."""
     operands = (scalar, vector.values) if swapped else (vector.values, scalar)
-    if node.op in ARITHMETIC:
+    delayed = ev.options.delayed_name_removal
+    if ev.boxes or node.op in ast.TRIMS:
+        left, right = (np.broadcast_to(side, vector.values.shape) for side in operands)
+        found = with_histograms(node, left, right, vector.present, ev)
+        if node.op in ast.COMPARISONS and not node.return_bool:
+            return with_present(vector, found.kept)
+        present = found.known if node.return_bool else found.kept
+        result = Vector(vector.index, found.values, present, vector.drop_name, vector.order)
+        if node.op in ast.TRIMS:
+            return result
+        result = drop_names(result, delayed)
+    elif node.op in ARITHMETIC:
         result = drop_names(with_values(vector, ARITHMETIC[node.op](*operands)), delayed)
     else:
         holds = COMPARISON[node.op](*operands)
@@ -71,17 +66,18 @@ def vector_scalar(node: ast.Binary, vector: Vector, scalar: Floats, swapped: boo
     return result if delayed else merge_duplicates(result)
 
 
-def vector_binary(node: ast.Binary, lhs: Vector, rhs: Vector, delayed: bool) -> Vector:
+def vector_binary(node: ast.Binary, lhs: Vector, rhs: Vector, ev: Evaluation) -> Vector:
     """Two vectors. Raises EvaluationError with Prometheus' text where the matching is ambiguous."""
     matching = node.matching
     assert matching is not None
+    delayed = ev.options.delayed_name_removal
     matching = relevant(matching, lhs.index, rhs.index)
     if node.op in ast.SET_OPERATORS:
         result = _set_operation(node.op, lhs, rhs, matching)
     elif matching.card is Card.ONE_TO_MANY:
-        result = _matched(node, matching, rhs, lhs)
+        result = _matched(node, matching, rhs, lhs, ev)
     else:
-        result = _matched(node, matching, lhs, rhs)
+        result = _matched(node, matching, lhs, rhs, ev)
     if node.return_bool:
         result = drop_names(result, delayed)
     # Results with equal labels at different steps are one series, whenever names are removed: rows of one match group
@@ -132,7 +128,7 @@ def _drops(vector: Vector) -> Bools:
 # Arithmetic and comparison.
 
 
-def _matched(node: ast.Binary, matching: Matching, many: Vector, one: Vector) -> Vector:
+def _matched(node: ast.Binary, matching: Matching, many: Vector, one: Vector, ev: Evaluation) -> Vector:
     """`many` is the left side unless the cardinality is one-to-many, whose sides come swapped."""
     groups = group_rows(many.index, one.index, matching.on, matching.labels)
     if groups.twice:
@@ -145,7 +141,7 @@ def _matched(node: ast.Binary, matching: Matching, many: Vector, one: Vector) ->
             groups = group_rows(many.index, one.index, matching.on, matching.labels)
         if groups.twice:
             _reject_twins(groups, matching, one)
-            return _step_by_step(node, matching, many, one)
+            return _step_by_step(node, matching, many, one, ev)
     drop = node.op in ARITHMETIC
     match = pair_rows(many.index, one.index, groups, matching, drop)
     left, here = _gather(many, match.many, match.many_all)
@@ -156,20 +152,35 @@ def _matched(node: ast.Binary, matching: Matching, many: Vector, one: Vector) ->
         present = here & there
     if matching.card is Card.ONE_TO_MANY:
         left, right = right, left
-    return _combined(node, matching, match, many, left, right, present)
+    return _combined(node, matching, match, many, left, right, present, ev)
 
 
 def _combined(
-    node: ast.Binary, matching: Matching, match: MatchedRows, many: Vector, left: Floats, right: Floats, present: Bools
+    node: ast.Binary,
+    matching: Matching,
+    match: MatchedRows,
+    many: Vector,
+    left: Floats,
+    right: Floats,
+    present: Bools,
+    ev: Evaluation,
 ) -> Vector:
     """The operator over the pairs. A comparison keeps the value of the left side of the expression."""
     dropped: Bools | None = None
     if many.drop_name is not None and node.op not in ARITHMETIC:
         dropped = many.drop_name[match.many] & (match.many >= 0)
     one_to_one = matching.card is Card.ONE_TO_ONE
+    found = None
+    if ev.boxes or node.op in ast.TRIMS:
+        found = with_histograms(node, left, right, present, ev)
+        present = found.known
     if match.clash is not None and one_to_one:  # an error even if the comparison leaves none of them
         _reject_clashes(match.clash, present, _EXPLICIT)
-    if node.op in ARITHMETIC:
+    if found is not None:
+        values = found.values
+        if not node.return_bool:
+            present = found.kept
+    elif node.op in ARITHMETIC:
         values = ARITHMETIC[node.op](left, right)
     else:
         holds = COMPARISON[node.op](left, right)
@@ -255,7 +266,7 @@ def _twins_message(labels: Labels, twin: Labels, matching: Matching) -> str:
     )
 
 
-def _step_by_step(node: ast.Binary, matching: Matching, many: Vector, one: Vector) -> Vector:
+def _step_by_step(node: ast.Binary, matching: Matching, many: Vector, one: Vector, ev: Evaluation) -> Vector:
     """Series of the one side take turns in a match group over the steps of a range query: each step by itself."""
     steps = many.values.shape[1]
     parts = []
@@ -263,7 +274,7 @@ def _step_by_step(node: ast.Binary, matching: Matching, many: Vector, one: Vecto
         at = slice(i, i + 1)
         left = replace(many, values=many.values[:, at], present=many.present[:, at])
         right = replace(one, values=one.values[:, at], present=one.present[:, at])
-        parts.append(_matched(node, matching, left, right))
+        parts.append(_matched(node, matching, left, right, ev))
     return stack_steps(parts)
 
 

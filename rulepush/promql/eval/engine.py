@@ -11,6 +11,7 @@ from typing import Any, Final, assert_never
 import numpy as np
 
 from rulepush.errors import EvaluationError, QueryLimitError
+from rulepush.histogram.boxes import Boxes
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.eval.aggregations import aggregate
 from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
@@ -22,10 +23,12 @@ from rulepush.promql.eval.evaluation import (
     QuerySamples,
     SharedResults,
 )
+from rulepush.promql.eval.histogram_hints import without_reset_hints
+from rulepush.promql.eval.histogram_operators import negated
 from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.range_call import call_kernel
 from rulepush.promql.eval.result import QueryResult
-from rulepush.promql.eval.selectors import select_matrix, select_vector, select_windows, window_bounds
+from rulepush.promql.eval.selectors import samples_of, select_matrix, select_vector, select_windows, window_bounds
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.extended import kernel_of
 from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
@@ -33,6 +36,7 @@ from rulepush.promql.query import Query
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import AnnotationSet
 from rulepush.promql.vectors.distinct import apply_drops, distinct_matrix, merge_duplicates, reject_duplicates
+from rulepush.promql.vectors.native import floats_of
 from rulepush.promql.vectors.values import (
     Matrix,
     Scalar,
@@ -114,6 +118,7 @@ class Engine:
             interval > 0,
             shared,
             samples,
+            root=query.root,
         )
         with np.errstate(all="ignore"):
             try:
@@ -126,7 +131,7 @@ class Engine:
                 value = _drop_matrix(value)
         if samples is not None:
             samples.held = ev.limits.taken
-        return QueryResult(value, steps, interval > 0, query.text, notes)
+        return QueryResult(value, steps, interval > 0, query.text, notes, ev.boxes)
 
 
 @lru_cache(maxsize=8)
@@ -168,6 +173,10 @@ class Context:
     @property
     def notes(self) -> AnnotationSet:
         return self.ev.notes
+
+    @property
+    def boxes(self) -> Boxes:
+        return self.ev.boxes
 
     @property
     def delayed_name_removal(self) -> bool:
@@ -233,28 +242,28 @@ def _unary(node: ast.Unary, ev: Evaluation) -> Value:
     if isinstance(value, Scalar):
         return Scalar(-value.values)
     assert isinstance(value, Vector)
-    return _named(with_values(value, -value.values), True, ev)
+    values = negated(value, ev.boxes) if ev.boxes else -value.values
+    return _named(with_values(value, values), True, ev)
 
 
 def _binary(node: ast.Binary, ev: Evaluation) -> Value:
     lhs, rhs = evaluate(node.lhs, ev), evaluate(node.rhs, ev)
-    delayed = ev.options.delayed_name_removal
     match lhs, rhs:
         case Scalar(), Scalar():
             return scalar_binary(node.op, lhs, rhs)
         case Vector(), Vector():
-            return vector_binary(node, lhs, rhs, delayed)
+            return vector_binary(node, lhs, rhs, ev)
         case Vector(), Scalar():
-            return vector_scalar(node, lhs, rhs.values, False, delayed)
+            return vector_scalar(node, lhs, rhs.values, False, ev)
         case Scalar(), Vector():
-            return vector_scalar(node, rhs, lhs.values, True, delayed)
+            return vector_scalar(node, rhs, lhs.values, True, ev)
         case _:
             raise EvaluationError("binary expression must contain only scalar and instant vector types")
 
 
 def _aggregate(node: ast.Aggregate, ev: Evaluation) -> Value:
     param = None if node.param is None else evaluate(node.param, ev)
-    return aggregate(node, param, _vector(node.expr, ev), ev.notes)
+    return aggregate(node, param, _vector(node.expr, ev), ev.notes, ev.boxes)
 
 
 def _vector_selector(node: ast.VectorSelector, ev: Evaluation) -> Value:
@@ -292,6 +301,8 @@ def _call(node: ast.Call, ev: Evaluation) -> Value:
 
 def _instant_call(node: ast.Call, function: InstantFunction, ev: Evaluation) -> Vector:
     vector = _vector(node.args[0], ev)
+    if ev.boxes:
+        vector = floats_of(vector, ev.boxes)
     scalars = [_scalar(arg, ev) for arg in node.args[1:]]
     return _named(with_values(vector, function.kernel(vector.values, *scalars)), function.drop_name, ev)
 
@@ -343,9 +354,11 @@ def _windows(node: ast.Node, ev: Evaluation, *, apart: bool = False) -> tuple[Wi
         columns, windows = select_windows(node, ev, apart=apart and ev.samples is None)
     else:
         columns = subquery(node, ev)
+        if ev.boxes:
+            columns.values = without_reset_hints(columns.values, ev.boxes)
         windows = (columns.window(*bounds) for bounds in window_bounds(node, ev))
     if ev.samples is not None:
-        ev.samples.per_step += [int(columns.window(*bounds).counts.sum()) for bounds in window_bounds(node, ev)]
+        ev.samples.per_step += [samples_of(columns.window(*bounds), ev) for bounds in window_bounds(node, ev)]
     return columns, windows
 
 

@@ -10,7 +10,9 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
-from rulepush.model.arrays import Ints
+from rulepush.histogram.boxes import Boxes, box_mask
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS, Query
 from rulepush.promql.syntax import ast
@@ -20,6 +22,7 @@ from rulepush.storage.selection import Querier
 
 TIMED_OUT: Final = "query timed out in expression evaluation"
 UNSHARED: Final = (ast.Number, ast.Str, ast.Paren)  # to look them up costs more than to evaluate them
+_HISTOGRAM_SAMPLES: Final = 11  # that a histogram without buckets counts for: 168 bytes, in those of a float sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,12 @@ class SharedResults:
     `forget` with their metric names.
     """
 
-    __slots__ = ("_known", "worth")
+    __slots__ = ("_known", "boxes", "worth")
 
     def __init__(self, worth: frozenset[str] | None = None) -> None:
         self.worth = worth
         self._known: dict[Grid, dict[str, Shared]] = {}
+        self.boxes = ComputedHistograms()
 
     def at(self, grid: Grid) -> dict[str, Shared]:
         """What is known at these steps, by the text of the expression."""
@@ -95,6 +99,29 @@ def _may_read(node: ast.Node, names: tuple[str, ...]) -> bool:
     """Whether a selector under `node` may select one of these metrics."""
     uses = [[m for m in use.matchers if m.name == METRIC_NAME] for use in Query("", node).selectors()]
     return any(all(m.matches(name) for m in on_name) for on_name in uses for name in names)
+
+
+class ComputedHistograms(Boxes):
+    """The histograms of an evaluation. Those that it computes count as samples held, by their size; those that it reads
+    are the storage's own."""
+
+    __slots__ = ("limits",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: EvaluationLimits | None = None  # of the query that is evaluated
+
+    def box(self, histogram: FloatHistogram) -> float:
+        """Raises QueryLimitError when there are too many."""
+        if self.limits is not None:
+            self.limits.take(_HISTOGRAM_SAMPLES + histogram.bucket_count)
+        return super().box(histogram)
+
+
+def samples_in(values: Floats, boxes: Boxes) -> int:
+    """How many samples the histograms among `values` count for beside the one that each is."""
+    held = map(boxes.unbox, values[box_mask(values)].tolist())
+    return sum(h.size - 1 for h in held if h is not None)
 
 
 class QuerySamples:
@@ -154,9 +181,12 @@ class Evaluation:
     `first`, `last`  the bounds of the whole query, which start() and end() mean
     `shared`     what is remembered of other queries, and `known` its part for these steps
     `samples`    counts what is read, where that was asked for
+    `root`       the whole query
+    `boxes`      the histograms of all values: empty, so false, in an evaluation that has met none
     """
 
     __slots__ = (
+        "boxes",
         "first",
         "interval",
         "is_range",
@@ -167,6 +197,7 @@ class Evaluation:
         "notes",
         "options",
         "querier",
+        "root",
         "samples",
         "shared",
         "steps",
@@ -184,6 +215,8 @@ class Evaluation:
         is_range: bool,
         shared: SharedResults | None = None,
         samples: QuerySamples | None = None,
+        boxes: ComputedHistograms | None = None,
+        root: ast.Node | None = None,
     ):
         """`bounds` are those of `steps` when None."""
         self.steps, self.interval = steps, interval
@@ -193,6 +226,11 @@ class Evaluation:
         self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
         self.is_range = is_range
         self.shared = shared
+        self.root = root
+        if boxes is None:
+            boxes = ComputedHistograms() if shared is None else shared.boxes
+            boxes.limits = limits
+        self.boxes = boxes
         self.samples = samples
         if samples is not None:
             samples.begin(len(self.moments))
@@ -217,6 +255,8 @@ class Evaluation:
             True,
             self.shared,
             samples,
+            self.boxes,
+            self.root,
         )
 
     def pinned(self, at: int | ast.At | None) -> int | None:

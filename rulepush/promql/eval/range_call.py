@@ -9,6 +9,7 @@ import numpy as np
 
 from rulepush.model.arrays import Bools, Floats
 from rulepush.promql.eval.evaluation import Evaluation
+from rulepush.promql.eval.histogram_range_call import call_with_histograms, has_histograms
 from rulepush.promql.eval.selectors import window_bounds
 from rulepush.promql.functions.registry import RangeFunction, RangeKernel
 from rulepush.promql.syntax import ast
@@ -35,6 +36,8 @@ def call_kernel(
     n, steps = len(columns.index), len(ev.steps)
     if not columns.sample_count:
         return np.zeros((n, steps)), np.zeros((n, steps), np.bool_)
+    if has_histograms(columns, ev):
+        return call_with_histograms(node, function, kernel, columns, windows, scalars, ev)
     if steps == 1:
         return _at_one_step(node, function, kernel, columns, next(iter(windows)), scalars, ev)
     values, present = np.empty((steps, n)), np.empty((steps, n), np.bool_)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.histogram.boxes import Boxes, box_mask
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.sample import HistogramSample, sample_of
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample
@@ -17,11 +21,33 @@ from rulepush.promql.vectors.values import Matrix, Scalar, String, Value, ValueT
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResultSeries:
-    """`times` int64[k] ms ascending, `values` float64[k]."""
+    """`times` int64[k] ms ascending, `values` float64[k]. `histograms` are those of the samples that are one, by place;
+    their values mean nothing."""
 
     labels: Labels
     times: Ints
     values: Floats
+    histograms: Mapping[int, FloatHistogram] = field(default_factory=dict)
+
+    @property
+    def floats(self) -> ResultSeries:
+        """The same without the samples that are histograms."""
+        if not self.histograms:
+            return self
+        plain = np.ones(len(self.times), np.bool_)
+        plain[list(self.histograms)] = False
+        return ResultSeries(self.labels, self.times[plain], self.values[plain])
+
+    def samples(self) -> list[Sample]:
+        """All of its samples."""
+        return [self.sample(place) for place in range(len(self.times))]
+
+    def sample(self, place: int) -> Sample:
+        """One of its samples."""
+        ts, histogram = int(self.times[place]), self.histograms.get(place)
+        if histogram is None:
+            return Sample(self.labels, ts, float(self.values[place]))
+        return HistogramSample(self.labels, ts, 0.0, histogram)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +61,17 @@ class Annotations:
 class QueryResult:
     """The value of a query at its steps (int64[T] ms), names removed where they are to be."""
 
-    __slots__ = ("_notes", "_query", "is_range", "steps", "value")
+    __slots__ = ("_boxes", "_notes", "_query", "is_range", "steps", "value")
 
-    def __init__(self, value: Value, steps: Ints, is_range: bool, query: str, notes: AnnotationSet):
+    def __init__(
+        self, value: Value, steps: Ints, is_range: bool, query: str, notes: AnnotationSet, boxes: Boxes | None = None
+    ):
         self.value = value
         self.steps = steps
         self.is_range = is_range
         self._query = query
         self._notes = notes
+        self._boxes = boxes or None
 
     @property
     def value_type(self) -> ValueType:
@@ -75,13 +104,15 @@ class QueryResult:
 
     def samples(self) -> list[Sample]:
         """The samples of an instant query, in the order of the query (sort, topk). A scalar is one sample without
-        labels. Raises TypeError for a matrix or a string."""
+        labels; one that is a histogram is a HistogramSample. Raises TypeError for a matrix or a string."""
         match self.value:
             case Vector() as vector:
                 if not np.count_nonzero(vector.present):
                     return []
                 ts, rows = int(self.steps[0]), _listed(vector)
                 labels, values = vector.index.some(rows), vector.values[rows, 0].tolist()
+                if self._boxes is not None:
+                    return [sample_of(self._boxes, of_row, ts, v) for of_row, v in zip(labels, values, strict=True)]
                 return [Sample(of_row, ts, v) for of_row, v in zip(labels, values, strict=True)]
             case Scalar(values):
                 return [Sample(EMPTY_LABELS, int(self.steps[0]), float(values[0]))]
@@ -94,7 +125,7 @@ class QueryResult:
         match self.value:
             case Matrix(index, times, values, counts):
                 found = [
-                    ResultSeries(labels, times[i, :k], values[i, :k])
+                    self._series(labels, times[i, :k], values[i, :k])
                     for i, (labels, k) in enumerate(zip(index.labels, counts.tolist(), strict=True))
                     if k
                 ]
@@ -102,12 +133,20 @@ class QueryResult:
                 return [ResultSeries(EMPTY_LABELS, self.steps, numbers)]
             case Vector(index, values, present) if self.is_range:
                 found = [
-                    ResultSeries(index.row(i), self.steps[present[i]], values[i, present[i]])
+                    self._series(index.row(i), self.steps[present[i]], values[i, present[i]])
                     for i in np.flatnonzero(present.any(axis=1)).tolist()
                 ]
             case _:
                 raise TypeError(f"no series in a {self.value_type.value}")
         return sorted(found, key=lambda s: s.labels)
+
+    def _series(self, labels: Labels, times: Ints, values: Floats) -> ResultSeries:
+        boxes = self._boxes
+        if boxes is None:
+            return ResultSeries(labels, times, values)
+        at = np.flatnonzero(box_mask(values))
+        held = zip(at.tolist(), values[at].tolist(), strict=True)
+        return ResultSeries(labels, times, values, {i: h for i, v in held if (h := boxes.unbox(v)) is not None})
 
 
 def _listed(vector: Vector) -> npt.NDArray[np.intp]:

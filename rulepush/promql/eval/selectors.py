@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rulepush.errors import EvaluationError
+from rulepush.histogram.boxes import box_mask
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.sample import stale_mask
-from rulepush.promql.eval.evaluation import Evaluation
+from rulepush.promql.eval.evaluation import Evaluation, samples_in
+from rulepush.promql.eval.histogram_hints import reads_statistics, with_reset_hints
+from rulepush.promql.eval.histogram_smoothing import smoothed_histograms
 from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.values import Matrix, Vector, empty_vector, everywhere, nowhere
@@ -22,6 +26,9 @@ def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = F
     vector = _select_vector(node, ev, timestamps)
     if ev.samples is not None:
         ev.samples.per_step += vector.present.sum(axis=0)
+        if ev.boxes and not timestamps:
+            columns = zip(vector.values.T, vector.present.T, strict=True)
+            ev.samples.per_step += [samples_in(values[here], ev.boxes) for values, here in columns]
     return vector
 
 
@@ -37,6 +44,8 @@ def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -
     if node.extended is ast.Extended.SMOOTHED and not timestamps:
         return _select_smoothed(node, times, ev)
     selection = ev.querier.select(node.matchers, times[0] - delta + 1, times[-1])
+    if selection.boxes is not None and reads_statistics(node, ev.root):
+        selection = with_reset_hints(selection)
     n, steps = len(selection.index), len(ev.steps)
     ev.limits.take(n * steps)
     if len(times) == 1:
@@ -47,17 +56,25 @@ def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -
                 value = at / 1000
         else:
             value, present = found
+        if selection.boxes is not None and not timestamps:
+            value = ev.boxes.adopted(value, selection.boxes)
         values, presence = value.reshape(n, 1), present.reshape(n, 1)
         if steps > 1:
             values, presence = np.repeat(values, steps, axis=1), np.repeat(presence, steps, axis=1)
         return Vector(selection.index, values, presence)
     if n <= steps:  # a search per row costs less than one per step: a subquery over few series and many steps
-        return Vector(selection.index, *newest_by_row(selection, np.array(times, np.int64), delta, timestamps))
+        values, presence = newest_by_row(selection, np.array(times, np.int64), delta, timestamps)
+        return Vector(selection.index, _adopted(values, selection, ev), presence)
     out, here = np.empty((steps, n)), np.empty((steps, n), np.bool_)
     for i, when in enumerate(times):
         at, value, here[i] = newest(selection, when, delta)
         out[i] = at / 1000 if timestamps else value
-    return Vector(selection.index, out.T, here.T)
+    return Vector(selection.index, _adopted(out.T, selection, ev), here.T)
+
+
+def _adopted(values: Floats, selection: Selection, ev: Evaluation) -> Floats:
+    """The same with the boxes of the evaluation."""
+    return values if selection.boxes is None else ev.boxes.adopted(values, selection.boxes)
 
 
 def newest_by_row(selection: Selection, whens: Ints, delta: int, timestamps: bool) -> tuple[Floats, Bools]:
@@ -80,9 +97,15 @@ def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation)
     """The value of each series at exactly these times (all steps have the same one under @)."""
     delta, steps = ev.options.lookback_delta_ms, len(ev.steps)
     start, end = times[0] - delta, times[-1] + delta
-    columns = WindowColumns.of_selection(ev.querier.select(node.matchers, start + 1, end), start, end)
+    selection = ev.querier.select(node.matchers, start + 1, end)
+    columns = WindowColumns.of_selection(selection, start, end)
+    _adopt(columns, selection, ev)
     ev.limits.take(columns.sample_count + len(columns.index) * steps)
     found = [smoothed_at(columns, when, delta) for when in times]
+    if selection.boxes is not None:
+        found = [
+            smoothed_histograms(columns, when, delta, *at, node, ev) for when, at in zip(times, found, strict=True)
+        ]
     values, present = np.array([value for value, _ in found]), np.array([here for _, here in found], np.bool_)
     if len(times) < steps:
         values, present = np.repeat(values, steps, axis=0), np.repeat(present, steps, axis=0)
@@ -147,9 +170,18 @@ def select_windows(
     back, ahead = reach(node.selector, ev.options.lookback_delta_ms)
     start, end = bounds[0][0] - back, bounds[-1][1] + ahead
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
-    columns = WindowColumns.of_selection(selection, start, end, apart=apart and len(ev.steps) == 1)
+    if selection.boxes is not None and reads_statistics(node.selector, ev.root):
+        selection = with_reset_hints(selection)
+    apart = apart and len(ev.steps) == 1 and selection.boxes is None
+    columns = WindowColumns.of_selection(selection, start, end, apart=apart)
+    _adopt(columns, selection, ev)
     ev.limits.take(columns.sample_count)
     return columns, _windows(columns, bounds, back, ahead)
+
+
+def _adopt(columns: WindowColumns, selection: Selection, ev: Evaluation) -> None:
+    if selection.boxes is not None:
+        columns.values = ev.boxes.adopted(columns.values, selection.boxes)
 
 
 def _windows(
@@ -164,11 +196,19 @@ def _windows(
         yield columns.window(start, end, ts, back, ahead)
 
 
+def samples_of(window: RangeWindow, ev: Evaluation) -> int:
+    """How many samples a window counts for."""
+    count = int(window.counts.sum())
+    return count + samples_in(window.values[window.mask], ev.boxes) if ev.boxes else count
+
+
 def select_matrix(node: ast.MatrixSelector, ev: Evaluation) -> Matrix:
     """The samples of a range at one step: what an instant query for `x[5m]` answers."""
     columns, windows = select_windows(node, ev)
     if ev.samples is not None:
-        ev.samples.per_step += int(columns.counts.sum())
+        ev.samples.per_step += samples_of(columns.whole(*window_bounds(node, ev)[0]), ev)
     if node.selector.extended is not None:
+        if ev.boxes and np.count_nonzero(box_mask(columns.values)):
+            raise EvaluationError(f"{node.selector.extended.value} modifier is not supported with histograms")
         return extended_matrix(next(windows), smoothed=node.selector.extended is ast.Extended.SMOOTHED)
     return Matrix(columns.index, columns.times.copy(), columns.values.copy(), columns.counts)

@@ -1,12 +1,10 @@
-"""The histogram_*() functions, for classic histograms.
-
-A native histogram never gets this far: it is left out where data comes in. What works on native histograms only
-(histogram_count() and so on) therefore finds nothing, as in Prometheus when it is given floats.
-"""
+"""The histogram_*() functions, for classic histograms, and together with the native ones in the same vector."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -19,11 +17,19 @@ from rulepush.model.floats import format_float_g, parse_float
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import BUCKET, quote_label_value
 from rulepush.promql.functions.buckets import ForcedBuckets, fractions, quantiles
+from rulepush.promql.functions.native_histograms import (
+    NATIVE_HISTOGRAM,
+    Statistic,
+    fraction_statistic,
+    native_statistics,
+    quantile_statistic,
+)
 from rulepush.promql.functions.quantile import quantile_warning
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, STRING, VECTOR, Signature
-from rulepush.promql.vectors.matching import recent
-from rulepush.promql.vectors.values import Scalar, Vector, drop_names, empty_vector, everywhere
+from rulepush.promql.vectors.matching import concatenated, recent
+from rulepush.promql.vectors.native import floats_of, histograms_in
+from rulepush.promql.vectors.values import Scalar, Vector, drop_names, everywhere
 
 _DOCS: Final = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
 
@@ -184,58 +190,90 @@ def _quantiles_of(ctx: CallContext, q: Floats, layout: _Layout, histograms: _His
 def _histogram_quantile(ctx: CallContext, q: Scalar, vector: Vector) -> Vector:
     for value in _distinct(q.values):
         quantile_warning(value, ctx.notes, ctx.args[0])
+    classic, layout = _classic(ctx, vector, ctx.args[1])
+    values = _quantiles_of(ctx, q.values, layout, classic, ctx.args[1])
+    found = Vector(layout.index, values, classic.present)
+    statistic = quantile_statistic(ctx, q.values, ctx.args[1])
+    return drop_names(_with_native(ctx, vector, statistic, found, ctx.args[1]), ctx.delayed_name_removal)
+
+
+def _classic(ctx: CallContext, vector: Vector, node: Any) -> tuple[_Histograms, _Layout]:
+    """The classic histograms of a vector."""
     layout = _layout(vector.index)
-    _note_bad_buckets(ctx, vector, layout, ctx.args[1])
-    if not len(layout.index):
-        return empty_vector(len(ctx.steps))
-    histograms = _histograms(vector, layout)
-    values = _quantiles_of(ctx, q.values, layout, histograms, ctx.args[1])
-    return drop_names(Vector(layout.index, values, histograms.present), ctx.delayed_name_removal)
+    floats = floats_of(vector, ctx.boxes)
+    _note_bad_buckets(ctx, floats, layout, node)
+    if len(layout.index):
+        return _histograms(floats, layout), layout
+    steps = len(ctx.steps)
+    return _Histograms(
+        np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros((0, steps), np.bool_)
+    ), layout
+
+
+def _with_native(ctx: CallContext, vector: Vector, statistic: Statistic, classic: Vector, node: Any) -> Vector:
+    """`classic` is of the classic histograms in `vector`; here with those of the native ones."""
+    native = histograms_in(vector, ctx.boxes)
+    if native is None:
+        return classic
+    return together(*native_statistics(ctx, vector, native, statistic, classic, node))
+
+
+def together(*parts: Vector) -> Vector:
+    """The rows of all of them, none of which has marks or an order that matters."""
+    index = parts[0].index
+    for part in parts[1:]:
+        index = concatenated(index, part.index)
+    values, present = [part.values for part in parts], [part.present for part in parts]
+    return Vector(index, np.concatenate(values), np.concatenate(present))
 
 
 def _histogram_quantiles(ctx: CallContext, vector: Vector, label: str, *qs: Scalar) -> Vector:
     for node, q in zip(ctx.args[2:], qs, strict=True):
         for value in _distinct(q.values):
             quantile_warning(value, ctx.notes, node)
-    layout = _layout(vector.index)
-    _note_bad_buckets(ctx, vector, layout, ctx.args[0])
-    if not len(layout.index):
-        return empty_vector(len(ctx.steps))
-    histograms = _histograms(vector, layout)
-    taken = np.array([label in labels for labels in layout.index.labels])
-    if histograms.present[taken].any():
-        raise EvaluationError(
-            f"label {quote_label_value(label)} already exists in the input vector of histogram_quantiles"
-        )
-    # One block of rows for each way a quantile is written; a quantile may change from step to step.
-    values: list[Floats] = []
-    present: list[Bools] = []
-    texts: list[str] = []
+    classic, layout = _classic(ctx, vector, ctx.args[0])
+    native = histograms_in(vector, ctx.boxes)
+    for index, present in ((layout.index, classic.present), (vector.index, native)):
+        if present is not None and len(index):
+            taken = np.array([label in labels for labels in index.labels])
+            if present[taken].any():
+                raise EvaluationError(
+                    f"label {quote_label_value(label)} already exists in the input vector of histogram_quantiles"
+                )
+    parts: list[Vector] = []
     for q in qs:
-        found = _quantiles_of(ctx, q.values, layout, histograms, ctx.args[0])
-        spelled = [_open_metrics_float(v) for v in q.values.tolist()]
-        for text in dict.fromkeys(spelled):
-            values.append(found)
-            present.append(histograms.present & np.array([s == text for s in spelled]))
-            texts.append(text)
-    index = recent(
-        layout.index,
-        "histogram_quantiles",
-        (label, tuple(texts)),
-        lambda: LabelIndex([labels.with_({label: text}) for text in texts for labels in layout.index.labels]),
-    )
-    return drop_names(Vector(index, np.concatenate(values), np.concatenate(present)), ctx.delayed_name_removal)
+        found = Vector(layout.index, _quantiles_of(ctx, q.values, layout, classic, ctx.args[0]), classic.present)
+        of_both = [found]
+        if native is not None:
+            statistic = quantile_statistic(ctx, q.values, ctx.args[0])
+            of_both = list(native_statistics(ctx, vector, native, statistic, found, ctx.args[0]))
+        parts += [part for one in of_both for part in _under_quantiles(one, label, q.values)]
+    return drop_names(together(*parts), ctx.delayed_name_removal)
+
+
+def _under_quantiles(found: Vector, label: str, q: Floats) -> Iterator[Vector]:
+    """The quantiles q[t] with `label` saying which: a block of rows for each way in which a quantile is written, for it
+    may change from step to step."""
+    spelled = [_open_metrics_float(v) for v in q.tolist()]
+    for text in dict.fromkeys(spelled):
+        index = recent(found.index, "histogram_quantiles", (label, text), partial(_labelled, found.index, label, text))
+        yield Vector(index, found.values, found.present & np.array([s == text for s in spelled]))
+
+
+def _labelled(index: LabelIndex, label: str, text: str) -> LabelIndex:
+    return LabelIndex([labels.with_({label: text}) for labels in index.labels])
 
 
 def _histogram_fraction(ctx: CallContext, lower: Scalar, upper: Scalar, vector: Vector) -> Vector:
-    layout = _layout(vector.index)
-    _note_bad_buckets(ctx, vector, layout, ctx.args[2])
-    if not len(layout.index):
-        return empty_vector(len(ctx.steps))
-    h = _histograms(vector, layout)
+    h, layout = _classic(ctx, vector, ctx.args[2])
     g = len(layout.index)
-    values = fractions(np.tile(lower.values, g), np.tile(upper.values, g), h.bounds, h.counts, h.sizes)
-    return drop_names(Vector(layout.index, values.reshape(h.present.shape), h.present), ctx.delayed_name_removal)
+    values = np.zeros(h.present.shape)
+    if g:
+        flat = fractions(np.tile(lower.values, g), np.tile(upper.values, g), h.bounds, h.counts, h.sizes)
+        values = flat.reshape(h.present.shape)
+    found = Vector(layout.index, values, h.present)
+    statistic = fraction_statistic(ctx, lower.values, upper.values, ctx.args[2])
+    return drop_names(_with_native(ctx, vector, statistic, found, ctx.args[2]), ctx.delayed_name_removal)
 
 
 def _distinct(values: Floats) -> list[float]:
@@ -248,18 +286,8 @@ def _open_metrics_float(value: float) -> str:
     return text if any(c in text for c in ".enN") else text + ".0"
 
 
-def _native_only(ctx: CallContext, vector: Vector) -> Vector:
-    """Nothing: floats are ignored."""
-    return empty_vector(len(ctx.steps))
-
-
-def _native(name: str) -> VectorFunction:
-    return VectorFunction(name, Signature((VECTOR,)), _native_only)
-
-
 HISTOGRAM: Final[dict[str, Function]] = {
-    "histogram_avg": _native("histogram_avg"),
-    "histogram_count": _native("histogram_count"),
+    **NATIVE_HISTOGRAM,
     "histogram_fraction": VectorFunction(
         "histogram_fraction", Signature((SCALAR, SCALAR, VECTOR)), _histogram_fraction
     ),
@@ -269,7 +297,4 @@ HISTOGRAM: Final[dict[str, Function]] = {
         Signature((VECTOR, STRING, SCALAR, SCALAR), variadic=9, experimental=True),
         _histogram_quantiles,
     ),
-    "histogram_stddev": _native("histogram_stddev"),
-    "histogram_stdvar": _native("histogram_stdvar"),
-    "histogram_sum": _native("histogram_sum"),
 }

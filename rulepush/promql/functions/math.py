@@ -11,6 +11,7 @@ from rulepush.model.arrays import Bools, Floats
 from rulepush.promql.functions.go_math import log2, log10
 from rulepush.promql.functions.registry import CallContext, Function, InstantFunction, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
+from rulepush.promql.vectors.native import floats_of
 from rulepush.promql.vectors.values import Scalar, Vector, drop_names
 
 
@@ -52,6 +53,7 @@ def clamp_max(values: Floats, high: Floats) -> Floats:
 
 def clamp(ctx: CallContext, vector: Vector, low: Scalar, high: Scalar) -> Vector:
     """Between `low` and `high`; nothing at the steps where `high` is below `low`."""
+    vector = floats_of(vector, ctx.boxes)
     values = go_max(low.values, go_min(high.values, vector.values))
     possible: Bools = ~(high.values < low.values)
     present = vector.present if possible.all() else vector.present & possible

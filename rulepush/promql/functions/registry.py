@@ -17,6 +17,7 @@ from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.promql.syntax.signature import Signature
 
 if TYPE_CHECKING:
+    from rulepush.histogram.boxes import Boxes
     from rulepush.promql.vectors.values import Value
     from rulepush.promql.vectors.windows import RangeWindow
 
@@ -45,6 +46,7 @@ class CallContext(Protocol):
     `args`    the AST nodes of the arguments, parentheses stripped (absent() reads matchers from them)
     `node`    the AST node of the call itself
     `is_range`  whether this is a range query (sort() warns then)
+    `boxes`   the histograms of all values; false when there is none
     `start`, `end`, `interval`  bounds and step of the query in ms (interval 0 for an instant query)
     """
 
@@ -64,6 +66,8 @@ class CallContext(Protocol):
     def interval(self) -> int: ...
     @property
     def notes(self) -> AnnotationSink: ...
+    @property
+    def boxes(self) -> Boxes: ...
     @property
     def delayed_name_removal(self) -> bool: ...
     def check_time(self) -> None:
@@ -101,6 +105,7 @@ class RangeFunction:
 @dataclass(frozen=True, slots=True)
 class InstantFunction:
     """Elementwise: `kernel(values[n, T], *scalars[T]) -> values[n, T]`, presence unchanged, metric name removed.
+    The engine leaves native histograms out.
 
     The kernel must not change its input, and ignores absent entries, whatever they hold.
     """

@@ -12,6 +12,7 @@ from rulepush.model.labels import EMPTY_LABELS
 from rulepush.promql.functions.math import go_max, go_min
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import SCALAR, VECTOR, Signature
+from rulepush.promql.vectors.native import floats_of
 from rulepush.promql.vectors.values import Scalar, Vector
 
 NO_LABELS: Final = LabelIndex((EMPTY_LABELS,))  # shared, so that memos on it are found again
@@ -19,6 +20,7 @@ NO_LABELS: Final = LabelIndex((EMPTY_LABELS,))  # shared, so that memos on it ar
 
 def _scalar(ctx: CallContext, vector: Vector) -> Scalar:
     """The value of the only row; NaN where there is not exactly one."""
+    vector = floats_of(vector, ctx.boxes)
     count = vector.present.sum(axis=0)
     only = np.where(vector.present, vector.values, 0.0).sum(axis=0)
     if len(vector.index) == 1:

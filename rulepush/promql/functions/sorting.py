@@ -14,6 +14,7 @@ import numpy.typing as npt
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax.signature import STRING, VECTOR, Signature
 from rulepush.promql.vectors.matching import label_names
+from rulepush.promql.vectors.native import floats_of
 from rulepush.promql.vectors.values import Vector
 
 Order = npt.NDArray[np.intp]
@@ -42,7 +43,7 @@ def _by_value_desc(vector: Vector) -> Order:
 
 def _sort(name: str, order_of: Callable[[Vector], Order]) -> VectorFunction:
     def call(ctx: CallContext, vector: Vector) -> Vector:
-        return _ordered(ctx, vector, order_of)
+        return _ordered(ctx, floats_of(vector, ctx.boxes), order_of)
 
     return VectorFunction(name, Signature((VECTOR,)), call)
 

@@ -11,6 +11,7 @@ from rulepush.model.arrays import Floats, Ints
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.functions.scalars import one_row
 from rulepush.promql.syntax.signature import VECTOR, Signature
+from rulepush.promql.vectors.native import floats_of
 from rulepush.promql.vectors.values import Vector, drop_names
 
 # What Go's int64(NaN) is on amd64, seen as a time: 292277026596-12-04 15:30:08, a Sunday.
@@ -81,6 +82,7 @@ def _calendar(name: str, field: Callable[[Ints], Ints]) -> VectorFunction:
     def call(ctx: CallContext, vector: Vector | None = None) -> Vector:
         if vector is None:
             return one_row(of_values((ctx.steps // 1000).astype(np.float64)))
+        vector = floats_of(vector, ctx.boxes)
         values = of_values(vector.values)
         result = Vector(vector.index, values, vector.present, vector.drop_name, vector.order)
         return drop_names(result, ctx.delayed_name_removal)

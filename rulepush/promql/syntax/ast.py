@@ -15,6 +15,7 @@ from rulepush.model.matcher import Matcher
 from rulepush.promql.syntax.signature import ValueType
 
 SET_OPERATORS: Final = frozenset(("and", "or", "unless"))
+TRIMS: Final = frozenset(("</", ">/"))  # of native histograms: below, above
 COMPARISONS: Final = frozenset(("==", "!=", "<", "<=", ">", ">="))
 PARAMETRIC: Final = frozenset(("bottomk", "count_values", "limit_ratio", "limitk", "quantile", "topk"))
 AGGREGATORS: Final = PARAMETRIC | {"avg", "count", "group", "max", "min", "stddev", "stdvar", "sum"}

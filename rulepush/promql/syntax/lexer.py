@@ -27,7 +27,7 @@ class LexemeKind(Enum):
     STRING = "string"
     IDENTIFIER = "identifier"
     METRIC = "metric identifier"  # has a colon
-    OPERATOR = "operator"  # + - * / % ^ == != =~ !~ <= < >= > =
+    OPERATOR = "operator"  # + - * / % ^ == != =~ !~ <= < </ >= > >/ =
     PUNCTUATION = "punctuation"  # ( ) { } [ ] , : @
     END = "end of input"
 
@@ -75,7 +75,7 @@ _NUMBER: Final = re.compile(
 _DURATION: Final = re.compile(
     r"(?=[0-9])(?:[0-9]+y)?(?:[0-9]+w)?(?:[0-9]+d)?(?:[0-9]+h)?(?:[0-9]+m(?!s))?(?:[0-9]+s)?(?:[0-9]+ms)?"
 )
-_OPERATOR: Final = re.compile(r"==|!=|=~|!~|<=|>=|[-+*/%^<>=]")
+_OPERATOR: Final = re.compile(r"==|!=|=~|!~|<=|>=|</|>/|[-+*/%^<>=]")
 _CLOSERS: Final = {")": "(", "]": "[", "}": "{"}
 _NAMES: Final = {"(": "parenthesis", "[": "bracket", "{": "brace"}
 

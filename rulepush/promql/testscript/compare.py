@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.text import histogram_literal
 from rulepush.model.floats import format_float_g
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample, is_stale
 from rulepush.promql.eval.result import QueryResult, ResultSeries
 from rulepush.promql.syntax.signature import ValueType
 from rulepush.promql.testscript.script import Eval, Expectation, ExpectedSeries, StepRange
+from rulepush.promql.testscript.series import Cell, Gap, NativeCell
 
 _EPSILON: Final = 1e-6
 _MIN_NORMAL: Final = 2.2250738585072014e-308
@@ -84,12 +88,12 @@ def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Rename | None
         own = relabel(sample.labels) if relabel else sample.labels
         wanted = expected.get(own)
         if wanted is None:
-            raise Mismatch("no such series", f"{own} {format_float_g(sample.value)}")
+            raise Mismatch("no such series", f"{own} {_value(sample)}")
         if ordered and wanted.position != place:
             raise Mismatch(f"{own} at position {wanted.position}", f"it at position {place}")
         cell = wanted.cells[0]
-        if not isinstance(cell, float) or not almost_equal(cell, sample.value):
-            raise Mismatch(f"{own} {_cell(cell)}", format_float_g(sample.value))
+        if not _same(cell, sample):
+            raise Mismatch(f"{own} {_cell(cell)}", _value(sample))
         seen.add(own)
     for labels, series in expected.items():
         if labels not in seen:
@@ -105,7 +109,7 @@ def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Rename | 
     expected = {series.labels: series for series in case.series}
     seen: set[Labels] = set()
     for series in found:
-        points = list(zip(series.times.tolist(), series.values.tolist(), strict=True))
+        points = series.samples()
         own = relabel(series.labels) if relabel else series.labels
         wanted = expected.get(own)
         if wanted is None:
@@ -117,8 +121,8 @@ def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Rename | 
             raise Mismatch(f"{labels} {' '.join(_cell(c) for c in wanted.cells)}", "no such series")
 
 
-def _compare_points(wanted: ExpectedSeries, points: list[tuple[int, float]], grid: StepRange) -> None:
-    expected: list[tuple[int, float]] = []
+def _compare_points(wanted: ExpectedSeries, points: list[Sample], grid: StepRange) -> None:
+    expected: list[tuple[int, Cell]] = []
     for i, cell in enumerate(wanted.cells):
         ts = grid.start + i * grid.step
         if ts > grid.end:
@@ -126,21 +130,61 @@ def _compare_points(wanted: ExpectedSeries, points: list[tuple[int, float]], gri
                 f"{wanted.labels} with {len(wanted.cells)} points",
                 "a query time range that cannot return as many",
             )
-        if isinstance(cell, float):
+        if not isinstance(cell, Gap):
             expected.append((ts, cell))
     same = len(expected) == len(points) and all(
-        t == ts and almost_equal(value, v) for (t, value), (ts, v) in zip(expected, points, strict=True)
+        ts == point.ts and _same(cell, point) for (ts, cell), point in zip(expected, points, strict=True)
     )
     if not same:
-        raise Mismatch(f"{wanted.labels} {_points(expected)}", _points(points))
+        cells = " ".join(f"{_cell(cell)}@{ts / 1000:g}s" for ts, cell in expected)
+        raise Mismatch(f"{wanted.labels} {cells or 'no points'}", _points(points))
 
 
-def _points(points: Sequence[tuple[int, float]]) -> str:
-    return " ".join(f"{format_float_g(value)}@{ts / 1000:g}s" for ts, value in points) or "no points"
+def _points(points: Sequence[Sample]) -> str:
+    return " ".join(f"{_value(point)}@{point.ts / 1000:g}s" for point in points) or "no points"
 
 
-def _cell(cell: object) -> str:
-    return format_float_g(cell) if isinstance(cell, float) else str(getattr(cell, "value", cell))
+def _same(cell: Cell, sample: Sample) -> bool:
+    if isinstance(cell, NativeCell):
+        return isinstance(sample, HistogramSample) and same_histogram(
+            cell.histogram, sample.histogram, hint=cell.hint_set
+        )
+    return isinstance(cell, float) and not isinstance(sample, HistogramSample) and almost_equal(cell, sample.value)
+
+
+def same_histogram(expected: FloatHistogram, got: FloatHistogram, *, hint: bool) -> bool:
+    """compareNativeHistogram: counts and sums about equal, the counter reset hint only where `hint`."""
+    a, b = expected.compacted(), got.compacted()
+    if a.schema != b.schema or a.zero_threshold != b.zero_threshold or a.custom_values != b.custom_values:
+        return False
+    if not all(map(almost_equal, (a.count, a.sum, a.zero_count), (b.count, b.sum, b.zero_count))):
+        return False
+    for mine, other in ((a.negative, b.negative), (a.positive, b.positive)):
+        if not mine.same_layout(other):
+            return False
+        if not all(map(almost_equal, mine.counts.tolist(), other.counts.tolist())):
+            return False
+    return not hint or a.counter_reset_hint is b.counter_reset_hint
+
+
+def _value(sample: Sample) -> str:
+    if isinstance(sample, HistogramSample):
+        return _hinted(sample.histogram)
+    return format_float_g(sample.value)
+
+
+def _hinted(histogram: FloatHistogram) -> str:
+    return histogram_literal(histogram)
+
+
+def _cell(cell: Cell) -> str:
+    match cell:
+        case NativeCell(histogram):
+            return _hinted(histogram)
+        case Gap():
+            return cell.value
+        case _:
+            return format_float_g(cell)
 
 
 def _wanted(case: Eval) -> str:

@@ -4,26 +4,21 @@ names such a feature."""
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rulepush.model.labels import BUCKET, METRIC_NAME, Labels
+from rulepush.model.labels import Labels
 from rulepush.promql.functions.extended import reach
 from rulepush.promql.functions.info import info_selector
 from rulepush.promql.syntax import ast
 from rulepush.promql.testscript.script import Eval, Load, StepRange
-from rulepush.promql.testscript.series import Gap
 
-NATIVE: Final = "native histograms"
 START_TIMES: Final = "start timestamps (@st)"
 TYPE_AND_UNIT: Final = "the feature flag type-and-unit-labels"
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
-_TRIM: Final = re.compile(r"</|>/")  # the operators that trim native histograms
 _READS_START_TIMES: Final = frozenset(("rate", "increase", "irate", "resets"))
-_HISTOGRAM_SUFFIXES: Final = ("_bucket", "_count", "_sum")
 _METADATA: Final = ("__type__", "__unit__")
 _LOOKBACK_MS: Final = 300_000
 
@@ -31,8 +26,6 @@ _LOOKBACK_MS: Final = 300_000
 def syntax_needed(expr: str) -> str | None:
     """The missing feature that an expression which does not parse uses; None when it is just invalid."""
     text = _STRINGS.sub('""', expr)
-    if _TRIM.search(text):
-        return NATIVE
     if "start_timestamp(" in text:
         return START_TIMES
     return None
@@ -54,8 +47,6 @@ class Missing:
     """The data of a script that could not be loaded as written."""
 
     def __init__(self) -> None:
-        self._native: dict[Labels, set[int]] = {}
-        self._floats: dict[Labels, set[int]] = {}
         self._started: set[Labels] = set()
         self._metadata: set[Labels] = set()
 
@@ -69,25 +60,12 @@ class Missing:
         for line in load.sample_lines():
             if any(name in line.labels for name in _METADATA):
                 self._metadata.add(line.labels)
-            times = [i * load.gap_ms for i, cell in enumerate(line.cells()) if cell is Gap.NATIVE]
-            if times:
-                self._native.setdefault(line.labels, set()).update(times)
-            floats = [i * load.gap_ms for i, cell in enumerate(line.cells()) if isinstance(cell, float)]
-            self._floats.setdefault(line.labels, set()).update(floats)
-            if load.with_nhcb and line.labels.name.endswith(_HISTOGRAM_SUFFIXES):
-                base = line.labels.name.rpartition("_")[0]
-                own = line.labels.without((BUCKET,)).with_({METRIC_NAME: base})
-                self._native.setdefault(own, set()).update(floats)
 
     def needed_by(self, case: Eval, root: ast.Node) -> str | None:
         """What the case would read, or expects, that is not there."""
-        if any(cell is Gap.NATIVE for series in case.series for cell in series.cells):
-            return NATIVE
-        if not self._native and not self._started:
+        if not self._started:
             return None
-        reads = list(_reads(root, case.grid, case.grid, None))
-        if any(self._reads_native(read) for read in reads):
-            return NATIVE
+        reads = _reads(root, case.grid, case.grid, None)
         if any(read.reader in _READS_START_TIMES and _selects(read, self._started) for read in reads):
             return START_TIMES
         return None
@@ -101,32 +79,10 @@ class Missing:
         """Whether they take part in matching two vectors."""
         return self.needs_metadata_labels(case, root) and _matches_by_metadata(root)
 
-    def _reads_native(self, read: _Read) -> bool:
-        for labels, native in self._native.items():
-            if not all(m.matches_labels(labels) for m in read.selector.matchers):
-                continue
-            if read.ranged:
-                if any(read.grid.start - read.span < t <= read.grid.end for t in native):
-                    return True
-                continue
-            times = sorted(native | self._floats.get(labels, set()))
-            if any(_newest(times, ts, read.span) in native for ts in _steps(read.grid)):
-                return True
-        return False
-
 
 def without_metadata(labels: Labels) -> Labels:
     """The labels without `__type__` and `__unit__`."""
     return labels.without(_METADATA)
-
-
-def _newest(times: Sequence[int], ts: int, span: int) -> int | None:
-    at = bisect_right(times, ts)
-    return times[at - 1] if at and times[at - 1] > ts - span else None
-
-
-def _steps(grid: StepRange) -> range:
-    return range(grid.start, grid.end + 1, grid.step or 1) if grid.step else range(grid.start, grid.start + 1)
 
 
 def _selects(read: _Read, series: set[Labels]) -> bool:

@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Final
 
 from rulepush.errors import EvaluationError, ParseError, PromQLError
-from rulepush.model.sample import Sample
 from rulepush.promql.eval.engine import Engine
 from rulepush.promql.eval.evaluation import EngineOptions
 from rulepush.promql.eval.result import QueryResult
@@ -18,8 +17,10 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.durations import depends_on_query
 from rulepush.promql.syntax.signature import ValueType
 from rulepush.promql.testscript import needs
+from rulepush.promql.testscript.classic import custom_histograms
 from rulepush.promql.testscript.compare import Mismatch, Rename, compare, compare_scalar, compare_vector
 from rulepush.promql.testscript.script import Clear, Eval, Expect, Expectation, Load, ScriptProblem, parse_script
+from rulepush.promql.testscript.series import NativeCell
 from rulepush.promql.testscript.variants import pinned_variants
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
@@ -86,11 +87,15 @@ class _Bench:
     def load(self, load: Load) -> None:
         self._missing.note(load)
         for line in load.sample_lines():
-            self._head.append_many(
-                Sample(line.labels, i * load.gap_ms, cell)
-                for i, cell in enumerate(line.cells())
-                if isinstance(cell, float)
-            )
+            for i, cell in enumerate(line.cells()):
+                if isinstance(cell, float):
+                    self._head.append(line.labels, i * load.gap_ms, cell)
+                elif isinstance(cell, NativeCell):
+                    self._head.append_histogram(line.labels, i * load.gap_ms, cell.histogram)
+
+        if load.with_nhcb:
+            for labels, ts, histogram in custom_histograms(load):
+                self._head.append_histogram(labels, ts, histogram)
 
     def run(self, case: Eval) -> CaseResult:
         try:
@@ -167,9 +172,10 @@ class _Bench:
         if case.expecting(Expectation.ORDERED):
             return  # a range query is always sorted by labels
         samples = [
-            Sample(series.labels, ts, float(value))
+            series.sample(place)
             for series in result.series()
-            for value in series.values[series.times == ts]
+            for place, when in enumerate(series.times.tolist())
+            if when == ts
         ]
         if query.value_type is ValueType.SCALAR:
             compare_scalar(case, samples[0].value)

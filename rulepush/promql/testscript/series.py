@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Final
 
+from rulepush.histogram.errors import HistogramError
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.literal import HistogramRun, parse_histogram_item
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import STALE
@@ -19,10 +22,17 @@ class Gap(Enum):
     """A place in a sequence that holds no float."""
 
     OMITTED = "_"
-    NATIVE = "a native histogram"
 
 
-Cell = float | Gap
+@dataclass(frozen=True, slots=True)
+class NativeCell:
+    """A native histogram. `hint_set`: whether its counter reset hint was written, and so is to be compared."""
+
+    histogram: FloatHistogram
+    hint_set: bool
+
+
+Cell = float | Gap | NativeCell
 
 MAX_TIMES: Final = (1 << 64) - 1  # Go's uint64
 _NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:.]*")
@@ -31,7 +41,6 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
 _START_TIMES: Final = "@st"
 _NUMBER: Final = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN]"
 _ITEM: Final = re.compile(rf"(?P<value>_|stale|[+-]?(?:{_NUMBER}))(?P<step>[+-](?:{_NUMBER}))?(?:x(?P<times>[0-9]+))?")
-_HISTOGRAM: Final = re.compile(r"\{\{.*?\}\}(?:[+-]\{\{.*?\}\})?(?:x([0-9]+))?")
 _DURATIONS: Final = re.compile(r"_(?:x([0-9]+))?|[+-]?[0-9][0-9a-z]*?(?:[+-][0-9][0-9a-z]*?)?(?:x([0-9]+))?")
 
 
@@ -44,13 +53,39 @@ class Run:
     count: int
     step: float = 0.0
 
+    def cells(self) -> Iterator[Cell]:
+        """Each cell in turn."""
+        cell = self.first
+        if self.step and isinstance(cell, float):
+            for _ in range(self.count):
+                yield cell
+                cell += self.step
+        else:
+            yield from repeat(cell, self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRun:
+    """The same of native histograms."""
+
+    histograms: HistogramRun
+
+    @property
+    def count(self) -> int:
+        """How many cells there are."""
+        return self.histograms.count
+
+    def cells(self) -> Iterator[Cell]:
+        """Each cell in turn."""
+        return (NativeCell(h, self.histograms.hint_set) for h in self.histograms.cells())
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesLine:
     """One line. `start_times`: whether it gives the start timestamps (`@st`) of the samples of another line."""
 
     labels: Labels
-    runs: tuple[Run, ...]
+    runs: tuple[Run | NativeRun, ...]
     start_times: bool = False
 
     @property
@@ -58,22 +93,10 @@ class SeriesLine:
         """How many cells there are."""
         return sum(run.count for run in self.runs)
 
-    @property
-    def has_native(self) -> bool:
-        """Whether any cell is a native histogram."""
-        return any(run.first is Gap.NATIVE for run in self.runs)
-
     def cells(self) -> Iterator[Cell]:
         """Each cell in turn. The values of a run are added up one by one, as Prometheus does: a product would round
         differently."""
-        for run in self.runs:
-            cell = run.first
-            if run.step and isinstance(cell, float):
-                for _ in range(run.count):
-                    yield cell
-                    cell += run.step
-            else:
-                yield from repeat(cell, run.count)
+        return chain.from_iterable(run.cells() for run in self.runs)
 
 
 def parse_series(text: str) -> SeriesLine:
@@ -135,12 +158,15 @@ def _skip(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-def _runs(text: str) -> Iterator[Run]:
+def _runs(text: str) -> Iterator[Run | NativeRun]:
     at = 0
     while (at := _skip(text, at)) < len(text):
-        if histogram := _HISTOGRAM.match(text, at):
-            yield _repeated(Gap.NATIVE, histogram.group(1))
-            at = histogram.end()
+        if text.startswith("{{", at):
+            try:
+                histograms, at = parse_histogram_item(text, at)
+            except HistogramError as e:
+                raise ValueError(str(e)) from None
+            yield NativeRun(histograms)
         elif item := _ITEM.match(text, at):
             yield _floats(item)
             at = item.end()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.text import histogram_literal
 from rulepush.model.labels import ALERT_NAME, Labels
 from rulepush.model.sample import Sample
 from rulepush.rules.api import format_value
@@ -25,7 +27,7 @@ def compare_samples(expected: Sequence[Sample], got: Sequence[Sample], fuzzy: bo
     want = sorted(expected, key=lambda s: s.labels)
     have = sorted(got, key=lambda s: s.labels)
     if len(want) == len(have) and all(
-        a.labels == b.labels and same_value(a.value, b.value, fuzzy) for a, b in zip(want, have, strict=True)
+        a.labels == b.labels and _same(a, b, fuzzy) for a, b in zip(want, have, strict=True)
     ):
         return []
     lines = [f"    exp: {_samples(want)}", f"    got: {_samples(have)}"]
@@ -39,8 +41,8 @@ def compare_samples(expected: Sequence[Sample], got: Sequence[Sample], fuzzy: bo
             differences.append(f"- {_sample(sample)}")
             continue
         left.remove(match)
-        if not same_value(sample.value, match.value, fuzzy):
-            differences.append(f"~ {sample.labels} expected {_number(sample.value)}, got {_number(match.value)}")
+        if not _same(sample, match, fuzzy):
+            differences.append(f"~ {sample.labels} expected {_value(sample)}, got {_value(match)}")
     differences += [f"+ {_sample(s)}" for s in left]
     return [*lines, "    diff (- missing, + unexpected, ~ different):", *(f"      {d}" for d in differences)]
 
@@ -50,7 +52,18 @@ def _samples(samples: Sequence[Sample]) -> str:
 
 
 def _sample(sample: Sample) -> str:
-    return f"{sample.labels} {_number(sample.value)}"
+    return f"{sample.labels} {_value(sample)}"
+
+
+def _same(a: Sample, b: Sample, fuzzy: bool) -> bool:
+    """Histograms are the same when they are written alike."""
+    if isinstance(a, HistogramSample) or isinstance(b, HistogramSample):
+        return _value(a) == _value(b)
+    return same_value(a.value, b.value, fuzzy)
+
+
+def _value(sample: Sample) -> str:
+    return histogram_literal(sample.histogram) if isinstance(sample, HistogramSample) else _number(sample.value)
 
 
 def _number(value: float) -> str:

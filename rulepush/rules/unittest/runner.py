@@ -9,24 +9,28 @@ from itertools import islice
 from typing import Final
 
 from rulepush.errors import ParseError, PromQLError, RuleFileError
+from rulepush.histogram.boxes import Boxes
+from rulepush.histogram.errors import HistogramError
+from rulepush.histogram.literal import parse_histogram
+from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.text import format_histogram
 from rulepush.model.durations import format_duration
 from rulepush.model.floats import format_float
 from rulepush.model.labels import ALERT_NAME, EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample, is_stale
-from rulepush.promql import Engine, EngineOptions, Query, ValueType, parse_expr
-from rulepush.promql.testscript.series import Cell, SeriesLine, parse_series
+from rulepush.promql import Engine, EngineOptions, ValueType, parse_expr
+from rulepush.promql.testscript.series import Cell, NativeCell, SeriesLine, parse_series
 from rulepush.rules.alert import AlertState
 from rulepush.rules.context import RuleContext
 from rulepush.rules.group import EvaluationGroup
 from rulepush.rules.rulefmt import load_rule_files
 from rulepush.rules.specs import RuleGroup
 from rulepush.rules.unittest.compare import FoundAlert, compare_alerts, compare_samples
-from rulepush.rules.unittest.testfile import AlertCheck, ExprCheck, Scenario, UnitTestFile
+from rulepush.rules.unittest.testfile import AlertCheck, ExpectedSample, ExprCheck, Scenario, UnitTestFile
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 
 _FOREVER_MS: Final = 1 << 52
-_NATIVE: Final = "native histograms are not supported by rulepush"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,10 @@ class _Feed:
     cells: Iterator[Cell]
     at: int = 0
 
-    def due(self, count: int) -> Iterator[tuple[int, float]]:
-        """(i, value) of the floats among the first `count` cells that were not given out yet."""
+    def due(self, count: int) -> Iterator[tuple[int, Cell]]:
+        """(i, cell) of the first `count` cells that were not given out yet."""
         first, self.at = self.at, max(self.at, count)
-        for i, cell in enumerate(islice(self.cells, self.at - first), first):
-            if isinstance(cell, float):
-                yield i, cell
+        yield from enumerate(islice(self.cells, self.at - first), first)
 
 
 class _Run:
@@ -113,7 +115,6 @@ class _Run:
         )
         self._groups = [EvaluationGroup(spec, context, scenario.interval_ms, 0) for spec in groups]
         self._feeds: list[_Feed] = []
-        self._native: list[Labels] = []  # series with native histograms, which are not loaded
         self._failures: list[str] = []
 
     def run(self) -> list[str]:
@@ -146,17 +147,8 @@ class _Run:
                 self._fail(series.line, f"input series {series.series!r}: {e}")
                 continue
             lines[line.labels] = line  # of a series that is given twice the last definition counts: loadCmd.set
-        self._native = [line.labels for line in lines.values() if line.has_native]
         self._feeds = [_Feed(line.labels, line.cells()) for line in lines.values()]
-        for rule in (rule for group in self._groups for rule in group.rules):
-            if self._reads_native(rule.spec.query):
-                self._fail(self._scenario.line, f"rule: {rule.spec.name}, err: {_NATIVE}")
         return not self._failures
-
-    def _reads_native(self, query: Query) -> bool:
-        return any(
-            all(m.matches_labels(labels) for m in use.matchers) for labels in self._native for use in query.selectors()
-        )
 
     def _tick_all(self) -> bool:
         """Evaluate until the last check; false when a rule failed, which ends the scenario."""
@@ -191,8 +183,11 @@ class _Run:
         start, step = self._scenario.start_ms, self._scenario.interval_ms
         due = (ts - start) // step + 1
         for feed in self._feeds:
-            for i, value in feed.due(due):
-                self._head.append(feed.labels, start + i * step, value)
+            for i, cell in feed.due(due):
+                if isinstance(cell, float):
+                    self._head.append(feed.labels, start + i * step, cell)
+                elif isinstance(cell, NativeCell):
+                    self._head.append_histogram(feed.labels, start + i * step, cell.histogram)
 
     def _check_alerts(self, check: AlertCheck) -> None:
         got: list[FoundAlert] = [
@@ -217,11 +212,9 @@ class _Run:
             query = parse_expr(check.expr)
             if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
                 raise ParseError("rule result is not a vector or scalar")
-            if any(e.histogram for e in check.expected) or self._reads_native(query):
-                raise PromQLError(_NATIVE)
             ts = self._scenario.start_ms + check.eval_time_ms
             got = self._engine.instant(query, ts, self._head.querier()).samples()
-            expected = [Sample(_expected_labels(e.labels), ts, e.value) for e in check.expected]
+            expected = [_expected(e, ts) for e in check.expected]
         except PromQLError as e:
             self._fail(check.line, f"{head} err: {e}")
             return
@@ -247,9 +240,19 @@ class _Run:
         for i, labels in enumerate(found.index.labels):
             n = int(found.counts[i])
             points = zip(found.times[i, :n].tolist(), found.values[i, :n].tolist(), strict=True)
-            self._debug(
-                f"{labels} => " + " ".join(f"{_shown(value)} @[{format_float(ts / 1000)}]" for ts, value in points)
-            )
+            shown = (f"{_shown(value, found.boxes)} @[{format_float(ts / 1000)}]" for ts, value in points)
+            self._debug(f"{labels} => " + " ".join(shown))
+
+
+def _expected(sample: ExpectedSample, ts: int) -> Sample:
+    """Raises ParseError."""
+    labels = _expected_labels(sample.labels)
+    if not sample.histogram:
+        return Sample(labels, ts, sample.value)
+    try:
+        return HistogramSample(labels, ts, 0.0, parse_histogram(sample.histogram.strip()))
+    except HistogramError as e:
+        raise ParseError(f'histogram "{sample.histogram}": {e}') from None
 
 
 def _expected_labels(text: str) -> Labels:
@@ -265,7 +268,10 @@ def _expected_labels(text: str) -> Labels:
     return line.labels
 
 
-def _shown(value: float) -> str:
+def _shown(value: float, boxes: Boxes | None) -> str:
+    histogram = None if boxes is None else boxes.unbox(value)
+    if histogram is not None:
+        return format_histogram(histogram)
     return "stale" if is_stale(value) else format_float(value)
 
 

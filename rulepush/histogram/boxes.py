@@ -1,0 +1,103 @@
+"""Boxes: histograms in columns of floats.
+
+Where most samples are floats, a histogram among them is a NaN of its own kind, as the stale marker is one: a signalling
+NaN whose low bits number it in a `Boxes`. All that moves samples (columns, windows, matching) moves it as it is, and
+float arrays stay what they are. Arithmetic makes a quiet NaN of it, which is no box: never another histogram.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.model.arrays import Bools, Floats, Ints
+
+_PREFIX: Final = 0x7FF4  # the first 16 bits; the stale marker begins with 0x7FF0
+_FIRST: Final = _PREFIX << 48
+_NUMBER: Final = (1 << 48) - 1
+# Measured with sys.getsizeof: the object and its two Buckets, each with two array headers; without the counts.
+_HISTOGRAM_BYTES: Final = 640
+
+
+class Boxes:
+    """Histograms by number. They are only added; `compacted` makes a smaller one of those that are still in use."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: Iterable[FloatHistogram] = ()):
+        self._held = list(held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[FloatHistogram]:
+        return iter(self._held)
+
+    def box(self, histogram: FloatHistogram) -> float:
+        """What stands for it in a column. Keep it as a float: no arithmetic."""
+        self._held.append(histogram)
+        return box_of(len(self._held) - 1)
+
+    def unbox(self, value: float) -> FloatHistogram | None:
+        """The histogram that `value` stands for; None when it is a float like others."""
+        if value == value:
+            return None
+        bits: int = struct.unpack("<Q", struct.pack("<d", value))[0]
+        return self._held[bits & _NUMBER] if bits >> 48 == _PREFIX else None
+
+    def drop_last(self) -> None:
+        """Take back the box that was made last."""
+        self._held.pop()
+
+    def adopted(self, values: Floats, source: Boxes) -> Floats:
+        """`values`, of any shape, whose boxes are those of `source`, with boxes of this one; the same array when it has
+        none. What has no histogram in `source` (padding) may become anything."""
+        mask = box_mask(values)
+        if not np.count_nonzero(mask):
+            return values
+        values = values.copy()
+        numbers = box_numbers(values[mask])
+        if source is self:
+            return values
+        known = numbers < len(source)
+        used = np.zeros(len(source), np.bool_)
+        used[numbers[known]] = True
+        number_of = np.cumsum(used) - 1 + len(self._held)
+        self._held += [source._held[i] for i in np.flatnonzero(used).tolist()]
+        made = np.full(len(numbers), np.nan)
+        made[known] = boxed_numbers(number_of[numbers[known]])
+        values[mask] = made
+        return values
+
+    @property
+    def nbytes(self) -> int:
+        """About the bytes of all of them."""
+        return sum(_HISTOGRAM_BYTES + 16 * h.bucket_count for h in self._held)
+
+
+def box_of(number: int) -> float:
+    """The box with a number."""
+    value: float = struct.unpack("<d", struct.pack("<Q", _FIRST | number))[0]
+    return value
+
+
+def box_mask(values: Floats) -> Bools:
+    """Where an array (any shape) holds a box. `values` must be float64."""
+    mask: Bools = values.view(np.int64) >> 48 == _PREFIX
+    return mask
+
+
+def box_numbers(values: Floats) -> Ints:
+    """The numbers of float64[k] boxes."""
+    numbers: Ints = values.view(np.int64) & _NUMBER
+    return numbers
+
+
+def boxed_numbers(numbers: Ints) -> Floats:
+    """The inverse of `box_numbers`."""
+    values: Floats = (numbers.astype(np.int64) | _FIRST).view(np.float64)
+    return values
