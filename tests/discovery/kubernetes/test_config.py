@@ -207,6 +207,10 @@ def test_label_selectors_that_kubernetes_understands(text: str) -> None:
         ("-a", "'-a' is not a label's name"),
         ("X/y", "'X/y' is not a label's name: what stands before the '/' must be a DNS name"),
         ("a>x", "for '>' the value must be a whole number that fits 64 bits, got 'x'"),
+        (
+            "a<9223372036854775808",
+            "for '<' the value must be a whole number that fits 64 bits, got '9223372036854775808'",
+        ),
         ("=b", "found '=', expected a label's name"),
     ],
 )

@@ -425,3 +425,18 @@ def test_a_change_of_one_pod_leaves_the_targets_of_others_as_they_are(role: str,
     cluster.put(web_pod(labels={"version": "2"}, containers=containers))
     after = cluster.group(source).targets
     assert [old is new for old, new in zip(before, after, strict=True)] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("role", ["endpoints", "endpointslice"])
+def test_a_port_that_the_service_loses_becomes_one_of_the_other_ports(role: str) -> None:
+    whole = web_pod(containers=[container(ports=[("http", 8080), ("admin", 9090), ("extra", 7070)])])
+
+    def made(*ports: tuple[str, int]) -> Json:
+        if role == "endpoints":
+            return web_endpoints(endpoint_address("10.1.0.5", target=POD_1), ports=list(ports))
+        return web_slice(endpoint("10.1.0.5", target=POD_1), ports=list(ports))
+
+    cluster = WatchedCluster(f"role: {role}", whole, made(("http", 8080), ("admin", 9090)))
+    cluster.put(made(("http", 8080)))
+    source = ENDPOINTS if role == "endpoints" else SLICE
+    assert cluster.addresses(source) == ["10.1.0.5:8080", "10.1.0.5:9090", "10.1.0.5:7070"]

@@ -226,3 +226,13 @@ def test_a_change_that_no_label_shows_makes_an_equal_group() -> None:
     changed["spec"]["serviceAccountName"] = "other"
     cluster.put(changed)
     assert cluster.group(SOURCE) == before
+
+
+def test_a_replica_set_of_something_else_than_a_deployment_names_none() -> None:
+    """pod.go, podLabels: the kind of the owner counts; Argo's Rollouts own ReplicaSets as well."""
+    made = replica_set("r", "shop")
+    made["metadata"]["ownerReferences"] = [owner("Rollout", "web")]
+    cluster = WatchedCluster(
+        "role: pod, attach_metadata: {deployment: true}", web(owners=[owner("ReplicaSet", "r")]), made
+    )
+    assert "pod_deployment_name" not in cluster.labels(SOURCE)
