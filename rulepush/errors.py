@@ -14,6 +14,7 @@ RulepushError
 │   ├── IncompatibleSchemas  exponential and custom buckets together
 │   └── BucketLimitError     more buckets than allowed, in every resolution
 ├── ExpositionError      a body that is not a Prometheus or OpenMetrics text, with its line
+├── ProtobufError        a body that is no sequence of metric families in protobuf
 ├── ScrapeError          a scrape that failed: `up` becomes 0
 │   └── HTTPStatusError  the same for an answer that is not 200
 ├── DiscoveryError       a discovery that failed: the last good list of targets stays
@@ -98,6 +99,10 @@ class ExpositionError(RulepushError):
         self.line = line
         self.message = message
         super().__init__(f"line {line}: {message}")
+
+
+class ProtobufError(RulepushError):
+    """A body that is not a sequence of metric families, each after its length."""
 
 
 class ScrapeError(RulepushError):

@@ -9,8 +9,8 @@ from typing import Final
 
 from rulepush.cli.options import LINT_EXIT, Subparsers, add_command, add_lint_fatal, add_timeout
 from rulepush.cli.terminal import VERDICTS, Ink, coloured, inked
-from rulepush.errors import ExpositionError, ScrapeError
-from rulepush.exposition import Exposition, Format, parse_body, parse_line
+from rulepush.errors import ExpositionError, ProtobufError, ScrapeError
+from rulepush.exposition import Exposition, Format, parse_body, parse_line, readable_body
 from rulepush.exposition.content_type import choose_format
 from rulepush.exposition.lint import lint
 from rulepush.http_client.build import build_client
@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     """Problems and lint findings go to standard error, as with promtool."""
     try:
         body, fmt = _read(args)
-    except ScrapeError as e:
+        body = readable_body(body, fmt)
+    except (ProtobufError, ScrapeError) as e:
         print(coloured(f"error: {e}", VERDICTS, sys.stderr), file=sys.stderr)
         return EXIT_BAD
     if args.format == "openmetrics":

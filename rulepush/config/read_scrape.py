@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Final
 
 from rulepush.config.expand import expand_environment
-from rulepush.config.sections import SCRAPE_PROTOCOLS, GlobalConfig, ScrapeConfig, ScrapeLimits
+from rulepush.config.sections import (
+    PROTOBUF_FIRST,
+    SCRAPE_PROTOCOLS,
+    GlobalConfig,
+    ScrapeConfig,
+    ScrapeLimits,
+)
 from rulepush.discovery.registry import read_sd_configs
+from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.http_client.config import read_http_client
 from rulepush.model.durations import format_duration
 from rulepush.model.labels import Labels, is_legacy_label_name
@@ -16,7 +24,6 @@ from rulepush.relabel.relabel import read_relabel_configs
 from rulepush.yaml.nodes import MapReader
 from rulepush.yaml.scalars import did_you_mean
 
-_PROTOBUF: Final = "PrometheusProto"
 _SCHEMES: Final = ("utf8", "legacy")
 _ESCAPING: Final = ("allow-utf-8", "underscores", "dots", "values")
 
@@ -37,14 +44,14 @@ def read_global(m: MapReader | None) -> GlobalConfig:
         evaluation_interval_ms=m.duration("evaluation_interval") or default.evaluation_interval_ms,
         rule_query_offset_ms=m.duration("rule_query_offset"),
         external_labels=_external_labels(m, legacy),
-        scrape_protocols=_protocols(m, SCRAPE_PROTOCOLS),
+        scrape_protocols=_protocols(m),
+        histograms=_histograms(m, CLASSIC_ONLY),
         limits=_limits(m, ScrapeLimits()),
         keep_dropped_targets=m.count("keep_dropped_targets"),
         extra_scrape_metrics=m.flag("extra_scrape_metrics"),
         legacy_names=legacy,
         name_escaping=_escaping(m, legacy, ""),
     )
-    _histogram_keys(m)
     m.ignore("query_log_file", "scrape_failure_log_file")
     m.finish()
     return config
@@ -72,9 +79,8 @@ def read_scrape_config(m: MapReader, inherited: GlobalConfig) -> ScrapeConfig:
         text = f'scrape timeout greater than scrape interval for scrape config with job name "{job}"'
         m.problem(f"{text} ({format_duration(timeout)} > {format_duration(interval)})", "scrape_timeout")
     legacy = _legacy(m, inherited.legacy_names)
-    fallback = m.one_of("fallback_scrape_protocol", ("", *SCRAPE_PROTOCOLS, _PROTOBUF), "")
-    if fallback == _PROTOBUF:
-        m.problem(f"fallback_scrape_protocol: {_PROTOBUF} is not supported yet by rulepush", "fallback_scrape_protocol")
+    histograms = _histograms(m, inherited.histograms)
+    default = PROTOBUF_FIRST if histograms.native else SCRAPE_PROTOCOLS
     config = ScrapeConfig(
         job_name=job,
         scrape_interval_ms=interval,
@@ -86,8 +92,13 @@ def read_scrape_config(m: MapReader, inherited: GlobalConfig) -> ScrapeConfig:
         honor_timestamps=m.flag("honor_timestamps", True),
         track_timestamps_staleness=m.flag("track_timestamps_staleness"),
         enable_compression=m.flag("enable_compression", True),
-        scrape_protocols=_protocols(m, inherited.scrape_protocols),
-        fallback_scrape_protocol="" if fallback == _PROTOBUF else fallback,
+        scrape_protocols=_protocols(m) or inherited.scrape_protocols or default,
+        fallback_scrape_protocol=m.one_of("fallback_scrape_protocol", ("", *PROTOBUF_FIRST), ""),
+        histograms=replace(
+            histograms,
+            bucket_limit=m.count("native_histogram_bucket_limit"),
+            min_bucket_factor=m.number("native_histogram_min_bucket_factor"),
+        ),
         limits=_limits(m, inherited.limits),
         keep_dropped_targets=m.count("keep_dropped_targets") or inherited.keep_dropped_targets,
         extra_scrape_metrics=m.flag("extra_scrape_metrics", inherited.extra_scrape_metrics),
@@ -98,18 +109,17 @@ def read_scrape_config(m: MapReader, inherited: GlobalConfig) -> ScrapeConfig:
         metric_relabel_configs=read_relabel_configs(m, "metric_relabel_configs", legacy_names=legacy),
         http_client=read_http_client(m),
     )
-    _histogram_keys(m)
-    m.ignore("scrape_failure_log_file", "native_histogram_bucket_limit", "native_histogram_min_bucket_factor")
+    m.ignore("scrape_failure_log_file")
     m.finish()
     return config
 
 
-def _histogram_keys(m: MapReader) -> None:
-    """Native histograms are not scraped; the classic ones always are, so asking for them is no change."""
-    for key in ("scrape_native_histograms", "convert_classic_histograms_to_nhcb"):
-        m.unsupported(key, "false", "no", "off")
-    m.flag("always_scrape_classic_histograms")
-    m.flag("scrape_classic_histograms")  # the name before Prometheus 3
+def _histograms(m: MapReader, inherited: HistogramScraping) -> HistogramScraping:
+    m.unsupported("convert_classic_histograms_to_nhcb", "false", "no", "off")
+    classic_too = m.flag("scrape_classic_histograms", inherited.classic_too)  # the name before Prometheus 3
+    return HistogramScraping(
+        m.flag("scrape_native_histograms", inherited.native), m.flag("always_scrape_classic_histograms", classic_too)
+    )
 
 
 def _escaping(m: MapReader, legacy: bool, inherited: str) -> str:
@@ -127,25 +137,19 @@ def _legacy(m: MapReader, inherited: bool) -> bool:
     return scheme == "legacy" if scheme else inherited
 
 
-def _protocols(m: MapReader, default: tuple[str, ...]) -> tuple[str, ...]:
-    """The formats to ask for, best first. Protobuf is left out: a target that has it has a text format too."""
+def _protocols(m: MapReader) -> tuple[str, ...]:
+    """The formats to ask for, best first; empty where nothing says so."""
     names = m.texts("scrape_protocols")
-    if not names:
-        if m.has("scrape_protocols"):
-            m.problem("scrape_protocols: cannot be empty", "scrape_protocols")
-        return default
-    known = (*SCRAPE_PROTOCOLS, _PROTOBUF)
+    if not names and m.has("scrape_protocols"):
+        m.problem("scrape_protocols: cannot be empty", "scrape_protocols")
     for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            text = f"scrape_protocols: unknown scrape protocol {name}, supported: {', '.join(known)}{hint}"
+        if name not in PROTOBUF_FIRST:
+            hint = did_you_mean(name, PROTOBUF_FIRST)
+            text = f"scrape_protocols: unknown scrape protocol {name}, supported: {', '.join(PROTOBUF_FIRST)}{hint}"
             m.problem(text, "scrape_protocols")
     if len(set(names)) < len(names):
         m.problem("scrape_protocols: duplicated protocol", "scrape_protocols")
-    usable = tuple(n for n in names if n in SCRAPE_PROTOCOLS)
-    if not usable and all(n in known for n in names):
-        m.problem(f"scrape_protocols: {_PROTOBUF} alone is not supported yet by rulepush", "scrape_protocols")
-    return usable or default
+    return names
 
 
 def _limits(m: MapReader, inherited: ScrapeLimits) -> ScrapeLimits:

@@ -68,6 +68,7 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
         write_relabel_configs=read_relabel_configs(m, "write_relabel_configs"),
         protobuf_message=RemoteWriteMessage(message),
         http_client=read_http_client(m),
+        send_native_histograms=m.flag("send_native_histograms"),
         queue=_read_queue(m.section("queue_config")),
         metadata=_read_metadata(m.section("metadata_config")),
         buffer=_read_buffer(m.section("buffer")),
@@ -75,7 +76,7 @@ def _read_remote_write(m: MapReader) -> RemoteWriteConfig:
     if m.flag("send_exemplars"):
         text = f"{m.where}: send_exemplars has no effect: rulepush does not keep exemplars, so it sends none"
         m.source.reading.warnings.append(text)
-    m.ignore("round_robin_dns", "send_native_histograms")
+    m.ignore("round_robin_dns")
     for key in ("sigv4", "azuread", "google_iam"):
         if m.has(key):  # also an empty one: it means the credentials of the machine
             m.problem(f"{key} is not supported yet by rulepush (Prometheus knows it)", key)

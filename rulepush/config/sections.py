@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Final
 
 from rulepush.discovery.groups import SdConfig
+from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.secret import Secret
@@ -19,6 +20,8 @@ SCRAPE_PROTOCOLS: Final = (
     "PrometheusText1.0.0",
     "PrometheusText0.0.4",
 )
+PROTOBUF_FIRST: Final = ("PrometheusProto", *SCRAPE_PROTOCOLS)
+"""What is asked for where native histograms are scraped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class GlobalConfig:
     evaluation_interval_ms: int = 60_000
     rule_query_offset_ms: int = 0
     external_labels: Labels = EMPTY_LABELS
-    scrape_protocols: tuple[str, ...] = SCRAPE_PROTOCOLS
+    scrape_protocols: tuple[str, ...] = ()  # empty: as each job needs them
+    histograms: HistogramScraping = CLASSIC_ONLY
     limits: ScrapeLimits = ScrapeLimits()
     keep_dropped_targets: int = 0
     extra_scrape_metrics: bool = False
@@ -66,6 +70,7 @@ class ScrapeConfig:
     enable_compression: bool = True
     scrape_protocols: tuple[str, ...] = SCRAPE_PROTOCOLS
     fallback_scrape_protocol: str = ""
+    histograms: HistogramScraping = CLASSIC_ONLY
     limits: ScrapeLimits = ScrapeLimits()
     keep_dropped_targets: int = 0
     extra_scrape_metrics: bool = False
@@ -178,6 +183,7 @@ class RemoteWriteConfig:
     headers: tuple[tuple[str, str], ...] = ()
     write_relabel_configs: tuple[RelabelConfig, ...] = ()
     protobuf_message: RemoteWriteMessage = RemoteWriteMessage.V1
+    send_native_histograms: bool = False
     http_client: HTTPClientConfig = NO_CLIENT_SETTINGS
     queue: QueueConfig = QueueConfig()
     metadata: MetadataConfig = MetadataConfig()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rulepush.errors import ProtobufError
 from rulepush.exposition.entries import Exposition, FamilyMetadata, Format, ParsedSample
 from rulepush.exposition.openmetrics import OpenMetricsParser, parse_openmetrics, parse_openmetrics_line
-from rulepush.exposition.text import TextParser, parse_text, parse_text_line
+from rulepush.exposition.text import TextParser, TranslatedParser, parse_text, parse_text_line
 
 __all__ = [
     "Exposition",
@@ -17,17 +18,33 @@ __all__ = [
     "each_sample",
     "parse_body",
     "parse_line",
+    "readable_body",
 ]
+
+
+def readable_body(body: bytes, fmt: Format) -> bytes:
+    """A body as the functions below read it: one in protobuf as lines. Raises ProtobufError. (A scrape, which takes
+    native histograms too, has its own way.)"""
+    if fmt is not Format.PROTOBUF:
+        return body
+    from rulepush.exposition.protobuf.translate import translated
+
+    done = translated(body)
+    if done.error:
+        raise ProtobufError(done.error)
+    return done.text
 
 
 def parse_body(body: bytes, fmt: Format) -> Exposition:
     """A whole body. Raises ExpositionError: then nothing of it may be used."""
+    if fmt is Format.PROTOBUF:
+        return _all_entries(TranslatedParser(body))
     return parse_openmetrics(body) if fmt is Format.OPENMETRICS else parse_text(body)
 
 
 def each_sample(body: bytes, fmt: Format) -> Iterator[ParsedSample]:
     """The samples of a body one by one, never all of them in memory. Raises ExpositionError where it is wrong."""
-    parser = OpenMetricsParser(body) if fmt is Format.OPENMETRICS else TextParser(body)
+    parser = _parser(body, fmt)
     found = Exposition()
     while parser.next(found):
         yield from found.samples
@@ -42,7 +59,20 @@ def parse_line(line: bytes, fmt: Format, family_type: str = "") -> ParsedSample 
 
 def declared_type(line: bytes, fmt: Format) -> str | None:
     """The type that a TYPE line without its newline says; None for any other line."""
-    parser = OpenMetricsParser(line + b"\n") if fmt is Format.OPENMETRICS else TextParser(line)
+    parser = _parser(line + b"\n" if fmt is Format.OPENMETRICS else line, fmt)
     found = Exposition()
     parser.next(found)
     return next((meta.type for meta in found.metadata.values() if meta.type), None)
+
+
+def _parser(body: bytes, fmt: Format) -> OpenMetricsParser | TextParser:
+    if fmt is Format.OPENMETRICS:
+        return OpenMetricsParser(body)
+    return TranslatedParser(body) if fmt is Format.PROTOBUF else TextParser(body)
+
+
+def _all_entries(parser: TextParser) -> Exposition:
+    found = Exposition()
+    while parser.next(found):
+        pass
+    return found

@@ -13,13 +13,28 @@ _MEDIA_TYPE: Final = re.compile(
     rf'\s*({_TOKEN}/{_TOKEN})\s*((?:;\s*(?:{_TOKEN}\s*=\s*(?:{_TOKEN}|"(?:[^"\\]|\\.)*")\s*)?)*)'
 )
 
+_PARAMETER: Final = re.compile(rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*")')
+
 # The values of `fallback_scrape_protocol` and `scrape_protocols`, and what they are sent and read as.
 PROTOCOL_FORMATS: Final = {
+    "PrometheusProto": Format.PROTOBUF,
     "PrometheusText0.0.4": Format.TEXT,
     "PrometheusText1.0.0": Format.TEXT,
     "OpenMetricsText0.0.1": Format.OPENMETRICS,
     "OpenMetricsText1.0.0": Format.OPENMETRICS,
 }
+
+
+def split_content_type(content_type: str) -> tuple[str, dict[str, str]]:
+    """The media type and its parameters, names in lower case; ("", {}) when it is none, as Go's mime.ParseMediaType."""
+    found = _MEDIA_TYPE.fullmatch(content_type)
+    if found is None:
+        return "", {}
+    pairs = [(name.lower(), text) for name, text in _PARAMETER.findall(found[2])]
+    if len(dict(pairs)) < len(pairs):  # a parameter twice
+        return "", {}
+    unquoted = {n: re.sub(r"\\(.)", r"\1", t[1:-1]) if t.startswith('"') else t for n, t in pairs}
+    return found[1].lower(), unquoted
 
 
 def choose_format(content_type: str, fallback: Format | None) -> Format:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from rulepush.model.labels import METRIC_NAME
 
 
 class Format(Enum):
-    """The two texts. The value is the media type."""
+    """What a target answers. The value is the media type."""
 
     TEXT = "text/plain"
     OPENMETRICS = "application/openmetrics-text"
+    PROTOBUF = "application/vnd.google.protobuf"
+    """Lines of this format are those that `exposition.protobuf` makes of a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,18 @@ class Exposition:
 
     samples: list[ParsedSample] = field(default_factory=list)
     metadata: dict[str, FamilyMetadata] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramScraping:
+    """What a job makes of histograms. `native` takes native ones, `classic_too` those that are both as both. A native
+    one has at most `bucket_limit` buckets, each at least `min_bucket_factor` times the one before it (0: no limit), and
+    less resolution where it had more."""
+
+    native: bool = False
+    classic_too: bool = False
+    bucket_limit: int = 0
+    min_bucket_factor: float = 0.0
+
+
+CLASSIC_ONLY: Final = HistogramScraping()

@@ -1,6 +1,6 @@
 """Metric families: what a body is to a Pushgateway, whose groups hold and replace a family as a whole.
 
-The model is io.prometheus.client's (client_model metrics.proto), as far as texts can bring it.
+The model is io.prometheus.client's (client_model metrics.proto), without exemplars and created timestamps.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import Final
 
 from rulepush.exposition.entries import FamilyMetadata
+from rulepush.gotext.goquote import go_quote
+from rulepush.histogram import FloatHistogram
 from rulepush.model.floats import format_float_g, format_float_openmetrics
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value
 
@@ -59,12 +61,17 @@ class Metric:
     `value`  the value; of a compound type the sum
     `count`  compound types only: the number of observations
     `parts`  compound types only: (bound, cumulative count) of buckets, or (quantile, value)
+    `native` the native histogram of a histogram that has one; only protobuf brings it
+    `foreign` None but for a metric in protobuf that lacks the value of its family's type: what it has instead, as text.
+              Its `pairs` may have a name twice, and texts that are no UTF-8 (surrogates); no check lets it pass
     """
 
     pairs: LabelPairs
     value: float
     count: float = 0.0
     parts: tuple[tuple[float, float], ...] = ()
+    native: FloatHistogram | None = None
+    foreign: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,12 @@ class MetricFamily:
         """Every series of the family as a scraper sees it, its value with it."""
         for of_metric in self.by_metric:
             yield from of_metric
+
+    def natives(self) -> Iterator[tuple[Labels, FloatHistogram]]:
+        """The native histograms of the family, under its own name: beside `series`, whose names have suffixes."""
+        for metric in self.metrics:
+            if metric.native is not None:
+                yield Labels({**dict(metric.pairs), METRIC_NAME: self.name}), metric.native
 
     @cached_property
     def by_metric(self) -> tuple[tuple[tuple[Labels, float], ...], ...]:
@@ -111,9 +124,11 @@ class MetricFamily:
 
     def describe(self, metric: Metric) -> str:
         """A metric as Pushgateway's error texts print it."""
-        quoted = [(quote_label_value(n), quote_label_value(v)) for n, v in metric.pairs]
+        quoted = [(go_quote(n), go_quote(v)) for n, v in metric.pairs]
         labels = "".join(f"label:{{name:{n} value:{v}}} " for n, v in quoted)
         kind = "histogram" if self.type.has_buckets else self.type.value.lower()
+        if metric.foreign is not None:
+            return f"collected metric {quote_label_value(self.name)} {{ {labels}{metric.foreign}".rstrip() + "}"
         if self.type.compound:
             body = f"sample_count:{format_float_g(metric.count)} sample_sum:{format_float_g(metric.value)}"
         else:

@@ -17,6 +17,7 @@ from rulepush.exposition.scanner import METRIC_TOKEN, QUOTED_NAME_TOKEN, USUAL_S
 _VALUE: Final = re.compile(rb"[^{ \t\n]+")
 _TIMESTAMP: Final = re.compile(rb"[0-9]+")
 _META: Final = re.compile(rb"(HELP|TYPE)[\t ]+")
+_ALL_META: Final = re.compile(rb"(HELP|TYPE|UNIT)[\t ]+")
 _REST: Final = re.compile(rb"[^\n]*")
 _TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary", "untyped"))
 _MAX_INT64: Final = (1 << 63) - 1
@@ -49,6 +50,8 @@ class TextParser(Scanner):
     free_blanks = True
     commas_required = False
     names_tokens = True
+    meta = _META
+    types = _TYPES
 
     def __init__(self, body: bytes):
         super().__init__(body + b"\n")  # Prometheus appends one, too
@@ -83,7 +86,7 @@ class TextParser(Scanner):
         if self.body[self.pos - 1] == ord("#"):
             self._end_of_comment()
             return
-        found = _META.match(self.body, self.pos)
+        found = self.meta.match(self.body, self.pos)
         if found is None:
             self._end_of_comment()
             return
@@ -98,9 +101,11 @@ class TextParser(Scanner):
         text = (self.take(_REST) or b"")[1:]
         meta = into.metadata.setdefault(self.name_of(token), FamilyMetadata())
         if kind == "TYPE":
-            if text.decode("latin-1") not in _TYPES:
+            if text.decode("latin-1") not in self.types:
                 self.fail(f"invalid metric type {show(text)}")
             meta.type = self.family_type = "unknown" if text == b"untyped" else text.decode("ascii")
+        elif kind == "UNIT":
+            meta.unit = text.decode("utf-8", "replace")
         else:
             try:
                 text.decode("utf-8")
@@ -144,3 +149,10 @@ class TextParser(Scanner):
         if not self.take_byte(b"\n"):
             self.unexpected("expected next entry after timestamp")
         return int(number)
+
+
+class TranslatedParser(TextParser):
+    """Reads what `exposition.protobuf.translate` writes: the same with all of the metadata that protobuf has."""
+
+    meta = _ALL_META
+    types = _TYPES | {"gaugehistogram"}

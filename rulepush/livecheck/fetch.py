@@ -15,8 +15,8 @@ from rulepush.discovery.groups import Environment, SdConfig, TargetGroup
 from rulepush.discovery.known_groups import KnownGroups
 from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.discovery.shared import SharedParts
-from rulepush.errors import ExpositionError, HTTPStatusError, ScrapeError
-from rulepush.exposition import Exposition, parse_body
+from rulepush.errors import ExpositionError, HTTPStatusError, ProtobufError, ScrapeError
+from rulepush.exposition import Exposition, parse_body, readable_body
 from rulepush.exposition.content_type import choose_format
 from rulepush.http_client.build import build_client
 from rulepush.livecheck.actuator import actuator_endpoints
@@ -164,9 +164,10 @@ async def _scrape(
     if trouble is not None:
         return Scrape(ts, trouble=trouble)
     try:
-        parsed = parse_body(fetched.body, choose_format(fetched.content_type, job.fallback))
+        fmt = choose_format(fetched.content_type, job.fallback)
+        parsed = parse_body(readable_body(fetched.body, fmt), fmt)
         samples = _samples(parsed, job.rules, target.labels, ts)
-    except (ExpositionError, ScrapeError) as e:
+    except (ExpositionError, ProtobufError, ScrapeError) as e:
         return Scrape(ts, trouble=diagnose_scrape(target.url, str(e)))
     limit = job.rules.sample_limit
     if limit and len(samples) > limit:

@@ -236,6 +236,8 @@ def diagnose_status(
 
 def diagnose_answer(url: str, content_type: str, body: bytes) -> TargetProblem | None:
     """What an answer of status 200 without metrics means; None when it may be metrics."""
+    if "protobuf" in content_type.lower() and body:  # its bytes may look like anything
+        return None
     if "html" in content_type.lower() or body.lstrip()[:1] == b"<":
         return TargetProblem(
             "HTTP 200 with a web page instead of metrics",

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rulepush.errors import PushError
-from rulepush.exposition.families import FamilyType, MetricFamily
-from rulepush.model.labels import Labels, is_legacy_label_name, quote_label_value
+from rulepush.exposition.families import FamilyType, Metric, MetricFamily
+from rulepush.gotext.goquote import go_quote
+from rulepush.model.labels import Labels, is_valid_utf8_name, quote_label_value
 from rulepush.push.group import PushedGroup
 from rulepush.push.url import GroupKey
 
@@ -46,7 +47,8 @@ class Index:
     def add(self, group: PushedGroup) -> None:
         """Add a group that passed `problems` and is not in the index."""
         for family in _families(group):
-            self._types.setdefault(family.name, {})[group.key] = family.type
+            if family.metrics:
+                self._types.setdefault(family.name, {})[group.key] = family.type
             for labels, _ in family.series():
                 self._owners[labels] = group.key
 
@@ -71,6 +73,8 @@ class Index:
         names = {f.name: f.type for f in _families(group)}
         seen: set[Labels] = set()
         for family in _families(group):
+            if not family.metrics:
+                continue  # only protobuf brings such a one
             collision = self._collision(family, group.key, names)
             if collision is not None:
                 errors.append(collision)
@@ -83,14 +87,10 @@ class Index:
         return errors
 
     def _metric_problems(self, family: MetricFamily, key: GroupKey, seen: set[Labels]) -> Iterator[str]:
-        special = "quantile" if family.type is FamilyType.SUMMARY else ""
         for metric, expanded in zip(family.metrics, family.by_metric, strict=True):
-            bad = next((n for n, _ in metric.pairs if n.startswith("__") or not is_legacy_label_name(n)), None)
-            if bad is not None:
-                yield f"{family.describe(metric)} has a label with an invalid name: {bad}"
-                continue
-            if special and any(n == special for n, _ in metric.pairs):
-                yield f'{family.describe(metric)} must not have an explicit "{special}" label'
+            flaw = _flaw(family, metric)
+            if flaw:
+                yield f"{family.describe(metric)} {flaw}"
                 continue
             # Like Pushgateway, compare whole metrics; unlike it, an empty label counts as absent, as for any scraper.
             ours = [labels for labels, _ in expanded]
@@ -126,6 +126,32 @@ class Index:
                 text = f"collected {what} named {quote_label_value(name)} collides with previously collected"
                 return f"{text} metric named {quote_label_value(name + suffix)}"
         return None
+
+
+def _flaw(family: MetricFamily, metric: Metric) -> str:
+    """What is wrong with a metric by itself; "" when nothing is."""
+    if metric.foreign is not None:
+        return f"is not a {family.type.value}"
+    previous = ""
+    for name, value in metric.pairs:
+        if name == previous:
+            return f"has two or more labels with the same name: {name}"
+        if name.startswith("__") or not is_valid_utf8_name(name):
+            return f"has a label with an invalid name: {_replaced(name)}"
+        if family.type is FamilyType.SUMMARY and name == "quantile":
+            return 'must not have an explicit "quantile" label'
+        if not _is_utf8(value):
+            return f"has a label named {go_quote(name)} whose value is not utf8: {go_quote(value)}"
+        previous = name
+    return ""
+
+
+def _is_utf8(text: str) -> bool:
+    return text.isascii() or not any("\udc80" <= char <= "\udcff" for char in text)
+
+
+def _replaced(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _families(group: PushedGroup) -> list[MetricFamily]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from rulepush.exposition.families import FamilyType, Metric, MetricFamily
+from rulepush.exposition.families import FamilyType, LabelPairs, Metric, MetricFamily
+from rulepush.histogram import FloatHistogram
 from rulepush.model.labels import Labels
 from rulepush.push.url import GroupKey
 
@@ -50,15 +51,20 @@ class PushedGroup:
         """The group after a push. `all_new` is PUT: it replaces all families; else only those of the same names."""
         kept = {} if all_new else dict(self.families)
         new = {f.name: PushedFamily(sanitised(f, self.key), ts) for f in families.values() if f.name not in RESERVED}
-        if not families:
+        if not any(family.metrics for family in families.values()):
             lifetime = self.ttl_ms if self.renewed_at else ttl_ms
-            return replace(self, families=kept, pushed_at=ts, ttl_ms=lifetime)
+            return replace(self, families={**kept, **new}, pushed_at=ts, ttl_ms=lifetime)
         return replace(self, families={**kept, **new}, pushed_at=ts, renewed_at=ts, ttl_ms=ttl_ms)
 
     def series(self) -> Iterator[tuple[Labels, float]]:
         """Every series of the group, without its push times."""
         for pushed in self.families.values():
             yield from pushed.family.series()
+
+    def natives(self) -> Iterator[tuple[Labels, FloatHistogram]]:
+        """Every native histogram of the group."""
+        for pushed in self.families.values():
+            yield from pushed.family.natives()
 
     def meta_families(self) -> tuple[MetricFamily, MetricFamily]:
         """push_time_seconds and push_failure_time_seconds."""
@@ -79,7 +85,16 @@ def sanitised(family: MetricFamily, key: GroupKey) -> MetricFamily:
     Pushgateway adds `instance=""` so that a scraper with honor_labels does not add its own.
     """
     fixed = dict(key)
-    metrics = tuple(
-        replace(m, pairs=tuple(sorted({"instance": "", **dict(m.pairs), **fixed}.items()))) for m in family.metrics
-    )
-    return replace(family, metrics=metrics)
+    return replace(family, metrics=tuple(replace(m, pairs=_grouped(m.pairs, fixed)) for m in family.metrics))
+
+
+def _grouped(pairs: LabelPairs, fixed: Mapping[str, str]) -> LabelPairs:
+    """Pairs in the group with these labels. A name that comes twice stays, for the consistency check: of a grouping
+    label the first one is replaced (prometheus/pushgateway storage/diskmetricstore.go sanitizeLabels)."""
+    own = dict(pairs)
+    if len(own) == len(pairs):
+        return tuple(sorted({"instance": "", **own, **fixed}.items()))
+    missing = dict(fixed)
+    replaced = [(name, missing.pop(name, value)) for name, value in pairs]
+    missing.update({} if "instance" in own or "instance" in fixed else {"instance": ""})
+    return tuple(sorted([*replaced, *missing.items()], key=lambda pair: pair[0]))

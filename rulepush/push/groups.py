@@ -10,6 +10,8 @@ from typing import Final, Protocol
 from rulepush.errors import PushError, StorageError
 from rulepush.exposition import FamilyMetadata
 from rulepush.exposition.families import MetricFamily, ParsedFamilies
+from rulepush.histogram import FloatHistogram
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.push.consistency import Index, refusal, timestamps_refused
@@ -63,11 +65,13 @@ class PushedGroups:
         self._expired: set[GroupKey] = set()
         self._index = Index()
         self._series: dict[GroupKey, tuple[tuple[Labels, float], ...]] = {}  # computed at a push, not at every tick
+        self._natives: dict[GroupKey, tuple[tuple[Labels, FloatHistogram], ...]] = {}  # of groups that have some
         self._emitted: set[Labels] = set()
         for group in self._load():
             self._hold(group)
             # A series from before the restart that is not collected again gets its stale marker.
             self._emitted.update(labels for labels, _ in self._series[group.key])
+            self._emitted.update(labels for labels, _ in self._natives.get(group.key, ()))
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -121,6 +125,8 @@ class PushedGroups:
             if alive:
                 self._expired.discard(group.key)
                 samples += [Sample(labels, ts, value) for labels, value in self._series[group.key]]
+                natives = self._natives.get(group.key, ())
+                samples += [HistogramSample(labels, ts, 0.0, histogram) for labels, histogram in natives]
             elif group.pushed_at:
                 self._expire(group, ttl)
             extra: tuple[MetricFamily, ...] = group.meta_families()
@@ -167,11 +173,17 @@ class PushedGroups:
     def _hold(self, group: PushedGroup) -> None:
         self._groups[group.key] = group
         self._series[group.key] = tuple(group.series())
+        natives = tuple(group.natives())
+        if natives:
+            self._natives[group.key] = natives
+        else:
+            self._natives.pop(group.key, None)
         self._index.add(group)
 
     def _drop(self, key: GroupKey) -> None:
         group = self._groups.pop(key, None)
         self._series.pop(key, None)
+        self._natives.pop(key, None)
         self._expired.discard(key)
         if group is None:
             return

@@ -13,6 +13,8 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import PushError, RequestRefused
+from rulepush.exposition import Format
+from rulepush.exposition.content_type import split_content_type
 from rulepush.exposition.families import ParsedFamilies
 from rulepush.http_request import GZIP, in_thread_if_large, read_content
 from rulepush.model.durations import parse_duration
@@ -24,6 +26,16 @@ from rulepush.push.view import metrics_view
 
 MAX_BODY_BYTES: Final = 16 << 20  # as sent, and decompressed
 _METHODS: Final = ("PUT", "POST", "DELETE")
+_DELIMITED: Final = {"proto": "io.prometheus.client.MetricFamily", "encoding": "delimited"}
+
+
+def _unsnap(data: bytes, limit: int) -> bytes:
+    from rulepush.push.snappy_stream import unsnap_stream
+
+    return unsnap_stream(data, limit)
+
+
+_ENCODINGS: Final = {**GZIP, "snappy": _unsnap}
 
 
 def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BODY_BYTES) -> list[Route]:
@@ -51,7 +63,7 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
     async def _push(request: Request, key: GroupKey) -> None:
         ttl_ms = _ttl(request.headers.get(TTL_HEADER))
         parse = _parser(request.headers.get("content-type", ""))
-        body = await read_content(request, max_body_bytes, GZIP)
+        body = await read_content(request, max_body_bytes, _ENCODINGS)
         parsed = await in_thread_if_large(body, parse)
         groups.push(key, parsed, request.method == "PUT", clock.now(), ttl_ms)
 
@@ -94,14 +106,11 @@ def _ttl(text: str | None) -> int | None:
 
 def _parser(content_type: str) -> Callable[[bytes], ParsedFamilies]:
     """The parser for a content type. As in Pushgateway, an unknown one means the text format."""
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type, parameters = split_content_type(content_type)
     if media_type == "application/openmetrics-text":
         return parse_push_openmetrics
-    if media_type == "application/vnd.google.protobuf":
-        raise PushError(
-            415,
-            "protobuf bodies are not supported: push the text format or OpenMetrics (Go: "
-            "push.New(...).Format(expfmt.NewFormat(expfmt.TypeTextPlain)); Java: "
-            "PushGateway.builder().format(Format.PROMETHEUS_TEXT))",
-        )
+    if media_type == Format.PROTOBUF.value and parameters.items() >= _DELIMITED.items():
+        from rulepush.push.protobuf_bodies import parse_push_protobuf  # needs the protobuf library
+
+        return parse_push_protobuf
     return parse_push_text

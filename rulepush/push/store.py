@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rulepush.exposition.families import FamilyType, Metric, MetricFamily
+from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram, InvalidHistogram
 from rulepush.push.group import PushedFamily, PushedGroup
 from rulepush.push.url import GroupKey
 from rulepush.storage.database import Database
@@ -29,7 +30,7 @@ class SqliteGroupStore:
         for key, content in self._db.read("SELECT key, content FROM pushed_groups ORDER BY rowid"):
             try:
                 groups.append(decode_group(content))
-            except (ValueError, KeyError, TypeError) as e:
+            except (ValueError, KeyError, TypeError, InvalidHistogram) as e:
                 log.error("a saved group cannot be read and is left out: group=%s err=%s", key, e)
         return groups
 
@@ -58,7 +59,7 @@ def encode_group(group: PushedGroup) -> str:
             "type": p.family.type.value,
             "help": p.family.help,
             "pushed_at": p.pushed_at,
-            "metrics": [[m.pairs, m.value, m.count, m.parts] for m in p.family.metrics],
+            "metrics": [_metric_content(m) for m in p.family.metrics],
         }
         for p in group.families.values()
     ]
@@ -74,7 +75,7 @@ def encode_group(group: PushedGroup) -> str:
 
 
 def decode_group(text: str) -> PushedGroup:
-    """The inverse. Raises ValueError, KeyError or TypeError."""
+    """The inverse. Raises ValueError, KeyError, TypeError or InvalidHistogram."""
     content = json.loads(text)
     families = {f["name"]: PushedFamily(_family(f), int(f["pushed_at"])) for f in content["families"]}
     key = tuple((str(n), str(v)) for n, v in content["key"])
@@ -86,16 +87,48 @@ def decode_group(text: str) -> PushedGroup:
     )
 
 
-def _family(content: dict[str, Any]) -> MetricFamily:
-    metrics = tuple(
-        Metric(
-            tuple((str(n), str(v)) for n, v in pairs),
-            float(value),
-            float(count),
-            tuple((float(bound), float(part)) for bound, part in parts),
-        )
-        for pairs, value, count, parts in content["metrics"]
+def _metric_content(metric: Metric) -> list[Any]:
+    content: list[Any] = [metric.pairs, metric.value, metric.count, metric.parts]
+    native = metric.native
+    if native is not None:  # older versions read what has none
+        sides = [[side.spans(), side.counts.tolist()] for side in (native.positive, native.negative)]
+        numbers = [native.schema, native.count, native.sum, native.zero_threshold, native.zero_count]
+        content.append([*numbers, *sides, native.counter_reset_hint])
+    return content
+
+
+def _metric(pairs: Any, value: Any, count: Any, parts: Any, native: Any = None) -> Metric:
+    return Metric(
+        tuple((str(n), str(v)) for n, v in pairs),
+        float(value),
+        float(count),
+        tuple((float(bound), float(part)) for bound, part in parts),
+        None if native is None else _native(*native),
     )
+
+
+def _native(
+    schema: Any, count: Any, total: Any, zero_threshold: Any, zero_count: Any, positive: Any, negative: Any, hint: Any
+) -> FloatHistogram:
+    """Raises InvalidHistogram beside what `decode_group` does."""
+    return FloatHistogram(
+        schema=int(schema),
+        count=float(count),
+        sum=float(total),
+        zero_threshold=float(zero_threshold),
+        zero_count=float(zero_count),
+        positive=_side(*positive),
+        negative=_side(*negative),
+        counter_reset_hint=CounterResetHint(hint),
+    )
+
+
+def _side(spans: Any, counts: Any) -> Buckets:
+    return Buckets.from_spans([(int(offset), int(length)) for offset, length in spans], [float(c) for c in counts])
+
+
+def _family(content: dict[str, Any]) -> MetricFamily:
+    metrics = tuple(_metric(*row) for row in content["metrics"])
     return MetricFamily(str(content["name"]), FamilyType(content["type"]), str(content["help"]), metrics)
 
 

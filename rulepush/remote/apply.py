@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rulepush.errors import RemoteWriteError
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.floats import format_float_g
 from rulepush.model.sample import Sample
 from rulepush.remote.receiver import MetricMetadata, Protocol, WriteBatch, WriteLimits, decode, go_labels
@@ -72,7 +73,6 @@ class RemoteWriteReceiver:
         self._on_metadata = on_metadata
         self._on_samples = on_samples
         self._window_ms = out_of_order_window_ms
-        self._warned_histograms = False
 
     def decode(self, body: bytes, content_type: str, content_encoding: str) -> WriteBatch | WriteAnswer:
         """The samples of a body, or the answer that refuses it. Touches no state, so it may run in a thread."""
@@ -122,9 +122,10 @@ class RemoteWriteReceiver:
                 reasons.append(f"{reason} for series {go_labels(sample.labels)}")
         self._pass_on(written)
         self.counts.refused_samples += len(batch.samples) - len(written)
+        histograms = sum(isinstance(sample, HistogramSample) for sample in written)
         headers = {
-            "X-Prometheus-Remote-Write-Samples-Written": str(len(written)),
-            "X-Prometheus-Remote-Write-Histograms-Written": "0",
+            "X-Prometheus-Remote-Write-Samples-Written": str(len(written) - histograms),
+            "X-Prometheus-Remote-Write-Histograms-Written": str(histograms),
             "X-Prometheus-Remote-Write-Exemplars-Written": "0",
         }
         if not reasons:
@@ -147,6 +148,10 @@ class RemoteWriteReceiver:
             return self._too_late(sample)
         _, values, counts = table.columns()
         last = int(counts[row]) - 1
+        held = None if table.boxes is None or last < 0 else table.boxes.unbox(float(values[row, last]))
+        if isinstance(sample, HistogramSample) or held is not None:
+            same = isinstance(sample, HistogramSample) and held is not None and held.equals(sample.histogram)
+            return None if same or last < 0 else AppendOutcome.DUPLICATE.value
         if last < 0 or values[row, last].tobytes() == struct.pack("=d", sample.value):
             return None
         return _duplicate(sample, float(values[row, last]))
@@ -169,10 +174,14 @@ class RemoteWriteReceiver:
 
     def _store(self, sample: Sample) -> str | None:
         """Append a sample to the head. Returns why it was refused, None when it was accepted."""
-        if self._window_ms():
+        window = self._window_ms()
+        if window:
             late = self._foresee(sample)
             if late is not None:
                 return late
+        if isinstance(sample, HistogramSample):
+            outcome = self._head.append_histogram(sample.labels, sample.ts, sample.histogram, in_order=not window)
+        elif window:
             outcome = self._head.insert(sample.labels, sample.ts, sample.value)
         else:
             outcome = self._head.append(sample.labels, sample.ts, sample.value)
@@ -194,9 +203,6 @@ class RemoteWriteReceiver:
         self.counts.histograms += batch.histograms
         self.counts.exemplars += batch.exemplars
         self.counts.refused_samples += batch.rejected_samples
-        if batch.histograms and not self._warned_histograms:
-            self._warned_histograms = True
-            log.warning("remote write: native histograms are not supported and are skipped (logged once)")
         if batch.metadata and self._on_metadata is not None:
             self._on_metadata(batch.metadata)
 

@@ -13,13 +13,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rulepush.histogram import FloatHistogram
 from rulepush.model.labels import Labels
+from rulepush.remote.histograms import write_histogram
 from rulepush.remote.snappy import compress
+from rulepush.remote.wire import field, varint
 
 # Tags: field number << 3 | wire type (0 varint, 1 eight bytes, 2 length-delimited).
 _F1: Final = b"\x0a"
 _F2: Final = b"\x12"
 _F3: Final = b"\x1a"
+_F4: Final = b"\x22"
 _DOUBLE: Final = struct.Struct("<cd")
 
 METRIC_TYPES: Final = {
@@ -48,7 +52,7 @@ class SentSeries:
 
     def __init__(self, labels: Labels):
         self.labels = labels
-        self.wire = b"".join(_field(_F1, _field(_F1, n.encode()) + _field(_F2, v.encode())) for n, v in labels.pairs)
+        self.wire = b"".join(field(_F1, field(_F1, n.encode()) + field(_F2, v.encode())) for n, v in labels.pairs)
         self.newest = -(1 << 63)
         # Not Python's hash: it differs from run to run, and a block on disk outlives the run.
         self.lane = zlib.crc32(self.wire)
@@ -56,19 +60,20 @@ class SentSeries:
 
 @dataclass(frozen=True, slots=True)
 class SentSample:
-    """One sample to send. `ts` in ms."""
+    """One sample to send. `ts` in ms; with a `histogram` the value means nothing."""
 
     series: SentSeries
     ts: int
     value: float
+    histogram: FloatHistogram | None = None
 
 
 def write_request(samples: Sequence[SentSample]) -> bytes:
     """A 1.0 body: one TimeSeries a sample, in their order, compressed."""
     parts: list[bytes] = []
     for s in samples:
-        wire = s.series.wire + _sample(s)
-        parts += (_F1, _varint(len(wire)), wire)
+        wire = s.series.wire + (_sample(s) if s.histogram is None else field(_F4, write_histogram(s.histogram, s.ts)))
+        parts += (_F1, varint(len(wire)), wire)
     return compress(b"".join(parts))
 
 
@@ -76,9 +81,9 @@ def metadata_request(metadata: Iterable[SentMetadata]) -> bytes:
     """A 1.0 body that holds metadata only, compressed."""
     parts = []
     for m in metadata:
-        content = b"\x08" + _varint(METRIC_TYPES.get(m.type, 0)) + _field(_F2, m.family.encode())
-        content += _field(b"\x22", m.help.encode()) + _field(b"\x2a", m.unit.encode())
-        parts.append(_field(_F3, content))
+        content = b"\x08" + varint(METRIC_TYPES.get(m.type, 0)) + field(_F2, m.family.encode())
+        content += field(b"\x22", m.help.encode()) + field(b"\x2a", m.unit.encode())
+        parts.append(field(_F3, content))
     return compress(b"".join(parts))
 
 
@@ -88,17 +93,18 @@ def request_v2(samples: Sequence[SentSample], metadata: dict[str, SentMetadata])
     parts: list[bytes] = []
     for s in samples:
         refs = b"".join(
-            _varint(symbols.setdefault(text, len(symbols))) for pair in s.series.labels.pairs for text in pair
+            varint(symbols.setdefault(text, len(symbols))) for pair in s.series.labels.pairs for text in pair
         )
-        content = _field(_F1, refs) + _sample(s)
+        content = field(_F1, refs)
+        content += _sample(s) if s.histogram is None else field(_F3, write_histogram(s.histogram, s.ts))
         known = metadata.get(family_of(s.series.labels.name, metadata))
         if known is not None:
-            about = b"\x08" + _varint(METRIC_TYPES.get(known.type, 0))
-            about += b"\x18" + _varint(symbols.setdefault(known.help, len(symbols)))
-            about += b"\x20" + _varint(symbols.setdefault(known.unit, len(symbols)))
-            content += _field(b"\x2a", about)
-        parts.append(_field(b"\x2a", content))
-    table = [_field(b"\x22", text.encode()) for text in symbols]
+            about = b"\x08" + varint(METRIC_TYPES.get(known.type, 0))
+            about += b"\x18" + varint(symbols.setdefault(known.help, len(symbols)))
+            about += b"\x20" + varint(symbols.setdefault(known.unit, len(symbols)))
+            content += field(b"\x2a", about)
+        parts.append(field(b"\x2a", content))
+    table = [field(b"\x22", text.encode()) for text in symbols]
     return compress(b"".join(table + parts))
 
 
@@ -113,24 +119,5 @@ def family_of(name: str, families: dict[str, SentMetadata]) -> str:
 
 def _sample(s: SentSample) -> bytes:
     """The field `samples`, number 2 in both versions."""
-    content = _DOUBLE.pack(b"\x09", s.value) + b"\x10" + _varint(s.ts)
+    content = _DOUBLE.pack(b"\x09", s.value) + b"\x10" + varint(s.ts)
     return _F2 + bytes((len(content),)) + content
-
-
-def _field(tag: bytes, content: bytes) -> bytes:
-    return tag + _varint(len(content)) + content
-
-
-_SMALL: Final = tuple(bytes((n,)) for n in range(128))
-
-
-def _varint(n: int) -> bytes:
-    if 0 <= n < 128:
-        return _SMALL[n]
-    n &= 0xFFFFFFFFFFFFFFFF  # negative numbers are written as 64-bit two's complement
-    out = bytearray()
-    while n > 127:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)

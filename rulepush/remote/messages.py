@@ -1,9 +1,6 @@
-"""The protobuf messages of remote write, in both versions, and of remote read. The only file that imports protobuf.
+"""The protobuf messages of remote write, in both versions, and of remote read.
 
-Sources: prometheus/prompb/{remote,types}.proto (1.0) and prompb/io/prometheus/write/v2/types.proto (2.0). The
-descriptors are built here from a table, in a pool of their own, so that no generated file has to match the installed
-protobuf library and nothing collides with another user of the same names. Native histograms are declared with their
-timestamp only: they are counted, never read, and protobuf skips unknown fields.
+Sources: prometheus/prompb/{remote,types}.proto (1.0) and prompb/io/prometheus/write/v2/types.proto (2.0).
 """
 
 from __future__ import annotations
@@ -11,21 +8,29 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
-
 from rulepush.errors import RemoteWriteError
+from rulepush.message_types import DecodeError, MessageFields, declare_messages
 
-_F = descriptor_pb2.FieldDescriptorProto
-_SCALARS: Final = {
-    "double": _F.TYPE_DOUBLE,
-    "int64": _F.TYPE_INT64,
-    "uint32": _F.TYPE_UINT32,
-    "enum": _F.TYPE_INT32,  # an enum is an int32 on the wire; unknown values must not fail
+_Fields = MessageFields
+_SPAN: Final[_Fields] = {"offset": (1, "sint32", False), "length": (2, "uint32", False)}
+_HISTOGRAM: Final[_Fields] = {
+    "count_int": (1, "uint64", False),
+    "count_float": (2, "double?", False),
+    "sum": (3, "double", False),
+    "schema": (4, "sint32", False),
+    "zero_threshold": (5, "double", False),
+    "zero_count_int": (6, "uint64", False),
+    "zero_count_float": (7, "double", False),
+    "negative_spans": (8, "BucketSpan", True),
+    "negative_deltas": (9, "sint64", True),
+    "negative_counts": (10, "double", True),
+    "positive_spans": (11, "BucketSpan", True),
+    "positive_deltas": (12, "sint64", True),
+    "positive_counts": (13, "double", True),
+    "reset_hint": (14, "enum", False),
+    "timestamp": (15, "int64", False),
+    "custom_values": (16, "double", True),
 }
-
-# message -> field -> (number, type, repeated); a type that is not a scalar is a message of the same file.
-_Fields = dict[str, tuple[int, str, bool]]
 
 _V1: Final[dict[str, _Fields]] = {
     "Label": {"name": (1, "string", False), "value": (2, "string", False)},
@@ -35,7 +40,8 @@ _V1: Final[dict[str, _Fields]] = {
         "value": (2, "double", False),
         "timestamp": (3, "int64", False),
     },
-    "Histogram": {"timestamp": (15, "int64", False)},
+    "BucketSpan": _SPAN,
+    "Histogram": _HISTOGRAM,
     "TimeSeries": {
         "labels": (1, "Label", True),
         "samples": (2, "Sample", True),
@@ -67,7 +73,8 @@ _V2: Final[dict[str, _Fields]] = {
         "value": (2, "double", False),
         "timestamp": (3, "int64", False),
     },
-    "Histogram": {"timestamp": (15, "int64", False)},
+    "BucketSpan": _SPAN,
+    "Histogram": _HISTOGRAM,
     "Metadata": {
         "type": (1, "enum", False),
         "help_ref": (3, "uint32", False),
@@ -88,40 +95,14 @@ _V2: Final[dict[str, _Fields]] = {
 METRIC_TYPES: Final = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 
 
-def _file(
-    name: str, package: str, messages: dict[str, _Fields], text_type: _F.Type.ValueType
-) -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(name=name, package=package, syntax="proto3")
-    for message_name, fields in messages.items():
-        message = file.message_type.add(name=message_name)
-        for field_name, (number, kind, repeated) in fields.items():
-            field = message.field.add(name=field_name, number=number)
-            field.label = _F.LABEL_REPEATED if repeated else _F.LABEL_OPTIONAL
-            if kind == "string":
-                field.type = text_type
-            elif kind in _SCALARS:
-                field.type = _SCALARS[kind]
-            else:
-                field.type = _F.TYPE_MESSAGE
-                field.type_name = f".{package}.{kind}"
-    return file
+def _messages(strict_texts: bool) -> dict[str, Any]:
+    v1 = declare_messages("prometheus", _V1, strict_texts=strict_texts)
+    v2 = declare_messages("io.prometheus.write.v2", _V2, strict_texts=strict_texts)
+    classes = (v1["WriteRequest"], v1["ReadRequest"], v1["ReadResponse"], v2["Request"])
+    return {message.DESCRIPTOR.full_name: message for message in classes}
 
 
-def _messages(text_type: _F.Type.ValueType) -> dict[str, Any]:
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(_file("prompb.proto", "prometheus", _V1, text_type))
-    pool.Add(_file("io/prometheus/write/v2/types.proto", "io.prometheus.write.v2", _V2, text_type))
-    # The classes exist at run time only, so their fields have no static types.
-    names = (
-        "prometheus.WriteRequest",
-        "prometheus.ReadRequest",
-        "prometheus.ReadResponse",
-        "io.prometheus.write.v2.Request",
-    )
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in names}
-
-
-_STRICT: Final = _messages(_F.TYPE_STRING)
+_STRICT: Final = _messages(strict_texts=True)
 WriteRequest: Final = _STRICT["prometheus.WriteRequest"]
 ReadRequest: Final = _STRICT["prometheus.ReadRequest"]
 ReadResponse: Final = _STRICT["prometheus.ReadResponse"]
@@ -132,7 +113,7 @@ RequestV2: Final = _STRICT["io.prometheus.write.v2.Request"]
 def _lenient_messages() -> dict[str, Any]:
     """The same with bytes for texts: protobuf refuses a whole message for one text that is not UTF-8, Prometheus'
     decoder does not check texts. Built when the first such message arrives, which is rare."""
-    return _messages(_F.TYPE_BYTES)
+    return _messages(strict_texts=False)
 
 
 def parse_message(message: Any, data: bytes) -> Any:

@@ -65,7 +65,7 @@ def expose_remote_write_receiver(t: Telemetry, stats: ReceiverStats) -> None:
         single(lambda: stats.refused_samples),
     )
     t.counter(
-        "rulepush_remote_write_histograms_dropped",
-        "Native histograms received; they are not supported.",
+        "rulepush_remote_write_histograms",
+        "Native histograms received.",
         single(lambda: stats.histograms),
     )

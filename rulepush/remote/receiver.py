@@ -15,8 +15,10 @@ from itertools import pairwise
 from typing import Any, Final
 
 from rulepush.errors import RemoteWriteError
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
 from rulepush.model.sample import Sample
+from rulepush.remote.histograms import read_histogram
 from rulepush.remote.messages import METRIC_TYPES, RequestV2, WriteRequest, parse_message, text_of
 from rulepush.remote.snappy import decompress
 
@@ -56,10 +58,11 @@ class MetricMetadata:
 class WriteBatch:
     """One decoded request.
 
-    `samples`     in the order of the request; values bit for bit, so that stale markers survive
+    `samples`     in the order of the request; values bit for bit, so that stale markers survive; native histograms
+                  are HistogramSample
     `rejected`    why each series was left out; the other series are to be written all the same
     `rejected_samples`  how many samples were left out with them
-    `histograms`  native histogram samples, which are skipped: no rule can read them here
+    `histograms`  how many of the samples are native histograms
     `exemplars`   exemplars, which are dropped
     """
 
@@ -128,8 +131,10 @@ def go_labels(pairs: Iterable[tuple[str, str]]) -> str:
 class _BatchBuilder:
     """Collects the series of a request, of either version."""
 
-    def __init__(self, limits: WriteLimits):
+    def __init__(self, limits: WriteLimits, *, refuse_invalid: bool):
+        """`refuse_invalid`: a histogram that contradicts itself refuses the whole request, as in 1.0."""
         self._limits = limits
+        self._refuse_invalid = refuse_invalid
         self._samples: list[Sample] = []
         self._rejected: list[str] = []
         self._rejected_samples = self._histograms = self._exemplars = 0
@@ -137,17 +142,31 @@ class _BatchBuilder:
     def reject(self, series: Any, reason: str) -> None:
         """Leave a series out."""
         self._rejected.append(reason)
-        self._rejected_samples += len(series.samples)
+        self._rejected_samples += len(series.samples) + len(series.histograms)
 
     def add(self, series: Any, pairs: Sequence[tuple[str, str]]) -> None:
         """Add a series. Raises RemoteWriteError 413."""
-        if len(self._samples) + len(series.samples) > self._limits.max_samples:
+        found = len(series.samples) + len(series.histograms)
+        if len(self._samples) + found > self._limits.max_samples:
             raise RemoteWriteError(413, f"the request holds more than {self._limits.max_samples} samples")
-        if series.samples:
+        if found:
             labels = Labels(pairs)
             self._samples.extend(Sample(labels, s.timestamp, s.value) for s in series.samples)
-        self._histograms += len(series.histograms)
+            for message in series.histograms:
+                self._add_histogram(labels, message)
         self._exemplars += len(series.exemplars)
+
+    def _add_histogram(self, labels: Labels, message: Any) -> None:
+        try:
+            histogram = read_histogram(message)
+        except RemoteWriteError as e:
+            if self._refuse_invalid:
+                raise
+            self._rejected.append(f"{e} for series {go_labels(labels)}")
+            self._rejected_samples += 1
+            return
+        self._samples.append(HistogramSample(labels, message.timestamp, 0.0, histogram))
+        self._histograms += 1
 
     def build(self, protocol: Protocol, metadata: Iterable[MetricMetadata]) -> WriteBatch:
         """The whole request."""
@@ -164,7 +183,7 @@ class _BatchBuilder:
 
 def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
-    builder = _BatchBuilder(limits)
+    builder = _BatchBuilder(limits, refuse_invalid=True)
     for series in request.timeseries:
         pairs = [(text_of(label.name), text_of(label.value)) for label in series.labels]
         reason = _problem(pairs, limits)
@@ -182,7 +201,7 @@ def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:
 def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
     symbols = tuple(map(text_of, request.symbols))
-    builder = _BatchBuilder(limits)
+    builder = _BatchBuilder(limits, refuse_invalid=False)
     metadata: dict[str, MetricMetadata] = {}
     for series in request.timeseries:
         refs = tuple(series.labels_refs)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rulepush.clock import Clock
 from rulepush.config.sections import RemoteWriteConfig, RemoteWriteMessage
 from rulepush.delivery import DeliveryRecord, DeliveryStatus, ReceiverKind
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.remote.backlog import Backlog
@@ -128,6 +129,9 @@ class RemoteWriteSender:
         get, pending = self._series.get, self._pending
         oldest = now - self._queue.sample_age_limit_ms if self._queue.sample_age_limit_ms else 0
         for s in samples:
+            histogram = s.histogram if type(s) is HistogramSample else None
+            if histogram is not None and not self._config.send_native_histograms:
+                continue  # Prometheus drops them, too
             series = get(s.labels)
             if series is None:
                 self.counts.unwanted += 1
@@ -139,7 +143,7 @@ class RemoteWriteSender:
                 self.counts.out_of_order += 1
             else:
                 series.newest = s.ts
-                pending.append(SentSample(series, s.ts, s.value))
+                pending.append(SentSample(series, s.ts, s.value, histogram))
         if len(pending) >= self._queue.max_samples_per_send * self.shards:
             self.cut()
         elif pending:

@@ -1,4 +1,5 @@
-"""The snappy block format, guarded against decompression bombs. The only file that imports cramjam.
+"""The snappy block format, guarded against decompression bombs. Beside push/snappy_stream.py the only file that imports
+cramjam.
 
 Source: google/snappy format_description.txt. A block starts with its uncompressed length as a varint (at most
 2^32 - 1); the densest element, a copy of 64 bytes, takes 3 bytes, so no honest block grows more than about 22 times.

@@ -44,10 +44,12 @@ import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_line
+from rulepush.histogram.boxes import Boxes
 from rulepush.model.arrays import Floats
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE
+from rulepush.scrape.body_histograms import BodyHistograms, sample_block
 from rulepush.scrape.exposed import ExposedLines
 from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
 from rulepush.scrape.layout import BodyLayout, BodyLines, Placement, ScrapeBodyStats, TargetSeries, to_floats
@@ -99,6 +101,7 @@ class UnreadBody:
     lines: list[bytes]
     fmt: Format
     epoch: int
+    histograms: BodyHistograms | None = None
 
 
 class ScrapeCache:
@@ -134,16 +137,18 @@ class ScrapeCache:
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
         self._has_restored = False  # whether some live series come from before a restart
 
-    def ingest(self, body: bytes, fmt: Format, ts: int) -> Ingested:
-        """Take in the body of a scrape at `ts`."""
-        begun = self.begin(body, fmt, ts)
+    def ingest(self, body: bytes, fmt: Format, ts: int, histograms: BodyHistograms | None = None) -> Ingested:
+        """Take in the body of a scrape at `ts`, some of whose samples may be histograms."""
+        begun = self.begin(body, fmt, ts, histograms)
         if isinstance(begun, Ingested):
             return begun
         done = self.finish(begun, at_once(self.read(begun)), ts)
         assert done is not None  # the demand cannot change in between
         return done
 
-    def begin(self, body: bytes, fmt: Format, ts: int) -> Ingested | UnreadBody:
+    def begin(
+        self, body: bytes, fmt: Format, ts: int, histograms: BodyHistograms | None = None
+    ) -> Ingested | UnreadBody:
         """Take in a body at once if it has the lines of the one before."""
         if self._epoch != self._head.epoch or fmt is not self._format:
             self._forget(fmt)
@@ -152,18 +157,18 @@ class ScrapeCache:
             return Ingested(ScrapeBodyStats())
         lines = body.split(b"\n")
         plan = self._plan
-        values = None if plan is None else plan.values(lines, len(body))
+        values = None if plan is None else plan.values(lines, len(body), histograms)
         if plan is not None and values is not None:
-            late, duplicates = plan.placement.append(ts, values)
+            late, duplicates = plan.placement.append(ts, values, _boxes(histograms))
             if self._ended:
                 self._ended = False
                 for series in self._series_of_lines():
                     series.live = True
             if self._sink is not None:
-                self._sink(SampleBlock(self._passing, ts, values[self._passing_slots]))
+                self._sink(sample_block(self._passing, ts, values[self._passing_slots], histograms))
             return Ingested(plan.counts, 0, late, plan.counts.duplicates + duplicates)
-        done = None if plan is None else self._follow(plan, lines, len(body), ts)
-        return done or UnreadBody(body, lines, fmt, self._epoch)
+        done = None if plan is None else self._follow(plan, lines, len(body), ts, histograms)
+        return done or UnreadBody(body, lines, fmt, self._epoch, histograms)
 
     def read(self, unread: UnreadBody) -> Slices[ParsedLines[Entry] | Ingested]:
         """Read a body line by line, in slices; with an error, nothing of it counts."""
@@ -185,6 +190,10 @@ class ScrapeCache:
         except ScrapeError as e:
             error, good = str(e), body
         # Not within `except`: what was read before the error would be kept with it.
+        return (yield from self.refuse(good, fmt, error))
+
+    def refuse(self, good: bytes, fmt: Format, error: str) -> Slices[Ingested]:
+        """What becomes of a body for whose `error` nothing of it counts; `good` is what stands before that."""
         counts = yield from self._count_failed(good, fmt)
         if error.endswith(_NOT_UNIQUE):  # for Prometheus such a line parses, and its storage refuses it: it counts
             counts = ScrapeBodyStats(counts.scraped + 1, counts.post_relabel)
@@ -196,7 +205,9 @@ class ScrapeCache:
             return found
         if unread.epoch != self._head.epoch:
             return None
-        return self._take(found, unread.lines, ts)
+        if unread.histograms is not None:
+            unread.histograms.put(found.values)
+        return self._take(found, unread.lines, ts, unread.histograms)
 
     def end(self, ts: int) -> int:
         """Write stale markers for all series of the last good body. Returns how many there were."""
@@ -319,7 +330,9 @@ class ScrapeCache:
         made = series[labels] = TargetSeries(labels, self._head.epoch if self._sink is None else None)
         return made
 
-    def _take(self, read: ParsedLines[Entry], lines: list[bytes], ts: int) -> Ingested:
+    def _take(
+        self, read: ParsedLines[Entry], lines: list[bytes], ts: int, histograms: BodyHistograms | None
+    ) -> Ingested:
         """Append a body that was read the long way, and learn from it."""
         rules = self._rules
         post = duplicates = 0
@@ -350,15 +363,15 @@ class ScrapeCache:
             )
         counts = ScrapeBodyStats(len(read.keys), post, wanted, duplicates)
         placement = Placement(self._head, list(placed.items()))
-        late, same = placement.append(ts, read.values)
-        late += self._append_timed(timed, ts)
+        late, same = placement.append(ts, read.values, _boxes(histograms))
+        late += self._append_timed(timed, ts, histograms)
         # What was restored may have come with a timestamp of its own: such a series is not live, but here.
         here = {series for series, _, _ in timed} if self._has_restored else frozenset()
         self._has_restored = False
         before = self._live_series()
         gone = [series for series in before if series not in live and series not in here]
         if self._sink is not None:
-            self._pass_on(self._sink, placed, timed, ts, read.values)
+            self._pass_on(self._sink, placed, timed, ts, read.values, histograms)
         self._mark_stale(gone, ts)
         for series in before:
             series.live = False
@@ -381,6 +394,7 @@ class ScrapeCache:
         timed: Sequence[tuple[TargetSeries, int, float]],
         ts: int,
         values: Floats,
+        histograms: BodyHistograms | None,
     ) -> None:
         """Give the sink a body that was read the long way: `placed` are its series and the places of their values."""
         series = tuple(s.labels for s in placed)
@@ -388,10 +402,11 @@ class ScrapeCache:
             self._passing = series
         self._passing_slots = as_rows(list(placed.values()))
         if placed:
-            sink(SampleBlock(self._passing, ts, values[self._passing_slots]))
+            sink(sample_block(self._passing, ts, values[self._passing_slots], histograms))
         if timed:
             times = np.array([t for _, t, _ in timed], np.int64)
-            sink(SampleBlock(tuple(s.labels for s, _, _ in timed), times, np.array([v for _, _, v in timed])))
+            with_times = tuple(s.labels for s, _, _ in timed)
+            sink(sample_block(with_times, times, np.array([v for _, _, v in timed]), histograms))
 
     def _pattern(self, read: ParsedLines[Entry], lines: list[bytes]) -> BodyLines:
         """What the body looks like; the one of another target where that looks the same."""
@@ -403,7 +418,9 @@ class ScrapeCache:
             self._interner.learn_template(self._format, lines, BodyTemplate(pattern, written, self._silent))
         return pattern
 
-    def _follow(self, plan: BodyLayout, lines: list[bytes], size: int, ts: int) -> Ingested | None:
+    def _follow(
+        self, plan: BodyLayout, lines: list[bytes], size: int, ts: int, histograms: BodyHistograms | None
+    ) -> Ingested | None:
         """Take in a body that differs from the one before in a few series only; None when it differs in more, or
         when something about it needs a closer look: then nothing has changed yet."""
         rules, sink = self._rules, self._sink
@@ -449,12 +466,14 @@ class ScrapeCache:
                 entry.live = True
                 self._kept += 1
                 plan.placement.add(entry, plan.slot_of(place))
+        if histograms is not None:
+            histograms.put(numbers)
         values = plan.by_slot(numbers)
-        late, same = plan.placement.append(ts, values)
+        late, same = plan.placement.append(ts, values, _boxes(histograms))
         if sink is not None:
             came = {e: plan.slot_of(i) for i in change.inserted if isinstance(e := fresh[keys[i]], TargetSeries)}
             self._follow_passing(gone_slots, came)
-            sink(SampleBlock(self._passing, ts, values[self._passing_slots]))
+            sink(sample_block(self._passing, ts, values[self._passing_slots], histograms))
         self._mark_stale([e for e in gone.values() if isinstance(e, TargetSeries)], ts)
         return Ingested(plan.counts, sum(_is_kept(e) for e in fresh.values()), late, same)
 
@@ -506,14 +525,20 @@ class ScrapeCache:
         fresh = self._entries.keys() - before.keys() - seen
         return sum(1 for key in fresh if self._entries[key] is not LineVerdict.DROPPED)
 
-    def _append_timed(self, timed: Iterable[tuple[TargetSeries, int, float]], ts: int) -> int:
+    def _append_timed(
+        self, timed: Iterable[tuple[TargetSeries, int, float]], ts: int, histograms: BodyHistograms | None
+    ) -> int:
         """Samples with timestamps of their own. Returns how many were refused."""
         refused = 0
         for series, time, value in timed:
             if time > ts + MAX_AHEAD_MS:
                 refused += 1
                 continue
-            outcome = self._head.append(series.labels, time, value)
+            histogram = None if histograms is None else histograms.boxes.unbox(value)
+            if histogram is None:
+                outcome = self._head.append(series.labels, time, value)
+            else:
+                outcome = self._head.append_histogram(series.labels, time, histogram)
             refused += outcome in (AppendOutcome.OUT_OF_ORDER, AppendOutcome.DUPLICATE)
         return refused
 
@@ -524,6 +549,10 @@ class ScrapeCache:
             if self._sink is not None:
                 self._sink(SampleBlock(tuple(s.labels for s, _ in placed), ts, np.full(len(placed), STALE)))
         return len(placed)
+
+
+def _boxes(histograms: BodyHistograms | None) -> Boxes | None:
+    return None if histograms is None else histograms.boxes
 
 
 def _is_kept(entry: Entry) -> bool:

@@ -35,7 +35,9 @@ _MAX_REDIRECTS: Final = 10
 _MIN_SECRET: Final = 4  # characters: where a shorter one was replaced everywhere, one could guess it
 _GZIP: Final = 31  # zlib's wbits for a gzip header
 
+_PROTOBUF: Final = "application/vnd.google.protobuf"
 _PROTOCOL_HEADERS: Final = {
+    "PrometheusProto": f"{_PROTOBUF};proto=io.prometheus.client.MetricFamily;encoding=delimited",
     "OpenMetricsText1.0.0": "application/openmetrics-text;version=1.0.0",
     "OpenMetricsText0.0.1": "application/openmetrics-text;version=0.0.1",
     "PrometheusText1.0.0": "text/plain;version=1.0.0",
@@ -64,6 +66,11 @@ def accept_header(protocols: tuple[str, ...], escaping: str = "allow-utf-8") -> 
         values.append(f"{value};q=0.{weight}")
         weight -= 1
     return ",".join([*values, f"*/*;q=0.{weight}"])
+
+
+def line_limit(body_size_limit: int) -> int:
+    """How many lines a body may have with this `body_size_limit`, 0 for the default."""
+    return max(_MIN_LINE_LIMIT, (body_size_limit or DEFAULT_BODY_LIMIT) // _BYTES_A_LINE)
 
 
 class Fetcher:
@@ -147,7 +154,7 @@ class Fetcher:
         return prepared
 
     async def _fetch_plain(self, plain: PlainRequest) -> Fetched:
-        content_type, received = "", _Received(self._limit)
+        content_type, received = "", _Received(self._limit, lines=True)
 
         def begin(head: PlainHead) -> Sink:
             nonlocal content_type, received
@@ -156,8 +163,7 @@ class Fetcher:
             if head.status != 200:
                 error = HTTPStatusError(head.status, _phrase(head.status, head.phrase))
                 return self._refuse(error, content_type, packed)
-            if packed:
-                received = _Unpacked(self._limit)
+            received = _received(self._limit, content_type, packed)
             return received.add
 
         await plain.fetch(begin)
@@ -194,7 +200,7 @@ class Fetcher:
         # Of several lines the first counts, as for Go; httpx would join them.
         content_type = next(iter(response.headers.get_list("Content-Type")), "")
         packed = _is_gzip(response.headers.get("Content-Encoding", ""))
-        received = _Unpacked(self._limit) if packed else _Received(self._limit)
+        received = _received(self._limit, content_type, packed)
         add: Sink = received.add
         if response.status_code != 200:
             phrase = _phrase(response.status_code, response.reason_phrase)
@@ -228,10 +234,11 @@ class _Prepared:
 class _Received:
     """What has come of a body, held to its limits."""
 
-    def __init__(self, limit: int):
-        """`limit` in bytes."""
+    def __init__(self, limit: int, *, lines: bool):
+        """`limit` in bytes. `lines`: whether it is a text, whose lines are bounded too."""
         self._limit = limit
-        self._max_lines = max(_MIN_LINE_LIMIT, limit // _BYTES_A_LINE)
+        self._is_text = lines
+        self._max_lines = line_limit(limit)
         self._parts: list[bytes] = []
         self._size = self._lines = self._since_newline = self._counted = 0
 
@@ -241,7 +248,9 @@ class _Received:
         if self._size > self._limit:
             raise ScrapeError("body size limit exceeded")
         self._parts.append(part)
-        if self._size > min(self._max_lines, _MAX_LINE_BYTES):  # less than that breaks no limit, however it is split
+        if self._is_text and self._size > min(
+            self._max_lines, _MAX_LINE_BYTES
+        ):  # less than that breaks no limit, however it is split
             for uncounted in self._parts[self._counted :]:
                 self._count_lines(uncounted)
             self._counted = len(self._parts)
@@ -263,8 +272,8 @@ class _Received:
 class _Unpacked(_Received):
     """The same of a gzip body, unpacked as it comes, up to the limit: a small body may unpack to an enormous one."""
 
-    def __init__(self, limit: int):
-        super().__init__(limit)
+    def __init__(self, limit: int, *, lines: bool):
+        super().__init__(limit, lines=lines)
         self._unpacker = zlib.decompressobj(_GZIP)
 
     def add(self, part: bytes) -> None:
@@ -281,6 +290,11 @@ class _Unpacked(_Received):
         if not self._unpacker.eof:
             raise ScrapeError("unexpected EOF")
         return super().body()
+
+
+def _received(limit: int, content_type: str, packed: bool) -> _Received:
+    lines = not content_type.lower().startswith(_PROTOBUF)
+    return _Unpacked(limit, lines=lines) if packed else _Received(limit, lines=lines)
 
 
 class _ErrorBody:

@@ -15,8 +15,10 @@ from typing import Final
 import numpy as np
 
 from rulepush.exposition.literals import parse_value
+from rulepush.histogram.boxes import Boxes
 from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
+from rulepush.scrape.body_histograms import BodyHistograms
 from rulepush.storage.head import Head
 from rulepush.storage.table import Int64s, Rows, Table, as_rows
 
@@ -118,13 +120,14 @@ class Placement:
         self._new = dict(placed)  # not in a group yet
         self._groups: dict[int, TableGroup] = {}  # by id of the table
 
-    def append(self, ts: int, values: Floats) -> tuple[int, int]:
-        """Append values[position] of every series at `ts`. Returns (out of order, duplicate)."""
+    def append(self, ts: int, values: Floats, boxes: Boxes | None = None) -> tuple[int, int]:
+        """Append values[position] of every series at `ts`; `boxes` has the histograms among them. Returns (out of
+        order, duplicate)."""
         late = duplicate = 0
         append_rows = self._head.append_rows
         for group in self._current():
             for rows, positions in group.parts if group.parts is not None else group.build():
-                refused = append_rows(group.table, rows, ts, values[positions])
+                refused = append_rows(group.table, rows, ts, values[positions], boxes)
                 late, duplicate = late + refused[0], duplicate + refused[1]
         return late, duplicate
 
@@ -329,12 +332,16 @@ class BodyLayout:
         self.placement = placement
         self.counts = counts
 
-    def values(self, lines: list[bytes], size: int) -> Floats | None:
+    def values(self, lines: list[bytes], size: int, histograms: BodyHistograms | None = None) -> Floats | None:
         """The values of a body of `size` bytes with the same series in the same order, by slot; None when it is not
         that."""
         texts = self.lines.texts(lines, size)
         numbers = None if texts is None else to_floats(texts)
-        return None if numbers is None else self.by_slot(numbers)
+        if numbers is None:
+            return None
+        if histograms is not None:
+            histograms.put(numbers)
+        return self.by_slot(numbers)
 
     def by_slot(self, numbers: Floats) -> Floats:
         """Values in the order of the body, put in the order of the slots."""

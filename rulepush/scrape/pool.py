@@ -17,7 +17,7 @@ from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.barrier import ScrapeBarrier
 from rulepush.scrape.bodies import MAX_ERROR_BODY_BYTES
-from rulepush.scrape.fetch import Fetcher
+from rulepush.scrape.fetch import Fetcher, line_limit
 from rulepush.scrape.job import Job
 from rulepush.scrape.loop import Pace, ScrapeLoop
 from rulepush.scrape.loop_time import LoopTime
@@ -432,6 +432,8 @@ class ScrapePools:
             fetcher,
             job.rules,
             fallback=job.fallback,
+            histograms=job.histograms,
+            max_lines=line_limit(job.body_size_limit),
             extra_metrics=job.extra_metrics,
             forced_error=pool.refused,
         )

@@ -274,7 +274,7 @@ def _with_more(
     entry = known.get(key)
     if entry is None:
         return None
-    if fmt is Format.TEXT:
+    if fmt is not Format.OPENMETRICS:
         return (key, entry, value, int(text)) if _TEXT_TIME.fullmatch(text) else None
     return (key, entry, value, to_ms(parse_value(text))) if _finite(text) else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rulepush.histogram.sample import HistogramBlock
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
 
@@ -35,4 +36,8 @@ class ScrapedBlocks:
         if self._body is not body.series or self._report is not report.series:
             self._body, self._report = body.series, report.series
             self._both = (*body.series, *report.series)
-        return [SampleBlock(self._both, report.ts, np.concatenate((body.values, report.values))), *others]
+        values = np.concatenate((body.values, report.values))
+        if isinstance(body, HistogramBlock):
+            floats = (None,) * len(report)
+            return [HistogramBlock(self._both, report.ts, values, (*body.histograms, *floats)), *others]
+        return [SampleBlock(self._both, report.ts, values), *others]

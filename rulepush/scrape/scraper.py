@@ -10,10 +10,12 @@ from rulepush.clock import Clock
 from rulepush.errors import HTTPStatusError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format
 from rulepush.exposition.content_type import choose_format
+from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.model.block import SampleBlock
 from rulepush.scrape.bodies import TargetBodies
+from rulepush.scrape.body_histograms import BodyHistograms
 from rulepush.scrape.cache import Ingested, ScrapeCache
-from rulepush.scrape.fetch import Fetched, Fetcher
+from rulepush.scrape.fetch import Fetched, Fetcher, line_limit
 from rulepush.scrape.interner import Interner
 from rulepush.scrape.layout import ScrapeBodyStats
 from rulepush.scrape.report import ReportSeries
@@ -58,11 +60,14 @@ class Scraper:
         rules: SampleRules,
         *,
         fallback: Format | None = None,
+        histograms: HistogramScraping = CLASSIC_ONLY,
+        max_lines: int = 0,
         extra_metrics: bool = False,
         forced_error: str = "",
         status: TargetStatus | None = None,
     ):
-        """`forced_error` fails every scrape without a request (target_limit)."""
+        """`forced_error` fails every scrape without a request (target_limit). `max_lines` bounds what a body in
+        protobuf becomes, 0 for the default."""
         self.target = target
         self.status = status or TargetStatus()
         self.timed_out = False  # the last scrape took longer than its timeout allows
@@ -76,6 +81,9 @@ class Scraper:
         self._fetcher = fetcher
         self._rules = rules
         self._fallback = fallback
+        self._histograms = histograms
+        self._max_lines = max_lines or line_limit(0)
+        self._readable = b""  # the last body, as people read it
         self._extra = extra_metrics
         self._written = ScrapedBlocks()
         sink = self._written.add if context.on_scrape is not None else None
@@ -103,7 +111,7 @@ class Scraper:
         taken = Ingested(ScrapeBodyStats(), error=error) if fetched is None else await self._take(fetched, ts)
         if context.bodies is not None and fetched is not None:
             failed = bool(taken.error)
-            body = self._fetcher.without_secrets(fetched.body)
+            body = self._fetcher.without_secrets(self._readable)
             context.bodies.keep(self, started_at, 200, fetched.content_type, body, failed)
         if taken.error:
             self.cache.end(ts)
@@ -149,6 +157,7 @@ class Scraper:
         await self._fetcher.close()
 
     async def _take(self, fetched: Fetched, ts: int) -> Ingested:
+        self._readable = fetched.body
         try:
             return await self._ingest(fetched, ts)
         except Exception as e:  # a bug in rulepush, met in one body, must not stop the other targets, nor the process
@@ -165,8 +174,17 @@ class Scraper:
         cache, turns = self.cache, self._context.turns
         await turns.body()
         try:
+            body, histograms = fetched.body, None
+            if fmt is Format.PROTOBUF:
+                from rulepush.exposition.protobuf.translate import BodyTranslator  # needs the protobuf library
+
+                made = await turns.work(BodyTranslator(body, self._histograms, self._max_lines).work())
+                body = self._readable = made.text
+                if made.error:
+                    return await turns.work(cache.refuse(body, fmt, made.error))
+                histograms = BodyHistograms(made.histograms) if made.histograms else None
             while True:
-                begun = cache.begin(fetched.body, fmt, ts)
+                begun = cache.begin(body, fmt, ts, histograms)
                 if isinstance(begun, Ingested):
                     return begun
                 done = cache.finish(begun, await turns.work(cache.read(begun)), ts)

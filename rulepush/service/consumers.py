@@ -48,15 +48,15 @@ class SampleConsumers:
                 self._recording.record(RecordedBlock(now, Origin.SCRAPE, source, floats_of_block(block)))
         if self._outputs.active:
             samples = [sample for block in blocks for sample in block.samples()]
-            self._outputs.scraped(target, floats_of_samples(samples), metadata_source)
+            self._outputs.scraped(target, samples, metadata_source)
 
     def wrote(self, origin: Origin, source: str, samples: Sequence[Sample]) -> None:
         """Samples that were written one by one. `source` as in `RecordedBlock`."""
         if not self.active:
             return
-        samples = floats_of_samples(samples)
-        if self._recording.active and samples:
-            block = self._settled(origin, source, block_of(samples))
+        floats = floats_of_samples(samples)
+        if self._recording.active and floats:
+            block = self._settled(origin, source, block_of(floats))
             self._recording.record(RecordedBlock(self._clock.now(), origin, source, block))
         self._outputs.offer(samples)
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rulepush.config.sections import KeepMode, RecordConfig, RemoteWriteMessage
+from rulepush.config.sections import PROTOBUF_FIRST, SCRAPE_PROTOCOLS, KeepMode, RecordConfig, RemoteWriteMessage
 from rulepush.discovery.static import StaticConfig
 from rulepush.errors import ConfigError
+from rulepush.exposition.entries import HistogramScraping
 from rulepush.model.labels import Labels
 from tests.config.loading import load, problems
 
@@ -123,10 +124,8 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
     assert c.ignored == (
         "global.query_log_file",
         "global.scrape_failure_log_file",
-        "scrape_configs[0].native_histogram_bucket_limit",
         "storage.exemplars",
         "remote_write[0].queue_config.retry_on_http_429",
-        "remote_write[0].send_native_histograms",
         "runtime",
         "tracing",
         "remote_read",
@@ -137,7 +136,8 @@ def test_a_full_configuration_resolves_to_typed_sections(tmp_path: Path) -> None
     assert (nacos.job_name, nacos.scrape_interval_ms, nacos.scrape_timeout_ms) == ("nacos", 15_000, 5_000)
     assert (nacos.honor_labels, nacos.honor_timestamps, nacos.track_timestamps_staleness) == (True, False, True)
     assert nacos.params == (("includedNames", ("a", "b")), ("x", ("1",)))
-    assert nacos.scrape_protocols == ("PrometheusText0.0.4",)
+    assert nacos.scrape_protocols == ("PrometheusProto", "PrometheusText0.0.4")
+    assert nacos.histograms == HistogramScraping(native=False, classic_too=True, bucket_limit=100)
     assert nacos.legacy_names
     assert (nacos.limits.samples, nacos.limits.body_size, nacos.limits.targets) == (10, 15 << 20, 35)
     assert [sd.kind for sd in nacos.sd_configs] == ["static", "static", "file", "http", "dns", "nacos"]
@@ -258,12 +258,23 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
             ],
         ),
         (
-            "scrape_configs:\n- job_name: a\n  scrape_native_histograms: true",
-            ["3: scrape_configs[0]: scrape_native_histograms is not supported yet by rulepush (Prometheus knows it)"],
+            "scrape_configs:\n- job_name: a\n  scrape_protocols: [PrometheusProtobuf]",
+            [
+                "3: scrape_configs[0]: scrape_protocols: unknown scrape protocol PrometheusProtobuf, supported: "
+                "PrometheusProto, OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4 "
+                "(did you mean 'PrometheusProto'?)"
+            ],
         ),
         (
-            "scrape_configs:\n- job_name: a\n  scrape_protocols: [PrometheusProto]",
-            ["3: scrape_configs[0]: scrape_protocols: PrometheusProto alone is not supported yet by rulepush"],
+            "scrape_configs:\n- job_name: a\n  native_histogram_bucket_limit: -1",
+            ["3: scrape_configs[0].native_histogram_bucket_limit: expected a whole number, zero or more, got '-1'"],
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  convert_classic_histograms_to_nhcb: true",
+            [
+                "3: scrape_configs[0]: convert_classic_histograms_to_nhcb is not supported yet by rulepush "
+                "(Prometheus knows it)"
+            ],
         ),
         (
             "scrape_configs:\n- job_name: a\n  sample_limit: -1",
@@ -439,3 +450,36 @@ def test_escaping_is_inherited_and_must_agree_with_the_validation(tmp_path: Path
     keys = "metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8"
     complaint = "utf8 metric names requested but validation scheme is not set to UTF8"
     assert complaint in problems(tmp_path, f"scrape_configs: [{{job_name: a, {keys}}}]")[0]
+
+
+@pytest.mark.parametrize(
+    ("global_", "job", "protocols", "histograms"),
+    [
+        ("", "", SCRAPE_PROTOCOLS, HistogramScraping()),
+        ("", "scrape_native_histograms: true", PROTOBUF_FIRST, HistogramScraping(native=True)),
+        ("scrape_native_histograms: true", "", PROTOBUF_FIRST, HistogramScraping(native=True)),
+        ("scrape_native_histograms: true", "scrape_native_histograms: false", SCRAPE_PROTOCOLS, HistogramScraping()),
+        (
+            "scrape_protocols: [PrometheusText0.0.4]",
+            "scrape_native_histograms: true",
+            ("PrometheusText0.0.4",),
+            HistogramScraping(native=True),
+        ),
+        (
+            "always_scrape_classic_histograms: true",
+            "native_histogram_min_bucket_factor: 1.5",
+            SCRAPE_PROTOCOLS,
+            HistogramScraping(classic_too=True, min_bucket_factor=1.5),
+        ),
+        ("", "scrape_classic_histograms: true", SCRAPE_PROTOCOLS, HistogramScraping(classic_too=True)),
+        ("", "fallback_scrape_protocol: PrometheusProto", SCRAPE_PROTOCOLS, HistogramScraping()),
+    ],
+)
+def test_what_is_asked_for_and_made_of_histograms(
+    tmp_path: Path, global_: str, job: str, protocols: tuple[str, ...], histograms: HistogramScraping
+) -> None:
+    """Source: prometheus config/config.go, ScrapeConfig.Validate."""
+    text = f"global:\n  {global_}\nscrape_configs:\n- job_name: a\n  {job}\n"
+    (config,) = load(tmp_path, text).scrape_configs
+    assert (config.scrape_protocols, config.histograms) == (protocols, histograms)
+    assert config.fallback_scrape_protocol == ("PrometheusProto" if "fallback" in job else "")

@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cramjam
 import httpx
 import prometheus_client
 import pytest
 
 from rulepush.exposition import Format, parse_body
 from rulepush.model.labels import Labels
+from tests.delimited_families import CONTENT_TYPE
+from tests.e2e import protobuf_pushes
 from tests.push.fixtures import Receiver, receiver
 from tests.servers import binary, free_port, running
 
@@ -27,6 +30,9 @@ pytestmark = pytest.mark.e2e
 
 HISTOGRAM = b'# TYPE h histogram\nh_bucket{le="1"} 1\nh_bucket{le="+Inf"} 2\nh_sum 3\nh_count 2\n'
 SUMMARY = b'# HELP s of s\n# TYPE s summary\ns{quantile="0.5",x="y"} 1\ns_sum{x="y"} 1\ns_count{x="y"} 2\ns_count 4\n'
+DELIMITED = {"Content-Type": CONTENT_TYPE}
+# One frame that is not compressed, with the checksum that google/snappy framing_format.txt asks for.
+SNAPPY_STREAM = bytes(cramjam.snappy.compress(b"a 1\n"))
 
 
 @dataclass(frozen=True)
@@ -236,6 +242,35 @@ CASES: dict[str, list[Push]] = {
     ],
     "gzip": [Push(gzip.compress(b"a 1\n"), headers={"Content-Encoding": "gzip"})],
     "gzip that is none": [Push(b"a 1\n", headers={"Content-Encoding": "gzip"}, strict=False)],
+    "snappy": [Push(SNAPPY_STREAM, headers={"Content-Encoding": "snappy"})],
+    "snappy that is none": [Push(b"a 1\n", headers={"Content-Encoding": "snappy"}, strict=False)],
+    "snappy that is cut off": [Push(SNAPPY_STREAM[:-1], headers={"Content-Encoding": "snappy"}, strict=False)],
+    **{
+        f"protobuf: {name}, {method}": [Push(body, method=method, headers=DELIMITED) for body in bodies]
+        for name, bodies in protobuf_pushes.CASES.items()
+        for method in ("PUT", "POST")
+    },
+    **{
+        f"protobuf as {content_type}": [Push(protobuf_pushes.A, headers={"Content-Type": content_type}, strict=False)]
+        for content_type in (
+            'Application/VND.google.protobuf;PROTO="io.prometheus.client.MetricFamily";encoding="delimited"; x=y',
+            "application/vnd.google.protobuf",
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=text",
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; encoding=x",
+            "application/vnd.google.protobuf; proto=x; encoding=delimited",
+        )
+    },
+    "gzipped protobuf": [Push(gzip.compress(protobuf_pushes.A), headers=DELIMITED | {"Content-Encoding": "gzip"})],
+    "a text push after protobuf": [Push(protobuf_pushes.A, headers=DELIMITED), Push(b"a 2\n", method="POST")],
+    "protobuf deleted": [Push(protobuf_pushes.A, headers=DELIMITED), Push(b"", method="DELETE")],
+    "protobuf beside another group of another type": [
+        Push(b"# TYPE a counter\na 1\n", path="/metrics/job/k"),
+        Push(protobuf_pushes.A, headers=DELIMITED, strict=False),
+    ],
+    "protobuf with names that run into a histogram": [
+        Push(protobuf_pushes.one(4, protobuf_pushes.CLASSIC), path="/metrics/job/k", headers=DELIMITED),
+        Push(b"# TYPE m_count gauge\nm_count 1\n", strict=False),
+    ],
     "unknown content type": [Push(headers={"Content-Type": "foo/bar"})],
     "other methods": [Push(method="PATCH"), Push(method="GET")],
 }
@@ -266,7 +301,8 @@ def empty(real: str, ours: Receiver) -> None:
 
 def real_series(url: str) -> dict[Labels, float]:
     """What a scraper sees, without the gateway's own metrics."""
-    body = parse_body(httpx.get(f"{url}/metrics", trust_env=False).content, Format.TEXT)
+    headers = {"Accept": "text/plain;version=1.0.0;escaping=allow-utf-8"}
+    body = parse_body(httpx.get(f"{url}/metrics", headers=headers, trust_env=False).content, Format.TEXT)
     found = {Labels(s.pairs): s.value for s in body.samples}
     return {labels: value for labels, value in found.items() if labels.get("job")}
 
@@ -287,7 +323,8 @@ def send(base: str, push: Push) -> httpx.Response:
 
 def one_space(text: str) -> str:
     """Go's protobuf package prints one or two blanks between fields, by a hash of the program, so that none relies on
-    its text (internal/encoding/text/encode.go). Here it is always one."""
+    its text (internal/encoding/text/encode.go). Here it is always one, as in the errors of its proto package."""
+    text = text.replace("proto:\xa0", "proto: ")
     return re.sub(r'(?<=["}0-9])  (?=[a-z_]+:)', " ", text)
 
 

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from rulepush.clock import SystemClock
+from rulepush.histogram.sample import floats_of_samples
 from rulepush.model.labels import Labels
 from rulepush.model.sample import is_stale
 from rulepush.push.group import PushedGroup
@@ -39,14 +40,14 @@ class MemoryStore:
 
 @dataclass
 class Receiver:
-    """`series` is what the rules would see at a tick now."""
+    """`series` is what the rules would see at a tick now, without native histograms, which no text shows."""
 
     url: str
     groups: PushedGroups
 
     def series(self) -> dict[Labels, float]:
         samples = self.groups.collect(int(time.time() * 1000))
-        return {s.labels: s.value for s in samples if not is_stale(s.value)}
+        return {s.labels: s.value for s in floats_of_samples(samples) if not is_stale(s.value)}
 
 
 @contextlib.contextmanager

@@ -58,6 +58,13 @@ def test_the_accept_header_weighs_the_protocols() -> None:
         "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
         "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
     )
+    assert accept_header(("PrometheusProto", *protocols)) == (
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+        "application/openmetrics-text;version=0.0.1;q=0.4,"
+        "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
+        "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+    )
     asked = accept_header(("PrometheusText1.0.0", "PrometheusText0.0.4"), "underscores")
     assert asked == "text/plain;version=1.0.0;escaping=underscores;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
 
@@ -188,3 +195,14 @@ def test_of_two_content_types_the_first_counts_as_in_go() -> None:
     headers = [("Content-Type", "text/plain; version=0.0.4"), ("Content-Type", "text/html")]
     fetched = fetch(lambda _: httpx.Response(200, headers=headers, content=b"a 1\n"))
     assert fetched.content_type == "text/plain; version=0.0.4"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_protobuf_has_no_lines_to_bound(packed: bool) -> None:
+    body = b"x" * (2 << 20)
+    headers = {"Content-Type": "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily"}
+    headers |= {"Content-Encoding": "gzip"} if packed else {}
+    sent = gzip.compress(body) if packed else body
+    assert fetch(lambda _: httpx.Response(200, content=sent, headers=headers)).body == body
+    with pytest.raises(ScrapeError, match="body size limit exceeded"):
+        fetch(lambda _: httpx.Response(200, content=sent, headers=headers), limit=1 << 20)

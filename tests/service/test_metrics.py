@@ -105,7 +105,7 @@ rulepush_push_groups_expired_total
 
 rulepush_remote_write_requests_total rulepush_remote_write_refused_requests_total rulepush_remote_write_samples_total
 rulepush_remote_write_samples_dropped_total rulepush_remote_write_refused_samples_total
-rulepush_remote_write_histograms_dropped_total
+rulepush_remote_write_histograms_total
 """
 Numbers = dict[str, float]
 
