@@ -115,10 +115,11 @@ def read_scrape_config(m: MapReader, inherited: GlobalConfig) -> ScrapeConfig:
 
 
 def _histograms(m: MapReader, inherited: HistogramScraping) -> HistogramScraping:
-    m.unsupported("convert_classic_histograms_to_nhcb", "false", "no", "off")
     classic_too = m.flag("scrape_classic_histograms", inherited.classic_too)  # the name before Prometheus 3
     return HistogramScraping(
-        m.flag("scrape_native_histograms", inherited.native), m.flag("always_scrape_classic_histograms", classic_too)
+        native=m.flag("scrape_native_histograms", inherited.native),
+        classic_too=m.flag("always_scrape_classic_histograms", classic_too),
+        to_custom_buckets=m.flag("convert_classic_histograms_to_nhcb", inherited.to_custom_buckets),
     )
 
 

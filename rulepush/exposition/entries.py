@@ -15,7 +15,8 @@ class Format(Enum):
     TEXT = "text/plain"
     OPENMETRICS = "application/openmetrics-text"
     PROTOBUF = "application/vnd.google.protobuf"
-    """Lines of this format are those that `exposition.protobuf` makes of a body."""
+    """Lines of this format are those that `exposition.protobuf` and `exposition.custom_buckets`
+    make of a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,13 @@ class Exposition:
 
 @dataclass(frozen=True, slots=True)
 class HistogramScraping:
-    """What a job makes of histograms. `native` takes native ones, `classic_too` those that are both as both. A native
-    one has at most `bucket_limit` buckets, each at least `min_bucket_factor` times the one before it (0: no limit), and
-    less resolution where it had more."""
+    """What a job makes of histograms. `native` takes native ones; `to_custom_buckets` makes native ones of classic
+    ones; `classic_too` keeps what is classic of both. A native one has at most `bucket_limit` buckets, each at least
+    `min_bucket_factor` times the one before it (0: no limit), and less resolution where it had more."""
 
     native: bool = False
     classic_too: bool = False
+    to_custom_buckets: bool = False
     bucket_limit: int = 0
     min_bucket_factor: float = 0.0
 

@@ -88,6 +88,7 @@ class OpenMetricsParser(Scanner):
             if text not in _TYPES:
                 self.fail(f"invalid metric type {show(text)}")
             meta.type = self.family_type = text.decode("ascii")
+            self.family_name = name
             return
         try:
             decoded = text.decode("utf-8")

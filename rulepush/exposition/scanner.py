@@ -35,7 +35,8 @@ Pairs = list[tuple[str, str]]
 
 class Scanner:
     """A position in a body. `start` is where the present entry began, `token` where the present token did,
-    `family_type` what the last TYPE line said.
+    `family_type` what the last TYPE line said,
+    of `family_name`.
 
     What Prometheus' lexers do differently is in the four class attributes.
     """
@@ -51,6 +52,7 @@ class Scanner:
         self.start = 0
         self.token = 0
         self.family_type = ""
+        self.family_name = ""
         self._counted = (0, 1)  # a position and its line: counting goes on from there
 
     def line_of(self, pos: int) -> int:

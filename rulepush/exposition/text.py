@@ -99,11 +99,13 @@ class TextParser(Scanner):
             self.token, self.pos = self.pos, self.pos + 1
             self.unexpected("linebreak expected after metadata", "EOF")
         text = (self.take(_REST) or b"")[1:]
-        meta = into.metadata.setdefault(self.name_of(token), FamilyMetadata())
+        name = self.name_of(token)
+        meta = into.metadata.setdefault(name, FamilyMetadata())
         if kind == "TYPE":
             if text.decode("latin-1") not in self.types:
                 self.fail(f"invalid metric type {show(text)}")
             meta.type = self.family_type = "unknown" if text == b"untyped" else text.decode("ascii")
+            self.family_name = name
         elif kind == "UNIT":
             meta.unit = text.decode("utf-8", "replace")
         else:
@@ -152,7 +154,7 @@ class TextParser(Scanner):
 
 
 class TranslatedParser(TextParser):
-    """Reads what `exposition.protobuf.translate` writes: the same with all of the metadata that protobuf has."""
+    """Reads what translators of bodies write: the same with all of the metadata that protobuf and OpenMetrics have."""
 
     meta = _ALL_META
-    types = _TYPES | {"gaugehistogram"}
+    types = _TYPES | {"gaugehistogram", "info", "stateset", "unknown"}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from rulepush.model.floats import format_float_g
-from rulepush.model.labels import is_legacy_label_name, is_legacy_metric_name
+from rulepush.model.labels import METRIC_NAME, is_legacy_label_name, is_legacy_metric_name
 
 _NOT_LEGACY: Final = re.compile(r"[^a-zA-Z0-9_:]")
 
@@ -29,6 +29,16 @@ def sample_line(name: str, labels: Iterable[tuple[str, str]], value: float, ts: 
         if pairs
         else f"{shown} {format_float_g(value)} {ts}\n"
     )
+
+
+def series_text(pairs: Iterable[tuple[str, str]]) -> str:
+    """A series, its metric name under `__name__`, as it stands before a value; names that are no legacy ones quoted."""
+    labels = dict(pairs)
+    name = labels.pop(METRIC_NAME)
+    texts = [f"{_shown_label(label, utf8_names=True)}={_quoted(text)}" for label, text in labels.items()]
+    if not is_legacy_metric_name(name):
+        return "{" + ",".join([_quoted(name), *texts]) + "}"
+    return f"{name}{{{','.join(texts)}}}" if texts else name
 
 
 def _shown_metric(name: str, utf8_names: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rulepush.clock import Clock
 from rulepush.errors import HTTPStatusError, ScrapeError
@@ -26,6 +27,10 @@ from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import Target, TargetHealth, TargetStatus
 from rulepush.scrape.turns import WorkTurns
 from rulepush.storage.head import Head
+
+if TYPE_CHECKING:
+    from rulepush.exposition.custom_buckets import CustomBucketTranslator
+    from rulepush.exposition.protobuf.translate import BodyTranslator
 
 log = logging.getLogger("rulepush.scrape")
 
@@ -175,11 +180,10 @@ class Scraper:
         await turns.body()
         try:
             body, histograms = fetched.body, None
-            if fmt is Format.PROTOBUF:
-                from rulepush.exposition.protobuf.translate import BodyTranslator  # needs the protobuf library
-
-                made = await turns.work(BodyTranslator(body, self._histograms, self._max_lines).work())
-                body = self._readable = made.text
+            if fmt is Format.PROTOBUF or self._histograms.to_custom_buckets:
+                made = await turns.work(self._translator(body, fmt).work())
+                self._readable = made.text if fmt is Format.PROTOBUF else body
+                body, fmt = made.text, Format.PROTOBUF
                 if made.error:
                     return await turns.work(cache.refuse(body, fmt, made.error))
                 histograms = BodyHistograms(made.histograms) if made.histograms else None
@@ -192,6 +196,15 @@ class Scraper:
                     return done
         finally:
             turns.done()
+
+    def _translator(self, body: bytes, fmt: Format) -> BodyTranslator | CustomBucketTranslator:
+        if fmt is Format.PROTOBUF:
+            from rulepush.exposition.protobuf.translate import BodyTranslator  # needs the protobuf library
+
+            return BodyTranslator(body, self._histograms, self._max_lines)
+        from rulepush.exposition.custom_buckets import CustomBucketTranslator
+
+        return CustomBucketTranslator(body, fmt, self._histograms)
 
     def _count(self, taken: Ingested, fetched: Fetched | None) -> None:
         stats, counts, status = self._context.stats, taken.counts, self.status

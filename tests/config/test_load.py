@@ -270,13 +270,6 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
             ["3: scrape_configs[0].native_histogram_bucket_limit: expected a whole number, zero or more, got '-1'"],
         ),
         (
-            "scrape_configs:\n- job_name: a\n  convert_classic_histograms_to_nhcb: true",
-            [
-                "3: scrape_configs[0]: convert_classic_histograms_to_nhcb is not supported yet by rulepush "
-                "(Prometheus knows it)"
-            ],
-        ),
-        (
             "scrape_configs:\n- job_name: a\n  sample_limit: -1",
             ["3: scrape_configs[0].sample_limit: expected a whole number, zero or more, got '-1'"],
         ),
@@ -472,6 +465,12 @@ def test_escaping_is_inherited_and_must_agree_with_the_validation(tmp_path: Path
             HistogramScraping(classic_too=True, min_bucket_factor=1.5),
         ),
         ("", "scrape_classic_histograms: true", SCRAPE_PROTOCOLS, HistogramScraping(classic_too=True)),
+        (
+            "convert_classic_histograms_to_nhcb: true",
+            "always_scrape_classic_histograms: true",
+            SCRAPE_PROTOCOLS,
+            HistogramScraping(classic_too=True, to_custom_buckets=True),
+        ),
         ("", "fallback_scrape_protocol: PrometheusProto", SCRAPE_PROTOCOLS, HistogramScraping()),
     ],
 )

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from rulepush.exposition import Format
+from rulepush.exposition.custom_buckets import CustomBucketTranslator
 from rulepush.exposition.entries import HistogramScraping
 from rulepush.exposition.protobuf.translate import translated
+from rulepush.exposition.translated import TranslatedBody
 from rulepush.histogram.text import histogram_json
 from rulepush.model.floats import format_float_json
 from rulepush.model.labels import Labels
@@ -24,6 +26,7 @@ from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.scrape.body_histograms import BodyHistograms
 from rulepush.scrape.cache import ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
+from rulepush.scrape.slices import at_once
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from tests import delimited_families as wire
@@ -39,8 +42,11 @@ JOBS = {
     "n": HistogramScraping(native=True),
     "b": HistogramScraping(native=True, classic_too=True),
     "l": HistogramScraping(native=True, bucket_limit=4, min_bucket_factor=1.2),
+    "k": HistogramScraping(native=True, to_custom_buckets=True),
+    "j": HistogramScraping(native=True, to_custom_buckets=True, classic_too=True),
 }
 RANDOM_BODIES, CLASSIC_BODIES = 25, 10
+GAUGE_HISTOGRAM = wire.whole(3, wire.GAUGE_HISTOGRAM)  # the type of a family
 T0 = 1_700_000_000_000
 Found = dict[str, Any]
 
@@ -67,7 +73,7 @@ def some_histogram(draw: random.Random, native: bool) -> bytes:
         deltas = [b - a for a, b in zip([0, *absolute], absolute, strict=False)]
         sides.append((side, absolute if fractional else deltas))
     if not native:
-        total = draw.uniform(0, 99) if fractional else draw.randint(0, 99)
+        total = counts[-1] if bounds and bounds[-1] == math.inf else 9 + draw.randint(0, 9)
         return wire.histogram(total, draw.random(), list(zip(bounds, counts, strict=True)), fractional=fractional)
     zero = draw.choice([None, (0.0, 0), (0.001, 0), (0.001, 3)])
     total += zero[1] if zero else 0
@@ -101,6 +107,11 @@ def some_family(draw: random.Random, name: str, native: bool) -> bytes:
     return wire.family(name, kind, *metrics, **more)
 
 
+WRONG_NATIVE = protobuf_pushes.A + wire.family(
+    "h", 4, wire.metric(4, wire.histogram(1, 1, schema=0, positive=([(0, 1)], [-1])))
+)
+
+
 def bodies() -> list[bytes]:
     draw = random.Random(19)
     found = [
@@ -114,11 +125,36 @@ def bodies() -> list[bytes]:
     ]
     found += [a + wire.gauge(b"a\xff", 1), a + wire.gauge("b", 1, [("x", b"\xff")]), a + wire.family("b", 9, b"")]
     found.append(a + wire.gauge("b", 1, [("x", "1"), ("x", "2")]))
-    found.append(a + wire.family("h", 4, wire.metric(4, wire.histogram(1, 1, schema=0, positive=([(0, 1)], [-1])))))
-    return found
+    return [*found, WRONG_NATIVE]
 
 
-BODIES = bodies()
+CLASSIC_TEXT = b"""# TYPE h histogram
+h_bucket{le="1",a="b"} 1
+h_bucket{le="+Inf",a="b"} 3
+h_sum{a="b"} 2.5
+h_count{a="b"} 3
+h_bucket{le="1",a="c"} 1
+h_count{a="c"} 4
+h_sum{a="c"} 1
+# HELP g of g
+# TYPE g gauge
+g 1
+g_bucket{le="1"} 7
+# TYPE "h h" histogram
+{"h h_bucket",le="5"} 2
+{"h h_count"} 2
+{"h h_sum"} -1
+# TYPE wrong histogram
+wrong_bucket{le="1"} 5
+wrong_bucket{le="2"} 4
+wrong_count 5
+wrong_sum 1
+# TYPE other histogram
+h_bucket{le="9"} 9
+other_sum 3
+"""
+TEXTS = {CLASSIC_TEXT: Format.TEXT, CLASSIC_TEXT + b"# EOF\n": Format.OPENMETRICS}
+BODIES = [*bodies(), *TEXTS]
 CONFIG = {"scrape_interval": "1s", "scrape_protocols": ["PrometheusProto"]}
 
 
@@ -128,6 +164,9 @@ def job(name: str, i: int, address: str) -> dict[str, Any]:
     config["static_configs"] = [{"targets": [address], "labels": {"instance": "t"}}]
     if how.classic_too:
         config["always_scrape_classic_histograms"] = True
+    if how.to_custom_buckets:
+        config["convert_classic_histograms_to_nhcb"] = True
+        config["scrape_protocols"] = ["PrometheusProto", "PrometheusText0.0.4", "OpenMetricsText1.0.0"]
     if how.bucket_limit:
         config["native_histogram_bucket_limit"] = how.bucket_limit
         config["native_histogram_min_bucket_factor"] = how.min_bucket_factor
@@ -139,13 +178,14 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The URL of the Prometheus that has each job."""
 
     def reply(request: HttpRequest) -> HttpReply:
-        return HttpReply(BODIES[int(request.path[1:])], content_type=wire.CONTENT_TYPE)
+        body = BODIES[int(request.path[1:])]
+        return HttpReply(body, content_type=wire.CONTENT_TYPE if body not in TEXTS else TEXTS[body].value)
 
     target = LoopbackServer(reply)
     with contextlib.ExitStack() as stack:
         stack.callback(target.close)
         urls: dict[str, str] = {}
-        for names, flags in (("c", []), ("nbl", ["--enable-feature=native-histograms"])):
+        for names, flags in (("c", []), ("nblkj", ["--enable-feature=native-histograms"])):
             home = tmp_path_factory.mktemp("prometheus")
             jobs = [job(name, i, target.address) for name in names for i in range(len(BODIES))]
             (home / "prometheus.yml").write_text(json.dumps({"global": CONFIG, "scrape_configs": jobs}))
@@ -186,12 +226,16 @@ def ours(body: bytes, how: HistogramScraping) -> Found:
     """What one scrape leaves in the head, and what it reports."""
     head = Head(Demand.keep_all(300_000))
     cache = ScrapeCache(head, Labels.of(job="j", instance="t"), SampleRules())
-    made = translated(body, how)
+    if body not in TEXTS:
+        made = translated(body, how)
+    elif how.to_custom_buckets:
+        made = at_once(CustomBucketTranslator(body, TEXTS[body], how).work())
+    else:
+        made = TranslatedBody(body)
+    fmt = TEXTS[body] if body in TEXTS and not how.to_custom_buckets else Format.PROTOBUF
     good = not made.error
     if good:
-        taken = cache.ingest(
-            made.text, Format.PROTOBUF, T0, BodyHistograms(made.histograms) if made.histograms else None
-        )
+        taken = cache.ingest(made.text, fmt, T0, BodyHistograms(made.histograms) if made.histograms else None)
         good = not taken.error
     found: Found = {"up": "1" if good else "0"}
     if good:
@@ -209,8 +253,10 @@ def ours(body: bytes, how: HistogramScraping) -> Found:
 @pytest.mark.parametrize("name", JOBS)
 def test_the_same_series(name: str, real: dict[str, str]) -> None:
     for i, body in enumerate(BODIES):
-        if name == "c" and (CLASSIC_BODIES <= i < RANDOM_BODIES or body is BODIES[-1]):
+        if name == "c" and (CLASSIC_BODIES <= i < RANDOM_BODIES or body is WRONG_NATIVE):
             continue  # without its flag Prometheus 3.5 drops native histograms whole, 3.14 scrapes their classic series
+        if JOBS[name].to_custom_buckets and GAUGE_HISTOGRAM in body:
+            continue  # Prometheus 3.5 leaves gauge histograms classic, 3.14 makes custom buckets of them, too
         expected, got = theirs(real[name], f"{name}{i}"), ours(body, JOBS[name])
         if got["up"] == "0":
             expected = {"up": expected["up"]}

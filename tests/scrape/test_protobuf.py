@@ -250,3 +250,20 @@ def test_what_a_body_becomes_is_bounded_by_the_body_size_limit() -> None:
         assert status_of(w).last_error == "body size limit exceeded: too many series, or too long ones"
 
     play(w, act)
+
+
+def test_classic_histograms_of_a_text_become_native_ones() -> None:
+    w = World()
+
+    async def act() -> None:
+        scrape_job(w, HistogramScraping(to_custom_buckets=True))
+        w.bodies["t"] = '# TYPE h histogram\nh_bucket{le="1"} 2\nh_sum 3\nh_count 3\n'
+        await w.clock.advance(5)
+
+    play(w, act)
+    s = w.head.select([Matcher("__name__", MatchOp.EQUAL, "h")], 0, 2**62)
+    assert s.boxes is not None
+    held = s.boxes.unbox(float(s.values[0, 0]))
+    assert held is not None
+    assert (held.custom_values, held.count) == ((1.0,), 3)
+    assert w.values("h_count") == []

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from rulepush.errors import ProtobufError
 from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.exposition.protobuf.delimited import each_family, read_metric
 from rulepush.exposition.protobuf.native import is_native, native_histogram
+from rulepush.exposition.translated import TranslatedBody, as_scraped
 from rulepush.gotext.goquote import go_quote
-from rulepush.histogram import FloatHistogram, HistogramError
-from rulepush.histogram.resolution import limit_buckets, limit_schema, schema_of_bucket_factor
-from rulepush.histogram.validate import validate_histogram
+from rulepush.histogram import CounterResetHint, FloatHistogram, HistogramError
+from rulepush.histogram.classic import custom_histogram
 from rulepush.model.floats import format_float_openmetrics
 from rulepush.model.labels import is_legacy_label_name, is_legacy_metric_name
 
@@ -31,16 +30,6 @@ _GAUGE_HISTOGRAM: Final = 5
 _LINES_PER_SLICE: Final = 200  # about a millisecond
 _MAX_TEXT_BYTES: Final = 256 << 20  # a bucket of two bytes becomes a line with all labels
 _INFINITE: Final = 'le="+Inf"'
-
-
-@dataclass(slots=True)
-class TranslatedBody:
-    """`text` ends with a newline where there are lines; with an `error` it is what stands before that. `histograms`
-    are the native ones, by the number of their sample, from 0; the value of its line means nothing."""
-
-    text: bytes = b""
-    histograms: dict[int, FloatHistogram] = field(default_factory=dict)
-    error: str = ""
 
 
 def translated(body: bytes, scraping: HistogramScraping = CLASSIC_ONLY, max_lines: int = 1 << 22) -> TranslatedBody:
@@ -61,7 +50,6 @@ class BodyTranslator:
         self._result = TranslatedBody()
         self._body = body
         self._scraping = scraping
-        self._max_schema = schema_of_bucket_factor(scraping.min_bucket_factor)
         self._max_lines = max_lines
         self._lines: list[str] = []
         self._samples = 0
@@ -130,10 +118,24 @@ class BodyTranslator:
                 histogram = native_histogram(message, gauge=gauge)
             except ProtobufError as e:
                 raise ProtobufError(f"histogram {go_quote(name)}: {e}") from None
-            self._result.histograms[self._samples] = self._limited(histogram)
-            self._sample(name, texts, "0", time)
+            self._native(name, texts, histogram, time)
             if not (self._scraping.classic_too and message.bucket):
                 return
+        elif self._scraping.to_custom_buckets and not self._scraping.classic_too:
+            self._native(name, texts, _custom(message, gauge), time)
+            return
+        self._classic(name, texts, message, time)
+        if self._scraping.to_custom_buckets and not (self._scraping.native and is_native(message)):
+            self._native(name, texts, _custom(message, gauge), time)
+
+    def _native(self, name: str, texts: list[str], histogram: FloatHistogram, time: str) -> None:
+        try:
+            self._result.histograms[self._samples] = as_scraped(histogram, self._scraping)
+        except HistogramError as e:
+            raise ProtobufError(str(e)) from None
+        self._sample(name, texts, "0", time)
+
+    def _classic(self, name: str, texts: list[str], message: Any, time: str) -> None:
         count = message.sample_count_float or float(message.sample_count)
         self._compound(name, texts, count, message.sample_sum, time)
         bounded = False
@@ -151,15 +153,6 @@ class BodyTranslator:
     def _compound(self, name: str, texts: list[str], count: float, total: float, time: str) -> None:
         self._sample(name + "_count", texts, repr(count), time)
         self._sample(name + "_sum", texts, repr(total), time)
-
-    def _limited(self, histogram: FloatHistogram) -> FloatHistogram:
-        """As the appenders of a scrape leave it (scrape/target.go), and the head takes it."""
-        try:
-            limited = limit_buckets(limit_schema(histogram, self._max_schema), self._scraping.bucket_limit)
-            validate_histogram(limited)
-        except HistogramError as e:
-            raise ProtobufError(str(e)) from None
-        return limited
 
     def _labels(self, metric: Any) -> list[str]:
         texts = []
@@ -180,6 +173,16 @@ class BodyTranslator:
         self._size += len(line)
         if len(self._lines) > self._max_lines or self._size > _MAX_TEXT_BYTES:
             raise ProtobufError("body size limit exceeded: too many series, or too long ones")
+
+
+def _custom(message: Any, gauge: bool) -> FloatHistogram:
+    """A classic histogram as a native one with custom buckets. Raises ProtobufError."""
+    buckets = [(b.upper_bound, b.cumulative_count_float or float(b.cumulative_count)) for b in message.bucket]
+    try:
+        made = custom_histogram(buckets, message.sample_count_float or float(message.sample_count), message.sample_sum)
+    except HistogramError as e:
+        raise ProtobufError(str(e)) from None
+    return made.with_hint(CounterResetHint.GAUGE) if gauge else made
 
 
 def _pair_text(raw_name: bytes, raw_value: bytes) -> str:

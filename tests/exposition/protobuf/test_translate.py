@@ -9,8 +9,9 @@ import pytest
 from rulepush.errors import ProtobufError
 from rulepush.exposition import FamilyMetadata, Format, parse_body, readable_body
 from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
-from rulepush.exposition.protobuf.translate import TranslatedBody, translated
-from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram
+from rulepush.exposition.protobuf.translate import translated
+from rulepush.exposition.translated import TranslatedBody
+from rulepush.histogram import CUSTOM_SCHEMA, Buckets, CounterResetHint, FloatHistogram
 from tests import delimited_families as wire
 
 GOOD = wire.gauge("good", 1)
@@ -239,3 +240,27 @@ def test_a_small_body_of_many_buckets_is_bounded() -> None:
 def test_a_wrong_body_is_not_readable() -> None:
     with pytest.raises(ProtobufError, match="unexpected EOF"):
         readable_body(GOOD[:-1], Format.PROTOBUF)
+
+
+def test_classic_histograms_become_native_ones_with_custom_buckets() -> None:
+    value = wire.histogram(4, 2.5, [(1, 2), (2.5, 3)])
+    body = wire.family("h", wire.GAUGE_HISTOGRAM, wire.metric(wire.GAUGE_HISTOGRAM, value, [("a", "b")]))
+    expected = FloatHistogram(
+        schema=CUSTOM_SCHEMA,
+        count=4,
+        sum=2.5,
+        positive=Buckets.from_spans([(0, 3)], [2, 1, 1]),
+        custom_values=(1.0, 2.5),
+        counter_reset_hint=CounterResetHint.GAUGE,
+    )
+    alone = HistogramScraping(native=True, to_custom_buckets=True)
+    assert series(body, alone) == [("__name__=h,a=b", 0.0, None)]
+    assert translated(body, alone).histograms == {0: expected}
+    both = HistogramScraping(native=True, to_custom_buckets=True, classic_too=True)
+    assert series(body, both) == [*series(body), ("__name__=h,a=b", 0.0, None)]
+    # One that is native already is left as it is.
+    body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, NATIVE_VALUE))
+    assert translated(body, both).histograms == {0: EXPECTED}
+    wrong = wire.histogram(4, 2.5, [(1, 2), (2.5, 1)])
+    body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, wrong))
+    assert "not cumulative" in translated(body, alone).error

@@ -1,0 +1,29 @@
+"""Bodies as lines of `Format.PROTOBUF`, with native histograms beside them: what translators of bodies make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rulepush.exposition.entries import HistogramScraping
+from rulepush.histogram import FloatHistogram
+from rulepush.histogram.resolution import limit_buckets, limit_schema, schema_of_bucket_factor
+from rulepush.histogram.validate import validate_histogram
+
+
+@dataclass(slots=True)
+class TranslatedBody:
+    """`text` ends with a newline where there are lines; with an `error` it is what stands before that. `histograms`
+    are the native ones, by the number of their sample, from 0; the value of its line means nothing."""
+
+    text: bytes = b""
+    histograms: dict[int, FloatHistogram] = field(default_factory=dict)
+    error: str = ""
+
+
+def as_scraped(histogram: FloatHistogram, scraping: HistogramScraping) -> FloatHistogram:
+    """A histogram as the appenders of a scrape leave it (scrape/target.go), and the head takes it. Raises
+    HistogramError."""
+    schema = schema_of_bucket_factor(scraping.min_bucket_factor)
+    limited = limit_buckets(limit_schema(histogram, schema), scraping.bucket_limit)
+    validate_histogram(limited)
+    return limited
