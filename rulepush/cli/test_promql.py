@@ -23,14 +23,12 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         ["rulepush test promql functions.test"],
     )
     p.add_argument("files", nargs="+", metavar="FILE", help="Test scripts to run.")
-    p.add_argument("-v", "--verbose", action="store_true", help="Print every skipped case, not only their number.")
     p.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when no case failed."""
     totals: Counter[CaseOutcome] = Counter()
-    reasons: Counter[str] = Counter()
     with shown_progress(sys.stderr) as line:
         for i, file in enumerate(args.files):
             try:
@@ -48,13 +46,6 @@ def run(args: argparse.Namespace) -> int:
                 if result.outcome is CaseOutcome.FAILED:
                     line.clear()
                     _print_failure(file, result)
-                elif result.outcome is CaseOutcome.SKIPPED:
-                    reasons[result.reason] += 1
-                    if args.verbose:
-                        line.clear()
-                        print(f"{file}:{result.line}: skipped: needs {result.reason}: {result.header}")
-    for reason, count in reasons.most_common():
-        print(f"skipped {count}: needs {reason}")
     summary = ", ".join(f"{totals[outcome]} {outcome.value}" for outcome in CaseOutcome)
     print(inked(summary, Ink.ERROR if totals[CaseOutcome.FAILED] else Ink.GOOD, sys.stdout))
     return 1 if totals[CaseOutcome.FAILED] else 0

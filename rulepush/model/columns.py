@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.model.labels import METRIC_NAME, Labels
+from rulepush.model.labels import METADATA_NAMES, METRIC_NAME, Labels
 
 K = TypeVar("K", bound=Hashable)
 Codes = npt.NDArray[np.int32]  # numbers in a pool
@@ -66,6 +66,7 @@ def without(names: Iterable[str]) -> Reduction:
 
 WHOLE: Final = without(())
 NAMELESS: Final = without((METRIC_NAME,))
+_WITHOUT_METADATA: Final = without((METRIC_NAME, *METADATA_NAMES))
 
 
 class LabelRows:
@@ -134,7 +135,7 @@ class LabelPool(LabelRows):
     Numbers are never used again. `compacted` makes a smaller pool of what is still in use.
     """
 
-    __slots__ = ("_joins", "_lock", "_numbers", "_pairs", "indexes")
+    __slots__ = ("_joins", "_lock", "_numbers", "_pairs", "has_metadata", "indexes")
 
     def __init__(self) -> None:
         super().__init__([], self)
@@ -142,6 +143,7 @@ class LabelPool(LabelRows):
         # By their pairs: a tuple is looked up in C, and most pairs are shared by many series, so equal at first sight.
         self._numbers: dict[tuple[tuple[str, str], ...], int] = {}
         self._pairs = 0
+        self.has_metadata = False  # of any label set in it, or reduced into it: see `nameless`
         self._lock = threading.Lock()  # an index that does not change may be evaluated in several threads
         self._joins: dict[Hashable, tuple[Codes, Codes]] = {}
         self.indexes: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()  # see LabelIndex.pooled
@@ -153,6 +155,16 @@ class LabelPool(LabelRows):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def nameless(self) -> Reduction:
+        """Without the metric name and what goes with it. Nearly always that is the name alone, and then series of one
+        metric are known to differ without it."""
+        return _WITHOUT_METADATA if self.has_metadata else NAMELESS
+
+    def took(self, labels: Iterable[Labels]) -> None:
+        """These will be reduced into it."""
+        if not self.has_metadata:
+            self.has_metadata = any(of.has_metadata for of in labels)
 
     def number(self, labels: Labels) -> int:
         """The number of a label set, which is new when it was never there."""
@@ -182,6 +194,8 @@ class LabelPool(LabelRows):
                 self.labels.append(labels)  # before anyone can find its number
                 self._numbers[labels.pairs] = found
                 self._pairs += len(labels)
+                if not self.has_metadata and labels.has_metadata:
+                    self.has_metadata = True
             return found
 
     def numbers(self, labels: Sequence[Labels]) -> Codes:
@@ -223,6 +237,7 @@ class LabelPool(LabelRows):
         rows = np.flatnonzero(alive)
         number_of[rows] = np.arange(len(rows))
         made = LabelPool()
+        made.has_metadata = self.has_metadata
         for row in rows.tolist():
             made.number(self.labels[row])
         for how, column in self._columns.items():

@@ -36,6 +36,7 @@ class _SourceRows:
         if self.source is not None:
             return self.source
         made = LabelRows(list(self.labels), self.pool or LabelPool())
+        made.pool.took(self.labels)
         if len(self.labels) > _MIN_ROWS or self.pool is not None:
             self.source = made
         return made

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 METRIC_NAME: Final = "__name__"
+METADATA_NAMES: Final = ("__type__", "__unit__")
+"""What goes with the metric name wherever that goes (Prometheus schema/labels.go, IsMetadataLabel)."""
 ALERT_NAME: Final = "alertname"
 BUCKET: Final = "le"
 INSTANCE: Final = "instance"
@@ -75,6 +77,15 @@ class Labels:
     def __lt__(self, other: Labels) -> bool:
         """Prometheus' `labels.Compare`: pair by pair, name before value, the shorter first."""
         return self._pairs < other._pairs
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether any of METADATA_NAMES is there. They come right behind the metric name, which is nearly always first,
+        so that most label sets need one look."""
+        pairs = self._pairs
+        if len(pairs) > 1 and pairs[0][0] == METRIC_NAME and pairs[1][0][:2] != "__":
+            return False
+        return any(name in METADATA_NAMES for name, _ in pairs)
 
     def as_dict(self) -> dict[str, str]:
         """A new dict, sorted by name."""

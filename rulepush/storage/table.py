@@ -256,6 +256,7 @@ class Table:
                 self._grow_rows(row + row // 2 + 1)
             self._row_of[labels] = row
             self.labels.append(labels)
+            self.derived.pool.took((labels,))
             self._pairs += len(labels)
             self._counts[row] = 0
             self._last[row] = 0
@@ -281,6 +282,7 @@ class Table:
         if following > len(self._counts):
             self._grow_rows(following + following // 2 + 1)
         self.labels += new
+        self.derived.pool.took(new)
         self._pairs += sum(map(len, new))
         self._counts[before:following] = 0
         self._last[before:following] = 0

@@ -11,7 +11,7 @@ def results(text: str) -> list[CaseResult]:
 
 
 def failures(text: str) -> list[CaseResult]:
-    """The cases that did not pass; a skipped one counts."""
+    """The cases that did not pass."""
     found = results(text)
     assert found, "no case"
     return [result for result in found if result.outcome is not CaseOutcome.PASSED]

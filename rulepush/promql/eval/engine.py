@@ -29,9 +29,11 @@ from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.range_call import call_kernel
 from rulepush.promql.eval.result import QueryResult
 from rulepush.promql.eval.selectors import samples_of, select_matrix, select_vector, select_windows, window_bounds
+from rulepush.promql.eval.start_timestamps import start_timestamps, with_start_timestamps
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.extended import kernel_of
 from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
+from rulepush.promql.functions.start_timestamps import STARTED_RANGES
 from rulepush.promql.query import Query
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import AnnotationSet
@@ -69,14 +71,23 @@ class Engine:
         querier: Querier,
         shared: SharedResults | None = None,
         samples: QuerySamples | None = None,
+        starts: Querier | None = None,
     ) -> QueryResult:
-        """The value at `ts` (ms). What is read is counted in `samples`. Raises EvaluationError."""
-        return self._run(query.resolved(0, 0), _one_step(ts), 0, querier, shared, samples)
+        """The value at `ts` (ms). What is read is counted in `samples`. `starts` has the start timestamps (ms) of
+        samples, at their times, where they are to be used. Raises EvaluationError."""
+        return self._run(query.resolved(0, 0), _one_step(ts), 0, querier, shared, samples, starts)
 
     def range(
-        self, query: Query, start: int, end: int, step: int, querier: Querier, samples: QuerySamples | None = None
+        self,
+        query: Query,
+        start: int,
+        end: int,
+        step: int,
+        querier: Querier,
+        samples: QuerySamples | None = None,
+        starts: Querier | None = None,
     ) -> QueryResult:
-        """The values at start, start + step, ... up to end (ms). What is read is counted in `samples`. Raises
+        """The values at start, start + step, ... up to end (ms). `samples` and `starts` as in `instant`. Raises
         EvaluationError."""
         if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR):
             kind = query.value_type.described
@@ -91,7 +102,7 @@ class Engine:
                 " Try decreasing the query resolution (?step=XX)"
             )
         steps = np.arange(start, end + 1, step, dtype=np.int64)
-        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples)
+        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples, starts)
 
     def _run(
         self,
@@ -101,6 +112,7 @@ class Engine:
         querier: Querier,
         shared: SharedResults | None,
         samples: QuerySamples | None,
+        starts: Querier | None,
     ) -> QueryResult:
         if query.misuse is not None:
             raise EvaluationError(query.misuse)
@@ -119,6 +131,7 @@ class Engine:
             shared,
             samples,
             root=query.root,
+            starts=starts,
         )
         with np.errstate(all="ignore"):
             try:
@@ -311,6 +324,10 @@ def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Va
     bare = tuple(ast.unwrap(arg) for arg in node.args)
     if node.name == "timestamp" and isinstance(bare[0], ast.VectorSelector):
         return _named(select_vector(bare[0], ev, timestamps=True), True, ev)
+    if node.name == "start_timestamp":
+        if ev.starts is None or not isinstance(bare[0], ast.VectorSelector):
+            return empty_vector(len(ev.steps))
+        return _named(start_timestamps(bare[0], ev), True, ev)
     args: list[Value | str] = []
     for arg in bare:
         if arg.type is ValueType.MATRIX:
@@ -326,11 +343,13 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     """The kernel, once for each step."""
     scalars = [_scalar(arg, ev) for i, arg in enumerate(node.args) if i != function.range_arg]
     ranged = ast.unwrap(node.args[function.range_arg])
-    columns, windows = _windows(ranged, ev, apart=True)
+    columns, windows = _windows(ranged, ev, apart=ev.starts is None)
     kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
     assert kernel is not None  # Query.misuse has reported it
     ev.limits.take(len(columns.index) * len(ev.steps))
     values, present = call_kernel(node, function, kernel, columns, windows, scalars, ev)
+    if ev.starts is not None and function.name in STARTED_RANGES and isinstance(ranged, ast.MatrixSelector):
+        values, present = with_start_timestamps(node, ranged, columns, values, present, ev)
     vector = Vector(columns.index, values, present, columns.drop_name)
     if not function.drop_name:
         return vector

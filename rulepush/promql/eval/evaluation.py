@@ -182,6 +182,7 @@ class Evaluation:
     `shared`     what is remembered of other queries, and `known` its part for these steps
     `samples`    counts what is read, where that was asked for
     `root`       the whole query
+    `starts`     the start timestamps of samples, where they are used
     `boxes`      the histograms of all values: empty, so false, in an evaluation that has met none
     """
 
@@ -200,6 +201,7 @@ class Evaluation:
         "root",
         "samples",
         "shared",
+        "starts",
         "steps",
     )
 
@@ -217,6 +219,7 @@ class Evaluation:
         samples: QuerySamples | None = None,
         boxes: ComputedHistograms | None = None,
         root: ast.Node | None = None,
+        starts: Querier | None = None,
     ):
         """`bounds` are those of `steps` when None."""
         self.steps, self.interval = steps, interval
@@ -226,7 +229,7 @@ class Evaluation:
         self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
         self.is_range = is_range
         self.shared = shared
-        self.root = root
+        self.root, self.starts = root, starts
         if boxes is None:
             boxes = ComputedHistograms() if shared is None else shared.boxes
             boxes.limits = limits
@@ -257,6 +260,7 @@ class Evaluation:
             samples,
             self.boxes,
             self.root,
+            self.starts,
         )
 
     def pinned(self, at: int | ast.At | None) -> int | None:

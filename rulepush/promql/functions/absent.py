@@ -13,7 +13,7 @@ from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql.functions.registry import CallContext, Function, VectorFunction
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.signature import MATRIX, VECTOR, Signature
-from rulepush.promql.vectors.values import Vector, drop_names
+from rulepush.promql.vectors.values import Vector, drop_names, empty_vector
 
 
 def labels_of_absent(node: Any) -> Labels:
@@ -56,8 +56,14 @@ def _timestamp(ctx: CallContext, vector: Vector) -> Vector:
     return drop_names(timed, ctx.delayed_name_removal)
 
 
+def _start_timestamp(ctx: CallContext, vector: Vector) -> Vector:
+    """Nothing: of a plain selector the engine itself answers, and nothing else has start timestamps."""
+    return empty_vector(len(ctx.steps))
+
+
 ABSENT: Final[dict[str, Function]] = {
     "absent": VectorFunction("absent", Signature((VECTOR,)), _absent),
     "absent_over_time": VectorFunction("absent_over_time", Signature((MATRIX,)), _absent),
+    "start_timestamp": VectorFunction("start_timestamp", Signature((VECTOR,), experimental=True), _start_timestamp),
     "timestamp": VectorFunction("timestamp", Signature((VECTOR,)), _timestamp),
 }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _GAUGE: Final = CounterResetHint.GAUGE
 
 
-class _Range(Protocol):
+class HistogramRange(Protocol):
     """What is read of a `MixedRange`."""
 
     @property
@@ -45,12 +45,12 @@ class _Range(Protocol):
     def mixed(self) -> bool: ...
 
 
-def extrapolated_rate(r: _Range, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
+def extrapolated_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
     """rate(), increase() and delta() of at least two histograms, extrapolated as floats are."""
     histograms = r.histograms
     if len(histograms) < 2:
         return None
-    result = _difference(r, histograms, is_counter=is_counter)
+    result = difference(r, histograms, [False] * (len(histograms) - 1), is_counter=is_counter)
     if result is None:
         return None
     sampled = (r.times[-1] - r.times[0]) / 1000.0
@@ -66,13 +66,16 @@ def extrapolated_rate(r: _Range, *, is_counter: bool, is_rate: bool) -> FloatHis
     return result.multiplied(factor / r.seconds if is_rate else factor)
 
 
-def _difference(r: _Range, histograms: list[FloatHistogram], *, is_counter: bool) -> FloatHistogram | None:
-    """The last one less the first, and what was counted before each reset (histogramRate)."""
+def difference(
+    r: HistogramRange, histograms: list[FloatHistogram], restarts: Sequence[bool], *, is_counter: bool
+) -> FloatHistogram | None:
+    """The last one less the first, and what was counted before each reset (histogramRate). `restarts`: of each but the
+    first, whether it is known to come after one."""
     first, last = histograms[0], histograms[-1]
     if is_counter and any(h.counter_reset_hint is _GAUGE for h in histograms):
         r.notes.warn(words.not_a_counter(r.name), r.arg)
     before = first
-    if is_counter and detect_reset(histograms[1], first):
+    if is_counter and (restarts[0] or detect_reset(histograms[1], first)):
         # The first one does not count, so its buckets may be of any kind.
         before = replace(EMPTY, schema=histograms[1].schema, custom_values=histograms[1].custom_values)
     between = histograms[1:-1] if is_counter else []
@@ -83,16 +86,16 @@ def _difference(r: _Range, histograms: list[FloatHistogram], *, is_counter: bool
     result = last
     if not last.uses_custom_buckets:
         result = copy_to_schema(last, min(h.schema for h in (last, before, *between)))
-    difference = steps.take(subtract, result, before, words.SUBTRACTION)
+    found = steps.take(subtract, result, before, words.SUBTRACTION)
     if is_counter:
         previous = before
-        for h in histograms[1:]:
-            if difference is not None and detect_reset(h, previous):
-                difference = steps.take(add, difference, previous, words.ADDITION)
+        for h, restarted in zip(histograms[1:], restarts, strict=True):
+            if found is not None and (restarted or detect_reset(h, previous)):
+                found = steps.take(add, found, previous, words.ADDITION)
             previous = h
     elif first.counter_reset_hint is not _GAUGE or last.counter_reset_hint is not _GAUGE:
         r.notes.warn(words.not_a_gauge(r.name), r.arg)
-    return None if difference is None else difference.with_hint(_GAUGE).compacted()
+    return None if found is None else found.with_hint(_GAUGE).compacted()
 
 
 class HistogramSteps:
@@ -124,8 +127,8 @@ class HistogramSteps:
         self._notes.warn(words.mixed_schemas(self._name), self._arg)
 
 
-def instant_rate(r: _Range, *, is_rate: bool) -> float | FloatHistogram | None:
-    """irate() and idelta(): of the last two samples."""
+def instant_rate(r: HistogramRange, *, is_rate: bool, restarted: bool = False) -> float | FloatHistogram | None:
+    """irate() and idelta(): of the last two samples. `restarted`: whether a reset between them is known."""
     if len(r.samples) < 2:
         return None
     before, after = r.samples[-2:]
@@ -134,7 +137,7 @@ def instant_rate(r: _Range, *, is_rate: bool) -> float | FloatHistogram | None:
         return None
     kinds = isinstance(before, FloatHistogram), isinstance(after, FloatHistogram)
     if kinds == (False, False):
-        result: float = after if is_rate and after < before else after - before
+        result: float = after if is_rate and (restarted or after < before) else after - before
         return result / seconds if is_rate else result
     if kinds != (True, True):
         r.notes.warn(words.mixed_floats_and_histograms(r.name), r.arg)
@@ -145,7 +148,7 @@ def instant_rate(r: _Range, *, is_rate: bool) -> float | FloatHistogram | None:
     if not is_rate and not all(gauges):
         r.notes.warn(words.not_a_gauge(r.name), r.arg)
     found: FloatHistogram | None = after
-    if not is_rate or not detect_reset(after, before):
+    if not is_rate or not (restarted or detect_reset(after, before)):
         found = HistogramSteps(r.name, r.arg, r.notes).take(subtract, after, before, words.SUBTRACTION)
     if found is None:
         return None
@@ -153,17 +156,17 @@ def instant_rate(r: _Range, *, is_rate: bool) -> float | FloatHistogram | None:
     return found.divided(seconds) if is_rate else found
 
 
-def anchored_rate(r: _Range, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
+def anchored_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
     """From the newest histogram before the range to the last one in it."""
     return _extended_rate(r, is_counter=is_counter, is_rate=is_rate, smoothed=False)
 
 
-def smoothed_rate(r: _Range, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
+def smoothed_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
     """Between the histograms that are on the line between neighbours at both bounds of the range."""
     return _extended_rate(r, is_counter=is_counter, is_rate=is_rate, smoothed=True)
 
 
-def _extended_rate(r: _Range, *, is_counter: bool, is_rate: bool, smoothed: bool) -> FloatHistogram | None:
+def _extended_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool, smoothed: bool) -> FloatHistogram | None:
     """extendedHistogramRate."""
     times, h = r.times, r.histograms
     last = len(h) - 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from rulepush.histogram.histogram import FloatHistogram
@@ -45,20 +45,17 @@ def almost_equal(a: float, b: float) -> bool:
     return abs(a - b) / min(total, _MAX) < _EPSILON
 
 
-Rename = Callable[[Labels], Labels]
-
-
-def compare(case: Eval, result: QueryResult, relabel: Rename | None = None) -> None:
-    """Raises Mismatch. `relabel` is applied to the labels of the result first."""
+def compare(case: Eval, result: QueryResult) -> None:
+    """Raises Mismatch."""
     match result.value_type:
         case ValueType.STRING:
             compare_string(case, result.string)
         case ValueType.SCALAR:
             compare_scalar(case, result.scalar)
         case ValueType.VECTOR:
-            compare_vector(case, result.samples(), relabel)
+            compare_vector(case, result.samples())
         case ValueType.MATRIX:
-            compare_matrix(case, result.series(), relabel)
+            compare_matrix(case, result.series())
 
 
 def compare_string(case: Eval, text: str) -> None:
@@ -77,7 +74,7 @@ def compare_scalar(case: Eval, value: float) -> None:
         raise Mismatch(f"the scalar {format_float_g(case.scalar)}", format_float_g(value))
 
 
-def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Rename | None = None) -> None:
+def compare_vector(case: Eval, samples: Sequence[Sample]) -> None:
     """Raises Mismatch."""
     if case.scalar is not None or case.string is not None:
         raise Mismatch(_wanted(case), f"a vector of {len(samples)} series")
@@ -85,7 +82,7 @@ def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Rename | None
     ordered = bool(case.expecting(Expectation.ORDERED))
     seen: set[Labels] = set()
     for place, sample in enumerate(samples, 1):
-        own = relabel(sample.labels) if relabel else sample.labels
+        own = sample.labels
         wanted = expected.get(own)
         if wanted is None:
             raise Mismatch("no such series", f"{own} {_value(sample)}")
@@ -100,7 +97,7 @@ def compare_vector(case: Eval, samples: Sequence[Sample], relabel: Rename | None
             raise Mismatch(f"{labels} {_cell(series.cells[0])}", "no such series")
 
 
-def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Rename | None = None) -> None:
+def compare_matrix(case: Eval, found: Sequence[ResultSeries]) -> None:
     """Raises Mismatch."""
     if case.scalar is not None or case.string is not None:
         raise Mismatch(_wanted(case), f"a matrix of {len(found)} series")
@@ -110,7 +107,7 @@ def compare_matrix(case: Eval, found: Sequence[ResultSeries], relabel: Rename | 
     seen: set[Labels] = set()
     for series in found:
         points = series.samples()
-        own = relabel(series.labels) if relabel else series.labels
+        own = series.labels
         wanted = expected.get(own)
         if wanted is None:
             raise Mismatch("no such series", f"{own} {_points(points)}")

@@ -1,14 +1,14 @@
-"""Runs a script: every `eval` is a case that passes, fails, or is skipped for what rulepush does not have."""
+"""Runs a script: every `eval` is a case that passes or fails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from rulepush.errors import EvaluationError, ParseError, PromQLError
+from rulepush.errors import ParseError, PromQLError
 from rulepush.promql.eval.engine import Engine
 from rulepush.promql.eval.evaluation import EngineOptions
 from rulepush.promql.eval.result import QueryResult
@@ -16,9 +16,8 @@ from rulepush.promql.query import Query, parse_expr
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.durations import depends_on_query
 from rulepush.promql.syntax.signature import ValueType
-from rulepush.promql.testscript import needs
 from rulepush.promql.testscript.classic import custom_histograms
-from rulepush.promql.testscript.compare import Mismatch, Rename, compare, compare_scalar, compare_vector
+from rulepush.promql.testscript.compare import Mismatch, compare, compare_scalar, compare_vector
 from rulepush.promql.testscript.script import Clear, Eval, Expect, Expectation, Load, ScriptProblem, parse_script
 from rulepush.promql.testscript.series import NativeCell
 from rulepush.promql.testscript.variants import pinned_variants
@@ -36,18 +35,16 @@ class CaseOutcome(Enum):
 
     PASSED = "passed"
     FAILED = "failed"
-    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """`line` of the `eval`, its first line as `header`; `reason` of a skip; `expected`, `got` and how the query was
+    """`line` of the `eval`, its first line as `header`; `expected`, `got` and how the query was
     asked (`variant`) of a failure."""
 
     line: int
     header: str
     outcome: CaseOutcome
-    reason: str = ""
     expected: str = ""
     got: str = ""
     variant: str = ""
@@ -68,31 +65,28 @@ def run_script(text: str) -> Iterator[CaseResult]:
                 yield CaseResult(line, "script", CaseOutcome.FAILED, expected="a line of a test script", got=message)
 
 
-class _Skip(Exception):
-    """A case that needs a feature or data that is missing."""
-
-
 class _Bench:
     """The loaded data, and an engine."""
 
     def __init__(self) -> None:
         self._engine = Engine(OPTIONS)
-        self._missing = needs.Missing()
         self._head = _empty_head()
+        self._starts = _empty_head()
 
     def clear(self) -> None:
-        self._head = _empty_head()
-        self._missing.clear()
+        self._head, self._starts = _empty_head(), _empty_head()
 
     def load(self, load: Load) -> None:
-        self._missing.note(load)
         for line in load.sample_lines():
             for i, cell in enumerate(line.cells()):
                 if isinstance(cell, float):
                     self._head.append(line.labels, i * load.gap_ms, cell)
                 elif isinstance(cell, NativeCell):
                     self._head.append_histogram(line.labels, i * load.gap_ms, cell.histogram)
-
+        for labels, line in load.start_lines().items():
+            for i, cell in enumerate(line.cells()):
+                if isinstance(cell, float):
+                    self._starts.append(labels, i * load.gap_ms, i * load.gap_ms + cell)
         if load.with_nhcb:
             for labels, ts, histogram in custom_histograms(load):
                 self._head.append_histogram(labels, ts, histogram)
@@ -100,73 +94,58 @@ class _Bench:
     def run(self, case: Eval) -> CaseResult:
         try:
             self._check(case)
-        except _Skip as e:
-            return CaseResult(case.line, case.header, CaseOutcome.SKIPPED, str(e))
         except Mismatch as e:
-            return CaseResult(case.line, case.header, CaseOutcome.FAILED, "", e.expected, e.got, e.variant)
+            return CaseResult(case.line, case.header, CaseOutcome.FAILED, e.expected, e.got, e.variant)
         return CaseResult(case.line, case.header, CaseOutcome.PASSED)
 
     def _check(self, case: Eval) -> None:
         try:
             query = parse_expr(case.expr)
         except ParseError as e:
-            needed = needs.syntax_needed(case.expr)
-            if needed is not None:
-                raise _Skip(needed) from None
             _check_failure(case, e)
             return
-        grid, missing = case.grid, self._missing
-        with suppress(EvaluationError):  # which the evaluation itself will raise
-            query = query.resolved(grid.step, grid.end - grid.start)
-        needed = missing.needed_by(case, query.root)
-        if needed is not None:
-            raise _Skip(needed)
-        if missing.matches_metadata_labels(case, query.root):
-            raise _Skip(needs.TYPE_AND_UNIT)
-        try:
-            self._check_answers(case, query, None)
-        except Mismatch:
-            if not missing.needs_metadata_labels(case, query.root):
-                raise
-            self._check_answers(_without_metadata(case), query, needs.without_metadata)
-            raise _Skip(needs.TYPE_AND_UNIT) from None  # nothing else is different
-
-    def _check_answers(self, case: Eval, query: Query, relabel: Rename | None) -> None:
         if case.is_range:
-            self._check_range(case, query, relabel)
+            self._check_range(case, query)
             return
-        self._check_instant(case, query, case.grid.start, "", relabel)
+        self._check_instant(case, query, case.grid.start, "")
         for text, ts in pinned_variants(query.root, case.grid.start):
-            self._check_instant(case, parse_expr(text), ts, f"as {text} at {ts / 1000:g}s", relabel)
+            self._check_instant(case, parse_expr(text), ts, f"as {text} at {ts / 1000:g}s")
 
-    def _check_range(self, case: Eval, query: Query, relabel: Rename | None) -> None:
+    def _check_range(self, case: Eval, query: Query) -> None:
         grid = case.grid
         try:
-            result = self._engine.range(query, grid.start, grid.end, grid.step, self._head.querier())
+            result = self._engine.range(
+                query, grid.start, grid.end, grid.step, self._head.querier(), starts=self._starts
+            )
         except PromQLError as e:
             _check_failure(case, e)
             return
         _check_success(case, result)
-        compare(case, result, relabel)
+        compare(case, result)
 
-    def _check_instant(self, case: Eval, query: Query, ts: int, variant: str, relabel: Rename | None) -> None:
+    def _asked(self, query: Query, start: int, end: int, step: int) -> QueryResult:
+        return self._engine.range(query, start, end, step, self._head, starts=self._starts)
+
+    def _check_instant(self, case: Eval, query: Query, ts: int, variant: str) -> None:
         with _variant(variant):
             try:
-                result = self._engine.instant(query, ts, self._head.querier())
+                result = self._engine.instant(query, ts, self._head.querier(), starts=self._starts)
             except PromQLError as e:
                 _check_failure(case, e)
                 return
             _check_success(case, result)
-            compare(case, result, relabel)
+            compare(case, result)
         if query.value_type not in (ValueType.VECTOR, ValueType.SCALAR) or _depends_on_range(query.root):
             return
         with _variant(f"{variant} in a range query".strip()):
-            self._check_middle_step(case, query, ts, relabel)
+            self._check_middle_step(case, query, ts)
 
-    def _check_middle_step(self, case: Eval, query: Query, ts: int, relabel: Rename | None) -> None:
+    def _check_middle_step(self, case: Eval, query: Query, ts: int) -> None:
         """The same answer comes from a range query of three steps, the middle of which is `ts`."""
         try:
-            result = self._engine.range(query, ts - _MINUTE, ts + _MINUTE, _MINUTE, self._head.querier())
+            result = self._engine.range(
+                query, ts - _MINUTE, ts + _MINUTE, _MINUTE, self._head.querier(), starts=self._starts
+            )
         except PromQLError as e:
             raise Mismatch("a result", f"the error {str(e)!r}") from None
         if case.expecting(Expectation.ORDERED):
@@ -180,7 +159,7 @@ class _Bench:
         if query.value_type is ValueType.SCALAR:
             compare_scalar(case, samples[0].value)
         else:
-            compare_vector(case, samples, relabel)
+            compare_vector(case, samples)
 
 
 @contextmanager
@@ -195,10 +174,6 @@ def _variant(variant: str) -> Iterator[None]:
 
 def _empty_head() -> Head:
     return Head(Demand.keep_all(_FOREVER_MS))
-
-
-def _without_metadata(case: Eval) -> Eval:
-    return replace(case, series=tuple(replace(s, labels=needs.without_metadata(s.labels)) for s in case.series))
 
 
 def _depends_on_range(root: ast.Node) -> bool:

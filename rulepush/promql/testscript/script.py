@@ -69,6 +69,10 @@ class Load:
     with_nhcb: bool
     series: tuple[SeriesLine, ...]
 
+    def start_lines(self) -> dict[Labels, SeriesLine]:
+        """The start timestamps of the samples of a series."""
+        return {line.labels: line for line in self.series if line.start_times}
+
     def sample_lines(self) -> list[SeriesLine]:
         """The lines with values; of a series that is given twice only the last."""
         return list({line.labels: line for line in self.series if not line.start_times}.values())

@@ -12,6 +12,7 @@ from typing import Final
 from rulepush.histogram.errors import HistogramError
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.literal import HistogramRun, parse_histogram_item
+from rulepush.model.durations import parse_duration
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import STALE
@@ -41,7 +42,11 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
 _START_TIMES: Final = "@st"
 _NUMBER: Final = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN]"
 _ITEM: Final = re.compile(rf"(?P<value>_|stale|[+-]?(?:{_NUMBER}))(?P<step>[+-](?:{_NUMBER}))?(?:x(?P<times>[0-9]+))?")
-_DURATIONS: Final = re.compile(r"_(?:x([0-9]+))?|[+-]?[0-9][0-9a-z]*?(?:[+-][0-9][0-9a-z]*?)?(?:x([0-9]+))?")
+_DURATION: Final = r"(?:[0-9]+(?:ms|[smhdwy]))+|0"
+_DURATIONS: Final = re.compile(
+    rf"(?:(?P<gap>_)|(?P<sign>[+-]?)(?P<first>{_DURATION})(?:(?P<step_sign>[+-])(?P<step>{_DURATION}))?)"
+    r"(?:x(?P<times>[0-9]+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +210,17 @@ def _floats(item: re.Match[str]) -> Run:
 
 
 def _start_runs(text: str) -> Iterator[Run]:
-    """Of start timestamps it only matters where they are: what needs them is skipped."""
+    """Milliseconds from each sample's own time."""
     for word in text.split():
         match = _DURATIONS.fullmatch(word)
         if match is None:
             raise ValueError(f"unexpected {word!r} in start timestamps")
-        if word.startswith("_"):
-            yield Run(Gap.OMITTED, _times(match.group(1) or "1"))
+        gap, sign, first, step_sign, step, times = match.group("gap", "sign", "first", "step_sign", "step", "times")
+        if gap:
+            yield Run(Gap.OMITTED, _times(times or "1"))
         else:
-            yield _repeated(0.0, match.group(2))
+            yield _repeated(_ms(sign, first), times, _ms(step_sign, step) if step else 0.0)
+
+
+def _ms(sign: str | None, text: str) -> float:
+    return float(parse_duration(text)) * (-1 if sign == "-" else 1) if text != "0" else 0.0

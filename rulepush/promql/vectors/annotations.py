@@ -33,6 +33,28 @@ def possible_non_counter(name: str) -> str:
     return f"{INFO}metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}"
 
 
+def start_time_overlap(name: str) -> str:
+    """A start timestamp is before the sample before, and is not that one's."""
+    return (
+        f"{WARNING}sample has start time that overlaps with previous sample timestamp for metric "
+        f"{quote_label_value(name)}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """How often the same was said."""
+
+    count: int = 1
+
+    def merge(self, other: object) -> Occurrences:
+        """Both together."""
+        return Occurrences(self.count + other.count) if isinstance(other, Occurrences) else self
+
+    def __str__(self) -> str:
+        return f" ({self.count} occurrences)" if self.count > 1 else ""
+
+
 @dataclass(frozen=True, slots=True)
 class ForcedMonotonicity:
     """The extremes of the buckets that had to be made monotonic, over all samples of one metric."""
@@ -44,8 +66,10 @@ class ForcedMonotonicity:
     max_diff: float
     count: int = 1
 
-    def merge(self, other: ForcedMonotonicity) -> ForcedMonotonicity:
+    def merge(self, other: object) -> ForcedMonotonicity:
         """Both together."""
+        if not isinstance(other, ForcedMonotonicity):
+            return self
         return ForcedMonotonicity(
             min(self.min_ts, other.min_ts),
             max(self.max_ts, other.max_ts),
@@ -78,7 +102,7 @@ class Annotation:
     text: str
     pos: int
     is_warning: bool
-    forced: ForcedMonotonicity | None = None
+    forced: ForcedMonotonicity | Occurrences | None = None
 
     def shifted(self, by: int) -> Annotation:
         """The same, said of an expression that stands elsewhere."""
@@ -94,6 +118,10 @@ class AnnotationSet:
     def warn(self, text: str, node: Node) -> None:
         """Add a warning about `node`; `text` has its prefix, the position is appended at the end."""
         self.add(Annotation(text, node.pos, True))
+
+    def counted_warning(self, text: str, node: Node) -> None:
+        """Add a warning whose repetitions are counted."""
+        self.add(Annotation(text, node.pos, True, Occurrences()))
 
     def info(self, text: str, node: Node) -> None:
         """Add an info about `node`."""

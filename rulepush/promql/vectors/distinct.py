@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
 from rulepush.model.arrays import Bools
-from rulepush.model.columns import NAMELESS, WHOLE, first_rows
+from rulepush.model.columns import WHOLE, first_rows
 from rulepush.model.index import LabelIndex
 from rulepush.promql.vectors.matching import recent
 from rulepush.promql.vectors.values import Vector, dropped_index
@@ -93,7 +93,7 @@ def apply_drops(vector: Vector) -> Vector:
 def _partly_dropped(index: LabelIndex, drop: Bools) -> LabelIndex:
     def compute() -> LabelIndex:
         pool, codes = index.reduced(WHOLE)
-        return LabelIndex.pooled(pool, np.where(drop, index.reduced(NAMELESS, pool)[1], codes))
+        return LabelIndex.pooled(pool, np.where(drop, index.reduced(pool.nameless(), pool)[1], codes))
 
     return recent(index, "partly dropped", drop.tobytes(), compute)
 

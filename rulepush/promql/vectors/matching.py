@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from rulepush.model.arrays import Bools
-from rulepush.model.columns import NAMELESS, WHOLE, Codes, LabelPool, Reduction, RowNumbers, first_rows, only, without
+from rulepush.model.columns import WHOLE, Codes, LabelPool, Reduction, RowNumbers, first_rows, only, without
 from rulepush.model.index import LabelIndex, reduced_alike
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.promql.syntax.ast import Card, Matching
@@ -150,8 +150,10 @@ def pair_rows(
         if matching.fill_left is None and matching.fill_right is None and not matching.include:
             index = many if _is_range(many_rows, len(many)) else many.picked(many_rows)
             # Of a match group there is one pair, and the result keeps all labels by which the groups differ.
+            pool = index.source.pool
             groups_tell = one_to_one and clash is None and not (matching.on and METRIC_NAME in matching.labels)
-            index = index.reduced_rows(_of_many(matching, drop_name), differ=groups_tell)
+            groups_tell = groups_tell and not pool.has_metadata
+            index = index.reduced_rows(_of_many(pool, matching, drop_name), differ=groups_tell)
         else:
             index = _joined_rows(many, one, many_rows, one_rows, matching, drop_name)
         if not one_to_one and not index.differ():
@@ -190,9 +192,9 @@ def _is_range(rows: RowNumbers, n: int) -> bool:
 # The labels of a result: Prometheus' resultMetric.
 
 
-def _of_many(matching: Matching, drop_name: bool) -> Reduction:
+def _of_many(pool: LabelPool, matching: Matching, drop_name: bool) -> Reduction:
     """What a result has of its row of the many side."""
-    how = NAMELESS if drop_name else WHOLE
+    how = pool.nameless() if drop_name else WHOLE
     if matching.card is Card.ONE_TO_ONE:
         how = how.then(only(matching.labels) if matching.on else without(matching.labels))
     return how.then(without(matching.include))
@@ -202,7 +204,8 @@ def _joined_rows(
     many: LabelIndex, one: LabelIndex, many_rows: RowNumbers, one_rows: RowNumbers, matching: Matching, drop_name: bool
 ) -> LabelIndex:
     """With labels of the one side, or with filled samples, which have only what their match group has in common."""
-    signature, left, right = _match(matching.on, matching.labels), _of_many(matching, drop_name), only(matching.include)
+    signature, right = _match(matching.on, matching.labels), only(matching.include)
+    left = _of_many(many.source.pool, matching, drop_name)
     pool, lefts, fills = _both(many, one, left, signature.then(left))
     codes = _either(lefts, many_rows, fills, one_rows)
     if matching.include:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.model.arrays import Bools, Floats, Ints
-from rulepush.model.columns import NAMELESS, Reduction, only
+from rulepush.model.columns import Reduction, only
 from rulepush.model.index import EMPTY_INDEX, LabelIndex
-from rulepush.model.labels import EMPTY_LABELS, METRIC_NAME
+from rulepush.model.labels import EMPTY_LABELS, METADATA_NAMES, METRIC_NAME
 from rulepush.promql.syntax.signature import ValueType
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _NAME: Final[Reduction] = only((METRIC_NAME,))
+_RESERVED: Final[Reduction] = only((METRIC_NAME, *METADATA_NAMES))
 
 
 @dataclass(slots=True, eq=False)  # not frozen, for then to make one costs as much as the arithmetic of a few rows
@@ -135,13 +136,13 @@ def _grow_constants(rows: int) -> None:
 
 
 def dropped_index(index: LabelIndex) -> LabelIndex:
-    """The same rows without `__name__`; the same object when no row has one. Memoised. Rows may now be equal:
-    see `distinct.merge_duplicates`, which the engine applies to every result."""
+    """The same rows without `__name__` and what goes with it; the same object when no row has any. Memoised. Rows may
+    now be equal: see `distinct.merge_duplicates`, which the engine applies to every result."""
 
     def compute() -> LabelIndex | None:
-        pool, codes = index.reduced(_NAME)
+        pool, codes = index.reduced(_RESERVED if index.source.pool.has_metadata else _NAME)
         nothing = pool.number(EMPTY_LABELS)
-        return index.reduced_rows(NAMELESS) if (codes != nothing).any() else None
+        return index.reduced_rows(pool.nameless()) if (codes != nothing).any() else None
 
     dropped = index.memo("without name", compute)
     return index if dropped is None else dropped

@@ -1,0 +1,88 @@
+"""Where start timestamps are used: ranges of counters, and start_timestamp()."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from rulepush.model.arrays import Bools, Floats
+from rulepush.model.labels import Labels
+from rulepush.promql.eval.evaluation import Evaluation
+from rulepush.promql.eval.selectors import select_vector, window_bounds
+from rulepush.promql.functions.extended import range_seconds
+from rulepush.promql.functions.histogram_ranges import MixedRange
+from rulepush.promql.functions.start_timestamps import STARTED_RANGES
+from rulepush.promql.syntax import ast
+from rulepush.promql.vectors.annotations import possible_non_counter
+from rulepush.promql.vectors.values import Vector
+from rulepush.promql.vectors.windows import WindowColumns
+
+_COUNTER_SUFFIXES: Final = ("_total", "_sum", "_count", "_bucket")
+
+
+def _starts_of(selector: ast.VectorSelector, start: int, end: int, ev: Evaluation) -> dict[Labels, dict[int, int]]:
+    """By series, the start timestamp of each sample that has one, by its time: all in ms."""
+    if ev.starts is None:
+        return {}
+    found = ev.starts.select(selector.matchers, start, end)
+    rows = zip(found.index.labels, found.times, found.values, found.counts.tolist(), strict=True)
+    return {
+        labels: dict(zip(times[:count].tolist(), map(int, values[:count].tolist()), strict=True))
+        for labels, times, values, count in rows
+        if count
+    }
+
+
+def with_start_timestamps(
+    node: ast.Call, ranged: ast.MatrixSelector, columns: WindowColumns, values: Floats, present: Bools, ev: Evaluation
+) -> tuple[Floats, Bools]:
+    """(values[n, T], present[n, T]) as computed from the samples alone; here of the series with start timestamps."""
+    bounds = window_bounds(ranged, ev)
+    known = _starts_of(ranged.selector, bounds[0][0] + 1, bounds[-1][1], ev)
+    rows = [(row, known[labels]) for row, labels in enumerate(columns.index.labels) if labels in known]
+    if not rows:
+        return values, present
+    values, present = np.array(values), np.array(present)
+    call = STARTED_RANGES[node.name]
+    for step, moment in enumerate(bounds):
+        window = columns.window(*moment)
+        for row, of_row in rows:
+            count = int(window.counts[row])
+            times: Sequence[int] = window.times[row, :count].tolist()
+            starts = [of_row.get(t, 0) for t in times]
+            if not any(starts):
+                continue
+            samples = [ev.boxes.unbox(v) or v for v in window.values[row, :count].tolist()]
+            name = columns.index.row(row).name
+            found = call(
+                MixedRange(
+                    list(times), samples, window.start, window.end, name, node.args[0], ev.notes, range_seconds(window)
+                ),
+                starts,
+            )
+            there = bool(present[row, step])
+            present[row, step] = found is not None
+            if found is None:
+                continue
+            values[row, step] = found if isinstance(found, float) else ev.boxes.box(found)
+            if not there and isinstance(found, float) and name and not name.endswith(_COUNTER_SUFFIXES):
+                ev.notes.info(possible_non_counter(name), node.args[0])
+    return values, present
+
+
+def start_timestamps(selector: ast.VectorSelector, ev: Evaluation) -> Vector:
+    """start_timestamp() of a selector: seconds, 0 where it is not known."""
+    vector = select_vector(selector, ev, timestamps=True)
+    reach = ev.options.lookback_delta_ms
+    whens = [ev.first, ev.last, *ev.moments]
+    pinned = ev.pinned(selector.at)
+    whens = [when - selector.offset_ms for when in ([pinned] if pinned is not None else whens)]
+    known = _starts_of(selector, min(whens) - reach + 1, max(whens), ev)
+    values = np.zeros(vector.values.shape)
+    for row, step in np.argwhere(vector.present).tolist():
+        of_row = known.get(vector.index.row(row))
+        if of_row is not None:
+            values[row, step] = of_row.get(round(float(vector.values[row, step]) * 1000), 0) / 1000
+    return Vector(vector.index, values, vector.present, vector.drop_name)
