@@ -240,13 +240,10 @@ def test_what_a_body_becomes_is_bounded_by_the_body_size_limit() -> None:
 
     async def act() -> None:
         many = wire.whole(1, 5) + wire.field(3, b"") * 100_001
-        scrape_job(w)
-        w.bodies["t"] = answer(wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, many)))
-        await w.clock.advance(5)
-        assert status_of(w).health is TargetHealth.UP  # 64 MiB, the default, are 524,288 lines
         w.pools.put(replace(JOB, body_size_limit=1 << 20), w.client)
         found(w.pools, "j", hosts("t"))
-        await w.clock.advance(10)
+        w.bodies["t"] = answer(wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, many)))
+        await w.clock.advance(5)
         assert status_of(w).last_error == "body size limit exceeded: too many series, or too long ones"
 
     play(w, act)
