@@ -100,3 +100,10 @@ def test_an_error_says_its_line_and_leaves_what_stands_before() -> None:
     assert done.error.startswith("line 2: ")
     (sample,) = parse_body(done.text, Format.PROTOBUF).samples
     assert math.isnan(sample.value)
+
+
+def test_each_label_set_is_a_histogram_of_its_own() -> None:
+    other = TEXT.replace(b'a="b"', b'a="c"').replace(b"} 3\n", b"} 4\n").partition(b"# TYPE h histogram\n")[2]
+    done = made(TEXT.partition(b"# TYPE g")[0] + other)
+    assert lines(done) == ['h{a="b"} 0', 'h{a="c"} 0', "g 1"]
+    assert [h.count for h in done.histograms.values()] == [3, 4]

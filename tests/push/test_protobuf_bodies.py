@@ -82,6 +82,10 @@ def test_the_rules_see_a_native_histogram_and_its_classic_series() -> None:
     assert seen(63_000) == {}
     groups.push(KEY, parse_push_protobuf(native()), True, 70_000, None)
     assert seen(71_000)["n"] == HISTOGRAM
+    groups.push(KEY, parse_push_protobuf(wire.gauge("a", 1)), True, 71_000, None)
+    assert seen(71_500)["n"] == "stale"
+    groups.push(KEY, parse_push_protobuf(native()), True, 71_600, None)
+    assert seen(71_700)["n"] == HISTOGRAM
     groups.delete(KEY)
     assert seen(72_000)["n"] == "stale"
 
