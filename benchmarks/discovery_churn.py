@@ -39,6 +39,7 @@ from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.relabel.relabel import Action, RelabelConfig
+from rulepush.service.long_lived import LongLivedObjects
 from rulepush.service.scraping import Jobs
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
@@ -209,7 +210,7 @@ async def measure(args: argparse.Namespace) -> bool:
     gc.freeze()
     await asyncio.sleep(0)
     clock = SystemClock()
-    env = Environment(clock, DiscoveryReporter(clock))
+    env = Environment(clock, DiscoveryReporter(clock), series_came=LongLivedObjects().came)
     sd = (PodsConfig(args.pods, args.rate, args.kept),)
     most = ScrapeConfig("most", DAY_MS, 10_000, sd_configs=sd, relabel_configs=relabelling("most|all"))
     few = ScrapeConfig("few", DAY_MS, 10_000, sd_configs=sd, relabel_configs=relabelling("all"))

@@ -120,7 +120,12 @@ class HTTPStatusError(ScrapeError):
 
 
 class DiscoveryError(RulepushError):
-    """A discovery that failed; the last good list of targets stays."""
+    """A discovery that failed; the last good list of targets stays. `retry_after_s` is the wait that the server asks
+    for, 0 for none."""
+
+    def __init__(self, message: str = "", *, retry_after_s: float = 0.0):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class IllegalTransition(RulepushError):

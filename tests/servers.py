@@ -9,13 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 
 from tests.needs import binary as binary
 
 T = TypeVar("T")
+
+QUICK_DISCOVERY: Final = "--scrape.discovery-reload-interval=100ms"
+"""A flag of Prometheus and of rulepush: changes of discoveries take effect soon, and not after 5 s."""
 
 
 def free_port() -> int:

@@ -21,7 +21,7 @@ from rulepush.backtest.text import backtest_text
 from rulepush.backtest.wire import report_json
 from rulepush.cli.backtest_source import add_source_options, opened_source
 from rulepush.cli.backtest_write import add_write_options, write_test, written_text
-from rulepush.cli.options import Subparsers, add_command, add_config_file, positive_duration_ms
+from rulepush.cli.options import Subparsers, add_command, add_config_file, directory_path, positive_duration_ms
 from rulepush.cli.progress import shown_progress
 from rulepush.cli.terminal import Ink, InkRules, coloured, inked, terminal_json, terminal_text
 from rulepush.clock import Clock, SystemClock
@@ -100,7 +100,7 @@ they come from a server with the Prometheus HTTP API (--from-url), or from a fil
     p.add_argument(
         "--storage.path",
         dest="storage_path",
-        type=Path,
+        type=directory_path,
         metavar="DIR",
         help="Directory of the rulepush that has recorded.",
     )

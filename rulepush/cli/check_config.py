@@ -96,11 +96,13 @@ def _check_live(config: Config) -> bool:
     for line in (*target_lines(asked.targets, asked.silent), *alertmanager_lines(asked.alertmanagers)):
         print(terminal_text(f"  {line}"))
     failed = sum(target.trouble is not None for target in asked.targets)
-    silent = sum(not job.meant for job in asked.silent)
+    silent = sum(not job.meant and not job.in_part for job in asked.silent)
+    in_part = sum(job.in_part for job in asked.silent)
     deaf = sum(answer.failed for answer in asked.alertmanagers)
     faults = [
         f"{failed} of {_number(len(asked.targets), 'target')} failed" if failed else "",
         f"{_number(silent, 'job has', 'jobs have')} no targets" if silent else "",
+        f"{_number(in_part, 'job lacks', 'jobs lack')} targets perhaps" if in_part else "",
         f"{deaf} of {_number(len(asked.alertmanagers), 'Alertmanager')} cannot take alerts" if deaf else "",
         "no Alertmanager is left by relabel_configs" if not deaf and alertmanagers_failed(asked.alertmanagers) else "",
     ]

@@ -38,6 +38,7 @@ from rulepush.init.setup import (
     Setup,
 )
 from rulepush.init.write import write_files
+from rulepush.model.host_port import bracketed
 from rulepush.model.typed_url import is_loopback_host
 from rulepush.nacos.diagnose import TargetProblem
 from rulepush.relay.settings import Language, RobotType
@@ -177,7 +178,7 @@ def reachable(options: SharedOptions, towards: Sequence[str], ask: Callable[[str
     parts = urlsplit(given)
     host = parts.hostname or ""
     if parts.port == PORT and not is_loopback_host(host):  # not a proxy's address, which would be another machine's
-        machine = f"[{host}]" if ":" in host else host
+        machine = bracketed(host)
     return Reachable(given, machine)
 
 

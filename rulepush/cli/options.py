@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rulepush.model.durations import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Subparsers = argparse._SubParsersAction
 OptionContainer = argparse._ActionsContainer
@@ -98,10 +101,8 @@ def auto_reload_ms(args: argparse.Namespace, features: frozenset[str] = frozense
 
 def add_storage_path(p: OptionContainer, kept: str) -> None:
     """`--storage.path`; `kept` names what is kept there."""
-    from pathlib import Path
-
     text = f"Directory for {kept}, which then survive a restart. Without it they are held in memory only."
-    p.add_argument("--storage.path", dest="storage_path", type=Path, metavar="DIR", help=text)
+    p.add_argument("--storage.path", dest="storage_path", type=directory_path, metavar="DIR", help=text)
     text = (
         "Start although --storage.path cannot be written, and save nothing until it can. Without it that is an error."
     )
@@ -228,6 +229,18 @@ def headers_of(values: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"--header: expected NAME: VALUE on one line, the name was {name!r}")
         headers[name.strip()] = value.strip()
     return headers
+
+
+def directory_path(text: str) -> Path:
+    """The type of an option that is a directory. An empty one, mostly from a variable that is not set, would be the
+    working directory."""
+    from pathlib import Path
+
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            "expected a directory, got an empty value (a variable that is not set?); the working directory is ."
+        )
+    return Path(text)
 
 
 def duration_ms(text: str) -> int:

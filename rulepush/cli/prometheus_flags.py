@@ -62,7 +62,6 @@ _WITH_VALUE: Final = {
     "web.remote-write-receiver.accepted-protobuf-messages": "it takes remote write 1.0 and 2.0, always",
     "rules.max-concurrent-evals": "groups are evaluated in one process, in turn",
     "scrape.timestamp-tolerance": "samples carry the moment that the scrape was planned for",
-    "scrape.discovery-reload-interval": "new targets are taken when they are found",
     "alertmanager.notification-queue-capacity": _ALL_SENT,
     "alertmanager.notification-batch-size": _ALL_SENT,
     "alertmanager.timeout": "timeout of an alertmanagers section in the configuration",

@@ -6,7 +6,6 @@ import argparse
 import logging
 import socket
 from functools import partial
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from rulepush.cli.options import (
     add_switch,
     add_web_options,
     auto_reload_ms,
+    directory_path,
     duration_ms,
     feature_names,
     positive_int,
@@ -203,10 +203,17 @@ SIGHUP reloads the configuration and the rules; SIGTERM and SIGINT stop the proc
         50_000,
         "Maximum number of changes of alerts that are kept.",
     )
+    _duration(
+        p,
+        "--scrape.discovery-reload-interval",
+        "discovery_settle",
+        "5s",
+        "How long changes of discoveries are gathered before they take effect. The first list does at once.",
+    )
     add_enable_feature(p)
     add_log_options(p)
     p.add_argument("--version", action="version", version=f"rulepush {__version__}", help="Show the version and exit.")
-    p.add_argument("--storage.tsdb.path", dest="tsdb_path", type=Path, help=argparse.SUPPRESS)
+    p.add_argument("--storage.tsdb.path", dest="tsdb_path", type=directory_path, help=argparse.SUPPRESS)
     add_flags_without_effect(p)
     p.set_defaults(func=run, shown_flags=partial(_shown_flags, p))
 
@@ -303,6 +310,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         enable_push=args.enable_push,
         enable_target_bodies=args.enable_target_bodies,
         resend_delay_ms=args.resend_delay,
+        discovery_settle_ms=args.discovery_settle,
         outage_tolerance_ms=args.outage_tolerance,
         grace_period_ms=args.grace_period,
         datasource_hold_ms=args.datasource_hold,

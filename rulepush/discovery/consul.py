@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -17,15 +18,16 @@ from urllib.parse import urlsplit
 import httpx
 
 from rulepush.clock import Clock
-from rulepush.discovery.backoff import Backoff
-from rulepush.discovery.consul_api import ConsulClient, RequestSlots
+from rulepush.discovery.attempts import Attempts
+from rulepush.discovery.consul_api import ConsulAnswer, ConsulClient, RequestSlots
 from rulepush.discovery.consul_instances import CONSUL_META, instance_labels
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.registry_api import Deadline, shown_selection
-from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.discovery.reporter import DiscoveryReporter, SourceReport
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig, HTTPHeader, check_header, read_http_client
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.model.labels import Labels
 from rulepush.model.secret import NO_SECRET, Secret
 
@@ -193,46 +195,48 @@ class ConsulDiscovery:
 
     async def run(self, sink: GroupSink) -> None:
         config = self._config
-        settings = config.http_client
         token = config.token or Secret(self._environ.get("CONSUL_HTTP_TOKEN", ""))
-        if token:
-            # As http_headers are: not sent on to another host when a proxy redirects.
-            settings = replace(settings, headers=(*settings.headers, HTTPHeader(_TOKEN_HEADER, secrets=(token,))))
         params = {
             "dc": config.datacenter,
             "ns": config.namespace or self._environ.get("CONSUL_NAMESPACE", ""),
             "partition": config.partition or self._environ.get("CONSUL_PARTITION", ""),
         }
         env = self._env
-        async with (
-            env.shared.use((RequestSlots, config.uds or config.base), RequestSlots, env.clock) as slots,
-            build_client(
-                settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds
-            ) as client,
-        ):
-            has_port = bool(config.uds) or urlsplit(config.base).port is not None
-            shown_params = [(k, v) for k, v in params.items() if v]
-            api = ConsulClient(client, config.base, shown_params, self._deadline, has_port=has_port)
-            datacenter = config.datacenter or await self._local_datacenter(api)
-            async with asyncio.TaskGroup() as tasks:
-                watch = _Watch(config, env.clock, api, slots, sink, self._groups, self._troubles)
-                watch.datacenter, watch.tasks = datacenter, tasks
-                try:
-                    await watch.run()
-                finally:
-                    watch.follow(frozenset(), ended=True)
+        with self._troubles:
+            async with (
+                env.shared.use((RequestSlots, config.uds or config.base), RequestSlots, env.clock) as slots,
+                aclosing(self._client(token)) as client,
+            ):
+                has_port = bool(config.uds) or urlsplit(config.base).port is not None
+                shown_params = [(k, v) for k, v in params.items() if v]
+                headers = {_TOKEN_HEADER: token.reveal()} if token else {}
+                api = ConsulClient(
+                    client, config.base, shown_params, self._deadline, headers=headers, has_port=has_port
+                )
+                local = Attempts(env, self._troubles.of(""), *_RETRY_SECONDS)
+                datacenter = config.datacenter or await local.until_good(api.datacenter)
+                async with asyncio.TaskGroup() as tasks:
+                    watch = _Watch(config, env, api, slots, sink, self._groups, self._troubles)
+                    watch.datacenter, watch.tasks = datacenter, tasks
+                    try:
+                        await watch.run()
+                    finally:
+                        watch.follow(frozenset(), ended=True)
+                        self._troubles.awaits("")
+                        slots.leave(client)
 
-    async def _local_datacenter(self, api: ConsulClient) -> str:
-        backoff = Backoff(*_RETRY_SECONDS)
-        while True:
-            try:
-                found = await api.datacenter()
-            except DiscoveryError as e:
-                self._troubles.failed("", str(e))
-                await self._env.clock.sleep(backoff.failed())
-            else:
-                self._troubles.succeeded("")
-                return found
+    def _client(self, token: Secret) -> ClientOnDemand:
+        config, env = self._config, self._env
+        settings = config.http_client
+        if token:
+            # As http_headers are: not sent on to another host when a proxy redirects.
+            settings = replace(settings, headers=(*settings.headers, HTTPHeader(_TOKEN_HEADER, secrets=(token,))))
+
+        def make() -> httpx.AsyncClient:
+            return build_client(settings, env.user_agent, clock=env.clock, transport=self._transport, uds=config.uds)
+
+        plain = self._transport is None and not config.uds
+        return ClientOnDemand(config.http_client, env.user_agent, make, plain=plain)
 
 
 class _Troubles:
@@ -244,23 +248,55 @@ class _Troubles:
         self._where = where
         self._by_name: dict[str, str] = {}
 
+    def of(self, name: str) -> SourceReport:
+        """Takes how this service stands, or the catalog."""
+        return _PartReport(self, name)
+
     def failed(self, name: str, detail: str) -> None:
         self._by_name[name] = detail
         self._reporter.failed("consul", self._where, self._text())
 
     def succeeded(self, name: str) -> None:
-        self.forget(name)
+        self._by_name.pop(name, None)
         if self._by_name:
             self._reporter.refreshes["consul"] += 1
         else:
             self._reporter.succeeded("consul", self._where)
 
-    def forget(self, name: str) -> None:
-        self._by_name.pop(name, None)
+    def ended(self, names: Iterable[str]) -> None:
+        """These services are no longer there: what failed of them is no trouble any more."""
+        failed = [name for name in names if self._by_name.pop(name, None) is not None]
+        if failed and not self._by_name:
+            self._reporter.succeeded("consul", self._where)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._by_name.clear()  # a configuration that is gone fails no longer
+        self._reporter.forget("consul", self._where)
+
+    def awaits(self, what: str) -> None:
+        """What the first list waits for; "": nothing."""
+        self._reporter.awaited.pop(f"consul {self._where}", None)
+        if what:
+            self._reporter.awaited[f"consul {self._where}"] = what
 
     def _text(self) -> str:
         name, detail = ("", self._by_name[""]) if "" in self._by_name else next(iter(self._by_name.items()))
         return f"service {name!r}: {detail}" if name else detail
+
+
+@dataclass(frozen=True, slots=True)
+class _PartReport:
+    troubles: _Troubles
+    name: str
+
+    def failed(self, detail: str) -> None:
+        self.troubles.failed(self.name, detail)
+
+    def succeeded(self) -> None:
+        self.troubles.succeeded(self.name)
 
 
 class _Pace:
@@ -288,7 +324,7 @@ class _Watch:
     def __init__(
         self,
         config: ConsulSdConfig,
-        clock: Clock,
+        env: Environment,
         api: ConsulClient,
         slots: RequestSlots,
         sink: GroupSink,
@@ -296,7 +332,7 @@ class _Watch:
         troubles: _Troubles,
     ):
         self._config = config
-        self._clock = clock
+        self._env = env
         self._api = api
         self._slots = slots
         self._sink = sink
@@ -316,31 +352,21 @@ class _Watch:
         if not self._config.needs_catalog:
             self.follow(frozenset(self._config.services))
             await asyncio.Event().wait()
-        index, pace, backoff = 0, _Pace(self._clock, self._interval_s), Backoff(*_RETRY_SECONDS)
-        while True:
-            try:
-                answer = await self._api.services(index, self._catalog_options)
-            except DiscoveryError as e:
-                self._troubles.failed("", str(e))
-                index = 0
-                await self._clock.sleep(backoff.failed())
-                continue
-            self._troubles.succeeded("")
-            backoff.succeeded()
-            if answer.body is not None:
-                self.follow(frozenset(n for n, tags in answer.body.items() if self._config.wants(n, tags)))
-            index = _next_index(index, answer.index)
-            await pace.next()
+
+        def take(services: dict[str, list[str] | None]) -> None:
+            self.follow(frozenset(name for name, tags in services.items() if self._config.wants(name, tags)))
+
+        await self._query("", lambda index: self._api.services(index, self._catalog_options), take)
 
     def follow(self, wanted: frozenset[str], *, ended: bool = False) -> None:
         """Watch these services and no others; with `ended` none, and the groups stay."""
         gone = self._watched.keys() - wanted
         for name in gone:
             self._watched.pop(name).cancel()
-            self._troubles.forget(name)
         self._slots.watchers -= len(gone)
         if ended:
             return
+        self._troubles.ended(gone)
         for name in self._groups.keys() - wanted:
             del self._groups[name]
         for name in sorted(wanted - self._watched.keys()):
@@ -355,26 +381,40 @@ class _Watch:
             self._give_first_list()
 
     async def _watch_service(self, name: str) -> None:
-        index, pace, backoff = 0, _Pace(self._clock, self._interval_s), Backoff(*_RETRY_SECONDS)
-        while True:
-            try:
-                async with self._slots.turn(index, self._interval_s) as wait_s:
-                    answer = await self._api.instances(name, index, wait_s, self._service_options)
-                group = None if answer.body is None else self._group(name, answer.body)
-            except DiscoveryError as e:
-                self._troubles.failed(name, str(e))
-                self._asked(name)
-                index = 0  # whoever answers next may be another cluster, with lower indexes
-                await self._clock.sleep(backoff.failed())
-                continue
-            self._troubles.succeeded(name)
-            backoff.succeeded()
-            if group is not None:
-                self._groups[name] = group
-                if self._to_ask is None:
-                    self._sink.update([group])
+        async def ask(index: int) -> ConsulAnswer:
+            async with self._slots.turn(self._api.client, index, self._interval_s) as (owner, wait_s):
+                return await self._api.instances(name, index, wait_s, self._service_options, owner)
+
+        def take(entries: list[Any]) -> None:
+            group = self._groups[name] = self._group(name, entries)
+            if self._to_ask is None:
+                self._sink.update([group])
             self._asked(name)
-            index = _next_index(index, answer.index)
+
+        await self._query(name, ask, take, lambda: self._asked(name))
+
+    async def _query(
+        self,
+        name: str,
+        ask: Callable[[int], Awaitable[ConsulAnswer]],
+        take: Callable[[Any], None],
+        after_failure: Callable[[], None] | None = None,
+    ) -> None:
+        """A blocking query, again and again: `ask` gets the index of the last answer, `take` each body that is new."""
+        index = 0
+
+        async def attempt() -> None:
+            nonlocal index
+            asked, index = index, 0  # after a failure another cluster may answer, with lower indexes
+            answer = await ask(asked)
+            if answer.body is not None:
+                take(answer.body)
+            index = _next_index(asked, answer.index)
+
+        pace = _Pace(self._env.clock, self._interval_s)
+        attempts = Attempts(self._env, self._troubles.of(name), *_RETRY_SECONDS, after_failure)
+        while True:
+            await attempts.until_good(attempt)
             await pace.next()
 
     def _asked(self, name: str) -> None:
@@ -383,8 +423,12 @@ class _Watch:
             self._give_first_list()
 
     def _give_first_list(self) -> None:
-        if not self._to_ask:
+        if self._to_ask:
+            left, first = len(self._to_ask), next(iter(self._to_ask))
+            self._troubles.awaits(f"{left} of {len(self._watched)} services have no answer ({first!r} is one)")
+        else:
             self._to_ask = None
+            self._troubles.awaits("")
             self._sink.replace([self._groups[name] for name in sorted(self._groups)])
 
     def _group(self, name: str, entries: list[Any]) -> TargetGroup:

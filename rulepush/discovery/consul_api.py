@@ -7,16 +7,17 @@ over (hashicorp/consul agent/http.go, `parseWait`; api/api.go, `setQueryOptions`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import httpx
-
-from rulepush.discovery.registry_api import Deadline, RegistryAnswer, ask_registry
+from rulepush.discovery.registry_api import Deadline, RegistryAnswer, RegistryAsking, ask_registry
 from rulepush.errors import DiscoveryError
+
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import ClientOnDemand
 
 WATCH_SECONDS: Final = 120.0  # Prometheus discovery/consul/consul.go, watchTimeout
 _SPARE_SECONDS: Final = 15.0  # above the wait, for the answer; Prometheus' spare, too
@@ -32,19 +33,29 @@ _RIGHTS: Final = 'service_prefix "" { policy = "read" } and node_prefix "" { pol
 _AGENT_RIGHT: Final = 'agent_prefix "" { policy = "read" }'
 
 
+class RequestSlot:
+    """The place of one request at a time, which owns the connection that it goes over. `client` is whose that is."""
+
+    __slots__ = ("client",)
+
+    def __init__(self) -> None:
+        self.client: ClientOnDemand | None = None
+
+
 class RequestSlots:
-    """Bounds the requests that all discoveries have under way at one Consul agent.
+    """Bounds the requests that all discoveries have under way at one Consul agent, and their connections with them.
 
     Prometheus parks one request, on a connection of its own, for each service of each consul_sd_configs entry. Here
     `PARKED_REQUESTS` may wait at a time. With more services than that they take turns: each waits for as long as lets
     all of them have one turn per refresh interval. Requests that Consul answers at once (the first of a service, and
-    the first after a failure) do not queue behind those that wait: `PROMPT_REQUESTS` of them run at a time.
+    the first after a failure) do not queue behind those that wait: `PROMPT_REQUESTS` more places are theirs alone.
     """
 
     def __init__(self, parked: int = PARKED_REQUESTS, prompt: int = PROMPT_REQUESTS):
         self._parked_most = parked
         self._parked = asyncio.Semaphore(parked)
-        self._prompt = asyncio.Semaphore(prompt)
+        self._all = asyncio.Semaphore(parked + prompt)
+        self._idle = [RequestSlot() for _ in range(parked + prompt)]
         self.watchers = 0  # of services, in all discoveries
 
     async def run(self) -> None:
@@ -52,14 +63,35 @@ class RequestSlots:
         await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def turn(self, index: int, interval_s: float) -> AsyncIterator[float]:
-        """For the length of a with block: one request. Gives the seconds that Consul may hold it."""
-        async with self._parked if index else self._prompt:
-            if self.watchers <= self._parked_most:
-                yield WATCH_SECONDS
-            else:
-                share = interval_s * self._parked_most / self.watchers
-                yield min(WATCH_SECONDS, max(_SHORTEST_WAIT_S, share))
+    async def turn(self, client: ClientOnDemand, index: int, interval_s: float) -> AsyncIterator[tuple[object, float]]:
+        """For the length of a with block: one request of this client. Gives the owner of its connection, and the
+        seconds that Consul may hold it."""
+        async with self._parked if index else nullcontext(), self._all:
+            slot = self._idle_slot(client)
+            self._idle.remove(slot)
+            try:
+                if slot.client is not client and slot.client is not None:
+                    await slot.client.close_owned(slot)
+                slot.client = client
+                if self.watchers <= self._parked_most:
+                    yield slot, WATCH_SECONDS
+                else:
+                    share = interval_s * self._parked_most / self.watchers
+                    yield slot, min(WATCH_SECONDS, max(_SHORTEST_WAIT_S, share))
+            finally:
+                self._idle.append(slot)
+
+    def _idle_slot(self, client: ClientOnDemand) -> RequestSlot:
+        """The one that this client used last, else one without a connection, else that of another client."""
+        return next(
+            (slot for wanted in (client, None) for slot in reversed(self._idle) if slot.client is wanted), self._idle[0]
+        )
+
+    def leave(self, client: ClientOnDemand) -> None:
+        """The client is closed."""
+        for slot in self._idle:
+            if slot.client is client:
+                slot.client = None
 
 
 class _Denied(DiscoveryError):
@@ -76,18 +108,21 @@ class ConsulAnswer:
 
 class ConsulClient:
     """The API at `base` (`http://consul:8500`, with the path prefix). `params` go with every request: dc, ns,
-    partition. `has_port` is whether the configuration names the server's port. Each method raises DiscoveryError."""
+    partition. `headers` are those of the requests that the client sends without httpx. `has_port` is whether the
+    configuration names the server's port. Each method raises DiscoveryError."""
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: ClientOnDemand,
         base: str,
         params: Sequence[tuple[str, str]],
         deadline: Deadline = asyncio.timeout,
         *,
+        headers: Mapping[str, str],
         has_port: bool = True,
     ):
-        self._client = client
+        self.client = client
+        self._headers = headers
         self._base = base
         self._params = tuple(params)
         self._deadline = deadline
@@ -96,7 +131,7 @@ class ConsulClient:
     async def datacenter(self) -> str:
         """The datacenter of the agent that answers."""
         try:
-            answer = await self._get("/v1/agent/self", (), _SPARE_SECONDS)
+            answer = await self._get("/v1/agent/self", (), _SPARE_SECONDS, self._asking(self))
         except _Denied as e:
             raise DiscoveryError(f"{e}, and {_AGENT_RIGHT}, or name the `datacenter`, which saves that") from None
         config = answer.parsed(dict, "Consul").get("Config")
@@ -107,37 +142,48 @@ class ConsulClient:
 
     async def services(self, index: int, options: Sequence[tuple[str, str]]) -> ConsulAnswer:
         """The services of the catalog: `{name: [tag, ...]}`."""
-        found = await self._watch("/v1/catalog/services", index, WATCH_SECONDS, options, dict)
+        found = await self._watch("/v1/catalog/services", index, WATCH_SECONDS, options, dict, self)
         if found.body is not None and not all(_are_texts(tags) for tags in found.body.values()):
             raise DiscoveryError(f"{self._base}/v1/catalog/services: not the API of Consul: the tags are no lists")
         return found
 
-    async def instances(self, name: str, index: int, wait_s: float, options: Sequence[tuple[str, str]]) -> ConsulAnswer:
-        """The instances of a service: a list of objects with Node, Service and Checks."""
+    async def instances(
+        self, name: str, index: int, wait_s: float, options: Sequence[tuple[str, str]], owner: object
+    ) -> ConsulAnswer:
+        """The instances of a service: a list of objects with Node, Service and Checks. `owner` has the connection."""
         path = f"/v1/health/service/{quote(name, safe='/$&+,:;=@~')}"
-        return await self._watch(path, index, wait_s, options, list)
+        return await self._watch(path, index, wait_s, options, list, owner)
 
     async def _watch(
-        self, path: str, index: int, wait_s: float, options: Sequence[tuple[str, str]], expected: type
+        self, path: str, index: int, wait_s: float, options: Sequence[tuple[str, str]], expected: type, owner: object
     ) -> ConsulAnswer:
         asked = [*options, ("wait", f"{round(wait_s * 1000)}ms")]
         if index:
             asked.append(("index", str(index)))
         seconds = (wait_s * (1 + _JITTER) if index else 0.0) + _SPARE_SECONDS
-        answer = await self._get(path, asked, seconds)
-        found = _index_of(answer)
+        answer = await self._get(path, asked, seconds, self._asking(owner, index))
+        found = _index_of(answer.headers)
         if found and found == index:
             return ConsulAnswer(found, None)
         body = answer.parsed(expected, "Consul")
-        if not body and answer.headers.get("X-Consul-Results-Filtered-By-ACLs") == "true":
+        if not body and answer.headers.get("x-consul-results-filtered-by-acls") == "true":
             # An empty list, with status 200, is what a token without rights gets: it must not end all targets.
             raise _Denied(f"Consul hides everything at {answer.url} from this token: its policy needs {_RIGHTS}")
         return ConsulAnswer(found, body)
 
-    async def _get(self, path: str, params: Sequence[tuple[str, str]], seconds: float) -> RegistryAnswer:
+    def _asking(self, owner: object, index: int = 0) -> RegistryAsking:
+        """With the index of the answer before: a request that Consul held until the wait was over has the same answer
+        once more, whole."""
+        if not index:
+            return RegistryAsking(owner, self._headers)
+        return RegistryAsking(owner, self._headers, lambda headers: _index_of(headers) == index)
+
+    async def _get(
+        self, path: str, params: Sequence[tuple[str, str]], seconds: float, asking: RegistryAsking
+    ) -> RegistryAnswer:
         try:
             answer = await ask_registry(
-                self._client, self._base + path, (*self._params, *params), seconds, self._deadline
+                self.client, self._base + path, (*self._params, *params), seconds, self._deadline, asking
             )
         except DiscoveryError as e:
             raise DiscoveryError(f"{e}{self._hint(str(e))}") from None
@@ -174,7 +220,7 @@ def _refusal(answer: RegistryAnswer) -> DiscoveryError:
             f"{answer.url}: {said} (Consul's limits.http_max_conns_per_client or its rate limit: raise it there)"
         )
     if 300 <= answer.status < 400:
-        where = answer.headers.get("Location", "").partition("?")[0]
+        where = answer.headers.get("location", "").partition("?")[0]
         return DiscoveryError(f"{answer.url} redirects to {where or 'nowhere'} ({said}): correct `server` or `scheme`")
     if answer.status == 401:
         return DiscoveryError(f"{answer.url}: {said}: a proxy before Consul wants `basic_auth` or `authorization`")
@@ -183,8 +229,8 @@ def _refusal(answer: RegistryAnswer) -> DiscoveryError:
     return DiscoveryError(f"{answer.url}: {said}")
 
 
-def _index_of(answer: RegistryAnswer) -> int:
-    text = answer.headers.get("X-Consul-Index", "")
+def _index_of(headers: Mapping[str, str]) -> int:
+    text = headers.get("x-consul-index", "")
     return int(text) if text.isascii() and text.isdigit() else 0
 
 

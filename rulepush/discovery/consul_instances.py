@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rulepush.discovery.groups import ADDRESS
-from rulepush.discovery.registry_api import host_port, label_part
 from rulepush.errors import DiscoveryError
-from rulepush.model.labels import Labels
+from rulepush.model.host_port import join_host_port
+from rulepush.model.labels import Labels, sanitized_label_name
 
 CONSUL_META: Final = "__meta_consul_"
 
@@ -25,7 +25,7 @@ def instance_labels(entry: object, separator: str) -> Labels:
         raise DiscoveryError("Port is not a number")
     address, service_address = _text(node, "Address"), _text(service, "Address")
     pairs = {
-        ADDRESS: host_port(service_address or address, port),
+        ADDRESS: join_host_port(service_address or address, port),
         f"{CONSUL_META}address": address,
         f"{CONSUL_META}node": _text(node, "Node"),
         f"{CONSUL_META}namespace": _text(service, "Namespace"),
@@ -42,7 +42,7 @@ def instance_labels(entry: object, separator: str) -> Labels:
         ("service_metadata", _mapping(service, "Meta")),
         ("tagged_address", _mapping(node, "TaggedAddresses")),
     ):
-        pairs |= {f"{CONSUL_META}{prefix}_{label_part(key)}": str(value) for key, value in named.items()}
+        pairs |= {f"{CONSUL_META}{prefix}_{sanitized_label_name(key)}": str(value) for key, value in named.items()}
     return Labels(pairs)
 
 

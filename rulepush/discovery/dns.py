@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
+from rulepush.model.host_port import join_host_port
 from rulepush.model.labels import Labels
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ class DnsDiscovery:
     async def run(self, sink: GroupSink) -> None:
         where = f"{self._config.type} {', '.join(self._config.names)}"
         poller = Poller("dns", where, self._config.refresh_interval_ms / 1000, self._refresh, self._env)
-        await poller.run(sink)
+        try:
+            await poller.run(sink)
+        finally:
+            for name in self._failing:
+                self._env.reporter.forget("dns", f"{self._config.type} {name}")
 
     async def _refresh(self) -> Sequence[TargetGroup]:
         names = self._config.names
@@ -106,7 +111,7 @@ class DnsDiscovery:
         kind = self._config.type
         host = record.target.rstrip(".")
         port = record.port if kind == "SRV" else self._config.port
-        labels = {ADDRESS: f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "__meta_dns_name": name}
+        labels = {ADDRESS: join_host_port(host, port), "__meta_dns_name": name}
         if kind == "SRV":
             labels["__meta_dns_srv_record_target"] = record.target
             labels["__meta_dns_srv_record_port"] = str(record.port)

@@ -17,10 +17,11 @@ import httpx
 from rulepush.discovery.docker_containers import container_group
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
-from rulepush.discovery.registry_api import Deadline, RegistryAnswer, ask_registry, label_part, shown_selection
+from rulepush.discovery.registry_api import Deadline, RegistryAnswer, ask_registry, shown_selection
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig, read_http_client
+from rulepush.model.labels import flag_value, sanitized_label_name
 
 if TYPE_CHECKING:
     from rulepush.yaml.nodes import MapReader
@@ -202,12 +203,12 @@ def _network_labels(networks: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
     found = {}
     for network in networks:
         named = network.get("Labels")
-        labels = {f"{_NETWORK}label_{label_part(k)}": str(v) for k, v in (named or {}).items()}
+        labels = {f"{_NETWORK}label_{sanitized_label_name(k)}": str(v) for k, v in (named or {}).items()}
         found[str(network.get("Id") or "")] = labels | {
             f"{_NETWORK}id": str(network.get("Id") or ""),
             f"{_NETWORK}name": str(network.get("Name") or ""),
             f"{_NETWORK}scope": str(network.get("Scope") or ""),
-            f"{_NETWORK}internal": "true" if network.get("Internal") else "false",
-            f"{_NETWORK}ingress": "true" if network.get("Ingress") else "false",
+            f"{_NETWORK}internal": flag_value(network.get("Internal")),
+            f"{_NETWORK}ingress": flag_value(network.get("Ingress")),
         }
     return found

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
-from rulepush.discovery.registry_api import host_port, label_part
-from rulepush.model.labels import Labels
+from rulepush.model.host_port import join_host_port
+from rulepush.model.labels import Labels, sanitized_label_name
 
 _META: Final = "__meta_docker_"
 _SHARED: Final = "container:"
@@ -54,7 +54,7 @@ def container_group(
         f"{_META}container_image_id": _text(container, "ImageID"),
     }
     named = container.get("Labels") or {}
-    shared |= {f"{_META}container_label_{label_part(k)}": str(v) for k, v in named.items()}
+    shared |= {f"{_META}container_label_{sanitized_label_name(k)}": str(v) for k, v in named.items()}
     targets: list[Labels] = []
     for network in _networks(container, by_id, first_only=settings.match_first_network):
         ip = _text(network, "IPAddress") or _text(network, "GlobalIPv6Address")
@@ -62,12 +62,12 @@ def container_group(
         ports = [p for p in container.get("Ports") or () if p.get("Type") == "tcp"]
         for port in ports:
             private, public = int(port.get("PrivatePort") or 0), int(port.get("PublicPort") or 0)
-            labels = {**on_network, ADDRESS: host_port(ip, private), f"{_META}port_private": str(private)}
+            labels = {**on_network, ADDRESS: join_host_port(ip, private), f"{_META}port_private": str(private)}
             if public > 0:
                 labels |= {f"{_META}port_public": str(public), f"{_META}port_public_ip": _text(port, "IP")}
             targets.append(Labels(labels))
         if not ports:
-            address = settings.host_networking_host if mode == "host" else host_port(ip, settings.port)
+            address = settings.host_networking_host if mode == "host" else join_host_port(ip, settings.port)
             targets.append(Labels({**on_network, ADDRESS: address}))
     source = _text(container, "Id") + shared[f"{_META}container_name"]
     return TargetGroup(source, tuple(sorted(targets)), Labels(shared))

@@ -71,12 +71,16 @@ class FileDiscovery:
 
     async def run(self, sink: GroupSink) -> None:
         last: Sequence[TargetGroup] | None = None
-        while True:
-            groups = self.look()
-            if groups != last:
-                last = groups
-                sink.replace(groups)
-            await self._env.clock.sleep(min(_LOOK_EVERY_S, self._config.refresh_interval_ms / 1000))
+        try:
+            while True:
+                groups = self.look()
+                if groups != last:
+                    last = groups
+                    sink.replace(groups)
+                await self._env.clock.sleep(min(_LOOK_EVERY_S, self._config.refresh_interval_ms / 1000))
+        finally:
+            for path in self._known:
+                self._env.reporter.forget("file", _shown(path))
 
     def look(self) -> list[TargetGroup]:
         """The groups of all files now; reads only those that changed since the last call."""

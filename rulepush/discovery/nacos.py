@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -19,7 +18,8 @@ from rulepush.http_client.client import shown_url
 from rulepush.http_client.config import HTTPClientConfig, HTTPHeader, check_header, read_http_client
 from rulepush.http_client.failures import CredentialsError
 from rulepush.model.floats import format_float
-from rulepush.model.labels import Labels
+from rulepush.model.host_port import join_host_port
+from rulepush.model.labels import Labels, flag_value, sanitized_label_name
 from rulepush.model.regex import compile_regex
 from rulepush.model.secret import Secret
 from rulepush.nacos.dialects import (
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 META: Final = "__meta_nacos_"
 _CONCURRENCY: Final = 8  # concurrent requests for instance lists
 _REFRESH_SECONDS: Final = 300.0  # of one refresh: each response has its own limit, but there may be thousands
-_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class Role(Enum):
@@ -282,36 +281,28 @@ class NacosDiscovery:
 def _server_labels(member: Member) -> Labels:
     return Labels(
         {
-            ADDRESS: _join(member.ip, member.port),
+            ADDRESS: join_host_port(member.ip, member.port),
             f"{META}server_ip": member.ip,
             f"{META}server_port": str(member.port),
             f"{META}server_state": member.state,
             f"{META}server_version": member.version,
             f"{META}server_raft_port": str(member.raft_port),
-            f"{META}server_raft_leader": _flag(member.raft_leader),
+            f"{META}server_raft_leader": flag_value(member.raft_leader),
         }
     )
 
 
 def _instance_labels(instance: Instance) -> Labels:
     own = {
-        ADDRESS: _join(instance.ip, instance.port),
+        ADDRESS: join_host_port(instance.ip, instance.port),
         f"{META}cluster": instance.cluster,
         f"{META}ip": instance.ip,
         f"{META}port": str(instance.port),
-        f"{META}healthy": _flag(instance.healthy),
-        f"{META}enabled": _flag(instance.enabled),
-        f"{META}ephemeral": _flag(instance.ephemeral),
+        f"{META}healthy": flag_value(instance.healthy),
+        f"{META}enabled": flag_value(instance.enabled),
+        f"{META}ephemeral": flag_value(instance.ephemeral),
         f"{META}weight": format_float(instance.weight),
         f"{META}instance_id": instance.id,
     }
-    metadata = {f"{META}metadata_{_NOT_IN_NAMES.sub('_', k)}": v for k, v in instance.metadata.items()}
+    metadata = {f"{META}metadata_{sanitized_label_name(k)}": v for k, v in instance.metadata.items()}
     return Labels(metadata | own)
-
-
-def _join(ip: str, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"

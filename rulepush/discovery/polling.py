@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from rulepush.discovery.backoff import Backoff
+from rulepush.discovery.attempts import Attempts
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
-from rulepush.errors import DiscoveryError
 
 _FIRST_RETRY_S: Final = 5.0
 
@@ -33,21 +32,11 @@ class Poller:
     async def run(self, sink: GroupSink) -> None:
         """Poll until cancelled."""
         last: Sequence[TargetGroup] | None = None
-        backoff = Backoff(_FIRST_RETRY_S, self._interval_s, self._env.chance)
-        reporter, clock = self._env.reporter, self._env.clock
-        try:
+        with self._env.reporter.source(self._kind, self._where) as source:
+            attempts = Attempts(self._env, source, _FIRST_RETRY_S, self._interval_s)
             while True:
-                try:
-                    groups = await self._refresh()
-                except DiscoveryError as e:
-                    reporter.failed(self._kind, self._where, str(e))
-                    await clock.sleep(backoff.failed())
-                    continue
-                reporter.succeeded(self._kind, self._where)
-                backoff.succeeded()
+                groups = await attempts.until_good(self._refresh)
                 if groups != last:
                     last = groups
                     sink.replace(groups)
-                await clock.sleep(self._interval_s)
-        finally:
-            reporter.forget(self._kind, self._where)
+                await self._env.clock.sleep(self._interval_s)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Final
 
 from rulepush.discovery.groups import Environment, GroupChanges, SdConfig, SourceKey, TargetGroup
 from rulepush.discovery.running import RunningDiscovery, discovery_of
-
-SETTLE_SECONDS: Final = 5.0  # Prometheus' discovery manager
 
 
 class Providers:
     """The discoveries of one job (or of one `alertmanagers` entry), and who is told of their changes.
 
     `changed` gets the groups that changed since it was called last, so that the cost follows the change. The first list
-    of each discovery is passed on at once; later changes are collected for `settle_s`, so that a rolling restart of a
-    service is one change. A discovery with the same settings elsewhere in the process is the same one (as in
-    Prometheus' discovery manager): it runs once, and a reload does not disturb it.
+    of each discovery is passed on at once; later changes are collected for the `settle_s` of `env`, so that a rolling
+    restart of a service is one change. A discovery with the same settings elsewhere in the process is the same one (as
+    in Prometheus' discovery manager): it runs once, and a reload does not disturb it.
     """
 
     def __init__(
@@ -27,11 +24,9 @@ class Providers:
         configs: Sequence[SdConfig],
         env: Environment,
         changed: Callable[[GroupChanges], None],
-        settle_s: float = SETTLE_SECONDS,
     ):
         self._env = env
         self._changed = changed
-        self._settle_s = settle_s
         self._discoveries = {config: discovery_of(config, env) for config in configs}
         self._told: dict[int, dict[str, TargetGroup]] = {}  # what `changed` knows: discovery -> source -> group
         self._due: dict[int, set[str]] = {}  # the sources of changes that `changed` does not know yet
@@ -68,7 +63,7 @@ class Providers:
                     self._first.set()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pass_on(self._first, 0.0))
-                tasks.create_task(self._pass_on(self._later, self._settle_s))
+                tasks.create_task(self._pass_on(self._later, self._env.settle_s))
 
     async def _pass_on(self, due: asyncio.Event, settle_s: float) -> None:
         while True:

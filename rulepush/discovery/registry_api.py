@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
 
 import httpx
 
 from rulepush.discovery.group_format import MAX_BYTES
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.client import reason, shown_url
+from rulepush.http_client.on_demand import ClientOnDemand
 from rulepush.http_client.pages import is_page, page_named
-from rulepush.http_client.rules import SENT_SECRETS
+from rulepush.http_client.plain import NotPlain, PlainHead, PlainRequest, Sink
+from rulepush.http_client.rules import CONNECTION_OWNER, SENT_SECRETS
 from rulepush.model.json_text import parse_json
 from rulepush.model.secret import MASK
+
+if TYPE_CHECKING:
+    from rulepush.http_client.on_demand import AnyClient
 
 Deadline = Callable[[float], asyncio.Timeout]
 """What ends a request after so many seconds: asyncio.timeout, but in tests."""
@@ -25,7 +30,6 @@ Deadline = Callable[[float], asyncio.Timeout]
 _CONNECT_SECONDS: Final = 10.0
 _MAX_QUOTED: Final = 300
 _MAX_CHOSEN: Final = 60
-_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,43 +76,107 @@ class RegistryAnswer:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryAsking:
+    """How one GET goes out. Requests with the same `owner`, which sends one at a time, have a connection of their own;
+    `plain_headers` are those that the full client adds by itself: secrets. `is_known` says, by the headers of a 200,
+    that its body need not be kept."""
+
+    owner: object = None
+    plain_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_known: Callable[[Mapping[str, str]], bool] = lambda _: False
+
+
 async def ask_registry(
-    client: httpx.AsyncClient,
+    client: AnyClient,
     url: str,
     params: Sequence[tuple[str, str]],
     seconds: float,
     deadline: Deadline,
+    asking: RegistryAsking | None = None,
 ) -> RegistryAnswer:
-    """GET `url`, within `seconds`. Raises DiscoveryError when no answer came, or only a part of it."""
-    body = bytearray()
-    timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+    """GET `url`, within `seconds`. Raises DiscoveryError when no answer came, or only a part of it. The headers of the
+    answer are looked up in lower case."""
+    asking = asking or RegistryAsking()
+    whole = f"{url}?{urlencode(params, quote_via=quote, safe='')}" if params else url
+    body = _Body(url)
     try:
-        async with (
-            deadline(seconds),  # httpx' own timeout restarts at every byte received
-            client.stream("GET", url, params=list(params), timeout=timeout) as response,
-        ):
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > MAX_BYTES:
-                    raise DiscoveryError(f"{shown_url(url)}: the answer is larger than {MAX_BYTES >> 20} MiB")
+        if isinstance(client, ClientOnDemand):
+            plain = client.plain_request("GET", whole, asking.plain_headers, asking.owner)
+            if plain is not None:
+                try:
+                    async with deadline(seconds):
+                        head = await _fetch_plainly(plain, asking, body)
+                except NotPlain as e:
+                    if e.__cause__ is None:  # the server is not like that; an error may be over the next time
+                        client.give_up(asking.owner)
+                    body = _Body(url)
+                else:
+                    secrets = tuple(asking.plain_headers.values())
+                    return RegistryAnswer(
+                        head.status, head.phrase, head.headers, bytes(body.content), shown_url(url), secrets
+                    )
+            client = client.full
+        return await _ask_fully(client, url, whole, seconds, deadline, asking, body)
     except TimeoutError:
         raise DiscoveryError(f"{shown_url(url)}: no answer within {seconds:g}s") from None
     except httpx.HTTPError as e:
         raise DiscoveryError(f"{shown_url(url)}: {reason(e)}") from e
+
+
+async def _fetch_plainly(request: PlainRequest, asking: RegistryAsking, body: _Body) -> PlainHead:
+    answered: list[PlainHead] = []
+
+    def begin(head: PlainHead) -> Sink:
+        answered.append(head)
+        return _dropped if head.status == 200 and asking.is_known(head.headers) else body.add
+
+    await request.fetch(begin)
+    return answered[-1]
+
+
+async def _ask_fully(
+    client: httpx.AsyncClient,
+    url: str,
+    whole: str,
+    seconds: float,
+    deadline: Deadline,
+    asking: RegistryAsking,
+    body: _Body,
+) -> RegistryAnswer:
+    timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+    marks = {} if asking.owner is None else {CONNECTION_OWNER: asking.owner}
+    async with (
+        deadline(seconds),  # httpx' own timeout restarts at every byte received
+        client.stream("GET", whole, timeout=timeout, extensions=marks) as response,
+    ):
+        is_known = response.status_code == 200 and asking.is_known(response.headers)
+        async for part in response.aiter_bytes():  # to its end: the connection is kept
+            if not is_known:
+                body.add(part)
     reached = shown_url(str(response.url.copy_with(query=None))) if response.history else shown_url(url)
     sent = response.request
     secrets = (sent.headers.get("Authorization", "").partition(" ")[2], *sent.extensions.get(SENT_SECRETS, ()))
-    return RegistryAnswer(response.status_code, response.reason_phrase, response.headers, bytes(body), reached, secrets)
+    return RegistryAnswer(
+        response.status_code, response.reason_phrase, response.headers, bytes(body.content), reached, secrets
+    )
 
 
-def label_part(name: str) -> str:
-    """A key of a registry as part of a label's name (Prometheus util/strutil, `SanitizeLabelName`)."""
-    return _NOT_IN_NAMES.sub("_", name)
+class _Body:
+    """What comes of a body, bounded."""
+
+    def __init__(self, url: str):
+        self.content = bytearray()
+        self._url = url
+
+    def add(self, part: bytes) -> None:
+        self.content += part
+        if len(self.content) > MAX_BYTES:
+            raise DiscoveryError(f"{shown_url(self._url)}: the answer is larger than {MAX_BYTES >> 20} MiB")
 
 
-def host_port(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address (Go's net.JoinHostPort)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _dropped(_: bytes) -> None:
+    pass
 
 
 def shown_selection(server: str, chosen: Mapping[str, str]) -> str:

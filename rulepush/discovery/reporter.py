@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rulepush.clock import Clock, SystemClock
 
@@ -23,13 +23,46 @@ class FailingDiscovery:
     since: int
 
 
+class SourceReport(Protocol):
+    """Takes how a source stands, or one part of it."""
+
+    def failed(self, detail: str) -> None:
+        """One request failed; `detail` is one sentence without secrets."""
+        ...
+
+    def succeeded(self) -> None:
+        """One request succeeded."""
+        ...
+
+
+class ReportedSource:
+    """A SourceReport of one source, for the length of a with block: what has ended fails no longer."""
+
+    def __init__(self, reporter: DiscoveryReporter, kind: str, where: str):
+        self._reporter = reporter
+        self._kind = kind
+        self._where = where
+
+    def __enter__(self) -> ReportedSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reporter.forget(self._kind, self._where)
+
+    def failed(self, detail: str) -> None:
+        self._reporter.failed(self._kind, self._where, detail)
+
+    def succeeded(self) -> None:
+        self._reporter.succeeded(self._kind, self._where)
+
+
 class DiscoveryReporter:
     """Refreshes and failures by kind of discovery, for own metrics; and the last error of each source, for the log.
 
     A source that keeps failing with the same error is logged once, and once more when it works again. `last_errors` and
     `failing_since` (ms) have the sources that fail now, as `kind where`. `received` counts what discoverers gave,
     `updates` what was passed on of it. `nacos_members` are the servers of each Nacos cluster whose members are targets,
-    as its last refresh found them.
+    as its last refresh found them. `awaited` says of sources whose first list is not complete what it waits for.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -40,7 +73,12 @@ class DiscoveryReporter:
         self.last_errors: dict[str, str] = {}
         self.failing_since: dict[str, int] = {}
         self.nacos_members: dict[str, tuple[Member, ...]] = {}
+        self.awaited: dict[str, str] = {}
         self._clock = clock or SystemClock()
+
+    def source(self, kind: str, where: str) -> ReportedSource:
+        """To tell of one source, for as long as a discoverer uses it."""
+        return ReportedSource(self, kind, where)
 
     def succeeded(self, kind: str, where: str) -> None:
         """One refresh succeeded."""

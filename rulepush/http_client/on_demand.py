@@ -49,15 +49,18 @@ class ClientOnDemand:
 
     def plain_request(self, method: str, url: str, headers: Mapping[str, str], owner: object) -> PlainRequest | None:
         """A way to send this request, which can be repeated, that is cheaper than through `full`; None where there is
-        none. An owner has one at a time, which is closed with the owner's other connections."""
+        none. An owner has one at a time, and one connection as long as it asks one server; it is closed with the
+        owner's other connections."""
         former = self._plain.get(owner)
         asked = (method, url, dict(headers))
         if former is not None and self._asked[owner] == asked and not self._is_closed:
             return former
         made = None if owner in self._not_plain else self._made(method, url, headers)
-        if former is not None and made is not None and former.is_like(made):
-            self._asked[owner] = asked
-            return former
+        if former is not None and made is not None:
+            if former.is_like(made):
+                self._asked[owner] = asked
+                return former
+            made.take_over(former)
         self._close_plain(owner)
         if made is not None:
             self._plain[owner], self._asked[owner] = made, asked

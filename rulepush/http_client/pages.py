@@ -7,11 +7,20 @@ from typing import Final
 
 _TITLE: Final = re.compile(r"(?is)<title[^>]{0,100}>(.{1,400}?)</title")
 _MAX_TITLE: Final = 80
+# XHTML has an XML declaration before it, and some servers write a comment first.
+_HTML: Final = re.compile(
+    r"(?is)\ufeff?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,1000}?-->\s*)?<(?:!doctype\s+html|html)\b"
+)
 
 
 def is_page(text: str) -> bool:
     """Whether the text of an answer is a page (HTML, XML)."""
     return text.lstrip("\ufeff \t\r\n").startswith("<")
+
+
+def is_html(text: str) -> bool:
+    """Whether it is HTML, where XML may be the right answer."""
+    return _HTML.match(text) is not None
 
 
 def page_title(text: str) -> str:

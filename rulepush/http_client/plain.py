@@ -87,6 +87,11 @@ class PlainRequest:
         """Whether both send the same to the same server."""
         return (self.head, self.address) == (other.head, other.address)
 
+    def take_over(self, former: PlainRequest) -> None:
+        """Send over the connection of a former request, if that was to the same server and has ended."""
+        if former.address == self.address and not former._busy:
+            self._connection, former._connection = former._connection, None
+
     async def fetch(self, begin: Callable[[PlainHead], Sink], content: bytes | None = None) -> None:
         """Send the request, with this content; again where a kept connection turns out dead. `begin` says where the
         body of the answer goes; it may raise, as the sink may. Raises NotPlain, or httpx.HTTPError."""

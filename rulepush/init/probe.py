@@ -15,6 +15,7 @@ from rulepush.errors import DiscoveryError, HTTPStatusError, ScrapeError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig
 from rulepush.init.addresses import Address
+from rulepush.model.host_port import join_host_port
 from rulepush.model.secret import Secret
 from rulepush.nacos.diagnose import TargetProblem, diagnose_answer, diagnose_error, diagnose_status
 from rulepush.nacos.dialects import detect
@@ -159,12 +160,8 @@ async def _cluster(
     version = version or next((m.version for m in members if m.version), "")
     if len(members) < 2:
         return alone, version  # a lone server names itself by an address that may not be reachable from here
-    hosts = tuple(_host(m.ip, m.port) for m in members if _HOST.fullmatch(m.ip))
+    hosts = tuple(join_host_port(m.ip, m.port) for m in members if _HOST.fullmatch(m.ip))
     return hosts or alone, version
-
-
-def _host(ip: str, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 async def ask_alertmanager(address: Address, transport: httpx.AsyncBaseTransport | None = None) -> TargetProblem | None:
@@ -185,4 +182,4 @@ async def resolved(address: Address) -> frozenset[str]:
         found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return frozenset()
-    return frozenset(_host(str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found)
+    return frozenset(join_host_port(str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found)

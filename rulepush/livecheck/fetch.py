@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -38,6 +39,11 @@ from rulepush.scrape.job import Job, job_of
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.target import Target, build_targets
 
+# Discoveries that watch after their first list, and how long the server takes to refuse that: who may list may not be
+# allowed to watch.
+_WATCHING: Final = ("kubernetes",)
+_WATCH_SECONDS: Final = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:
@@ -50,7 +56,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A job with its targets; without any, `silent` has the reason."""
+    """A job with its targets; without any, or without some perhaps, `silent` has the reason."""
 
     config: ScrapeConfig
     job: Job
@@ -103,15 +109,16 @@ async def _find(config: ScrapeConfig, env: Environment, wait_s: float) -> _Found
     lists = await asyncio.gather(*(first_list(sd, env, wait_s) for sd in config.sd_configs))
     labels = [label_set for found in lists for group in found.groups for label_set in group.merged()]
     targets, dropped = build_targets(labels, job.defaults, job.relabel)
+    faults = dict.fromkeys(f"its {found.fault}" for found in lists if found.fault)
     if targets:
-        return _Found(config, job, targets)
+        lacking = SilentJob(job.name, "; ".join(faults), in_part=True) if faults else None
+        return _Found(config, job, targets, lacking)
     wrong = next((d.error for d in dropped if d.error), "")
     if wrong:
         silent = SilentJob(job.name, f"its targets cannot be scraped: {wrong}")
     elif dropped:
         silent = SilentJob(job.name, f"relabel_configs drop all of its {len(dropped)} targets", meant=True)
     else:
-        faults = dict.fromkeys(f"its {found.fault}" for found in lists if found.fault)
         silent = SilentJob(job.name, "; ".join(faults) or "its discovery is empty")
     return _Found(config, job, (), silent)
 
@@ -135,13 +142,16 @@ async def first_list(config: SdConfig, env: Environment, wait_s: float) -> First
         timer = tasks.create_task(env.clock.sleep(wait_s))
         first = tasks.create_task(came.wait())
         await asyncio.wait((first, timer), return_when=asyncio.FIRST_COMPLETED)
+        if known.answered and config.kind in _WATCHING and not reporter.failing():
+            await env.clock.sleep(_WATCH_SECONDS)
         errors = [f"{where}: {failing.error}" for where, failing in reporter.failing().items()]  # before they end
+        awaited = [f"{where}: {what} after {wait_s:g}s" for where, what in reporter.awaited.items()]
         for task in (discovery, timer, first):
             task.cancel()
     if known.answered:
         fault = f"{config.kind} discovery failed in part: {'; '.join(errors)}" if errors else ""
         return FirstList(list(known.by_source.values()), fault)
-    reason = "; ".join(errors) or f"nothing came within {wait_s:g}s"
+    reason = "; ".join((*errors, *awaited)) or f"nothing came within {wait_s:g}s"
     return FirstList(fault=f"{config.kind} discovery gave no answer: {reason}")
 
 

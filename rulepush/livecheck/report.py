@@ -63,8 +63,9 @@ def _explains(note: Finding, rule: RuleReport) -> bool:
 
 
 def target_lines(answers: Iterable[TargetScrapes], silent: Iterable[SilentJob]) -> list[str]:
-    """What each target answered, and the jobs without targets."""
-    return [*_targets(answers), *(f"job {job.name}: no targets: {job.reason}" for job in silent)]
+    """What each target answered, and the jobs without targets, or without some."""
+    lacking = ((job, "targets may be missing" if job.in_part else "no targets") for job in silent)
+    return [*_targets(answers), *(f"job {job.name}: {what}: {job.reason}" for job, what in lacking)]
 
 
 def _targets(answers: Iterable[TargetScrapes]) -> Iterator[str]:
@@ -139,14 +140,15 @@ def _fine(report: LiveReport) -> int:
 
 
 def as_json(report: LiveReport) -> str:
-    """`{"ok", "targets", "jobs_without_targets", "alertmanagers", "warnings", "packs", "notes", "datasources", "rules",
-    "summary"}`; every finding is there. Without a configuration `alertmanagers` is null."""
+    """`{"ok", "targets", "jobs_without_targets", "jobs_found_in_part", "alertmanagers", "warnings", "packs", "notes",
+    "datasources", "rules", "summary"}`; every finding is there. Without a configuration `alertmanagers` is null."""
     document: dict[str, Any] = {
         "ok": report.ok,
         "targets": [_target_json(answer) for answer in report.seen.answers],
         "jobs_without_targets": [
-            {"job": job.name, "reason": job.reason, "meant": job.meant} for job in report.seen.silent
+            {"job": job.name, "reason": job.reason, "meant": job.meant} for job in report.seen.silent if not job.in_part
         ],
+        "jobs_found_in_part": [{"job": job.name, "reason": job.reason} for job in report.seen.silent if job.in_part],
         "alertmanagers": None
         if report.alertmanagers is None
         else [_alertmanager_json(a) for a in report.alertmanagers],

@@ -50,11 +50,13 @@ class TargetScrapes:
 
 @dataclass(frozen=True, slots=True)
 class SilentJob:
-    """A job without targets, and why. `meant`: intended by its configuration (shards)."""
+    """A job without targets, and why. `meant`: intended by its configuration (shards). `in_part`: it has some, but a
+    discovery failed that knows of more."""
 
     name: str
     reason: str
     meant: bool = False
+    in_part: bool = False
 
 
 class LiveData:

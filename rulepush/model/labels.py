@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 METRIC_NAME: Final = "__name__"
@@ -12,6 +14,7 @@ ALERT_NAME: Final = "alertname"
 BUCKET: Final = "le"
 INSTANCE: Final = "instance"
 JOB: Final = "job"
+_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class Labels:
@@ -134,6 +137,17 @@ def quote_name(name: str) -> str:
 def is_legacy_label_name(name: str) -> bool:
     """[a-zA-Z_][a-zA-Z0-9_]*: a name that needs no quotes."""
     return name.isascii() and name.isidentifier()
+
+
+@lru_cache(maxsize=8192)
+def sanitized_label_name(name: str) -> str:
+    """A name of another system as a part of a label's name (Prometheus util/strutil, `SanitizeLabelName`)."""
+    return _NOT_IN_NAMES.sub("_", name)
+
+
+def flag_value(value: object) -> str:
+    """A flag as the value of a label (Go's strconv.FormatBool)."""
+    return "true" if value else "false"
 
 
 def is_legacy_metric_name(name: str) -> bool:

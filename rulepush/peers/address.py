@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from rulepush.errors import DiscoveryError, RulepushError
+from rulepush.model.host_port import bracketed
 from rulepush.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class PeerAddress:
         for kind in ("SRV",) if self.lookup is PeerLookup.SERVICE else ("A", "AAAA"):
             for record in await look_up(name, kind):
                 host = record.target.rstrip(".")
-                host = f"[{host}]" if ":" in host else host
+                host = bracketed(host)
                 port = record.port if kind == "SRV" else parts.port
                 hosts.add(host if port is None else f"{host}:{port}")
         if not hosts:

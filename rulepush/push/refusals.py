@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Final
 
 import httpx
 
 from rulepush.http_client.client import shown_url
 from rulepush.http_client.exchange import HTTPExchange, exchange
-from rulepush.http_client.pages import page_title
+from rulepush.http_client.pages import is_html, page_title
 
 _MAX_WORDS: Final = 500
 _PROBE_S: Final = 3.0
@@ -95,6 +94,6 @@ def _field(answer: HTTPExchange, section: str, name: str) -> str:
 
 def _kind(answer: HTTPExchange) -> str:
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in ("text/html", "application/xhtml+xml") or re.match(r"\s*<(!doctype html|html)", answer.text, re.I):
+    if media_type in ("text/html", "application/xhtml+xml") or is_html(answer.text):
         return "html"
     return "json" if media_type == "application/json" else ""

@@ -39,8 +39,8 @@ _SPACING_MS: Final = 1.5
 _FIRST_SCRAPES_MS: Final = 120_000  # half of the time after which Alertmanager takes an alert for ended
 _SET_BACK_ONCE_MS: Final = 60_000
 # What a target, and a group, take in objects that live long, as a number of series.
-_SERIES_A_TARGET: Final = 20
-_SERIES_A_GROUP: Final = 2
+_SERIES_A_TARGET: Final = 40
+_SERIES_A_GROUP: Final = 20
 
 Key = tuple[Labels, str]
 
@@ -328,10 +328,10 @@ class ScrapePools:
             for key in due:
                 group = pool.wanted.get(key)
                 built[key] = (yield from pool.build(group, pool.built.get(key))) if group is not None else None
+                self._context.series_came(_SERIES_A_GROUP)
                 if not self._is_current(pool):
                     return
             yield from self._exchange(pool, built)
-            self._context.series_came(_SERIES_A_GROUP * len(built))
         if self._is_current(pool):
             for former in [one for some in pool.former.values() for one in some]:
                 self._stop(former, end_of_run=True)

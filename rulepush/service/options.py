@@ -43,6 +43,7 @@ class ServiceOptions:
     web_max_samples: int = 5_000_000
     history_rows: int = 50_000
     history_age_ms: int = 15 * 86_400_000
+    discovery_settle_ms: int = 5_000
     sharding: ScrapeSharding | None = None
     auto_reload_ms: int = 0  # 0: never
     features: frozenset[str] = frozenset()

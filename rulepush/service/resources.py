@@ -18,6 +18,7 @@ from rulepush.model.labels import Labels
 from rulepush.model.schedule import TickGrid
 from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.service.loaded_config import LoadedConfig
+from rulepush.service.long_lived import LongLivedObjects
 from rulepush.service.options import ServiceOptions
 from rulepush.service.state_directory import StateDirectory
 from rulepush.storage.demand_history import DemandHistory
@@ -52,7 +53,14 @@ class ProcessResources:
         bounds = HistoryBounds(options.history_rows, options.history_age_ms)
         self.history = AlertHistory(self.state.history, clock, bounds)
         self.discoveries = DiscoveryReporter(clock)
-        self.environment = Environment(clock, self.discoveries, f"rulepush/{__version__}")
+        self.long_lived = LongLivedObjects()
+        self.environment = Environment(
+            clock,
+            self.discoveries,
+            f"rulepush/{__version__}",
+            settle_s=options.discovery_settle_ms / 1000,
+            series_came=self.long_lived.came,
+        )
         self._transport = transport
 
     def http_client(self, config: HTTPClientConfig) -> httpx.AsyncClient:

@@ -22,7 +22,6 @@ from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
 from rulepush.scrape.sharding import ScrapeSharding
 from rulepush.scrape.stats import ScrapeStats
 from rulepush.scrape.target import TargetHealth
-from rulepush.service.long_lived import LongLivedObjects
 from rulepush.storage.head import Head
 from rulepush.tasks import OwnedTask, TaskOwner
 
@@ -63,7 +62,7 @@ class Jobs:
             env.clock,
             self.stats,
             restored=self.restored,
-            series_came=LongLivedObjects().came,
+            series_came=env.series_came,
             bodies=bodies,
         )
         self._pools = ScrapePools(context, grid)

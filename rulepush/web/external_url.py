@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from rulepush.model.host_port import join_host_port
+
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -45,4 +47,4 @@ class ExternalURL:
         if port == self.port:
             return parts._replace(scheme=external.scheme, netloc=external.netloc.rpartition("@")[2]).geturl()
         host = external.hostname or ""
-        return parts._replace(netloc=f"[{host}]:{port}" if ":" in host else f"{host}:{port}").geturl()
+        return parts._replace(netloc=join_host_port(host, port)).geturl()

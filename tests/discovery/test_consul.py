@@ -440,6 +440,52 @@ def test_five_hundred_services_share_the_connections() -> None:
     asyncio.run(go())
 
 
+def test_the_time_limit_of_a_request_begins_when_it_has_its_slot() -> None:
+    async def go() -> None:
+        env = environment()
+        fake = FakeConsul(env.clock)
+        for i in range(300):
+            fake.put(f"s{i}", instance(f"n{i}", "10.0.0.1", 1000 + i, service=f"s{i}"))
+        begun: list[float] = []
+
+        def counted(seconds: float) -> asyncio.Timeout:
+            begun.append(seconds)
+            return asyncio.timeout(seconds)
+
+        made = ConsulDiscovery(config(), env, httpx.MockTransport(fake.handle), counted, {})
+        async with running(made, env) as seen:
+            await seen.clock.settle(1200)
+            await seen.clock.advance(31)
+            assert fake.under_way == 101  # the others wait for their turn
+            assert len(begun) == len(fake.requests)
+
+    asyncio.run(go())
+
+
+def test_what_the_first_list_waits_for_is_told_until_it_is_there() -> None:
+    async def go() -> None:
+        env = environment()
+        fake = FakeConsul(env.clock)
+        fill(fake)
+
+        async def one_hangs(request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/pay"):
+                await asyncio.Event().wait()
+            return await fake.handle(request)
+
+        transport = httpx.MockTransport(one_hangs)
+        made = ConsulDiscovery(config(), env, transport, environ={})
+        async with running(made, env) as seen:
+            shown = "consul consul:8500"
+            assert env.reporter.awaited == {shown: "1 of 3 services have no answer ('pay' is one)"}
+            await seen.clock.advance(31)
+            fake.put("pay")
+            await seen.clock.settle()
+            assert env.reporter.awaited == {}
+
+    asyncio.run(go())
+
+
 def test_a_new_service_does_not_queue_behind_the_requests_that_wait() -> None:
     async def go() -> None:
         env = environment()

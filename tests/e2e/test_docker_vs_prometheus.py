@@ -15,7 +15,7 @@ import pytest
 
 from tests.discovery.docker_server import compose
 from tests.registry_server import serving
-from tests.servers import binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import QUICK_DISCOVERY, binary, free_port, get_json, rulepush_command, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -86,8 +86,11 @@ def test_targets_of_docker_agree_with_prometheus(tmp_path: Path, by: str) -> Non
             f"--config.file={config}",
             f"--storage.tsdb.path={tmp_path / 'data'}",
             f"--web.listen-address=127.0.0.1:{ports[0]}",
+            QUICK_DISCOVERY,
         ]
-        ours_command = rulepush_command("run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}")
+        ours_command = rulepush_command(
+            "run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}", QUICK_DISCOVERY
+        )
         urls = [f"http://127.0.0.1:{p}" for p in ports]
         with (
             running(theirs_command, tmp_path / "prometheus.log", f"{urls[0]}/-/ready"),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.discovery.eureka_server import FakeEureka, spring_instance
 from tests.http_server import LoopbackServer
-from tests.servers import binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import QUICK_DISCOVERY, binary, free_port, get_json, rulepush_command, running, wait_for
 
 PREFIX = "__meta_eureka_app_instance_"
 
@@ -153,8 +153,11 @@ def test_targets_of_eureka_are_those_of_prometheus(tmp_path: Path) -> None:
         f"--config.file={config}",
         f"--storage.tsdb.path={tmp_path / 'data'}",
         f"--web.listen-address=127.0.0.1:{ports[0]}",
+        QUICK_DISCOVERY,
     ]
-    ours = rulepush_command("run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}")
+    ours = rulepush_command(
+        "run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}", QUICK_DISCOVERY
+    )
     with (
         running(prometheus, tmp_path / "prometheus.log", f"{bases[0]}/-/ready"),
         running(ours, tmp_path / "rulepush.log", f"{bases[1]}/-/ready"),
@@ -186,7 +189,7 @@ def test_targets_of_eureka_are_those_of_prometheus(tmp_path: Path) -> None:
 
         eureka.open = False  # a Eureka that restarts: both keep their targets
         asked = len(eureka.requests)
-        wait_for("more requests", lambda: len(eureka.requests) > asked + 20)
+        wait_for("more requests", lambda: len(eureka.requests) > asked + 8)
         assert same(bases, lambda found: True) == later
 
         eureka.open = True

@@ -12,7 +12,7 @@ import pytest
 from tests.http_server import HttpReply, LoopbackServer
 from tests.kubernetes_objects import container, pod
 from tests.kubernetes_server import KubernetesServer, forbidden
-from tests.servers import free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import QUICK_DISCOVERY, free_port, get_json, rulepush_command, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -74,6 +74,7 @@ def test_pods_that_come_and_go_are_scraped_at_once(tmp_path: Path, app: int) -> 
             "run",
             f"--config.file={config}",
             f"--web.listen-address=127.0.0.1:{port}",
+            QUICK_DISCOVERY,
         )
         url = f"http://127.0.0.1:{port}"
 

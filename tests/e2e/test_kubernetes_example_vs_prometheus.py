@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.test_eureka_vs_prometheus import same
 from tests.examples.test_kubernetes_examples import PODS, SCRAPE, VARIANTS, config_file, pod, port
 from tests.kubernetes_server import KubernetesServer
-from tests.servers import binary, free_port, rulepush_command, running
+from tests.servers import QUICK_DISCOVERY, binary, free_port, rulepush_command, running
 
 
 @pytest.mark.e2e
@@ -27,8 +27,11 @@ def test_the_example_finds_what_prometheus_finds(variant: str, tmp_path: Path) -
             f"--config.file={config}",
             f"--storage.tsdb.path={tmp_path / 'data'}",
             f"--web.listen-address=127.0.0.1:{ports[0]}",
+            QUICK_DISCOVERY,
         ]
-        ours = rulepush_command("run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}")
+        ours = rulepush_command(
+            "run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}", QUICK_DISCOVERY
+        )
         with (
             running(prometheus, tmp_path / "prometheus.log", f"{bases[0]}/-/ready"),
             running(ours, tmp_path / "rulepush.log", f"{bases[1]}/-/ready"),

@@ -26,7 +26,7 @@ from tests.e2e.kubernetes_jobs import (
 )
 from tests.kubernetes_objects import node, pod
 from tests.kubernetes_server import KubernetesServer
-from tests.servers import binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import QUICK_DISCOVERY, binary, free_port, get_json, rulepush_command, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -157,12 +157,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesPair]:
             f"--config.file={directory / 'prometheus.yml'}",
             f"--storage.tsdb.path={directory / 'tsdb'}",
             f"--web.listen-address={urls[0].removeprefix('http://')}",
-            "--scrape.discovery-reload-interval=100ms",
+            QUICK_DISCOVERY,
         ]
         ours = rulepush_command(
             "run",
             f"--config.file={directory / 'prometheus.yml'}",
             f"--web.listen-address={urls[1].removeprefix('http://')}",
+            QUICK_DISCOVERY,
             f"--storage.path={directory / 'ours'}",
         )
         with (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rulepush.http_client.pages import is_page, page_named, page_title
+from rulepush.http_client.pages import is_html, is_page, page_named, page_title
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,18 @@ def test_a_page_is_named_by_its_title(text: str, named: str) -> None:
 def test_a_text_is_no_page() -> None:
     assert not is_page('{"status": "<b>"}')
     assert page_title("no title") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<!DOCTYPE html>", True),
+        ("\ufeff\n<html lang='en'>", True),
+        ('<?xml version="1.0"?>\n<!-- gateway -->\n<!doctype HTML PUBLIC>', True),
+        ("<applications><html/></applications>", False),
+        ("<htmlish>", False),
+        ("no html", False),
+    ],
+)
+def test_html_is_told_from_other_xml(text: str, found: bool) -> None:
+    assert is_html(text) is found

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rulepush.clock import SystemClock
 from rulepush.config import load_config
 from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse
 from rulepush.livecheck.candidates import target_jobs, visit_target
@@ -20,6 +21,8 @@ from rulepush.nacos.diagnose import diagnose_answer, diagnose_error, diagnose_st
 from rulepush.nacos.fake_server import FakeNacos
 from rulepush.promql import parse_expr
 from tests.fakes import FakeClock
+from tests.kubernetes_objects import pod
+from tests.kubernetes_server import KubernetesServer, forbidden
 from tests.livecheck.bodies import NOW
 
 URL = "http://nacos:8848/nacos/actuator/prometheus"
@@ -302,3 +305,53 @@ def test_targets_with_one_instance_are_warned_of() -> None:
     assert "warning: job 'nacos': 2 targets have the same labels (instance 'nacos:8848')" in report_text(report)
     assert len(json.loads(as_json(report))["warnings"]) == 1
     assert json.loads(as_json(analyse([], LiveData([one]))))["warnings"] == []
+
+
+def test_a_discovery_that_fails_in_part_is_told_though_there_are_targets(tmp_path: Path) -> None:
+    (tmp_path / "bad.yml").write_text("{}")
+    (tmp_path / "p.yml").write_text(
+        """
+scrape_configs:
+  - job_name: some
+    file_sd_configs: [{files: [bad.yml]}]
+    static_configs: [{targets: ["a:1"]}]
+"""
+    )
+    answers, silent = found_by(tmp_path / "p.yml")
+    assert [a.job for a in answers] == ["some"]
+    report = analyse([], LiveData(answers, silent=silent))
+    assert "job some: targets may be missing: its file discovery failed in part: file" in report_text(report)
+    assert not report.ok
+    document = json.loads(as_json(report))
+    assert document["jobs_without_targets"] == []
+    assert [job["job"] for job in document["jobs_found_in_part"]] == ["some"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "namespace", "names"), [("watch", "shop", "[shop]"), ("list", "boot", "[shop, boot]")]
+)
+def test_what_rbac_forbids_is_told_though_some_pods_were_listed(
+    verb: str, namespace: str, names: str, tmp_path: Path
+) -> None:
+    with KubernetesServer(pod("a", "shop"), pod("b", "boot")) as api:
+        api.refuse = lambda r: forbidden(r) if (r.verb, r.namespace) == (verb, namespace) else None
+        config = f"{{role: pod, api_server: '{api.url}', namespaces: {{names: {names}}}}}"
+        (tmp_path / "p.yml").write_text(f"scrape_configs: [{{job_name: pods, kubernetes_sd_configs: [{config}]}}]")
+        answers, (job,) = found_by(tmp_path / "p.yml")
+    assert answers
+    assert job.in_part
+    assert f'forbidden: pods in namespace "{namespace}": the role' in job.reason
+    assert "needs list and watch for pods" in job.reason
+
+
+def found_by(path: Path) -> tuple[list[TargetScrapes], list[SilentJob]]:
+    """What a configuration finds; every target answers."""
+
+    async def go() -> tuple[list[TargetScrapes], list[SilentJob]]:
+        transport = httpx.MockTransport(
+            lambda _: httpx.Response(200, text="a 1", headers={"content-type": "text/plain"})
+        )
+        jobs = load_config(str(path)).scrape_configs
+        return await visit_jobs(jobs, environment(SystemClock(), "test"), Visit(), transport)
+
+    return asyncio.run(go())

@@ -28,18 +28,21 @@ from tests.notifier.test_probe import STATUS
 
 @dataclass(frozen=True, slots=True)
 class SilentConfig:
-    """A discovery that never answers; `error`, when set, says why."""
+    """A discovery that never answers; `error`, when set, says why, `awaited` what it waits for."""
 
     error: str = ""
+    awaited: str = ""
     kind: str = "dns"
 
     def discoverer(self, env: Environment) -> Discoverer:
-        return Silent(self.error, env)
+        return Silent(self, env)
 
 
 class Silent:
-    def __init__(self, error: str, env: Environment):
-        self._error, self._env = error, env
+    def __init__(self, config: SilentConfig, env: Environment):
+        self._error, self._env = config.error, env
+        if config.awaited:
+            env.reporter.awaited["dns SRV am.local"] = config.awaited
 
     async def run(self, sink: GroupSink) -> None:
         try:
@@ -105,11 +108,12 @@ def test_each_is_asked_as_its_section_says() -> None:
 
 def test_a_section_that_leads_to_no_alertmanager_says_why() -> None:
     dropped = section("bad.a:9093", "bad.b:9093", relabel_configs=(LEAVE_OUT,))
-    silent = AlertmanagerConfig(sd_configs=(SilentConfig(), SilentConfig("refused")))
+    silent = AlertmanagerConfig(sd_configs=(SilentConfig(), SilentConfig("refused"), SilentConfig("", "2 of 9 lack")))
     where = "of alerting.alertmanagers"
     assert visit(silent) == (
         AlertmanagerAnswer(where, "its dns discovery gave no answer: nothing came within 10s"),
         AlertmanagerAnswer(where, "its dns discovery gave no answer: dns SRV am.local: refused"),
+        AlertmanagerAnswer(where, "its dns discovery gave no answer: dns SRV am.local: 2 of 9 lack after 10s"),
     )
     assert visit(section()) == (AlertmanagerAnswer("of alerting.alertmanagers", "its discovery is empty"),)
     (meant,) = visit(dropped)

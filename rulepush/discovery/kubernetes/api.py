@@ -18,6 +18,7 @@ from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
 from rulepush.discovery.kubernetes.resource import Resource, object_key
 from rulepush.discovery.kubernetes.scope import ResourceScope
+from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.errors import RulepushError
 from rulepush.http_client.client import failed_url, reason, server_of
 from rulepush.http_client.rules import CONNECTION_OWNER
@@ -25,7 +26,7 @@ from rulepush.http_client.rules import CONNECTION_OWNER
 T = TypeVar("T")
 
 PAGE_SIZE: Final = 250  # objects: of pods, some 3 MB
-_TURN: Final = 20  # objects that are decoded before others may use the event loop: some milliseconds
+_SERIES_AN_OBJECT: Final = 20  # what a projected object takes, as a number of series
 _LIST_SECONDS: Final = 60.0  # a page: the API server itself ends a request after 60 s
 _OPEN_SECONDS: Final = 30.0  # until a watch answers
 _LATE_SECONDS: Final = 30.0  # how much later than it was told to a server may end a watch
@@ -35,6 +36,11 @@ _SILENT_SECONDS: Final = 180.0
 _MAX_LINE: Final = 16 << 20  # bytes: an object is at most some MB, for etcd takes no larger ones
 _MAX_PAGE: Final = 256 << 20
 _MAX_REFUSAL: Final = 64 << 10
+# How long the events of a watch are left to come together: targets change when their groups have settled, which takes
+# seconds, and to wake for each event costs as much again as the event. Where much has come meanwhile, none waits.
+_GATHER_SECONDS: Final = 0.1
+_GATHERED_BYTES: Final = 64 << 10
+_WAITED_SECONDS: Final = 0.001  # a part that came later was not there yet
 _RESTARTS: Final = 3  # of a list whose pages expire
 
 
@@ -53,38 +59,53 @@ class KubernetesApi:
     The client is the caller's, who closes it.
     """
 
-    def __init__(self, client: httpx.AsyncClient, server: str, *, page_size: int = PAGE_SIZE):
-        """`server` is the URL under which `/api/v1` is."""
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        server: str,
+        *,
+        page_size: int = PAGE_SIZE,
+        series_came: Callable[[int], object] = lambda _count: None,
+    ):
+        """`server` is the URL under which `/api/v1` is; `series_came` as in Environment."""
         self._client = client
         self._url_base = server.rstrip("/")
         self._server = server_of(server)
         self._page_size = page_size
+        self._series_came = series_came
         self._marks = {CONNECTION_OWNER: self}
 
-    async def list(self, scope: ResourceScope[T], odd: Callable[[str], None]) -> tuple[dict[str, T], str]:
-        """All objects, projected, by key, and their version. `odd` is told why an object was left out."""
+    async def list(
+        self, scope: ResourceScope[T], odd: Callable[[str], None], known: Mapping[str, T]
+    ) -> tuple[dict[str, T], str]:
+        """All objects, projected, by key, and their version. What equals a `known` one is that one. `odd` is told why
+        an object was left out."""
         for _ in range(_RESTARTS):
             try:
-                return await self._pages(scope, odd)
+                return await self._pages(scope, odd, known)
             except ResourceExpired:  # the pages that are left belong to a version that is no longer there
                 continue
         raise KubernetesApiError(f"{scope}: the pages of the list expire faster than they can be read")
 
-    async def _pages(self, scope: ResourceScope[T], odd: Callable[[str], None]) -> tuple[dict[str, T], str]:
+    async def _pages(
+        self, scope: ResourceScope[T], odd: Callable[[str], None], known: Mapping[str, T]
+    ) -> tuple[dict[str, T], str]:
         found: dict[str, T] = {}
         query = {**scope.selection, "limit": str(self._page_size)}
         while True:
             body = await self._read(scope, query)
             try:
                 page = ListPage(body)
-                for i, item in enumerate(page.items()):
+                turns = ShortTurns()
+                for item in page.items():
                     try:
                         key, made = projected(item, scope.resource)
-                        found[key] = made
+                        before = known.get(key)
+                        found[key] = before if before is not None and before == made else made
                     except OddObjectError as e:
                         odd(str(e))
-                    if i % _TURN == 0:
-                        await asyncio.sleep(0)
+                    self._series_came(_SERIES_AN_OBJECT)
+                    await turns.piece_done()
                 if not page.more:
                     return found, page.version
                 query["continue"] = page.more
@@ -139,14 +160,18 @@ class KubernetesApi:
                 opened = True
                 limit.reschedule(None)  # the caller's time is not the server's
                 yield ()
-                lines = EventLines(scope)
+                lines, pace = EventLines(scope), ReadPace(now())
                 limit.reschedule(min(now() + silent_s, ends_at))
                 async for part in response.aiter_bytes():
+                    pause_s = pace.pause(len(part), now())
                     events = lines.feed(part)
                     if events:
                         limit.reschedule(None)
                         yield events
-                    limit.reschedule(min(now() + silent_s, ends_at))
+                    if pause_s:
+                        await asyncio.sleep(pause_s)
+                    asked = pace.asked = now()
+                    limit.reschedule(min(asked + silent_s, ends_at))
         except TimeoutError:
             if not opened:
                 raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s") from None
@@ -179,6 +204,23 @@ def _reason(e: httpx.HTTPError, url: str) -> str:
     asked = failed_url(e, url)
     elsewhere = server_of(asked) != server_of(url)
     return f"{server_of(asked)}: {reason(e)}" if elsewhere else reason(e)
+
+
+class ReadPace:
+    """When to leave a watch alone for a moment, so that its events come together. Times are in seconds; `asked` is when
+    the next part was asked for."""
+
+    def __init__(self, asked: float):
+        self.asked = asked
+        self._gathered = 0  # bytes since the last part that was waited for
+
+    def pause(self, size: int, now: float) -> float:
+        """How long, after a part of `size` bytes that came at `now`."""
+        self._gathered += size
+        if now - self.asked <= _WAITED_SECONDS:
+            return 0.0  # it was there already, and so may be the next
+        gathered, self._gathered = self._gathered, 0
+        return _GATHER_SECONDS if gathered < _GATHERED_BYTES else 0.0
 
 
 class EventLines(Generic[T]):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rulepush.errors import DiscoveryError
-from rulepush.http_client.client import server_of
+from rulepush.http_client.client import shown_url
 from rulepush.http_client.config import Authorization, HTTPClientConfig, ProxyConfig, TLSConfig
+from rulepush.model.host_port import join_host_port
 from rulepush.model.secret import Secret
 
 SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -43,7 +44,8 @@ class ServerConnection:
     api_server: ApiServer
 
     def __str__(self) -> str:
-        return server_of(self.api_server.url.reveal())
+        """With the path: one proxy, such as Rancher's, may stand before many clusters, which fail one by one."""
+        return shown_url(self.api_server.url.reveal()).rstrip("/")
 
     def server(self) -> ApiServer:
         return self.api_server
@@ -77,9 +79,8 @@ class InClusterConnection:
             raise DiscoveryError(
                 f"unable to load in-cluster configuration: {token} is missing (automountServiceAccountToken is false?)"
             )
-        bracketed = f"[{host}]" if ":" in host else host
         return ApiServer(
-            Secret(f"https://{bracketed}:{port}"),
+            Secret(f"https://{join_host_port(host, port)}"),
             HTTPClientConfig(
                 authorization=Authorization(credentials_file=token),
                 tls=TLSConfig(ca_file=ca if os.path.exists(ca) else ""),

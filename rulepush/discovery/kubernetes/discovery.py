@@ -9,18 +9,17 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-from rulepush.discovery.backoff import Backoff
+from rulepush.discovery.attempts import Attempts
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.kubernetes.connection import ApiServer, Connection, InClusterConnection, ServerConnection
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource, Role
 from rulepush.discovery.kubernetes.scope import ResourceScope, WatchedResource
+from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import KIND, ResourceWatch
-from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.secret import Secret
 
-_SLICE: Final = 100  # groups that are made before others may use the event loop: some milliseconds
 _ALL: Final = ""  # namespaces
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
 _CLIENT_SECONDS: Final = 10.0  # to connect; each request has its own deadline
@@ -113,18 +112,14 @@ class KubernetesDiscovery:
         names = self._config.namespaces
         if not self._config.own_namespace:
             return names or (_ALL,)
-        backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S)
         account = self._connection if isinstance(self._connection, InClusterConnection) else InClusterConnection()
-        where = "the namespaces of a configuration"
-        while True:
-            try:
-                own = account.own_namespace()
-            except DiscoveryError as e:
-                self._env.reporter.failed(KIND, where, str(e))
-                await self._env.clock.sleep(backoff.failed())
-            else:
-                self._env.reporter.forget(KIND, where)
-                return tuple(dict.fromkeys((*names, own)))
+
+        async def own_namespace() -> str:
+            return account.own_namespace()
+
+        with self._env.reporter.source(KIND, "the namespaces of a configuration") as source:
+            own = await Attempts(self._env, source, _FIRST_RETRY_S, _LAST_RETRY_S).until_good(own_namespace)
+        return tuple(dict.fromkeys((*names, own)))
 
     async def _use(self, stack: AsyncExitStack, scope: ResourceScope[Any]) -> ResourceWatch[Any]:
         env = self._env
@@ -133,7 +128,7 @@ class KubernetesDiscovery:
             return build_client(settings, env.user_agent, timeout=_CLIENT_SECONDS, clock=env.clock)
 
         def make() -> ResourceWatch[Any]:
-            return ResourceWatch(self._connection, scope, client, env.reporter, env.clock)
+            return ResourceWatch(self._connection, scope, client, env)
 
         key = (ResourceWatch, self._connection, scope)
         return await stack.enter_async_context(env.shared.use(key, make, env.clock))
@@ -173,13 +168,17 @@ class Following:
             while True:
                 await self._wait()
                 await self._count_more()
+                turns = ShortTurns()
                 while self._due:
-                    due = list(self._due)[:_SLICE]
-                    for source in due:
-                        del self._due[source]
-                    made = {source: self._role.group(source) for source in due}
+                    made: dict[str, TargetGroup | None] = {}
+                    while self._due and not turns.is_over:
+                        source = next(iter(self._due))
+                        await self._prepare(source, turns)
+                        self._due.pop(source, None)
+                        made[source] = self._role.group(source)
                     sink.update([g for g in made.values() if g is not None], [s for s, g in made.items() if g is None])
-                    await asyncio.sleep(0)
+                    await turns.next()
+                await turns.rest()  # many groups change with each of their pods
         finally:
             for watch in self._watches:
                 watch.leave(self._changed)
@@ -190,12 +189,18 @@ class Following:
         for part in self._parts:
             self._count(part)
         groups: list[TargetGroup] = []
-        sources = list(self._role.sources())
-        for i in range(0, len(sources), _SLICE):
-            made = [self._role.group(source) for source in sources[i : i + _SLICE]]
-            groups += [g for g in made if g is not None]
-            await asyncio.sleep(0)
+        turns = ShortTurns()
+        for source in list(self._role.sources()):
+            await self._prepare(source, turns)
+            group = self._role.group(source)
+            if group is not None:
+                groups.append(group)
+            await turns.piece_done()
         sink.replace(groups)  # what has changed meanwhile is due
+
+    async def _prepare(self, source: str, turns: ShortTurns) -> None:
+        for _ in self._role.prepare(source):
+            await turns.piece_done()
 
     async def _wait(self) -> None:
         await self._progress.wait()
@@ -216,9 +221,9 @@ class Following:
         """Namespaces whose lists came later."""
         for part in self._parts:
             for watch in self._count(part):
-                for i, key in enumerate(list(watch.objects)):
-                    if i % _SLICE == 0:
-                        await asyncio.sleep(0)
+                turns = ShortTurns()
+                for key in list(watch.objects):
+                    await turns.piece_done()
                     made = watch.objects.get(key)
                     if made is not None:
                         self._note(watch, ObjectChange(key, None, made))

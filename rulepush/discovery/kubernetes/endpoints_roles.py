@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain, islice
 from typing import Any, Final, Generic, TypeVar
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
@@ -22,8 +23,6 @@ from rulepush.discovery.kubernetes.labels import (
     add_object_labels,
     container_ports,
     controller_key,
-    joined_host_port,
-    sanitized,
 )
 from rulepush.discovery.kubernetes.objects import (
     ENDPOINT_SLICES,
@@ -45,16 +44,19 @@ from rulepush.discovery.kubernetes.objects import (
 )
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
-from rulepush.model.labels import Labels
+from rulepush.model.host_port import join_host_port
+from rulepush.model.labels import Labels, flag_value, sanitized_label_name
 
 _SERVICE_NAME: Final = "kubernetes.io/service-name"
 _SLICE: Final = META + "endpointslice_"
 _ENDPOINT: Final = META + "endpoint_"
+_STEP: Final = 20  # addresses whose targets are made at once
 
 T = TypeVar("T", bound=KubernetesEndpoints | EndpointSlice)
 
 
-# What targets were made of, by identity, and the targets. The objects are held, so that no other has their identity.
+# What targets were made of, whole objects by their identity, and the targets. Those objects are held, so that no other
+# has their identity.
 _Made = dict[tuple[Any, ...], tuple[tuple[Labels, ...], tuple[object, ...]]]
 
 
@@ -104,8 +106,8 @@ class _Targets:
 
         known_node = self._metadata.node(node)
         owner = self._metadata.owner_name(pod) if pod is not None else ""
-        key = (id(record), id(port), text, id(pod), id(known_node), owner)
-        self._once(key, (record, port, pod, known_node), make)
+        key = (record, port, text, id(pod), id(known_node), owner)  # each event has all records anew
+        self._once(key, (pod, known_node), make)
 
     def _once(self, key: tuple[Any, ...], of: tuple[object, ...], make: Callable[[], tuple[Labels, ...]]) -> None:
         made = self._before.get(key) or (make(), of)
@@ -119,18 +121,19 @@ class _Targets:
             self._metadata.add_pod(labels, pod)
         return labels
 
-    def add_other_ports(self) -> None:
-        """The ports of the pods seen that no service has."""
+    def add_other_ports(self) -> Iterator[None]:
+        """The ports of the pods seen that no service has; a pod at each step."""
         for pod_key, (pod, ports) in self._seen.items():
             if pod.ip and any(port.number not in ports for _, port in container_ports(pod)):
                 key = (id(pod), frozenset(ports), self._metadata.owner_name(pod))
                 self._once(key, (pod,), partial(self._other_ports, pod_key, pod, ports))
+            yield
 
     def _other_ports(self, pod_key: str, pod: Pod, ports: set[int]) -> tuple[Labels, ...]:
         made = []
         for container, port in container_ports(pod):
             if port.number not in ports:
-                labels = {**self._pod_labels(pod_key, pod), ADDRESS: joined_host_port(pod.ip, port.number)}
+                labels = {**self._pod_labels(pod_key, pod), ADDRESS: join_host_port(pod.ip, port.number)}
                 add_container_labels(labels, container)
                 add_container_port_labels(labels, port)
                 made.append(Labels(labels))
@@ -216,8 +219,22 @@ class _EndpointsRole(Generic[T]):
     def _targets(self, source: str) -> _Targets:
         return _Targets(self._pods, self._metadata, self._made.get(source, {}))
 
-    def _finished(self, source: str, targets: _Targets, shared: dict[str, str]) -> TargetGroup:
-        targets.add_other_ports()
+    def prepare(self, source: str) -> Iterator[None]:
+        """The targets, which `group` then finds made: those of a group that is new, for of another one most are."""
+        endpoints = self._endpoints.get(source.removeprefix(self._prefix)) if source not in self._made else None
+        if endpoints is not None:
+            targets = self._targets(source)
+            yield from islice(chain(self._add(targets, endpoints), targets.add_other_ports()), None, None, _STEP)
+            self._made[source] = targets.made
+
+    def _add(self, targets: _Targets, endpoints: T) -> Iterator[None]:
+        """The addresses, with each port; one at each step."""
+        raise NotImplementedError
+
+    def _finished(self, source: str, endpoints: T, shared: dict[str, str]) -> TargetGroup:
+        targets = self._targets(source)
+        for _ in chain(self._add(targets, endpoints), targets.add_other_ports()):
+            pass
         self._made[source] = targets.made
         return TargetGroup(source, tuple(targets.found), Labels(shared))
 
@@ -260,18 +277,20 @@ class EndpointsRole(_EndpointsRole[KubernetesEndpoints]):
         self._service_labels(shared, meta.key)
         add_object_labels(shared, meta, "endpoints")
         self._metadata.add_namespace(shared, meta.namespace)
-        targets = self._targets(source)
+        return self._finished(source, endpoints, shared)
+
+    def _add(self, targets: _Targets, endpoints: KubernetesEndpoints) -> Iterator[None]:
         for subset in endpoints.subsets:
             for port in subset.ports:
                 for ready, addresses in (("true", subset.ready), ("false", subset.not_ready)):
                     for address in addresses:
                         labels = partial(self._address_labels, address, port, ready)
                         targets.add(address, port, ready, _node_of_address(address), port.protocol, labels)
-        return self._finished(source, targets, shared)
+                        yield
 
     def _address_labels(self, address: EndpointAddress, port: EndpointPort, ready: str) -> dict[str, str]:
         labels = {
-            ADDRESS: joined_host_port(address.ip, port.number or 0),
+            ADDRESS: join_host_port(address.ip, port.number or 0),
             _ENDPOINT + "port_name": port.name,
             _ENDPOINT + "port_protocol": port.protocol,
             _ENDPOINT + "ready": ready,
@@ -332,17 +351,19 @@ class EndpointSliceRole(_EndpointsRole[EndpointSlice]):
         self._metadata.add_namespace(shared, found.meta.namespace)
         if service is not None and service.primary_ip_family not in ("", found.address_type):
             return TargetGroup(source, (), Labels(shared))
-        targets = self._targets(source)
-        for endpoint in found.endpoints:
-            for port in found.ports:
+        return self._finished(source, found, shared)
+
+    def _add(self, targets: _Targets, endpoints: EndpointSlice) -> Iterator[None]:
+        for endpoint in endpoints.endpoints:
+            for port in endpoints.ports:
                 for address in endpoint.addresses:
                     labels = partial(self._endpoint_labels, address, endpoint, port)
                     targets.add(endpoint, port, address, _node_of_endpoint(endpoint), "", labels)
-        return self._finished(source, targets, shared)
+                    yield
 
     def _endpoint_labels(self, address: str, endpoint: SliceEndpoint, port: EndpointPort) -> dict[str, str]:
         labels = {
-            ADDRESS: address if port.number is None else joined_host_port(address, port.number),
+            ADDRESS: address if port.number is None else join_host_port(address, port.number),
             _SLICE + "port_name": port.name,
             _SLICE + "port_protocol": port.protocol,
             _SLICE + "port": "" if port.number is None else str(port.number),
@@ -357,13 +378,13 @@ class EndpointSliceRole(_EndpointsRole[EndpointSlice]):
             ("terminating", endpoint.terminating),
         ):
             if condition is not None:
-                labels[f"{_SLICE}endpoint_conditions_{name}"] = "true" if condition else "false"
+                labels[f"{_SLICE}endpoint_conditions_{name}"] = flag_value(condition)
         if endpoint.target is not None:
             labels[_SLICE + "address_target_kind"] = endpoint.target.kind
             labels[_SLICE + "address_target_name"] = endpoint.target.name
         for name, value in endpoint.topology:
-            labels[f"{_SLICE}endpoint_topology_{sanitized(name)}"] = value
-            labels[f"{_SLICE}endpoint_topology_present_{sanitized(name)}"] = "true"
+            labels[f"{_SLICE}endpoint_topology_{sanitized_label_name(name)}"] = value
+            labels[f"{_SLICE}endpoint_topology_present_{sanitized_label_name(name)}"] = "true"
         self._metadata.add_node(labels, _node_of_endpoint(endpoint))
         return labels
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,29 +17,18 @@ from rulepush.discovery.kubernetes.objects import (
     Pod,
 )
 from rulepush.discovery.kubernetes.resource import Objects
+from rulepush.model.labels import flag_value, sanitized_label_name
 
 META: Final = "__meta_kubernetes_"
 NAMESPACE: Final = META + "namespace"
 _PRESENT: Final = "true"
-_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
-
-
-@lru_cache(maxsize=8192)
-def sanitized(name: str) -> str:
-    """A part of a label name (util/strutil, SanitizeLabelName)."""
-    return _NOT_IN_NAMES.sub("_", name)
 
 
 @lru_cache(maxsize=8192)
 def _names(resource: str, part: str, name: str) -> tuple[str, str]:
     """The label of a label or an annotation, and the one that says that it is there."""
-    clean = sanitized(name)
+    clean = sanitized_label_name(name)
     return f"{META}{resource}_{part}_{clean}", f"{META}{resource}_{part}present_{clean}"
-
-
-def joined_host_port(host: str, port: int) -> str:
-    """An address; IPv6 in brackets (Go's net.JoinHostPort)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def add_labels_and_annotations(labels: dict[str, str], meta: ObjectMeta, resource: str) -> None:
@@ -62,7 +50,7 @@ def add_container_labels(labels: dict[str, str], container: Container) -> None:
     """What pods' and endpoints' targets say of a container."""
     labels[META + "pod_container_name"] = container.name
     labels[META + "pod_container_image"] = container.image
-    labels[META + "pod_container_init"] = "true" if container.init else "false"
+    labels[META + "pod_container_init"] = flag_value(container.init)
 
 
 def add_container_port_labels(labels: dict[str, str], port: ContainerPort) -> None:

@@ -11,8 +11,6 @@ from rulepush.discovery.kubernetes.labels import (
     NAMESPACE,
     MetadataSource,
     add_object_labels,
-    joined_host_port,
-    sanitized,
 )
 from rulepush.discovery.kubernetes.objects import (
     INGRESSES,
@@ -25,7 +23,8 @@ from rulepush.discovery.kubernetes.objects import (
 )
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
-from rulepush.model.labels import INSTANCE, Labels
+from rulepush.model.host_port import join_host_port
+from rulepush.model.labels import INSTANCE, Labels, sanitized_label_name
 
 # The address of a node is the first one of the first of these types that it has (node.go, nodeAddress).
 _ADDRESS_TYPES: Final = ("InternalIP", "InternalDNS", "ExternalIP", "ExternalDNS", "LegacyHostIP", "Hostname")
@@ -56,6 +55,9 @@ class _ObjectRole(Generic[T]):
         if resource.name != NAMESPACES.name or change.after is None or change.before == change.after:
             return ()  # the objects of a namespace end before it does
         return [self._prefix + key for key in self._by_namespace.keys(change.key)]
+
+    def prepare(self, source: str) -> Iterable[None]:
+        return ()
 
     def group(self, source: str) -> TargetGroup | None:
         found = self._objects.get(source.removeprefix(self._prefix))
@@ -91,7 +93,7 @@ class ServiceRole(_ObjectRole[KubernetesService]):
             Labels(
                 {
                     **base,
-                    ADDRESS: joined_host_port(f"{meta.name}.{meta.namespace}.svc", port.number),
+                    ADDRESS: join_host_port(f"{meta.name}.{meta.namespace}.svc", port.number),
                     of_service + "port_name": port.name,
                     of_service + "port_number": str(port.number),
                     of_service + "port_protocol": port.protocol,
@@ -123,10 +125,10 @@ class NodeRole(_ObjectRole[KubernetesNode]):
             return self._last.get(source, TargetGroup(source, ()))
         shared = {META + "node_provider_id": found.provider_id}
         for kind, status in found.conditions:
-            shared[f"{META}node_condition_{sanitized(kind.lower())}"] = status.lower()
+            shared[f"{META}node_condition_{sanitized_label_name(kind.lower())}"] = status.lower()
         add_object_labels(shared, found.meta, "node")
-        target = {ADDRESS: joined_host_port(host, found.kubelet_port), INSTANCE: found.meta.name}
-        target |= {f"{META}node_address_{sanitized(kind)}": address for kind, address in addresses.items()}
+        target = {ADDRESS: join_host_port(host, found.kubelet_port), INSTANCE: found.meta.name}
+        target |= {f"{META}node_address_{sanitized_label_name(kind)}": address for kind, address in addresses.items()}
         group = TargetGroup(source, (Labels(target),), Labels(shared))
         self._last[source] = group
         return group

@@ -13,11 +13,11 @@ from rulepush.discovery.kubernetes.labels import (
     add_container_labels,
     add_container_port_labels,
     controller_key,
-    joined_host_port,
 )
 from rulepush.discovery.kubernetes.objects import JOBS, NAMESPACES, NODES, PODS, REPLICA_SETS, Pod
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
+from rulepush.model.host_port import join_host_port
 from rulepush.model.labels import Labels
 
 _PREFIX: Final = "pod/"
@@ -60,6 +60,9 @@ class PodRole:
         naming = self._indexes.get(resource.name)
         return [_PREFIX + key for key in naming.keys(change.key)] if naming is not None else ()
 
+    def prepare(self, source: str) -> Iterable[None]:
+        return ()
+
     def group(self, source: str) -> TargetGroup | None:
         pod = self._pods.get(source.removeprefix(_PREFIX))
         if pod is None:
@@ -79,7 +82,7 @@ class PodRole:
             if not container.ports:
                 targets.append(Labels({**base, ADDRESS: pod.ip}))
             for port in container.ports:
-                labels = {**base, ADDRESS: joined_host_port(pod.ip, port.number)}
+                labels = {**base, ADDRESS: join_host_port(pod.ip, port.number)}
                 add_container_port_labels(labels, port)
                 targets.append(Labels(labels))
         return TargetGroup(source, tuple(targets), Labels(shared))

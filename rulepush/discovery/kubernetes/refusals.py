@@ -30,12 +30,10 @@ _GOES_ON: Final = (429, 500)
 
 
 class KubernetesApiError(DiscoveryError):
-    """A request that failed. `retry_after_s` is the wait that the server asks for, 0 for none. `broken`: it had been
-    answered, and the connection was lost on the way."""
+    """A request that failed. `broken`: it had been answered, and the connection was lost on the way."""
 
     def __init__(self, message: str, *, retry_after_s: float = 0.0, broken: bool = False):
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
+        super().__init__(message, retry_after_s=retry_after_s)
         self.broken = broken
 
 

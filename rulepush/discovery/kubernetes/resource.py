@@ -71,6 +71,11 @@ class Role(Protocol):
         """The sources of groups that may be other ones after this change; a source may come twice."""
         ...
 
+    def prepare(self, source: str) -> Iterable[None]:
+        """Work for `group`, a little at each step, where it would hold the event loop for long otherwise. Objects may
+        change between the steps."""
+        ...
+
     def group(self, source: str) -> TargetGroup | None:
         """The group as it is now; None when it has ended, or never was."""
         ...

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Generic, TypeVar
 
 import httpx
 
-from rulepush.clock import Clock
-from rulepush.discovery.backoff import Backoff
+from rulepush.discovery.attempts import Attempts
+from rulepush.discovery.groups import Environment
 from rulepush.discovery.kubernetes.api import KubernetesApi, OddObjectError, WatchEvent, projected
 from rulepush.discovery.kubernetes.connection import ApiServer, Connection
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired
 from rulepush.discovery.kubernetes.resource import ObjectChange
 from rulepush.discovery.kubernetes.scope import ResourceScope
-from rulepush.discovery.reporter import DiscoveryReporter
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.config import HTTPClientConfig
 
@@ -46,25 +44,21 @@ class ResourceWatch(Generic[T]):
         connection: Connection,
         scope: ResourceScope[T],
         make_client: ClientMaker,
-        reporter: DiscoveryReporter,
-        clock: Clock,
-        chance: Callable[[], float] = random.random,
+        env: Environment,
     ):
         self.scope = scope
         self.objects: dict[str, T] = {}
         self.is_listed = False
-        self.has_failed = False  # the last attempt did
         self._connection = connection
         self._make_client = make_client
-        self._reporter = reporter
-        self._clock = clock
-        self._chance = chance
-        self._backoff = Backoff(_FIRST_RETRY_S, _LAST_RETRY_S, chance)
+        self._env = env
         self._is_fresh = False  # nothing has happened since the last list
         self._version = ""  # "": the next request is a list
         self._listeners: list[Listener] = []
         self._odd_objects: set[str] = set()  # told of in the log
         self._where = _described(scope, connection)
+        self._source = env.reporter.source(KIND, self._where)
+        self._attempts = Attempts(env, self._source, _FIRST_RETRY_S, _LAST_RETRY_S, lambda: self._tell(()))
 
     def listen(self, listener: Listener) -> None:
         """Tell `listener` of changes from now on; what there is, it finds in `objects`."""
@@ -79,21 +73,24 @@ class ResourceWatch(Generic[T]):
         """How many there are."""
         return len(self._listeners)
 
+    @property
+    def has_failed(self) -> bool:
+        """The last attempt did."""
+        return self._attempts.are_failing
+
     async def run(self) -> None:
         """Until cancelled."""
-        try:
+        with self._source:
             while True:
                 try:
                     await self._follow(self._connection.server())
                 except DiscoveryError as e:
-                    await self._clock.sleep(self._failed(e))
-        finally:
-            self._reporter.forget(KIND, self._where)
+                    await self._attempts.failed(e)
 
     async def _follow(self, server: ApiServer) -> None:
         """With one client, for as long as the settings are what they were. Raises DiscoveryError."""
         async with self._make_client(server.http_client) as client:
-            api = KubernetesApi(client, server.url.reveal())
+            api = KubernetesApi(client, server.url.reveal(), series_came=self._env.series_came)
             while True:
                 if not self._version:
                     await self._list(api)
@@ -102,11 +99,11 @@ class ResourceWatch(Generic[T]):
                     return
 
     async def _list(self, api: KubernetesApi) -> None:
-        found, version = await api.list(self.scope, self._odd)
+        found, version = await api.list(self.scope, self._odd, self.objects)
         before, self.objects = self.objects, found
         first, self.is_listed = not self.is_listed, True
         self._version, self._is_fresh = version, True
-        self._succeeded()
+        self._attempts.succeeded()
         changes = list(_differences(before, found))
         if changes or first:
             self._tell(changes)
@@ -114,29 +111,29 @@ class ResourceWatch(Generic[T]):
     async def _watch(self, api: KubernetesApi) -> None:
         """One watch, to its end."""
         low, high = _TIMEOUT_S
-        timeout_s = round(low + (high - low) * self._chance())
-        began, lived = self._clock.monotonic(), False
+        timeout_s = round(low + (high - low) * self._env.chance())
+        began, lived = self._env.clock.monotonic(), False
         try:
             async with aclosing(api.watch(self.scope, self._version, timeout_s)) as batches:
                 async for events in batches:
                     if events:
                         lived, self._is_fresh = True, False
-                        self._backoff.succeeded()
+                        self._attempts.progressed()
                         self._take(events)
                     elif self.has_failed:
-                        self._succeeded()
+                        self._attempts.succeeded()
         except ResourceExpired:
             self._version = ""
             if self._is_fresh:  # a list whose version is too old at once: not again and again without a pause
-                await self._clock.sleep(self._backoff.failed())
+                await self._attempts.pause()
             return
         except KubernetesApiError as e:
             if not e.broken:
                 raise
-        if lived or self._clock.monotonic() - began >= _SHORT_S:
+        if lived or self._env.clock.monotonic() - began >= _SHORT_S:
             self._is_fresh = False
         else:
-            await self._clock.sleep(self._backoff.failed())
+            await self._attempts.pause()
 
     def _take(self, events: Sequence[WatchEvent]) -> None:
         changes = list(filter(None, map(self._changed, events)))
@@ -170,24 +167,12 @@ class ResourceWatch(Generic[T]):
         for listener in list(self._listeners):
             listener(self, changes)
 
-    def _succeeded(self) -> None:
-        self.has_failed = False
-        self._backoff.succeeded()
-        self._reporter.succeeded(KIND, self._where)
-
-    def _failed(self, e: DiscoveryError) -> float:
-        """The seconds to wait."""
-        self.has_failed = True
-        self._reporter.failed(KIND, self._where, str(e))
-        self._tell(())
-        asked = e.retry_after_s if isinstance(e, KubernetesApiError) else 0.0
-        return max(self._backoff.failed(), asked)
-
 
 def _differences(before: dict[str, T], after: dict[str, T]) -> Iterable[ObjectChange[T]]:
+    """Equal ones are the same one: to compare thousands at once would hold the event loop."""
     for key, made in after.items():
         old = before.get(key)
-        if old != made:
+        if old is not made:
             yield ObjectChange(key, old, made)
     for key, old in before.items():
         if key not in after:

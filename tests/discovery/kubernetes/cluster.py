@@ -41,11 +41,11 @@ class WatchedCluster:
     def __init__(self, settings: str, *objects: Json):
         self.config = config_of(settings)
         self._resources = {w.resource.name: w.resource for w in self.config.watched()}
-        self._objects = {name: Known() for name in self._resources}
+        self.objects = {name: Known() for name in self._resources}
         self.affected: set[str] = set()
         for made in objects:
             self._store(made)
-        self._role = self.config.build_role(self._objects)
+        self._role = self.config.build_role(self.objects)
         self.groups: dict[str, TargetGroup] = {}
         self._regroup(self._role.sources())
 
@@ -54,8 +54,8 @@ class WatchedCluster:
         if name not in self._resources:
             return None
         key = object_key(made["metadata"])
-        before, after = self._objects[name].get(key), self._resources[name].project(made)
-        self._objects[name].by_key[key] = after
+        before, after = self.objects[name].get(key), self._resources[name].project(made)
+        self.objects[name].by_key[key] = after
         return name, ObjectChange(key, before, after)
 
     def _regroup(self, sources: Iterable[str]) -> None:
@@ -80,7 +80,7 @@ class WatchedCluster:
         self.affected = set()
         name = KINDS[kind][1]
         if name in self._resources:
-            self._change(name, ObjectChange(key, self._objects[name].by_key.pop(key), None))
+            self._change(name, ObjectChange(key, self.objects[name].by_key.pop(key), None))
 
     def _change(self, name: str, change: ObjectChange[Any]) -> None:
         affected = set(self._role.affected(self._resources[name], change))
@@ -89,7 +89,7 @@ class WatchedCluster:
 
     def from_scratch(self) -> dict[str, TargetGroup]:
         """The groups that a new role makes of the objects there are now."""
-        role = self.config.build_role(self._objects)
+        role = self.config.build_role(self.objects)
         return {source: group for source in role.sources() if (group := role.group(source)) is not None}
 
     def group(self, source: str) -> TargetGroup:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rulepush.discovery.kubernetes.api import EventLines, KubernetesApi, WatchEvent
+from rulepush.discovery.kubernetes.api import EventLines, KubernetesApi, ReadPace, WatchEvent
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json, without_managed_fields
 from rulepush.discovery.kubernetes.objects import PODS
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired
@@ -36,7 +36,7 @@ def test_a_stream_that_is_silent_for_too_long_ends(events: int) -> None:
     async def test() -> list[tuple[WatchEvent, ...]]:
         with KubernetesServer(pod("a")) as api:
             async with build_client() as client:
-                _, version = await KubernetesApi(client, api.url).list(SCOPE, lambda _: None)
+                _, version = await KubernetesApi(client, api.url).list(SCOPE, lambda _: None, {})
                 watch = KubernetesApi(client, api.url).watch(SCOPE, version, 600, silent_s=0.2)
                 async with aclosing(watch) as batches:
                     got = []
@@ -49,6 +49,44 @@ def test_a_stream_that_is_silent_for_too_long_ends(events: int) -> None:
 
     got = asyncio.run(test())
     assert [[e.type for e in batch] for batch in got] == [[], ["ADDED"]][: events + 1]
+
+
+def test_what_a_list_has_unchanged_stays_the_same_object() -> None:
+    came: list[int] = []
+
+    async def test() -> None:
+        with KubernetesServer(*(pod(f"p{i}") for i in range(100))) as server:
+            async with build_client() as client:
+                api = KubernetesApi(client, server.url, page_size=60, series_came=came.append)
+                known, _ = await api.list(SCOPE, lambda _: None, {})
+                assert 100 * 20 <= sum(came) <= 120 * 20
+                server.put(pod("p7", ip="10.9.9.9"))
+                found, _ = await api.list(SCOPE, lambda _: None, known)
+                assert [key for key, made in found.items() if made is not known[key]] == ["default/p7"]
+                assert found["default/p7"].ip == "10.9.9.9"
+
+    asyncio.run(test())
+
+
+def test_a_watch_is_left_alone_after_an_event_that_was_waited_for() -> None:
+    pace = ReadPace(5.0)
+    assert pace.pause(9_000, 5.02) == 0.1
+    pace.asked = 5.12
+    assert [pace.pause(9_000, 5.1202) for _ in range(4)] == [0.0] * 4  # they came meanwhile
+    pace.asked = 5.13
+    assert pace.pause(9_000, 5.14) == 0.1
+
+
+def test_a_watch_with_much_to_read_is_not_left_alone() -> None:
+    pace = ReadPace(5.0)
+    for part in range(20):  # whatever holds up each of them
+        pace.asked = 5.0 + part
+        assert pace.pause(65_536, 5.5 + part) == 0.0
+    pace.asked = 30.0
+    assert pace.pause(40_000, 30.0) == 0.0
+    assert pace.pause(40_000, 30.5) == 0.0  # both together are much
+    pace.asked = 31.0
+    assert pace.pause(40_000, 31.5) == 0.1
 
 
 def test_events_are_cut_at_line_ends_wherever_the_parts_end() -> None:

@@ -232,6 +232,12 @@ def test_how_the_connection_is_chosen(tmp_path: Path) -> None:
     assert connection_of(config_of("role: pod")) == InClusterConnection()
     assert connection_of(config_of("role: pod, kubeconfig_file: /k")) == KubeconfigConnection("/k")
     server = connection_of(config_of("role: pod, api_server: 'http://user:pass@k8s:8080/prefix'"))
-    assert str(server) == "http://k8s:8080"
+    assert str(server) == "http://k8s:8080/prefix"
     assert server.server().url.reveal() == "http://user:pass@k8s:8080/prefix"
     assert server == connection_of(config_of("role: node, api_server: 'http://user:pass@k8s:8080/prefix'"))
+
+
+def test_clusters_behind_one_proxy_are_named_and_fail_one_by_one() -> None:
+    server = "https://me:hunter2@rancher.example/k8s/clusters"
+    shown = [str(connection_of(config_of(f"role: pod, api_server: '{server}/{name}/'"))) for name in ("c-1", "c-2")]
+    assert shown == ["https://rancher.example/k8s/clusters/c-1", "https://rancher.example/k8s/clusters/c-2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -425,6 +426,21 @@ def test_a_change_of_one_pod_leaves_the_targets_of_others_as_they_are(role: str,
     cluster.put(web_pod(labels={"version": "2"}, containers=containers))
     after = cluster.group(source).targets
     assert [old is new for old, new in zip(before, after, strict=True)] == [False, True, False, True]
+
+
+@pytest.mark.parametrize(("role", "source", "made"), both("web-1", "web-2"))
+def test_a_change_of_one_address_leaves_the_targets_of_others_as_they_are(role: str, source: str, made: Json) -> None:
+    """An event has the whole object anew, with addresses that are equal to those of before, but are others."""
+    containers = [container(ports=[("http", 8080), ("admin", 9090)])]
+    cluster = WatchedCluster(
+        f"role: {role}", made, web_pod(containers=containers), web_pod("web-2", containers=containers)
+    )
+    before = cluster.group(source).targets
+    changed = copy.deepcopy(made)
+    (changed["endpoints"] if role == "endpointslice" else changed["subsets"][0]["addresses"])[0]["hostname"] = "web-1"
+    cluster.put(changed)
+    after = cluster.group(source).targets
+    assert [old is new for old, new in zip(before, after, strict=True)] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("role", ["endpoints", "endpointslice"])

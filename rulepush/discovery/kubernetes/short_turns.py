@@ -1,0 +1,46 @@
+"""ShortTurns: work that lets others use the event loop, and does not take all of it when it comes again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+_SECONDS: Final = 0.005
+_REST: Final = 19.0  # times the work
+_MOST_REST_SECONDS: Final = 2.0
+
+
+class ShortTurns:
+    """Work in turns of some milliseconds, whatever a piece of it costs: a group has one target, or a thousand.
+
+    `stopwatch` gives seconds of work: CPU time, for on a busy machine others work meanwhile.
+    """
+
+    def __init__(self, stopwatch: Callable[[], float] = time.thread_time):
+        self._stopwatch = stopwatch
+        self._began = stopwatch()
+        self._spent = 0.0  # in the turns before this one
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this turn has taken its time."""
+        return self._stopwatch() - self._began >= _SECONDS
+
+    async def piece_done(self) -> None:
+        """A piece of the work is done: if the turn is over, return in another one."""
+        if self.is_over:
+            await self.next()
+
+    async def next(self) -> None:
+        """Return in another turn of the event loop."""
+        self._spent += self._stopwatch() - self._began
+        await asyncio.sleep(0)
+        self._began = self._stopwatch()
+
+    async def rest(self) -> None:
+        """The work is done: wait so long that such work takes a twentieth of a core when it comes again and again, but
+        not for more than seconds. What comes meanwhile is done together."""
+        await self.next()
+        await asyncio.sleep(min(self._spent * _REST, _MOST_REST_SECONDS))

@@ -1,0 +1,131 @@
+"""Groups are made in turns of some milliseconds: few of them may have thousands of targets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rulepush.discovery.known_groups import KnownGroups
+from rulepush.discovery.kubernetes import short_turns
+from rulepush.discovery.kubernetes.discovery import Following
+from rulepush.discovery.kubernetes.resource import object_key
+from rulepush.discovery.kubernetes.short_turns import ShortTurns
+from rulepush.discovery.kubernetes.watching import ResourceWatch
+from tests.discovery.kubernetes.cluster import Json, WatchedCluster, config_of
+from tests.kubernetes_objects import (
+    container,
+    endpoint,
+    endpoint_address,
+    endpoints,
+    endpointslice,
+    pod,
+    service,
+    subset,
+    target_ref,
+)
+from tests.kubernetes_server import KINDS
+
+SLICES, PER_SLICE = 3, 200
+
+
+def addresses() -> list[tuple[str, Json]]:
+    return [(f"10.0.{i // 250}.{i % 250 + 1}", target_ref("Pod", f"p{i}")) for i in range(SLICES * PER_SLICE)]
+
+
+def slices() -> list[Json]:
+    made = [endpoint(ip, target=ref) for ip, ref in addresses()]
+    return [
+        endpointslice(f"web-{i}", service="web", endpoints=made[i * PER_SLICE : (i + 1) * PER_SLICE])
+        for i in range(SLICES)
+    ]
+
+
+def pods() -> list[Json]:
+    ports = [container(ports=[("http", 8080), ("metrics", 9090)])]
+    return [pod(f"p{i}", ip=ip, containers=ports) for i, (ip, _) in enumerate(addresses())]
+
+
+def test_the_next_turn_begins_when_the_work_of_this_one_has_taken_its_time() -> None:
+    seconds = [0.0]
+
+    async def test() -> list[bool]:
+        turns, over = ShortTurns(lambda: seconds[0]), []
+        for spent in (0.003, 0.003, 0.003):
+            seconds[0] += spent
+            over.append(turns.is_over)
+            await turns.piece_done()
+        return over
+
+    assert asyncio.run(test()) == [False, True, False]
+
+
+@pytest.mark.parametrize(("spent", "rest"), [(0.002, 0.038), (0.006, 0.114), (5.0, 2.0)])
+def test_work_that_comes_again_and_again_takes_a_twentieth_of_the_time(
+    spent: float, rest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, rested = [0.0], []
+
+    async def sleep(delay: float) -> None:
+        rested.append(delay)
+
+    async def test() -> None:
+        turns = ShortTurns(lambda: seconds[0])
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        seconds[0] += spent / 2
+        await turns.next()
+        seconds[0] += spent / 2
+        await turns.rest()
+
+    asyncio.run(test())
+    assert rested == [0, 0, pytest.approx(rest)]
+
+
+@pytest.mark.parametrize("role", ["endpoints", "endpointslice"])
+def test_the_targets_of_a_large_group_are_made_in_steps_before_it(role: str) -> None:
+    cluster = WatchedCluster(f"role: {role}", service("web"), *pods())
+    one = [endpoint_address(ip, target=ref) for ip, ref in addresses()]
+    source = "endpoints/default/web" if role == "endpoints" else "endpointslice/default/web-0"
+    cluster.put(*([endpoints("web", subsets=[subset(one)])] if role == "endpoints" else slices()))
+    of_another = cluster.config.build_role(cluster.objects)
+    steps = len(list(of_another.prepare(source)))
+    assert steps >= len(cluster.group(source).targets) / 20 - 1
+    assert list(of_another.prepare(source)) == []  # it is done
+    assert of_another.group(source) == cluster.group(source)
+
+
+def test_others_have_their_turn_while_large_groups_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_turns, "_SECONDS", 0.0)  # whatever the machine does in the real time
+
+    async def test() -> tuple[int, int]:
+        config, known = config_of("role: endpointslice"), KnownGroups(lambda _: None)
+        watches = [Listed(w.within(""), *pods(), *slices(), service("web")) for w in config.watched()]
+        of_resources: Any = [(w.scope.resource, [w]) for w in watches]
+        following = asyncio.create_task(Following(config, of_resources, [""]).run(known))
+        turns = 0
+        while not known.answered:
+            turns += 1
+            await asyncio.sleep(0)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        return turns, sum(len(g.targets) for g in known.by_source.values())
+
+    turns, targets = asyncio.run(test())
+    assert targets == SLICES * PER_SLICE * 2
+    assert turns >= targets / 20
+
+
+class Listed(ResourceWatch[Any]):
+    """A watch that has these objects, those of its resource, and sees no more."""
+
+    def __init__(self, scope: Any, *objects: Json):
+        self.scope, self.is_listed = scope, True
+        self._listeners = []
+        plural = scope.resource.name
+        mine = [made for made in objects if KINDS[made["kind"]][1] == plural]
+        self.objects = {object_key(made["metadata"]): scope.resource.project(made) for made in mine}
+
+    @property
+    def has_failed(self) -> bool:
+        return False
