@@ -267,8 +267,10 @@ def test_classic_histograms_become_native_ones_with_custom_buckets() -> None:
 
 
 def test_integer_counts_that_contradict_the_count_fail_the_scrape() -> None:
-    def of_count(count: float, total: float, **more: bool) -> TranslatedBody:
-        value = wire.histogram(count, total, schema=0, zero=(0.1, 0), positive=([(0, 2)], [3, 0]), **more)
+    def of_count(count: float, total: float, fractional: bool = False) -> TranslatedBody:
+        value = wire.histogram(
+            count, total, schema=0, zero=(0.1, 0), positive=([(0, 2)], [3, 0]), fractional=fractional
+        )
         return translated(wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, value)), NATIVE)
 
     found = "observations found in buckets, but the Count field is"
