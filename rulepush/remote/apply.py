@@ -67,8 +67,8 @@ class RemoteWriteReceiver:
         much older than the newest of all; 0 refuses it, as Prometheus does.
 
         `on_samples` gets the samples that were accepted, needed by a rule or not: they are sent on by remote write
-        as those of Prometheus' receiver are, which go through its WAL. With `type_and_unit_labels` series get these from
-        the metadata of a 2.0 request."""
+        as those of Prometheus' receiver are, which go through its WAL. With `type_and_unit_labels` series get
+        these from the metadata of a 2.0 request."""
         self._type_and_unit_labels = type_and_unit_labels
         self.limits = limits
         self.counts = ReceiverStats()

@@ -15,8 +15,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from rulepush.errors import RemoteWriteError
-from rulepush.histogram.sample import HistogramSample
 from rulepush.exposition.type_and_unit import with_type_and_unit
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
 from rulepush.model.sample import Sample
 from rulepush.remote.histograms import read_histogram

@@ -41,9 +41,7 @@ class Job:
         return self.defaults.job_name
 
 
-def job_of(
-    config: ScrapeConfig, sharding: ScrapeSharding | None = None, *, type_and_unit_labels: bool = False
-) -> Job:
+def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None, *, type_and_unit_labels: bool = False) -> Job:
     """The job of one scrape configuration, as the shard `sharding` has it."""
     limits = config.limits
     return Job(

@@ -1,4 +1,8 @@
-"""`--enable-feature=type-and-unit-labels`: a real Prometheus and our scrapes make the same series of the same bodies."""
+"""`--enable-feature=type-and-unit-labels`: a real Prometheus and our scrapes make the same series of the same bodies.
+
+Not in the bodies: a UNIT line that stands before its TYPE line and right behind a histogram that becomes one with
+custom buckets. There Prometheus 3.5.3 has that histogram twice, once with the unit of the next family.
+"""
 
 from __future__ import annotations
 
@@ -67,9 +71,14 @@ h_bytes_bucket{le="1.0"} 1
 h_bytes_bucket{le="+Inf"} 3
 h_bytes_count 3
 h_bytes_sum 3
-# UNIT i_ratio ratio
 # TYPE i_ratio info
+# UNIT i_ratio ratio
 i_ratio_info{v="1"} 1
+# UNIT before_meters meters
+# TYPE before_meters gauge
+before_meters 1
+# TYPE without gauge
+without 1
 # TYPE st stateset
 # UNIT st\x20
 st{st="a"} 1
@@ -95,9 +104,7 @@ PROTOBUF = b"".join(
         wire.family(
             "n_bytes",
             wire.HISTOGRAM,
-            wire.metric(
-                wire.HISTOGRAM, wire.histogram(3, 2, [(1, 1), (2, 3)], schema=0, positive=([(0, 1)], [3])), []
-            ),
+            wire.metric(wire.HISTOGRAM, wire.histogram(3, 2, [(1, 1), (2, 3)], schema=0, positive=([(0, 1)], [3])), []),
             unit="bytes",
         ),
         wire.family(
