@@ -89,7 +89,6 @@ _MISSED: Final = {
 }
 
 _ON: Final = "it is always on"
-_NO_HISTOGRAMS: Final = "native histograms are not supported"
 # Feature -> the same.
 _FEATURES: Final = {
     "promql-experimental-functions": _ON,
@@ -110,9 +109,8 @@ _FEATURES: Final = {
     "use-uncached-io": _NO_TSDB,
     "xor2-encoding": _NO_TSDB,
     "fast-startup": _NO_TSDB,
-    "native-histograms": _NO_HISTOGRAMS,
-    "ooo-native-histograms": _NO_HISTOGRAMS,
-    "histograms-st-encoding": _NO_HISTOGRAMS,
+    "ooo-native-histograms": "samples are not taken out of order, floats neither",
+    "histograms-st-encoding": _NO_TSDB,
     "promql-per-step-stats": "queries count no samples by step",
     "concurrent-rule-eval": "groups are evaluated in one process, in turn",
     "agent": _NO_AGENT,
@@ -127,6 +125,7 @@ _FEATURES: Final = {
 # With these the values that rules see would be others.
 _MISSED_FEATURES: Final = {
     "extra-scrape-metrics": "set extra_scrape_metrics: true in the configuration, in global or a job",
+    "native-histograms": "set scrape_native_histograms: true in the configuration, in global or a job",
     "created-timestamp-zero-ingestion": "no zero is put in at the start of a counter",
     "st-storage": "start timestamps are not kept",
     "st-synthesis": "start timestamps are not kept",

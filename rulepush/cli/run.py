@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import socket
 from functools import partial
@@ -281,7 +282,10 @@ def run(args: argparse.Namespace) -> int:
         options = _options(args)
         log.info("starting rulepush: version=%s", __version__)
         log_without_effect(args.without_effect, feature_names(args.features))
-        return App(options)
+        app = App(options)
+        gc.collect()
+        gc.freeze()  # what there is now lives as long as the process: see LongLivedObjects
+        return app
 
     return run_until_signal(start, log)
 

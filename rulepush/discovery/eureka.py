@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _META: Final = "__meta_eureka_"
 _OF_INSTANCE: Final = f"{_META}app_instance_"
 _LISTS: Final = "/apps"  # discovery/eureka/client.go appListPath
-_PART: Final = 16 << 10  # bytes that are read before the event loop has its turn: some 15 instances, 12 ms when busy
+_PART: Final = 16 << 10  # bytes that are read before the event loop has its turn: some 15 instances
 _AT_ONCE: Final = 50  # instances whose labels are built before it has its turn
 _HEAD: Final = 4096  # bytes of an answer in which a page is recognised
 _DEFAULT_PORT: Final = 80  # of an instance without `port`

@@ -20,10 +20,10 @@ class TranslatedBody:
     error: str = ""
 
 
-def as_scraped(histogram: FloatHistogram, scraping: HistogramScraping) -> FloatHistogram:
-    """A histogram as the appenders of a scrape leave it (scrape/target.go), and the head takes it. Raises
-    HistogramError."""
+def as_scraped(histogram: FloatHistogram, scraping: HistogramScraping, *, integer: bool = False) -> FloatHistogram:
+    """A histogram as the appenders of a scrape leave it (scrape/target.go), and the head takes it. `integer`: its
+    counts were integers. Raises HistogramError."""
     schema = schema_of_bucket_factor(scraping.min_bucket_factor)
     limited = limit_buckets(limit_schema(histogram, schema), scraping.bucket_limit)
-    validate_histogram(limited)
+    validate_histogram(limited, integer=integer)
     return limited

@@ -118,7 +118,6 @@ class App:
         self._announce()
         self.ingestion.restore(self.reloader.loaded)
         self.resources.history.restore()
-        self.resources.long_lived.freeze()
         web = HttpOnDemand(self.resources.listener, self._http_service, _WEB_MODULES)
         async with asyncio.TaskGroup() as tasks:
             # These send what is pending at the end, and so outlive what produces it.

@@ -28,10 +28,6 @@ class LongLivedObjects:
         """So many series are new."""
         self._new_series += series
         if self._new_series >= _SERIES_PER_FREEZE:
-            self.freeze()
-
-    def freeze(self) -> None:
-        """What exists now lives long."""
-        self._new_series = 0
-        self._collect(1)
-        self._freeze()
+            self._new_series = 0
+            self._collect(1)
+            self._freeze()

@@ -53,13 +53,12 @@ class ProcessResources:
         bounds = HistoryBounds(options.history_rows, options.history_age_ms)
         self.history = AlertHistory(self.state.history, clock, bounds)
         self.discoveries = DiscoveryReporter(clock)
-        self.long_lived = LongLivedObjects()
         self.environment = Environment(
             clock,
             self.discoveries,
             f"rulepush/{__version__}",
             settle_s=options.discovery_settle_ms / 1000,
-            series_came=self.long_lived.came,
+            series_came=LongLivedObjects().came,
         )
         self._transport = transport
 

@@ -18,6 +18,7 @@ from rulepush.model.matcher import exact_metric_name
 from rulepush.model.sample import Sample
 from rulepush.promql import Query, QueryResult, ResultSeries, ValueType
 from rulepush.site.charts import ChartSeries, DrawnChart, drawn_chart
+from rulepush.site.histogram_bars import HistogramBars, histogram_bars
 from rulepush.site.language import Message, message
 from rulepush.site.panels import MAX_STEPS, PanelTab, QueryPanel
 from rulepush.web.evaluator import QueryEvaluator
@@ -49,10 +50,11 @@ class QueryFault:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """A series, and its value or values as text."""
+    """A series, and its value or values as text; the bars of a histogram that has any."""
 
     labels: str
     value: str
+    bars: HistogramBars | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,16 @@ class GraphLine:
 @dataclass(frozen=True, slots=True)
 class GraphResult:
     """`lines` are the first of `count`, drawn as `chart` over its start to its end. `listing` has some of the times
-    with the values of the first lines, for who cannot see the chart or move a mouse over it."""
+    with the values of the first lines, for who cannot see the chart or move a mouse over it.
+
+    A histogram has no line: `newest` has the last one of the first of `with_histograms` series, with its time (ms)."""
 
     chart: DrawnChart
     lines: Sequence[GraphLine]
     count: int
     listing: Sequence[tuple[int, Sequence[str]]] = ()
+    newest: Sequence[tuple[int, ResultRow]] = ()
+    with_histograms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,20 +175,29 @@ def table_result(result: QueryResult, at: int) -> TableResult:
         series = result.series()
         return TableResult([ResultRow(str(s.labels), _points(s)) for s in series[:MAX_ROWS]], len(series), at)
     samples = result.samples()
-    rows = [ResultRow(str(s.labels), _value(s)) for s in samples[:MAX_ROWS]]
+    rows = [_row(s) for s in samples[:MAX_ROWS]]
     return TableResult(rows, len(samples), at)
 
 
 def graph_result(result: QueryResult, start: int, end: int, step: int) -> GraphResult:
     """The lines of a range query."""
-    found = [plain for s in result.series() if len((plain := s.floats).times)]  # histograms have no line
+    series = result.series()
+    found = [plain for s in series if len((plain := s.floats).times)]
     shown = [ChartSeries(str(s.labels), s.times, s.values) for s in found[:MAX_SERIES]]
     lines = [
         GraphLine(s.name, float(s.values[-1]), float(np.fmin.reduce(s.values)), float(np.fmax.reduce(s.values)))
         for s in shown
     ]
     chart = drawn_chart(shown, start, end, step, height=HEIGHT)
-    return GraphResult(chart, lines, len(found), _listing(shown[:MAX_LISTED_SERIES], start, end, step))
+    newest = [last for s in series if (last := _last_histogram(s)) is not None]
+    return GraphResult(
+        chart,
+        lines,
+        len(found),
+        _listing(shown[:MAX_LISTED_SERIES], start, end, step),
+        [(sample.ts, _row(sample)) for sample in newest[:MAX_SERIES]],
+        len(newest),
+    )
 
 
 def query_fault(expr: str, error: RulepushError) -> QueryFault:
@@ -204,6 +219,18 @@ def query_fault(expr: str, error: RulepushError) -> QueryFault:
 
 def _warnings(result: QueryResult, incomplete: Sequence[str]) -> list[str]:
     return [*incomplete, *result.annotations.warnings, *result.annotations.infos]
+
+
+def _row(sample: Sample) -> ResultRow:
+    bars = histogram_bars(sample.histogram) if isinstance(sample, HistogramSample) else None
+    return ResultRow(str(sample.labels), _value(sample), bars)
+
+
+def _last_histogram(series: ResultSeries) -> Sample | None:
+    if len(series.floats.times) == len(series.times):
+        return None
+    samples = (series.sample(place) for place in reversed(range(len(series.times))))
+    return next((sample for sample in samples if isinstance(sample, HistogramSample)), None)
 
 
 def _value(sample: Sample) -> str:

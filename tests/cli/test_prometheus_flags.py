@@ -87,6 +87,15 @@ def test_each_flag_without_effect_is_one_line_with_what_has_it_here(caplog: pyte
     assert warned == ["--web.enable-admin-api", "--web.enable-otlp-receiver", "st-storage"]
 
 
+def test_the_flag_of_native_histograms_names_the_setting_that_scrapes_them(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING"):
+        log_without_effect([], frozenset({"native-histograms"}))
+    assert [record.getMessage() for record in caplog.records] == [
+        "feature has no effect here, set scrape_native_histograms: true in the configuration, in global or a job: "
+        "feature=native-histograms"
+    ]
+
+
 def test_the_directory_of_the_tsdb_is_taken_unless_there_is_one_of_ours(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     assert _options(parse_arguments(["run", *CHART.split()])).storage_path == Path("/data/rulepush")

@@ -15,7 +15,3 @@ def test_objects_are_frozen_after_a_number_of_new_series_and_young_garbage_goes_
     assert len(done) == 2
     objects.came(1)
     assert done[2:] == ["collect 1", "freeze"]
-    objects.came(19_999)
-    objects.freeze()
-    objects.came(1)
-    assert done[4:] == ["collect 1", "freeze"]

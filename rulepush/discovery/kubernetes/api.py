@@ -26,7 +26,7 @@ from rulepush.http_client.rules import CONNECTION_OWNER
 T = TypeVar("T")
 
 PAGE_SIZE: Final = 250  # objects: of pods, some 3 MB
-_SERIES_AN_OBJECT: Final = 20  # what a projected object takes, as a number of series
+_SERIES_AN_OBJECT: Final = 80  # as a number of series: a page of a list is frozen at once
 _LIST_SECONDS: Final = 60.0  # a page: the API server itself ends a request after 60 s
 _OPEN_SECONDS: Final = 30.0  # until a watch answers
 _LATE_SECONDS: Final = 30.0  # how much later than it was told to a server may end a watch

@@ -17,12 +17,15 @@ def is_native(message: Any) -> bool:
     return bool(message.positive_span or message.negative_span or message.zero_threshold > 0 or message.zero_count > 0)
 
 
-def native_histogram(message: Any, *, gauge: bool) -> FloatHistogram:
-    """The native histogram of a Histogram message, without empty buckets. Raises ProtobufError.
+def is_fractional(message: Any) -> bool:
+    """Whether the counts of a native histogram are fractional: where its own or that of the zero bucket is given as
+    such, as in Prometheus."""
+    return bool(message.sample_count_float > 0 or message.zero_count_float > 0)
 
-    It has fractional counts where the count or that of the zero bucket is given as such, as in Prometheus.
-    """
-    fractional = message.sample_count_float > 0 or message.zero_count_float > 0
+
+def native_histogram(message: Any, *, gauge: bool) -> FloatHistogram:
+    """The native histogram of a Histogram message, without empty buckets. Raises ProtobufError."""
+    fractional = is_fractional(message)
     return FloatHistogram(
         schema=message.schema,
         count=message.sample_count_float if fractional else float(message.sample_count),

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from rulepush.errors import ProtobufError
 from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.exposition.protobuf.delimited import each_family, read_metric
-from rulepush.exposition.protobuf.native import is_native, native_histogram
+from rulepush.exposition.protobuf.native import is_fractional, is_native, native_histogram
 from rulepush.exposition.translated import TranslatedBody, as_scraped
 from rulepush.gotext.goquote import go_quote
 from rulepush.histogram import CounterResetHint, FloatHistogram, HistogramError
@@ -120,7 +120,7 @@ class BodyTranslator:
                 histogram = native_histogram(message, gauge=gauge)
             except ProtobufError as e:
                 raise ProtobufError(f"histogram {go_quote(name)}: {e}") from None
-            self._native(name, texts, histogram, time)
+            self._native(name, texts, histogram, time, integer=not is_fractional(message))
             if not (self._scraping.classic_too and message.bucket):
                 return
         elif self._scraping.to_custom_buckets and not self._scraping.classic_too:
@@ -130,9 +130,11 @@ class BodyTranslator:
         if self._scraping.to_custom_buckets and not (self._scraping.native and is_native(message)):
             self._native(name, texts, _custom(message, gauge), time)
 
-    def _native(self, name: str, texts: list[str], histogram: FloatHistogram, time: str) -> None:
+    def _native(
+        self, name: str, texts: list[str], histogram: FloatHistogram, time: str, *, integer: bool = False
+    ) -> None:
         try:
-            self._result.histograms[self._samples] = as_scraped(histogram, self._scraping)
+            self._result.histograms[self._samples] = as_scraped(histogram, self._scraping, integer=integer)
         except HistogramError as e:
             raise ProtobufError(str(e)) from None
         self._sample(name, texts, "0", time)

@@ -264,3 +264,21 @@ def test_classic_histograms_become_native_ones_with_custom_buckets() -> None:
     wrong = wire.histogram(4, 2.5, [(1, 2), (2.5, 1)])
     body = wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, wrong))
     assert "not cumulative" in translated(body, alone).error
+
+
+def test_integer_counts_that_contradict_the_count_fail_the_scrape() -> None:
+    def of_count(count: float, total: float, fractional: bool = False) -> TranslatedBody:
+        value = wire.histogram(
+            count, total, schema=0, zero=(0.1, 0), positive=([(0, 2)], [3, 0]), fractional=fractional
+        )
+        return translated(wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, value)), NATIVE)
+
+    found = "observations found in buckets, but the Count field is"
+    assert of_count(7, 1).error.startswith(f"6 {found} 7: histogram's observation count should equal")
+    assert of_count(5, math.nan).error.startswith(f"6 {found} 5: histogram's observation count should be at least")
+    assert of_count(6, 1).error == of_count(7, math.nan).error == of_count(7, 1, fractional=True).error == ""
+
+
+def test_integer_counts_beyond_the_precision_of_floats_are_not_compared() -> None:
+    value = wire.histogram(2**53 + 3, 1, schema=0, positive=([(0, 3)], [2**53 + 1, -(2**53), 0]))
+    assert translated(wire.family("h", wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, value)), NATIVE).error == ""
