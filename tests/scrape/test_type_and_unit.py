@@ -88,6 +88,8 @@ def test_the_page_of_a_target_shows_them() -> None:
     head = Head(Demand.keep_all(300_000))
     cache = ScrapeCache(head, Labels.of(job="j"), ON)
     cache.ingest(b"# TYPE a_total counter\na_total 1\n", Format.TEXT, T0)
-    exposed = cache.exposed()
+    exposed, total = cache.exposed(), "a_total"
     unresolved = type(exposed)(exposed.target, exposed.rules, exposed.fmt, exposed.keys, [None], exposed.comments)
-    assert list(unresolved.series(["a_total"])) == [("a_total", Labels.of(__name__="a_total", __type__="counter", job="j"))]
+    assert list(unresolved.series([total])) == [(total, Labels.of(__name__=total, __type__="counter", job="j"))]
+        ("a_total", Labels.of(__name__="a_total", __type__="counter", job="j"))
+    ]
