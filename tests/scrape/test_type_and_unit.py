@@ -8,6 +8,7 @@ from rulepush.exposition import Format
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.scrape.cache import ScrapeCache
+from rulepush.scrape.exposed import ExposedLines
 from rulepush.scrape.interner import Interner
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.storage.demand import Demand
@@ -85,11 +86,9 @@ def test_a_body_that_is_read_as_a_whole_has_types_too() -> None:
 
 
 def test_the_page_of_a_target_shows_them() -> None:
-    head = Head(Demand.keep_all(300_000))
-    cache = ScrapeCache(head, Labels.of(job="j"), ON)
+    cache = ScrapeCache(Head(Demand.keep_all(300_000)), Labels.of(job="j"), ON)
     cache.ingest(b"# TYPE a_total counter\na_total 1\n", Format.TEXT, T0)
-    exposed, total = cache.exposed(), "a_total"
-    unresolved = type(exposed)(exposed.target, exposed.rules, exposed.fmt, exposed.keys, [None], exposed.comments)
-    assert list(unresolved.series([total])) == [(total, Labels.of(__name__=total, __type__="counter", job="j"))]
-        ("a_total", Labels.of(__name__="a_total", __type__="counter", job="j"))
-    ]
+    lines = cache.exposed()
+    unresolved = ExposedLines(lines.target, lines.rules, lines.fmt, lines.keys, [None], lines.comments)
+    expected = Labels.of(__name__="a_total", __type__="counter", job="j")
+    assert list(unresolved.series(["a_total"])) == [("a_total", expected)]
