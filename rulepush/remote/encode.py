@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rulepush.histogram import FloatHistogram
-from rulepush.model.labels import Labels
+from rulepush.model.labels import METADATA_NAMES, Labels
 from rulepush.remote.histograms import write_histogram
 from rulepush.remote.snappy import compress
 from rulepush.remote.wire import field, varint
@@ -88,7 +88,8 @@ def metadata_request(metadata: Iterable[SentMetadata]) -> bytes:
 
 
 def request_v2(samples: Sequence[SentSample], metadata: dict[str, SentMetadata]) -> bytes:
-    """A 2.0 body: a table of symbols and one TimeSeries a sample, compressed. `metadata` by family."""
+    """A 2.0 body: a table of symbols and one TimeSeries a sample, compressed. `metadata` by family; a series that has
+    its type and unit as labels is sent with these."""
     symbols: dict[str, int] = {"": 0}
     parts: list[bytes] = []
     for s in samples:
@@ -98,6 +99,9 @@ def request_v2(samples: Sequence[SentSample], metadata: dict[str, SentMetadata])
         content = field(_F1, refs)
         content += _sample(s) if s.histogram is None else field(_F3, write_histogram(s.histogram, s.ts))
         known = metadata.get(family_of(s.series.labels.name, metadata))
+        if s.series.labels.has_metadata:
+            kind, unit = map(s.series.labels.get, METADATA_NAMES)
+            known = SentMetadata("", kind, known.help if known is not None else "", unit)
         if known is not None:
             about = b"\x08" + varint(METRIC_TYPES.get(known.type, 0))
             about += b"\x18" + varint(symbols.setdefault(known.help, len(symbols)))
