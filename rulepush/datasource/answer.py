@@ -79,7 +79,7 @@ def _samples(kind: str, result: Any, ts: int, is_range: bool, nan_is_stale: bool
         if kind == "scalar":
             return [Sample(EMPTY_LABELS, ts, parse_float(result[1]))]
         if kind == "vector":
-            return [Sample(Labels(element["metric"]), ts, parse_float(_float_of(element))) for element in result]
+            return [_of_instant(element, ts) for element in result]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise DatasourceError(f"the answer has an element that is none of a {kind}") from None
     raise EvaluationError(f"rule result is not a vector or scalar but a {kind}")
@@ -87,19 +87,31 @@ def _samples(kind: str, result: Any, ts: int, is_range: bool, nan_is_stale: bool
 
 def _of_series(element: dict[str, Any], nan_is_stale: bool) -> Iterator[Sample]:
     labels = Labels(element["metric"])
-    if "histograms" in element:
-        raise EvaluationError(f"{labels} has native histograms, which are not supported yet")
-    for at, value in element["values"]:
+    for at, histogram in element.get("histograms", ()):
+        yield _histogram_sample(labels, round(float(at) * 1000), histogram)
+    for at, value in element.get("values", ()) if "histograms" in element else element["values"]:
         number = parse_float(value)
         ended = nan_is_stale and math.isnan(number)
         yield Sample(labels, round(float(at) * 1000), STALE if ended else number)
 
 
-def _float_of(element: dict[str, Any]) -> str:
+def _of_instant(element: dict[str, Any], ts: int) -> Sample:
+    labels = Labels(element["metric"])
     if "histogram" in element:
-        raise EvaluationError("the result has a native histogram, which is not supported yet")
-    value: str = element["value"][1]
-    return value
+        return _histogram_sample(labels, ts, element["histogram"][1])
+    return Sample(labels, ts, parse_float(element["value"][1]))
+
+
+def _histogram_sample(labels: Labels, ts: int, found: Any) -> Sample:
+    from rulepush.histogram.errors import InvalidHistogram  # few engines have any
+    from rulepush.histogram.from_json import histogram_from_json
+    from rulepush.histogram.sample import HistogramSample
+
+    try:
+        histogram, doubt = histogram_from_json(found)
+    except InvalidHistogram as e:
+        raise EvaluationError(f"the native histogram of {labels} cannot be read: {e}") from None
+    return HistogramSample(labels, ts, 0.0, histogram, doubt)
 
 
 def _failure(status: int, phrase: str, content_type: str, text: str) -> EvaluationError:

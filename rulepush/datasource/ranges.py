@@ -9,6 +9,7 @@ from rulepush.config.sections import DatasourceConfig
 from rulepush.datasource.answer import samples_of
 from rulepush.datasource.request import params_of, post_query
 from rulepush.errors import DatasourceError
+from rulepush.histogram.sample import floats_of_samples
 from rulepush.model.sample import Sample
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ MAX_CHART_BYTES: Final = 4 << 20
 async def values_over_time(
     client: AnyClient, config: DatasourceConfig, expr: str, start: int, end: int, step: int, within_s: float
 ) -> list[Sample]:
-    """The samples of all series from `start` to `end` every `step` (ms), within `within_s` seconds. Raises
+    """The float samples of all series from `start` to `end` every `step` (ms), within `within_s` seconds. Raises
     EvaluationError."""
     times = {"start": f"{start / 1000:.3f}", "end": f"{end / 1000:.3f}", "step": f"{step / 1000:.3f}"}
     asked = {"query": expr, **times, "timeout": f"{max(1, round(within_s * 1000))}ms", **params_of(config)}
@@ -28,4 +29,5 @@ async def values_over_time(
     got = await post_query(client, url, urlencode(asked).encode(), within_s, MAX_CHART_BYTES)
     if len(got.text) >= MAX_CHART_BYTES:
         raise DatasourceError(f"the answer has more than {MAX_CHART_BYTES >> 20} MiB, too much for a chart")
-    return samples_of(got.status, got.phrase, got.headers.get("content-type", ""), got.text, end, is_range=True)
+    found = samples_of(got.status, got.phrase, got.headers.get("content-type", ""), got.text, end, is_range=True)
+    return list(floats_of_samples(found))

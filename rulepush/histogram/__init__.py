@@ -10,6 +10,7 @@
 - `iteration`: buckets with their bounds, in either direction.
 - `trim`: `</` and `>/`.
 - `statistics`: quantile, fraction, average, deviation.
+- `from_json`: out of the API's JSON, as far as it tells.
 - `text`, `literal`: as text, JSON and literals of scripts and rule tests.
 - `classic`: custom buckets from classic histograms, and back.
 - `validate`: whether one contradicts itself.

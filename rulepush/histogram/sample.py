@@ -17,9 +17,11 @@ from rulepush.model.sample import STALE, Sample
 
 @dataclass(frozen=True, slots=True)
 class HistogramSample(Sample):
-    """One histogram of one series at one time. `value` is 0, as Prometheus has it where only a float counts."""
+    """One histogram of one series at one time. `value` is 0, as Prometheus has it where only a float counts. `doubt`
+    says what is not certain of one that an engine elsewhere has shown (`from_json`), "" when nothing is."""
 
     histogram: FloatHistogram
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

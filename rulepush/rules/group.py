@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Container, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rulepush.errors import DatasourceError, RulepushError
@@ -228,7 +228,7 @@ class EvaluationGroup:
             store.append_many(ended)  # refused where another rule has written the same series meanwhile
         if self._own is not None and isinstance(rule, RecordingRule):
             as_written = self.context.as_written
-            self._own.append([Sample(as_written(s.labels), s.ts, s.value) for s in (*samples, *ended)])
+            self._own.append([replace(s, labels=as_written(s.labels)) for s in (*samples, *ended)])
         names = ALERT_SERIES if isinstance(rule, AlertingRule) else (rule.spec.name,)
         read = [name for name in names if name in self._read_within]
         tick.shared.forget(read)

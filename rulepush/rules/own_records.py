@@ -23,6 +23,7 @@ from rulepush.model.sample import Sample
 from rulepush.promql import Query
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS, SelectorUse
 from rulepush.rules.asking import Answers, Question
+from rulepush.rules.doubtful import refuse_doubtful
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from rulepush.storage.selection import EMPTY_SELECTION, Selection
@@ -90,7 +91,10 @@ class OwnRecords:
         for reading in readings:
             answers.want(reading.question(ts))
         answers.check()
-        return _joined(readings, [answers.get(r.question(ts)) for r in readings], self, ts)
+        found = [answers.get(reading.question(ts)) for reading in readings]
+        for samples in found:
+            refuse_doubtful(samples, "compute with")
+        return _joined(readings, found, self, ts)
 
     def known(self, matchers: Matchers, since: int, ts: int) -> dict[Labels, list[Sample]]:
         """The own samples that match, after `since` and up to `ts` (ms), by series."""

@@ -7,6 +7,7 @@ from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import Sample
 from rulepush.rules.context import Tick
+from rulepush.rules.doubtful import refuse_doubtful
 from rulepush.rules.health import RuleHealth
 from rulepush.rules.specs import RecordingSpec
 
@@ -26,6 +27,7 @@ class RecordingRule:
     def evaluate(self, tick: Tick) -> list[Sample]:
         """The samples to store at `tick.query_ts`. Raises EvaluationError; nothing is stored then."""
         result = tick.run(self.spec.query)
+        refuse_doubtful(result, "record")
         rename, ts = self._rename, tick.query_ts
         out = [
             HistogramSample(rename(s.labels), ts, s.value, s.histogram)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Final
@@ -12,6 +12,8 @@ from urllib.parse import quote, quote_plus
 from rulepush.discovery.groups import ADDRESS
 from rulepush.discovery.static import address_fault
 from rulepush.errors import ScrapeError
+from rulepush.exposition.entries import HistogramScraping
+from rulepush.gotext.goquote import go_quote
 from rulepush.model.durations import format_duration, parse_duration
 from rulepush.model.labels import EMPTY_LABELS, INSTANCE, JOB, Labels
 from rulepush.model.secret import MASK, masked_parameters, tells_of_a_secret
@@ -22,9 +24,16 @@ SCHEME: Final = "__scheme__"
 METRICS_PATH: Final = "__metrics_path__"
 INTERVAL: Final = "__scrape_interval__"
 TIMEOUT: Final = "__scrape_timeout__"
+NATIVE: Final = "__scrape_native_histograms__"
+CLASSIC_TOO: Final = "__always_scrape_classic_histograms__"
+TO_CUSTOM_BUCKETS: Final = "__convert_classic_histograms_to_nhcb__"
 _PARAM: Final = "__param_"
 _META: Final = "__meta_"
 _RESERVED: Final = "__"
+_BOOLEANS: Final = {  # strconv.ParseBool
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
 
 Params = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -111,6 +120,17 @@ class Target:
         path = quote(path if path.startswith("/") else "/" + path, safe="/:@!$&'()*+,;=~-._")
         base = f"{self.all_labels.get(SCHEME)}://{self.all_labels.get(ADDRESS)}{path}"
         return f"{base}?{query}" if query else base
+
+    def histograms(self, of_job: HistogramScraping) -> HistogramScraping:
+        """What is made of its histograms: as the job says, but for what labels say otherwise."""
+        labels = self.all_labels
+        own = {
+            "native": _BOOLEANS.get(labels.get(NATIVE), of_job.native),
+            "classic_too": _BOOLEANS.get(labels.get(CLASSIC_TOO), of_job.classic_too),
+            "to_custom_buckets": _BOOLEANS.get(labels.get(TO_CUSTOM_BUCKETS), of_job.to_custom_buckets),
+        }
+        made = replace(of_job, **own)
+        return of_job if made == of_job else made
 
     @property
     def shown_url(self) -> str:
@@ -240,9 +260,18 @@ def build_target(
             f'scrape timeout cannot be greater than scrape interval ("{labels.get(TIMEOUT)}" >'
             f' "{labels.get(INTERVAL)}")'
         )
+    _check_boolean(labels, TO_CUSTOM_BUCKETS, "convert classic histograms to nhcb")
+    _check_boolean(labels, CLASSIC_TOO, "always scrape classic histograms")
+    _check_boolean(labels, NATIVE, "scrape native histograms")
     pairs = {n: v for n, v in labels if not n.startswith(_META)}
     pairs.setdefault(INSTANCE, address)
     return Target(found, Labels(pairs), found.defaults.params, interval, timeout)
+
+
+def _check_boolean(labels: Labels, name: str, what: str) -> None:
+    value = labels.get(name)
+    if value and value not in _BOOLEANS:
+        raise ScrapeError(f"error parsing {what}: strconv.ParseBool: parsing {go_quote(value)}: invalid syntax")
 
 
 def _duration(labels: Labels, name: str, what: str) -> int:

@@ -9,6 +9,9 @@ import pytest
 
 from rulepush.datasource.answer import RetryableError, samples_of
 from rulepush.errors import DatasourceError, EvaluationError
+from rulepush.histogram import Buckets, FloatHistogram
+from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.text import histogram_json
 from rulepush.model.labels import EMPTY_LABELS, Labels
 from rulepush.model.sample import Sample, is_stale
 
@@ -38,10 +41,27 @@ def test_other_results_cannot_be_those_of_a_rule() -> None:
         answer(success("matrix", []))
 
 
-def test_a_native_histogram_is_told_and_not_left_out() -> None:
-    element = {"metric": {}, "histogram": [1, {"count": "1", "sum": "2", "buckets": []}]}
-    with pytest.raises(EvaluationError, match="native histogram") as e:
-        answer(success("vector", [element]))
+def test_a_native_histogram_of_a_vector_is_a_sample() -> None:
+    h = FloatHistogram(3, 5.0, 2.5, 0.001, 1.0, positive=Buckets.at(-4, [1.0, 3.0]))
+    element = {"metric": {"job": "a"}, "histogram": [1.5, histogram_json(h)]}
+    assert answer(success("vector", [element])) == [HistogramSample(Labels.of(job="a"), T, 0.0, h)]
+
+
+def test_a_series_of_a_range_may_change_its_kind() -> None:
+    h = FloatHistogram(1, 2.0, 2.5, positive=Buckets.at(1, [2.0]))
+    element = {"metric": {}, "values": [[1, "7"]], "histograms": [[2, histogram_json(h)]]}
+    found = samples_of(200, "", JSON, success("matrix", [element]), T, is_range=True)
+    assert sorted(found, key=lambda s: s.ts) == [
+        Sample(EMPTY_LABELS, 1000, 7.0),
+        HistogramSample(EMPTY_LABELS, 2000, 0.0, h),
+    ]
+
+
+@pytest.mark.parametrize("bounds", [[1, "-1", "-0.3", "1"], [3, "-0.1", "0.1", "1"]])
+def test_a_histogram_of_no_schema_is_refused_with_its_series(bounds: list[object]) -> None:
+    found = {"count": "2", "sum": "2", "buckets": [bounds, [0, "1", "1.3", "1"]]}
+    with pytest.raises(EvaluationError, match=r'of \{job="a"\} cannot be read: the bounds of its buckets fit') as e:
+        answer(success("vector", [{"metric": {"job": "a"}, "histogram": [1, found]}]))
     assert not isinstance(e.value, DatasourceError)  # the engine has answered
 
 

@@ -235,6 +235,22 @@ def test_without_native_histograms_the_classic_series_are_scraped() -> None:
     assert w.values("n_bucket", le="+Inf") == w.values("n_count") == [3.0]
 
 
+def test_one_target_of_a_job_may_have_its_native_histograms_scraped() -> None:
+    w = World()
+
+    async def act() -> None:
+        w.pools.put(replace(JOB, histograms=HistogramScraping()), w.client)
+        native_too = {"__scrape_native_histograms__": "true"}
+        found(w.pools, "j", [*hosts("plain"), *(host.with_(native_too) for host in hosts("special"))])
+        w.bodies["plain"] = w.bodies["special"] = answer(native(("x", 3)))
+        await w.clock.advance(10)
+
+    play(w, act)
+    assert w.values("n", instance="plain") == w.values("n_count", instance="special") == []
+    assert w.values("n_count", instance="plain") == [3.0]
+    assert len(w.values("n", instance="special")) == 1
+
+
 def test_what_a_body_becomes_is_bounded_by_the_body_size_limit() -> None:
     w = World()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rulepush.exposition.entries import HistogramScraping
 from rulepush.model.labels import Labels
 from rulepush.scrape.target import TargetDefaults, build_targets
 
@@ -69,6 +70,18 @@ def test_relabelling_decides_what_is_scraped() -> None:
         (labels(__scrape_interval__="0"), "scrape interval cannot be 0"),
         (labels(__scrape_timeout__="0s"), "scrape timeout cannot be 0"),
         (labels(__scrape_timeout__="2s"), 'scrape timeout cannot be greater than scrape interval ("2s" > "1s")'),
+        (
+            labels(__scrape_native_histograms__="yes"),
+            'error parsing scrape native histograms: strconv.ParseBool: parsing "yes": invalid syntax',
+        ),
+        (
+            labels(__always_scrape_classic_histograms__=" "),
+            'error parsing always scrape classic histograms: strconv.ParseBool: parsing " ": invalid syntax',
+        ),
+        (
+            labels(__convert_classic_histograms_to_nhcb__="TRue"),
+            'error parsing convert classic histograms to nhcb: strconv.ParseBool: parsing "TRue": invalid syntax',
+        ),
     ],
 )
 def test_a_label_set_that_is_no_target_says_why(bad: Labels, error: str) -> None:
@@ -80,3 +93,19 @@ def test_a_label_set_that_is_no_target_says_why(bad: Labels, error: str) -> None
 def test_equal_targets_are_one() -> None:
     targets, _ = build_targets([labels(__meta_a="1"), labels(__meta_a="2"), labels(x="1")], JOB, None)
     assert len(targets) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "made"),
+    [
+        ({}, HistogramScraping(classic_too=True, bucket_limit=9)),
+        ({"__scrape_native_histograms__": ""}, HistogramScraping(classic_too=True, bucket_limit=9)),
+        ({"__scrape_native_histograms__": "T"}, HistogramScraping(True, True, bucket_limit=9)),
+        ({"__always_scrape_classic_histograms__": "0"}, HistogramScraping(bucket_limit=9)),
+        ({"__convert_classic_histograms_to_nhcb__": "true"}, HistogramScraping(False, True, True, bucket_limit=9)),
+    ],
+)
+def test_labels_of_a_target_say_what_is_made_of_its_histograms(said: dict[str, str], made: HistogramScraping) -> None:
+    (target,), _ = build_targets([labels(**said)], JOB, None)
+    assert target.histograms(HistogramScraping(classic_too=True, bucket_limit=9)) == made
+    assert target.labels == Labels.of(job="job", instance="1.2.3.4:1000")
