@@ -41,7 +41,7 @@ Reduce = Callable[[Floats, Bools | None], Floats]  # (values[g, k], mask[g, k] o
 def aggregate(node: ast.Aggregate, param: Value | None, vector: Vector, notes: AnnotationSet, boxes: Boxes) -> Vector:
     """The aggregation of `vector`. Raises EvaluationError for an impossible parameter."""
     op = node.op
-    native = histograms_in(vector, boxes)
+    native = histograms_in(vector, boxes) if boxes else None
     if native is not None:
         if op in ("sum", "avg"):
             floats = aggregate(node, param, with_present(vector, vector.present & ~native), notes, NO_BOXES)

@@ -36,7 +36,7 @@ def call_kernel(
     n, steps = len(columns.index), len(ev.steps)
     if not columns.sample_count:
         return np.zeros((n, steps)), np.zeros((n, steps), np.bool_)
-    if has_histograms(columns, ev):
+    if ev.boxes and has_histograms(columns):
         return call_with_histograms(node, function, kernel, columns, windows, scalars, ev)
     if steps == 1:
         return _at_one_step(node, function, kernel, columns, next(iter(windows)), scalars, ev)

@@ -99,7 +99,8 @@ def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation)
     start, end = times[0] - delta, times[-1] + delta
     selection = ev.querier.select(node.matchers, start + 1, end)
     columns = WindowColumns.of_selection(selection, start, end)
-    _adopt(columns, selection, ev)
+    if selection.boxes is not None:
+        columns.values = ev.boxes.adopted(columns.values, selection.boxes)
     ev.limits.take(columns.sample_count + len(columns.index) * steps)
     found = [smoothed_at(columns, when, delta) for when in times]
     if selection.boxes is not None:
@@ -170,18 +171,15 @@ def select_windows(
     back, ahead = reach(node.selector, ev.options.lookback_delta_ms)
     start, end = bounds[0][0] - back, bounds[-1][1] + ahead
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
-    if selection.boxes is not None and reads_statistics(node.selector, ev.root):
-        selection = with_reset_hints(selection)
-    apart = apart and len(ev.steps) == 1 and selection.boxes is None
-    columns = WindowColumns.of_selection(selection, start, end, apart=apart)
-    _adopt(columns, selection, ev)
-    ev.limits.take(columns.sample_count)
-    return columns, _windows(columns, bounds, back, ahead)
-
-
-def _adopt(columns: WindowColumns, selection: Selection, ev: Evaluation) -> None:
+    if selection.boxes is not None:
+        if reads_statistics(node.selector, ev.root):
+            selection = with_reset_hints(selection)
+        apart = False
+    columns = WindowColumns.of_selection(selection, start, end, apart=apart and len(ev.steps) == 1)
     if selection.boxes is not None:
         columns.values = ev.boxes.adopted(columns.values, selection.boxes)
+    ev.limits.take(columns.sample_count)
+    return columns, _windows(columns, bounds, back, ahead)
 
 
 def _windows(
