@@ -13,26 +13,5 @@
 - `text`, `literal`: as text, JSON and literals of scripts and rule tests.
 - `classic`: custom buckets from classic histograms, and back.
 - `validate`: whether one contradicts itself.
+- `boxes`, `sample`: histograms among floats. These two load none of the others, for every run has them.
 """
-
-from rulepush.histogram.buckets import NO_BUCKETS, Buckets, Span
-from rulepush.histogram.errors import BucketLimitError, HistogramError, IncompatibleSchemas, InvalidHistogram
-from rulepush.histogram.histogram import EMPTY, CounterResetHint, FloatHistogram, stale_histogram
-from rulepush.histogram.schema import CUSTOM_SCHEMA, MAX_SCHEMA, MIN_SCHEMA
-
-__all__ = [
-    "CUSTOM_SCHEMA",
-    "EMPTY",
-    "MAX_SCHEMA",
-    "MIN_SCHEMA",
-    "NO_BUCKETS",
-    "BucketLimitError",
-    "Buckets",
-    "CounterResetHint",
-    "FloatHistogram",
-    "HistogramError",
-    "IncompatibleSchemas",
-    "InvalidHistogram",
-    "Span",
-    "stale_histogram",
-]

@@ -8,12 +8,14 @@ float arrays stay what they are. Arithmetic makes a quiet NaN of it, which is no
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.arrays import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 _PREFIX: Final = 0x7FF4  # the first 16 bits; the stale marker begins with 0x7FF0
 _FIRST: Final = _PREFIX << 48
@@ -22,7 +24,7 @@ _NUMBER: Final = (1 << 48) - 1
 _HISTOGRAM_BYTES: Final = 640
 
 
-class Boxes(list[FloatHistogram]):
+class Boxes(list["FloatHistogram"]):
     """Histograms by number. They are only added, by `box` and `adopted`. A list, for each operator over floats asks
     whether it is empty, and that of a list is answered without a call."""
 

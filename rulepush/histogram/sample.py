@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rulepush.histogram.boxes import Boxes
-from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rulepush.histogram import FloatHistogram
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.sample import HistogramBlock, HistogramSample, floats_of_block, floats_of_samples
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
