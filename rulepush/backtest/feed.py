@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from rulepush.histogram.sample import HistogramBlock, boxed_values
 from rulepush.model.labels import INSTANCE, JOB, Labels
 from rulepush.recorded.events import Origin, RecordedBlock
 from rulepush.rules.context import TargetStates
@@ -101,13 +102,20 @@ class HeadFeed:
         """Store what is wanted of a block."""
         block = recorded.block
         late = self._insert_late and recorded.origin is Origin.REMOTE_WRITE
+        histograms = block.histograms if isinstance(block, HistogramBlock) else None
         if isinstance(block.ts, int) and plan.placement is not None and not late:
-            plan.placement.append(block.ts, block.values)
+            values, boxes = boxed_values(block) if isinstance(block, HistogramBlock) else (block.values, None)
+            plan.placement.append(block.ts, values, boxes)
             return
         put = self._head.insert if late else self._head.append
-        values, ts = block.values, block.ts
+        values, times = block.values, block.ts
         for position, labels in plan.wanted:
-            put(labels, ts if isinstance(ts, int) else int(ts[position]), float(values[position]))
+            ts = times if isinstance(times, int) else int(times[position])
+            histogram = None if histograms is None else histograms[position]
+            if histogram is None:
+                put(labels, ts, float(values[position]))
+            else:
+                self._head.append_histogram(labels, ts, histogram, in_order=not late)
 
     def _plan(self, series: tuple[Labels, ...], *, by_rule: bool) -> BlockPlan:
         wants = self._head.demand.wants

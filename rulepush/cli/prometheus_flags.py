@@ -130,7 +130,6 @@ _MISSED_FEATURES: Final = {
     "st-storage": "start timestamps are not kept",
     "st-synthesis": "start timestamps are not kept",
     "use-start-timestamps": "start timestamps are not kept",
-    "type-and-unit-labels": "series get no __type__ and __unit__",
 }
 FEATURES_WITHOUT_EFFECT: Final = frozenset(_FEATURES.keys() | _MISSED_FEATURES.keys())
 

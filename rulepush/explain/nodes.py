@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -16,11 +17,15 @@ from rulepush.explain.reasons import Reason, ReasonKind, because
 from rulepush.explain.selectors import ReadTime, selector_reasons
 from rulepush.explain.surroundings import Surroundings
 from rulepush.explain.tree import ExplainedNode, ValueRow
+from rulepush.histogram.boxes import Boxes
+from rulepush.histogram.text import format_histogram
 from rulepush.model.durations import format_duration
+from rulepush.model.labels import Labels
 from rulepush.promql import Query, SharedResults
 from rulepush.promql.eval.evaluation import TIMED_OUT
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.printer import aggregation_head, binary_operator
+from rulepush.promql.vectors.native import floats_of
 from rulepush.promql.vectors.values import Matrix, Scalar, String, Value, Vector
 from rulepush.rules.context import QueryEngine
 from rulepush.storage.selection import Querier, Selection
@@ -36,7 +41,7 @@ _NEED_TWO: Final = frozenset(
 @dataclass(slots=True)
 class EvaluatedNode:
     """A node of the tree with what it was made of. `parts` are all direct sub-expressions, numbers too; `at` is when it
-    was evaluated (ms), `value` None where that failed."""
+    was evaluated (ms), `value` None where that failed; `boxes` are the native histograms among its values."""
 
     node: ast.Node
     at: int
@@ -44,6 +49,19 @@ class EvaluatedNode:
     value: Value | None = None
     parts: list[EvaluatedNode] = field(default_factory=list)
     comparison: Comparison | None = None
+    boxes: Boxes | None = None
+
+    @property
+    def floats(self) -> Value | None:
+        """The value without its native histograms, which comparisons with a number leave out."""
+        if self.boxes is None or not isinstance(self.value, Vector):
+            return self.value
+        return floats_of(self.value, self.boxes)
+
+
+def _value_row(labels: Labels, value: float, boxes: Boxes | None) -> ValueRow:
+    histogram = None if boxes is None else boxes.unbox(value)
+    return ValueRow(labels, value) if histogram is None else ValueRow(labels, math.nan, format_histogram(histogram))
 
 
 @dataclass(slots=True)
@@ -77,7 +95,7 @@ class TreeBuilder:
         if any(part.error for part in shown):
             made.explained = replace(made.explained, error="a part of it cannot be evaluated")
             return made
-        made.value, error = self._value(node, ts)
+        made.value, made.boxes, error = self._value(node, ts)
         made.explained = replace(made.explained, error=error)
         if made.value is not None:
             self._describe(made, made.value)
@@ -85,17 +103,19 @@ class TreeBuilder:
 
     def _literal(self, node: ast.Node, ts: int) -> EvaluatedNode:
         """A number or a text; also an expression for which there is no room."""
-        return EvaluatedNode(node, ts, ExplainedNode(node.text, node.text, LITERAL), self._value(node, ts)[0])
+        value, boxes, _ = self._value(node, ts)
+        return EvaluatedNode(node, ts, ExplainedNode(node.text, node.text, LITERAL), value, boxes=boxes)
 
-    def _value(self, node: ast.Node, ts: int) -> tuple[Value | None, str]:
+    def _value(self, node: ast.Node, ts: int) -> tuple[Value | None, Boxes | None, str]:
         try:
-            return self.engine.instant(Query(node.text, node), ts, self.querier, self._shared).value, ""
+            found = self.engine.instant(Query(node.text, node), ts, self.querier, self._shared)
+            return found.value, found.boxes, ""
         except QueryLimitError as e:
             if str(e) == TIMED_OUT:
                 raise
-            return None, str(e)
+            return None, None, str(e)
         except (EvaluationError, LookupError) as e:
-            return None, str(e)
+            return None, None, str(e)
 
     def _time_within(self, node: ast.Node, ts: int) -> int:
         """When the parts of a node are evaluated: those of a subquery at its last step."""
@@ -118,17 +138,17 @@ class TreeBuilder:
                 reasons = tuple(self._selector(made))
                 made.explained = replace(explained, series=series, samples=samples, reasons=reasons)
             case Vector():
-                rows = self._rows(value)
+                rows = self._rows(value, made.boxes)
                 made.explained = replace(explained, series=len(present_rows(value)), rows=rows)
                 self._explain_vector(made, value)
 
-    def _rows(self, vector: Vector) -> tuple[ValueRow, ...]:
+    def _rows(self, vector: Vector, boxes: Boxes | None) -> tuple[ValueRow, ...]:
         rows = present_rows(vector)
         if vector.order is not None:
             rows = vector.order[vector.present[vector.order, 0]]
         shown = chosen(vector.index, rows, self.focus, self.bounds.rows)
         numbers = values_at(vector)
-        return tuple(ValueRow(labels, float(numbers[row])) for row, labels in shown)
+        return tuple(_value_row(labels, float(numbers[row]), boxes) for row, labels in shown)
 
     def _explain_vector(self, made: EvaluatedNode, vector: Vector) -> None:
         reasons: list[Reason] = []
@@ -142,9 +162,12 @@ class TreeBuilder:
                 if isinstance(left, Vector) and isinstance(right, Vector):
                     reasons += side_reasons(made.node, left, right, self.focus)
                 if op in ast.COMPARISONS and left is not None and right is not None:
+                    left, right = (part.floats for part in made.parts)
+                    assert left is not None
+                    assert right is not None
                     reasons += self._compare(made, compared(made.node, left, right))
                 elif op in ("/", "%"):
-                    reasons += _nan_reasons(vector)
+                    reasons += _nan_reasons(vector if made.boxes is None else floats_of(vector, made.boxes))
             case _:
                 pass
         made.explained = replace(made.explained, reasons=tuple(reasons))

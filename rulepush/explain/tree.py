@@ -20,15 +20,17 @@ _SIDE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ValueRow:
-    """One element of a vector."""
+    """One element of a vector. A native histogram is `histogram`, its text as promtool prints it, and `value`
+    is NaN."""
 
     labels: Labels
     value: float
+    histogram: str = ""
 
     @property
     def text(self) -> str:
         """The value for people."""
-        return number(self.value)
+        return self.histogram or number(self.value)
 
 
 @dataclass(frozen=True, slots=True)

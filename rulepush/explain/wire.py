@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -48,13 +49,19 @@ def node_json(node: ExplainedNode) -> dict[str, Any]:
         out["value"] = format_float_json(node.value)
     if node.samples is not None:
         out["samples"] = node.samples
-    out["rows"] = [{"labels": row.labels.as_dict(), "value": format_float_json(row.value)} for row in node.rows]
+    out["rows"] = [_row_json(row) for row in node.rows]
     if node.kind == "comparison":
         out |= {"dropped": node.dropped, "missed": [_missed_json(row) for row in node.missed]}
     if node.error:
         out["error"] = node.error
     out |= {"reasons": [_reason_json(r) for r in node.reasons], "parts": [node_json(part) for part in node.parts]}
     return out
+
+
+def _row_json(row: ValueRow) -> dict[str, Any]:
+    if row.histogram:
+        return {"labels": row.labels.as_dict(), "histogram": row.histogram}
+    return {"labels": row.labels.as_dict(), "value": format_float_json(row.value)}
 
 
 def _missed_json(row: MissedRow) -> dict[str, Any]:
@@ -132,13 +139,19 @@ def _node_of(data: Json) -> ExplainedNode:
         series=None if data["series"] is None else int(data["series"]),
         value=parse_float(data["value"]) if "value" in data else None,
         samples=int(data["samples"]) if "samples" in data else None,
-        rows=_each(lambda row: ValueRow(Labels(row["labels"]), parse_float(row["value"])), data["rows"]),
+        rows=_each(_row_of, data["rows"]),
         dropped=int(data.get("dropped", 0)),
         missed=_each(_missed_of, data.get("missed", ())),
         reasons=_each(_reason_of, data["reasons"]),
         error=str(data.get("error", "")),
         parts=_each(_node_of, data["parts"]),
     )
+
+
+def _row_of(data: Json) -> ValueRow:
+    if "histogram" in data:
+        return ValueRow(Labels(data["labels"]), math.nan, str(data["histogram"]))
+    return ValueRow(Labels(data["labels"]), parse_float(data["value"]))
 
 
 def _missed_of(data: Json) -> MissedRow:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rulepush.errors import ProtobufError
 from rulepush.exposition.entries import Exposition, FamilyMetadata, Format, ParsedSample
 from rulepush.exposition.openmetrics import OpenMetricsParser, parse_openmetrics, parse_openmetrics_line
 from rulepush.exposition.text import TextParser, TranslatedParser, parse_text, parse_text_line
+from rulepush.exposition.type_and_unit import with_type_and_unit
 
 __all__ = [
+    "DeclaredTypeAndUnit",
     "Exposition",
     "FamilyMetadata",
     "Format",
@@ -42,12 +45,17 @@ def parse_body(body: bytes, fmt: Format) -> Exposition:
     return parse_openmetrics(body) if fmt is Format.OPENMETRICS else parse_text(body)
 
 
-def each_sample(body: bytes, fmt: Format) -> Iterator[ParsedSample]:
-    """The samples of a body one by one, never all of them in memory. Raises ExpositionError where it is wrong."""
+def each_sample(body: bytes, fmt: Format, *, type_and_unit: bool = False) -> Iterator[ParsedSample]:
+    """The samples of a body one by one, never all of them in memory. With `type_and_unit` they have these as labels.
+    Raises ExpositionError where it is wrong."""
     parser = _parser(body, fmt)
     found = Exposition()
     while parser.next(found):
-        yield from found.samples
+        if type_and_unit:
+            for sample in found.samples:
+                yield replace(sample, pairs=with_type_and_unit(sample.pairs, parser.family_type, parser.family_unit))
+        else:
+            yield from found.samples
         found.samples.clear()
 
 
@@ -63,6 +71,33 @@ def declared_type(line: bytes, fmt: Format) -> str | None:
     found = Exposition()
     parser.next(found)
     return next((meta.type for meta in found.metadata.values() if meta.type), None)
+
+
+class DeclaredTypeAndUnit:
+    """What the TYPE and UNIT lines so far say of the samples that follow, for readers that go line by line."""
+
+    __slots__ = ("_fmt", "type", "unit")
+
+    def __init__(self, fmt: Format):
+        self._fmt = fmt
+        self.type = ""
+        self.unit = ""
+
+    @property
+    def key(self) -> str:
+        """Equal where both are, and never equal to a type."""
+        return f"{self.type}\0{self.unit}"
+
+    def read(self, line: bytes) -> None:
+        """Any line without its newline, but one with a sample."""
+        parser = _parser(line + b"\n" if self._fmt is Format.OPENMETRICS else line, self._fmt)
+        parser.family_type, parser.family_unit = self.type, self.unit
+        parser.next(Exposition())
+        self.type, self.unit = parser.family_type, parser.family_unit
+
+    def labelled(self, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """The pairs of a sample with type and unit among them."""
+        return with_type_and_unit(pairs, self.type, self.unit)
 
 
 def _parser(body: bytes, fmt: Format) -> OpenMetricsParser | TextParser:

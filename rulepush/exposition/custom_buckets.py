@@ -7,6 +7,7 @@ TYPE line; one that contradicts itself is left out.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Generator
 from typing import Final
 
@@ -22,6 +23,7 @@ from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME
 
 _SUFFIXES: Final = ("_bucket", "_count", "_sum")
+_UNIT_COMMENT: Final = re.compile(rb"#[ \t]*UNIT[ \t]")
 _ENTRIES_PER_SLICE: Final = 100  # about a millisecond
 _Pairs = tuple[tuple[str, str], ...]
 
@@ -31,6 +33,7 @@ class CustomBucketTranslator:
 
     def __init__(self, body: bytes, fmt: Format, scraping: HistogramScraping):
         self._parser = OpenMetricsParser(body) if fmt is Format.OPENMETRICS else TextParser(body)
+        self._is_text = fmt is Format.TEXT  # where UNIT says nothing
         self._scraping = scraping
         self._result = TranslatedBody()
         self._lines: list[bytes] = []
@@ -50,7 +53,9 @@ class CustomBucketTranslator:
                     self._sample(found.samples.pop())
                 else:
                     self._emit()
-                    self._lines.append(parser.body[begin : parser.pos].strip(b" \t\n"))
+                    line = parser.body[begin : parser.pos].strip(b" \t\n")
+                    if not (self._is_text and _UNIT_COMMENT.match(line)):
+                        self._lines.append(line)
                 count += 1
                 if not count % _ENTRIES_PER_SLICE:
                     yield

@@ -99,7 +99,7 @@ class OpenMetricsParser(Scanner):
             return
         if decoded and not name.endswith("_" + decoded):
             self.fail(f'unit "{decoded}" not a suffix of metric "{name}"')
-        meta.unit = decoded
+        meta.unit = self.family_unit = decoded
 
     def _sample(self, into: Exposition) -> None:
         pairs = self.series()

@@ -35,8 +35,8 @@ Pairs = list[tuple[str, str]]
 
 class Scanner:
     """A position in a body. `start` is where the present entry began, `token` where the present token did,
-    `family_type` what the last TYPE line said,
-    of `family_name`.
+    `family_type` what the last TYPE line said, of `family_name`, and `family_unit` what the last UNIT line said,
+    of whatever family: so it is in Prometheus.
 
     What Prometheus' lexers do differently is in the four class attributes.
     """
@@ -53,6 +53,7 @@ class Scanner:
         self.token = 0
         self.family_type = ""
         self.family_name = ""
+        self.family_unit = ""
         self._counted = (0, 1)  # a position and its line: counting goes on from there
 
     def line_of(self, pos: int) -> int:

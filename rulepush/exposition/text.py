@@ -107,7 +107,7 @@ class TextParser(Scanner):
             meta.type = self.family_type = "unknown" if text == b"untyped" else text.decode("ascii")
             self.family_name = name
         elif kind == "UNIT":
-            meta.unit = text.decode("utf-8", "replace")
+            meta.unit = self.family_unit = text.decode("utf-8", "replace")
         else:
             try:
                 text.decode("utf-8")

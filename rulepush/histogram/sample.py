@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rulepush.histogram.boxes import Boxes
-from rulepush.model.block import SampleBlock
+from rulepush.histogram.boxes import Boxes, boxed_numbers
+from rulepush.model.arrays import Floats, Ints
+from rulepush.model.block import SampleBlock, block_of
 from rulepush.model.labels import Labels
-from rulepush.model.sample import Sample
+from rulepush.model.sample import STALE, Sample
 
 if TYPE_CHECKING:
     from rulepush.histogram.histogram import FloatHistogram
@@ -43,13 +44,31 @@ def sample_of(boxes: Boxes | None, labels: Labels, ts: int, value: float) -> Sam
     return Sample(labels, ts, value) if histogram is None else HistogramSample(labels, ts, 0.0, histogram)
 
 
-def floats_of_block(block: SampleBlock) -> SampleBlock:
-    """The block without its histograms."""
-    if not isinstance(block, HistogramBlock):
+def block_of_samples(samples: Sequence[Sample]) -> SampleBlock:
+    """`block_of` of samples some of which may be histograms."""
+    block = block_of(samples)
+    histograms = tuple([s.histogram if isinstance(s, HistogramSample) else None for s in samples])
+    if not any(h is not None for h in histograms):
         return block
-    plain = [i for i, histogram in enumerate(block.histograms) if histogram is None]
-    ts = block.ts if isinstance(block.ts, int) else block.ts[plain]
-    return SampleBlock(tuple(block.series[i] for i in plain), ts, block.values[np.array(plain, np.intp)])
+    return HistogramBlock(block.series, block.ts, block.values, histograms)
+
+
+def boxed_values(block: HistogramBlock) -> tuple[Floats, Boxes]:
+    """The values of a block with a box for each histogram, numbered from 0 on in their order, and a stale marker for a
+    stale one: as a column of a table has them."""
+    values = block.values.copy()
+    at = [i for i, h in enumerate(block.histograms) if h is not None and not h.is_stale]
+    values[[i for i, h in enumerate(block.histograms) if h is not None and h.is_stale]] = STALE
+    boxes = Boxes(h for h in block.histograms if h is not None and not h.is_stale)
+    values[at] = boxed_numbers(np.arange(len(at)))
+    return values, boxes
+
+
+def unboxed_block(series: tuple[Labels, ...], ts: int | Ints, values: Floats, boxes: Boxes) -> HistogramBlock:
+    """The inverse: `boxes` has the histograms among the values. Raises IndexError for a box that it does not have."""
+    histograms = tuple(map(boxes.unbox, values.tolist()))
+    floats = np.where([h is None for h in histograms], values, 0.0)
+    return HistogramBlock(series, ts, floats, histograms)
 
 
 def floats_of_samples(samples: Sequence[Sample]) -> Sequence[Sample]:

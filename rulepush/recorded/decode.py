@@ -12,6 +12,10 @@ import cramjam
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.histogram.boxes import Boxes
+from rulepush.histogram.compact import decode_histograms
+from rulepush.histogram.errors import HistogramError
+from rulepush.histogram.sample import unboxed_block
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
@@ -20,7 +24,16 @@ from rulepush.recorded import encode as e
 from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvaluation, RecordedEvent, RecordedStart
 from rulepush.recorded.values import FIRST_KIND, Kinds, decode_times, decode_values
 
-FAULTS: Final = (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error, cramjam.DecompressionError)
+FAULTS: Final = (
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    cramjam.DecompressionError,
+    HistogramError,
+)
 """What decoding raises for bytes that were not written by SegmentEncoder."""
 
 
@@ -100,11 +113,12 @@ class DecodedStream:
     last: Floats = field(default_factory=lambda: np.zeros(0))
     kinds: Kinds = field(default_factory=lambda: np.zeros(0, np.uint8))
     layouts: dict[int, Layout] = field(default_factory=dict)
+    histograms: bytes = b""  # as `encode_histograms` makes them, of the last block with some
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedBlock:
-    """A block before its labels are looked up: `layout` says whose the values are."""
+    """A block before its labels are looked up: `layout` says whose the values are. `values` may hold boxes."""
 
     at: int
     layout: Layout
@@ -114,7 +128,8 @@ class DecodedBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawBlock:
-    """A block as it is written, with its body decompressed. `order` is its place among all blocks of the segment."""
+    """A block as it is written, with its body decompressed. `order` is its place among all blocks of the segment;
+    `histograms` are those that its boxes number, as `encode_histograms` makes them."""
 
     order: int
     at: int
@@ -122,6 +137,11 @@ class RawBlock:
     flags: int
     time: int
     body: bytes
+    histograms: bytes = b""
+
+    def boxes(self) -> Boxes | None:
+        """Its native histograms; None without any."""
+        return Boxes(decode_histograms(self.histograms)) if self.histograms else None
 
     def decode(self) -> DecodedBlock:
         """Its values. Blocks of a stream must be decoded in order."""
@@ -158,7 +178,10 @@ class SegmentDecoder:
         for item in self._items(payload):
             if isinstance(item, RawBlock):
                 stream, decoded = item.layout.stream, item.decode()
-                block = SampleBlock(item.layout.series, decoded.ts, decoded.values)
+                series, boxes = item.layout.series, item.boxes()
+                block = SampleBlock(series, decoded.ts, decoded.values)
+                if boxes is not None:
+                    block = unboxed_block(series, decoded.ts, decoded.values, boxes)
                 yield RecordedBlock(item.at, stream.origin, stream.source, block)
             else:
                 yield item
@@ -212,8 +235,11 @@ class SegmentDecoder:
                     continue
                 if flags & e.OUTSIDE:
                     body = bytes(cramjam.zstd.decompress(body))
+                histograms = b""
+                if flags & e.HISTOGRAMS:
+                    histograms, body = _split(body, layout.stream)
                 self._blocks += 1
-                yield RawBlock(self._blocks, when, layout, flags, time, body)
+                yield RawBlock(self._blocks, when, layout, flags, time, body, histograms)
             elif kind == e.IS_EVALUATION:
                 when, number, flags = take(e.EVALUATION)
                 yield RecordedEvaluation(
@@ -268,3 +294,13 @@ class SegmentDecoder:
             raise ValueError("a layout of series that are not there")
         chosen = np.flatnonzero(stream.wanted[ids]) if self._wanted is not None else np.zeros(0, np.intp)
         stream.layouts[slot] = Layout(stream, ids, chosen)
+
+
+def _split(body: bytes, stream: DecodedStream) -> tuple[bytes, bytes]:
+    """The histograms of a block, which the stream remembers, and what is left of its body."""
+    (size,) = e.HISTOGRAMS_SIZE.unpack_from(body)
+    end = e.HISTOGRAMS_SIZE.size + size
+    if end > len(body):
+        raise ValueError("the histograms end too early")
+    stream.histograms = e.xored(body[e.HISTOGRAMS_SIZE.size : end], stream.histograms)
+    return stream.histograms, body[end:]

@@ -4,7 +4,9 @@ A payload is the index and then compressed bodies. The index holds entries in th
 an entry refers to was defined before, in the same segment: a stream (origin and source) with its series, a slot of a
 stream with a layout (which series, in which order), a group. Series that are added to a target so cost themselves and a
 layout, most of which is +1, +1, +1. Values are written against the former values of the same series in the same stream
-(see `values`). Large bodies are compressed on their own, so that a reader who wants one target leaves out the others.
+(see `values`). Native histograms stand as boxes among them; they are written in front of the values, XORed with
+those of the block before where they take as many bytes. Large bodies are compressed on their own, so that a reader
+who wants one target leaves out the others.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import cramjam
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.histogram.compact import encode_histograms
+from rulepush.histogram.sample import HistogramBlock, boxed_values
 from rulepush.model.labels import Labels
 from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvaluation, RecordedEvent, RecordedStart
 from rulepush.recorded.records import TimeSpan
@@ -34,11 +38,12 @@ SERIES: Final = struct.Struct("<III")  # stream, how many, size of their lines
 LAYOUT: Final = struct.Struct("<IBI")  # stream, slot, how many
 BLOCK: Final = struct.Struct("<qIBBqI")  # at, stream, slot, flags, time, size of the body
 INDEX_SIZE: Final = struct.Struct("<I")
+HISTOGRAMS_SIZE: Final = struct.Struct("<I")
 PACKED: Final = 1 << 31  # added to the size of an index that is compressed
 
 IS_START, IS_GROUP, IS_EVALUATION, IS_STREAM, IS_SERIES, IS_LAYOUT, IS_BLOCK = range(1, 8)
 MAY_FIRE, MAY_FIRE_WITH_RANGE, MAY_RESOLVE = 1, 2, 4
-OWN_TIMES, PLAIN, OUTSIDE = 1, 2, 4
+OWN_TIMES, PLAIN, OUTSIDE, HISTOGRAMS = 1, 2, 4, 8
 SLOTS: Final = 8  # layouts of a stream that are remembered: ends with stale markers, targets that alternate
 ORIGINS: Final = (Origin.SCRAPE, Origin.PUSH, Origin.REMOTE_WRITE, Origin.RULE)
 _FEW: Final = 8  # values that are written as they are: taking them apart would cost more than it saves
@@ -87,6 +92,15 @@ class _Stream:
     kinds: Kinds = field(default_factory=lambda: np.zeros(0, np.uint8))
     slots: list[_Slot] = field(default_factory=list)
     uses: int = 0
+    histograms: bytes = b""  # of the last block with some
+
+
+def xored(one: bytes, other: bytes) -> bytes:
+    """Bytes against those of as many before them, in place of which most of a counter's histograms have the same. What
+    is longer or shorter stays as it is. Its own inverse."""
+    if len(one) != len(other):
+        return one
+    return (np.frombuffer(one, np.uint8) ^ np.frombuffer(other, np.uint8)).tobytes()
 
 
 class SegmentEncoder:
@@ -113,8 +127,10 @@ class SegmentEncoder:
     def nbytes(self) -> int:
         """About the bytes that it remembers: of each series a number, the last value and how it is written, and its
         place in the layouts."""
-        series = sum(len(s.ids) * _SERIES_BYTES + s.last.nbytes + s.kinds.nbytes for s in list(self._streams.values()))
-        slots = [slot for s in list(self._streams.values()) for slot in list(s.slots)]
+        streams = list(self._streams.values())
+        series = sum(len(s.ids) * _SERIES_BYTES + s.last.nbytes + s.kinds.nbytes for s in streams)
+        series += sum(len(s.histograms) for s in streams)
+        slots = [slot for s in streams for slot in list(s.slots)]
         return self.size + series + sum(len(slot.ids) * _PLACE_BYTES for slot in slots)
 
     def add(self, event: RecordedEvent) -> None:
@@ -169,7 +185,15 @@ class SegmentEncoder:
             body = encode_times(times, event.at)
             if len(times):
                 self._span(int(times.min()), int(times.max()))
-        values = np.ascontiguousarray(block.values, np.float64)
+        values, histograms = block.values, b""
+        if isinstance(block, HistogramBlock):
+            values, boxes = boxed_values(block)
+            if boxes:
+                flags |= HISTOGRAMS
+                raw = encode_histograms(list(boxes))
+                histograms, stream.histograms = xored(raw, stream.histograms), raw
+                histograms = HISTOGRAMS_SIZE.pack(len(histograms)) + histograms
+        values = np.ascontiguousarray(values, np.float64)
         if len(values) <= _FEW:
             flags |= PLAIN
             body += values.astype("<f8", copy=False).tobytes()
@@ -177,6 +201,7 @@ class SegmentEncoder:
             coded, stream.kinds[at] = encode_values(former, stream.kinds[at], values, retry=stream.uses % _RETRY == 0)
             body += coded
         stream.last[at] = values
+        body = histograms + body
         if len(body) >= _OWN_BODY:
             flags |= OUTSIDE
             body = bytes(cramjam.zstd.compress(body, LEVEL))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
+from rulepush.histogram.boxes import Boxes
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher
@@ -39,6 +40,7 @@ Damaged = Callable[[Path, int, str], object]
 TimeRun = tuple[int, int]
 """From, to: in ms, both inclusive."""
 
+_SAMPLE_BYTES: Final = 16  # so many bytes of a histogram count as a sample, as Prometheus counts them
 _FLUSHES_MS: Final = 10_000  # the service writes every 5 s
 
 
@@ -54,12 +56,14 @@ class RecordedSamples:
     `counts`  int64[n], how many samples each has; none is 0
     `times`   int64[sum of counts], ms, ascending within a series, each time once
     `values`  float64, as `times`; may hold stale markers
+    `boxes`   the native histograms among the values; None without any
     """
 
     labels: tuple[Labels, ...]
     counts: Ints
     times: Ints
     values: Floats
+    boxes: Boxes | None = None
 
     def __iter__(self) -> Iterator[tuple[Labels, Ints, Floats]]:
         """(labels, times, values) of each series."""
@@ -331,6 +335,7 @@ class _Samples:
         self._values: list[Floats] = []
         self._orders: list[_Numbers] = []  # the place of each one's block among all of them
         self._blocks = self._blocks_before = 0
+        self._boxes = Boxes()
 
     def add(self, samples: WantedSamples) -> None:
         """Take those that are in the time. Raises QueryLimitError."""
@@ -339,13 +344,14 @@ class _Samples:
         inside = (times >= self._mint) & (times <= self._maxt)
         count = int(inside.sum())
         if self._left is not None:
-            self._left -= count
+            self._left -= count if samples.boxes is None else count + samples.boxes.nbytes // _SAMPLE_BYTES
             if self._left < 0:
                 raise QueryLimitError(TOO_MANY_SAMPLES)
         if count:
             self._rows.append(np.broadcast_to(self._rows_of(samples.layout), shape)[inside])
             self._times.append(times[inside])
-            self._values.append(samples.values[inside])
+            values = samples.values[inside]
+            self._values.append(values if samples.boxes is None else self._boxes.adopted(values, samples.boxes))
             orders = (samples.orders + self._blocks_before).astype(np.int32)
             self._orders.append(np.broadcast_to(orders[:, None], shape)[inside])
             self._blocks = max(self._blocks, int(orders[-1]))
@@ -380,7 +386,7 @@ class _Samples:
             rows, times, values = rows[first], times[first], values[first]
         counts = np.bincount(rows, minlength=len(self._numbers)).astype(np.int64)
         labels = tuple(label for label, n in zip(self._numbers, counts.tolist(), strict=True) if n)
-        return RecordedSamples(labels, counts[counts > 0], times, values)
+        return RecordedSamples(labels, counts[counts > 0], times, values, self._boxes or None)
 
 
 def _joined(parts: list[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:

@@ -14,6 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rulepush.histogram.boxes import Boxes, box_mask
+from rulepush.histogram.compact import decode_histograms
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.recorded.decode import Layout, RawBlock
 from rulepush.recorded.encode import OWN_TIMES, PLAIN
@@ -25,12 +28,14 @@ MOST_AT_ONCE: Final = 64  # blocks of a stream that a query holds: more are hard
 @dataclass(frozen=True, slots=True, eq=False)
 class WantedSamples:
     """Those of k blocks with one layout: `times` int64[k] or, of a block with times of its own, int64[1, m]; `values`
-    float64[k, m] of the m series that are wanted; `orders` int64[k], their places among all blocks."""
+    float64[k, m] of the m series that are wanted; `orders` int64[k], their places among all blocks;
+    `boxes` the native histograms among the values, None without any."""
 
     layout: Layout
     orders: Ints
     times: Ints
     values: Floats
+    boxes: Boxes | None = None
 
 
 def wanted_samples(blocks: Sequence[RawBlock]) -> Iterator[WantedSamples]:
@@ -42,15 +47,35 @@ def wanted_samples(blocks: Sequence[RawBlock]) -> Iterator[WantedSamples]:
             values = run.values()
             part = blocks[at : at + run.count]
             times = np.array([b.time for b in part], np.int64)
-            yield WantedSamples(run.layout, np.array([b.order for b in part], np.int64), times, values)
+            boxes = _boxes(part, values)
+            yield WantedSamples(run.layout, np.array([b.order for b in part], np.int64), times, values, boxes)
             at += run.count
         else:
             block = blocks[at]
             decoded = block.decode()
             places = block.layout.wanted
             times = np.array([decoded.ts], np.int64) if isinstance(decoded.ts, int) else decoded.ts[None, places]
-            yield WantedSamples(block.layout, np.array([block.order]), times, decoded.values[None, places])
+            values = decoded.values[None, places]
+            boxes = _boxes([block], values)
+            yield WantedSamples(block.layout, np.array([block.order]), times, values, boxes)
             at += 1
+
+
+def _boxes(blocks: Sequence[RawBlock], values: Floats) -> Boxes | None:
+    """The histograms of all blocks together, which the boxes in values[k, m] number from here on."""
+    found = Boxes()
+    for block, row in zip(blocks, values, strict=True):
+        if block.histograms and box_mask(row).any():
+            own = Boxes(map(_as_stored, decode_histograms(block.histograms)))
+            row[:] = found.adopted(row, own)
+    return found or None
+
+
+def _as_stored(histogram: FloatHistogram) -> FloatHistogram:
+    """Without what it was sent with about resets: storage compares it with the one before, as `rate()` does with one
+    of which nothing is said."""
+    known = histogram.counter_reset_hint in (CounterResetHint.GAUGE, CounterResetHint.UNKNOWN)
+    return histogram if known else histogram.with_hint(CounterResetHint.UNKNOWN)
 
 
 def _run(blocks: Sequence[RawBlock], at: int) -> _Run:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from rulepush.clock import Clock
+from rulepush.histogram.sample import HistogramBlock
+from rulepush.model.block import SampleBlock
 from rulepush.model.timestamps import UNKNOWN_TIME
 from rulepush.recorded.encode import SegmentEncoder
 from rulepush.recorded.events import RecordedBlock, RecordedEvent, RecordedStart
@@ -36,6 +38,14 @@ _RETRY_S: Final = 60.0
 _MAX_PENDING: Final = 10_000_000  # samples between two flushes
 _MAX_LOST: Final = 100  # times that are remembered
 _SAMPLE_BYTES: Final = 16  # a value, and its part of the tuple of series
+
+
+def _weight(block: SampleBlock) -> int:
+    """How many samples a block counts for while it waits: a histogram takes as much memory as its buckets."""
+    if not isinstance(block, HistogramBlock):
+        return len(block.series)
+    return len(block.series) + sum(h.bucket_count for h in block.histograms if h is not None)
+
 
 Opener = Callable[[Path], BinaryIO]
 
@@ -101,7 +111,7 @@ class RecordingWriter:
 
     @property
     def pending_samples(self) -> int:
-        """Samples that the next flush writes."""
+        """Samples that the next flush writes; a native histogram counts as one and a sample for each bucket."""
         return self._came - self._taken
 
     @property
@@ -129,7 +139,7 @@ class RecordingWriter:
             self._pending.append(RecordedStart(event.at))
         self._pending.append(event)
         if isinstance(event, RecordedBlock):
-            self._came += len(event.block.series)
+            self._came += _weight(event.block)
 
     def configure(self, retention_ms: int, max_size: int) -> None:
         """Other bounds; they hold from the next flush on."""
@@ -143,7 +153,7 @@ class RecordingWriter:
                 return
             count = len(self._pending)
             events = [self._pending.popleft() for _ in range(count)]
-            self._taken += sum(len(e.block.series) for e in events if isinstance(e, RecordedBlock))
+            self._taken += sum(_weight(e.block) for e in events if isinstance(e, RecordedBlock))
             self._unwritten = count
             resumed = self._clock.now()
             if self._stopped:

@@ -60,12 +60,16 @@ class RemoteWriteReceiver:
         on_metadata: Callable[[Sequence[MetricMetadata]], None] | None = None,
         on_samples: Callable[[Sequence[Sample]], None] | None = None,
         out_of_order_window_ms: Callable[[], int] = lambda: 0,
+        *,
+        type_and_unit_labels: bool = False,
     ):
         """`out_of_order_window_ms`: a sample older than the newest of its series is accepted when it is at most this
         much older than the newest of all; 0 refuses it, as Prometheus does.
 
         `on_samples` gets the samples that were accepted, needed by a rule or not: they are sent on by remote write
-        as those of Prometheus' receiver are, which go through its WAL."""
+        as those of Prometheus' receiver are, which go through its WAL. With `type_and_unit_labels` series get
+        these from the metadata of a 2.0 request."""
+        self._type_and_unit_labels = type_and_unit_labels
         self.limits = limits
         self.counts = ReceiverStats()
         self._head = head
@@ -77,7 +81,9 @@ class RemoteWriteReceiver:
     def decode(self, body: bytes, content_type: str, content_encoding: str) -> WriteBatch | WriteAnswer:
         """The samples of a body, or the answer that refuses it. Touches no state, so it may run in a thread."""
         try:
-            return decode(body, content_type, content_encoding, self.limits)
+            return decode(
+                body, content_type, content_encoding, self.limits, type_and_unit_labels=self._type_and_unit_labels
+            )
         except RemoteWriteError as e:
             return WriteAnswer(e.status, str(e))
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rulepush.model.labels import Labels
+from rulepush.model.labels import METADATA_NAMES, Labels
 from rulepush.remote.snappy import compress
 from rulepush.remote.wire import field, varint
 
@@ -89,7 +89,8 @@ def metadata_request(metadata: Iterable[SentMetadata]) -> bytes:
 
 
 def request_v2(samples: Sequence[SentSample], metadata: dict[str, SentMetadata]) -> bytes:
-    """A 2.0 body: a table of symbols and one TimeSeries a sample, compressed. `metadata` by family."""
+    """A 2.0 body: a table of symbols and one TimeSeries a sample, compressed. `metadata` by family; a series that has
+    its type and unit as labels is sent with these."""
     symbols: dict[str, int] = {"": 0}
     parts: list[bytes] = []
     for s in samples:
@@ -99,6 +100,9 @@ def request_v2(samples: Sequence[SentSample], metadata: dict[str, SentMetadata])
         content = field(_F1, refs)
         content += _value(_F3, s)
         known = metadata.get(family_of(s.series.labels.name, metadata))
+        if s.series.labels.has_metadata:
+            kind, unit = map(s.series.labels.get, METADATA_NAMES)
+            known = SentMetadata("", kind, known.help if known is not None else "", unit)
         if known is not None:
             about = b"\x08" + varint(METRIC_TYPES.get(known.type, 0))
             about += b"\x18" + varint(symbols.setdefault(known.help, len(symbols)))

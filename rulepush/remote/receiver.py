@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from rulepush.errors import RemoteWriteError
+from rulepush.exposition.type_and_unit import with_type_and_unit
 from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value, quote_name
 from rulepush.model.sample import Sample
@@ -75,8 +76,11 @@ class WriteBatch:
     rejected_samples: int = 0
 
 
-def decode(body: bytes, content_type: str, content_encoding: str, limits: WriteLimits) -> WriteBatch:
-    """Decode a request's body; the headers are "" when absent, which means 1.0 and snappy.
+def decode(
+    body: bytes, content_type: str, content_encoding: str, limits: WriteLimits, *, type_and_unit_labels: bool = False
+) -> WriteBatch:
+    """Decode a request's body; the headers are "" when absent, which means 1.0 and snappy. With `type_and_unit_labels`
+    the series of a 2.0 request get them from its metadata.
 
     The version header is not read, as in Prometheus: the content type decides.
     Raises RemoteWriteError with 400, 413 or 415.
@@ -91,7 +95,7 @@ def decode(body: bytes, content_type: str, content_encoding: str, limits: WriteL
     data = decompress(body, limits.max_decoded_bytes)
     if protocol is Protocol.V1:
         return _decode_v1(parse_message(WriteRequest, data), limits)
-    return _decode_v2(parse_message(RequestV2, data), limits)
+    return _decode_v2(parse_message(RequestV2, data), limits, type_and_unit_labels)
 
 
 def protocol_of(content_type: str) -> Protocol:
@@ -198,7 +202,7 @@ def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:
     return builder.build(Protocol.V1, metadata)
 
 
-def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
+def _decode_v2(request: Any, limits: WriteLimits, type_and_unit_labels: bool) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
     symbols = tuple(map(text_of, request.symbols))
     builder = _BatchBuilder(limits, refuse_invalid=False)
@@ -210,6 +214,13 @@ def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
         except ValueError as e:
             builder.reject(series, f"parsing labels for series [{' '.join(map(str, refs))}]: {e}")
             continue
+        texts = symbols or ("",)
+        about = series.metadata if series.HasField("metadata") else None
+        if about is not None and max(about.help_ref, about.unit_ref) >= len(texts):
+            about = None
+        if type_and_unit_labels and about is not None:
+            labelled = with_type_and_unit(pairs, _metric_type(about.type), texts[about.unit_ref], both=True)
+            pairs = list(labelled)
         reason = _problem(pairs, limits)
         if reason is None and not series.samples and not series.histograms:
             reason = f"TimeSeries must contain at least one sample or histogram for series {go_labels(sorted(pairs))}"
@@ -217,13 +228,11 @@ def _decode_v2(request: Any, limits: WriteLimits) -> WriteBatch:
             builder.reject(series, reason)
             continue
         builder.add(series, pairs)
-        if series.HasField("metadata"):
+        if about is not None:
             family = dict(pairs)[METRIC_NAME]
-            meta = series.metadata
-            if family not in metadata and max(meta.help_ref, meta.unit_ref) < max(len(symbols), 1):
-                texts = symbols or ("",)
+            if family not in metadata:
                 metadata[family] = MetricMetadata(
-                    family, _metric_type(meta.type), _shown(texts[meta.help_ref]), _shown(texts[meta.unit_ref])
+                    family, _metric_type(about.type), _shown(texts[about.help_ref]), _shown(texts[about.unit_ref])
                 )
     return builder.build(Protocol.V2, metadata.values())
 

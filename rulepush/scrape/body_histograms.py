@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rulepush.histogram.boxes import Boxes
-from rulepush.histogram.sample import HistogramBlock
+from rulepush.histogram.sample import unboxed_block
 from rulepush.model.arrays import Floats
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
@@ -40,8 +40,5 @@ def sample_block(
     """A block of values in which there may be boxes."""
     if found is None:
         return SampleBlock(series, ts, values)
-    histograms = tuple(map(found.boxes.unbox, values.tolist()))
-    if not any(histograms):
-        return SampleBlock(series, ts, values)
-    floats = np.where([h is None for h in histograms], values, 0.0)
-    return HistogramBlock(series, ts, floats, histograms)
+    block = unboxed_block(series, ts, values, found.boxes)
+    return block if any(block.histograms) else SampleBlock(series, ts, values)

@@ -183,7 +183,16 @@ class ScrapeCache:
                 if read is not None:
                     return read
             return (
-                yield from read_known_body(body, lines, fmt, self._entries, self._silent, self._resolve, self._interner)
+                yield from read_known_body(
+                    body,
+                    lines,
+                    fmt,
+                    self._entries,
+                    self._silent,
+                    self._resolve,
+                    self._interner,
+                    type_and_unit=self._rules.type_and_unit_labels,
+                )
             )
         except ExpositionError as e:
             error, good = str(e), b"\n".join(lines[: e.line - 1])
@@ -293,7 +302,7 @@ class ScrapeCache:
             good = (good + b"\n" if good else good) + b"# EOF\n"
         scraped = post = 0
         try:
-            for sample in each_sample(good, fmt):
+            for sample in each_sample(good, fmt, type_and_unit=self._rules.type_and_unit_labels):
                 yield
                 scraped += 1
                 post += self._resolve(self._interner.written(sample.pairs)) is not LineVerdict.DROPPED
@@ -433,6 +442,8 @@ class ScrapeCache:
         numbers = None if change is None else to_floats(change.texts)
         if change is None or numbers is None:
             return None
+        if change.inserted and rules.type_and_unit_labels:
+            return None  # what is declared of a new series takes reading the lines before it
         fresh: dict[bytes, Entry] = {}
         keys, keys_before = change.lines.keys, plan.lines.keys
         for place, index in zip(change.inserted, change.inserted_at, strict=True):

@@ -41,7 +41,7 @@ class Job:
         return self.defaults.job_name
 
 
-def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None) -> Job:
+def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None, *, type_and_unit_labels: bool = False) -> Job:
     """The job of one scrape configuration, as the shard `sharding` has it."""
     limits = config.limits
     return Job(
@@ -63,6 +63,7 @@ def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None) -> Job:
             label_name_length_limit=limits.label_name_length,
             label_value_length_limit=limits.label_value_length,
             legacy_names=config.legacy_names,
+            type_and_unit_labels=type_and_unit_labels,
         ),
         accept=accept_header(config.scrape_protocols, config.name_escaping),
         compression=config.enable_compression,

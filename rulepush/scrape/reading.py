@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final, Generic, TypeVar
@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from rulepush.errors import ExpositionError
-from rulepush.exposition import Format, declared_type, each_sample, parse_line
+from rulepush.exposition import DeclaredTypeAndUnit, Format, declared_type, each_sample, parse_line
 from rulepush.exposition.literals import parse_value, to_ms
 from rulepush.model.arrays import Floats
 from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
@@ -78,22 +78,36 @@ def read_known_body(
     silent: Mapping[bytes, None],
     resolve: Callable[[WrittenSeries], E],
     interner: Interner,
+    *,
+    type_and_unit: bool = False,
 ) -> Slices[ParsedLines[E]]:
     """Read `lines` (of `body`): a known key costs a split and a look-up, any other line is resolved, and parsed if no
     target had it before.
 
     A generator: between its slices of about a millisecond the caller may do something else, and its return value is
-    the result. Raises ExpositionError for a body that does not parse as a whole.
+    the result. Raises ExpositionError for a body that does not parse as a whole. With `type_and_unit` series have these
+    as labels.
     """
     if b"\0" in body or (fmt is Format.OPENMETRICS and not ends_well(lines)):
-        return (yield from _read_whole(body, fmt, resolve, interner))
-    reader = _LineReader(fmt, known, silent, resolve, interner)
+        return (yield from _read_whole(body, fmt, resolve, interner, type_and_unit=type_and_unit))
+    if type_and_unit and _declarations(lines) != _declarations(silent):
+        known = {}  # a line that is the same may be another series
+    reader = _LineReader(fmt, known, silent, resolve, interner, DeclaredTypeAndUnit(fmt) if type_and_unit else None)
     for begin in range(0, len(lines), _CHUNK_LINES):
         chunk = lines[begin : begin + _CHUNK_LINES]
         if not (yield from reader.read(chunk, begin, is_last=begin + _CHUNK_LINES >= len(lines))):
             # A quoted newline, or an error that needs its line.
-            return (yield from _read_whole(body, fmt, resolve, interner))
+            return (yield from _read_whole(body, fmt, resolve, interner, type_and_unit=type_and_unit))
     return reader.result()
+
+
+def _declarations(lines: Iterable[bytes]) -> list[bytes]:
+    """The lines that may declare types and units, each once."""
+    return list(dict.fromkeys(line for line in lines if line.lstrip().startswith(b"#") and _declares(line)))
+
+
+def _declares(line: bytes) -> bool:
+    return b"TYPE" in line or b"UNIT" in line
 
 
 class _LineReader(Generic[E]):
@@ -106,12 +120,14 @@ class _LineReader(Generic[E]):
         silent: Mapping[bytes, None],
         resolve: Callable[[WrittenSeries], E],
         interner: Interner,
+        declared: DeclaredTypeAndUnit | None = None,
     ):
         self._fmt = fmt
         self._known = known
         self._silent = silent
         self._resolve = resolve
         self._interner = interner
+        self._declared = declared  # None when types and units are no labels
         self._keys: list[bytes] = []
         self._entries: list[E] = []
         self._numbers: list[Floats] = []
@@ -156,7 +172,9 @@ class _LineReader(Generic[E]):
                 self._silence(line)
                 continue
             family_type = self._type_here()
-            written = interner.series(fmt, family_type, keys[n])
+            declared = self._declared
+            context = family_type if declared is None else declared.key
+            written = interner.series(fmt, context, keys[n])
             if written is not None:
                 entries[n] = self._entry(keys[n], written)
                 continue
@@ -174,7 +192,8 @@ class _LineReader(Generic[E]):
                     self._silence(line)
                     continue
                 self._regular = self._regular and sample.key == keys[n]
-                written = interner.learn(fmt, family_type, sample.key, sample.pairs)
+                pairs = sample.pairs if declared is None else declared.labelled(sample.pairs)
+                written = interner.learn(fmt, context, sample.key, pairs)
                 keys[n], entries[n], texts[n], time = sample.key, self._entry(sample.key, written), b"0", sample.ts
                 values[n] = sample.value
             if time is not None:
@@ -197,11 +216,16 @@ class _LineReader(Generic[E]):
 
     def _silence(self, line: bytes) -> None:
         self._quiet[line] = None
-        if b"TYPE" in line:
+        if _declares(line):
             self._comments.append(line)
 
     def _type_here(self) -> str:
         """What the last TYPE line said. Only a new line needs to know, so those lines are read when one comes."""
+        if self._declared is not None:
+            for line in self._comments:
+                self._declared.read(line)
+            self._comments.clear()
+            return self._declared.type
         for line in self._comments:
             declared = self._interner.silent(self._fmt, line)
             if declared is None:
@@ -231,7 +255,7 @@ def declared_before(lines: Sequence[bytes], index: int, fmt: Format, interner: I
 
 
 def _read_whole(
-    body: bytes, fmt: Format, resolve: Callable[[WrittenSeries], E], interner: Interner
+    body: bytes, fmt: Format, resolve: Callable[[WrittenSeries], E], interner: Interner, *, type_and_unit: bool
 ) -> Slices[ParsedLines[E]]:
     """The exact way, which knows of newlines inside quotes and says which line is wrong."""
     keys: list[bytes] = []
@@ -239,7 +263,7 @@ def _read_whole(
     values: list[float] = []
     times: dict[int, int] = {}
     at: list[int] = []
-    for i, sample in enumerate(each_sample(body, fmt)):
+    for i, sample in enumerate(each_sample(body, fmt, type_and_unit=type_and_unit)):
         if not i % _PARSES_PER_SLICE:
             yield
         keys.append(sample.key)

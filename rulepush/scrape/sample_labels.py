@@ -26,6 +26,7 @@ class SampleRules:
     label_name_length_limit: int = 0
     label_value_length_limit: int = 0
     legacy_names: bool = False  # metric_name_validation_scheme: legacy
+    type_and_unit_labels: bool = False  # series have __type__ and __unit__ as the body declares them
 
     @property
     def only_names_matter(self) -> bool:

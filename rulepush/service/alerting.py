@@ -129,6 +129,7 @@ class Alerting:
             timeout_ms=flags.query_timeout_ms,
             default_step_ms=config.global_.evaluation_interval_ms,
             delayed_name_removal="promql-delayed-name-removal" in flags.features,
+            type_and_unit_labels=flags.type_and_unit_labels,
         )
         return Engine(options, self._resources.clock.monotonic)
 

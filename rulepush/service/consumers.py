@@ -7,11 +7,12 @@ which the recording has samples and evaluations is the one in which they happene
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from rulepush.clock import Clock
 from rulepush.exposition import FamilyMetadata
-from rulepush.histogram.sample import floats_of_block, floats_of_samples
-from rulepush.model.block import SampleBlock, block_of
+from rulepush.histogram.sample import block_of_samples
+from rulepush.model.block import SampleBlock
 from rulepush.model.labels import ALERT_NAME, Labels
 from rulepush.model.sample import Sample
 from rulepush.recorded.events import Origin, RecordedBlock
@@ -24,8 +25,7 @@ from rulepush.storage.table import AppendOutcome
 
 
 class SampleConsumers:
-    """`wrote`, `scraped` and `received` cost nothing while there are no consumers. Native histograms are left out:
-    neither the recording nor an output takes them."""
+    """`wrote`, `scraped` and `received` cost nothing while there are no consumers."""
 
     def __init__(self, outputs: Outputs, recording: SampleRecording, clock: Clock):
         self._outputs = outputs
@@ -45,7 +45,7 @@ class SampleConsumers:
         if self._recording.active:
             now, source = self._clock.now(), target.label_text
             for block in blocks:
-                self._recording.record(RecordedBlock(now, Origin.SCRAPE, source, floats_of_block(block)))
+                self._recording.record(RecordedBlock(now, Origin.SCRAPE, source, block))
         if self._outputs.active:
             samples = [sample for block in blocks for sample in block.samples()]
             self._outputs.scraped(target, samples, metadata_source)
@@ -54,9 +54,8 @@ class SampleConsumers:
         """Samples that were written one by one. `source` as in `RecordedBlock`."""
         if not self.active:
             return
-        floats = floats_of_samples(samples)
-        if self._recording.active and floats:
-            block = self._settled(origin, source, block_of(floats))
+        if self._recording.active and samples:
+            block = self._settled(origin, source, block_of_samples(samples))
             self._recording.record(RecordedBlock(self._clock.now(), origin, source, block))
         self._outputs.offer(samples)
 
@@ -70,7 +69,7 @@ class SampleConsumers:
             return block
         before = self._series.get((origin, source))
         if before is not None and before == block.series:
-            return SampleBlock(before, block.ts, block.values)
+            return replace(block, series=before)
         self._series[origin, source] = block.series
         return block
 

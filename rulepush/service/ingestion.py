@@ -32,7 +32,13 @@ class Ingestion:
         self._config = first.config
         bodies = TargetBodies() if options.enable_target_bodies else None
         self.jobs = Jobs(
-            head, resources.grid, resources.environment, resources.client_on_demand, bodies, options.sharding
+            head,
+            resources.grid,
+            resources.environment,
+            resources.client_on_demand,
+            bodies,
+            options.sharding,
+            type_and_unit_labels=options.type_and_unit_labels,
         )
         self.push: PushReceiver | None = None
         if options.enable_push:
@@ -54,7 +60,14 @@ class Ingestion:
         self.remote_write: RemoteWriteIntake | None = None
         if options.enable_remote_write:
             window_ms = first.config.storage.out_of_order_window_ms
-            self.remote_write = RemoteWriteIntake(head, clock, self.consumers.received, self._received.note, window_ms)
+            self.remote_write = RemoteWriteIntake(
+                head,
+                clock,
+                self.consumers.received,
+                self._received.note,
+                window_ms,
+                type_and_unit_labels=options.type_and_unit_labels,
+            )
 
     def begin_recording(self, loaded: LoadedConfig, at: int) -> None:
         """Record from `at` (ms) on if the configuration switches it on. Call it before the rules get theirs: what they

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
+from rulepush.model.labels import TYPE_AND_UNIT_FEATURE
 from rulepush.peers.address import PeerAddress
 from rulepush.rules.sharding import RuleShard
 from rulepush.scrape.sharding import ScrapeSharding
@@ -48,6 +49,11 @@ class ServiceOptions:
     auto_reload_ms: int = 0  # 0: never
     features: frozenset[str] = frozenset()
     flags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def type_and_unit_labels(self) -> bool:
+        """Whether series get `__type__` and `__unit__` from what is known of their metrics."""
+        return TYPE_AND_UNIT_FEATURE in self.features
 
     @property
     def divides_rules_in_memory(self) -> bool:

@@ -47,8 +47,11 @@ class RemoteWriteIntake:
         on_samples: Callable[[Sequence[Sample]], None],
         on_metadata: Callable[[Sequence[MetricMetadata]], None],
         out_of_order_window_ms: int = 0,
+        *,
+        type_and_unit_labels: bool = False,
     ):
-        """`on_samples` gets what was accepted, whether a rule needs it or not."""
+        """`on_samples` gets what was accepted, whether a rule needs it or not. With `type_and_unit_labels` series get
+        these from the metadata of a 2.0 request."""
         from rulepush.remote.apply import RemoteWriteReceiver
 
         self.out_of_order_window_ms = out_of_order_window_ms
@@ -58,6 +61,7 @@ class RemoteWriteIntake:
             on_metadata=on_metadata,
             on_samples=on_samples,
             out_of_order_window_ms=lambda: self.out_of_order_window_ms,
+            type_and_unit_labels=type_and_unit_labels,
         )
 
     def routes(self) -> list[BaseRoute]:

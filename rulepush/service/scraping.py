@@ -48,9 +48,12 @@ class Jobs:
         client_factory: AnyClientFactory,
         bodies: TargetBodies | None = None,
         sharding: ScrapeSharding | None = None,
+        *,
+        type_and_unit_labels: bool = False,
     ):
         """`bodies` keeps the last body of each target, None to keep none. With a `sharding` only the targets of its
-        shard are scraped."""
+        shard are scraped. With `type_and_unit_labels` series get these as labels."""
+        self._type_and_unit_labels = type_and_unit_labels
         self.bodies = bodies
         self.sharding = sharding
         self.stats = ScrapeStats()
@@ -93,7 +96,7 @@ class Jobs:
             if known is not None:
                 closing.append(known)
             client = self._client_factory(config.http_client)
-            self._pools.put(job_of(config, self.sharding), client)
+            self._pools.put(job_of(config, self.sharding, type_and_unit_labels=self._type_and_unit_labels), client)
             providers = Providers(config.sd_configs, self._env, partial(self._found, name))
             if known is not None:
                 providers.take_over(known.providers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rulepush.model.labels import TYPE_AND_UNIT_FEATURE
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.syntax.ast import AGGREGATORS, COMPARISONS, SET_OPERATORS
 
@@ -55,7 +56,7 @@ def features_json(flags: Mapping[str, str]) -> dict[str, dict[str, bool]]:
         "promql": {
             **promql,
             "delayed_name_removal": "promql-delayed-name-removal" in names,
-            "type_and_unit_labels": False,
+            "type_and_unit_labels": TYPE_AND_UNIT_FEATURE in names,
         },
         "promql_functions": dict.fromkeys(sorted(FUNCTIONS), True),
         "promql_operators": dict.fromkeys(sorted({*_ARITHMETIC, *COMPARISONS, *SET_OPERATORS, *AGGREGATORS}), True),
@@ -63,7 +64,7 @@ def features_json(flags: Mapping[str, str]) -> dict[str, dict[str, bool]]:
         "scrape": {
             "extra_scrape_metrics": True,
             "start_timestamp_zero_ingestion": False,
-            "type_and_unit_labels": False,
+            "type_and_unit_labels": TYPE_AND_UNIT_FEATURE in names,
         },
         "service_discovery_providers": dict.fromkeys(("dns", "file", "http", "nacos", "static"), True),
     }

@@ -60,7 +60,7 @@ class RecordingPast:
         inside = np.arange(width) < found.counts[:, None]
         times, values = np.zeros((n, width), np.int64), np.zeros((n, width))
         times[inside], values[inside] = found.times, found.values
-        return Selection(LabelIndex(found.labels), times, values, found.counts)
+        return Selection(LabelIndex(found.labels), times, values, found.counts, boxes=found.boxes)
 
     def series(
         self, matchers: Sequence[Matcher], mint: int, maxt: int, go_on: Callable[[], object]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rulepush.backtest.feed import HeadFeed
+from rulepush.histogram import FloatHistogram, stale_histogram
+from rulepush.histogram.sample import HistogramSample, block_of_samples
 from rulepush.model.block import block_of
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.sample import STALE, Sample
+from rulepush.model.sample import STALE, Sample, is_stale
 from rulepush.promql import parse_selector
 from rulepush.recorded.events import Origin, RecordedBlock
 from rulepush.rules.context import TargetState
@@ -93,3 +97,17 @@ def test_targets_stand_as_their_last_up_says() -> None:
     assert feed.targets.down(Labels.of(job="j"))
     assert feed.targets.down(Labels())
     assert not feed.targets.down(Labels.of(job="k"))
+
+
+@pytest.mark.parametrize("origin", [Origin.SCRAPE, Origin.REMOTE_WRITE])
+def test_histograms_go_into_memory_as_what_they_are(origin: Origin) -> None:
+    feed, head = feed_of("m")
+    one, two = Labels({METRIC_NAME: "m", "i": "1"}), Labels({METRIC_NAME: "m", "i": "2"})
+    for ts, last in ((T0, FloatHistogram(count=3, sum=2)), (T0 + S, stale_histogram())):
+        samples = [Sample(one, ts, 1.0), HistogramSample(two, ts, 0.0, last)]
+        put(feed, RecordedBlock(ts, origin, "x", block_of_samples(samples)))
+    found = head.select(parse_selector("m"), 0, 1 << 60)
+    assert found.boxes is not None
+    assert found.values[0].tolist()[:2] == [1, 1]
+    assert found.boxes.unbox(float(found.values[1, 0])) == FloatHistogram(count=3, sum=2)
+    assert is_stale(float(found.values[1, 1]))

@@ -162,7 +162,7 @@ def test_what_cannot_be_read_is_told_with_its_line(tmp_path: Path, text: str, me
     [
         (DUMP + '{__name__="x", a="b"} 2 17000000', ":2: it ends in the middle of a line, which is left out", 1),
         ("x 1 1700000000\n", " does not end with # EOF: it may be cut off", 1),
-        (DUMP + '{__name__="h"} {count:2, sum:3, (0.5,1]:2} 1700000000000\n', ": 1 native histograms are not read", 1),
+        (DUMP + '{__name__="h"} {count:2, sum:3, (0.5,1]:2} 1700000000000\n', ": 1 native histograms are left out", 1),
     ],
 )
 def test_what_is_missing_is_told(tmp_path: Path, text: str, problem: str, samples: int) -> None:

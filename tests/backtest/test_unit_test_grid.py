@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rulepush.backtest.unittest.grid import Cells, UnitTestGrid, notation, step_for
+from rulepush.histogram import FloatHistogram
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE
 from rulepush.promql.testscript.series import parse_series
@@ -18,12 +20,12 @@ VALUES = st.one_of(
 )
 
 
-def bits(cells: Cells) -> dict[int, int]:
+def bits(cells: Mapping[int, float]) -> dict[int, int]:
     return {i: struct.unpack("<Q", struct.pack("<d", v))[0] if v == v or v is STALE else -1 for i, v in cells.items()}
 
 
 @given(st.dictionaries(st.integers(0, 30), VALUES))
-def test_what_is_written_is_read_again_bit_by_bit(cells: Cells) -> None:
+def test_what_is_written_is_read_again_bit_by_bit(cells: dict[int, float]) -> None:
     cells = {i: float("nan") if v != v and v is not STALE else v for i, v in cells.items()}
     line = parse_series(f"x {notation(cells)}")
     read = {i: cell for i, cell in enumerate(line.cells()) if isinstance(cell, float)}
@@ -56,3 +58,9 @@ def test_the_step_follows_the_fastest_series_and_divides_the_interval() -> None:
     assert step_for(every(4_000), 15_000) == 3_750
     assert step_for(every(60_000), 15_000) == 15_000
     assert step_for({}, 15_000) == 15_000
+
+
+def test_histograms_are_written_as_literals_between_floats() -> None:
+    one = FloatHistogram(count=2.0, sum=3.0)
+    cells: Cells = {0: 1.0, 1: 2.0, 2: one, 3: one, 5: STALE, 6: 3.0, 7: one}
+    assert notation(cells) == "1 2 {{count:2 sum:3}} {{count:2 sum:3}} _ stale 3 {{count:2 sum:3}}"

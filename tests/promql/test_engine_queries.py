@@ -224,3 +224,16 @@ def test_what_two_indexes_have_in_common_is_found_again_whichever_is_the_newer()
         first = group_rows(left, right, True, ("a",))
         assert group_rows(left, right, True, ("a",)) is first
         assert (len(first.left), len(first.right)) == (len(left), len(right))
+
+
+def test_with_type_labels_the_type_says_what_is_a_counter() -> None:
+    querier = load(
+        (labels("a", __type__="counter", i="a"), "1 2 3"),
+        (labels("b_total", __type__="gauge", i="b"), "1 2 3"),
+        (labels("c_total", i="c"), "1 2 3"),
+        (labels("d", __type__="histogram", i="d"), "1 2 3"),
+    )
+    engine = Engine(EngineOptions(type_and_unit_labels=True))
+    found = engine.instant(parse_expr('rate({__name__=~".+"}[5m])'), 2 * MINUTE, querier)
+    text = 'PromQL info: metric might not be a counter, __type__ label is not set to "counter" or "histogram", got'
+    assert sorted(found.annotations.infos) == [f'{text} "": "c_total" (1:6)', f'{text} "gauge": "b_total" (1:6)']

@@ -46,3 +46,27 @@ def test_metadata_goes_alone_in_v1_and_with_the_series_in_v2() -> None:
     samples = sent([Sample(Labels.of(__name__="m_bucket", le="1"), 5, 1.0), Sample(Labels.of(__name__="n"), 5, 1.0)])
     (meta,) = decode(request_v2(samples, {"m": known}), V2, "", LIMITS).metadata[:1]
     assert (meta.family, meta.type, meta.help, meta.unit) == ("m_bucket", "histogram", "text", "seconds")
+
+
+def test_a_series_with_its_type_and_unit_as_labels_is_sent_with_these() -> None:
+    series = Labels({"__name__": "m_total", "__type__": "counter", "__unit__": "bytes"})
+    known = SentMetadata("m", "gauge", "text", "seconds")
+    (meta,) = decode(request_v2(sent([Sample(series, 5, 1.0)]), {"m": known}), V2, "", LIMITS).metadata
+    assert (meta.type, meta.help, meta.unit) == ("counter", "text", "bytes")
+
+
+def test_what_a_request_knows_of_a_series_becomes_labels_with_the_feature() -> None:
+    known = {
+        "a": SentMetadata("a", "counter", "", "bytes"),
+        "b": SentMetadata("b", "unknown", "", ""),
+        "c": SentMetadata("c", "gauge", "", ""),
+    }
+    names = [Sample(Labels.of(__name__=name), 5, 1.0) for name in known]
+    body = request_v2(sent(names), known)
+    batch = decode(body, V2, "", LIMITS, type_and_unit_labels=True)
+    assert [s.labels.as_dict() for s in batch.samples] == [
+        {"__name__": "a", "__type__": "counter", "__unit__": "bytes"},
+        {"__name__": "b"},
+        {"__name__": "c", "__type__": "gauge"},
+    ]
+    assert decode(body, V2, "", LIMITS).samples == tuple(names)

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import is_stale
@@ -408,3 +409,32 @@ def test_where_nothing_is_recorded_labels_of_what_no_rule_needs_are_not_kept(tmp
         assert [scraper.cache.exposed().labels for scraper in pool.scrapers] == [[kept, None]]
 
     play(tmp_path, act, config="")
+
+
+def test_histograms_are_recorded_as_they_are_received_and_as_rules_write_them(tmp_path: Path) -> None:
+    async def act(inside: Inside, app: App) -> None:
+        assert app.ingestion.remote_write is not None
+        api = httpx.ASGITransport(build_app(app.ingestion.remote_write.routes(), WebSecurity()))
+        async with httpx.AsyncClient(transport=api, base_url="http://rulepush") as client:
+            for n in range(5):
+                request = v1(({"__name__": "m", "instance": "written"}, []))
+                deltas = {"positive_spans": [{"offset": 1, "length": 1}], "positive_deltas": [n + 3]}
+                request.timeseries[0].histograms.add(
+                    timestamp=inside.clock.now(), count_int=n + 3, sum=4.5, zero_count_int=0, **deltas
+                )
+                answer = await client.post("/api/v1/write", content=compress(request.SerializeToString()))
+                assert answer.status_code == 204
+                await inside.clock.advance(30)
+
+    events = play(tmp_path, act, remote_write=True)
+    received, written = (
+        [
+            s.histogram.count
+            for event in blocks(events, origin)
+            for s in event.block.samples()
+            if isinstance(s, HistogramSample) and s.labels.get("instance") == "written"
+        ]
+        for origin in (Origin.REMOTE_WRITE, Origin.RULE)
+    )
+    assert received == [3, 4, 5, 6, 7]
+    assert list(dict.fromkeys(written)) == received

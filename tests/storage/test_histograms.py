@@ -12,7 +12,7 @@ from rulepush.histogram.buckets import Buckets
 from rulepush.histogram.compact import decode_histograms, encode_histograms
 from rulepush.histogram.errors import InvalidHistogram
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
-from rulepush.histogram.sample import HistogramBlock, HistogramSample, floats_of_block, floats_of_samples
+from rulepush.histogram.sample import HistogramBlock, HistogramSample, floats_of_samples
 from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.histogram.stored import stored_hint
 from rulepush.model.labels import Labels
@@ -246,15 +246,10 @@ def test_a_set_aside_journal_is_rewritten_with_its_histograms(tmp_path: Path) ->
     assert counts(Life(tmp_path / "s.db", clock).head) == [1]
 
 
-def test_blocks_and_lists_without_their_histograms() -> None:
+def test_samples_of_a_block_and_lists_without_their_histograms() -> None:
     series = tuple(Labels.of(__name__=name) for name in "abc")
     block = HistogramBlock(series, T0, np.array([1.0, 0.0, 3.0]), (None, hist(2), None))
     assert [type(s) for s in block.samples()] == [Sample, HistogramSample, Sample]
-    plain = floats_of_block(block)
-    assert list(plain.samples()) == [Sample(series[0], T0, 1.0), Sample(series[2], T0, 3.0)]
-    timed = HistogramBlock(series, np.array([T0, T0 + 1, T0 + 2]), block.values, (hist(1), None, hist(2)))
-    assert list(floats_of_block(timed).samples()) == [Sample(series[1], T0 + 1, 0.0)]
-    assert floats_of_block(plain) is plain
-    assert floats_of_samples(list(block.samples())) == [Sample(series[0], T0, 1.0), Sample(series[2], T0, 3.0)]
-    floats = list(plain.samples())
+    floats = [Sample(series[0], T0, 1.0), Sample(series[2], T0, 3.0)]
+    assert floats_of_samples(list(block.samples())) == floats
     assert floats_of_samples(floats) is floats

@@ -109,7 +109,7 @@ class DumpReader:
             self.problems.append(f"{self.file} does not end with # EOF: it may be cut off")
         if self._native:
             self.problems.append(
-                f"{self.file}: {self._native} native histograms are not read: rulepush does not know them"
+                f"{self.file}: {self._native} native histograms are left out: of a dump only floats are read"
             )
         if self.nans:
             numeric = f", those of {len(self.numeric)} series with two in a row as numbers" if self.numeric else ""

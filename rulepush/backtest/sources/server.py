@@ -244,7 +244,7 @@ class ServerSource:
         except RemoteWriteError as e:
             raise WindowTooLarge(str(e)) from None
         if result.native:
-            self._note("native histograms are not read: rulepush does not know them")
+            self._note("native histograms are left out: of a server only floats are read")
         if not self.external_labels:
             return result.series
         return [SeriesColumns(self._without_external(s.labels), s.times, s.values) for s in result.series]
@@ -295,7 +295,7 @@ class ServerSource:
             for series in reply.data["result"]:
                 points = series.get("values", ())
                 if series.get("histograms"):
-                    self._note("native histograms are not read: rulepush does not know them")
+                    self._note("native histograms are left out: of a server only floats are read")
                 times = np.array([round(t * 1000) for t, _ in points], np.int64)
                 values = np.array([parse_float(v) for _, v in points], np.float64)
                 inside = times >= first

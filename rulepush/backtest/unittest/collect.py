@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from rulepush.backtest.source import EventSource
+from rulepush.backtest.unittest.grid import Cell
 from rulepush.backtest.unittest.involved import InvolvedRules
 from rulepush.errors import SampleSourceError
+from rulepush.histogram.sample import HistogramBlock
 from rulepush.model.labels import Labels
+from rulepush.model.sample import STALE
 from rulepush.recorded.events import Origin, RecordedBlock, RecordedEvaluation
 
 _MAX_SERIES: Final = 20_000
@@ -16,14 +19,14 @@ _MAX_SAMPLES: Final = 5_000_000
 
 def collected(
     source: EventSource, rules: InvolvedRules, start: int, end: int, interval_ms: int
-) -> dict[Labels, list[tuple[int, float]]]:
+) -> dict[Labels, list[tuple[int, Cell]]]:
     """(time in ms, value) of all samples with start <= time <= end that the rules read, by series.
 
     The order of events says what an evaluation saw: a scrape that has its time, and came in before it; not one that
     came in later, which gets a time behind it. `end` is the time of an evaluation, and `interval_ms` the time between
     two. Raises SampleSourceError when there are too many.
     """
-    found: dict[Labels, list[tuple[int, float]]] = {}
+    found: dict[Labels, list[tuple[int, Cell]]] = {}
     wanted: dict[int, list[tuple[int, Labels]]] = {}
     tuples: list[tuple[Labels, ...]] = []  # kept, so that no other gets their identity
     evaluated, count = start - 1, 0
@@ -41,10 +44,15 @@ def collected(
             wanted[id(block.series)] = positions
             tuples.append(block.series)
         times = block.times() if positions else []
+        histograms = block.histograms if isinstance(block, HistogramBlock) else None
         for i, labels in positions:
             ts = max(times[i], evaluated + 1)
             if ts <= end:
-                found.setdefault(labels, []).append((ts, float(block.values[i])))
+                histogram = None if histograms is None else histograms[i]
+                cell: Cell = float(block.values[i]) if histogram is None else histogram
+                if histogram is not None and histogram.is_stale:
+                    cell = STALE
+                found.setdefault(labels, []).append((ts, cell))
                 count += 1
         if len(found) > _MAX_SERIES or count > _MAX_SAMPLES:
             raise SampleSourceError(

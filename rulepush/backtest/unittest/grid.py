@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rulepush.histogram import FloatHistogram
+from rulepush.histogram.text import histogram_literal
 from rulepush.model.labels import Labels
 from rulepush.model.sample import is_stale
 
 _LONG_ENOUGH = 3  # values in a row that are written as one
 
-Cells = dict[int, float]
+Cell = float | FloatHistogram
+Cells = Mapping[int, Cell]
 """The value at each step of the grid that has one."""
-RawSeries = Mapping[Labels, list[tuple[int, float]]]
+RawSeries = Mapping[Labels, Sequence[tuple[int, Cell]]]
 """(time in ms, value) of the samples of each series, ascending."""
 
 
@@ -39,10 +42,10 @@ class UnitTestGrid:
         """Steps."""
         return (self.end - self.start) // self.step_ms + 1
 
-    def cells(self, samples: list[tuple[int, float]]) -> Cells:
+    def cells(self, samples: Sequence[tuple[int, Cell]]) -> Cells:
         """What the steps see of one series. What lies before the start comes to its first step, if it is not a whole
         interval old."""
-        found: Cells = {}
+        found: dict[int, Cell] = {}
         for ts, value in samples:
             step = -((self.start - ts) // self.step_ms)
             if step < 0 and self.start - ts < self.interval_ms:
@@ -72,30 +75,31 @@ def notation(cells: Cells) -> str:
             words.append("_" if gap == 1 else f"_x{gap}")
             at += gap
             continue
-        if is_stale(cells[at]):
-            words.append("stale")
+        cell = cells[at]
+        if isinstance(cell, FloatHistogram) or is_stale(cell):
+            words.append(histogram_literal(cell) if isinstance(cell, FloatHistogram) else "stale")
             at += 1
             continue
-        count, step = _run(cells, at)
-        value = number(cells[at])
+        count, step = _run(cells, at, cell)
+        value = number(cell)
         words.append(f"{value}{'' if step < 0 else '+'}{number(step)}x{count - 1}" if count >= _LONG_ENOUGH else value)
         at += count if count >= _LONG_ENOUGH else 1
     return " ".join(words)
 
 
-def _run(cells: Cells, at: int) -> tuple[int, float]:
+def _run(cells: Cells, at: int, first: float) -> tuple[int, float]:
     """How many values from `at` on are each `step` more than the one before, added up as promtool does: bit by bit."""
-    first = cells[at]
-    if at + 1 not in cells or is_stale(cells[at + 1]):
+    second = cells.get(at + 1)
+    if second is None or isinstance(second, FloatHistogram) or is_stale(second):
         return 1, 0.0
-    step = cells[at + 1] - first if math.isfinite(first) else 0.0
+    step = second - first if math.isfinite(first) else 0.0
     if not math.isfinite(step):
         return 1, 0.0
     return sum(1 for _ in _same(cells, at, first, step)), step or 0.0
 
 
 def _same(cells: Cells, at: int, value: float, step: float) -> Iterator[None]:
-    while at in cells and _bits(cells[at]) == _bits(value):
+    while not isinstance(cell := cells.get(at), FloatHistogram) and cell is not None and _bits(cell) == _bits(value):
         yield
         value += step
         at += 1

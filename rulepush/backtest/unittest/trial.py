@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rulepush.backtest.unittest.grid import Cells, UnitTestGrid
+from rulepush.histogram import FloatHistogram
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, EngineOptions
 from rulepush.rules.alert import Alert, AlertState
@@ -77,6 +78,8 @@ def try_out(
 def _feed(head: Head, series: Mapping[Labels, Cells], steps: range, grid: UnitTestGrid, options: TrialOptions) -> None:
     for labels, cells in series.items():
         for step in steps:
-            value = cells.get(step)
-            if value is not None:
-                head.append(labels, options.start_ms + step * grid.step_ms, value)
+            value, ts = cells.get(step), options.start_ms + step * grid.step_ms
+            if isinstance(value, FloatHistogram):
+                head.append_histogram(labels, ts, value)
+            elif value is not None:
+                head.append(labels, ts, value)

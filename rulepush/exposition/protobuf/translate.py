@@ -55,6 +55,7 @@ class BodyTranslator:
         self._lines: list[str] = []
         self._samples = 0
         self._size = 0
+        self._has_unit = False  # whether the last UNIT line named one
         self._pairs: dict[tuple[bytes, bytes], str] = {}
 
     def work(self) -> Generator[None, None, TranslatedBody]:
@@ -94,7 +95,8 @@ class BodyTranslator:
         shown_name = name if is_legacy_metric_name(name) else _quoted(name)
         if help_text:
             self._add(f"# HELP {shown_name} " + help_text.replace("\\", r"\\").replace("\n", r"\n"))
-        if family.unit:
+        if family.unit or self._has_unit:  # a UNIT line holds until the next
+            self._has_unit = bool(family.unit)
             self._add(f"# UNIT {shown_name} {family.unit.decode('utf-8', 'replace')}".replace("\n", " "))
         self._add(f"# TYPE {shown_name} {_TYPES[family.type]}")
         return name

@@ -114,7 +114,7 @@ class Engine:
             raise EvaluationError(query.misuse)
         options, clock = self.options, self._monotonic
         deadline = clock() + options.timeout_ms / 1000 if clock is not None else math.inf
-        notes = AnnotationSet()
+        notes = AnnotationSet(type_labels=self.options.type_and_unit_labels)
         ev = Evaluation(
             steps,
             interval,

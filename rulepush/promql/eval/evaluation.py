@@ -38,6 +38,7 @@ class EngineOptions:
     timeout_ms: int = 120_000
     default_step_ms: int = 60_000
     delayed_name_removal: bool = False
+    type_and_unit_labels: bool = False  # a counter is known by its label __type__, not by its name
 
 
 Grid = tuple[int, int, int]

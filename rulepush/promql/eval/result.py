@@ -77,6 +77,11 @@ class QueryResult:
         self._boxes = boxes or None
 
     @property
+    def boxes(self) -> Boxes | None:
+        """The native histograms among the values of `value`; None without any."""
+        return self._boxes
+
+    @property
     def value_type(self) -> ValueType:
         """The type as Prometheus' API names it: a range query answers a matrix."""
         if self.is_range or isinstance(self.value, Matrix):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
@@ -15,11 +14,9 @@ from rulepush.promql.functions.extended import range_seconds
 from rulepush.promql.functions.histogram_ranges import MixedRange
 from rulepush.promql.functions.start_timestamps import STARTED_RANGES
 from rulepush.promql.syntax import ast
-from rulepush.promql.vectors.annotations import possible_non_counter
+from rulepush.promql.vectors.annotations import counter_doubt
 from rulepush.promql.vectors.values import Vector
 from rulepush.promql.vectors.windows import WindowColumns
-
-_COUNTER_SUFFIXES: Final = ("_total", "_sum", "_count", "_bucket")
 
 
 def _starts_of(selector: ast.VectorSelector, start: int, end: int, ev: Evaluation) -> dict[Labels, dict[int, int]]:
@@ -58,7 +55,8 @@ def with_start_timestamps(
             if not any(starts):
                 continue
             samples = [ev.boxes.unbox(v) or v for v in window.values[row, :count].tolist()]
-            name = columns.index.row(row).name
+            labels = columns.index.row(row)
+            name = labels.name
             found = call(
                 MixedRange(
                     list(times), samples, window.start, window.end, name, node.args[0], ev.notes, range_seconds(window)
@@ -70,8 +68,9 @@ def with_start_timestamps(
             if found is None:
                 continue
             values[row, step] = found if isinstance(found, float) else ev.boxes.box(found)
-            if not there and isinstance(found, float) and name and not name.endswith(_COUNTER_SUFFIXES):
-                ev.notes.info(possible_non_counter(name), node.args[0])
+            doubt = counter_doubt(labels, type_labels=ev.options.type_and_unit_labels)
+            if not there and isinstance(found, float) and doubt is not None:
+                ev.notes.info(doubt, node.args[0])
     return values, present
 
 

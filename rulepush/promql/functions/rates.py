@@ -11,19 +11,20 @@ import numpy.typing as npt
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.columns import each_distinct, only
 from rulepush.model.index import LabelIndex
-from rulepush.model.labels import METRIC_NAME
+from rulepush.model.labels import METADATA_NAMES, METRIC_NAME
 from rulepush.promql.functions import extended
 from rulepush.promql.functions.extended import range_seconds
 from rulepush.promql.functions.registry import AnnotationSink, RangeFunction
 from rulepush.promql.syntax.signature import MATRIX, Signature
-from rulepush.promql.vectors.annotations import possible_non_counter
+from rulepush.promql.vectors.annotations import counter_doubt
 from rulepush.promql.vectors.values import everywhere, nowhere
 
 if TYPE_CHECKING:
     from rulepush.promql.vectors.windows import RangeWindow
 
 _FEW_ROWS: Final = 2  # up to so many, one after the other costs less than numpy's calls
-_COUNTER_SUFFIXES: Final = ("_total", "_sum", "_count", "_bucket")
+_NAME: Final = only((METRIC_NAME,))
+_NAME_AND_TYPE: Final = only((METRIC_NAME, METADATA_NAMES[0]))
 
 
 def rate(w: RangeWindow) -> tuple[Floats, Bools]:
@@ -204,17 +205,18 @@ def _note_counters(
     w: RangeWindow, present: Bools, scalars: tuple[float, ...], notes: AnnotationSink, call: Any, args: tuple[Any, ...]
 ) -> None:
     """The info that a metric does not look like a counter, for each such metric with a result."""
-    for text, rows in w.index.memo("not a counter", lambda: _suspects(w.index)):
+    typed = notes.type_labels
+    key = "not of type counter" if typed else "not a counter"
+    for text, rows in w.index.memo(key, lambda: _suspects(w.index, typed)):
         if np.count_nonzero(present[rows]):
             notes.info(text, args[0])
 
 
-def _suspects(index: LabelIndex) -> tuple[tuple[str, npt.NDArray[np.intp]], ...]:
-    """(what to say, its rows) of each metric that is not called like a counter."""
-    pool, codes = index.reduced(only((METRIC_NAME,)))
-    names, of_row = each_distinct(codes, lambda code: pool.labels[code].name)
-    suspects = [(i, name) for i, name in enumerate(names) if name and not name.endswith(_COUNTER_SUFFIXES)]
-    return tuple((possible_non_counter(name), np.flatnonzero(of_row == i)) for i, name in suspects)
+def _suspects(index: LabelIndex, type_labels: bool) -> tuple[tuple[str, npt.NDArray[np.intp]], ...]:
+    """(what to say, its rows) of each metric that does not look like a counter."""
+    pool, codes = index.reduced(_NAME_AND_TYPE if type_labels else _NAME)
+    texts, of_row = each_distinct(codes, lambda code: counter_doubt(pool.labels[code], type_labels=type_labels))
+    return tuple((text, np.flatnonzero(of_row == i)) for i, text in enumerate(texts) if text is not None)
 
 
 _ONE_RANGE: Final = Signature((MATRIX,))

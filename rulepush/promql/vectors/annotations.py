@@ -7,13 +7,15 @@ from itertools import islice
 from typing import Final
 
 from rulepush.model.floats import format_float_g
-from rulepush.model.labels import quote_label_value
+from rulepush.model.labels import METADATA_NAMES, Labels, quote_label_value
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.promql.syntax.ast import Node
 from rulepush.promql.syntax.lexer import position
 
 WARNING: Final = "PromQL warning: "
 INFO: Final = "PromQL info: "
+_COUNTER_SUFFIXES: Final = ("_total", "_sum", "_count", "_bucket")
+_COUNTER_TYPES: Final = ("counter", "histogram")
 
 
 def invalid_quantile(value: float) -> str:
@@ -31,6 +33,23 @@ def possible_non_counter(name: str) -> str:
     """rate() or increase() of what is not called like a counter."""
     name = quote_label_value(name)
     return f"{INFO}metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}"
+
+
+def counter_doubt(labels: Labels, *, type_labels: bool) -> str | None:
+    """What there is to say when rate() or increase() gave a float for a series with these labels; None when it is a
+    counter, or has no name. With `type_labels` its label `__type__` tells, else its name."""
+    name = labels.name
+    if not name:
+        return None
+    if not type_labels:
+        return None if name.endswith(_COUNTER_SUFFIXES) else possible_non_counter(name)
+    metric_type = labels.get(METADATA_NAMES[0])
+    if metric_type in _COUNTER_TYPES:
+        return None
+    return (
+        f'{INFO}metric might not be a counter, __type__ label is not set to "counter" or "histogram", got '
+        f"{quote_label_value(metric_type)}: {quote_label_value(name)}"
+    )
 
 
 def start_time_overlap(name: str) -> str:
@@ -112,7 +131,9 @@ class Annotation:
 class AnnotationSet:
     """The annotations of one evaluation. The same text is kept once, with the position given last."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, type_labels: bool = False) -> None:
+        """`type_labels`: series have their type as a label, which says whether they are counters."""
+        self.type_labels = type_labels
         self._notes: dict[str, Annotation] = {}
 
     def warn(self, text: str, node: Node) -> None:
