@@ -17,8 +17,8 @@ from rulepush.exposition.openmetrics import OpenMetricsParser
 from rulepush.exposition.text import TextParser
 from rulepush.exposition.translated import TranslatedBody, as_scraped
 from rulepush.exposition.write import series_text
-from rulepush.histogram import BucketLimitError, HistogramError
 from rulepush.histogram.classic import custom_histogram
+from rulepush.histogram.errors import BucketLimitError, HistogramError
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME
 

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rulepush.exposition.entries import FamilyMetadata
 from rulepush.gotext.goquote import go_quote
-from rulepush.histogram import FloatHistogram
 from rulepush.model.floats import format_float_g, format_float_openmetrics
 from rulepush.model.labels import METRIC_NAME, Labels, quote_label_value
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 LabelPairs = tuple[tuple[str, str], ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rulepush.exposition.entries import HistogramScraping
-from rulepush.histogram import FloatHistogram
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.resolution import limit_buckets, limit_schema, schema_of_bucket_factor
 from rulepush.histogram.validate import validate_histogram
 

@@ -8,13 +8,14 @@ float arrays stay what they are. Arithmetic makes a quiet NaN of it, which is no
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.arrays import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 _PREFIX: Final = 0x7FF4  # the first 16 bits; the stale marker begins with 0x7FF0
 _FIRST: Final = _PREFIX << 48
@@ -23,35 +24,27 @@ _NUMBER: Final = (1 << 48) - 1
 _HISTOGRAM_BYTES: Final = 640
 
 
-class Boxes:
-    """Histograms by number. They are only added; `compacted` makes a smaller one of those that are still in use."""
+class Boxes(list["FloatHistogram"]):
+    """Histograms by number. They are only added, by `box` and `adopted`. A list, for each operator over floats asks
+    whether it is empty, and that of a list is answered without a call."""
 
-    __slots__ = ("_held",)
-
-    def __init__(self, held: Iterable[FloatHistogram] = ()):
-        self._held = list(held)
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def __iter__(self) -> Iterator[FloatHistogram]:
-        return iter(self._held)
+    __slots__ = ()
 
     def box(self, histogram: FloatHistogram) -> float:
         """What stands for it in a column. Keep it as a float: no arithmetic."""
-        self._held.append(histogram)
-        return box_of(len(self._held) - 1)
+        self.append(histogram)
+        return box_of(len(self) - 1)
 
     def unbox(self, value: float) -> FloatHistogram | None:
         """The histogram that `value` stands for; None when it is a float like others."""
         if value == value:
             return None
         bits: int = struct.unpack("<Q", struct.pack("<d", value))[0]
-        return self._held[bits & _NUMBER] if bits >> 48 == _PREFIX else None
+        return self[bits & _NUMBER] if bits >> 48 == _PREFIX else None
 
     def drop_last(self) -> None:
         """Take back the box that was made last."""
-        self._held.pop()
+        self.pop()
 
     def adopted(self, values: Floats, source: Boxes) -> Floats:
         """`values`, of any shape, whose boxes are those of `source`, with boxes of this one; the same array when it has
@@ -66,8 +59,8 @@ class Boxes:
         known = numbers < len(source)
         used = np.zeros(len(source), np.bool_)
         used[numbers[known]] = True
-        number_of = np.cumsum(used) - 1 + len(self._held)
-        self._held += [source._held[i] for i in np.flatnonzero(used).tolist()]
+        number_of = np.cumsum(used) - 1 + len(self)
+        self.extend([source[i] for i in np.flatnonzero(used).tolist()])
         made = np.full(len(numbers), np.nan)
         made[known] = boxed_numbers(number_of[numbers[known]])
         values[mask] = made
@@ -76,7 +69,7 @@ class Boxes:
     @property
     def nbytes(self) -> int:
         """About the bytes of all of them."""
-        return sum(_HISTOGRAM_BYTES + 16 * h.bucket_count for h in self._held)
+        return sum(_HISTOGRAM_BYTES + 16 * h.bucket_count for h in self)
 
 
 def box_of(number: int) -> float:

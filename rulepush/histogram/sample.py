@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rulepush.histogram.boxes import Boxes, boxed_numbers
-from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.block import SampleBlock, block_of
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rulepush.exposition.families import FamilyType, LabelPairs, Metric, MetricFamily
-from rulepush.histogram import FloatHistogram
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.labels import Labels
 from rulepush.push.url import GroupKey
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from rulepush.errors import PushError, StorageError
 from rulepush.exposition import FamilyMetadata
 from rulepush.exposition.families import MetricFamily, ParsedFamilies
-from rulepush.histogram import FloatHistogram
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample

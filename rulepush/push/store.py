@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from rulepush.exposition.families import FamilyType, Metric, MetricFamily
-from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram, InvalidHistogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.errors import InvalidHistogram
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.push.group import PushedFamily, PushedGroup
 from rulepush.push.url import GroupKey
 from rulepush.storage.database import Database

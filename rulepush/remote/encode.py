@@ -11,13 +11,14 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rulepush.histogram import FloatHistogram
 from rulepush.model.labels import METADATA_NAMES, Labels
-from rulepush.remote.histograms import write_histogram
 from rulepush.remote.snappy import compress
 from rulepush.remote.wire import field, varint
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 # Tags: field number << 3 | wire type (0 varint, 1 eight bytes, 2 length-delimited).
 _F1: Final = b"\x0a"
@@ -72,7 +73,7 @@ def write_request(samples: Sequence[SentSample]) -> bytes:
     """A 1.0 body: one TimeSeries a sample, in their order, compressed."""
     parts: list[bytes] = []
     for s in samples:
-        wire = s.series.wire + (_sample(s) if s.histogram is None else field(_F4, write_histogram(s.histogram, s.ts)))
+        wire = s.series.wire + _value(_F4, s)
         parts += (_F1, varint(len(wire)), wire)
     return compress(b"".join(parts))
 
@@ -97,7 +98,7 @@ def request_v2(samples: Sequence[SentSample], metadata: dict[str, SentMetadata])
             varint(symbols.setdefault(text, len(symbols))) for pair in s.series.labels.pairs for text in pair
         )
         content = field(_F1, refs)
-        content += _sample(s) if s.histogram is None else field(_F3, write_histogram(s.histogram, s.ts))
+        content += _value(_F3, s)
         known = metadata.get(family_of(s.series.labels.name, metadata))
         if s.series.labels.has_metadata:
             kind, unit = map(s.series.labels.get, METADATA_NAMES)
@@ -119,6 +120,15 @@ def family_of(name: str, families: dict[str, SentMetadata]) -> str:
             if name.endswith(suffix) and name.removesuffix(suffix) in families:
                 return name.removesuffix(suffix)
     return name
+
+
+def _value(tag_of_histogram: bytes, s: SentSample) -> bytes:
+    """The sample of a TimeSeries, float or histogram."""
+    if s.histogram is None:
+        return _sample(s)
+    from rulepush.remote.histograms import write_histogram  # only where there are histograms
+
+    return field(tag_of_histogram, write_histogram(s.histogram, s.ts))
 
 
 def _sample(s: SentSample) -> bytes:

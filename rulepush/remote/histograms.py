@@ -10,8 +10,11 @@ import struct
 from typing import Any, Final
 
 from rulepush.errors import RemoteWriteError
-from rulepush.histogram import MAX_SCHEMA, Buckets, CounterResetHint, FloatHistogram, HistogramError
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.errors import HistogramError
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.histogram.resolution import limit_schema
+from rulepush.histogram.schema import MAX_SCHEMA
 from rulepush.histogram.validate import validate_histogram
 from rulepush.remote.wire import field, varint
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rulepush.histogram import FloatHistogram
 from rulepush.histogram.boxes import Boxes
 from rulepush.histogram.sample import unboxed_block
 from rulepush.model.arrays import Floats
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
 from rulepush.storage.table import Int64s
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 
 class BodyHistograms:

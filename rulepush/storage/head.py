@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from rulepush.histogram.boxes import Boxes, box_of
-from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.sample import HistogramSample
 from rulepush.model.arrays import Floats
 from rulepush.model.columns import LabelPool
@@ -20,6 +19,9 @@ from rulepush.storage.demand import Demand
 from rulepush.storage.selecting import Joiner, TableSelector
 from rulepush.storage.selection import EMPTY_SELECTION, Querier, Selection
 from rulepush.storage.table import MARGIN_MS, AppendOutcome, Int64s, Rows, Table
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 _UNWANTED_REMEMBERED: Final = 65_536
 SMALL_POOL: Final = 4096  # label sets: below, compaction is not worth its while

@@ -18,8 +18,6 @@ from typing import Final
 import numpy as np
 
 from rulepush.histogram.boxes import Boxes
-from rulepush.histogram.compact import decode_histograms, encode_histograms
-from rulepush.histogram.errors import InvalidHistogram
 from rulepush.model.arrays import Floats
 from rulepush.model.labels import Labels
 from rulepush.storage.demand import Retention
@@ -65,7 +63,7 @@ class BatchColumns:
             np.diff(self.ids.astype("<u4"), prepend=np.zeros(1, "<u4")),
             values.astype("<f8").view("u1").reshape(-1, 8).T,  # byte by byte: the first ones are nearly alike
         )
-        histograms = encode_histograms(list(own)) if own else b""
+        histograms = _encoded(own) if own else b""
         return zlib.compress(b"".join(part.tobytes() for part in parts) + histograms, _LEVEL)
 
     @classmethod
@@ -79,10 +77,7 @@ class BatchColumns:
         end = 8 + 12 * k + 12 * n
         if len(raw) < end:
             raise ValueError(f"not a batch of samples: {len(raw)} bytes")
-        try:
-            boxes = Boxes(decode_histograms(raw[end:])) if len(raw) > end else None
-        except InvalidHistogram as e:
-            raise ValueError(f"not a batch of samples: {e}") from None
+        boxes = _decoded(raw[end:]) if len(raw) > end else None
         turns = np.frombuffer(raw, "<u4", k, 8).astype(np.int64)
         times = np.frombuffer(raw, "<i8", k, 8 + 4 * k).astype(np.int64)
         gaps = np.frombuffer(raw, "<u4", n, 8 + 12 * k)
@@ -129,6 +124,23 @@ class Batch:
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         return not self.series and not self.samples
+
+
+def _encoded(boxes: Boxes) -> bytes:
+    from rulepush.histogram.compact import encode_histograms  # only where there are histograms
+
+    return encode_histograms(boxes)
+
+
+def _decoded(raw: bytes) -> Boxes:
+    """Raises ValueError."""
+    from rulepush.histogram.compact import decode_histograms
+    from rulepush.histogram.errors import InvalidHistogram
+
+    try:
+        return Boxes(decode_histograms(raw))
+    except InvalidHistogram as e:
+        raise ValueError(f"not a batch of samples: {e}") from None
 
 
 class Pending:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from rulepush.histogram.boxes import Boxes, box_mask, box_numbers, boxed_numbers
-from rulepush.histogram.histogram import FloatHistogram
-from rulepush.histogram.stored import stored_hint
 from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import Codes, LabelPool, LabelRows, label_bytes
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, stale_mask
 from rulepush.storage.demand import Retention
 from rulepush.storage.selection import SharedTimes
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 Int64s = npt.NDArray[np.int64]
 Rows = Int64s | slice  # a slice has a start and a stop, and is not empty
@@ -332,6 +333,8 @@ class Table:
 
     def put_histogram(self, row: int, ts: int, histogram: FloatHistogram, *, in_order: bool) -> AppendOutcome:
         """`append`, or when not `in_order` `insert`, a histogram. A stale one is the stale marker."""
+        from rulepush.histogram.stored import stored_hint  # only where there are histograms
+
         put = self.append if in_order else self.insert
         if histogram.is_stale:
             return put(row, ts, STALE)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rulepush.gotext.values import FLOAT64, GoKind, GoObject, GoSlice, GoType
-from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.sample import HistogramSample
-from rulepush.histogram.text import format_histogram
 from rulepush.model.sample import Sample
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 _TYPE: Final = GoType("*histogram.FloatHistogram", GoKind.POINTER, GoType("histogram.FloatHistogram", GoKind.STRUCT))
 _FLOATS: Final = GoType("[]float64", GoKind.SLICE, FLOAT64)
@@ -24,6 +25,8 @@ class TemplateHistogram(GoObject):
         self._histogram = histogram
 
     def go_string(self) -> str:
+        from rulepush.histogram.text import format_histogram  # only where there are histograms
+
         return format_histogram(self._histogram)
 
     def fields(self) -> Mapping[str, object]:

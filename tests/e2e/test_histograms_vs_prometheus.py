@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from rulepush.errors import EvaluationError
-from rulepush.histogram import Buckets, FloatHistogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, QueryResult, parse_expr
 from rulepush.promql.testscript.series import NativeCell, parse_series

@@ -10,7 +10,9 @@ from rulepush.exposition import Format, parse_body
 from rulepush.exposition.custom_buckets import CustomBucketTranslator
 from rulepush.exposition.entries import FamilyMetadata, HistogramScraping
 from rulepush.exposition.translated import TranslatedBody
-from rulepush.histogram import CUSTOM_SCHEMA, Buckets, FloatHistogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.scrape.slices import at_once
 
 ALONE = HistogramScraping(to_custom_buckets=True)

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 
 _FILE = Path(__file__).parent / "prometheus_3_14.jsonl"
 

@@ -8,16 +8,9 @@ import math
 
 import pytest
 
-from rulepush.histogram import (
-    BucketLimitError,
-    CounterResetHint,
-    FloatHistogram,
-    HistogramError,
-    IncompatibleSchemas,
-    InvalidHistogram,
-    stale_histogram,
-)
 from rulepush.histogram.adding import add, kahan_add, subtract
+from rulepush.histogram.errors import BucketLimitError, HistogramError, IncompatibleSchemas, InvalidHistogram
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram, stale_histogram
 from rulepush.histogram.literal import parse_histogram
 from rulepush.histogram.resets import detect_reset
 from rulepush.histogram.resolution import copy_to_schema, limit_buckets, limit_schema, schema_of_bucket_factor

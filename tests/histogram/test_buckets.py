@@ -8,10 +8,17 @@ import sys
 import numpy as np
 import pytest
 
-from rulepush.histogram import CUSTOM_SCHEMA, NO_BUCKETS, Buckets, FloatHistogram, InvalidHistogram
-from rulepush.histogram.buckets import span_indexes
+from rulepush.histogram.buckets import NO_BUCKETS, Buckets, span_indexes
+from rulepush.histogram.errors import InvalidHistogram
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.iteration import all_buckets
-from rulepush.histogram.schema import exponential_bound, exponential_bounds, is_known_schema, is_valid_schema
+from rulepush.histogram.schema import (
+    CUSTOM_SCHEMA,
+    exponential_bound,
+    exponential_bounds,
+    is_known_schema,
+    is_valid_schema,
+)
 
 
 def test_spans_give_the_indexes_of_their_buckets() -> None:

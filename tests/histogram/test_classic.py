@@ -7,8 +7,11 @@ import math
 
 import pytest
 
-from rulepush.histogram import CUSTOM_SCHEMA, Buckets, FloatHistogram, HistogramError, InvalidHistogram
+from rulepush.histogram.buckets import Buckets
 from rulepush.histogram.classic import classic_buckets, custom_histogram
+from rulepush.histogram.errors import HistogramError, InvalidHistogram
+from rulepush.histogram.histogram import FloatHistogram
+from rulepush.histogram.schema import CUSTOM_SCHEMA
 
 INF = math.inf
 

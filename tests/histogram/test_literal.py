@@ -7,7 +7,9 @@ from itertools import islice
 
 import pytest
 
-from rulepush.histogram import EMPTY, Buckets, CounterResetHint, FloatHistogram, InvalidHistogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.errors import InvalidHistogram
+from rulepush.histogram.histogram import EMPTY, CounterResetHint, FloatHistogram
 from rulepush.histogram.literal import parse_histogram, parse_histogram_item
 from rulepush.histogram.text import format_histogram, histogram_literal
 

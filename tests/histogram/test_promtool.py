@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rulepush.histogram import CUSTOM_SCHEMA, Buckets, CounterResetHint, FloatHistogram
 from rulepush.histogram.adding import add, subtract
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.histogram.literal import parse_histogram
 from rulepush.histogram.resets import detect_reset
+from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.histogram.statistics import (
     histogram_average,
     histogram_deviation,

@@ -10,12 +10,14 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
 
-from rulepush.histogram import CUSTOM_SCHEMA, NO_BUCKETS, Buckets, CounterResetHint, FloatHistogram
 from rulepush.histogram.adding import KahanStep, add, kahan_add, subtract
+from rulepush.histogram.buckets import NO_BUCKETS, Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.histogram.iteration import all_buckets
 from rulepush.histogram.literal import parse_histogram
 from rulepush.histogram.resets import detect_reset, detect_resets
 from rulepush.histogram.resolution import reduce_resolution, with_zero_bucket
+from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.histogram.statistics import histogram_fraction, histogram_quantile
 from rulepush.histogram.summing import kahan_sum
 from rulepush.histogram.text import histogram_literal

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from rulepush.histogram import FloatHistogram, HistogramError
 from rulepush.histogram.adding import Combined, add, kahan_add, subtract
+from rulepush.histogram.errors import HistogramError
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.iteration import all_buckets, all_buckets_reversed, bucket_arrays
 from rulepush.histogram.resets import detect_reset
 from rulepush.histogram.resolution import reduce_resolution

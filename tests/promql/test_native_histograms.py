@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from rulepush.errors import EvaluationError, QueryLimitError
-from rulepush.histogram import Buckets, FloatHistogram
 from rulepush.histogram.boxes import box_mask
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, EngineOptions, parse_expr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rulepush.cli import test_promql as command
-from rulepush.histogram import CounterResetHint, FloatHistogram
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.model.sample import is_stale
 from rulepush.promql.testscript import CaseOutcome
 from rulepush.promql.testscript.compare import almost_equal

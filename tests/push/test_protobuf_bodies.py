@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 
 from rulepush.errors import BodyError, PushError
 from rulepush.exposition.families import FamilyType, Metric, MetricFamily
-from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.histogram.sample import HistogramSample
 from rulepush.model.sample import is_stale
 from rulepush.push.groups import PushedGroups

@@ -9,8 +9,10 @@ import pytest
 
 from rulepush.config.sections import RemoteWriteMessage
 from rulepush.errors import RemoteWriteError
-from rulepush.histogram import CUSTOM_SCHEMA, Buckets, CounterResetHint, FloatHistogram, stale_histogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram, stale_histogram
 from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.remote.apply import RemoteWriteReceiver

@@ -11,8 +11,9 @@ import httpx
 from rulepush.exposition import FamilyMetadata, Format
 from rulepush.exposition.entries import HistogramScraping
 from rulepush.exposition.protobuf.translate import translated
-from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram
 from rulepush.histogram.boxes import Boxes
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.histogram.sample import HistogramSample
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels

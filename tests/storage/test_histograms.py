@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rulepush.histogram import CUSTOM_SCHEMA, Buckets, CounterResetHint, FloatHistogram, InvalidHistogram
 from rulepush.histogram.boxes import Boxes, box_mask, box_of
+from rulepush.histogram.buckets import Buckets
 from rulepush.histogram.compact import decode_histograms, encode_histograms
+from rulepush.histogram.errors import InvalidHistogram
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.histogram.sample import HistogramBlock, HistogramSample, floats_of_samples
+from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.histogram.stored import stored_hint
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from rulepush.histogram import FloatHistogram
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import STALE, Sample

@@ -6,7 +6,8 @@ import asyncio
 import json
 from collections.abc import Iterator
 
-from rulepush.histogram import Buckets, FloatHistogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.labels import Labels
 from rulepush.promql import Engine, parse_expr
 from rulepush.storage.demand import Demand

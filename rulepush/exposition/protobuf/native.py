@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from rulepush.errors import ProtobufError
-from rulepush.histogram import Buckets, CounterResetHint, FloatHistogram, HistogramError
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.errors import HistogramError
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 
 
 def is_native(message: Any) -> bool:

@@ -18,8 +18,9 @@ from rulepush.exposition.protobuf.delimited import each_family, read_metric
 from rulepush.exposition.protobuf.native import is_fractional, is_native, native_histogram
 from rulepush.exposition.translated import TranslatedBody, as_scraped
 from rulepush.gotext.goquote import go_quote
-from rulepush.histogram import CounterResetHint, FloatHistogram, HistogramError
 from rulepush.histogram.classic import custom_histogram
+from rulepush.histogram.errors import HistogramError
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.model.floats import format_float_openmetrics
 from rulepush.model.labels import is_legacy_label_name, is_legacy_metric_name
 

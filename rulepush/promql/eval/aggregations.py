@@ -13,14 +13,12 @@ import numpy.typing as npt
 
 from rulepush.errors import EvaluationError
 from rulepush.histogram.boxes import Boxes
-from rulepush.histogram.text import format_histogram
 from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import RowNumbers
 from rulepush.model.floats import format_float, format_float_g
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql.eval.binary import stack_steps
-from rulepush.promql.eval.histogram_aggregations import with_histogram_groups
 from rulepush.promql.functions.kahan import kahan_step, kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows
 from rulepush.promql.functions.welford import variances
@@ -41,10 +39,12 @@ Reduce = Callable[[Floats, Bools | None], Floats]  # (values[g, k], mask[g, k] o
 def aggregate(node: ast.Aggregate, param: Value | None, vector: Vector, notes: AnnotationSet, boxes: Boxes) -> Vector:
     """The aggregation of `vector`. Raises EvaluationError for an impossible parameter."""
     op = node.op
-    native = histograms_in(vector, boxes)
+    native = histograms_in(vector, boxes) if boxes else None
     if native is not None:
         if op in ("sum", "avg"):
             floats = aggregate(node, param, with_present(vector, vector.present & ~native), notes, NO_BOXES)
+            from rulepush.promql.eval.histogram_aggregations import with_histogram_groups
+
             floats.drop_name = _group_drops(node, vector, group(vector.index, node.grouping, node.without))
             return with_histogram_groups(node, vector, native, floats, notes, boxes)
         if op in _FLOATS_ONLY:
@@ -323,4 +323,8 @@ def _counted_steps(node: ast.Aggregate, label: str, vector: Vector, boxes: Boxes
 
 def _spelled(value: float, boxes: Boxes) -> str:
     histogram = boxes.unbox(value) if boxes else None
-    return format_float(value) if histogram is None else format_histogram(histogram)
+    if histogram is None:
+        return format_float(value)
+    from rulepush.histogram.text import format_histogram
+
+    return format_histogram(histogram)

@@ -13,7 +13,6 @@ from rulepush.model.columns import RowNumbers
 from rulepush.model.index import EMPTY_INDEX
 from rulepush.model.labels import Labels
 from rulepush.promql.eval.evaluation import Evaluation
-from rulepush.promql.eval.histogram_operators import with_histograms
 from rulepush.promql.eval.operators import ARITHMETIC, COMPARISON
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.ast import Card, Matching
@@ -47,6 +46,8 @@ def vector_scalar(node: ast.Binary, vector: Vector, scalar: Floats, swapped: boo
     operands = (scalar, vector.values) if swapped else (vector.values, scalar)
     delayed = ev.options.delayed_name_removal
     if ev.boxes or node.op in ast.TRIMS:
+        from rulepush.promql.eval.histogram_operators import with_histograms
+
         left, right = (np.broadcast_to(side, vector.values.shape) for side in operands)
         found = with_histograms(node, left, right, vector.present, ev)
         if node.op in ast.COMPARISONS and not node.return_bool:
@@ -172,6 +173,8 @@ def _combined(
     one_to_one = matching.card is Card.ONE_TO_ONE
     found = None
     if ev.boxes or node.op in ast.TRIMS:
+        from rulepush.promql.eval.histogram_operators import with_histograms
+
         found = with_histograms(node, left, right, present, ev)
         present = found.known
     if match.clash is not None and one_to_one:  # an error even if the comparison leaves none of them

@@ -23,17 +23,13 @@ from rulepush.promql.eval.evaluation import (
     QuerySamples,
     SharedResults,
 )
-from rulepush.promql.eval.histogram_hints import without_reset_hints
-from rulepush.promql.eval.histogram_operators import negated
 from rulepush.promql.eval.info import enrich
 from rulepush.promql.eval.range_call import call_kernel
 from rulepush.promql.eval.result import QueryResult
 from rulepush.promql.eval.selectors import samples_of, select_matrix, select_vector, select_windows, window_bounds
-from rulepush.promql.eval.start_timestamps import start_timestamps, with_start_timestamps
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.functions.extended import kernel_of
 from rulepush.promql.functions.registry import InstantFunction, RangeFunction, VectorFunction
-from rulepush.promql.functions.start_timestamps import STARTED_RANGES
 from rulepush.promql.query import Query
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import AnnotationSet
@@ -255,7 +251,12 @@ def _unary(node: ast.Unary, ev: Evaluation) -> Value:
     if isinstance(value, Scalar):
         return Scalar(-value.values)
     assert isinstance(value, Vector)
-    values = negated(value, ev.boxes) if ev.boxes else -value.values
+    if ev.boxes:
+        from rulepush.promql.eval.histogram_operators import negated  # a process without histograms never loads it
+
+        values = negated(value, ev.boxes)
+    else:
+        values = -value.values
     return _named(with_values(value, values), True, ev)
 
 
@@ -327,6 +328,8 @@ def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Va
     if node.name == "start_timestamp":
         if ev.starts is None or not isinstance(bare[0], ast.VectorSelector):
             return empty_vector(len(ev.steps))
+        from rulepush.promql.eval.start_timestamps import start_timestamps
+
         return _named(start_timestamps(bare[0], ev), True, ev)
     args: list[Value | str] = []
     for arg in bare:
@@ -348,7 +351,9 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     assert kernel is not None  # Query.misuse has reported it
     ev.limits.take(len(columns.index) * len(ev.steps))
     values, present = call_kernel(node, function, kernel, columns, windows, scalars, ev)
-    if ev.starts is not None and function.name in STARTED_RANGES and isinstance(ranged, ast.MatrixSelector):
+    if ev.starts is not None and isinstance(ranged, ast.MatrixSelector):
+        from rulepush.promql.eval.start_timestamps import with_start_timestamps
+
         values, present = with_start_timestamps(node, ranged, columns, values, present, ev)
     vector = Vector(columns.index, values, present, columns.drop_name)
     if not function.drop_name:
@@ -374,6 +379,8 @@ def _windows(node: ast.Node, ev: Evaluation, *, apart: bool = False) -> tuple[Wi
     else:
         columns = subquery(node, ev)
         if ev.boxes:
+            from rulepush.promql.eval.histogram_hints import without_reset_hints
+
             columns.values = without_reset_hints(columns.values, ev.boxes)
         windows = (columns.window(*bounds) for bounds in window_bounds(node, ev))
     if ev.samples is not None:

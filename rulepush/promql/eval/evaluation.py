@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from rulepush.errors import TOO_MANY_SAMPLES, QueryLimitError
 from rulepush.histogram.boxes import Boxes, box_mask
-from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.query import DEFAULT_LOOKBACK_MS, Query
@@ -19,6 +18,9 @@ from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import Annotation, AnnotationSet
 from rulepush.promql.vectors.values import Value
 from rulepush.storage.selection import Querier
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 TIMED_OUT: Final = "query timed out in expression evaluation"
 UNSHARED: Final = (ast.Number, ast.Str, ast.Paren)  # to look them up costs more than to evaluate them

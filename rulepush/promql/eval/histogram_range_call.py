@@ -24,11 +24,6 @@ from rulepush.promql.vectors.histogram_notes import ignored_in_range
 from rulepush.promql.vectors.windows import RangeWindow, WindowColumns
 
 
-def has_histograms(columns: WindowColumns, ev: Evaluation) -> bool:
-    """Whether any sample may be a histogram."""
-    return bool(ev.boxes) and bool(np.count_nonzero(box_mask(columns.values)))
-
-
 def call_with_histograms(
     node: ast.Call,
     function: RangeFunction,

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from rulepush.histogram.boxes import box_mask
 from rulepush.model.arrays import Bools, Floats
 from rulepush.promql.eval.evaluation import Evaluation
-from rulepush.promql.eval.histogram_range_call import call_with_histograms, has_histograms
 from rulepush.promql.eval.selectors import window_bounds
 from rulepush.promql.functions.registry import RangeFunction, RangeKernel
 from rulepush.promql.syntax import ast
@@ -36,7 +36,9 @@ def call_kernel(
     n, steps = len(columns.index), len(ev.steps)
     if not columns.sample_count:
         return np.zeros((n, steps)), np.zeros((n, steps), np.bool_)
-    if has_histograms(columns, ev):
+    if ev.boxes and np.count_nonzero(box_mask(columns.values)):
+        from rulepush.promql.eval.histogram_range_call import call_with_histograms
+
         return call_with_histograms(node, function, kernel, columns, windows, scalars, ev)
     if steps == 1:
         return _at_one_step(node, function, kernel, columns, next(iter(windows)), scalars, ev)

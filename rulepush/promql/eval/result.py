@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from rulepush.histogram.boxes import Boxes, box_mask
-from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.sample import HistogramSample, sample_of
 from rulepush.model.arrays import Floats, Ints
 from rulepush.model.labels import EMPTY_LABELS, Labels
@@ -17,6 +17,9 @@ from rulepush.model.sample import Sample
 from rulepush.promql.syntax.strings import printable
 from rulepush.promql.vectors.annotations import AnnotationSet
 from rulepush.promql.vectors.values import Matrix, Scalar, String, Value, ValueType, Vector
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,6 @@ from rulepush.histogram.boxes import box_mask
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.sample import stale_mask
 from rulepush.promql.eval.evaluation import Evaluation, samples_in
-from rulepush.promql.eval.histogram_hints import reads_statistics, with_reset_hints
-from rulepush.promql.eval.histogram_smoothing import smoothed_histograms
 from rulepush.promql.functions.extended import extended_matrix, reach, smoothed_at
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.values import Matrix, Vector, empty_vector, everywhere, nowhere
@@ -44,8 +42,8 @@ def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -
     if node.extended is ast.Extended.SMOOTHED and not timestamps:
         return _select_smoothed(node, times, ev)
     selection = ev.querier.select(node.matchers, times[0] - delta + 1, times[-1])
-    if selection.boxes is not None and reads_statistics(node, ev.root):
-        selection = with_reset_hints(selection)
+    if selection.boxes is not None:
+        selection = _hinted(selection, node, ev)
     n, steps = len(selection.index), len(ev.steps)
     ev.limits.take(n * steps)
     if len(times) == 1:
@@ -70,6 +68,13 @@ def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -
         at, value, here[i] = newest(selection, when, delta)
         out[i] = at / 1000 if timestamps else value
     return Vector(selection.index, _adopted(out.T, selection, ev), here.T)
+
+
+def _hinted(selection: Selection, node: ast.VectorSelector, ev: Evaluation) -> Selection:
+    """The histograms of a selection with the hints that the query reads."""
+    from rulepush.promql.eval.histogram_hints import reads_statistics, with_reset_hints
+
+    return with_reset_hints(selection) if reads_statistics(node, ev.root) else selection
 
 
 def _adopted(values: Floats, selection: Selection, ev: Evaluation) -> Floats:
@@ -99,10 +104,13 @@ def _select_smoothed(node: ast.VectorSelector, times: list[int], ev: Evaluation)
     start, end = times[0] - delta, times[-1] + delta
     selection = ev.querier.select(node.matchers, start + 1, end)
     columns = WindowColumns.of_selection(selection, start, end)
-    _adopt(columns, selection, ev)
+    if selection.boxes is not None:
+        columns.values = ev.boxes.adopted(columns.values, selection.boxes)
     ev.limits.take(columns.sample_count + len(columns.index) * steps)
     found = [smoothed_at(columns, when, delta) for when in times]
     if selection.boxes is not None:
+        from rulepush.promql.eval.histogram_smoothing import smoothed_histograms
+
         found = [
             smoothed_histograms(columns, when, delta, *at, node, ev) for when, at in zip(times, found, strict=True)
         ]
@@ -170,18 +178,14 @@ def select_windows(
     back, ahead = reach(node.selector, ev.options.lookback_delta_ms)
     start, end = bounds[0][0] - back, bounds[-1][1] + ahead
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
-    if selection.boxes is not None and reads_statistics(node.selector, ev.root):
-        selection = with_reset_hints(selection)
-    apart = apart and len(ev.steps) == 1 and selection.boxes is None
-    columns = WindowColumns.of_selection(selection, start, end, apart=apart)
-    _adopt(columns, selection, ev)
-    ev.limits.take(columns.sample_count)
-    return columns, _windows(columns, bounds, back, ahead)
-
-
-def _adopt(columns: WindowColumns, selection: Selection, ev: Evaluation) -> None:
+    if selection.boxes is not None:
+        selection = _hinted(selection, node.selector, ev)
+        apart = False
+    columns = WindowColumns.of_selection(selection, start, end, apart=apart and len(ev.steps) == 1)
     if selection.boxes is not None:
         columns.values = ev.boxes.adopted(columns.values, selection.boxes)
+    ev.limits.take(columns.sample_count)
+    return columns, _windows(columns, bounds, back, ahead)
 
 
 def _windows(

@@ -35,14 +35,17 @@ def _starts_of(selector: ast.VectorSelector, start: int, end: int, ev: Evaluatio
 def with_start_timestamps(
     node: ast.Call, ranged: ast.MatrixSelector, columns: WindowColumns, values: Floats, present: Bools, ev: Evaluation
 ) -> tuple[Floats, Bools]:
-    """(values[n, T], present[n, T]) as computed from the samples alone; here of the series with start timestamps."""
+    """(values[n, T], present[n, T]) as computed from the samples alone; here of the series with start timestamps, by
+    a function that takes them."""
+    call = STARTED_RANGES.get(node.name)
+    if call is None:
+        return values, present
     bounds = window_bounds(ranged, ev)
     known = _starts_of(ranged.selector, bounds[0][0] + 1, bounds[-1][1], ev)
     rows = [(row, known[labels]) for row, labels in enumerate(columns.index.labels) if labels in known]
     if not rows:
         return values, present
     values, present = np.array(values), np.array(present)
-    call = STARTED_RANGES[node.name]
     for step, moment in enumerate(bounds):
         window = columns.window(*moment)
         for row, of_row in rows:

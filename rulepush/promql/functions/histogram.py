@@ -193,14 +193,17 @@ def _histogram_quantile(ctx: CallContext, q: Scalar, vector: Vector) -> Vector:
     classic, layout = _classic(ctx, vector, ctx.args[1])
     values = _quantiles_of(ctx, q.values, layout, classic, ctx.args[1])
     found = Vector(layout.index, values, classic.present)
-    statistic = quantile_statistic(ctx, q.values, ctx.args[1])
-    return drop_names(_with_native(ctx, vector, statistic, found, ctx.args[1]), ctx.delayed_name_removal)
+    if ctx.boxes:
+        statistic = quantile_statistic(ctx, q.values, ctx.args[1])
+        found = _with_native(ctx, vector, statistic, found, ctx.args[1])
+    return drop_names(found, ctx.delayed_name_removal)
 
 
 def _classic(ctx: CallContext, vector: Vector, node: Any) -> tuple[_Histograms, _Layout]:
     """The classic histograms of a vector."""
     layout = _layout(vector.index)
-    floats = floats_of(vector, ctx.boxes)
+    boxes = ctx.boxes
+    floats = floats_of(vector, boxes) if boxes else vector
     _note_bad_buckets(ctx, floats, layout, node)
     if len(layout.index):
         return _histograms(floats, layout), layout
@@ -272,8 +275,10 @@ def _histogram_fraction(ctx: CallContext, lower: Scalar, upper: Scalar, vector: 
         flat = fractions(np.tile(lower.values, g), np.tile(upper.values, g), h.bounds, h.counts, h.sizes)
         values = flat.reshape(h.present.shape)
     found = Vector(layout.index, values, h.present)
-    statistic = fraction_statistic(ctx, lower.values, upper.values, ctx.args[2])
-    return drop_names(_with_native(ctx, vector, statistic, found, ctx.args[2]), ctx.delayed_name_removal)
+    if ctx.boxes:
+        statistic = fraction_statistic(ctx, lower.values, upper.values, ctx.args[2])
+        found = _with_native(ctx, vector, statistic, found, ctx.args[2])
+    return drop_names(found, ctx.delayed_name_removal)
 
 
 def _distinct(values: Floats) -> list[float]:

@@ -53,7 +53,8 @@ def clamp_max(values: Floats, high: Floats) -> Floats:
 
 def clamp(ctx: CallContext, vector: Vector, low: Scalar, high: Scalar) -> Vector:
     """Between `low` and `high`; nothing at the steps where `high` is below `low`."""
-    vector = floats_of(vector, ctx.boxes)
+    if ctx.boxes:
+        vector = floats_of(vector, ctx.boxes)
     values = go_max(low.values, go_min(high.values, vector.values))
     possible: Bools = ~(high.values < low.values)
     present = vector.present if possible.all() else vector.present & possible

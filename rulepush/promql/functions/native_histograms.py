@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rulepush.histogram.histogram import FloatHistogram
-from rulepush.histogram.statistics import (
-    QuantileNote,
-    histogram_average,
-    histogram_deviation,
-    histogram_fraction,
-    histogram_quantile,
-    histogram_variance,
-)
 from rulepush.model.arrays import Bools, Floats
 from rulepush.promql.functions.registry import CallContext, VectorFunction
 from rulepush.promql.syntax.signature import VECTOR, Signature
@@ -23,7 +14,10 @@ from rulepush.promql.vectors import histogram_notes as words
 from rulepush.promql.vectors.native import histograms_in, histograms_of
 from rulepush.promql.vectors.values import Vector, drop_names, empty_vector
 
-Statistic = Callable[[FloatHistogram, int, str], float]  # (histogram, step, metric name) -> result
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
+
+Statistic = Callable[["FloatHistogram", int, str], float]  # (histogram, step, metric name) -> result
 
 
 def native_statistics(
@@ -54,6 +48,7 @@ def native_statistics(
 
 def quantile_statistic(ctx: CallContext, q: Floats, node: Any) -> Statistic:
     """The q[t]-quantile."""
+    from rulepush.histogram.statistics import QuantileNote, histogram_quantile  # only where there are histograms
 
     def of(histogram: FloatHistogram, step: int, name: str) -> float:
         value, note = histogram_quantile(float(q[step]), histogram)
@@ -68,6 +63,7 @@ def quantile_statistic(ctx: CallContext, q: Floats, node: Any) -> Statistic:
 
 def fraction_statistic(ctx: CallContext, lower: Floats, upper: Floats, node: Any) -> Statistic:
     """The share of observations between lower[t] and upper[t]."""
+    from rulepush.histogram.statistics import histogram_fraction
 
     def of(histogram: FloatHistogram, step: int, name: str) -> float:
         value, with_nan = histogram_fraction(float(lower[step]), float(upper[step]), histogram)
@@ -78,13 +74,27 @@ def fraction_statistic(ctx: CallContext, lower: Floats, upper: Floats, node: Any
     return of
 
 
-def _of_native(name: str, statistic: Callable[[FloatHistogram], float]) -> VectorFunction:
+def _statistic(name: str) -> Callable[[FloatHistogram], float]:
+    from rulepush.histogram.statistics import histogram_average, histogram_deviation, histogram_variance
+
+    statistics: dict[str, Callable[[FloatHistogram], float]] = {
+        "histogram_avg": histogram_average,
+        "histogram_count": lambda h: h.count,
+        "histogram_stddev": histogram_deviation,
+        "histogram_stdvar": histogram_variance,
+        "histogram_sum": lambda h: h.sum,
+    }
+    return statistics[name]
+
+
+def _of_native(name: str) -> VectorFunction:
     """Floats are ignored."""
 
     def call(ctx: CallContext, vector: Vector) -> Vector:
         native = histograms_in(vector, ctx.boxes)
         if native is None:
             return empty_vector(len(ctx.steps))
+        statistic = _statistic(name)
         only = histograms_of(vector, ctx.boxes)
         values = np.zeros(native.shape)
         for row, step in np.argwhere(native).tolist():
@@ -99,9 +109,6 @@ def _of_native(name: str, statistic: Callable[[FloatHistogram], float]) -> Vecto
 
 
 NATIVE_HISTOGRAM: Final = {
-    "histogram_avg": _of_native("histogram_avg", histogram_average),
-    "histogram_count": _of_native("histogram_count", lambda h: h.count),
-    "histogram_stddev": _of_native("histogram_stddev", histogram_deviation),
-    "histogram_stdvar": _of_native("histogram_stdvar", histogram_variance),
-    "histogram_sum": _of_native("histogram_sum", lambda h: h.sum),
+    name: _of_native(name)
+    for name in ("histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum")
 }

@@ -20,7 +20,8 @@ NO_LABELS: Final = LabelIndex((EMPTY_LABELS,))  # shared, so that memos on it ar
 
 def _scalar(ctx: CallContext, vector: Vector) -> Scalar:
     """The value of the only row; NaN where there is not exactly one."""
-    vector = floats_of(vector, ctx.boxes)
+    if ctx.boxes:
+        vector = floats_of(vector, ctx.boxes)
     count = vector.present.sum(axis=0)
     only = np.where(vector.present, vector.values, 0.0).sum(axis=0)
     if len(vector.index) == 1:

@@ -82,7 +82,8 @@ def _calendar(name: str, field: Callable[[Ints], Ints]) -> VectorFunction:
     def call(ctx: CallContext, vector: Vector | None = None) -> Vector:
         if vector is None:
             return one_row(of_values((ctx.steps // 1000).astype(np.float64)))
-        vector = floats_of(vector, ctx.boxes)
+        if ctx.boxes:
+            vector = floats_of(vector, ctx.boxes)
         values = of_values(vector.values)
         result = Vector(vector.index, values, vector.present, vector.drop_name, vector.order)
         return drop_names(result, ctx.delayed_name_removal)

@@ -11,7 +11,9 @@ from rulepush.exposition import FamilyMetadata, Format, parse_body, readable_bod
 from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.exposition.protobuf.translate import translated
 from rulepush.exposition.translated import TranslatedBody
-from rulepush.histogram import CUSTOM_SCHEMA, Buckets, CounterResetHint, FloatHistogram
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
+from rulepush.histogram.schema import CUSTOM_SCHEMA
 from tests import delimited_families as wire
 
 GOOD = wire.gauge("good", 1)
