@@ -21,12 +21,18 @@ QUICK_DISCOVERY: Final = "--scrape.discovery-reload-interval=100ms"
 """A flag of Prometheus and of rulepush: changes of discoveries take effect soon, and not after 5 s."""
 
 
+_GIVEN: Final[set[int]] = set()
+
+
 def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
+    """A loopback port that is free now. None is given twice: the server of the first may not have taken it yet."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port: int = s.getsockname()[1]
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 20.0, every: float = 0.05) -> T:
