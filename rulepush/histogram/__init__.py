@@ -4,7 +4,7 @@
 - `buckets`: Buckets, the two arrays of one side; spans and deltas of wire formats.
 - `schema`: schemas and bounds.
 - `adding`: `add`, `subtract`, `kahan_add`, with what is to be said of them.
-- `summing`: `kahan_sum` of many at once.
+- `summing`: `kahan_sum_of_histograms` at once.
 - `resolution`: less resolution, greater zero buckets, limits of scrapes.
 - `resets`: `detect_reset`.
 - `iteration`: buckets with their bounds, in either direction.

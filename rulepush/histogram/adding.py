@@ -15,10 +15,10 @@ import numpy as np
 from rulepush.histogram.buckets import NO_BUCKETS, Buckets
 from rulepush.histogram.errors import IncompatibleSchemas
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
-from rulepush.histogram.kahan import step, steps
 from rulepush.histogram.resolution import merge_buckets, merged_indexes, with_zero_bucket, zero_count_at
 from rulepush.histogram.schema import exponential_bound, exponential_bounds
 from rulepush.model.arrays import Floats, Ints
+from rulepush.model.kahan import kahan_step, kahan_steps
 
 _GAUGE: Final = CounterResetHint.GAUGE
 _UNKNOWN: Final = CounterResetHint.UNKNOWN
@@ -185,9 +185,9 @@ def _add_mapped(
         for i, (index, count) in enumerate(pairs):
             inside = index < len(side.custom_values)
             at = bisect_left(bounds, side.custom_values[index]) if inside else len(bounds)
-            totals[at], rests[at] = step(factor * count, totals[at], rests[at])
+            totals[at], rests[at] = kahan_step(factor * count, totals[at], rests[at])
             if compensations is not None:
-                totals[at], rests[at] = step(compensations[i], totals[at], rests[at])
+                totals[at], rests[at] = kahan_step(compensations[i], totals[at], rests[at])
     kept = [i for i in range(len(totals)) if totals[i] != 0 or rests[i] != 0]
     if not kept:
         return NO_BUCKETS, NO_BUCKETS
@@ -202,8 +202,8 @@ def kahan_add(total: FloatHistogram, other: FloatHistogram, rest: FloatHistogram
     hint, collision = _hint(total, other)
     if rest is None:
         rest = no_rest(total.with_hint(hint))
-    count, count_rest = step(other.count, total.count, rest.count)
-    sums, sums_rest = step(other.sum, total.sum, rest.sum)
+    count, count_rest = kahan_step(other.count, total.count, rest.count)
+    sums, sums_rest = kahan_step(other.sum, total.sum, rest.sum)
     if total.uses_custom_buckets:
         reconciled = total.custom_values != other.custom_values
         bounds = total.custom_values
@@ -217,8 +217,8 @@ def kahan_add(total: FloatHistogram, other: FloatHistogram, rest: FloatHistogram
         return KahanStep(total, rest, collision, reconciled)
     total, changed, other_zero, other_zero_rest = _reconcile_zero(total, other, rest)
     rest = changed if changed is not None else rest
-    zero, zero_rest = step(other_zero, total.zero_count, rest.zero_count)
-    zero, zero_rest = step(other_zero_rest, zero, zero_rest)
+    zero, zero_rest = kahan_step(other_zero, total.zero_count, rest.zero_count)
+    zero, zero_rest = kahan_step(other_zero_rest, zero, zero_rest)
     positive, positive_rest = _kahan_side(total, rest, other, positive=True)
     negative, negative_rest = _kahan_side(total, rest, other, positive=False)
     schema, threshold = min(total.schema, other.schema), total.zero_threshold
@@ -283,8 +283,8 @@ def _kahan_merge(buckets: Buckets, rest: Buckets, levels: int) -> tuple[Buckets,
         if total is None:
             totals[at], rests[at] = count, compensation
             continue
-        total, rests[at] = step(count, total, rests[at])
-        totals[at], rests[at] = step(compensation, total, rests[at])
+        total, rests[at] = kahan_step(count, total, rests[at])
+        totals[at], rests[at] = kahan_step(compensation, total, rests[at])
     merged = Buckets.of(targets, np.array(totals, np.float64))
     return merged, merged.with_counts(np.array(rests))
 
@@ -321,9 +321,9 @@ def _kahan_buckets(
 
 
 def _kahan_counts(counts: Floats, rests: Floats, inc: Floats, inc_rests: Floats | None) -> tuple[Floats, Floats]:
-    counts, rests = steps(inc, counts, rests)
+    counts, rests = kahan_steps(inc, counts, rests)
     if inc_rests is not None and inc_rests.any():
-        more, more_rests = steps(inc_rests, counts, rests)
+        more, more_rests = kahan_steps(inc_rests, counts, rests)
         has = inc_rests != 0
         counts, rests = np.where(has, more, counts), np.where(has, more_rests, rests)
     return counts, rests

@@ -15,7 +15,6 @@ from rulepush.histogram.buckets import NO_BUCKETS, Buckets
 from rulepush.histogram.errors import BucketLimitError, HistogramError
 from rulepush.histogram.go_floats import go_log2
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
-from rulepush.histogram.kahan import step
 from rulepush.histogram.schema import (
     CUSTOM_SCHEMA,
     MAX_RESERVED_SCHEMA,
@@ -26,6 +25,7 @@ from rulepush.histogram.schema import (
     is_exponential,
 )
 from rulepush.model.arrays import Bools, Floats, Ints
+from rulepush.model.kahan import kahan_step
 
 _FINEST_FACTOR: Final = 1.00271  # of schema 8; what a factor of 1 or less stands for
 
@@ -139,9 +139,9 @@ def _absorb(side: _Side, threshold: float, count: float, compensation: float) ->
     for i, (lower, upper, own) in enumerate(zip(lowers, uppers, counts, strict=True)):
         if lower >= threshold:
             break
-        count, compensation = step(own, count, compensation)
+        count, compensation = kahan_step(own, count, compensation)
         if rests is not None:
-            count, compensation = step(rests[i], count, compensation)
+            count, compensation = kahan_step(rests[i], count, compensation)
         if upper > threshold:
             return count, compensation, upper if own != 0 else None
     return count, compensation, None

@@ -15,8 +15,8 @@ import numpy as np
 from rulepush.histogram.go_floats import go_divide, go_exp2, go_log2
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.iteration import Bucket, bucket_arrays
-from rulepush.histogram.kahan import step
 from rulepush.model.arrays import Floats
+from rulepush.model.kahan import kahan_step
 
 _NOWHERE: Final = (0.0, 0.0, 0.0)  # (lower, upper, count) without any bucket
 
@@ -160,7 +160,7 @@ def histogram_variance(h: FloatHistogram) -> float:
             value = math.sqrt(upper * lower)
             value = -value if upper < 0 else value
         delta = value - mean
-        variance, rest = step(count * delta * delta, variance, rest)
+        variance, rest = kahan_step(count * delta * delta, variance, rest)
     return go_divide(variance + rest, h.count)
 
 

@@ -1,8 +1,7 @@
 """The Kahan sum of many histograms at once, as sum() over series or over time needs it.
 
 Buckets that are not there count as 0, which changes neither a sum nor its compensation, so histograms of one schema and
-one zero threshold are the rows of one array. The error of each addition is that of rulepush.promql.functions.kahan:
-Knuth's TwoSum finds the same one as Neumaier's comparison does, as both are exact.
+one zero threshold are the rows of one array.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ from rulepush.histogram.buckets import NO_BUCKETS, Buckets
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.schema import exponential_bound
 from rulepush.model.arrays import Floats, Ints
+from rulepush.model.kahan import kahan_sum
 
 _FEW: Final = 4  # histograms: up to so many, one after the other costs less
 _MOST: Final = 1 << 22  # elements of the array: beyond, one after the other
 
 
 @np.errstate(all="ignore")
-def kahan_sum(histograms: Sequence[FloatHistogram]) -> KahanStep:
+def kahan_sum_of_histograms(histograms: Sequence[FloatHistogram]) -> KahanStep:
     """`kahan_add` of at least one histogram after the other, with the same bits once compacted; the flags tell of any
     addition. Raises IncompatibleSchemas."""
     first = histograms[0]
@@ -41,7 +41,7 @@ def kahan_sum(histograms: Sequence[FloatHistogram]) -> KahanStep:
     rows[:, 2] = [h.zero_count for h in histograms]
     _fill(rows[:, 3:middle], layouts[0], [h.positive for h in histograms])
     _fill(rows[:, middle:], layouts[1], [h.negative for h in histograms])
-    totals, rests = _sums(rows)
+    totals, rests = (sums.copy() for sums in kahan_sum(rows.T))  # they may be views of all running sums
     hint, collision = first.counter_reset_hint, False
     rest_hint = combined_hint(hint, histograms[1].counter_reset_hint)[0]
     for h in histograms[1:]:
@@ -110,16 +110,3 @@ def _fill(rows: Floats, layout: Ints, sides: list[Buckets]) -> None:
         if place is None:
             place = places[id(side.indexes)] = np.searchsorted(layout, side.indexes)
         row[place] = side.counts
-
-
-def _sums(rows: Floats) -> tuple[Floats, Floats]:
-    """(sum[n], compensation[n]) of the columns of rows[k, n], k > 1; the compensation of an infinite sum is 0."""
-    running = np.add.accumulate(rows, axis=0)
-    before, after, inc = running[:-1], running[1:], rows[1:]
-    virtual = after - before
-    error = after - virtual
-    np.subtract(before, error, out=error)
-    np.subtract(inc, virtual, out=virtual)
-    error += virtual
-    rest = np.add.accumulate(error, axis=0)[-1]
-    return running[-1].copy(), np.where(np.isfinite(running[-1]), rest, 0.0)

@@ -19,7 +19,7 @@ from rulepush.histogram.resets import detect_reset, detect_resets
 from rulepush.histogram.resolution import reduce_resolution, with_zero_bucket
 from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.histogram.statistics import histogram_fraction, histogram_quantile
-from rulepush.histogram.summing import kahan_sum
+from rulepush.histogram.summing import kahan_sum_of_histograms
 from rulepush.histogram.text import histogram_literal
 from rulepush.histogram.trim import trim_above, trim_below
 from rulepush.histogram.validate import validate_histogram
@@ -161,7 +161,7 @@ def test_many_at_once_are_the_kahan_sum_of_one_after_the_other(items: list[Float
     for item in items[2:]:
         step = kahan_add(step.total, item, step.rest)
         flags.append(step[2:])
-    many = kahan_sum(items)
+    many = kahan_sum_of_histograms(items)
     assert many[2:] == (any(flag[0] for flag in flags), any(flag[1] for flag in flags))
     assert same_histogram(many.result(), step.result())
     assert many.rest.counter_reset_hint is step.rest.counter_reset_hint
@@ -179,7 +179,7 @@ def test_buckets_inside_the_zero_bucket_are_not_taken_for_others() -> None:
     window = [
         FloatHistogram(count=9.0 + i, zero_threshold=1.0, positive=Buckets.at(0, [9.0 - i, 2.0])) for i in range(6)
     ]
-    assert kahan_sum(window).result().positive.counts.tolist() == [9, 12]
+    assert kahan_sum_of_histograms(window).result().positive.counts.tolist() == [9, 12]
     assert detect_resets(window) == [False] * 5
 
 

@@ -17,9 +17,9 @@ from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import RowNumbers
 from rulepush.model.floats import format_float, format_float_g
 from rulepush.model.index import LabelIndex
+from rulepush.model.kahan import kahan_step, kahan_sum
 from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.promql.eval.binary import stack_steps
-from rulepush.promql.functions.kahan import kahan_step, kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows
 from rulepush.promql.functions.welford import variances
 from rulepush.promql.syntax import ast

@@ -9,7 +9,7 @@ from typing import Any
 
 from rulepush.histogram.adding import add, kahan_add
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
-from rulepush.histogram.summing import kahan_sum
+from rulepush.histogram.summing import kahan_sum_of_histograms
 from rulepush.promql.functions.registry import AnnotationSink
 from rulepush.promql.vectors import histogram_notes as words
 
@@ -35,7 +35,7 @@ def sum_of(histograms: Sequence[FloatHistogram]) -> Summed:
     """The Kahan-compensated sum of at least one. Raises IncompatibleSchemas."""
     if len(histograms) == 1:
         return Summed(histograms[0], collision=False, reconciled=False)
-    step = kahan_sum(histograms)
+    step = kahan_sum_of_histograms(histograms)
     found = add(step.total, step.rest)
     return Summed(found.histogram, _collide(histograms), step.bounds_reconciled or found.bounds_reconciled)
 

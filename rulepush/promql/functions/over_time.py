@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rulepush.model.arrays import Bools, Floats, Ints
-from rulepush.promql.functions.kahan import kahan_add, kahan_sum
+from rulepush.model.kahan import kahan_steps, kahan_sum
 from rulepush.promql.functions.quantile import quantile_rows, quantile_warning
 from rulepush.promql.functions.registry import AnnotationSink, RangeFunction
 from rulepush.promql.functions.welford import compensated_variances
@@ -54,14 +54,14 @@ def _incremental_mean(w: RangeWindow, rows: Any) -> Floats:
     for i in range(1, len(columns)):
         x, count = columns[i], float(i + 1)
         inside = i < counts
-        new_total, new_rest = kahan_add(x, total, rest)
+        new_total, new_rest = kahan_steps(x, total, rest)
         turns = inside & ~incremental & np.isinf(new_total)
         mean = np.where(turns, total / (count - 1), mean)
         rest = np.where(turns, rest / (count - 1), rest)
         incremental |= turns
         direct = inside & ~incremental
         q = (count - 1) / count
-        new_mean, mean_rest = kahan_add(x / count, q * mean, q * rest)
+        new_mean, mean_rest = kahan_steps(x / count, q * mean, q * rest)
         step = inside & incremental
         total = np.where(direct, new_total, total)
         rest = np.where(direct, new_rest, np.where(step, mean_rest, rest))

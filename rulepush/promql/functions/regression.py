@@ -10,7 +10,7 @@ import numpy as np
 
 from rulepush.errors import EvaluationError
 from rulepush.model.arrays import Bools, Floats, Ints
-from rulepush.promql.functions.kahan import kahan_sum
+from rulepush.model.kahan import kahan_sum
 from rulepush.promql.functions.registry import RangeFunction
 from rulepush.promql.syntax.signature import MATRIX, SCALAR, Signature
 

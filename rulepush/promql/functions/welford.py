@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.model.arrays import Bools, Floats
-from rulepush.promql.functions.kahan import kahan_add, kahan_step
+from rulepush.model.kahan import kahan_step, kahan_steps
 
 _FEW_ROWS: Final = 24  # below which numpy's calls cost more than Python's arithmetic
 
@@ -48,8 +48,8 @@ def compensated_variances(values: Floats, mask: Bools | None) -> Floats:
         x = values[:, column]
         taken = count + 1
         delta = x - (mean + mean_rest)
-        moved, moved_rest = kahan_add(delta / taken, mean, mean_rest)
-        added, added_rest = kahan_add(delta * (x - (moved + moved_rest)), squares, squares_rest)
+        moved, moved_rest = kahan_steps(delta / taken, mean, mean_rest)
+        added, added_rest = kahan_steps(delta * (x - (moved + moved_rest)), squares, squares_rest)
         if mask is None:
             count, mean, mean_rest, squares, squares_rest = taken, moved, moved_rest, added, added_rest
         else:

@@ -1,4 +1,4 @@
-"""Kahan-Neumaier summation over the rows of an array. Source: Prometheus util/kahansum.
+"""Kahan-Neumaier summation: one addition, and the rows of an array. Source: Prometheus util/kahansum.
 
 `numpy.add.accumulate` gives the same running sums t[j] = t[j-1] + x[j] as Prometheus' loop; the error of each of these
 additions is then found for all of them at once (Knuth's TwoSum finds the same error as Neumaier's comparison does, as
@@ -88,7 +88,7 @@ def _of_finite(total: Floats, rest: Floats) -> Floats:
 
 
 def kahan_step(inc: float, total: float, rest: float) -> tuple[float, float]:
-    """kahansum.Inc: one addition with Neumaier's compensation."""
+    """kahansum.Inc: (total, compensation) with `inc` added."""
     t = total + inc
     if math.isinf(t):
         return t, 0.0
@@ -97,8 +97,8 @@ def kahan_step(inc: float, total: float, rest: float) -> tuple[float, float]:
     return t, rest + ((inc - t) + total)
 
 
-def kahan_add(inc: Floats, total: Floats, rest: Floats) -> tuple[Floats, Floats]:
-    """`kahan_step` of all rows."""
+def kahan_steps(inc: Floats, total: Floats, rest: Floats) -> tuple[Floats, Floats]:
+    """`kahan_step` of each element."""
     t = total + inc
     error = np.where(np.abs(total) >= np.abs(inc), (total - t) + inc, (inc - t) + total)
     return t, np.where(np.isinf(t), 0.0, rest + error)
