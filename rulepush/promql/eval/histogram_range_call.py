@@ -16,8 +16,8 @@ from rulepush.promql.functions.histogram_ranges import (
     MIXED_RANGES,
     SMOOTHED_MIXED_RANGES,
     MixedFunction,
-    MixedRange,
 )
+from rulepush.promql.functions.mixed_range import MixedRange
 from rulepush.promql.functions.registry import RangeFunction, RangeKernel
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.histogram_notes import ignored_in_range

@@ -11,7 +11,7 @@ from rulepush.model.labels import Labels
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.eval.selectors import select_vector, window_bounds
 from rulepush.promql.functions.extended import range_seconds
-from rulepush.promql.functions.histogram_ranges import MixedRange
+from rulepush.promql.functions.mixed_range import MixedRange
 from rulepush.promql.functions.start_timestamps import STARTED_RANGES
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.annotations import counter_doubt

@@ -7,13 +7,11 @@ least one histogram.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from rulepush.histogram.errors import IncompatibleSchemas
 from rulepush.histogram.histogram import FloatHistogram
-from rulepush.histogram.resets import detect_reset
 from rulepush.promql.functions.histogram_rates import (
     anchored_rate,
     extrapolated_rate,
@@ -21,46 +19,8 @@ from rulepush.promql.functions.histogram_rates import (
     smoothed_rate,
 )
 from rulepush.promql.functions.histogram_sums import Summed, mean_of, sum_of
-from rulepush.promql.functions.registry import AnnotationSink
+from rulepush.promql.functions.mixed_range import MixedRange, Sampled, was_reset
 from rulepush.promql.vectors import histogram_notes as words
-
-Sampled = float | FloatHistogram
-
-
-@dataclass(frozen=True, slots=True)
-class MixedRange:
-    """The samples of one series in (start, end] (ms), ascending by time; of extended ranges some around it too.
-
-    `times` ms; `samples` floats and at least one histogram; `name` the metric's; `arg` the node that is spoken of;
-    `seconds` the length of the range
-    """
-
-    times: list[int]
-    samples: list[Sampled]
-    start: int
-    end: int
-    name: str
-    arg: Any
-    notes: AnnotationSink
-    seconds: float
-
-    @property
-    def floats(self) -> list[float]:
-        """Those that are floats."""
-        return [s for s in self.samples if not isinstance(s, FloatHistogram)]
-
-    @property
-    def histograms(self) -> list[FloatHistogram]:
-        """Those that are histograms."""
-        return [s for s in self.samples if isinstance(s, FloatHistogram)]
-
-    def mixed(self) -> bool:
-        """Whether there are floats too: then it is said, and the function has no result."""
-        if not self.floats:
-            return False
-        self.notes.warn(words.mixed_floats_and_histograms(self.name), self.arg)
-        return True
-
 
 MixedFunction = Callable[[MixedRange], Sampled | None]
 
@@ -98,15 +58,7 @@ def _changed(before: Sampled, after: Sampled) -> bool:
 
 
 def _resets(r: MixedRange) -> Sampled | None:
-    return float(sum(_reset(before, after) for before, after in pairwise(r.samples)))
-
-
-def _reset(before: Sampled, after: Sampled) -> bool:
-    if isinstance(before, FloatHistogram) and isinstance(after, FloatHistogram):
-        return detect_reset(after, before)
-    if isinstance(before, FloatHistogram) or isinstance(after, FloatHistogram):
-        return True
-    return after < before
+    return float(sum(was_reset(before, after) for before, after in pairwise(r.samples)))
 
 
 def _from_anchor(function: MixedFunction) -> MixedFunction:
@@ -126,16 +78,10 @@ def _from_anchor(function: MixedFunction) -> MixedFunction:
 def _rate(*, is_counter: bool, is_rate: bool) -> tuple[MixedFunction, MixedFunction, MixedFunction]:
     """The plain, the anchored and the smoothed one."""
 
-    def plain(r: MixedRange) -> Sampled | None:
-        return None if r.mixed() else extrapolated_rate(r, is_counter=is_counter, is_rate=is_rate)
+    def unmixed(rate: Callable[..., Sampled | None]) -> MixedFunction:
+        return lambda r: None if r.mixed() else rate(r, is_counter=is_counter, is_rate=is_rate)
 
-    def anchored(r: MixedRange) -> Sampled | None:
-        return None if r.mixed() else anchored_rate(r, is_counter=is_counter, is_rate=is_rate)
-
-    def smoothed(r: MixedRange) -> Sampled | None:
-        return None if r.mixed() else smoothed_rate(r, is_counter=is_counter, is_rate=is_rate)
-
-    return plain, anchored, smoothed
+    return unmixed(extrapolated_rate), unmixed(anchored_rate), unmixed(smoothed_rate)
 
 
 def _instant(*, is_rate: bool) -> MixedFunction:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from rulepush.histogram.adding import Combined, add, subtract
 from rulepush.histogram.errors import IncompatibleSchemas
 from rulepush.histogram.histogram import EMPTY, CounterResetHint, FloatHistogram
 from rulepush.histogram.resets import detect_reset
 from rulepush.histogram.resolution import copy_to_schema
+from rulepush.promql.functions.mixed_range import MixedRange
 from rulepush.promql.functions.registry import AnnotationSink
 from rulepush.promql.vectors import histogram_notes as words
 
@@ -21,31 +22,7 @@ if TYPE_CHECKING:
 _GAUGE: Final = CounterResetHint.GAUGE
 
 
-class HistogramRange(Protocol):
-    """What is read of a `MixedRange`."""
-
-    @property
-    def times(self) -> list[int]: ...
-    @property
-    def samples(self) -> list[Any]: ...
-    @property
-    def histograms(self) -> list[FloatHistogram]: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def arg(self) -> Any: ...
-    @property
-    def notes(self) -> AnnotationSink: ...
-    @property
-    def seconds(self) -> float: ...
-    def mixed(self) -> bool: ...
-
-
-def extrapolated_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
+def extrapolated_rate(r: MixedRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
     """rate(), increase() and delta() of at least two histograms, extrapolated as floats are."""
     histograms = r.histograms
     if len(histograms) < 2:
@@ -67,7 +44,7 @@ def extrapolated_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool) -> 
 
 
 def difference(
-    r: HistogramRange, histograms: list[FloatHistogram], restarts: Sequence[bool], *, is_counter: bool
+    r: MixedRange, histograms: list[FloatHistogram], restarts: Sequence[bool], *, is_counter: bool
 ) -> FloatHistogram | None:
     """The last one less the first, and what was counted before each reset (histogramRate). `restarts`: of each but the
     first, whether it is known to come after one."""
@@ -127,7 +104,7 @@ class HistogramSteps:
         self._notes.warn(words.mixed_schemas(self._name), self._arg)
 
 
-def instant_rate(r: HistogramRange, *, is_rate: bool, restarted: bool = False) -> float | FloatHistogram | None:
+def instant_rate(r: MixedRange, *, is_rate: bool, restarted: bool = False) -> float | FloatHistogram | None:
     """irate() and idelta(): of the last two samples. `restarted`: whether a reset between them is known."""
     if len(r.samples) < 2:
         return None
@@ -135,11 +112,10 @@ def instant_rate(r: HistogramRange, *, is_rate: bool, restarted: bool = False) -
     seconds = (r.times[-1] - r.times[-2]) / 1000.0
     if not seconds:
         return None
-    kinds = isinstance(before, FloatHistogram), isinstance(after, FloatHistogram)
-    if kinds == (False, False):
-        result: float = after if is_rate and (restarted or after < before) else after - before
+    if not isinstance(before, FloatHistogram) and not isinstance(after, FloatHistogram):
+        result = after if is_rate and (restarted or after < before) else after - before
         return result / seconds if is_rate else result
-    if kinds != (True, True):
+    if not isinstance(before, FloatHistogram) or not isinstance(after, FloatHistogram):
         r.notes.warn(words.mixed_floats_and_histograms(r.name), r.arg)
         return None
     gauges = [h.counter_reset_hint is _GAUGE for h in (before, after)]
@@ -156,17 +132,17 @@ def instant_rate(r: HistogramRange, *, is_rate: bool, restarted: bool = False) -
     return found.divided(seconds) if is_rate else found
 
 
-def anchored_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
+def anchored_rate(r: MixedRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
     """From the newest histogram before the range to the last one in it."""
     return _extended_rate(r, is_counter=is_counter, is_rate=is_rate, smoothed=False)
 
 
-def smoothed_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
+def smoothed_rate(r: MixedRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
     """Between the histograms that are on the line between neighbours at both bounds of the range."""
     return _extended_rate(r, is_counter=is_counter, is_rate=is_rate, smoothed=True)
 
 
-def _extended_rate(r: HistogramRange, *, is_counter: bool, is_rate: bool, smoothed: bool) -> FloatHistogram | None:
+def _extended_rate(r: MixedRange, *, is_counter: bool, is_rate: bool, smoothed: bool) -> FloatHistogram | None:
     """extendedHistogramRate."""
     times, h = r.times, r.histograms
     last = len(h) - 1

@@ -9,9 +9,8 @@ from typing import Final
 
 from rulepush.histogram.adding import add
 from rulepush.histogram.histogram import FloatHistogram
-from rulepush.histogram.resets import detect_reset
-from rulepush.promql.functions.histogram_ranges import MixedRange, Sampled
 from rulepush.promql.functions.histogram_rates import HistogramSteps, difference, instant_rate
+from rulepush.promql.functions.mixed_range import MixedRange, Sampled, was_reset
 from rulepush.promql.vectors import histogram_notes as words
 from rulepush.promql.vectors.annotations import start_time_overlap
 
@@ -105,15 +104,7 @@ def _irate(r: MixedRange, starts: Starts) -> Sampled | None:
 
 def _resets(r: MixedRange, starts: Starts) -> Sampled | None:
     pairs = zip(pairwise(r.samples), _restarts(r.times, starts), strict=True)
-    return float(sum(restarted or _reset(before, after) for (before, after), restarted in pairs))
-
-
-def _reset(before: Sampled, after: Sampled) -> bool:
-    if isinstance(before, FloatHistogram) and isinstance(after, FloatHistogram):
-        return detect_reset(after, before)
-    if isinstance(before, FloatHistogram) or isinstance(after, FloatHistogram):
-        return True
-    return after < before
+    return float(sum(restarted or was_reset(before, after) for (before, after), restarted in pairs))
 
 
 def _increase_of(r: MixedRange, starts: Starts) -> Sampled | None:
