@@ -231,15 +231,28 @@ class _EndpointsRole(Generic[T]):
         """The addresses, with each port; one at each step."""
         raise NotImplementedError
 
-    def _finished(self, source: str, endpoints: T, shared: dict[str, str]) -> TargetGroup:
+    def group(self, source: str) -> TargetGroup | None:
+        endpoints = self._endpoints.get(source.removeprefix(self._prefix))
+        if endpoints is None:
+            self._made.pop(source, None)
+            return None
+        shared, has_targets = self._shared_labels(endpoints)
+        self._metadata.add_namespace(shared, endpoints.meta.namespace)
+        if not has_targets:
+            return TargetGroup(source, (), Labels(shared))
         targets = self._targets(source)
         for _ in chain(self._add(targets, endpoints), targets.add_other_ports()):
             pass
         self._made[source] = targets.made
         return TargetGroup(source, tuple(targets.found), Labels(shared))
 
-    def _service_labels(self, labels: dict[str, str], key: str) -> KubernetesService | None:
+    def _shared_labels(self, endpoints: T) -> tuple[dict[str, str], bool]:
+        """The labels of the group, but for those of its namespace; and whether it has targets."""
+        raise NotImplementedError
+
+    def _service_labels(self, labels: dict[str, str], endpoints: T) -> KubernetesService | None:
         """service.go, serviceLabels."""
+        key = self._service_key(endpoints)
         service = self._services.get(key) if key else None
         if service is not None:
             add_object_labels(labels, service.meta, "service")
@@ -267,17 +280,11 @@ class EndpointsRole(_EndpointsRole[KubernetesEndpoints]):
     def _service_key(self, endpoints: KubernetesEndpoints) -> str:
         return endpoints.meta.key
 
-    def group(self, source: str) -> TargetGroup | None:
-        endpoints = self._endpoints.get(source.removeprefix(self._prefix))
-        if endpoints is None:
-            self._made.pop(source, None)
-            return None
-        meta = endpoints.meta
-        shared = {NAMESPACE: meta.namespace}
-        self._service_labels(shared, meta.key)
-        add_object_labels(shared, meta, "endpoints")
-        self._metadata.add_namespace(shared, meta.namespace)
-        return self._finished(source, endpoints, shared)
+    def _shared_labels(self, endpoints: KubernetesEndpoints) -> tuple[dict[str, str], bool]:
+        shared = {NAMESPACE: endpoints.meta.namespace}
+        self._service_labels(shared, endpoints)
+        add_object_labels(shared, endpoints.meta, "endpoints")
+        return shared, True
 
     def _add(self, targets: _Targets, endpoints: KubernetesEndpoints) -> Iterator[None]:
         for subset in endpoints.subsets:
@@ -340,18 +347,11 @@ class EndpointSliceRole(_EndpointsRole[EndpointSlice]):
         name = endpoints.meta.label(_SERVICE_NAME)
         return f"{endpoints.meta.namespace}/{name}" if name else ""
 
-    def group(self, source: str) -> TargetGroup | None:
-        found = self._endpoints.get(source.removeprefix(self._prefix))
-        if found is None:
-            self._made.pop(source, None)
-            return None
-        shared = {NAMESPACE: found.meta.namespace, _SLICE + "address_type": found.address_type}
-        add_object_labels(shared, found.meta, "endpointslice")
-        service = self._service_labels(shared, self._service_key(found))
-        self._metadata.add_namespace(shared, found.meta.namespace)
-        if service is not None and service.primary_ip_family not in ("", found.address_type):
-            return TargetGroup(source, (), Labels(shared))
-        return self._finished(source, found, shared)
+    def _shared_labels(self, endpoints: EndpointSlice) -> tuple[dict[str, str], bool]:
+        shared = {NAMESPACE: endpoints.meta.namespace, _SLICE + "address_type": endpoints.address_type}
+        add_object_labels(shared, endpoints.meta, "endpointslice")
+        service = self._service_labels(shared, endpoints)
+        return shared, service is None or service.primary_ip_family in ("", endpoints.address_type)
 
     def _add(self, targets: _Targets, endpoints: EndpointSlice) -> Iterator[None]:
         for endpoint in endpoints.endpoints:
