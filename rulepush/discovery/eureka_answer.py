@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.parsers import expat
 
+from rulepush.discovery.group_format import decoded_json
 from rulepush.errors import DiscoveryError
-from rulepush.model.json_text import parse_json
 
 _MAX_DEPTH: Final = 100  # Eureka's own answers have six levels
 _ENDS_EARLY: Final = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
@@ -213,16 +213,7 @@ class ApplicationsXml:
 
 def applications_of_json(body: bytes) -> list[EurekaApplication]:
     """The applications of an answer in JSON, as Eureka's Jackson and XStream codecs write it. Raises DiscoveryError."""
-    try:
-        parsed = parse_json(body.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise DiscoveryError("not valid UTF-8") from None
-    except RecursionError:
-        raise DiscoveryError("nested too deeply") from None
-    except json.JSONDecodeError as e:
-        raise DiscoveryError(f"line {e.lineno}: not valid JSON: {e.msg}") from None
-    except ValueError as e:
-        raise DiscoveryError(f"not valid JSON: {e}") from None
+    parsed = decoded_json(body)
     apps = _object(parsed, "the answer").get("applications") if isinstance(parsed, dict) else None
     if not isinstance(apps, dict):
         raise DiscoveryError('expected {"applications": {"application": [...]}}')

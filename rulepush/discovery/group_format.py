@@ -28,22 +28,7 @@ def parse_groups(
     """
     if len(body) > MAX_BYTES:
         raise DiscoveryError(f"larger than {MAX_BYTES >> 20} MiB")
-    try:
-        text = yaml_text(body) if form == "yaml" else body.decode("utf-8-sig")
-        if form == "yaml" and too_deep(text) is not None:
-            raise DiscoveryError("nested too deeply")
-        parsed: Any = parse_json(text) if form == "json" else parse_yaml(text)
-    except UnicodeDecodeError:
-        raise DiscoveryError("not valid UTF-8") from None
-    except RecursionError:
-        raise DiscoveryError("nested too deeply") from None
-    except json.JSONDecodeError as e:
-        raise DiscoveryError(f"line {e.lineno}: not valid JSON: {e.msg}") from None
-    except yaml.MarkedYAMLError as e:
-        mark = e.problem_mark or e.context_mark
-        raise DiscoveryError(f"line {mark.line + 1 if mark else 1}: not valid YAML: {e.problem or e.context}") from None
-    except (yaml.YAMLError, ValueError) as e:
-        raise DiscoveryError(f"not valid {form.upper()}: {str(e).splitlines()[0]}") from None
+    parsed = decoded_json(body) if form == "json" else _decoded_yaml(body)
     if parsed is None:
         return []
     if not isinstance(parsed, list):
@@ -51,6 +36,37 @@ def parse_groups(
     if form == "json":
         parsed = [_lower_keys(entry) for entry in parsed]
     return [_group(entry, f"{source}:{i}", i, extra, lenient) for i, entry in enumerate(parsed)]
+
+
+def decoded_json(body: bytes) -> Any:
+    """What a JSON body says. Raises DiscoveryError."""
+    try:
+        return parse_json(body.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise DiscoveryError("not valid UTF-8") from None
+    except RecursionError:
+        raise DiscoveryError("nested too deeply") from None
+    except json.JSONDecodeError as e:
+        raise DiscoveryError(f"line {e.lineno}: not valid JSON: {e.msg}") from None
+    except ValueError as e:
+        raise DiscoveryError(f"not valid JSON: {str(e).splitlines()[0]}") from None
+
+
+def _decoded_yaml(body: bytes) -> Any:
+    try:
+        text = yaml_text(body)
+        if too_deep(text) is not None:
+            raise DiscoveryError("nested too deeply")
+        return parse_yaml(text)
+    except UnicodeDecodeError:
+        raise DiscoveryError("not valid UTF-8") from None
+    except RecursionError:
+        raise DiscoveryError("nested too deeply") from None
+    except yaml.MarkedYAMLError as e:
+        mark = e.problem_mark or e.context_mark
+        raise DiscoveryError(f"line {mark.line + 1 if mark else 1}: not valid YAML: {e.problem or e.context}") from None
+    except (yaml.YAMLError, ValueError) as e:
+        raise DiscoveryError(f"not valid YAML: {str(e).splitlines()[0]}") from None
 
 
 def _lower_keys(entry: Any) -> Any:
