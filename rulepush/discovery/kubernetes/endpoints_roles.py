@@ -25,14 +25,6 @@ from rulepush.discovery.kubernetes.labels import (
     controller_key,
 )
 from rulepush.discovery.kubernetes.objects import (
-    ENDPOINT_SLICES,
-    ENDPOINTS,
-    JOBS,
-    NAMESPACES,
-    NODES,
-    PODS,
-    REPLICA_SETS,
-    SERVICES,
     EndpointAddress,
     EndpointPort,
     EndpointSlice,
@@ -43,6 +35,16 @@ from rulepush.discovery.kubernetes.objects import (
     TargetRef,
 )
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
+from rulepush.discovery.kubernetes.resources import (
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    JOBS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICA_SETS,
+    SERVICES,
+)
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
 from rulepush.model.host_port import join_host_port
 from rulepush.model.labels import Labels, flag_value, sanitized_label_name

@@ -12,16 +12,9 @@ from rulepush.discovery.kubernetes.labels import (
     MetadataSource,
     add_object_labels,
 )
-from rulepush.discovery.kubernetes.objects import (
-    INGRESSES,
-    NAMESPACES,
-    NODES,
-    SERVICES,
-    Ingress,
-    KubernetesNode,
-    KubernetesService,
-)
+from rulepush.discovery.kubernetes.objects import Ingress, KubernetesNode, KubernetesService
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
+from rulepush.discovery.kubernetes.resources import INGRESSES, NAMESPACES, NODES, SERVICES
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
 from rulepush.model.host_port import join_host_port
 from rulepush.model.labels import INSTANCE, Labels, sanitized_label_name

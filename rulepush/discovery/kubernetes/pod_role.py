@@ -14,8 +14,9 @@ from rulepush.discovery.kubernetes.labels import (
     add_container_port_labels,
     controller_key,
 )
-from rulepush.discovery.kubernetes.objects import JOBS, NAMESPACES, NODES, PODS, REPLICA_SETS, Pod
+from rulepush.discovery.kubernetes.objects import Pod
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
+from rulepush.discovery.kubernetes.resources import JOBS, NAMESPACES, NODES, PODS, REPLICA_SETS
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
 from rulepush.model.host_port import join_host_port
 from rulepush.model.labels import Labels

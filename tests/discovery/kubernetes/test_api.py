@@ -11,8 +11,8 @@ import pytest
 
 from rulepush.discovery.kubernetes.api import EventLines, KubernetesApi, ReadPace, WatchEvent
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json, without_managed_fields
-from rulepush.discovery.kubernetes.objects import PODS
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired
+from rulepush.discovery.kubernetes.resources import PODS
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.http_client.build import build_client
 from tests.kubernetes_objects import pod
