@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import httpx
 
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
+from rulepush.discovery.kubernetes.pieces import PieceDecoder
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
 from rulepush.discovery.kubernetes.resource import Resource, object_key
 from rulepush.discovery.kubernetes.scope import ResourceScope
@@ -46,7 +47,7 @@ _RESTARTS: Final = 3  # of a list whose pages expire
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON gives it."""
+    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON, or a PieceDecoder, gives it."""
 
     type: str
     object: Mapping[str, Any]
@@ -228,6 +229,8 @@ class EventLines(Generic[T]):
 
     def __init__(self, scope: ResourceScope[T]):
         self._scope = scope
+        pieces = scope.resource.pieces
+        self._decode = PieceDecoder(pieces).decode if pieces is not None else decode_json
         self._parts: list[bytes] = []  # of a line that has not ended
         self._held = 0
 
@@ -247,7 +250,7 @@ class EventLines(Generic[T]):
 
     def _event(self, line: bytes) -> WatchEvent:
         try:
-            event = decode_json(line)
+            event = self._decode(line)
             kind, made = event["type"], event["object"]
             if kind == "ERROR":
                 raise event_error(made, str(self._scope))

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rulepush.discovery.kubernetes.endpoints_roles import EndpointSliceRole, EndpointsRole
+from rulepush.discovery.kubernetes.endpoints_role import EndpointsRole
+from rulepush.discovery.kubernetes.endpointslice_role import EndpointSliceRole
 from rulepush.discovery.kubernetes.labels import ATTACH_NOTHING, AttachMetadata, MetadataSource
 from rulepush.discovery.kubernetes.object_roles import IngressRole, NodeRole, ServiceRole
 from rulepush.discovery.kubernetes.pod_role import PodRole

@@ -116,6 +116,11 @@ class EndpointAddress:
     node_name: str = ""
     target: TargetRef | None = None
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """As a SliceEndpoint has them."""
+        return (self.ip,)
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointPort:

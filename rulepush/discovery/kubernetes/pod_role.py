@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
@@ -61,10 +61,11 @@ class PodRole:
         naming = self._indexes.get(resource.name)
         return [_PREFIX + key for key in naming.keys(change.key)] if naming is not None else ()
 
-    def prepare(self, source: str) -> Iterable[None]:
-        return ()
+    def group(self, source: str) -> Generator[None, None, TargetGroup | None]:
+        yield from ()  # one is made at once
+        return self._group(source)
 
-    def group(self, source: str) -> TargetGroup | None:
+    def _group(self, source: str) -> TargetGroup | None:
         pod = self._pods.get(source.removeprefix(_PREFIX))
         if pod is None:
             return None

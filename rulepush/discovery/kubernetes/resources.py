@@ -7,7 +7,7 @@ which says where. Equal texts and containers are shared, for the pods of one dep
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
@@ -34,6 +34,7 @@ from rulepush.discovery.kubernetes.objects import (
     SortedPairs,
     TargetRef,
 )
+from rulepush.discovery.kubernetes.pieces import PieceFormat
 from rulepush.discovery.kubernetes.resource import Resource
 
 T = TypeVar("T")
@@ -140,9 +141,9 @@ def project_endpoints(item: Mapping[str, Any]) -> KubernetesEndpoints:
     whole = ObjectFields(item)
     subsets = tuple(
         EndpointSubset(
-            tuple(_endpoint_address(a) for a in s.sections("addresses")),
-            tuple(_endpoint_address(a) for a in s.sections("notReadyAddresses")),
-            tuple(_one(_endpoint_port(p, p.number("port") or 0)) for p in s.sections("ports")),
+            s.records("addresses", _endpoint_address),
+            s.records("notReadyAddresses", _endpoint_address),
+            _one(tuple(_endpoint_port(p, p.number("port") or 0) for p in s.sections("ports"))),
         )
         for s in whole.sections("subsets")
     )
@@ -170,8 +171,8 @@ def project_endpoint_slice(item: Mapping[str, Any]) -> EndpointSlice:
     return EndpointSlice(
         meta=_meta(whole),
         address_type=_shared(whole.text("addressType")),
-        endpoints=tuple(_slice_endpoint(e) for e in whole.sections("endpoints")),
-        ports=tuple(_one(_endpoint_port(p, p.number("port"))) for p in whole.sections("ports")),
+        endpoints=whole.records("endpoints", _slice_endpoint),
+        ports=_one(tuple(_endpoint_port(p, p.number("port")) for p in whole.sections("ports"))),
     )
 
 
@@ -232,12 +233,32 @@ def project_owned(item: Mapping[str, Any]) -> OwnedObject:
     return OwnedObject(_shared(meta.text("name")), _shared(meta.text("namespace")), _controller(whole))
 
 
+def _address_lists(item: Mapping[str, Any]) -> Iterable[tuple[dict[str, Any], str]]:
+    return ((subset, key) for subset in item["subsets"] for key in ("addresses", "notReadyAddresses"))
+
+
+_ADDRESSES: Final = PieceFormat(
+    first=b'[{"ip":',
+    between=b'},{"ip":',
+    ends=(b'}],"notReadyAddresses":', b'}],"ports":', b"}]}"),
+    lists=_address_lists,
+    project=_endpoint_address,
+)
+_ENDPOINTS_OF_A_SLICE: Final = PieceFormat(
+    first=b'[{"addresses":',
+    between=b'},{"addresses":',
+    ends=(b'}],"ports":',),
+    lists=lambda item: ((item, "endpoints"),),
+    project=_slice_endpoint,
+)
 _CORE: Final = "/api/v1"
 
 PODS: Final = Resource("pods", _CORE, project_pod)
 SERVICES: Final = Resource("services", _CORE, project_service)
-ENDPOINTS: Final = Resource("endpoints", _CORE, project_endpoints)
-ENDPOINT_SLICES: Final = Resource("endpointslices", "/apis/discovery.k8s.io/v1", project_endpoint_slice)
+ENDPOINTS: Final = Resource("endpoints", _CORE, project_endpoints, pieces=_ADDRESSES)
+ENDPOINT_SLICES: Final = Resource(
+    "endpointslices", "/apis/discovery.k8s.io/v1", project_endpoint_slice, pieces=_ENDPOINTS_OF_A_SLICE
+)
 INGRESSES: Final = Resource("ingresses", "/apis/networking.k8s.io/v1", project_ingress)
 NODES: Final = Resource("nodes", _CORE, project_node, namespaced=False)
 NAMESPACES: Final = Resource("namespaces", _CORE, project_namespace, namespaced=False)
