@@ -264,9 +264,9 @@ def first_targets(client: httpx.Client, began: float) -> float:
 
 
 def arrival(clients: Mapping[str, httpx.Client], expected: dict[str, str]) -> None:
-    """Wait until all targets are right, at most two minutes."""
+    """Wait until all targets are right, at most a minute."""
     began, waiting = time.monotonic(), dict(clients)
-    while waiting and time.monotonic() - began < 120:
+    while waiting and time.monotonic() - began < 60:
         time.sleep(1)
         for name, client in list(waiting.items()):
             found = targets(client)

@@ -10,7 +10,7 @@ import pytest
 from rulepush.discovery.known_groups import KnownGroups
 from rulepush.discovery.kubernetes import short_turns
 from rulepush.discovery.kubernetes.discovery import Following
-from rulepush.discovery.kubernetes.resource import object_key
+from rulepush.discovery.kubernetes.fields import object_key
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import ResourceWatch
 from rulepush.scrape.slices import at_once
