@@ -92,7 +92,12 @@ def serve(args: argparse.Namespace) -> None:
     del objects
     print(f"{size:.0f}", flush=True)
     commands: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=lambda: [commands.put(line.strip()) for line in sys.stdin], daemon=True).start()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            commands.put(line.strip())
+
+    threading.Thread(target=listen, daemon=True).start()
     commands.get()
     rate, due = args.rate, time.monotonic()
     for turn in itertools.count(1):
@@ -108,6 +113,7 @@ def serve(args: argparse.Namespace) -> None:
             case ["rate", text]:
                 rate, due = float(text), time.monotonic()
             case ["stop"]:
+                cluster.settle(server)
                 print(json.dumps(cluster.versions()), flush=True)
                 threading.Event().wait()
 
@@ -184,7 +190,7 @@ def note_lateness(out: TextIO) -> None:
                 out.write(f"0 late {now - float(version):.0f} {group.source}\n")
         update(sink, groups, gone)
 
-    KnownGroups.update = noted  # type: ignore[method-assign]
+    KnownGroups.update = noted  # type: ignore[method-assign, assignment]
 
 
 class HeldLog:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol, cast
 
@@ -23,6 +23,7 @@ from rulepush.model.secret import Secret
 
 _ALL: Final = ""  # namespaces
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
+_SERIES_A_STEP: Final = 20  # of the making of a group, mostly a target: in objects that live long, as series
 _CLIENT_SECONDS: Final = 10.0  # to connect; each request has its own deadline
 
 
@@ -107,7 +108,7 @@ class KubernetesDiscovery:
                 (watched.resource, [await self._use(stack, scope) for scope in _scopes(watched, namespaces)])
                 for watched in self._config.watched()
             ]
-            await Following(self._config, watches, namespaces).run(sink)
+            await Following(self._config, watches, namespaces, self._env.series_came).run(sink)
 
     async def _namespaces(self) -> tuple[str, ...]:
         names = self._config.namespaces
@@ -147,7 +148,10 @@ class Following:
         config: KubernetesSettings,
         watches: Sequence[tuple[Resource[Any], Sequence[ResourceWatch[Any]]]],
         namespaces: Sequence[str],
+        series_came: Callable[[int], object] = lambda _count: None,
     ):
+        """`series_came` as in Environment."""
+        self._series_came = series_came
         self._joined = {resource.name: _Joined() for resource, _ in watches}
         self._role = config.build_role(self._joined)
         self._watches = [w for _, each in watches for w in each]
@@ -203,6 +207,7 @@ class Following:
                 next(making)
             except StopIteration as e:
                 return cast("TargetGroup | None", e.value)
+            self._series_came(_SERIES_A_STEP)
             await turns.piece_done()
 
     async def _wait(self) -> None:

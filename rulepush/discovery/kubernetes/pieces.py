@@ -1,5 +1,5 @@
-"""Decoding events by pieces: of an object that lists hundreds of addresses, only what is new is decoded and read; and of
-a pod only its status, for most events are about that.
+"""Decoding events by pieces: of an object that lists hundreds of addresses, only what is new is decoded and read; of a
+pod only its status, for most events are about that.
 
 When one pod of a service changes, the API sends all addresses of the service again. Go writes the fields of an object
 in one order and without spaces, so that the entries of such a list can be cut apart without decoding them: a text with
