@@ -127,21 +127,34 @@ def probed(log: Path, profile: Path, arguments: list[str]) -> None:
     run = asyncio.Handle._run
     began_garbage = 0.0
 
+    gc_ms = 0.0  # in this callback
+
     def timed(handle: Any) -> None:
-        began = time.thread_time()
+        nonlocal gc_ms
+        began, gc_ms = time.thread_time(), 0.0
         run(handle)
         took = (time.thread_time() - began) * 1000
         if took >= NOTED_MS:
             owner = getattr(getattr(handle, "_callback", None), "__self__", None)
             what = owner.get_name() if isinstance(owner, asyncio.Task) else repr(getattr(handle, "_callback", None))
-            coroutine = getattr(owner.get_coro(), "__qualname__", "") if isinstance(owner, asyncio.Task) else ""
-            out.write(f"{time.monotonic():.3f} loop {took:.1f} {what} {coroutine}\n")
+            coroutine = owner.get_coro() if isinstance(owner, asyncio.Task) else None
+            shared = getattr(getattr(coroutine, "cr_frame", None), "f_locals", {}).get("run")
+            part = getattr(shared, "__self__", None)  # of SharedParts
+            of = (
+                f"{type(part).__name__} {getattr(part, 'scope', '')}"
+                if part
+                else getattr(coroutine, "__qualname__", "")
+            )
+            out.write(f"{time.monotonic():.3f} loop {took:.1f} {what} {of}, {gc_ms:.1f} ms of it garbage\n")
 
     def collected(phase: str, info: dict[str, int]) -> None:
-        nonlocal began_garbage
+        nonlocal began_garbage, gc_ms
         if phase == "start":
             began_garbage = time.thread_time()
-        elif (took := (time.thread_time() - began_garbage) * 1000) >= NOTED_MS:
+            return
+        took = (time.thread_time() - began_garbage) * 1000
+        gc_ms += took
+        if took >= NOTED_MS:
             out.write(f"{time.monotonic():.3f} garbage {took:.1f} generation {info['generation']}\n")
 
     def note(*_: object) -> None:

@@ -24,6 +24,8 @@ from rulepush.model.secret import Secret
 _ALL: Final = ""  # namespaces
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
 _SERIES_A_STEP: Final = 20  # of the making of a group, mostly a target: in objects that live long, as series
+_MANY_TARGETS: Final = 200
+_LET_GO_TARGETS: Final = 20
 _CLIENT_SECONDS: Final = 10.0  # to connect; each request has its own deadline
 
 
@@ -160,6 +162,7 @@ class Following:
             _Part([w for w in self._watches if w.scope.resource.namespaced and w.scope.namespace == name] + of_cluster)
             for name in namespaces
         ]
+        self._large: dict[str, TargetGroup] = {}  # as they were given last
         self._counting: set[int] = set()  # the ids of the watches that count
         self._due: OrderedDict[str, None] = OrderedDict()  # the sources of groups that may be other ones now
         self._progress = asyncio.Event()
@@ -176,11 +179,14 @@ class Following:
                 turns = ShortTurns()
                 while self._due:
                     made: dict[str, TargetGroup | None] = {}
-                    while self._due and not turns.is_over:
+                    while self._due:
                         source, _ = self._due.popitem(last=False)  # what changes while it is made is due again
                         made[source] = await self._group(source, turns)
+                        if turns.is_over:
+                            break
                     sink.update([g for g in made.values() if g is not None], [s for s, g in made.items() if g is None])
                     await turns.next()
+                    await self._let_go(made, turns)
                 await turns.rest()  # many groups change with each of their pods
         finally:
             for watch in self._watches:
@@ -197,6 +203,8 @@ class Following:
             group = await self._group(source, turns)
             if group is not None:
                 groups.append(group)
+                if len(group.targets) >= _MANY_TARGETS:
+                    self._large[source] = group
             await turns.piece_done()
         sink.replace(groups)  # what has changed meanwhile is due
 
@@ -209,6 +217,20 @@ class Following:
                 return cast("TargetGroup | None", e.value)
             self._series_came(_SERIES_A_STEP)
             await turns.piece_done()
+
+    async def _let_go(self, made: Mapping[str, TargetGroup | None], turns: ShortTurns) -> None:
+        """Give back the memory of the large groups that these replace, in turns too: it is one of a hundred thousand
+        small objects, if nobody else has it."""
+        for source, group in made.items():
+            before = self._large.pop(source, None)
+            if group is not None and len(group.targets) >= _MANY_TARGETS:
+                self._large[source] = group
+            if before is not None:
+                targets = list(before.targets)
+                del before
+                while targets:
+                    del targets[-_LET_GO_TARGETS:]
+                    await turns.piece_done()
 
     async def _wait(self) -> None:
         await self._progress.wait()
