@@ -37,7 +37,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -182,9 +182,11 @@ def probed(log: Path, profile: Path, arguments: list[str]) -> None:
 
 
 def note_lateness(out: TextIO) -> None:
-    """Write a line for each version that comes to a sink from now on: how many ms old it is."""
+    """Write a line for each version that comes to a watch, and to a sink, from now on: how many ms old it is. What is
+    late at the watch already, the API server or the network was late with."""
     from rulepush.discovery.groups import TargetGroup
     from rulepush.discovery.known_groups import KnownGroups
+    from rulepush.discovery.kubernetes.watching import ResourceWatch
 
     update = KnownGroups.update
     known: dict[str, set[str]] = {}
@@ -203,6 +205,16 @@ def note_lateness(out: TextIO) -> None:
                 out.write(f"0 late {now - float(version):.0f} {group.source}\n")
         update(sink, groups, gone)
 
+    take = ResourceWatch._take
+
+    def taken(watch: ResourceWatch[Any], events: Sequence[Any]) -> None:
+        for event in events:
+            version = float((event.object["metadata"].get("labels") or {}).get("version", 0))
+            if event.type == "ADDED" and version:
+                out.write(f"0 seen {time.monotonic() * 1000 - version:.0f} -\n")
+        take(watch, events)
+
+    ResourceWatch._take = taken  # type: ignore[method-assign, assignment]
     KnownGroups.update = noted  # type: ignore[method-assign, assignment]
 
 
@@ -372,12 +384,18 @@ def measure(args: argparse.Namespace) -> bool:
         rulepush.send_signal(signal.SIGUSR2)
         rulepush.send_signal(LATENESS)
         time.sleep(HELD_SECONDS)
-        late = log.values("late")
+        noted = held.read_text()
+        late, seen = (
+            log.values("late"),
+            sorted(float(x.split()[2]) for x in noted.splitlines() if x.startswith("0 seen")),
+        )
         if late:
             print(
                 f"{len(late)} changes came to the sink: p50 {late[len(late) // 2]:.0f} ms, "
                 f"p99 {late[len(late) * 99 // 100]:.0f} ms, the last {late[-1]:.0f} ms after they were made"
             )
+            at_watch = f"p50 {seen[len(seen) // 2]:.0f} ms, the last {seen[-1]:.0f} ms" if seen else "none came new"
+            print(f"  at the watch: {at_watch}")
         for number in range(args.rounds):
             if not number:
                 tell(server, f"rate {args.round_rate}")
