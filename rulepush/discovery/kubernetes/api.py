@@ -237,7 +237,8 @@ class EventLines(Generic[T]):
         self._parts.append(head)
         self._held += len(head)
         if self._held > _MAX_LINE:
-            raise KubernetesApiError(f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB")
+            text = f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB"
+            raise KubernetesApiError(text, poisoned=True)
         if not newline:
             return []
         first = b"".join(self._parts)
@@ -253,7 +254,8 @@ class EventLines(Generic[T]):
                 raise event_error(made, str(self._scope))
             return WatchEvent(kind, made, str(made["metadata"]["resourceVersion"]))
         except (ValueError, LookupError, TypeError, RecursionError) as e:
-            raise KubernetesApiError(f"{self._scope}: an event of the watch is none: {type(e).__name__}") from None
+            text = f"{self._scope}: an event of the watch is none: {type(e).__name__}"
+            raise KubernetesApiError(text, poisoned=True) from None
 
 
 class OddObjectError(RulepushError):

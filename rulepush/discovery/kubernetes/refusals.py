@@ -30,11 +30,22 @@ _GOES_ON: Final = (429, 500)
 
 
 class KubernetesApiError(DiscoveryError):
-    """A request that failed. `broken`: it had been answered, and the connection was lost on the way."""
+    """A request that failed. `broken`: it had been answered, and the connection was lost on the way. `was_open`: it
+    was a watch that the server had accepted, and `poisoned`: by what it sent, which it would send again."""
 
-    def __init__(self, message: str, *, retry_after_s: float = 0.0, broken: bool = False):
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float = 0.0,
+        broken: bool = False,
+        was_open: bool = False,
+        poisoned: bool = False,
+    ):
         super().__init__(message, retry_after_s=retry_after_s)
         self.broken = broken
+        self.was_open = was_open or poisoned
+        self.poisoned = poisoned
 
 
 class ResourceExpired(KubernetesApiError):
@@ -77,7 +88,7 @@ def event_error(status: Mapping[str, Any], scope: str) -> KubernetesApiError:
     """Of an ERROR event, with its Status."""
     code = status.get("code")
     message = f"{scope}: {_quoted(str(status.get('message') or status))}"
-    return KubernetesApiError(message) if code in _GOES_ON else ResourceExpired(message)
+    return KubernetesApiError(message, was_open=True) if code in _GOES_ON else ResourceExpired(message)
 
 
 def _forbidden(scope: ResourceScope[Any], message: str) -> str:
