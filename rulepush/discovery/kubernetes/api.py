@@ -15,7 +15,14 @@ from typing import Any, Final, Generic, TypeVar
 import httpx
 
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
-from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
+from rulepush.discovery.kubernetes.refusals import (
+    KubernetesApiError,
+    ResourceExpired,
+    event_error,
+    refusal,
+    strange,
+    unreached,
+)
 from rulepush.discovery.kubernetes.resource import Resource, object_key
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
@@ -203,7 +210,7 @@ def _reason(e: httpx.HTTPError, url: str) -> str:
     """With the server that failed, when a redirect led elsewhere."""
     asked = failed_url(e, url)
     elsewhere = server_of(asked) != server_of(url)
-    return f"{server_of(asked)}: {reason(e)}" if elsewhere else reason(e)
+    return f"{server_of(asked)}: {reason(e)}" if elsewhere else unreached(reason(e))
 
 
 class ReadPace:
