@@ -48,6 +48,7 @@ _MAX_REFUSAL: Final = 64 << 10
 _GATHER_SECONDS: Final = 0.1
 _GATHERED_BYTES: Final = 64 << 10
 _WAITED_SECONDS: Final = 0.001  # a part that came later was not there yet
+_REACHED: Final = "does the server hang, or does something between here and there keep answers away?"
 _RESTARTS: Final = 3  # of a list whose pages expire
 
 
@@ -136,7 +137,7 @@ class KubernetesApi:
                     if len(body) > _MAX_PAGE:
                         raise KubernetesApiError(f"{scope}: a page of the list is larger than {_MAX_PAGE >> 20} MiB")
         except TimeoutError:
-            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s") from None
+            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url)) from None
         return body
@@ -181,7 +182,7 @@ class KubernetesApi:
                     limit.reschedule(min(asked + silent_s, ends_at))
         except TimeoutError:
             if not opened:
-                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s") from None
+                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url), broken=opened) from None
 

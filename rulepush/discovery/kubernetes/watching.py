@@ -31,6 +31,11 @@ _SHORT_S: Final = 1.0  # a watch that ends so soon is not asked for again at onc
 _SETTLED_S: Final = 10.0
 
 _MAX_ODD: Final = 100
+# The server's own text has the two versions, and would be another one each time.
+_EXPIRED: Final = (
+    "410 Gone: the version of a list is too old for a watch at once, so changes are seen in lists only: is what stands "
+    "before the API server one cluster, and does its etcd keep up?"
+)
 
 _log = logging.getLogger("rulepush.discovery")
 
@@ -130,9 +135,9 @@ class ResourceWatch(Generic[T]):
                         settling = clock.call_later(_SETTLED_S, self._settled)
                         if self.has_failed:
                             self._answered()
-        except ResourceExpired as e:
+        except ResourceExpired:
             self._version = ""
-            await self._expired_soon(e)
+            await self._expired_soon()
             return
         except KubernetesApiError as e:
             if not e.broken:
@@ -161,15 +166,13 @@ class ResourceWatch(Generic[T]):
         if self.has_failed:
             self._attempts.answered()
 
-    async def _expired_soon(self, error: ResourceExpired) -> None:
+    async def _expired_soon(self) -> None:
         """Wait before the next list, if the last one was just made. Raises KubernetesApiError where that goes on."""
         if self._env.clock.monotonic() - self._listed_at >= _SETTLED_S:
             return
         self._expired += 1
         if self._expired > 1:
-            raise KubernetesApiError(
-                f"a list cannot be watched, its version is too old at once: {error}", was_open=True
-            )
+            raise KubernetesApiError(_EXPIRED, was_open=True)
         await self._attempts.pause()
 
     def _take(self, events: Sequence[WatchEvent]) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from typing import Final
 
 import httpx
@@ -76,6 +77,17 @@ def error(code: int) -> bytes:
     return event("ERROR", failure(code, f"told {code}"))
 
 
+def expired(as_status: bool) -> Answer:
+    """With the versions in the text, as kube-apiserver has it, which grow."""
+    versions = count(1000)
+
+    def answer() -> httpx.Response:
+        told = failure(410, f"too old resource version: {next(versions)} ({next(versions)})")
+        return httpx.Response(410, json=told) if as_status else watched(event("ERROR", told))()
+
+    return answer
+
+
 def unreachable() -> httpx.Response:
     raise httpx.ConnectError("[Errno 111] Connection refused")
 
@@ -94,9 +106,9 @@ STATES: Final[dict[str, tuple[Answer, Answer, str]]] = {
     "watch forbidden": (listed, refused(403, FORBIDDEN), "jane needs list and watch for pods"),
     "no such resource": (lambda: httpx.Response(404, text="404 page not found\n"), watched(), "has no /api/v1/pods"),
     "pages expire": (refused(410), watched(), "expire faster than they can be read"),
-    "410 as a status": (listed, refused(410), "its version is too old at once"),
-    "410 as an event": (listed, watched(error(410)), "its version is too old at once"),
-    "410 after an event": (listed, watched(CHANGE + error(410)), "its version is too old at once"),
+    "410 as a status": (listed, expired(True), "410 Gone: the version of a list is too old"),
+    "410 as an event": (listed, expired(False), "410 Gone: the version of a list is too old"),
+    "410 after an event": (listed, watched(CHANGE + error(410)), "410 Gone: the version of a list is too old"),
     "429": (refused(429, "many", **{"Retry-After": "1"}), watched(), "429 Too Many Requests"),
     "429 of a watch": (listed, refused(429, "many", **{"Retry-After": "1"}), "429 Too Many Requests"),
     "429 as an event": (listed, watched(error(429)), "told 429"),
