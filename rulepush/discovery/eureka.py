@@ -119,8 +119,7 @@ class EurekaDiscovery:
             ) from None
         except httpx.HTTPError as e:
             why = reason(e)
-            hint = ": nothing listens there; is the port of server right?" if "refused" in why else ""
-            raise DiscoveryError(why + hint) from None
+            raise DiscoveryError(why + _hint(why)) from None
         return answer.applications()
 
     def _refused(self, status: int, phrase: str) -> str:
@@ -143,6 +142,17 @@ class EurekaDiscovery:
                 )
             case _:
                 return said
+
+
+def _hint(why: str) -> str:
+    """What to do where no answer came."""
+    if "refused" in why:
+        return ": nothing listens there; is the port of server right?"
+    if "local issuer certificate" in why or "self-signed certificate" in why:
+        return ": set ca_file in tls_config to the authority that issued the server's certificate"
+    if "wrong version number" in why or "record layer failure" in why:
+        return ": the server speaks plain HTTP; is server http://?"
+    return ""
 
 
 class _Answer:

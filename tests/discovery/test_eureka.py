@@ -288,6 +288,20 @@ def test_a_wrong_port_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("detail", "advice"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate", "set ca_file in tls_config"),
+        ("[SSL] record layer failure", "is server http://?"),
+    ],
+)
+def test_what_is_wrong_with_tls_says_what_to_do(detail: str, advice: str) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError(detail)
+
+    assert advice in failure(httpx.MockTransport(refuse))
+
+
+@pytest.mark.parametrize(
     ("server", "expected"),
     [
         (

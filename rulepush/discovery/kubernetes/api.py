@@ -15,7 +15,14 @@ from typing import Any, Final, Generic, TypeVar
 import httpx
 
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
-from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
+from rulepush.discovery.kubernetes.refusals import (
+    KubernetesApiError,
+    ResourceExpired,
+    event_error,
+    refusal,
+    strange,
+    unreached,
+)
 from rulepush.discovery.kubernetes.resource import Resource, object_key
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
@@ -41,6 +48,7 @@ _MAX_REFUSAL: Final = 64 << 10
 _GATHER_SECONDS: Final = 0.1
 _GATHERED_BYTES: Final = 64 << 10
 _WAITED_SECONDS: Final = 0.001  # a part that came later was not there yet
+_REACHED: Final = "does the server hang, or does something between here and there keep answers away?"
 _RESTARTS: Final = 3  # of a list whose pages expire
 
 
@@ -129,7 +137,7 @@ class KubernetesApi:
                     if len(body) > _MAX_PAGE:
                         raise KubernetesApiError(f"{scope}: a page of the list is larger than {_MAX_PAGE >> 20} MiB")
         except TimeoutError:
-            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s") from None
+            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url)) from None
         return body
@@ -174,7 +182,7 @@ class KubernetesApi:
                     limit.reschedule(min(asked + silent_s, ends_at))
         except TimeoutError:
             if not opened:
-                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s") from None
+                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url), broken=opened) from None
 
@@ -203,7 +211,7 @@ def _reason(e: httpx.HTTPError, url: str) -> str:
     """With the server that failed, when a redirect led elsewhere."""
     asked = failed_url(e, url)
     elsewhere = server_of(asked) != server_of(url)
-    return f"{server_of(asked)}: {reason(e)}" if elsewhere else reason(e)
+    return f"{server_of(asked)}: {reason(e)}" if elsewhere else unreached(reason(e))
 
 
 class ReadPace:
@@ -237,7 +245,8 @@ class EventLines(Generic[T]):
         self._parts.append(head)
         self._held += len(head)
         if self._held > _MAX_LINE:
-            raise KubernetesApiError(f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB")
+            text = f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB"
+            raise KubernetesApiError(text, poisoned=True)
         if not newline:
             return []
         first = b"".join(self._parts)
@@ -253,7 +262,8 @@ class EventLines(Generic[T]):
                 raise event_error(made, str(self._scope))
             return WatchEvent(kind, made, str(made["metadata"]["resourceVersion"]))
         except (ValueError, LookupError, TypeError, RecursionError) as e:
-            raise KubernetesApiError(f"{self._scope}: an event of the watch is none: {type(e).__name__}") from None
+            text = f"{self._scope}: an event of the watch is none: {type(e).__name__}"
+            raise KubernetesApiError(text, poisoned=True) from None
 
 
 class OddObjectError(RulepushError):

@@ -14,6 +14,7 @@ import yaml
 from rulepush.discovery.kubernetes.connection import InClusterConnection
 from rulepush.discovery.kubernetes.discovery import connection_of
 from rulepush.discovery.kubernetes.kubeconfig import KubeconfigConnection, read_kubeconfig
+from rulepush.discovery.kubernetes.refusals import unreached
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.config import HTTPHeader
 from tests.discovery.kubernetes.cluster import config_of
@@ -123,9 +124,25 @@ def test_another_authority_than_the_clusters_is_not_trusted(tmp_path: Path, monk
         async def test() -> None:
             async with following("role: pod", connection=cluster.account) as seen:
                 await until("the failure", lambda: "tls: failed to verify certificate" in seen.error())
+                assert "set ca_file in tls_config to the cluster's authority" in seen.error()
                 assert cluster.api.requests == []
 
         asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("detail", "advice"),
+    [
+        ("tls: failed to verify certificate: certificate has expired", "kubeadm certs renew"),
+        ("tls: failed to verify certificate: self-signed certificate in certificate chain", "set ca_file in"),
+        ("tls: wrong version number", "is api_server http://?"),
+        ("connection refused", ""),
+    ],
+)
+def test_what_to_do_about_a_connection_is_said_after_what_is_wrong(detail: str, advice: str) -> None:
+    said = unreached(detail)
+    assert said.startswith(detail)
+    assert (advice in said) if advice else (said == detail)
 
 
 def kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any], **more: Any) -> str:

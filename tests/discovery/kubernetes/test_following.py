@@ -315,6 +315,17 @@ ANSWERS = {
 }
 
 
+def test_a_cluster_without_endpoint_slices_is_told_what_to_use(api: KubernetesServer) -> None:
+    api.refuse = lambda _: ApiReply(404, b"404 page not found\n", "text/plain")
+
+    async def test() -> None:
+        async with following(f"role: endpointslice, api_server: '{api.url}'") as seen:
+            advice = "Kubernetes has it since 1.21; with an older one use `role: endpoints`"
+            await until("the advice", lambda: advice in seen.error())
+
+    run(test())
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_what_is_no_api_server_is_named_in_one_line(api: KubernetesServer, name: str) -> None:
     reply, text = ANSWERS[name]
