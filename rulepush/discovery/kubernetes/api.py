@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import httpx
 
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
+from rulepush.discovery.kubernetes.pieces import PieceDecoder
 from rulepush.discovery.kubernetes.refusals import (
     KubernetesApiError,
     ResourceExpired,
@@ -54,7 +55,7 @@ _RESTARTS: Final = 3  # of a list whose pages expire
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON gives it."""
+    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON, or a PieceDecoder, gives it."""
 
     type: str
     object: Mapping[str, Any]
@@ -171,7 +172,7 @@ class KubernetesApi:
                 lines, pace = EventLines(scope), ReadPace(now())
                 limit.reschedule(min(now() + silent_s, ends_at))
                 async for part in response.aiter_bytes():
-                    pause_s = pace.pause(len(part), now())
+                    pause_s = pace.pause(len(part), now(), lambda: has_unread_bytes(response))
                     events = lines.feed(part)
                     if events:
                         limit.reschedule(None)
@@ -222,13 +223,21 @@ class ReadPace:
         self.asked = asked
         self._gathered = 0  # bytes since the last part that was waited for
 
-    def pause(self, size: int, now: float) -> float:
-        """How long, after a part of `size` bytes that came at `now`."""
+    def pause(self, size: int, now: float, has_more: Callable[[], bool] = lambda: False) -> float:
+        """How long, after a part of `size` bytes that came at `now`. `has_more`: others are there to be read, and only
+        the machine was too busy to give this one at once. To wait then would let a busy machine fall behind for ever.
+        """
         self._gathered += size
         if now - self.asked <= _WAITED_SECONDS:
             return 0.0  # it was there already, and so may be the next
         gathered, self._gathered = self._gathered, 0
-        return _GATHER_SECONDS if gathered < _GATHERED_BYTES else 0.0
+        return _GATHER_SECONDS if gathered < _GATHERED_BYTES and not has_more() else 0.0
+
+
+def has_unread_bytes(response: httpx.Response) -> bool:
+    """Whether the connection of an answer has bytes that were not read."""
+    stream = response.extensions.get("network_stream")
+    return stream is not None and bool(stream.get_extra_info("is_readable"))
 
 
 class EventLines(Generic[T]):
@@ -236,6 +245,8 @@ class EventLines(Generic[T]):
 
     def __init__(self, scope: ResourceScope[T]):
         self._scope = scope
+        pieces = scope.resource.pieces
+        self._decode = PieceDecoder(pieces).decode if pieces is not None else decode_json
         self._parts: list[bytes] = []  # of a line that has not ended
         self._held = 0
 
@@ -256,7 +267,7 @@ class EventLines(Generic[T]):
 
     def _event(self, line: bytes) -> WatchEvent:
         try:
-            event = decode_json(line)
+            event = self._decode(line)
             kind, made = event["type"], event["object"]
             if kind == "ERROR":
                 raise event_error(made, str(self._scope))

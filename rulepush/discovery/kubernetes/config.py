@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rulepush.discovery.kubernetes.endpoints_roles import EndpointSliceRole, EndpointsRole
+from rulepush.discovery.kubernetes.endpoints_role import EndpointsRole
+from rulepush.discovery.kubernetes.endpointslice_role import EndpointSliceRole
 from rulepush.discovery.kubernetes.labels import ATTACH_NOTHING, AttachMetadata, MetadataSource
 from rulepush.discovery.kubernetes.object_roles import IngressRole, NodeRole, ServiceRole
-from rulepush.discovery.kubernetes.objects import (
+from rulepush.discovery.kubernetes.pod_role import PodRole
+from rulepush.discovery.kubernetes.resource import Objects, Resource, Role
+from rulepush.discovery.kubernetes.resources import (
     ENDPOINT_SLICES,
     ENDPOINTS,
     INGRESSES,
@@ -21,8 +24,6 @@ from rulepush.discovery.kubernetes.objects import (
     REPLICA_SETS,
     SERVICES,
 )
-from rulepush.discovery.kubernetes.pod_role import PodRole
-from rulepush.discovery.kubernetes.resource import Objects, Resource, Role
 from rulepush.discovery.kubernetes.scope import WatchedResource
 from rulepush.discovery.kubernetes.selectors import field_selector_fault, label_selector_fault
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig, read_http_client

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import httpx
 
@@ -156,7 +157,7 @@ class Following:
             for name in namespaces
         ]
         self._counting: set[int] = set()  # the ids of the watches that count
-        self._due: dict[str, None] = {}  # the sources of groups that may be other ones now
+        self._due: OrderedDict[str, None] = OrderedDict()  # the sources of groups that may be other ones now
         self._progress = asyncio.Event()
 
     async def run(self, sink: GroupSink) -> None:
@@ -172,10 +173,8 @@ class Following:
                 while self._due:
                     made: dict[str, TargetGroup | None] = {}
                     while self._due and not turns.is_over:
-                        source = next(iter(self._due))
-                        await self._prepare(source, turns)
-                        self._due.pop(source, None)
-                        made[source] = self._role.group(source)
+                        source, _ = self._due.popitem(last=False)  # what changes while it is made is due again
+                        made[source] = await self._group(source, turns)
                     sink.update([g for g in made.values() if g is not None], [s for s, g in made.items() if g is None])
                     await turns.next()
                 await turns.rest()  # many groups change with each of their pods
@@ -191,15 +190,19 @@ class Following:
         groups: list[TargetGroup] = []
         turns = ShortTurns()
         for source in list(self._role.sources()):
-            await self._prepare(source, turns)
-            group = self._role.group(source)
+            group = await self._group(source, turns)
             if group is not None:
                 groups.append(group)
             await turns.piece_done()
         sink.replace(groups)  # what has changed meanwhile is due
 
-    async def _prepare(self, source: str, turns: ShortTurns) -> None:
-        for _ in self._role.prepare(source):
+    async def _group(self, source: str, turns: ShortTurns) -> TargetGroup | None:
+        making = self._role.group(source)
+        while True:
+            try:
+                next(making)
+            except StopIteration as e:
+                return cast("TargetGroup | None", e.value)
             await turns.piece_done()
 
     async def _wait(self) -> None:

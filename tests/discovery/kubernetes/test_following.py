@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rulepush.discovery.kubernetes.discovery import connection_of
-from rulepush.discovery.kubernetes.objects import PODS
+from rulepush.discovery.kubernetes.resources import PODS
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.watching import ResourceWatch
 from rulepush.http_client.build import build_client
