@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import httpx
 
+from rulepush.discovery.answer_body import SizeLimit, read_body
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
 from rulepush.discovery.kubernetes.resource import Resource, object_key
@@ -54,7 +55,7 @@ class WatchEvent:
 
 
 class KubernetesApi:
-    """Requests to one API server. Its methods raise KubernetesApiError.
+    """Requests to one API server. Its methods raise DiscoveryError, a KubernetesApiError in most cases.
 
     The client is the caller's, who closes it.
     """
@@ -65,13 +66,16 @@ class KubernetesApi:
         server: str,
         *,
         page_size: int = PAGE_SIZE,
+        max_page: int = _MAX_PAGE,
         series_came: Callable[[int], object] = lambda _count: None,
     ):
-        """`server` is the URL under which `/api/v1` is; `series_came` as in Environment."""
+        """`server` is the URL under which `/api/v1` is; `page_size` is in objects, `max_page` in bytes;
+        `series_came` as in Environment."""
         self._client = client
         self._url_base = server.rstrip("/")
         self._server = server_of(server)
         self._page_size = page_size
+        self._max_page = max_page
         self._series_came = series_came
         self._marks = {CONNECTION_OWNER: self}
 
@@ -117,22 +121,17 @@ class KubernetesApi:
 
     async def _read(self, scope: ResourceScope[T], query: Mapping[str, str]) -> bytearray:
         url = self._url(scope)
-        body = bytearray()
         try:
             async with (
                 asyncio.timeout(_LIST_SECONDS),
                 self._client.stream("GET", url, params=query, headers=_JSON, extensions=self._marks) as response,
             ):
                 await self._check(response, scope)
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > _MAX_PAGE:
-                        raise KubernetesApiError(f"{scope}: a page of the list is larger than {_MAX_PAGE >> 20} MiB")
+                return await read_body(response, SizeLimit(f"{scope}: a page of the list", self._max_page))
         except TimeoutError:
             raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url)) from None
-        return body
 
     async def watch(
         self, scope: ResourceScope[T], version: str, timeout_s: int, silent_s: float = _SILENT_SECONDS
