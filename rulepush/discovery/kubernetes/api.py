@@ -8,7 +8,7 @@ ResourceExpired, and a new list is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -65,11 +65,13 @@ class KubernetesApi:
         client: httpx.AsyncClient,
         server: str,
         *,
+        owner: Hashable = None,
         page_size: int = PAGE_SIZE,
         max_page: int = _MAX_PAGE,
         series_came: Callable[[int], object] = lambda _count: None,
     ):
-        """`server` is the URL under which `/api/v1` is; `page_size` is in objects, `max_page` in bytes;
+        """`server` is the URL under which `/api/v1` is; `owner` (this one, if none is given) has connections of
+        its own in the client; `page_size` is in objects, `max_page` in bytes;
         `series_came` as in Environment."""
         self._client = client
         self._url_base = server.rstrip("/")
@@ -77,7 +79,7 @@ class KubernetesApi:
         self._page_size = page_size
         self._max_page = max_page
         self._series_came = series_came
-        self._marks = {CONNECTION_OWNER: self}
+        self._marks = {CONNECTION_OWNER: self if owner is None else owner}
 
     async def list(
         self, scope: ResourceScope[T], odd: Callable[[str], None], known: Mapping[str, T]

@@ -7,22 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol
 
-import httpx
-
 from rulepush.discovery.attempts import Attempts
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
+from rulepush.discovery.kubernetes.access import ApiAccess
 from rulepush.discovery.kubernetes.connection import ApiServer, Connection, InClusterConnection, ServerConnection
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource, Role
 from rulepush.discovery.kubernetes.scope import ResourceScope, WatchedResource
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import KIND, ResourceWatch
-from rulepush.http_client.build import build_client
 from rulepush.http_client.config import HTTPClientConfig
 from rulepush.model.secret import Secret
 
 _ALL: Final = ""  # namespaces
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
-_CLIENT_SECONDS: Final = 10.0  # to connect; each request has its own deadline
 
 
 class KubernetesSettings(Protocol):
@@ -101,9 +98,11 @@ class KubernetesDiscovery:
 
     async def run(self, sink: GroupSink) -> None:
         namespaces = await self._namespaces()
-        async with AsyncExitStack() as stack:
+        env = self._env
+        access = env.shared.use((ApiAccess, self._connection), lambda: ApiAccess(self._connection, env), env.clock)
+        async with access as shared, AsyncExitStack() as stack:
             watches = [
-                (watched.resource, [await self._use(stack, scope) for scope in _scopes(watched, namespaces)])
+                (watched.resource, [await self._use(stack, shared, scope) for scope in _scopes(watched, namespaces)])
                 for watched in self._config.watched()
             ]
             await Following(self._config, watches, namespaces).run(sink)
@@ -121,14 +120,11 @@ class KubernetesDiscovery:
             own = await Attempts(self._env, source, _FIRST_RETRY_S, _LAST_RETRY_S).until_good(own_namespace)
         return tuple(dict.fromkeys((*names, own)))
 
-    async def _use(self, stack: AsyncExitStack, scope: ResourceScope[Any]) -> ResourceWatch[Any]:
+    async def _use(self, stack: AsyncExitStack, access: ApiAccess, scope: ResourceScope[Any]) -> ResourceWatch[Any]:
         env = self._env
 
-        def client(settings: HTTPClientConfig) -> httpx.AsyncClient:
-            return build_client(settings, env.user_agent, timeout=_CLIENT_SECONDS, clock=env.clock)
-
         def make() -> ResourceWatch[Any]:
-            return ResourceWatch(self._connection, scope, client, env)
+            return ResourceWatch(access, scope, env)
 
         key = (ResourceWatch, self._connection, scope)
         return await stack.enter_async_context(env.shared.use(key, make, env.clock))

@@ -30,11 +30,13 @@ _GOES_ON: Final = (429, 500)
 
 
 class KubernetesApiError(DiscoveryError):
-    """A request that failed. `broken`: it had been answered, and the connection was lost on the way."""
+    """A request that failed. `broken`: it had been answered, and the connection was lost on the way. `unauthorized`:
+    the credentials do not count (any more)."""
 
-    def __init__(self, message: str, *, retry_after_s: float = 0.0, broken: bool = False):
+    def __init__(self, message: str, *, retry_after_s: float = 0.0, broken: bool = False, unauthorized: bool = False):
         super().__init__(message, retry_after_s=retry_after_s)
         self.broken = broken
+        self.unauthorized = unauthorized
 
 
 class ResourceExpired(KubernetesApiError):
@@ -53,7 +55,8 @@ def refusal(response: httpx.Response, text: str, scope: ResourceScope[Any]) -> K
         return KubernetesApiError(_forbidden(scope, message))
     if code == 401:
         return KubernetesApiError(
-            f"unauthorized: {scope}: {server_of(str(response.url))} does not accept the credentials, or asks for some"
+            f"unauthorized: {scope}: {server_of(str(response.url))} does not accept the credentials, or asks for some",
+            unauthorized=True,
         )
     if code == 404 and not told:
         return KubernetesApiError(

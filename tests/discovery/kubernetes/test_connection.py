@@ -167,11 +167,20 @@ def test_a_kubeconfig_gives_credentials(tmp_path: Path) -> None:
     assert (basic.username, basic.password.reveal()) == ("jane", "p")
     headers = client(**{"token": "t", "as": "jane", "as-groups": ["a", "b"]}).headers
     assert headers == (HTTPHeader("Impersonate-User", ("jane",)), HTTPHeader("Impersonate-Group", ("a", "b")))
+    extra = {"example.com/a%b": ["x", "y"]}  # escaped as by client-go (transport/round_trippers.go, headerKeyEscape)
+    headers = client(**{"token": "t", "as": "jane", "as-user-extra": extra}).headers
+    assert headers[1] == HTTPHeader("Impersonate-Extra-example.com%2Fa%25b", ("x", "y"))
 
 
 ODD: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
-    "exec": ({}, {"exec": {"command": "aws"}}, {}, "user u: exec plugins are not supported: use a token"),
-    "auth-provider": ({}, {"auth-provider": {"name": "gcp"}}, {}, "user u: auth-provider plugins are not supported"),
+    "auth-provider": (
+        {},
+        {"auth-provider": {"name": "gcp"}},
+        {},
+        'user u: No Auth Provider found for name "gcp": .* which gives an exec plugin',
+    ),
+    "nobody": ({}, {"as-groups": ["a"]}, {}, "requesting uid, groups or user-extra without impersonating a user"),
+    "extra": ({}, {"as": "jane", "as-user-extra": {"a": "b"}}, {}, "user u: a must be a list of texts"),
     "no context": ({}, {}, {"current-context": ""}, r"current-context is missing \(contexts: here\)"),
     "unknown context": ({}, {}, {"current-context": "hre"}, r'context "hre" does not exist \(contexts: here\)'),
     "unknown user": ({}, {}, {"users": []}, r'user "u" does not exist \(users: none\)'),

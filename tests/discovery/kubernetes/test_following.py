@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from rulepush.discovery.kubernetes.access import ApiAccess
 from rulepush.discovery.kubernetes.discovery import connection_of
 from rulepush.discovery.kubernetes.objects import PODS
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.watching import ResourceWatch
-from rulepush.http_client.build import build_client
 from tests.discovery.driving import environment
 from tests.discovery.kubernetes.cluster import config_of
 from tests.discovery.kubernetes.following import following, until
@@ -64,8 +64,9 @@ def test_what_no_label_says_is_no_change(api: KubernetesServer) -> None:
     told: list[str] = []
 
     async def test() -> None:
-        connection = connection_of(config_of(pods(api)))
-        watch = ResourceWatch(connection, ResourceScope(PODS), build_client, environment())
+        env = environment()
+        access = ApiAccess(connection_of(config_of(pods(api))), env)
+        watch = ResourceWatch(access, ResourceScope(PODS), env)
         watch.listen(lambda _, changes: told.extend(c.key for c in changes))
         running = asyncio.create_task(watch.run())
         await until("the list and the watch", lambda: len(told) == 2 and api.watches == 1)

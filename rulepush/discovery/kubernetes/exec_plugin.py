@@ -1,0 +1,257 @@
+"""`exec` of a kubeconfig: a program of the cluster's provider that prints credentials (`aws eks get-token`,
+`gke-gcloud-auth-plugin`, `kubelogin`).
+
+As client-go does it (plugin/pkg/client/auth/exec/exec.go; the shapes are those of client.authentication.k8s.io/v1 and
+v1beta1, which are the same). Unlike there, a plugin is never given a terminal, and has a bounded time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import ssl
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from rulepush.clock import Clock
+from rulepush.errors import DiscoveryError
+from rulepush.http_client.config import Authorization
+from rulepush.http_client.tls import load_certificate
+from rulepush.model.secret import NO_SECRET, Secret
+
+if TYPE_CHECKING:
+    from rulepush.discovery.kubernetes.connection import ApiServer
+
+_INFO: Final = "KUBERNETES_EXEC_INFO"
+_KIND: Final = "ExecCredential"
+_SECONDS: Final = 60.0
+_LAST_WORDS_SECONDS: Final = 0.5  # what it printed just before its end may not have been read yet
+_MAX_OUTPUT: Final = 1 << 20
+_MAX_QUOTED: Final = 300
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class ExecPlugin:
+    """How the plugin is run. `where` names it in messages; `info` is what it finds in KUBERNETES_EXEC_INFO."""
+
+    where: str
+    command: str
+    api_version: str
+    args: tuple[str, ...] = field(default=(), repr=False)
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    info: str = field(default="", repr=False)
+    install_hint: str = ""
+
+    def error(self, text: str) -> DiscoveryError:
+        """What went wrong with it."""
+        return DiscoveryError(f"{self.where}: exec plugin {self.command}: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExecCredential:
+    """What a plugin printed: a token, a certificate with its key, or both. `expires_at` in ms, None: never."""
+
+    token: Secret = NO_SECRET
+    cert: str = field(default="", repr=False)
+    key: Secret = NO_SECRET
+    expires_at: int | None = None
+
+
+class PluginCredentials:
+    """The credentials of one plugin, kept until they expire or are refused."""
+
+    def __init__(
+        self, plugin: ExecPlugin, clock: Clock, deadline: Callable[[float], asyncio.Timeout] = asyncio.timeout
+    ):
+        self.plugin = plugin
+        self._clock = clock
+        self._deadline = deadline
+        self._lock = asyncio.Lock()
+        self._known: ExecCredential | None = None
+        self._runs = 0
+        self._last_failure: DiscoveryError | None = None
+
+    async def added_to(self, server: ApiServer) -> ApiServer:
+        """The server with the credentials of now. Raises DiscoveryError."""
+        return _with(server, await self._credential())
+
+    def refused(self, server: ApiServer) -> None:
+        """The API server does not take what this one was given."""
+        if self._known is not None and _with(server, self._known) == server:
+            self._known = None
+
+    async def _credential(self) -> ExecCredential:
+        runs = self._runs
+        async with self._lock:
+            known = self._known
+            if known is not None and (known.expires_at is None or self._clock.now() <= known.expires_at):
+                return known
+            if self._runs != runs and self._last_failure is not None:
+                raise self._last_failure  # of a run that was awaited here
+            try:
+                self._known = await run_plugin(self.plugin, self._deadline)
+                self._last_failure = None
+            except DiscoveryError as e:
+                self._last_failure = e
+                raise
+            finally:
+                self._runs += 1
+            return self._known
+
+
+def _with(server: ApiServer, credential: ExecCredential) -> ApiServer:
+    settings = server.http_client
+    if credential.token:
+        settings = replace(settings, authorization=Authorization(credentials=credential.token))
+    if credential.cert:
+        settings = replace(settings, tls=replace(settings.tls, cert=credential.cert, key=credential.key))
+    return replace(server, http_client=settings)
+
+
+async def run_plugin(
+    plugin: ExecPlugin, deadline: Callable[[float], asyncio.Timeout] = asyncio.timeout
+) -> ExecCredential:
+    """Run it once. Raises DiscoveryError, which quotes what it wrote to stderr, never what it printed."""
+    path = shutil.which(plugin.command)
+    if path is None:
+        hint = f": {_shown(plugin.install_hint)}" if plugin.install_hint else ""
+        raise plugin.error(f"executable not found; install it where rulepush runs{hint}")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            *plugin.args,
+            env={**os.environ, **dict(plugin.env), _INFO: plugin.info},
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,  # it is ended together with what it started
+        )
+    except (OSError, ValueError) as e:
+        why = e.strerror if isinstance(e, OSError) else str(e)
+        raise plugin.error(f"cannot be run: {why}") from None
+    return read_credential(plugin, await _output(plugin, process, deadline))
+
+
+async def _output(plugin: ExecPlugin, process: Process, deadline: Callable[[float], asyncio.Timeout]) -> bytes:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = bytearray()
+    listening = asyncio.ensure_future(_keep_end(process.stderr, said))
+    try:
+        async with deadline(_SECONDS):
+            printed = await _read(process.stdout)
+            if len(printed) > _MAX_OUTPUT:
+                raise plugin.error(f"printed more than {_MAX_OUTPUT >> 20} MiB")
+            code = await process.wait()
+        await asyncio.wait([listening], timeout=_LAST_WORDS_SECONDS)
+    except TimeoutError:
+        raise plugin.error(f"printed no credentials within {_SECONDS:g}s; {_quoted(said)}") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        listening.cancel()
+    if code:
+        how = f"failed with exit code {code}" if code > 0 else f"was ended by {_signal_name(-code)}"
+        raise plugin.error(f"{how}; {_quoted(said)}")
+    return printed
+
+
+async def _read(stream: asyncio.StreamReader) -> bytes:
+    """To its end, or a little more than is taken."""
+    found = bytearray()
+    while len(found) <= _MAX_OUTPUT and (part := await stream.read(1 << 16)):
+        found += part
+    return bytes(found)
+
+
+async def _keep_end(stream: asyncio.StreamReader, kept: bytearray) -> None:
+    """Programs say last what went wrong."""
+    while part := await stream.read(1 << 16):
+        kept += part
+        del kept[: -4 * _MAX_QUOTED]
+
+
+def _quoted(said: bytearray) -> str:
+    text = _shown(said.decode("utf-8", "replace"))
+    return f"it says: {text}" if text else "it says nothing on stderr"
+
+
+def _shown(text: str) -> str:
+    """One line of what can be shown, its end where it is long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in _COLOUR.sub("", text)).split())
+    return line if len(line) <= _MAX_QUOTED else f"...{line[-_MAX_QUOTED:]}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def read_credential(plugin: ExecPlugin, printed: bytes) -> ExecCredential:
+    """What a plugin printed. Raises DiscoveryError, without a word of it: it may hold a secret."""
+    if not printed.strip():
+        raise plugin.error(f"printed nothing; an {_KIND} in JSON is expected")
+    try:
+        whole = json.loads(printed.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise plugin.error(f"printed no JSON; an {_KIND} is expected") from None
+    if not isinstance(whole, dict) or whole.get("kind") != _KIND:
+        raise plugin.error(f"printed JSON that is no {_KIND}")
+    version = whole.get("apiVersion")
+    if version != plugin.api_version:
+        returned = _shown(version) if isinstance(version, str) else "none"
+        raise plugin.error(
+            f"is configured to use API version {plugin.api_version}, plugin returned version {returned}: set "
+            "apiVersion of exec to that, or update the plugin"
+        )
+    status = whole.get("status")
+    if not isinstance(status, dict):
+        raise plugin.error("didn't return a status field")
+    token, cert, key = (_text(plugin, status, k) for k in ("token", "clientCertificateData", "clientKeyData"))
+    if not token and not cert and not key:
+        raise plugin.error("didn't return a token or cert/key pair")
+    if bool(cert) != bool(key):
+        raise plugin.error("returned only certificate or key, not both")
+    if cert:
+        _check_pair(plugin, cert, key)
+    return ExecCredential(Secret(token), cert, Secret(key), _expiry(plugin, status))
+
+
+def _text(plugin: ExecPlugin, status: dict[str, Any], key: str) -> str:
+    value = status.get(key)
+    if value is not None and not isinstance(value, str):
+        raise plugin.error(f"returned a {key} that is no text")
+    return value or ""
+
+
+def _expiry(plugin: ExecPlugin, status: dict[str, Any]) -> int | None:
+    text = _text(plugin, status, "expirationTimestamp")
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError
+        return round(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise plugin.error("returned an expirationTimestamp that is no time of RFC 3339") from None
+
+
+def _check_pair(plugin: ExecPlugin, cert: str, key: str) -> None:
+    try:
+        load_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert, "", Secret(key), "")
+    except (OSError, ValueError):
+        raise plugin.error("returned a client certificate and key that do not fit, or are no PEM") from None
