@@ -15,7 +15,7 @@ import re
 import shutil
 import signal
 import ssl
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _INFO: Final = "KUBERNETES_EXEC_INFO"
 _KIND: Final = "ExecCredential"
 _SECONDS: Final = 60.0
-_LAST_WORDS_SECONDS: Final = 0.5  # what it printed just before its end may not have been read yet
+_SOON_SECONDS: Final = 0.5  # for its last words, and for its end
+_STDERR: Final = 2
 _MAX_OUTPUT: Final = 1 << 20
 _MAX_QUOTED: Final = 300
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -125,8 +126,47 @@ async def run_plugin(
     if path is None:
         hint = f": {_shown(plugin.install_hint)}" if plugin.install_hint else ""
         raise plugin.error(f"executable not found; install it where rulepush runs{hint}")
+    return read_credential(plugin, await _output(plugin, path, deadline))
+
+
+class _Run(asyncio.SubprocessProtocol):
+    """What a plugin does. What it started may hold its pipes for longer: that is not waited for, but for stdout."""
+
+    def __init__(self) -> None:
+        self.printed = bytearray()
+        self.said = bytearray()  # the end of it: programs say last what went wrong
+        self.exited, self.is_silent, self.is_over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._printing = True
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == _STDERR:
+            self.said += data
+            del self.said[: -4 * _MAX_QUOTED]
+        elif len(self.printed) <= _MAX_OUTPUT:
+            self.printed += data
+            if len(self.printed) > _MAX_OUTPUT:
+                self.is_over.set()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == _STDERR:
+            self.is_silent.set()
+        else:
+            self._printing = False
+            self._end()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+        self._end()
+
+    def _end(self) -> None:
+        if self.exited.is_set() and not self._printing:
+            self.is_over.set()
+
+
+async def _output(plugin: ExecPlugin, path: str, deadline: Callable[[float], asyncio.Timeout]) -> bytes:
     try:
-        process = await asyncio.create_subprocess_exec(
+        transport, run = await asyncio.get_running_loop().subprocess_exec(
+            _Run,
             path,
             *plugin.args,
             env={**os.environ, **dict(plugin.env), _INFO: plugin.info},
@@ -138,48 +178,31 @@ async def run_plugin(
     except (OSError, ValueError) as e:
         why = e.strerror if isinstance(e, OSError) else str(e)
         raise plugin.error(f"cannot be run: {why}") from None
-    return read_credential(plugin, await _output(plugin, process, deadline))
-
-
-async def _output(plugin: ExecPlugin, process: Process, deadline: Callable[[float], asyncio.Timeout]) -> bytes:
-    assert process.stdout is not None
-    assert process.stderr is not None
-    said = bytearray()
-    listening = asyncio.ensure_future(_keep_end(process.stderr, said))
     try:
         async with deadline(_SECONDS):
-            printed = await _read(process.stdout)
-            if len(printed) > _MAX_OUTPUT:
-                raise plugin.error(f"printed more than {_MAX_OUTPUT >> 20} MiB")
-            code = await process.wait()
-        await asyncio.wait([listening], timeout=_LAST_WORDS_SECONDS)
+            await run.is_over.wait()
+        if len(run.printed) > _MAX_OUTPUT:
+            raise plugin.error(f"printed more than {_MAX_OUTPUT >> 20} MiB")
+        await _soon(run.is_silent)
     except TimeoutError:
-        raise plugin.error(f"printed no credentials within {_SECONDS:g}s; {_quoted(said)}") from None
+        raise plugin.error(f"printed no credentials within {_SECONDS:g}s; {_quoted(run.said)}") from None
     finally:
-        if process.returncode is None:
+        code = transport.get_returncode()
+        if code is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        listening.cancel()
+                os.killpg(transport.get_pid(), signal.SIGKILL)
+            await _soon(run.exited)
+        transport.close()
     if code:
         how = f"failed with exit code {code}" if code > 0 else f"was ended by {_signal_name(-code)}"
-        raise plugin.error(f"{how}; {_quoted(said)}")
-    return printed
+        raise plugin.error(f"{how}; {_quoted(run.said)}")
+    return bytes(run.printed)
 
 
-async def _read(stream: asyncio.StreamReader) -> bytes:
-    """To its end, or a little more than is taken."""
-    found = bytearray()
-    while len(found) <= _MAX_OUTPUT and (part := await stream.read(1 << 16)):
-        found += part
-    return bytes(found)
-
-
-async def _keep_end(stream: asyncio.StreamReader, kept: bytearray) -> None:
-    """Programs say last what went wrong."""
-    while part := await stream.read(1 << 16):
-        kept += part
-        del kept[: -4 * _MAX_QUOTED]
+async def _soon(event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SOON_SECONDS):
+            await event.wait()
 
 
 def _quoted(said: bytearray) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import ssl
 import time
 from datetime import UTC, datetime
@@ -208,6 +209,20 @@ def test_a_plugin_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> No
     while is_running(child):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_what_a_plugin_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+    tried = plugin(
+        script(tmp_path / "p", f"setsid sleep 30 >/dev/null & echo $! >{tmp_path}/child; cat {tmp_path}/printed")
+    )
+    (tmp_path / "printed").write_text(credential(token="t"))
+    began = time.monotonic()
+    assert asyncio.run(run_plugin(tried)).token.reveal() == "t"
+    text = failure(plugin(script(tmp_path / "q", f"setsid sleep 30 & echo $! >{tmp_path}/other; exit 3")), 2.0)
+    assert "printed no credentials within 60s" in text  # it may still print
+    assert time.monotonic() - began < 20
+    for name in ("child", "other"):
+        os.kill(int((tmp_path / name).read_text()), signal.SIGKILL)
 
 
 def is_running(pid: int) -> bool:
