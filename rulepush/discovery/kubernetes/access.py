@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from rulepush.discovery.groups import Environment
@@ -14,7 +15,7 @@ from rulepush.discovery.kubernetes.refusals import KubernetesApiError
 from rulepush.http_client.build import build_client
 
 if TYPE_CHECKING:
-    from rulepush.discovery.kubernetes.exec_plugin import PluginCredentials
+    from rulepush.discovery.kubernetes.exec_plugin import ExecCredential, PluginCredentials
 
 _CLIENT_SECONDS: Final = 10.0  # to connect; each request has its own deadline
 
@@ -59,7 +60,7 @@ class ApiAccess:
     async def open(self, owner: Hashable) -> AsyncIterator[KubernetesApi]:
         """The API as the settings are now, for a request over the connection of `owner`. Raises DiscoveryError, from
         within, too: credentials of a plugin that are refused there are not used again."""
-        server, plugin = await self._server(), self._plugin
+        server, credential = await self._server()
         lent = self._now
         if lent is None or lent.server != server:
             old, lent = lent, _Lent(server, self._env)
@@ -70,8 +71,8 @@ class ApiAccess:
         try:
             yield KubernetesApi(lent.client, server.url.reveal(), owner=owner, series_came=self._env.series_came)
         except KubernetesApiError as e:
-            if e.unauthorized and plugin is not None:
-                plugin.refused(server)
+            if e.unauthorized and credential is not None and self._plugin is not None:
+                self._plugin.refused(credential)
             raise
         finally:
             lent.users -= 1
@@ -82,16 +83,18 @@ class ApiAccess:
         if self._now is not None:
             await self._now.client.close_owned(owner)
 
-    async def _server(self) -> ApiServer:
+    async def _server(self) -> tuple[ApiServer, ExecCredential | None]:
+        """As it is reached now, and what its plugin gave for that."""
         server = self._connection.server()
         if server.plugin is None:
             self._plugin = None
-            return server
+            return server, None
         from rulepush.discovery.kubernetes.exec_plugin import PluginCredentials
 
         if self._plugin is None or self._plugin.plugin != server.plugin:
             self._plugin = PluginCredentials(server.plugin, self._env.clock)
-        return await self._plugin.added_to(server)
+        credential = await self._plugin.get()
+        return replace(server, http_client=credential.added_to(server.http_client)), credential
 
     async def _close_if_done(self, lent: _Lent) -> None:
         if lent is not self._now and not lent.users:

@@ -19,16 +19,13 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from rulepush.clock import Clock
 from rulepush.errors import DiscoveryError
-from rulepush.http_client.config import Authorization
+from rulepush.http_client.config import Authorization, HTTPClientConfig
 from rulepush.http_client.tls import load_certificate
 from rulepush.model.secret import NO_SECRET, Secret
-
-if TYPE_CHECKING:
-    from rulepush.discovery.kubernetes.connection import ApiServer
 
 _INFO: Final = "KUBERNETES_EXEC_INFO"
 _KIND: Final = "ExecCredential"
@@ -66,6 +63,14 @@ class ExecCredential:
     key: Secret = NO_SECRET
     expires_at: int | None = None
 
+    def added_to(self, settings: HTTPClientConfig) -> HTTPClientConfig:
+        """The settings of a client with this credential."""
+        if self.token:
+            settings = replace(settings, authorization=Authorization(credentials=self.token))
+        if self.cert:
+            settings = replace(settings, tls=replace(settings.tls, cert=self.cert, key=self.key))
+        return settings
+
 
 class PluginCredentials:
     """The credentials of one plugin, kept until they expire or are refused."""
@@ -81,16 +86,13 @@ class PluginCredentials:
         self._runs = 0
         self._last_failure: DiscoveryError | None = None
 
-    async def added_to(self, server: ApiServer) -> ApiServer:
-        """The server with the credentials of now. Raises DiscoveryError."""
-        return _with(server, await self._credential())
-
-    def refused(self, server: ApiServer) -> None:
-        """The API server does not take what this one was given."""
-        if self._known is not None and _with(server, self._known) == server:
+    def refused(self, credential: ExecCredential) -> None:
+        """The API server does not take this one."""
+        if self._known is credential:
             self._known = None
 
-    async def _credential(self) -> ExecCredential:
+    async def get(self) -> ExecCredential:
+        """The credential of now. Raises DiscoveryError."""
         runs = self._runs
         async with self._lock:
             known = self._known
@@ -107,15 +109,6 @@ class PluginCredentials:
             finally:
                 self._runs += 1
             return self._known
-
-
-def _with(server: ApiServer, credential: ExecCredential) -> ApiServer:
-    settings = server.http_client
-    if credential.token:
-        settings = replace(settings, authorization=Authorization(credentials=credential.token))
-    if credential.cert:
-        settings = replace(settings, tls=replace(settings.tls, cert=credential.cert, key=credential.key))
-    return replace(server, http_client=settings)
 
 
 async def run_plugin(

@@ -9,7 +9,6 @@ import pytest
 
 from rulepush.discovery.kubernetes.access import ApiAccess
 from rulepush.discovery.kubernetes.connection import ApiServer
-from rulepush.discovery.kubernetes.discovery import connection_of
 from rulepush.discovery.kubernetes.objects import PODS
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.http_client.config import Authorization, HTTPClientConfig
@@ -69,7 +68,7 @@ def test_each_watch_has_connections_of_its_own_which_end_with_it() -> None:
 
         async def test() -> None:
             env = environment()
-            access = ApiAccess(connection_of(config_of(f"role: pod, api_server: '{api.url}'")), env)
+            access = ApiAccess(config_of(f"role: pod, api_server: '{api.url}'").connection(), env)
             running = asyncio.create_task(access.run())
             for owner in ("one", "two"):
                 async with access.open(owner) as shared:
@@ -171,4 +170,4 @@ def test_credentials_that_are_secret_alone_are_numbered() -> None:
     ],
 )
 def test_a_connection_shows_what_of_its_credentials_is_no_secret(settings: str, shown: str) -> None:
-    assert str(connection_of(config_of(f"role: pod, api_server: 'https://k8s', {settings}"))) == f"https://k8s{shown}"
+    assert str(config_of(f"role: pod, api_server: 'https://k8s', {settings}").connection()) == f"https://k8s{shown}"

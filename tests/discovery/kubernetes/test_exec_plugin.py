@@ -19,12 +19,9 @@ from typing import Any
 import pytest
 import yaml
 
-from rulepush.discovery.kubernetes.connection import ApiServer
 from rulepush.discovery.kubernetes.exec_plugin import ExecPlugin, PluginCredentials, read_credential, run_plugin
 from rulepush.discovery.kubernetes.kubeconfig import read_kubeconfig
 from rulepush.errors import DiscoveryError
-from rulepush.http_client.config import NO_CLIENT_SETTINGS
-from rulepush.model.secret import Secret
 from tests.discovery.kubernetes.following import following, until
 from tests.fakes import FakeClock
 from tests.http_client.certificates import Authority
@@ -280,8 +277,6 @@ def test_a_credential_is_read() -> None:
 
 # How long it is used.
 
-SERVER = ApiServer(Secret("https://k8s"), NO_CLIENT_SETTINGS)
-
 
 class Counting:
     """A plugin whose token is the number of its run; it reads `rest` of its status from a file."""
@@ -312,21 +307,19 @@ def test_credentials_are_kept_until_they_expire_or_are_refused(tmp_path: Path) -
         known = PluginCredentials(plugin(counting.command), clock)
 
         async def token() -> str:
-            authorization = (await known.added_to(SERVER)).http_client.authorization
-            assert authorization is not None
-            return authorization.credentials.reveal()
+            return (await known.get()).token.reveal()
 
         assert await asyncio.gather(*(token() for _ in range(5))) == ["1"] * 5
         await clock.advance(60)
         assert await token() == "1"
-        refused = await known.added_to(SERVER)
+        refused = await known.get()
         await clock.advance(1)
         assert await token() == "2"
         known.refused(refused)  # the first one: another is known by now
         counting.expire_at("2999-01-01T00:00:00Z")
         assert await token() == "3"  # the second run's time was over when it came
         assert await token() == "3"
-        known.refused(await known.added_to(SERVER))
+        known.refused(await known.get())
         assert await token() == "4"
 
     asyncio.run(test())
@@ -339,11 +332,11 @@ def test_a_failure_is_that_of_all_who_waited_for_it(tmp_path: Path) -> None:
 
     async def test() -> None:
         known = PluginCredentials(plugin(counting.command), FakeClock())
-        failed = await asyncio.gather(*(known.added_to(SERVER) for _ in range(5)), return_exceptions=True)
+        failed = await asyncio.gather(*(known.get() for _ in range(5)), return_exceptions=True)
         assert {type(e) for e in failed} == {DiscoveryError}
         assert counting.runs == 1
         counting.expire_at("2999-01-01T00:00:00Z")
-        assert (await known.added_to(SERVER)).http_client.authorization is not None
+        assert (await known.get()).token
 
     asyncio.run(test())
     assert counting.runs == 2

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from rulepush.discovery.kubernetes.access import ApiAccess
-from rulepush.discovery.kubernetes.discovery import connection_of
 from rulepush.discovery.kubernetes.objects import PODS
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.watching import ResourceWatch
@@ -65,7 +64,7 @@ def test_what_no_label_says_is_no_change(api: KubernetesServer) -> None:
 
     async def test() -> None:
         env = environment()
-        access = ApiAccess(connection_of(config_of(pods(api))), env)
+        access = ApiAccess(config_of(pods(api)).connection(), env)
         watch = ResourceWatch(access, ResourceScope(PODS), env)
         watch.listen(lambda _, changes: told.extend(c.key for c in changes))
         running = asyncio.create_task(watch.run())
@@ -393,7 +392,7 @@ def test_configs_with_the_same_server_and_selectors_share_one_watch(api: Kuberne
                 await until("the same list", lambda: len(second.names()) == 2)
                 assert len(api.asked("list", "pods")) == 1
                 assert len(api.asked("list", "nodes")) == 1
-            key = (ResourceWatch, connection_of(config_of(pods(api))), ResourceScope(PODS))
+            key = (ResourceWatch, config_of(pods(api)).connection(), ResourceScope(PODS))
             async with env.shared.use(key, no_other, env.clock) as watch:
                 assert watch.listeners == 1  # nothing is told to who has left
             async with following(pods(api, ", selectors: [{role: pod, label: app=x}]"), env) as other:
