@@ -8,12 +8,13 @@ ResourceExpired, and a new list is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import httpx
 
+from rulepush.discovery.answer_body import SizeLimit, read_body
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
 from rulepush.discovery.kubernetes.pieces import PieceDecoder
 from rulepush.discovery.kubernetes.refusals import (
@@ -63,7 +64,7 @@ class WatchEvent:
 
 
 class KubernetesApi:
-    """Requests to one API server. Its methods raise KubernetesApiError.
+    """Requests to one API server. Its methods raise DiscoveryError, a KubernetesApiError in most cases.
 
     The client is the caller's, who closes it.
     """
@@ -73,16 +74,21 @@ class KubernetesApi:
         client: httpx.AsyncClient,
         server: str,
         *,
+        owner: Hashable = None,
         page_size: int = PAGE_SIZE,
+        max_page: int = _MAX_PAGE,
         series_came: Callable[[int], object] = lambda _count: None,
     ):
-        """`server` is the URL under which `/api/v1` is; `series_came` as in Environment."""
+        """`server` is the URL under which `/api/v1` is; `owner` (this one, if none is given) has connections of
+        its own in the client; `page_size` is in objects, `max_page` in bytes;
+        `series_came` as in Environment."""
         self._client = client
         self._url_base = server.rstrip("/")
         self._server = server_of(server)
         self._page_size = page_size
+        self._max_page = max_page
         self._series_came = series_came
-        self._marks = {CONNECTION_OWNER: self}
+        self._marks = {CONNECTION_OWNER: self if owner is None else owner}
 
     async def list(
         self, scope: ResourceScope[T], odd: Callable[[str], None], known: Mapping[str, T]
@@ -126,22 +132,17 @@ class KubernetesApi:
 
     async def _read(self, scope: ResourceScope[T], query: Mapping[str, str]) -> bytearray:
         url = self._url(scope)
-        body = bytearray()
         try:
             async with (
                 asyncio.timeout(_LIST_SECONDS),
                 self._client.stream("GET", url, params=query, headers=_JSON, extensions=self._marks) as response,
             ):
                 await self._check(response, scope)
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > _MAX_PAGE:
-                        raise KubernetesApiError(f"{scope}: a page of the list is larger than {_MAX_PAGE >> 20} MiB")
+                return await read_body(response, SizeLimit(f"{scope}: a page of the list", self._max_page))
         except TimeoutError:
             raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url)) from None
-        return body
 
     async def watch(
         self, scope: ResourceScope[T], version: str, timeout_s: int, silent_s: float = _SILENT_SECONDS
