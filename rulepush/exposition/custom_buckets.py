@@ -15,10 +15,11 @@ from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, Format, HistogramScraping, ParsedSample
 from rulepush.exposition.openmetrics import OpenMetricsParser
 from rulepush.exposition.text import TextParser
-from rulepush.exposition.translated import TranslatedBody, as_scraped
+from rulepush.exposition.translated import TranslatedBody
 from rulepush.exposition.write import series_text
 from rulepush.histogram.classic import custom_histogram
-from rulepush.histogram.errors import BucketLimitError, HistogramError
+from rulepush.histogram.errors import HistogramError
+from rulepush.histogram.validate import validate_histogram
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME
 
@@ -60,7 +61,7 @@ class CustomBucketTranslator:
                 if not count % _ENTRIES_PER_SLICE:
                     yield
             self._emit()
-        except (ExpositionError, BucketLimitError) as e:
+        except ExpositionError as e:
             self._result.error = str(e)
         self._lines.append(b"")
         self._result.text = b"\n".join(self._lines)
@@ -91,19 +92,16 @@ class CustomBucketTranslator:
         return tuple(sorted({**labels, METRIC_NAME: parser.family_name}.items()))
 
     def _emit(self) -> None:
-        """The histogram that was collected, if any, becomes a line. Raises BucketLimitError."""
+        """The histogram that was collected, if any, becomes a line."""
         collected, self._collecting = self._collecting, None
         if collected is None:
             return
         try:
-            histogram = as_scraped(
-                custom_histogram(collected.buckets, collected.count, collected.total), self._scraping
-            )
-        except BucketLimitError:
-            raise
+            histogram = custom_histogram(collected.buckets, collected.count, collected.total)
+            validate_histogram(histogram)
         except HistogramError:
             return
-        self._result.histograms[self._samples] = histogram
+        self._result.put(self._samples, histogram, self._scraping, integer=False)
         self._add(series_text(collected.key).encode(), "0", collected.ts)
 
     def _add(self, key: bytes, value: str, ts: int | None) -> None:

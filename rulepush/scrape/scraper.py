@@ -184,8 +184,10 @@ class Scraper:
                 made = await turns.work(self._translator(body, fmt).work())
                 self._readable = made.text if fmt is Format.PROTOBUF else body
                 body, fmt = made.text, Format.PROTOBUF
-                if made.error:
-                    return await turns.work(cache.refuse(body, fmt, made.error))
+                if made.error or made.faults:
+                    refused = await turns.work(cache.refuse(body, fmt, made.error, made.faults))
+                    if refused.error:
+                        return refused
                 histograms = BodyHistograms(made.histograms) if made.histograms else None
             while True:
                 begun = cache.begin(body, fmt, ts, histograms)

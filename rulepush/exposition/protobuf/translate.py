@@ -16,7 +16,7 @@ from rulepush.errors import ProtobufError
 from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.exposition.protobuf.delimited import each_family, read_metric
 from rulepush.exposition.protobuf.native import is_fractional, is_native, native_histogram
-from rulepush.exposition.translated import TranslatedBody, as_scraped
+from rulepush.exposition.translated import TranslatedBody
 from rulepush.gotext.goquote import go_quote
 from rulepush.histogram.classic import custom_histogram
 from rulepush.histogram.errors import HistogramError
@@ -121,7 +121,11 @@ class BodyTranslator:
                 histogram = native_histogram(message, gauge=gauge)
             except ProtobufError as e:
                 raise ProtobufError(f"histogram {go_quote(name)}: {e}") from None
-            self._native(name, texts, histogram, time, integer=not is_fractional(message))
+            except HistogramError as e:
+                self._result.faults[self._samples] = e.with_traceback(None)
+                self._sample(name, texts, "0", time)
+            else:
+                self._native(name, texts, histogram, time, integer=not is_fractional(message))
             if not (self._scraping.classic_too and message.bucket):
                 return
         elif self._scraping.to_custom_buckets and not self._scraping.classic_too:
@@ -134,10 +138,7 @@ class BodyTranslator:
     def _native(
         self, name: str, texts: list[str], histogram: FloatHistogram, time: str, *, integer: bool = False
     ) -> None:
-        try:
-            self._result.histograms[self._samples] = as_scraped(histogram, self._scraping, integer=integer)
-        except HistogramError as e:
-            raise ProtobufError(str(e)) from None
+        self._result.put(self._samples, histogram, self._scraping, integer=integer)
         self._sample(name, texts, "0", time)
 
     def _classic(self, name: str, texts: list[str], message: Any, time: str) -> None:
