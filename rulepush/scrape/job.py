@@ -9,7 +9,6 @@ from functools import partial
 from rulepush.config.sections import ScrapeConfig
 from rulepush.exposition import Format
 from rulepush.exposition.content_type import PROTOCOL_FORMATS
-from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.relabel.relabel import Relabel, RelabelConfig, relabel
 from rulepush.scrape.fetch import accept_header
 from rulepush.scrape.sample_labels import DEFAULT_RULES, SampleRules
@@ -28,7 +27,6 @@ class Job:
     body_size_limit: int = 0
     target_limit: int = 0
     fallback: Format | None = None
-    histograms: HistogramScraping = CLASSIC_ONLY
     extra_metrics: bool = False
     keep_dropped: int = 0  # most dropped targets that are remembered; 0 for all
     relabel: Relabel | None = None
@@ -52,6 +50,7 @@ def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None, *, type
             config.scheme,
             config.metrics_path,
             config.params,
+            config.histograms,
         ),
         rules=SampleRules(
             honor_labels=config.honor_labels,
@@ -70,7 +69,6 @@ def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None, *, type
         body_size_limit=limits.body_size,
         target_limit=limits.targets,
         fallback=PROTOCOL_FORMATS[config.fallback_scrape_protocol] if config.fallback_scrape_protocol else None,
-        histograms=config.histograms,
         extra_metrics=config.extra_scrape_metrics,
         keep_dropped=config.keep_dropped_targets,
         relabel=_relabelling(config.relabel_configs),

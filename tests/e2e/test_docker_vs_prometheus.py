@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rulepush.scrape.target import HISTOGRAM_LABELS
 from tests.discovery.docker_server import compose
 from tests.registry_server import serving
 from tests.servers import QUICK_DISCOVERY, binary, free_port, get_json, rulepush_command, running, wait_for
@@ -44,7 +45,7 @@ RELABELLING = [
 ]
 
 
-NEW_LABELS = {"__meta_docker_container_image", "__meta_docker_container_image_id"}
+NEW_LABELS = {"__meta_docker_container_image", "__meta_docker_container_image_id", *HISTOGRAM_LABELS}
 
 
 def targets(answer: dict[str, Any]) -> dict[str, list[Any]]:
