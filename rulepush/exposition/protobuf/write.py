@@ -6,15 +6,20 @@ takes it for a classic one otherwise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
+from rulepush.exposition.families import Metric as FamilyMetric
+from rulepush.exposition.families import MetricFamily
 from rulepush.exposition.protobuf.messages import MetricFamilyMessage, MetricMessage
 from rulepush.exposition.protobuf.native import is_native
 from rulepush.histogram.buckets import Buckets
 from rulepush.histogram.classic import cumulative_buckets
-from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
+from rulepush.histogram.histogram import FloatHistogram
+
+_MAX_COUNT: Final = 1 << 63
 
 
 class MetricType(IntEnum):
@@ -27,13 +32,45 @@ class MetricType(IntEnum):
     HISTOGRAM = 4
     GAUGE_HISTOGRAM = 5
 
-    @classmethod
-    def of_histogram(cls, histogram: FloatHistogram) -> MetricType:
-        """That of a native histogram."""
-        return cls.GAUGE_HISTOGRAM if histogram.counter_reset_hint is CounterResetHint.GAUGE else cls.HISTOGRAM
-
 
 _FIELDS = ("counter", "gauge", "summary", "untyped", "histogram", "histogram")
+
+
+def family_message(family: MetricFamily) -> bytes:
+    """A family after its length, with classic and native histograms. Counts are fractional only where one is."""
+    kind = MetricType[family.type.name]
+    metrics = []
+    for metric in family.metrics:
+        if kind is MetricType.SUMMARY:
+            metrics.append(_summary_metric(metric))
+        elif not family.type.has_buckets:
+            metrics.append(number_metric(kind, metric.pairs, metric.value))
+        else:
+            metrics.append(_histogram_metric(metric))
+    return delimited_family(family.name, kind, metrics, family.help)
+
+
+def _summary_metric(metric: FamilyMetric) -> bytes:
+    message = _metric(metric.pairs, None)
+    message.summary.sample_count = int(metric.count) if 0 <= metric.count < _MAX_COUNT else 0
+    message.summary.sample_sum = metric.value
+    for quantile, value in metric.parts:
+        message.summary.quantile.add(quantile=quantile, value=value)
+    return bytes(message.SerializeToString())
+
+
+def _histogram_metric(metric: FamilyMetric) -> bytes:
+    native = metric.native
+    counts = [metric.count, *(cumulative for _, cumulative in metric.parts)]
+    if native is not None:
+        counts += [native.zero_count, *native.positive.counts.tolist(), *native.negative.counts.tolist()]
+    integer = all(0 <= count < _MAX_COUNT and float(count).is_integer() for count in counts)
+    message = _metric(metric.pairs, None)
+    _write_totals(message.histogram, metric.count, metric.value, integer)
+    _write_buckets(message.histogram, [(le, count) for le, count in metric.parts if le != math.inf], integer)
+    if native is not None:
+        _write_native(message.histogram, native, integer)
+    return bytes(message.SerializeToString())
 
 
 def number_metric(kind: MetricType, labels: Iterable[tuple[str, str]], value: float, ts: int | None = None) -> bytes:
@@ -43,27 +80,15 @@ def number_metric(kind: MetricType, labels: Iterable[tuple[str, str]], value: fl
     return bytes(message.SerializeToString())
 
 
-def histogram_metric(
-    labels: Iterable[tuple[str, str]], histogram: FloatHistogram, ts: int | None = None, *, integer: bool = False
-) -> bytes:
+def histogram_metric(labels: Iterable[tuple[str, str]], histogram: FloatHistogram, ts: int | None = None) -> bytes:
     """A Metric of a (gauge) histogram family: a native histogram, or a classic one where it has custom buckets. The
-    counts are fractional unless `integer`."""
+    counts are fractional."""
     message = _metric(labels, ts)
-    out = message.histogram
-    out.sample_sum = histogram.sum
-    if integer:
-        out.sample_count = int(histogram.count)
-    else:
-        out.sample_count_float = histogram.count
+    _write_totals(message.histogram, histogram.count, histogram.sum, integer=False)
     if histogram.uses_custom_buckets:
-        for bound, cumulative in cumulative_buckets(histogram)[:-1]:
-            bucket = out.bucket.add(upper_bound=bound)
-            if integer:
-                bucket.cumulative_count = int(cumulative)
-            else:
-                bucket.cumulative_count_float = cumulative
+        _write_buckets(message.histogram, cumulative_buckets(histogram)[:-1], integer=False)
     else:
-        _write_native(out, histogram, integer)
+        _write_native(message.histogram, histogram, integer=False)
     return bytes(message.SerializeToString())
 
 
@@ -87,6 +112,23 @@ def _metric(labels: Iterable[tuple[str, str]], ts: int | None) -> Any:
     if ts is not None:
         message.timestamp_ms = ts
     return message
+
+
+def _write_totals(out: Any, count: float, total: float, integer: bool) -> None:
+    out.sample_sum = total
+    if integer:
+        out.sample_count = int(count)
+    else:
+        out.sample_count_float = count
+
+
+def _write_buckets(out: Any, buckets: Iterable[tuple[float, float]], integer: bool) -> None:
+    for bound, cumulative in buckets:
+        bucket = out.bucket.add(upper_bound=bound)
+        if integer:
+            bucket.cumulative_count = int(cumulative)
+        else:
+            bucket.cumulative_count_float = cumulative
 
 
 def _write_native(out: Any, histogram: FloatHistogram, integer: bool) -> None:
