@@ -12,6 +12,15 @@ from rulepush.histogram.validate import validate_histogram
 
 
 @dataclass(slots=True)
+class StartTimestamps:
+    """Of the lines of a body, by what stands before the value: when their series began (ms); of native histograms the
+    histogram, too."""
+
+    at: dict[bytes, int] = field(default_factory=dict)
+    histograms: dict[bytes, FloatHistogram] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class TranslatedBody:
     """`text` ends with a newline where there are lines; with an `error` it is what stands before that. `histograms`
     are the native ones, by the number of their sample, from 0; the value of its line means nothing. `faults` says of
@@ -20,6 +29,7 @@ class TranslatedBody:
     text: bytes = b""
     histograms: dict[int, FloatHistogram] = field(default_factory=dict)
     faults: dict[int, HistogramError] = field(default_factory=dict)
+    starts: StartTimestamps = field(default_factory=StartTimestamps)
     error: str = ""
 
     def put(self, number: int, histogram: FloatHistogram, scraping: HistogramScraping, *, integer: bool) -> None:

@@ -45,6 +45,7 @@ import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_line
+from rulepush.exposition.translated import StartTimestamps
 from rulepush.histogram.boxes import Boxes
 from rulepush.histogram.errors import HistogramError
 from rulepush.model.arrays import Floats
@@ -59,6 +60,7 @@ from rulepush.scrape.layout import BodyLayout, BodyLines, Placement, ScrapeBodyS
 from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_as_before, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.slices import Slices, at_once
+from rulepush.scrape.zeros import ZeroSamples
 from rulepush.storage.head import Head
 from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome, Rows, as_rows, row_numbers
 
@@ -138,6 +140,8 @@ class ScrapeCache:
         self._ended = False  # whether the scrape after the last good body failed: no series is live
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
         self._failed: set[bytes] = set()  # those of new series in bodies that failed since the last good one
+        self._zeros = ZeroSamples(head, sink)
+        self._starts: StartTimestamps | None = None  # those of the body that is taken in
         self._has_restored = False  # whether some live series come from before a restart
 
     def ingest(self, body: bytes, fmt: Format, ts: int, histograms: BodyHistograms | None = None) -> Ingested:
@@ -150,9 +154,15 @@ class ScrapeCache:
         return done
 
     def begin(
-        self, body: bytes, fmt: Format, ts: int, histograms: BodyHistograms | None = None
+        self,
+        body: bytes,
+        fmt: Format,
+        ts: int,
+        histograms: BodyHistograms | None = None,
+        starts: StartTimestamps | None = None,
     ) -> Ingested | UnreadBody:
-        """Take in a body at once if it has the lines of the one before."""
+        """Take in a body at once if it has the lines of the one before. With `starts`, zeros go before samples."""
+        self._starts = starts
         if self._epoch != self._head.epoch or fmt is not self._format:
             self._forget(fmt)
         if not body:
@@ -162,6 +172,8 @@ class ScrapeCache:
         plan = self._plan
         values = None if plan is None else plan.values(lines, len(body), histograms)
         if plan is not None and values is not None:
+            if starts is not None:
+                self._put_zeros(starts, self._entries, ts)
             late, duplicates = plan.placement.append(ts, values, _boxes(histograms))
             self._failed.clear()
             if self._ended:
@@ -408,6 +420,8 @@ class ScrapeCache:
                 map(self._head.demand.wants, (s.labels for s in (*placed, *(series for series, _, _ in timed))))
             )
         counts = ScrapeBodyStats(len(read.keys), post, wanted, duplicates)
+        if self._starts is not None:
+            self._put_zeros(self._starts, dict(zip(read.keys, read.entries, strict=True)), ts)
         placement = Placement(self._head, list(placed.items()))
         late, same = placement.append(ts, read.values, _boxes(histograms))
         late += self._append_timed(timed, ts, histograms)
@@ -432,6 +446,13 @@ class ScrapeCache:
         else:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
+
+    def _put_zeros(self, starts: StartTimestamps, entries: Mapping[bytes, Entry], ts: int) -> None:
+        def labels_of(key: bytes) -> Labels | None:
+            entry = entries.get(key)
+            return entry.labels if isinstance(entry, TargetSeries) else None
+
+        self._zeros.put(starts, labels_of, ts)
 
     def _pass_on(
         self,
@@ -507,6 +528,8 @@ class ScrapeCache:
                     self._series.pop(entry.labels, None)
                 plan.placement.discard(entry)
         entries |= fresh
+        if self._starts is not None:
+            self._put_zeros(self._starts, entries, ts)
         plan.follow(change, ScrapeBodyStats(len(keys), post, wanted))
         for place in change.inserted:
             entry = fresh[keys[place]]

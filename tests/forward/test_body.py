@@ -125,5 +125,5 @@ def test_the_first_of_a_series_counts_and_floats_of_the_same_name_win() -> None:
 def test_what_no_pushgateway_takes_is_refused_with_its_reason() -> None:
     body = PushBody()
     Lines(()).write(body, [sample("h", NATIVE), sample("k_bucket", 1, le="x")], {"k": FamilyMetadata("histogram", "")})
-    with pytest.raises(PushError, match="the scrape cannot be pushed: .*expected float as value for 'le' label"):
+    with pytest.raises(PushError, match=r"the scrape cannot be pushed: .*expected float as value for 'le' label"):
         body.encode()
