@@ -48,24 +48,13 @@ class ZeroSamples:
                 self._put_one(labels, start, starts.histograms.get(key), newest)
 
     def _put_one(self, labels: Labels, start: int, of: FloatHistogram | None, newest: int) -> None:
-        block, zero = SampleBlock((labels,), start, np.zeros(1)), None
+        block = SampleBlock((labels,), start, np.zeros(1))
         if of is None:
             outcome = self._head.append(labels, start, 0.0)
         else:
-            zero = _zero_of(of)
+            zero = of.at_start()
             outcome = self._head.append_histogram(labels, start, zero)
             block = HistogramBlock((labels,), start, np.zeros(1), (zero,))
         here = start > newest if outcome is AppendOutcome.NOT_WANTED else outcome is AppendOutcome.KEPT
         if here and self._sink is not None:
             self._sink(block)
-
-
-def _zero_of(histogram: FloatHistogram) -> FloatHistogram:
-    from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
-
-    return FloatHistogram(
-        schema=histogram.schema,
-        zero_threshold=histogram.zero_threshold,
-        custom_values=histogram.custom_values,
-        counter_reset_hint=CounterResetHint.RESET,
-    )

@@ -68,6 +68,7 @@ class Ingestion:
                 self._received.note,
                 window_ms,
                 type_and_unit_labels=options.type_and_unit_labels,
+                zero_at_start=options.zero_at_start,
             )
 
     def begin_recording(self, loaded: LoadedConfig, at: int) -> None:
