@@ -7,6 +7,7 @@ import weakref
 import pytest
 
 from rulepush.errors import EvaluationError
+from rulepush.histogram.literal import parse_histogram
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
@@ -154,6 +155,41 @@ def test_info_joins_labels_by_instance_and_job() -> None:
     )
     with pytest.raises(EvaluationError, match="found duplicate series for info metric"):
         values("info(x)", 0, twice)
+
+
+def test_only_info_series_with_an_instance_and_a_job_of_the_argument_can_be_at_fault() -> None:
+    """As Prometheus' fetchInfoSeries asks: each identifying label on its own, for the values that the argument has."""
+    x, other = labels("x", instance="a", job="j"), labels("x", instance="b", job="k")
+    twice = [labels("target_info", instance="a", job="k", version=version) for version in "12"]
+    querier = load((x, "1 1"), *((series, "1 1") for series in twice))
+    assert values("info(x)", 0, querier) == {'x{instance="a", job="j"}': 1.0}
+    querier = load((x, "1 1"), (other, "_ 1"), *((series, "1 1") for series in twice))
+    assert values("info(x)", 0, querier) == {'x{instance="a", job="j"}': 1.0}
+    with pytest.raises(EvaluationError, match="found duplicate series for info metric"):
+        steps("info(x)", 0, MINUTE, MINUTE, querier)  # the range has a series of job k
+
+
+def test_an_info_series_without_a_label_that_a_series_has_is_not_asked_for() -> None:
+    querier = load(
+        (labels("x", instance="a"), "1"),
+        (labels("x", instance="b", job="j"), "2"),
+        (labels("target_info", instance="a", version="1"), "1"),
+    )
+    assert values('info(x{job=""})', 0, querier) == {'x{instance="a", version="1"}': 1.0}
+    assert values("info(x)", 0, querier) == {'x{instance="a"}': 1.0, 'x{instance="b", job="j"}': 2.0}
+
+
+def test_an_info_metric_has_no_histograms() -> None:
+    head = Head(Demand.keep_all(1 << 40))
+    for name in ("x", "y"):
+        head.append(labels(name, instance=name, job="j"), 0, 1.0)
+    info = labels("target_info", instance="x", job="j")
+    head.append_histogram(info, 0, parse_histogram("{{schema:0 count:1 sum:1 buckets:[1]}}"))
+    with pytest.raises(EvaluationError, match="this should be an info metric, with float samples: {__name__="):
+        Engine().instant(parse_expr("info(x)"), 0, head.querier())
+    assert [s.labels for s in Engine().instant(parse_expr("info(y)"), 0, head.querier()).samples()] == [
+        labels("y", instance="y", job="j")
+    ]
 
 
 @pytest.mark.parametrize(
