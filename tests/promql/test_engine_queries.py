@@ -185,7 +185,7 @@ def test_an_info_metric_has_no_histograms() -> None:
         head.append(labels(name, instance=name, job="j"), 0, 1.0)
     info = labels("target_info", instance="x", job="j")
     head.append_histogram(info, 0, parse_histogram("{{schema:0 count:1 sum:1 buckets:[1]}}"))
-    with pytest.raises(EvaluationError, match="this should be an info metric, with float samples: {__name__="):
+    with pytest.raises(EvaluationError, match="this should be an info metric, with float samples: "):
         Engine().instant(parse_expr("info(x)"), 0, head.querier())
     assert [s.labels for s in Engine().instant(parse_expr("info(y)"), 0, head.querier()).samples()] == [
         labels("y", instance="y", job="j")
@@ -222,6 +222,47 @@ def test_info_series_are_read_at_the_time_of_the_argument(text: str, versions: l
     assert [at[t] for t in times] == versions
     once = engine.instant(query, times[0], Snapshot(head, query, times[0], engine.options)).samples()
     assert [sample.labels.get("version") for sample in once] == versions[:1]
+
+
+def test_end_means_the_end_of_the_query_and_not_its_last_step() -> None:
+    querier = load((labels("x"), "0 1 2 3 4 5 6 7"))
+    assert steps("x @ end()", 0, 5 * MINUTE, 2 * MINUTE, querier) == {
+        "x": [(0, 5.0), (2 * MINUTE, 5.0), (4 * MINUTE, 5.0)]
+    }
+    assert steps("end()", 0, 5 * MINUTE, 2 * MINUTE, querier)["{}"] == [(i * 2 * MINUTE, 300.0) for i in range(3)]
+    assert steps("sum_over_time((x @ end())[2m:1m])", 0, 5 * MINUTE, 5 * MINUTE - 1, querier) == {
+        "{}": [(0, 10.0), (5 * MINUTE - 1, 10.0)]
+    }
+
+
+NOT_A_COUNTER = 'PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "x"'
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("1 + rate(x[5m])", "1:10"),
+        ("1 + rate((x[5m]))", "1:11"),
+        ("1 + rate(x[5m:1m])", "1:1"),  # as in Prometheus, whose subquery has become a range without a place
+        ("1 + rate((x[5m:1m]))", "1:1"),
+    ],
+)
+def test_annotations_name_the_place_that_prometheus_names(text: str, place: str) -> None:
+    querier = load((labels("x"), "1 2 3"))
+    assert instant(text, 2 * MINUTE, querier).annotations.infos == (f"{NOT_A_COUNTER} ({place})",)
+
+
+def test_an_annotation_about_a_subquery_has_no_place_in_another_query_either() -> None:
+    querier, shared, engine = load((labels("x"), "1 2 3")), SharedResults(), Engine()
+    for text in ("rate(x[5m:1m])", "100 + rate(x[5m:1m])"):
+        found = engine.instant(parse_expr(text), 2 * MINUTE, querier, shared)
+        assert found.annotations.infos == (f"{NOT_A_COUNTER} (1:1)",)
+
+
+def test_what_start_timestamp_is_asked_of_may_have_something_to_say() -> None:
+    result = instant('start_timestamp(histogram_quantile(2, x{le!="1"}))', 0, load((labels("x"), "1")))
+    assert not result.samples()
+    assert len(result.annotations.warnings) == 2
 
 
 def test_queries_that_differ_do_not_pile_up_on_an_index_that_stays() -> None:

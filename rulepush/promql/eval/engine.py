@@ -98,7 +98,7 @@ class Engine:
                 " Try decreasing the query resolution (?step=XX)"
             )
         steps = np.arange(start, end + 1, step, dtype=np.int64)
-        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples, starts)
+        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples, starts, (start, end))
 
     def _run(
         self,
@@ -109,6 +109,7 @@ class Engine:
         shared: SharedResults | None,
         samples: QuerySamples | None,
         starts: Querier | None,
+        bounds: tuple[int, int] | None = None,
     ) -> QueryResult:
         if query.misuse is not None:
             raise EvaluationError(query.misuse)
@@ -118,7 +119,7 @@ class Engine:
         ev = Evaluation(
             steps,
             interval,
-            None,
+            bounds,
             querier,
             options,
             EvaluationLimits(options.max_samples, deadline, clock),
@@ -326,6 +327,8 @@ def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Va
     if node.name == "timestamp" and isinstance(bare[0], ast.VectorSelector):
         return _named(select_vector(bare[0], ev, timestamps=True), True, ev)
     if node.name == "start_timestamp":
+        if not isinstance(bare[0], ast.VectorSelector):
+            evaluate(bare[0], ev)  # for what it has to say
         if ev.starts is None or not isinstance(bare[0], ast.VectorSelector):
             return empty_vector(len(ev.steps))
         from rulepush.promql.eval.start_timestamps import start_timestamps
