@@ -102,11 +102,11 @@ def test_targets_of_docker_agree_with_prometheus(tmp_path: Path, by: str) -> Non
                 expected = {job["job_name"] for job in jobs if not job["job_name"].startswith("nothing")}
                 return found if found.keys() == expected else None
 
-            theirs, ours = (wait_for(f"targets of {url}", partial(of, url), 40) for url in urls)
+            theirs, ours = (wait_for(f"targets of {url}", partial(of, url)) for url in urls)
             assert len(theirs["plain"]) == 14
             assert len(theirs["all_networks"]) == 16
             for job in theirs:
                 assert ours[job] == theirs[job], job
             docker.containers = [c for c in docker.containers if c["Names"] != ["/noport"]]
-            gone = wait_for("a container fewer", lambda: (f := of(urls[0])) and len(f["plain"]) == 13 and f, 40)
-            wait_for("the same here", lambda: targets(get_json(f"{urls[1]}/api/v1/targets")) == gone, 40)
+            gone = wait_for("a container fewer", lambda: (f := of(urls[0])) and len(f["plain"]) == 13 and f)
+            wait_for("the same here", lambda: targets(get_json(f"{urls[1]}/api/v1/targets")) == gone)

@@ -132,7 +132,7 @@ def same(bases: list[str], has: Callable[[dict[str, Any]], bool]) -> dict[str, A
 
     seen: list[dict[str, Any]] = []
     try:
-        return wait_for("the same targets", agree, 40)
+        return wait_for("the same targets", agree)
     except AssertionError:
         for part in ("active", "dropped", "alertmanagers"):
             theirs, ours = ([t for t in a[part] if t not in b[part]] for a, b in (seen, seen[::-1]))
