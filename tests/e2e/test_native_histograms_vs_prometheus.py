@@ -30,7 +30,7 @@ V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 def body(n: int) -> bytes:
     """What the target says at its scrape number `n`: there is a reset, and a series that changes its kind.
 
-    It counts from far above zero. Near it 3.14 extrapolates the rate of a histogram no further than to its zero, 3.5 does:
+    It counts from far above zero. Near it 3.14 extrapolates the rate of a histogram no further than to zero, 3.5 does:
     whether that shows depends on where in its second the target is scraped.
     """
     k = (n + 1 if n < 6 else n - 4) + 100
