@@ -13,7 +13,7 @@ from rulepush.discovery.eureka import EurekaDiscovery, EurekaSdConfig
 from rulepush.discovery.groups import Discoverer, Environment
 from rulepush.discovery.http import HttpDiscovery, HttpSdConfig
 from rulepush.discovery.kubernetes.api import KubernetesApi
-from rulepush.discovery.kubernetes.objects import PODS
+from rulepush.discovery.kubernetes.resources import PODS
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.registry_api import ask_registry
 from rulepush.errors import DiscoveryError
