@@ -434,8 +434,9 @@ class ScrapePools:
             fetcher,
             job.rules,
             fallback=job.fallback,
-            histograms=target.histograms(job.histograms),
+            histograms=target.histograms(job.defaults.histograms),
             max_lines=line_limit(job.body_size_limit),
+            zero_at_start=job.zero_at_start,
             extra_metrics=job.extra_metrics,
             forced_error=pool.refused,
         )

@@ -8,15 +8,23 @@ ResourceExpired, and a new list is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import httpx
 
+from rulepush.discovery.answer_body import SizeLimit, read_body
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
 from rulepush.discovery.kubernetes.fields import object_key
-from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
+from rulepush.discovery.kubernetes.refusals import (
+    KubernetesApiError,
+    ResourceExpired,
+    event_error,
+    refusal,
+    strange,
+    unreached,
+)
 from rulepush.discovery.kubernetes.resource import Resource
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
@@ -42,6 +50,7 @@ _MAX_REFUSAL: Final = 64 << 10
 _GATHER_SECONDS: Final = 0.1
 _GATHERED_BYTES: Final = 64 << 10
 _WAITED_SECONDS: Final = 0.001  # a part that came later was not there yet
+_REACHED: Final = "does the server hang, or does something between here and there keep answers away?"
 _RESTARTS: Final = 3  # of a list whose pages expire
 
 
@@ -55,7 +64,7 @@ class WatchEvent:
 
 
 class KubernetesApi:
-    """Requests to one API server. Its methods raise KubernetesApiError.
+    """Requests to one API server. Its methods raise DiscoveryError, a KubernetesApiError in most cases.
 
     The client is the caller's, who closes it.
     """
@@ -65,16 +74,21 @@ class KubernetesApi:
         client: httpx.AsyncClient,
         server: str,
         *,
+        owner: Hashable = None,
         page_size: int = PAGE_SIZE,
+        max_page: int = _MAX_PAGE,
         series_came: Callable[[int], object] = lambda _count: None,
     ):
-        """`server` is the URL under which `/api/v1` is; `series_came` as in Environment."""
+        """`server` is the URL under which `/api/v1` is; `owner` (this one, if none is given) has connections of
+        its own in the client; `page_size` is in objects, `max_page` in bytes;
+        `series_came` as in Environment."""
         self._client = client
         self._url_base = server.rstrip("/")
         self._server = server_of(server)
         self._page_size = page_size
+        self._max_page = max_page
         self._series_came = series_came
-        self._marks = {CONNECTION_OWNER: self}
+        self._marks = {CONNECTION_OWNER: self if owner is None else owner}
 
     async def list(
         self, scope: ResourceScope[T], odd: Callable[[str], None], known: Mapping[str, T]
@@ -118,22 +132,17 @@ class KubernetesApi:
 
     async def _read(self, scope: ResourceScope[T], query: Mapping[str, str]) -> bytearray:
         url = self._url(scope)
-        body = bytearray()
         try:
             async with (
                 asyncio.timeout(_LIST_SECONDS),
                 self._client.stream("GET", url, params=query, headers=_JSON, extensions=self._marks) as response,
             ):
                 await self._check(response, scope)
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > _MAX_PAGE:
-                        raise KubernetesApiError(f"{scope}: a page of the list is larger than {_MAX_PAGE >> 20} MiB")
+                return await read_body(response, SizeLimit(f"{scope}: a page of the list", self._max_page))
         except TimeoutError:
-            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s") from None
+            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url)) from None
-        return body
 
     async def watch(
         self, scope: ResourceScope[T], version: str, timeout_s: int, silent_s: float = _SILENT_SECONDS
@@ -175,7 +184,7 @@ class KubernetesApi:
                     limit.reschedule(min(asked + silent_s, ends_at))
         except TimeoutError:
             if not opened:
-                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s") from None
+                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url), broken=opened) from None
 
@@ -204,7 +213,7 @@ def _reason(e: httpx.HTTPError, url: str) -> str:
     """With the server that failed, when a redirect led elsewhere."""
     asked = failed_url(e, url)
     elsewhere = server_of(asked) != server_of(url)
-    return f"{server_of(asked)}: {reason(e)}" if elsewhere else reason(e)
+    return f"{server_of(asked)}: {reason(e)}" if elsewhere else unreached(reason(e))
 
 
 class ReadPace:
@@ -248,7 +257,8 @@ class EventLines(Generic[T]):
         self._parts.append(head)
         self._held += len(head)
         if self._held > _MAX_LINE:
-            raise KubernetesApiError(f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB")
+            text = f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB"
+            raise KubernetesApiError(text, poisoned=True)
         if not newline:
             return []
         first = b"".join(self._parts)
@@ -264,7 +274,8 @@ class EventLines(Generic[T]):
                 raise event_error(made, str(self._scope))
             return WatchEvent(kind, made, str(made["metadata"]["resourceVersion"]))
         except (ValueError, LookupError, TypeError, RecursionError) as e:
-            raise KubernetesApiError(f"{self._scope}: an event of the watch is none: {type(e).__name__}") from None
+            text = f"{self._scope}: an event of the watch is none: {type(e).__name__}"
+            raise KubernetesApiError(text, poisoned=True) from None
 
 
 class OddObjectError(RulepushError):

@@ -125,7 +125,7 @@ def test_others_have_their_turn_while_large_groups_are_made(monkeypatch: pytest.
         config, known = config_of("role: endpointslice"), KnownGroups(lambda _: None)
         watches = [Listed(w.within(""), *pods(), *slices(), service("web")) for w in config.watched()]
         of_resources: Any = [(w.scope.resource, [w]) for w in watches]
-        following = asyncio.create_task(Following(config, of_resources, [""]).run(known))
+        following = asyncio.create_task(Following(config.build_role, of_resources, [""]).run(known))
         turns = 0
         while not known.answered:
             turns += 1
@@ -163,7 +163,7 @@ def test_the_memory_of_a_large_group_is_given_back_in_turns(monkeypatch: pytest.
         config, known = config_of("role: endpointslice"), KnownGroups(lambda _: None)
         watches = [Listed(w.within(""), *pods(), *slices(), service("web")) for w in config.watched()]
         of_resources: Any = [(w.scope.resource, [w]) for w in watches]
-        following = asyncio.create_task(Following(config, of_resources, [""]).run(known))
+        following = asyncio.create_task(Following(config.build_role, of_resources, [""]).run(known))
         for _ in range(3000):
             await asyncio.sleep(0)
         assert known.answered
