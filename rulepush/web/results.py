@@ -21,6 +21,7 @@ from rulepush.web.answers import json_text_of, unix_seconds
 
 _MAX_UNSTREAMED: Final = 1 << 20  # characters: an answer up to this is sent whole, with its length
 _PIECE_SIZE: Final = 1 << 16
+_MAX_ANNOTATIONS: Final = 10  # warnings, and as many infos
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,19 @@ def success_pieces(
     if stats is not None:
         yield f',"stats":{json_text_of(stats)}'
     yield "}"
-    all_warnings = [*result.annotations.warnings, *(["results truncated due to limit"] if cut else []), *warnings]
+    said = result.annotations
+    all_warnings = [*_shown(said.warnings, "warning"), *(["results truncated due to limit"] if cut else []), *warnings]
     if all_warnings:
         yield f',"warnings":{json_text_of(all_warnings)}'
-    if result.annotations.infos:
-        yield f',"infos":{json_text_of(result.annotations.infos)}'
+    if said.infos:
+        yield f',"infos":{json_text_of(_shown(said.infos, "info"))}'
     yield "}"
+
+
+def _shown(notes: Sequence[str], kind: str) -> list[str]:
+    """The first of the annotations, and how many more there are: as Prometheus' web/api/v1/api.go asks AsStrings."""
+    more = len(notes) - _MAX_ANNOTATIONS
+    return [*notes[:_MAX_ANNOTATIONS], *([f"{more} more {kind} annotations omitted"] if more > 0 else [])]
 
 
 def _listed(items: Iterable[str]) -> Iterator[str]:
