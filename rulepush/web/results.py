@@ -78,7 +78,12 @@ def success_pieces(
     else:
         samples = result.samples()
         cut = limit is not None and len(samples) > limit
-        yield from _listed(_sample(s, ts) for s in samples[:limit])
+        if result.boxes is None:
+            head, end = '{"metric":', f',"value":[{ts},"'
+            made = (f'{head}{_metric(s.labels)}{end}{format_float_json(s.value)}"]}}' for s in samples[:limit])
+        else:
+            made = (_sample(s, ts) for s in samples[:limit])
+        yield from _listed(made)
     if stats is not None:
         yield f',"stats":{json_text_of(stats)}'
     yield "}"
@@ -105,21 +110,21 @@ def _sample(sample: Sample, ts: int | float) -> str:
 
 def _series(series: ResultSeries, times: dict[int, str]) -> str:
     """`times` remembers the texts of times, which the series of one result share."""
-    points, histograms, held = [], [], series.histograms
-    for i, (t, value) in enumerate(zip(series.times.tolist(), series.values.tolist(), strict=True)):
-        text = times.get(t)
-        if text is None:
-            text = times[t] = str(unix_seconds(t))
-        if held and i in held:
-            histograms.append(f"[{text},{_histogram(held[i])}]")
-        else:
-            points.append(f'[{text},"{format_float_json(value)}"]')
-    whole = f'"metric":{_metric(series.labels)}'
+    held = series.histograms
+    whole = f'{{"metric":{_metric(series.labels)}'
+    floats = series.floats if held else series
+    at = floats.times.tolist()
+    for t in at:
+        if t not in times:
+            times[t] = str(unix_seconds(t))
+    points = [f'[{times[t]},"{format_float_json(v)}"]' for t, v in zip(at, floats.values.tolist(), strict=True)]
     if points:
         whole += f',"values":[{",".join(points)}]'
-    if histograms:
+    if held:
+        at = series.times.tolist()
+        histograms = (f"[{unix_seconds(at[place])},{_histogram(held[place])}]" for place in sorted(held))
         whole += f',"histograms":[{",".join(histograms)}]'
-    return f"{{{whole}}}"
+    return whole + "}"
 
 
 def _histogram(histogram: FloatHistogram) -> str:
