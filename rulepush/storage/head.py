@@ -219,6 +219,7 @@ class Head:
         removed = 0
         for name in list(self._tables):
             table = self._tables[name]
+            table.settle_boxes()
             dead = table.dead_rows(now)
             if len(dead) != len(table) and not (
                 len(dead) * DEAD_PART >= len(table) or (len(dead) > 0 and len(table) < LARGE_TABLE)
