@@ -73,7 +73,7 @@ def success_pieces(
     elif kind is ValueType.MATRIX:
         series = result.series()
         cut = limit is not None and len(series) > limit
-        times: dict[int, str] = {}
+        times: dict[bytes, list[str]] = {}
         yield from _listed(_series(s, times) for s in series[:limit])
     else:
         samples = result.samples()
@@ -108,16 +108,17 @@ def _sample(sample: Sample, ts: int | float) -> str:
     return f'{{"metric":{_metric(sample.labels)},"value":[{ts},"{format_float_json(sample.value)}"]}}'
 
 
-def _series(series: ResultSeries, times: dict[int, str]) -> str:
-    """`times` remembers the texts of times, which the series of one result share."""
+def _series(series: ResultSeries, times: dict[bytes, list[str]]) -> str:
+    """`times` remembers the texts of the times of the series before: mostly those of this one, too."""
     held = series.histograms
     whole = f'{{"metric":{_metric(series.labels)}'
     floats = series.floats if held else series
-    at = floats.times.tolist()
-    for t in at:
-        if t not in times:
-            times[t] = str(unix_seconds(t))
-    points = [f'[{times[t]},"{format_float_json(v)}"]' for t, v in zip(at, floats.values.tolist(), strict=True)]
+    key = floats.times.tobytes()
+    texts = times.get(key)
+    if texts is None:
+        times.clear()
+        texts = times[key] = [f'[{unix_seconds(t)},"' for t in floats.times.tolist()]
+    points = [f'{text}{format_float_json(v)}"]' for text, v in zip(texts, floats.values.tolist(), strict=True)]
     if points:
         whole += f',"values":[{",".join(points)}]'
     if held:
