@@ -172,6 +172,8 @@ def test_histogram_series_that_come_and_go_leave_nothing_behind() -> None:
     head.append_histogram(H, T0 + 80 * MINUTE, hist(1))
     for _ in range(3):
         head.truncate(T0 + 80 * MINUTE)
+    (table,) = head.tables()
+    assert table.boxes is not None
     assert len(table.boxes) <= 2 * table.sample_count
 
 

@@ -99,7 +99,7 @@ class Engine:
                 " Try decreasing the query resolution (?step=XX)"
             )
         steps = np.arange(start, end + 1, step, dtype=np.int64)
-        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples, starts)
+        return self._run(query.resolved(step, end - start), steps, step, querier, None, samples, starts, (start, end))
 
     def _run(
         self,
@@ -110,6 +110,7 @@ class Engine:
         shared: SharedResults | None,
         samples: QuerySamples | None,
         starts: Querier | None,
+        bounds: tuple[int, int] | None = None,
     ) -> QueryResult:
         if query.misuse is not None:
             raise EvaluationError(query.misuse)
@@ -121,7 +122,7 @@ class Engine:
         boxes = ComputedHistograms() if shared is None else shared.boxes
         boxes.limits = limits
         ev = Evaluation(
-            steps, interval, None, querier, options, limits, notes, is_range, shared, samples, boxes, root, starts
+            steps, interval, bounds, querier, options, limits, notes, is_range, shared, samples, boxes, root, starts
         )
         with np.errstate(all="ignore"):
             try:
@@ -319,6 +320,8 @@ def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Va
     if node.name == "timestamp" and isinstance(bare[0], ast.VectorSelector):
         return _named(select_vector(bare[0], ev, timestamps=True), True, ev)
     if node.name == "start_timestamp":
+        if not isinstance(bare[0], ast.VectorSelector):
+            evaluate(bare[0], ev)  # for what it has to say
         if ev.starts is None or not isinstance(bare[0], ast.VectorSelector):
             return empty_vector(len(ev.steps))
         from rulepush.promql.eval.start_timestamps import start_timestamps

@@ -181,7 +181,7 @@ class Evaluation:
     """One grid of steps. A subquery evaluates its expression in an Evaluation of its own. Not to be changed.
 
     `steps`      int64[T] ms; `moments` the same as a list; `interval` ms between them, 0 for an instant query
-    `first`, `last`  the bounds of the whole query, which start() and end() mean
+    `first`, `last`  the bounds of the whole query, which start() and end() mean; the last step may lie before its end
     `shared`     what is remembered of other queries, and `known` its part for these steps
     `samples`    counts what is read, where that was asked for
     `root`       the whole query
