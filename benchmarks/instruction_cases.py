@@ -98,7 +98,7 @@ def instant_json() -> Step:
 
 
 def federate() -> Step:
-    """All series as text."""
+    """The samples that are told."""
     head, selectors = _filled(SERIES), parse_expr('{__name__=~".+"}').root.matchers  # type: ignore[attr-defined]
     return lambda i: "".join(
         _lines(
@@ -211,7 +211,7 @@ def cases() -> Iterator[tuple[str, int, Callable[[], Any]]]:
         yield f"query, {SERIES} series: {name}", 5, partial(query, text, SERIES)
     yield "range query as JSON", 2, range_json
     yield "instant query as JSON", 4, instant_json
-    yield "federate", 3, federate
+    yield "federate, its samples", 3, federate
     yield "scrape, all kept, same series", 10, partial(scrape, Demand.keep_all(300_000), planned=True)
     yield "scrape, all kept, a new line", 6, partial(scrape, Demand.keep_all(300_000), planned=False)
     yield "scrape, all dropped, same series", 10, partial(scrape, Demand.of([]), planned=True)

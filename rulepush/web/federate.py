@@ -132,10 +132,10 @@ def newest_samples(selectors: Sequence[Sequence[Matcher]], ts: int, lookback_ms:
         if not len(selection.index):
             continue
         times, values, present = newest(selection, ts, lookback_ms)
-        unbox = None if selection.boxes is None else selection.boxes.unbox
         rows = zip(selection.index.labels, values.tolist(), times.tolist(), present.tolist(), strict=True)
+        boxes = selection.boxes
         found |= {
-            labels: Newest(labels, value, at, unbox and unbox(value))
+            labels: Newest(labels, value, at, None if boxes is None else boxes.unbox(value))
             for labels, value, at, here in rows
             if here and labels.name
         }
