@@ -18,7 +18,7 @@ from rulepush.discovery.polling import Poller
 from rulepush.discovery.registry_api import Deadline, RegistryAnswer, ask_registry, shown_selection
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
-from rulepush.http_client.client import shown_url
+from rulepush.http_client.client import met_plain_http, shown_url
 from rulepush.http_client.config import HTTPClientConfig, read_http_client
 from rulepush.model.host_port import join_host_port
 from rulepush.model.labels import Labels
@@ -137,7 +137,7 @@ class NomadDiscovery:
         return found
 
     def _hint(self, detail: str) -> str:
-        if "wrong version number" in detail or "record layer failure" in detail:
+        if met_plain_http(detail):
             return " (the server speaks plain HTTP: write `server: http://...`)"
         if httpx.URL(self._config.server.reveal()).port is None:
             return " (server names no port; Nomad's is 4646)"
