@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from rulepush.discovery.answer_body import SizeLimit
 from rulepush.discovery.eureka_answer import (
     ApplicationsXml,
     EurekaApplication,
@@ -16,7 +17,6 @@ from rulepush.discovery.eureka_answer import (
     EurekaPort,
     applications_of_json,
 )
-from rulepush.discovery.group_format import MAX_BYTES
 from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
@@ -160,14 +160,12 @@ class _Answer:
 
     def __init__(self) -> None:
         self._head = b""
-        self._size = 0
+        self._limit = SizeLimit()
         self._xml: ApplicationsXml | None = None
         self._json: bytearray | None = None
 
     def feed(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size > MAX_BYTES:
-            raise DiscoveryError(f"the answer is larger than {MAX_BYTES >> 20} MiB")
+        self._limit.count(part)
         if len(self._head) < _HEAD:
             self._head += part[: _HEAD - len(self._head)]
         if self._json is None and self._xml is None:

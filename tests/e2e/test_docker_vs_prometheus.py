@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rulepush.scrape.target import HISTOGRAM_LABELS
 from tests.discovery.docker_server import compose
 from tests.e2e.discovery_pair import discovery_pair
 from tests.registry_server import serving
@@ -45,7 +46,7 @@ RELABELLING = [
 ]
 
 
-NEW_LABELS = {"__meta_docker_container_image", "__meta_docker_container_image_id"}
+NEW_LABELS = {"__meta_docker_container_image", "__meta_docker_container_image_id", *HISTOGRAM_LABELS}
 
 
 def targets(url: str) -> dict[str, list[Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rulepush.scrape.target import HISTOGRAM_LABELS
 from tests.discovery.eureka_server import FakeEureka, spring_instance
 from tests.e2e.discovery_pair import discovery_pair
 from tests.http_server import LoopbackServer
@@ -115,6 +116,9 @@ PARTS = ("scrapePool", "discoveredLabels", "labels", "scrapeUrl", "scrapeInterva
 def targets(base: str) -> dict[str, Any]:
     """What counts of /api/v1/targets and /api/v1/alertmanagers, in an order of its own."""
     found = get_json(f"{base}/api/v1/targets")["data"]
+    for target in found["activeTargets"] + found["droppedTargets"]:
+        for name in HISTOGRAM_LABELS:
+            target["discoveredLabels"].pop(name, None)
     active = [{part: target[part] for part in PARTS} for target in found["activeTargets"]]
     dropped = [target["discoveredLabels"] for target in found["droppedTargets"]]
     managers = [m["url"] for m in get_json(f"{base}/api/v1/alertmanagers")["data"]["activeAlertmanagers"]]

@@ -15,6 +15,7 @@ from typing import Final
 
 import pytest
 
+from rulepush.scrape.target import HISTOGRAM_LABELS
 from tests.e2e.discovery_pair import AGREE_S, DiscoveryPair, discovery_pair
 from tests.e2e.kubernetes_jobs import (
     EVERYTHING,
@@ -72,8 +73,10 @@ def as_in_3_14(target: Json) -> Json | None:
     - 3.14 leaves out pods on nodes that it does not know, where node metadata is attached (#18006).
     - 3.14 gives the addresses that a load balancer has got, and the one that it asked for only without (service.go).
     - 3.14 gives the conditions of nodes (node.go).
+    - 3.14 gives what a job makes of histograms (scrape/target.go).
     """
     labels = target["discoveredLabels"]
+    labels |= dict.fromkeys(HISTOGRAM_LABELS, "false")
     if labels.get(f"{META}endpointslice_name") == "dual-6":
         return None
     if target["scrapePool"] == "pod-nodes" and f"{META}node_name" not in labels:

@@ -7,6 +7,7 @@ import weakref
 import pytest
 
 from rulepush.errors import EvaluationError
+from rulepush.histogram.literal import parse_histogram
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, MatchOp
@@ -156,6 +157,41 @@ def test_info_joins_labels_by_instance_and_job() -> None:
         values("info(x)", 0, twice)
 
 
+def test_only_info_series_with_an_instance_and_a_job_of_the_argument_can_be_at_fault() -> None:
+    """As Prometheus' fetchInfoSeries asks: each identifying label on its own, for the values that the argument has."""
+    x, other = labels("x", instance="a", job="j"), labels("x", instance="b", job="k")
+    twice = [labels("target_info", instance="a", job="k", version=version) for version in "12"]
+    querier = load((x, "1 1"), *((series, "1 1") for series in twice))
+    assert values("info(x)", 0, querier) == {'x{instance="a", job="j"}': 1.0}
+    querier = load((x, "1 1"), (other, "_ 1"), *((series, "1 1") for series in twice))
+    assert values("info(x)", 0, querier) == {'x{instance="a", job="j"}': 1.0}
+    with pytest.raises(EvaluationError, match="found duplicate series for info metric"):
+        steps("info(x)", 0, MINUTE, MINUTE, querier)  # the range has a series of job k
+
+
+def test_an_info_series_without_a_label_that_a_series_has_is_not_asked_for() -> None:
+    querier = load(
+        (labels("x", instance="a"), "1"),
+        (labels("x", instance="b", job="j"), "2"),
+        (labels("target_info", instance="a", version="1"), "1"),
+    )
+    assert values('info(x{job=""})', 0, querier) == {'x{instance="a", version="1"}': 1.0}
+    assert values("info(x)", 0, querier) == {'x{instance="a"}': 1.0, 'x{instance="b", job="j"}': 2.0}
+
+
+def test_an_info_metric_has_no_histograms() -> None:
+    head = Head(Demand.keep_all(1 << 40))
+    for name in ("x", "y"):
+        head.append(labels(name, instance=name, job="j"), 0, 1.0)
+    info = labels("target_info", instance="x", job="j")
+    head.append_histogram(info, 0, parse_histogram("{{schema:0 count:1 sum:1 buckets:[1]}}"))
+    with pytest.raises(EvaluationError, match="this should be an info metric, with float samples: "):
+        Engine().instant(parse_expr("info(x)"), 0, head.querier())
+    assert [s.labels for s in Engine().instant(parse_expr("info(y)"), 0, head.querier()).samples()] == [
+        labels("y", instance="y", job="j")
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "versions"),
     [
@@ -186,6 +222,47 @@ def test_info_series_are_read_at_the_time_of_the_argument(text: str, versions: l
     assert [at[t] for t in times] == versions
     once = engine.instant(query, times[0], Snapshot(head, query, times[0], engine.options)).samples()
     assert [sample.labels.get("version") for sample in once] == versions[:1]
+
+
+def test_end_means_the_end_of_the_query_and_not_its_last_step() -> None:
+    querier = load((labels("x"), "0 1 2 3 4 5 6 7"))
+    assert steps("x @ end()", 0, 5 * MINUTE, 2 * MINUTE, querier) == {
+        "x": [(0, 5.0), (2 * MINUTE, 5.0), (4 * MINUTE, 5.0)]
+    }
+    assert steps("end()", 0, 5 * MINUTE, 2 * MINUTE, querier)["{}"] == [(i * 2 * MINUTE, 300.0) for i in range(3)]
+    assert steps("sum_over_time((x @ end())[2m:1m])", 0, 5 * MINUTE, 5 * MINUTE - 1, querier) == {
+        "{}": [(0, 10.0), (5 * MINUTE - 1, 10.0)]
+    }
+
+
+NOT_A_COUNTER = 'PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "x"'
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("1 + rate(x[5m])", "1:10"),
+        ("1 + rate((x[5m]))", "1:11"),
+        ("1 + rate(x[5m:1m])", "1:1"),  # as in Prometheus, whose subquery has become a range without a place
+        ("1 + rate((x[5m:1m]))", "1:1"),
+    ],
+)
+def test_annotations_name_the_place_that_prometheus_names(text: str, place: str) -> None:
+    querier = load((labels("x"), "1 2 3"))
+    assert instant(text, 2 * MINUTE, querier).annotations.infos == (f"{NOT_A_COUNTER} ({place})",)
+
+
+def test_an_annotation_about_a_subquery_has_no_place_in_another_query_either() -> None:
+    querier, shared, engine = load((labels("x"), "1 2 3")), SharedResults(), Engine()
+    for text in ("rate(x[5m:1m])", "100 + rate(x[5m:1m])"):
+        found = engine.instant(parse_expr(text), 2 * MINUTE, querier, shared)
+        assert found.annotations.infos == (f"{NOT_A_COUNTER} (1:1)",)
+
+
+def test_what_start_timestamp_is_asked_of_may_have_something_to_say() -> None:
+    result = instant('start_timestamp(histogram_quantile(2, x{le!="1"}))', 0, load((labels("x"), "1")))
+    assert not result.samples()
+    assert len(result.annotations.warnings) == 2
 
 
 def test_queries_that_differ_do_not_pile_up_on_an_index_that_stays() -> None:

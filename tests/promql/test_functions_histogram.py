@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rulepush.errors import EvaluationError
+from rulepush.promql import EngineOptions
 from rulepush.promql.functions.buckets import ForcedBuckets, bucket_quantile, fractions, quantiles
+from tests.promql.fake_querier import instant, labels, load, values
 from tests.promql.scripting import failures
 
 counts = st.one_of(
@@ -164,3 +168,21 @@ def test_notes_say_what_is_wrong_with_buckets() -> None:
           {a="z"} NaN
         """  # noqa: E501
     )
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+def test_notes_name_the_metric_where_its_name_is_removed_late(delayed: bool) -> None:
+    querier = load((labels("b", le="one"), "4"), (labels("c", le="1"), "2"), (labels("c", le="+Inf"), "1"))
+    options = EngineOptions(delayed_name_removal=delayed)
+    (bad,) = instant("histogram_quantile(0.5, b)", 0, querier, options).annotations.warnings
+    (forced,) = instant("histogram_quantile(0.5, c)", 0, querier, options).annotations.infos
+    assert [' for metric name "b" (1:25)' in bad, ' for metric name "c", from' in forced] == [delayed, delayed]
+    assert bad.startswith('PromQL warning: bucket label "le" is missing or has a malformed value of "one"')
+
+
+def test_quantiles_take_the_place_of_a_label_that_is_there() -> None:
+    """Prometheus sets it (promql/engine.go, getOrCreateLblsWithQuantile); what is the same then is an error."""
+    querier = load(*((labels("b", i=i, le=le), "1") for i in "xy" for le in ("1", "+Inf")))
+    assert values('histogram_quantiles(b{i="x"}, "i", 0.5, 1)', 0, querier) == {'{i="0.5"}': 0.5, '{i="1.0"}': 1.0}
+    with pytest.raises(EvaluationError, match="vector cannot contain metrics with the same labelset"):
+        values('histogram_quantiles(b, "i", 0.5)', 0, querier)

@@ -144,6 +144,11 @@ def test_precedence(text: str, shape: str) -> None:
         ("foo[5m] anchored smoothed", "1:1: parse error: anchored and smoothed modifiers cannot be used together"),
         ("foo smoothed offset 1m [5m]", "1:24: parse error: no offset modifiers allowed before range"),
         ("foo[0]", "1:5: parse error: duration must be greater than 0"),
+        ("sum by (NaN) (a)", '1:9: parse error: unexpected number "NaN" in grouping opts, expected label'),
+        ("a + on(b) group_left (Inf * c)",
+         '1:23: parse error: unexpected number "Inf" in grouping opts, expected label'),
+        ("sum by (a @) (b)", '1:11: parse error: unexpected <op:@> in grouping opts, expected "," or ")"'),
+        ('a + on("") b', '1:8: parse error: invalid label name for grouping: ""'),
     ],
 )  # fmt: skip
 def test_errors_say_what_and_where(text: str, message: str) -> None:
@@ -160,6 +165,12 @@ def test_holt_winters_names_its_successor() -> None:
 def test_a_bad_pattern_is_an_error_at_its_place() -> None:
     with pytest.raises(ParseError, match=r"^1:8: parse error: invalid regular expression"):
         parse_expr('foo{a=~"("}')
+
+
+def test_a_label_to_group_by_may_have_a_colon() -> None:
+    aggregate = parse_expr("sum by (a:b, c) (x)").root
+    assert isinstance(aggregate, ast.Aggregate)
+    assert aggregate.grouping == ("a:b", "c")
 
 
 def test_depth_is_limited() -> None:

@@ -18,7 +18,7 @@ from tests.web.test_query_api import get
 
 
 def test_a_small_answer_is_sent_whole() -> None:
-    answer = StreamedBody.of(["{", '"a":1', "}"])
+    answer = StreamedBody.of(["{", '"a":1', "}"], "")
     assert (answer.begun, answer.rest) == ('{"a":1}', None)
     assert answer.response().headers["content-length"] == "7"
 
@@ -31,7 +31,7 @@ def test_of_a_large_answer_only_the_beginning_is_made_at_once() -> None:
             made.append(i)
             yield "x" * 1000
 
-    answer = StreamedBody.of(pieces())
+    answer = StreamedBody.of(pieces(), "")
     assert len(made) < 1200
     assert answer.rest is not None
     rest = list(answer.rest)
@@ -109,3 +109,17 @@ def test_a_series_of_histograms_alone_has_no_values() -> None:
     result = Engine().range(parse_expr("h"), START, START, STEP, histograms())
     (series,) = json.loads("".join(success_pieces(result, None, [])))["data"]["result"]
     assert series.keys() == {"metric", "histograms"}
+
+
+def test_ten_annotations_are_shown_and_the_others_counted() -> None:
+    head = Head(Demand.keep_all(1 << 50))
+    for i in range(12):
+        for t in (START - STEP, START):
+            head.append(Labels.of(__name__=f"m{i}"), t, 1.0)
+    asked = " or ".join(f"rate(m{i}[1m])" for i in range(12)), " or ".join(f"quantile({i + 2}, m0)" for i in range(11))
+    for text, key, more in zip(asked, ("infos", "warnings"), ("2 more info", "1 more warning"), strict=True):
+        result = Engine().instant(parse_expr(text), START, head)
+        answer = json.loads("".join(success_pieces(result, None, ["w"])))
+        notes = [note for note in answer[key] if note != "w"]
+        assert (len(notes), notes[-1]) == (11, f"{more} annotations omitted")
+        assert answer["warnings"][-1] == "w"

@@ -36,7 +36,8 @@ _GOES_ON: Final = (429, 500)
 
 class KubernetesApiError(DiscoveryError):
     """A request that failed. `broken`: it had been answered, and the connection was lost on the way. `was_open`: it
-    was a watch that the server had accepted, and `poisoned`: by what it sent, which it would send again."""
+    was a watch that the server had accepted, and `poisoned`: by what it sent, which it would send again.
+    `unauthorized`: the credentials do not count (any more)."""
 
     def __init__(
         self,
@@ -46,11 +47,13 @@ class KubernetesApiError(DiscoveryError):
         broken: bool = False,
         was_open: bool = False,
         poisoned: bool = False,
+        unauthorized: bool = False,
     ):
         super().__init__(message, retry_after_s=retry_after_s)
         self.broken = broken
         self.was_open = was_open or poisoned
         self.poisoned = poisoned
+        self.unauthorized = unauthorized
 
 
 class ResourceExpired(KubernetesApiError):
@@ -69,7 +72,8 @@ def refusal(response: httpx.Response, text: str, scope: ResourceScope[Any]) -> K
         return KubernetesApiError(_forbidden(scope, message))
     if code == 401:
         return KubernetesApiError(
-            f"unauthorized: {scope}: {server_of(str(response.url))} does not accept the credentials, or asks for some"
+            f"unauthorized: {scope}: {server_of(str(response.url))} does not accept the credentials, or asks for some",
+            unauthorized=True,
         )
     if code == 404 and not told:
         path = scope.resource.path()

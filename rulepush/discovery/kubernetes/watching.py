@@ -7,17 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Generic, TypeVar
 
-import httpx
-
 from rulepush.discovery.attempts import Attempts
 from rulepush.discovery.groups import Environment
+from rulepush.discovery.kubernetes.access import ApiAccess
 from rulepush.discovery.kubernetes.api import KubernetesApi, OddObjectError, WatchEvent, projected
-from rulepush.discovery.kubernetes.connection import ApiServer, Connection
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired
 from rulepush.discovery.kubernetes.resource import ObjectChange
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.errors import DiscoveryError
-from rulepush.http_client.config import HTTPClientConfig
 
 T = TypeVar("T")
 
@@ -39,7 +36,6 @@ _EXPIRED: Final = (
 
 _log = logging.getLogger("rulepush.discovery")
 
-ClientMaker = Callable[[HTTPClientConfig], httpx.AsyncClient]
 Listener = Callable[["ResourceWatch[Any]", Sequence[ObjectChange[Any]]], None]
 """Is told of changes, after them. No changes: the first list is there, or an attempt has failed."""
 
@@ -49,16 +45,14 @@ class ResourceWatch(Generic[T]):
 
     def __init__(
         self,
-        connection: Connection,
+        access: ApiAccess,
         scope: ResourceScope[T],
-        make_client: ClientMaker,
         env: Environment,
     ):
         self.scope = scope
         self.objects: dict[str, T] = {}
         self.is_listed = False
-        self._connection = connection
-        self._make_client = make_client
+        self._access = access
         self._env = env
         self._listed_at = 0.0  # by the monotonic clock, in seconds
         self._expired = 0  # how many lists in a row were too old soon after
@@ -66,7 +60,7 @@ class ResourceWatch(Generic[T]):
         self._version = ""  # "": the next request is a list
         self._listeners: list[Listener] = []
         self._odd_objects: set[str] = set()  # told of in the log
-        self._where = _described(scope, connection)
+        self._where = _described(scope, access)
         self._source = env.reporter.source(KIND, self._where)
         self._attempts = Attempts(env, self._source, _FIRST_RETRY_S, _LAST_RETRY_S, lambda: self._tell(()))
 
@@ -90,24 +84,17 @@ class ResourceWatch(Generic[T]):
 
     async def run(self) -> None:
         """Until cancelled."""
-        with self._source:
-            while True:
-                try:
-                    await self._follow(self._connection.server())
-                except DiscoveryError as e:
-                    self._was_open = isinstance(e, KubernetesApiError) and e.was_open
-                    await self._attempts.failed(e)
-
-    async def _follow(self, server: ApiServer) -> None:
-        """With one client, for as long as the settings are what they were. Raises DiscoveryError."""
-        async with self._make_client(server.http_client) as client:
-            api = KubernetesApi(client, server.url.reveal(), series_came=self._env.series_came)
-            while True:
-                if not self._version:
-                    await self._list(api)
-                await self._watch(api)
-                if self._connection.server() != server:
-                    return
+        try:
+            with self._source:
+                while True:
+                    try:
+                        async with self._access.open(self) as api:
+                            await (self._watch(api) if self._version else self._list(api))
+                    except DiscoveryError as e:
+                        self._was_open = isinstance(e, KubernetesApiError) and e.was_open
+                        await self._attempts.failed(e)
+        finally:
+            await self._access.leave(self)
 
     async def _list(self, api: KubernetesApi) -> None:
         found, version = await api.list(self.scope, self._odd, self.objects)
@@ -219,7 +206,7 @@ def _differences(before: dict[str, T], after: dict[str, T]) -> Iterable[ObjectCh
             yield ObjectChange(key, old, None)
 
 
-def _described(scope: ResourceScope[Any], connection: Connection) -> str:
+def _described(scope: ResourceScope[Any], access: ApiAccess) -> str:
     """For the log: one text for each watch."""
     selectors = " and ".join(filter(None, (scope.label_selector, scope.field_selector)))
-    return f"{scope}{f' with {selectors}' if selectors else ''} of {connection}"
+    return f"{scope}{f' with {selectors}' if selectors else ''} of {access}"

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import EvaluationError
+from rulepush.histogram.boxes import box_mask
 from rulepush.model.index import LabelIndex
 from rulepush.model.labels import INSTANCE, JOB, METRIC_NAME, Labels
 from rulepush.promql.eval.binary import stack_steps
@@ -30,10 +31,13 @@ def enrich(node: ast.Call, base: Vector, ev: Evaluation) -> Vector:
     times = _times(reads, ev)
     delta = ev.options.lookback_delta_ms
     selection = ev.querier.select(reads.matchers, min(times) - delta + 1, max(times))
+    asked = _asked_for(base, selection, reads)
     parts = []
     for step, when in enumerate(times):
         rows = np.flatnonzero(base.present[:, step])
-        labels, kept = _joined(base, rows.tolist(), _candidates(selection, when, delta), reads)
+        infos = _newest_infos(selection, asked, when, delta)
+        candidates = _candidates(infos) if len(rows) else {}
+        labels, kept = _joined(base, rows.tolist(), candidates, reads)
         rows = rows[kept]
         drop = None if base.drop_name is None else base.drop_name[rows]
         parts.append(Vector(LabelIndex(labels), base.values[rows, step, None], np.ones((len(rows), 1), np.bool_), drop))
@@ -52,12 +56,47 @@ def _signature(labels: Labels) -> tuple[str, ...]:
     return tuple(map(labels.get, _IDENTIFYING))
 
 
-def _candidates(selection: Selection, when: int, delta: int) -> dict[tuple[str, ...], dict[str, Labels]]:
+def _asked_for(base: Vector, selection: Selection, reads: InfoSelector) -> list[int]:
+    """The rows of the info series that Prometheus would fetch: for each identifying label that some series of `base`
+    has, in the whole range of the query, those with one of its values. What the others hold is no error."""
+    values: dict[str, set[str]] = {}
+    for row in np.flatnonzero(base.present.any(axis=1)).tolist():
+        labels = base.index.labels[row]
+        if not _is_info(labels, reads):
+            for name in _IDENTIFYING:
+                if labels.get(name):
+                    values.setdefault(name, set()).add(labels.get(name))
+    if not values:
+        return []
+    return [
+        row
+        for row, labels in enumerate(selection.index.labels)
+        if all(labels.get(name) in known for name, known in values.items())
+    ]
+
+
+def _is_info(labels: Labels, reads: InfoSelector) -> bool:
+    return all(m.matches(labels.name) for m in reads.names)
+
+
+def _newest_infos(selection: Selection, asked: list[int], when: int, delta: int) -> list[tuple[int, Labels]]:
+    """(time, labels) of each info series at `when`."""
+    times, values, present = newest(selection, when, delta)
+    boxed = box_mask(values) & present
+    found = []
+    for row in asked:
+        labels = selection.index.labels[row]
+        if boxed[row]:
+            raise EvaluationError(f"this should be an info metric, with float samples: {labels_text(labels)}")
+        if present[row]:
+            found.append((int(times[row]), labels))
+    return found
+
+
+def _candidates(infos: list[tuple[int, Labels]]) -> dict[tuple[str, ...], dict[str, Labels]]:
     """The info series of each signature by metric name; of several, the one with the newest sample."""
-    times, _, present = newest(selection, when, delta)
     best: dict[tuple[str, ...], dict[str, tuple[int, Labels]]] = defaultdict(dict)
-    for row in np.flatnonzero(present).tolist():
-        labels, at = selection.index.labels[row], int(times[row])
+    for at, labels in infos:
         known = best[_signature(labels)].get(labels.name)
         if known is not None and known[0] == at:
             raise EvaluationError(
@@ -82,12 +121,11 @@ def _joined(
     kept: list[int] = []
     for place, row in enumerate(rows):
         labels = base.index.labels[row]
-        if all(m.matches(labels.name) for m in reads.names):  # an info series itself
+        if _is_info(labels, reads):
             out.append(labels)
             kept.append(place)
             continue
-        key = _signature(labels)
-        found = candidates.get(key, {}) if any(key) else {}
+        found = candidates.get(_signature(labels), {})
         if needed and not found:
             continue
         out.append(_with_info(labels, list(found.values()), wanted))

@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rulepush.errors import EvaluationError
 from rulepush.model.arrays import Bools, Floats, Ints
 from rulepush.model.columns import each_distinct, first_rows, only, without
 from rulepush.model.floats import format_float_g, parse_float
@@ -148,7 +147,7 @@ def _note_bad_buckets(ctx: CallContext, vector: Vector, layout: _Layout, node: A
             message = (
                 f'PromQL warning: bucket label "le" is missing or has a malformed value of {quote_label_value(text)}'
             )
-            ctx.notes.warn(message + _for_metric(name), node)
+            ctx.notes.warn(message + (_for_metric(name) if ctx.delayed_name_removal else ""), node)
 
 
 def _for_metric(name: str) -> str:
@@ -236,13 +235,6 @@ def _histogram_quantiles(ctx: CallContext, vector: Vector, label: str, *qs: Scal
             quantile_warning(value, ctx.notes, node)
     classic, layout = _classic(ctx, vector, ctx.args[0])
     native = histograms_in(vector, ctx.boxes)
-    for index, present in ((layout.index, classic.present), (vector.index, native)):
-        if present is not None and len(index):
-            taken = np.array([label in labels for labels in index.labels])
-            if present[taken].any():
-                raise EvaluationError(
-                    f"label {quote_label_value(label)} already exists in the input vector of histogram_quantiles"
-                )
     parts: list[Vector] = []
     for q in qs:
         found = Vector(layout.index, _quantiles_of(ctx, q.values, layout, classic, ctx.args[0]), classic.present)

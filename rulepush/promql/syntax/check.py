@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from rulepush.errors import ParseError
-from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
+from rulepush.model.labels import METRIC_NAME
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.ast import Card
 from rulepush.promql.syntax.duration_grammar import Amount
 from rulepush.promql.syntax.lexer import Lexeme, error
 from rulepush.promql.syntax.signature import DeclaredFunction, ValueType
-from rulepush.promql.syntax.strings import printable, quote_go
+from rulepush.promql.syntax.strings import printable
 
 _SCALAR, _VECTOR = ValueType.SCALAR, ValueType.VECTOR
 _MODIFIABLE: Final = "an instant vector selector or range vector selector or a subquery"
@@ -105,9 +105,6 @@ class Checker:
         if param is not None:
             expected = ValueType.STRING if op == "count_values" else _SCALAR
             self._expect(param, expected, "aggregation parameter")
-        for name in grouping:
-            if not is_valid_utf8_name(name):
-                raise self._error(token.pos, f"invalid label name for grouping: {quote_go(name)}")
         return ast.Aggregate(op, expr, param, grouping, without, pos=token.pos)
 
     def call(self, token: Lexeme, args: tuple[ast.Node, ...]) -> ast.Node:

@@ -47,7 +47,7 @@ class Lexeme:
             case LexemeKind.END:
                 return "end of input"
             case LexemeKind.PUNCTUATION:
-                return f'"{self.text}"'
+                return "<op:@>" if self.text == "@" else f'"{self.text}"'
             case LexemeKind.OPERATOR:
                 return '"="' if self.text == "=" else f"<op:{self.text}>"
             case LexemeKind.STRING:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rulepush.errors import RegexError
-from rulepush.model.labels import METRIC_NAME
+from rulepush.model.labels import METRIC_NAME, is_valid_utf8_name
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.promql.syntax import ast
 from rulepush.promql.syntax.check import Checker
@@ -26,7 +26,7 @@ from rulepush.promql.syntax.lexer import (
     string_value,
 )
 from rulepush.promql.syntax.signature import DeclaredFunction
-from rulepush.promql.syntax.strings import printable
+from rulepush.promql.syntax.strings import printable, quote_go
 
 _PRECEDENCE: Final = {
     "or": 1,
@@ -227,10 +227,12 @@ class _Parser(DurationGrammar):
             token = self.token
             if token.kind is LexemeKind.STRING:
                 names.append(string_value(self.text, token))
-            elif token.kind is LexemeKind.IDENTIFIER or (token.kind is LexemeKind.NUMBER and token.text[0].isalpha()):
+            elif token.kind in (LexemeKind.IDENTIFIER, LexemeKind.METRIC):
                 names.append(token.text)
             else:
                 raise self.unexpected(context, "label")
+            if not is_valid_utf8_name(names[-1]):
+                raise self.error(token.pos, f"invalid label name for grouping: {quote_go(names[-1])}")
             self.advance()
             if not self.at(")") and not self.accept(","):
                 raise self.unexpected(context, '"," or ")"')

@@ -9,7 +9,7 @@ from typing import Final
 from rulepush.model.floats import format_float_g
 from rulepush.model.labels import METADATA_NAMES, Labels, quote_label_value
 from rulepush.model.timestamps import format_rfc3339
-from rulepush.promql.syntax.ast import Node
+from rulepush.promql.syntax.ast import Node, Subquery, unwrap
 from rulepush.promql.syntax.lexer import position
 
 WARNING: Final = "PromQL warning: "
@@ -116,43 +116,50 @@ def _two_digits(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One annotation. `pos` is the offset in the query that it speaks of."""
+    """One annotation. `pos` is the offset in the query that it speaks of; None, which is its start, when it speaks of a
+    subquery: Prometheus puts a range without a position in its place (promql/engine.go, evalSubquery)."""
 
     text: str
-    pos: int
+    pos: int | None
     is_warning: bool
     forced: ForcedMonotonicity | Occurrences | None = None
 
     def shifted(self, by: int) -> Annotation:
         """The same, said of an expression that stands elsewhere."""
-        return replace(self, pos=self.pos + by)
+        return self if self.pos is None else replace(self, pos=self.pos + by)
+
+
+def _place(node: Node) -> int | None:
+    """Parentheses are left out, as Prometheus does before it evaluates what is in them."""
+    node = unwrap(node)
+    return None if isinstance(node, Subquery) else node.pos
 
 
 class AnnotationSet:
     """The annotations of one evaluation. The same text is kept once, with the position given last."""
 
-    def __init__(self, *, type_labels: bool = False) -> None:
+    def __init__(self, type_labels: bool = False) -> None:
         """`type_labels`: series have their type as a label, which says whether they are counters."""
         self.type_labels = type_labels
         self._notes: dict[str, Annotation] = {}
 
     def warn(self, text: str, node: Node) -> None:
         """Add a warning about `node`; `text` has its prefix, the position is appended at the end."""
-        self.add(Annotation(text, node.pos, True))
+        self.add(Annotation(text, _place(node), True))
 
     def counted_warning(self, text: str, node: Node) -> None:
         """Add a warning whose repetitions are counted."""
-        self.add(Annotation(text, node.pos, True, Occurrences()))
+        self.add(Annotation(text, _place(node), True, Occurrences()))
 
     def info(self, text: str, node: Node) -> None:
         """Add an info about `node`."""
-        self.add(Annotation(text, node.pos, False))
+        self.add(Annotation(text, _place(node), False))
 
     def forced_monotonicity(
         self, text: str, node: Node, ts: int, min_bucket: float, max_bucket: float, max_diff: float
     ) -> None:
         """Add an info about buckets that were made monotonic; repetitions are merged."""
-        self.add(Annotation(text, node.pos, False, ForcedMonotonicity(ts, ts, min_bucket, max_bucket, max_diff)))
+        self.add(Annotation(text, _place(node), False, ForcedMonotonicity(ts, ts, min_bucket, max_bucket, max_diff)))
 
     def add(self, note: Annotation) -> None:
         """Add a note, merging it with one of the same text."""
@@ -176,7 +183,7 @@ class AnnotationSet:
     def texts(self, query: str, warnings: bool) -> tuple[str, ...]:
         """The warnings (or the infos), each ending in its ` (line:column)` in `query`."""
         return tuple(
-            f"{note.text}{note.forced or ''} ({position(query, note.pos)})"
+            f"{note.text}{note.forced or ''} ({position(query, note.pos or 0)})"
             for note in self._notes.values()
             if note.is_warning is warnings
         )

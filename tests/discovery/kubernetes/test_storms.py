@@ -8,19 +8,24 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Final
 
 import httpx
 import pytest
 
+from rulepush.discovery.groups import Environment
+from rulepush.discovery.kubernetes.access import ApiAccess
+from rulepush.discovery.kubernetes.api import KubernetesApi
 from rulepush.discovery.kubernetes.connection import ApiServer, ServerConnection
 from rulepush.discovery.kubernetes.watching import ResourceWatch
 from rulepush.http_client.config import NO_CLIENT_SETTINGS
 from rulepush.model.secret import Secret
 from tests.discovery.driving import environment
 from tests.discovery.kubernetes.cluster import config_of
+from tests.discovery.kubernetes.following import until
 from tests.fakes import FakeClock
 from tests.kubernetes_objects import pod
 from tests.kubernetes_server import Json
@@ -99,6 +104,20 @@ def login_page() -> httpx.Response:
 CHANGE: Final = event("MODIFIED", web(version="11"))
 FORBIDDEN: Final = 'pods is forbidden: User "jane" cannot'
 
+
+class MockedAccess(ApiAccess):
+    """An API server that is a function."""
+
+    def __init__(self, answer: Callable[[httpx.Request], httpx.Response], env: Environment):
+        super().__init__(ServerConnection(ApiServer(Secret("http://k8s"), NO_CLIENT_SETTINGS)), env)
+        self._transport = httpx.MockTransport(answer)
+
+    @asynccontextmanager
+    async def open(self, owner: Hashable) -> AsyncIterator[KubernetesApi]:
+        async with httpx.AsyncClient(transport=self._transport) as client:
+            yield KubernetesApi(client, "http://k8s", owner=owner)
+
+
 # name -> (the list, the watch, what is said)
 STATES: Final[dict[str, tuple[Answer, Answer, str]]] = {
     "401": (refused(401), watched(), "unauthorized: pods"),
@@ -145,10 +164,7 @@ def test_a_broken_server_is_asked_ever_less_often_told_of_once_and_found_again(
         nonlocal is_well
         env = environment()
         assert isinstance(env.clock, FakeClock)
-        connection = ServerConnection(ApiServer(Secret("http://k8s"), NO_CLIENT_SETTINGS))
-        scope = config_of("role: pod").watched()[0].within("")
-        client = httpx.MockTransport(answer)
-        watch = ResourceWatch(connection, scope, lambda _: httpx.AsyncClient(transport=client), env)
+        watch = ResourceWatch(MockedAccess(answer, env), config_of("role: pod").watched()[0].within(""), env)
         task = asyncio.create_task(watch.run())
         for _ in range(MINUTES):
             for _ in range(12):
@@ -159,10 +175,8 @@ def test_a_broken_server_is_asked_ever_less_often_told_of_once_and_found_again(
         assert said in why
         assert bool(said) == bool(source)
         is_well = True
-        for _ in range(8):
-            await env.clock.advance(5)
-            await asyncio.sleep(0.001)
-        assert "default/new" in watch.objects
+        await env.clock.advance(40)
+        await until("what came meanwhile", lambda: "default/new" in watch.objects)
         await env.clock.advance(10)
         assert env.reporter.last_errors == {}
         task.cancel()
@@ -190,10 +204,7 @@ def test_watches_that_end_after_each_event_are_opened_once_a_second_at_most(then
     async def test() -> None:
         env = environment()
         assert isinstance(env.clock, FakeClock)
-        connection = ServerConnection(ApiServer(Secret("http://k8s"), NO_CLIENT_SETTINGS))
-        scope = config_of("role: pod").watched()[0].within("")
-        client = httpx.MockTransport(answer)
-        watch = ResourceWatch(connection, scope, lambda _: httpx.AsyncClient(transport=client), env)
+        watch = ResourceWatch(MockedAccess(answer, env), config_of("role: pod").watched()[0].within(""), env)
         task = asyncio.create_task(watch.run())
         for _ in range(4):
             await asyncio.sleep(0.15)  # what is left to come together, is so on the true clock
