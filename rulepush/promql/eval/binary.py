@@ -168,7 +168,7 @@ def _combined(
 ) -> Vector:
     """The operator over the pairs. A comparison keeps the value of the left side of the expression."""
     dropped: Bools | None = None
-    if many.drop_name is not None and node.op not in ARITHMETIC:
+    if many.drop_name is not None and len(many.index) and node.op not in ARITHMETIC:
         dropped = many.drop_name[match.many] & (match.many >= 0)
     one_to_one = matching.card is Card.ONE_TO_ONE
     found = None
