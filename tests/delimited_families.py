@@ -83,6 +83,7 @@ def histogram(
     negative: tuple[Sequence[tuple[int, int]], Sequence[float]] = ((), ()),
     fractional: bool = False,
     packed: bool = False,
+    created: bool = True,
 ) -> bytes:
     """A Histogram: `buckets` are classic ones, (bound, cumulative count). Of each side: spans, and the counts
     (`fractional`) or deltas. `zero` is (threshold, count)."""
@@ -103,8 +104,7 @@ def histogram(
             out += field(at, b"".join(each))
         else:
             out += b"".join(varint(at << 3 | (1 if fractional else 0)) + one for one in each)
-    created = field(15, whole(1, 1_700_000_000))
-    return out + created
+    return out + (field(15, whole(1, 1_700_000_000)) if created else b"")
 
 
 def family(name: Text, kind: int | None, *metrics: bytes, help_: Text | None = None, unit: Text | None = None) -> bytes:

@@ -25,7 +25,7 @@ class RealEngine:
     def start(self) -> None:
         """Start it again, on the data that it has."""
         self.server.start()
-        wait_for("the engine", lambda: answers(self.ready) or None, 30)
+        wait_for("the engine", lambda: answers(self.ready) or None)
 
     def ask(self, expr: str) -> list[dict[str, Any]]:
         """The elements of an instant query now."""

@@ -35,8 +35,11 @@ def free_port() -> int:
             return port
 
 
-def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 20.0, every: float = 0.05) -> T:
-    """The first result of `probe` that is true; fails after `seconds`. A probe that costs much is made less often."""
+def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 60.0, every: float = 0.05) -> T:
+    """The first result of `probe` that is true; fails after `seconds`. A probe that costs much is made less often.
+
+    On two cores with a load of 17, rulepush has taken more than 20 s to be ready.
+    """
     deadline = time.monotonic() + seconds
     last: object = None
     while time.monotonic() < deadline:

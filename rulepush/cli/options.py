@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rulepush.config.sections import ZERO_AT_START_FEATURE
 from rulepush.model.durations import format_duration, parse_duration
 from rulepush.model.labels import TYPE_AND_UNIT_FEATURE
 
@@ -23,7 +24,7 @@ RULE_LINTS: Final = ("all", "duplicate-rules", "none")
 DEFAULT_LINT: Final = "duplicate-rules"
 LINT_EXIT: Final = 3  # promtool: valid, but a lint check found something
 DELAYED_NAME_REMOVAL: Final = "promql-delayed-name-removal"
-FEATURES: Final = frozenset({DELAYED_NAME_REMOVAL, TYPE_AND_UNIT_FEATURE})
+FEATURES: Final = frozenset({DELAYED_NAME_REMOVAL, TYPE_AND_UNIT_FEATURE, ZERO_AT_START_FEATURE})
 AUTO_RELOAD_FEATURE: Final = "auto-reload-config"  # of Prometheus 3, until --config.auto-reload
 AUTO_RELOAD_MS: Final = 30_000  # Prometheus' default, once it is on
 

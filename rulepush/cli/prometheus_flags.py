@@ -126,7 +126,6 @@ _FEATURES: Final = {
 _MISSED_FEATURES: Final = {
     "extra-scrape-metrics": "set extra_scrape_metrics: true in the configuration, in global or a job",
     "native-histograms": "set scrape_native_histograms: true in the configuration, in global or a job",
-    "created-timestamp-zero-ingestion": "no zero is put in at the start of a counter",
     "st-storage": "start timestamps are not kept",
     "st-synthesis": "start timestamps are not kept",
     "use-start-timestamps": "start timestamps are not kept",

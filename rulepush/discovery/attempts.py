@@ -57,6 +57,12 @@ class Attempts:
         self._backoff.succeeded()
         self._report.succeeded()
 
+    def answered(self) -> None:
+        """The source answered as it should, but may fail soon: it is told as working, and the next wait goes on growing
+        until `succeeded` or `progressed`."""
+        self.are_failing = False
+        self._report.succeeded()
+
     async def pause(self) -> None:
         """Wait as after a failure that need not be reported: the server answered, but ended at once."""
         await self._clock.sleep(self._backoff.failed())

@@ -23,7 +23,7 @@ from rulepush.discovery.consul_api import ConsulAnswer, ConsulClient, RequestSlo
 from rulepush.discovery.consul_instances import CONSUL_META, instance_labels
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.registry_api import Deadline, shown_selection
-from rulepush.discovery.reporter import DiscoveryReporter, SourceReport
+from rulepush.discovery.reporter import NO_ANSWER, DiscoveryReporter, SourceReport
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.config import BasicAuth, HTTPClientConfig, HTTPHeader, check_header, read_http_client
@@ -222,7 +222,6 @@ class ConsulDiscovery:
                         await watch.run()
                     finally:
                         watch.follow(frozenset(), ended=True)
-                        self._troubles.awaits("")
                         slots.leave(client)
 
     def _client(self, token: Secret) -> ClientOnDemand:
@@ -254,6 +253,8 @@ class _Troubles:
 
     def failed(self, name: str, detail: str) -> None:
         self._by_name[name] = detail
+        if not name:
+            self.awaits("")
         self._reporter.failed("consul", self._where, self._text())
 
     def succeeded(self, name: str) -> None:
@@ -270,9 +271,10 @@ class _Troubles:
             self._reporter.succeeded("consul", self._where)
 
     def __enter__(self) -> None:
-        pass
+        self.awaits(NO_ANSWER)
 
     def __exit__(self, *_: object) -> None:
+        self.awaits("")
         self._by_name.clear()  # a configuration that is gone fails no longer
         self._reporter.forget("consul", self._where)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from rulepush.discovery.answer_body import SizeLimit
 from rulepush.discovery.eureka_answer import (
     ApplicationsXml,
     EurekaApplication,
@@ -16,7 +17,6 @@ from rulepush.discovery.eureka_answer import (
     EurekaPort,
     applications_of_json,
 )
-from rulepush.discovery.group_format import MAX_BYTES
 from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
@@ -119,8 +119,7 @@ class EurekaDiscovery:
             ) from None
         except httpx.HTTPError as e:
             why = reason(e)
-            hint = ": nothing listens there; is the port of server right?" if "refused" in why else ""
-            raise DiscoveryError(why + hint) from None
+            raise DiscoveryError(why + _hint(why)) from None
         return answer.applications()
 
     def _refused(self, status: int, phrase: str) -> str:
@@ -145,19 +144,28 @@ class EurekaDiscovery:
                 return said
 
 
+def _hint(why: str) -> str:
+    """What to do where no answer came."""
+    if "refused" in why:
+        return ": nothing listens there; is the port of server right?"
+    if "local issuer certificate" in why or "self-signed certificate" in why:
+        return ": set ca_file in tls_config to the authority that issued the server's certificate"
+    if "wrong version number" in why or "record layer failure" in why:
+        return ": the server speaks plain HTTP; is server http://?"
+    return ""
+
+
 class _Answer:
     """A body as it comes in. Raises DiscoveryError."""
 
     def __init__(self) -> None:
         self._head = b""
-        self._size = 0
+        self._limit = SizeLimit()
         self._xml: ApplicationsXml | None = None
         self._json: bytearray | None = None
 
     def feed(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size > MAX_BYTES:
-            raise DiscoveryError(f"the answer is larger than {MAX_BYTES >> 20} MiB")
+        self._limit.count(part)
         if len(self._head) < _HEAD:
             self._head += part[: _HEAD - len(self._head)]
         if self._json is None and self._xml is None:

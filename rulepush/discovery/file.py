@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rulepush.discovery.group_format import MAX_BYTES, parse_groups
+from rulepush.discovery.answer_body import MAX_BYTES
+from rulepush.discovery.group_format import parse_groups
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.errors import DiscoveryError
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
+from rulepush.discovery.answer_body import MAX_BYTES
 from rulepush.discovery.groups import ADDRESS, TargetGroup
 from rulepush.errors import DiscoveryError
 from rulepush.model.json_text import parse_json
@@ -14,8 +15,6 @@ from rulepush.model.labels import Labels
 from rulepush.yaml.depth import too_deep
 from rulepush.yaml.go_decoder import parse_yaml
 from rulepush.yaml.source import yaml_text
-
-MAX_BYTES: Final = 64 << 20
 
 
 def parse_groups(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from rulepush.discovery.group_format import MAX_BYTES, parse_groups
+from rulepush.discovery.answer_body import SizeLimit, read_body
+from rulepush.discovery.group_format import parse_groups
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
@@ -78,7 +79,6 @@ class HttpDiscovery:
             "Accept": "application/json",
             "X-Prometheus-Refresh-Interval-Seconds": format_float(self._config.refresh_interval_ms / 1000),
         }
-        body = bytearray()
         try:
             async with (
                 asyncio.timeout(self._timeout),  # httpx' own timeout restarts at every byte received
@@ -89,10 +89,7 @@ class HttpDiscovery:
                 kind = response.headers.get("Content-Type", "")
                 if not _JSON.fullmatch(kind.strip()):
                     raise DiscoveryError(f'unsupported content type "{kind}"')
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > MAX_BYTES:
-                        raise DiscoveryError(f"the answer is larger than {MAX_BYTES >> 20} MiB")
+                body = await read_body(response, SizeLimit())
         except TimeoutError:
             raise DiscoveryError(f"no answer within {self._timeout:g}s") from None
         except httpx.HTTPError as e:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from rulepush.discovery.group_format import MAX_BYTES
+from rulepush.discovery.answer_body import SizeLimit
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.client import reason, shown_url
 from rulepush.http_client.on_demand import ClientOnDemand
@@ -167,12 +167,11 @@ class _Body:
 
     def __init__(self, url: str):
         self.content = bytearray()
-        self._url = url
+        self._limit = SizeLimit(f"{shown_url(url)}: the answer")
 
     def add(self, part: bytes) -> None:
+        self._limit.count(part)
         self.content += part
-        if len(self.content) > MAX_BYTES:
-            raise DiscoveryError(f"{shown_url(self._url)}: the answer is larger than {MAX_BYTES >> 20} MiB")
 
 
 def _dropped(_: bytes) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rulepush.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from rulepush.nacos.dialects import Member
+
+NO_ANSWER: Final = "no answer"
+"""What is awaited of a source that was only asked yet."""
 
 _log = logging.getLogger("rulepush.discovery")
 
@@ -44,16 +47,23 @@ class ReportedSource:
         self._where = where
 
     def __enter__(self) -> ReportedSource:
+        self._reporter.awaited[f"{self._kind} {self._where}"] = NO_ANSWER
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._answered()
         self._reporter.forget(self._kind, self._where)
 
     def failed(self, detail: str) -> None:
+        self._answered()
         self._reporter.failed(self._kind, self._where, detail)
 
     def succeeded(self) -> None:
+        self._answered()
         self._reporter.succeeded(self._kind, self._where)
+
+    def _answered(self) -> None:
+        self._reporter.awaited.pop(f"{self._kind} {self._where}", None)
 
 
 class DiscoveryReporter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar, cast
 
@@ -66,6 +66,10 @@ class SharedParts:
         """The running part of `key`, None when nobody uses it."""
         entry = self._entries.get(key)
         return entry.part if entry is not None else None
+
+    def parts(self) -> Iterable[SharedPart]:
+        """All that run, in the order in which they began."""
+        return [entry.part for entry in self._entries.values()]
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -197,15 +197,8 @@ class PushgatewayForwarder:
     async def _deliver(self, group: _Group) -> None:
         version = group.version
         timeout = self._config.timeout_ms / 1000
-        if group.targets:
-            body = PushBody()
-            for target in group.targets.values():
-                target.lines.write(body, target.samples, target.metadata)
-            request = PushRequest(self._url, group.key, "PUT", body.encode(), timeout=timeout)
-        else:
-            request = PushRequest(self._url, group.key, "DELETE", timeout=timeout)
         try:
-            await push(self._client, request, self._clock)
+            await push(self._client, self._request(group, timeout), self._clock)
         except PushError as e:
             self._failed(group, version, e)
             return
@@ -219,6 +212,15 @@ class PushgatewayForwarder:
         else:
             self.counts.deleted += 1
         self._done(group, version, self._config.min_interval_ms / 1000)
+
+    def _request(self, group: _Group, timeout: float) -> PushRequest:
+        if not group.targets:
+            return PushRequest(self._url, group.key, "DELETE", timeout=timeout)
+        body = PushBody()
+        for target in group.targets.values():
+            target.lines.write(body, target.samples, target.metadata)
+        content = body.encode()
+        return PushRequest(self._url, group.key, "PUT", content, {"Content-Type": body.content_type}, timeout)
 
     def _failed(self, group: _Group, version: int, e: PushError) -> None:
         self.last_error = str(e)

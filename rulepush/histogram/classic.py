@@ -74,6 +74,11 @@ def classic_buckets(h: FloatHistogram) -> list[tuple[float, float]]:
     if not h.uses_custom_buckets:
         raise HistogramError("unsupported histogram schema, not a NHCB")
     validate_histogram(h)
+    return cumulative_buckets(h)
+
+
+def cumulative_buckets(h: FloatHistogram) -> list[tuple[float, float]]:
+    """The same of a histogram of custom buckets that may contradict itself, as one that was computed may."""
     own = [0.0] * (len(h.custom_values) + 1)
     for index, count in zip(h.positive.indexes.tolist(), h.positive.counts.tolist(), strict=True):
         own[index] = count

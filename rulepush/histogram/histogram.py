@@ -102,6 +102,15 @@ class FloatHistogram:
         """The same with another counter reset hint."""
         return self if self.counter_reset_hint is hint else replace(self, counter_reset_hint=hint)
 
+    def at_start(self) -> FloatHistogram:
+        """The empty histogram with which its series begins (AppendHistogramSTZeroSample): a counter reset."""
+        return FloatHistogram(
+            schema=self.schema,
+            zero_threshold=self.zero_threshold,
+            custom_values=self.custom_values,
+            counter_reset_hint=CounterResetHint.RESET,
+        )
+
     @np.errstate(all="ignore")
     def multiplied(self, factor: float) -> FloatHistogram:
         """Mul: every count and the sum times `factor`; a negative one makes it a gauge."""

@@ -14,7 +14,7 @@ from rulepush.clock import Clock
 from rulepush.config.sections import ScrapeConfig
 from rulepush.discovery.groups import Environment, SdConfig, TargetGroup
 from rulepush.discovery.known_groups import KnownGroups
-from rulepush.discovery.reporter import DiscoveryReporter
+from rulepush.discovery.reporter import NO_ANSWER, DiscoveryReporter
 from rulepush.discovery.shared import SharedParts
 from rulepush.errors import ExpositionError, HTTPStatusError, ProtobufError, ScrapeError
 from rulepush.exposition import Exposition, parse_body, readable_body
@@ -43,6 +43,7 @@ from rulepush.scrape.target import Target, build_targets
 # allowed to watch.
 _WATCHING: Final = ("kubernetes",)
 _WATCH_SECONDS: Final = 0.5
+_UNREACHED: Final = " (is this the right address, and does nothing between here and there keep it away?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,10 @@ async def first_list(config: SdConfig, env: Environment, wait_s: float) -> First
         if known.answered and config.kind in _WATCHING and not reporter.failing():
             await env.clock.sleep(_WATCH_SECONDS)
         errors = [f"{where}: {failing.error}" for where, failing in reporter.failing().items()]  # before they end
-        awaited = [f"{where}: {what} after {wait_s:g}s" for where, what in reporter.awaited.items()]
+        awaited = [
+            f"{where}: {what} after {wait_s:g}s{_UNREACHED if what == NO_ANSWER else ''}"
+            for where, what in reporter.awaited.items()
+        ]
         for task in (discovery, timer, first):
             task.cancel()
     if known.answered:

@@ -44,10 +44,14 @@ def kahan_sum(values: Floats, mask: Bools | None = None) -> tuple[Floats, Floats
 
 
 def _row(values: list[float]) -> tuple[float, float]:
-    """The same of one row."""
+    """The same of one row: `kahan_step`, but for what it does when the total is infinite, as that never ends."""
     total, rest = values[0], 0.0
-    for i in range(1, len(values)):
-        total, rest = kahan_step(values[i], total, rest)
+    for inc in values[1:]:
+        before, total = total, total + inc
+        if abs(before) >= abs(inc):
+            rest += (before - total) + inc
+        else:
+            rest += (inc - total) + before
     return total, rest if math.isfinite(total) else 0.0
 
 

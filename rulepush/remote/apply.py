@@ -62,13 +62,16 @@ class RemoteWriteReceiver:
         out_of_order_window_ms: Callable[[], int] = lambda: 0,
         *,
         type_and_unit_labels: bool = False,
+        zero_at_start: bool = False,
     ):
         """`out_of_order_window_ms`: a sample older than the newest of its series is accepted when it is at most this
         much older than the newest of all; 0 refuses it, as Prometheus does.
 
         `on_samples` gets the samples that were accepted, needed by a rule or not: they are sent on by remote write
         as those of Prometheus' receiver are, which go through its WAL. With `type_and_unit_labels` series get
-        these from the metadata of a 2.0 request."""
+        these from the metadata of a 2.0 request; with `zero_at_start` a zero is put at the start timestamp of a sample
+        of a 2.0 request, as scrapes do (scrape/zeros.py)."""
+        self._zero_at_start = zero_at_start
         self._type_and_unit_labels = type_and_unit_labels
         self.limits = limits
         self.counts = ReceiverStats()
@@ -82,7 +85,12 @@ class RemoteWriteReceiver:
         """The samples of a body, or the answer that refuses it. Touches no state, so it may run in a thread."""
         try:
             return decode(
-                body, content_type, content_encoding, self.limits, type_and_unit_labels=self._type_and_unit_labels
+                body,
+                content_type,
+                content_encoding,
+                self.limits,
+                type_and_unit_labels=self._type_and_unit_labels,
+                starts=self._zero_at_start,
             )
         except RemoteWriteError as e:
             return WriteAnswer(e.status, str(e))
@@ -120,13 +128,17 @@ class RemoteWriteReceiver:
     def _apply_v2(self, batch: WriteBatch, now: int) -> WriteAnswer:
         reasons = list(batch.rejected)
         written: list[Sample] = []
-        for sample in batch.samples:
+        passed: list[Sample] = []
+        for number, sample in enumerate(batch.samples):
+            if number in batch.starts:
+                passed += self._put_zero(sample, batch.starts[number])
             reason = self._out_of_bounds(sample, now) or self._store(sample)
             if reason is None:
                 written.append(sample)
+                passed.append(sample)
             else:
                 reasons.append(f"{reason} for series {go_labels(sample.labels)}")
-        self._pass_on(written)
+        self._pass_on(passed)
         self.counts.refused_samples += len(batch.samples) - len(written)
         histograms = sum(isinstance(sample, HistogramSample) for sample in written)
         headers = {
@@ -140,6 +152,18 @@ class RemoteWriteReceiver:
         if len(reasons) > _MAX_REASONS:
             text += f"\n... and {len(reasons) - _MAX_REASONS} more"
         return WriteAnswer(400, text, headers)
+
+    def _put_zero(self, sample: Sample, start: int) -> Sequence[Sample]:
+        """The zero at the start timestamp of a sample, when it was stored: it must be newer than the series is."""
+        if not self._newest - MAX_BEHIND_MS <= start < sample.ts:
+            return ()
+        if isinstance(sample, HistogramSample):
+            zero: Sample = HistogramSample(sample.labels, start, 0.0, sample.histogram.at_start())
+            outcome = self._head.append_histogram(sample.labels, start, sample.histogram.at_start())
+        else:
+            zero = Sample(sample.labels, start, 0.0)
+            outcome = self._head.append(sample.labels, start, 0.0)
+        return (zero,) if outcome is AppendOutcome.KEPT else ()
 
     def _foresee(self, sample: Sample) -> str | None:
         """Why the head would refuse this sample now, without appending it; None when it would accept it."""

@@ -67,14 +67,18 @@ _V1: Final[dict[str, _Fields]] = {
 }
 
 _V2: Final[dict[str, _Fields]] = {
-    "Sample": {"value": (1, "double", False), "timestamp": (2, "int64", False)},
+    "Sample": {
+        "value": (1, "double", False),
+        "timestamp": (2, "int64", False),
+        "start_timestamp": (3, "int64", False),
+    },
     "Exemplar": {
         "labels_refs": (1, "uint32", True),
         "value": (2, "double", False),
         "timestamp": (3, "int64", False),
     },
     "BucketSpan": _SPAN,
-    "Histogram": _HISTOGRAM,
+    "Histogram": {**_HISTOGRAM, "start_timestamp": (17, "int64", False)},
     "Metadata": {
         "type": (1, "enum", False),
         "help_ref": (3, "uint32", False),

@@ -8,8 +8,8 @@ retry what was answered with 400, so refusing the request would lose the valid s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
 from typing import Any, Final
@@ -65,6 +65,7 @@ class WriteBatch:
     `rejected_samples`  how many samples were left out with them
     `histograms`  how many of the samples are native histograms
     `exemplars`   exemplars, which are dropped
+    `starts`      start timestamps (ms) by the number of the sample, where they are read
     """
 
     protocol: Protocol
@@ -74,13 +75,20 @@ class WriteBatch:
     exemplars: int
     metadata: tuple[MetricMetadata, ...]
     rejected_samples: int = 0
+    starts: Mapping[int, int] = field(default_factory=dict)
 
 
 def decode(
-    body: bytes, content_type: str, content_encoding: str, limits: WriteLimits, *, type_and_unit_labels: bool = False
+    body: bytes,
+    content_type: str,
+    content_encoding: str,
+    limits: WriteLimits,
+    *,
+    type_and_unit_labels: bool = False,
+    starts: bool = False,
 ) -> WriteBatch:
     """Decode a request's body; the headers are "" when absent, which means 1.0 and snappy. With `type_and_unit_labels`
-    the series of a 2.0 request get them from its metadata.
+    the series of a 2.0 request get them from its metadata; with `starts` its start timestamps are read.
 
     The version header is not read, as in Prometheus: the content type decides.
     Raises RemoteWriteError with 400, 413 or 415.
@@ -95,7 +103,7 @@ def decode(
     data = decompress(body, limits.max_decoded_bytes)
     if protocol is Protocol.V1:
         return _decode_v1(parse_message(WriteRequest, data), limits)
-    return _decode_v2(parse_message(RequestV2, data), limits, type_and_unit_labels)
+    return _decode_v2(parse_message(RequestV2, data), limits, type_and_unit_labels, starts)
 
 
 def protocol_of(content_type: str) -> Protocol:
@@ -135,11 +143,13 @@ def go_labels(pairs: Iterable[tuple[str, str]]) -> str:
 class _BatchBuilder:
     """Collects the series of a request, of either version."""
 
-    def __init__(self, limits: WriteLimits, *, refuse_invalid: bool):
+    def __init__(self, limits: WriteLimits, *, refuse_invalid: bool, starts: bool = False):
         """`refuse_invalid`: a histogram that contradicts itself refuses the whole request, as in 1.0."""
         self._limits = limits
         self._refuse_invalid = refuse_invalid
         self._samples: list[Sample] = []
+        self._reads_starts = starts
+        self._starts: dict[int, int] = {}
         self._rejected: list[str] = []
         self._rejected_samples = self._histograms = self._exemplars = 0
 
@@ -155,6 +165,9 @@ class _BatchBuilder:
             raise RemoteWriteError(413, f"the request holds more than {self._limits.max_samples} samples")
         if found:
             labels = Labels(pairs)
+            if self._reads_starts:
+                first = len(self._samples)
+                self._starts |= {i: s.start_timestamp for i, s in enumerate(series.samples, first) if s.start_timestamp}
             self._samples.extend(Sample(labels, s.timestamp, s.value) for s in series.samples)
             for message in series.histograms:
                 self._add_histogram(labels, message)
@@ -169,6 +182,8 @@ class _BatchBuilder:
             self._rejected.append(f"{e} for series {go_labels(labels)}")
             self._rejected_samples += 1
             return
+        if self._reads_starts and message.start_timestamp:
+            self._starts[len(self._samples)] = message.start_timestamp
         self._samples.append(HistogramSample(labels, message.timestamp, 0.0, histogram))
         self._histograms += 1
 
@@ -182,6 +197,7 @@ class _BatchBuilder:
             self._exemplars,
             tuple(metadata),
             self._rejected_samples,
+            self._starts,
         )
 
 
@@ -202,10 +218,10 @@ def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:
     return builder.build(Protocol.V1, metadata)
 
 
-def _decode_v2(request: Any, limits: WriteLimits, type_and_unit_labels: bool) -> WriteBatch:
+def _decode_v2(request: Any, limits: WriteLimits, type_and_unit_labels: bool, starts: bool) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
     symbols = tuple(map(text_of, request.symbols))
-    builder = _BatchBuilder(limits, refuse_invalid=False)
+    builder = _BatchBuilder(limits, refuse_invalid=False, starts=starts)
     metadata: dict[str, MetricMetadata] = {}
     for series in request.timeseries:
         refs = tuple(series.labels_refs)

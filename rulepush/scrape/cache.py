@@ -38,28 +38,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_line
+from rulepush.exposition.translated import StartTimestamps
 from rulepush.histogram.boxes import Boxes
+from rulepush.histogram.errors import HistogramError
 from rulepush.model.arrays import Floats
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE
 from rulepush.scrape.body_histograms import BodyHistograms, sample_block
 from rulepush.scrape.exposed import ExposedLines
+from rulepush.scrape.failed import LIMIT_EXCEEDED, FailedBody
 from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
 from rulepush.scrape.layout import BodyLayout, BodyLines, Placement, ScrapeBodyStats, TargetSeries, to_floats
 from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_as_before, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
 from rulepush.scrape.slices import Slices, at_once
+from rulepush.scrape.zeros import ZeroSamples
 from rulepush.storage.head import Head
 from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome, Rows, as_rows, row_numbers
 
-_LIMIT_EXCEEDED: Final = "sample limit exceeded"
 _NOT_UNIQUE: Final = "is not unique: invalid sample"  # of a line with a label twice
 _LIMIT_MARGIN: Final = 1000
 # Measured with sys.getsizeof: an entry of a dict; of a kept series a TargetSeries, its place and its position in a
@@ -135,6 +139,9 @@ class ScrapeCache:
         self._passing_slots: Rows = _NO_SLOTS
         self._ended = False  # whether the scrape after the last good body failed: no series is live
         self._seen: frozenset[bytes] = frozenset()  # the keys of the body before a reload
+        self._failed: set[bytes] = set()  # those of new series in bodies that failed since the last good one
+        self._zeros = ZeroSamples(head, sink)
+        self._starts: StartTimestamps | None = None  # those of the body that is taken in
         self._has_restored = False  # whether some live series come from before a restart
 
     def ingest(self, body: bytes, fmt: Format, ts: int, histograms: BodyHistograms | None = None) -> Ingested:
@@ -147,9 +154,15 @@ class ScrapeCache:
         return done
 
     def begin(
-        self, body: bytes, fmt: Format, ts: int, histograms: BodyHistograms | None = None
+        self,
+        body: bytes,
+        fmt: Format,
+        ts: int,
+        histograms: BodyHistograms | None = None,
+        starts: StartTimestamps | None = None,
     ) -> Ingested | UnreadBody:
-        """Take in a body at once if it has the lines of the one before."""
+        """Take in a body at once if it has the lines of the one before. With `starts`, zeros go before samples."""
+        self._starts = starts
         if self._epoch != self._head.epoch or fmt is not self._format:
             self._forget(fmt)
         if not body:
@@ -159,7 +172,10 @@ class ScrapeCache:
         plan = self._plan
         values = None if plan is None else plan.values(lines, len(body), histograms)
         if plan is not None and values is not None:
+            if starts is not None:
+                self._put_zeros(starts, self._entries, ts)
             late, duplicates = plan.placement.append(ts, values, _boxes(histograms))
+            self._failed.clear()
             if self._ended:
                 self._ended = False
                 for series in self._series_of_lines():
@@ -175,7 +191,12 @@ class ScrapeCache:
         body, lines, fmt = unread.body, unread.lines, unread.fmt
         far_too_many = self._far_beyond_limit(lines)
         if far_too_many:
-            return Ingested(ScrapeBodyStats(far_too_many, far_too_many), error=_LIMIT_EXCEEDED)
+            keys = (line.rpartition(b" ")[0] for line in lines if line and not line.startswith(b"#"))
+            first = FailedBody(0, {}, self._is_known)
+            for key in islice(keys, self._rules.sample_limit):
+                first.kept(key)
+            added = self._learn_failed(first)
+            return Ingested(ScrapeBodyStats(far_too_many, far_too_many), added, error=LIMIT_EXCEEDED)
         try:
             template = None if self._entries else self._interner.template(fmt, lines)
             if template is not None:
@@ -201,12 +222,19 @@ class ScrapeCache:
         # Not within `except`: what was read before the error would be kept with it.
         return (yield from self.refuse(good, fmt, error))
 
-    def refuse(self, good: bytes, fmt: Format, error: str) -> Slices[Ingested]:
-        """What becomes of a body for whose `error` nothing of it counts; `good` is what stands before that."""
-        counts = yield from self._count_failed(good, fmt)
-        if error.endswith(_NOT_UNIQUE):  # for Prometheus such a line parses, and its storage refuses it: it counts
-            counts = ScrapeBodyStats(counts.scraped + 1, counts.post_relabel)
-        return Ingested(counts, error=error)
+    def refuse(
+        self, good: bytes, fmt: Format, error: str, faults: Mapping[int, HistogramError] | None = None
+    ) -> Slices[Ingested]:
+        """What becomes of a body for whose `error` nothing of it counts; `good` is what stands before that. Or for one
+        of the `faults` of its histograms, by the number of the sample: without an error when all of them are dropped.
+        """
+        found = yield from self._count_failed(good, fmt, faults or {})
+        error = found.error if found.ended else error or found.error
+        if not error:
+            return Ingested(ScrapeBodyStats())
+        # For Prometheus a line with a label twice parses, and its storage refuses it: it counts.
+        scraped = found.scraped + (1 if error.endswith(_NOT_UNIQUE) else 0)
+        return Ingested(ScrapeBodyStats(scraped, found.post_relabel), self._learn_failed(found), error=error)
 
     def finish(self, unread: UnreadBody, found: ParsedLines[Entry] | Ingested, ts: int) -> Ingested | None:
         """Take in what was read; None when the rules want other series by now: read it from the start again."""
@@ -295,20 +323,37 @@ class ScrapeCache:
         count = len({line.rpartition(b" ")[0] for line in lines if line and not line.startswith(b"#")})
         return count if count > most else 0
 
-    def _count_failed(self, good: bytes, fmt: Format) -> Slices[ScrapeBodyStats]:
+    def _count_failed(self, good: bytes, fmt: Format, faults: Mapping[int, HistogramError]) -> Slices[FailedBody]:
         """What Prometheus reports of a body that it gave up: the lines before, and the one that broke a limit."""
         if fmt is Format.OPENMETRICS:
             good = good.rstrip(b"\n").removesuffix(b"# EOF").rstrip(b"\n")
             good = (good + b"\n" if good else good) + b"# EOF\n"
-        scraped = post = 0
+        rules = self._rules
+        found = FailedBody(rules.sample_limit, faults, self._is_known)
         try:
-            for sample in each_sample(good, fmt, type_and_unit=self._rules.type_and_unit_labels):
+            for sample in each_sample(good, fmt, type_and_unit=rules.type_and_unit_labels):
                 yield
-                scraped += 1
-                post += self._resolve(self._interner.written(sample.pairs)) is not LineVerdict.DROPPED
-        except (ExpositionError, ScrapeError):
+                found.parsed()
+                if self._resolve(self._interner.written(sample.pairs)) is not LineVerdict.DROPPED:
+                    found.kept(sample.key, timed=rules.honor_timestamps and sample.ts is not None)
+                if found.ended:
+                    break
+        except ExpositionError:
             pass
-        return ScrapeBodyStats(scraped, post)
+        except ScrapeError as e:
+            found.end(str(e))
+        return found
+
+    def _is_known(self, key: bytes) -> bool:
+        """Whether a line is no new series: it was there in the last good body, or in one that failed since."""
+        return key in self._entries or key in self._seen or key in self._failed
+
+    def _learn_failed(self, found: FailedBody) -> int:
+        """Remember the new series of a failed body: they are new once. Returns how many there are."""
+        if len(self._failed) > 2 * len(self._entries) + _LIMIT_MARGIN:  # it makes up new ones each time
+            self._failed.clear()
+        self._failed |= set(map(self._interner.raw, found.fresh))
+        return found.added
 
     def _resolve(self, written: WrittenSeries) -> Entry:
         """What a line that was not seen before means. Raises ScrapeError at a limit."""
@@ -364,13 +409,19 @@ class ScrapeCache:
                 placed[entry] = position
                 live[entry] = None
         if rules.sample_limit and post - duplicates > rules.sample_limit:
-            return Ingested(ScrapeBodyStats(len(read.keys), post), error=_LIMIT_EXCEEDED)
+            first = FailedBody(rules.sample_limit, {}, self._is_known)
+            for position, (key, entry) in enumerate(zip(read.keys, read.entries, strict=True)):
+                if entry is not LineVerdict.DROPPED:
+                    first.kept(key, timed=position in times)
+            return Ingested(ScrapeBodyStats(len(read.keys), post), self._learn_failed(first), error=LIMIT_EXCEEDED)
         wanted = len(placed) + len(timed)
         if self._sink is not None:  # then what no rule needs has a series, too
             wanted = sum(
                 map(self._head.demand.wants, (s.labels for s in (*placed, *(series for series, _, _ in timed))))
             )
         counts = ScrapeBodyStats(len(read.keys), post, wanted, duplicates)
+        if self._starts is not None:
+            self._put_zeros(self._starts, dict(zip(read.keys, read.entries, strict=True)), ts)
         placement = Placement(self._head, list(placed.items()))
         late, same = placement.append(ts, read.values, _boxes(histograms))
         late += self._append_timed(timed, ts, histograms)
@@ -395,6 +446,13 @@ class ScrapeCache:
         else:
             self._plan = None
         return Ingested(counts, added, late, duplicates + same)
+
+    def _put_zeros(self, starts: StartTimestamps, entries: Mapping[bytes, Entry], ts: int) -> None:
+        def labels_of(key: bytes) -> Labels | None:
+            entry = entries.get(key)
+            return entry.labels if isinstance(entry, TargetSeries) else None
+
+        self._zeros.put(starts, labels_of, ts)
 
     def _pass_on(
         self,
@@ -470,6 +528,8 @@ class ScrapeCache:
                     self._series.pop(entry.labels, None)
                 plan.placement.discard(entry)
         entries |= fresh
+        if self._starts is not None:
+            self._put_zeros(self._starts, entries, ts)
         plan.follow(change, ScrapeBodyStats(len(keys), post, wanted))
         for place in change.inserted:
             entry = fresh[keys[place]]
@@ -486,7 +546,9 @@ class ScrapeCache:
             self._follow_passing(gone_slots, came)
             sink(sample_block(self._passing, ts, values[self._passing_slots], histograms))
         self._mark_stale([e for e in gone.values() if isinstance(e, TargetSeries)], ts)
-        return Ingested(plan.counts, sum(_is_kept(e) for e in fresh.values()), late, same)
+        added = sum(_is_kept(e) and key not in self._failed for key, e in fresh.items())
+        self._failed.clear()
+        return Ingested(plan.counts, added, late, same)
 
     def _follow_passing(self, gone: Sequence[int], came: Mapping[TargetSeries, int]) -> None:
         """The slots of the series that are gone, and those that the new ones have now. New ones take the places of
@@ -533,7 +595,8 @@ class ScrapeCache:
         self._series = {e.labels: e for e in read.entries if isinstance(e, TargetSeries)}
         self._kept = len(self._series)
         seen, self._seen = self._seen, frozenset()
-        fresh = self._entries.keys() - before.keys() - seen
+        fresh = self._entries.keys() - before.keys() - seen - self._failed
+        self._failed.clear()
         return sum(1 for key in fresh if self._entries[key] is not LineVerdict.DROPPED)
 
     def _append_timed(

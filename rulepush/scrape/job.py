@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from rulepush.config.sections import ScrapeConfig
+from rulepush.config.sections import PROTOBUF_FIRST, SCRAPE_PROTOCOLS, ScrapeConfig
 from rulepush.exposition import Format
 from rulepush.exposition.content_type import PROTOCOL_FORMATS
-from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.relabel.relabel import Relabel, RelabelConfig, relabel
 from rulepush.scrape.fetch import accept_header
 from rulepush.scrape.sample_labels import DEFAULT_RULES, SampleRules
@@ -28,8 +27,8 @@ class Job:
     body_size_limit: int = 0
     target_limit: int = 0
     fallback: Format | None = None
-    histograms: HistogramScraping = CLASSIC_ONLY
     extra_metrics: bool = False
+    zero_at_start: bool = False  # feature created-timestamp-zero-ingestion
     keep_dropped: int = 0  # most dropped targets that are remembered; 0 for all
     relabel: Relabel | None = None
     relabel_configs: tuple[RelabelConfig, ...] = ()  # what `relabel` applies, for pages that show it step by step
@@ -41,9 +40,17 @@ class Job:
         return self.defaults.job_name
 
 
-def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None, *, type_and_unit_labels: bool = False) -> Job:
+def job_of(
+    config: ScrapeConfig,
+    sharding: ScrapeSharding | None = None,
+    *,
+    type_and_unit_labels: bool = False,
+    zero_at_start: bool = False,
+) -> Job:
     """The job of one scrape configuration, as the shard `sharding` has it."""
-    limits = config.limits
+    limits, protocols = config.limits, config.scrape_protocols
+    if zero_at_start and protocols == SCRAPE_PROTOCOLS:  # the default is another one with this feature
+        protocols = PROTOBUF_FIRST
     return Job(
         defaults=TargetDefaults(
             config.job_name,
@@ -52,6 +59,7 @@ def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None, *, type
             config.scheme,
             config.metrics_path,
             config.params,
+            config.histograms,
         ),
         rules=SampleRules(
             honor_labels=config.honor_labels,
@@ -65,13 +73,13 @@ def job_of(config: ScrapeConfig, sharding: ScrapeSharding | None = None, *, type
             legacy_names=config.legacy_names,
             type_and_unit_labels=type_and_unit_labels,
         ),
-        accept=accept_header(config.scrape_protocols, config.name_escaping),
+        accept=accept_header(protocols, config.name_escaping),
         compression=config.enable_compression,
         body_size_limit=limits.body_size,
         target_limit=limits.targets,
         fallback=PROTOCOL_FORMATS[config.fallback_scrape_protocol] if config.fallback_scrape_protocol else None,
-        histograms=config.histograms,
         extra_metrics=config.extra_scrape_metrics,
+        zero_at_start=zero_at_start,
         keep_dropped=config.keep_dropped_targets,
         relabel=_relabelling(config.relabel_configs),
         relabel_configs=tuple(config.relabel_configs),

@@ -358,6 +358,8 @@ class ScrapePools:
                 if isinstance(fate, (RunningTarget, Target)):
                     assert version is not None
                     version.fates[i] = self._hold(pool, fate, alone)
+                    if fate is version.fates[i]:
+                        continue  # it ran already: that takes no time
                     yield
                     if not self._is_current(pool):
                         return
@@ -432,8 +434,9 @@ class ScrapePools:
             fetcher,
             job.rules,
             fallback=job.fallback,
-            histograms=target.histograms(job.histograms),
+            histograms=target.histograms(job.defaults.histograms),
             max_lines=line_limit(job.body_size_limit),
+            zero_at_start=job.zero_at_start,
             extra_metrics=job.extra_metrics,
             forced_error=pool.refused,
         )
@@ -475,11 +478,17 @@ def _change_of_users(
 ) -> Slices[dict[Key, tuple[int, Target]]]:
     """By how many label sets more, or fewer, lead to a target once these versions of groups are in effect."""
     change: dict[Key, tuple[int, Target]] = {}
+    running: dict[RunningTarget, int] = {}  # most stay in their group, and cost no more than this
     for key, version in built.items():
         for group, n in ((version, 1), (pool.built.get(key), -1)):
             for fate in group.fates if group is not None else ():
-                if isinstance(fate, (RunningTarget, Target)):
-                    target = fate if isinstance(fate, Target) else fate.loop.scraper.target
-                    change[target.key] = change.get(target.key, (0,))[0] + n, target
+                if isinstance(fate, RunningTarget):
+                    running[fate] = running.get(fate, 0) + n
+                elif isinstance(fate, Target):
+                    change[fate.key] = change.get(fate.key, (0,))[0] + n, fate
         yield
+    for one, n in running.items():
+        if n:
+            target = one.loop.scraper.target
+            change[target.key] = change.get(target.key, (0,))[0] + n, target
     return change

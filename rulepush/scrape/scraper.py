@@ -66,13 +66,14 @@ class Scraper:
         *,
         fallback: Format | None = None,
         histograms: HistogramScraping = CLASSIC_ONLY,
+        zero_at_start: bool = False,
         max_lines: int = 0,
         extra_metrics: bool = False,
         forced_error: str = "",
         status: TargetStatus | None = None,
     ):
         """`forced_error` fails every scrape without a request (target_limit). `max_lines` bounds what a body in
-        protobuf becomes, 0 for the default."""
+        protobuf becomes, 0 for the default. With `zero_at_start` counters get a zero where they say that they began."""
         self.target = target
         self.status = status or TargetStatus()
         self.timed_out = False  # the last scrape took longer than its timeout allows
@@ -87,6 +88,7 @@ class Scraper:
         self._rules = rules
         self._fallback = fallback
         self._histograms = histograms
+        self._zero_at_start = zero_at_start
         self._max_lines = max_lines or line_limit(0)
         self._readable = b""  # the last body, as people read it
         self._extra = extra_metrics
@@ -179,16 +181,20 @@ class Scraper:
         cache, turns = self.cache, self._context.turns
         await turns.body()
         try:
-            body, histograms = fetched.body, None
-            if fmt is Format.PROTOBUF or self._histograms.to_custom_buckets:
+            body, histograms, starts = fetched.body, None, None
+            created_lines = self._zero_at_start and fmt is Format.OPENMETRICS
+            if fmt is Format.PROTOBUF or self._histograms.to_custom_buckets or created_lines:
                 made = await turns.work(self._translator(body, fmt).work())
                 self._readable = made.text if fmt is Format.PROTOBUF else body
                 body, fmt = made.text, Format.PROTOBUF
-                if made.error:
-                    return await turns.work(cache.refuse(body, fmt, made.error))
+                if made.error or made.faults:
+                    refused = await turns.work(cache.refuse(body, fmt, made.error, made.faults))
+                    if refused.error:
+                        return refused
                 histograms = BodyHistograms(made.histograms) if made.histograms else None
+                starts = made.starts if self._zero_at_start else None
             while True:
-                begun = cache.begin(body, fmt, ts, histograms)
+                begun = cache.begin(body, fmt, ts, histograms, starts)
                 if isinstance(begun, Ingested):
                     return begun
                 done = cache.finish(begun, await turns.work(cache.read(begun)), ts)
@@ -201,10 +207,10 @@ class Scraper:
         if fmt is Format.PROTOBUF:
             from rulepush.exposition.protobuf.translate import BodyTranslator  # needs the protobuf library
 
-            return BodyTranslator(body, self._histograms, self._max_lines)
+            return BodyTranslator(body, self._histograms, self._max_lines, starts=self._zero_at_start)
         from rulepush.exposition.custom_buckets import CustomBucketTranslator
 
-        return CustomBucketTranslator(body, fmt, self._histograms)
+        return CustomBucketTranslator(body, fmt, self._histograms, starts=self._zero_at_start)
 
     def _count(self, taken: Ingested, fetched: Fetched | None) -> None:
         stats, counts, status = self._context.stats, taken.counts, self.status

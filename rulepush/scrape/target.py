@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 from rulepush.discovery.groups import ADDRESS
 from rulepush.discovery.static import address_fault
 from rulepush.errors import ScrapeError
-from rulepush.exposition.entries import HistogramScraping
+from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.gotext.goquote import go_quote
 from rulepush.model.durations import format_duration, parse_duration
 from rulepush.model.labels import EMPTY_LABELS, INSTANCE, JOB, Labels
@@ -27,6 +27,8 @@ TIMEOUT: Final = "__scrape_timeout__"
 NATIVE: Final = "__scrape_native_histograms__"
 CLASSIC_TOO: Final = "__always_scrape_classic_histograms__"
 TO_CUSTOM_BUCKETS: Final = "__convert_classic_histograms_to_nhcb__"
+HISTOGRAM_LABELS: Final = (NATIVE, CLASSIC_TOO, TO_CUSTOM_BUCKETS)
+"""Each `true` or `false`, as strconv.ParseBool reads it. Prometheus 3.5 does not have them."""
 _PARAM: Final = "__param_"
 _META: Final = "__meta_"
 _RESERVED: Final = "__"
@@ -48,6 +50,7 @@ class TargetDefaults:
     scheme: str = "http"
     metrics_path: str = "/metrics"
     params: Params = ()
+    histograms: HistogramScraping = CLASSIC_ONLY
 
     @cached_property
     def pairs(self) -> dict[str, str]:
@@ -58,8 +61,15 @@ class TargetDefaults:
             TIMEOUT: format_duration(self.timeout_ms),
             METRICS_PATH: self.metrics_path,
             SCHEME: self.scheme,
+            NATIVE: _boolean(self.histograms.native),
+            CLASSIC_TOO: _boolean(self.histograms.classic_too),
+            TO_CUSTOM_BUCKETS: _boolean(self.histograms.to_custom_buckets),
         }
         return pairs | {_PARAM + name: values[0] for name, values in self.params if values}
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
 
 
 @dataclass(frozen=True, slots=True)

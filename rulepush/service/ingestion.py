@@ -39,6 +39,7 @@ class Ingestion:
             bodies,
             options.sharding,
             type_and_unit_labels=options.type_and_unit_labels,
+            zero_at_start=options.zero_at_start,
         )
         self.push: PushReceiver | None = None
         if options.enable_push:
@@ -67,6 +68,7 @@ class Ingestion:
                 self._received.note,
                 window_ms,
                 type_and_unit_labels=options.type_and_unit_labels,
+                zero_at_start=options.zero_at_start,
             )
 
     def begin_recording(self, loaded: LoadedConfig, at: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rulepush.config.sections import ZERO_AT_START_FEATURE
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
 from rulepush.model.labels import TYPE_AND_UNIT_FEATURE
 from rulepush.peers.address import PeerAddress
@@ -54,6 +55,11 @@ class ServiceOptions:
     def type_and_unit_labels(self) -> bool:
         """Whether series get `__type__` and `__unit__` from what is known of their metrics."""
         return TYPE_AND_UNIT_FEATURE in self.features
+
+    @property
+    def zero_at_start(self) -> bool:
+        """Whether counters get a zero where they say that they began."""
+        return ZERO_AT_START_FEATURE in self.features
 
     @property
     def divides_rules_in_memory(self) -> bool:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from rulepush.clock import Clock
 from rulepush.config.sections import Config, PushgatewayConfig, RemoteWriteConfig
 from rulepush.exposition import FamilyMetadata
-from rulepush.histogram.sample import floats_of_samples
 from rulepush.model.labels import Labels
 from rulepush.model.sample import Sample
 from rulepush.scrape.target import Target
@@ -171,7 +170,7 @@ class Outputs:
                 metadata_source()
             )  # from the first scrape on: a Pushgateway refuses a family that changes its type
             for forwarder in wanting:
-                forwarder.offer(target.labels, floats_of_samples(samples), metadata)
+                forwarder.offer(target.labels, samples, metadata)
 
     def offer_to(self, name: str, samples: Sequence[Sample]) -> None:
         """Send samples to the remote write of this name alone."""

@@ -49,9 +49,10 @@ class RemoteWriteIntake:
         out_of_order_window_ms: int = 0,
         *,
         type_and_unit_labels: bool = False,
+        zero_at_start: bool = False,
     ):
         """`on_samples` gets what was accepted, whether a rule needs it or not. With `type_and_unit_labels` series get
-        these from the metadata of a 2.0 request."""
+        these from the metadata of a 2.0 request, with `zero_at_start` a zero at their start timestamps."""
         from rulepush.remote.apply import RemoteWriteReceiver
 
         self.out_of_order_window_ms = out_of_order_window_ms
@@ -62,6 +63,7 @@ class RemoteWriteIntake:
             on_samples=on_samples,
             out_of_order_window_ms=lambda: self.out_of_order_window_ms,
             type_and_unit_labels=type_and_unit_labels,
+            zero_at_start=zero_at_start,
         )
 
     def routes(self) -> list[BaseRoute]:

@@ -50,10 +50,13 @@ class Jobs:
         sharding: ScrapeSharding | None = None,
         *,
         type_and_unit_labels: bool = False,
+        zero_at_start: bool = False,
     ):
         """`bodies` keeps the last body of each target, None to keep none. With a `sharding` only the targets of its
-        shard are scraped. With `type_and_unit_labels` series get these as labels."""
+        shard are scraped. With `type_and_unit_labels` series get these as labels, with `zero_at_start` counters a zero
+        where they say that they began."""
         self._type_and_unit_labels = type_and_unit_labels
+        self._zero_at_start = zero_at_start
         self.bodies = bodies
         self.sharding = sharding
         self.stats = ScrapeStats()
@@ -96,7 +99,13 @@ class Jobs:
             if known is not None:
                 closing.append(known)
             client = self._client_factory(config.http_client)
-            self._pools.put(job_of(config, self.sharding, type_and_unit_labels=self._type_and_unit_labels), client)
+            job = job_of(
+                config,
+                self.sharding,
+                type_and_unit_labels=self._type_and_unit_labels,
+                zero_at_start=self._zero_at_start,
+            )
+            self._pools.put(job, client)
             providers = Providers(config.sd_configs, self._env, partial(self._found, name))
             if known is not None:
                 providers.take_over(known.providers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rulepush.config.sections import ZERO_AT_START_FEATURE
 from rulepush.model.labels import TYPE_AND_UNIT_FEATURE
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.syntax.ast import AGGREGATORS, COMPARISONS, SET_OPERATORS
@@ -63,7 +64,7 @@ def features_json(flags: Mapping[str, str]) -> dict[str, dict[str, bool]]:
         "rules": {"concurrent_rule_eval": False, "keep_firing_for": True, "query_offset": True},
         "scrape": {
             "extra_scrape_metrics": True,
-            "start_timestamp_zero_ingestion": False,
+            "start_timestamp_zero_ingestion": ZERO_AT_START_FEATURE in names,
             "type_and_unit_labels": TYPE_AND_UNIT_FEATURE in names,
         },
         "service_discovery_providers": dict.fromkeys(("dns", "file", "http", "nacos", "static"), True),

@@ -1,17 +1,18 @@
 """`/federate`: the newest samples of some series, for a Prometheus that scrapes them.
 
-Sources: prometheus web/federate.go; prometheus/common expfmt/encode.go (Negotiate). Only the text format is written:
-whatever a client accepts, it can read that, and Prometheus does not offer OpenMetrics there either.
+Sources: prometheus web/federate.go; for the format, exposition/negotiation.py. Native histograms go out in protobuf
+only. Those with custom buckets become classic histograms, in text as well.
 
 A scraper sees neither comments nor headers, so an answer that lacks series would look as if there were none. Where
 what is kept does not suffice, the answer is 422 and says why: the scrape fails, and `up` is 0. With `incomplete=allow`
-the client takes what is there, and the reasons are comments.
+the client takes what is there, and in text the reasons are comments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from itertools import chain, groupby
+from typing import Final, NamedTuple
 
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -20,9 +21,13 @@ from starlette.routing import Route
 
 from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
+from rulepush.exposition.negotiation import NameEscaping, escape_name, negotiated
 from rulepush.exposition.write import sample_line, type_line
-from rulepush.histogram.boxes import box_mask
+from rulepush.histogram.boxes import Boxes
+from rulepush.histogram.classic import cumulative_buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.http_request import while_connected
+from rulepush.model.floats import format_float_g
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher
 from rulepush.promql import Engine, Query
@@ -35,12 +40,16 @@ from rulepush.web.evaluator import Lacking, QueryEvaluator
 from rulepush.web.params import Params
 from rulepush.web.results import StreamedBody
 
-_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8; escaping="
-_UTF8: Final = "allow-utf-8"
 _INSTANCE: Final = "instance"
 
-Newest = tuple[Labels, float, int]
-"""A series with the value and the time (ms) of its newest sample."""
+
+class Newest(NamedTuple):
+    """A series with the value and the time (ms) of its newest sample. The value of a histogram means nothing."""
+
+    labels: Labels
+    value: float
+    ts: int
+    histogram: FloatHistogram | None = None
 
 
 class FederationApi:
@@ -77,21 +86,24 @@ class FederationApi:
             return PlainTextResponse(f"{e}\n", e.kind.value[1])
 
     async def _answer(self, request: Request, selectors: Sequence[Sequence[Matcher]], allow: bool) -> Response:
-        utf8_names = accepts_utf8_names(request.headers.get("accept", ""))
-        content_type = _CONTENT_TYPE + (_UTF8 if utf8_names else "underscores")
+        asked = negotiated(request.headers.get("accept", ""))
+        content_type = asked.content_type
         if not selectors:
             return Response(headers={"Content-Type": content_type})
         if not all(selectors):
             raise ApiError(ErrorType.BAD_DATA, "match[] must contain at least one matcher")
         ts, external = self._clock.now(), self._external_labels()
 
-        def answer(engine: Engine, data: Querier, lacking: Lacking) -> StreamedBody:
+        def answer(engine: Engine, data: Querier, lacking: Lacking) -> StreamedBody[str] | StreamedBody[bytes]:
             found = newest_samples(selectors, ts, engine.options.lookback_delta_ms, data)
             lacks = lacking()
             if lacks and not allow:
                 raise ApiError(ErrorType.EXECUTION, "\n".join([*lacks, _HOW_TO_GO_ON]))
+            if asked.protobuf:
+                return StreamedBody.of(_messages(_families(found), external, asked.escaping), b"")
             comments = (f"# {lack}\n".replace("\n", " ").rstrip() + "\n" for lack in lacks)
-            return StreamedBody.of(_lines(comments, found, external, utf8_names))
+            texts = (row for row in found if row.histogram is None or row.histogram.uses_custom_buckets)
+            return StreamedBody.of(chain(comments, _lines(_families(texts), external, asked.escaping)), "")
 
         try:
             evaluated = self._evaluator.evaluated(_query(selectors), ts, ts, answer)
@@ -121,50 +133,77 @@ def newest_samples(selectors: Sequence[Sequence[Matcher]], ts: int, lookback_ms:
         if not len(selection.index):
             continue
         times, values, present = newest(selection, ts, lookback_ms)
-        if selection.boxes is not None:
-            present &= ~box_mask(values)  # a text format has no native histograms
+        unbox = (selection.boxes or Boxes()).unbox
         rows = zip(selection.index.labels, values.tolist(), times.tolist(), present.tolist(), strict=True)
-        found |= {labels: (labels, value, at) for labels, value, at, here in rows if here and labels.name}
-    return sorted(found.values(), key=lambda row: (row[0].name, row[0]))
+        found |= {
+            labels: Newest(labels, value, at, unbox(value)) for labels, value, at, here in rows if here and labels.name
+        }
+    return sorted(found.values(), key=lambda row: (row.labels.name, row.labels))
 
 
-def _lines(
-    comments: Iterable[str], rows: Iterable[Newest], external: Mapping[str, str], utf8_names: bool
-) -> Iterator[str]:
-    # Without an instance, the scraper would give the series its own.
-    added = sorted({_INSTANCE: "", **external}.items())
-    yield from comments
-    name = ""
-    for labels, value, ts in rows:
-        if labels.name != name:
-            name = labels.name
-            yield type_line(name, "untyped", utf8_names=utf8_names)
+class _Family(NamedTuple):
+    """Rows that stand together. As in Prometheus, a metric may have several families, one of each kind: whoever reads
+    this can tell them apart, and they could not be sent otherwise."""
+
+    name: str
+    is_histogram: bool
+    is_gauge: bool
+    rows: Iterator[Newest]
+
+
+def _families(rows: Iterable[Newest]) -> Iterator[_Family]:
+    def kind(row: Newest) -> tuple[str, bool, bool]:
+        of = row.histogram
+        return row.labels.name, of is not None, of is not None and of.counter_reset_hint is CounterResetHint.GAUGE
+
+    for key, members in groupby(rows, kind):
+        yield _Family(*key, members)
+
+
+class _SeriesLabels:
+    """The labels of series as they are written: without the name, with the external labels that a series has not."""
+
+    def __init__(self, external: Mapping[str, str], escaping: NameEscaping):
+        # Without an instance, the scraper would give the series its own.
+        self._added = sorted({_INSTANCE: "", **external}.items())
+        self._escaping = escaping
+
+    def of(self, labels: Labels) -> list[tuple[str, str]]:
+        """In the order of Prometheus."""
         own = {label: text for label, text in labels if label != METRIC_NAME}
-        pairs = [*own.items(), *(pair for pair in added if pair[0] not in own)]
-        yield sample_line(name, pairs, value, ts, utf8_names=utf8_names)
+        pairs = [*own.items(), *(pair for pair in self._added if pair[0] not in own)]
+        return [(escape_name(label, self._escaping), text) for label, text in pairs]
 
 
-def accepts_utf8_names(accept: str) -> bool:
-    """Whether names that are not legacy ones may be written in quotes: the client says so where it names the text
-    format, or something that it likes better."""
-    clauses = []
-    for clause in accept.split(","):
-        media_type, *params = (part.strip() for part in clause.split(";"))
-        given = {name.strip().lower(): value.strip() for name, _, value in (param.partition("=") for param in params)}
-        clauses.append((_quality(given.get("q", "")), media_type.lower(), given))
-    utf8 = False
-    for _, media_type, given in sorted(clauses, key=lambda one: -one[0]):
-        utf8 = given["escaping"] == _UTF8 if given.get("escaping") in _SCHEMES else utf8
-        if media_type == "text/plain" and given.get("version", "") in ("", "0.0.4"):
-            break
-    return utf8
+def _lines(families: Iterable[_Family], external: Mapping[str, str], escaping: NameEscaping) -> Iterator[str]:
+    written = _SeriesLabels(external, escaping)
+    for family in families:
+        name = escape_name(family.name, escaping)
+        yield type_line(name, "histogram" if family.is_histogram else "untyped")
+        for labels, value, ts, histogram in family.rows:
+            pairs = written.of(labels)
+            if histogram is None:
+                yield sample_line(name, pairs, value, ts)
+                continue
+            for bound, cumulative in cumulative_buckets(histogram)[:-1]:
+                yield sample_line(f"{name}_bucket", [*pairs, ("le", format_float_g(bound))], cumulative, ts)
+            yield sample_line(f"{name}_bucket", [*pairs, ("le", "+Inf")], histogram.count, ts)
+            yield sample_line(f"{name}_sum", pairs, histogram.sum, ts)
+            yield sample_line(f"{name}_count", pairs, histogram.count, ts)
 
 
-_SCHEMES: Final = (_UTF8, "underscores", "dots", "values")
+def _messages(families: Iterable[_Family], external: Mapping[str, str], escaping: NameEscaping) -> Iterator[bytes]:
+    from rulepush.exposition.protobuf import write as protobuf  # only for those who ask for it
 
-
-def _quality(text: str) -> float:
-    try:
-        return float(text) if text else 1.0
-    except ValueError:
-        return 0.0
+    written = _SeriesLabels(external, escaping)
+    for family in families:
+        kind = protobuf.MetricType.UNTYPED
+        if family.is_histogram:
+            kind = protobuf.MetricType.GAUGE_HISTOGRAM if family.is_gauge else protobuf.MetricType.HISTOGRAM
+        metrics = (
+            protobuf.number_metric(kind, written.of(labels), value, ts)
+            if histogram is None
+            else protobuf.histogram_metric(written.of(labels), histogram, ts)
+            for labels, value, ts, histogram in family.rows
+        )
+        yield protobuf.delimited_family(escape_name(family.name, escaping), kind, metrics)

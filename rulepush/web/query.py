@@ -182,15 +182,15 @@ def _lookback(params: Params) -> int:
 
 def _finish(
     limit: int | None, stats: QueryStatistics | None, warnings: Sequence[str]
-) -> Callable[[QueryResult, Sequence[str]], StreamedBody]:
-    def finish(result: QueryResult, incomplete: Sequence[str]) -> StreamedBody:
+) -> Callable[[QueryResult, Sequence[str]], StreamedBody[str]]:
+    def finish(result: QueryResult, incomplete: Sequence[str]) -> StreamedBody[str]:
         shown = None if stats is None else stats.as_json(result.steps)
-        return StreamedBody.of(success_pieces(result, limit, [*warnings, *incomplete], shown))
+        return StreamedBody.of(success_pieces(result, limit, [*warnings, *incomplete], shown), "")
 
     return finish
 
 
-async def _answered(request: Request, answer: Awaitable[StreamedBody]) -> Response:
+async def _answered(request: Request, answer: Awaitable[StreamedBody[str]]) -> Response:
     """The answer to a query, which is given up when its client leaves."""
     try:
         return (await while_connected(request, answer)).response()

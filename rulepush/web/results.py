@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Any, AnyStr, Final, Generic
 
 from starlette.responses import Response, StreamingResponse
 
@@ -25,39 +25,47 @@ _MAX_ANNOTATIONS: Final = 10  # warnings, and as many infos
 
 
 @dataclass(frozen=True, slots=True)
-class StreamedBody:
-    """The first pieces of a body, and those that are still to be made."""
+class StreamedBody(Generic[AnyStr]):
+    """The first pieces of a body, texts or bytes, and those that are still to be made."""
 
-    begun: str
-    rest: Iterator[str] | None
+    begun: AnyStr
+    rest: Iterator[AnyStr] | None
 
     @classmethod
-    def of(cls, pieces: Iterable[str]) -> StreamedBody:
-        """Make the body as far as it is sent at once."""
-        pieces = iter(pieces)
-        begun = next(_gathered(pieces, _MAX_UNSTREAMED), "")
-        following = next(pieces, None)
-        return cls(begun, None if following is None else _gathered(chain((following,), pieces), _PIECE_SIZE))
+    def of(cls, pieces: Iterable[AnyStr], empty: AnyStr) -> StreamedBody[AnyStr]:
+        """Make the body as far as it is sent at once. `empty` is the body without pieces."""
+        left = iter(pieces)
+        begun: AnyStr = next(_gathered(left, _MAX_UNSTREAMED), empty)
+        rest: Iterator[AnyStr] = _gathered(left, _PIECE_SIZE)
+        following: AnyStr | None = next(rest, None)
+        return cls(begun, None if following is None else _after(following, rest))
 
     def response(self, content_type: str = "application/json") -> Response:
         """With status 200. What is still to be made is made in a thread, as fast as it is read."""
         if self.rest is None:
             return Response(self.begun, headers={"Content-Type": content_type})
-        pieces = (piece.encode() for piece in chain((self.begun,), self.rest))
+        pieces = (piece if isinstance(piece, bytes) else piece.encode() for piece in chain((self.begun,), self.rest))
         return StreamingResponse(pieces, headers={"Content-Type": content_type})
 
 
-def _gathered(pieces: Iterable[str], size: int) -> Iterator[str]:
-    """The same text in pieces of about `size` characters."""
-    parts, length = [], 0
+def _gathered(pieces: Iterable[AnyStr], size: int) -> Iterator[AnyStr]:
+    """The same in pieces of about `size` characters or bytes."""
+    parts: list[AnyStr] = []
+    length = 0
     for piece in pieces:
         parts.append(piece)
         length += len(piece)
         if length >= size:
-            yield "".join(parts)
-            parts, length = [], 0
+            yield parts[0][:0].join(parts)
+            parts.clear()
+            length = 0
     if parts:
-        yield "".join(parts)
+        yield parts[0][:0].join(parts)
+
+
+def _after(first: AnyStr, rest: Iterator[AnyStr]) -> Iterator[AnyStr]:
+    yield first
+    yield from rest
 
 
 def success_pieces(

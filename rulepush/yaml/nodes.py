@@ -50,6 +50,7 @@ T = TypeVar("T")
 _SENSITIVE: Final = re.compile(r"password|secret|token$|credentials|key$|bearer_token|headers?$|url$", re.IGNORECASE)
 _HOLDS_SECRETS: Final = re.compile(rf"{_SENSITIVE.pattern}|basic_auth|authorization|oauth2|identity", re.IGNORECASE)
 _ANY: Final = re.compile("(?s:.*)")
+_COLON_IN_PATH: Final = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/?#]*:")  # as Go's url.Parse: no scheme, but a colon
 _NOT_IN_URLS: Final = re.compile(r"[\x00-\x1f\x7f]|^[^/]*//[^/]* ")  # as Go's url.Parse: no blank in a host
 _QUOTED: Final = ("'", '"', "|", ">")
 
@@ -229,7 +230,7 @@ class MapReader:
 
     def url(self, key: str, scheme: str = "") -> Secret:
         """An absolute http or https URL; a password in it is masked when shown. Empty when absent or wrong. With
-        `scheme`, a text such as `host:443` is one too."""
+        `scheme`, a text such as `host:443` is one too, as far as Go parses it as a URL: not `10.0.0.1:443`."""
         node = self._scalar(key, "a URL")
         return NO_SECRET if node is None else self._url(node, key, scheme)
 
@@ -246,6 +247,12 @@ class MapReader:
     def _url(self, node: yaml.ScalarNode, key: str, scheme: str = "") -> Secret:
         text = str(node.value)
         if scheme and text and "://" not in text:
+            if _COLON_IN_PATH.match(text):
+                shown = MASK if "@" in text else masked_parameters(text)
+                self.source.mask(node)
+                why = "first path segment in URL cannot contain colon; write https:// (or http://) before the host"
+                self.source.problem(line_of(node), f'{self._path(key)}: parse "{shown}": {why}')
+                return NO_SECRET
             text = f"{scheme}://{text}"
         try:
             parts = urlsplit(text)

@@ -116,7 +116,7 @@ class Browser:
 
     def first(self, css: str) -> WebElement:
         """Waits for it a little: a page that a click asked for may still be on its way. Raises AssertionError."""
-        return wait_for(css, lambda: self.all(css), 10)[0]
+        return wait_for(css, lambda: self.all(css))[0]
 
     def all(self, css: str) -> list[WebElement]:
         return self._driver.find_elements(By.CSS_SELECTOR, css)

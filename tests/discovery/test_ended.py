@@ -14,7 +14,6 @@ from rulepush.discovery.dns import DnsDiscovery, DnsSdConfig, Record
 from rulepush.discovery.file import FileSdConfig
 from rulepush.discovery.groups import Discoverer, Environment
 from rulepush.discovery.kubernetes.connection import InClusterConnection
-from rulepush.discovery.kubernetes.discovery import KubernetesDiscovery
 from rulepush.errors import DiscoveryError
 from tests.discovery.consul_server import FakeConsul, instance
 from tests.discovery.driving import environment, read_sd, running
@@ -49,7 +48,7 @@ def a_consul(env: Environment, _: Path) -> Discoverer:
 
 def own_namespace(env: Environment, tmp_path: Path) -> Discoverer:
     config = config_of("role: pod, namespaces: {own_namespace: true}")
-    return KubernetesDiscovery(config, env, InClusterConnection(str(tmp_path)))
+    return config.discoverer_by(InClusterConnection(str(tmp_path)), env)
 
 
 @pytest.mark.parametrize("make", [a_file, one_dns_name_of_two, a_consul, own_namespace])

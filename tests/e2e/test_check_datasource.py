@@ -51,7 +51,7 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealEngin
 
     with engine(request.param, tmp_path / "engine") as real:
         asyncio.run(fill(real))
-        wait_for("the samples", lambda: len(real.ask("queue_length")) == 2 or None, 30)
+        wait_for("the samples", lambda: len(real.ask("queue_length")) == 2 or None)
         yield real
 
 

@@ -56,7 +56,7 @@ def test_targets_and_alertmanagers_come_from_consul_and_stay_while_it_is_away(tm
             assert scene.own("rulepush_alertmanagers") == 1
             consul.fail = None
             put(consul, "app", *(at(app.address, "app") for app in apps))
-            wait_for("a new target", lambda: len(alertmanager.last()) == 2, 40)
+            wait_for("a new target", lambda: len(alertmanager.last()) == 2)
             assert not any(p.resolved for p in alertmanager.posted)
             assert "No cluster leader" in scene.log()
             assert "works again" in scene.log()

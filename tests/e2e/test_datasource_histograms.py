@@ -114,7 +114,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     ):
         made = Both(f"http://{theirs}", f"http://{ours}")
         for url in (made.theirs, made.ours):
-            wait_for("all alerts", lambda url=url: set(made.alerts(url)) >= EQUAL or None, 40)  # type: ignore[misc]
+            wait_for("all alerts", lambda url=url: set(made.alerts(url)) >= EQUAL or None)  # type: ignore[misc]
         yield made
     target.close()
 
@@ -126,7 +126,7 @@ def test_alerts_have_the_value_and_the_text_that_prometheus_gives_them(both: Bot
 
 @pytest.mark.parametrize("name", ["job:h:sum", "job:h:count"])
 def test_what_is_recorded_of_histograms_arrives_as_prometheus_records_it(both: Both, name: str) -> None:
-    arrived = wait_for("the recorded series", lambda: both.recorded(f"{name}_rulepush"), 20)
+    arrived = wait_for("the recorded series", lambda: both.recorded(f"{name}_rulepush"))
     assert arrived == both.recorded(f"{name}_prometheus")
     assert both.rule(f"{name}_rulepush")["health"] == "ok"
 

@@ -55,11 +55,11 @@ def test_an_alert_of_both_is_one_and_outlives_either(tmp_path: Path) -> None:
         stack.enter_context(scraper.rulepush())
         with a.rulepush() as first, b.rulepush():
             for fleet in (a, b):
-                wait_for("firing", partial(is_firing, fleet), 40)
+                wait_for("firing", partial(is_firing, fleet))
             (alert,) = wait_for("the alert", active)
             first.kill()
             begin = time.monotonic()
             while time.monotonic() - begin < 6:  # what the killed one sent last has run out after 4 s
                 assert [one["fingerprint"] for one in active()] == [alert["fingerprint"]]
             scraper.target.value = 0
-            wait_for("the end", lambda: not active(), 30)
+            wait_for("the end", lambda: not active())

@@ -55,12 +55,12 @@ def test_the_same_rules_in_memory_and_on_the_engine_give_the_same_alerts(fleet: 
     fleet.external_labels = "{site: hz1}"
     fleet.reconfigure()
     with fleet.rulepush():
-        wait_for("samples on the engine", lambda: real.ask('e2e_breach{site="hz1"}'), 30)
+        wait_for("samples on the engine", lambda: real.ask('e2e_breach{site="hz1"}'))
         for value in (99.0, 0.0) * 2:
             fleet.target.value = value
             wanted = NAMES if value else set()
             for where in ("memory", "engine"):
-                wait_for(f"{value:g} in {where}", partial(has_fired, fleet, where, wanted), 30)
+                wait_for(f"{value:g} in {where}", partial(has_fired, fleet, where, wanted))
         health = {r["health"] for g in fleet.groups() for r in g["rules"]}
         assert health == {"ok"}
     phases = {where: episodes(fleet, where) for where in ("memory", "engine")}
@@ -93,25 +93,25 @@ def episodes(fleet: Fleet, where: str) -> dict[str, list[tuple[int, int]]]:
 
 def test_recorded_series_and_alerts_arrive_at_the_engine_and_end_there(fleet: Fleet, real: RealEngine) -> None:
     with fleet.rulepush():
-        wait_for("the recorded series", lambda: real.ask("job:breach:max_engine"), 30)
+        wait_for("the recorded series", lambda: real.ask("job:breach:max_engine"))
         fleet.target.value = 99
         firing = 'ALERTS{alertname="Now", where="engine", alertstate="firing"}'
-        wait_for("ALERTS", lambda: real.ask(firing), 30)
+        wait_for("ALERTS", lambda: real.ask(firing))
         (since,) = real.ask('ALERTS_FOR_STATE{alertname="Now", where="engine"}')
         assert time.time() - 60 < float(since["value"][1]) < time.time()
         fleet.target.value = 0
         # Without stale markers both would be there for five minutes more.
-        wait_for("the end of ALERTS", lambda: not real.ask(firing), 30)
+        wait_for("the end of ALERTS", lambda: not real.ask(firing))
         fleet.target.broken = True
-        wait_for("the end of the recorded series", lambda: not real.ask("job:breach:max_engine"), 30)
+        wait_for("the end of the recorded series", lambda: not real.ask("job:breach:max_engine"))
 
 
 def test_the_rules_of_a_datasource_are_shown_with_their_health(fleet: Fleet, real: RealEngine) -> None:
     with fleet.rulepush():
-        wait_for("an evaluation", lambda: all(g["lastEvaluation"] > "1970" for g in fleet.groups()), 30)
+        wait_for("an evaluation", lambda: all(g["lastEvaluation"] > "1970" for g in fleet.groups()))
         real.server.kill()
-        wait_for("the failure", lambda: fleet.rule("plain-engine", "Never")["health"] == "err", 30)
-        wait_for("its reason", lambda: "not reached" in fleet.rule("plain-engine", "Never")["lastError"], 30)
+        wait_for("the failure", lambda: fleet.rule("plain-engine", "Never")["health"] == "err")
+        wait_for("its reason", lambda: "not reached" in fleet.rule("plain-engine", "Never")["lastError"])
         assert get_json(f"{fleet.url}/api/v1/query", query="up")["status"] == "success"
 
 
@@ -123,6 +123,6 @@ def test_a_rule_of_the_engine_is_explained_with_what_the_engine_has(fleet: Fleet
             found = get_json(f"{fleet.url}/api/v1/rules/explain", name="Now", group="plain-engine")["data"]["rules"]
             return [json.dumps(row) for row in found[0]["tree"]["parts"][0]["rows"]]
 
-        (row,) = wait_for("what is read on the engine", part, 30)
+        (row,) = wait_for("what is read on the engine", part)
         assert fleet.target.address in row
         assert "40" in row.replace(fleet.target.address, "")

@@ -151,9 +151,9 @@ def test_the_whole_road_from_a_metric_to_the_group(tmp_path: Path) -> None:
     chain.am_port = bench.ports[0]
     with chain.serving(), chain.relay(), chain.alertmanager(), bench.rulepush():
         bench.target.value = 99
-        wait_for("the alert", lambda: chain.titles(), 30)
+        wait_for("the alert", lambda: chain.titles())
         bench.target.value = 0
-        wait_for("the resolution", lambda: len(chain.titles()) == 2, 30)
+        wait_for("the resolution", lambda: len(chain.titles()) == 2)
         assert chain.titles() == ["[FIRING:1] Breach", "[RESOLVED:1] Breach"]
         assert f"**{bench.target.address} is at 99**" in chain.robot.messages[0].text
         assert answers(f"http://127.0.0.1:{chain.relay_port}/-/healthy")

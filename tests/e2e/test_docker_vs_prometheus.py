@@ -7,15 +7,17 @@ two are left out here, and are in test_docker.py.
 from __future__ import annotations
 
 import json
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rulepush.scrape.target import HISTOGRAM_LABELS
 from tests.discovery.docker_server import compose
+from tests.e2e.discovery_pair import discovery_pair
 from tests.registry_server import serving
-from tests.servers import QUICK_DISCOVERY, binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import get_json
 
 pytestmark = pytest.mark.e2e
 
@@ -44,11 +46,12 @@ RELABELLING = [
 ]
 
 
-NEW_LABELS = {"__meta_docker_container_image", "__meta_docker_container_image_id"}
+NEW_LABELS = {"__meta_docker_container_image", "__meta_docker_container_image_id", *HISTOGRAM_LABELS}
 
 
-def targets(answer: dict[str, Any]) -> dict[str, list[Any]]:
+def targets(url: str) -> dict[str, list[Any]]:
     """By job, every target with all its labels, sorted."""
+    answer = get_json(f"{url}/api/v1/targets")
     found: dict[str, list[Any]] = {}
     for target in answer["data"]["activeTargets"] + answer["data"]["droppedTargets"]:
         for name in NEW_LABELS:
@@ -63,50 +66,31 @@ def targets(answer: dict[str, Any]) -> dict[str, list[Any]]:
     return {job: sorted(entries, key=json.dumps) for job, entries in found.items()}
 
 
-@pytest.mark.parametrize("by", ["unix", "tcp", "http"])
-def test_targets_of_docker_agree_with_prometheus(tmp_path: Path, by: str) -> None:
-    program = binary("prometheus")
+def test_targets_of_docker_agree_with_prometheus(tmp_path: Path) -> None:
     docker = compose()
     docker.containers = [c for c in docker.containers if c["Names"] != ["/six"]]
-    with serving(docker.handle, tmp_path / "docker.sock" if by == "unix" else None) as where:
+    with ExitStack() as stack:
+        socket = stack.enter_context(serving(docker.handle, tmp_path / "docker.sock"))
+        address = stack.enter_context(serving(docker.handle))
         jobs: list[dict[str, Any]] = [
             {
-                "job_name": f"{name}{'_relabelled' if rules else ''}",
-                "docker_sd_configs": [{"host": f"{by}://{where}", "refresh_interval": "1s", **keys}],
+                "job_name": f"{name}{'_relabelled' if rules else ''}_{host.partition(':')[0]}",
+                "docker_sd_configs": [{"host": host, "refresh_interval": "1s", **keys}],
                 "relabel_configs": rules,
             }
+            for host in (f"unix://{socket}", f"tcp://{address}", f"http://{address}")
             for name, keys in VARIANTS.items()
             for rules in ([], RELABELLING)
         ]
         config = tmp_path / "prometheus.yml"
         config.write_text(json.dumps({"global": {"scrape_interval": "1h"}, "scrape_configs": jobs}))
-        ports = free_port(), free_port()
-        theirs_command = [
-            program,
-            f"--config.file={config}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{ports[0]}",
-            QUICK_DISCOVERY,
-        ]
-        ours_command = rulepush_command(
-            "run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}", QUICK_DISCOVERY
-        )
-        urls = [f"http://127.0.0.1:{p}" for p in ports]
-        with (
-            running(theirs_command, tmp_path / "prometheus.log", f"{urls[0]}/-/ready"),
-            running(ours_command, tmp_path / "rulepush.log", f"{urls[1]}/-/ready"),
-        ):
+        expected = {job["job_name"] for job in jobs if not job["job_name"].startswith("nothing")}
+        pair = stack.enter_context(discovery_pair(config))
 
-            def of(url: str) -> dict[str, list[Any]] | None:
-                found = targets(get_json(f"{url}/api/v1/targets"))
-                expected = {job["job_name"] for job in jobs if not job["job_name"].startswith("nothing")}
-                return found if found.keys() == expected else None
-
-            theirs, ours = (wait_for(f"targets of {url}", partial(of, url), 40) for url in urls)
-            assert len(theirs["plain"]) == 14
-            assert len(theirs["all_networks"]) == 16
-            for job in theirs:
-                assert ours[job] == theirs[job], job
-            docker.containers = [c for c in docker.containers if c["Names"] != ["/noport"]]
-            gone = wait_for("a container fewer", lambda: (f := of(urls[0])) and len(f["plain"]) == 13 and f, 40)
-            wait_for("the same here", lambda: targets(get_json(f"{urls[1]}/api/v1/targets")) == gone, 40)
+        found = pair.agree(targets, lambda found: found.keys() == expected)
+        for by in ("unix", "tcp", "http"):
+            assert len(found[f"plain_{by}"]) == 14
+            assert len(found[f"all_networks_{by}"]) == 16
+        docker.containers = [c for c in docker.containers if c["Names"] != ["/noport"]]
+        plain = [f"plain_{by}" for by in ("unix", "tcp", "http")]
+        pair.agree(targets, lambda found: found.keys() == expected and [len(found[p]) for p in plain] == [13, 13, 13])

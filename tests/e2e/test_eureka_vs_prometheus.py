@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rulepush.scrape.target import HISTOGRAM_LABELS
 from tests.discovery.eureka_server import FakeEureka, spring_instance
+from tests.e2e.discovery_pair import discovery_pair
 from tests.http_server import LoopbackServer
-from tests.servers import QUICK_DISCOVERY, binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import get_json, wait_for
 
 PREFIX = "__meta_eureka_app_instance_"
 
@@ -115,6 +116,9 @@ PARTS = ("scrapePool", "discoveredLabels", "labels", "scrapeUrl", "scrapeInterva
 def targets(base: str) -> dict[str, Any]:
     """What counts of /api/v1/targets and /api/v1/alertmanagers, in an order of its own."""
     found = get_json(f"{base}/api/v1/targets")["data"]
+    for target in found["activeTargets"] + found["droppedTargets"]:
+        for name in HISTOGRAM_LABELS:
+            target["discoveredLabels"].pop(name, None)
     active = [{part: target[part] for part in PARTS} for target in found["activeTargets"]]
     dropped = [target["discoveredLabels"] for target in found["droppedTargets"]]
     managers = [m["url"] for m in get_json(f"{base}/api/v1/alertmanagers")["data"]["activeAlertmanagers"]]
@@ -122,47 +126,14 @@ def targets(base: str) -> dict[str, Any]:
     return {"active": sorted(active, key=order), "dropped": sorted(dropped, key=order), "alertmanagers": managers}
 
 
-def same(bases: list[str], has: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """What both answer once `has` is true of it."""
-
-    def agree() -> dict[str, Any] | None:
-        found = [targets(base) for base in bases]
-        seen[:] = found
-        return found[0] if found[0] == found[1] and has(found[0]) else None
-
-    seen: list[dict[str, Any]] = []
-    try:
-        return wait_for("the same targets", agree, 40)
-    except AssertionError:
-        for part in ("active", "dropped", "alertmanagers"):
-            theirs, ours = ([t for t in a[part] if t not in b[part]] for a, b in (seen, seen[::-1]))
-            assert not theirs + ours, f"{part}: only there {theirs[:2]}, only here {ours[:2]}"
-        raise
-
-
 @pytest.mark.e2e
 def test_targets_of_eureka_are_those_of_prometheus(tmp_path: Path) -> None:
     eureka = FakeEureka(apps(), user="u:p")
     server = LoopbackServer(eureka.reply)
-    ports = [free_port(), free_port()]
-    bases = [f"http://127.0.0.1:{port}" for port in ports]
     config = tmp_path / "prometheus.yml"
     config.write_text(configuration(server.address))
-    prometheus = [
-        binary("prometheus"),
-        f"--config.file={config}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{ports[0]}",
-        QUICK_DISCOVERY,
-    ]
-    ours = rulepush_command(
-        "run", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{ports[1]}", QUICK_DISCOVERY
-    )
-    with (
-        running(prometheus, tmp_path / "prometheus.log", f"{bases[0]}/-/ready"),
-        running(ours, tmp_path / "rulepush.log", f"{bases[1]}/-/ready"),
-    ):
-        first = same(bases, lambda found: len(found["active"]) >= 8)
+    with discovery_pair(config) as pair:
+        first = pair.agree(targets, lambda found: len(found["active"]) >= 8)
         by_pool = {name: [t for t in first["active"] if t["scrapePool"] == name] for name in RULES}
         assert {name: len(found) for name, found in by_pool.items()} == {
             "none": 8,
@@ -179,20 +150,17 @@ def test_targets_of_eureka_are_those_of_prometheus(tmp_path: Path) -> None:
         eureka.apps["NEW"] = [spring_instance("NEW", "new-1.hz", metadata={"prometheus.scrape": "true"})]
         eureka.apps["ALERTMANAGER"].append(spring_instance("ALERTMANAGER", "am-2.hz", 9093, instanceId="am-2"))
         del eureka.apps["BARE"]
-        later = same(
-            bases,
-            lambda found: any(t["scrapeUrl"].endswith("/moved") for t in found["active"]),
-        )
+        later = pair.agree(targets, lambda found: any(t["scrapeUrl"].endswith("/moved") for t in found["active"]))
         assert any("new-1.hz" in t["scrapeUrl"] for t in later["active"])
         assert not any("bare-1" in t["scrapeUrl"] for t in later["active"])
         assert len(later["alertmanagers"]) == 2
 
         eureka.open = False  # a Eureka that restarts: both keep their targets
         asked = len(eureka.requests)
-        wait_for("more requests", lambda: len(eureka.requests) > asked + 8)
-        assert same(bases, lambda found: True) == later
+        wait_for("more requests", lambda: len(eureka.requests) > asked + 8, 60)
+        assert pair.agree(targets) == later
 
         eureka.open = True
         eureka.apps.clear()  # an empty registry is an answer
-        assert same(bases, lambda found: not found["active"])["dropped"] == []
+        assert pair.agree(targets, lambda found: not found["active"])["dropped"] == []
     server.close()

@@ -52,7 +52,7 @@ def firing(url: str, name: str) -> list[str]:
 
 
 def comes(url: str, name: str, *alerts: str) -> None:
-    wait_for(f"{alerts} of {name}", lambda: firing(url, name) == sorted(alerts), 40)
+    wait_for(f"{alerts} of {name}", lambda: firing(url, name) == sorted(alerts))
 
 
 def test_a_failure_ends_with_the_next_success(url: str) -> None:

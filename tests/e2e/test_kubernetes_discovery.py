@@ -29,37 +29,29 @@ def app_pod(name: str, port: int, namespace: str = "shop") -> dict[str, Any]:
     return pod(name, namespace, ip="127.0.0.1", containers=[container(ports=[("http", port)])])
 
 
-def check_live(config: Path) -> subprocess.CompletedProcess[str]:
-    command = rulepush_command("check", "live", "--config.file", str(config))
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-
-
 def job(name: str, api: KubernetesServer, more: str = "") -> str:
     return f"- {{job_name: {name}, kubernetes_sd_configs: [{{role: pod, api_server: '{api.url}'{more}}}]}}\n"
 
 
-def test_check_live_names_what_rbac_forbids(tmp_path: Path, app: int) -> None:
+def test_check_live_names_what_rbac_forbids_and_what_is_missing_outside_of_a_cluster(tmp_path: Path, app: int) -> None:
+    """All jobs in one run: it waits for the lists of all of them together."""
     config = tmp_path / "rulepush.yml"
     with KubernetesServer(app_pod("web-1", app)) as api:
         api.refuse = lambda request: forbidden(request) if request.namespace != "shop" else None
         both = ", namespaces: {names: [shop, x]}"
         one = ", namespaces: {names: [x]}"
-        config.write_text("scrape_configs:\n" + job("both", api, both) + job("one", api, one) + job("all", api))
-        done = check_live(config)
+        inside = "- {job_name: inside, kubernetes_sd_configs: [{role: pod}]}\n"
+        jobs = job("both", api, both) + job("one", api, one) + job("all", api) + inside
+        config.write_text("scrape_configs:\n" + jobs)
+        command = rulepush_command("check", "live", "--config.file", str(config))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     who = "system:serviceaccount:monitoring:rulepush"
     assert done.returncode == 1
     assert f'forbidden: pods in namespace "x": the role of {who} needs list and watch for pods' in done.stdout
     assert f"forbidden: pods in all namespaces: a ClusterRole of {who} needs list and watch for pods" in done.stdout
     assert "job both: no targets" not in done.stdout  # the namespace that is allowed has one
-    assert "Traceback" not in done.stderr
-
-
-def test_check_live_names_what_is_missing_outside_of_a_cluster(tmp_path: Path) -> None:
-    config = tmp_path / "rulepush.yml"
-    config.write_text("scrape_configs: [{job_name: pods, kubernetes_sd_configs: [{role: pod}]}]\n")
-    done = check_live(config)
-    assert done.returncode == 1
     assert "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_pods_that_come_and_go_are_scraped_at_once(tmp_path: Path, app: int) -> None:
@@ -82,10 +74,10 @@ def test_pods_that_come_and_go_are_scraped_at_once(tmp_path: Path, app: int) -> 
             targets = get_json(f"{url}/api/v1/targets")["data"]["activeTargets"]
             return sorted(t["labels"]["pod"] for t in targets if t["health"] == "up")
 
-        with running(command, tmp_path / "rulepush.log", f"{url}/-/ready"):
-            wait_for("the first pod", lambda: up() == ["web-1"])
+        with running(command, tmp_path / "rulepush.log"):
+            wait_for("the first pod", lambda: up() == ["web-1"], 60)
             api.put(app_pod("web-2", app))
-            wait_for("a new pod", lambda: up() == ["web-1", "web-2"])
+            wait_for("a new pod", lambda: up() == ["web-1", "web-2"], 60)
             api.delete("Pod", "shop/web-1")
-            wait_for("the end of a pod", lambda: up() == ["web-2"])
+            wait_for("the end of a pod", lambda: up() == ["web-2"], 60)
             assert len(api.asked("list", "pods")) == 1

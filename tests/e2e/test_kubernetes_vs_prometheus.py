@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
 import pytest
 
+from rulepush.scrape.target import HISTOGRAM_LABELS
+from tests.e2e.discovery_pair import AGREE_S, DiscoveryPair, discovery_pair
 from tests.e2e.kubernetes_jobs import (
     EVERYTHING,
     Json,
@@ -27,26 +28,22 @@ from tests.e2e.kubernetes_jobs import (
 )
 from tests.kubernetes_objects import node, pod
 from tests.kubernetes_server import KubernetesServer
-from tests.servers import QUICK_DISCOVERY, binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import get_json, wait_for
 
 pytestmark = pytest.mark.e2e
 
 META: Final = "__meta_kubernetes_"
-# Prometheus looks at what changed every 5 seconds, and its watches wait up to some seconds after a break.
-PATIENCE_S: Final = 90.0
-AGAIN_S: Final = 4.0
+AGAIN_S: Final = 1.0
 
 Pools = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class KubernetesPair:
-    """Both servers, and the API server that both watch. `start_prometheus_anew` ends the one that runs."""
+    """Both servers, and the API server that both watch."""
 
-    prometheus: str
-    ours: str
+    both: DiscoveryPair
     api: KubernetesServer
-    start_prometheus_anew: Callable[[], None]
 
     def agree(self, arrived: Callable[[Pools], object], *written: Json) -> Pools:
         """The targets of every job once both have the same and `arrived` is true of them.
@@ -54,23 +51,19 @@ class KubernetesPair:
         `written` objects are written, later and then again, as they are: Prometheus reads the pods of endpoints
         only when these change, and it may see that before the change of the pods.
         """
-        last: dict[str, Pools] = {}
         again = time.monotonic() + AGAIN_S
 
-        def same() -> Pools | None:
+        def write_again() -> None:
             nonlocal again
             if time.monotonic() > again:
-                again += AGAIN_S
+                again = time.monotonic() + AGAIN_S
                 for made in written:
                     self.api.put(made)
-            last["theirs"] = pools(self.prometheus, as_in_3_14)
-            last["ours"] = pools(self.ours, lambda target: target)
-            return last["theirs"] if last["ours"] == last["theirs"] and arrived(last["theirs"]) else None
 
-        try:
-            return wait_for("the same targets", same, PATIENCE_S, every=0.5)
-        except AssertionError as e:
-            raise AssertionError(f"{e}\n{difference(last['theirs'], last['ours'])}") from None
+        return self.both.agree(self.seen, arrived, write_again)
+
+    def seen(self, url: str) -> Pools:
+        return pools(url, as_in_3_14 if url == self.both.prometheus else lambda target: target)
 
 
 def as_in_3_14(target: Json) -> Json | None:
@@ -80,8 +73,10 @@ def as_in_3_14(target: Json) -> Json | None:
     - 3.14 leaves out pods on nodes that it does not know, where node metadata is attached (#18006).
     - 3.14 gives the addresses that a load balancer has got, and the one that it asked for only without (service.go).
     - 3.14 gives the conditions of nodes (node.go).
+    - 3.14 gives what a job makes of histograms (scrape/target.go).
     """
     labels = target["discoveredLabels"]
+    labels |= dict.fromkeys(HISTOGRAM_LABELS, "false")
     if labels.get(f"{META}endpointslice_name") == "dual-6":
         return None
     if target["scrapePool"] == "pod-nodes" and f"{META}node_name" not in labels:
@@ -115,31 +110,9 @@ def pools(url: str, seen: Callable[[Json], Json | None]) -> Pools:
     return {name: sorted(targets) for name, targets in found.items()}
 
 
-def difference(theirs: Pools, ours: Pools) -> str:
-    """Which jobs differ; of the first targets of each only what differs."""
-    lines, details = [], []
-    for name in theirs:
-        there = [t for t in theirs[name] if t not in ours[name]]
-        here = [t for t in ours[name] if t not in theirs[name]]
-        if there or here:
-            lines.append(f"{name}: {len(there)} only there, {len(here)} only here")
-            sides = [flat(t[0]) if t else {} for t in (there, here)]
-            differing = [n for n in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(n) != sides[1].get(n)]
-            details += [f"{name}: {n}: there {sides[0].get(n)}, here {sides[1].get(n)}" for n in differing]
-    return "\n".join([*lines, *details[:60]])
-
-
-def flat(target: str) -> dict[str, str]:
-    kind, parts = json.loads(target)
-    found: dict[str, str] = {"kind": kind, "scrapeUrl": parts["scrapeUrl"]}
-    found |= parts["discoveredLabels"]
-    return found | {f"labels {n}": v for n, v in (parts["labels"] or {}).items()}
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesPair]:
-    program, directory = binary("prometheus"), tmp_path_factory.mktemp("kubernetes")
-    urls = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
+    directory = tmp_path_factory.mktemp("kubernetes")
     with KubernetesServer(*cluster()) as api:
         config = {
             "global": {"scrape_interval": "1h", "scrape_timeout": "1s"},
@@ -150,28 +123,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesPair]:
             "alerting": {"alertmanagers": [{"kubernetes_sd_configs": [ALERTMANAGERS | {"api_server": api.url}]} | AT]},
         }
         (directory / "prometheus.yml").write_text(json.dumps(config))
-        theirs = [
-            program,
-            f"--config.file={directory / 'prometheus.yml'}",
-            f"--storage.tsdb.path={directory / 'tsdb'}",
-            f"--web.listen-address={urls[0].removeprefix('http://')}",
-            QUICK_DISCOVERY,
-        ]
-        ours = rulepush_command(
-            "run",
-            f"--config.file={directory / 'prometheus.yml'}",
-            f"--web.listen-address={urls[1].removeprefix('http://')}",
-            QUICK_DISCOVERY,
-            f"--storage.path={directory / 'ours'}",
-        )
-        with running(ours, directory / "rulepush.log", f"{urls[1]}/-/ready"), ExitStack() as prometheus:
-
-            def start_anew() -> None:
-                prometheus.close()
-                prometheus.enter_context(running(theirs, directory / "prometheus.log", f"{urls[0]}/-/ready"))
-
-            start_anew()
-            yield KubernetesPair(urls[0], urls[1], api, start_anew)
+        with discovery_pair(directory / "prometheus.yml") as both:
+            yield KubernetesPair(both, api)
 
 
 ALERTMANAGERS: Final = {"role": "pod", "namespaces": {"names": ["shop"]}}
@@ -231,25 +184,18 @@ def test_targets_agree_with_prometheus_and_go_on_to(pair: KubernetesPair) -> Non
 
     for made in written:
         api.put(made)
-    wait_for(
-        "our targets after 410", lambda: is_new_list(pools(pair.ours, lambda target: target)), PATIENCE_S, every=0.5
-    )
+    wait_for("our targets after 410", lambda: is_new_list(pair.seen(pair.both.ours)), AGREE_S, every=0.25)
     # After several breaks client-go waits for up to a minute (reflector.go: 30 s, by chance doubled); a new one lists.
-    pair.start_prometheus_anew()
+    pair.both.start_prometheus_anew()
     pair.agree(is_new_list, *written)
 
 
 def test_alertmanagers_are_found_as_prometheus_finds_them(pair: KubernetesPair) -> None:
-    def same() -> list[str]:
-        theirs, ours = (alertmanagers(url) for url in (pair.prometheus, pair.ours))
-        return theirs[0] if theirs == ours and all(theirs) else []
-
-    found = wait_for("the same Alertmanagers", same, PATIENCE_S)
-    assert all(url.endswith(":8080/am/api/v2/alerts") for url in found)
+    found = pair.both.agree(alertmanagers, lambda found: all(found.values()))
+    assert all(url.endswith(":8080/am/api/v2/alerts") for url in found["active"])
 
 
-def alertmanagers(url: str) -> tuple[list[str], list[str]]:
+def alertmanagers(url: str) -> dict[str, list[str]]:
     """The URLs of the active and of the dropped ones, each once: Prometheus lists dropped ones as often as found."""
     data = get_json(f"{url}/api/v1/alertmanagers")["data"]
-    active, dropped = (sorted({am["url"] for am in data[f"{kind}Alertmanagers"]}) for kind in ("active", "dropped"))
-    return active, dropped
+    return {kind: sorted({am["url"] for am in data[f"{kind}Alertmanagers"]}) for kind in ("active", "dropped")}

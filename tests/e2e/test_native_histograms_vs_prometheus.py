@@ -28,8 +28,12 @@ V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 
 
 def body(n: int) -> bytes:
-    """What the target says at its scrape number `n`: there is a reset, and a series that changes its kind."""
-    k = n + 1 if n < 6 else n - 4
+    """What the target says at its scrape number `n`: there is a reset, and a series that changes its kind.
+
+    It counts from far above zero. Near it 3.14 extrapolates the rate of a histogram no further than to zero, 3.5 does:
+    whether that shows depends on where in its second the target is scraped.
+    """
+    k = (n + 1 if n < 6 else n - 4) + 100
     integer = wire.histogram(
         7 * k,
         2.5 * k,

@@ -234,6 +234,8 @@ def ours(body: bytes, how: HistogramScraping) -> Found:
         made = TranslatedBody(body)
     fmt = TEXTS[body] if body in TEXTS and not how.to_custom_buckets else Format.PROTOBUF
     good = not made.error
+    if made.faults:
+        good = not at_once(cache.refuse(made.text, fmt, made.error, made.faults)).error
     if good:
         taken = cache.ingest(made.text, fmt, T0, BodyHistograms(made.histograms) if made.histograms else None)
         good = not taken.error

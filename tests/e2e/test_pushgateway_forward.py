@@ -13,10 +13,15 @@ import pytest
 from rulepush.clock import SystemClock
 from rulepush.config.sections import PushgatewayConfig
 from rulepush.exposition import FamilyMetadata, Format, parse_body
+from rulepush.exposition.families import MetricFamily
 from rulepush.forward.pushgateway import PushgatewayForwarder
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.model.secret import Secret
+from rulepush.push.protobuf_bodies import parse_push_protobuf
 from tests.servers import answers, binary, free_port, running, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -75,3 +80,56 @@ def test_a_real_pushgateway(tmp_path: Path) -> None:
                     await task
 
         asyncio.run(go())
+
+
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+NATIVE = FloatHistogram(
+    schema=1, count=6, sum=2.5, zero_threshold=0.1, zero_count=1, positive=Buckets.from_spans([(-2, 2)], [2, 3])
+)
+
+
+def native_scrape() -> list[Sample]:
+    now = time.time_ns() // 1_000_000
+    kinds = {"h": NATIVE, "f": NATIVE.multiplied(0.5), "g": NATIVE.with_hint(CounterResetHint.GAUGE)}
+    return [*scrape(1), *(HistogramSample(TARGET.with_({"__name__": n}), now, 0.0, h) for n, h in kinds.items())]
+
+
+def test_native_histograms_come_through_a_real_pushgateway(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [binary("prometheus-pushgateway"), f"--web.listen-address={url.removeprefix('http://')}"]
+    config = PushgatewayConfig(Secret(url), "gw", ("nacos",), ("instance", "cluster"), timeout_ms=2000)
+
+    def families() -> dict[str, MetricFamily]:
+        body = httpx.get(f"{url}/metrics", headers={"Accept": PROTOBUF}, trust_env=False).content
+        return parse_push_protobuf(body).families
+
+    async def go() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            forwarder = PushgatewayForwarder(config, client, SystemClock(), tmp_path / "gw.json")
+            task = asyncio.create_task(forwarder.run())
+            forwarder.offer(TARGET, native_scrape(), KNOWN)
+            await asyncio.to_thread(wait_for, "the histograms", lambda: "h" in families())
+            assert forwarder.counts.refused == 0
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    with running([*command, "--persistence.file="], tmp_path / "log", f"{url}/-/ready"):
+        asyncio.run(go())
+        found = families()
+        floats = held(url)
+    natives = {name: [metric.native for metric in found[name].metrics] for name in ("h", "f", "g", "took")}
+    assert natives == {
+        "h": [NATIVE],
+        "f": [NATIVE.multiplied(0.5)],
+        "g": [NATIVE.with_hint(CounterResetHint.GAUGE)],
+        "took": [None],
+    }
+    assert dict(found["h"].metrics[0].pairs) == dict(TARGET)
+    assert {name: floats[name] for name in ("took_bucket", "took_sum", "took_count", "conf", "up")} == {
+        "took_bucket": 3.0,
+        "took_sum": 9.5,
+        "took_count": 3.0,
+        "conf": 1.0,
+        "up": 1.0,
+    }

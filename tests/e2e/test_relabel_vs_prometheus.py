@@ -146,7 +146,7 @@ def test_relabelling_agrees_with_prometheus(tmp_path: Path) -> None:
             seen = theirs(get_json(f"{base}/api/v1/targets"))
             return seen if all(active or dropped for active, dropped in seen.values()) else None
 
-        expected = wait_for("targets of every job", complete, 40)
+        expected = wait_for("targets of every job", complete)
     actual = ours(config)
     assert sum(len(active) for active, _ in expected.values()) > 1000
     for name in RULES:

@@ -149,7 +149,7 @@ def outages(store: Store, stop: Callable[[], object], directory: Path) -> None:
 
     asyncio.run(first())
     asyncio.run(second())
-    wait_for("every sample", lambda: feed.complete(store) or None, 15)
+    wait_for("every sample", lambda: feed.complete(store) or None)
     assert feed.rounds == 130
 
 

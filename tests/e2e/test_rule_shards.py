@@ -88,7 +88,7 @@ remote_write: [{{name: central, url: '{real.url}/api/v1/write', queue_config: {{
             for server in servers:
                 started.callback(server.close)
             for n in range(len(shards)):
-                wait_for(f"evaluator {n}", partial(answers, f"{self.url(n)}/-/ready"), 40)
+                wait_for(f"evaluator {n}", partial(answers, f"{self.url(n)}/-/ready"))
             yield servers
             for server in servers:
                 assert server.process is not None
@@ -136,14 +136,14 @@ remote_write: [{{name: central, url: '{real.url}/api/v1/write', queue_config: {{
                 return answer if times == Counter(had) else None
             return None
 
-        return wait_for(f"the whole view at {n}", complete, 40)
+        return wait_for(f"the whole view at {n}", complete)
 
 
 def feed(real: RealEngine) -> None:
     """One sample each, which the engine shows for five minutes."""
     lines = "".join(f'breach{{n="{i}"}} 99\n' for i in range(GROUPS))
     httpx.post(f"{real.url}/api/v1/import/prometheus", content=lines, trust_env=False).raise_for_status()
-    wait_for("the samples", lambda: len(real.ask("breach")) == GROUPS, 30)
+    wait_for("the samples", lambda: len(real.ask("breach")) == GROUPS)
 
 
 def test_shards_with_replicas_show_all_and_a_group_that_moves_resolves_nothing(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_shards_with_replicas_show_all_and_a_group_that_moves_resolves_nothing(t
             for n in range(4):
                 answer = shards.wait_until_seen(n, {2: 2 * GROUPS})
                 assert "warnings" not in answer
-            wait_for("one alert each", lambda: shards.active() == everything, 30)
+            wait_for("one alert each", lambda: shards.active() == everything)
             page = httpx.get(f"{shards.url(1)}/alerts", headers={"Accept-Language": "en"}, trust_env=False).text
             assert "On other evaluators" in page
 

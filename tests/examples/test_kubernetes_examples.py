@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from rulepush.livecheck.fetch import first_list
 from rulepush.packs import pack_directory
 from rulepush.scrape.job import job_of
 from rulepush.scrape.target import build_targets
-from tests.kubernetes_server import KubernetesServer
+from tests.kubernetes_server import ApiReply, ApiRequest, KubernetesServer, forbidden
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "examples" / "kubernetes"
@@ -379,8 +380,37 @@ def test_it_finds_what_the_page_says(variant: str, tmp_path: Path) -> None:
                 assert labels["instance"] == f"{name}:{re.findall(r':([0-9]+)/', target.url)[-1]}"
                 assert labels.keys() - {"container"} == {"app", "instance", "job", "namespace", "pod"}
 
+    rights = allowed(variant, ("rulepush", "rulepush"))
     with KubernetesServer(*PODS) as server:
+        server.refuse = only(rights)
         asyncio.run(go(server))
-        rights = {("", r.resource, r.verb, r.namespace) for r in server.requests}
-        assert rights <= allowed(variant, ("rulepush", "rulepush"))
-        assert rights
+        assert {right_of(request) for request in server.requests} == rights, "each is used, and no other"
+
+
+def right_of(request: ApiRequest) -> Right:
+    return "", request.resource, request.verb, request.namespace
+
+
+def only(rights: set[Right]) -> Callable[[ApiRequest], ApiReply | None]:
+    """RBAC with these rights and no others."""
+    return lambda request: None if right_of(request) in rights else forbidden(request)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_can_do_without_none_of_its_rights(variant: str, tmp_path: Path) -> None:
+    rights = allowed(variant, ("rulepush", "rulepush"))
+
+    async def fault(server: KubernetesServer) -> str:
+        file = config_file(variant, tmp_path)
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace("- role: pod", f"- role: pod\n        api_server: {server.url}"))
+        (sd,) = load_config(str(file)).scrape_configs[0].sd_configs
+        return (await first_list(sd, Environment(SystemClock(), DiscoveryReporter(), "test"), 3)).fault
+
+    for right in rights:
+        with KubernetesServer(*PODS) as server:
+            server.refuse = only(rights - {right})
+            said = asyncio.run(fault(server))
+        where = f'namespace "{right[3]}"' if right[3] else "all namespaces"
+        assert f"forbidden: pods in {where}" in said, right
+        assert "needs list and watch for pods" in said

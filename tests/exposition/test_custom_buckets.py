@@ -11,6 +11,7 @@ from rulepush.exposition.custom_buckets import CustomBucketTranslator
 from rulepush.exposition.entries import FamilyMetadata, HistogramScraping
 from rulepush.exposition.translated import TranslatedBody
 from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.errors import BucketLimitError
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.scrape.slices import at_once
@@ -93,8 +94,11 @@ def test_one_that_contradicts_itself_is_left_out() -> None:
 
 def test_one_with_too_many_buckets_fails_the_scrape() -> None:
     limited = HistogramScraping(to_custom_buckets=True, bucket_limit=1)
-    assert made(TEXT, limited).error
-    assert made(TEXT, HistogramScraping(to_custom_buckets=True, bucket_limit=2)).error == ""
+    found = made(TEXT, limited)
+    assert isinstance(found.faults.pop(0), BucketLimitError)
+    assert (found.faults, found.error) == ({}, "")
+    assert b"\ng 1" in found.text  # what follows still counts
+    assert made(TEXT, HistogramScraping(to_custom_buckets=True, bucket_limit=2)).faults == {}
 
 
 def test_an_error_says_its_line_and_leaves_what_stands_before() -> None:

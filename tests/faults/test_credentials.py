@@ -132,7 +132,7 @@ def test_a_wrong_authority_fails_with_a_reason_and_works_once_the_file_is_right(
         assert alertmanager.posted == []
         replace(tmp_path / "trusted.pem", pki.authority.pem)
         wait_for("up", lambda: scene.targets()[target.address]["health"] == "up")
-        wait_for("both", lambda: len(alertmanager.last()) == 2, 30)
+        wait_for("both", lambda: len(alertmanager.last()) == 2)
         assert all(secret not in shown(scene) for secret in SECRETS)
     target.close()
     alertmanager.close()

@@ -100,7 +100,7 @@ def fails(scene: Scene, mechanism: str, how: str, times: int) -> None:
     """Wait for more refreshes that failed."""
     before = scene.own("rulepush_discovery_failures_total", mechanism=mechanism)
     now = partial(scene.own, "rulepush_discovery_failures_total", mechanism=mechanism)
-    wait_for(f"failures: {how}", lambda: now() >= before + times, 40)
+    wait_for(f"failures: {how}", lambda: now() >= before + times)
 
 
 def sd_job(name: str, sd: str) -> str:
@@ -129,13 +129,13 @@ def test_http_services_that_fail_change_nothing_for_targets_and_alertmanagers(tm
         wait_for("it is sent again", lambda: len(alertmanager.posted) > sent)
         found.mode = receivers.mode = None
         found.addresses.append(apps[1].address)
-        wait_for("a new target", lambda: len(alertmanager.last()) == 2, 40)
+        wait_for("a new target", lambda: len(alertmanager.last()) == 2)
         assert not any(p.resolved for p in alertmanager.posted)
         assert "its last good list of targets stays" in scene.log()
         assert "works again" in scene.log()
         odd = groups(apps[0].address)[:-2] + b', "labels": {"half": "\\ud800"}}]'
         found.mode = says("200 OK", odd)  # JSON that Python reads and nothing can write
-        wait_for("an odd label", lambda: "\ufffd" in {p.labels.get("half") for p in alertmanager.posted}, 40)
+        wait_for("an odd label", lambda: "\ufffd" in {p.labels.get("half") for p in alertmanager.posted})
         assert len(httpx.get(f"{scene.url}/metrics", timeout=5, trust_env=False).text) > 1000
     assert "Traceback" not in scene.log()
     for answers in (found, receivers):
@@ -172,7 +172,7 @@ def test_bad_and_missing_files_keep_the_last_good_list(tmp_path: Path) -> None:
             assert set(scene.targets()) == {apps[0].address}, name
         (tmp_path / "am.json").write_bytes(groups(alertmanager.address))
         (tmp_path / "targets.json").write_bytes(groups(apps[0].address, apps[1].address))
-        wait_for("a new target", lambda: len(alertmanager.last()) == 2, 30)
+        wait_for("a new target", lambda: len(alertmanager.last()) == 2)
         assert not any(p.resolved for p in alertmanager.posted)
     assert "Traceback" not in scene.log()
     alertmanager.close()
@@ -259,7 +259,7 @@ def test_dns_servers_that_fail_keep_the_last_good_list(tmp_path: Path) -> None:
                 assert set(scene.targets()) == {app.address}, mode
             server.mode = "good"
             server.addresses.append("127.0.0.2")
-            wait_for("a new target", lambda: len(scene.targets()) == 2, 30)
+            wait_for("a new target", lambda: len(scene.targets()) == 2)
             assert not any(p.resolved for p in alertmanager.posted)
         assert "Traceback" not in scene.log()
     app.close()

@@ -145,7 +145,7 @@ def test_a_recording_replayed_says_what_the_service_did(tmp_path: Path) -> None:
                     target.scraped(rng.randrange(1, 6))
                 # All short waits of the rules end; the long ones go on over the kill. Then both files have it.
                 target.scraped(8)
-                wait_for("it is written", partial(reaches, recording, history(state)[-1].ts), 15)
+                wait_for("it is written", partial(reaches, recording, history(state)[-1].ts))
                 target.scraped(2)  # the journal has, too, what the recording has; of what is newer, it alone has a part
                 server.kill()
     finally:

@@ -44,7 +44,7 @@ class Story:
             self.goes_through()
             return probe()
 
-        wait_for(what, live_and_look, 40)
+        wait_for(what, live_and_look)
 
     def saves_again(self) -> None:
         self.goes_through_until("saved again", lambda: "alert states are saved again" in self.scene.log())

@@ -171,7 +171,7 @@ def test_a_huge_body_costs_bounded_memory_and_little_time(tmp_path: Path, name: 
     jobs = [job("app", [app.address, bad.address], extra)]
     scene = Scene(tmp_path, jobs, [section([alertmanager.address])])
     with scene.rulepush() as server:
-        wait_for("a failed scrape", lambda: scene.targets()[bad.address]["health"] == "down", 40)
+        wait_for("a failed scrape", lambda: scene.targets()[bad.address]["health"] == "down")
         assert fault.error in scene.targets()[bad.address]["lastError"]
         app.value = 99
         turned = time.time() * 1000

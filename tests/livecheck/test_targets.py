@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,12 @@ from rulepush.clock import SystemClock
 from rulepush.config import load_config
 from rulepush.livecheck import LiveData, LiveRule, SilentJob, TargetScrapes, analyse
 from rulepush.livecheck.candidates import target_jobs, visit_target
-from rulepush.livecheck.fetch import Visit, environment, visit_jobs
+from rulepush.livecheck.fetch import Visit, environment, first_list, visit_jobs
 from rulepush.livecheck.report import as_json, report_text
 from rulepush.nacos.diagnose import diagnose_answer, diagnose_error, diagnose_status
 from rulepush.nacos.fake_server import FakeNacos
 from rulepush.promql import parse_expr
+from tests.discovery.driving import read_sd
 from tests.fakes import FakeClock
 from tests.kubernetes_objects import pod
 from tests.kubernetes_server import KubernetesServer, forbidden
@@ -355,3 +357,25 @@ def found_by(path: Path) -> tuple[list[TargetScrapes], list[SilentJob]]:
         return await visit_jobs(jobs, environment(SystemClock(), "test"), Visit(), transport)
 
     return asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("kubernetes_sd_configs", "role: pod, api_server: 'http://{0}'"),
+        ("eureka_sd_configs", "server: 'http://{0}/eureka'"),
+        ("consul_sd_configs", "server: '{0}'"),
+        ("docker_sd_configs", "host: 'tcp://{0}'"),
+    ],
+)
+def test_a_discovery_that_only_hangs_is_named_with_its_address(key: str, settings: str) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        sd, problems = read_sd(key, "{" + settings.format(address) + "}")
+        assert not problems
+        found = asyncio.run(first_list(sd, environment(SystemClock(), "test"), 0.3))
+    assert found.fault.startswith(f"{sd.kind} discovery gave no answer: {sd.kind} ")
+    assert address in found.fault
+    assert "no answer after 0.3s (is this the right address" in found.fault

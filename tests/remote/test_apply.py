@@ -7,9 +7,10 @@ import asyncio
 import httpx
 from starlette.applications import Starlette
 
+from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
-from rulepush.model.sample import STALE, is_stale
+from rulepush.model.sample import STALE, Sample, is_stale
 from rulepush.remote.apply import RemoteWriteReceiver, WriteAnswer
 from rulepush.remote.http import remote_write_routes
 from rulepush.remote.receiver import MetricMetadata, WriteLimits
@@ -190,3 +191,43 @@ def test_over_http() -> None:
     asyncio.run(run())
     assert head.series_count == 5002
     assert Labels.of(__name__="n") in head.series([Matcher("__name__", MatchOp.EQUAL, "n")])
+
+
+def of_start(start: int, ts: int = NOW, histogram_start: int = 0) -> object:
+    request = v2(NAMES, ([1, 2], []))
+    series = request.timeseries[0]
+    if histogram_start:
+        series.labels_refs[1] = 3
+        series.histograms.add(count_int=1, zero_count_int=1, sum=2, timestamp=ts, start_timestamp=histogram_start)
+    else:
+        series.samples.add(timestamp=ts, value=5, start_timestamp=start)
+    return request
+
+
+def test_a_start_timestamp_of_2_0_is_a_zero_where_the_feature_is_on() -> None:
+    head, passed = everything(), list[Sample]()
+    receiver = RemoteWriteReceiver(head, on_samples=passed.extend, zero_at_start=True)
+    for ts, start in ((NOW, NOW - 5_000), (NOW + 1_000, NOW - 5_000), (NOW + 9_000, NOW + 4_000)):
+        answer = write(receiver, of_start(start, ts), V2, now=NOW + 9_000)
+        assert (answer.status, answer.headers[WRITTEN]) == (204, "1")  # a zero is not counted
+    assert stored(head) == [(NOW - 5_000, 0), (NOW, 5), (NOW + 1_000, 5), (NOW + 4_000, 0), (NOW + 9_000, 5)]
+    assert [(s.ts, s.value) for s in passed] == stored(head)
+    assert write(receiver, of_start(NOW + 20_000, NOW + 10_000), V2, now=NOW + 9_000).status == 204
+    assert write(receiver, of_start(NOW - 3_600_000, NOW + 11_000), V2, now=NOW + 9_000).status == 204
+    assert [value for _, value in stored(head)][-3:] == [5, 5, 5]
+    assert receiver.counts.refused_samples == 0
+
+
+def test_a_start_timestamp_of_a_histogram_is_an_empty_one() -> None:
+    passed = list[Sample]()
+    receiver = RemoteWriteReceiver(everything(), on_samples=passed.extend, zero_at_start=True)
+    answer = write(receiver, of_start(0, NOW, histogram_start=NOW - 5_000), V2)
+    assert answer.headers["X-Prometheus-Remote-Write-Histograms-Written"] == "1"
+    counts = [(s.ts, s.histogram.count) for s in passed if isinstance(s, HistogramSample)]
+    assert counts == [(NOW - 5_000, 0), (NOW, 1)]
+
+
+def test_without_the_feature_start_timestamps_are_not_read() -> None:
+    head = everything()
+    assert write(RemoteWriteReceiver(head), of_start(NOW - 5_000), V2).status == 204
+    assert stored(head) == [(NOW, 5)]

@@ -69,12 +69,25 @@ def test_a_body_far_beyond_the_sample_limit_is_not_parsed() -> None:
     s = Scraped(SampleRules(sample_limit=3))
     many = b"".join(b"a%d 1\n" % i for i in range(2000))
     assert s.take(many + b"this does not parse{\n") == Ingested(
-        ScrapeBodyStats(2001, 2001), error="sample limit exceeded"
+        ScrapeBodyStats(2001, 2001), added=3, error="sample limit exceeded"
     )
     assert s.take(b"a 1\n" * 2000).error == ""  # one sample, and its repetitions, which do not count
     assert s.take(b"# c\n" * 2000 + b"a 1\nb 1\nc 1\n").error == ""
     dropping = SampleRules(sample_limit=3, metric_relabel=lambda labels: None if "a" in labels.name else labels)
     assert Scraped(dropping).take(many).error == ""
+
+
+def test_series_of_a_body_that_fails_are_new_once() -> None:
+    s = Scraped()
+    bad = b"a 1\nb 1\nb x\n"
+    assert [s.take(bad).added for _ in range(2)] == [2, 0]
+    assert [s.take(b"a 1\nc 1\n").added for _ in range(2)] == [1, 0]
+    assert [s.take(bad).added for _ in range(2)] == [1, 0]  # b was not in the good one
+    assert s.take(b"a 1\nc 1\n").added == 0
+    assert s.take(bad).added == 1
+    for i in range(3):  # the memory of a target that makes up series and never succeeds is bounded
+        assert s.take(b"".join(b"n%d_%d 1\n" % (i, n) for n in range(1500)) + b"x\n").added == 1500
+        assert len(s.cache._failed) <= 1500 + 1
 
 
 def test_the_same_body_again_adds_a_sample_to_each_series() -> None:

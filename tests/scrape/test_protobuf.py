@@ -22,6 +22,7 @@ from rulepush.model.sample import Sample, is_stale
 from rulepush.scrape.bodies import TargetBodies
 from rulepush.scrape.body_histograms import BodyHistograms
 from rulepush.scrape.cache import Ingested, ScrapeCache
+from rulepush.scrape.job import Job
 from rulepush.scrape.sample_labels import SampleRules
 from rulepush.scrape.target import Target, TargetHealth, TargetStatus
 from rulepush.storage.demand import Demand
@@ -175,8 +176,12 @@ def answer(body: bytes) -> httpx.Response:
     return httpx.Response(200, content=body, headers={"Content-Type": wire.CONTENT_TYPE})
 
 
+def job(histograms: HistogramScraping) -> Job:
+    return replace(JOB, defaults=replace(JOB.defaults, histograms=histograms))
+
+
 def scrape_job(world: World, histograms: HistogramScraping = NATIVE) -> None:
-    world.pools.put(replace(JOB, histograms=histograms), world.client)
+    world.pools.put(job(histograms), world.client)
     found(world.pools, "j", hosts("t"))
 
 
@@ -240,7 +245,7 @@ def test_one_target_of_a_job_may_have_its_native_histograms_scraped() -> None:
     w = World()
 
     async def act() -> None:
-        w.pools.put(replace(JOB, histograms=HistogramScraping()), w.client)
+        w.pools.put(job(HistogramScraping()), w.client)
         native_too = {"__scrape_native_histograms__": "true"}
         found(w.pools, "j", [*hosts("plain"), *(host.with_(native_too) for host in hosts("special"))])
         w.bodies["plain"] = w.bodies["special"] = answer(native(("x", 3)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rulepush.exposition.entries import HistogramScraping
 from rulepush.model.labels import Labels
-from rulepush.scrape.target import TargetDefaults, build_targets
+from rulepush.scrape.target import HISTOGRAM_LABELS, TargetDefaults, build_targets
 
 JOB = TargetDefaults("job", 1000, 500, metrics_path="/m", params=(("module", ("a", "b")), ("x y", ("1&2",))))
 
@@ -90,6 +92,24 @@ def test_a_label_set_that_is_no_target_says_why(bad: Labels, error: str) -> None
     assert [d.error for d in dropped] == [error]
 
 
+def test_what_the_job_makes_of_histograms_are_labels_that_relabelling_sees() -> None:
+    job = TargetDefaults("job", 1000, 500, histograms=HistogramScraping(native=True, to_custom_buckets=True))
+    own = labels(__convert_classic_histograms_to_nhcb__="false")
+
+    def relabel(found: Labels) -> Labels:
+        return found.with_({"native": found.get("__scrape_native_histograms__")})
+
+    (target,), _ = build_targets([own], job, relabel)
+    found = {name: target.discovered.get(name) for name in HISTOGRAM_LABELS}
+    assert found == {
+        "__scrape_native_histograms__": "true",
+        "__always_scrape_classic_histograms__": "false",
+        "__convert_classic_histograms_to_nhcb__": "false",
+    }
+    assert target.labels == Labels.of(job="job", instance="1.2.3.4:1000", native="true")
+    assert target.histograms(job.histograms) == HistogramScraping(native=True)
+
+
 def test_equal_targets_are_one() -> None:
     targets, _ = build_targets([labels(__meta_a="1"), labels(__meta_a="2"), labels(x="1")], JOB, None)
     assert len(targets) == 2
@@ -106,6 +126,9 @@ def test_equal_targets_are_one() -> None:
     ],
 )
 def test_labels_of_a_target_say_what_is_made_of_its_histograms(said: dict[str, str], made: HistogramScraping) -> None:
-    (target,), _ = build_targets([labels(**said)], JOB, None)
-    assert target.histograms(HistogramScraping(classic_too=True, bucket_limit=9)) == made
+    of_job = HistogramScraping(classic_too=True, bucket_limit=9)
+    (target,), _ = build_targets([labels(**said)], replace(JOB, histograms=of_job), None)
+    assert target.histograms(of_job) == made
+    (bare,), _ = build_targets([labels()], JOB, lambda found: found.with_(dict.fromkeys(HISTOGRAM_LABELS, "")))
+    assert bare.histograms(of_job) == of_job
     assert target.labels == Labels.of(job="job", instance="1.2.3.4:1000")

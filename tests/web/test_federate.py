@@ -7,16 +7,20 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from rulepush.histogram.histogram import FloatHistogram
+from rulepush.exposition.negotiation import ExpositionFormat, NameEscaping, negotiated
+from rulepush.exposition.protobuf.delimited import each_family, read_metric
+from rulepush.exposition.protobuf.native import is_native, native_histogram
+from rulepush.exposition.protobuf.write import MetricType
+from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.histogram import CounterResetHint, FloatHistogram, stale_histogram
 from rulepush.model.labels import METRIC_NAME, Labels
-from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.model.sample import STALE, Sample
 from rulepush.promql import Engine, EngineOptions, parse_selector
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.demand_history import DemandHistory
 from rulepush.storage.head import Head
 from rulepush.web.evaluator import QueryEvaluator
-from rulepush.web.federate import FederationApi, accepts_utf8_names, newest_samples
+from rulepush.web.federate import FederationApi
 from tests.fakes import FakeClock
 from tests.web.asking import ask_app
 
@@ -127,7 +131,7 @@ def test_names_are_escaped_unless_the_client_takes_them_as_they_are() -> None:
     ],
 )
 def test_which_names_a_client_takes(accept: str, utf8: bool) -> None:
-    assert accepts_utf8_names(accept) is utf8
+    assert negotiated(accept) == ExpositionFormat(False, NameEscaping.ALLOW_UTF8 if utf8 else NameEscaping.UNDERSCORES)
 
 
 def test_whatever_a_client_accepts_it_gets_the_text_format() -> None:
@@ -215,9 +219,84 @@ def test_a_query_of_many_selectors_is_answered() -> None:
     assert answer.status_code == 400
 
 
-def test_native_histograms_are_not_federated() -> None:
-    head = Head(Demand.keep_all(600_000))
-    head.append_histogram(Labels.of(__name__="h", k="a"), 1_000, FloatHistogram(count=1.0))
-    head.append(Labels.of(__name__="h", k="b"), 1_000, 2.0)
-    everything = [[Matcher("__name__", MatchOp.EQUAL, "h")]]
-    assert newest_samples(everything, 1_000, 300_000, head) == [(Labels.of(__name__="h", k="b"), 2.0, 1_000)]
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6"
+NATIVE = FloatHistogram(
+    schema=1, count=5.5, sum=2, zero_threshold=0.1, zero_count=1, positive=Buckets.from_spans([(-2, 2)], [1, 3.5])
+)
+CUSTOM = FloatHistogram(
+    schema=-53, count=6, sum=9, positive=Buckets.from_spans([(0, 1), (1, 1)], [1, 5]), custom_values=(0.5, 2.0)
+)
+
+
+def of_every_kind() -> Kept:
+    kept = Kept(external={"site": "s"})
+    kept.put(1, 2.5, name="h", k="c")
+    at = T0 - 2 * S
+    kept.head.append_histogram(Labels.of(__name__="h", k="a"), at, NATIVE)
+    kept.head.append_histogram(Labels.of(__name__="h", k="b"), at, NATIVE.with_hint(CounterResetHint.GAUGE))
+    kept.head.append_histogram(Labels.of(__name__="n", k="a"), at, CUSTOM)
+    kept.head.append_histogram(Labels.of(__name__="old", k="a"), at - S, NATIVE)
+    kept.head.append_histogram(Labels.of(__name__="old", k="a"), at, stale_histogram())
+    return kept
+
+
+def test_text_has_histograms_of_custom_buckets_as_classic_ones_and_no_others() -> None:
+    rest = 'k="a",instance="",site="s"'
+    assert of_every_kind().get("h", "n", "old").text == (
+        f'# TYPE h untyped\nh{{k="c",instance="",site="s"}} 2.5 {T0 - S}\n'
+        "# TYPE n histogram\n"
+        f'n_bucket{{{rest},le="0.5"}} 1 {T0 - 2 * S}\n'
+        f'n_bucket{{{rest},le="2"}} 1 {T0 - 2 * S}\n'
+        f'n_bucket{{{rest},le="+Inf"}} 6 {T0 - 2 * S}\n'
+        f"n_sum{{{rest}}} 9 {T0 - 2 * S}\n"
+        f"n_count{{{rest}}} 6 {T0 - 2 * S}\n"
+    )
+
+
+def test_protobuf_has_all_histograms_in_families_of_one_kind() -> None:
+    answer = of_every_kind().get("h", "n", "old", accept=f"text/plain;q=0.3,{PROTOBUF}")
+    assert answer.headers["content-type"] == (
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; "
+        "escaping=underscores"
+    )
+    families = [(f.name, f.type, [read_metric(raw) for raw in f.metric]) for f in each_family(answer.content)]
+    assert [(name, kind, len(metrics)) for name, kind, metrics in families] == [
+        (b"h", MetricType.HISTOGRAM, 1),
+        (b"h", MetricType.GAUGE_HISTOGRAM, 1),
+        (b"h", MetricType.UNTYPED, 1),
+        (b"n", MetricType.HISTOGRAM, 1),
+    ]
+    native, gauge, number, custom = (metrics[0] for _, _, metrics in families)
+    assert native_histogram(native.histogram, gauge=False) == NATIVE
+    assert [(pair.name, pair.value) for pair in native.label] == [(b"k", b"a"), (b"instance", b""), (b"site", b"s")]
+    assert native.timestamp_ms == gauge.timestamp_ms == T0 - 2 * S
+    assert native_histogram(gauge.histogram, gauge=True) == NATIVE.with_hint(CounterResetHint.GAUGE)
+    assert number.untyped.value == 2.5
+    buckets = [(b.upper_bound, b.cumulative_count_float) for b in custom.histogram.bucket]
+    assert (buckets, custom.histogram.sample_count_float) == ([(0.5, 1), (2, 1)], 6)
+
+
+def test_a_histogram_without_observations_is_read_as_a_native_one() -> None:
+    kept = Kept()
+    kept.head.append_histogram(Labels.of(__name__="h"), T0 - S, FloatHistogram(schema=3))
+    (family,) = each_family(kept.get("h", accept=PROTOBUF).content)
+    assert is_native(read_metric(family.metric[0]).histogram)
+
+
+@pytest.mark.parametrize(
+    ("escaping", "shown"),
+    [
+        ("underscores", ("a__b_", "_c")),
+        ("dots", ("a___dot_b__", "__c")),
+        ("values", ("U__a___2e_b_20ac_", "U___31_c")),
+        ("allow-utf-8", ("a_.b€", "1c")),
+    ],
+)
+def test_names_in_protobuf_are_escaped_as_the_client_says(escaping: str, shown: tuple[str, str]) -> None:
+    kept = Kept()
+    kept.put(1, 1, name="a_.b€", **{"1c": "d"})
+    answer = kept.get('{"a_.b€"}', accept=f"{PROTOBUF};escaping={escaping}")
+    (family,) = each_family(answer.content)
+    assert answer.headers["content-type"].endswith(f"escaping={escaping}")
+    label = read_metric(family.metric[0]).label[0]
+    assert (family.name.decode(), label.name.decode()) == shown

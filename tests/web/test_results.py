@@ -18,7 +18,7 @@ from tests.web.test_query_api import get
 
 
 def test_a_small_answer_is_sent_whole() -> None:
-    answer = StreamedBody.of(["{", '"a":1', "}"])
+    answer = StreamedBody.of(["{", '"a":1', "}"], "")
     assert (answer.begun, answer.rest) == ('{"a":1}', None)
     assert answer.response().headers["content-length"] == "7"
 
@@ -31,7 +31,7 @@ def test_of_a_large_answer_only_the_beginning_is_made_at_once() -> None:
             made.append(i)
             yield "x" * 1000
 
-    answer = StreamedBody.of(pieces())
+    answer = StreamedBody.of(pieces(), "")
     assert len(made) < 1200
     assert answer.rest is not None
     rest = list(answer.rest)

@@ -8,14 +8,23 @@ ResourceExpired, and a new list is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import httpx
 
+from rulepush.discovery.answer_body import SizeLimit, read_body
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
-from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired, event_error, refusal, strange
+from rulepush.discovery.kubernetes.pieces import PieceDecoder
+from rulepush.discovery.kubernetes.refusals import (
+    KubernetesApiError,
+    ResourceExpired,
+    event_error,
+    refusal,
+    strange,
+    unreached,
+)
 from rulepush.discovery.kubernetes.resource import Resource, object_key
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
@@ -41,12 +50,13 @@ _MAX_REFUSAL: Final = 64 << 10
 _GATHER_SECONDS: Final = 0.1
 _GATHERED_BYTES: Final = 64 << 10
 _WAITED_SECONDS: Final = 0.001  # a part that came later was not there yet
+_REACHED: Final = "does the server hang, or does something between here and there keep answers away?"
 _RESTARTS: Final = 3  # of a list whose pages expire
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON gives it."""
+    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON, or a PieceDecoder, gives it."""
 
     type: str
     object: Mapping[str, Any]
@@ -54,7 +64,7 @@ class WatchEvent:
 
 
 class KubernetesApi:
-    """Requests to one API server. Its methods raise KubernetesApiError.
+    """Requests to one API server. Its methods raise DiscoveryError, a KubernetesApiError in most cases.
 
     The client is the caller's, who closes it.
     """
@@ -64,16 +74,21 @@ class KubernetesApi:
         client: httpx.AsyncClient,
         server: str,
         *,
+        owner: Hashable = None,
         page_size: int = PAGE_SIZE,
+        max_page: int = _MAX_PAGE,
         series_came: Callable[[int], object] = lambda _count: None,
     ):
-        """`server` is the URL under which `/api/v1` is; `series_came` as in Environment."""
+        """`server` is the URL under which `/api/v1` is; `owner` (this one, if none is given) has connections of
+        its own in the client; `page_size` is in objects, `max_page` in bytes;
+        `series_came` as in Environment."""
         self._client = client
         self._url_base = server.rstrip("/")
         self._server = server_of(server)
         self._page_size = page_size
+        self._max_page = max_page
         self._series_came = series_came
-        self._marks = {CONNECTION_OWNER: self}
+        self._marks = {CONNECTION_OWNER: self if owner is None else owner}
 
     async def list(
         self, scope: ResourceScope[T], odd: Callable[[str], None], known: Mapping[str, T]
@@ -117,22 +132,17 @@ class KubernetesApi:
 
     async def _read(self, scope: ResourceScope[T], query: Mapping[str, str]) -> bytearray:
         url = self._url(scope)
-        body = bytearray()
         try:
             async with (
                 asyncio.timeout(_LIST_SECONDS),
                 self._client.stream("GET", url, params=query, headers=_JSON, extensions=self._marks) as response,
             ):
                 await self._check(response, scope)
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > _MAX_PAGE:
-                        raise KubernetesApiError(f"{scope}: a page of the list is larger than {_MAX_PAGE >> 20} MiB")
+                return await read_body(response, SizeLimit(f"{scope}: a page of the list", self._max_page))
         except TimeoutError:
-            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s") from None
+            raise KubernetesApiError(f"no answer within {_LIST_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url)) from None
-        return body
 
     async def watch(
         self, scope: ResourceScope[T], version: str, timeout_s: int, silent_s: float = _SILENT_SECONDS
@@ -163,7 +173,7 @@ class KubernetesApi:
                 lines, pace = EventLines(scope), ReadPace(now())
                 limit.reschedule(min(now() + silent_s, ends_at))
                 async for part in response.aiter_bytes():
-                    pause_s = pace.pause(len(part), now())
+                    pause_s = pace.pause(len(part), now(), lambda: has_unread_bytes(response))
                     events = lines.feed(part)
                     if events:
                         limit.reschedule(None)
@@ -174,7 +184,7 @@ class KubernetesApi:
                     limit.reschedule(min(asked + silent_s, ends_at))
         except TimeoutError:
             if not opened:
-                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s") from None
+                raise KubernetesApiError(f"no answer within {_OPEN_SECONDS:g}s: {_REACHED}") from None
         except httpx.HTTPError as e:
             raise KubernetesApiError(_reason(e, url), broken=opened) from None
 
@@ -203,7 +213,7 @@ def _reason(e: httpx.HTTPError, url: str) -> str:
     """With the server that failed, when a redirect led elsewhere."""
     asked = failed_url(e, url)
     elsewhere = server_of(asked) != server_of(url)
-    return f"{server_of(asked)}: {reason(e)}" if elsewhere else reason(e)
+    return f"{server_of(asked)}: {reason(e)}" if elsewhere else unreached(reason(e))
 
 
 class ReadPace:
@@ -214,13 +224,21 @@ class ReadPace:
         self.asked = asked
         self._gathered = 0  # bytes since the last part that was waited for
 
-    def pause(self, size: int, now: float) -> float:
-        """How long, after a part of `size` bytes that came at `now`."""
+    def pause(self, size: int, now: float, has_more: Callable[[], bool] = lambda: False) -> float:
+        """How long, after a part of `size` bytes that came at `now`. `has_more`: others are there to be read, and only
+        the machine was too busy to give this one at once. To wait then would let a busy machine fall behind for ever.
+        """
         self._gathered += size
         if now - self.asked <= _WAITED_SECONDS:
             return 0.0  # it was there already, and so may be the next
         gathered, self._gathered = self._gathered, 0
-        return _GATHER_SECONDS if gathered < _GATHERED_BYTES else 0.0
+        return _GATHER_SECONDS if gathered < _GATHERED_BYTES and not has_more() else 0.0
+
+
+def has_unread_bytes(response: httpx.Response) -> bool:
+    """Whether the connection of an answer has bytes that were not read."""
+    stream = response.extensions.get("network_stream")
+    return stream is not None and bool(stream.get_extra_info("is_readable"))
 
 
 class EventLines(Generic[T]):
@@ -228,6 +246,8 @@ class EventLines(Generic[T]):
 
     def __init__(self, scope: ResourceScope[T]):
         self._scope = scope
+        pieces = scope.resource.pieces
+        self._decode = PieceDecoder(pieces).decode if pieces is not None else decode_json
         self._parts: list[bytes] = []  # of a line that has not ended
         self._held = 0
 
@@ -237,7 +257,8 @@ class EventLines(Generic[T]):
         self._parts.append(head)
         self._held += len(head)
         if self._held > _MAX_LINE:
-            raise KubernetesApiError(f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB")
+            text = f"{self._scope}: an event is larger than {_MAX_LINE >> 20} MiB"
+            raise KubernetesApiError(text, poisoned=True)
         if not newline:
             return []
         first = b"".join(self._parts)
@@ -247,13 +268,14 @@ class EventLines(Generic[T]):
 
     def _event(self, line: bytes) -> WatchEvent:
         try:
-            event = decode_json(line)
+            event = self._decode(line)
             kind, made = event["type"], event["object"]
             if kind == "ERROR":
                 raise event_error(made, str(self._scope))
             return WatchEvent(kind, made, str(made["metadata"]["resourceVersion"]))
         except (ValueError, LookupError, TypeError, RecursionError) as e:
-            raise KubernetesApiError(f"{self._scope}: an event of the watch is none: {type(e).__name__}") from None
+            text = f"{self._scope}: an event of the watch is none: {type(e).__name__}"
+            raise KubernetesApiError(text, poisoned=True) from None
 
 
 class OddObjectError(RulepushError):

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rulepush.discovery.kubernetes.endpoints_roles import EndpointSliceRole, EndpointsRole
+from rulepush.discovery.kubernetes.connection import ApiServer, Connection, InClusterConnection, ServerConnection
+from rulepush.discovery.kubernetes.endpoints_role import EndpointsRole
+from rulepush.discovery.kubernetes.endpointslice_role import EndpointSliceRole
 from rulepush.discovery.kubernetes.labels import ATTACH_NOTHING, AttachMetadata, MetadataSource
 from rulepush.discovery.kubernetes.object_roles import IngressRole, NodeRole, ServiceRole
-from rulepush.discovery.kubernetes.objects import (
+from rulepush.discovery.kubernetes.pod_role import PodRole
+from rulepush.discovery.kubernetes.resource import Objects, Resource, Role
+from rulepush.discovery.kubernetes.resources import (
     ENDPOINT_SLICES,
     ENDPOINTS,
     INGRESSES,
@@ -21,8 +25,6 @@ from rulepush.discovery.kubernetes.objects import (
     REPLICA_SETS,
     SERVICES,
 )
-from rulepush.discovery.kubernetes.pod_role import PodRole
-from rulepush.discovery.kubernetes.resource import Objects, Resource, Role
 from rulepush.discovery.kubernetes.scope import WatchedResource
 from rulepush.discovery.kubernetes.selectors import field_selector_fault, label_selector_fault
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig, read_http_client
@@ -81,9 +83,24 @@ class KubernetesSdConfig:
     kind: str = "kubernetes"
 
     def discoverer(self, env: Environment) -> Discoverer:
-        from rulepush.discovery.kubernetes.discovery import KubernetesDiscovery
+        return self.discoverer_by(self.connection(), env)
 
-        return KubernetesDiscovery(self, env)
+    def discoverer_by(self, connection: Connection, env: Environment) -> Discoverer:
+        """The same over another connection than the settings say."""
+        from rulepush.discovery.kubernetes.discovery import KubernetesDiscovery, WantedNamespaces
+
+        wanted = WantedNamespaces(self.namespaces, self.own_namespace)
+        return KubernetesDiscovery(connection, self.watched(), self.build_role, wanted, env)
+
+    def connection(self) -> Connection:
+        """As Prometheus chooses: a kubeconfig file, `api_server`, else the pod's service account."""
+        if self.kubeconfig_file:
+            from rulepush.discovery.kubernetes.kubeconfig import KubeconfigConnection
+
+            return KubeconfigConnection(self.kubeconfig_file)
+        if self.api_server:
+            return ServerConnection(ApiServer(self.api_server, self.http_client))
+        return InClusterConnection()
 
     def watched(self) -> tuple[WatchedResource, ...]:
         """What the role and `attach_metadata` need, each resource once."""

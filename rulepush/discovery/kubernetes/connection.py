@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.client import shown_url
 from rulepush.http_client.config import Authorization, HTTPClientConfig, ProxyConfig, TLSConfig
 from rulepush.model.host_port import join_host_port
 from rulepush.model.secret import Secret
+
+if TYPE_CHECKING:
+    from rulepush.discovery.kubernetes.exec_plugin import ExecPlugin
 
 SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 _HOST: Final = "KUBERNETES_SERVICE_HOST"
@@ -23,10 +26,11 @@ _PORT: Final = "KUBERNETES_SERVICE_PORT"
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """Where requests go, and with which settings. `url` may hold a password."""
+    """Where requests go, and with which settings; `plugin` has credentials to add. `url` may hold a password."""
 
     url: Secret
     http_client: HTTPClientConfig
+    plugin: ExecPlugin | None = None
 
 
 class Connection(Protocol):
@@ -44,11 +48,26 @@ class ServerConnection:
     api_server: ApiServer
 
     def __str__(self) -> str:
-        """With the path: one proxy, such as Rancher's, may stand before many clusters, which fail one by one."""
-        return shown_url(self.api_server.url.reveal()).rstrip("/")
+        """With the path, for one proxy, such as Rancher's, may stand before many clusters, which fail one by one; and
+        with the credentials, for one server may know us as several."""
+        credentials = _shown_credentials(self.api_server.http_client)
+        server = shown_url(self.api_server.url.reveal()).rstrip("/")
+        return f"{server} with {credentials}" if credentials else server
 
     def server(self) -> ApiServer:
         return self.api_server
+
+
+def _shown_credentials(settings: HTTPClientConfig) -> str:
+    """What of them is no secret."""
+    basic, token, oauth2 = settings.basic_auth, settings.authorization, settings.oauth2
+    if basic is not None:
+        return f"user {basic.username}" if basic.username else f"the user in {basic.username_file}"
+    if token is not None:
+        return f"the credentials in {token.credentials_file}" if token.credentials_file else "given credentials"
+    if oauth2 is not None:
+        return f"oauth2 client {oauth2.client_id}"
+    return f"the certificate {settings.tls.cert_file}" if settings.tls.cert_file else ""
 
 
 @dataclass(frozen=True, slots=True)

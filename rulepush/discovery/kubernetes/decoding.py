@@ -58,9 +58,14 @@ def decode_json(body: bytes) -> Any:
     """An answer or event. Half of most objects are their `managedFields`, which nothing here needs: they are left out
     before they are decoded, for that costs more than all the rest."""
     try:
-        return _loads(without_managed_fields(body).decode("utf-8", "replace"))
+        return decode_text(without_managed_fields(body))
     except ValueError:  # they were cut badly, or the whole is no JSON
-        return _loads(body.decode("utf-8", "replace"))
+        return decode_text(body)
+
+
+def decode_text(body: bytes) -> Any:
+    """JSON, whatever it is."""
+    return _loads(body.decode("utf-8", "replace"))
 
 
 _MANAGED: Final = b',"managedFields":[{'

@@ -3,54 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final, Protocol
-
-import httpx
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from rulepush.discovery.attempts import Attempts
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
-from rulepush.discovery.kubernetes.connection import ApiServer, Connection, InClusterConnection, ServerConnection
+from rulepush.discovery.kubernetes.access import ApiAccess
+from rulepush.discovery.kubernetes.connection import Connection, InClusterConnection
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource, Role
 from rulepush.discovery.kubernetes.scope import ResourceScope, WatchedResource
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import KIND, ResourceWatch
-from rulepush.http_client.build import build_client
-from rulepush.http_client.config import HTTPClientConfig
-from rulepush.model.secret import Secret
 
 _ALL: Final = ""  # namespaces
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
-_CLIENT_SECONDS: Final = 10.0  # to connect; each request has its own deadline
 
 
-class KubernetesSettings(Protocol):
-    """What is used of KubernetesSdConfig."""
-
-    @property
-    def api_server(self) -> Secret: ...
-    @property
-    def kubeconfig_file(self) -> str: ...
-    @property
-    def http_client(self) -> HTTPClientConfig: ...
-    @property
-    def namespaces(self) -> tuple[str, ...]: ...
-    @property
-    def own_namespace(self) -> bool: ...
-    def watched(self) -> tuple[WatchedResource, ...]: ...
-    def build_role(self, objects: Mapping[str, Objects[Any]]) -> Role: ...
+RoleBuilder = Callable[[Mapping[str, Objects[Any]]], Role]
+"""Makes the role that reads these objects: those of each watched resource, by its name."""
 
 
-def connection_of(config: KubernetesSettings) -> Connection:
-    """As Prometheus chooses: a kubeconfig file, `api_server`, else the pod's service account."""
-    if config.kubeconfig_file:
-        from rulepush.discovery.kubernetes.kubeconfig import KubeconfigConnection
+@dataclass(frozen=True, slots=True)
+class WantedNamespaces:
+    """`names`: empty, without `own`, means all of them. `own`: the pod's own one, too."""
 
-        return KubeconfigConnection(config.kubeconfig_file)
-    if config.api_server:
-        return ServerConnection(ApiServer(config.api_server, config.http_client))
-    return InClusterConnection()
+    names: tuple[str, ...] = ()
+    own: bool = False
 
 
 class _Joined:
@@ -94,23 +75,34 @@ class KubernetesDiscovery:
     it succeeds. Until one has, nothing is known and the groups of before stay.
     """
 
-    def __init__(self, config: KubernetesSettings, env: Environment, connection: Connection | None = None):
-        self._config = config
+    def __init__(
+        self,
+        connection: Connection,
+        watched: Sequence[WatchedResource],
+        build_role: RoleBuilder,
+        wanted: WantedNamespaces,
+        env: Environment,
+    ):
+        self._connection = connection
+        self._watched = watched
+        self._build_role = build_role
+        self._wanted = wanted
         self._env = env
-        self._connection = connection or connection_of(config)
 
     async def run(self, sink: GroupSink) -> None:
         namespaces = await self._namespaces()
-        async with AsyncExitStack() as stack:
+        env = self._env
+        access = env.shared.use((ApiAccess, self._connection), lambda: ApiAccess(self._connection, env), env.clock)
+        async with access as shared, AsyncExitStack() as stack:
             watches = [
-                (watched.resource, [await self._use(stack, scope) for scope in _scopes(watched, namespaces)])
-                for watched in self._config.watched()
+                (watched.resource, [await self._use(stack, shared, scope) for scope in _scopes(watched, namespaces)])
+                for watched in self._watched
             ]
-            await Following(self._config, watches, namespaces).run(sink)
+            await Following(self._build_role, watches, namespaces).run(sink)
 
     async def _namespaces(self) -> tuple[str, ...]:
-        names = self._config.namespaces
-        if not self._config.own_namespace:
+        names = self._wanted.names
+        if not self._wanted.own:
             return names or (_ALL,)
         account = self._connection if isinstance(self._connection, InClusterConnection) else InClusterConnection()
 
@@ -121,14 +113,11 @@ class KubernetesDiscovery:
             own = await Attempts(self._env, source, _FIRST_RETRY_S, _LAST_RETRY_S).until_good(own_namespace)
         return tuple(dict.fromkeys((*names, own)))
 
-    async def _use(self, stack: AsyncExitStack, scope: ResourceScope[Any]) -> ResourceWatch[Any]:
+    async def _use(self, stack: AsyncExitStack, access: ApiAccess, scope: ResourceScope[Any]) -> ResourceWatch[Any]:
         env = self._env
 
-        def client(settings: HTTPClientConfig) -> httpx.AsyncClient:
-            return build_client(settings, env.user_agent, timeout=_CLIENT_SECONDS, clock=env.clock)
-
         def make() -> ResourceWatch[Any]:
-            return ResourceWatch(self._connection, scope, client, env)
+            return ResourceWatch(access, scope, env)
 
         key = (ResourceWatch, self._connection, scope)
         return await stack.enter_async_context(env.shared.use(key, make, env.clock))
@@ -143,12 +132,12 @@ class Following:
 
     def __init__(
         self,
-        config: KubernetesSettings,
+        build_role: RoleBuilder,
         watches: Sequence[tuple[Resource[Any], Sequence[ResourceWatch[Any]]]],
         namespaces: Sequence[str],
     ):
         self._joined = {resource.name: _Joined() for resource, _ in watches}
-        self._role = config.build_role(self._joined)
+        self._role = build_role(self._joined)
         self._watches = [w for _, each in watches for w in each]
         of_cluster = [w for w in self._watches if not w.scope.resource.namespaced]
         self._parts = [
@@ -156,7 +145,7 @@ class Following:
             for name in namespaces
         ]
         self._counting: set[int] = set()  # the ids of the watches that count
-        self._due: dict[str, None] = {}  # the sources of groups that may be other ones now
+        self._due: OrderedDict[str, None] = OrderedDict()  # the sources of groups that may be other ones now
         self._progress = asyncio.Event()
 
     async def run(self, sink: GroupSink) -> None:
@@ -172,10 +161,8 @@ class Following:
                 while self._due:
                     made: dict[str, TargetGroup | None] = {}
                     while self._due and not turns.is_over:
-                        source = next(iter(self._due))
-                        await self._prepare(source, turns)
-                        self._due.pop(source, None)
-                        made[source] = self._role.group(source)
+                        source, _ = self._due.popitem(last=False)  # what changes while it is made is due again
+                        made[source] = await self._group(source, turns)
                     sink.update([g for g in made.values() if g is not None], [s for s, g in made.items() if g is None])
                     await turns.next()
                 await turns.rest()  # many groups change with each of their pods
@@ -191,15 +178,19 @@ class Following:
         groups: list[TargetGroup] = []
         turns = ShortTurns()
         for source in list(self._role.sources()):
-            await self._prepare(source, turns)
-            group = self._role.group(source)
+            group = await self._group(source, turns)
             if group is not None:
                 groups.append(group)
             await turns.piece_done()
         sink.replace(groups)  # what has changed meanwhile is due
 
-    async def _prepare(self, source: str, turns: ShortTurns) -> None:
-        for _ in self._role.prepare(source):
+    async def _group(self, source: str, turns: ShortTurns) -> TargetGroup | None:
+        making = self._role.group(source)
+        while True:
+            try:
+                next(making)
+            except StopIteration as e:
+                return cast("TargetGroup | None", e.value)
             await turns.piece_done()
 
     async def _wait(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 _NOTHING: Final[dict[str, Any]] = {}
 _KINDS: Final = {
@@ -78,6 +80,11 @@ class ObjectFields:
         """The objects of a list."""
         for i, item in enumerate(self._items(key)):
             yield ObjectFields(_NOTHING if item is None else item, f"{self._path(key)}[{i}]")
+
+    def records(self, key: str, project: Callable[[ObjectFields], T]) -> tuple[T, ...]:
+        """The records of the objects of a list; a PieceDecoder may have made them already."""
+        made = self._fields.get(key)
+        return made if type(made) is tuple else tuple(map(project, self.sections(key)))
 
     def text_list(self, key: str) -> list[str]:
         """A list of texts."""

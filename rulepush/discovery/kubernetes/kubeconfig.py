@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 import yaml
 
 from rulepush.discovery.kubernetes.connection import ApiServer
+from rulepush.discovery.kubernetes.exec_plugin import ExecPlugin
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.config import (
     Authorization,
@@ -31,7 +34,9 @@ from rulepush.model.secret import NO_SECRET, Secret
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_BYTES: Final = 1 << 20
-_USE_INSTEAD: Final = "use a token, tokenFile or client certificate, such as those of a service account"
+_EXEC_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+_EXEC_EXTENSION: Final = "client.authentication.k8s.io/exec"
+_OF_A_HEADER: Final = "!#$&'*+^`|"  # what stands for itself in the name of a header, beside letters, digits and _.-~
 
 
 @dataclass(slots=True)
@@ -102,7 +107,11 @@ class _Kubeconfig:
             raise self._error(f"{where}: server must be a http:// or https:// URL")
         user_name = self._text(context, "user", f"context {name}")
         user = self._named("users", "user", user_name) if user_name else {}
-        return ApiServer(Secret(url), self._client(cluster, where, user, f"user {user_name}"))
+        who = f"user {user_name}"
+        client = self._client(cluster, where, user, who)
+        plugin = self._plugin(cluster, where, user, who, url)
+        given = client.authorization or client.basic_auth or client.tls.cert or client.tls.cert_file
+        return ApiServer(Secret(url), client, None if given else plugin)
 
     def _client(self, cluster: Mapping[str, Any], where: str, user: Mapping[str, Any], who: str) -> HTTPClientConfig:
         proxy_url = self._text(cluster, "proxy-url", where)
@@ -132,9 +141,14 @@ class _Kubeconfig:
         )
 
     def _credentials(self, user: Mapping[str, Any], who: str) -> tuple[BasicAuth | None, Authorization | None]:
-        for plugin in ("exec", "auth-provider"):
-            if user.get(plugin):
-                raise self._error(f"{who}: {plugin} plugins are not supported: {_USE_INSTEAD}")
+        provider = user.get("auth-provider")
+        if provider:
+            name = self._text(self._mapping(provider, "auth-provider"), "name", who)
+            raise self._error(
+                f'{who}: No Auth Provider found for name "{name}": Kubernetes has given auth-provider up. Write the '
+                "kubeconfig anew with the tool of the cluster's provider, which gives an exec plugin (GKE: "
+                "gke-gcloud-auth-plugin; Azure: kubelogin), or use a token or tokenFile"
+            )
         token_file = self._file(user, "tokenFile", who)
         token, name = self._text(user, "token", who), self._text(user, "username", who)
         if name and (token or token_file):
@@ -151,12 +165,92 @@ class _Kubeconfig:
             value = self._text(user, key, who)
             if value:
                 headers.append(HTTPHeader(header, (value,)))
-        groups = user.get("as-groups")
+        groups = self._texts(user, "as-groups", who)
         if groups:
-            headers.append(HTTPHeader("Impersonate-Group", tuple(map(str, groups))))
-        if user.get("as-user-extra"):
-            raise self._error(f"{who}: as-user-extra is not supported")
+            headers.append(HTTPHeader("Impersonate-Group", groups))
+        extra = self._mapping(user.get("as-user-extra") or {}, f"{who}: as-user-extra")
+        headers += [
+            HTTPHeader(f"Impersonate-Extra-{quote(key, safe=_OF_A_HEADER)}", self._texts(extra, key, who))
+            for key in map(str, extra)
+        ]
+        if headers and headers[0].name != "Impersonate-User":
+            raise self._error(f"{who}: requesting uid, groups or user-extra without impersonating a user (as)")
         return tuple(headers)
+
+    def _plugin(
+        self, cluster: Mapping[str, Any], where: str, user: Mapping[str, Any], who: str, url: str
+    ) -> ExecPlugin | None:
+        """`exec`, with the checks of client-go (tools/clientcmd/validation.go, validateAuthInfo)."""
+        if not user.get("exec"):
+            return None
+        given = self._mapping(user["exec"], f"{who}: exec")
+        who = f"{who}: exec"
+        command = self._text(given, "command", who)
+        if not command:
+            raise self._error(f"{who}: command must be specified")
+        version = self._text(given, "apiVersion", who)
+        if version not in _EXEC_VERSIONS:
+            known = " or ".join(_EXEC_VERSIONS)
+            raise self._error(
+                f'{who}: invalid apiVersion "{version}", expected {known}: update {command}, then write the kubeconfig '
+                "anew with it"
+            )
+        mode = self._text(given, "interactiveMode", who) or ("IfAvailable" if version == _EXEC_VERSIONS[1] else "")
+        if mode == "Always":
+            raise self._error(
+                f"{who}: interactiveMode is Always, and no standard input is available: {command} can ask nobody"
+            )
+        if mode not in ("Never", "IfAvailable"):
+            raise self._error(f'{who}: interactiveMode must be specified (Never or IfAvailable), it is "{mode}"')
+        spec: dict[str, Any] = {"interactive": False}
+        if self._flag(given, "provideClusterInfo", who):
+            spec = {"cluster": self._cluster_info(cluster, where, url), **spec}
+        info = {"kind": "ExecCredential", "apiVersion": version, "spec": spec}
+        return ExecPlugin(
+            where=f"{self._path}: {who.removesuffix(': exec')}",
+            command=self._file(given, "command", who) if os.sep in command else command,
+            api_version=version,
+            args=self._texts(given, "args", who),
+            env=tuple(self._environment(given, who)),
+            info=json.dumps(info, separators=(",", ":"), default=str),
+            install_hint=self._text(given, "installHint", who),
+        )
+
+    def _environment(self, given: Mapping[str, Any], who: str) -> Iterator[tuple[str, str]]:
+        entries = given.get("env") or []
+        if not isinstance(entries, list):
+            raise self._error(f"{who}: env must be a list")
+        for entry in entries:
+            variable = self._mapping(entry, f"{who}: env")
+            name = self._text(variable, "name", f"{who}: env")
+            if not name:
+                raise self._error(f"{who}: env variable name must be specified")
+            yield name, self._text(variable, "value", f"{who}: env")
+
+    def _cluster_info(self, cluster: Mapping[str, Any], where: str, url: str) -> dict[str, Any]:
+        """`spec.cluster` of an ExecCredential (client-go, rest/exec.go ConfigToExecCluster)."""
+        ca = self._data(cluster, "certificate-authority-data", where)
+        ca_file = self._file(cluster, "certificate-authority", where)
+        if not ca and ca_file:
+            try:
+                with open(ca_file, encoding="ascii") as f:
+                    ca = f.read(_MAX_BYTES)
+            except (OSError, UnicodeDecodeError) as e:
+                why = e.strerror if isinstance(e, OSError) else "it is no PEM"
+                raise self._error(f"{where}: unable to read certificate-authority {ca_file}: {why}") from None
+        extensions = cluster.get("extensions") or []
+        if not isinstance(extensions, list):
+            raise self._error(f"{where}: extensions must be a list")
+        named = {e.get("name"): e.get("extension") for e in (self._mapping(e, where) for e in extensions)}
+        optional = {
+            "tls-server-name": self._text(cluster, "tls-server-name", where),
+            "insecure-skip-tls-verify": self._flag(cluster, "insecure-skip-tls-verify", where),
+            "certificate-authority-data": base64.b64encode(ca.encode()).decode(),
+            "proxy-url": self._text(cluster, "proxy-url", where),
+            "disable-compression": self._flag(cluster, "disable-compression", where),
+        }
+        said = {key: value for key, value in optional.items() if value}
+        return {"server": url, **said, "config": named.get(_EXEC_EXTENSION)}
 
     def _error(self, text: str) -> DiscoveryError:
         return DiscoveryError(f"{self._path}: {text}")
@@ -186,6 +280,12 @@ class _Kubeconfig:
         if not isinstance(value, str):
             raise self._error(f"{where}: {key} must be a text")
         return value
+
+    def _texts(self, section: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+        value = section.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise self._error(f"{where}: {key} must be a list of texts")
+        return tuple(value)
 
     def _flag(self, section: Mapping[str, Any], key: str, where: str) -> bool:
         value = section.get(key) or False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
@@ -12,16 +12,9 @@ from rulepush.discovery.kubernetes.labels import (
     MetadataSource,
     add_object_labels,
 )
-from rulepush.discovery.kubernetes.objects import (
-    INGRESSES,
-    NAMESPACES,
-    NODES,
-    SERVICES,
-    Ingress,
-    KubernetesNode,
-    KubernetesService,
-)
+from rulepush.discovery.kubernetes.objects import Ingress, KubernetesNode, KubernetesService
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
+from rulepush.discovery.kubernetes.resources import INGRESSES, NAMESPACES, NODES, SERVICES
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
 from rulepush.model.host_port import join_host_port
 from rulepush.model.labels import INSTANCE, Labels, sanitized_label_name
@@ -56,10 +49,8 @@ class _ObjectRole(Generic[T]):
             return ()  # the objects of a namespace end before it does
         return [self._prefix + key for key in self._by_namespace.keys(change.key)]
 
-    def prepare(self, source: str) -> Iterable[None]:
-        return ()
-
-    def group(self, source: str) -> TargetGroup | None:
+    def group(self, source: str) -> Generator[None, None, TargetGroup | None]:
+        yield from ()  # one is made at once
         found = self._objects.get(source.removeprefix(self._prefix))
         return None if found is None else self._group(source, found)
 

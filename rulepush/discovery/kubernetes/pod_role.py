@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from rulepush.discovery.groups import ADDRESS, TargetGroup
@@ -14,8 +14,9 @@ from rulepush.discovery.kubernetes.labels import (
     add_container_port_labels,
     controller_key,
 )
-from rulepush.discovery.kubernetes.objects import JOBS, NAMESPACES, NODES, PODS, REPLICA_SETS, Pod
+from rulepush.discovery.kubernetes.objects import Pod
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource
+from rulepush.discovery.kubernetes.resources import JOBS, NAMESPACES, NODES, PODS, REPLICA_SETS
 from rulepush.discovery.kubernetes.reverse_index import ReverseIndex
 from rulepush.model.host_port import join_host_port
 from rulepush.model.labels import Labels
@@ -60,10 +61,11 @@ class PodRole:
         naming = self._indexes.get(resource.name)
         return [_PREFIX + key for key in naming.keys(change.key)] if naming is not None else ()
 
-    def prepare(self, source: str) -> Iterable[None]:
-        return ()
+    def group(self, source: str) -> Generator[None, None, TargetGroup | None]:
+        yield from ()  # one is made at once
+        return self._group(source)
 
-    def group(self, source: str) -> TargetGroup | None:
+    def _group(self, source: str) -> TargetGroup | None:
         pod = self._pods.get(source.removeprefix(_PREFIX))
         if pod is None:
             return None

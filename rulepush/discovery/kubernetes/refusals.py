@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _USER: Final = re.compile(r'\bUser "([^"]{1,300})"')
 _IS_IT: Final = "is it the API server of a Kubernetes cluster?"
+# Of resources whose version is younger than some clusters; Prometheus has no older one either.
+_SINCE: Final = {
+    "endpointslices": "Kubernetes has it since 1.21; with an older one use `role: endpoints`",
+    "ingresses": "Kubernetes has it since 1.19",
+}
 _MAX_QUOTED: Final = 300
 _MAX_RETRY_AFTER: Final = 300.0
 _RELIST: Final = 410
@@ -30,11 +35,25 @@ _GOES_ON: Final = (429, 500)
 
 
 class KubernetesApiError(DiscoveryError):
-    """A request that failed. `broken`: it had been answered, and the connection was lost on the way."""
+    """A request that failed. `broken`: it had been answered, and the connection was lost on the way. `was_open`: it
+    was a watch that the server had accepted, and `poisoned`: by what it sent, which it would send again.
+    `unauthorized`: the credentials do not count (any more)."""
 
-    def __init__(self, message: str, *, retry_after_s: float = 0.0, broken: bool = False):
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float = 0.0,
+        broken: bool = False,
+        was_open: bool = False,
+        poisoned: bool = False,
+        unauthorized: bool = False,
+    ):
         super().__init__(message, retry_after_s=retry_after_s)
         self.broken = broken
+        self.was_open = was_open or poisoned
+        self.poisoned = poisoned
+        self.unauthorized = unauthorized
 
 
 class ResourceExpired(KubernetesApiError):
@@ -53,12 +72,13 @@ def refusal(response: httpx.Response, text: str, scope: ResourceScope[Any]) -> K
         return KubernetesApiError(_forbidden(scope, message))
     if code == 401:
         return KubernetesApiError(
-            f"unauthorized: {scope}: {server_of(str(response.url))} does not accept the credentials, or asks for some"
+            f"unauthorized: {scope}: {server_of(str(response.url))} does not accept the credentials, or asks for some",
+            unauthorized=True,
         )
     if code == 404 and not told:
-        return KubernetesApiError(
-            f"HTTP status 404 Not Found: {server_of(str(response.url))} has no {scope.resource.path()}: {_IS_IT}"
-        )
+        path = scope.resource.path()
+        hint = _SINCE.get(scope.resource.name, _IS_IT)
+        return KubernetesApiError(f"HTTP status 404 Not Found: {server_of(str(response.url))} has no {path}: {hint}")
     phrase = f"HTTP status {code} {response.reason_phrase}".strip()
     if response.has_redirect_location:
         return KubernetesApiError(
@@ -73,11 +93,22 @@ def strange(text: str, server: str, content_type: str) -> KubernetesApiError:
     return KubernetesApiError(f"{server} sent {found}: {_IS_IT}")
 
 
+def unreached(detail: str) -> str:
+    """Why no answer came, and what to do where that can be told."""
+    if "local issuer certificate" in detail or "self-signed certificate" in detail:
+        return f"{detail}: set ca_file in tls_config to the cluster's authority, which issued it"
+    if "certificate has expired" in detail:
+        return f"{detail}: that of the API server has to be renewed (kubeadm certs renew)"
+    if "wrong version number" in detail or "record layer failure" in detail:
+        return f"{detail} (the server speaks plain HTTP: is api_server http://?)"
+    return detail
+
+
 def event_error(status: Mapping[str, Any], scope: str) -> KubernetesApiError:
     """Of an ERROR event, with its Status."""
     code = status.get("code")
     message = f"{scope}: {_quoted(str(status.get('message') or status))}"
-    return KubernetesApiError(message) if code in _GOES_ON else ResourceExpired(message)
+    return KubernetesApiError(message, was_open=True) if code in _GOES_ON else ResourceExpired(message)
 
 
 def _forbidden(scope: ResourceScope[Any], message: str) -> str:

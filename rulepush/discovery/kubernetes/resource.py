@@ -6,11 +6,12 @@ which groups a change concerns and what a group holds now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from rulepush.discovery.groups import TargetGroup
+from rulepush.discovery.kubernetes.pieces import PieceFormat
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -22,13 +23,14 @@ class Resource(Generic[T]):
 
     `name` is the plural of its paths (`pods`), `api` the path of its group and version (`/api/v1`,
     `/apis/discovery.k8s.io/v1`). `project` keeps of a whole object, as JSON gives it, only what labels need; it raises
-    KeyError, TypeError, AttributeError or ValueError for what is no such object.
+    KeyError, TypeError, AttributeError or ValueError for what is no such object. `pieces` tells how large ones are cut.
     """
 
     name: str
     api: str
     project: Callable[[Mapping[str, Any]], T]
     namespaced: bool = True
+    pieces: PieceFormat | None = None
 
     def path(self, namespace: str = "") -> str:
         """Where it is listed: in one namespace, or in all of them."""
@@ -71,13 +73,9 @@ class Role(Protocol):
         """The sources of groups that may be other ones after this change; a source may come twice."""
         ...
 
-    def prepare(self, source: str) -> Iterable[None]:
-        """Work for `group`, a little at each step, where it would hold the event loop for long otherwise. Objects may
-        change between the steps."""
-        ...
-
-    def group(self, source: str) -> TargetGroup | None:
-        """The group as it is now; None when it has ended, or never was."""
+    def group(self, source: str) -> Generator[None, None, TargetGroup | None]:
+        """Returns the group as it is now; None when it has ended, or never was. It is made in steps, for one may have
+        thousands of targets: objects that change between them make the group one that `affected` tells of."""
         ...
 
 

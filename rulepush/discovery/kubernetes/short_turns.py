@@ -15,18 +15,22 @@ _MOST_REST_SECONDS: Final = 2.0
 class ShortTurns:
     """Work in turns of some milliseconds, whatever a piece of it costs: a group has one target, or a thousand.
 
-    `stopwatch` gives seconds of work: CPU time, for on a busy machine others work meanwhile.
+    `stopwatch` gives seconds of work: CPU time, for on a busy machine others work meanwhile. To ask for it is a system
+    call, so it is not asked before `clock`, which gives seconds of time, says that the turn may be over.
     """
 
-    def __init__(self, stopwatch: Callable[[], float] = time.thread_time):
+    def __init__(
+        self, stopwatch: Callable[[], float] = time.thread_time, clock: Callable[[], float] = time.perf_counter
+    ):
         self._stopwatch = stopwatch
-        self._began = stopwatch()
+        self._clock = clock
+        self._began, self._began_at = stopwatch(), clock()
         self._spent = 0.0  # in the turns before this one
 
     @property
     def is_over(self) -> bool:
         """Whether this turn has taken its time."""
-        return self._stopwatch() - self._began >= _SECONDS
+        return self._clock() - self._began_at >= _SECONDS and self._stopwatch() - self._began >= _SECONDS
 
     async def piece_done(self) -> None:
         """A piece of the work is done: if the turn is over, return in another one."""
@@ -37,7 +41,7 @@ class ShortTurns:
         """Return in another turn of the event loop."""
         self._spent += self._stopwatch() - self._began
         await asyncio.sleep(0)
-        self._began = self._stopwatch()
+        self._began, self._began_at = self._stopwatch(), self._clock()
 
     async def rest(self) -> None:
         """The work is done: wait so long that such work takes a twentieth of a core when it comes again and again, but

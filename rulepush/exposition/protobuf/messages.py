@@ -1,8 +1,8 @@
 """The messages of io.prometheus.client (prometheus/client_model io/prometheus/client/metrics.proto), as they are read.
 
 A family holds its metrics unread: they are parsed one by one, so that memory is that of one metric. Texts are bytes:
-what is not UTF-8 gets an error of its own. Exemplars and created timestamps are not declared, and so skipped, as
-Prometheus does without its feature flags. Fields stand in the order of the source, for Go's texts have them so.
+what is not UTF-8 gets an error of its own. Exemplars are not declared, and so skipped. Fields stand in the order of the
+source, for Go's texts have them so.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from rulepush.message_types import MessageFields, declare_messages
 _DECLARED: Final[dict[str, MessageFields]] = {
     "LabelPair": {"name": (1, "string", False), "value": (2, "string", False)},
     "Gauge": {"value": (1, "double", False)},
-    "Counter": {"value": (1, "double", False)},
+    "Timestamp": {"seconds": (1, "int64", False), "nanos": (2, "int64", False)},
+    "Counter": {"value": (1, "double", False), "created_timestamp": (3, "Timestamp", False)},
     "Quantile": {"quantile": (1, "double", False), "value": (2, "double", False)},
     "Summary": {
         "sample_count": (1, "uint64", False),
         "sample_sum": (2, "double", False),
         "quantile": (3, "Quantile", True),
+        "created_timestamp": (4, "Timestamp", False),
     },
     "Untyped": {"value": (1, "double", False)},
     "Bucket": {
@@ -43,6 +45,7 @@ _DECLARED: Final[dict[str, MessageFields]] = {
         "positive_span": (12, "BucketSpan", True),
         "positive_delta": (13, "sint64", True),
         "positive_count": (14, "double", True),
+        "created_timestamp": (15, "Timestamp", False),
     },
     "Metric": {
         "label": (1, "LabelPair", True),

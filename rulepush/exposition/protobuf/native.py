@@ -9,7 +9,6 @@ from typing import Any
 
 from rulepush.errors import ProtobufError
 from rulepush.histogram.buckets import Buckets
-from rulepush.histogram.errors import HistogramError
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 
 
@@ -26,7 +25,8 @@ def is_fractional(message: Any) -> bool:
 
 
 def native_histogram(message: Any, *, gauge: bool) -> FloatHistogram:
-    """The native histogram of a Histogram message, without empty buckets. Raises ProtobufError."""
+    """The native histogram of a Histogram message, without empty buckets. Raises ProtobufError where it
+    cannot be read, and HistogramError where it can, and is none."""
     fractional = is_fractional(message)
     return FloatHistogram(
         schema=message.schema,
@@ -45,7 +45,4 @@ def _side(side: str, spans: Any, counts: Any, deltas: Any, fractional: bool) -> 
     needed, given = sum(length for _, length in pairs), len(counts if fractional else deltas)
     if needed != given:  # before anything is built: a span of a few bytes may claim 2^32 buckets
         raise ProtobufError(f"{side} side: spans require {needed} buckets, have {given}")
-    try:
-        return Buckets.from_spans(pairs, list(counts)) if fractional else Buckets.from_deltas(pairs, list(deltas))
-    except HistogramError as e:
-        raise ProtobufError(f"{side} side: {e}") from None
+    return Buckets.from_spans(pairs, list(counts)) if fractional else Buckets.from_deltas(pairs, list(deltas))

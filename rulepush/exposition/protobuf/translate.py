@@ -16,7 +16,7 @@ from rulepush.errors import ProtobufError
 from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.exposition.protobuf.delimited import each_family, read_metric
 from rulepush.exposition.protobuf.native import is_fractional, is_native, native_histogram
-from rulepush.exposition.translated import TranslatedBody, as_scraped
+from rulepush.exposition.translated import TranslatedBody
 from rulepush.gotext.goquote import go_quote
 from rulepush.histogram.classic import custom_histogram
 from rulepush.histogram.errors import HistogramError
@@ -27,6 +27,7 @@ from rulepush.model.labels import is_legacy_label_name, is_legacy_metric_name
 _TYPES: Final = ("counter", "gauge", "summary", "untyped", "histogram", "gaugehistogram")
 _FIELDS: Final = ("counter", "gauge", "summary", "untyped", "histogram", "histogram")
 _SUMMARY: Final = 2
+_STARTED: Final = (0, 2, 4, 5)  # the types that have a start timestamp
 _GAUGE_HISTOGRAM: Final = 5
 _LINES_PER_SLICE: Final = 200  # about a millisecond
 _MAX_TEXT_BYTES: Final = 256 << 20  # a bucket of two bytes becomes a line with all labels
@@ -46,14 +47,16 @@ def translated(body: bytes, scraping: HistogramScraping = CLASSIC_ONLY, max_line
 class BodyTranslator:
     """Translates in slices of about a millisecond."""
 
-    def __init__(self, body: bytes, scraping: HistogramScraping, max_lines: int):
-        """`max_lines` bounds what comes of it: more is an error."""
+    def __init__(self, body: bytes, scraping: HistogramScraping, max_lines: int, *, starts: bool = False):
+        """`max_lines` bounds what comes of it: more is an error. With `starts` start timestamps are read."""
         self._result = TranslatedBody()
         self._body = body
         self._scraping = scraping
         self._max_lines = max_lines
         self._lines: list[str] = []
         self._samples = 0
+        self._reads_starts = starts
+        self._start = 0  # ms, of the metric that is being read; 0 when it says none
         self._size = 0
         self._has_unit = False  # whether the last UNIT line named one
         self._pairs: dict[tuple[bytes, bytes], str] = {}
@@ -105,6 +108,9 @@ class BodyTranslator:
         texts = self._labels(metric)
         time = f" {max(metric.timestamp_ms, 0)}" if metric.timestamp_ms else ""  # before 1970 is too old in any case
         value = getattr(metric, _FIELDS[kind])
+        self._start = 0
+        if self._reads_starts and kind in _STARTED and value.HasField("created_timestamp"):
+            self._start = value.created_timestamp.seconds * 1000 + value.created_timestamp.nanos // 1_000_000
         if kind < _SUMMARY or kind == _TYPES.index("untyped"):
             self._sample(name, texts, repr(value.value), time)
         elif kind == _SUMMARY:
@@ -121,7 +127,11 @@ class BodyTranslator:
                 histogram = native_histogram(message, gauge=gauge)
             except ProtobufError as e:
                 raise ProtobufError(f"histogram {go_quote(name)}: {e}") from None
-            self._native(name, texts, histogram, time, integer=not is_fractional(message))
+            except HistogramError as e:
+                self._result.faults[self._samples] = e.with_traceback(None)
+                self._sample(name, texts, "0", time)
+            else:
+                self._native(name, texts, histogram, time, integer=not is_fractional(message))
             if not (self._scraping.classic_too and message.bucket):
                 return
         elif self._scraping.to_custom_buckets and not self._scraping.classic_too:
@@ -134,10 +144,7 @@ class BodyTranslator:
     def _native(
         self, name: str, texts: list[str], histogram: FloatHistogram, time: str, *, integer: bool = False
     ) -> None:
-        try:
-            self._result.histograms[self._samples] = as_scraped(histogram, self._scraping, integer=integer)
-        except HistogramError as e:
-            raise ProtobufError(str(e)) from None
+        self._result.put(self._samples, histogram, self._scraping, integer=integer)
         self._sample(name, texts, "0", time)
 
     def _classic(self, name: str, texts: list[str], message: Any, time: str) -> None:
@@ -170,8 +177,14 @@ class BodyTranslator:
         return texts
 
     def _sample(self, name: str, texts: list[str], value: str, time: str) -> None:
+        series = _series(name, texts)
+        if self._start:
+            key = series.encode()
+            self._result.starts.at[key] = self._start
+            if self._samples in self._result.histograms:
+                self._result.starts.histograms[key] = self._result.histograms[self._samples]
         self._samples += 1
-        self._add(f"{_series(name, texts)} {value}{time}")
+        self._add(f"{series} {value}{time}")
 
     def _add(self, line: str) -> None:
         self._lines.append(line)

@@ -39,8 +39,7 @@ Reduce = Callable[[Floats, Bools | None], Floats]  # (values[g, k], mask[g, k] o
 def aggregate(node: ast.Aggregate, param: Value | None, vector: Vector, notes: AnnotationSet, boxes: Boxes) -> Vector:
     """The aggregation of `vector`. Raises EvaluationError for an impossible parameter."""
     op = node.op
-    native = histograms_in(vector, boxes) if boxes else None
-    if native is not None:
+    if boxes and (native := histograms_in(vector, boxes)) is not None:
         if op in ("sum", "avg"):
             floats = aggregate(node, param, with_present(vector, vector.present & ~native), notes, NO_BOXES)
             from rulepush.promql.eval.histogram_aggregations import with_histogram_groups
@@ -53,8 +52,8 @@ def aggregate(node: ast.Aggregate, param: Value | None, vector: Vector, notes: A
             elif isinstance(param, Scalar) and (native & (param.values >= 1)).any():
                 notes.info(ignored_in_aggregation(op), node)
             vector = with_present(vector, vector.present & ~native)
-    if op in REDUCTIONS:
-        return _reduced(node, vector, [REDUCTIONS[op]] * vector.values.shape[1])
+    if (reduce := REDUCTIONS.get(op)) is not None:
+        return _reduced(node, vector, [reduce] * vector.values.shape[1])
     if op == "count_values":
         assert isinstance(param, String)
         return _count_values(node, param.text, vector, boxes)

@@ -43,27 +43,39 @@ def scalar_binary(op: str, lhs: Scalar, rhs: Scalar) -> Scalar:
 
 def vector_scalar(node: ast.Binary, vector: Vector, scalar: Floats, swapped: bool, ev: Evaluation) -> Vector:
     """A vector and a scalar[T]; `swapped` when the scalar is on the left. A filter keeps the vector's values."""
-    operands = (scalar, vector.values) if swapped else (vector.values, scalar)
-    delayed = ev.options.delayed_name_removal
-    if ev.boxes or node.op in ast.TRIMS:
-        from rulepush.promql.eval.histogram_operators import with_histograms
-
-        left, right = (np.broadcast_to(side, vector.values.shape) for side in operands)
-        found = with_histograms(node, left, right, vector.present, ev)
-        if node.op in ast.COMPARISONS and not node.return_bool:
-            return with_present(vector, found.kept)
-        present = found.known if node.return_bool else found.kept
-        result = Vector(vector.index, found.values, present, vector.drop_name, vector.order)
-        if node.op in ast.TRIMS:
-            return result
-        result = drop_names(result, delayed)
-    elif node.op in ARITHMETIC:
-        result = drop_names(with_values(vector, ARITHMETIC[node.op](*operands)), delayed)
-    else:
-        holds = COMPARISON[node.op](*operands)
+    values = vector.values
+    left, right = (scalar, values) if swapped else (values, scalar)
+    if ev.boxes:
+        return _histograms_scalar(node, vector, left, right, ev)
+    if (compare := COMPARISON.get(node.op)) is not None:
+        holds = compare(left, right)
         if not node.return_bool:
             return with_present(vector, vector.present & holds)
-        result = drop_names(with_values(vector, holds.astype(np.float64)), delayed)
+        result = with_values(vector, holds.astype(np.float64))
+    elif (compute := ARITHMETIC.get(node.op)) is not None:
+        result = with_values(vector, compute(left, right))
+    else:
+        return _histograms_scalar(node, vector, left, right, ev)
+    delayed = ev.options.delayed_name_removal
+    result = drop_names(result, delayed)
+    return result if delayed else merge_duplicates(result)
+
+
+def _histograms_scalar(node: ast.Binary, vector: Vector, left: Floats, right: Floats, ev: Evaluation) -> Vector:
+    """`vector_scalar` where there may be histograms, or where the operator is for nothing else. `left` and `right` are
+    the operands, one of them the scalar."""
+    from rulepush.promql.eval.histogram_operators import with_histograms
+
+    shape = vector.values.shape
+    found = with_histograms(node, np.broadcast_to(left, shape), np.broadcast_to(right, shape), vector.present, ev)
+    if node.op in COMPARISON and not node.return_bool:
+        return with_present(vector, found.kept)
+    present = found.known if node.return_bool else found.kept
+    result = Vector(vector.index, found.values, present, vector.drop_name, vector.order)
+    if node.op in ast.TRIMS:
+        return result
+    delayed = ev.options.delayed_name_removal
+    result = drop_names(result, delayed)
     return result if delayed else merge_duplicates(result)
 
 
@@ -71,7 +83,6 @@ def vector_binary(node: ast.Binary, lhs: Vector, rhs: Vector, ev: Evaluation) ->
     """Two vectors. Raises EvaluationError with Prometheus' text where the matching is ambiguous."""
     matching = node.matching
     assert matching is not None
-    delayed = ev.options.delayed_name_removal
     matching = relevant(matching, lhs.index, rhs.index)
     if node.op in ast.SET_OPERATORS:
         result = _set_operation(node.op, lhs, rhs, matching)
@@ -79,6 +90,7 @@ def vector_binary(node: ast.Binary, lhs: Vector, rhs: Vector, ev: Evaluation) ->
         result = _matched(node, matching, rhs, lhs, ev)
     else:
         result = _matched(node, matching, lhs, rhs, ev)
+    delayed = ev.options.delayed_name_removal
     if node.return_bool:
         result = drop_names(result, delayed)
     # Results with equal labels at different steps are one series, whenever names are removed: rows of one match group
@@ -143,8 +155,7 @@ def _matched(node: ast.Binary, matching: Matching, many: Vector, one: Vector, ev
         if groups.twice:
             _reject_twins(groups, matching, one)
             return _step_by_step(node, matching, many, one, ev)
-    drop = node.op in ARITHMETIC
-    match = pair_rows(many.index, one.index, groups, matching, drop)
+    match = pair_rows(many.index, one.index, groups, matching, node.op in ARITHMETIC)
     left, here = _gather(many, match.many, match.many_all)
     right, there = _gather(one, match.one, match.one_all)
     if matching.fill_left is not None or matching.fill_right is not None:
@@ -167,32 +178,34 @@ def _combined(
     ev: Evaluation,
 ) -> Vector:
     """The operator over the pairs. A comparison keeps the value of the left side of the expression."""
+    compute = ARITHMETIC.get(node.op)
     dropped: Bools | None = None
-    if many.drop_name is not None and len(many.index) and node.op not in ARITHMETIC:
+    if many.drop_name is not None and len(many.index) and compute is None:
         dropped = many.drop_name[match.many] & (match.many >= 0)
-    one_to_one = matching.card is Card.ONE_TO_ONE
     found = None
     if ev.boxes or node.op in ast.TRIMS:
         from rulepush.promql.eval.histogram_operators import with_histograms
 
         found = with_histograms(node, left, right, present, ev)
         present = found.known
-    if match.clash is not None and one_to_one:  # an error even if the comparison leaves none of them
-        _reject_clashes(match.clash, present, _EXPLICIT)
+    clash = match.clash
+    if clash is not None and matching.card is Card.ONE_TO_ONE:  # an error even if the comparison leaves none of them
+        _reject_clashes(clash, present, _EXPLICIT)
+        clash = None
     if found is not None:
         values = found.values
         if not node.return_bool:
             present = found.kept
-    elif node.op in ARITHMETIC:
-        values = ARITHMETIC[node.op](left, right)
+    elif compute is not None:
+        values = compute(left, right)
     else:
         holds = COMPARISON[node.op](left, right)
         if node.return_bool:
             values = holds.astype(np.float64)
         else:
             values, present = left, present & holds
-    if match.clash is not None and not one_to_one:
-        _reject_clashes(match.clash, present, _UNIQUE)
+    if clash is not None:
+        _reject_clashes(clash, present, _UNIQUE)
     return Vector(match.index, values, present, dropped)
 
 

@@ -17,6 +17,7 @@ from rulepush.promql.eval.aggregations import aggregate
 from rulepush.promql.eval.binary import scalar_binary, vector_binary, vector_scalar
 from rulepush.promql.eval.evaluation import (
     UNSHARED,
+    ComputedHistograms,
     EngineOptions,
     Evaluation,
     EvaluationLimits,
@@ -113,26 +114,19 @@ class Engine:
     ) -> QueryResult:
         if query.misuse is not None:
             raise EvaluationError(query.misuse)
-        options, clock = self.options, self._monotonic
+        options, clock, root = self.options, self._monotonic, query.root
         deadline = clock() + options.timeout_ms / 1000 if clock is not None else math.inf
-        notes = AnnotationSet(type_labels=self.options.type_and_unit_labels)
+        notes = AnnotationSet(options.type_and_unit_labels)
+        limits = EvaluationLimits(options.max_samples, deadline, clock)
+        is_range = interval > 0
+        boxes = ComputedHistograms() if shared is None else shared.boxes
+        boxes.limits = limits
         ev = Evaluation(
-            steps,
-            interval,
-            bounds,
-            querier,
-            options,
-            EvaluationLimits(options.max_samples, deadline, clock),
-            notes,
-            interval > 0,
-            shared,
-            samples,
-            root=query.root,
-            starts=starts,
+            steps, interval, bounds, querier, options, limits, notes, is_range, shared, samples, boxes, root, starts
         )
         with np.errstate(all="ignore"):
             try:
-                value = evaluate(query.root, ev)
+                value = evaluate(root, ev)
             except RecursionError:
                 raise QueryLimitError("the expression is nested too deeply") from None
             if isinstance(value, Vector):
@@ -140,8 +134,8 @@ class Engine:
             elif isinstance(value, Matrix):
                 value = _drop_matrix(value)
         if samples is not None:
-            samples.held = ev.limits.taken
-        return QueryResult(value, steps, interval > 0, query.text, notes, ev.boxes)
+            samples.held = limits.taken
+        return QueryResult(value, steps, is_range, query.text, notes, boxes or None)
 
 
 @lru_cache(maxsize=8)
@@ -263,17 +257,18 @@ def _unary(node: ast.Unary, ev: Evaluation) -> Value:
 
 def _binary(node: ast.Binary, ev: Evaluation) -> Value:
     lhs, rhs = evaluate(node.lhs, ev), evaluate(node.rhs, ev)
-    match lhs, rhs:
-        case Scalar(), Scalar():
-            return scalar_binary(node.op, lhs, rhs)
-        case Vector(), Vector():
-            return vector_binary(node, lhs, rhs, ev)
-        case Vector(), Scalar():
+    # Not `match`, which asks all of its cases in turn: rules consist of these.
+    if isinstance(lhs, Vector):
+        if isinstance(rhs, Scalar):
             return vector_scalar(node, lhs, rhs.values, False, ev)
-        case Scalar(), Vector():
+        if isinstance(rhs, Vector):
+            return vector_binary(node, lhs, rhs, ev)
+    elif isinstance(lhs, Scalar):
+        if isinstance(rhs, Vector):
             return vector_scalar(node, rhs, lhs.values, True, ev)
-        case _:
-            raise EvaluationError("binary expression must contain only scalar and instant vector types")
+        if isinstance(rhs, Scalar):
+            return scalar_binary(node.op, lhs, rhs)
+    raise EvaluationError("binary expression must contain only scalar and instant vector types")
 
 
 def _aggregate(node: ast.Aggregate, ev: Evaluation) -> Value:
@@ -303,15 +298,13 @@ def _call(node: ast.Call, ev: Evaluation) -> Value:
     if node.name == "info":
         return enrich(node, _vector(node.args[0], ev), ev)
     function = FUNCTIONS[node.name]
-    match function:
-        case RangeFunction():
-            return _range_call(node, function, ev)
-        case InstantFunction():
-            return _instant_call(node, function, ev)
-        case VectorFunction():
-            return _vector_call(node, function, ev)
-        case _:
-            assert_never(function)
+    if isinstance(function, RangeFunction):
+        return _range_call(node, function, ev)
+    if isinstance(function, InstantFunction):
+        return _instant_call(node, function, ev)
+    if isinstance(function, VectorFunction):
+        return _vector_call(node, function, ev)
+    assert_never(function)
 
 
 def _instant_call(node: ast.Call, function: InstantFunction, ev: Evaluation) -> Vector:
@@ -349,12 +342,13 @@ def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vect
     """The kernel, once for each step."""
     scalars = [_scalar(arg, ev) for i, arg in enumerate(node.args) if i != function.range_arg]
     ranged = ast.unwrap(node.args[function.range_arg])
-    columns, windows = _windows(ranged, ev, apart=ev.starts is None)
+    starts = ev.starts
+    columns, windows = _windows(ranged, ev, apart=starts is None)
     kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)
     assert kernel is not None  # Query.misuse has reported it
     ev.limits.take(len(columns.index) * len(ev.steps))
     values, present = call_kernel(node, function, kernel, columns, windows, scalars, ev)
-    if ev.starts is not None and isinstance(ranged, ast.MatrixSelector):
+    if starts is not None and isinstance(ranged, ast.MatrixSelector):
         from rulepush.promql.eval.start_timestamps import with_start_timestamps
 
         values, present = with_start_timestamps(node, ranged, columns, values, present, ev)

@@ -218,31 +218,24 @@ class Evaluation:
         limits: EvaluationLimits,
         notes: AnnotationSet,
         is_range: bool,
-        shared: SharedResults | None = None,
-        samples: QuerySamples | None = None,
-        boxes: ComputedHistograms | None = None,
-        root: ast.Node | None = None,
-        starts: Querier | None = None,
+        shared: SharedResults | None,
+        samples: QuerySamples | None,
+        boxes: ComputedHistograms,
+        root: ast.Node,
+        starts: Querier | None,
     ):
         """`bounds` are those of `steps` when None."""
-        self.steps, self.interval = steps, interval
-        self.moments: list[int] = steps.tolist()
-        self.first: int = self.moments[0] if bounds is None else bounds[0]
-        self.last: int = self.moments[-1] if bounds is None else bounds[1]
+        moments: list[int] = steps.tolist()
+        self.steps, self.interval, self.moments = steps, interval, moments
+        self.first, self.last = (moments[0], moments[-1]) if bounds is None else bounds
         self.querier, self.options, self.limits, self.notes = querier, options, limits, notes
-        self.is_range = is_range
-        self.shared = shared
-        self.root, self.starts = root, starts
-        if boxes is None:
-            boxes = ComputedHistograms() if shared is None else shared.boxes
-            boxes.limits = limits
-        self.boxes = boxes
-        self.samples = samples
+        self.is_range, self.shared, self.samples = is_range, shared, samples
+        self.boxes, self.root, self.starts = boxes, root, starts
         if samples is not None:
-            samples.begin(len(self.moments))
+            samples.begin(len(moments))
         self.known: dict[str, Shared] | None = None
         if shared is not None:
-            self.known = shared.at((self.moments[0] if self.moments else 0, len(self.moments), interval))
+            self.known = shared.at((moments[0] if moments else 0, len(moments), interval))
 
     def within(self, start: int, end: int, interval: int, samples: QuerySamples | None = None) -> Evaluation:
         """The evaluation of a subquery; it may have no step. What it reads counts in `samples`. Raises QueryLimitError

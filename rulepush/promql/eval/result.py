@@ -74,7 +74,7 @@ class QueryResult:
         self.is_range = is_range
         self._query = query
         self._notes = notes
-        self._boxes = boxes or None
+        self._boxes = boxes
 
     @property
     def boxes(self) -> Boxes | None:

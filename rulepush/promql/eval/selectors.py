@@ -31,20 +31,22 @@ def select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool = F
 
 
 def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -> Vector:
-    delta = ev.options.lookback_delta_ms
-    pinned = ev.pinned(node.at)
+    delta, offset = ev.options.lookback_delta_ms, node.offset_ms
+    pinned = None if node.at is None else ev.pinned(node.at)
     if pinned is not None:
-        times = [pinned - node.offset_ms]
+        times = [pinned - offset]
     else:
-        times = [ts - node.offset_ms for ts in ev.moments]
+        times = [ts - offset for ts in ev.moments] if offset else ev.moments
     if not times:
         return empty_vector(0)
     if node.extended is ast.Extended.SMOOTHED and not timestamps:
         return _select_smoothed(node, times, ev)
     selection = ev.querier.select(node.matchers, times[0] - delta + 1, times[-1])
-    if selection.boxes is not None:
+    boxes = selection.boxes
+    if boxes is not None:
         selection = _hinted(selection, node, ev)
-    n, steps = len(selection.index), len(ev.steps)
+        boxes = selection.boxes
+    n, steps = len(selection.index), len(ev.moments)
     ev.limits.take(n * steps)
     if len(times) == 1:
         found = None if timestamps else _newest_shared(selection, times[0], delta)
@@ -54,8 +56,8 @@ def _select_vector(node: ast.VectorSelector, ev: Evaluation, timestamps: bool) -
                 value = at / 1000
         else:
             value, present = found
-        if selection.boxes is not None and not timestamps:
-            value = ev.boxes.adopted(value, selection.boxes)
+        if boxes is not None and not timestamps:
+            value = ev.boxes.adopted(value, boxes)
         values, presence = value.reshape(n, 1), present.reshape(n, 1)
         if steps > 1:
             values, presence = np.repeat(values, steps, axis=1), np.repeat(presence, steps, axis=1)
@@ -163,7 +165,8 @@ def newest(selection: Selection, when: int, delta: int) -> tuple[Ints, Floats, B
 def window_bounds(node: ast.MatrixSelector | ast.Subquery, ev: Evaluation) -> list[tuple[int, int, int]]:
     """(start, end, ts) of the range at each step; start is exclusive."""
     selector = node.selector if isinstance(node, ast.MatrixSelector) else node
-    pinned, offset, span = ev.pinned(selector.at), selector.offset_ms, node.range_ms
+    pinned = None if selector.at is None else ev.pinned(selector.at)
+    offset, span = selector.offset_ms, node.range_ms
     if pinned is not None:
         return [(pinned - offset - span, pinned - offset, ts) for ts in ev.moments]
     return [(ts - offset - span, ts - offset, ts) for ts in ev.moments]
@@ -180,10 +183,10 @@ def select_windows(
     selection = ev.querier.select(node.selector.matchers, start + 1, end)
     if selection.boxes is not None:
         selection = _hinted(selection, node.selector, ev)
-        apart = False
-    columns = WindowColumns.of_selection(selection, start, end, apart=apart and len(ev.steps) == 1)
-    if selection.boxes is not None:
-        columns.values = ev.boxes.adopted(columns.values, selection.boxes)
+        columns = WindowColumns.of_selection(selection, start, end)
+        columns.values = _adopted(columns.values, selection, ev)
+    else:
+        columns = WindowColumns.of_selection(selection, start, end, apart=apart and len(bounds) == 1)
     ev.limits.take(columns.sample_count)
     return columns, _windows(columns, bounds, back, ahead)
 

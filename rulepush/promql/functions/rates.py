@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _FEW_ROWS: Final = 2  # up to so many, one after the other costs less than numpy's calls
 _NAME: Final = only((METRIC_NAME,))
+_KEYS: Final = ("not a counter", "not of type counter")
 _NAME_AND_TYPE: Final = only((METRIC_NAME, METADATA_NAMES[0]))
 
 
@@ -205,9 +206,8 @@ def _note_counters(
     w: RangeWindow, present: Bools, scalars: tuple[float, ...], notes: AnnotationSink, call: Any, args: tuple[Any, ...]
 ) -> None:
     """The info that a metric does not look like a counter, for each such metric with a result."""
-    typed = notes.type_labels
-    key = "not of type counter" if typed else "not a counter"
-    for text, rows in w.index.memo(key, lambda: _suspects(w.index, typed)):
+    key = _KEYS[notes.type_labels]
+    for text, rows in w.index.memo(key, lambda: _suspects(w.index, notes.type_labels)):
         if np.count_nonzero(present[rows]):
             notes.info(text, args[0])
 

@@ -138,7 +138,7 @@ def _place(node: Node) -> int | None:
 class AnnotationSet:
     """The annotations of one evaluation. The same text is kept once, with the position given last."""
 
-    def __init__(self, *, type_labels: bool = False) -> None:
+    def __init__(self, type_labels: bool = False) -> None:
         """`type_labels`: series have their type as a label, which says whether they are counters."""
         self.type_labels = type_labels
         self._notes: dict[str, Annotation] = {}

@@ -8,6 +8,7 @@ from typing import Any
 from rulepush.discovery.groups import TargetGroup
 from rulepush.discovery.kubernetes.config import KubernetesSdConfig
 from rulepush.discovery.kubernetes.resource import ObjectChange, object_key
+from rulepush.scrape.slices import at_once
 from tests.discovery.driving import read_sd
 from tests.kubernetes_server import KINDS
 
@@ -60,7 +61,7 @@ class WatchedCluster:
 
     def _regroup(self, sources: Iterable[str]) -> None:
         for source in sources:
-            group = self._role.group(source)
+            group = at_once(self._role.group(source))
             if group is None:
                 self.groups.pop(source, None)
             else:
@@ -90,7 +91,7 @@ class WatchedCluster:
     def from_scratch(self) -> dict[str, TargetGroup]:
         """The groups that a new role makes of the objects there are now."""
         role = self.config.build_role(self.objects)
-        return {source: group for source in role.sources() if (group := role.group(source)) is not None}
+        return {source: group for source in role.sources() if (group := at_once(role.group(source))) is not None}
 
     def group(self, source: str) -> TargetGroup:
         return self.groups[source]

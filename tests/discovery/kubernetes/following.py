@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 from rulepush.discovery.groups import Environment
 from rulepush.discovery.kubernetes.connection import Connection
-from rulepush.discovery.kubernetes.discovery import KubernetesDiscovery
 from tests.discovery.driving import Seen, environment, running
 from tests.discovery.kubernetes.cluster import config_of
 from tests.fakes import FakeClock
@@ -47,7 +46,8 @@ async def following(
 ) -> AsyncIterator[Followed]:
     """Settings of `kubernetes_sd_configs` in flow style, without braces."""
     used = env or environment()
-    async with running(KubernetesDiscovery(config_of(settings), used, connection), used) as seen:
+    config = config_of(settings)
+    async with running(config.discoverer_by(connection or config.connection(), used), used) as seen:
         assert isinstance(used.clock, FakeClock)
         followed = Followed(used.clock, used.reporter)
         followed.known, followed.lists, followed.changes = seen.known, seen.lists, seen.changes

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from rulepush.discovery.kubernetes.api import EventLines, KubernetesApi, ReadPace, WatchEvent
+from rulepush.discovery.kubernetes.api import EventLines, KubernetesApi, ReadPace, WatchEvent, has_unread_bytes
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json, without_managed_fields
-from rulepush.discovery.kubernetes.objects import PODS
 from rulepush.discovery.kubernetes.refusals import KubernetesApiError, ResourceExpired
+from rulepush.discovery.kubernetes.resources import PODS
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.http_client.build import build_client
+from tests.discovery.kubernetes.following import until
 from tests.kubernetes_objects import pod
 from tests.kubernetes_server import KubernetesServer
 
@@ -87,6 +88,33 @@ def test_a_watch_with_much_to_read_is_not_left_alone() -> None:
     assert pace.pause(40_000, 30.5) == 0.0  # both together are much
     pace.asked = 31.0
     assert pace.pause(40_000, 31.5) == 0.1
+
+
+def test_a_watch_on_a_busy_machine_does_not_fall_behind() -> None:
+    """Each part comes late, for others work; there are more of them already."""
+    pace = ReadPace(5.0)
+    for part in range(20):
+        pace.asked = 5.0 + part
+        assert pace.pause(9_000, 5.5 + part, lambda: True) == 0.0
+    pace.asked = 30.0
+    assert pace.pause(9_000, 30.5, lambda: False) == 0.1
+
+
+def test_what_came_and_was_not_read_is_seen() -> None:
+    async def test() -> None:
+        with KubernetesServer(pod("a")) as api:
+            async with build_client() as client:
+                _, version = await KubernetesApi(client, api.url).list(SCOPE, lambda _: None, {})
+                query = {"watch": "true", "resourceVersion": version}
+                async with client.stream("GET", f"{api.url}/api/v1/pods", params=query) as response:
+                    parts = response.aiter_bytes()
+                    api.put(pod("a"))
+                    await anext(parts)
+                    assert not has_unread_bytes(response)
+                    api.put(pod("b"))
+                    await until("the event", lambda: has_unread_bytes(response))
+
+    asyncio.run(test())
 
 
 def test_events_are_cut_at_line_ends_wherever_the_parts_end() -> None:

@@ -73,6 +73,23 @@ def test_a_kubeconfig_is_resolved_against_the_file() -> None:
 def test_a_server_without_a_scheme_is_spoken_to_over_http() -> None:
     """As client-go's DefaultServerURL does."""
     assert read("{role: pod, api_server: 'k8s:443'}")[0].api_server == Secret("http://k8s:443")
+    assert read("{role: pod, api_server: '10.0.0.1/p:1'}")[0].api_server == Secret("http://10.0.0.1/p:1")
+
+
+@pytest.mark.parametrize(
+    ("server", "shown"),
+    [
+        ("10.0.0.1:6443", "10.0.0.1:6443"),
+        ("[::1]:6443/x", "[::1]:6443/x"),
+        ("my_host:6443", "my_host:6443"),
+        ("1:hunter2@k8s:6443", "<secret>"),
+    ],
+)
+def test_an_address_that_go_takes_for_a_path_is_refused(server: str, shown: str) -> None:
+    assert problem(f"{{role: pod, api_server: '{server}'}}") == (
+        f'kubernetes_sd_configs.api_server: parse "{shown}": first path segment in URL cannot contain colon; write '
+        "https:// (or http://) before the host"
+    )
 
 
 @pytest.mark.parametrize(

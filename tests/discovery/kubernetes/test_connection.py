@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from rulepush.discovery.kubernetes.connection import InClusterConnection
-from rulepush.discovery.kubernetes.discovery import connection_of
 from rulepush.discovery.kubernetes.kubeconfig import KubeconfigConnection, read_kubeconfig
+from rulepush.discovery.kubernetes.refusals import unreached
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.config import HTTPHeader
 from tests.discovery.kubernetes.cluster import config_of
@@ -110,8 +110,8 @@ def test_a_token_that_is_replaced_is_read_again(tmp_path: Path, monkeypatch: pyt
                 await until("a refusal", lambda: "does not accept the credentials" in seen.error(), seen.clock)
                 (tmp_path / "sa" / "token").write_text("new")
                 await until("a watch with the new token", lambda: api.watches == 1, seen.clock)
+                await until("its answer", lambda: seen.error() == "")
                 assert len(api.asked("list", "pods")) == 1
-                assert seen.error() == ""
 
         asyncio.run(test())
 
@@ -123,9 +123,25 @@ def test_another_authority_than_the_clusters_is_not_trusted(tmp_path: Path, monk
         async def test() -> None:
             async with following("role: pod", connection=cluster.account) as seen:
                 await until("the failure", lambda: "tls: failed to verify certificate" in seen.error())
+                assert "set ca_file in tls_config to the cluster's authority" in seen.error()
                 assert cluster.api.requests == []
 
         asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("detail", "advice"),
+    [
+        ("tls: failed to verify certificate: certificate has expired", "kubeadm certs renew"),
+        ("tls: failed to verify certificate: self-signed certificate in certificate chain", "set ca_file in"),
+        ("tls: wrong version number", "is api_server http://?"),
+        ("connection refused", ""),
+    ],
+)
+def test_what_to_do_about_a_connection_is_said_after_what_is_wrong(detail: str, advice: str) -> None:
+    said = unreached(detail)
+    assert said.startswith(detail)
+    assert (advice in said) if advice else (said == detail)
 
 
 def kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any], **more: Any) -> str:
@@ -167,11 +183,20 @@ def test_a_kubeconfig_gives_credentials(tmp_path: Path) -> None:
     assert (basic.username, basic.password.reveal()) == ("jane", "p")
     headers = client(**{"token": "t", "as": "jane", "as-groups": ["a", "b"]}).headers
     assert headers == (HTTPHeader("Impersonate-User", ("jane",)), HTTPHeader("Impersonate-Group", ("a", "b")))
+    extra = {"example.com/a%b": ["x", "y"]}  # escaped as by client-go (transport/round_trippers.go, headerKeyEscape)
+    headers = client(**{"token": "t", "as": "jane", "as-user-extra": extra}).headers
+    assert headers[1] == HTTPHeader("Impersonate-Extra-example.com%2Fa%25b", ("x", "y"))
 
 
 ODD: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
-    "exec": ({}, {"exec": {"command": "aws"}}, {}, "user u: exec plugins are not supported: use a token"),
-    "auth-provider": ({}, {"auth-provider": {"name": "gcp"}}, {}, "user u: auth-provider plugins are not supported"),
+    "auth-provider": (
+        {},
+        {"auth-provider": {"name": "gcp"}},
+        {},
+        'user u: No Auth Provider found for name "gcp": .* which gives an exec plugin',
+    ),
+    "nobody": ({}, {"as-groups": ["a"]}, {}, "requesting uid, groups or user-extra without impersonating a user"),
+    "extra": ({}, {"as": "jane", "as-user-extra": {"a": "b"}}, {}, "user u: a must be a list of texts"),
     "no context": ({}, {}, {"current-context": ""}, r"current-context is missing \(contexts: here\)"),
     "unknown context": ({}, {}, {"current-context": "hre"}, r'context "hre" does not exist \(contexts: here\)'),
     "unknown user": ({}, {}, {"users": []}, r'user "u" does not exist \(users: none\)'),
@@ -229,15 +254,15 @@ def test_a_kubeconfig_that_changes_is_followed(tmp_path: Path) -> None:
 
 
 def test_how_the_connection_is_chosen(tmp_path: Path) -> None:
-    assert connection_of(config_of("role: pod")) == InClusterConnection()
-    assert connection_of(config_of("role: pod, kubeconfig_file: /k")) == KubeconfigConnection("/k")
-    server = connection_of(config_of("role: pod, api_server: 'http://user:pass@k8s:8080/prefix'"))
+    assert config_of("role: pod").connection() == InClusterConnection()
+    assert config_of("role: pod, kubeconfig_file: /k").connection() == KubeconfigConnection("/k")
+    server = config_of("role: pod, api_server: 'http://user:pass@k8s:8080/prefix'").connection()
     assert str(server) == "http://k8s:8080/prefix"
     assert server.server().url.reveal() == "http://user:pass@k8s:8080/prefix"
-    assert server == connection_of(config_of("role: node, api_server: 'http://user:pass@k8s:8080/prefix'"))
+    assert server == config_of("role: node, api_server: 'http://user:pass@k8s:8080/prefix'").connection()
 
 
 def test_clusters_behind_one_proxy_are_named_and_fail_one_by_one() -> None:
     server = "https://me:hunter2@rancher.example/k8s/clusters"
-    shown = [str(connection_of(config_of(f"role: pod, api_server: '{server}/{name}/'"))) for name in ("c-1", "c-2")]
+    shown = [str(config_of(f"role: pod, api_server: '{server}/{name}/'").connection()) for name in ("c-1", "c-2")]
     assert shown == ["https://rancher.example/k8s/clusters/c-1", "https://rancher.example/k8s/clusters/c-2"]

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from rulepush.discovery.kubernetes.discovery import connection_of
-from rulepush.discovery.kubernetes.objects import PODS
+from rulepush.discovery.kubernetes.access import ApiAccess
+from rulepush.discovery.kubernetes.resources import PODS
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.watching import ResourceWatch
-from rulepush.http_client.build import build_client
 from tests.discovery.driving import environment
 from tests.discovery.kubernetes.cluster import config_of
 from tests.discovery.kubernetes.following import following, until
@@ -64,8 +63,9 @@ def test_what_no_label_says_is_no_change(api: KubernetesServer) -> None:
     told: list[str] = []
 
     async def test() -> None:
-        connection = connection_of(config_of(pods(api)))
-        watch = ResourceWatch(connection, ResourceScope(PODS), build_client, environment())
+        env = environment()
+        access = ApiAccess(config_of(pods(api)).connection(), env)
+        watch = ResourceWatch(access, ResourceScope(PODS), env)
         watch.listen(lambda _, changes: told.extend(c.key for c in changes))
         running = asyncio.create_task(watch.run())
         await until("the list and the watch", lambda: len(told) == 2 and api.watches == 1)
@@ -315,6 +315,17 @@ ANSWERS = {
 }
 
 
+def test_a_cluster_without_endpoint_slices_is_told_what_to_use(api: KubernetesServer) -> None:
+    api.refuse = lambda _: ApiReply(404, b"404 page not found\n", "text/plain")
+
+    async def test() -> None:
+        async with following(f"role: endpointslice, api_server: '{api.url}'") as seen:
+            advice = "Kubernetes has it since 1.21; with an older one use `role: endpoints`"
+            await until("the advice", lambda: advice in seen.error())
+
+    run(test())
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_what_is_no_api_server_is_named_in_one_line(api: KubernetesServer, name: str) -> None:
     reply, text = ANSWERS[name]
@@ -392,7 +403,7 @@ def test_configs_with_the_same_server_and_selectors_share_one_watch(api: Kuberne
                 await until("the same list", lambda: len(second.names()) == 2)
                 assert len(api.asked("list", "pods")) == 1
                 assert len(api.asked("list", "nodes")) == 1
-            key = (ResourceWatch, connection_of(config_of(pods(api))), ResourceScope(PODS))
+            key = (ResourceWatch, config_of(pods(api)).connection(), ResourceScope(PODS))
             async with env.shared.use(key, no_other, env.clock) as watch:
                 assert watch.listeners == 1  # nothing is told to who has left
             async with following(pods(api, ", selectors: [{role: pod, label: app=x}]"), env) as other:

@@ -10,15 +10,6 @@ from typing import Any
 import pytest
 
 from rulepush.discovery.kubernetes.objects import (
-    ENDPOINT_SLICES,
-    ENDPOINTS,
-    INGRESSES,
-    JOBS,
-    NAMESPACES,
-    NODES,
-    PODS,
-    REPLICA_SETS,
-    SERVICES,
     EndpointSlice,
     Ingress,
     KubernetesEndpoints,
@@ -30,6 +21,17 @@ from rulepush.discovery.kubernetes.objects import (
     Pod,
 )
 from rulepush.discovery.kubernetes.resource import Resource
+from rulepush.discovery.kubernetes.resources import (
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    INGRESSES,
+    JOBS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICA_SETS,
+    SERVICES,
+)
 from tests.discovery.kubernetes.random_objects import everything
 from tests.kubernetes_objects import container, pod
 from tests.kubernetes_server import KINDS

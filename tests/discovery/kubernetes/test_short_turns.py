@@ -13,6 +13,7 @@ from rulepush.discovery.kubernetes.discovery import Following
 from rulepush.discovery.kubernetes.resource import object_key
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import ResourceWatch
+from rulepush.scrape.slices import at_once
 from tests.discovery.kubernetes.cluster import Json, WatchedCluster, config_of
 from tests.kubernetes_objects import (
     container,
@@ -20,6 +21,7 @@ from tests.kubernetes_objects import (
     endpoint_address,
     endpoints,
     endpointslice,
+    node,
     pod,
     service,
     subset,
@@ -51,7 +53,7 @@ def test_the_next_turn_begins_when_the_work_of_this_one_has_taken_its_time() -> 
     seconds = [0.0]
 
     async def test() -> list[bool]:
-        turns, over = ShortTurns(lambda: seconds[0]), []
+        turns, over = ShortTurns(lambda: seconds[0], lambda: seconds[0]), []
         for spent in (0.003, 0.003, 0.003):
             seconds[0] += spent
             over.append(turns.is_over)
@@ -71,7 +73,7 @@ def test_work_that_comes_again_and_again_takes_a_twentieth_of_the_time(
         rested.append(delay)
 
     async def test() -> None:
-        turns = ShortTurns(lambda: seconds[0])
+        turns = ShortTurns(lambda: seconds[0], lambda: seconds[0])
         monkeypatch.setattr(asyncio, "sleep", sleep)
         seconds[0] += spent / 2
         await turns.next()
@@ -83,16 +85,33 @@ def test_work_that_comes_again_and_again_takes_a_twentieth_of_the_time(
 
 
 @pytest.mark.parametrize("role", ["endpoints", "endpointslice"])
-def test_the_targets_of_a_large_group_are_made_in_steps_before_it(role: str) -> None:
+def test_the_targets_of_a_large_group_are_made_in_steps(role: str) -> None:
     cluster = WatchedCluster(f"role: {role}", service("web"), *pods())
     one = [endpoint_address(ip, target=ref) for ip, ref in addresses()]
     source = "endpoints/default/web" if role == "endpoints" else "endpointslice/default/web-0"
     cluster.put(*([endpoints("web", subsets=[subset(one)])] if role == "endpoints" else slices()))
     of_another = cluster.config.build_role(cluster.objects)
-    steps = len(list(of_another.prepare(source)))
-    assert steps >= len(cluster.group(source).targets) / 20 - 1
-    assert list(of_another.prepare(source)) == []  # it is done
-    assert of_another.group(source) == cluster.group(source)
+    targets = len(cluster.group(source).targets)
+    assert len(list(of_another.group(source))) >= targets / 2
+    assert len(list(of_another.group(source))) <= targets / 50  # they are made, and not made again
+    assert at_once(of_another.group(source)) == cluster.group(source)
+
+
+@pytest.mark.parametrize("role", ["endpoints", "endpointslice"])
+def test_only_the_targets_of_what_changed_are_made_again(role: str) -> None:
+    cluster = WatchedCluster(f"role: {role}, attach_metadata: {{node: true}}", service("web"), node("n1"), *pods())
+    one = [endpoint_address(ip, target=ref) for ip, ref in addresses()]
+    source = "endpoints/default/web" if role == "endpoints" else "endpointslice/default/web-0"
+    cluster.put(*([endpoints("web", subsets=[subset(one)])] if role == "endpoints" else slices()))
+    before = cluster.group(source).targets
+    cluster.put(pod("p7", ip="10.9.9.9"))
+    after = cluster.group(source).targets
+    kept = {id(target) for target in before} & {id(target) for target in after}
+    assert len(kept) == len(before) - 2  # of the address, and of the other port, which the pod has no longer
+    # As after a new list: equal records, none of them the same one.
+    cluster.put(*([endpoints("web", subsets=[subset(one)])] if role == "endpoints" else slices()))
+    anew = cluster.group(source).targets
+    assert [id(target) for target in anew] == [id(target) for target in after]
 
 
 def test_others_have_their_turn_while_large_groups_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +121,7 @@ def test_others_have_their_turn_while_large_groups_are_made(monkeypatch: pytest.
         config, known = config_of("role: endpointslice"), KnownGroups(lambda _: None)
         watches = [Listed(w.within(""), *pods(), *slices(), service("web")) for w in config.watched()]
         of_resources: Any = [(w.scope.resource, [w]) for w in watches]
-        following = asyncio.create_task(Following(config, of_resources, [""]).run(known))
+        following = asyncio.create_task(Following(config.build_role, of_resources, [""]).run(known))
         turns = 0
         while not known.answered:
             turns += 1
