@@ -138,7 +138,7 @@ def test_a_run_that_fails_and_one_that_starts_keep_the_last_success() -> None:
             assert kept == {name: value for name, value in second.items() if "last_start" not in name}
             assert process.stdin is not None
             process.stdin.close()
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         assert values(r)["last_success_timestamp_seconds"] > second["last_end_timestamp_seconds"]
         (group,) = r.groups
         assert group.ttl_ms == 26 * 3_600_000
@@ -151,7 +151,7 @@ def test_the_lifetime_is_renewed_while_the_command_runs() -> None:
         assert wait_for("one more", lambda: next(iter(r.groups)).renewed_at > group.renewed_at)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 @contextlib.contextmanager
@@ -164,7 +164,7 @@ def running(
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(20)
+        process.wait(60)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -178,7 +178,7 @@ def test_signals_are_passed_on(gateway: Receiver) -> None:
         for name in names:
             process.send_signal(signal.Signals[name])
             assert process.stdout.readline().decode() == f"{name}\n"
-        assert process.wait(20) == 9
+        assert process.wait(60) == 9
 
 
 def test_a_command_that_a_signal_ends_is_reported(gateway: Receiver) -> None:
@@ -186,7 +186,7 @@ def test_a_command_that_a_signal_ends_is_reported(gateway: Receiver) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.terminate()
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
     assert values(gateway)["last_exit_code"] == 143
 
 
@@ -268,7 +268,7 @@ def test_a_signal_after_the_end_gives_the_push_up() -> None:
             return process.poll() is not None
 
         wait_for("the end of the push", ended)
-        assert process.wait(20) == 5
+        assert process.wait(60) == 5
 
 
 def test_a_signal_with_the_end_does_not_give_the_push_up() -> None:
@@ -276,7 +276,7 @@ def test_a_signal_with_the_end_does_not_give_the_push_up() -> None:
     with silent_server() as url, running(["true"], "--timeout", "2", "--retries", "0", url) as process:
         wait_for_the_commands_end(process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         assert process.stderr.read().decode().splitlines()[-1].endswith("cannot be reached: no answer within 2s")
 

@@ -128,7 +128,7 @@ def test_a_push_under_way_is_waited_for() -> None:
         await clock.settle()
         assert not stopping.done()
         task.cancel()
-        await asyncio.wait_for(stopping, 10)
+        await asyncio.wait_for(stopping, 60)
 
     play(scenario)
 

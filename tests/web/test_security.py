@@ -75,7 +75,7 @@ def test_renewed_certificates_and_changed_passwords_are_taken(tmp_path: Path) ->
         reloader.check()
         assert await house.status(port, "new", "land") == 200
         server.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(main())
 
@@ -107,7 +107,7 @@ def test_a_client_certificate_can_be_demanded_while_it_runs(tmp_path: Path) -> N
         context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
         assert await ask() == 200
         server.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(main())
 
