@@ -67,6 +67,6 @@ def test_a_reload_that_fails_is_told_and_so_is_the_one_that_succeeds(tmp_path: P
         wait_for("its end", lambda: [e for e in listener.events if e["text"] == FAILED and not e["active"]])
         assert get_json(f"{url}/api/v1/notifications")["data"] == []
         if which == "rulepush":
-            server.terminate(seconds=5)  # a listener does not hold up the end
-            listener.thread.join(5)
+            server.terminate()  # a listener does not hold up the end
+            listener.thread.join(60)
             assert not listener.thread.is_alive()
