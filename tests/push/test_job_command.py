@@ -301,20 +301,21 @@ def test_what_the_command_writes_is_pushed_beside_the_result(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "age_s", "complaint"),
+    ("content", "written_s", "complaint"),
     [
-        ("backup_bytes x\n", 0, "text format parsing error in line 1"),
-        ("backup_bytes 1\n", 100, "it is older than the start of the command, and is not pushed"),
+        ("backup_bytes x\n", 600, "text format parsing error in line 1"),
+        ("backup_bytes 1\n", -100, "it is older than the start of the command, and is not pushed"),
         (None, 0, "No such file or directory"),
     ],
 )
 def test_a_bad_file_does_not_take_the_result_away(
-    tmp_path: Path, content: str | None, age_s: int, complaint: str
+    tmp_path: Path, content: str | None, written_s: int, complaint: str
 ) -> None:
+    """`written_s` is seen from now, and long after any start of the command where it is not before it."""
     file = tmp_path / "own.prom"
     if content is not None:
         file.write_text(content)
-        os.utime(file, (time.time() + 5 - age_s,) * 2)
+        os.utime(file, (time.time() + written_s,) * 2)
     with receiver() as r:
         done = run(["true"], "--file", str(file), r.url)
         assert done.returncode == 0
