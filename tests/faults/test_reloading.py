@@ -41,7 +41,7 @@ def hup(server: Server) -> None:
 
 
 def reload(scene: Scene) -> httpx.Response:
-    return httpx.post(f"{scene.url}/-/reload", timeout=5, trust_env=False)
+    return httpx.post(f"{scene.url}/-/reload", timeout=60, trust_env=False)
 
 
 def active_at(scene: Scene, job: str = "app") -> dict[str, str]:

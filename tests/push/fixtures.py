@@ -63,4 +63,4 @@ def receiver() -> Iterator[Receiver]:
         yield Receiver(f"http://127.0.0.1:{port}", groups)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)

@@ -53,7 +53,7 @@ def run(act: Callable[[Work], Awaitable[None]]) -> list[str]:
 
     async def go() -> Work:
         work = Work()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await act(work)
         return work
 
