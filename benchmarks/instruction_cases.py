@@ -19,6 +19,7 @@ from promql_vs_prometheus import QUERIES, streams
 from rule_evaluation import BENCH, INTERVAL_MS, Fleet
 
 from rulepush.exposition import Format, parse_body
+from rulepush.exposition.negotiation import NameEscaping
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import Sample
@@ -36,7 +37,7 @@ from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from rulepush.storage.journal_batch import BatchColumns, Pending
 from rulepush.storage.table import as_rows
-from rulepush.web.federate import _lines, newest_samples
+from rulepush.web.federate import _families, _lines, newest_samples
 from rulepush.web.results import success_pieces
 
 Step = Callable[[int], object]
@@ -97,10 +98,14 @@ def instant_json() -> Step:
 
 
 def federate() -> Step:
-    """All series as text."""
+    """The samples that are told."""
     head, selectors = _filled(SERIES), parse_expr('{__name__=~".+"}').root.matchers  # type: ignore[attr-defined]
     return lambda i: "".join(
-        _lines((), newest_samples([selectors], START + 290_000, 300_000, head.querier()), {"a": "b"}, True)
+        _lines(
+            _families(newest_samples([selectors], START + 290_000, 300_000, head.querier())),
+            {"a": "b"},
+            NameEscaping.ALLOW_UTF8,
+        )
     )
 
 
@@ -206,7 +211,7 @@ def cases() -> Iterator[tuple[str, int, Callable[[], Any]]]:
         yield f"query, {SERIES} series: {name}", 5, partial(query, text, SERIES)
     yield "range query as JSON", 2, range_json
     yield "instant query as JSON", 4, instant_json
-    yield "federate", 3, federate
+    yield "federate, its samples", 3, federate
     yield "scrape, all kept, same series", 10, partial(scrape, Demand.keep_all(300_000), planned=True)
     yield "scrape, all kept, a new line", 6, partial(scrape, Demand.keep_all(300_000), planned=False)
     yield "scrape, all dropped, same series", 10, partial(scrape, Demand.of([]), planned=True)

@@ -24,7 +24,7 @@ HERE: Final = Path(__file__).resolve().parent
 PROJECT: Final = HERE.parent
 MARKS: Final = """
 #include <valgrind/callgrind.h>
-void begin(void) { CALLGRIND_START_INSTRUMENTATION; }
+void begin(void) { CALLGRIND_START_INSTRUMENTATION; CALLGRIND_ZERO_STATS; }
 void end(void) { CALLGRIND_DUMP_STATS; CALLGRIND_STOP_INSTRUMENTATION; }
 """
 _SUMMARY: Final = re.compile(r"^summary: (\d+)", re.MULTILINE)

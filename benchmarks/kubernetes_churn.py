@@ -37,7 +37,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -92,7 +92,12 @@ def serve(args: argparse.Namespace) -> None:
     del objects
     print(f"{size:.0f}", flush=True)
     commands: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=lambda: [commands.put(line.strip()) for line in sys.stdin], daemon=True).start()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            commands.put(line.strip())
+
+    threading.Thread(target=listen, daemon=True).start()
     commands.get()
     rate, due = args.rate, time.monotonic()
     for turn in itertools.count(1):
@@ -108,6 +113,7 @@ def serve(args: argparse.Namespace) -> None:
             case ["rate", text]:
                 rate, due = float(text), time.monotonic()
             case ["stop"]:
+                cluster.settle(server)
                 print(json.dumps(cluster.versions()), flush=True)
                 threading.Event().wait()
 
@@ -121,21 +127,34 @@ def probed(log: Path, profile: Path, arguments: list[str]) -> None:
     run = asyncio.Handle._run
     began_garbage = 0.0
 
+    gc_ms = 0.0  # in this callback
+
     def timed(handle: Any) -> None:
-        began = time.thread_time()
+        nonlocal gc_ms
+        began, gc_ms = time.thread_time(), 0.0
         run(handle)
         took = (time.thread_time() - began) * 1000
         if took >= NOTED_MS:
             owner = getattr(getattr(handle, "_callback", None), "__self__", None)
             what = owner.get_name() if isinstance(owner, asyncio.Task) else repr(getattr(handle, "_callback", None))
-            coroutine = getattr(owner.get_coro(), "__qualname__", "") if isinstance(owner, asyncio.Task) else ""
-            out.write(f"{time.monotonic():.3f} loop {took:.1f} {what} {coroutine}\n")
+            coroutine = owner.get_coro() if isinstance(owner, asyncio.Task) else None
+            shared = getattr(getattr(coroutine, "cr_frame", None), "f_locals", {}).get("run")
+            part = getattr(shared, "__self__", None)  # of SharedParts
+            of = (
+                f"{type(part).__name__} {getattr(part, 'scope', '')}"
+                if part
+                else getattr(coroutine, "__qualname__", "")
+            )
+            out.write(f"{time.monotonic():.3f} loop {took:.1f} {what} {of}, {gc_ms:.1f} ms of it garbage\n")
 
     def collected(phase: str, info: dict[str, int]) -> None:
-        nonlocal began_garbage
+        nonlocal began_garbage, gc_ms
         if phase == "start":
             began_garbage = time.thread_time()
-        elif (took := (time.thread_time() - began_garbage) * 1000) >= NOTED_MS:
+            return
+        took = (time.thread_time() - began_garbage) * 1000
+        gc_ms += took
+        if took >= NOTED_MS:
             out.write(f"{time.monotonic():.3f} garbage {took:.1f} generation {info['generation']}\n")
 
     def note(*_: object) -> None:
@@ -163,9 +182,11 @@ def probed(log: Path, profile: Path, arguments: list[str]) -> None:
 
 
 def note_lateness(out: TextIO) -> None:
-    """Write a line for each version that comes to a sink from now on: how many ms old it is."""
+    """Write a line for each version that comes to a watch, and to a sink, from now on: how many ms old it is. What is
+    late at the watch already, the API server or the network was late with."""
     from rulepush.discovery.groups import TargetGroup
     from rulepush.discovery.known_groups import KnownGroups
+    from rulepush.discovery.kubernetes.watching import ResourceWatch
 
     update = KnownGroups.update
     known: dict[str, set[str]] = {}
@@ -184,7 +205,17 @@ def note_lateness(out: TextIO) -> None:
                 out.write(f"0 late {now - float(version):.0f} {group.source}\n")
         update(sink, groups, gone)
 
-    KnownGroups.update = noted  # type: ignore[method-assign]
+    take = ResourceWatch._take
+
+    def taken(watch: ResourceWatch[Any], events: Sequence[Any]) -> None:
+        for event in events:
+            version = float((event.object["metadata"].get("labels") or {}).get("version", 0))
+            if event.type == "ADDED" and version:
+                out.write(f"0 seen {time.monotonic() * 1000 - version:.0f} -\n")
+        take(watch, events)
+
+    ResourceWatch._take = taken  # type: ignore[method-assign, assignment]
+    KnownGroups.update = noted  # type: ignore[method-assign, assignment]
 
 
 class HeldLog:
@@ -264,9 +295,9 @@ def first_targets(client: httpx.Client, began: float) -> float:
 
 
 def arrival(clients: Mapping[str, httpx.Client], expected: dict[str, str]) -> None:
-    """Wait until all targets are right, at most two minutes."""
+    """Wait until all targets are right, at most a minute."""
     began, waiting = time.monotonic(), dict(clients)
-    while waiting and time.monotonic() - began < 120:
+    while waiting and time.monotonic() - began < 60:
         time.sleep(1)
         for name, client in list(waiting.items()):
             found = targets(client)
@@ -353,12 +384,18 @@ def measure(args: argparse.Namespace) -> bool:
         rulepush.send_signal(signal.SIGUSR2)
         rulepush.send_signal(LATENESS)
         time.sleep(HELD_SECONDS)
-        late = log.values("late")
+        noted = held.read_text()
+        late, seen = (
+            log.values("late"),
+            sorted(float(x.split()[2]) for x in noted.splitlines() if x.startswith("0 seen")),
+        )
         if late:
             print(
                 f"{len(late)} changes came to the sink: p50 {late[len(late) // 2]:.0f} ms, "
                 f"p99 {late[len(late) * 99 // 100]:.0f} ms, the last {late[-1]:.0f} ms after they were made"
             )
+            at_watch = f"p50 {seen[len(seen) // 2]:.0f} ms, the last {seen[-1]:.0f} ms" if seen else "none came new"
+            print(f"  at the watch: {at_watch}")
         for number in range(args.rounds):
             if not number:
                 tell(server, f"rate {args.round_rate}")

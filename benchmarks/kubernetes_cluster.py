@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 Json = dict[str, Any]
 
@@ -17,6 +17,9 @@ class ObjectStore(Protocol):
 
     def put(self, made: Json) -> object: ...
     def delete(self, kind: str, key: str) -> None: ...
+
+
+_SECONDS_AN_ADDRESS: Final = 0.0005  # between two writes of the same endpoints
 
 
 @dataclass(slots=True)
@@ -248,7 +251,7 @@ def ingress(name: str, namespace: str, state: State, annotated: bool, number: in
 class ChangingCluster:
     """Of eight changes four are of what no label says, two of labels (of pods also of whether they are ready), one is
     an end and one a beginning. Those of the pods of a service change its endpoints as well, in the roles that have
-    them: at each change that concerns them, as a real cluster does when they are apart.
+    them; a large one is written less often, for its controller takes longer.
     """
 
     def __init__(self, role: str, count: int, per_service: int, annotated: float):
@@ -260,6 +263,8 @@ class ChangingCluster:
         self._places: list[tuple[str, int]] = []
         self._there: dict[str, dict[int, State]] = {app: {} for app in self._apps}
         self._numbers = itertools.count()
+        self._due: dict[str, None] = {}  # services whose endpoints are to be written
+        self._next_at: dict[str, float] = {}
         self._chance = random.Random(7)
         for _ in range(count):
             self._come("0")
@@ -305,8 +310,19 @@ class ChangingCluster:
                 state = self._there[app][number]
                 state.version, state.ready = now_version(), not state.ready
             store.put(self._made(app, number, turn))
-        if kind % 2 and self._role in ("endpoints", "endpointslice"):
+        if self._role in ("endpoints", "endpointslice"):
+            if kind % 2:
+                self._due[app] = None
+            for each in [each for each in self._due if time.monotonic() >= self._next_at.get(each, 0.0)]:
+                del self._due[each]
+                self._next_at[each] = time.monotonic() + self._per_service * _SECONDS_AN_ADDRESS
+                store.put(self._endpoints(each))
+
+    def settle(self, store: ObjectStore) -> None:
+        """No more changes come: what is due of endpoints is put."""
+        for app in self._due:
             store.put(self._endpoints(app))
+        self._due.clear()
 
     def burst(self, store: ObjectStore) -> None:
         """Every pod of the first service is ready no more, or again; its endpoints follow once for all of them."""

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from rulepush.discovery.registry_api import Deadline, RegistryAnswer, RegistryAsking, ask_registry
 from rulepush.errors import DiscoveryError
+from rulepush.http_client.client import met_plain_http
 
 if TYPE_CHECKING:
     from rulepush.http_client.on_demand import ClientOnDemand
@@ -192,7 +193,7 @@ class ConsulClient:
         return answer
 
     def _hint(self, detail: str) -> str:
-        if "wrong version number" in detail or "record layer failure" in detail:
+        if met_plain_http(detail):
             return " (the server speaks plain HTTP: set `scheme: http`, or its HTTPS port)"
         return self._port_hint
 

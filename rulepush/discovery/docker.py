@@ -20,6 +20,7 @@ from rulepush.discovery.polling import Poller
 from rulepush.discovery.registry_api import Deadline, RegistryAnswer, ask_registry, shown_selection
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
+from rulepush.http_client.client import met_plain_http
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig, read_http_client
 from rulepush.model.labels import flag_value, sanitized_label_name
 
@@ -178,7 +179,7 @@ class DockerDiscovery:
             end in detail for end in ("broken pipe", "connection reset", "disconnected", "closed the")
         ):
             return f"{detail} (perhaps {wants})"
-        if "wrong version number" in detail or "record layer failure" in detail:
+        if met_plain_http(detail):
             return f"{detail} (the engine speaks plain HTTP: write `host: tcp://...`)"
         hint = "" if urlsplit(self._config.base).port else " (host names no port; Docker's is 2375, 2376 with TLS)"
         return detail + hint

@@ -21,7 +21,7 @@ from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGro
 from rulepush.discovery.polling import Poller
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
-from rulepush.http_client.client import reason, shown_url
+from rulepush.http_client.client import met_plain_http, met_unknown_authority, reason, shown_url
 from rulepush.http_client.config import HTTPClientConfig, read_http_client
 from rulepush.http_client.pages import is_html, page_named
 from rulepush.model.host_port import join_host_port
@@ -148,9 +148,9 @@ def _hint(why: str) -> str:
     """What to do where no answer came."""
     if "refused" in why:
         return ": nothing listens there; is the port of server right?"
-    if "local issuer certificate" in why or "self-signed certificate" in why:
+    if met_unknown_authority(why):
         return ": set ca_file in tls_config to the authority that issued the server's certificate"
-    if "wrong version number" in why or "record layer failure" in why:
+    if met_plain_http(why):
         return ": the server speaks plain HTTP; is server http://?"
     return ""
 

@@ -22,6 +22,7 @@ SD_CONFIGS: Final = {
     "kubernetes_sd_configs": ("rulepush.discovery.kubernetes.config", "read_kubernetes_sd"),
     "nacos_sd_configs": ("rulepush.discovery.nacos", "read_nacos_sd"),
     "consul_sd_configs": ("rulepush.discovery.consul", "read_consul_sd"),
+    "nomad_sd_configs": ("rulepush.discovery.nomad", "read_nomad_sd"),
     "docker_sd_configs": ("rulepush.discovery.docker", "read_docker_sd"),
 }
 
@@ -47,7 +48,6 @@ UNSUPPORTED_SD_CONFIGS: Final = tuple(
         "marathon",
         "msk",
         "nerve",
-        "nomad",
         "openstack",
         "outscale",
         "ovhcloud",

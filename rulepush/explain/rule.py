@@ -27,6 +27,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     expressions.rate_on_gauge,
     expressions.delta_on_counter,
     expressions.histogram_quantile,
+    expressions.histogram_compared,
     expressions.per_pool,
     expressions.absent_never,
     expressions.comparisons,

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rulepush.errors import ProtobufError
 from rulepush.exposition.entries import Exposition, FamilyMetadata, Format, ParsedSample
 from rulepush.exposition.openmetrics import OpenMetricsParser, parse_openmetrics, parse_openmetrics_line
 from rulepush.exposition.text import TextParser, TranslatedParser, parse_text, parse_text_line
 from rulepush.exposition.type_and_unit import with_type_and_unit
+
+if TYPE_CHECKING:
+    from rulepush.exposition.entries import HistogramScraping
+    from rulepush.exposition.translated import TranslatedBody
 
 __all__ = [
     "DeclaredTypeAndUnit",
@@ -22,6 +27,7 @@ __all__ = [
     "parse_body",
     "parse_line",
     "readable_body",
+    "translated_body",
 ]
 
 
@@ -36,6 +42,21 @@ def readable_body(body: bytes, fmt: Format) -> bytes:
     if done.error:
         raise ProtobufError(done.error)
     return done.text
+
+
+def translated_body(body: bytes, fmt: Format, scraping: HistogramScraping) -> TranslatedBody:
+    """A body as lines of Format.PROTOBUF, and its native histograms. Raises ProtobufError or ExpositionError."""
+    if fmt is Format.PROTOBUF:
+        from rulepush.exposition.protobuf.translate import translated
+
+        done = translated(body, scraping)
+    else:
+        from rulepush.exposition.custom_buckets import custom_bucket_body
+
+        done = custom_bucket_body(body, fmt, scraping)
+    if done.error:
+        raise ProtobufError(done.error)
+    return done
 
 
 def parse_body(body: bytes, fmt: Format) -> Exposition:

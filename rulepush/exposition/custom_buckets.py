@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator
-from typing import Final
+from typing import Final, cast
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, Format, HistogramScraping, ParsedSample
@@ -29,6 +29,16 @@ _SUFFIXES: Final = ("_bucket", "_count", "_sum")
 _UNIT_COMMENT: Final = re.compile(rb"#[ \t]*UNIT[ \t]")
 _ENTRIES_PER_SLICE: Final = 100  # about a millisecond
 _Pairs = tuple[tuple[str, str], ...]
+
+
+def custom_bucket_body(body: bytes, fmt: Format, scraping: HistogramScraping) -> TranslatedBody:
+    """The whole body."""
+    work = CustomBucketTranslator(body, fmt, scraping).work()
+    while True:
+        try:
+            next(work)
+        except StopIteration as e:
+            return cast("TranslatedBody", e.value)
 
 
 class CustomBucketTranslator:

@@ -83,7 +83,9 @@ class OpenMetricsParser(Scanner):
         if text is None:
             self.unexpected(f"expected text in {kind}")
         text, name = text[1:-1], self.name_of(token)
-        meta = into.metadata.setdefault(name, FamilyMetadata())
+        meta = into.metadata.get(name)
+        if meta is None:
+            meta = into.metadata[name] = FamilyMetadata()
         if kind == "TYPE":
             if text not in _TYPES:
                 self.fail(f"invalid metric type {show(text)}")

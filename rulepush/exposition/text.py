@@ -91,22 +91,24 @@ class TextParser(Scanner):
             self._end_of_comment()
             return
         self.token, self.pos = self.pos, found.end()
-        kind = found[1].decode("ascii")
+        kind = found[1]
         token = self.take(METRIC_TOKEN) or self.take(QUOTED_NAME_TOKEN)
         if token is None:
-            self.unexpected(f"expected metric name after {kind}")
+            self.unexpected(f"expected metric name after {kind.decode('ascii')}")
         if self.body.startswith(b"\0", self.pos):
             self.token, self.pos = self.pos, self.pos + 1
             self.unexpected("linebreak expected after metadata", "EOF")
         text = (self.take(_REST) or b"")[1:]
         name = self.name_of(token)
-        meta = into.metadata.setdefault(name, FamilyMetadata())
-        if kind == "TYPE":
+        meta = into.metadata.get(name)
+        if meta is None:
+            meta = into.metadata[name] = FamilyMetadata()
+        if kind == b"TYPE":
             if text.decode("latin-1") not in self.types:
                 self.fail(f"invalid metric type {show(text)}")
             meta.type = self.family_type = "unknown" if text == b"untyped" else text.decode("ascii")
             self.family_name = name
-        elif kind == "UNIT":
+        elif kind == b"UNIT":
             meta.unit = self.family_unit = text.decode("utf-8", "replace")
         else:
             try:

@@ -48,6 +48,16 @@ def reason(e: BaseException) -> str:
     return str(e) or ("timeout" if isinstance(e, httpx.TimeoutException) else type(e).__name__)
 
 
+def met_plain_http(detail: str) -> bool:
+    """Whether this reason is what a TLS handshake gets from a server that speaks HTTP."""
+    return "wrong version number" in detail or "record layer failure" in detail
+
+
+def met_unknown_authority(detail: str) -> bool:
+    """Whether this reason is that nobody who is trusted issued the server's certificate."""
+    return "local issuer certificate" in detail or "self-signed certificate" in detail
+
+
 def is_request_failure(e: Exception) -> bool:
     """Whether this is what httpx, or the network below it, raises for a request that failed."""
     return isinstance(e, (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError))  # SSLErrors, too

@@ -20,6 +20,7 @@ from rulepush.promql import Engine, Query, ValueType
 from rulepush.promql.syntax import ast
 
 _FOR_COUNTERS: Final = frozenset(("rate", "irate", "increase"))
+_OF_HISTOGRAMS: Final = frozenset(("rate", "increase", "irate", "delta", "idelta", "sum_over_time", "avg_over_time"))
 _FOR_GAUGES: Final = frozenset(("delta", "idelta", "deriv", "predict_linear"))
 _ERRORS: Final = re.compile(r"(?i)exception|error|fail|reject|timeout|denied|drop|unhealth")
 _YOUNG_POOLS: Final = re.compile(r".*(Eden|Survivor).*")
@@ -57,7 +58,7 @@ def _ranged_calls(rule: LiveRule, names: frozenset[str]) -> Iterator[tuple[str, 
 
 
 def histogram_quantile(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
-    """A quantile needs buckets, and their `le` must be kept by the aggregation."""
+    """A quantile needs buckets or native histograms, and the `le` of buckets must be kept by the aggregation."""
     for node, _ in walk(rule.query.root):
         if not (isinstance(node, ast.Call) and node.name == "histogram_quantile" and len(node.args) == 2):
             continue
@@ -79,12 +80,39 @@ def histogram_quantile(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
         if _reads_buckets(buckets) or any(BUCKET in labels for _, found in read for labels in found):
             continue
         for metric, found in read:
-            if found:
+            if found and not seen.may_be_native(metric):
                 yield problem(
                     FindingKind.NO_BUCKETS,
                     f"histogram_quantile() needs buckets, and {metric} has none",
                     f"Use {metric}_bucket." if seen.series(f"{metric}_bucket") else "",
                 )
+
+
+def histogram_compared(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
+    """A native histogram compared with a number leaves nothing."""
+    for node, _ in walk(rule.query.root):
+        if not (isinstance(node, ast.Binary) and node.op in ast.COMPARISONS):
+            continue
+        for side, other in ((node.lhs, node.rhs), (node.rhs, node.lhs)):
+            metric = _histogram_of(side, seen)
+            if metric is not None and other.type is ValueType.SCALAR:
+                yield problem(
+                    FindingKind.HISTOGRAM_COMPARED,
+                    f"it compares native histograms of {metric} with a number, which leaves nothing",
+                    f"Compare histogram_quantile(0.9, {side}), histogram_count({side}) or histogram_avg({side}).",
+                )
+
+
+def _histogram_of(node: ast.Node, seen: LiveData) -> str | None:
+    """The metric of an expression that is native histograms: a selector, or a sum, average or rate of one."""
+    node = ast.unwrap(node)
+    if isinstance(node, ast.Aggregate) and node.op in ("sum", "avg"):
+        return _histogram_of(node.expr, seen)
+    if isinstance(node, ast.Call) and node.name in _OF_HISTOGRAMS and node.args:
+        first = ast.unwrap(node.args[0])
+        node = first.selector if isinstance(first, ast.MatrixSelector) else first
+    metric = metric_of(node) if isinstance(node, ast.VectorSelector) else None
+    return metric if metric is not None and seen.is_native(metric) else None
 
 
 def _reads_buckets(node: ast.Node) -> bool:

@@ -17,8 +17,10 @@ from rulepush.discovery.known_groups import KnownGroups
 from rulepush.discovery.reporter import NO_ANSWER, DiscoveryReporter
 from rulepush.discovery.shared import SharedParts
 from rulepush.errors import ExpositionError, HTTPStatusError, ProtobufError, ScrapeError
-from rulepush.exposition import Exposition, parse_body, readable_body
+from rulepush.exposition import Exposition, Format, parse_body, translated_body
 from rulepush.exposition.content_type import choose_format
+from rulepush.exposition.translated import TranslatedBody
+from rulepush.histogram.sample import HistogramSample
 from rulepush.http_client.build import build_client
 from rulepush.livecheck.actuator import actuator_endpoints
 from rulepush.livecheck.seen import Scrape, SilentJob, TargetScrapes
@@ -179,8 +181,11 @@ async def _scrape(
         return Scrape(ts, trouble=trouble)
     try:
         fmt = choose_format(fetched.content_type, job.fallback)
-        parsed = parse_body(readable_body(fetched.body, fmt), fmt)
-        samples = _samples(parsed, job.rules, target.labels, ts)
+        made = TranslatedBody(fetched.body)
+        if fmt is Format.PROTOBUF or job.defaults.histograms.to_custom_buckets:
+            made, fmt = translated_body(fetched.body, fmt, target.histograms(job.defaults.histograms)), Format.PROTOBUF
+        parsed = parse_body(made.text, fmt)
+        samples = _samples(parsed, made, job.rules, target.labels, ts)
     except (ExpositionError, ProtobufError, ScrapeError) as e:
         return Scrape(ts, trouble=diagnose_scrape(target.url, str(e)))
     limit = job.rules.sample_limit
@@ -204,13 +209,22 @@ async def _refused(client: httpx.AsyncClient, url: str, status: int) -> TargetPr
     return diagnose_status(url, status, endpoints=await actuator_endpoints(client, base))
 
 
-def _samples(parsed: Exposition, rules: SampleRules, target: Labels, ts: int) -> tuple[Sample, ...]:
-    """With their final labels, each series once. Timestamps in the body do not count here. Raises ScrapeError."""
+def _samples(
+    parsed: Exposition, made: TranslatedBody, rules: SampleRules, target: Labels, ts: int
+) -> tuple[Sample, ...]:
+    """With their final labels, each series once; histograms are those of `made`. Timestamps in the body do not count
+    here. Raises ScrapeError."""
     kept: dict[Labels, Sample] = {}
-    for sample in parsed.samples:
+    for number, sample in enumerate(parsed.samples):
         labels = sample_labels(sample.pairs, target, rules)
-        if labels is not None:
-            kept.setdefault(labels, Sample(labels, ts, sample.value))
+        if labels is None or labels in kept:
+            continue
+        if number in made.faults:
+            raise ScrapeError(str(made.faults[number]))
+        histogram = made.histograms.get(number)
+        kept[labels] = (
+            Sample(labels, ts, sample.value) if histogram is None else HistogramSample(labels, ts, 0.0, histogram)
+        )
     return tuple(kept.values())
 
 

@@ -30,6 +30,7 @@ class FindingKind(Enum):
     DELTA_ON_COUNTER = "delta-on-counter"
     NO_BUCKETS = "no-buckets"
     BUCKETS_LOST = "buckets-lost"
+    HISTOGRAM_COMPARED = "histogram-compared"
     DIVISION_BY_NEGATIVE = "division-by-negative"
     PER_POOL = "per-pool"
     ABSENT_NEVER = "absent-never-true"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rulepush.errors import EvaluationError
+from rulepush.histogram.sample import HistogramSample
+from rulepush.histogram.text import format_histogram
 from rulepush.livecheck.finding import Finding, FindingKind, Level, problem
 from rulepush.livecheck.rules import LiveRule
 from rulepush.livecheck.seen import LiveData
@@ -28,7 +31,8 @@ def record(rules: Sequence[LiveRule], seen: LiveData) -> None:
                 samples = engine.instant(rule.query, ts, seen.head.querier()).samples()
             except EvaluationError:
                 continue  # reported by `fires`
-            seen.head.append_many(Sample(s.labels.with_({METRIC_NAME: rule.name}), ts, s.value) for s in samples)
+            for sample in samples:
+                seen.keep(replace(sample, labels=sample.labels.with_({METRIC_NAME: rule.name}), ts=ts))
 
 
 def fires(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
@@ -47,10 +51,14 @@ def fires(rule: LiveRule, seen: LiveData) -> Iterator[Finding]:
 
 def fires_now(rule: LiveRule, samples: Sequence[Sample]) -> Finding:
     """That the expression of an alert has these elements now."""
-    shown = "; ".join(f"{s.labels} = {s.value:g}" for s in samples[:_EXAMPLES])
+    shown = "; ".join(f"{s.labels} = {_value(s)}" for s in samples[:_EXAMPLES])
     more = f" and {len(samples) - _EXAMPLES} more" if len(samples) > _EXAMPLES else ""
     when = f"is true now, and fires when it stays so for {format_duration(rule.for_ms)}" if rule.for_ms else "fires now"
     return Finding(FindingKind.FIRES_NOW, Level.FIRES, f"it {when}: {shown}{more}")
+
+
+def _value(sample: Sample) -> str:
+    return format_histogram(sample.histogram) if isinstance(sample, HistogramSample) else f"{sample.value:g}"
 
 
 def reads_history(rule: LiveRule) -> bool:

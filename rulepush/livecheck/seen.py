@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
 
+from rulepush.histogram.sample import HistogramSample
 from rulepush.livecheck.kinds import TargetKind, kinds_of
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.matcher import Matcher, exact_metric_name
@@ -83,18 +84,28 @@ class LiveData:
         self.head = Head(Demand.keep_all(_DAY_MS))
         self._types: dict[str, str] = {}
         self._series: dict[str, dict[Labels, float]] = {}
+        self._natives: set[str] = set()
         for answer in self.answers:
             for scrape in answer.scrapes:
                 self._types.update(scrape.types or {})
                 self._add(scrape.samples)
                 self._add(_own_series(answer.labels, scrape))
+        self._exposed = frozenset(self._series)
         self._add(more)
         self.times = tuple(sorted({scrape.ts for answer in self.answers for scrape in answer.scrapes}))
 
     def _add(self, samples: Iterable[Sample]) -> None:
         for sample in samples:
-            self.head.append(sample.labels, sample.ts, sample.value)
+            self.keep(sample)
             self._series.setdefault(sample.labels.name, {})[sample.labels] = sample.value
+
+    def keep(self, sample: Sample) -> None:
+        """Put a sample into the head."""
+        if isinstance(sample, HistogramSample):
+            self._natives.add(sample.labels.name)
+            self.head.append_histogram(sample.labels, sample.ts, sample.histogram)
+        else:
+            self.head.append(sample.labels, sample.ts, sample.value)
 
     @property
     def now(self) -> int:
@@ -150,6 +161,16 @@ class LiveData:
     def label_names(self, metric: str) -> tuple[str, ...]:
         """The label names of a metric, sorted, without __name__."""
         return tuple(sorted({name for labels in self.series(metric) for name, _ in labels} - {METRIC_NAME}))
+
+    def may_be_native(self, metric: str) -> bool:
+        """Whether series of a metric are native histograms, or may be: of what no target exposes that is not known.
+        The series of a classic histogram have suffixes."""
+        return self.is_native(metric) or metric not in self._exposed
+
+    def is_native(self, metric: str) -> bool:
+        """Whether series of a metric are native histograms."""
+        typed = metric in self._exposed and self._types.get(metric) in ("histogram", "gaugehistogram")
+        return typed or metric in self._natives
 
     def type_of(self, metric: str) -> str:
         """counter, gauge, ...; "" when nothing says so. Parts of a summary or histogram count as counters."""

@@ -140,7 +140,8 @@ class LabelIndex:
         return list(map(source.pool.labels.__getitem__, codes.tolist()))
 
     def __len__(self) -> int:
-        return len(self._of)
+        rows = self._of.rows
+        return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
     # --- numbers
 

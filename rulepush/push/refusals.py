@@ -7,7 +7,7 @@ from typing import Final
 
 import httpx
 
-from rulepush.http_client.client import shown_url
+from rulepush.http_client.client import met_plain_http, shown_url
 from rulepush.http_client.exchange import HTTPExchange, exchange
 from rulepush.http_client.pages import is_html, page_title
 
@@ -55,7 +55,7 @@ def failure_advice(url: str, why: str) -> str:
         return f" (nothing listens there: is the port right, and is it {RECEIVERS}?)"
     if "name or service not known" in why.lower():
         return " (is the name of the host right?)"
-    if url.startswith("https:") and ("wrong version number" in why or "record layer failure" in why):
+    if url.startswith("https:") and met_plain_http(why):
         return " (this port does not speak TLS: use http://)"
     if "failed to verify certificate" in why:
         return " (--ca-file names the authority to trust)"

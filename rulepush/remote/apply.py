@@ -115,24 +115,25 @@ class RemoteWriteReceiver:
         if batch.rejected:
             count, first = len(batch.rejected), batch.rejected[0]
             log.warning("remote write: series with invalid labels are left out: series=%d first=%s", count, first)
-        samples = batch.samples
+        samples, window = batch.samples, self._window_ms()
         for sample in samples:
-            reason = self._out_of_bounds(sample, now) or self._foresee(sample)
+            reason = self._out_of_bounds(sample, now, window) or self._foresee(sample, window)
             if reason is not None:
                 self.counts.refused_samples += len(samples)
                 return WriteAnswer(400, reason)
         # Conflicts within one request only show here; Prometheus drops such samples silently, too.
-        self._pass_on([sample for sample in samples if self._store(sample) is None])
+        self._pass_on([sample for sample in samples if self._store(sample, window) is None])
         return WriteAnswer(204)
 
     def _apply_v2(self, batch: WriteBatch, now: int) -> WriteAnswer:
         reasons = list(batch.rejected)
         written: list[Sample] = []
         passed: list[Sample] = []
+        window, starts = self._window_ms(), batch.starts
         for number, sample in enumerate(batch.samples):
-            if number in batch.starts:
-                passed += self._put_zero(sample, batch.starts[number])
-            reason = self._out_of_bounds(sample, now) or self._store(sample)
+            if starts and number in starts:
+                passed += self._put_zero(sample, starts[number])
+            reason = self._out_of_bounds(sample, now, window) or self._store(sample, window)
             if reason is None:
                 written.append(sample)
                 passed.append(sample)
@@ -140,7 +141,7 @@ class RemoteWriteReceiver:
                 reasons.append(f"{reason} for series {go_labels(sample.labels)}")
         self._pass_on(passed)
         self.counts.refused_samples += len(batch.samples) - len(written)
-        histograms = sum(isinstance(sample, HistogramSample) for sample in written)
+        histograms = sum(isinstance(sample, HistogramSample) for sample in written) if batch.histograms else 0
         headers = {
             "X-Prometheus-Remote-Write-Samples-Written": str(len(written) - histograms),
             "X-Prometheus-Remote-Write-Histograms-Written": str(histograms),
@@ -165,7 +166,7 @@ class RemoteWriteReceiver:
             outcome = self._head.append(sample.labels, start, 0.0)
         return (zero,) if outcome is AppendOutcome.KEPT else ()
 
-    def _foresee(self, sample: Sample) -> str | None:
+    def _foresee(self, sample: Sample, window: int) -> str | None:
         """Why the head would refuse this sample now, without appending it; None when it would accept it."""
         table = self._head.table_for(sample.labels)
         row = None if table is None else table.find(sample.labels)
@@ -175,7 +176,7 @@ class RemoteWriteReceiver:
         if sample.ts > newest:
             return None
         if sample.ts < newest:
-            return self._too_late(sample)
+            return self._too_late(sample, window)
         _, values, counts = table.columns()
         last = int(counts[row]) - 1
         held = None if table.boxes is None or last < 0 else table.boxes.unbox(float(values[row, last]))
@@ -186,27 +187,24 @@ class RemoteWriteReceiver:
             return None
         return _duplicate(sample, float(values[row, last]))
 
-    def _out_of_bounds(self, sample: Sample, now: int) -> str | None:
+    def _out_of_bounds(self, sample: Sample, now: int, window: int) -> str | None:
         """Prometheus' text for a sample too old or too far ahead."""
         if sample.ts > now + MAX_AHEAD_MS:
             return "out of bounds: timestamp is too far in the future"
-        window = self._window_ms()
         if sample.ts < self._newest - max(MAX_BEHIND_MS, window):
             return _TOO_OLD if window else "out of bounds"
         return None
 
-    def _too_late(self, sample: Sample) -> str | None:
+    def _too_late(self, sample: Sample, window: int) -> str | None:
         """Why a sample before the newest of its series is refused; None when the window lets it in."""
-        window = self._window_ms()
         if window == 0:
             return AppendOutcome.OUT_OF_ORDER.value
         return None if sample.ts >= self._newest - window else _TOO_OLD
 
-    def _store(self, sample: Sample) -> str | None:
+    def _store(self, sample: Sample, window: int) -> str | None:
         """Append a sample to the head. Returns why it was refused, None when it was accepted."""
-        window = self._window_ms()
         if window:
-            late = self._foresee(sample)
+            late = self._foresee(sample, window)
             if late is not None:
                 return late
         if isinstance(sample, HistogramSample):
@@ -218,7 +216,7 @@ class RemoteWriteReceiver:
         if outcome is AppendOutcome.NOT_WANTED:
             self.counts.unwanted_samples += 1
         elif outcome is AppendOutcome.DUPLICATE:
-            return self._foresee(sample)  # None for a late one: Prometheus drops it silently
+            return self._foresee(sample, window)  # None for a late one: Prometheus drops it silently
         elif not outcome:
             return str(outcome.value)
         self.counts.samples += 1

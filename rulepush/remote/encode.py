@@ -46,20 +46,21 @@ class SentMetadata:
 
 
 class SentSeries:
-    """A series as it is sent: its labels, serialised for 1.0, its lane, and the time (ms) of
-    the newest sample that was queued."""
+    """A series as it is sent: its labels, whether type and unit are among them, the labels serialised for 1.0, its
+    lane, and the time (ms) of the newest sample that was queued."""
 
-    __slots__ = ("labels", "lane", "newest", "wire")
+    __slots__ = ("has_metadata", "labels", "lane", "newest", "wire")
 
     def __init__(self, labels: Labels):
         self.labels = labels
+        self.has_metadata = labels.has_metadata
         self.wire = b"".join(field(_F1, field(_F1, n.encode()) + field(_F2, v.encode())) for n, v in labels.pairs)
         self.newest = -(1 << 63)
         # Not Python's hash: it differs from run to run, and a block on disk outlives the run.
         self.lane = zlib.crc32(self.wire)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, for then to make one costs more than to serialise it
 class SentSample:
     """One sample to send. `ts` in ms; with a `histogram` the value means nothing."""
 
@@ -73,7 +74,7 @@ def write_request(samples: Sequence[SentSample]) -> bytes:
     """A 1.0 body: one TimeSeries a sample, in their order, compressed."""
     parts: list[bytes] = []
     for s in samples:
-        wire = s.series.wire + _value(_F4, s)
+        wire = s.series.wire + (_sample(s) if s.histogram is None else _histogram(_F4, s.histogram, s.ts))
         parts += (_F1, varint(len(wire)), wire)
     return compress(b"".join(parts))
 
@@ -98,9 +99,9 @@ def request_v2(samples: Sequence[SentSample], metadata: dict[str, SentMetadata])
             varint(symbols.setdefault(text, len(symbols))) for pair in s.series.labels.pairs for text in pair
         )
         content = field(_F1, refs)
-        content += _value(_F3, s)
+        content += _sample(s) if s.histogram is None else _histogram(_F3, s.histogram, s.ts)
         known = metadata.get(family_of(s.series.labels.name, metadata))
-        if s.series.labels.has_metadata:
+        if s.series.has_metadata:
             kind, unit = map(s.series.labels.get, METADATA_NAMES)
             known = SentMetadata("", kind, known.help if known is not None else "", unit)
         if known is not None:
@@ -122,13 +123,11 @@ def family_of(name: str, families: dict[str, SentMetadata]) -> str:
     return name
 
 
-def _value(tag_of_histogram: bytes, s: SentSample) -> bytes:
-    """The sample of a TimeSeries, float or histogram."""
-    if s.histogram is None:
-        return _sample(s)
+def _histogram(tag: bytes, histogram: FloatHistogram, ts: int) -> bytes:
+    """The field with a sample that is a native histogram."""
     from rulepush.remote.histograms import write_histogram  # only where there are histograms
 
-    return field(tag_of_histogram, write_histogram(s.histogram, s.ts))
+    return field(tag, write_histogram(histogram, ts))
 
 
 def _sample(s: SentSample) -> bytes:

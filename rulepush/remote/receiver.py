@@ -160,7 +160,8 @@ class _BatchBuilder:
 
     def add(self, series: Any, pairs: Sequence[tuple[str, str]]) -> None:
         """Add a series. Raises RemoteWriteError 413."""
-        found = len(series.samples) + len(series.histograms)
+        histograms = len(series.histograms)
+        found = len(series.samples) + histograms
         if len(self._samples) + found > self._limits.max_samples:
             raise RemoteWriteError(413, f"the request holds more than {self._limits.max_samples} samples")
         if found:
@@ -169,8 +170,9 @@ class _BatchBuilder:
                 first = len(self._samples)
                 self._starts |= {i: s.start_timestamp for i, s in enumerate(series.samples, first) if s.start_timestamp}
             self._samples.extend(Sample(labels, s.timestamp, s.value) for s in series.samples)
-            for message in series.histograms:
-                self._add_histogram(labels, message)
+            if histograms:  # protobuf takes as long to find nothing in a field as to find three samples
+                for message in series.histograms:
+                    self._add_histogram(labels, message)
         self._exemplars += len(series.exemplars)
 
     def _add_histogram(self, labels: Labels, message: Any) -> None:
@@ -221,6 +223,7 @@ def _decode_v1(request: Any, limits: WriteLimits) -> WriteBatch:
 def _decode_v2(request: Any, limits: WriteLimits, type_and_unit_labels: bool, starts: bool) -> WriteBatch:
     _check_series(len(request.timeseries), limits)
     symbols = tuple(map(text_of, request.symbols))
+    texts = symbols or ("",)
     builder = _BatchBuilder(limits, refuse_invalid=False, starts=starts)
     metadata: dict[str, MetricMetadata] = {}
     for series in request.timeseries:
@@ -230,13 +233,9 @@ def _decode_v2(request: Any, limits: WriteLimits, type_and_unit_labels: bool, st
         except ValueError as e:
             builder.reject(series, f"parsing labels for series [{' '.join(map(str, refs))}]: {e}")
             continue
-        texts = symbols or ("",)
-        about = series.metadata if series.HasField("metadata") else None
-        if about is not None and max(about.help_ref, about.unit_ref) >= len(texts):
-            about = None
-        if type_and_unit_labels and about is not None:
-            labelled = with_type_and_unit(pairs, _metric_type(about.type), texts[about.unit_ref], both=True)
-            pairs = list(labelled)
+        if type_and_unit_labels and _tells(series, texts):
+            about = series.metadata
+            pairs = list(with_type_and_unit(pairs, _metric_type(about.type), texts[about.unit_ref], both=True))
         reason = _problem(pairs, limits)
         if reason is None and not series.samples and not series.histograms:
             reason = f"TimeSeries must contain at least one sample or histogram for series {go_labels(sorted(pairs))}"
@@ -244,13 +243,20 @@ def _decode_v2(request: Any, limits: WriteLimits, type_and_unit_labels: bool, st
             builder.reject(series, reason)
             continue
         builder.add(series, pairs)
-        if about is not None:
+        if series.HasField("metadata"):
+            about = series.metadata
             family = dict(pairs)[METRIC_NAME]
-            if family not in metadata:
+            if family not in metadata and _tells(series, texts):
                 metadata[family] = MetricMetadata(
                     family, _metric_type(about.type), _shown(texts[about.help_ref]), _shown(texts[about.unit_ref])
                 )
     return builder.build(Protocol.V2, metadata.values())
+
+
+def _tells(series: Any, texts: Sequence[str]) -> bool:
+    """Whether a series has metadata whose texts are there."""
+    about = series.metadata
+    return bool(series.HasField("metadata")) and max(about.help_ref, about.unit_ref) < len(texts)
 
 
 def _check_series(count: int, limits: WriteLimits) -> None:

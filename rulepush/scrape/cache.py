@@ -39,13 +39,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from rulepush.errors import ExpositionError, ScrapeError
 from rulepush.exposition import FamilyMetadata, Format, each_sample, parse_line
-from rulepush.exposition.translated import StartTimestamps
 from rulepush.histogram.boxes import Boxes
 from rulepush.histogram.errors import HistogramError
 from rulepush.model.arrays import Floats
@@ -63,6 +62,9 @@ from rulepush.scrape.slices import Slices, at_once
 from rulepush.scrape.zeros import ZeroSamples
 from rulepush.storage.head import Head
 from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome, Rows, as_rows, row_numbers
+
+if TYPE_CHECKING:
+    from rulepush.exposition.translated import StartTimestamps
 
 _NOT_UNIQUE: Final = "is not unique: invalid sample"  # of a line with a label twice
 _LIMIT_MARGIN: Final = 1000

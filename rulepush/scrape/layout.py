@@ -126,9 +126,10 @@ class Placement:
         late = duplicate = 0
         append_rows = self._head.append_rows
         for group in self._current():
-            for rows, positions in group.parts if group.parts is not None else group.build():
-                refused = append_rows(group.table, rows, ts, values[positions], boxes)
-                late, duplicate = late + refused[0], duplicate + refused[1]
+            for rows, positions in group.parts or group.build():
+                out_of_order, twice = append_rows(group.table, rows, ts, values[positions], boxes)
+                late += out_of_order
+                duplicate += twice
         return late, duplicate
 
     def add(self, series: TargetSeries, position: int) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rulepush.exposition.translated import StartTimestamps
 from rulepush.histogram.sample import HistogramBlock
 from rulepush.model.block import SampleBlock
 from rulepush.model.labels import Labels
@@ -20,6 +19,7 @@ from rulepush.storage.head import Head
 from rulepush.storage.table import AppendOutcome
 
 if TYPE_CHECKING:
+    from rulepush.exposition.translated import StartTimestamps
     from rulepush.histogram.histogram import FloatHistogram
 
 _MAX_AGE_MS: Final = 3_600_000  # what is older, the head of a Prometheus refuses: half of its chunk range

@@ -117,6 +117,7 @@ def service_web_parts(
         head=resources.head,
         bodies=ingestion.jobs.bodies,
         failing_discoveries=resources.discoveries.failing,
+        awaited_discoveries=lambda: resources.discoveries.awaited,
         sent_as=alerting.notifier.sent_as,
         pushed=(lambda: push.groups) if push is not None else None,
         recorded=places.now,

@@ -17,12 +17,20 @@ from rulepush.site.paging import page_number
 
 
 class DiscoveryPage:
-    """`failing()` are the discoveries that fail now, by what each asks."""
+    """`failing()` are the discoveries that fail now, by what each asks, and `awaited()` what those wait for that have
+    given no list yet."""
 
-    def __init__(self, frame: Frame, jobs: Iterable[ScrapePool], failing: Callable[[], Mapping[str, FailingDiscovery]]):
+    def __init__(
+        self,
+        frame: Frame,
+        jobs: Iterable[ScrapePool],
+        failing: Callable[[], Mapping[str, FailingDiscovery]],
+        awaited: Callable[[], Mapping[str, str]],
+    ):
         self._frame = frame
         self._jobs = jobs
         self._failing = failing
+        self._awaited = awaited
 
     def routes(self) -> list[Route]:
         """The route of the page."""
@@ -42,4 +50,5 @@ class DiscoveryPage:
             wanted=wanted,
             fates=[fate.value for fate in Fate],
             failing=dict(self._failing()),
+            awaited=dict(self._awaited()),
         )

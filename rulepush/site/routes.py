@@ -57,7 +57,8 @@ def _not_recorded() -> None:
 class SiteParts:
     """The objects behind the pages. `facts()` is what the status page shows; `troubles()` is what is wrong now;
     `deliveries()` are the receivers of alerts and samples; `heartbeats()` are those configured;
-    `failing_discoveries()` are the discoveries that fail now; `pushed()` gives the pushed groups, None where the
+    `failing_discoveries()` are the discoveries that fail now, `awaited_discoveries()` what those wait for that have
+    given no list yet; `pushed()` gives the pushed groups, None where the
     receiver is not enabled; `bodies` is None where those of targets are not kept; `sent_as` gives the labels of an
     alert by the URL of each Alertmanager that it is sent to; `recorded()` is what a backtest reads, None where nothing
     is recorded; `datasources` are the engines that evaluate rules elsewhere; `peers` have other alerts and rules."""
@@ -76,6 +77,7 @@ class SiteParts:
     deliveries: Callable[[], Iterable[DeliveryStatus]] = _nothing
     heartbeats: Callable[[], Iterable[HeartbeatStatus]] = _nothing
     failing_discoveries: Callable[[], Mapping[str, FailingDiscovery]] = dict
+    awaited_discoveries: Callable[[], Mapping[str, str]] = dict
     pushed: PushedSource | None = None
     bodies: TargetBodies | None = None
     sent_as: SentAs | None = None
@@ -124,7 +126,7 @@ def site_routes(parts: SiteParts) -> list[BaseRoute]:
         ).routes(),
         *RulesPage(frame, parts.groups, datasources=parts.datasources, peers=parts.peers).routes(),
         *TargetsPage(frame, parts.jobs, parts.bodies).routes(),
-        *DiscoveryPage(frame, parts.jobs, parts.failing_discoveries).routes(),
+        *DiscoveryPage(frame, parts.jobs, parts.failing_discoveries, parts.awaited_discoveries).routes(),
         *AlertLinks(frame.prefix, query.show).routes(),
         *query.routes(),
         *BacktestPage(frame, parts.groups, parts.evaluator, parts.recorded).routes(),

@@ -99,14 +99,14 @@ class Head:
 
     def append(self, labels: Labels, ts: int, value: float) -> AppendOutcome:
         """One sample. The outcome is true when it is kept, or was there already."""
-        return self._put(labels, ts, value, in_order=True)
+        return self._put(labels, ts, value)
 
     def insert(self, labels: Labels, ts: int, value: float) -> AppendOutcome:
         """One sample that may be older than the newest of its series: it goes where its time belongs. The outcome is
         `DUPLICATE` when that time is taken by another value."""
         return self._put(labels, ts, value, in_order=False)
 
-    def _put(self, labels: Labels, ts: int, value: float, *, in_order: bool) -> AppendOutcome:
+    def _put(self, labels: Labels, ts: int, value: float, in_order: bool = True) -> AppendOutcome:
         table = self.table_for(labels)
         if table is None:
             return AppendOutcome.NOT_WANTED
@@ -136,12 +136,12 @@ class Head:
 
     def append_many(self, samples: Iterable[Sample]) -> Counter[AppendOutcome]:
         """Many samples, in order. Returns how many had which outcome."""
-        append, append_histogram = self.append, self.append_histogram
+        put, append_histogram = self._put, self.append_histogram
         return Counter(
             [
                 append_histogram(s.labels, s.ts, s.histogram)
                 if type(s) is HistogramSample
-                else append(s.labels, s.ts, s.value)
+                else put(s.labels, s.ts, s.value)
                 for s in samples
             ]
         )
@@ -219,6 +219,7 @@ class Head:
         removed = 0
         for name in list(self._tables):
             table = self._tables[name]
+            table.settle_boxes()
             dead = table.dead_rows(now)
             if len(dead) != len(table) and not (
                 len(dead) * DEAD_PART >= len(table) or (len(dead) > 0 and len(table) < LARGE_TABLE)

@@ -53,9 +53,11 @@ class BatchColumns:
     def encode(self) -> bytes:
         """As a blob: what repeats is taken out before it is compressed, which is quicker than to have zlib find it."""
         turns = np.flatnonzero(np.diff(self.times, prepend=self.times[:1] - 1))  # where another time begins
-        values, own = self.values, Boxes()
+        values, histograms = self.values, b""
         if self.boxes:
+            own = Boxes()
             values = own.adopted(values, self.boxes)
+            histograms = _encoded(own) if own else b""
         parts = (
             np.array([len(self), len(turns)], "<u4"),
             turns.astype("<u4"),
@@ -63,7 +65,6 @@ class BatchColumns:
             np.diff(self.ids.astype("<u4"), prepend=np.zeros(1, "<u4")),
             values.astype("<f8").view("u1").reshape(-1, 8).T,  # byte by byte: the first ones are nearly alike
         )
-        histograms = _encoded(own) if own else b""
         return zlib.compress(b"".join(part.tobytes() for part in parts) + histograms, _LEVEL)
 
     @classmethod

@@ -101,6 +101,7 @@ class Table:
         self._pairs = 0
         self.boxes: Boxes | None = None
         self._boxes_limit = _FEW_BOXES
+        self._boxes_settled = 0  # how many there were when `settle_boxes` was last called
         self.version = 0
         self.layout = 0
         self._row_of: dict[Labels, int] = {}
@@ -547,7 +548,18 @@ class Table:
                 shared = SharedTimes(max(0, first), shared_times[max(0, -first) :], known.shared.stale_at)
                 self._in_step = RowsInStep(shared, known.row, in_step, len(in_step) - int(np.count_nonzero(in_step)))
 
-    def _compact_boxes(self) -> None:
+    def settle_boxes(self) -> None:
+        """Give up the histograms of samples that are gone where no new ones came since the last call: series that have
+        become floats, whose evaluation shall not pay for what they were."""
+        if self.boxes is None:
+            return
+        if len(self.boxes) == self._boxes_settled:
+            self._compact_boxes(few=0)
+            if not self.boxes:
+                self.boxes = None
+        self._boxes_settled = 0 if self.boxes is None else len(self.boxes)
+
+    def _compact_boxes(self, few: int = _FEW_BOXES) -> None:
         """Give up the histograms of samples that are gone, where they are most of them."""
         boxes = self.boxes
         if boxes is None:
@@ -555,8 +567,9 @@ class Table:
         _, values, counts = self.columns()
         here = box_mask(values)
         here &= np.arange(values.shape[1]) < counts[:, None]
-        self._boxes_limit = 2 * int(np.count_nonzero(here)) + _FEW_BOXES
-        if len(boxes) <= self._boxes_limit:
+        count = int(np.count_nonzero(here))
+        self._boxes_limit = 2 * count + _FEW_BOXES
+        if len(boxes) <= 2 * count + few:
             return
         numbers = box_numbers(values[here])
         used = np.zeros(len(boxes), np.bool_)

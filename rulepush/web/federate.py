@@ -23,7 +23,6 @@ from rulepush.clock import Clock
 from rulepush.errors import EvaluationError, QueryLimitError
 from rulepush.exposition.negotiation import NameEscaping, escape_name, negotiated
 from rulepush.exposition.write import sample_line, type_line
-from rulepush.histogram.boxes import Boxes
 from rulepush.histogram.classic import cumulative_buckets
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.http_request import while_connected
@@ -133,10 +132,12 @@ def newest_samples(selectors: Sequence[Sequence[Matcher]], ts: int, lookback_ms:
         if not len(selection.index):
             continue
         times, values, present = newest(selection, ts, lookback_ms)
-        unbox = (selection.boxes or Boxes()).unbox
         rows = zip(selection.index.labels, values.tolist(), times.tolist(), present.tolist(), strict=True)
+        boxes = selection.boxes
         found |= {
-            labels: Newest(labels, value, at, unbox(value)) for labels, value, at, here in rows if here and labels.name
+            labels: Newest(labels, value, at, None if boxes is None else boxes.unbox(value))
+            for labels, value, at, here in rows
+            if here and labels.name
         }
     return sorted(found.values(), key=lambda row: (row.labels.name, row.labels))
 
@@ -153,8 +154,10 @@ class _Family(NamedTuple):
 
 def _families(rows: Iterable[Newest]) -> Iterator[_Family]:
     def kind(row: Newest) -> tuple[str, bool, bool]:
-        of = row.histogram
-        return row.labels.name, of is not None, of is not None and of.counter_reset_hint is CounterResetHint.GAUGE
+        labels, _, _, of = row
+        if of is None:
+            return labels.name, False, False
+        return labels.name, True, of.counter_reset_hint is CounterResetHint.GAUGE
 
     for key, members in groupby(rows, kind):
         yield _Family(*key, members)
@@ -167,12 +170,19 @@ class _SeriesLabels:
         # Without an instance, the scraper would give the series its own.
         self._added = sorted({_INSTANCE: "", **external}.items())
         self._escaping = escaping
+        self._names: dict[str, str] = {}
 
     def of(self, labels: Labels) -> list[tuple[str, str]]:
         """In the order of Prometheus."""
         own = {label: text for label, text in labels if label != METRIC_NAME}
         pairs = [*own.items(), *(pair for pair in self._added if pair[0] not in own)]
-        return [(escape_name(label, self._escaping), text) for label, text in pairs]
+        if self._escaping is NameEscaping.ALLOW_UTF8:
+            return pairs
+        return [(self._names.get(label) or self._escaped(label), text) for label, text in pairs]
+
+    def _escaped(self, label: str) -> str:
+        found = self._names[label] = escape_name(label, self._escaping)
+        return found
 
 
 def _lines(families: Iterable[_Family], external: Mapping[str, str], escaping: NameEscaping) -> Iterator[str]:

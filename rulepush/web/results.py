@@ -82,12 +82,17 @@ def success_pieces(
     elif kind is ValueType.MATRIX:
         series = result.series()
         cut = limit is not None and len(series) > limit
-        times: dict[int, str] = {}
+        times: dict[bytes, list[str]] = {}
         yield from _listed(_series(s, times) for s in series[:limit])
     else:
         samples = result.samples()
         cut = limit is not None and len(samples) > limit
-        yield from _listed(_sample(s, ts) for s in samples[:limit])
+        if result.boxes is None:
+            head, end = '{"metric":', f',"value":[{ts},"'
+            made = (f'{head}{_metric(s.labels)}{end}{format_float_json(s.value)}"]}}' for s in samples[:limit])
+        else:
+            made = (_sample(s, ts) for s in samples[:limit])
+        yield from _listed(made)
     if stats is not None:
         yield f',"stats":{json_text_of(stats)}'
     yield "}"
@@ -119,23 +124,24 @@ def _sample(sample: Sample, ts: int | float) -> str:
     return f'{{"metric":{_metric(sample.labels)},"value":[{ts},"{format_float_json(sample.value)}"]}}'
 
 
-def _series(series: ResultSeries, times: dict[int, str]) -> str:
-    """`times` remembers the texts of times, which the series of one result share."""
-    points, histograms, held = [], [], series.histograms
-    for i, (t, value) in enumerate(zip(series.times.tolist(), series.values.tolist(), strict=True)):
-        text = times.get(t)
-        if text is None:
-            text = times[t] = str(unix_seconds(t))
-        if held and i in held:
-            histograms.append(f"[{text},{_histogram(held[i])}]")
-        else:
-            points.append(f'[{text},"{format_float_json(value)}"]')
-    whole = f'"metric":{_metric(series.labels)}'
+def _series(series: ResultSeries, times: dict[bytes, list[str]]) -> str:
+    """`times` remembers the texts of the times of the series before: mostly those of this one, too."""
+    held = series.histograms
+    whole = f'{{"metric":{_metric(series.labels)}'
+    floats = series.floats if held else series
+    key = floats.times.tobytes()
+    texts = times.get(key)
+    if texts is None:
+        times.clear()
+        texts = times[key] = [f'[{unix_seconds(t)},"' for t in floats.times.tolist()]
+    points = [f'{text}{format_float_json(v)}"]' for text, v in zip(texts, floats.values.tolist(), strict=True)]
     if points:
         whole += f',"values":[{",".join(points)}]'
-    if histograms:
+    if held:
+        at = series.times.tolist()
+        histograms = (f"[{unix_seconds(at[place])},{_histogram(held[place])}]" for place in sorted(held))
         whole += f',"histograms":[{",".join(histograms)}]'
-    return f"{{{whole}}}"
+    return whole + "}"
 
 
 def _histogram(histogram: FloatHistogram) -> str:

@@ -251,9 +251,9 @@ def test_timeouts_follow_short_intervals(tmp_path: Path) -> None:
             ["4: scrape_configs[0].static_configs[0]: unknown key 'target' (did you mean 'targets'?)"],
         ),
         (
-            "scrape_configs:\n- job_name: a\n  nomad_sd_configs: [{server: x}]",
+            "scrape_configs:\n- job_name: a\n  marathon_sd_configs: [{server: x}]",
             [
-                "3: scrape_configs[0]: nomad_sd_configs is not supported yet by rulepush (Prometheus knows it): let "
+                "3: scrape_configs[0]: marathon_sd_configs is not supported yet by rulepush (Prometheus knows it): let "
                 "what knows the targets write them for file_sd_configs, or answer http_sd_configs"
             ],
         ),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 
 import httpx
@@ -312,3 +313,56 @@ def test_faults_of_the_configuration(text: str, problem: str) -> None:
     _, problems = read_sd("consul_sd_configs", "{" + text + "}")
     assert len(problems) == 1
     assert problem in problems[0]
+
+
+def with_index(index: object, body: object) -> httpx.Response:
+    return httpx.Response(200, json=body, headers={"X-Consul-Index": str(index)})
+
+
+NEXT = count(1000)
+BROKEN: dict[str, Callable[[object], httpx.Response]] = {
+    "no leader": lambda _: httpx.Response(500, text="No cluster leader"),
+    "forbidden": lambda _: httpx.Response(403, text="Permission denied"),
+    "too many": lambda _: httpx.Response(429, text="Your IP is issuing too many concurrent connections"),
+    "a login page": lambda _: httpx.Response(200, html="<html><title>Sign in</title></html>"),
+    "cut off": lambda _: httpx.Response(200, text='[{"Node": {'),
+    "no index": lambda body: httpx.Response(200, json=body),
+    "index 0": lambda body: with_index(0, body),
+    "no number": lambda body: with_index("x", body),
+    "the same index at once": lambda body: with_index(7, body),
+    "an index that grows": lambda body: with_index(next(NEXT), body),
+    "an index that goes backwards": lambda body: with_index(10**6 - next(NEXT), body),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_each_request_is_made_four_times_a_minute_at_most_whatever_consul_answers(name: str) -> None:
+    services = [f"s{i}" for i in range(5)]
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        body: object = [instance()] if "/health/" in request.url.path else {key: [] for key in services}
+        return BROKEN[name](body)
+
+    async def go() -> None:
+        env = environment()
+        fake = FakeConsul(env.clock)
+        for service in services:
+            fake.put(service, instance(service=service))
+        made = ConsulDiscovery(config("datacenter: dc1"), env, httpx.MockTransport(fake.handle), environ={})
+        async with running(made, env) as seen:
+            fake.fail = broken
+            fake.cut()
+            await seen.clock.advance(120)
+            for _ in range(3):
+                before = len(fake.requests)
+                await seen.clock.advance(60)
+                assert len(fake.requests) - before <= 4 * (1 + len(services))
+            assert sorted(seen.known.by_source) == services
+            fake.fail = None
+            fake.index = 2 * 10**6  # as one that is restored
+            fake.put("new", instance(service="new"))
+            await seen.clock.advance(130)
+            assert "new" in seen.known.by_source
+            assert env.reporter.last_errors == {}
+
+    asyncio.run(go())

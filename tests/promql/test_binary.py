@@ -221,3 +221,10 @@ def test_sets_agree_with_a_plain_join(left: Side, right: Side) -> None:
     assert values("l and on(g) r", 0, querier) == both
     assert values("l unless on(g) r", 0, querier) == {k: v for k, v in named.items() if k not in both}
     assert values("l or on(g) r", 0, querier) == named | more
+
+
+def test_a_side_without_series_is_filled_with_late_names_too() -> None:
+    querier = load((labels("b", i="1"), "3"))
+    delayed = EngineOptions(delayed_name_removal=True)
+    assert values("abs(a) == bool fill(3) b", 0, querier, delayed) == {'{i="1"}': 1.0}
+    assert values("abs(a) < fill(1) abs(b)", 0, querier, delayed) == {'{i="1"}': 1.0}

@@ -234,3 +234,23 @@ def test_smoothed_vectors_in_range_queries() -> None:
     assert steps("m smoothed offset 30s", 60_000, 180_000, 60_000, querier) == {
         "m": [(60_000, 30.0), (120_000, 90.0), (180_000, 150.0)]
     }
+
+
+def test_rates_between_anchors_leave_start_timestamps_out() -> None:
+    """As Prometheus 3.14 answers: rate() and increase() ask when counting began in plain ranges only."""
+    assert not failures(
+        """
+        load 1m
+          d_total@st -1ms -1ms -1ms -1ms -1ms -1ms
+          d_total    60 60 60 60 60 60
+
+        eval instant at 5m increase(d_total[3m] anchored)
+          {} 0
+
+        eval instant at 5m increase(d_total[3m] smoothed)
+          {} 0
+
+        eval instant at 5m increase(d_total[3m])
+          {} 180
+        """
+    )

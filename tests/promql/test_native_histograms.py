@@ -345,6 +345,7 @@ def test_an_evaluation_of_floats_meets_no_box() -> None:
 def test_floats_of_a_mixed_series() -> None:
     data = head(("x", "a", [1.0, hist(2), 3.0]))
     (series,) = Engine().range(parse_expr("x"), 0, 2 * MINUTE, MINUTE, data).series()
+    assert series.histograms is not None
     assert list(series.histograms) == [1]
     assert series.floats.values.tolist() == [1.0, 3.0]
     assert np.array_equal(series.floats.times, [0, 2 * MINUTE])

@@ -128,6 +128,14 @@ def test_a_discovery_that_fails_is_shown_with_its_reason(parts: Parts) -> None:
     assert EVIL in text
 
 
+def test_a_discovery_that_has_not_answered_yet_is_shown(parts: Parts) -> None:
+    parts.awaited_discoveries = {"eureka http://sd/eureka": f"no answer {EVIL}"}
+    text = read(parts, "/service-discovery")
+    parts.awaited_discoveries = {}
+    assert f"eureka http://sd/eureka has given no list yet no answer {EVIL}" in text
+    assert "has given no list yet" not in read(parts, "/service-discovery")
+
+
 # --- the last body
 
 

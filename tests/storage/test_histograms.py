@@ -140,6 +140,43 @@ def test_a_removed_series_takes_its_histograms_along() -> None:
     assert counts(head) == [5]
 
 
+def test_a_series_that_has_become_floats_holds_no_histograms() -> None:
+    head = Head(Demand.keep_all(MINUTE))
+    for i in range(10):
+        head.append_histogram(H, T0 + i * 1_000, hist(float(i)))
+    (table,) = head.tables()
+    head.truncate(T0 + 10_000)
+    assert table.boxes is not None
+    assert len(table.boxes) == 10
+    for i in range(10, 600):
+        head.append(H, T0 + i * 1_000, float(i))
+        head.truncate(T0 + i * 1_000)
+    assert table.boxes is None
+    head.append_histogram(H, T0 + 600_000, hist(7))
+    assert held(head)[-2:] == [599.0, hist(7)]
+
+
+def test_histogram_series_that_come_and_go_leave_nothing_behind() -> None:
+    head = Head(Demand.keep_all(MINUTE))
+    most = []
+    for turn in range(30):
+        now = T0 + turn * 2 * MINUTE
+        for i in range(20):
+            head.append_histogram(Labels.of(__name__="h", turn=str(turn), i=str(i)), now, hist(float(i)))
+        head.append_histogram(H, now, hist(1))
+        head.truncate(now)
+        (table,) = head.tables()
+        assert table.boxes is not None
+        most.append(len(table.boxes))
+    assert max(most[1:]) <= 2 * (21 + 30) + 64
+    head.append_histogram(H, T0 + 80 * MINUTE, hist(1))
+    for _ in range(3):
+        head.truncate(T0 + 80 * MINUTE)
+    (table,) = head.tables()
+    assert table.boxes is not None
+    assert len(table.boxes) <= 2 * table.sample_count
+
+
 @pytest.mark.parametrize(
     ("before", "now", "hint"),
     [

@@ -131,6 +131,7 @@ class Parts:
     pushed: PushedGroups | None = None
     bodies: TargetBodies | None = None
     failing_discoveries: Mapping[str, FailingDiscovery] = field(default_factory=dict)
+    awaited_discoveries: Mapping[str, str] = field(default_factory=dict)
     sent_as: SentAs | None = None
     recorded: RecordedPlace | None = None
     past: PastSamples | None = None
@@ -200,6 +201,7 @@ class Parts:
             deliveries=lambda: self.deliveries,
             heartbeats=lambda: self.heartbeats,
             failing_discoveries=lambda: self.failing_discoveries,
+            awaited_discoveries=lambda: self.awaited_discoveries,
             pushed=self._pushed() if self.pushed is not None else None,
             bodies=self.bodies,
             sent_as=self.sent_as,

@@ -16,7 +16,7 @@ import httpx
 
 from rulepush.discovery.answer_body import SizeLimit, read_body
 from rulepush.discovery.kubernetes.decoding import ListPage, decode_json
-from rulepush.discovery.kubernetes.pieces import PieceDecoder
+from rulepush.discovery.kubernetes.fields import object_key
 from rulepush.discovery.kubernetes.refusals import (
     KubernetesApiError,
     ResourceExpired,
@@ -25,7 +25,7 @@ from rulepush.discovery.kubernetes.refusals import (
     strange,
     unreached,
 )
-from rulepush.discovery.kubernetes.resource import Resource, object_key
+from rulepush.discovery.kubernetes.resource import Resource
 from rulepush.discovery.kubernetes.scope import ResourceScope
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.errors import RulepushError
@@ -56,7 +56,7 @@ _RESTARTS: Final = 3  # of a list whose pages expire
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON, or a PieceDecoder, gives it."""
+    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; `object` is as JSON, or an EventDecoder, gives it."""
 
     type: str
     object: Mapping[str, Any]
@@ -247,7 +247,7 @@ class EventLines(Generic[T]):
     def __init__(self, scope: ResourceScope[T]):
         self._scope = scope
         pieces = scope.resource.pieces
-        self._decode = PieceDecoder(pieces).decode if pieces is not None else decode_json
+        self._decode = pieces.decoder().decode if pieces is not None else decode_json
         self._parts: list[bytes] = []  # of a line that has not ended
         self._held = 0
 

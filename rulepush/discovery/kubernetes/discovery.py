@@ -20,6 +20,9 @@ from rulepush.discovery.kubernetes.watching import KIND, ResourceWatch
 
 _ALL: Final = ""  # namespaces
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
+_SERIES_A_STEP: Final = 20  # of the making of a group, mostly a target: in objects that live long, as series
+_MANY_TARGETS: Final = 200
+_LET_GO_TARGETS: Final = 20
 
 
 RoleBuilder = Callable[[Mapping[str, Objects[Any]]], Role]
@@ -98,7 +101,7 @@ class KubernetesDiscovery:
                 (watched.resource, [await self._use(stack, shared, scope) for scope in _scopes(watched, namespaces)])
                 for watched in self._watched
             ]
-            await Following(self._build_role, watches, namespaces).run(sink)
+            await Following(self._build_role, watches, namespaces, self._env.series_came).run(sink)
 
     async def _namespaces(self) -> tuple[str, ...]:
         names = self._wanted.names
@@ -135,7 +138,10 @@ class Following:
         build_role: RoleBuilder,
         watches: Sequence[tuple[Resource[Any], Sequence[ResourceWatch[Any]]]],
         namespaces: Sequence[str],
+        series_came: Callable[[int], object] = lambda _count: None,
     ):
+        """`series_came` as in Environment."""
+        self._series_came = series_came
         self._joined = {resource.name: _Joined() for resource, _ in watches}
         self._role = build_role(self._joined)
         self._watches = [w for _, each in watches for w in each]
@@ -144,6 +150,7 @@ class Following:
             _Part([w for w in self._watches if w.scope.resource.namespaced and w.scope.namespace == name] + of_cluster)
             for name in namespaces
         ]
+        self._large: dict[str, TargetGroup] = {}  # as they were given last
         self._counting: set[int] = set()  # the ids of the watches that count
         self._due: OrderedDict[str, None] = OrderedDict()  # the sources of groups that may be other ones now
         self._progress = asyncio.Event()
@@ -160,11 +167,14 @@ class Following:
                 turns = ShortTurns()
                 while self._due:
                     made: dict[str, TargetGroup | None] = {}
-                    while self._due and not turns.is_over:
+                    while self._due:
                         source, _ = self._due.popitem(last=False)  # what changes while it is made is due again
                         made[source] = await self._group(source, turns)
+                        if turns.is_over:
+                            break
                     sink.update([g for g in made.values() if g is not None], [s for s, g in made.items() if g is None])
                     await turns.next()
+                    await self._let_go(made, turns)
                 await turns.rest()  # many groups change with each of their pods
         finally:
             for watch in self._watches:
@@ -181,6 +191,8 @@ class Following:
             group = await self._group(source, turns)
             if group is not None:
                 groups.append(group)
+                if len(group.targets) >= _MANY_TARGETS:
+                    self._large[source] = group
             await turns.piece_done()
         sink.replace(groups)  # what has changed meanwhile is due
 
@@ -191,7 +203,22 @@ class Following:
                 next(making)
             except StopIteration as e:
                 return cast("TargetGroup | None", e.value)
+            self._series_came(_SERIES_A_STEP)
             await turns.piece_done()
+
+    async def _let_go(self, made: Mapping[str, TargetGroup | None], turns: ShortTurns) -> None:
+        """Give back the memory of the large groups that these replace, in turns too: it is one of a hundred thousand
+        small objects, if nobody else has it."""
+        for source, group in made.items():
+            before = self._large.pop(source, None)
+            if group is not None and len(group.targets) >= _MANY_TARGETS:
+                self._large[source] = group
+            if before is not None:
+                targets = list(before.targets)
+                del before
+                while targets:
+                    del targets[-_LET_GO_TARGETS:]
+                    await turns.piece_done()
 
     async def _wait(self) -> None:
         await self._progress.wait()

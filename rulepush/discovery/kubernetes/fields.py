@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -86,6 +86,11 @@ class ObjectFields:
         made = self._fields.get(key)
         return made if type(made) is tuple else tuple(map(project, self.sections(key)))
 
+    def record(self, key: str, project: Callable[[ObjectFields], T]) -> T:
+        """The record of an object; a SteadyFieldDecoder may have made it already."""
+        made = self._fields.get(key)
+        return project(self.section(key)) if made is None or type(made) in _KINDS else cast(T, made)
+
     def text_list(self, key: str) -> list[str]:
         """A list of texts."""
         items = self._items(key)
@@ -113,3 +118,10 @@ class ObjectFields:
 
 def _kind(value: object) -> str:
     return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
+
+
+def object_key(metadata: Mapping[str, Any]) -> str:
+    """The key of an object, from its `metadata`."""
+    namespace = metadata.get("namespace")
+    name: str = metadata["name"]
+    return f"{namespace}/{name}" if namespace else name

@@ -54,6 +54,14 @@ class Controller:
 
 
 @dataclass(frozen=True, slots=True)
+class PodSpec:
+    """What does not change while a pod runs: `containers` has the init containers last."""
+
+    node_name: str = ""
+    containers: tuple[Container, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """`ready` is "true", "false" or "unknown". `containers` has the init containers last; `container_ids` has the id of
     each, "" before it has started."""

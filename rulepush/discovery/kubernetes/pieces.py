@@ -1,4 +1,5 @@
-"""Decoding events by pieces: of an object that lists hundreds of addresses, only what is new is decoded and read.
+"""Decoding events by pieces: of an object that lists hundreds of addresses, only what is new is decoded and read; of a
+pod only its status, for most events are about that.
 
 When one pod of a service changes, the API sends all addresses of the service again. Go writes the fields of an object
 in one order and without spaces, so that the entries of such a list can be cut apart without decoding them: a text with
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from hashlib import blake2b
+from typing import Any, Final, Protocol
 
 from rulepush.discovery.kubernetes.decoding import decode_json, decode_text, without_managed_fields
-from rulepush.discovery.kubernetes.fields import ObjectFields
+from rulepush.discovery.kubernetes.fields import ObjectFields, object_key
 
 _CLOSED: Final = b"}"
 
@@ -32,6 +34,34 @@ class PieceFormat:
     lists: Callable[[Any], Iterable[tuple[dict[str, Any], str]]]
     project: Callable[[ObjectFields], Any]
 
+    def decoder(self) -> EventDecoder:
+        """For one watch."""
+        return PieceDecoder(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyField:
+    """A field of an object, itself an object, that stays while others change. `begins` is the text before it
+    (`,"spec":`), `follows` the text after it (`,"status":{`), `project` makes its record."""
+
+    name: str
+    begins: bytes
+    follows: bytes
+    project: Callable[[ObjectFields], Any]
+
+    def decoder(self) -> EventDecoder:
+        """For one watch."""
+        return SteadyFieldDecoder(self)
+
+
+class EventDecoder(Protocol):
+    """Decodes the events of one watch, and remembers what comes again."""
+
+    def decode(self, line: bytes) -> Any:
+        """The event. In its object, records may stand for what was cut: see `record` and `records` of ObjectFields.
+        Raises as decode_json does."""
+        ...
+
 
 class PieceDecoder:
     """Decodes the events of one watch. It holds, for each object that has changed, the text of each of its entries, and
@@ -42,8 +72,6 @@ class PieceDecoder:
         self._known: dict[str, dict[bytes, Any]] = {}  # the object's key -> text -> record
 
     def decode(self, line: bytes) -> Any:
-        """The event. In its object, a tuple of records stands for each list that was cut: see ObjectFields.records.
-        Raises as decode_json does."""
         body = without_managed_fields(line)
         rest, lists = _cut(body, self._pieces)
         if lists:
@@ -56,8 +84,7 @@ class PieceDecoder:
     def _joined(self, rest: bytes, lists: Sequence[Sequence[bytes]]) -> Any:
         event = decode_text(rest)
         made = event["object"]
-        meta = made["metadata"]
-        key = f"{meta.get('namespace')}/{meta['name']}"
+        key = object_key(made["metadata"])
         before, now = self._known.get(key, {}), dict[bytes, Any]()
         found = [tuple(self._record(text, before, now) for text in texts) for texts in lists]
         used = 0
@@ -81,6 +108,43 @@ class PieceDecoder:
             record = pieces.project(ObjectFields(decode_text(pieces.first[1:] + text + _CLOSED)))
         now[text] = record
         return record
+
+
+class SteadyFieldDecoder:
+    """Holds, for each object that has changed, a digest of the text of its field, and the record."""
+
+    def __init__(self, steady: SteadyField):
+        self._steady = steady
+        self._known: dict[str, tuple[bytes, Any]] = {}  # the object's key -> digest, record
+
+    def decode(self, line: bytes) -> Any:
+        body, steady = without_managed_fields(line), self._steady
+        at = body.find(steady.begins + b"{")
+        begin = at + len(steady.begins)
+        end = body.find(_CLOSED + steady.follows, begin) + 1 if at >= 0 else 0
+        if end:
+            try:
+                return self._joined(body[:at] + body[end:], body[begin:end])
+            except (ValueError, LookupError, TypeError, AttributeError):
+                pass  # as in PieceDecoder
+        return decode_json(line)
+
+    def _joined(self, rest: bytes, text: bytes) -> Any:
+        event = decode_text(rest)
+        made, name = event["object"], self._steady.name
+        key = object_key(made["metadata"])
+        if name in made:
+            raise ValueError("the field is elsewhere")
+        digest = blake2b(text, digest_size=16).digest()
+        known = self._known.get(key)
+        if known is None or known[0] != digest:
+            known = (digest, self._steady.project(ObjectFields(decode_text(text), name)))
+        if event["type"] == "DELETED":
+            self._known.pop(key, None)
+        else:
+            self._known[key] = known
+        made[name] = known[1]
+        return event
 
 
 def _cut(body: bytes, pieces: PieceFormat) -> tuple[bytes, list[list[bytes]]]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from rulepush.errors import DiscoveryError
-from rulepush.http_client.client import server_of
+from rulepush.http_client.client import met_plain_http, met_unknown_authority, server_of
 from rulepush.http_client.pages import is_page, page_named
 
 if TYPE_CHECKING:
@@ -95,11 +95,11 @@ def strange(text: str, server: str, content_type: str) -> KubernetesApiError:
 
 def unreached(detail: str) -> str:
     """Why no answer came, and what to do where that can be told."""
-    if "local issuer certificate" in detail or "self-signed certificate" in detail:
+    if met_unknown_authority(detail):
         return f"{detail}: set ca_file in tls_config to the cluster's authority, which issued it"
     if "certificate has expired" in detail:
         return f"{detail}: that of the API server has to be renewed (kubeadm certs renew)"
-    if "wrong version number" in detail or "record layer failure" in detail:
+    if met_plain_http(detail):
         return f"{detail} (the server speaks plain HTTP: is api_server http://?)"
     return detail
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from rulepush.discovery.groups import TargetGroup
-from rulepush.discovery.kubernetes.pieces import PieceFormat
+from rulepush.discovery.kubernetes.pieces import PieceFormat, SteadyField
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -30,7 +30,7 @@ class Resource(Generic[T]):
     api: str
     project: Callable[[Mapping[str, Any]], T]
     namespaced: bool = True
-    pieces: PieceFormat | None = None
+    pieces: PieceFormat | SteadyField | None = None
 
     def path(self, namespace: str = "") -> str:
         """Where it is listed: in one namespace, or in all of them."""
@@ -77,10 +77,3 @@ class Role(Protocol):
         """Returns the group as it is now; None when it has ended, or never was. It is made in steps, for one may have
         thousands of targets: objects that change between them make the group one that `affected` tells of."""
         ...
-
-
-def object_key(metadata: Mapping[str, Any]) -> str:
-    """The key of an object, from its `metadata`."""
-    namespace = metadata.get("namespace")
-    name: str = metadata["name"]
-    return f"{namespace}/{name}" if namespace else name

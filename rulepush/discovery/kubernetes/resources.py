@@ -29,12 +29,13 @@ from rulepush.discovery.kubernetes.objects import (
     ObjectMeta,
     OwnedObject,
     Pod,
+    PodSpec,
     ServicePort,
     SliceEndpoint,
     SortedPairs,
     TargetRef,
 )
-from rulepush.discovery.kubernetes.pieces import PieceFormat
+from rulepush.discovery.kubernetes.pieces import PieceFormat, SteadyField
 from rulepush.discovery.kubernetes.resource import Resource
 
 T = TypeVar("T")
@@ -80,9 +81,7 @@ def _controller(whole: ObjectFields) -> Controller | None:
 def project_pod(item: Mapping[str, Any]) -> Pod:
     """A core/v1 Pod."""
     whole = ObjectFields(item)
-    spec, status = whole.section("spec"), whole.section("status")
-    containers = [_container(c, init=False) for c in spec.sections("containers")]
-    init = [_container(c, init=True) for c in spec.sections("initContainers")]
+    status, spec = whole.section("status"), whole.record("spec", _pod_spec)
     ids, init_ids = _container_ids(status, "containerStatuses"), _container_ids(status, "initContainerStatuses")
     ready = next((c.text("status") for c in status.sections("conditions") if c.text("type") == "Ready"), "Unknown")
     return Pod(
@@ -92,11 +91,17 @@ def project_pod(item: Mapping[str, Any]) -> Pod:
         host_ip=_shared(status.text("hostIP")),
         phase=_shared(status.text("phase")),
         ready=_shared(ready.lower()),
-        node_name=_shared(spec.text("nodeName")),
+        node_name=spec.node_name,
         controller=_controller(whole),
-        containers=_one((*containers, *init)),
-        container_ids=(*(ids.get(c.name, "") for c in containers), *(init_ids.get(c.name, "") for c in init)),
+        containers=spec.containers,
+        container_ids=tuple((init_ids if c.init else ids).get(c.name, "") for c in spec.containers),
     )
+
+
+def _pod_spec(spec: ObjectFields) -> PodSpec:
+    containers = [_container(c, init=False) for c in spec.sections("containers")]
+    init = [_container(c, init=True) for c in spec.sections("initContainers")]
+    return PodSpec(_shared(spec.text("nodeName")), _one((*containers, *init)))
 
 
 def _container(c: ObjectFields, *, init: bool) -> Container:
@@ -253,7 +258,9 @@ _ENDPOINTS_OF_A_SLICE: Final = PieceFormat(
 )
 _CORE: Final = "/api/v1"
 
-PODS: Final = Resource("pods", _CORE, project_pod)
+_POD_SPEC: Final = SteadyField("spec", begins=b',"spec":', follows=b',"status":{', project=_pod_spec)
+
+PODS: Final = Resource("pods", _CORE, project_pod, pieces=_POD_SPEC)
 SERVICES: Final = Resource("services", _CORE, project_service)
 ENDPOINTS: Final = Resource("endpoints", _CORE, project_endpoints, pieces=_ADDRESSES)
 ENDPOINT_SLICES: Final = Resource(

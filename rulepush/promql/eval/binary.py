@@ -180,7 +180,7 @@ def _combined(
     """The operator over the pairs. A comparison keeps the value of the left side of the expression."""
     compute = ARITHMETIC.get(node.op)
     dropped: Bools | None = None
-    if many.drop_name is not None and compute is None:
+    if many.drop_name is not None and len(many.index) and compute is None:
         dropped = many.drop_name[match.many] & (match.many >= 0)
     found = None
     if ev.boxes or node.op in ast.TRIMS:

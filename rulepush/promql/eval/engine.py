@@ -340,8 +340,9 @@ def _vector_call(node: ast.Call, function: VectorFunction, ev: Evaluation) -> Va
 
 def _range_call(node: ast.Call, function: RangeFunction, ev: Evaluation) -> Vector:
     """The kernel, once for each step."""
-    scalars = [_scalar(arg, ev) for i, arg in enumerate(node.args) if i != function.range_arg]
-    ranged = ast.unwrap(node.args[function.range_arg])
+    args, at = node.args, function.range_arg
+    scalars = [_scalar(arg, ev) for i, arg in enumerate(args) if i != at] if len(args) > 1 else []
+    ranged = ast.unwrap(args[at])
     starts = ev.starts
     columns, windows = _windows(ranged, ev, apart=starts is None)
     kernel = kernel_of(function, ranged.selector.extended if isinstance(ranged, ast.MatrixSelector) else None)

@@ -106,18 +106,17 @@ def _may_read(node: ast.Node, names: tuple[str, ...]) -> bool:
 
 class ComputedHistograms(Boxes):
     """The histograms of an evaluation. Those that it computes count as samples held, by their size; those that it reads
-    are the storage's own."""
+    are the storage's own.
+
+    `limits` are those of the query that is evaluated. The engine sets them, as each query makes one of these.
+    """
 
     __slots__ = ("limits",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.limits: EvaluationLimits | None = None  # of the query that is evaluated
+    limits: EvaluationLimits
 
     def box(self, histogram: FloatHistogram) -> float:
         """Raises QueryLimitError when there are too many."""
-        if self.limits is not None:
-            self.limits.take(_HISTOGRAM_SAMPLES + histogram.bucket_count)
+        self.limits.take(_HISTOGRAM_SAMPLES + histogram.bucket_count)
         return super().box(histogram)
 
 
@@ -164,7 +163,8 @@ class EvaluationLimits:
         self._left -= samples
         if self._left < 0:
             raise QueryLimitError(TOO_MANY_SAMPLES)
-        self.check_time()
+        if self._monotonic is not None and self._monotonic() > self._deadline:
+            raise QueryLimitError(TIMED_OUT)
 
     @property
     def taken(self) -> int:

@@ -54,7 +54,7 @@ def call_kernel(
     at_once = _steps_at_once(ranged, function, columns, scalars, steps)
     if at_once == 1:
         for i, window in enumerate(windows):
-            arguments = tuple(float(s[i]) for s in scalars)
+            arguments = tuple([float(s[i]) for s in scalars]) if scalars else ()
             if window.values.shape[1] == 0:
                 present[i] = False
                 continue

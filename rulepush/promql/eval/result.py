@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResultSeries:
-    """`times` int64[k] ms ascending, `values` float64[k]. `histograms` are those of the samples that are one, by place;
-    their values mean nothing."""
+    """`times` int64[k] ms ascending, `values` float64[k]. `histograms` are those of the samples that are one, by place,
+    None without any; their values mean nothing."""
 
     labels: Labels
     times: Ints
     values: Floats
-    histograms: Mapping[int, FloatHistogram] = field(default_factory=dict)
+    histograms: Mapping[int, FloatHistogram] | None = None
 
     @property
     def floats(self) -> ResultSeries:
@@ -47,10 +47,10 @@ class ResultSeries:
 
     def sample(self, place: int) -> Sample:
         """One of its samples."""
-        ts, histogram = int(self.times[place]), self.histograms.get(place)
-        if histogram is None:
-            return Sample(self.labels, ts, float(self.values[place]))
-        return HistogramSample(self.labels, ts, 0.0, histogram)
+        ts = int(self.times[place])
+        if self.histograms and place in self.histograms:
+            return HistogramSample(self.labels, ts, 0.0, self.histograms[place])
+        return Sample(self.labels, ts, float(self.values[place]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +130,11 @@ class QueryResult:
     def series(self) -> list[ResultSeries]:
         """The series of a range query, or of a range selector at one time; those without samples are left out.
         Sorted by labels for a range query. Raises TypeError for an instant string or vector."""
+        of_series = ResultSeries if self._boxes is None else self._series
         match self.value:
             case Matrix(index, times, values, counts):
                 found = [
-                    self._series(labels, times[i, :k], values[i, :k])
+                    of_series(labels, times[i, :k], values[i, :k])
                     for i, (labels, k) in enumerate(zip(index.labels, counts.tolist(), strict=True))
                     if k
                 ]
@@ -141,7 +142,7 @@ class QueryResult:
                 return [ResultSeries(EMPTY_LABELS, self.steps, numbers)]
             case Vector(index, values, present) if self.is_range:
                 found = [
-                    self._series(index.row(i), self.steps[present[i]], values[i, present[i]])
+                    of_series(index.row(i), self.steps[present[i]], values[i, present[i]])
                     for i in np.flatnonzero(present.any(axis=1)).tolist()
                 ]
             case _:
@@ -150,8 +151,7 @@ class QueryResult:
 
     def _series(self, labels: Labels, times: Ints, values: Floats) -> ResultSeries:
         boxes = self._boxes
-        if boxes is None:
-            return ResultSeries(labels, times, values)
+        assert boxes is not None
         at = np.flatnonzero(box_mask(values))
         held = zip(at.tolist(), values[at].tolist(), strict=True)
         return ResultSeries(labels, times, values, {i: h for i, v in held if (h := boxes.unbox(v)) is not None})

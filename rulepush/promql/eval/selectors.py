@@ -169,6 +169,9 @@ def window_bounds(node: ast.MatrixSelector | ast.Subquery, ev: Evaluation) -> li
     offset, span = selector.offset_ms, node.range_ms
     if pinned is not None:
         return [(pinned - offset - span, pinned - offset, ts) for ts in ev.moments]
+    if len(ev.moments) == 1:
+        ts = ev.moments[0]
+        return [(ts - offset - span, ts - offset, ts)]
     return [(ts - offset - span, ts - offset, ts) for ts in ev.moments]
 
 

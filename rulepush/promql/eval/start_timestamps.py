@@ -38,8 +38,8 @@ def with_start_timestamps(
     """(values[n, T], present[n, T]) as computed from the samples alone; here of the series with start timestamps, by
     a function that takes them."""
     call = STARTED_RANGES.get(node.name)
-    if call is None:
-        return values, present
+    if call is None or (ranged.selector.extended is not None and node.name != "resets"):
+        return values, present  # Prometheus' extendedRate and extendedHistogramRate know no start timestamps
     bounds = window_bounds(ranged, ev)
     known = _starts_of(ranged.selector, bounds[0][0] + 1, bounds[-1][1], ev)
     rows = [(row, known[labels]) for row, labels in enumerate(columns.index.labels) if labels in known]

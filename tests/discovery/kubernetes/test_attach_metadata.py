@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rulepush.discovery.kubernetes.resource import object_key
+from rulepush.discovery.kubernetes.fields import object_key
 from tests.discovery.kubernetes.cluster import WatchedCluster
 from tests.kubernetes_objects import (
     container,

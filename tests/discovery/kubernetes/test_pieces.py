@@ -9,13 +9,22 @@ from typing import Any
 
 import pytest
 
-from rulepush.discovery.kubernetes.api import projected
+from rulepush.discovery.kubernetes.api import OddObjectError, projected
 from rulepush.discovery.kubernetes.decoding import decode_json
-from rulepush.discovery.kubernetes.pieces import PieceDecoder
+from rulepush.discovery.kubernetes.pieces import EventDecoder
 from rulepush.discovery.kubernetes.resource import Resource
-from rulepush.discovery.kubernetes.resources import ENDPOINT_SLICES, ENDPOINTS
+from rulepush.discovery.kubernetes.resources import ENDPOINT_SLICES, ENDPOINTS, PODS
 from tests.discovery.kubernetes.cluster import Json
-from tests.kubernetes_objects import endpoint, endpoint_address, endpoints, endpointslice, subset, target_ref
+from tests.kubernetes_objects import (
+    container,
+    endpoint,
+    endpoint_address,
+    endpoints,
+    endpointslice,
+    pod,
+    subset,
+    target_ref,
+)
 
 
 def event(made: Json, kind: str = "MODIFIED") -> bytes:
@@ -34,9 +43,9 @@ def some_endpoints(*ips: str, not_ready: tuple[str, ...] = ()) -> Json:
     return endpoints("web", subsets=[subset(ready, not_ready=other), subset([endpoint_address("10.9.9.9")])])
 
 
-def decoder(resource: Resource[Any]) -> PieceDecoder:
+def decoder(resource: Resource[Any]) -> EventDecoder:
     assert resource.pieces is not None
-    return PieceDecoder(resource.pieces)
+    return resource.pieces.decoder()
 
 
 def record(decode: Callable[[bytes], Any], resource: Resource[Any], line: bytes) -> Any:
@@ -126,7 +135,7 @@ def test_what_is_wrong_is_told_with_its_place() -> None:
     decode = decoder(ENDPOINT_SLICES).decode
     made = a_slice(endpoints=[{"addresses": ["10.0.0.1"]}, {"addresses": ["10.0.0.2"], "zone": 7}])
     for decoded in (decode(event(made)), decode_json(event(made))):
-        with pytest.raises(Exception, match=r"endpoints\[1\].zone: expected a text, got a number"):
+        with pytest.raises(OddObjectError, match=r"endpoints\[1\].zone: expected a text, got a number"):
             projected(decoded["object"], ENDPOINT_SLICES)
 
 
@@ -141,3 +150,51 @@ def test_after_any_changes_the_object_is_what_the_whole_says(seed: int) -> None:
         at = chance.randrange(len(ips) + 1)
         line = event(some_endpoints(*ips[:at], not_ready=tuple(ips[at:])))
         assert record(others, ENDPOINTS, line) == record(decode_json, ENDPOINTS, line)
+
+
+def a_pod(status: Json | None = None, **changes: Any) -> Json:
+    made = pod("a", containers=[container("app", ports=[("http", 80)])], init_containers=[container("init")])
+    made["metadata"] |= {"managedFields": [{"manager": "kubelet", "fieldsV1": {"f:spec": {"f:nodeName": {}}}}]}
+    return made | changes | ({"status": {**made["status"], **status}} if status else {})
+
+
+def test_of_a_pod_whose_status_changes_the_spec_is_the_same_one() -> None:
+    decode = decoder(PODS).decode
+    specs = [decode(event(a_pod(status)))["object"]["spec"] for status in ({"phase": "Pending"}, {"phase": "Running"})]
+    assert specs[0] is specs[1]
+    other = decode(event(a_pod(spec={"nodeName": "n2", "containers": []})))["object"]["spec"]
+    assert other.node_name == "n2"
+
+
+_EPHEMERAL = {"ephemeral": {"volumeClaimTemplate": {"metadata": {"labels": {}}, "spec": {"accessModes": ["RWO"]}}}}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        a_pod(),
+        a_pod({"conditions": [{"type": "Ready", "status": "False"}]}),
+        a_pod(spec={}),
+        a_pod(spec=None),
+        a_pod(status=None),
+        a_pod(spec={"nodeName": "n", "containers": [{"name": "a"}], "volumes": [{"name": "v", **_EPHEMERAL}]}),
+        a_pod(spec={"nodeName": '},"status":{', "containers": [{"name": "a", "image": ',"spec":{'}]}),
+        a_pod(
+            metadata={"name": "a", "annotations": {"last": event(a_pod()).decode(), "b": '},"spec":{"x":1},"status":{'}}
+        ),
+        a_pod(metadata={"name": "a", "odd": [{"a": 1, "spec": {"nodeName": "no"}, "status": {}}]}),
+        {"metadata": {"name": "a"}, "status": {"phase": "Running"}, "spec": {"nodeName": "n"}},
+    ],
+)
+def test_whatever_a_pod_looks_like_it_is_what_the_whole_says(made: Json) -> None:
+    decode = decoder(PODS).decode
+    for line in (event(made), event(made), event(made, "DELETED"), json.dumps({"type": "X", "object": made}).encode()):
+        assert record(decode, PODS, line) == record(decode_json, PODS, line)
+
+
+def test_what_is_wrong_in_the_spec_of_a_pod_is_told_with_its_place() -> None:
+    decode = decoder(PODS).decode
+    made = a_pod(spec={"containers": [{"name": 7}]})
+    for decoded in (decode(event(made)), decode_json(event(made))):
+        with pytest.raises(OddObjectError, match=r"spec.containers\[0\].name: expected a text, got a number"):
+            projected(decoded["object"], PODS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from rulepush.discovery.known_groups import KnownGroups
 from rulepush.discovery.kubernetes import short_turns
 from rulepush.discovery.kubernetes.discovery import Following
-from rulepush.discovery.kubernetes.resource import object_key
+from rulepush.discovery.kubernetes.fields import object_key
+from rulepush.discovery.kubernetes.objects import EndpointPort
+from rulepush.discovery.kubernetes.resource import ObjectChange
 from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import ResourceWatch
 from rulepush.scrape.slices import at_once
@@ -148,3 +152,40 @@ class Listed(ResourceWatch[Any]):
     @property
     def has_failed(self) -> bool:
         return False
+
+
+def test_the_memory_of_a_large_group_is_given_back_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of its targets is used any more, and to free all at once would hold the loop."""
+    monkeypatch.setattr(short_turns, "_SECONDS", 0.0)
+    monkeypatch.setattr(short_turns, "_REST", 0.0)
+
+    async def test() -> list[int]:
+        config, known = config_of("role: endpointslice"), KnownGroups(lambda _: None)
+        watches = [Listed(w.within(""), *pods(), *slices(), service("web")) for w in config.watched()]
+        of_resources: Any = [(w.scope.resource, [w]) for w in watches]
+        following = asyncio.create_task(Following(config.build_role, of_resources, [""]).run(known))
+        for _ in range(3000):
+            await asyncio.sleep(0)
+        assert known.answered
+        source = "endpointslice/default/web-0"
+        first = known.by_source[source]
+        watched = next(w for w in watches if w.scope.resource.name == "endpointslices")
+        key = "default/web-0"
+        before = watched.objects[key]
+        after = watched.objects[key] = replace(before, address_type="FQDN", ports=(EndpointPort(81),))
+        samples = [first.targets[at] for at in (0, PER_SLICE // 2, PER_SLICE - 1)]
+        del first
+        for listener in list(watched._listeners):
+            listener(watched, [ObjectChange(key, before, after)])
+        freed: dict[int, int] = {}
+        for turn in range(2000):
+            await asyncio.sleep(0)
+            for at in range(3):
+                if sys.getrefcount(samples[at]) <= 2:  # the list's and the call's
+                    freed.setdefault(at, turn)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        return [freed[at] for at in range(3)]
+
+    first, middle, last = asyncio.run(test())
+    assert first > middle > last
