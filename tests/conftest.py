@@ -8,10 +8,20 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.dearest import begin_with_the_dearest
 from tests.needs import NOT_PERMITTED, REQUIRE, put_servers_on_path
 
 put_servers_on_path()
 os.environ.pop("CLICOLOR_FORCE", None)  # what commands print is compared with texts without colours
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # --no-loadscope-reorder, also where there is no pytest-xdist
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # in one process the order of the files is the better one to read
+        begin_with_the_dearest(items)
 
 
 @pytest.fixture(autouse=True)
