@@ -114,7 +114,8 @@ class EurekaDiscovery:
                 client.stream("GET", url, headers=headers) as response,
             ):
                 if response.status_code // 100 != 2:
-                    raise DiscoveryError(self._refused(response.status_code, response.reason_phrase))
+                    status = response.status_code
+                    raise DiscoveryError(self._refused(status, response.reason_phrase), lasting=status in (401, 404))
                 async for part in response.aiter_bytes(_PART):
                     answer.feed(part)
                     await turns.piece_done()
@@ -208,7 +209,8 @@ class _Answer:
         if is_html(head):
             return DiscoveryError(
                 f"answered with {page_named(head)} instead of a list of applications: set basic_auth where it is a "
-                "login page, and server to the URL under which Eureka has /apps (Spring Cloud: http://HOST:8761/eureka)"
+                "login page, and server to the URL under which Eureka has /apps (Spring Cloud: http://HOST:8761/eureka)",
+                lasting=True,
             )
         if self._xml is not None and self._xml.recognised:
             return fault
