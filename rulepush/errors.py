@@ -121,11 +121,13 @@ class HTTPStatusError(ScrapeError):
 
 class DiscoveryError(RulepushError):
     """A discovery that failed; the last good list of targets stays. `retry_after_s` is the wait that the server asks
-    for, 0 for none."""
+    for, 0 for none. `lasting`: the next attempts fail in the same way, until somebody changes the configuration, or
+    what the server allows."""
 
-    def __init__(self, message: str = "", *, retry_after_s: float = 0.0):
+    def __init__(self, message: str = "", *, retry_after_s: float = 0.0, lasting: bool = False):
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.lasting = lasting
 
 
 class IllegalTransition(RulepushError):

@@ -46,7 +46,7 @@ class Attempts:
     async def failed(self, error: DiscoveryError) -> None:
         """Return when it is time for another attempt."""
         self.are_failing = True
-        self._report.failed(str(error))
+        self._report.failed(str(error), lasting=error.lasting)
         if self._after_failure is not None:
             self._after_failure()
         await self._clock.sleep(max(self._backoff.failed(), error.retry_after_s))

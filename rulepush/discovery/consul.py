@@ -294,7 +294,7 @@ class _PartReport:
     troubles: _Troubles
     name: str
 
-    def failed(self, detail: str) -> None:
+    def failed(self, detail: str, *, lasting: bool = False) -> None:
         self.troubles.failed(self.name, detail)
 
     def succeeded(self) -> None:

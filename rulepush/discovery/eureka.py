@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import httpx
 
@@ -15,10 +16,11 @@ from rulepush.discovery.eureka_answer import (
     EurekaApplication,
     EurekaInstance,
     EurekaPort,
-    applications_of_json,
 )
+from rulepush.discovery.eureka_json import applications_of_json
 from rulepush.discovery.groups import ADDRESS, Environment, GroupSink, TargetGroup
 from rulepush.discovery.polling import Poller
+from rulepush.discovery.short_turns import ShortTurns
 from rulepush.errors import DiscoveryError
 from rulepush.http_client.build import build_client
 from rulepush.http_client.client import met_plain_http, met_unknown_authority, reason, shown_url
@@ -35,7 +37,7 @@ _META: Final = "__meta_eureka_"
 _OF_INSTANCE: Final = f"{_META}app_instance_"
 _LISTS: Final = "/apps"  # discovery/eureka/client.go appListPath
 _PART: Final = 16 << 10  # bytes that are read before the event loop has its turn: some 15 instances
-_AT_ONCE: Final = 50  # instances whose labels are built before it has its turn
+_SORTED_AT_ONCE: Final = 500
 _HEAD: Final = 4096  # bytes of an answer in which a page is recognised
 _DEFAULT_PORT: Final = 80  # of an instance without `port`
 
@@ -80,6 +82,7 @@ class EurekaDiscovery:
         self._env = env
         self._transport = transport
         self._shown = shown_url(config.server.reveal())
+        self._last: Sequence[TargetGroup] = ()
         self._timeout = max(1.0, min(config.refresh_interval_ms / 1000, 60.0))
 
     async def run(self, sink: GroupSink) -> None:
@@ -92,7 +95,9 @@ class EurekaDiscovery:
         ) as client:
 
             async def refresh() -> Sequence[TargetGroup]:
-                return await _groups(await self._fetch(client))
+                apps, turns = await self._fetch(client), ShortTurns()
+                self._last = await _groups(apps, self._last, turns)
+                return self._last
 
             interval = self._config.refresh_interval_ms / 1000
             await Poller("eureka", self._shown, interval, refresh, self._env).run(sink)
@@ -102,17 +107,18 @@ class EurekaDiscovery:
         # A Eureka server answers in JSON when the word is in this header, and in XML else (eureka-core
         # ApplicationsResource.getContainers); Prometheus sends none.
         headers = {"Accept": "application/xml"}
-        answer = _Answer()
+        answer, turns = _Answer(), ShortTurns()
         try:
             async with (
                 self._deadline(self._timeout),  # httpx' own timeout restarts at every byte received
                 client.stream("GET", url, headers=headers) as response,
             ):
                 if response.status_code // 100 != 2:
-                    raise DiscoveryError(self._refused(response.status_code, response.reason_phrase))
+                    status = response.status_code
+                    raise DiscoveryError(self._refused(status, response.reason_phrase), lasting=status in (401, 404))
                 async for part in response.aiter_bytes(_PART):
                     answer.feed(part)
-                    await asyncio.sleep(0)
+                    await turns.piece_done()
         except TimeoutError:
             raise DiscoveryError(
                 f"no answer within {self._timeout:g}s; is server the address of Eureka, and does it answer others?"
@@ -120,7 +126,7 @@ class EurekaDiscovery:
         except httpx.HTTPError as e:
             why = reason(e)
             raise DiscoveryError(why + _hint(why)) from None
-        return answer.applications()
+        return await answer.applications(turns)
 
     def _refused(self, status: int, phrase: str) -> str:
         said = f"server returned HTTP status {status} {phrase}".strip()
@@ -182,9 +188,15 @@ class _Answer:
             except DiscoveryError as e:
                 raise self._fault(e) from None
 
-    def applications(self) -> list[EurekaApplication]:
+    async def applications(self, turns: ShortTurns) -> list[EurekaApplication]:
         if self._json is not None:
-            return applications_of_json(bytes(self._json))
+            reading = applications_of_json(bytes(self._json))
+            while True:
+                try:
+                    next(reading)
+                except StopIteration as e:
+                    return cast(list[EurekaApplication], e.value)
+                await turns.piece_done()
         if self._xml is None:
             raise DiscoveryError("the answer is empty; is server the address of Eureka?")
         try:
@@ -197,22 +209,52 @@ class _Answer:
         if is_html(head):
             return DiscoveryError(
                 f"answered with {page_named(head)} instead of a list of applications: set basic_auth where it is a "
-                "login page, and server to the URL under which Eureka has /apps (Spring Cloud: http://HOST:8761/eureka)"
+                "login page, and server to the URL under which Eureka has /apps (Spring Cloud: http://HOST:8761/eureka)",
+                lasting=True,
             )
         if self._xml is not None and self._xml.recognised:
             return fault
         return DiscoveryError(f"{fault}; is server the URL under which Eureka has {_LISTS}?")
 
 
-async def _groups(apps: list[EurekaApplication]) -> list[TargetGroup]:
-    """One group an application, in the order of their names: a server may give them in any."""
+async def _groups(apps: list[EurekaApplication], last: Sequence[TargetGroup], turns: ShortTurns) -> list[TargetGroup]:
+    """One group an application, in the order of their names: a server may give them in any. What is as it was in the
+    `last` ones is the same object, for to compare, or to free, thousands of targets at once would hold the event loop.
+    `apps` is used up."""
+    before = {group.source: group for group in last}
     targets: dict[str, list[Labels]] = {}
     for app in apps:
-        found = targets.setdefault(app.name, [])
-        for at in range(0, len(app.instances), _AT_ONCE):
-            found += [_target(app.name, instance) for instance in app.instances[at : at + _AT_ONCE]]
-            await asyncio.sleep(0)
-    return [TargetGroup(name, tuple(sorted(found))) for name, found in sorted(targets.items())]
+        found, known = targets.setdefault(app.name, []), dict[str, Labels]()
+        for target in before[app.name].targets if app.name in before else ():
+            known[target.get(INSTANCE)] = target
+            await turns.piece_done()
+        while app.instances:
+            instance = app.instances.pop()
+            target = _target(app.name, instance)
+            same = known.get(instance.texts.get("instanceId", ""))
+            found.append(same if same is not None and same == target else target)
+            await turns.piece_done()
+    groups = []
+    for name, found in sorted(targets.items()):
+        group = TargetGroup(name, tuple(await _in_order(found, turns)))
+        groups.append(before[name] if name in before and before[name] == group else group)
+        await turns.piece_done()
+    return groups
+
+
+async def _in_order(targets: list[Labels], turns: ShortTurns) -> list[Labels]:
+    """Sorted, in turns."""
+    runs = []
+    for at in range(0, len(targets), _SORTED_AT_ONCE):
+        runs.append(sorted(targets[at : at + _SORTED_AT_ONCE]))
+        await turns.piece_done()
+    if len(runs) <= 1:
+        return runs[0] if runs else []
+    found = []
+    for target in heapq.merge(*runs):
+        found.append(target)
+        await turns.piece_done()
+    return found
 
 
 def _target(app: str, instance: EurekaInstance) -> Labels:

@@ -1,4 +1,4 @@
-"""The list of applications as a Eureka server answers it, in XML or in JSON.
+"""The list of applications as a Eureka server answers it in XML; eureka_json.py reads it in JSON.
 
 XML is what Prometheus reads, so it is read as Go's encoding/xml reads it into the structs of Prometheus'
 discovery/eureka/client.go: elements by their local name, each where it belongs, others passed over; numbers and
@@ -7,14 +7,12 @@ booleans in Go's spelling; the value of a metadata entry is its inner XML as it 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from xml.parsers import expat
 
-from rulepush.discovery.group_format import decoded_json
 from rulepush.errors import DiscoveryError
 
 _MAX_DEPTH: Final = 100  # Eureka's own answers have six levels
@@ -153,7 +151,7 @@ class ApplicationsXml:
             self._text.clear()
             self._listen(True)
             if local in ("port", "securePort"):
-                self._enabled = _boolean(f"{local}: enabled", attributes.get("enabled", ""), self._fault)
+                self._enabled = parse_boolean(f"{local}: enabled", attributes.get("enabled", ""), self._fault)
         elif above == "value":
             self._listen(False)
         elif place == "entry":
@@ -195,11 +193,11 @@ class ApplicationsXml:
         if owner == "dataCenterInfo":
             instance.data_center = text
         elif local == "countryId":
-            instance.country_id = _integer(local, text, self._fault)
+            instance.country_id = parse_integer(local, text, self._fault)
         elif local == "port":
-            instance.port = EurekaPort(_integer(local, text, self._fault), self._enabled)
+            instance.port = EurekaPort(parse_integer(local, text, self._fault), self._enabled)
         elif local == "securePort":
-            instance.secure_port = EurekaPort(_integer(local, text, self._fault), self._enabled)
+            instance.secure_port = EurekaPort(parse_integer(local, text, self._fault), self._enabled)
         else:
             instance.texts[local] = text
 
@@ -211,83 +209,8 @@ class ApplicationsXml:
         return self._raw[tag.end() if tag else start : end].decode("utf-8")
 
 
-def applications_of_json(body: bytes) -> list[EurekaApplication]:
-    """The applications of an answer in JSON, as Eureka's Jackson and XStream codecs write it. Raises DiscoveryError."""
-    parsed = decoded_json(body)
-    apps = _object(parsed, "the answer").get("applications") if isinstance(parsed, dict) else None
-    if not isinstance(apps, dict):
-        raise DiscoveryError('expected {"applications": {"application": [...]}}')
-    return [
-        EurekaApplication(
-            _text(app, "name"),
-            [_instance(_object(i, "instance")) for i in _several(app.get("instance"))],
-        )
-        for app in (_object(a, "application") for a in _several(apps.get("application")))
-    ]
-
-
-def _instance(found: dict[str, Any]) -> EurekaInstance:
-    instance = EurekaInstance(
-        {name: _text(found, name) for name in TEXTS},
-        _port(found, "port"),
-        _port(found, "securePort"),
-        _integer("countryId", _text(found, "countryId"), DiscoveryError),
-        metadata=_entries(found.get("metadata")),
-    )
-    center = found.get("dataCenterInfo")
-    if center is not None:
-        center = _object(center, "dataCenterInfo")
-        instance.data_center = _text(center, "name")
-        instance.data_center_metadata = _entries(center.get("metadata"))
-    return instance
-
-
-def _port(found: dict[str, Any], name: str) -> EurekaPort | None:
-    port = found.get(name)
-    if port is None:
-        return None
-    port = _object(port, name)
-    return EurekaPort(
-        _integer(name, _text(port, "$"), DiscoveryError),
-        _boolean(f"{name}: enabled", _text(port, "@enabled"), DiscoveryError),
-    )
-
-
-def _entries(found: Any) -> dict[str, str]:
-    """Metadata; `@class` stands for an attribute of the element in XML."""
-    if found is None:
-        return {}
-    return {name: _text(found, name) for name in _object(found, "metadata") if not name.startswith("@")}
-
-
-def _several(found: Any) -> list[Any]:
-    """A list; XStream writes one element without it, and none as an empty text."""
-    if found is None or found == "":
-        return []
-    return found if isinstance(found, list) else [found]
-
-
-def _object(found: Any, name: str) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise DiscoveryError(f"{name}: expected an object")
-    return found
-
-
-def _text(found: dict[str, Any], name: str) -> str:
-    value = found.get(name)
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case bool() | int() | float():
-            return json.dumps(value)
-        case _:
-            raise DiscoveryError(f"{name}: expected a text")
-
-
-def _integer(name: str, text: str, fault: Callable[[str], DiscoveryError]) -> int:
-    """strconv.ParseInt of the trimmed text; nothing at all is 0, as in encoding/xml."""
+def parse_integer(name: str, text: str, fault: Callable[[str], DiscoveryError]) -> int:
+    """strconv.ParseInt of the trimmed text; nothing at all is 0, as in encoding/xml. Raises what `fault` makes."""
     if text == "":
         return 0
     trimmed = text.strip()
@@ -297,7 +220,8 @@ def _integer(name: str, text: str, fault: Callable[[str], DiscoveryError]) -> in
     return number
 
 
-def _boolean(name: str, text: str, fault: Callable[[str], DiscoveryError]) -> bool:
+def parse_boolean(name: str, text: str, fault: Callable[[str], DiscoveryError]) -> bool:
+    """strconv.ParseBool of the trimmed text; nothing at all is false. Raises what `fault` makes of a message."""
     trimmed = text.strip()
     if trimmed not in _TRUE and trimmed not in _FALSE and text != "":
         raise fault(f"{name}: {text[:40]!r} is neither true nor false")

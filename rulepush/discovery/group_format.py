@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -39,8 +41,15 @@ def parse_groups(
 
 def decoded_json(body: bytes) -> Any:
     """What a JSON body says. Raises DiscoveryError."""
-    try:
+    with json_faults():
         return parse_json(body.decode("utf-8-sig"))
+
+
+@contextmanager
+def json_faults() -> Iterator[None]:
+    """Raises as DiscoveryError, in words, what the decoding of a body and of its JSON raises."""
+    try:
+        yield
     except UnicodeDecodeError:
         raise DiscoveryError("not valid UTF-8") from None
     except RecursionError:

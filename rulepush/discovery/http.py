@@ -85,10 +85,11 @@ class HttpDiscovery:
                 client.stream("GET", self._config.url.reveal(), headers=headers) as response,
             ):
                 if response.status_code != 200:
-                    raise DiscoveryError(f"server returned HTTP status {_status(response)}")
+                    lasting = response.status_code in (401, 403, 404)
+                    raise DiscoveryError(f"server returned HTTP status {_status(response)}", lasting=lasting)
                 kind = response.headers.get("Content-Type", "")
                 if not _JSON.fullmatch(kind.strip()):
-                    raise DiscoveryError(f'unsupported content type "{kind}"')
+                    raise DiscoveryError(f'unsupported content type "{kind}"', lasting=True)
                 body = await read_body(response, SizeLimit())
         except TimeoutError:
             raise DiscoveryError(f"no answer within {self._timeout:g}s") from None

@@ -135,9 +135,15 @@ class FirstList:
 
 
 async def first_list(config: SdConfig, env: Environment, wait_s: float) -> FirstList:
-    """The first list of a discovery, as far as it came in `wait_s` seconds."""
+    """The first list of a discovery, as far as it came in `wait_s` seconds. Where all of it fails for good, such as by
+    what the server allows, that is told at once."""
     came = asyncio.Event()
-    reporter = DiscoveryReporter(env.clock)  # its own: whose error it is must be known
+
+    def failed() -> None:
+        if reporter.has_only_lasting_failures:
+            came.set()
+
+    reporter = DiscoveryReporter(env.clock, failed)  # its own: whose error it is must be known
     env = replace(env, reporter=reporter, shared=SharedParts())
     known = KnownGroups(lambda _: came.set())
     async with asyncio.TaskGroup() as tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ class ScrapeContext:
     stats: ScrapeStats = field(default_factory=ScrapeStats)
     interner: Interner = field(default_factory=Interner)
     restored: RestoredSeries = field(default_factory=RestoredSeries)
-    turns: WorkTurns = field(default_factory=WorkTurns)
+    turns: WorkTurns = field(default_factory=lambda: WorkTurns(clock=time.perf_counter))
     on_scrape: OnScrape | None = None
     series_came: Callable[[int], object] = lambda _count: None  # called with a number of new series, or of as much else
     bodies: TargetBodies | None = None  # keeps the last body of each target, None to keep none

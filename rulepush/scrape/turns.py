@@ -33,19 +33,28 @@ _Lane = deque[asyncio.Future[None]]
 class WorkTurns:
     """`start` and `body` wait for a turn. After `body` the caller works, awaits nothing but `work`, and calls `done`.
 
-    `stopwatch` gives seconds of work: CPU time, for on a busy machine others work meanwhile.
+    `stopwatch` gives seconds of work: CPU time, for on a busy machine others work meanwhile. To ask for it is a system
+    call: where `clock`, which gives seconds of time, says that a slice cannot be over yet, it is not asked. Without a
+    clock it always is.
     """
 
-    def __init__(self, stopwatch: Callable[[], float] = time.thread_time, slice_seconds: float = SLICE_SECONDS):
+    def __init__(
+        self,
+        stopwatch: Callable[[], float] = time.thread_time,
+        slice_seconds: float = SLICE_SECONDS,
+        clock: Callable[[], float] | None = None,
+    ):
         self._stopwatch = stopwatch
         self._slice = slice_seconds
+        self._clock = clock
         self._bodies: _Lane = deque()
         self._slices: _Lane = deque()
         self._starts: _Lane = deque()
         self._long = 0  # bodies that take more than one slice, and are in work
         self._long_waiting: _Lane = deque()  # such bodies, before they are
         self._slice_is_next = False
-        self._began = 0.0
+        self._began = 0.0  # by the stopwatch
+        self._began_at = 0.0  # by the clock
         self._spent = 0.0  # seconds of work in this turn of the event loop
         self._turning = False  # whether `_turn` is called soon
 
@@ -68,7 +77,7 @@ class WorkTurns:
                     next(slices)
                 except StopIteration as e:
                     return cast(T, e.value)
-                if self._stopwatch() - self._began >= self._slice:
+                if self._worked() >= self._slice:
                     self.done()
                     if not joined:
                         await self._join()
@@ -80,8 +89,16 @@ class WorkTurns:
 
     def done(self) -> None:
         """The piece of work is over, or was given up."""
-        self._spent += self._stopwatch() - self._began
+        self._spent += self._worked()
         self._plan_turn()
+
+    def _worked(self) -> float:
+        """Seconds in this slice; while it is short, with those in which others worked."""
+        if self._clock is not None:
+            took = self._clock() - self._began_at
+            if took < self._slice:
+                return took
+        return self._stopwatch() - self._began
 
     async def _join(self) -> None:
         """Be one of the long bodies in work. They are few, so that the first is done soon, and not all at the end."""
@@ -120,6 +137,8 @@ class WorkTurns:
                 self._plan_turn()  # if it was this caller's turn already, the next one takes it
                 raise
         self._began = self._stopwatch()
+        if self._clock is not None:
+            self._began_at = self._clock()
 
     def _plan_turn(self) -> None:
         if not self._turning:

@@ -9,8 +9,10 @@ import json
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rulepush.scrape.slices import at_once
 
-from rulepush.discovery.eureka_answer import ApplicationsXml, applications_of_json
+from rulepush.discovery.eureka_answer import ApplicationsXml
+from rulepush.discovery.eureka_json import applications_of_json
 from rulepush.discovery.group_format import parse_groups
 from rulepush.discovery.groups import TargetGroup
 from rulepush.discovery.nacos import NacosDiscovery, NacosSdConfig
@@ -70,8 +72,22 @@ def test_any_xml_of_eureka_is_applications_or_an_error(inside: str, size: int) -
 @given(JSON | st.fixed_dictionaries({"applications": JSON}))
 def test_any_json_of_eureka_is_applications_or_an_error(value: object) -> None:
     with contextlib.suppress(DiscoveryError):
-        for app in applications_of_json(json.dumps(value).encode()):
+        for app in at_once(applications_of_json(json.dumps(value).encode())):
             assert isinstance(app.name, str)
+
+
+@given(st.text('{}[]:, \t"\\u0d8ainstce', max_size=60))
+def test_broken_json_of_eureka_is_an_error(text: str) -> None:
+    body = '{"applications":{"application":[{"name":"A","instance":[' + text + "]}]}}"
+    try:
+        whole = json.loads(body)
+    except ValueError:
+        whole = None
+    try:
+        apps = at_once(applications_of_json(body.encode()))
+    except DiscoveryError:
+        apps = []
+    assert whole is not None or not apps
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from rulepush.nacos.fake_server import FakeNacos
 from rulepush.promql import parse_expr
 from tests.discovery.driving import read_sd
 from tests.fakes import FakeClock
+from tests.http_server import HttpReply, LoopbackServer
 from tests.kubernetes_objects import pod
 from tests.kubernetes_server import KubernetesServer, forbidden
 from tests.livecheck.bodies import NOW
@@ -379,3 +381,58 @@ def test_a_discovery_that_only_hangs_is_named_with_its_address(key: str, setting
     assert found.fault.startswith(f"{sd.kind} discovery gave no answer: {sd.kind} ")
     assert address in found.fault
     assert "no answer after 0.3s (is this the right address" in found.fault
+
+
+@pytest.mark.parametrize(
+    ("key", "settings", "status", "said"),
+    [
+        ("kubernetes_sd_configs", "role: endpoints, api_server: '{0}'", 401, "unauthorized: endpoints"),
+        ("kubernetes_sd_configs", "role: pod, api_server: '{0}'", 404, "HTTP status 404 Not Found"),
+        ("eureka_sd_configs", "server: '{0}/eureka'", 404, "HTTP status 404 Not Found"),
+        ("eureka_sd_configs", "server: '{0}/eureka'", 200, "login page"),
+        ("http_sd_configs", "url: '{0}/sd'", 403, "HTTP status 403 Forbidden"),
+        ("http_sd_configs", "url: '{0}/sd'", 200, "unsupported content type"),
+    ],
+)
+def test_what_fails_for_good_is_told_without_a_wait(key: str, settings: str, status: int, said: str) -> None:
+    reply = HttpReply(b"<html><title>Sign in</title></html>", status, "text/html")
+    with closing(LoopbackServer(lambda _: reply)) as server:
+        assert said in fault_without_a_wait(key, settings.format(f"http://{server.address}"))
+
+
+def test_the_rights_that_a_role_lacks_are_told_without_a_wait() -> None:
+    with KubernetesServer(pod("a", "shop")) as api:
+        api.refuse = lambda r: forbidden(r, "jane")
+        settings = f"role: endpoints, api_server: '{api.url}', namespaces: {{names: [shop, boot]}}"
+        fault = fault_without_a_wait("kubernetes_sd_configs", settings)
+    for resource in ("endpoints", "services", "pods"):
+        for namespace in ("shop", "boot"):
+            assert f'forbidden: {resource} in namespace "{namespace}": the role of jane' in fault
+
+
+def test_a_failure_that_may_pass_is_waited_for() -> None:
+    clock = FakeClock()
+
+    async def go() -> str:
+        sd, _ = read_sd("http_sd_configs", f"{{url: 'http://{server.address}/sd'}}")
+        looking = asyncio.ensure_future(first_list(sd, environment(clock, "test"), 10))
+        while clock.planned < 2:  # its limit, and the wait for the next attempt
+            await asyncio.sleep(0.01)
+        assert not looking.done()
+        await clock.advance(10)
+        return (await looking).fault
+
+    with closing(LoopbackServer(lambda _: HttpReply(b"", 503, "text/plain"))) as server:
+        assert "HTTP status 503" in asyncio.run(go())
+
+
+def fault_without_a_wait(key: str, settings: str) -> str:
+    """What a discovery fails with while the clock stands still."""
+    sd, problems = read_sd(key, "{" + settings + "}")
+    assert not problems
+
+    async def go() -> str:
+        async with asyncio.timeout(30):
+            return (await first_list(sd, environment(FakeClock(), "test"), 10)).fault
+
+    return asyncio.run(go())

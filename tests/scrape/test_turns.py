@@ -116,6 +116,32 @@ def test_who_gives_up_hands_the_turn_on() -> None:
     assert run(act) == ["first", "next"]
 
 
+@pytest.mark.parametrize(("seconds", "asked"), [(0.1 * SLICE_SECONDS, 0), (2 * SLICE_SECONDS, 10)])
+def test_the_cpu_time_is_asked_for_only_when_a_slice_may_be_over(seconds: float, asked: int) -> None:
+    """It is a system call. By the stopwatch no slice is ever over here: others worked meanwhile."""
+    clock, asks = [0.0], []
+
+    def stopwatch() -> float:
+        asks.append(clock[0])
+        return 0.0
+
+    def work() -> Slices[None]:
+        for _ in range(9):
+            clock[0] += seconds
+            yield
+
+    async def go() -> None:
+        turns = WorkTurns(stopwatch, clock=lambda: clock[0])
+        await turns.body()
+        try:
+            await turns.work(work())
+        finally:
+            turns.done()
+
+    asyncio.run(go())
+    assert len(asks) == 1 + asked  # one where it begins
+
+
 # --- bodies that take many slices, in pools
 
 

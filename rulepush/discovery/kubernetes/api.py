@@ -27,7 +27,7 @@ from rulepush.discovery.kubernetes.refusals import (
 )
 from rulepush.discovery.kubernetes.resource import Resource
 from rulepush.discovery.kubernetes.scope import ResourceScope
-from rulepush.discovery.kubernetes.short_turns import ShortTurns
+from rulepush.discovery.short_turns import ShortTurns
 from rulepush.errors import RulepushError
 from rulepush.http_client.client import failed_url, reason, server_of
 from rulepush.http_client.rules import CONNECTION_OWNER

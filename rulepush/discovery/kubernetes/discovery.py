@@ -15,8 +15,8 @@ from rulepush.discovery.kubernetes.access import ApiAccess
 from rulepush.discovery.kubernetes.connection import Connection, InClusterConnection
 from rulepush.discovery.kubernetes.resource import ObjectChange, Objects, Resource, Role
 from rulepush.discovery.kubernetes.scope import ResourceScope, WatchedResource
-from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import KIND, ResourceWatch
+from rulepush.discovery.short_turns import ShortTurns
 
 _ALL: Final = ""  # namespaces
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 60.0
@@ -44,6 +44,8 @@ class _Joined:
         self.watches: list[ResourceWatch[Any]] = []
 
     def get(self, key: str) -> Any:
+        if len(self.watches) == 1:
+            return self.watches[0].objects.get(key)
         for watch in self.watches:
             found = watch.objects.get(key)
             if found is not None:

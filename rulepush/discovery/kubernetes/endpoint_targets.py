@@ -99,10 +99,15 @@ class EndpointTargets(Generic[R]):
         order of targets is the role's."""
         known, now, seen, found = self._before.of_records, self.made.of_records, self._seen, list[MadeRecord]()
         numbers = frozenset(port.number for port in ports if port.number is not None)
+        pod_of, attaches = self._pods.get, self._attaches
         for count, (record, text) in enumerate(records):
             key = (id(record), text, id(ports))
             one = known.get(key)
-            if one is None or not self._is_as_it_was(one):
+            if one is None or (
+                not self._is_as_it_was(one)
+                if attaches  # else the same without a call: nearly all records pass here, each time the group changes
+                else (pod_of(one.pod_key) if one.pod_key else None) is not one.pod
+            ):
                 one = self._another(record, text, ports)
                 yield
             elif not count % _STEP:

@@ -48,8 +48,9 @@ class KubernetesApiError(DiscoveryError):
         was_open: bool = False,
         poisoned: bool = False,
         unauthorized: bool = False,
+        lasting: bool = False,
     ):
-        super().__init__(message, retry_after_s=retry_after_s)
+        super().__init__(message, retry_after_s=retry_after_s, lasting=lasting)
         self.broken = broken
         self.was_open = was_open or poisoned
         self.poisoned = poisoned
@@ -69,20 +70,22 @@ def refusal(response: httpx.Response, text: str, scope: ResourceScope[Any]) -> K
     if code == _RELIST:
         return ResourceExpired(message or "HTTP status 410 Gone")
     if code == 403 and told:
-        return KubernetesApiError(_forbidden(scope, message))
+        return KubernetesApiError(_forbidden(scope, message), lasting=True)
     if code == 401:
         return KubernetesApiError(
             f"unauthorized: {scope}: {server_of(str(response.url))} does not accept the credentials, or asks for some",
             unauthorized=True,
+            lasting=True,
         )
     if code == 404 and not told:
         path = scope.resource.path()
         hint = _SINCE.get(scope.resource.name, _IS_IT)
-        return KubernetesApiError(f"HTTP status 404 Not Found: {server_of(str(response.url))} has no {path}: {hint}")
+        text = f"HTTP status 404 Not Found: {server_of(str(response.url))} has no {path}: {hint}"
+        return KubernetesApiError(text, lasting=True)
     phrase = f"HTTP status {code} {response.reason_phrase}".strip()
     if response.has_redirect_location:
         return KubernetesApiError(
-            f"{phrase}: redirected to {server_of(response.headers['Location']) or 'another path'}"
+            f"{phrase}: redirected to {server_of(response.headers['Location']) or 'another path'}", lasting=True
         )
     return KubernetesApiError(f"{phrase}: {_quoted(message or text)}".rstrip(": "), retry_after_s=retry_after)
 
@@ -90,7 +93,7 @@ def refusal(response: httpx.Response, text: str, scope: ResourceScope[Any]) -> K
 def strange(text: str, server: str, content_type: str) -> KubernetesApiError:
     """Of an answer with status 200 that is no JSON: a login page, perhaps, or the port of another server."""
     found = page_named(text) if is_page(text) else f'an answer of the type "{content_type}"'
-    return KubernetesApiError(f"{server} sent {found}: {_IS_IT}")
+    return KubernetesApiError(f"{server} sent {found}: {_IS_IT}", lasting=True)
 
 
 def unreached(detail: str) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from rulepush.discovery import short_turns
 from rulepush.discovery.known_groups import KnownGroups
-from rulepush.discovery.kubernetes import short_turns
 from rulepush.discovery.kubernetes.discovery import Following
 from rulepush.discovery.kubernetes.fields import object_key
 from rulepush.discovery.kubernetes.objects import EndpointPort
 from rulepush.discovery.kubernetes.resource import ObjectChange
-from rulepush.discovery.kubernetes.short_turns import ShortTurns
 from rulepush.discovery.kubernetes.watching import ResourceWatch
+from rulepush.discovery.short_turns import ShortTurns
 from rulepush.slices import at_once
 from tests.discovery.kubernetes.cluster import Json, WatchedCluster, config_of
 from tests.kubernetes_objects import (
@@ -65,6 +65,42 @@ def test_the_next_turn_begins_when_the_work_of_this_one_has_taken_its_time() -> 
         return over
 
     assert asyncio.run(test()) == [False, True, False]
+
+
+def test_short_work_is_not_asked_for_its_cpu_time() -> None:
+    seconds, asked = [0.0], []
+
+    def stopwatch() -> float:
+        asked.append(seconds[0])
+        return seconds[0]
+
+    async def test() -> None:
+        turns = ShortTurns(stopwatch, lambda: seconds[0])
+        for _ in range(10):
+            seconds[0] += 0.001
+            await turns.piece_done()
+            seconds[0] += 0.001
+            await turns.next()
+        assert asked == []
+        seconds[0] += 0.004
+        await turns.piece_done()
+        assert len(asked) == 1
+
+    asyncio.run(test())
+
+
+def test_what_others_worked_meanwhile_ends_no_turn() -> None:
+    cpu, clock = [0.0], [0.0]
+
+    def work(seconds: float, with_others: float) -> bool:
+        cpu[0] += seconds
+        clock[0] += with_others
+        return turns.is_over
+
+    turns = ShortTurns(lambda: cpu[0], lambda: clock[0])
+    assert not work(0.003, 0.003)
+    assert not work(0.001, 5.0)
+    assert work(0.002, 0.002)
 
 
 @pytest.mark.parametrize(("spent", "rest"), [(0.002, 0.038), (0.006, 0.114), (5.0, 2.0)])

@@ -16,7 +16,8 @@ class ShortTurns:
     """Work in turns of some milliseconds, whatever a piece of it costs: a group has one target, or a thousand.
 
     `stopwatch` gives seconds of work: CPU time, for on a busy machine others work meanwhile. To ask for it is a system
-    call, so it is not asked before `clock`, which gives seconds of time, says that the turn may be over.
+    call, so it is asked only in turns that take long by `clock`, which gives seconds of time: what is over before half
+    of a turn has gone by counts as work wholly, and so does that half.
     """
 
     def __init__(
@@ -24,13 +25,24 @@ class ShortTurns:
     ):
         self._stopwatch = stopwatch
         self._clock = clock
-        self._began, self._began_at = stopwatch(), clock()
         self._spent = 0.0  # in the turns before this one
+        self._began_at = clock()
+        self._noted: float | None = None  # by the stopwatch, once this turn has taken long
+        self._before_noted = 0.0
 
     @property
     def is_over(self) -> bool:
         """Whether this turn has taken its time."""
-        return self._clock() - self._began_at >= _SECONDS and self._stopwatch() - self._began >= _SECONDS
+        return self._worked() >= _SECONDS
+
+    def _worked(self) -> float:
+        """Seconds in this turn."""
+        if self._noted is not None:
+            return self._before_noted + self._stopwatch() - self._noted
+        took = self._clock() - self._began_at
+        if took >= _SECONDS / 2:
+            self._noted, self._before_noted = self._stopwatch(), took
+        return took
 
     async def piece_done(self) -> None:
         """A piece of the work is done: if the turn is over, return in another one."""
@@ -39,9 +51,9 @@ class ShortTurns:
 
     async def next(self) -> None:
         """Return in another turn of the event loop."""
-        self._spent += self._stopwatch() - self._began
+        self._spent += self._worked()
         await asyncio.sleep(0)
-        self._began, self._began_at = self._stopwatch(), self._clock()
+        self._began_at, self._noted = self._clock(), None
 
     async def rest(self) -> None:
         """The work is done: wait so long that such work takes a twentieth of a core when it comes again and again, but
