@@ -6,13 +6,13 @@ import asyncio
 import json
 
 import pytest
-from rulepush.scrape.slices import at_once
 
 from rulepush.discovery import short_turns
 from rulepush.discovery.eureka import EurekaDiscovery
 from rulepush.discovery.eureka_answer import EurekaApplication
 from rulepush.discovery.eureka_json import applications_of_json
 from rulepush.errors import DiscoveryError
+from rulepush.slices import at_once
 from tests.discovery.driving import environment, running
 from tests.discovery.eureka_server import FakeEureka, spring_instance
 from tests.discovery.test_eureka import config
