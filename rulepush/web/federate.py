@@ -169,13 +169,14 @@ class _SeriesLabels:
         # Without an instance, the scraper would give the series its own.
         self._added = sorted({_INSTANCE: "", **external}.items())
         self._escaping = escaping
+        self._as_they_are = escaping is NameEscaping.ALLOW_UTF8
         self._names: dict[str, str] = {}
 
     def of(self, labels: Labels) -> list[tuple[str, str]]:
         """In the order of Prometheus."""
         own = {label: text for label, text in labels if label != METRIC_NAME}
-        pairs = [*own.items(), *(pair for pair in self._added if pair[0] not in own)]
-        if self._escaping is NameEscaping.ALLOW_UTF8:
+        pairs = [*own.items(), *[pair for pair in self._added if pair[0] not in own]]
+        if self._as_they_are:
             return pairs
         return [(self._names.get(label) or self._escaped(label), text) for label, text in pairs]
 
