@@ -51,19 +51,19 @@ class Buckets:
     def from_spans(cls, spans: Iterable[tuple[int, int]], counts: Sequence[float] | Floats) -> Buckets:
         """From (offset, length) of each span and absolute counts. Raises InvalidHistogram when they do not fit, or an
         offset after the first is negative."""
-        return cls._placed(spans, np.array(counts, np.float64))
+        return cls._placed(tuple(spans), np.array(counts, np.float64))
 
     @classmethod
     def from_deltas(cls, spans: Iterable[tuple[int, int]], deltas: Sequence[int] | Ints) -> Buckets:
         """From spans and counts of integer histograms, each the difference to the one before. Raises
         InvalidHistogram."""
         counts = np.asarray(deltas, np.int64)
-        return cls._placed(spans, np.add.accumulate(counts).astype(np.float64))
+        return cls._placed(tuple(spans), np.add.accumulate(counts).astype(np.float64))
 
     @classmethod
-    def _placed(cls, spans: Iterable[tuple[int, int]], counts: Floats) -> Buckets:
+    def _placed(cls, spans: tuple[tuple[int, int], ...], counts: Floats) -> Buckets:
         """Takes counts[n] as they are."""
-        indexes = span_indexes(tuple((offset, length) for offset, length in spans))
+        indexes = span_indexes(spans)
         if len(indexes) != len(counts):
             raise InvalidHistogram(
                 f"spans need {len(indexes)} buckets, have {len(counts)} buckets: "
@@ -135,7 +135,7 @@ class Buckets:
 def span_indexes(spans: tuple[tuple[int, int], ...]) -> Ints:
     """The indexes of the buckets of spans, ascending, read-only; the same array for the same spans, unless there are
     very many. Raises InvalidHistogram."""
-    few = len(spans) <= MOST_SHARED and sum(length for _, length in spans) <= MOST_SHARED
+    few = len(spans) <= MOST_SHARED and sum([length for _, length in spans]) <= MOST_SHARED
     return _shared_indexes(spans) if few else _indexes(spans)
 
 

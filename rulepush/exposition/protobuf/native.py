@@ -43,8 +43,8 @@ def native_histogram(message: Any, *, gauge: bool) -> FloatHistogram:
 def _side(side: str, spans: Any, counts: Any, deltas: Any, fractional: bool) -> Buckets:
     if not (spans or counts or deltas):
         return NO_BUCKETS
-    pairs = [(span.offset, span.length) for span in spans]
-    needed, given = sum(length for _, length in pairs), len(counts if fractional else deltas)
+    pairs = tuple([(span.offset, span.length) for span in spans])
+    needed, given = sum([length for _, length in pairs]), len(counts if fractional else deltas)
     if needed != given:  # before anything is built: a span of a few bytes may claim 2^32 buckets
         raise ProtobufError(f"{side} side: spans require {needed} buckets, have {given}")
     return Buckets.from_spans(pairs, list(counts)) if fractional else Buckets.from_deltas(pairs, list(deltas))
