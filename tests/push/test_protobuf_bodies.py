@@ -119,6 +119,14 @@ def test_a_group_whose_histogram_contradicts_itself_is_left_out() -> None:
             wire.family(
                 "h",
                 wire.HISTOGRAM,
+                wire.metric(wire.HISTOGRAM, wire.histogram(2, 1, schema=0, positive=([(0, 1), (-5, 1)], [1, 0]))),
+            ),
+            'histogram "h": span number 2 with offset -5: histogram has a span whose offset is negative',
+        ),
+        (
+            wire.family(
+                "h",
+                wire.HISTOGRAM,
                 wire.metric(wire.HISTOGRAM, wire.histogram(1, 1, schema=0, positive=([(0, 2)], [1]))),
             ),
             'histogram "h": positive side: spans require 2 buckets, have 1',
