@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.dearest import begin_with_the_dearest
 from tests.needs import NOT_PERMITTED, REQUIRE, put_servers_on_path
 
 put_servers_on_path()
 os.environ.pop("CLICOLOR_FORCE", None)  # what commands print is compared with texts without colours
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts `command &` so that Ctrl-C does not reach it (POSIX 2.11), and every process
+    # that is started from there ignores SIGINT, too: those that a test ends with Ctrl-C would stay.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # --no-loadscope-reorder, also where there is no pytest-xdist
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # in one process the order of the files is the better one to read
+        begin_with_the_dearest(items)
 
 
 @pytest.fixture(autouse=True)

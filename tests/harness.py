@@ -130,7 +130,7 @@ class Scene:
 
     def own(self, name: str, **labels: str) -> float:
         """The sum of an own metric over the samples that have these labels."""
-        text = httpx.get(f"{self.url}/metrics", timeout=5, trust_env=False).text
+        text = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False).text
         return sum(
             s.value
             for family in text_string_to_metric_families(text)

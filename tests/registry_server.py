@@ -64,4 +64,4 @@ def serving(
         yield str(uds) if uds else f"127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)

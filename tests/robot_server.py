@@ -28,4 +28,4 @@ def serving_robot(robot: FakeDingTalk, port: int) -> Iterator[None]:
         yield
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(60)

@@ -17,6 +17,9 @@ from tests.needs import binary as binary
 
 T = TypeVar("T")
 
+PATIENCE_S: Final = 60.0
+"""How long tests wait for what comes soon. With a load of 17 on two cores, rulepush took more than 20 s to be ready."""
+
 QUICK_DISCOVERY: Final = "--scrape.discovery-reload-interval=100ms"
 """A flag of Prometheus and of rulepush: changes of discoveries take effect soon, and not after 5 s."""
 
@@ -35,11 +38,8 @@ def free_port() -> int:
             return port
 
 
-def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 60.0, every: float = 0.05) -> T:
-    """The first result of `probe` that is true; fails after `seconds`. A probe that costs much is made less often.
-
-    On two cores with a load of 17, rulepush has taken more than 20 s to be ready.
-    """
+def wait_for(what: str, probe: Callable[[], T | None], seconds: float = PATIENCE_S, every: float = 0.05) -> T:
+    """The first result of `probe` that is true; fails after `seconds`. A probe that costs much is made less often."""
     deadline = time.monotonic() + seconds
     last: object = None
     while time.monotonic() < deadline:
@@ -55,7 +55,7 @@ def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 60.0, ev
 
 def get_json(url: str, **params: str) -> Any:
     """The JSON of a GET."""
-    answer = httpx.get(url, params=params, timeout=5, trust_env=False)
+    answer = httpx.get(url, params=params, timeout=PATIENCE_S, trust_env=False)
     answer.raise_for_status()
     return answer.json()
 
@@ -63,7 +63,7 @@ def get_json(url: str, **params: str) -> Any:
 def answers(url: str) -> bool:
     """Whether a GET succeeds now."""
     try:
-        return httpx.get(url, timeout=2, trust_env=False).is_success
+        return httpx.get(url, timeout=10, trust_env=False).is_success
     except httpx.HTTPError:
         return False
 
@@ -83,7 +83,7 @@ class Server:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(self.command, stdout=out, stderr=subprocess.STDOUT, cwd=self._cwd)
 
-    def terminate(self, seconds: float = 15) -> int:
+    def terminate(self, seconds: float = PATIENCE_S) -> int:
         """SIGTERM; the exit code."""
         assert self.process is not None
         self.process.terminate()
@@ -93,7 +93,7 @@ class Server:
         """SIGKILL."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def output(self) -> str:
         """What it printed so far."""
@@ -104,10 +104,10 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(15)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(10)
+                self.process.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ assert asyncio.base_events.ssl is ssl and len(sys.meta_path) == finders - 1
 
 
 def test_asyncio_gets_ssl_when_it_is_imported_first_and_not_when_it_is_only_looked_for() -> None:
-    subprocess.run([sys.executable, "-c", _PROBED_ONLY], env=_ENVIRONMENT, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", _PROBED_ONLY], env=_ENVIRONMENT, check=True, timeout=120)
 
 
 RULES = """
@@ -87,11 +87,11 @@ def test_a_run_scrapes_and_sends_over_tls(tmp_path: Path, serves_tls: bool) -> N
         [*command, "--web.config.file=web.yml"] if serves_tls else command, cwd=tmp_path, env=_ENVIRONMENT
     )
     try:
-        assert sent.wait(30)
+        assert sent.wait(60)
         trusted = client_context(tmp_path / "ca.pem")
         url = f"{'https' if serves_tls else 'http'}://127.0.0.1:{port}/-/ready"
         assert wait_for("ready", lambda: httpx.get(url, verify=trusted, trust_env=False).is_success)
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         server.close()

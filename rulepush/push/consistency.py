@@ -5,7 +5,7 @@ Source: client_golang prometheus/registry.go, Gatherers.Gather and checkMetricCo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from rulepush.errors import PushError
@@ -14,9 +14,12 @@ from rulepush.gotext.goquote import go_quote
 from rulepush.model.labels import Labels, is_valid_utf8_name, quote_label_value
 from rulepush.push.group import PushedGroup
 from rulepush.push.url import GroupKey
+from rulepush.slices import Slices
 
 _PREFIX: Final = "pushed metrics are invalid or inconsistent with existing metrics: "
 _MAX_ERRORS: Final = 20
+_METRICS_A_SLICE: Final = 50
+_Expanded = tuple[tuple[Labels, float], ...]
 _TIMESTAMPS: Final = "pushed metrics must not have timestamps"
 
 
@@ -34,7 +37,11 @@ def timestamps_refused() -> PushError:
 
 
 class Index:
-    """Which group holds which series and which family types, over all groups."""
+    """Which group holds which series and which family types, over all groups.
+
+    What goes over all of a group comes in slices of about a millisecond. Between them the index may be changed for
+    other groups, and asked about all but the group in work.
+    """
 
     def __init__(self) -> None:
         self._owners: dict[Labels, GroupKey] = {}
@@ -44,30 +51,36 @@ class Index:
         """Series held."""
         return len(self._owners)
 
-    def add(self, group: PushedGroup) -> None:
+    def add(self, group: PushedGroup) -> Slices[None]:
         """Add a group that passed `problems` and is not in the index."""
         for family in _families(group):
             if family.metrics:
                 self._types.setdefault(family.name, {})[group.key] = family.type
-            for labels, _ in family.series():
-                self._owners[labels] = group.key
+            for number, expanded in enumerate(family.by_metric):
+                for labels, _ in expanded:
+                    self._owners[labels] = group.key
+                if number % _METRICS_A_SLICE == 0:
+                    yield
 
-    def remove(self, group: PushedGroup) -> None:
-        """Remove a group."""
+    def remove(self, group: PushedGroup) -> Slices[None]:
+        """Remove a group. What other groups hold by now stays theirs."""
         for family in _families(group):
             types = self._types.get(family.name, {})
             types.pop(group.key, None)
             if not types:
                 self._types.pop(family.name, None)
-            for labels, _ in family.series():
-                if self._owners.get(labels) == group.key:
-                    del self._owners[labels]
+            for number, expanded in enumerate(family.by_metric):
+                for labels, _ in expanded:
+                    if self._owners.get(labels) == group.key:
+                        del self._owners[labels]
+                if number % _METRICS_A_SLICE == 0:
+                    yield
 
     def meta_collides(self, group: PushedGroup) -> bool:
         """Whether even the group's own push times would be the series of another group (`a=""` beside no `a`)."""
         return any(self._taken(labels, group.key) for f in group.meta_families() for labels, _ in f.series())
 
-    def problems(self, group: PushedGroup) -> list[str]:
+    def problems(self, group: PushedGroup) -> Slices[list[str]]:
         """Why this group, as the push would leave it, is inconsistent; empty when it is consistent."""
         errors: list[str] = []
         names = {f.name: f.type for f in _families(group)}
@@ -83,20 +96,27 @@ class Index:
             errors.extend(
                 f"{family.describe(family.metrics[0])} is not a {other.value}" for other in others - {family.type}
             )
-            errors.extend(self._metric_problems(family, group.key, seen))
+            for number, (metric, expanded) in enumerate(zip(family.metrics, family.by_metric, strict=True)):
+                problem = self._metric_problem(family, metric, expanded, group.key, seen)
+                if problem:
+                    errors.append(problem)
+                if number % _METRICS_A_SLICE == 0:
+                    yield
         return errors
 
-    def _metric_problems(self, family: MetricFamily, key: GroupKey, seen: set[Labels]) -> Iterator[str]:
-        for metric, expanded in zip(family.metrics, family.by_metric, strict=True):
-            flaw = _flaw(family, metric)
-            if flaw:
-                yield f"{family.describe(metric)} {flaw}"
-                continue
-            # Like Pushgateway, compare whole metrics; unlike it, an empty label counts as absent, as for any scraper.
-            ours = [labels for labels, _ in expanded]
-            if any(labels in seen or self._taken(labels, key) for labels in ours) or len(set(ours)) < len(ours):
-                yield f"{family.describe(metric)} was collected before with the same name and label values"
-            seen.update(ours)
+    def _metric_problem(
+        self, family: MetricFamily, metric: Metric, expanded: _Expanded, key: GroupKey, seen: set[Labels]
+    ) -> str:
+        flaw = _flaw(family, metric)
+        if flaw:
+            return f"{family.describe(metric)} {flaw}"
+        # Like Pushgateway, compare whole metrics; unlike it, an empty label counts as absent, as for any scraper.
+        ours = [labels for labels, _ in expanded]
+        collected = any(labels in seen or self._taken(labels, key) for labels in ours) or len(set(ours)) < len(ours)
+        seen.update(ours)
+        return (
+            f"{family.describe(metric)} was collected before with the same name and label values" if collected else ""
+        )
 
     def _taken(self, labels: Labels, key: GroupKey) -> bool:
         return self._owners.get(labels, key) != key

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from rulepush.exposition.families import FamilyType, LabelPairs, Metric, MetricFamily
+from rulepush.exposition.families import FamilyType, LabelPairs, Metric, MetricFamily, ParsedFamilies
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.model.labels import Labels
 from rulepush.push.url import GroupKey
@@ -48,9 +48,10 @@ class PushedGroup:
     renewed_at: int = 0
 
     def pushed(self, families: Mapping[str, MetricFamily], all_new: bool, ts: int, ttl_ms: int | None) -> PushedGroup:
-        """The group after a push. `all_new` is PUT: it replaces all families; else only those of the same names."""
+        """The group after a push of families from `grouped`. `all_new` is PUT: it replaces all families; else only
+        those of the same names."""
         kept = {} if all_new else dict(self.families)
-        new = {f.name: PushedFamily(sanitised(f, self.key), ts) for f in families.values() if f.name not in RESERVED}
+        new = {f.name: PushedFamily(f, ts) for f in families.values() if f.name not in RESERVED}
         if not any(family.metrics for family in families.values()):
             lifetime = self.ttl_ms if self.renewed_at else ttl_ms
             return replace(self, families={**kept, **new}, pushed_at=ts, ttl_ms=lifetime)
@@ -79,7 +80,15 @@ class PushedGroup:
         return MetricFamily(name, FamilyType.GAUGE, HELP[name], (Metric(pairs, value),))
 
 
-def sanitised(family: MetricFamily, key: GroupKey) -> MetricFamily:
+def grouped(body: ParsedFamilies, key: GroupKey) -> ParsedFamilies:
+    """The body as it is kept in the group `key`, with all its series made: a thread may do that for a large one."""
+    families = {name: _sanitised(family, key) for name, family in body.families.items()}
+    for family in families.values():
+        family.by_metric  # noqa: B018  # computed once, and kept
+    return ParsedFamilies(families, body.timestamps)
+
+
+def _sanitised(family: MetricFamily, key: GroupKey) -> MetricFamily:
     """The family with the grouping labels on every metric, in place of its own, and an `instance` in any case.
 
     Pushgateway adds `instance=""` so that a scraper with honor_labels does not add its own.

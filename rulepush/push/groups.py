@@ -15,19 +15,21 @@ from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import Labels
 from rulepush.model.sample import STALE, Sample
 from rulepush.push.consistency import Index, refusal, timestamps_refused
-from rulepush.push.group import HELP, PUSH_UP, PushedGroup
+from rulepush.push.group import HELP, PUSH_UP, PushedGroup, grouped
 from rulepush.push.url import GroupKey
+from rulepush.slices import Slices, at_once
 
 log = logging.getLogger("rulepush.push")
 
 FORGET_AFTER_MS: Final = 7 * 24 * 3600 * 1000
+_FAMILIES_A_SLICE: Final = 50
 
 
 class GroupStore(Protocol):
     """Keeps the groups across restarts. Raises StorageError."""
 
     def load(self) -> list[PushedGroup]: ...
-    def save(self, group: PushedGroup) -> None: ...
+    def save(self, group: PushedGroup) -> Slices[None]: ...
     def delete(self, key: GroupKey) -> None: ...
 
 
@@ -68,7 +70,7 @@ class PushedGroups:
         self._natives: dict[GroupKey, tuple[tuple[Labels, FloatHistogram], ...]] = {}  # of groups that have some
         self._emitted: set[Labels] = set()
         for group in self._load():
-            self._hold(group)
+            at_once(self._hold(group))
             # A series from before the restart that is not collected again gets its stale marker.
             self._emitted.update(labels for labels, _ in self._series[group.key])
             self._emitted.update(labels for labels, _ in self._natives.get(group.key, ()))
@@ -92,23 +94,35 @@ class PushedGroups:
     def push(self, key: GroupKey, body: ParsedFamilies, all_new: bool, ts: int, ttl_ms: int | None) -> None:
         """PUT (`all_new`) or POST. Raises PushError when the group would be inconsistent; then it stays as it was,
         but for its failure time."""
+        at_once(self.push_in_slices(key, grouped(body, key), all_new, ts, ttl_ms))
+
+    def push_in_slices(
+        self, key: GroupKey, body: ParsedFamilies, all_new: bool, ts: int, ttl_ms: int | None
+    ) -> Slices[None]:
+        """`push` of a body from `grouped`. Until it is done `collect` gives what was there before. No other push and no
+        deletion may be begun meanwhile, and it must be done to its end."""
         old = self._groups.get(key, PushedGroup(key))
         new = old.pushed(body.families, all_new, ts, ttl_ms)
+        yield
         try:
-            self._check(new, body)
+            yield from self._check(new, body)
         except PushError:
             self.counts.refused += 1
             # Unlike in Pushgateway, a key that collides by itself is not stored: every later push would fail.
             if not self._index.meta_collides(new):
-                self._put(replace(old, failed_at=ts))
+                yield from self._put(replace(old, failed_at=ts))
             raise
         self.counts.pushes += 1
-        self._put(new)
+        yield from self._put(new)
 
     def delete(self, key: GroupKey) -> None:
         """DELETE. A group that is not there is deleted already."""
+        at_once(self.delete_in_slices(key))
+
+    def delete_in_slices(self, key: GroupKey) -> Slices[None]:
+        """`delete`. The group is gone with the first slice; else as with `push_in_slices`."""
         self.counts.deletes += 1
-        self._drop(key)
+        yield from self._drop(key)
 
     def collect(self, ts: int) -> list[Sample]:
         """What a scrape of this receiver with honor_labels sees at `ts`, and stale markers for series that are gone.
@@ -119,7 +133,7 @@ class PushedGroups:
         for group in list(self._groups.values()):
             ttl = self.ttl_of(group)
             if ttl and ts - max(group.pushed_at, group.failed_at) > ttl + self._forget_after_ms:
-                self._drop(group.key)
+                at_once(self._drop(group.key))
                 continue
             alive = not ttl or ts - group.renewed_at <= ttl
             if alive:
@@ -150,44 +164,52 @@ class PushedGroups:
         """The lifetime of a group in ms, 0 for no limit."""
         return self.default_ttl_ms if group.ttl_ms is None else group.ttl_ms
 
-    def _check(self, new: PushedGroup, body: ParsedFamilies) -> None:
+    def _check(self, new: PushedGroup, body: ParsedFamilies) -> Slices[None]:
         if body.timestamps:
             raise timestamps_refused()
-        errors = self._index.problems(new)
+        errors = yield from self._index.problems(new)
         if errors:
             raise refusal(errors)
         others = len(self._index) - len(self._series.get(new.key, ()))
-        if others + sum(1 for _ in new.series()) > self._max_series:
+        series = sum(len(expanded) for pushed in new.families.values() for expanded in pushed.family.by_metric)
+        if others + series > self._max_series:
             raise PushError(413, f"the push receiver would hold more than its limit of {self._max_series} series")
 
-    def _put(self, group: PushedGroup) -> None:
+    def _put(self, group: PushedGroup) -> Slices[None]:
         old = self._groups.get(group.key)
         if old is not None:
-            self._index.remove(old)
-        self._hold(group)
+            yield from self._index.remove(old)
+        yield from self._hold(group)
         try:
-            self._store.save(group)
+            yield from self._store.save(group)
         except StorageError as e:
             log.error("a pushed group is not saved and would be lost by a restart: group=%s err=%s", group.key, e)
 
-    def _hold(self, group: PushedGroup) -> None:
+    def _hold(self, group: PushedGroup) -> Slices[None]:
+        series: list[tuple[Labels, float]] = []
+        natives: list[tuple[Labels, FloatHistogram]] = []
+        for number, pushed in enumerate(group.families.values()):
+            series += pushed.family.series()
+            natives += pushed.family.natives()
+            if number % _FAMILIES_A_SLICE == 0:
+                yield
+        yield from self._index.add(group)
+        # All three change between two slices: `collect` sees the group as it was, or as it is.
         self._groups[group.key] = group
-        self._series[group.key] = tuple(group.series())
-        natives = tuple(group.natives())
+        self._series[group.key] = tuple(series)
         if natives:
-            self._natives[group.key] = natives
+            self._natives[group.key] = tuple(natives)
         else:
             self._natives.pop(group.key, None)
-        self._index.add(group)
 
-    def _drop(self, key: GroupKey) -> None:
+    def _drop(self, key: GroupKey) -> Slices[None]:
         group = self._groups.pop(key, None)
         self._series.pop(key, None)
         self._natives.pop(key, None)
         self._expired.discard(key)
         if group is None:
             return
-        self._index.remove(group)
+        yield from self._index.remove(group)
         try:
             self._store.delete(key)
         except StorageError as e:
@@ -205,7 +227,7 @@ class PushedGroups:
             return
         self._expired.add(group.key)
         self.counts.expired += 1
-        self._put(replace(group, families={}))
+        at_once(self._put(replace(group, families={})))
         log.warning(
             "pushes stopped, the group goes stale and %s is 0: group=%s lifetime=%dms", PUSH_UP, dict(group.key), ttl
         )

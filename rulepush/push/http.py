@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 from collections.abc import Callable
 from typing import Final
@@ -20,9 +21,11 @@ from rulepush.http_request import GZIP, in_thread_if_large, read_content
 from rulepush.model.durations import parse_duration
 from rulepush.push.bodies import parse_push_openmetrics, parse_push_text
 from rulepush.push.closed import PUSH_METHODS, PUSH_PATHS
+from rulepush.push.group import grouped
 from rulepush.push.groups import PushedGroups
 from rulepush.push.url import TTL_HEADER, GroupKey, parse_push_path
 from rulepush.push.view import metrics_view
+from rulepush.slices import in_turns
 
 MAX_BODY_BYTES: Final = 16 << 20  # as sent, and decompressed
 _METHODS: Final = ("PUT", "POST", "DELETE")
@@ -41,6 +44,8 @@ _ENCODINGS: Final = {**GZIP, "snappy": _unsnap}
 def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BODY_BYTES) -> list[Route]:
     """PUT, POST and DELETE below /metrics/job, and GET /api/v1/metrics."""
 
+    changing = asyncio.Lock()  # pushes and deletions come one after the other, however many turns each takes
+
     async def change(request: Request) -> Response:
         raw_path = _raw_path(request)
         clean = _cleaned(raw_path)
@@ -53,7 +58,8 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
         try:
             key = parse_push_path(raw_path)
             if request.method == "DELETE":
-                groups.delete(key)
+                async with changing:
+                    await in_turns(groups.delete_in_slices(key))
                 return Response(status_code=202)
             await _push(request, key)
         except RequestRefused as e:
@@ -64,8 +70,9 @@ def push_routes(groups: PushedGroups, clock: Clock, max_body_bytes: int = MAX_BO
         ttl_ms = _ttl(request.headers.get(TTL_HEADER))
         parse = _parser(request.headers.get("content-type", ""))
         body = await read_content(request, max_body_bytes, _ENCODINGS)
-        parsed = await in_thread_if_large(body, parse)
-        groups.push(key, parsed, request.method == "PUT", clock.now(), ttl_ms)
+        parsed = await in_thread_if_large(body, lambda content: grouped(parse(content), key))
+        async with changing:
+            await in_turns(groups.push_in_slices(key, parsed, request.method == "PUT", clock.now(), ttl_ms))
 
     async def metrics(_: Request) -> Response:
         return JSONResponse({"status": "success", "data": metrics_view(groups)})

@@ -13,10 +13,12 @@ from rulepush.histogram.errors import InvalidHistogram
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.push.group import PushedFamily, PushedGroup
 from rulepush.push.url import GroupKey
+from rulepush.slices import Slices, at_once
 from rulepush.storage.database import Database
 
 log = logging.getLogger("rulepush.push")
 
+_METRICS_A_SLICE: Final = 50
 _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS pushed_groups (key TEXT PRIMARY KEY, content TEXT NOT NULL)"
 
 
@@ -36,13 +38,14 @@ class SqliteGroupStore:
                 log.error("a saved group cannot be read and is left out: group=%s err=%s", key, e)
         return groups
 
-    def save(self, group: PushedGroup) -> None:
-        """Write one group. Raises StorageError."""
+    def save(self, group: PushedGroup) -> Slices[None]:
+        """Write one group, encoded in slices. Raises StorageError."""
         sql = (
             "INSERT INTO pushed_groups (key, content) VALUES (?, ?) "
             "ON CONFLICT (key) DO UPDATE SET content = excluded.content"
         )
-        self._db.write([(sql, [(_key_text(group.key), encode_group(group))])])
+        content = yield from _encoded(group)
+        self._db.write([(sql, [(_key_text(group.key), content)])])
 
     def delete(self, key: GroupKey) -> None:
         """Remove one group. Raises StorageError."""
@@ -55,24 +58,31 @@ class SqliteGroupStore:
 
 def encode_group(group: PushedGroup) -> str:
     """A group as JSON text (with Python's NaN and Infinity, so only Python reads it back)."""
-    families = [
-        {
-            "name": p.family.name,
-            "type": p.family.type.value,
-            "help": p.family.help,
-            "pushed_at": p.pushed_at,
-            "metrics": [_metric_content(m) for m in p.family.metrics],
-        }
-        for p in group.families.values()
-    ]
-    content = {
+    return at_once(_encoded(group))
+
+
+def _encoded(group: PushedGroup) -> Slices[str]:
+    families = []
+    for pushed in group.families.values():
+        family = pushed.family
+        about = {"name": family.name, "type": family.type.value, "help": family.help, "pushed_at": pushed.pushed_at}
+        metrics = []
+        for start in range(0, max(len(family.metrics), 1), _METRICS_A_SLICE):
+            some = [_metric_content(m) for m in family.metrics[start : start + _METRICS_A_SLICE]]
+            metrics.append(_json(some)[1:-1])
+            yield
+        families.append(f'{_json(about)[:-1]},"metrics":[{",".join(metrics)}]}}')
+    about_group = {
         "key": group.key,
         "pushed_at": group.pushed_at,
         "failed_at": group.failed_at,
         "ttl_ms": group.ttl_ms,
         "renewed_at": group.renewed_at,
-        "families": families,
     }
+    return f'{_json(about_group)[:-1]},"families":[{",".join(families)}]}}'
+
+
+def _json(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -22,7 +22,7 @@ from rulepush.rules.asking import Answers, AnswersMissing
 from rulepush.rules.context import RuleContext, Tick, refused
 from rulepush.rules.health import RuleHealthState
 from rulepush.rules.own_records import OwnRecords
-from rulepush.rules.recording import RecordingRule
+from rulepush.rules.recording import RecordingRule, storable
 from rulepush.rules.specs import AlertingSpec, RuleGroup, RuleSpec
 from rulepush.rules.transition import ChangeReason, RuleRef, of_rule
 
@@ -216,9 +216,10 @@ class EvaluationGroup:
     def _write(self, i: int, rule: Rule, samples: list[Sample], tick: Tick) -> str:
         """Store the samples, and a stale marker for each series that the rule no longer gives. Returns what was
         refused, "" when nothing was."""
+        samples, discarded = storable(samples)
         before = self._written[i]
         if not samples and not before:
-            return ""
+            return discarded
         written = dict.fromkeys(s.labels for s in samples)
         ended = [Sample(labels, tick.query_ts, STALE) for labels in before if labels not in written]
         self._written[i] = written
@@ -234,7 +235,7 @@ class EvaluationGroup:
         tick.shared.forget(read)
         if read and tick.answers is not None:
             tick.answers.forget()
-        return error
+        return error or discarded
 
     def _end_orphans(self, ts: int) -> None:
         """Stale markers for the series of rules that are gone, unless another rule gives them now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rulepush.errors import EvaluationError
+from rulepush.histogram.errors import InvalidHistogram
 from rulepush.histogram.sample import HistogramSample
 from rulepush.model.labels import METRIC_NAME, Labels
 from rulepush.model.sample import Sample
@@ -13,6 +14,27 @@ from rulepush.rules.specs import RecordingSpec
 
 _DUPLICATE_LABELS = "vector contains metrics with the same labelset after applying rule labels"
 _REMEMBERED = 100_000
+
+
+def storable(samples: list[Sample]) -> tuple[list[Sample], str]:
+    """The samples without histograms that contradict themselves, and why such a one is none, "" without any.
+
+    A difference may have buckets below zero: an expression goes on with it, but Prometheus' storage takes it not, with
+    these words (tsdb/head_append_v2.go; rules/group.go discards the sample and keeps the others of the rule).
+    """
+    if not any(type(s) is HistogramSample for s in samples):
+        return samples, ""
+    from rulepush.histogram.validate import validate_histogram
+
+    kept, error = [], ""
+    for s in samples:
+        try:
+            if type(s) is HistogramSample and not s.histogram.is_stale:
+                validate_histogram(s.histogram)
+            kept.append(s)
+        except InvalidHistogram as e:
+            error = f"{s.labels}: {e}"
+    return kept, error
 
 
 class RecordingRule:

@@ -58,8 +58,8 @@ from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
 from rulepush.scrape.layout import BodyLayout, BodyLines, Placement, ScrapeBodyStats, TargetSeries, to_floats
 from rulepush.scrape.reading import ParsedLines, declared_before, ends_well, read_as_before, read_known_body
 from rulepush.scrape.sample_labels import SampleRules, sample_labels
-from rulepush.scrape.slices import Slices, at_once
 from rulepush.scrape.zeros import ZeroSamples
+from rulepush.slices import Slices, at_once
 from rulepush.storage.head import Head
 from rulepush.storage.table import MAX_AHEAD_MS, AppendOutcome, Rows, as_rows, row_numbers
 

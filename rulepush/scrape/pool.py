@@ -23,9 +23,9 @@ from rulepush.scrape.loop import Pace, ScrapeLoop
 from rulepush.scrape.loop_time import LoopTime
 from rulepush.scrape.overload import OverloadWatch
 from rulepush.scrape.scraper import OnScrape, ScrapeContext, Scraper
-from rulepush.scrape.slices import Slices
 from rulepush.scrape.slots import Slots
 from rulepush.scrape.target import Discovered, Dropped, Target, TargetStatus, build_target
+from rulepush.slices import Slices
 from rulepush.tasks import OwnedTask, TaskOwner
 
 if TYPE_CHECKING:

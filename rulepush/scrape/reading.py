@@ -17,7 +17,7 @@ from rulepush.exposition.literals import parse_value, to_ms
 from rulepush.model.arrays import Floats
 from rulepush.scrape.interner import BodyTemplate, Interner, WrittenSeries
 from rulepush.scrape.layout import to_floats
-from rulepush.scrape.slices import Slices
+from rulepush.slices import Slices
 
 E = TypeVar("E")
 

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from rulepush.scrape.slices import Slices
+from rulepush.slices import Slices
 
 T = TypeVar("T")
 

@@ -65,7 +65,7 @@ def remote_write(url: str, points: Points) -> None:
     for i in range(0, len(ordered), 5000):
         body = write_request([SentSample(known[labels], ts, value) for ts, labels, value in ordered[i : i + 5000]])
         headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
-        httpx.post(f"{url}/api/v1/write", content=body, headers=headers, trust_env=False).raise_for_status()
+        httpx.post(f"{url}/api/v1/write", content=body, headers=headers, trust_env=False, timeout=60).raise_for_status()
 
 
 @contextlib.contextmanager
@@ -108,8 +108,8 @@ def flush(url: str, selector: str, samples: int) -> None:
     """Wait until VictoriaMetrics lets see what came in."""
 
     def seen() -> bool:
-        httpx.get(f"{url}/internal/force_flush", trust_env=False)
-        answer = httpx.get(f"{url}/api/v1/export", params={"match[]": selector}, trust_env=False)
+        httpx.get(f"{url}/internal/force_flush", trust_env=False, timeout=60)
+        answer = httpx.get(f"{url}/api/v1/export", params={"match[]": selector}, trust_env=False, timeout=60)
         return answer.text.count(",") + answer.text.count("\n") > 0 and _values(answer.text) >= samples
 
     wait_for("the samples in VictoriaMetrics", seen)

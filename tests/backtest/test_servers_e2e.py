@@ -144,7 +144,7 @@ def test_credentials_are_asked_for_and_those_in_the_url_are_used(tmp_path: Path)
     hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
     (tmp_path / "web.yml").write_text(f"basic_auth_users: {{ops: '{hashed}'}}\n")
     with prometheus(tmp_path, "global: {}\n", f"--web.config.file={tmp_path / 'web.yml'}", ready="") as url:
-        wait_for("an answer", lambda: httpx.get(url, trust_env=False).status_code == 401)
+        wait_for("an answer", lambda: httpx.get(url, trust_env=False, timeout=60).status_code == 401)
         with pytest.raises(SampleSourceError, match="answered 401 Unauthorized: it wants credentials"):
             source(url, needed("up"))
         secured = url.replace("//", "//ops:secret@")

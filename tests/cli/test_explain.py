@@ -42,11 +42,11 @@ def serving(routes: Sequence[BaseRoute], security: WebSecurity | None = None) ->
     address: list[str] = []
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     yield address[0]
     loop, server = found[0]
     loop.call_soon_threadsafe(server.stop)
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

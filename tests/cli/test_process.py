@@ -27,7 +27,7 @@ class Process:
     async def run(self) -> None:
         for number in self.signals:
             os.kill(os.getpid(), number)
-        await asyncio.wait_for(self._stopped.wait(), 10)
+        await asyncio.wait_for(self._stopped.wait(), 60)
 
     def request_reload(self) -> None:
         self.reloads += 1

@@ -139,7 +139,7 @@ def raw(head: bytes, parts: list[bytes], pause: float) -> Iterator[str]:
 
 def test_a_body_that_ends_too_soon_is_no_answer() -> None:
     with raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(GOOD), [GOOD[:-5]], 0) as address:
-        answer = ask(address, 0.5)
+        answer = ask(address, 60)
     assert isinstance(answer, DatasourceError)
     assert str(answer).startswith("not reached: ")
 
@@ -151,7 +151,7 @@ def test_a_slow_drip_ends_with_the_time_that_there_is() -> None:
         took = time.monotonic() - begin
     assert isinstance(answer, DatasourceError)
     assert str(answer).startswith("no answer within 0.")
-    assert took < 5
+    assert took < 15  # the whole of it would take 20 s and more
 
 
 def test_a_failure_that_nobody_thought_of_stops_no_group(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,7 +278,7 @@ def test_a_wrong_port_is_named() -> None:
             env = environment()
             found = config(f"server: 'http://127.0.0.1:{unused.getsockname()[1]}/eureka'")
             async with running(EurekaDiscovery(found, env), env) as seen:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while not env.reporter.last_errors:
                         await seen.clock.settle()
                 return next(iter(env.reporter.last_errors.values()))

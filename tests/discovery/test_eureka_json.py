@@ -12,7 +12,7 @@ from rulepush.discovery.eureka import EurekaDiscovery
 from rulepush.discovery.eureka_answer import EurekaApplication
 from rulepush.discovery.eureka_json import applications_of_json
 from rulepush.errors import DiscoveryError
-from rulepush.scrape.slices import at_once
+from rulepush.slices import at_once
 from tests.discovery.driving import environment, running
 from tests.discovery.eureka_server import FakeEureka, spring_instance
 from tests.discovery.test_eureka import config

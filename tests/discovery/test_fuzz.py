@@ -18,7 +18,7 @@ from rulepush.discovery.nacos import NacosDiscovery, NacosSdConfig
 from rulepush.errors import DiscoveryError, RegexError
 from rulepush.model.labels import Labels
 from rulepush.relabel.relabel import Action, RelabelConfig, relabel
-from rulepush.scrape.slices import at_once
+from rulepush.slices import at_once
 from tests.discovery.driving import environment, read_sd, running
 
 _KEYS = """targets labels data code hosts ip port metadata weight pageItems totalCount name serviceList count doms

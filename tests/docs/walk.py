@@ -427,11 +427,11 @@ class Walk:
         ended_before = started.process.poll() is not None
         _signal(started, signal.SIGINT if started.stays else signal.SIGTERM)
         try:
-            code = started.process.wait(20)
+            code = started.process.wait(60)
         except subprocess.TimeoutExpired:
             _signal(started, signal.SIGKILL)
             started.process.wait(10)
-            return f"{self.page.name}: did not end 20s after Ctrl-C: {started.command}\n{started.output()[-3000:]}"
+            return f"{self.page.name}: did not end 60s after Ctrl-C: {started.command}\n{started.output()[-3000:]}"
         if not started.stays:
             return None
         if ended_before or code not in (0, 130, -signal.SIGINT) or "Traceback" in started.output():

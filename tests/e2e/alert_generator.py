@@ -51,7 +51,7 @@ class Tester:
         self._receiver = receiver
         self._cases = cases
         self._t = timing
-        self._http = httpx.Client(trust_env=False, timeout=5)
+        self._http = httpx.Client(trust_env=False, timeout=60)
         self.report = Report()
         self._expected = {e.key: e for case in cases for e in case.expected}
 

@@ -151,9 +151,9 @@ class Pair:
 def ask(base: str, path: str, params: Sequence[tuple[str, str]], method: str) -> httpx.Response:
     url = f"{base}/api/v1/{path}"
     if method == "GET":
-        return httpx.get(url, params=list(params), trust_env=False, timeout=10)
+        return httpx.get(url, params=list(params), trust_env=False, timeout=60)
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    return httpx.request(method, url, content=urlencode(params), headers=form, trust_env=False, timeout=10)
+    return httpx.request(method, url, content=urlencode(params), headers=form, trust_env=False, timeout=60)
 
 
 def comparable(data: Any) -> Any:

@@ -28,7 +28,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def both(pair: Pair, method: str, path: str, **headers: str) -> tuple[httpx.Response, httpx.Response]:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     first, second = (
-        httpx.request(method, f"{base}/{path}", headers=names, trust_env=False, timeout=10)
+        httpx.request(method, f"{base}/{path}", headers=names, trust_env=False, timeout=60)
         for base in (pair.prometheus, pair.ours)
     )
     return first, second

@@ -61,7 +61,7 @@ def test_targets_and_alertmanagers_come_from_consul_and_stay_while_it_is_away(tm
             assert "No cluster leader" in scene.log()
             assert "works again" in scene.log()
             assert "hunter2" not in scene.log()
-            assert "hunter2" not in httpx.get(f"{scene.url}/api/v1/status/config", trust_env=False).text
+            assert "hunter2" not in httpx.get(f"{scene.url}/api/v1/status/config", trust_env=False, timeout=60).text
         assert "Traceback" not in scene.log()
     alertmanager.close()
     for app in apps:

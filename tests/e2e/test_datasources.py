@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_the_same_rules_in_memory_and_on_the_engine_give_the_same_alerts(fleet: 
                 wait_for(f"{value:g} in {where}", partial(has_fired, fleet, where, wanted))
         health = {r["health"] for g in fleet.groups() for r in g["rules"]}
         assert health == {"ok"}
+        missed = {g["name"]: evaluations_missed(fleet, g) for g in fleet.groups()}
     phases = {where: episodes(fleet, where) for where in ("memory", "engine")}
     assert set(phases["memory"]) == NAMES
     assert set(phases["engine"]) == NAMES
@@ -71,11 +73,21 @@ def test_the_same_rules_in_memory_and_on_the_engine_give_the_same_alerts(fleet: 
         assert len(memory) == len(on_engine) == 2, (name, memory, on_engine)
         for (start, end), (start_there, end_there) in zip(memory, on_engine, strict=True):
             # Rules of both groups are evaluated once a second, those on the engine on samples from before the offset.
-            assert -1000 <= start_there - start <= QUERY_OFFSET_S * 1000 + 1000, (name, start_there - start)
-            assert -1000 <= end_there - end <= QUERY_OFFSET_S * 1000 + 1000, (name, end_there - end)
+            # What an evaluation would have found that a busy machine had no time for, comes with the next.
+            group = "chain" if name.startswith("Recorded") else "plain"
+            least = -1000 * (1 + missed[f"{group}-memory"])
+            most = 1000 * (QUERY_OFFSET_S + 1 + missed[f"{group}-engine"])
+            assert least <= start_there - start <= most, (name, start_there - start, missed)
+            assert least <= end_there - end <= most, (name, end_there - end, missed)
     posts = [p for p in fleet.alertmanager.of("Now") if p.labels.get("where") == "engine"]
     assert {p.labels.get("n") for p in posts} == {"1"}
     assert "99" in {p.annotations["max"] for p in posts}
+
+
+def evaluations_missed(fleet: Fleet, group: dict[str, Any]) -> float:
+    key = f"{group['file']};{group['name']}"
+    assert fleet.own("rulepush_rule_group_iterations_total", rule_group=key) > 0
+    return fleet.own("rulepush_rule_group_iterations_missed_total", rule_group=key)
 
 
 def has_fired(fleet: Fleet, where: str, names: set[str]) -> bool:
@@ -98,7 +110,7 @@ def test_recorded_series_and_alerts_arrive_at_the_engine_and_end_there(fleet: Fl
         firing = 'ALERTS{alertname="Now", where="engine", alertstate="firing"}'
         wait_for("ALERTS", lambda: real.ask(firing))
         (since,) = real.ask('ALERTS_FOR_STATE{alertname="Now", where="engine"}')
-        assert time.time() - 60 < float(since["value"][1]) < time.time()
+        assert time.time() - 600 < float(since["value"][1]) < time.time()
         fleet.target.value = 0
         # Without stale markers both would be there for five minutes more.
         wait_for("the end of ALERTS", lambda: not real.ask(firing))

@@ -212,7 +212,7 @@ def test_a_silence_is_told_with_who_made_it(world: _World, capfd: pytest.Capture
         "createdBy": "ann",
         "comment": "maintenance",
     }
-    answer = httpx.post(f"{world.alertmanager}/api/v2/silences", json=silence, trust_env=False)
+    answer = httpx.post(f"{world.alertmanager}/api/v2/silences", json=silence, trust_env=False, timeout=60)
     identity = answer.json()["silenceID"]
     assert world.run("--label", "team=silenced") == 1
     said = capfd.readouterr().out
@@ -222,7 +222,7 @@ def test_a_silence_is_told_with_who_made_it(world: _World, capfd: pytest.Capture
 
 def test_an_alert_that_inhibits_it_is_told(world: _World, capfd: pytest.CaptureFixture[str]) -> None:
     source = [{"labels": {"alertname": "Source", "source": "yes", "team": "nobody"}}]
-    httpx.post(f"{world.alertmanager}/api/v2/alerts", json=source, trust_env=False).raise_for_status()
+    httpx.post(f"{world.alertmanager}/api/v2/alerts", json=source, trust_env=False, timeout=60).raise_for_status()
     [listed] = [a for a in get_json(f"{world.alertmanager}/api/v2/alerts") if a["labels"]["alertname"] == "Source"]
     assert world.run("--label", "team=inhibited") == 1
     mark = listed["fingerprint"]
@@ -305,7 +305,7 @@ def test_an_interrupted_test_resolves_its_alert(world: _World, tmp_path: Path, n
         assert len(world.listed()) == 1
         assert server.process is not None
         server.process.send_signal(number)
-        assert server.process.wait(15) == (130 if number is signal.SIGINT else 143)
+        assert server.process.wait(60) == (130 if number is signal.SIGINT else 143)
     finally:
         server.close()
     assert "took the resolution" in server.output()

@@ -69,7 +69,7 @@ def test_ctrl_c_ends_the_demo_in_order(tmp_path: Path) -> None:
         wait_for("the demo", lambda: "INACTIVE" in server.output())
         assert server.process is not None
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(15) == 0
+        assert server.process.wait(60) == 0
         assert "stopped" in server.output()
     finally:
         server.close()

@@ -75,7 +75,7 @@ class _Chain:
             }
             for name in names
         ]
-        answer = httpx.post(f"http://127.0.0.1:{self.am_port}/api/v2/alerts", json=alerts, trust_env=False)
+        answer = httpx.post(f"http://127.0.0.1:{self.am_port}/api/v2/alerts", json=alerts, trust_env=False, timeout=60)
         answer.raise_for_status()
 
     def titles(self) -> list[str]:

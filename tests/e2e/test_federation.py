@@ -32,7 +32,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def federate(base: str, *match: str, accept: str = "") -> httpx.Response:
     params = httpx.QueryParams([("match[]", text) for text in match])
-    return httpx.get(f"{base}/federate", params=params, headers={"Accept": accept}, trust_env=False, timeout=10)
+    return httpx.get(f"{base}/federate", params=params, headers={"Accept": accept}, trust_env=False, timeout=60)
 
 
 def without_times(text: str) -> list[str]:

@@ -101,7 +101,7 @@ def answered(url: str, query: str) -> list[Any]:
 
 def families(url: str, accept: str, *match: str) -> tuple[str, list[Any]]:
     params = httpx.QueryParams([("match[]", text) for text in match])
-    answer = httpx.get(f"{url}/federate", params=params, headers={"Accept": accept}, trust_env=False, timeout=10)
+    answer = httpx.get(f"{url}/federate", params=params, headers={"Accept": accept}, trust_env=False, timeout=60)
     assert answer.status_code == 200, answer.text
     found: list[Any] = []
     for family in each_family(answer.content):
@@ -132,7 +132,7 @@ def test_the_same_families(three: Three, match: tuple[str, ...], accept: str) ->
 @pytest.mark.parametrize("accept", [f"text/plain,{PROTOBUF};q=0.9", "*/*", "application/vnd.google.protobuf"])
 def test_the_same_text(three: Three, accept: str) -> None:
     answers = [
-        httpx.get(f"{url}/federate", params={"match[]": "m"}, headers={"Accept": accept}, trust_env=False, timeout=10)
+        httpx.get(f"{url}/federate", params={"match[]": "m"}, headers={"Accept": accept}, trust_env=False, timeout=60)
         for url in (three.theirs, three.ours)
     ]
     theirs, ours = ((a.headers["content-type"], a.text.rsplit(" ", 1)[0]) for a in answers)

@@ -92,11 +92,11 @@ def test_a_browser_that_asks_by_itself(pair: Pair) -> None:
     for base in (pair.prometheus, pair.ours):
         url = f"{base}/api/v1/query_range"
         asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-        first = httpx.request("OPTIONS", url, headers={**headers, **asked}, trust_env=False)
+        first = httpx.request("OPTIONS", url, headers={**headers, **asked}, trust_env=False, timeout=60)
         assert first.status_code == 204
         assert "Content-Type" in first.headers["access-control-allow-headers"]
         form = f"query=x&start={pair.at - 2}&end={pair.at}&step=1"
-        answer = httpx.post(url, content=form, headers=headers, trust_env=False)
+        answer = httpx.post(url, content=form, headers=headers, trust_env=False, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.headers["access-control-allow-origin"] in ("*", headers["Origin"])
         assert answer.json()["data"]["result"]

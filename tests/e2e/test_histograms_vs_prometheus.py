@@ -107,7 +107,7 @@ class Both:
             body = b"".join(series_message(labels, samples) for labels, samples in here if samples)
             headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
             url = f"{self.url}/api/v1/write"
-            sent = httpx.post(url, content=compress(body), headers=headers, trust_env=False)
+            sent = httpx.post(url, content=compress(body), headers=headers, trust_env=False, timeout=60)
             sent.raise_for_status()
             for labels, samples in here:
                 for ts, sample in samples:
@@ -117,7 +117,7 @@ class Both:
                         assert self.head.append(labels, ts, sample)
 
     def asked(self, path: str, **params: Any) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=params, trust_env=False).json()
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=params, trust_env=False, timeout=60).json()
         return comparable(answer["data"]) if answer["status"] == "success" else answer["errorType"]
 
     def instant(self, expr: str, minute: int) -> tuple[Any, Any]:

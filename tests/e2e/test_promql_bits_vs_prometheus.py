@@ -50,12 +50,14 @@ class Both:
                         sent.append(SentSample(series, ts, value))
                         self._head.append_many([Sample(labels, ts, value)])
         headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
-        answer = httpx.post(f"{self._url}/api/v1/write", content=write_request(sent), headers=headers, trust_env=False)
+        answer = httpx.post(
+            f"{self._url}/api/v1/write", content=write_request(sent), headers=headers, trust_env=False, timeout=60
+        )
         answer.raise_for_status()
 
     def theirs(self, query: str) -> dict[Labels, float]:
         params = {"query": query, "time": str(self._ts / 1000)}
-        answer = httpx.get(f"{self._url}/api/v1/query", params=params, trust_env=False).raise_for_status()
+        answer = httpx.get(f"{self._url}/api/v1/query", params=params, trust_env=False, timeout=60).raise_for_status()
         return {Labels(row["metric"]): float(row["value"][1]) for row in answer.json()["data"]["result"]}
 
     def ours(self, query: str) -> dict[Labels, float]:

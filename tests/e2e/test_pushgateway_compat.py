@@ -293,7 +293,7 @@ def ours() -> Iterator[Receiver]:
 
 
 def empty(real: str, ours: Receiver) -> None:
-    httpx.put(f"{real}/api/v1/admin/wipe", trust_env=False).raise_for_status()
+    httpx.put(f"{real}/api/v1/admin/wipe", trust_env=False, timeout=60).raise_for_status()
     for group in list(ours.groups):
         ours.groups.delete(group.key)
     ours.groups.collect(0)
@@ -302,7 +302,7 @@ def empty(real: str, ours: Receiver) -> None:
 def real_series(url: str) -> dict[Labels, float]:
     """What a scraper sees, without the gateway's own metrics."""
     headers = {"Accept": "text/plain;version=1.0.0;escaping=allow-utf-8"}
-    body = parse_body(httpx.get(f"{url}/metrics", headers=headers, trust_env=False).content, Format.TEXT)
+    body = parse_body(httpx.get(f"{url}/metrics", headers=headers, trust_env=False, timeout=60).content, Format.TEXT)
     found = {Labels(s.pairs): s.value for s in body.samples}
     return {labels: value for labels, value in found.items() if labels.get("job")}
 
@@ -317,7 +317,7 @@ def comparable(series: dict[Labels, float]) -> dict[str, str]:
 
 def send(base: str, push: Push) -> httpx.Response:
     return httpx.request(
-        push.method, base + push.path, content=push.body, headers=push.headers, timeout=5, trust_env=False
+        push.method, base + push.path, content=push.body, headers=push.headers, timeout=60, trust_env=False
     )
 
 
@@ -349,7 +349,7 @@ def test_same_view_of_the_groups(real: str, ours: Receiver) -> None:
         send(base, Push(b"a 1 2\n", path="/metrics/job/k/x/y"))
 
     def view(base: str) -> object:
-        data = httpx.get(f"{base}/api/v1/metrics", trust_env=False).json()
+        data = httpx.get(f"{base}/api/v1/metrics", trust_env=False, timeout=60).json()
         assert data["status"] == "success"
         for group in data["data"]:
             for family in group.values():
@@ -409,7 +409,7 @@ def test_curl_lines_of_the_documentation(real: str, ours: Receiver, tmp_path: Pa
                 env={"PATH": "/usr/bin:/bin", "RULEPUSH": base, "no_proxy": "*"},
                 cwd=tmp_path,
                 capture_output=True,
-                timeout=20,
+                timeout=60,
                 check=False,
             )
             assert done.returncode == 0, (block, done.stderr)

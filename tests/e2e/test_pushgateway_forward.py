@@ -38,7 +38,7 @@ def scrape(value: float, up: float = 1.0) -> list[Sample]:
 
 
 def held(url: str) -> dict[str, float]:
-    body = parse_body(httpx.get(f"{url}/metrics", trust_env=False).content, Format.TEXT)
+    body = parse_body(httpx.get(f"{url}/metrics", trust_env=False, timeout=60).content, Format.TEXT)
     found = {Labels(s.pairs): s.value for s in body.samples}
     return {k.name: v for k, v in found.items() if k.get("job") == "nacos" and not k.name.startswith("push_")}
 
@@ -58,7 +58,7 @@ def test_a_real_pushgateway(tmp_path: Path) -> None:
             await asyncio.to_thread(wait_for, what, lambda: held(url) == want or None)
 
         async def go() -> None:
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 forwarder = PushgatewayForwarder(config, client, SystemClock(), tmp_path / "gw.json")
                 task = asyncio.create_task(forwarder.run())
                 first = {"took_bucket": 3.0, "took_sum": 9.5, "took_count": 3.0, "conf": 1.0, "up": 1.0}
@@ -100,11 +100,11 @@ def test_native_histograms_come_through_a_real_pushgateway(tmp_path: Path) -> No
     config = PushgatewayConfig(Secret(url), "gw", ("nacos",), ("instance", "cluster"), timeout_ms=2000)
 
     def families() -> dict[str, MetricFamily]:
-        body = httpx.get(f"{url}/metrics", headers={"Accept": PROTOBUF}, trust_env=False).content
+        body = httpx.get(f"{url}/metrics", headers={"Accept": PROTOBUF}, trust_env=False, timeout=60).content
         return parse_push_protobuf(body).families
 
     async def go() -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             forwarder = PushgatewayForwarder(config, client, SystemClock(), tmp_path / "gw.json")
             task = asyncio.create_task(forwarder.run())
             forwarder.offer(TARGET, native_scrape(), KNOWN)

@@ -67,10 +67,12 @@ class Both:
                 self.head.append_many([Sample(labels, ts, value)])
         headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
         body = write_request(sent)
-        httpx.post(f"{self.url}/api/v1/write", content=body, headers=headers, trust_env=False).raise_for_status()
+        httpx.post(
+            f"{self.url}/api/v1/write", content=body, headers=headers, trust_env=False, timeout=60
+        ).raise_for_status()
 
     def theirs(self, path: str, **params: str) -> dict[str, Any]:
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params={**params, "stats": "all"}, trust_env=False)
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params={**params, "stats": "all"}, trust_env=False, timeout=60)
         found: dict[str, Any] = answer.raise_for_status().json()["data"]["stats"]
         return found
 

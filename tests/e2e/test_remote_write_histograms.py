@@ -63,7 +63,7 @@ def test_same_answers_and_same_histograms(prometheus: str) -> None:
     to = RemoteWriteReceiver(head)
     for i, (body, content_type, same_text) in enumerate(STEPS):
         headers = {"Content-Encoding": "snappy"} | ({"Content-Type": content_type} if content_type else {})
-        theirs = httpx.post(f"{prometheus}/api/v1/write", content=body, headers=headers, trust_env=False)
+        theirs = httpx.post(f"{prometheus}/api/v1/write", content=body, headers=headers, trust_env=False, timeout=60)
         mine = to.apply(to.decode(body, content_type, "snappy"), NOW)
         expected = 400 if theirs.status_code == 500 else theirs.status_code
         assert mine.status == expected, (i, mine.text, theirs.text)

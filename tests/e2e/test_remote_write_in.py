@@ -95,7 +95,9 @@ def test_same_answers_and_same_samples(prometheus: str) -> None:
         body = step.body
         if body is None:
             body = write_request([SentSample(SentSeries(x.labels), x.ts, x.value) for x in step.samples])
-        theirs = httpx.post(f"{prometheus}/api/v1/write", content=body, headers=step.headers, trust_env=False)
+        theirs = httpx.post(
+            f"{prometheus}/api/v1/write", content=body, headers=step.headers, trust_env=False, timeout=60
+        )
         mine = asyncio.run(ours(body, step.headers))
         assert mine.status_code == theirs.status_code, (step, theirs.text, mine.text)
         if step.same_text:

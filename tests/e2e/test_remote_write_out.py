@@ -81,7 +81,7 @@ async def sending(
     store: Store, directory: Path, known: tuple[SentMetadata, ...] = ()
 ) -> AsyncIterator[RemoteWriteSender]:
     config = RemoteWriteConfig(Secret(f"{store.url}/api/v1/write"), "e2e", queue=QUEUE, remote_timeout_ms=5000)
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         external = Labels.of(site="e2e")
         sender = RemoteWriteSender(config, external, client, SystemClock(), directory, lambda: known)
         task = asyncio.create_task(sender.run())

@@ -142,7 +142,7 @@ remote_write: [{{name: central, url: '{real.url}/api/v1/write', queue_config: {{
 def feed(real: RealEngine) -> None:
     """One sample each, which the engine shows for five minutes."""
     lines = "".join(f'breach{{n="{i}"}} 99\n' for i in range(GROUPS))
-    httpx.post(f"{real.url}/api/v1/import/prometheus", content=lines, trust_env=False).raise_for_status()
+    httpx.post(f"{real.url}/api/v1/import/prometheus", content=lines, trust_env=False, timeout=60).raise_for_status()
     wait_for("the samples", lambda: len(real.ask("breach")) == GROUPS)
 
 
@@ -167,7 +167,9 @@ def test_shards_with_replicas_show_all_and_a_group_that_moves_resolves_nothing(t
                 answer = shards.wait_until_seen(n, {2: 2 * GROUPS})
                 assert "warnings" not in answer
             wait_for("one alert each", lambda: shards.active() == everything)
-            page = httpx.get(f"{shards.url(1)}/alerts", headers={"Accept-Language": "en"}, trust_env=False).text
+            page = httpx.get(
+                f"{shards.url(1)}/alerts", headers={"Accept-Language": "en"}, trust_env=False, timeout=60
+            ).text
             assert "On other evaluators" in page
 
             servers[0].kill()
@@ -176,7 +178,9 @@ def test_shards_with_replicas_show_all_and_a_group_that_moves_resolves_nothing(t
                 (warning,) = answer["warnings"]
                 assert warning.startswith(f"peer {shards.url(0)} does not answer since ")
                 assert warning.endswith("(shard 0/2, which another evaluator shows)")
-            page = httpx.get(f"{shards.url(1)}/alerts", headers={"Accept-Language": "en"}, trust_env=False).text
+            page = httpx.get(
+                f"{shards.url(1)}/alerts", headers={"Accept-Language": "en"}, trust_env=False, timeout=60
+            ).text
             assert f"Another evaluator of the rules does not answer: {shards.url(0)}" in page
             begin = time.monotonic()
             wait_for("what the killed one sent to run out", lambda: time.monotonic() - begin > VALID_S + 2, VALID_S + 5)

@@ -24,7 +24,7 @@ from rulepush.relabel.relabel import Action, RelabelConfig, relabel
 from rulepush.scrape.body_histograms import BodyHistograms
 from rulepush.scrape.cache import ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
-from rulepush.scrape.slices import at_once
+from rulepush.slices import at_once
 from rulepush.storage.demand import Demand
 from rulepush.storage.head import Head
 from tests import delimited_families as wire

@@ -14,7 +14,7 @@ from rulepush.histogram.buckets import Buckets
 from rulepush.histogram.errors import BucketLimitError
 from rulepush.histogram.histogram import FloatHistogram
 from rulepush.histogram.schema import CUSTOM_SCHEMA
-from rulepush.scrape.slices import at_once
+from rulepush.slices import at_once
 
 ALONE = HistogramScraping(to_custom_buckets=True)
 BOTH = HistogramScraping(to_custom_buckets=True, classic_too=True)

@@ -103,5 +103,5 @@ alerting:
             assert not task.done(), "it stopped by itself"
         finally:
             app.stop("test")
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await task

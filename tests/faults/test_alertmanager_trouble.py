@@ -101,6 +101,7 @@ MODES: list[Mode] = [
 ]
 
 
+@pytest.mark.alone
 def test_ten_kinds_of_failure_hold_up_neither_the_good_one_nor_their_own_recovery(tmp_path: Path) -> None:
     bad = [BadAlertmanager(mode) for mode in MODES]
     good = RecordingAlertmanager()

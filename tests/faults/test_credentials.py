@@ -78,7 +78,7 @@ def replace(path: Path, text: str) -> None:
 def shown(scene: Scene) -> str:
     """All that the process tells of itself."""
     pages = ["/api/v1/status/config", "/api/v1/targets", "/api/v1/alertmanagers", "/api/v1/status/flags", "/metrics"]
-    texts = [httpx.get(scene.url + page, timeout=5, trust_env=False).text for page in pages]
+    texts = [httpx.get(scene.url + page, timeout=60, trust_env=False).text for page in pages]
     return "\n".join([scene.log(), *texts])
 
 
@@ -173,7 +173,7 @@ def test_its_own_door_asks_for_a_certificate_and_a_password(tmp_path: Path) -> N
     auth = ("admin", SECRETS[0])
     with (
         running(scene.command(), tmp_path / "rulepush.log") as server,
-        httpx.Client(verify=pki.client(), trust_env=False, timeout=5) as known,
+        httpx.Client(verify=pki.client(), trust_env=False, timeout=60) as known,
     ):
         wait_for("ready", lambda: known.get(f"{url}/-/ready", auth=auth).is_success)
         for path in ("/-/ready", "/-/healthy", "/metrics", "/api/v1/targets", "/api/v1/query?query=1", "/", "/nothing"):
@@ -189,13 +189,13 @@ def test_its_own_door_asks_for_a_certificate_and_a_password(tmp_path: Path) -> N
         assert known.get(f"{url}/metrics", auth=auth).status_code == 200
         assert known.post(f"{url}/-/reload", auth=auth).status_code == 200
         with pytest.raises(httpx.HTTPError):
-            httpx.get(f"{url}/metrics", auth=auth, verify=pki.client(certificate=False), trust_env=False, timeout=5)
+            httpx.get(f"{url}/metrics", auth=auth, verify=pki.client(certificate=False), trust_env=False, timeout=60)
         with pytest.raises(httpx.HTTPError):
             get_json(f"{scene.url}/api/v1/targets")
         assert known.get(f"{url}/metrics", auth=auth).status_code == 200, "a stranger upset it"
         assert known.post(f"{url}/-/quit", auth=auth).status_code == 200
         assert server.process is not None
-        assert server.process.wait(15) == 0
+        assert server.process.wait(60) == 0
     log = scene.log()
     assert SECRETS[0] not in log
     assert hashed not in log

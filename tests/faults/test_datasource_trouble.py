@@ -194,7 +194,7 @@ def test_a_reload_during_an_evaluation_keeps_every_alert(fake: tuple[FakeEngine,
         wait_for("a question that hangs", lambda: engine_.asked[-1:] == ["slow > 0"] or None)
         fleet.rules = TWO.replace("quick > 0", "quick > 1")
         fleet.reconfigure()
-        assert httpx.post(f"{fleet.url}/-/reload", trust_env=False, timeout=10).status_code == 200
+        assert httpx.post(f"{fleet.url}/-/reload", trust_env=False, timeout=60).status_code == 200
         engine_.slow.clear()
         engine_.released.set()
         wait_for("the new rule", lambda: "quick > 1" in engine_.asked)
@@ -219,7 +219,7 @@ def test_rules_that_move_from_memory_to_the_engine_keep_their_alerts(fake: tuple
         wait_for("the alert", lambda: fleet.alertmanager.of("Moved"))
         assert expr not in engine_.asked
         config.write_text(text.replace("rule_files: [engine.yml]", "rule_files: [engine.yml, r.yml]"))
-        assert httpx.post(f"{fleet.url}/-/reload", trust_env=False, timeout=10).status_code == 200
+        assert httpx.post(f"{fleet.url}/-/reload", trust_env=False, timeout=60).status_code == 200
         wait_for("evaluations there", lambda: engine_.asked.count(expr) >= 3)
         sent = len(fleet.alertmanager.of("Moved"))
         wait_for("the alert from there", lambda: len(fleet.alertmanager.of("Moved")) > sent)
@@ -235,7 +235,7 @@ def test_a_datasource_that_the_configuration_drops_leaves_its_alerts_as_removed_
     with fleet.rulepush():
         wait_for("the alerts", lambda: fleet.alertmanager.firing() == {"Slow", "Behind", "Quick"})
         config.write_text(config.read_text().partition("datasources:")[0])
-        assert httpx.post(f"{fleet.url}/-/reload", trust_env=False, timeout=10).status_code == 200
+        assert httpx.post(f"{fleet.url}/-/reload", trust_env=False, timeout=60).status_code == 200
         assert fleet.groups() == []
         wait_for("their ends at Alertmanager, by endsAt", lambda: not fleet.alertmanager.firing())
         assert not [p for p in fleet.alertmanager.posted if p.resolved]

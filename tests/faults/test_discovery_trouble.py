@@ -136,7 +136,7 @@ def test_http_services_that_fail_change_nothing_for_targets_and_alertmanagers(tm
         odd = groups(apps[0].address)[:-2] + b', "labels": {"half": "\\ud800"}}]'
         found.mode = says("200 OK", odd)  # JSON that Python reads and nothing can write
         wait_for("an odd label", lambda: "\ufffd" in {p.labels.get("half") for p in alertmanager.posted})
-        assert len(httpx.get(f"{scene.url}/metrics", timeout=5, trust_env=False).text) > 1000
+        assert len(httpx.get(f"{scene.url}/metrics", timeout=60, trust_env=False).text) > 1000
     assert "Traceback" not in scene.log()
     for answers in (found, receivers):
         answers.server.close()

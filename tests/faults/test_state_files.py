@@ -294,7 +294,7 @@ def test_a_read_only_directory_ends_the_start_unless_it_is_optional(tmp_path: Pa
         small.read_only(True)
         server = Server(one.scene.command(), tmp_path / "rulepush.log")
         assert server.process is not None
-        assert server.process.wait(20) == 1
+        assert server.process.wait(60) == 1
         assert f"--storage.path {tmp_path / 'disk' / 'state'} cannot be written by uid " in one.scene.log()
         assert "read-only" in one.scene.log().splitlines()[-1]
         one.scene.flags.append("--storage.optional")
@@ -303,7 +303,7 @@ def test_a_read_only_directory_ends_the_start_unless_it_is_optional(tmp_path: Pa
             assert one.errors() > 0
             assert one.scene.own("rulepush_storage_writable") == 0
             assert "Read-only file system" in one.scene.log()
-            assert "Nothing can be saved in" in httpx.get(f"{one.scene.url}/alerts", trust_env=False).text
+            assert "Nothing can be saved in" in httpx.get(f"{one.scene.url}/alerts", trust_env=False, timeout=60).text
             small.read_only(False)
             one.saves_again()
             one.survives_a_kill(server)

@@ -35,7 +35,7 @@ def stop(server: Server, number: int) -> float:
     assert server.process is not None
     begun = time.monotonic()
     server.process.send_signal(number)
-    assert server.process.wait(15) == 0
+    assert server.process.wait(60) == 0
     return time.monotonic() - begun
 
 

@@ -84,7 +84,7 @@ def talk(
     """What the server saw, as (connection, method), while `requests(client, url)` ran."""
 
     async def go() -> None:
-        async with server as address, build_client(config or HTTPClientConfig(), timeout=5.0) as client:
+        async with server as address, build_client(config or HTTPClientConfig(), timeout=60.0) as client:
             await requests(client, f"{scheme}://{address}/")
 
     asyncio.run(go())
@@ -97,7 +97,7 @@ def talk_through_proxy(server: ClosingServer, act: Callable[[httpx.AsyncClient, 
     async def go() -> None:
         async with server as address:
             config = HTTPClientConfig(proxy=ProxyConfig(url=Secret(f"http://{address}")))
-            async with build_client(config, timeout=5.0) as client:
+            async with build_client(config, timeout=60.0) as client:
                 await act(client, "http://app.example/metrics")
 
     asyncio.run(go())
@@ -212,7 +212,7 @@ def test_a_token_is_asked_for_again_when_the_connection_to_its_server_dies() -> 
     async def go() -> None:
         async with tokens as at, target as address:
             config = HTTPClientConfig(oauth2=OAuth2("client", Secret(f"http://{at}/token")))
-            async with build_client(config, timeout=5.0) as client:
+            async with build_client(config, timeout=60.0) as client:
                 await two_gets(client, f"http://{address}/")
 
     asyncio.run(go())

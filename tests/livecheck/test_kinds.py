@@ -123,7 +123,7 @@ def test_a_real_node_exporter(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     command = [binary("prometheus-node-exporter"), f"--web.listen-address={address}"]
     with running(command, tmp_path / "log", f"http://{address}/metrics"):
-        body = httpx.get(f"http://{address}/metrics", trust_env=False).content
+        body = httpx.get(f"http://{address}/metrics", trust_env=False, timeout=60).content
     kinds = _kinds(body, "/metrics")
     assert kinds == {TargetKind.NODE_EXPORTER, TargetKind.GO}
     assert name_of_kinds(kinds) == "node_exporter"

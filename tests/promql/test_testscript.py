@@ -285,6 +285,20 @@ eval instant at 1m start_timestamp(s + 0)
     assert not failures(text)
 
 
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("m@st -1mx2\n  m 1 2", "@st line has 3 values but sample line has 2"),
+        ("m@st -1m\n  n 1", "@st metric does not match the following sample line metric"),
+        ("m 1\n  m@st -1m", "@st line has no following sample line"),
+        ("m@st -1m\n  m@st -1m\n  m 1", "@st line has no following sample line"),
+    ],
+)
+def test_start_timestamps_stand_before_as_many_samples(lines: str, problem: str) -> None:
+    (found,) = results(f"load 1m\n  {lines}")
+    assert (found.outcome, found.got) == (CaseOutcome.FAILED, problem)
+
+
 @pytest.mark.parametrize("line", ["evil instant at 0 m", "load", "load x\n  m 1", "load 1m\n  m{ 1", "eval instantly"])
 def test_a_line_that_is_no_command_fails(line: str) -> None:
     (found,) = results(line)

@@ -19,6 +19,7 @@ from rulepush.push.group import PushedGroup
 from rulepush.push.groups import PushedGroups
 from rulepush.push.http import push_routes
 from rulepush.push.url import GroupKey
+from rulepush.slices import Slices
 from tests.servers import wait_for
 
 
@@ -31,8 +32,9 @@ class MemoryStore:
     def load(self) -> list[PushedGroup]:
         return list(self.saved.values())
 
-    def save(self, group: PushedGroup) -> None:
+    def save(self, group: PushedGroup) -> Slices[None]:
         self.saved[group.key] = group
+        yield
 
     def delete(self, key: GroupKey) -> None:
         self.saved.pop(key, None)
@@ -63,4 +65,4 @@ def receiver() -> Iterator[Receiver]:
         yield Receiver(f"http://127.0.0.1:{port}", groups)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)

@@ -9,9 +9,11 @@ import pytest
 from rulepush.errors import PushError, StorageError
 from rulepush.model.sample import is_stale
 from rulepush.push.bodies import parse_push_text
+from rulepush.push.group import grouped
 from rulepush.push.groups import FORGET_AFTER_MS, PushedGroups
 from rulepush.push.store import SqliteGroupStore, decode_group, encode_group
 from rulepush.push.url import GroupKey
+from rulepush.slices import Slices
 from tests.push.fixtures import MemoryStore
 
 JOB: GroupKey = (("job", "j"),)
@@ -183,7 +185,7 @@ def test_a_corrupt_file_is_set_aside(tmp_path: Path) -> None:
 
 def test_a_store_that_fails_does_not_stop_pushes() -> None:
     class Broken(MemoryStore):
-        def save(self, group: object) -> None:
+        def save(self, group: object) -> Slices[None]:
             raise StorageError("disk full")
 
     groups = PushedGroups(Broken())
@@ -196,3 +198,49 @@ def test_saved_text_reads_back() -> None:
     push(groups, b'# HELP a of "a"\n# TYPE a summary\na{quantile="0.5",x="\xc3\xa9"} +Inf\n', ttl=5)
     (group,) = groups
     assert decode_group(encode_group(group)) == group
+
+
+def many(value: int, names: int = 300, of_one_name: int = 300) -> bytes:
+    apart = b"".join(b"name_%d %d\n" % (i, value) for i in range(names))
+    return apart + b"".join(b'one{i="%d"} %d\n' % (i, value) for i in range(of_one_name))
+
+
+def test_a_tick_between_two_slices_of_a_push_sees_what_was_there_before() -> None:
+    groups = PushedGroups(SqliteGroupStore(None))
+    push(groups, many(1))
+    before = seen(groups, T)
+    body = grouped(parse_push_text(many(2)), JOB)
+    slices = sum(seen(groups, T) in (before, after(2)) for _ in groups.push_in_slices(JOB, body, True, T, None))
+    assert slices > 12  # of no more than some fifty metrics
+    assert seen(groups, T) == after(2)
+
+
+def after(value: int) -> dict[str, float | str]:
+    groups = PushedGroups(MemoryStore())
+    push(groups, many(value))
+    return seen(groups, T)
+
+
+def test_a_group_that_is_deleted_in_slices_is_gone_at_once() -> None:
+    store = SqliteGroupStore(None)
+    groups = PushedGroups(store)
+    push(groups, many(1))
+    seen(groups, T)
+    work = groups.delete_in_slices(JOB)
+    next(work)
+    assert set(seen(groups, T).values()) == {"stale"}
+    for _ in work:
+        assert seen(groups, T) == {}
+    assert groups.series_count == 0
+    assert store.load() == []
+
+
+def test_a_group_that_ends_between_two_slices_of_a_push_to_it_is_as_pushed() -> None:
+    groups = PushedGroups(MemoryStore())
+    push(groups, many(1) + b"gone 1\n", ttl=1)
+    body = grouped(parse_push_text(many(2)), JOB)
+    for _ in groups.push_in_slices(JOB, body, True, T + FORGET_AFTER_MS + 2, None):
+        groups.collect(T + FORGET_AFTER_MS + 2)
+    assert len(groups) == 1
+    assert groups.series_count == 602
+    push(groups, b"gone 1\n", key=(("job", "k"),))  # nothing of the old group is in its way

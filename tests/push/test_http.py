@@ -179,3 +179,19 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     metrics.write_bytes(b"a 1\n")
     assert main([*args, "--retries", "0", r.url]) == 1
     assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_pushes_that_come_at_once_are_taken_one_after_the_other() -> None:
+    bodies = [b"".join(b"name_%d %d\n" % (i, value) for i in range(500)) for value in (1, 2, 3)]
+
+    async def test(client: httpx.AsyncClient, groups: PushedGroups, clock: FakeClock) -> None:
+        answers = await asyncio.gather(*(client.put("/metrics/job/j", content=body) for body in bodies))
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        deletion, push = await asyncio.gather(
+            client.delete("/metrics/job/j"), client.put("/metrics/job/k", content=bodies[0])
+        )
+        assert (deletion.status_code, push.status_code) == (202, 200)
+        assert [group.key for group in groups] == [(("job", "k"),)]
+        assert groups.series_count == 502
+
+    with_client(test)

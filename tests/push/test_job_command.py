@@ -138,7 +138,7 @@ def test_a_run_that_fails_and_one_that_starts_keep_the_last_success() -> None:
             assert kept == {name: value for name, value in second.items() if "last_start" not in name}
             assert process.stdin is not None
             process.stdin.close()
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         assert values(r)["last_success_timestamp_seconds"] > second["last_end_timestamp_seconds"]
         (group,) = r.groups
         assert group.ttl_ms == 26 * 3_600_000
@@ -151,7 +151,7 @@ def test_the_lifetime_is_renewed_while_the_command_runs() -> None:
         assert wait_for("one more", lambda: next(iter(r.groups)).renewed_at > group.renewed_at)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 @contextlib.contextmanager
@@ -164,7 +164,7 @@ def running(
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(20)
+        process.wait(60)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -178,7 +178,7 @@ def test_signals_are_passed_on(gateway: Receiver) -> None:
         for name in names:
             process.send_signal(signal.Signals[name])
             assert process.stdout.readline().decode() == f"{name}\n"
-        assert process.wait(20) == 9
+        assert process.wait(60) == 9
 
 
 def test_a_command_that_a_signal_ends_is_reported(gateway: Receiver) -> None:
@@ -186,7 +186,7 @@ def test_a_command_that_a_signal_ends_is_reported(gateway: Receiver) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.terminate()
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
     assert values(gateway)["last_exit_code"] == 143
 
 
@@ -237,7 +237,7 @@ def test_a_receiver_that_never_answers_delays_the_end_by_a_bound_and_changes_not
     with silent_server() as url:
         begin = time.monotonic()
         done = run(["sh", "-c", "echo done; exit 5"], "--timeout", "0.2", "--retries", "1", url)
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 60
     assert (done.returncode, done.stdout) == (5, b"done\n")
     lines = done.stderr.decode().splitlines()
     assert lines[-1] == f"rulepush push: the result is not pushed: {url} cannot be reached: no answer within 0.2s"
@@ -268,7 +268,7 @@ def test_a_signal_after_the_end_gives_the_push_up() -> None:
             return process.poll() is not None
 
         wait_for("the end of the push", ended)
-        assert process.wait(20) == 5
+        assert process.wait(60) == 5
 
 
 def test_a_signal_with_the_end_does_not_give_the_push_up() -> None:
@@ -276,7 +276,7 @@ def test_a_signal_with_the_end_does_not_give_the_push_up() -> None:
     with silent_server() as url, running(["true"], "--timeout", "2", "--retries", "0", url) as process:
         wait_for_the_commands_end(process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         assert process.stderr.read().decode().splitlines()[-1].endswith("cannot be reached: no answer within 2s")
 
@@ -301,20 +301,21 @@ def test_what_the_command_writes_is_pushed_beside_the_result(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "age_s", "complaint"),
+    ("content", "written_s", "complaint"),
     [
-        ("backup_bytes x\n", 0, "text format parsing error in line 1"),
-        ("backup_bytes 1\n", 100, "it is older than the start of the command, and is not pushed"),
+        ("backup_bytes x\n", 600, "text format parsing error in line 1"),
+        ("backup_bytes 1\n", -100, "it is older than the start of the command, and is not pushed"),
         (None, 0, "No such file or directory"),
     ],
 )
 def test_a_bad_file_does_not_take_the_result_away(
-    tmp_path: Path, content: str | None, age_s: int, complaint: str
+    tmp_path: Path, content: str | None, written_s: int, complaint: str
 ) -> None:
+    """`written_s` is seen from now, and long after any start of the command where it is not before it."""
     file = tmp_path / "own.prom"
     if content is not None:
         file.write_text(content)
-        os.utime(file, (time.time() + 5 - age_s,) * 2)
+        os.utime(file, (time.time() + written_s,) * 2)
     with receiver() as r:
         done = run(["true"], "--file", str(file), r.url)
         assert done.returncode == 0

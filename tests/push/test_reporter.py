@@ -128,7 +128,7 @@ def test_a_push_under_way_is_waited_for() -> None:
         await clock.settle()
         assert not stopping.done()
         task.cancel()
-        await asyncio.wait_for(stopping, 10)
+        await asyncio.wait_for(stopping, 60)
 
     play(scenario)
 
@@ -137,7 +137,7 @@ def test_between_pushes_there_is_nothing_to_wait_for() -> None:
     async def scenario(reporter: JobReporter, sender: Sender, clock: FakeClock, said: list[str]) -> None:
         task = asyncio.create_task(reporter.while_it_runs())
         await clock.settle()
-        await asyncio.wait_for(reporter.stop_beating(), 1)
+        await asyncio.wait_for(reporter.stop_beating(), 60)
         task.cancel()
 
     play(scenario)

@@ -36,9 +36,12 @@ def size_of(directory: Path) -> int:
     return sum(f.stat().st_size for f in directory.iterdir())
 
 
-def noise(clock: FakeClock, rng: random.Random, count: int = 1_000) -> RecordedEvent:
-    """Values that cannot be compressed."""
-    return scrape(clock.now(), series(count), [rng.random() for _ in range(count)])
+NOISY = series(1_000)
+
+
+def noise(clock: FakeClock, rng: random.Random) -> RecordedEvent:
+    """Values that cannot be compressed, of the same series as before: a scrape makes no labels anew either."""
+    return scrape(clock.now(), NOISY, [rng.random() for _ in NOISY])
 
 
 def test_what_is_older_than_the_retention_goes_within_a_segment(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _run(tmp_path: Path, scenario: Callable[[_Process], Awaitable[None]], lifecy
             await scenario(process)
         finally:
             process.app.stop()
-            await asyncio.wait_for(runner, 10)
+            await asyncio.wait_for(runner, 60)
 
     asyncio.run(main())
 
@@ -256,6 +256,6 @@ def test_the_door_asks_for_a_password(tmp_path: Path) -> None:
         assert (await process.send()).status_code == 200
         assert len(process.robot.messages) == 1
         process.app.stop()
-        await asyncio.wait_for(runner, 10)
+        await asyncio.wait_for(runner, 60)
 
     asyncio.run(main())

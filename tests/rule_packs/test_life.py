@@ -66,7 +66,8 @@ def _life(release: str, servers: int) -> Iterator[tuple[str, str]]:
     """Series in promtool's notation: name and labels, values."""
     clock = FakeClock(START)
     fakes = [FakeNacos(release, clock=clock, started_at=START - 40 * 86_400_000) for _ in range(servers)]
-    values: dict[Labels, list[str]] = {}
+    values: list[dict[Labels, list[str]]] = [{} for _ in fakes]
+    labels_of: dict[tuple[int, tuple[tuple[str, str], ...]], Labels] = {}  # a sample's, made once for all steps
     for step in range(STEPS):
         now = START + step * STEP_S * 1000
         _live(fakes, step, now)
@@ -78,14 +79,18 @@ def _life(release: str, servers: int) -> Iterator[tuple[str, str]]:
             now_there = {Labels({"__name__": "up", **target}): "0" if down else "1"}
             if not down:
                 for sample in parse_body(fake.body(now), Format.TEXT).samples:
-                    now_there[Labels({**dict(sample.pairs), **target})] = f"{sample.value:.15g}"
-            for labels in {*now_there, *(known for known in values if known.get("instance") == target["instance"])}:
-                row = values.setdefault(labels, [])
+                    labels = labels_of.get((i, sample.pairs))
+                    if labels is None:
+                        labels = labels_of[i, sample.pairs] = Labels({**dict(sample.pairs), **target})
+                    now_there[labels] = f"{sample.value:.15g}"
+            for labels in {*now_there, *values[i]}:
+                row = values[i].setdefault(labels, [])
                 ended = bool(row) and row[-1] not in ("_", "stale")
                 row += ["_"] * (step - len(row))
                 row.append(now_there.get(labels, "stale" if ended else "_"))
-    for labels, row in values.items():
-        yield str(labels), " ".join(row)
+    for of_server in values:
+        for labels, row in of_server.items():
+            yield str(labels), " ".join(row)
 
 
 @pytest.mark.parametrize("servers", [1, 3])

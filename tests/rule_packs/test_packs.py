@@ -43,7 +43,7 @@ def _alerts(pack: str) -> list[dict[str, Any]]:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, cwd=RULES, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=RULES, capture_output=True, text=True, timeout=300, check=False)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     return output

@@ -86,3 +86,30 @@ def test_the_texts_of_an_alert_print_the_histogram_of_now(tmp_path: Path) -> Non
     assert "now='is {count:5, sum:7.5, (1,2]:5} of 5'" in found
     assert "asked='{count:9, sum:13.5, (1,2]:9}'" in found
     assert "t convert *histogram.FloatHistogram to float" in found
+
+
+COUNTS = "{{schema:0 sum:%d count:%d buckets:[%d] counter_reset_hint:gauge}}"
+FALLING = f"""
+rule_files: [falling.yml]
+evaluation_interval: 1m
+tests:
+- interval: 1m
+  input_series:
+  - {{series: 'g{{i="falls"}}', values: '{COUNTS % (9, 9, 9)} {COUNTS % (3, 3, 3)}'}}
+  - {{series: 'g{{i="rises"}}', values: '{COUNTS % (3, 3, 3)} {COUNTS % (9, 9, 9)}'}}
+  promql_expr_test:
+  - expr: count by (i) (delta:g)
+    eval_time: 1m
+    exp_samples: [{{labels: '{{i="rises"}}', value: 1}}]
+  - expr: histogram_count(delta(g{{i="falls"}}[2m])) < 0
+    eval_time: 1m
+    exp_samples: [{{labels: '{{i="falls"}}', value: -12}}]
+"""
+
+
+def test_a_histogram_below_zero_is_not_recorded(tmp_path: Path) -> None:
+    rules = "groups: [{name: g, rules: [{record: 'delta:g', expr: 'delta(g[2m])'}]}]"
+    (tmp_path / "falling.yml").write_text(rules)
+    (tmp_path / "falling_tests.yml").write_text(FALLING)
+    (found,) = run_test_file(load_test_file(str(tmp_path / "falling_tests.yml"))).failures  # as promtool fails, too
+    assert 'rule: delta:g, time: 1m, err: delta:g{i="falls"}: observation count is  -12: ' in found

@@ -15,7 +15,7 @@ from rulepush.model.sample import is_stale
 from rulepush.relabel.relabel import Action, RelabelConfig, relabel
 from rulepush.scrape.cache import Ingested, ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
-from rulepush.scrape.slices import at_once
+from rulepush.slices import at_once
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 import pytest
 
-from rulepush.scrape.slices import Slices
 from rulepush.scrape.target import TargetHealth
 from rulepush.scrape.turns import MAX_LONG_BODIES, SLICE_SECONDS, WorkTurns
+from rulepush.slices import Slices
 from rulepush.storage.demand import Demand, ManualDemand
 from tests.scrape.finding import found
 from tests.scrape.test_pool import JOB, World, hosts, play
@@ -53,7 +53,7 @@ def run(act: Callable[[Work], Awaitable[None]]) -> list[str]:
 
     async def go() -> Work:
         work = Work()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await act(work)
         return work
 

@@ -14,7 +14,7 @@ from rulepush.model.labels import Labels
 from rulepush.model.matcher import Matcher, MatchOp
 from rulepush.scrape.cache import ScrapeCache
 from rulepush.scrape.sample_labels import SampleRules
-from rulepush.scrape.slices import at_once
+from rulepush.slices import at_once
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from tests import delimited_families as wire

@@ -87,7 +87,7 @@ def play(
                 await act(engine, clock, app, read)
         finally:
             app.stop("test")
-            await asyncio.wait_for(running, 30)
+            await asyncio.wait_for(running, 60)
 
     asyncio.run(go())
 

@@ -123,11 +123,11 @@ def modules_of_a_run(directory: Path, *, elsewhere: bool = False) -> set[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(rulepush.__file__).parents[1])}
     process = subprocess.Popen([sys.executable, "-c", _RUN], cwd=directory, env=environment)
     try:
-        assert sent.wait(30)
+        assert sent.wait(60)
         if elsewhere:
-            assert written.wait(30)
+            assert written.wait(60)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

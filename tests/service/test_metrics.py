@@ -151,7 +151,7 @@ def run(directory: Path, look: Callable[[App, FakeClock], object], config: str =
             look(app, clock)
         finally:
             app.stop("test")
-            await asyncio.wait_for(task, 30)
+            await asyncio.wait_for(task, 60)
 
     asyncio.run(main())
 

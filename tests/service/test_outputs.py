@@ -219,7 +219,7 @@ def test_a_stop_sends_what_waits_or_saves_it(tmp_path: Path) -> None:
         scene.outputs.offer([sample("m", 1)])
         stop = asyncio.create_task(scene.outputs.aclose())
         await scene.clock.advance(0)
-        await asyncio.wait_for(stop, 10)
+        await asyncio.wait_for(stop, 60)
         assert network.got("far") == [("m", 1)]
         assert network.got("near") == []
 

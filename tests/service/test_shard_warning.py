@@ -88,7 +88,7 @@ def test_the_flags_reach_the_service_which_warns_and_exposes_its_shard(
         await running
         return app.telemetry.render().decode()
 
-    exposed = asyncio.run(asyncio.wait_for(play(), 30))
+    exposed = asyncio.run(asyncio.wait_for(play(), 60))
     assert "rulepush_scrape_shard 0\n" in exposed
     assert "rulepush_scrape_shards 5\n" in exposed
     assert "rulepush_scrape_shard_replicas 2\n" in exposed

@@ -41,7 +41,7 @@ async def served(app: ASGIApp) -> AsyncIterator[int]:
         yield listener.getsockname()[1]
     finally:
         server.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
 
 def push(_: Path) -> ASGIApp:
@@ -93,7 +93,7 @@ def test_a_client_that_leaves_while_it_sends_its_body_is_no_error(
             await writer.drain()
             writer.close()
             await writer.wait_closed()
-            await asyncio.wait_for(ended.wait(), 10)
+            await asyncio.wait_for(ended.wait(), 60)
 
     asyncio.run(main())
     logged = [record for record in caplog.records if record.name != "asyncio"]
@@ -114,8 +114,8 @@ def test_a_request_that_outlasts_the_stop_is_answered_with_503_and_logged_once(
         async with served(build_app([Route("/forever", forever)], WebSecurity())) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /forever HTTP/1.1\r\nHost: x\r\n\r\n")
-            await asyncio.wait_for(begun.wait(), 10)
-        answer = await asyncio.wait_for(reader.read(), 10)
+            await asyncio.wait_for(begun.wait(), 60)
+        answer = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         return answer
 

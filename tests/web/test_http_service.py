@@ -40,6 +40,6 @@ def test_it_serves_until_it_is_stopped_and_takes_changed_passwords(tmp_path: Pat
             await clock.advance(CHECK_SECONDS)
             assert (await client.get(url)).status_code == 200
         service.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(main())

@@ -49,7 +49,7 @@ def test_the_first_connection_is_answered_by_a_service_that_is_made_for_it() -> 
                 assert (await client.get(f"http://{address_of(listener)}/")).text == "hello"
         assert make.made == 1
         service.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(main())
 
@@ -73,7 +73,7 @@ def test_the_modules_are_imported_before_it_is_made(tmp_path: Path, monkeypatch:
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"http://{address_of(listener)}/")).text == "hello"
         service.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(main())
 
@@ -86,7 +86,7 @@ def test_it_stops_though_nobody_ever_connected_and_then_refuses_connections() ->
         running = asyncio.create_task(service.run())
         await asyncio.sleep(0)
         service.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
         assert make.made == 0
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from rulepush.errors import ConfigError
 from rulepush.web.listener import bind
 from rulepush.web.security import WebConfigReloader
-from rulepush.web.server import WebServer, build_app
+from rulepush.web.server import SHUTDOWN_SECONDS, WebServer, build_app
 from tests.http_client.certificates import Authority, client_context
 
 
@@ -75,7 +75,7 @@ def test_renewed_certificates_and_changed_passwords_are_taken(tmp_path: Path) ->
         reloader.check()
         assert await house.status(port, "new", "land") == 200
         server.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(main())
 
@@ -107,7 +107,7 @@ def test_a_client_certificate_can_be_demanded_while_it_runs(tmp_path: Path) -> N
         context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
         assert await ask() == 200
         server.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(main())
 
@@ -152,7 +152,7 @@ def test_a_stop_does_not_wait_for_idle_clients(tmp_path: Path) -> None:
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
         server.stop()
-        await asyncio.wait_for(running, 1)
+        await asyncio.wait_for(running, SHUTDOWN_SECONDS - 0.5)
         writer.transport.abort()
 
     asyncio.run(main())

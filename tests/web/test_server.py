@@ -161,6 +161,6 @@ def test_a_server_answers_until_it_is_stopped() -> None:
             answer = await client.get(f"http://127.0.0.1:{port}/hello")
             assert (answer.status_code, answer.text) == (200, "hello")
         server.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(main())

@@ -166,7 +166,21 @@ def _parse_load(lines: list[str], at: int, end: int) -> Load:
     if match is None:
         raise _Bad(at, "invalid load command. (load[_with_nhcb] <step:duration>)")
     gap = _duration(match.group(2), at)
-    return Load(at + 1, gap, match.group(1) is not None, tuple(_series(lines[i], i) for i in range(at + 1, end)))
+    series = [_series(lines[i], i) for i in range(at + 1, end)]
+    for i, line in enumerate(series, at + 1):
+        if line.start_times:
+            _check_start_times(line, series[i - at] if i + 1 < end else None, i)
+    return Load(at + 1, gap, match.group(1) is not None, tuple(series))
+
+
+def _check_start_times(line: SeriesLine, samples: SeriesLine | None, at: int) -> None:
+    """The start timestamps stand right before their samples, one for each (promql/promqltest/test.go, parseLoad)."""
+    if samples is None or samples.start_times:
+        raise _Bad(at, "@st line has no following sample line")
+    if samples.labels != line.labels:
+        raise _Bad(at, "@st metric does not match the following sample line metric")
+    if samples.count != line.count:
+        raise _Bad(at, f"@st line has {line.count} values but sample line has {samples.count}")
 
 
 def _series(text: str, at: int) -> SeriesLine:

@@ -9,7 +9,7 @@ from rulepush.discovery.groups import TargetGroup
 from rulepush.discovery.kubernetes.config import KubernetesSdConfig
 from rulepush.discovery.kubernetes.fields import object_key
 from rulepush.discovery.kubernetes.resource import ObjectChange
-from rulepush.scrape.slices import at_once
+from rulepush.slices import at_once
 from tests.discovery.driving import read_sd
 from tests.kubernetes_server import KINDS
 

@@ -17,7 +17,7 @@ from rulepush.discovery.kubernetes.objects import EndpointPort
 from rulepush.discovery.kubernetes.resource import ObjectChange
 from rulepush.discovery.kubernetes.watching import ResourceWatch
 from rulepush.discovery.short_turns import ShortTurns
-from rulepush.scrape.slices import at_once
+from rulepush.slices import at_once
 from tests.discovery.kubernetes.cluster import Json, WatchedCluster, config_of
 from tests.kubernetes_objects import (
     container,
