@@ -9,9 +9,13 @@ from rulepush.telemetry import MetricReading, Telemetry, single
 
 
 def expose_discoveries(
-    t: Telemetry, reporter: DiscoveryReporter, discovered: Callable[[], Mapping[str, int]] = dict
+    t: Telemetry,
+    reporter: DiscoveryReporter,
+    discovered: Callable[[], Mapping[str, int]] = dict,
+    updated_at: Callable[[], Mapping[str, int]] = dict,
 ) -> None:
-    """Refreshes and failures, by mechanism; and how many targets each job's discoveries have `discovered`."""
+    """Refreshes and failures, by mechanism; how many targets each job's discoveries have `discovered`, and when (ms)
+    they last told it of a change, 0 for not yet."""
     t.counter(
         "rulepush_discovery_refreshes",
         "Refreshes of discoveries, by mechanism.",
@@ -50,5 +54,11 @@ def expose_discoveries(
         "rulepush_discovery_discovered_targets",
         "Targets that the discoveries of a job have found, before relabelling.",
         lambda: [MetricReading((job,), count) for job, count in discovered().items()],
+        ("config",),
+    )
+    t.gauge(
+        "rulepush_discovery_last_update_timestamp_seconds",
+        "When changes were last passed on to a job, gathered.",
+        lambda: [MetricReading((job,), ts / 1000) for job, ts in updated_at().items() if ts],
         ("config",),
     )

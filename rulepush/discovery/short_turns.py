@@ -17,7 +17,8 @@ class ShortTurns:
 
     `stopwatch` gives seconds of work: CPU time, for on a busy machine others work meanwhile. To ask for it is a system
     call, so it is asked only in turns that take long by `clock`, which gives seconds of time: what is over before half
-    of a turn has gone by counts as work wholly, and so does that half.
+    of a turn has gone by counts as work wholly, and so does that half. Then it is asked again when as much time has
+    gone by as work was left.
     """
 
     def __init__(
@@ -29,11 +30,17 @@ class ShortTurns:
         self._began_at = clock()
         self._noted: float | None = None  # by the stopwatch, once this turn has taken long
         self._before_noted = 0.0
+        self._ask_at = self._began_at + _SECONDS / 2
 
     @property
     def is_over(self) -> bool:
         """Whether this turn has taken its time."""
-        return self._worked() >= _SECONDS
+        now = self._clock()
+        if now < self._ask_at:
+            return False
+        worked = self._worked()
+        self._ask_at = now + _SECONDS - worked
+        return worked >= _SECONDS
 
     def _worked(self) -> float:
         """Seconds in this turn."""
@@ -54,6 +61,7 @@ class ShortTurns:
         self._spent += self._worked()
         await asyncio.sleep(0)
         self._began_at, self._noted = self._clock(), None
+        self._ask_at = self._began_at + _SECONDS / 2
 
     async def rest(self) -> None:
         """The work is done: wait so long that such work takes a twentieth of a core when it comes again and again, but

@@ -92,6 +92,7 @@ class ScrapePool:
         self.dropped_count = 0  # with those of other shards
         self.elsewhere = 0
         self.refused = ""  # why no target is scraped
+        self.updated_at = 0  # when discovery last told of a change, in ms; 0: not yet
 
     @property
     def is_changing(self) -> bool:
@@ -268,7 +269,7 @@ class ScrapePools:
         self._pools[job.name] = pool
         if old is None:
             return
-        pool.wanted = old.wanted
+        pool.wanted, pool.updated_at = old.wanted, old.updated_at
         pool.due = dict.fromkeys(pool.wanted)
         for running in (*(one for some in old.former.values() for one in some), *old.running.values()):
             pool.former.setdefault(running.loop.scraper.target.labels, []).append(running)
@@ -277,6 +278,7 @@ class ScrapePools:
     def change(self, job_name: str, changes: GroupChanges) -> None:
         """What discovery found of a job. It comes into effect in turns, a little work at a time."""
         pool = self._pools[job_name]
+        pool.updated_at = self._context.clock.now()
         for key, group in changes.items():
             if group is not None:
                 pool.wanted[key] = group

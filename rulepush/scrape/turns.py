@@ -55,6 +55,7 @@ class WorkTurns:
         self._slice_is_next = False
         self._began = 0.0  # by the stopwatch
         self._began_at = 0.0  # by the clock
+        self._ask_at = 0.0  # by the clock: before, the slice cannot be over
         self._spent = 0.0  # seconds of work in this turn of the event loop
         self._turning = False  # whether `_turn` is called soon
 
@@ -77,7 +78,7 @@ class WorkTurns:
                     next(slices)
                 except StopIteration as e:
                     return cast(T, e.value)
-                if self._worked() >= self._slice:
+                if self._is_over():
                     self.done()
                     if not joined:
                         await self._join()
@@ -91,6 +92,17 @@ class WorkTurns:
         """The piece of work is over, or was given up."""
         self._spent += self._worked()
         self._plan_turn()
+
+    def _is_over(self) -> bool:
+        """Whether this slice has taken its time."""
+        if self._clock is None:
+            return self._worked() >= self._slice
+        now = self._clock()
+        if now < self._ask_at:
+            return False
+        left = self._slice - self._worked()
+        self._ask_at = now + left
+        return left <= 0
 
     def _worked(self) -> float:
         """Seconds in this slice; while it is short, with those in which others worked."""
@@ -139,6 +151,7 @@ class WorkTurns:
         self._began = self._stopwatch()
         if self._clock is not None:
             self._began_at = self._clock()
+            self._ask_at = self._began_at + self._slice
 
     def _plan_turn(self) -> None:
         if not self._turning:

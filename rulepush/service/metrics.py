@@ -40,7 +40,12 @@ def expose_service(
     expose_scrapes(t, ingestion.jobs.stats, ingestion.jobs.overload, lambda: ingestion.jobs.target_count)
     if resources.options.sharding is not None:
         expose_sharding(t, resources.options.sharding, lambda: ingestion.jobs.left_to_others)
-    expose_discoveries(t, resources.discoveries, lambda: {pool.job.name: pool.found_count for pool in ingestion.jobs})
+    expose_discoveries(
+        t,
+        resources.discoveries,
+        lambda: {pool.job.name: pool.found_count for pool in ingestion.jobs},
+        lambda: {pool.job.name: pool.updated_at for pool in ingestion.jobs},
+    )
     expose_nacos_clusters(t, resources.discoveries.nacos_members)
     expose_head(t, resources.head)
     _memory(t, resources.head, ingestion)

@@ -66,7 +66,7 @@ def test_what_fails_is_told_with_its_error_and_since_when(caplog: pytest.LogCapt
         source = Source(environment())
         reporter = source.env.reporter
         telemetry = Telemetry()
-        expose_discoveries(telemetry, reporter, lambda: {"app": 3})
+        expose_discoveries(telemetry, reporter, lambda: {"app": 3}, lambda: {"app": 1_500, "new": 0})
 
         def metrics() -> list[str]:
             lines = telemetry.render().decode().splitlines()
@@ -79,6 +79,7 @@ def test_what_fails_is_told_with_its_error_and_since_when(caplog: pytest.LogCapt
                 'rulepush_discovery_failing_sources{mechanism="http"} 0',
                 'rulepush_discovery_failing_seconds{mechanism="http"} 0',
                 'rulepush_discovery_discovered_targets{config="app"} 3',
+                'rulepush_discovery_last_update_timestamp_seconds{config="app"} 1.5',
             ]
             source.error = "refused"
             await seen.clock.advance(60)

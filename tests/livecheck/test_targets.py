@@ -23,6 +23,7 @@ from rulepush.nacos.diagnose import diagnose_answer, diagnose_error, diagnose_st
 from rulepush.nacos.fake_server import FakeNacos
 from rulepush.promql import parse_expr
 from tests.discovery.driving import read_sd
+from tests.discovery.kubernetes.following import until
 from tests.fakes import FakeClock
 from tests.http_server import HttpReply, LoopbackServer
 from tests.kubernetes_objects import pod
@@ -416,8 +417,7 @@ def test_a_failure_that_may_pass_is_waited_for() -> None:
     async def go() -> str:
         sd, _ = read_sd("http_sd_configs", f"{{url: 'http://{server.address}/sd'}}")
         looking = asyncio.ensure_future(first_list(sd, environment(clock, "test"), 10))
-        while clock.planned < 2:  # its limit, and the wait for the next attempt
-            await asyncio.sleep(0.01)
+        await until("the next attempt is waited for", lambda: clock.planned >= 2)  # the other is the limit
         assert not looking.done()
         await clock.advance(10)
         return (await looking).fault

@@ -79,6 +79,24 @@ def test_a_change_of_one_group_builds_only_its_targets() -> None:
     play(w, act)
 
 
+def test_a_job_knows_when_it_was_told_of_a_change_and_a_reload_is_none() -> None:
+    w = World()
+
+    async def act() -> None:
+        w.pools.put(JOB, w.client)
+        assert pool_of(w).updated_at == 0
+        await w.clock.advance(7)
+        w.pools.change("j", {})  # a first list may be empty
+        told = w.clock.now()
+        await w.clock.advance(5)
+        w.pools.put(replace(JOB, relabel=Work()), w.client)
+        assert pool_of(w).updated_at == told
+        w.pools.change("j", pod("a"))
+        assert pool_of(w).updated_at == told + 5_000
+
+    play(w, act)
+
+
 def test_of_a_changed_group_only_the_changed_label_sets_are_built() -> None:
     w, work = World(), Work()
 

@@ -116,7 +116,9 @@ def test_who_gives_up_hands_the_turn_on() -> None:
     assert run(act) == ["first", "next"]
 
 
-@pytest.mark.parametrize(("seconds", "asked"), [(0.1 * SLICE_SECONDS, 0), (2 * SLICE_SECONDS, 10)])
+@pytest.mark.parametrize(
+    ("seconds", "asked"), [(0.1 * SLICE_SECONDS, 0), (0.3 * SLICE_SECONDS, 3), (2 * SLICE_SECONDS, 10)]
+)
 def test_the_cpu_time_is_asked_for_only_when_a_slice_may_be_over(seconds: float, asked: int) -> None:
     """It is a system call. By the stopwatch no slice is ever over here: others worked meanwhile."""
     clock, asks = [0.0], []
