@@ -51,19 +51,25 @@ class Buckets:
     def from_spans(cls, spans: Iterable[tuple[int, int]], counts: Sequence[float] | Floats) -> Buckets:
         """From (offset, length) of each span and absolute counts. Raises InvalidHistogram when they do not fit, or an
         offset after the first is negative."""
-        indexes = span_indexes(tuple((offset, length) for offset, length in spans))
-        if len(indexes) != len(counts):
-            raise InvalidHistogram(
-                f"spans need {len(indexes)} buckets, have {len(counts)} buckets: "
-                "histogram spans specify different number of buckets than provided"
-            )
-        return cls.of(indexes, np.array(counts, np.float64)) if len(indexes) else NO_BUCKETS
+        return cls._placed(tuple(spans), np.array(counts, np.float64))
 
     @classmethod
     def from_deltas(cls, spans: Iterable[tuple[int, int]], deltas: Sequence[int] | Ints) -> Buckets:
         """From spans and counts of integer histograms, each the difference to the one before. Raises
         InvalidHistogram."""
-        return cls.from_spans(spans, np.cumsum(np.asarray(deltas, np.int64)).astype(np.float64))
+        counts = np.asarray(deltas, np.int64)
+        return cls._placed(tuple(spans), np.add.accumulate(counts).astype(np.float64))
+
+    @classmethod
+    def _placed(cls, spans: tuple[tuple[int, int], ...], counts: Floats) -> Buckets:
+        """Takes counts[n] as they are."""
+        indexes = span_indexes(spans)
+        if len(indexes) != len(counts):
+            raise InvalidHistogram(
+                f"spans need {len(indexes)} buckets, have {len(counts)} buckets: "
+                "histogram spans specify different number of buckets than provided"
+            )
+        return cls.of(indexes, counts) if len(indexes) else NO_BUCKETS
 
     @classmethod
     def at(cls, first: int, counts: Sequence[float]) -> Buckets:
@@ -107,10 +113,10 @@ class Buckets:
     def compacted(self, most_empty: int = 0) -> Buckets:
         """Without empty buckets, but for gaps of up to `most_empty` of them between filled ones, which are filled up
         with 0 (compactBuckets). The same object when nothing changes."""
-        filled = self.counts != 0  # NaN is not 0, and stays
         if most_empty <= 0:
-            if filled.all():
+            if np.count_nonzero(self.counts) == len(self.counts):  # NaN is not 0, and stays
                 return self
+            filled = self.counts != 0
             return Buckets.of(self.indexes[filled], self.counts[filled]) if filled.any() else NO_BUCKETS
         kept = self.compacted()
         steps = np.diff(kept.indexes)
@@ -129,7 +135,7 @@ class Buckets:
 def span_indexes(spans: tuple[tuple[int, int], ...]) -> Ints:
     """The indexes of the buckets of spans, ascending, read-only; the same array for the same spans, unless there are
     very many. Raises InvalidHistogram."""
-    few = len(spans) <= MOST_SHARED and sum(length for _, length in spans) <= MOST_SHARED
+    few = len(spans) <= MOST_SHARED and sum([length for _, length in spans]) <= MOST_SHARED
     return _shared_indexes(spans) if few else _indexes(spans)
 
 

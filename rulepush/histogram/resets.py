@@ -81,13 +81,14 @@ def _fell(h: FloatHistogram, now: Buckets, previous: FloatHistogram, before: Buc
         return False
     if h.schema != previous.schema:
         before = merge_buckets(before, previous.schema - h.schema)
-    if h.zero_threshold > 0 and not h.uses_custom_buckets:
+    reaches_in = h.zero_threshold > 0 and not h.uses_custom_buckets
+    if reaches_in and exponential_bound(int(before.indexes[0]), h.schema) <= h.zero_threshold:
         inside = int(np.count_nonzero(exponential_bounds(before.indexes, h.schema) <= h.zero_threshold))
         if inside:
             before = Buckets.of(before.indexes[inside:], before.counts[inside:])
     counts = before.counts
     if now.same_layout(before):
-        return bool((now.counts < counts).any())
+        return bool(np.count_nonzero(now.counts < counts))
     if not len(now):
         return bool((counts != 0).any())
     at = np.minimum(np.searchsorted(now.indexes, before.indexes), len(now) - 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -93,6 +94,7 @@ def limit_schema(h: FloatHistogram, max_schema: int) -> FloatHistogram:
     return h
 
 
+@lru_cache(maxsize=64)  # a scrape asks for each histogram
 def schema_of_bucket_factor(factor: float) -> int:
     """The highest schema whose buckets grow by at least `factor` (pickSchema): 1 or less is no limit."""
     if not factor > 1:

@@ -81,19 +81,19 @@ def histogram_json(h: FloatHistogram) -> dict[str, object]:
     """As the HTTP API writes it (MarshalHistogram): count, sum and, unless all are empty, `buckets`, each
     [bounds that belong to it: 0 the upper, 1 the lower, 2 none, 3 both; lower; upper; count]."""
     found: dict[str, object] = {"count": format_float_json(h.count), "sum": format_float_json(h.sum)}
-    buckets = [
-        [
-            _BOUNDARIES[bucket.lower_inclusive, bucket.upper_inclusive],
-            format_float_json(bucket.lower),
-            format_float_json(bucket.upper),
-            format_float_json(bucket.count),
-        ]
-        for bucket in all_buckets(h)
-        if bucket.count != 0
-    ]
+    buckets = [[kind, *map(format_float_json, numbers)] for kind, *numbers in api_buckets(h)]
     if buckets:
         found["buckets"] = buckets
     return found
+
+
+def api_buckets(h: FloatHistogram) -> list[tuple[int, float, float, float]]:
+    """The buckets that are not empty, as `histogram_json` has them, with numbers."""
+    return [
+        (_BOUNDARIES[bucket.lower_inclusive, bucket.upper_inclusive], bucket.lower, bucket.upper, bucket.count)
+        for bucket in all_buckets(h)
+        if bucket.count != 0
+    ]
 
 
 _BOUNDARIES: Final = {(False, True): 0, (True, False): 1, (False, False): 2, (True, True): 3}

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from rulepush.histogram.buckets import Buckets
 from rulepush.histogram.errors import InvalidHistogram
 from rulepush.histogram.histogram import FloatHistogram
@@ -78,7 +80,7 @@ def _check_custom(h: FloatHistogram) -> None:
 
 def _check_counts(side: str, buckets: Buckets) -> None:
     below = buckets.counts < 0
-    if below.any():
+    if np.count_nonzero(below):
         place = int(below.argmax())
         count = format_float_g(float(buckets.counts[place]))
         raise InvalidHistogram(
@@ -90,7 +92,7 @@ def _check_counts(side: str, buckets: Buckets) -> None:
 def _check_total(h: FloatHistogram) -> None:
     if h.count >= _EXACT:
         return  # the sum of the buckets is rounded, so that a right histogram would be refused
-    observed = float(h.negative.counts.sum() + h.positive.counts.sum() + h.zero_count)
+    observed = _sum(h.negative) + _sum(h.positive) + h.zero_count
     found = f"{observed:.0f} observations found in buckets, but the Count field is {h.count:.0f}"
     if h.sum != h.sum:
         if observed > h.count:
@@ -103,3 +105,7 @@ def _check_total(h: FloatHistogram) -> None:
             f"{found}: histogram's observation count should equal the number of observations found in the buckets "
             "(in absence of NaN)"
         )
+
+
+def _sum(buckets: Buckets) -> float:
+    return float(np.add.reduce(buckets.counts)) if len(buckets) else 0.0

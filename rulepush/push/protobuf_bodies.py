@@ -15,6 +15,7 @@ from rulepush.exposition.families import FamilyType, Metric, MetricFamily, Parse
 from rulepush.exposition.protobuf.delimited import each_family, read_metric
 from rulepush.exposition.protobuf.native import is_native, native_histogram
 from rulepush.gotext.goquote import go_quote
+from rulepush.histogram.errors import HistogramError
 from rulepush.model.floats import format_float_g
 from rulepush.model.labels import is_valid_utf8_name
 
@@ -69,7 +70,7 @@ def _metric(name: str, kind: FamilyType, metric: Any) -> Metric:
     buckets = tuple((b.upper_bound, b.cumulative_count_float or float(b.cumulative_count)) for b in value.bucket)
     try:
         native = native_histogram(value, gauge=kind is FamilyType.GAUGE_HISTOGRAM) if is_native(value) else None
-    except ProtobufError as e:  # Pushgateway keeps what no scrape of it can read
+    except (ProtobufError, HistogramError) as e:  # Pushgateway keeps what no scrape of it can read
         raise PushError(400, f"histogram {go_quote(name)}: {e}") from None
     return Metric(pairs, value.sample_sum, value.sample_count_float or float(value.sample_count), buckets, native)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rulepush.exposition.families import Metric, MetricFamily
 from rulepush.model.floats import format_float_g
 from rulepush.model.timestamps import format_rfc3339
 from rulepush.push.group import PushedGroup
 from rulepush.push.groups import PushedGroups
+
+if TYPE_CHECKING:
+    from rulepush.histogram.histogram import FloatHistogram
 
 _NEVER: Final = "0001-01-01T00:00:00Z"  # Go's zero time
 
@@ -46,10 +49,22 @@ def _metric(family: MetricFamily, metric: Metric) -> dict[str, Any]:
     labels = dict(metric.pairs)
     if not family.type.compound:
         return {"labels": labels, "value": format_float_g(metric.value)}
-    parts = {format_float_g(bound): format_float_g(value) for bound, value in metric.parts}
+    native = metric.native
+    parts: dict[str, str] | list[list[Any]]
+    if native is not None and len(native.positive) + len(native.negative):
+        parts = _native_buckets(native)
+    else:
+        parts = {format_float_g(bound): format_float_g(value) for bound, value in metric.parts}
     return {
         "labels": labels,
         "count": format_float_g(metric.count),
         "sum": format_float_g(metric.value),
         "buckets" if family.type.has_buckets else "quantiles": parts,
     }
+
+
+def _native_buckets(native: FloatHistogram) -> list[list[Any]]:
+    """Pushgateway's histogram/prometheus_model.go, BucketsAsJson: as Prometheus' API has them."""
+    from rulepush.histogram.text import api_buckets
+
+    return [[kind, *map(format_float_g, numbers)] for kind, *numbers in api_buckets(native)]

@@ -152,7 +152,7 @@ class Head:
         """values[k] at one `ts` into k different rows: the way of a scrape. `boxes` has the histograms among them.
         Returns (out of order, duplicate)."""
         if boxes is not None:
-            values = table.held_boxes().adopted(values, boxes)
+            values = table.with_histograms(rows, values, boxes)
         refused = table.append_rows(rows, ts, values)
         self.version += 1
         if self._recorder is not None:

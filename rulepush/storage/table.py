@@ -35,7 +35,9 @@ _FIRST_ROWS: Final = 4
 # an evaluation of their rules. 64 KiB.
 _SPARE_SAMPLES: Final = 4096
 _SMALL: Final = 64
+# A box more than samples takes memory, a compaction time: each eighth that came makes all others move.
 _FEW_BOXES: Final = 64
+_SPARE_BOXES: Final = 8
 _MANY_ODD: Final = 8
 
 
@@ -334,7 +336,7 @@ class Table:
 
     def put_histogram(self, row: int, ts: int, histogram: FloatHistogram, *, in_order: bool) -> AppendOutcome:
         """`append`, or when not `in_order` `insert`, a histogram. A stale one is the stale marker."""
-        from rulepush.histogram.stored import stored_hint  # only where there are histograms
+        from rulepush.histogram.stored import as_stored  # only where there are histograms
 
         put = self.append if in_order else self.insert
         if histogram.is_stale:
@@ -343,7 +345,7 @@ class Table:
         count = int(self._counts[row])
         before = count if count and self._last[row] < ts else int(np.searchsorted(self._times[row, :count], ts))
         previous = boxes.unbox(float(self._values[row, before - 1])) if before else None
-        outcome = put(row, ts, boxes.box(histogram.with_hint(stored_hint(histogram, previous))))
+        outcome = put(row, ts, boxes.box(as_stored(histogram, previous)))
         if outcome is not AppendOutcome.KEPT:
             boxes.drop_last()
         if outcome is AppendOutcome.DUPLICATE:
@@ -352,6 +354,26 @@ class Table:
             if known is not None and known.equals(histogram):
                 return AppendOutcome.SAME
         return outcome
+
+    def with_histograms(self, rows: Rows, values: Floats, source: Boxes) -> Floats:
+        """values[k] for `append_rows` into k rows: where they are boxes of `source`, with boxes of this table, whose
+        histograms are as they are stored after the newest ones of their rows."""
+        from rulepush.histogram.stored import as_stored  # only where there are histograms
+
+        native = box_mask(values)
+        if not np.count_nonzero(native):
+            return values
+        boxes = self.held_boxes()
+        at = row_numbers(rows)[native]
+        counts = self._counts[at]
+        newest = self._values[at, np.maximum(counts - 1, 0)]
+        held = box_mask(newest) & (counts > 0)
+        numbers = zip(box_numbers(values[native]).tolist(), box_numbers(newest).tolist(), held.tolist(), strict=True)
+        first = len(boxes)
+        boxes.extend([as_stored(source[new], boxes[old] if known else None) for new, old, known in numbers])
+        values = values.copy()
+        values[native] = boxed_numbers(np.arange(first, len(boxes)))
+        return values
 
     def held_boxes(self) -> Boxes:
         """`boxes` for new ones, made when there is none yet. Those of samples that are gone are given up now and then,
@@ -560,7 +582,7 @@ class Table:
         self._boxes_settled = 0 if self.boxes is None else len(self.boxes)
 
     def _compact_boxes(self, few: int = _FEW_BOXES) -> None:
-        """Give up the histograms of samples that are gone, where they are most of them."""
+        """Give up the histograms of samples that are gone, where they are more than a part of the others."""
         boxes = self.boxes
         if boxes is None:
             return
@@ -568,8 +590,9 @@ class Table:
         here = box_mask(values)
         here &= np.arange(values.shape[1]) < counts[:, None]
         count = int(np.count_nonzero(here))
-        self._boxes_limit = 2 * count + _FEW_BOXES
-        if len(boxes) <= 2 * count + few:
+        spare = count // _SPARE_BOXES
+        self._boxes_limit = count + spare + _FEW_BOXES
+        if len(boxes) <= count + spare + few:
             return
         numbers = box_numbers(values[here])
         used = np.zeros(len(boxes), np.bool_)

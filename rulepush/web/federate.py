@@ -42,13 +42,9 @@ from rulepush.web.results import StreamedBody
 _INSTANCE: Final = "instance"
 
 
-class Newest(NamedTuple):
-    """A series with the value and the time (ms) of its newest sample. The value of a histogram means nothing."""
-
-    labels: Labels
-    value: float
-    ts: int
-    histogram: FloatHistogram | None = None
+Newest = tuple[str, Labels, float, int, FloatHistogram | None]
+"""A series with its newest sample: metric name, labels, value, time (ms), histogram. The value of a histogram means
+nothing. A plain tuple, in the order in which rows are sorted: there is one for each series that is told."""
 
 
 class FederationApi:
@@ -101,7 +97,7 @@ class FederationApi:
             if asked.protobuf:
                 return StreamedBody.of(_messages(_families(found), external, asked.escaping), b"")
             comments = (f"# {lack}\n".replace("\n", " ").rstrip() + "\n" for lack in lacks)
-            texts = (row for row in found if row.histogram is None or row.histogram.uses_custom_buckets)
+            texts = [row for row in found if row[-1] is None or row[-1].uses_custom_buckets]
             return StreamedBody.of(chain(comments, _lines(_families(texts), external, asked.escaping)), "")
 
         try:
@@ -134,12 +130,15 @@ def newest_samples(selectors: Sequence[Sequence[Matcher]], ts: int, lookback_ms:
         times, values, present = newest(selection, ts, lookback_ms)
         rows = zip(selection.index.labels, values.tolist(), times.tolist(), present.tolist(), strict=True)
         boxes = selection.boxes
-        found |= {
-            labels: Newest(labels, value, at, None if boxes is None else boxes.unbox(value))
-            for labels, value, at, here in rows
-            if here and labels.name
-        }
-    return sorted(found.values(), key=lambda row: (row.labels.name, row.labels))
+        if boxes is None:
+            for labels, value, at, here in rows:
+                if here and (name := labels.name):
+                    found[labels] = name, labels, value, at, None
+            continue
+        for labels, value, at, here in rows:
+            if here and (name := labels.name):
+                found[labels] = name, labels, value, at, boxes.unbox(value)
+    return sorted(found.values())  # no two have the same labels, so that nothing beyond these is compared
 
 
 class _Family(NamedTuple):
@@ -154,10 +153,10 @@ class _Family(NamedTuple):
 
 def _families(rows: Iterable[Newest]) -> Iterator[_Family]:
     def kind(row: Newest) -> tuple[str, bool, bool]:
-        labels, _, _, of = row
+        name, _, _, _, of = row
         if of is None:
-            return labels.name, False, False
-        return labels.name, True, of.counter_reset_hint is CounterResetHint.GAUGE
+            return name, False, False
+        return name, True, of.counter_reset_hint is CounterResetHint.GAUGE
 
     for key, members in groupby(rows, kind):
         yield _Family(*key, members)
@@ -170,13 +169,14 @@ class _SeriesLabels:
         # Without an instance, the scraper would give the series its own.
         self._added = sorted({_INSTANCE: "", **external}.items())
         self._escaping = escaping
+        self._as_they_are = escaping is NameEscaping.ALLOW_UTF8
         self._names: dict[str, str] = {}
 
     def of(self, labels: Labels) -> list[tuple[str, str]]:
         """In the order of Prometheus."""
         own = {label: text for label, text in labels if label != METRIC_NAME}
-        pairs = [*own.items(), *(pair for pair in self._added if pair[0] not in own)]
-        if self._escaping is NameEscaping.ALLOW_UTF8:
+        pairs = [*own.items(), *[pair for pair in self._added if pair[0] not in own]]
+        if self._as_they_are:
             return pairs
         return [(self._names.get(label) or self._escaped(label), text) for label, text in pairs]
 
@@ -190,7 +190,7 @@ def _lines(families: Iterable[_Family], external: Mapping[str, str], escaping: N
     for family in families:
         name = escape_name(family.name, escaping)
         yield type_line(name, "histogram" if family.is_histogram else "untyped")
-        for labels, value, ts, histogram in family.rows:
+        for _, labels, value, ts, histogram in family.rows:
             pairs = written.of(labels)
             if histogram is None:
                 yield sample_line(name, pairs, value, ts)
@@ -214,6 +214,6 @@ def _messages(families: Iterable[_Family], external: Mapping[str, str], escaping
             protobuf.number_metric(kind, written.of(labels), value, ts)
             if histogram is None
             else protobuf.histogram_metric(written.of(labels), histogram, ts)
-            for labels, value, ts, histogram in family.rows
+            for _, labels, value, ts, histogram in family.rows
         )
         yield protobuf.delimited_family(escape_name(family.name, escaping), kind, metrics)

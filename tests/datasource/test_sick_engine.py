@@ -44,7 +44,7 @@ def vector(*pairs: tuple[dict[str, str], str]) -> bytes:
 GOOD = vector(({"a": "1"}, "5"))
 
 
-def ask(address: str, seconds: float = 2.0) -> Answer:
+def ask(address: str, seconds: float = 60.0) -> Answer:
     """One question with the client of the service."""
 
     async def go() -> Answer:
@@ -59,7 +59,7 @@ def ask(address: str, seconds: float = 2.0) -> Answer:
     return asyncio.run(go())
 
 
-def answered(reply: HttpReply, seconds: float = 2.0) -> Answer:
+def answered(reply: HttpReply, seconds: float = 60.0) -> Answer:
     server = LoopbackServer(lambda _: reply)
     try:
         return ask(server.address, seconds)

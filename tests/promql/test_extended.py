@@ -254,3 +254,28 @@ def test_rates_between_anchors_leave_start_timestamps_out() -> None:
           {} 180
         """
     )
+
+
+def test_resets_between_anchors_count_from_the_anchor() -> None:
+    """The numbers are those of Prometheus 3.14's engine with start timestamps."""
+    assert not failures(
+        """
+        load 1m
+          d_total@st -1ms -1ms -1ms -1ms -1ms -1ms _x3
+          d_total    60 60 60 60 60 60 _x3
+          r_total@st -30s _ -30s _ -30s _ -30s _ -30s
+          r_total    1 _ 2 _ 3 _ 1 _ 4
+
+        eval instant at 5m resets(d_total[3m] anchored)
+          {} 3
+
+        eval instant at 5m resets(d_total[3m])
+          {} 2
+
+        eval range from 0 to 8m step 1m resets(r_total[90s] anchored)
+          {} 0 0 1 1 1 1 1 1 1
+
+        eval range from 4m to 9m step 1m resets(d_total[3m] anchored)
+          {} 3 3 2 1 _ _
+        """
+    )

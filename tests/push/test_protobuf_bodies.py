@@ -20,6 +20,7 @@ from rulepush.push.http import push_routes
 from rulepush.push.protobuf_bodies import parse_push_protobuf
 from rulepush.push.snappy_stream import unsnap_stream
 from rulepush.push.store import SqliteGroupStore, decode_group, encode_group
+from rulepush.push.view import metrics_view
 from tests import delimited_families as wire
 from tests.fakes import FakeClock
 from tests.push.fixtures import MemoryStore
@@ -64,6 +65,28 @@ def test_a_native_histogram_stands_beside_its_classic_series() -> None:
     (metric,) = parse_push_protobuf(native(wire.GAUGE_HISTOGRAM)).families["n"].metrics
     assert metric.native is not None
     assert metric.native.counter_reset_hint is CounterResetHint.GAUGE
+
+
+def test_the_api_shows_the_buckets_of_a_native_histogram_as_pushgateway_does() -> None:
+    """The first is Java's: client_java ExpositionFormatsTest.java, testNativeHistogram; Pushgateway 1.11 answers so."""
+    histograms = {
+        "java": wire.histogram(4, 3.2, schema=5, zero=(0, 1), positive=([(2, 1)], [3])),
+        "falls": wire.histogram(3, -1, schema=0, negative=([(0, 2)], [1, 1])),
+        "classic": wire.histogram(2, 1, [(1.0, 2)]),
+        "zeros": wire.histogram(2, 0, schema=0, zero=(0.5, 2)),
+    }
+    body = b"".join(
+        wire.family(name, wire.HISTOGRAM, wire.metric(wire.HISTOGRAM, value)) for name, value in histograms.items()
+    )
+    groups = PushedGroups(MemoryStore())
+    groups.push(KEY, parse_push_protobuf(body), True, 1_000, None)
+    (view,) = metrics_view(groups)
+    assert {name: view[name]["metrics"][0]["buckets"] for name in histograms} == {
+        "java": [[3, "-0", "0", "1"], [0, "1.0218971486541166", "1.0442737824274138", "3"]],
+        "falls": [[1, "-2", "-1", "2"], [1, "-1", "-0.5", "1"]],
+        "classic": {"1": "2"},
+        "zeros": {},
+    }
 
 
 def test_the_rules_see_a_native_histogram_and_its_classic_series() -> None:
@@ -115,6 +138,14 @@ def test_a_group_whose_histogram_contradicts_itself_is_left_out() -> None:
         (wire.gauge(b"a\xff", 1), r'invalid metric name "a\xff"'),
         (wire.family("a", 9, wire.metric(wire.GAUGE, b"")), 'unknown metric type 9 of metric "a"'),
         (wire.gauge("a", 1)[:-1], "unexpected EOF"),
+        (
+            wire.family(
+                "h",
+                wire.HISTOGRAM,
+                wire.metric(wire.HISTOGRAM, wire.histogram(2, 1, schema=0, positive=([(0, 1), (-5, 1)], [1, 0]))),
+            ),
+            'histogram "h": span number 2 with offset -5: histogram has a span whose offset is negative',
+        ),
         (
             wire.family(
                 "h",

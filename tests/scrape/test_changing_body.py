@@ -92,7 +92,7 @@ def body(families: Sequence[Sequence[int]], value: int, fmt: Format = Format.TEX
     [(KEEP_ALL, SampleRules()), (SOME, SampleRules()), (KEEP_ALL, NO_B), (KEEP_ALL, SampleRules(sample_limit=9))],
     ids=["all", "some", "relabelled", "limited"],
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(bodies)
 def test_it_means_what_it_means_when_read_line_by_line(
     fmt: Format, sink: bool, demand: Demand, rules: SampleRules, exposed: list[tuple[list[int], ...]]

@@ -102,7 +102,7 @@ class Sibling:
 @pytest.mark.parametrize("sink", [False, True], ids=["kept", "sunk"])
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("demand", DEMANDS.values(), ids=DEMANDS.keys())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(bodies)
 def test_a_first_body_means_what_it_means_alone(
     demand: Demand, rules: SampleRules, sink: bool, exposed: list[list[str]]

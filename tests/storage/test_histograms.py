@@ -21,7 +21,7 @@ from rulepush.model.sample import STALE, Sample, is_stale
 from rulepush.storage.demand import Demand, ManualDemand
 from rulepush.storage.head import Head
 from rulepush.storage.journal_batch import BatchColumns
-from rulepush.storage.table import AppendOutcome
+from rulepush.storage.table import AppendOutcome, as_rows
 from tests.fakes import FakeClock
 from tests.storage.test_journal import Life
 
@@ -126,6 +126,64 @@ def test_what_is_beyond_the_look_back_is_given_up() -> None:
     assert len(table.boxes) < 3 * table.sample_count
     assert counts(head)[-90:] == [float(i) for i in range(1_910, 2_000)]
     assert head.nbytes > table.boxes.nbytes > 0
+
+
+def scraped(head: Head, ts: int, *histograms: FloatHistogram) -> None:
+    """As a scrape writes the series of a table."""
+    table = head.wanted_table("h")
+    rows = [table.row(Labels.of(__name__="h", i=str(i))) for i in range(len(histograms))]
+    boxes = Boxes()
+    values = np.array([boxes.box(h) for h in histograms])
+    assert head.append_rows(table, as_rows(rows), ts, values, boxes) == (0, 0)
+
+
+def test_a_scrape_each_second_holds_little_more_histograms_than_the_look_back_has() -> None:
+    head = Head(Demand.keep_all(MINUTE))
+    most_samples = most_boxes = 0
+    for i in range(600):
+        scraped(head, T0 + i * 1_000, *(hist(float(i + n), i + n) for n in range(20)))
+        (table,) = head.tables()
+        assert table.boxes is not None
+        most_samples = max(most_samples, table.sample_count)
+        most_boxes = max(most_boxes, len(table.boxes))
+    needed = 20 * 90  # of a minute and the margin of half a minute
+    assert needed < most_samples < 2.5 * needed
+    assert most_boxes <= most_samples * 9 // 8 + 64 + 20
+
+
+def test_a_scraped_histogram_has_the_hint_that_the_one_before_gives_it() -> None:
+    head = Head(Demand.keep_all(MINUTE))
+    for i, count in enumerate((5, 6, 6, 2, 3)):
+        scraped(head, T0 + i * 1_000, hist(count, count), hist(7, 7, hint=GAUGE))
+    s = head.select([Matcher("__name__", MatchOp.EQUAL, "h")], 0, 2**62)
+    assert s.boxes is not None
+    hints = [
+        [h.counter_reset_hint for h in map(s.boxes.unbox, row[: s.counts[0]].tolist()) if h is not None]
+        for row in s.values
+    ]
+    assert hints == [[UNKNOWN, NOT_RESET, NOT_RESET, UNKNOWN, NOT_RESET], [GAUGE] * 5]
+
+
+def test_a_histogram_after_a_float_or_a_stale_marker_is_compared_with_nothing() -> None:
+    head = Head(Demand.keep_all(MINUTE))
+    labels = Labels.of(__name__="h", i="0")
+    for i, before in enumerate((3.0, STALE)):
+        scraped(head, T0 + i * 10_000, hist(5 + 10 * i, 5 + 10 * i))
+        head.append(labels, T0 + i * 10_000 + 1_000, before)
+        scraped(head, T0 + i * 10_000 + 2_000, hist(6 + 10 * i, 6 + 10 * i))
+    found = [h.counter_reset_hint for h in held(head) if isinstance(h, FloatHistogram)]
+    assert found == [UNKNOWN, UNKNOWN, NOT_RESET, UNKNOWN]
+
+
+def test_what_did_not_change_since_the_scrape_before_is_held_once() -> None:
+    head = Head(Demand.keep_all(MINUTE))
+    for i, (count, parts) in enumerate(((3, [1, 2]), (3, [1, 2]), (3, [1, 2]), (4, [1, 3]))):
+        scraped(head, T0 + i * 1_000, hist(count, *parts))
+    first, second, third, last = (h for h in held(head) if isinstance(h, FloatHistogram))
+    assert first.positive is second.positive  # the hint differs
+    assert second is third
+    assert last == hist(4, 1, 3, hint=NOT_RESET)
+    assert last.positive.indexes is first.positive.indexes
 
 
 def test_a_removed_series_takes_its_histograms_along() -> None:

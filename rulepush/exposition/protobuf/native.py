@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from rulepush.errors import ProtobufError
-from rulepush.histogram.buckets import Buckets
+from rulepush.histogram.buckets import NO_BUCKETS, Buckets
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 
 
@@ -41,8 +41,10 @@ def native_histogram(message: Any, *, gauge: bool) -> FloatHistogram:
 
 
 def _side(side: str, spans: Any, counts: Any, deltas: Any, fractional: bool) -> Buckets:
-    pairs = [(span.offset, span.length) for span in spans]
-    needed, given = sum(length for _, length in pairs), len(counts if fractional else deltas)
+    if not (spans or counts or deltas):
+        return NO_BUCKETS
+    pairs = tuple([(span.offset, span.length) for span in spans])
+    needed, given = sum([length for _, length in pairs]), len(counts if fractional else deltas)
     if needed != given:  # before anything is built: a span of a few bytes may claim 2^32 buckets
         raise ProtobufError(f"{side} side: spans require {needed} buckets, have {given}")
     return Buckets.from_spans(pairs, list(counts)) if fractional else Buckets.from_deltas(pairs, list(deltas))

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from rulepush.errors import EvaluationError
+from rulepush.histogram.boxes import box_mask
 from rulepush.model.arrays import Bools, Floats
 from rulepush.model.columns import RowNumbers
 from rulepush.model.index import EMPTY_INDEX
@@ -28,6 +29,7 @@ from rulepush.promql.vectors.matching import (
     relevant,
     subset,
 )
+from rulepush.promql.vectors.native import histograms_in
 from rulepush.promql.vectors.values import Scalar, Vector, drop_names, with_present, with_values
 
 _EXPLICIT: Final = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
@@ -45,7 +47,7 @@ def vector_scalar(node: ast.Binary, vector: Vector, scalar: Floats, swapped: boo
     """A vector and a scalar[T]; `swapped` when the scalar is on the left. A filter keeps the vector's values."""
     values = vector.values
     left, right = (scalar, values) if swapped else (values, scalar)
-    if ev.boxes:
+    if ev.boxes and histograms_in(vector, ev.boxes) is not None:
         return _histograms_scalar(node, vector, left, right, ev)
     if (compare := COMPARISON.get(node.op)) is not None:
         holds = compare(left, right)
@@ -183,7 +185,8 @@ def _combined(
     if many.drop_name is not None and len(many.index) and compute is None:
         dropped = many.drop_name[match.many] & (match.many >= 0)
     found = None
-    if ev.boxes or node.op in ast.TRIMS:
+    # The group has met a histogram somewhere, which says nothing of these two.
+    if node.op in ast.TRIMS or (ev.boxes and any(np.count_nonzero(box_mask(side)) for side in (left, right))):
         from rulepush.promql.eval.histogram_operators import with_histograms
 
         found = with_histograms(node, left, right, present, ev)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rulepush.histogram.boxes import box_mask
+from rulepush.histogram.boxes import Boxes, box_mask, box_numbers
 from rulepush.model.arrays import Bools, Floats
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.functions.extended import range_seconds
@@ -17,7 +17,7 @@ from rulepush.promql.functions.histogram_ranges import (
     SMOOTHED_MIXED_RANGES,
     MixedFunction,
 )
-from rulepush.promql.functions.mixed_range import MixedRange
+from rulepush.promql.functions.mixed_range import MixedRange, Sampled
 from rulepush.promql.functions.registry import RangeFunction, RangeKernel
 from rulepush.promql.syntax import ast
 from rulepush.promql.vectors.histogram_notes import ignored_in_range
@@ -70,7 +70,7 @@ def _mixed_function(node: ast.Call, function: RangeFunction) -> MixedFunction | 
 
 def _of_row(mixed: MixedFunction, window: RangeWindow, row: int, node: ast.Call, ev: Evaluation) -> tuple[float, bool]:
     count = int(window.counts[row])
-    samples = [ev.boxes.unbox(v) or v for v in window.values[row, :count].tolist()]
+    samples = _samples(window.values[row, :count], ev.boxes)
     name = window.index.row(row).name
     times = window.times[row, :count].tolist()
     seconds = range_seconds(window)
@@ -78,6 +78,13 @@ def _of_row(mixed: MixedFunction, window: RangeWindow, row: int, node: ast.Call,
     if result is None:
         return 0.0, False
     return (result if isinstance(result, float) else ev.boxes.box(result)), True
+
+
+def _samples(values: Floats, boxes: Boxes) -> list[Sampled]:
+    native = box_mask(values)
+    if np.count_nonzero(native) == len(values):
+        return [boxes[number] for number in box_numbers(values).tolist()]
+    return [boxes.unbox(v) or v for v in values.tolist()]
 
 
 def _of_floats(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from rulepush.model.arrays import Bools, Floats
 from rulepush.model.labels import Labels
 from rulepush.promql.eval.evaluation import Evaluation
 from rulepush.promql.eval.selectors import select_vector, window_bounds
-from rulepush.promql.functions.extended import range_seconds
+from rulepush.promql.functions.extended import range_seconds, reach
 from rulepush.promql.functions.mixed_range import MixedRange
 from rulepush.promql.functions.start_timestamps import STARTED_RANGES
 from rulepush.promql.syntax import ast
@@ -41,20 +42,25 @@ def with_start_timestamps(
     if call is None or (ranged.selector.extended is not None and node.name != "resets"):
         return values, present  # Prometheus' extendedRate and extendedHistogramRate know no start timestamps
     bounds = window_bounds(ranged, ev)
-    known = _starts_of(ranged.selector, bounds[0][0] + 1, bounds[-1][1], ev)
+    back, _ = reach(ranged.selector, ev.options.lookback_delta_ms)
+    known = _starts_of(ranged.selector, bounds[0][0] - back + 1, bounds[-1][1], ev)
     rows = [(row, known[labels]) for row, labels in enumerate(columns.index.labels) if labels in known]
     if not rows:
         return values, present
     values, present = np.array(values), np.array(present)
-    for step, moment in enumerate(bounds):
-        window = columns.window(*moment)
+    for step, (start, end, ts) in enumerate(bounds):
+        window = columns.window(start - back, end, ts)
         for row, of_row in rows:
             count = int(window.counts[row])
             times: Sequence[int] = window.times[row, :count].tolist()
+            first = max(bisect_right(times, start) - 1, 0) if back else 0  # the anchor
+            if times and times[-1] <= start:
+                continue
+            times = times[first:]
             starts = [of_row.get(t, 0) for t in times]
             if not any(starts):
                 continue
-            samples = [ev.boxes.unbox(v) or v for v in window.values[row, :count].tolist()]
+            samples = [ev.boxes.unbox(v) or v for v in window.values[row, first:count].tolist()]
             labels = columns.index.row(row)
             name = labels.name
             found = call(

@@ -12,6 +12,7 @@ from rulepush.histogram.errors import IncompatibleSchemas
 from rulepush.histogram.histogram import EMPTY, CounterResetHint, FloatHistogram
 from rulepush.histogram.resets import detect_reset
 from rulepush.histogram.resolution import copy_to_schema
+from rulepush.histogram.schema import CUSTOM_SCHEMA
 from rulepush.promql.functions.mixed_range import MixedRange
 from rulepush.promql.functions.registry import AnnotationSink
 from rulepush.promql.vectors import histogram_notes as words
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _GAUGE: Final = CounterResetHint.GAUGE
+_NOT_RESET: Final = CounterResetHint.NOT_RESET
 
 
 def extrapolated_rate(r: MixedRange, *, is_counter: bool, is_rate: bool) -> FloatHistogram | None:
@@ -49,27 +51,30 @@ def difference(
     """The last one less the first, and what was counted before each reset (histogramRate). `restarts`: of each but the
     first, whether it is known to come after one."""
     first, last = histograms[0], histograms[-1]
-    if is_counter and any(h.counter_reset_hint is _GAUGE for h in histograms):
+    hints = [h.counter_reset_hint for h in histograms]
+    if is_counter and _GAUGE in hints:
         r.notes.warn(words.not_a_counter(r.name), r.arg)
     before = first
     if is_counter and (restarts[0] or detect_reset(histograms[1], first)):
         # The first one does not count, so its buckets may be of any kind.
         before = replace(EMPTY, schema=histograms[1].schema, custom_values=histograms[1].custom_values)
-    between = histograms[1:-1] if is_counter else []
-    if any(h.uses_custom_buckets is not before.uses_custom_buckets for h in (last, *between)):
+    schemas = {h.schema for h in (histograms[1:] if is_counter else histograms[-1:])}
+    schemas.add(before.schema)
+    if CUSTOM_SCHEMA in schemas and len(schemas) > 1:
         r.notes.warn(words.mixed_schemas(r.name), r.arg)
         return None
     steps = HistogramSteps(r.name, r.arg, r.notes)
     result = last
     if not last.uses_custom_buckets:
-        result = copy_to_schema(last, min(h.schema for h in (last, before, *between)))
+        result = copy_to_schema(last, min(schemas))
     found = steps.take(subtract, result, before, words.SUBTRACTION)
     if is_counter:
-        previous = before
-        for h, restarted in zip(histograms[1:], restarts, strict=True):
-            if found is not None and (restarted or detect_reset(h, previous)):
+        # The storage has compared nearly all of them with the one before.
+        unsure = [i for i, hint in enumerate(hints) if i and (hint is not _NOT_RESET or restarts[i - 1])]
+        for i in unsure:
+            previous = before if i == 1 else histograms[i - 1]
+            if found is not None and (restarts[i - 1] or detect_reset(histograms[i], previous)):
                 found = steps.take(add, found, previous, words.ADDITION)
-            previous = h
     elif first.counter_reset_hint is not _GAUGE or last.counter_reset_hint is not _GAUGE:
         r.notes.warn(words.not_a_gauge(r.name), r.arg)
     return None if found is None else found.with_hint(_GAUGE).compacted()
