@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 _SECONDS: Final = 0.005
-_REST: Final = 19.0  # times the work
+_REST: Final = 49.0  # times the work
 _MOST_REST_SECONDS: Final = 2.0
 
 
@@ -64,7 +64,7 @@ class ShortTurns:
         self._ask_at = self._began_at + _SECONDS / 2
 
     async def rest(self) -> None:
-        """The work is done: wait so long that such work takes a twentieth of a core when it comes again and again, but
+        """The work is done: wait so long that such work takes a fiftieth of a core when it comes again and again, but
         not for more than seconds. What comes meanwhile is done together."""
         await self.next()
         await asyncio.sleep(min(self._spent * _REST, _MOST_REST_SECONDS))

@@ -47,7 +47,7 @@ _MAX_PAGE: Final = 256 << 20
 _MAX_REFUSAL: Final = 64 << 10
 # How long the events of a watch are left to come together: targets change when their groups have settled, which takes
 # seconds, and to wake for each event costs as much again as the event. Where much has come meanwhile, none waits.
-_GATHER_SECONDS: Final = 0.1
+_GATHER_SECONDS: Final = 0.25
 _GATHERED_BYTES: Final = 64 << 10
 _WAITED_SECONDS: Final = 0.001  # a part that came later was not there yet
 _REACHED: Final = "does the server hang, or does something between here and there keep answers away?"

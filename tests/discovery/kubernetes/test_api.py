@@ -71,11 +71,11 @@ def test_what_a_list_has_unchanged_stays_the_same_object() -> None:
 
 def test_a_watch_is_left_alone_after_an_event_that_was_waited_for() -> None:
     pace = ReadPace(5.0)
-    assert pace.pause(9_000, 5.02) == 0.1
+    assert pace.pause(9_000, 5.02) == 0.25
     pace.asked = 5.12
     assert [pace.pause(9_000, 5.1202) for _ in range(4)] == [0.0] * 4  # they came meanwhile
     pace.asked = 5.13
-    assert pace.pause(9_000, 5.14) == 0.1
+    assert pace.pause(9_000, 5.14) == 0.25
 
 
 def test_a_watch_with_much_to_read_is_not_left_alone() -> None:
@@ -87,7 +87,7 @@ def test_a_watch_with_much_to_read_is_not_left_alone() -> None:
     assert pace.pause(40_000, 30.0) == 0.0
     assert pace.pause(40_000, 30.5) == 0.0  # both together are much
     pace.asked = 31.0
-    assert pace.pause(40_000, 31.5) == 0.1
+    assert pace.pause(40_000, 31.5) == 0.25
 
 
 def test_a_watch_on_a_busy_machine_does_not_fall_behind() -> None:
@@ -97,7 +97,7 @@ def test_a_watch_on_a_busy_machine_does_not_fall_behind() -> None:
         pace.asked = 5.0 + part
         assert pace.pause(9_000, 5.5 + part, lambda: True) == 0.0
     pace.asked = 30.0
-    assert pace.pause(9_000, 30.5, lambda: False) == 0.1
+    assert pace.pause(9_000, 30.5, lambda: False) == 0.25
 
 
 def test_what_came_and_was_not_read_is_seen() -> None:

@@ -103,8 +103,8 @@ def test_what_others_worked_meanwhile_ends_no_turn() -> None:
     assert work(0.002, 0.002)
 
 
-@pytest.mark.parametrize(("spent", "rest"), [(0.002, 0.038), (0.006, 0.114), (5.0, 2.0)])
-def test_work_that_comes_again_and_again_takes_a_twentieth_of_the_time(
+@pytest.mark.parametrize(("spent", "rest"), [(0.002, 0.098), (0.006, 0.294), (5.0, 2.0)])
+def test_work_that_comes_again_and_again_takes_a_fiftieth_of_the_time(
     spent: float, rest: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds, rested = [0.0], []
