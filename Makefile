@@ -12,9 +12,6 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 FROM_LOCK := install $(PIP_FLAGS) --require-hashes
 # Built without isolation, by the setuptools of the lock: an isolated build would fetch whatever is newest.
 OURSELVES := install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
-PYTEST := -m pytest -n 4 --dist loadfile -m 'not alone' $(PYTEST_FLAGS)
-# Tests that count what happens in true time (beside three others they measure the machine's load), and those in a browser.
-PYTEST_ALONE := -m pytest -m alone $(PYTEST_FLAGS)
 
 .PHONY: demo test check format servers browser screenshots lock test-newest test-oldest mutate build clean
 
@@ -22,8 +19,7 @@ demo: $(VENV)/.installed
 	$(BIN)/rulepush demo $(DEMO_FLAGS)
 
 test: servers browser check
-	$(BIN)/python $(PYTEST)
-	$(BIN)/python $(PYTEST_ALONE)
+	.ci/suite $(BIN)/python $(PYTEST_FLAGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -53,15 +49,13 @@ lock: $(TOOLS)/bin/python
 # The suite on the newest of everything, whatever the lock says: what users get from `pip install rulepush` today.
 test-newest: $(NEWEST)/bin/python servers browser
 	$(NEWEST)/bin/pip install $(PIP_FLAGS) --upgrade --upgrade-strategy eager --editable '.[dev]'
-	$(NEWEST)/bin/python $(PYTEST)
-	$(NEWEST)/bin/python $(PYTEST_ALONE)
+	.ci/suite $(NEWEST)/bin/python $(PYTEST_FLAGS)
 
 # The suite on the lowest versions that pyproject.toml allows rulepush itself to have.
 test-oldest: $(OLDEST)/bin/python $(TOOLS)/bin/python servers browser
 	$(TOOLS)/bin/pip install $(PIP_FLAGS) --upgrade uv
 	.ci/lowest $(TOOLS)/bin/uv $(OLDEST)/bin/python
-	$(OLDEST)/bin/python $(PYTEST)
-	$(OLDEST)/bin/python $(PYTEST_ALONE)
+	.ci/suite $(OLDEST)/bin/python $(PYTEST_FLAGS)
 
 # Changes the core in a copy (mutants/), one expression at a time, and names the changes that no unit test notices; then
 # `.venv-mutate/bin/mutmut show NAME` shows one. There are some 6,600, at a few a second: MUTANTS='rulepush.relabel.*' takes
