@@ -58,8 +58,9 @@ class _LoaderForAsyncio(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        for name, user in list(sys.modules.items()):
+        for name in list(sys.modules):  # of items(), pairs are made: a collection of garbage lets other threads import
+            user = sys.modules.get(name)
             if name.startswith("asyncio.") and getattr(user, "ssl", module) is None:
-                user.ssl = module  # type: ignore[attr-defined]
+                user.ssl = module  # type: ignore[union-attr]
         importlib.reload(sys.modules["asyncio.sslproto"])  # it makes constants of `ssl`
         sys.meta_path.remove(self._finder)

@@ -47,6 +47,32 @@ def test_asyncio_gets_ssl_when_it_is_imported_first_and_not_when_it_is_only_look
     subprocess.run([sys.executable, "-c", _PROBED_ONLY], env=_ENVIRONMENT, check=True, timeout=120)
 
 
+_WHILE_OTHERS_IMPORT = """
+import gc
+import sys
+from types import ModuleType
+from rulepush.openssl_on_demand import import_asyncio_without_ssl
+
+import_asyncio_without_ssl()
+import asyncio.sslproto
+
+def another_thread_imports(phase, info):
+    name = f"other{len(sys.modules)}"
+    sys.modules[name] = ModuleType(name)
+
+gc.set_threshold(1)
+gc.callbacks.append(another_thread_imports)
+import ssl
+gc.callbacks.clear()
+assert asyncio.sslproto.ssl is ssl
+"""
+
+
+def test_modules_that_other_threads_import_meanwhile_do_no_harm() -> None:
+    """A thread takes its turn during a collection of garbage, which the look at all modules may cause."""
+    subprocess.run([sys.executable, "-c", _WHILE_OTHERS_IMPORT], env=_ENVIRONMENT, check=True, timeout=120)
+
+
 RULES = """
 groups:
 - name: over TLS

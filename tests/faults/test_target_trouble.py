@@ -3,11 +3,12 @@ job still alerts in time."""
 
 from __future__ import annotations
 
+import functools
 import gzip
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.e2e
 GOOD = b"e2e_breach 99\n"
 
 
-@cache  # made where it is served: four seconds of work that importing this module need not wait for
+@functools.cache  # made where it is served: four seconds of work that importing this module need not wait for
 def huge(name: str) -> bytes:
     """A gigabyte or less, compressed."""
     match name:
