@@ -16,7 +16,7 @@ from tests.delimited_families import GAUGE_HISTOGRAM, HISTOGRAM
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.servers import binary, free_port, get_json, rulepush_command, running, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]  # each scrape has 2 s, on both sides
 
 REPORTS = ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling", "scrape_series_added")
 TEXT, OPENMETRICS = "text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"
@@ -205,6 +205,10 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, lis
             for name in CASES:
                 of_job = [one for one in data["data"]["result"] if one["metric"]["job"] == name]
                 values = {one["metric"]["__name__"]: [v for _, v in one["values"]] for one in of_job}
+                slowest = max(map(float, values["scrape_duration_seconds"][: len(SCRAPES)]))
+                assert slowest < 2, (
+                    f"a scrape of {name} came to its deadline: what it reports is not what the body says"
+                )
                 found[name].append({report: values[report][: len(SCRAPES)] for report in REPORTS})
         yield found
     target.close()
