@@ -166,7 +166,11 @@ class Fetcher:
             received = _received(self._limit, content_type, packed)
             return received.add
 
-        await plain.fetch(begin)
+        try:
+            await plain.fetch(begin)
+        except BaseException:
+            received.forget()
+            raise
         if self._refused is not None:
             raise self._refused.error()
         return Fetched(received.body(), content_type)
@@ -206,8 +210,12 @@ class Fetcher:
             phrase = _phrase(response.status_code, response.reason_phrase)
             add = self._refuse(HTTPStatusError(response.status_code, phrase), content_type, packed)
         # The bytes as they come over the wire; httpx' own way would unpack them without a limit.
-        async for part in cast("httpx.AsyncByteStream", response.stream):
-            add(part)
+        try:
+            async for part in cast("httpx.AsyncByteStream", response.stream):
+                add(part)
+        except BaseException:
+            received.forget()
+            raise
         if self._refused is not None:
             raise self._refused.error()
         return Fetched(received.body(), content_type)
@@ -254,6 +262,10 @@ class _Received:
             for uncounted in self._parts[self._counted :]:
                 self._count_lines(uncounted)
             self._counted = len(self._parts)
+
+    def forget(self) -> None:
+        """The scrape has failed. The traceback may live for long, and what has come would live with it."""
+        self._parts.clear()
 
     def _count_lines(self, part: bytes) -> None:
         newlines = part.count(b"\n")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -106,6 +107,25 @@ def test_lines_are_limited_too_for_each_costs_more_than_its_bytes() -> None:
                 fetch(lambda _, s=stream, e=encoding: httpx.Response(200, stream=s, headers=e))  # type: ignore[misc]
     large = b"a 1\n" * 600_000
     assert fetch(lambda _: httpx.Response(200, stream=Stream(large, 1)), limit=100 << 20).body == large
+
+
+def test_the_error_of_a_scrape_keeps_no_body_alive() -> None:
+    """Its traceback lives until the next garbage search, and until then the next scrape has failed, too."""
+    member = gzip.compress(b"#" * (1 << 16) + b"\n")
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Stream(member, 100), headers={"Content-Encoding": "gzip"})
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(ScrapeError, match="body size limit exceeded") as kept:
+            fetch(answer, limit=3 << 20)
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept.value.__traceback__ is not None
+    assert held < 1 << 20
+    assert most > 3 << 20
 
 
 def test_anything_but_200_is_an_error() -> None:
