@@ -9,9 +9,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from rulepush.config.sections import ZERO_AT_START_FEATURE
 from rulepush.model.durations import format_duration, parse_duration
-from rulepush.model.labels import TYPE_AND_UNIT_FEATURE
+from rulepush.model.feature_flags import TYPE_AND_UNIT_FEATURE, ZERO_AT_START_FEATURE
 
 if TYPE_CHECKING:
     from pathlib import Path

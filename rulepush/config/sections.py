@@ -20,7 +20,6 @@ SCRAPE_PROTOCOLS: Final = (
     "PrometheusText1.0.0",
     "PrometheusText0.0.4",
 )
-ZERO_AT_START_FEATURE: Final = "created-timestamp-zero-ingestion"
 PROTOBUF_FIRST: Final = ("PrometheusProto", *SCRAPE_PROTOCOLS)
 """What is asked for where native histograms are scraped."""
 

@@ -10,7 +10,6 @@ from typing import Final
 METRIC_NAME: Final = "__name__"
 METADATA_NAMES: Final = ("__type__", "__unit__")
 """What goes with the metric name wherever that goes (Prometheus schema/labels.go, IsMetadataLabel)."""
-TYPE_AND_UNIT_FEATURE: Final = "type-and-unit-labels"
 ALERT_NAME: Final = "alertname"
 BUCKET: Final = "le"
 INSTANCE: Final = "instance"

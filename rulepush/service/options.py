@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rulepush.config.sections import ZERO_AT_START_FEATURE
 from rulepush.http_client.config import NO_CLIENT_SETTINGS, HTTPClientConfig
-from rulepush.model.labels import TYPE_AND_UNIT_FEATURE
+from rulepush.model.feature_flags import TYPE_AND_UNIT_FEATURE, ZERO_AT_START_FEATURE
 from rulepush.peers.address import PeerAddress
 from rulepush.rules.sharding import RuleShard
 from rulepush.scrape.sharding import ScrapeSharding

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rulepush.config.sections import ZERO_AT_START_FEATURE
-from rulepush.model.labels import TYPE_AND_UNIT_FEATURE
+from rulepush.model.feature_flags import TYPE_AND_UNIT_FEATURE, ZERO_AT_START_FEATURE
 from rulepush.promql.functions import FUNCTIONS
 from rulepush.promql.syntax.ast import AGGREGATORS, COMPARISONS, SET_OPERATORS
 

@@ -209,10 +209,11 @@ def test_a_tick_between_two_slices_of_a_push_sees_what_was_there_before() -> Non
     groups = PushedGroups(SqliteGroupStore(None))
     push(groups, many(1))
     before = seen(groups, T)
+    later = after(2)
     body = grouped(parse_push_text(many(2)), JOB)
-    slices = sum(seen(groups, T) in (before, after(2)) for _ in groups.push_in_slices(JOB, body, True, T, None))
+    slices = sum(seen(groups, T) in (before, later) for _ in groups.push_in_slices(JOB, body, True, T, None))
     assert slices > 12  # of no more than some fifty metrics
-    assert seen(groups, T) == after(2)
+    assert seen(groups, T) == later
 
 
 def after(value: int) -> dict[str, float | str]:
