@@ -12,6 +12,9 @@ from typing import Final
 import pytest
 
 DEAREST: Final = (
+    "faults/test_replay_of_a_life.py",
+    "faults/test_kills.py",
+    "docs/test_getting_started.py",
     "rule_packs/test_life.py",
     "faults/test_state_files.py",
     "rule_packs/test_packs.py",
@@ -41,7 +44,6 @@ DEAREST: Final = (
     "faults/test_alertmanager_trouble.py",
     "e2e/test_federation.py",
     "backtest/test_replay_is_live.py",
-    "docs/test_getting_started.py",
     "rules/test_cli.py",
     "e2e/test_check_datasource.py",
     "promql/test_churn_properties.py",

@@ -17,6 +17,8 @@ from tests.http_server import HttpReply, HttpRequest, LoopbackServer
 from tests.robot_server import serving_robot
 from tests.servers import binary, free_port, get_json, wait_for
 
+pytestmark = pytest.mark.e2e
+
 DOCS = Path(__file__).parents[2] / "docs"
 SECRET = "SEC8f1d0b2c94e7a653"
 TOKEN = "d04be7a9216f58c3"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rulepush.packs import pack
 from tests.docs.walk import Walk
 from tests.needs import ROOT
 from tests.servers import alertmanager_command, free_port, running
+
+pytestmark = pytest.mark.e2e
 
 GUIDE = ROOT / "docs" / "getting-started-jobs.md"
 

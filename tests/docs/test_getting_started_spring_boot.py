@@ -18,6 +18,8 @@ from tests.robot_server import serving_robot
 from tests.servers import free_port, wait_for
 from tests.spring_boot import BootApp
 
+pytestmark = pytest.mark.e2e
+
 DOCS = Path(__file__).parents[2] / "docs"
 SECRET = "SEC4c9f27d1b80e6a35"
 TOKEN = "b7d2a91c58e3f704"

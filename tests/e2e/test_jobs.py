@@ -14,6 +14,8 @@ from rulepush.packs import pack
 from tests.needs import binary
 from tests.servers import free_port, get_json, rulepush_command, running, wait_for
 
+pytestmark = pytest.mark.e2e
+
 CONFIG = """
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: [jobs.yml]

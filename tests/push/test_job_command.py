@@ -24,6 +24,8 @@ PREFIX = "rulepush_job_"
 # Says which signals it gets; SIGUSR2 ends it.
 LISTENER = """
 import signal, sys, time
+
+pytestmark = pytest.mark.e2e
 def got(number, frame):
     print(signal.Signals(number).name, flush=True)
     if number == signal.SIGUSR2:
