@@ -20,12 +20,12 @@ import pytest
 from tests.push.fixtures import Receiver, receiver
 from tests.servers import free_port, rulepush_command, wait_for
 
+pytestmark = pytest.mark.e2e
+
 PREFIX = "rulepush_job_"
 # Says which signals it gets; SIGUSR2 ends it.
 LISTENER = """
 import signal, sys, time
-
-pytestmark = pytest.mark.e2e
 def got(number, frame):
     print(signal.Signals(number).name, flush=True)
     if number == signal.SIGUSR2:
