@@ -21,11 +21,18 @@ def serving_robot(robot: FakeDingTalk, port: int) -> Iterator[None]:
     """The robot on a loopback port, in a thread of its own."""
     listener = bind(f"127.0.0.1:{port}")
     server = WebServer(build_app(robot.routes(), WebSecurity()), listener, WebSecurity())
-    thread = threading.Thread(target=lambda: asyncio.run(server.run()), daemon=True)
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        await server.run()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     try:
         wait_for("the robot", lambda: httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 404)
         yield
     finally:
-        server.stop()
+        loops[0].call_soon_threadsafe(server.stop)
         thread.join(60)
+        assert not thread.is_alive()
