@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -190,13 +190,7 @@ class _Answer:
 
     async def applications(self, turns: ShortTurns) -> list[EurekaApplication]:
         if self._json is not None:
-            reading = applications_of_json(bytes(self._json))
-            while True:
-                try:
-                    next(reading)
-                except StopIteration as e:
-                    return cast(list[EurekaApplication], e.value)
-                await turns.piece_done()
+            return await turns.work(applications_of_json(bytes(self._json)))
         if self._xml is None:
             raise DiscoveryError("the answer is empty; is server the address of Eureka?")
         try:

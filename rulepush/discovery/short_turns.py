@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar, cast
+
+from rulepush.slices import Slices
+
+T = TypeVar("T")
 
 _SECONDS: Final = 0.005
 _REST: Final = 49.0  # times the work
@@ -55,6 +59,16 @@ class ShortTurns:
         """A piece of the work is done: if the turn is over, return in another one."""
         if self.is_over:
             await self.next()
+
+    async def work(self, slices: Slices[T], after_each: Callable[[], object] = lambda: None) -> T:
+        """The result of work that comes in pieces. `after_each` of them, but for the last, is called."""
+        while True:
+            try:
+                next(slices)
+            except StopIteration as e:
+                return cast(T, e.value)
+            after_each()
+            await self.piece_done()
 
     async def next(self) -> None:
         """Return in another turn of the event loop."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator
-from typing import Final, cast
+from typing import Final
 
 from rulepush.errors import ExpositionError
 from rulepush.exposition.entries import Exposition, Format, HistogramScraping, ParsedSample
@@ -23,6 +23,7 @@ from rulepush.histogram.errors import HistogramError
 from rulepush.histogram.validate import validate_histogram
 from rulepush.model.floats import parse_float
 from rulepush.model.labels import METRIC_NAME
+from rulepush.slices import at_once
 
 _STARTED_TYPES: Final = ("counter", "summary", "histogram")
 _SUFFIXES: Final = ("_bucket", "_count", "_sum")
@@ -33,12 +34,7 @@ _Pairs = tuple[tuple[str, str], ...]
 
 def custom_bucket_body(body: bytes, fmt: Format, scraping: HistogramScraping) -> TranslatedBody:
     """The whole body."""
-    work = CustomBucketTranslator(body, fmt, scraping).work()
-    while True:
-        try:
-            next(work)
-        except StopIteration as e:
-            return cast("TranslatedBody", e.value)
+    return at_once(CustomBucketTranslator(body, fmt, scraping).work())
 
 
 class CustomBucketTranslator:

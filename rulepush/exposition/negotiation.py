@@ -32,13 +32,14 @@ class ExpositionFormat:
     @property
     def content_type(self) -> str:
         """The header."""
-        return (_PROTOBUF_TYPE if self.protobuf else _TEXT_TYPE) + f"; escaping={self.escaping.value}"
+        return (PROTOBUF_TYPE if self.protobuf else _TEXT_TYPE) + f"; escaping={self.escaping.value}"
 
 
 _TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PROTOBUF: Final = "application/vnd.google.protobuf"
 _MESSAGE: Final = "io.prometheus.client.MetricFamily"
-_PROTOBUF_TYPE: Final = f"{_PROTOBUF}; proto={_MESSAGE}; encoding=delimited"
+PROTOBUF_TYPE: Final = f"{_PROTOBUF}; proto={_MESSAGE}; encoding=delimited"
+"""The Content-Type of delimited families."""
 _SCHEMES: Final = {scheme.value: scheme for scheme in NameEscaping}
 
 

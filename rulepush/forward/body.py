@@ -10,6 +10,7 @@ from rulepush.errors import ExpositionError, PushError
 from rulepush.exposition import FamilyMetadata
 from rulepush.exposition.expfmt import parse_expfmt
 from rulepush.exposition.families import FamilyType, LabelPairs, Metric, MetricFamily
+from rulepush.exposition.negotiation import PROTOBUF_TYPE
 from rulepush.histogram.classic import cumulative_buckets
 from rulepush.histogram.histogram import CounterResetHint
 from rulepush.histogram.sample import HistogramSample
@@ -22,7 +23,6 @@ from rulepush.relabel.relabel import RelabelConfig, relabel
 if TYPE_CHECKING:
     from rulepush.histogram.histogram import FloatHistogram
 
-_PROTOBUF: Final = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 _TYPES: Final = frozenset(("counter", "gauge", "histogram", "summary"))
 _PARTS: Final = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count"), "counter": ("_total",)}
 _ESCAPE: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -49,7 +49,7 @@ class PushBody:
     @property
     def content_type(self) -> str:
         """What `encode` gives."""
-        return _PROTOBUF if self._natives else CONTENT_TYPE
+        return PROTOBUF_TYPE if self._natives else CONTENT_TYPE
 
     def add(self, line: Line, value: float, metadata: Mapping[str, FamilyMetadata]) -> None:
         """One sample."""

@@ -159,8 +159,9 @@ class RemoteWriteReceiver:
         if not self._newest - MAX_BEHIND_MS <= start < sample.ts:
             return ()
         if isinstance(sample, HistogramSample):
-            zero: Sample = HistogramSample(sample.labels, start, 0.0, sample.histogram.at_start())
-            outcome = self._head.append_histogram(sample.labels, start, sample.histogram.at_start())
+            empty = sample.histogram.at_start()
+            zero: Sample = HistogramSample(sample.labels, start, 0.0, empty)
+            outcome = self._head.append_histogram(sample.labels, start, empty)
         else:
             zero = Sample(sample.labels, start, 0.0)
             outcome = self._head.append(sample.labels, start, 0.0)

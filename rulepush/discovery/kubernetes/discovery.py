@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from rulepush.discovery.attempts import Attempts
 from rulepush.discovery.groups import Environment, GroupSink, TargetGroup
@@ -199,14 +199,7 @@ class Following:
         sink.replace(groups)  # what has changed meanwhile is due
 
     async def _group(self, source: str, turns: ShortTurns) -> TargetGroup | None:
-        making = self._role.group(source)
-        while True:
-            try:
-                next(making)
-            except StopIteration as e:
-                return cast("TargetGroup | None", e.value)
-            self._series_came(_SERIES_A_STEP)
-            await turns.piece_done()
+        return await turns.work(self._role.group(source), lambda: self._series_came(_SERIES_A_STEP))
 
     async def _let_go(self, made: Mapping[str, TargetGroup | None], turns: ShortTurns) -> None:
         """Give back the memory of the large groups that these replace, in turns too: it is one of a hundred thousand

@@ -68,3 +68,5 @@ _DECLARED: Final[dict[str, MessageFields]] = {
 _CLASSES: Final = declare_messages("io.prometheus.client", _DECLARED, strict_texts=False, presence=True)
 MetricFamilyMessage: Final[Any] = _CLASSES["MetricFamily"]
 MetricMessage: Final[Any] = _CLASSES["Metric"]
+VALUE_FIELDS: Final = ("counter", "gauge", "summary", "untyped", "histogram", "histogram")
+"""Of a Metric the field that has the value, by the type of its family."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from rulepush.errors import ProtobufError
 from rulepush.exposition.entries import CLASSIC_ONLY, HistogramScraping
 from rulepush.exposition.protobuf.delimited import each_family, read_metric
+from rulepush.exposition.protobuf.messages import VALUE_FIELDS
 from rulepush.exposition.protobuf.native import is_fractional, is_native, native_histogram
 from rulepush.exposition.translated import TranslatedBody
 from rulepush.gotext.goquote import go_quote
@@ -23,9 +24,9 @@ from rulepush.histogram.errors import HistogramError
 from rulepush.histogram.histogram import CounterResetHint, FloatHistogram
 from rulepush.model.floats import format_float_openmetrics
 from rulepush.model.labels import is_legacy_label_name, is_legacy_metric_name
+from rulepush.slices import at_once
 
 _TYPES: Final = ("counter", "gauge", "summary", "untyped", "histogram", "gaugehistogram")
-_FIELDS: Final = ("counter", "gauge", "summary", "untyped", "histogram", "histogram")
 _SUMMARY: Final = 2
 _STARTED: Final = (0, 2, 4, 5)  # the types that have a start timestamp
 _GAUGE_HISTOGRAM: Final = 5
@@ -36,12 +37,7 @@ _INFINITE: Final = 'le="+Inf"'
 
 def translated(body: bytes, scraping: HistogramScraping = CLASSIC_ONLY, max_lines: int = 1 << 22) -> TranslatedBody:
     """The whole body."""
-    work = BodyTranslator(body, scraping, max_lines).work()
-    while True:
-        try:
-            next(work)
-        except StopIteration as e:
-            return cast("TranslatedBody", e.value)
+    return at_once(BodyTranslator(body, scraping, max_lines).work())
 
 
 class BodyTranslator:
@@ -107,7 +103,7 @@ class BodyTranslator:
     def _metric(self, name: str, kind: int, metric: Any) -> None:
         texts = self._labels(metric)
         time = f" {max(metric.timestamp_ms, 0)}" if metric.timestamp_ms else ""  # before 1970 is too old in any case
-        value = getattr(metric, _FIELDS[kind])
+        value = getattr(metric, VALUE_FIELDS[kind])
         self._start = 0
         if self._reads_starts and kind in _STARTED and value.HasField("created_timestamp"):
             self._start = value.created_timestamp.seconds * 1000 + value.created_timestamp.nanos // 1_000_000

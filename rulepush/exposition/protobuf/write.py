@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rulepush.exposition.families import Metric as FamilyMetric
 from rulepush.exposition.families import MetricFamily
-from rulepush.exposition.protobuf.messages import MetricFamilyMessage, MetricMessage
+from rulepush.exposition.protobuf.messages import VALUE_FIELDS, MetricFamilyMessage, MetricMessage
 from rulepush.exposition.protobuf.native import is_native
 from rulepush.histogram.buckets import Buckets
 from rulepush.histogram.classic import cumulative_buckets
@@ -31,9 +31,6 @@ class MetricType(IntEnum):
     UNTYPED = 3
     HISTOGRAM = 4
     GAUGE_HISTOGRAM = 5
-
-
-_FIELDS = ("counter", "gauge", "summary", "untyped", "histogram", "histogram")
 
 
 def family_message(family: MetricFamily) -> bytes:
@@ -76,7 +73,7 @@ def _histogram_metric(metric: FamilyMetric) -> bytes:
 def number_metric(kind: MetricType, labels: Iterable[tuple[str, str]], value: float, ts: int | None = None) -> bytes:
     """A Metric of a counter, a gauge or an untyped family; `ts` in ms."""
     message = _metric(labels, ts)
-    getattr(message, _FIELDS[kind]).value = value
+    getattr(message, VALUE_FIELDS[kind]).value = value
     return bytes(message.SerializeToString())
 
 
