@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
@@ -13,8 +12,9 @@ import pytest
 
 from tests import delimited_families as wire
 from tests.delimited_families import GAUGE_HISTOGRAM, HISTOGRAM
+from tests.e2e.scraping_pair import scraping_pair
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
-from tests.servers import binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import get_json, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]  # each scrape has 2 s, on both sides
 
@@ -166,42 +166,14 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, lis
 
     target = LoopbackServer(reply)
     home = tmp_path_factory.mktemp("failing")
-    theirs, ours = (f"127.0.0.1:{free_port()}" for _ in range(2))
-
-    def config(who: str) -> dict[str, Any]:
-        jobs = [
-            {
-                "job_name": name,
-                "metrics_path": f"/{name}/{who}",
-                **settings,
-                "static_configs": [{"targets": [target.address], "labels": {"instance": "t"}}],
-            }
-            for name, (_, _, settings, _) in CASES.items()
-        ]
-        if who == "ours":
-            jobs = [{**job, "scrape_native_histograms": True} for job in jobs]
-        return {
-            "global": {
-                "scrape_interval": "2s",
-                "scrape_protocols": ["PrometheusProto", "PrometheusText0.0.4", "OpenMetricsText1.0.0"],
-            },
-            "scrape_configs": jobs,
-        }
-
-    (home / "theirs.yml").write_text(json.dumps(config("theirs")))
-    (home / "ours.yml").write_text(json.dumps({**config("ours"), "storage": {"keep": "all"}}))
-    real = [binary("prometheus"), f"--config.file={home}/theirs.yml", f"--web.listen-address={theirs}"]
-    real += [f"--storage.tsdb.path={home}/data", "--enable-feature=native-histograms"]
-    mine = rulepush_command("run", f"--config.file={home}/ours.yml", f"--web.listen-address={ours}")
-    with (
-        running(real, home / "theirs.log", f"http://{theirs}/-/ready"),
-        running(mine, home / "ours.log", f"http://{ours}/-/ready"),
-    ):
+    jobs = {name: settings for name, (_, _, settings, _) in CASES.items()}
+    protocols = ["PrometheusProto", "PrometheusText0.0.4", "OpenMetricsText1.0.0"]
+    with scraping_pair(home, target.address, jobs, scrape_protocols=protocols) as urls:
         wait_for("all scrapes", lambda: len(scrapes) == 2 * len(CASES) and min(scrapes.values()) > len(SCRAPES), 60)
         found: dict[str, list[dict[str, list[str]]]] = {name: [] for name in CASES}
-        for url in (theirs, ours):
+        for url in urls:
             at = str(time.time())
-            data = get_json(f"http://{url}/api/v1/query", query='{instance="t",__name__=~"up|scrape_.*"}[1m]', time=at)
+            data = get_json(f"{url}/api/v1/query", query='{instance="t",__name__=~"up|scrape_.*"}[1m]', time=at)
             for name in CASES:
                 of_job = [one for one in data["data"]["result"] if one["metric"]["job"] == name]
                 values = {one["metric"]["__name__"]: [v for _, v in one["values"]] for one in of_job}

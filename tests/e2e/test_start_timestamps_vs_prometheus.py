@@ -13,8 +13,9 @@ import pytest
 
 from tests import delimited_families as wire
 from tests.delimited_families import COUNTER, GAUGE, GAUGE_HISTOGRAM, HISTOGRAM, SUMMARY
+from tests.e2e.scraping_pair import scraping_pair
 from tests.http_server import HttpReply, HttpRequest, LoopbackServer
-from tests.servers import binary, free_port, get_json, rulepush_command, running, wait_for
+from tests.servers import get_json, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -113,37 +114,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[d
 
     target = LoopbackServer(reply)
     home = tmp_path_factory.mktemp("starts")
-    theirs, ours = (f"127.0.0.1:{free_port()}" for _ in range(2))
-
-    def config(who: str) -> dict[str, Any]:
-        jobs = [
-            {
-                "job_name": name,
-                "metrics_path": f"/{name}/{who}",
-                **settings,
-                "static_configs": [{"targets": [target.address], "labels": {"instance": "t"}}],
-            }
-            for name, settings in JOBS.items()
-        ]
-        if who == "ours":
-            jobs = [{**job, "scrape_native_histograms": True} for job in jobs]
-        return {"global": {"scrape_interval": "2s"}, "scrape_configs": jobs}
-
-    (home / "theirs.yml").write_text(json.dumps(config("theirs")))
-    (home / "ours.yml").write_text(json.dumps({**config("ours"), "storage": {"keep": "all"}}))
-    features = "--enable-feature=created-timestamp-zero-ingestion"
-    real = [binary("prometheus"), f"--config.file={home}/theirs.yml", f"--web.listen-address={theirs}"]
-    real += [f"--storage.tsdb.path={home}/data", f"{features},native-histograms"]
-    mine = rulepush_command("run", f"--config.file={home}/ours.yml", f"--web.listen-address={ours}", features)
-    with (
-        running(real, home / "theirs.log", f"http://{theirs}/-/ready"),
-        running(mine, home / "ours.log", f"http://{ours}/-/ready"),
-    ):
+    features = ("created-timestamp-zero-ingestion",)
+    with scraping_pair(home, target.address, JOBS, features) as urls:
         wait_for("all scrapes", lambda: len(scrapes) == 2 * len(JOBS) and min(scrapes.values()) > SCRAPES, 60)
         answers: dict[str, list[dict[str, Any]]] = {name: [] for name in JOBS}
-        for who, url in (("theirs", theirs), ("ours", ours)):
+        for who, url in zip(("theirs", "ours"), urls, strict=True):
             query = '{instance="t",__name__!~"up|scrape_.*"}[3m]'
-            data = get_json(f"http://{url}/api/v1/query", query=query, time=str(time.time()))["data"]["result"]
+            data = get_json(f"{url}/api/v1/query", query=query, time=str(time.time()))["data"]["result"]
             seen: dict[str, dict[str, Any]] = {name: {} for name in JOBS}
             for one in data:
                 name = one["metric"].pop("job")

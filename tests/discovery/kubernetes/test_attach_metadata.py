@@ -8,12 +8,10 @@ of our own. Debian's Prometheus, which other tests run beside, knows `node` alon
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from rulepush.discovery.kubernetes.fields import object_key
-from tests.discovery.kubernetes.cluster import WatchedCluster
+from tests.discovery.kubernetes.cluster import Json, WatchedCluster
 from tests.kubernetes_objects import (
     container,
     endpoint,
@@ -32,7 +30,6 @@ from tests.kubernetes_objects import (
     target_ref,
 )
 
-Json = dict[str, Any]
 Labels = dict[str, str]
 
 BEFORE = {
